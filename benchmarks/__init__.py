@@ -1,0 +1,1 @@
+"""Judging: the closed-loop benchmark, its baselines and report, and the throughput measurements."""

@@ -1,0 +1,1 @@
+"""Experiencing: PPO over batched worlds, training the residual-attention adapters only."""
