@@ -10,8 +10,10 @@ from scipy.ndimage import distance_transform_edt
 
 @dataclass(frozen=True)
 class Occupancy:
-    """A grid over the ground. Row r, column c covers the square whose lower-left corner is
-    `origin + resolution * (c, r)`; everything outside the grid counts as occupied.
+    """A grid over the ground.
+
+    Row r, column c covers the square whose lower-left corner is `origin + resolution * (c, r)`; everything outside
+    the grid counts as occupied.
 
     Attributes:
         grid: (R, C) bool, true where something stands between a robot's floor and its top.

@@ -47,7 +47,7 @@ class Splats:
 
 @dataclass(frozen=True)
 class Sky:
-    """Colours (RGB, 0..255) of the sky straight up and at the horizon, and the distance (m) at which fog halves sight."""
+    """Colours (RGB, 0..255) of the sky straight up and at the horizon; `fog_m` is where fog halves sight, metres."""
 
     zenith: tuple[float, float, float] = (90.0, 140.0, 210.0)
     horizon: tuple[float, float, float] = (205.0, 215.0, 225.0)
