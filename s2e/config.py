@@ -1,0 +1,72 @@
+"""What a policy is made of: one frozen dataclass, two presets."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from s2e.errors import UserError
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Shape of the S2E network. Lengths in metres, times in seconds, images in pixels.
+
+    The `paper` preset follows S2E (arXiv 2507.22028): 320x640, EfficientNet-B0, five frames, 768-d, 4 + 4 layers, 8 anchors,
+    one pooled token a frame. The `laptop` preset keeps the place of a feature in the image for the newest frame.
+    """
+
+    height_px: int = 96
+    width_px: int = 160
+    encoder: str = "efficientnet-lite0"  # or efficientnet-b0
+    stride: int = 16  # the encoder's stage: 16 or 32 pixels a feature
+    newest: str = "columns"  # tokens of the newest frame: "columns" (its rows stacked into each) or "pooled" (one)
+    train_encoder: bool = False  # pretraining may train the encoder; fine-tuning never does
+    history: int = 5
+    frame_spacing_s: float = 0.2
+    dim: int = 128
+    heads: int = 4
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    ffn_factor: int = 2
+    anchors: int = 8
+    anchor_half_angle_deg: float = 60.0
+    waypoints: int = 10
+    waypoint_dt_s: float = 0.2
+    action_waypoint: int = 4  # index of the waypoint that is the action: 1.0 s ahead
+    goal_clip_m: float = 10.0
+    speed_floor: float = 0.1  # m/s; slower trajectories are normalised by this
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str) -> "PolicyConfig":
+        """Reads what `to_dict` wrote; `where` names the file in errors."""
+        fields = {f.name: f.type for f in dataclasses.fields(cls)}
+        unknown, missing = sorted(set(values) - set(fields)), sorted(set(fields) - set(values))
+        if unknown or missing:
+            raise UserError(f"{where}: policy has unknown fields {unknown} and lacks {missing}; use a matching version")
+        for name, value in values.items():
+            default = getattr(cls, name)
+            if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, (type(default), int)):
+                raise UserError(f"{where}: field {name} is {value!r}, expected {type(default).__name__}")
+        return cls(**values)
+
+
+PRESETS = {
+    "laptop": PolicyConfig(),
+    "paper": PolicyConfig(
+        height_px=320,
+        width_px=640,
+        encoder="efficientnet-b0",
+        stride=32,
+        newest="pooled",
+        train_encoder=True,
+        dim=768,
+        heads=12,
+        encoder_layers=4,
+        decoder_layers=4,
+        ffn_factor=4,
+    ),
+}

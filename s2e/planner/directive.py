@@ -1,0 +1,215 @@
+"""What a slow planner may say to the policy: one small, typed, short-lived directive."""
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from s2e.errors import UserError
+
+Kind = Literal["select", "action", "speed", "stop", "none"]
+Action = Literal["forward", "forward_left", "forward_right", "turn_left", "turn_right", "stop"]
+Speed = Literal["stop", "slow", "normal"]
+
+STOP_VALID_S = 3.0
+"""No stop outlives its observation by more than this, whatever `valid_until_s` says."""
+ADVICE_VALID_S = 6.0
+"""How long every other directive holds, counted from its observation."""
+UNPARSED = "not understood"
+"""The `reason` of the directive that stands for an answer nobody could read."""
+
+_TEXT_LIMIT = 8192
+_REASON_LIMIT = 200
+
+
+@dataclass(frozen=True)
+class Directive:
+    """Advice about one observation. It can re-rank candidates or slow the robot, never add a trajectory.
+
+    Attributes:
+        stamp_s: time of the observation it is about, in the clock of the views (simulated time in a simulator).
+        valid_until_s: last moment it has any effect, same clock.
+        kind: `select` a candidate, prefer an `action`, change `speed`, `stop`, or `none` (no advice).
+        index: which candidate of the view, for `select`.
+        action: preferred heading, for `action`.
+        speed: wanted speed; may go with `select` and `action` too.
+        confidence: 0..1, scales the weight of the advice in the scores.
+        reason: one line for people to read.
+
+    Raises:
+        UserError: A field is missing, of the wrong type or out of range.
+    """
+
+    stamp_s: float
+    valid_until_s: float
+    kind: Kind
+    index: int | None = None
+    action: Action | None = None
+    speed: Speed = "normal"
+    confidence: float = 1.0
+    reason: str = ""
+
+    def __post_init__(self):
+        for name in ("stamp_s", "valid_until_s", "confidence"):
+            if not _is_number(getattr(self, name)):
+                raise UserError(f"directive field '{name}' is not a finite number: give seconds, or 0..1")
+        if self.valid_until_s < self.stamp_s:
+            raise UserError("directive field 'valid_until_s' lies before 'stamp_s': give a later time")
+        if not 0.0 <= self.confidence <= 1.0:
+            raise UserError("directive field 'confidence' is outside 0..1: give a probability")
+        for name, value, allowed in (("kind", self.kind, Kind), ("speed", self.speed, Speed)):
+            if not isinstance(value, str) or value not in get_args(allowed):
+                raise UserError(f"directive field '{name}' must be one of {', '.join(get_args(allowed))}")
+        if self.action is not None and (not isinstance(self.action, str) or self.action not in get_args(Action)):
+            raise UserError(f"directive field 'action' must be one of {', '.join(get_args(Action))}")
+        if self.index is not None and (type(self.index) is not int or self.index < 0):
+            raise UserError("directive field 'index' must be a candidate's number, 0 or more")
+        if self.kind == "select" and self.index is None:
+            raise UserError("directive field 'index' is missing: 'select' needs a candidate's number")
+        if self.kind == "action" and self.action is None:
+            raise UserError("directive field 'action' is missing: 'action' needs a heading")
+        if not isinstance(self.reason, str):
+            raise UserError("directive field 'reason' must be text")
+
+    def wanted_speed(self) -> Speed:
+        """The speed it asks for: `stop` for every way of saying stop."""
+        return "stop" if self.kind == "stop" or (self.kind == "action" and self.action == "stop") else self.speed
+
+    def expires_s(self) -> float:
+        """When its effect ends: `valid_until_s`, and for a stop no later than `STOP_VALID_S` after the observation."""
+        if self.wanted_speed() == "stop":
+            return min(self.valid_until_s, self.stamp_s + STOP_VALID_S)
+        return self.valid_until_s
+
+    def to_json(self) -> str:
+        """One line of JSON with every field."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Directive":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            UserError: Not JSON, an unknown or missing field, or a bad value.
+        """
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"directive is not JSON ({str(error)[:80]}): give what to_json wrote") from None
+        if not isinstance(record, dict):
+            raise UserError("directive must be a JSON object: give what to_json wrote")
+        known = {f.name for f in fields(cls)}
+        for name in record:
+            if name not in known:
+                raise UserError(f"directive has an unknown field '{name[:40]}': known are {', '.join(sorted(known))}")
+        for name in ("stamp_s", "valid_until_s", "kind"):
+            if name not in record:
+                raise UserError(f"directive field '{name}' is missing: give it")
+        return cls(**record)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer too large for a float
+        return False
+
+
+def make(stamp_s: float, kind: Kind, **rest: Any) -> Directive:
+    """A directive with the usual validity: `STOP_VALID_S` for a stop, `ADVICE_VALID_S` for the others."""
+    directive = Directive(stamp_s, stamp_s + ADVICE_VALID_S, kind, **rest)
+    return replace(directive, valid_until_s=directive.expires_s())
+
+
+def parse_answer(text: str, stamp_s: float, candidates: int) -> Directive:
+    """Reads a model's answer: strict JSON, else JSON inside other text, else key words, else no advice.
+
+    Args:
+        text: the answer, any text at all; this never raises for a text.
+        stamp_s: time of the observation that the answer is about.
+        candidates: how many candidates were shown; an index outside them is not advice.
+
+    Returns:
+        The directive; kind `none` with reason `UNPARSED` when nothing could be read. Never a stop by default.
+    """
+    text = text.rpartition("</think>")[2].strip()
+    for record in _json_objects(text[:_TEXT_LIMIT]):
+        directive = _from_record(record, stamp_s, candidates)
+        if directive is not None:
+            return directive
+    return _from_words(text[-400:].lower(), stamp_s, candidates) or make(stamp_s, "none", reason=UNPARSED)
+
+
+def _json_objects(text: str):
+    """Yields the JSON objects in a text, outermost first; gives up after 20 opening braces that lead nowhere."""
+    decoder, position, failures = json.JSONDecoder(), text.find("{"), 0
+    while position >= 0 and failures < 20:
+        try:
+            record, end = decoder.raw_decode(text, position)
+            yield record
+        except (ValueError, RecursionError):
+            failures, end = failures + 1, position + 1
+        position = text.find("{", end)
+
+
+def _from_record(record: dict, stamp_s: float, candidates: int) -> Directive | None:
+    """A directive from a model's JSON object, or None when a field that matters is missing or bad."""
+    values = {k: record.get(k) for k in ("index", "action", "speed") if record.get(k) is not None}
+    kind = record.get("kind")
+    if kind is None:  # models forget it; the field they filled says what they meant
+        kind = next((k for name, k in (("index", "select"), ("action", "action"), ("speed", "speed")) if name in values),
+                    None)  # fmt: skip
+    index = values.get("index")
+    if kind == "select" and not (type(index) is int and 0 <= index < candidates):
+        return None
+    if kind == "speed" and "speed" not in values:
+        return None
+    if kind != "select":
+        values.pop("index", None)
+    if kind != "action":
+        values.pop("action", None)
+    confidence = record.get("confidence", 1.0)
+    if not _is_number(confidence) or not 0.0 <= confidence <= 1.0:
+        confidence = 1.0
+    try:
+        return make(stamp_s, kind, confidence=float(confidence), reason=_clean(record.get("reason")), **values)
+    except UserError:
+        return None
+
+
+def _clean(reason: Any) -> str:
+    """One printable line of at most 200 characters."""
+    if not isinstance(reason, str):
+        return ""
+    return "".join(c if c.isprintable() else " " for c in reason[:_REASON_LIMIT])
+
+
+_NEGATED = re.compile(r"\b(?:do not|don't|dont|never|no need to|not)\s+(?:have to\s+|need to\s+)?\w+")
+_STOP = re.compile(r"\b(?:stop|halt|yield|wait|brake|stand still)\b")
+_INDEX = re.compile(r"\b(?:candidate|trajectory|option|path|line|number|index)\s{0,3}(?:number|no\.?|#|is|:|=)?\s{0,3}(\d{1,3})\b")
+_SLOW = re.compile(r"\b(?:slow|slowly|slower|slow down|careful|carefully|caution|cautiously)\b")
+_SHARP = re.compile(r"\b(?:turn|sharp|hard|rotate)\b")
+_SLIGHT = re.compile(r"\b(?:slight|slightly|bear|veer|forward|keep|little|bit)\b")
+_AHEAD = re.compile(r"\b(?:straight|forward|ahead|continue|proceed|go on)\b")
+
+
+def _from_words(text: str, stamp_s: float, candidates: int) -> Directive | None:
+    """A directive from key words; half the confidence of a proper answer."""
+    text = _NEGATED.sub(" ", text)
+    speed: Speed = "slow" if _SLOW.search(text) else "normal"
+    if _STOP.search(text):
+        return make(stamp_s, "stop", confidence=0.5, reason="key word")
+    found = _INDEX.search(text)
+    if found and int(found[1]) < candidates:
+        return make(stamp_s, "select", index=int(found[1]), speed=speed, confidence=0.5, reason="key word")
+    left, right = re.search(r"\bleft\b", text), re.search(r"\bright\b", text)
+    action = None
+    if bool(left) != bool(right):  # both sides named: no telling which one is meant
+        sharp = _SHARP.search(text) and not _SLIGHT.search(text)
+        action = ("turn_" if sharp else "forward_") + ("left" if left else "right")
+    elif not left and speed == "normal" and _AHEAD.search(text):
+        action = "forward"
+    if action is not None:
+        return make(stamp_s, "action", action=action, speed=speed, confidence=0.5, reason="key word")
+    return make(stamp_s, "speed", speed="slow", confidence=0.5, reason="key word") if speed == "slow" else None

@@ -1,0 +1,171 @@
+"""The S2E network: history and goal tokens, self-attention, anchors that query them, three heads, residual-attention adapters.
+
+Source: S2E (arXiv 2507.22028), figure 2: context by self-attention, anchors as queries of cross-attention blocks (`RAM`), heads for
+scores, trajectories and velocity scale. The encoder is outside (`s2e/encoder.py`): this module starts from its features.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from s2e.config import PolicyConfig
+from s2e.encoder import _STAGES
+from s2e.mixture import LOG_STD_MAX, LOG_STD_MIN, RHO_MAX, Modes, anchor_fan
+
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Two layers with GELU."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
+
+
+class Attention(nn.Module):
+    """Multi-head attention of queries (B, Q, d) over context (B, L, d)."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key_value, self.out = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+
+    def forward(self, queries: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """Attended values (B, Q, d)."""
+        q = self.query(queries).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = self.key_value(context).unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class ResidualAttention(nn.Module):
+    """The trainable branch beside a frozen attention block: zero linear, a copy of the block, zero linear.
+
+    Both linears start at zero, so the branch adds exactly nothing until it is trained.
+    """
+
+    def __init__(self, frozen: Attention, dim: int):
+        super().__init__()
+        self.zero_in, self.copy, self.zero_out = nn.Linear(dim, dim), copy.deepcopy(frozen), nn.Linear(dim, dim)
+        for layer in (self.zero_in, self.zero_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, queries: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """What the branch adds (B, Q, d)."""
+        return self.zero_out(self.copy(self.zero_in(queries), context))
+
+
+class Block(nn.Module):
+    """Pre-norm attention and feed-forward. With `context` it is cross-attention, without it self-attention."""
+
+    def __init__(self, config: PolicyConfig):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(config.dim), nn.LayerNorm(config.dim)
+        self.attention = Attention(config.dim, config.heads)
+        self.ffn = mlp(config.dim, config.ffn_factor * config.dim, config.dim)
+        self.adapter: ResidualAttention | None = None
+
+    def forward(self, x: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, Q, d) to (B, Q, d)."""
+        y = self.norm1(x)
+        context = y if context is None else context
+        attended = self.attention(y, context)
+        if self.adapter is not None:
+            attended = attended + self.adapter(y, context)
+        x = x + attended
+        return x + self.ffn(self.norm2(x))
+
+
+class S2EPolicy(nn.Module):
+    """Features, goal and ego state in; a mixture of anchored trajectories out.
+
+    `context` is the part that fine-tuning leaves alone: it may be computed once and kept. `decode` is the part with adapters.
+    """
+
+    anchors: torch.Tensor
+
+    def __init__(self, config: PolicyConfig):
+        super().__init__()
+        self.config = config
+        rows, columns = config.height_px // config.stride, config.width_px // config.stride
+        channels = _STAGES[config.stride][1]
+        newest_tokens, newest_width = (columns, rows * channels) if config.newest == "columns" else (1, channels)
+        self.newest_shape, self.older_shape = (newest_tokens, newest_width), (config.history - 1, channels)
+        self.context_tokens = newest_tokens + config.history - 1 + 2
+        self.newest_in, self.older_in = nn.Linear(newest_width, config.dim), nn.Linear(channels, config.dim)
+        self.goal_in, self.ego_in = mlp(3, config.dim, config.dim), mlp(3, config.dim, config.dim)
+        self.goal_mask = nn.Parameter(torch.zeros(config.dim))
+        self.ego_mask = nn.Parameter(torch.zeros(config.dim))
+        self.position = nn.Parameter(0.02 * torch.randn(self.context_tokens, config.dim))
+        self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
+        self.context_norm = nn.LayerNorm(config.dim)
+        self.register_buffer("anchors", anchor_fan(config.anchors, config.anchor_half_angle_deg))
+        self.anchor_in = mlp(2, config.dim, config.dim)
+        self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
+        self.query_norm = nn.LayerNorm(config.dim)
+        self.score_head = mlp(config.dim, config.dim, 1)
+        self.trajectory_head = mlp(config.dim, config.dim, 5 * config.waypoints)
+        self.speed_head = mlp(config.dim, config.dim, 1)
+
+    def pool(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of a frame (B, rows, columns, C) to its tokens as newest frame (B, n, w) and as older frame (B, C)."""
+        pooled = features.mean((1, 2))
+        newest = features.permute(0, 2, 1, 3).flatten(2) if self.config.newest == "columns" else pooled[:, None]
+        return newest, pooled
+
+    def context(
+        self,
+        newest: torch.Tensor,
+        older: torch.Tensor,
+        goal: torch.Tensor,
+        ego: torch.Tensor,
+        hide_goal: torch.Tensor | None = None,
+        hide_ego: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """(B, L, d) context tokens.
+
+        Args:
+            newest: (B, n, w) tokens of the newest frame. older: (B, history - 1, C), oldest first.
+            goal: (B, 3) clipped distance over `goal_clip_m`, cos and sin of the bearing. ego: (B, 3) v, omega, last curvature.
+            hide_goal, hide_ego: (B,) bool, replaces the token by a learned one.
+        """
+        goal_token, ego_token = self.goal_in(goal), self.ego_in(ego)
+        if hide_goal is not None:
+            goal_token = torch.where(hide_goal[:, None], self.goal_mask, goal_token)
+        if hide_ego is not None:
+            ego_token = torch.where(hide_ego[:, None], self.ego_mask, ego_token)
+        tokens = [self.newest_in(newest), self.older_in(older), goal_token[:, None], ego_token[:, None]]
+        x = torch.cat(tokens, 1) + self.position
+        for block in self.encoder:
+            x = block(x)
+        return self.context_norm(x)
+
+    def decode(self, context: torch.Tensor) -> Modes:
+        """Anchors query the context; three heads read the answers."""
+        config = self.config
+        x = self.anchor_in(self.anchors).expand(len(context), -1, -1)
+        for block in self.decoder:
+            x = block(x, context)
+        x = self.query_norm(x)
+        raw = self.trajectory_head(x).unflatten(-1, (config.waypoints, 5))
+        along = torch.arange(1, config.waypoints + 1, device=x.device, dtype=x.dtype)
+        straight = self.anchors[:, None] * along[:, None]  # (M, T, 2): the head refines the anchor's own ray
+        return Modes(
+            logits=self.score_head(x)[..., 0],
+            mean=straight + raw[..., :2],
+            log_std=raw[..., 2:4].clamp(LOG_STD_MIN, LOG_STD_MAX),
+            rho=raw[..., 4].clamp(-RHO_MAX, RHO_MAX),
+            speed=config.speed_floor + F.softplus(self.speed_head(x)[..., 0]),
+        )
+
+    def add_adapters(self) -> None:
+        """Puts a residual-attention branch beside every cross-attention block and freezes everything else."""
+        self.requires_grad_(False)
+        for block in self.decoder:
+            assert isinstance(block, Block)
+            if block.adapter is None:
+                block.adapter = ResidualAttention(block.attention, self.config.dim)
+            block.adapter.requires_grad_(True)
+
+    @property
+    def has_adapters(self) -> bool:
+        """Whether `add_adapters` was called."""
+        return any(isinstance(block, Block) and block.adapter is not None for block in self.decoder)
