@@ -1,0 +1,210 @@
+"""A privileged expert: follows an A* route and steers around people with sampled arcs.
+
+It sees distance fields and people directly. It labels training data and is the benchmark's upper baseline.
+The local planner is a dynamic-window search (Fox et al. 1997) that rolls the robot's own dynamics out.
+"""
+
+import math
+
+import numba
+import numpy as np
+
+from s2e.envs.collision import field_at
+from s2e.envs.crowd import PERSON_RADIUS
+from s2e.envs.occupancy import DistanceFields
+from s2e.envs.robots import Robot, advance
+from s2e.errors import UserError
+
+HORIZON_S = 1.0
+"""The returned waypoint is to be reached in this time."""
+
+SPACING = 0.2  # between the points of a stored route, metres
+STEPS = 10
+STEP_S = 0.24
+WALL_MARGIN = 0.06  # room to walls that a rollout must keep, metres
+WALL_COMFORT = 0.35  # room to walls below which it pays, metres
+PEOPLE_MARGIN = 0.15
+PEOPLE_COMFORT = 0.8
+
+
+def command_candidates(robot: Robot) -> np.ndarray:
+    """(C, 2) v, omega that the planner tries; the first is to stop."""
+    rows = [(0.0, 0.0)]
+    if robot.drive == "differential":
+        rows += [(0.0, robot.omega_max), (0.0, -robot.omega_max)]
+    for v in robot.v_max * np.array([0.2, 0.45, 0.7, 1.0]):
+        widest = min(robot.omega_max, robot.curvature_max * v)
+        # Denser around straight ahead, where small corrections matter.
+        rows += [(v, widest * s * abs(s) ** 0.5) for s in np.linspace(-1.0, 1.0, 15)]
+    return np.array(rows, dtype=np.float64)
+
+
+@numba.njit(cache=True)
+def _nearest(route, first, last, x, y):
+    """Index of the point of route[first:last + 1] nearest to (x, y), and its distance."""
+    best, index = 1e18, first
+    for k in range(first, last + 1):
+        d = (route[k, 0] - x) ** 2 + (route[k, 1] - y) ** 2
+        if d < best:
+            best, index = d, k
+    return index, math.sqrt(best)
+
+
+@numba.njit(cache=True, parallel=True)
+def _plan(
+    routes, counts, progress, poses, vel, people, people_vel, active, values, start, shape, frame, ids,
+    discs, radius, limits, candidates, chosen,
+):  # fmt: skip
+    reach = radius
+    for offset in discs:
+        reach = max(reach, abs(offset) + radius)
+    for n in numba.prange(poses.shape[0]):
+        route, last, scene = routes[n], counts[n] - 1, ids[n]
+        chosen[n, 0], chosen[n, 1] = 0.0, 0.0
+        if last < 0:
+            continue
+        at, off = _nearest(route, max(progress[n] - 5, 0), min(progress[n] + 15, last), poses[n, 0], poses[n, 1])
+        if off > 2.0:
+            at, off = _nearest(route, 0, last, poses[n, 0], poses[n, 1])
+        progress[n] = at
+        lowest = 1e18
+        for k in range(candidates.shape[0]):
+            x, y, yaw, v, omega = poses[n, 0], poses[n, 1], poses[n, 2], vel[n, 0], vel[n, 1]
+            wall_gap, people_cost, crash = WALL_COMFORT, 0.0, 0.0
+            for step in range(STEPS):
+                x, y, yaw, v, omega = advance(
+                    x, y, yaw, v, omega, candidates[k, 0], candidates[k, 1], limits, STEP_S
+                )
+                t = (step + 1) * STEP_S
+                cos_yaw, sin_yaw = math.cos(yaw), math.sin(yaw)
+                gap = field_at(values, start, shape, frame, scene, x, y) - reach
+                if gap < WALL_COMFORT:
+                    gap = 1e18
+                    for offset in discs:
+                        px, py = x + offset * cos_yaw, y + offset * sin_yaw
+                        gap = min(gap, field_at(values, start, shape, frame, scene, px, py) - radius)
+                    wall_gap = min(wall_gap, gap)
+                    # What brakes in time is only a bad direction; what does not is a crash.
+                    if gap < WALL_MARGIN and crash == 0.0 and v > 0.02:
+                        crash = (60.0 if t < 0.5 + v / limits[2] else 4.0) + 10.0 * (STEPS - step) / STEPS
+                for p in range(people.shape[1]):
+                    if not active[n, p]:
+                        continue
+                    px, py = people[n, p, 0] + t * people_vel[n, p, 0], people[n, p, 1] + t * people_vel[n, p, 1]
+                    if (px - x) ** 2 + (py - y) ** 2 > (reach + PERSON_RADIUS + PEOPLE_COMFORT) ** 2:
+                        continue
+                    gap = 1e18
+                    for offset in discs:
+                        dx, dy = px - x - offset * cos_yaw, py - y - offset * sin_yaw
+                        gap = min(gap, math.sqrt(dx * dx + dy * dy) - radius - PERSON_RADIUS)
+                    if gap < PEOPLE_MARGIN:
+                        people_cost += (8.0 if v > 0.1 else 1.0) * math.exp(-t / 1.5)
+                    elif gap < PEOPLE_COMFORT:
+                        people_cost += 0.5 * (1.0 - gap / PEOPLE_COMFORT) ** 2 * math.exp(-t / 1.5)
+            j, cross = _nearest(route, at, min(at + 30, last), x, y)
+            ahead = min(j + 4, last)
+            aim = math.atan2(route[ahead, 1] - y, route[ahead, 0] - x) if j < last else yaw
+            cost = crash + people_cost + 0.7 * cross - SPACING * (j - at)
+            cost += 0.8 * (1.0 - math.cos(aim - yaw))
+            cost += 3.0 * ((WALL_COMFORT - wall_gap) / WALL_COMFORT) ** 2
+            cost += 0.1 * abs(candidates[k, 1] - vel[n, 1]) + 0.05 * abs(candidates[k, 0] - vel[n, 0])
+            if cost < lowest:
+                lowest = cost
+                chosen[n, 0], chosen[n, 1] = candidates[k, 0], candidates[k, 1]
+
+
+def command_to_waypoint(commands: np.ndarray) -> np.ndarray:
+    """The waypoint (N, 2) that `waypoint_to_command` turns back into a command (N, 2), for `HORIZON_S`.
+
+    It is the end of the command's arc; the origin for a stop; a point beside and a little behind to turn in place.
+    """
+    v, omega = commands[:, 0], commands[:, 1]
+    half = 0.5 * omega * HORIZON_S
+    chord = v * HORIZON_S * np.sinc(half / np.pi)
+    arc = np.stack([chord * np.cos(half), chord * np.sin(half)], axis=1)
+    beside = np.stack([np.full_like(v, -0.05), 0.4 * np.sign(omega)], axis=1)
+    in_place = (v == 0.0) & (omega != 0.0)
+    return np.where(in_place[:, None], beside, arc)
+
+
+class Expert:
+    """Drives N worlds along planned routes. Each world's route and progress along it are its only state.
+
+    Args:
+        robot: what all worlds' robots are.
+        worlds: N.
+    """
+
+    def __init__(self, robot: Robot, worlds: int):
+        self.robot = robot
+        self._routes = np.zeros((worlds, 256, 2))
+        self._counts = np.zeros(worlds, dtype=np.int64)
+        self._progress = np.zeros(worlds, dtype=np.int64)
+        self._candidates = command_candidates(robot)
+
+    def plan(self, world_index: int, path: np.ndarray) -> None:
+        """Sets the route (K, 2) of one world, metres, as `astar` returns it; a world without one stands still.
+
+        Raises:
+            UserError: the path is not (K, 2) with K >= 1.
+        """
+        path = np.asarray(path, dtype=np.float64)
+        if path.ndim != 2 or path.shape[1] != 2 or len(path) == 0 or not np.isfinite(path).all():
+            raise UserError(f"path of world {world_index} has shape {path.shape}: give finite points (K, 2), K >= 1")
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+        count = int(np.ceil(along[-1] / SPACING)) + 1
+        at = np.linspace(0.0, along[-1], count)
+        if count > self._routes.shape[1]:
+            more = np.zeros((len(self._counts), count - self._routes.shape[1], 2))
+            self._routes = np.ascontiguousarray(np.concatenate([self._routes, more], axis=1))
+        for axis in range(2):
+            self._routes[world_index, :count, axis] = np.interp(at, along, path[:, axis])
+        self._counts[world_index] = count
+        self._progress[world_index] = 0
+
+    def act(
+        self,
+        poses: np.ndarray,
+        velocities: np.ndarray,
+        people_xy: np.ndarray,
+        people_velocities: np.ndarray,
+        active: np.ndarray,
+        fields: DistanceFields,
+        scene_id: np.ndarray,
+    ) -> np.ndarray:
+        """The next waypoint of every world.
+
+        Args:
+            poses: (N, 3) x, y, yaw.
+            velocities: (N, 2) v, omega.
+            people_xy: (N, P, 2) metres.
+            people_velocities: (N, P, 2) m/s; people are taken to keep them.
+            active: (N, P) bool.
+            fields: distance fields of the scenes.
+            scene_id: (N,) integer.
+
+        Returns:
+            (N, 2) in the robots' frames, metres, to be reached in `HORIZON_S`.
+        """
+        chosen = np.empty((len(self._counts), 2))
+        _plan(
+            self._routes,
+            self._counts,
+            self._progress,
+            np.ascontiguousarray(poses, dtype=np.float64),
+            np.ascontiguousarray(velocities, dtype=np.float64),
+            np.ascontiguousarray(people_xy, dtype=np.float64),
+            np.ascontiguousarray(people_velocities, dtype=np.float64),
+            np.ascontiguousarray(active, dtype=np.bool_),
+            fields.values,
+            fields.start,
+            fields.shape,
+            fields.frame,
+            np.ascontiguousarray(scene_id, dtype=np.int64),
+            self.robot.discs(),
+            self.robot.disc_radius,
+            self.robot.limits(),
+            self._candidates,
+            chosen,
+        )
+        return command_to_waypoint(chosen)
