@@ -1,0 +1,174 @@
+"""The splat rasteriser against a slow NumPy twin written straight from the formulas."""
+
+import numba
+import numpy as np
+import pytest
+from scipy.special import sph_harm_y
+
+from s2e.envs.camera import Camera, camera_poses
+from s2e.envs.scene import Splats
+from s2e.envs.splat_render import covariances, prepare, render_splats
+
+CAMERA = Camera(height_px=45, width_px=70)
+
+
+def make_splats(seed: int, count: int = 400, coefficients: int = 1) -> Splats:
+    rng = np.random.default_rng(seed)
+    quats = rng.normal(size=(count, 4))
+    return Splats(
+        means=rng.uniform((-4, -4, -0.5), (4, 4, 2.5), (count, 3)).astype(np.float32),
+        quats=(quats / np.linalg.norm(quats, axis=1, keepdims=True)).astype(np.float32),
+        scales=np.exp(rng.uniform(-5, -0.8, (count, 3))).astype(np.float32),
+        opacities=rng.uniform(0, 1, count).astype(np.float32),
+        sh=(rng.normal(size=(count, coefficients, 3)) * 0.5).astype(np.float32),
+    )
+
+
+def real_harmonics(directions: np.ndarray, coefficients: int) -> np.ndarray:
+    """Real spherical harmonics in the order and with the signs of 3DGS, from SciPy's complex ones."""
+    theta, phi = np.arccos(np.clip(directions[:, 2], -1, 1)), np.arctan2(directions[:, 1], directions[:, 0])
+    columns = []
+    for degree in range(int(np.sqrt(coefficients))):
+        for m in range(-degree, degree + 1):
+            value = sph_harm_y(degree, abs(m), theta, phi)
+            columns.append(value.real if m == 0 else np.sqrt(2) * (value.imag if m < 0 else value.real))
+    return np.stack(columns, 1)
+
+
+def twin(splats: Splats, position, rotation, camera: Camera, back_rgb, back_depth):
+    """One view in float64, a Gaussian at a time over the whole image."""
+    fx, fy, cx, cy = camera.intrinsics()
+    height, width = camera.height_px, camera.width_px
+    means = splats.means.astype(np.float64)
+    world_cov = covariances(splats.quats, splats.scales)
+    directions = (means - position) / np.linalg.norm(means - position, axis=1, keepdims=True)
+    basis = real_harmonics(directions, splats.sh.shape[1])
+    colours = np.maximum(np.einsum("gk,gkc->gc", basis, splats.sh) + 0.5, 0)
+    local = (means - position) @ rotation.T
+    xs, ys = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    light, live = np.ones((height, width)), np.ones((height, width), bool)
+    rgb, depth = np.zeros((height, width, 3)), np.zeros((height, width))
+    for g in np.argsort(local[:, 2], kind="stable"):
+        x, y, z = local[g]
+        if z < 0.1:
+            continue
+        slack_x, slack_y = 0.3 * 0.5 * width / fx, 0.3 * 0.5 * height / fy
+        tx = z * np.clip(x / z, -cx / fx - slack_x, (width - cx) / fx + slack_x)
+        ty = z * np.clip(y / z, -cy / fy - slack_y, (height - cy) / fy + slack_y)
+        jacobian = np.array([[fx / z, 0, -fx * tx / z**2], [0, fy / z, -fy * ty / z**2]])
+        full = jacobian @ rotation
+        conic = np.linalg.inv(full @ world_cov[g] @ full.T + 0.3 * np.eye(2))
+        d = np.stack([xs - (fx * x / z + cx), ys - (fy * y / z + cy)], -1)
+        alpha = np.minimum(0.999, splats.opacities[g] * np.exp(-0.5 * np.einsum("hwi,ij,hwj->hw", d, conic, d)))
+        use = live & (alpha >= 1 / 255) & (z <= back_depth)
+        after = light * (1 - alpha)
+        live &= ~(use & (after <= 1e-4))
+        use &= live
+        weight = np.where(use, light * alpha, 0)
+        rgb += weight[..., None] * colours[g]
+        depth += weight * z
+        light = np.where(use, after, light)
+    mixed = depth + light * np.where(np.isfinite(back_depth), back_depth, 0)
+    covered = np.maximum(1 - light, 1e-12)
+    depth = np.where(np.isfinite(back_depth), mixed, np.where(light < 1, depth / covered, np.inf))
+    return np.clip(255 * rgb + light[..., None] * back_rgb, 0, 255), depth, 1 - light
+
+
+def psnr(a, b):
+    return 10 * np.log10(255.0**2 / np.mean((np.asarray(a, float) - np.asarray(b, float)) ** 2))
+
+
+@pytest.mark.parametrize("seed,coefficients", [(0, 1), (1, 4), (2, 9), (3, 16)])
+def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
+    splats = make_splats(seed, coefficients=coefficients)
+    rng = np.random.default_rng(seed)
+    poses = np.array([[-3.0, 0.3, 0.1], [0.0, 0.0, 2.0]])
+    positions, rotations = camera_poses(poses, CAMERA)
+    shape = (2, CAMERA.height_px, CAMERA.width_px)
+    back_rgb = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    back_depth = rng.uniform(0.5, 6, shape).astype(np.float32)
+    back_depth[:, :20] = np.inf
+    rgb, depth, alpha = render_splats(
+        prepare(splats), positions, rotations, CAMERA.intrinsics(), *shape[1:], back_rgb, back_depth
+    )
+    for v in range(2):
+        want = twin(splats, positions[v], rotations[v], CAMERA, back_rgb[v], back_depth[v])
+        assert psnr(rgb[v], want[0]) > 45
+        # A Gaussian at the very edge of a threshold may fall on the other side in float32: so not every pixel.
+        assert np.mean(np.abs(alpha[v] - want[2]) < 1e-3) > 0.995
+        assert np.array_equal(np.isinf(depth[v]), np.isinf(want[1]))
+        finite = np.isfinite(want[1])
+        assert np.mean(np.abs(depth[v][finite] - want[1][finite]) < 5e-3) > 0.99
+
+
+def test_background_hides_and_is_hidden():
+    wall = Splats(
+        means=np.array([[3.0, 0, 0.6]], np.float32), quats=np.array([[1, 0, 0, 0]], np.float32),
+        scales=np.array([[0.01, 50, 50]], np.float32), opacities=np.array([1.0], np.float32),
+        sh=np.full((1, 1, 3), 100.0, np.float32),
+    )  # fmt: skip
+    positions, rotations = camera_poses(np.zeros((2, 3)), Camera(x=0.0, pitch_deg=0.0))
+    camera = Camera(pitch_deg=0.0)
+    shape = (2, camera.height_px, camera.width_px)
+    back = np.full((*shape, 3), (0, 80, 0), np.uint8)
+    back_depth = np.stack([np.full(shape[1:], 2.9, np.float32), np.full(shape[1:], 3.1, np.float32)])
+    rgb, depth, alpha = render_splats(
+        prepare(wall), positions, rotations, camera.intrinsics(), *shape[1:], back, back_depth
+    )
+    assert (rgb[0] == (0, 80, 0)).all() and (alpha[0] == 0).all() and np.allclose(depth[0], 2.9)
+    assert (rgb[1, ..., 0] > 250).all() and (alpha[1] > 0.99).all() and np.allclose(depth[1], 3.0, atol=0.01)
+
+
+def test_thread_count_does_not_change_a_bit():
+    splats = make_splats(5)
+    poses = np.random.default_rng(0).uniform(-3, 3, (7, 3))
+    positions, rotations = camera_poses(poses, CAMERA)
+    results = []
+    before = numba.get_num_threads()
+    try:
+        for threads in {1, min(2, before)}:
+            numba.set_num_threads(threads)
+            results.append(render_splats(prepare(splats), positions, rotations, CAMERA.intrinsics(), 45, 70))
+    finally:
+        numba.set_num_threads(before)
+    alone = [render_splats(prepare(splats), positions[v : v + 1], rotations[v : v + 1], CAMERA.intrinsics(), 45, 70)
+             for v in range(7)]  # fmt: skip
+    results.append(tuple(np.concatenate(parts) for parts in zip(*alone, strict=True)))
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_odd_gaussians_change_nothing_that_they_should_not():
+    positions, rotations = camera_poses(np.zeros((1, 3)), Camera(x=0.0, pitch_deg=0.0))
+    camera = Camera(height_px=45, width_px=70, x=0.0, pitch_deg=0.0)
+    odd = Splats(
+        # a point, one behind, one at the camera, one far off, one invisible, and one as large as a town
+        means=np.array([[2, 0, 0.6], [-2, 0, 0.6], [0, 0, 0.6], [2, 500, 0.6], [2, 0, 0.6], [3e3, 0, 0]], np.float32),
+        quats=np.tile(np.array([[1, 0, 0, 0]], np.float32), (6, 1)),
+        scales=np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0], [1, 1, 1], [1, 1, 1], [1e3, 1e3, 1e3]], np.float32),
+        opacities=np.array([0.9, 1, 1, 1, 0.001, 0.5], np.float32),
+        sh=np.zeros((6, 1, 3), np.float32),
+    )
+    rgb, depth, alpha = render_splats(prepare(odd), positions, rotations, camera.intrinsics(), 45, 70, (200, 0, 0))
+    want = twin(odd, positions[0], rotations[0], camera, np.array([200.0, 0, 0]), np.full((45, 70), np.inf))
+    assert not np.isnan(depth).any()
+    assert psnr(rgb[0], want[0]) > 45 and np.abs(alpha[0] - want[2]).max() < 1e-3
+    assert alpha[0, 21:24, 33:37].max() > alpha[0, 21:24, 28:31].max() + 0.2  # the point, over the town
+
+
+def test_no_gaussians_and_no_views():
+    empty = Splats(*(np.zeros((0, *s), np.float32) for s in ((3,), (4,), (3,), (), (1, 3))))
+    positions, rotations = camera_poses(np.zeros((1, 3)), CAMERA)
+    rgb, depth, alpha = render_splats(prepare(empty), positions, rotations, CAMERA.intrinsics(), 45, 70, (1, 2, 3))
+    assert (rgb == (1, 2, 3)).all() and np.isinf(depth).all() and (alpha == 0).all()
+    none = render_splats(prepare(empty), positions[:0], rotations[:0], CAMERA.intrinsics(), 45, 70)
+    assert none[0].shape == (0, 45, 70, 3)
+
+
+def test_mismatched_background_is_refused():
+    positions, rotations = camera_poses(np.zeros((2, 3)), CAMERA)
+    with pytest.raises(ValueError, match="background_depth"):
+        render_splats(
+            prepare(make_splats(0)), positions, rotations, CAMERA.intrinsics(), 45, 70,
+            background_depth=np.zeros((2, 45, 71), np.float32),
+        )  # fmt: skip
