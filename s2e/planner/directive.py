@@ -153,13 +153,15 @@ def _json_objects(text: str):
         position = text.find("{", end)
 
 
-def _from_record(record: dict, stamp_s: float, candidates: int) -> Directive | None:
+def _from_record(record: dict[str, Any], stamp_s: float, candidates: int) -> Directive | None:
     """A directive from a model's JSON object, or None when a field that matters is missing or bad."""
     values = {k: record.get(k) for k in ("index", "action", "speed") if record.get(k) is not None}
-    kind = record.get("kind")
+    kind: Any = record.get("kind")
     if kind is None:  # models forget it; the field they filled says what they meant
-        kind = next((k for name, k in (("index", "select"), ("action", "action"), ("speed", "speed")) if name in values),
-                    None)  # fmt: skip
+        implied = (("index", "select"), ("action", "action"), ("speed", "speed"))
+        kind = next((k for name, k in implied if name in values), None)
+    if kind not in get_args(Kind):
+        return None
     index = values.get("index")
     if kind == "select" and not (type(index) is int and 0 <= index < candidates):
         return None
@@ -204,10 +206,13 @@ def _from_words(text: str, stamp_s: float, candidates: int) -> Directive | None:
     if found and int(found[1]) < candidates:
         return make(stamp_s, "select", index=int(found[1]), speed=speed, confidence=0.5, reason="key word")
     left, right = re.search(r"\bleft\b", text), re.search(r"\bright\b", text)
-    action = None
+    action: Action | None = None
     if bool(left) != bool(right):  # both sides named: no telling which one is meant
         sharp = _SHARP.search(text) and not _SLIGHT.search(text)
-        action = ("turn_" if sharp else "forward_") + ("left" if left else "right")
+        if left:
+            action = "turn_left" if sharp else "forward_left"
+        else:
+            action = "turn_right" if sharp else "forward_right"
     elif not left and speed == "normal" and _AHEAD.search(text):
         action = "forward"
     if action is not None:
