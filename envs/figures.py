@@ -1,0 +1,158 @@
+"""The bodies of people: boxes on joints, posed by the phase of the gait and dressed by a seed."""
+
+import numba
+import numpy as np
+
+from s2e.envs.textures import TEXTURES
+
+MAX_PARTS = 20
+"""Boxes of a body at most."""
+
+SKIN = TEXTURES["skin"]
+FACE = TEXTURES["face"]
+_HAIR = TEXTURES["hair"]
+_DENIM = TEXTURES["denim"]
+_TOPS = np.array([TEXTURES[n] for n in ("cloth", "cloth", "stripes", "check", "cloth", "denim")], dtype=np.int64)
+
+FACES = np.array([[7, 4, 0, 3], [4, 5, 1, 0], [5, 6, 2, 1], [6, 7, 3, 2], [0, 1, 2, 3], [7, 6, 5, 4]], dtype=np.int64)
+"""(6, 4) corners of a box's front, left, back, right, top and bottom; each from its lower left, counter-clockwise.
+
+Corners 0 to 3 are the upper ones: front left, back left, back right, front right; 4 to 7 those below them.
+"""
+
+_SHIRTS = np.array(
+    [
+        [0.92, 0.92, 0.9],
+        [0.16, 0.17, 0.2],
+        [0.75, 0.16, 0.16],
+        [0.15, 0.3, 0.6],
+        [0.16, 0.45, 0.28],
+        [0.9, 0.72, 0.2],
+        [0.5, 0.52, 0.55],
+        [0.45, 0.2, 0.45],
+        [0.9, 0.5, 0.55],
+        [0.45, 0.68, 0.82],
+        [0.36, 0.26, 0.18],
+        [0.9, 0.45, 0.12],
+    ]
+)
+_TROUSERS = np.array(
+    [
+        [0.16, 0.18, 0.26],
+        [0.1, 0.1, 0.11],
+        [0.26, 0.34, 0.5],
+        [0.6, 0.52, 0.4],
+        [0.32, 0.32, 0.33],
+        [0.24, 0.3, 0.22],
+        [0.4, 0.27, 0.2],
+        [0.74, 0.72, 0.68],
+    ]
+)
+_HAIRS = np.array(
+    [[0.1, 0.08, 0.07], [0.24, 0.15, 0.1], [0.42, 0.28, 0.16], [0.75, 0.6, 0.34], [0.5, 0.22, 0.1], [0.68, 0.68, 0.68]]
+)
+_SKINS = np.array(
+    [
+        [0.98, 0.82, 0.72],
+        [0.93, 0.74, 0.6],
+        [0.82, 0.62, 0.48],
+        [0.66, 0.46, 0.34],
+        [0.48, 0.32, 0.23],
+        [0.33, 0.22, 0.17],
+    ]
+)
+
+
+@numba.njit(cache=True)
+def _choice(look, question):
+    """A number in 0..1 that the seed `look` gives as its answer to a question."""
+    mask = 0xFFFFFFFF
+    x = (look * 40503 + question * 9973 + 12345) & mask
+    for _ in range(2):
+        x = ((x ^ (x >> 16)) * 0x45D9F3B) & mask
+    return ((x ^ (x >> 16)) & mask) / 4294967296.0
+
+
+@numba.njit(cache=True)
+def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture):
+    """Writes part n; `top` and `bottom` are half depth and half width at its two ends."""
+    part = parts[n]
+    part[0], part[1], part[2], part[3], part[4] = x, y, z, angle, length
+    part[5], part[6], part[7], part[8] = top[0], top[1], bottom[0], bottom[1]
+    part[9], part[10], part[11] = tint[0], tint[1], tint[2]
+    part[12] = texture
+    return n + 1
+
+
+@numba.njit(cache=True)
+def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_legs):
+    """Legs with knees, shoes and arms that swing against the legs; returns the count and the lowest sole."""
+    lowest = 0.0
+    shoe = legs * 0.4 + 0.06
+    for side in (1.0, -1.0):
+        swing = 0.42 * side * np.sin(phase)
+        bend = 0.1 + 0.6 * max(0.0, side * np.cos(phase)) ** 2
+        hip_y = side * 0.085 * build
+        n = _put(parts, n, 0.0, hip_y, 0.92, swing, 0.45, (0.085, 0.08 * build), (0.065, 0.062), legs, _DENIM)
+        knee_x, knee_z = 0.44 * np.sin(swing), 0.92 - 0.44 * np.cos(swing)
+        low = swing - bend
+        shin = skin if bare_legs else legs
+        n = _put(parts, n, knee_x, hip_y, knee_z, low, 0.42, (0.063, 0.06), (0.05, 0.048), shin, _DENIM)
+        ankle_x, ankle_z = knee_x + 0.4 * np.sin(low), knee_z - 0.4 * np.cos(low)
+        n = _put(parts, n, ankle_x + 0.05, hip_y, ankle_z + 0.02, 0.0, 0.1, (0.1, 0.045), (0.135, 0.05), shoe, SKIN)
+        lowest = min(lowest, ankle_z - 0.08)
+        swing = -0.75 * swing
+        arm_y = side * 0.225 * build
+        n = _put(parts, n, 0.0, arm_y, 1.43, swing, 0.3, (0.055, 0.05), (0.045, 0.043), top, top_layer)
+        elbow_x, elbow_z = 0.29 * np.sin(swing), 1.43 - 0.29 * np.cos(swing)
+        swing += 0.35
+        sleeve, layer = (skin, SKIN) if bare_arms else (top, top_layer)
+        n = _put(parts, n, elbow_x, arm_y, elbow_z, swing, 0.24, (0.042, 0.04), (0.034, 0.032), sleeve, layer)
+        hand_x, hand_z = elbow_x + 0.235 * np.sin(swing), elbow_z - 0.235 * np.cos(swing)
+        n = _put(parts, n, hand_x, arm_y, hand_z, swing, 0.12, (0.04, 0.026), (0.035, 0.024), skin, SKIN)
+    return n, lowest
+
+
+@numba.njit(cache=True)
+def person_parts(phase, look, parts):
+    """Poses and dresses a person.
+
+    Args:
+        phase: of the gait, radians; 0 and pi have both feet below the hips.
+        look: integer seed of build and clothes; the height is 1.5 to 1.9 m.
+        parts: (MAX_PARTS, 13) float64, written. A part is a tapered box that hangs from a joint: the joint's x, y, z
+            in the body's frame (x ahead, z = 0 the ground), angle about y (positive swings it ahead), length, half
+            depth and half width at the joint and at the end, tint (RGB), texture layer.
+
+    Returns:
+        Number of parts.
+    """
+    tall = (1.5 + 0.4 * _choice(look, 0)) / 1.77
+    build = 0.9 + 0.3 * _choice(look, 1)
+    top = _SHIRTS[int(_choice(look, 2) * 12)]
+    legs = _TROUSERS[int(_choice(look, 3) * 8)]
+    hair = _HAIRS[int(_choice(look, 4) * 6)]
+    skin = _SKINS[int(_choice(look, 5) * 6)]
+    layer = _TOPS[int(_choice(look, 6) * 6)]
+    style, coat = _choice(look, 7), _choice(look, 8)
+    n, lowest = _limbs(parts, 0, phase, build, top, layer, legs, skin, coat > 0.55, coat > 0.85)
+    n = _put(parts, n, 0.0, 0.0, 1.5, 0.0, 0.4, (0.085, 0.185 * build), (0.095 * build, 0.155 * build), top, layer)
+    waist = (0.095 * build, 0.155 * build)
+    if coat < 0.25:
+        n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.5, waist, (0.15, 0.22 * build), top, layer)
+    else:
+        n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.26, waist, (0.1, 0.17 * build), legs, _DENIM)
+    n = _put(parts, n, 0.01, 0.0, 1.56, 0.0, 0.1, (0.045, 0.05), (0.06, 0.075), skin, SKIN)
+    n = _put(parts, n, 0.02, 0.0, 1.75, 0.0, 0.23, (0.095, 0.08), (0.075, 0.058), skin, FACE)
+    n = _put(parts, n, 0.005, 0.0, 1.775, 0.0, 0.08, (0.095, 0.078), (0.115, 0.092), hair, _HAIR)
+    back = 0.34 if style > 0.6 else 0.15
+    n = _put(parts, n, -0.06, 0.0, 1.72, 0.0, back, (0.05, 0.09), (0.045, 0.085), hair, _HAIR)
+    if 0.25 < style < 0.5:
+        n = _put(parts, n, -0.17, 0.0, 1.48, 0.0, 0.42, (0.06, 0.12), (0.09, 0.15), legs * 0.8 + 0.1, SKIN)
+    for k in range(n):
+        parts[k, 2] = (parts[k, 2] - lowest) * tall
+        parts[k, 0] *= tall
+        parts[k, 1] *= tall
+        for i in range(4, 9):
+            parts[k, i] *= tall
+    return n
