@@ -1,0 +1,154 @@
+"""Closed-loop metrics: from episodes to success rate, route completion, contacts, SPL and SNS, with intervals.
+
+SR, RC and CT are those of NavBench-GS, SPL is that of Anderson et al. (arXiv 1807.06757), SNS that of Vid2Sim.
+An episode record is a dictionary that is one line of `episodes.jsonl`: id, setting, success, rc, ct, spl, sns,
+steps, time_s, path_m, route_m, end, contacts, path, start, goal.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+SETTINGS = ("empty", "obstacle", "pedestrian", "both")
+MEANS = ("rc", "ct", "spl", "sns")
+RESAMPLES = 2000
+_Z95 = 1.959963984540054
+
+
+def route_completion(remaining_m: float, initial_m: float) -> float:
+    """RC = 1 - remaining route / initial route, within 0..1; 1 for a route of no length."""
+    if initial_m <= 0.0:
+        return 1.0
+    return float(min(max(1.0 - remaining_m / initial_m, 0.0), 1.0))
+
+
+def path_length(path: Sequence[Sequence[float]] | np.ndarray) -> float:
+    """Length in metres of an (N, 2) path; 0 for fewer than two points."""
+    points = np.asarray(path, dtype=np.float64).reshape(-1, 2)
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+
+
+def spl(success: bool, route_m: float, path_m: float) -> float:
+    """S l / max(p, l): success weighted by the shortest route l over the driven path p."""
+    longest = max(path_m, route_m)
+    return float(success) * (route_m / longest if longest > 0.0 else 1.0)
+
+
+def sns(steps: int, contact_steps: int) -> float:
+    """(steps - contact steps) / steps: the share of the time spent without touching anything; 1 for no steps."""
+    return (steps - contact_steps) / steps if steps > 0 else 1.0
+
+
+def contact_events(in_contact: Sequence[bool] | np.ndarray) -> int:
+    """How often contact begins in a sequence of steps."""
+    touching = np.asarray(in_contact, dtype=bool)
+    return int(touching[:1].sum() + (touching[1:] & ~touching[:-1]).sum())
+
+
+def episode_metrics(
+    success: bool, remaining_m: float, route_m: float, path_m: float, steps: int, contact_steps: int, contacts: int
+) -> dict[str, Any]:
+    """The metrics of one episode.
+
+    Args:
+        success: whether the goal was reached in time.
+        remaining_m: shortest route from where it ended to the goal, metres; ignored after a success.
+        route_m: shortest route from start to goal, metres.
+        path_m: metres driven.
+        steps: control steps.
+        contact_steps: steps in which the robot touched something.
+        contacts: contact events.
+
+    Returns:
+        success, rc, ct, spl, sns.
+    """
+    return {
+        "success": bool(success),
+        "rc": 1.0 if success else route_completion(remaining_m, route_m),
+        "ct": int(contacts),
+        "spl": spl(success, route_m, path_m),
+        "sns": sns(steps, contact_steps),
+    }
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """95 % Wilson score interval of a proportion; (0, 1) without trials."""
+    if trials == 0:
+        return 0.0, 1.0
+    share, square = successes / trials, _Z95**2
+    middle = (share + square / (2 * trials)) / (1 + square / trials)
+    half = _Z95 / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
+    low = 0.0 if successes == 0 else middle - half  # exact ends, where the formula leaves rounding
+    high = 1.0 if successes == trials else middle + half
+    return low, high
+
+
+def bootstrap(values: Sequence[float] | np.ndarray, seed: int) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean of (N,) values, N >= 1; the seed makes it repeatable."""
+    values = np.asarray(values, dtype=np.float64)
+    pick = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(values[pick].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def summarise(records: Sequence[dict[str, Any]], scene: str, policy: str, seed: int, version: str) -> dict[str, Any]:
+    """Means and 95 % intervals per setting.
+
+    Args:
+        records: episode records of one policy in one scene; their order does not matter.
+        scene: name of the scene.
+        policy: name of the policy.
+        seed: of the bootstrap and of the run.
+        version: of the benchmark.
+
+    Returns:
+        scene, policy, seed, version, and settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ...}} with only
+        the settings that have episodes, in the order of SETTINGS.
+    """
+    names = {str(record["setting"]) for record in records}
+    order = [name for name in SETTINGS if name in names] + sorted(names - set(SETTINGS))
+    settings = {}
+    for name in order:
+        mine = sorted((r for r in records if r["setting"] == name), key=lambda r: str(r["id"]))
+        wins = sum(bool(r["success"]) for r in mine)
+        entry: dict[str, Any] = {"episodes": len(mine), "sr": wins / len(mine), "sr_ci95": list(wilson(wins, len(mine)))}
+        for key in MEANS:
+            values = np.array([float(r[key]) for r in mine])
+            entry[key] = float(values.mean())
+            entry[f"{key}_ci95"] = list(bootstrap(values, seed))
+        settings[name] = entry
+    return {"scene": scene, "policy": policy, "seed": seed, "version": version, "settings": settings}
+
+
+def all_settings(summaries: Sequence[dict[str, Any]]) -> list[str]:
+    """Every setting of some summaries, in the order of SETTINGS, unknown ones last."""
+    names = {name for summary in summaries for name in summary["settings"]}
+    return [name for name in SETTINGS if name in names] + sorted(names - set(SETTINGS))
+
+
+def format_table(summaries: Sequence[dict[str, Any]]) -> str:
+    """A plain-text table, one block per scene and setting, one row per policy; at most 100 columns wide."""
+    width = min(max([len(str(s["policy"])) for s in summaries] + [6]), 32)
+    blocks = []
+    for scene in dict.fromkeys(str(s["scene"]) for s in summaries):
+        here = [s for s in summaries if str(s["scene"]) == scene]
+        for setting in all_settings(here):
+            head = f"{scene}, {setting}"
+            lines = [head, f"  {'policy':<{width}}  {'n':>5}  {'SR':>5} {'95 %':>12}  " + _cells("RC CT SPL SNS".split())]
+            for summary in here:
+                entry = summary["settings"].get(setting)
+                if entry is None:
+                    continue
+                low, high = entry["sr_ci95"]
+                name = str(summary["policy"])[:width]
+                numbers = _cells([f"{entry[key]:.2f}" for key in MEANS])
+                interval = f"[{low:.2f}, {high:.2f}]"
+                lines.append(f"  {name:<{width}}  {entry['episodes']:>5}  {entry['sr']:>5.2f} {interval:>12}  {numbers}")
+            blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) if blocks else "no episodes"
+
+
+def _cells(texts: Sequence[str]) -> str:
+    return "  ".join(f"{text:>6}" for text in texts)

@@ -1,0 +1,87 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from s2e.benchmarks import metrics
+
+
+def record(i, setting="empty", success=True, rc=1.0, ct=0, spl=0.9, sns=1.0):
+    return {"id": f"e{i}", "setting": setting, "success": success, "rc": rc, "ct": ct, "spl": spl, "sns": sns}
+
+
+def test_episode_metrics_by_hand():
+    won = metrics.episode_metrics(True, 0.4, 10.0, 12.5, 100, 5, 2)
+    assert won == {"success": True, "rc": 1.0, "ct": 2, "spl": 0.8, "sns": 0.95}
+    lost = metrics.episode_metrics(False, 4.0, 10.0, 6.0, 200, 0, 0)
+    assert lost == {"success": False, "rc": 0.6, "ct": 0, "spl": 0.0, "sns": 1.0}
+
+
+def test_ends_of_the_ranges():
+    assert metrics.route_completion(15.0, 10.0) == 0.0
+    assert metrics.route_completion(-1.0, 10.0) == 1.0
+    assert metrics.route_completion(math.inf, 10.0) == 0.0
+    assert metrics.route_completion(0.0, 0.0) == 1.0
+    assert metrics.spl(True, 10.0, 9.0) == 1.0
+    assert metrics.spl(True, 0.0, 0.0) == 1.0
+    assert metrics.sns(0, 0) == 1.0
+    assert metrics.path_length([[0, 0], [3, 4], [3, 5]]) == 6.0
+    assert metrics.path_length([[1, 1]]) == metrics.path_length([]) == 0.0
+
+
+@pytest.mark.parametrize(("steps", "events"), [("", 0), ("0000", 0), ("1", 1), ("1101", 2), ("0110111", 2), ("010101", 3)])
+def test_contact_events(steps, events):
+    assert metrics.contact_events([c == "1" for c in steps]) == events
+
+
+@pytest.mark.parametrize(("wins", "trials"), [(0, 1), (1, 1), (0, 40), (40, 40), (3, 10), (57, 100), (1, 1000)])
+def test_wilson_against_scipy(wins, trials):
+    expected = stats.binomtest(wins, trials).proportion_ci(method="wilson")
+    assert metrics.wilson(wins, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    low, high = metrics.wilson(wins, trials)
+    assert 0.0 <= low <= wins / trials <= high <= 1.0
+
+
+def test_bootstrap_against_scipy_and_its_own_seed():
+    values = np.random.default_rng(3).exponential(2.0, 60)
+    reference = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(5)
+    ).confidence_interval
+    low, high = metrics.bootstrap(values, 0)
+    spread = reference.high - reference.low
+    assert abs(low - reference.low) < 0.06 * spread and abs(high - reference.high) < 0.06 * spread
+    assert metrics.bootstrap(values, 0) == (low, high) != metrics.bootstrap(values, 1)
+    assert metrics.bootstrap([0.25], 0) == (0.25, 0.25)
+
+
+def test_summarise_has_the_agreed_shape_and_ignores_order():
+    records = [record(i, success=i < 3, rc=0.25 * i, ct=i, sns=1 - 0.1 * i) for i in range(4)]
+    records += [record(9, setting="both", ct=1)]
+    summary = metrics.summarise(records, "street", "ours", 7, "1")
+    assert {k: summary[k] for k in ("scene", "policy", "seed", "version")} == {
+        "scene": "street", "policy": "ours", "seed": 7, "version": "1",
+    }  # fmt: skip
+    assert list(summary["settings"]) == ["empty", "both"]
+    entry = summary["settings"]["empty"]
+    assert set(entry) == {"episodes"} | {k + s for k in ("sr", "rc", "ct", "spl", "sns") for s in ("", "_ci95")}
+    assert (entry["episodes"], entry["sr"], entry["rc"], entry["ct"]) == (4, 0.75, 0.375, 1.5)
+    assert entry["sns"] == pytest.approx(0.85)
+    assert entry["ct_ci95"][0] <= 1.5 <= entry["ct_ci95"][1]
+    assert summary["settings"]["both"]["sr_ci95"] == pytest.approx([0.20654931437723745, 1.0])
+    assert metrics.summarise(records[::-1], "street", "ours", 7, "1") == summary
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+def test_table():
+    a = metrics.summarise([record(i, success=i % 2 == 0) for i in range(10)], "street", "ours", 0, "1")
+    b = metrics.summarise([record(0, "pedestrian", ct=3)], "street", "x" * 60, 0, "1")
+    text = metrics.format_table([a, b])
+    lines = text.splitlines()
+    assert "street, empty" in lines and "street, pedestrian" in lines
+    row = next(line for line in lines if line.strip().startswith("ours"))
+    assert row.split() == ["ours", "10", "0.50", "[0.24,", "0.76]", "1.00", "0.00", "0.90", "1.00"]
+    assert max(map(len, lines)) <= 100
+    assert metrics.format_table([]) == "no episodes"
+    assert metrics.format_table([metrics.summarise([], "s", "p", 0, "1")]) == "no episodes"
