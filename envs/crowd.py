@@ -15,13 +15,15 @@ WALL_GAP = 0.2
 """Nobody's centre comes nearer to an obstacle, metres."""
 
 RELAX_S = 0.5  # time to regain the wanted velocity
-LOOK_AHEAD_S = 2.0  # how far encounters are foreseen
+LOOK_AHEAD_S = 2.0  # how far encounters with people are foreseen
+ROBOT_FORESIGHT_S = 0.8  # how far encounters with the robot are: it has to give way, they rarely do
+ROBOT_RESPECT = 0.5  # how much of the push that a person would get from another the robot has
 SPEED_FACTOR = 1.3  # the fastest anybody hurries, of their own speed
 WALL_SIGHT = 0.7  # walking into a wall that near becomes walking along it, metres
 
 
 @numba.njit(cache=True)
-def _avoid(dx, dy, radii, rel_vx, rel_vy, right_x, right_y):
+def _avoid(dx, dy, radii, rel_vx, rel_vy, right_x, right_y, foresight):
     """Push (m/s^2) on a person at offset (dx, dy) from another body that both move at relative velocity rel_v."""
     distance = math.sqrt(dx * dx + dy * dy)
     if distance > 5.0:
@@ -32,7 +34,7 @@ def _avoid(dx, dy, radii, rel_vx, rel_vy, right_x, right_y):
     speed2 = rel_vx * rel_vx + rel_vy * rel_vy
     closing = -(dx * rel_vx + dy * rel_vy)
     if closing > 0.0 and speed2 > 1e-6:
-        t = min(closing / speed2, LOOK_AHEAD_S)
+        t = min(closing / speed2, foresight)
         mx, my = dx + rel_vx * t, dy + rel_vy * t
         miss = math.sqrt(mx * mx + my * my)
         if miss < 0.1:  # head on: both keep right
@@ -102,7 +104,7 @@ def _walk(pos, vel, goals, speeds, active, poses, robot_vel, discs, radius, valu
                     if j != i and active[n, j]:
                         px, py = _avoid(
                             x - pos[n, j, 0], y - pos[n, j, 1], 2.0 * PERSON_RADIUS,
-                            vx - vel[n, j, 0], vy - vel[n, j, 1], rx, ry,
+                            vx - vel[n, j, 0], vy - vel[n, j, 1], rx, ry, LOOK_AHEAD_S,
                         )  # fmt: skip
                         ax += px
                         ay += py
@@ -111,9 +113,11 @@ def _walk(pos, vel, goals, speeds, active, poses, robot_vel, discs, radius, valu
                     dx, dy = x - poses[n, 0] - offset * cos_yaw, y - poses[n, 1] - offset * sin_yaw
                     if dx * dx + dy * dy < gap2:
                         gap2, bx, by = dx * dx + dy * dy, dx, dy
-                px, py = _avoid(bx, by, radius + PERSON_RADIUS, vx - rvx, vy - rvy, rx, ry)
-                vx += h * (ax + px)
-                vy += h * (ay + py)
+                px, py = 0.0, 0.0
+                if ex * bx + ey * by < 0.2 * math.sqrt(gap2):  # seen: not behind
+                    px, py = _avoid(bx, by, radius + PERSON_RADIUS, vx - rvx, vy - rvy, rx, ry, ROBOT_FORESIGHT_S)
+                vx += h * (ax + ROBOT_RESPECT * px)
+                vy += h * (ay + ROBOT_RESPECT * py)
                 limit = SPEED_FACTOR * speeds[n, i]
                 speed = math.sqrt(vx * vx + vy * vy)
                 if speed > limit:
@@ -203,9 +207,7 @@ def step_crowd(
     return pos, vel
 
 
-def turn_back(
-    positions: np.ndarray, endpoints: np.ndarray, leg: np.ndarray, reach: float = 0.5
-) -> tuple[np.ndarray, np.ndarray]:
+def turn_back(positions: np.ndarray, endpoints: np.ndarray, leg: np.ndarray, reach: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """Sends people who have arrived back to where they came from.
 
     Args:

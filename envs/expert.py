@@ -40,11 +40,16 @@ def command_candidates(robot: Robot) -> np.ndarray:
 
 
 @numba.njit(cache=True)
+def _square(route, k, x, y):
+    return (route[k, 0] - x) ** 2 + (route[k, 1] - y) ** 2
+
+
+@numba.njit(cache=True)
 def _nearest(route, first, last, x, y):
     """Index of the point of route[first:last + 1] nearest to (x, y), and its distance."""
     best, index = 1e18, first
     for k in range(first, last + 1):
-        d = (route[k, 0] - x) ** 2 + (route[k, 1] - y) ** 2
+        d = _square(route, k, x, y)
         if d < best:
             best, index = d, k
     return index, math.sqrt(best)
@@ -52,7 +57,7 @@ def _nearest(route, first, last, x, y):
 
 @numba.njit(cache=True, parallel=True)
 def _plan(
-    routes, counts, progress, poses, vel, people, people_vel, active, values, start, shape, frame, ids,
+    routes, counts, progress, waited, poses, vel, people, people_vel, active, values, start, shape, frame, ids,
     discs, radius, limits, candidates, chosen,
 ):  # fmt: skip
     reach = radius
@@ -63,19 +68,33 @@ def _plan(
         chosen[n, 0], chosen[n, 1] = 0.0, 0.0
         if last < 0:
             continue
-        at, off = _nearest(route, max(progress[n] - 5, 0), min(progress[n] + 15, last), poses[n, 0], poses[n, 1])
-        if off > 2.0:
+        at, off = _nearest(route, max(progress[n] - 3, 0), min(progress[n] + 10, last), poses[n, 0], poses[n, 1])
+        if off > 3.0:
             at, off = _nearest(route, 0, last, poses[n, 0], poses[n, 1])
         progress[n] = at
+        # To brake in time is possible, but a dead end; only who stands anyway has nothing to lose by trying.
+        caution = 3.0 if vel[n, 0] > 0.3 else 0.4
+        # Who stands nearer to a wall than the margin may still go, but no nearer.
+        cos_yaw, sin_yaw = math.cos(poses[n, 2]), math.sin(poses[n, 2])
+        margin = WALL_MARGIN
+        for offset in discs:
+            x, y = poses[n, 0] + offset * cos_yaw, poses[n, 1] + offset * sin_yaw
+            margin = min(margin, field_at(values, start, shape, frame, scene, x, y) - radius - 0.01)
+        margin = max(margin, 0.005)
+        ahead = min(at + 4, last)
+        first_aim = math.atan2(route[ahead, 1] - poses[n, 1], route[ahead, 0] - poses[n, 0])
         lowest = 1e18
         for k in range(candidates.shape[0]):
             x, y, yaw, v, omega = poses[n, 0], poses[n, 1], poses[n, 2], vel[n, 0], vel[n, 1]
-            wall_gap, people_cost, crash = WALL_COMFORT, 0.0, 0.0
+            wall_gap, people_cost, crash, j = WALL_COMFORT, 0.0, 0.0, at
             for step in range(STEPS):
-                x, y, yaw, v, omega = advance(
-                    x, y, yaw, v, omega, candidates[k, 0], candidates[k, 1], limits, STEP_S
-                )
+                x, y, yaw, v, omega = advance(x, y, yaw, v, omega, candidates[k, 0], candidates[k, 1], limits, STEP_S)
                 t = (step + 1) * STEP_S
+                if candidates[k, 0] == 0.0 and candidates[k, 1] != 0.0 and math.cos(first_aim - yaw) > 0.95:
+                    break  # turned enough
+                # Follows the route along, so that a rollout never counts as being on a leg behind a wall.
+                while j < last and _square(route, j + 1, x, y) <= _square(route, j, x, y):
+                    j += 1
                 cos_yaw, sin_yaw = math.cos(yaw), math.sin(yaw)
                 gap = field_at(values, start, shape, frame, scene, x, y) - reach
                 if gap < WALL_COMFORT:
@@ -84,9 +103,10 @@ def _plan(
                         px, py = x + offset * cos_yaw, y + offset * sin_yaw
                         gap = min(gap, field_at(values, start, shape, frame, scene, px, py) - radius)
                     wall_gap = min(wall_gap, gap)
-                    # What brakes in time is only a bad direction; what does not is a crash.
-                    if gap < WALL_MARGIN and crash == 0.0 and v > 0.02:
-                        crash = (60.0 if t < 0.5 + v / limits[2] else 4.0) + 10.0 * (STEPS - step) / STEPS
+                    if gap < (margin if v < 0.4 else WALL_MARGIN) and (v > 0.02 or abs(omega) > 0.02):  # the rollout ends here
+                        early = 1.0 - step / STEPS
+                        crash = 60.0 + 10.0 * early if t < 0.5 + v / limits[2] else caution * (1.0 + early)
+                        break
                 for p in range(people.shape[1]):
                     if not active[n, p]:
                         continue
@@ -101,16 +121,22 @@ def _plan(
                         people_cost += (8.0 if v > 0.1 else 1.0) * math.exp(-t / 1.5)
                     elif gap < PEOPLE_COMFORT:
                         people_cost += 0.5 * (1.0 - gap / PEOPLE_COMFORT) ** 2 * math.exp(-t / 1.5)
-            j, cross = _nearest(route, at, min(at + 30, last), x, y)
+            if crash + people_cost - STEPS * STEP_S * limits[0] - SPACING > lowest:
+                continue  # no progress makes up for that
+            cross = math.sqrt(_square(route, j, x, y))
             ahead = min(j + 4, last)
             aim = math.atan2(route[ahead, 1] - y, route[ahead, 0] - x) if j < last else yaw
             cost = crash + people_cost + 0.7 * cross - SPACING * (j - at)
-            cost += 0.8 * (1.0 - math.cos(aim - yaw))
-            cost += 3.0 * ((WALL_COMFORT - wall_gap) / WALL_COMFORT) ** 2
+            cost += 0.6 * (1.0 - math.cos(aim - yaw))
+            cost += 2.0 * ((WALL_COMFORT - wall_gap) / WALL_COMFORT) ** 2
             cost += 0.1 * abs(candidates[k, 1] - vel[n, 1]) + 0.05 * abs(candidates[k, 0] - vel[n, 0])
+            if candidates[k, 0] == 0.0:
+                cost += 0.2 + 0.05 * waited[n]
             if cost < lowest:
                 lowest = cost
                 chosen[n, 0], chosen[n, 1] = candidates[k, 0], candidates[k, 1]
+        # Patience ends: a stand-off with a person, or a corner no single arc leads out of, must not last.
+        waited[n] = waited[n] + 1 if chosen[n, 0] == 0.0 else max(waited[n] - 5, 0)
 
 
 def command_to_waypoint(commands: np.ndarray) -> np.ndarray:
@@ -140,6 +166,7 @@ class Expert:
         self._routes = np.zeros((worlds, 256, 2))
         self._counts = np.zeros(worlds, dtype=np.int64)
         self._progress = np.zeros(worlds, dtype=np.int64)
+        self._waited = np.zeros(worlds, dtype=np.int64)
         self._candidates = command_candidates(robot)
 
     def plan(self, world_index: int, path: np.ndarray) -> None:
@@ -161,6 +188,7 @@ class Expert:
             self._routes[world_index, :count, axis] = np.interp(at, along, path[:, axis])
         self._counts[world_index] = count
         self._progress[world_index] = 0
+        self._waited[world_index] = 0
 
     def act(
         self,
@@ -191,6 +219,7 @@ class Expert:
             self._routes,
             self._counts,
             self._progress,
+            self._waited,
             np.ascontiguousarray(poses, dtype=np.float64),
             np.ascontiguousarray(velocities, dtype=np.float64),
             np.ascontiguousarray(people_xy, dtype=np.float64),
