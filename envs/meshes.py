@@ -228,9 +228,11 @@ def _car(tint: Tint) -> Mesh:
             face = np.column_stack([x - side * octagon[:, 0], np.full(8, y), 0.31 + octagon[:, 1]])
             fan = np.array([[0, k, k + 1] for k in range(1, 7)])
             wheels.append(_mesh(face, fan, (0.5 + octagon / 0.62)[fan], "tyre", WHITE))
-    lamps = [box((0.06, 0.3, 0.14), "white", (0.95, 0.93, 0.8), (2.08, y), 0.55) for y in (-0.6, 0.6)]
-    rear = [box((0.06, 0.3, 0.14), "white", (0.75, 0.1, 0.1), (-2.08, y), 0.55) for y in (-0.6, 0.6)]
-    return merge([body, cabin, roof, *wheels, *lamps, *rear])
+    lamps = []
+    for y in (-0.6, 0.6):
+        lamps.append(wall((2.09, y - 0.16), (2.09, y + 0.16), 0.5, 0.66, "white", tint=(0.95, 0.93, 0.8)))
+        lamps.append(wall((-2.09, y + 0.16), (-2.09, y - 0.16), 0.5, 0.66, "white", tint=(0.75, 0.1, 0.1)))
+    return merge([body, cabin, roof, *wheels, *lamps])
 
 
 def _sign() -> Mesh:
@@ -307,12 +309,18 @@ def _wheelie_bin() -> Mesh:
 
 
 def _bollard() -> Mesh:
-    return merge([prism(0.09, 0.8, "metal", (0.45, 0.46, 0.5)), prism(0.1, 0.12, "white", (0.9, 0.75, 0.2), z=0.8)])
+    return merge(
+        [
+            prism(0.09, 0.8, "metal", (0.45, 0.46, 0.5), sides=6, cap=False),
+            prism(0.1, 0.12, "white", (0.9, 0.75, 0.2), z=0.8, sides=6),
+        ]
+    )
 
 
 def _lamp() -> Mesh:
-    pole = prism(0.08, 4.6, "metal", (0.4, 0.42, 0.45), top_radius=0.05, sides=6)
-    return merge([pole, prism(0.16, 0.7, "metal", (0.35, 0.37, 0.4), sides=6), prism(0.24, 0.3, "white", z=4.6)])
+    pole = prism(0.08, 4.6, "metal", (0.4, 0.42, 0.45), top_radius=0.05, sides=5, cap=False)
+    foot = prism(0.16, 0.7, "metal", (0.35, 0.37, 0.4), sides=5)
+    return merge([pole, foot, box((0.4, 0.4, 0.3), "white", z=4.6)])
 
 
 def _shrub() -> Mesh:

@@ -101,12 +101,12 @@ def _walls(rng: np.random.Generator) -> dict[str, np.ndarray]:
     glass = _flat((96, 128, 150)) * np.linspace(1.15, 0.75, SIZE)[:, None, None] + _noise(rng, 8.0, 8)
     glass[:, ::16] = glass[:, 1::16] = (60, 66, 72)
     glass[::32] = glass[1::32] = (60, 66, 72)
-    shop = _flat((92, 84, 78)) + _noise(rng, 0, 3)
+    shop = _flat((128, 120, 112)) + _noise(rng, 0, 3)
     _rect(shop, 4, 16, 2, 62, (205, 198, 180))
     for x0 in range(6, 58, 5):
         _rect(shop, 8, 12, x0, x0 + 3, (70, 62, 60))
-    shop[20:56, 4:40] = np.array([150.0, 168.0, 172.0]) * np.linspace(1.1, 0.5, 36)[:, None, None]
-    shop[20:62, 45:59] = np.array([70.0, 82.0, 92.0]) * np.linspace(1.2, 0.7, 42)[:, None, None]
+    shop[20:56, 4:40] = np.array([150.0, 168.0, 172.0]) * np.linspace(1.1, 0.7, 36)[:, None, None]
+    shop[20:62, 45:59] = np.array([92.0, 106.0, 118.0]) * np.linspace(1.2, 0.7, 42)[:, None, None]
     _rect(shop, 40, 43, 47, 49, (220, 210, 160))
     door = _flat((112, 74, 50)) + _noise(rng, 1.0, 5)
     for x0 in (8, 36):
@@ -119,7 +119,7 @@ def _walls(rng: np.random.Generator) -> dict[str, np.ndarray]:
         "glass": glass,
         "shop": shop,
         "door": door,
-        "concrete": _grainy(rng, (158, 156, 150), 7, 6),
+        "concrete": _grainy(rng, (160, 158, 153), 2.5, 7),
         "roof": _tiles(rng, (126, 74, 60), 8, 8, 1, (84, 50, 44), 9),
     }
 
