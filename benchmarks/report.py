@@ -1,0 +1,451 @@
+"""The benchmark's report: one HTML file that needs nothing else, readable in light and dark."""
+
+import base64
+import html
+import io
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from s2e.benchmarks.metrics import MEANS, all_settings
+from s2e.envs.occupancy import Occupancy
+
+# Eight hues in an order whose neighbours stay apart under colour blindness too; a light and a dark step of each.
+LIGHT = ("#2a78d6", "#eb6834", "#1baf7a", "#eda100", "#e87ba4", "#008300", "#4a3aa7", "#e34948")
+DARK = ("#3987e5", "#d95926", "#199e70", "#c98500", "#d55181", "#008300", "#9085e9", "#e66767")
+EPISODES_DRAWN = 12
+POINTS_DRAWN = 80
+FAILURES_LISTED = 12
+CLIPS_BYTES = 3_600_000
+GROUND_PX = 1000
+
+_STYLE = """
+:root{color-scheme:light dark;--bg:#f9f9f7;--card:#fcfcfb;--ink:#0b0b0b;--soft:#52514e;--line:#d9d8d4;--halo:#fff;LIGHTVARS}
+@media(prefers-color-scheme:dark){:root{--bg:#0d0d0d;--card:#1a1a19;--ink:#fff;--soft:#c3c2b7;--line:#3a3a37;--halo:#000;DARKVARS}}
+*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
+main{max-width:1120px;margin:0 auto;padding:24px 20px 60px}h1{font-size:26px;margin:8px 0 2px}h2{font-size:18px;margin:36px 0 10px}
+p{margin:4px 0 10px;color:var(--soft);max-width:75ch}.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px}
+.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
+th,td{padding:5px 10px;text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}
+thead th{color:var(--soft);font-weight:600;border-bottom:1px solid var(--line)}
+tbody tr.group th{text-align:left;padding-top:14px;font-size:13px;color:var(--soft);border-bottom:1px solid var(--line)}
+td small{color:var(--soft);font-weight:400;font-size:12px;margin-left:5px}td.best{font-weight:700}td.name,.legend span,figcaption{overflow-wrap:anywhere;white-space:normal}
+td.name{min-width:150px}.dot{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:7px}
+svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font:12px system-ui,sans-serif}
+.legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 12px;font-size:14px}.legend label{cursor:pointer}
+.toggle{position:absolute;opacity:0}.toggle:focus-visible~.legend{outline:2px solid var(--c0)}
+.panels{display:grid;gap:14px}.panels h3{font-size:14px;margin:0 0 8px}.panels svg{max-height:560px;border-radius:4px}
+.clips{display:flex;flex-wrap:wrap;gap:14px}.clips figure{margin:0;width:320px;max-width:100%}.clips img{width:100%;border-radius:6px;display:block}
+figcaption{font-size:13px;color:var(--soft);margin-top:5px}dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:0;font-size:14px}
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;font-family:ui-monospace,monospace;font-size:13px}
+.path{fill:none;stroke-linejoin:round;stroke-linecap:round}
+"""  # noqa: E501
+
+
+def write_report(
+    path: str | Path,
+    summaries: Sequence[dict[str, Any]],
+    episodes: dict[str, list[dict[str, Any]]],
+    occupancy: Occupancy,
+    background: np.ndarray | None,
+    clips: dict[str, list[np.ndarray]],
+    extra: dict[str, Any],
+) -> None:
+    """Writes report.html, a few megabytes at most.
+
+    Args:
+        path: the file; written beside itself and renamed.
+        summaries: one per policy, from `metrics.summarise`.
+        episodes: the records of each policy.
+        occupancy: of the scene; drawn when there is no background.
+        background: (H, W, 3) uint8 view from straight above that covers the grid's extent exactly, north (y) up and
+            east (x) right; or None.
+        clips: caption to frames, each (H, W, 3) uint8; shown as small GIFs.
+        extra: further conditions to list: the command, the date, what the user must know.
+    """
+    labels = [str(s["policy"]) for s in summaries]
+    colour = {name: i for i, name in enumerate(dict.fromkeys([*labels, *episodes]))}
+    scene = ", ".join(dict.fromkeys(str(s["scene"]) for s in summaries)) or "no scene"
+    parts = [
+        f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. {_lead(summaries)}</p>",
+        _section("Results", _table(summaries, colour) + _meaning()),
+        _section("Success rate", _bars(summaries, colour)),
+        _section("Paths", _panels(summaries, episodes, occupancy, background, colour)),
+        _section("Clips", _clips(clips)),
+        _section("Worst episodes", _failures(episodes, colour)),
+        _section("Conditions", _conditions(summaries, episodes, extra)),
+    ]
+    text = (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{_text(scene)}: benchmark report</title><style>{_style(len(colour))}</style></head>"
+        f"<body><main>{''.join(parts)}</main></body></html>\n"
+    )
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    partial.write_text(text, encoding="utf-8", errors="replace")
+    os.replace(partial, target)
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value), quote=True)
+
+
+def _number(value: Any, digits: int = 2) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, int | float) and math.isfinite(value) else "–"
+
+
+def _section(title: str, body: str) -> str:
+    return f"<h2>{title}</h2>{body}" if body else ""
+
+
+def _style(policies: int) -> str:
+    def variables(colours):
+        return "".join(f"--c{i}:{c};" for i, c in enumerate(colours))
+
+    hide = "".join(
+        f"#t{i}:not(:checked)~.panels .p{i}{{display:none}}#t{i}:not(:checked)~.legend .l{i}{{opacity:.35}}" for i in range(policies)
+    )
+    return _STYLE.replace("LIGHTVARS", variables(LIGHT)).replace("DARKVARS", variables(DARK)) + hide
+
+
+def _paint(index: int) -> str:
+    return f"var(--c{index % len(LIGHT)})"
+
+
+def _dot(index: int) -> str:
+    return f'<i class="dot" style="background:{_paint(index)}"></i>'
+
+
+def _lead(summaries: Sequence[dict[str, Any]]) -> str:
+    """One sentence with the outcome: per setting, who succeeds most often."""
+    wins = []
+    for setting in all_settings(summaries):
+        here = [s for s in summaries if setting in s["settings"]]
+        best = max(here, key=lambda s: s["settings"][setting]["sr"])
+        wins.append(f"{_text(setting)} {_text(best['policy'])} ({_number(best['settings'][setting]['sr'])})")
+    return f"Highest success rate per setting: {', '.join(wins)}." if wins else "There are no episodes yet."
+
+
+def _meaning() -> str:
+    return (
+        "<p>SR success rate (Wilson interval). RC completed share of the route. CT contacts per episode. SPL success "
+        "weighted by path length. SNS share of steps without contact. Brackets: 95 % intervals, bootstrap for the "
+        "means. Bold: best of the setting.</p>"
+    )
+
+
+def _table(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
+    rows = []
+    for setting in all_settings(summaries):
+        here = [(s, s["settings"][setting]) for s in summaries if setting in s["settings"]]
+        rows.append(f'<tr class="group"><th colspan="7">{_text(setting)}</th></tr>')
+        for summary, entry in here:
+            cells = []
+            for key in ("sr", *MEANS):
+                best = (min if key == "ct" else max)(e[key] for _, e in here)
+                low, high = entry[f"{key}_ci95"]
+                mark = ' class="best"' if len(here) > 1 and entry[key] == best else ""
+                interval = f"<small>[{_number(low)}, {_number(high)}]</small>"
+                cells.append(f"<td{mark}>{_number(entry[key])}{interval}</td>")
+            name = f'<td class="name">{_dot(colour[str(summary["policy"])])}{_text(summary["policy"])}</td>'
+            rows.append(f"<tr>{name}<td>{entry['episodes']}</td>{''.join(cells)}</tr>")
+    if not rows:
+        return "<p>No episodes.</p>"
+    head = "".join(f"<th>{h}</th>" for h in ("policy", "episodes", "SR", "RC", "CT", "SPL", "SNS"))
+    return f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _legend(colour: dict[str, int], toggles: bool) -> str:
+    items = []
+    for name, i in colour.items():
+        body = f"{_dot(i)}<span>{_text(name)}</span>"
+        items.append(f'<label class="l{i}" for="t{i}">{body}</label>' if toggles else f"<span>{body}</span>")
+    return f'<div class="legend">{"".join(items)}</div>'
+
+
+def _bars(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
+    """Bars of SR with whiskers, one group per setting."""
+    settings = all_settings(summaries)
+    if not settings:
+        return ""
+    left, top, height, width = 36, 14, 200, 1060
+    group = (width - left) / len(settings)
+    pitch = min(46.0, (group - 24) / len(summaries))
+    bar = max(2.0, min(26.0, pitch - 2))
+    marks = []
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y = top + height * (1 - tick)
+        marks.append(f'<line x1="{left}" x2="{width}" y1="{y:g}" y2="{y:g}" stroke="var(--line)"/>')
+        marks.append(f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{tick:g}</text>')
+    for g, setting in enumerate(settings):
+        middle = left + group * (g + 0.5)
+        marks.append(f'<text x="{middle:.1f}" y="{top + height + 20}" text-anchor="middle">{_text(setting)}</text>')
+        here = [s for s in summaries if setting in s["settings"]]
+        for k, summary in enumerate(here):
+            entry = summary["settings"][setting]
+            x = middle + (k - (len(here) - 1) / 2) * pitch
+            marks.append(_bar(x, bar, top, height, entry, str(summary["policy"]), colour, pitch >= 30))
+    svg = f'<svg viewBox="0 0 {width} {top + height + 28}" role="img" aria-label="success rate">{"".join(marks)}</svg>'
+    return f'<div class="card">{_legend({str(s["policy"]): colour[str(s["policy"])] for s in summaries}, False)}{svg}</div>'
+
+
+def _bar(x: float, bar: float, top: int, height: int, entry: dict, name: str, colour: dict[str, int], value: bool) -> str:
+    tall = height * entry["sr"]
+    low, high = (top + height * (1 - v) for v in entry["sr_ci95"])
+    base, radius = top + height, min(4.0, bar / 2, tall)
+    shape = (
+        f"M{x - bar / 2:.1f},{base}v{-(tall - radius):.1f}q0,{-radius:.1f} {radius:.1f},{-radius:.1f}"
+        f"h{bar - 2 * radius:.1f}q{radius:.1f},0 {radius:.1f},{radius:.1f}v{tall - radius:.1f}z"
+    )
+    title = f"{name}: {entry['sr']:.2f} [{entry['sr_ci95'][0]:.2f}, {entry['sr_ci95'][1]:.2f}]"
+    label = f'<text x="{x:.1f}" y="{high - 4:.1f}" text-anchor="middle">{entry["sr"]:.2f}</text>' if value else ""
+    cap = min(4.0, bar / 3)
+    return (
+        f'<g><title>{_text(title)}</title><path d="{shape}" fill="{_paint(colour[name])}"/>'
+        f'<path d="M{x:.1f},{low:.1f}V{high:.1f}M{x - cap:.1f},{high:.1f}h{2 * cap:.1f}M{x - cap:.1f},{low:.1f}'
+        f'h{2 * cap:.1f}" stroke="var(--ink)" stroke-width="1.3"/>{label}</g>'
+    )
+
+
+def _extent(episodes: dict[str, list[dict[str, Any]]], occupancy: Occupancy) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 in metres: everything that happened and a margin, within the grid."""
+    rows, columns = occupancy.grid.shape
+    low = np.asarray(occupancy.origin, dtype=np.float64)
+    high = low + occupancy.resolution * np.array([columns, rows])
+    points = [np.zeros((0, 2))]
+    for records in episodes.values():
+        for record in records:
+            xy = np.array([record["start"][:2], record["goal"][:2], *record["path"]], dtype=np.float64)
+            points.append(xy[np.isfinite(xy).all(axis=1)])
+    used = np.concatenate(points)
+    if len(used):
+        low, high = np.maximum(low, used.min(axis=0) - 2.5), np.minimum(high, used.max(axis=0) + 2.5)
+    high = np.maximum(high, low + 1.0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _ground(occupancy: Occupancy, background: np.ndarray | None, box: tuple[float, float, float, float]) -> str:
+    """An <image> in metres, y down, of the part of the scene within the box."""
+    if background is None:
+        picture = np.zeros((*occupancy.grid.shape, 4), dtype=np.uint8)
+        picture[occupancy.grid] = (138, 137, 131, 255)  # free ground stays clear: the theme shines through
+        picture = picture[::-1]
+    else:
+        picture = np.asarray(background, dtype=np.uint8)[..., :3]
+    height, width = picture.shape[:2]
+    rows, columns = occupancy.grid.shape
+    metres_x, metres_y = columns * occupancy.resolution, rows * occupancy.resolution
+    x0, y0 = float(occupancy.origin[0]), float(occupancy.origin[1])
+    # Whole pixels around the box, so that the cut stays in register with the paths.
+    left = int(np.clip(np.floor((box[0] - x0) / metres_x * width), 0, width - 1))
+    right = int(np.clip(np.ceil((box[2] - x0) / metres_x * width), left + 1, width))
+    top = int(np.clip(np.floor((y0 + metres_y - box[3]) / metres_y * height), 0, height - 1))
+    bottom = int(np.clip(np.ceil((y0 + metres_y - box[1]) / metres_y * height), top + 1, height))
+    image = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
+    shrink = min(1.0, GROUND_PX / max(image.size))
+    if shrink < 1.0:
+        image = image.resize((max(1, round(image.width * shrink)), max(1, round(image.height * shrink))))
+    if background is not None:
+        image = image.quantize(96)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return (
+        f'<image x="{x0 + left / width * metres_x:.3f}" y="{-(y0 + metres_y) + top / height * metres_y:.3f}" '
+        f'width="{(right - left) / width * metres_x:.3f}" height="{(bottom - top) / height * metres_y:.3f}" '
+        f'preserveAspectRatio="none" href="{_data("image/png", buffer.getvalue())}"/>'
+    )
+
+
+def _data(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _panels(
+    summaries: Sequence[dict[str, Any]],
+    episodes: dict[str, list[dict[str, Any]]],
+    occupancy: Occupancy,
+    background: np.ndarray | None,
+    colour: dict[str, int],
+) -> str:
+    """One top-down panel per setting; the legend's entries show and hide a policy, without a script."""
+    settings = all_settings(summaries)
+    if not settings or not any(episodes.values()):
+        return ""
+    box = _extent(episodes, occupancy)
+    wide, tall = box[2] - box[0], box[3] - box[1]
+    view = f"{box[0]:.2f} {-box[3]:.2f} {wide:.2f} {tall:.2f}"
+    columns = 1 if wide > 1.6 * tall or len(settings) == 1 else 2
+    unit = max(wide, tall * 1.2) / (1000 if columns == 1 else 500)  # metres per pixel on the page, about
+    ground = (
+        f'<svg style="position:absolute;width:0;height:0" aria-hidden="true"><defs><g id="ground">'
+        f"{_ground(occupancy, background, box)}</g></defs></svg>"
+    )
+    veil = "" if background is None else (
+        f'<rect x="{box[0]:.2f}" y="{-box[3]:.2f}" width="{wide:.2f}" height="{tall:.2f}" fill="var(--card)" opacity=".45"/>'
+    )  # fmt: skip
+    panels = []
+    for setting in settings:
+        marks, contacts, drawn, total = [], [], 0, 0
+        for name, records in episodes.items():
+            mine = [r for r in records if r["setting"] == setting]
+            total, drawn = max(total, len(mine)), max(drawn, min(len(mine), EPISODES_DRAWN))
+            inner = "".join(_episode(r, unit, colour[name]) for r in mine[:EPISODES_DRAWN])
+            marks.append(f'<g class="p{colour[name]}">{inner}</g>')
+            inner = "".join(_contacts(r, unit, colour[name]) for r in mine[:EPISODES_DRAWN])
+            contacts.append(f'<g class="p{colour[name]}">{inner}</g>')
+        ends = {
+            (tuple(r["start"][:2]), tuple(r["goal"][:2])): None
+            for records in episodes.values()
+            for r in [r for r in records if r["setting"] == setting][:EPISODES_DRAWN]
+        }
+        few = "" if drawn == total else f" ({drawn} of {total} episodes drawn)"
+        panels.append(
+            f'<div class="card"><h3>{_text(setting)}{few}</h3><svg viewBox="{view}" role="img" '
+            f'aria-label="paths, {_text(setting)}"><use href="#ground"/>{veil}{"".join(marks + contacts)}'
+            f"{''.join(_ends(*pair, unit) for pair in ends)}{_scale_bar(box, unit)}</svg></div>"
+        )
+    toggles = "".join(f'<input class="toggle" type="checkbox" id="t{i}" checked>' for i in colour.values())
+    note = (
+        "<p>Ring: start. Filled square: goal. Cross: contact with something static. Diamond: contact with a person. "
+        "Dashed: the goal was not reached. Select a policy in the legend to hide or show it.</p>"
+    )
+    grid = f'<div class="panels" style="grid-template-columns:repeat({columns},minmax(0,1fr))">{"".join(panels)}</div>'
+    return f"{ground}{note}{toggles}{_legend(colour, True)}{grid}"
+
+
+def _points(record: dict[str, Any]) -> np.ndarray:
+    """(N, 2) the finite points of a record's path."""
+    points = np.asarray(record["path"], dtype=np.float64).reshape(-1, 2)
+    return points[np.isfinite(points).all(axis=1)]
+
+
+def _episode(record: dict[str, Any], unit: float, index: int) -> str:
+    """A path with a halo that keeps it apart from what lies under it."""
+    points = _points(record)
+    if len(points) == 0:
+        return ""
+    keep = np.unique(np.linspace(0, len(points) - 1, min(len(points), POINTS_DRAWN)).round().astype(int))
+    line = "M" + "L".join(f"{x:.2f},{-y:.2f}" for x, y in points[keep])
+    dash = "" if record["success"] else f' stroke-dasharray="{5 * unit:.3g} {4 * unit:.3g}"'
+    return (
+        f'<path class="path" d="{line}" stroke="var(--halo)" stroke-width="{4 * unit:.3g}" opacity=".55"/>'
+        f'<path class="path" d="{line}" stroke="{_paint(index)}" stroke-width="{2 * unit:.3g}"{dash}><title>'
+        f"{_text(record['id'])}</title></path>"
+    )
+
+
+def _contacts(record: dict[str, Any], unit: float, index: int) -> str:
+    """The contacts of an episode, placed on its path by their times."""
+    points, marks = _points(record), []
+    if len(points) == 0:
+        return ""
+    for time_s, kind in record.get("contacts", [])[:20]:
+        share = min(max(time_s / record["time_s"], 0.0), 1.0) if record["time_s"] > 0 else 0.0
+        at = share * (len(points) - 1)
+        x, y = (float(np.interp(at, np.arange(len(points)), points[:, d])) for d in (0, 1))
+        marks.append(_contact(x, -y, 4.5 * unit, kind, unit, index))
+    return "".join(marks)
+
+
+def _contact(x: float, y: float, r: float, kind: str, unit: float, index: int) -> str:
+    if kind == "person":
+        shape = f"M{x:.2f},{y - r:.3f}l{r:.3f},{r:.3f}l{-r:.3f},{r:.3f}l{-r:.3f},{-r:.3f}z"
+        return f'<path d="{shape}" fill="{_paint(index)}" stroke="var(--ink)" stroke-width="{1.3 * unit:.3g}"/>'
+    shape = f"M{x - r:.3f},{y - r:.3f}l{2 * r:.3f},{2 * r:.3f}m0,{-2 * r:.3f}l{-2 * r:.3f},{2 * r:.3f}"
+    return (
+        f'<path d="{shape}" stroke="var(--halo)" stroke-width="{4 * unit:.3g}"/>'
+        f'<path d="{shape}" stroke="var(--ink)" stroke-width="{2 * unit:.3g}"/>'
+    )
+
+
+def _ends(start: Sequence[float], goal: Sequence[float], unit: float) -> str:
+    r = 4.5 * unit
+    return (
+        f'<circle cx="{start[0]:.2f}" cy="{-start[1]:.2f}" r="{r:.3g}" fill="var(--card)" stroke="var(--ink)" '
+        f'stroke-width="{1.8 * unit:.3g}"/><rect x="{goal[0] - r:.3f}" y="{-goal[1] - r:.3f}" width="{2 * r:.3g}" '
+        f'height="{2 * r:.3g}" fill="var(--ink)" stroke="var(--card)" stroke-width="{1.2 * unit:.3g}"/>'
+    )
+
+
+def _scale_bar(box: tuple[float, float, float, float], unit: float) -> str:
+    length = max(v for v in (1, 2, 5, 10, 20, 50, 100) if v <= max(1.0, (box[2] - box[0]) / 3))
+    x, y = box[0] + 12 * unit, -box[1] - 12 * unit
+    return (
+        f'<path d="M{x:.2f},{y:.2f}h{length}" stroke="var(--halo)" stroke-width="{6 * unit:.3g}"/>'
+        f'<path d="M{x:.2f},{y:.2f}h{length}" stroke="var(--ink)" stroke-width="{2.5 * unit:.3g}"/>'
+        f'<text x="{x:.2f}" y="{y - 6 * unit:.2f}" style="font-size:{12 * unit:.3g}px;fill:var(--ink)" '
+        f'stroke="var(--halo)" stroke-width="{3 * unit:.3g}" paint-order="stroke">{length} m</text>'
+    )
+
+
+def _gif(frames: list[np.ndarray], budget: int) -> bytes | None:
+    """The largest of a few sizes of a GIF that fits the budget in bytes; None if none does."""
+    for width_px, most, colours in ((320, 60, 64), (240, 48, 48), (160, 40, 32), (120, 24, 16)):
+        stride = math.ceil(len(frames) / most)
+        images = []
+        for frame in frames[::stride]:
+            image = Image.fromarray(np.ascontiguousarray(frame[..., :3], dtype=np.uint8))
+            scale = min(1.0, width_px / image.width)
+            size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+            images.append(image.resize(size).quantize(colours, dither=Image.Dither.NONE))
+        buffer = io.BytesIO()
+        duration = min(100 * stride, 400)
+        images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0, optimize=True)
+        if buffer.tell() * 4 // 3 <= budget:
+            return buffer.getvalue()
+    return None
+
+
+def _clips(clips: dict[str, list[np.ndarray]]) -> str:
+    shown = {caption: frames for caption, frames in clips.items() if len(frames)}
+    figures = []
+    for caption, frames in shown.items():
+        data = _gif(list(frames), CLIPS_BYTES // len(shown))
+        picture = "<p>Too large to show.</p>" if data is None else (
+            f'<img src="{_data("image/gif", data)}" alt="{_text(caption)}">'
+        )  # fmt: skip
+        figures.append(f"<figure>{picture}<figcaption>{_text(caption)}</figcaption></figure>")
+    return f'<div class="clips">{"".join(figures)}</div>' if figures else ""
+
+
+def _failures(episodes: dict[str, list[dict[str, Any]]], colour: dict[str, int]) -> str:
+    """The failed episodes that got least far, worst first, taking the policies in turn."""
+    queues = []
+    for name, records in episodes.items():
+        lost = sorted((r for r in records if not r["success"]), key=lambda r: (r["rc"], -r["ct"], str(r["id"])))
+        queues.append([(name, r) for r in lost])
+    turns = [queue[k] for k in range(FAILURES_LISTED) for queue in queues if k < len(queue)][:FAILURES_LISTED]
+    worst = sorted(turns, key=lambda item: (item[1]["rc"], -item[1]["ct"]))
+    if not worst:
+        return "<p>No episode failed.</p>" if any(episodes.values()) else ""
+    rows = "".join(
+        f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td><td>{_text(r["setting"])}</td><td>{_text(r["id"])}</td>'
+        f"<td>{_number(r['rc'])}</td><td>{r['ct']:d}</td><td>{_text(r['end'])}</td><td>{_number(r['time_s'], 1)}</td>"
+        f"<td>{_number(r['path_m'], 1)} / {_number(r['route_m'], 1)}</td></tr>"
+        for name, r in worst
+    )
+    names = ("policy", "setting", "episode", "RC", "CT", "end", "time, s", "driven / route, m")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _conditions(summaries: Sequence[dict[str, Any]], episodes: dict[str, list[dict[str, Any]]], extra: dict[str, Any]) -> str:
+    def each(key: str) -> str:
+        return ", ".join(dict.fromkeys(str(s[key]) for s in summaries)) or "–"
+
+    count = {name: len(records) for name, records in episodes.items()}
+    facts = {
+        "scene": each("scene"),
+        "benchmark version": each("version"),
+        "seed": each("seed"),
+        "episodes": ", ".join(f"{name} {n}" for name, n in count.items()) or "0",
+        **extra,
+    }
+    items = "".join(f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>" for key, value in facts.items())
+    return f'<div class="card"><dl>{items}</dl></div>'

@@ -1,0 +1,168 @@
+import base64
+import copy
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from s2e.benchmarks.metrics import summarise
+from s2e.benchmarks.report import DARK, LIGHT, write_report
+from s2e.envs.occupancy import Occupancy
+
+VOID = {"meta", "input", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Checks that every element is closed in order; collects what the tests look at."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.words, self.links = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def of_class(self, name):
+        return [attrs for _, attrs in self.tags if name in (attrs.get("class") or "").split()]
+
+
+def record(i, setting, success, policy_shift=0.0):
+    path = [[k * 0.5, i + policy_shift] for k in range(20 if success else 8)]
+    return {
+        "id": f"{setting}-{i}", "setting": setting, "success": success, "rc": 1.0 if success else 0.4 + 0.01 * i,
+        "ct": 0 if success else 2, "spl": 0.9 * success, "sns": 0.99, "steps": 100, "time_s": 10.0, "path_m": 9.5,
+        "route_m": 9.0, "end": "goal" if success else "timeout", "contacts": [] if success else [[5.0, "static"], [9.0, "person"]],
+        "path": path, "start": [0.0, float(i), 0.0], "goal": [9.5, float(i)],
+    }  # fmt: skip
+
+
+OCCUPANCY = Occupancy(np.pad(np.zeros((96, 146), bool), 2, constant_values=True), np.array([-2.0, -2.0]), 0.1)
+EPISODES = {
+    "ours": [record(i, s, i != 1) for s in ("empty", "both") for i in range(4)],
+    "zero": [record(i, s, False, 0.2) for s in ("empty", "both") for i in range(4)],
+}
+
+
+def write(tmp_path, episodes=EPISODES, background=None, clips=None, extra=None, occupancy=OCCUPANCY):
+    summaries = [summarise(records, "street", name, 3, "1") for name, records in episodes.items()]
+    path = tmp_path / "report.html"
+    write_report(path, summaries, episodes, occupancy, background, clips or {}, extra or {})
+    assert list(tmp_path.iterdir()) == [path]
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_is_complete_and_stands_alone(tmp_path):
+    frames = [np.full((48, 80, 3), 10 * k, dtype=np.uint8) for k in range(12)]
+    text = write(tmp_path, clips={"ours, both-1": frames}, extra={"command": "s2e-bench --scene street"})
+    page = Page(text)
+    words = " ".join(page.words)
+    assert all(link.startswith(("data:image/", "#")) for link in page.links) and len(page.links) >= 3
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe")] and "http" not in text
+    assert "nan" not in re.sub(r"base64,[\w+/=]+", "", text).lower()
+    assert "0.75" in words and "[0.30, 0.95]" in words  # SR of ours, 3 of 4, and its interval
+    assert "s2e-bench --scene street" in words and "benchmark version" in words
+    assert len(page.of_class("path")) == 2 * 16  # a halo and a line for each episode
+    dashed = [a for a in page.of_class("path") if "stroke-dasharray" in a]
+    assert len(dashed) == sum(not r["success"] for records in EPISODES.values() for r in records)
+    gif = next(link for link in page.links if link.startswith("data:image/gif;base64,"))
+    with Image.open(io.BytesIO(base64.b64decode(gif.partition(",")[2]))) as image:
+        assert image.size == (80, 48) and getattr(image, "n_frames", 1) == 12
+
+
+@pytest.mark.parametrize("with_background", [False, True])
+def test_the_ground_is_in_register_with_the_paths(tmp_path, with_background):
+    """A marked block of the scene must lie in the picture where the SVG's metres say it lies."""
+    grid = np.zeros((100, 150), bool)
+    grid[60:64, 100:106] = True  # world x 8.0 to 8.6, y 4.0 to 4.4
+    background = None
+    if with_background:
+        background = np.full((300, 450, 3), 240, dtype=np.uint8)
+        background[np.kron(grid[::-1], np.ones((3, 3), bool))] = 0
+    text = write(tmp_path, background=background, occupancy=Occupancy(grid, np.array([-2.0, -2.0]), 0.1))
+    attrs = next(attrs for tag, attrs in Page(text).tags if tag == "image")
+    data = base64.b64decode(attrs["href"].partition(",")[2])
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
+    dark = (pixels[..., 3] > 128) & (pixels[..., 0] < 180)
+    rows, columns = np.nonzero(dark)
+    x = float(attrs["x"]) + (columns + 0.5) / pixels.shape[1] * float(attrs["width"])
+    y = -(float(attrs["y"]) + (rows + 0.5) / pixels.shape[0] * float(attrs["height"]))
+    assert abs(x.mean() - 8.3) < 0.05 and abs(y.mean() - 4.2) < 0.05
+    assert abs(np.ptp(x) - 0.6) < 0.15 and abs(np.ptp(y) - 0.4) < 0.15
+
+
+def test_hostile_names_are_escaped(tmp_path):
+    evil = "<script>alert(1)</script>\"'&</style>"
+    records = [record(0, evil, False), record(1, evil, True)]
+    records[0]["id"] = records[0]["end"] = evil
+    frames = [np.zeros((8, 8, 3), np.uint8)]
+    text = write(tmp_path, {evil: records}, clips={evil: frames}, extra={evil: evil})
+    page = Page(text)
+    assert not [tag for tag, _ in page.tags if tag == "script"]
+    assert text.count("</style>") == 1 and "<script" not in text
+    assert sum(evil in word for word in page.words) >= 8
+
+
+@pytest.mark.parametrize("episodes", [{}, {"ours": []}, {"ours": [], "zero": EPISODES["zero"][:4]}])
+def test_empty_settings_and_policies(tmp_path, episodes):
+    Page(write(tmp_path, episodes))
+
+
+def test_odd_records(tmp_path):
+    records = copy.deepcopy(EPISODES["ours"])
+    records[0]["path"] = []
+    records[1]["path"] = [[0.0, 0.0]]
+    records[2]["path"][3] = [float("nan"), float("inf")]
+    records[3]["time_s"] = 0.0
+    records[3]["contacts"] = [[1.0, "person"]]
+    text = write(tmp_path, {"ours": records}, extra={"none": None})
+    Page(text)
+    assert "nan" not in re.sub(r"base64,[\w+/=]+", "", text).lower()
+
+
+def test_size_stays_small(tmp_path):
+    rng = np.random.default_rng(0)
+    episodes = {}
+    for p in range(8):
+        many = [record(i, s, i % 3 > 0) for s in ("empty", "obstacle", "pedestrian", "both") for i in range(30)]
+        for r in many:
+            r["path"] = rng.uniform(0, 9, (600, 2)).round(2).tolist()
+        episodes[f"policy {p}"] = many
+    noise = [rng.integers(0, 256, (96, 160, 3), dtype=np.uint8) for _ in range(16)]
+    background = rng.integers(0, 256, (1000, 1500, 3), dtype=np.uint8)
+    text = write(tmp_path, episodes, background, {f"clip {k}": noise for k in range(3)})
+    assert len(text.encode()) < 6_000_000
+    assert "of 30 episodes drawn" in text
+
+
+def contrast(a, b):
+    def luminance(colour):
+        rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted([luminance(a), luminance(b)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_colours_stand_out_in_both_themes():
+    assert len(set(LIGHT)) == len(set(DARK)) == 8
+    assert min(contrast(c, "#fcfcfb") for c in LIGHT) > 2.0
+    assert min(contrast(c, "#1a1a19") for c in DARK) > 3.0
