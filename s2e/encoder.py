@@ -106,6 +106,12 @@ class FrozenEncoder:
             return self.net(torch.from_numpy(images).to(self.device)).half().cpu().numpy()
 
 
+def pool_older(features: np.ndarray) -> np.ndarray:
+    """Features (B, rows, columns, C) to what an older frame keeps of them, (B, C), both float16."""
+    parts = [features[i : i + 256].astype(np.float32).mean((1, 2)).astype(np.float16) for i in range(0, len(features), 256)]
+    return np.concatenate(parts) if parts else np.zeros((0, features.shape[-1]), np.float16)
+
+
 def _onnx_session(net: FeatureNet, size: tuple[int, int], threads: int):
     import onnxruntime
 

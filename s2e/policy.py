@@ -105,11 +105,11 @@ class S2EPolicy(nn.Module):
         self.trajectory_head = mlp(config.dim, config.dim, 5 * config.waypoints)
         self.speed_head = mlp(config.dim, config.dim, 1)
 
-    def pool(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features of a frame (B, rows, columns, C) to its tokens as newest frame (B, n, w) and as older frame (B, C)."""
-        pooled = features.mean((1, 2))
-        newest = features.permute(0, 2, 1, 3).flatten(2) if self.config.newest == "columns" else pooled[:, None]
-        return newest, pooled
+    def newest_tokens(self, features: torch.Tensor) -> torch.Tensor:
+        """Features of the newest frame (B, rows, columns, C) to its tokens (B, n, w)."""
+        if self.config.newest == "pooled":
+            return features.mean((1, 2))[:, None]
+        return features.permute(0, 2, 1, 3).flatten(2)
 
     def context(
         self,
