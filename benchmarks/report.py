@@ -15,9 +15,10 @@ from PIL import Image
 from s2e.benchmarks.metrics import MEANS, all_settings
 from s2e.envs.occupancy import Occupancy
 
-# Eight hues in an order whose neighbours stay apart under colour blindness too; a light and a dark step of each.
-LIGHT = ("#2a78d6", "#eb6834", "#1baf7a", "#eda100", "#e87ba4", "#008300", "#4a3aa7", "#e34948")
-DARK = ("#3987e5", "#d95926", "#199e70", "#c98500", "#d55181", "#008300", "#9085e9", "#e66767")
+# Eight hues, a light and a dark step of each. The order keeps neighbours, and any two of the first five, apart for
+# readers with protanopia and deuteranopia too (6.7 or more in OKLab times 100, by the matrices of Machado 2009).
+LIGHT = ("#e34948", "#2a78d6", "#008300", "#e87ba4", "#eda100", "#4a3aa7", "#1baf7a", "#eb6834")
+DARK = ("#e66767", "#3987e5", "#008300", "#d55181", "#c98500", "#9085e9", "#199e70", "#d95926")
 EPISODES_DRAWN = 12
 POINTS_DRAWN = 80
 FAILURES_LISTED = 12
