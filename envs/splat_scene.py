@@ -1,0 +1,184 @@
+"""Scenes of Gaussian splats on disk: a folder with `scene.json`, the splats and the occupancy, each under its hash.
+
+- `scene.json`: name, units, ground_z, sky, free_anchors, and path and sha256 of the two files below
+- `splats.ply`: a standard 3DGS PLY, metres, z up
+- `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in `s2e.envs.occupancy.Occupancy`
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import s2e.assets
+from s2e.envs.occupancy import Occupancy
+from s2e.envs.ply import read_ply, write_ply
+from s2e.envs.scene import Mesh, Scene, Sky, Splats
+from s2e.errors import UserError
+
+PACKAGED = ("gs_urban",)
+
+
+def scene_folder(name_or_path: str | os.PathLike) -> Path:
+    """The folder of a packaged scene's name, or the path itself."""
+    if str(name_or_path) in PACKAGED:
+        return Path(s2e.assets.__file__).parent / str(name_or_path)
+    return Path(name_or_path)
+
+
+def load_scene(name_or_path: str | os.PathLike) -> Scene:
+    """Loads a splat scene: a packaged name such as "gs_urban", or a folder.
+
+    Returns:
+        The scene, with a mesh of no triangles.
+
+    Raises:
+        UserError: folder, file or field is missing or of the wrong kind, a file's hash differs, or a path leads out
+            of the folder; the message says which, and the remedy.
+    """
+    folder = scene_folder(name_or_path)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such scene folder; give a folder with scene.json, or one of {', '.join(PACKAGED)}")
+    where = folder / "scene.json"
+    try:
+        data = json.loads(where.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{where}: missing; a scene folder holds scene.json, splats.ply and occupancy.npz") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{where}: cannot be read as JSON ({error}); mend or export it again") from None
+    if _field(where, data, "units", str) != "m":
+        raise UserError(f"{where}: units is {data['units']!r}; scale the scene to metres and write 'm'")
+    name = _field(where, data, "name", str)
+    files = _field(where, data, "files", dict)
+    splats = read_ply(_checked_file(where, files, "splats"))
+    occupancy = _read_occupancy(_checked_file(where, files, "occupancy"))
+    sky = _field(where, data, "sky", dict)
+    return Scene(
+        name=name,
+        occupancy=occupancy,
+        mesh=_no_mesh(),
+        free_anchors=_numbers(where, data, "free_anchors", (-1, 2)),
+        splats=splats,
+        sky=Sky(
+            zenith=tuple(_numbers(where, sky, "zenith", (3,)).tolist()),
+            horizon=tuple(_numbers(where, sky, "horizon", (3,)).tolist()),
+            fog_m=float(_numbers(where, sky, "fog_m", ())),
+        ),
+        ground_z=float(_numbers(where, data, "ground_z", ())),
+    )
+
+
+def write_scene(
+    folder: str | os.PathLike, name: str, splats: Splats, occupancy: Occupancy, free_anchors: np.ndarray, sky: Sky
+) -> None:
+    """Writes a scene folder that `load_scene` reads; the ground is at z = 0.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_ply(folder / "splats.ply", splats)
+        np.savez_compressed(
+            folder / "occupancy.npz",
+            grid=occupancy.grid,
+            origin=np.asarray(occupancy.origin, dtype=np.float64),
+            resolution=np.float64(occupancy.resolution),
+        )
+        data = {
+            "name": name,
+            "units": "m",
+            "ground_z": 0.0,
+            "sky": {"zenith": list(sky.zenith), "horizon": list(sky.horizon), "fog_m": sky.fog_m},
+            "files": {
+                key: {"path": file, "sha256": _sha256(folder / file)}
+                for key, file in (("splats", "splats.ply"), ("occupancy", "occupancy.npz"))
+            },
+            "free_anchors": [[round(float(x), 3), round(float(y), 3)] for x, y in free_anchors],
+        }
+        (folder / "scene.json").write_text(json.dumps(data, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror}); check the path and the free space") from None
+
+
+def _no_mesh() -> Mesh:
+    return Mesh(
+        vertices=np.zeros((0, 3), np.float32),
+        triangles=np.zeros((0, 3), np.int32),
+        uv=np.zeros((0, 3, 2), np.float32),
+        texture=np.zeros(0, np.int32),
+        shade=np.zeros((0, 3, 3), np.float32),
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _field(where: Path, data: Any, key: str, kind: type) -> Any:
+    if not isinstance(data, dict) or key not in data:
+        raise UserError(f"{where}: field {key!r} is missing; add it or export the scene again")
+    if not isinstance(data[key], kind):
+        found = type(data[key]).__name__
+        raise UserError(f"{where}: field {key!r} is a {found}, expected {kind.__name__}; mend it or export again")
+    return data[key]
+
+
+def _numbers(where: Path, data: Any, key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A field as float64 array of the shape, -1 standing for any length but zero."""
+    if not isinstance(data, dict) or key not in data:
+        raise UserError(f"{where}: field {key!r} is missing; add it or export the scene again")
+    try:
+        values = np.array(data[key])
+    except ValueError:
+        values = np.zeros(0)
+    fits = len(values.shape) == len(shape) and all(w in (-1, f) for w, f in zip(shape, values.shape, strict=True))
+    if not fits or values.size == 0 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        wanted = " x ".join("n" if w < 0 else str(w) for w in shape) or "one"
+        raise UserError(f"{where}: field {key!r} must hold {wanted} finite numbers; mend it or export again")
+    return values.astype(np.float64)
+
+
+def _checked_file(where: Path, files: dict, key: str) -> Path:
+    """The path of a file of the scene after its hash was found to be right."""
+    entry = _field(where, files, key, dict)
+    relative, wanted = _field(where, entry, "path", str), _field(where, entry, "sha256", str)
+    folder = where.parent.resolve()
+    if "\0" in relative or not (folder / relative).resolve().is_relative_to(folder):
+        raise UserError(f"{where}: files.{key}.path {relative!r} leads out of the scene folder; keep the files inside it")
+    path = where.parent / relative
+    if not path.is_file():
+        raise UserError(f"{path}: missing, but scene.json names it as files.{key}; copy the whole scene folder")
+    try:
+        found = _sha256(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    if found != wanted.lower():
+        raise UserError(
+            f"{path}: sha256 is {found[:12]}..., scene.json says {wanted[:12]}...; copy the scene again, "
+            "or export it again if you changed it"
+        )
+    return path
+
+
+def _read_occupancy(path: Path) -> Occupancy:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            grid, origin, resolution = arrays["grid"], arrays["origin"], arrays["resolution"]
+    except KeyError as error:
+        raise UserError(f"{path}: array {error} is missing; it needs grid, origin and resolution") from None
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read as .npz ({error}); export the scene again") from None
+    if grid.dtype != bool or grid.ndim != 2 or grid.size == 0:
+        raise UserError(f"{path}: grid is {grid.dtype} {grid.shape}, expected a 2-D array of bool; export it again")
+    if origin.shape != (2,) or origin.dtype.kind != "f" or not np.isfinite(origin).all():
+        raise UserError(f"{path}: origin must be two finite floats; export it again")
+    if resolution.shape != () or resolution.dtype.kind != "f" or not 0 < resolution < np.inf:
+        raise UserError(f"{path}: resolution must be one positive float; export it again")
+    return Occupancy(grid=grid, origin=origin.astype(np.float64), resolution=float(resolution))
