@@ -6,6 +6,9 @@ from s2e.planner.directive import ADVICE_VALID_S
 from s2e.planner.fusion import fuse, move_trajectory
 from s2e.planner.scene import Planner, PlannerView
 
+WEIGHT = 3.0
+"""Enough for advice to overrule a policy that is fairly sure; the rules avoid most with it in `test_guide.py`."""
+
 
 class Guide:
     """Keeps the views that answers may still refer to; everything else is `fuse`.
@@ -13,7 +16,7 @@ class Guide:
     Without a planner (None) or with weight 0 the scores pass through untouched.
     """
 
-    def __init__(self, planner: Planner | None, weight: float = 1.0):
+    def __init__(self, planner: Planner | None, weight: float = WEIGHT):
         self._planner = planner
         self._weight = weight
         self._past: dict[float, tuple[np.ndarray, np.ndarray]] = {}
@@ -36,6 +39,7 @@ class Guide:
         chosen = start = None
         if directive is not None and directive.index is not None and directive.stamp_s in self._past:
             pose, candidates = self._past[directive.stamp_s]
-            chosen = move_trajectory(candidates[directive.index], pose, view.pose)
-            start = move_trajectory(np.zeros(2), pose, view.pose)
+            if directive.index < len(candidates):
+                chosen = move_trajectory(candidates[directive.index], pose, view.pose)
+                start = move_trajectory(np.zeros(2), pose, view.pose)
         return fuse(view.log_scores, view.candidates, directive, view.now_s, chosen, self._weight, start)

@@ -11,9 +11,7 @@ BEARINGS = np.radians([-50.0, -25.0, 0.0, 25.0, 50.0])
 def view(people, now_s=0.0, scores=(-2.0, -1.0, 0.0, -1.0, -2.0), **rest):
     reach = 0.2 * np.arange(1, 21)
     candidates = np.stack([np.cos(BEARINGS)[:, None] * reach, np.sin(BEARINGS)[:, None] * reach], axis=-1)
-    return PlannerView(
-        now_s, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.reshape(people, (-1, 4)), candidates, np.array(scores), **rest
-    )
+    return PlannerView(now_s, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.reshape(people, (-1, 4)), candidates, np.array(scores), **rest)
 
 
 @pytest.mark.parametrize("people", [[], [[-2, 0, 1, 0]], [[6, 0, -1, 0]], [[3, 3, 0, 1]], [[2, 0, 2.5, 0]]])
