@@ -17,6 +17,7 @@ WALL_GAP = 0.2
 RELAX_S = 0.5  # time to regain the wanted velocity
 LOOK_AHEAD_S = 2.0  # how far encounters with people are foreseen
 ROBOT_FORESIGHT_S = 0.8  # how far encounters with the robot are: it has to give way, they rarely do
+ROBOT_DETOUR = 0.3  # nearer than this, people walk around it, metres
 ROBOT_RESPECT = 0.5  # how much of the push that a person would get from another the robot has
 SPEED_FACTOR = 1.3  # the fastest anybody hurries, of their own speed
 WALL_SIGHT = 0.7  # walking into a wall that near becomes walking along it, metres
@@ -26,7 +27,7 @@ WALL_SIGHT = 0.7  # walking into a wall that near becomes walking along it, metr
 def _avoid(dx, dy, radii, rel_vx, rel_vy, right_x, right_y, foresight):
     """Push (m/s^2) on a person at offset (dx, dy) from another body that both move at relative velocity rel_v."""
     distance = math.sqrt(dx * dx + dy * dy)
-    if distance > 5.0:
+    if distance > 4.0:
         return 0.0, 0.0
     scale = 1.0 / max(distance, 1e-6)
     push = 4.0 * math.exp(-max(distance - radii, -0.2) / 0.2)
@@ -49,7 +50,7 @@ def _avoid(dx, dy, radii, rel_vx, rel_vy, right_x, right_y, foresight):
 
 @numba.njit(cache=True)
 def _wall_normal(values, start, shape, frame, scene, x, y):
-    """Distance to the nearest obstacle and the unit direction away from it (0, 0 where it is undefined)."""
+    """Unit direction away from the nearest obstacle (0, 0 where it is undefined)."""
     e = 0.1
     gx = field_at(values, start, shape, frame, scene, x + e, y) - field_at(values, start, shape, frame, scene, x - e, y)
     gy = field_at(values, start, shape, frame, scene, x, y + e) - field_at(values, start, shape, frame, scene, x, y - e)
@@ -60,26 +61,62 @@ def _wall_normal(values, start, shape, frame, scene, x, y):
 
 
 @numba.njit(cache=True)
-def _along_wall(ex, ey, nx, ny, weight):
-    """Wanted direction (ex, ey) with the part that goes into a wall of normal (nx, ny) turned along the wall."""
+def _along_wall(ex, ey, nx, ny, weight, vx, vy):
+    """Wanted direction (ex, ey) with the part that goes into a wall of normal (nx, ny) turned along the wall.
+
+    Who walks along it already (velocity v) keeps the side, which leads around its end.
+    """
     into = ex * nx + ey * ny
     if into >= 0.0:
         return ex, ey
-    fx, fy = ex - weight * into * nx, ey - weight * into * ny
+    along, along_v = ey * nx - ex * ny, vy * nx - vx * ny
+    if into < -0.3 and abs(along_v) > 0.15:
+        along = math.copysign(max(abs(along), 0.5), along_v)
+    elif abs(along) < 0.25:
+        along = math.copysign(0.5, along)
+    rest = (1.0 - weight) * into
+    fx, fy = rest * nx - along * ny, rest * ny + along * nx
     norm = math.sqrt(fx * fx + fy * fy)
-    if norm < 0.25:  # straight at it: pick a side
-        side = 1.0 if ex * ny - ey * nx >= 0.0 else -1.0
-        fx, fy, norm = -side * ny, side * nx, 1.0
     return fx / norm, fy / norm
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True)
+def _from_robot(x, y, robot_x, robot_y, cos_yaw, sin_yaw, discs):
+    """Offset (dx, dy) of (x, y) from the nearest of the robot's discs, and its length."""
+    best, bx, by = 1e18, 0.0, 0.0
+    for offset in discs:
+        dx, dy = x - robot_x - offset * cos_yaw, y - robot_y - offset * sin_yaw
+        if dx * dx + dy * dy < best:
+            best, bx, by = dx * dx + dy * dy, dx, dy
+    return bx, by, math.sqrt(best)
+
+
+@numba.njit(cache=True)
+def _allowed(x, y, tx, ty, reach, values, start, shape, frame, scene):
+    """Where a step of at most `reach` from (x, y) to (tx, ty) ends: beside a wall it slides or does not happen."""
+    wall = field_at(values, start, shape, frame, scene, tx, ty)
+    if wall >= WALL_GAP:
+        return tx, ty
+    nx, ny = _wall_normal(values, start, shape, frame, scene, tx, ty)
+    tx, ty = tx + (WALL_GAP + 1e-3 - wall) * nx, ty + (WALL_GAP + 1e-3 - wall) * ny
+    moved = math.sqrt((tx - x) ** 2 + (ty - y) ** 2)
+    if moved > reach:
+        tx, ty = x + (tx - x) * reach / moved, y + (ty - y) * reach / moved
+    wall = field_at(values, start, shape, frame, scene, tx, ty)
+    # Who starts inside a wall may still leave it.
+    if wall < WALL_GAP and wall < field_at(values, start, shape, frame, scene, x, y):
+        return x, y
+    return tx, ty
+
+
+@numba.njit(cache=True)
 def _walk(pos, vel, goals, speeds, active, poses, robot_vel, discs, radius, values, start, shape, frame, ids, dt, subs):
     people = pos.shape[1]
     h = dt / subs
-    for n in numba.prange(pos.shape[0]):
+    for n in range(pos.shape[0]):
         scene = ids[n]
         cos_yaw, sin_yaw = math.cos(poses[n, 2]), math.sin(poses[n, 2])
+        touch = radius + PERSON_RADIUS
         rvx, rvy = robot_vel[n, 0] * cos_yaw, robot_vel[n, 0] * sin_yaw
         for _ in range(subs):
             for i in range(people):
@@ -95,9 +132,13 @@ def _walk(pos, vel, goals, speeds, active, poses, robot_vel, discs, radius, valu
                 wall = field_at(values, start, shape, frame, scene, x, y)
                 if wall < WALL_SIGHT:
                     nx, ny = _wall_normal(values, start, shape, frame, scene, x, y)
-                    ex, ey = _along_wall(ex, ey, nx, ny, min(1.0, (WALL_SIGHT - wall) / 0.3))
+                    ex, ey = _along_wall(ex, ey, nx, ny, min(1.0, (WALL_SIGHT - wall) / 0.3), vx, vy)
                     push = 2.0 * math.exp(-(wall - WALL_GAP) / 0.12)
                     ax, ay = push * nx, push * ny
+                bx, by, gap = _from_robot(x, y, poses[n, 0], poses[n, 1], cos_yaw, sin_yaw, discs)
+                if 1e-6 < gap < touch + ROBOT_DETOUR:  # around a robot that is in the way
+                    weight = min(1.0, 2.0 * (touch + ROBOT_DETOUR - gap) / ROBOT_DETOUR)
+                    ex, ey = _along_wall(ex, ey, bx / gap, by / gap, weight, vx, vy)
                 ax += (wanted * ex - vx) / RELAX_S
                 ay += (wanted * ey - vy) / RELAX_S
                 for j in range(people):
@@ -108,22 +149,16 @@ def _walk(pos, vel, goals, speeds, active, poses, robot_vel, discs, radius, valu
                         )  # fmt: skip
                         ax += px
                         ay += py
-                gap2, bx, by = 1e18, 0.0, 0.0
-                for offset in discs:
-                    dx, dy = x - poses[n, 0] - offset * cos_yaw, y - poses[n, 1] - offset * sin_yaw
-                    if dx * dx + dy * dy < gap2:
-                        gap2, bx, by = dx * dx + dy * dy, dx, dy
                 px, py = 0.0, 0.0
-                if ex * bx + ey * by < 0.2 * math.sqrt(gap2):  # seen: not behind
-                    px, py = _avoid(bx, by, radius + PERSON_RADIUS, vx - rvx, vy - rvy, rx, ry, ROBOT_FORESIGHT_S)
+                if ex * bx + ey * by < 0.2 * gap:  # seen: not behind
+                    px, py = _avoid(bx, by, touch, vx - rvx, vy - rvy, rx, ry, ROBOT_FORESIGHT_S)
                 vx += h * (ax + ROBOT_RESPECT * px)
                 vy += h * (ay + ROBOT_RESPECT * py)
                 limit = SPEED_FACTOR * speeds[n, i]
                 speed = math.sqrt(vx * vx + vy * vy)
                 if speed > limit:
                     vx, vy = vx * limit / speed, vy * limit / speed
-                gap = math.sqrt(gap2)
-                if gap < radius + PERSON_RADIUS + 0.1 and gap > 1e-6:  # people do not walk into a robot
+                if gap < touch + 0.1 and gap > 1e-6:  # people do not walk into a robot
                     into = (vx * bx + vy * by) / gap
                     if into < 0.0:
                         vx, vy = vx - into * bx / gap, vy - into * by / gap
@@ -131,19 +166,16 @@ def _walk(pos, vel, goals, speeds, active, poses, robot_vel, discs, radius, valu
             for i in range(people):
                 if active[n, i]:
                     x, y = pos[n, i, 0], pos[n, i, 1]
-                    tx, ty = x + h * vel[n, i, 0], y + h * vel[n, i, 1]
-                    wall = field_at(values, start, shape, frame, scene, tx, ty)
-                    if wall < WALL_GAP:  # slide out along the normal, or else stand, or else leave what one is in
-                        nx, ny = _wall_normal(values, start, shape, frame, scene, tx, ty)
-                        tx, ty = tx + (WALL_GAP + 1e-3 - wall) * nx, ty + (WALL_GAP + 1e-3 - wall) * ny
-                        moved = math.sqrt((tx - x) ** 2 + (ty - y) ** 2)
-                        reach = h * SPEED_FACTOR * speeds[n, i]
-                        if moved > reach:
-                            tx, ty = x + (tx - x) * reach / moved, y + (ty - y) * reach / moved
-                        wall = field_at(values, start, shape, frame, scene, tx, ty)
-                        if wall < WALL_GAP and wall < field_at(values, start, shape, frame, scene, x, y):
+                    tx, ty = _allowed(
+                        x, y, x + h * vel[n, i, 0], y + h * vel[n, i, 1], h * SPEED_FACTOR * speeds[n, i],
+                        values, start, shape, frame, scene,
+                    )  # fmt: skip
+                    _, _, gap = _from_robot(tx, ty, poses[n, 0], poses[n, 1], cos_yaw, sin_yaw, discs)
+                    if gap < touch + 0.02:
+                        _, _, before = _from_robot(x, y, poses[n, 0], poses[n, 1], cos_yaw, sin_yaw, discs)
+                        if gap < before:
                             tx, ty = x, y
-                        vel[n, i, 0], vel[n, i, 1] = (tx - x) / h, (ty - y) / h
+                    vel[n, i, 0], vel[n, i, 1] = (tx - x) / h, (ty - y) / h
                     pos[n, i, 0], pos[n, i, 1] = tx, ty
 
 

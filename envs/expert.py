@@ -118,7 +118,7 @@ def _plan(
                         dx, dy = px - x - offset * cos_yaw, py - y - offset * sin_yaw
                         gap = min(gap, math.sqrt(dx * dx + dy * dy) - radius - PERSON_RADIUS)
                     if gap < PEOPLE_MARGIN:
-                        people_cost += (8.0 if v > 0.1 else 1.0) * math.exp(-t / 1.5)
+                        people_cost += (8.0 if v > 0.1 or abs(omega) > 0.1 else 1.0) * math.exp(-t / 1.5)
                     elif gap < PEOPLE_COMFORT:
                         people_cost += 0.5 * (1.0 - gap / PEOPLE_COMFORT) ** 2 * math.exp(-t / 1.5)
             if crash + people_cost - STEPS * STEP_S * limits[0] - SPACING > lowest:
@@ -126,7 +126,7 @@ def _plan(
             cross = math.sqrt(_square(route, j, x, y))
             ahead = min(j + 4, last)
             aim = math.atan2(route[ahead, 1] - y, route[ahead, 0] - x) if j < last else yaw
-            cost = crash + people_cost + 0.7 * cross - SPACING * (j - at)
+            cost = crash + people_cost + 0.7 * cross + 1.5 * max(cross - 0.6, 0.0) ** 2 - SPACING * (j - at)
             cost += 0.6 * (1.0 - math.cos(aim - yaw))
             cost += 2.0 * ((WALL_COMFORT - wall_gap) / WALL_COMFORT) ** 2
             cost += 0.1 * abs(candidates[k, 1] - vel[n, 1]) + 0.05 * abs(candidates[k, 0] - vel[n, 0])
