@@ -17,7 +17,7 @@ WALL_GAP = 0.2
 RELAX_S = 0.5  # time to regain the wanted velocity
 LOOK_AHEAD_S = 2.0  # how far encounters with people are foreseen
 ROBOT_FORESIGHT_S = 0.8  # how far encounters with the robot are: it has to give way, they rarely do
-ROBOT_DETOUR = 0.3  # nearer than this, people walk around it, metres
+ROBOT_DETOUR = 0.3  # nearer to a standing robot, people walk around it, metres
 ROBOT_RESPECT = 0.5  # how much of the push that a person would get from another the robot has
 SPEED_FACTOR = 1.3  # the fastest anybody hurries, of their own speed
 WALL_SIGHT = 0.7  # walking into a wall that near becomes walking along it, metres
@@ -136,8 +136,9 @@ def _walk(pos, vel, goals, speeds, active, poses, robot_vel, discs, radius, valu
                     push = 2.0 * math.exp(-(wall - WALL_GAP) / 0.12)
                     ax, ay = push * nx, push * ny
                 bx, by, gap = _from_robot(x, y, poses[n, 0], poses[n, 1], cos_yaw, sin_yaw, discs)
-                if 1e-6 < gap < touch + ROBOT_DETOUR:  # around a robot that is in the way
-                    weight = min(1.0, 2.0 * (touch + ROBOT_DETOUR - gap) / ROBOT_DETOUR)
+                slow = 1.0 - 2.0 * robot_vel[n, 0]
+                if slow > 0.0 and 1e-6 < gap < touch + ROBOT_DETOUR:  # around a robot that stands in the way
+                    weight = slow * min(1.0, 2.0 * (touch + ROBOT_DETOUR - gap) / ROBOT_DETOUR)
                     ex, ey = _along_wall(ex, ey, bx / gap, by / gap, weight, vx, vy)
                 ax += (wanted * ex - vx) / RELAX_S
                 ay += (wanted * ey - vy) / RELAX_S

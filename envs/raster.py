@@ -19,7 +19,7 @@ from s2e.errors import UserError
 NEAR = 0.05
 """What is nearer to the camera than this (metres along the optical axis) is not drawn."""
 
-CHUNK = 16
+CHUNK = 32
 """Pixels of a row that share a mip level."""
 
 _OFFSETS = np.cumsum([0] + [(SIZE >> level) ** 2 for level in range(LEVELS - 1)]).astype(np.int64)
@@ -85,18 +85,18 @@ class PackedMeshes:
         )
 
 
-@numba.njit(cache=True)
-def _nearest(inv_z, ids, base, step, index):
+@numba.njit(cache=True, error_model="numpy")
+def _nearest(inv_z, ids, base, step, index, ramp):
     """One row of one triangle: keeps what is nearer. Inverse depth at pixel i is `base + step * i`."""
     for i in range(inv_z.shape[0]):
-        value = base + step * np.float32(i)
+        value = base + step * ramp[i]
         old = inv_z[i]
         closer = value > old
         inv_z[i] = value if closer else old
         ids[i] = index if closer else ids[i]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _outline(points, n, left, right, width, height):
     """Spans of a convex polygon, counter-clockwise as seen: pixels whose centres are inside, right edge excluded.
 
@@ -125,8 +125,8 @@ def _outline(points, n, left, right, width, height):
     return first, last
 
 
-@numba.njit(cache=True)
-def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly):
+@numba.njit(cache=True, error_model="numpy")
+def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly, ramp):
     """Draws one triangle into the nearest-triangle buffers and notes its planes; returns the new count.
 
     `p` (3, 3) are its corners in the optical frame, `corners` (3, 5) their u, v and light. With n_k the cross product
@@ -179,7 +179,7 @@ def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly
         if x0 < x1:
             seen = True
             base = np.float32(at_zero + step_y * y + step_x * x0)
-            _nearest(inv_z[y, x0:x1], ids[y, x0:x1], base, np.float32(step_x), np.int32(count))
+            _nearest(inv_z[y, x0:x1], ids[y, x0:x1], base, np.float32(step_x), np.int32(count), ramp)
     if not seen:
         return count
     note = plan[count]
@@ -194,95 +194,105 @@ def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly
     return count + 1
 
 
-@numba.njit(cache=True)
-def _shade_sky(rgb, depth, y, x0, x1, lens, up, sky):
-    """Sky over pixels x0 to x1 of row y: horizon to zenith by the ray's elevation."""
-    ray_y = (np.float32(y) + np.float32(0.5) - lens[3]) / lens[1]
-    for x in range(x0, x1):
-        ray_x = (np.float32(x) + np.float32(0.5) - lens[2]) / lens[0]
-        rise = (up[0] * ray_x + up[1] * ray_y + up[2]) / np.sqrt(ray_x * ray_x + ray_y * ray_y + np.float32(1.0))
-        rise = max(rise, np.float32(0.0))
-        t = rise * (np.float32(2.0) - rise)
-        for k in range(3):
-            rgb[3 * x + k] = np.uint8(sky[3 + k] + (sky[k] - sky[3 + k]) * t + np.float32(0.5))
-        depth[x] = np.float32(np.inf)
+@numba.njit(cache=True, error_model="numpy")
+def _shade_sky(pixels, ray_x, ray_y, up, sky):
+    """Neighbouring pixels of the sky: horizon to zenith by the ray's elevation."""
+    zero, half, one, two = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
+    up_x, rest, square = up[0], up[1] * ray_y + up[2], ray_y * ray_y + one
+    r0, g0, b0 = sky[3] + half, sky[4] + half, sky[5] + half
+    r1, g1, b1 = sky[0] - sky[3], sky[1] - sky[4], sky[2] - sky[5]
+    for i in range(pixels.shape[0]):
+        x = ray_x[i]
+        rise = (up_x * x + rest) / np.sqrt(x * x + square)
+        rise = rise if rise > zero else zero
+        t = rise * (two - rise)
+        g, b = np.int32(g0 + g1 * t) << np.int32(8), np.int32(b0 + b1 * t) << np.int32(16)
+        pixels[i] = np.int32(r0 + r1 * t) | g | b
 
 
-@numba.njit(cache=True)
-def _shade_chunk(rgb, depth, inv_z, texels, at, step, size, inv_fog, horizon):
+@numba.njit(cache=True, error_model="numpy")
+def _shade_chunk(pixels, depth, lit, haze, texels, at, step, size, horizon, ramp):
     """Texture, light and fog of neighbouring pixels of one triangle; `at` and `step` are u, v, r, g, b over depth."""
-    mask = size - 1
-    u0, v0 = at[0] * np.float32(size), at[1] * np.float32(size)
-    du, dv = step[0] * np.float32(size), step[1] * np.float32(size)
-    top = np.float32(255.0)
-    half = np.float32(0.5)
-    one = np.float32(1.0)
-    for i in range(inv_z.shape[0]):
-        x = np.float32(i)
-        w = inv_z[i]
-        z = one / w
-        lit = one / (w + inv_fog)
-        haze = one - w * lit
-        texel = texels[((np.int32((v0 + dv * x) * z) & mask) * size) + (np.int32((u0 + du * x) * z) & mask)]
-        r = np.float32(texel & 255) * (at[2] + step[2] * x) * lit + horizon[0] * haze
-        g = np.float32((texel >> 8) & 255) * (at[3] + step[3] * x) * lit + horizon[1] * haze
-        b = np.float32(texel >> 16) * (at[4] + step[4] * x) * lit + horizon[2] * haze
-        rgb[3 * i] = np.uint8(min(r, top) + half)
-        rgb[3 * i + 1] = np.uint8(min(g, top) + half)
-        rgb[3 * i + 2] = np.uint8(min(b, top) + half)
-        depth[i] = z
+    mask, byte, big = np.int32(size - 1), np.int32(255), np.int32(size)
+    scale, top, half = np.float32(size), np.float32(255.0), np.float32(0.5)
+    u0, v0, r0, g0, b0 = at[0] * scale, at[1] * scale, at[2], at[3], at[4]
+    u1, v1, r1, g1, b1 = step[0] * scale, step[1] * scale, step[2], step[3], step[4]
+    red, green, blue = horizon[0], horizon[1], horizon[2]
+    for i in range(pixels.shape[0]):
+        x, z = ramp[i], depth[i]
+        pixels[i] = (np.int32((v0 + v1 * x) * z) & mask) * big + (np.int32((u0 + u1 * x) * z) & mask)
+    for i in range(pixels.shape[0]):
+        pixels[i] = texels[pixels[i]]
+    for i in range(pixels.shape[0]):
+        x, light, fog, texel = ramp[i], lit[i], haze[i], pixels[i]
+        r = np.float32(texel & byte) * ((r0 + r1 * x) * light) + red * fog
+        g = np.float32((texel >> np.int32(8)) & byte) * ((g0 + g1 * x) * light) + green * fog
+        b = np.float32(texel >> np.int32(16)) * ((b0 + b1 * x) * light) + blue * fog
+        r, g, b = (r if r < top else top) + half, (g if g < top else top) + half, (b if b < top else top) + half
+        pixels[i] = np.int32(r) | (np.int32(g) << np.int32(8)) | (np.int32(b) << np.int32(16))
 
 
-@numba.njit(cache=True)
-def _shade(plan, layer, inv_z, ids, rgb, depth, texels, lens, up, sky, at, step):
-    """Second pass: colours every pixel from its nearest triangle."""
-    height, width = inv_z.shape
-    inv_fog = np.float32(1.0) / sky[6]
-    for y in range(height):
-        x0 = 0
-        while x0 < width:
-            index = ids[y, x0]
-            stop = min((x0 // CHUNK + 1) * CHUNK, width) if index >= 0 else width
-            x1 = x0 + 1
-            while x1 < stop and ids[y, x1] == index:
-                x1 += 1
-            if index < 0:
-                _shade_sky(rgb[y], depth[y], y, x0, x1, lens, up, sky)
-                x0 = x1
-                continue
-            note = plan[index]
-            for k in range(5):
-                step[k] = note[3 + 3 * k]
-                at[k] = note[5 + 3 * k] + note[4 + 3 * k] * np.float32(y) + step[k] * np.float32(x0)
-            # How many texels a pixel spans at the middle of the chunk chooses the mip level.
-            half = np.float32(0.5) * np.float32(x1 - x0 - 1)
-            z = np.float32(SIZE) / (note[2] + note[1] * np.float32(y) + note[0] * (np.float32(x0) + half))
-            u, v = (at[0] + step[0] * half) * z / SIZE, (at[1] + step[1] * half) * z / SIZE
-            ux, vx = (note[3] - u * note[0]) * z, (note[6] - v * note[0]) * z
-            uy, vy = (note[4] - u * note[1]) * z, (note[7] - v * note[1]) * z
-            along_x, along_y = ux * ux + vx * vx, uy * uy + vy * vy
-            spread = max(along_x, along_y)
-            level = 0
-            while spread > np.float32(2.0) and level < LEVELS - 1:
-                level += 1
-                spread *= np.float32(0.25)
-            start = _OFFSETS[level]
-            _shade_chunk(
-                rgb[y, 3 * x0 : 3 * x1],
-                depth[y, x0:x1],
-                inv_z[y, x0:x1],
-                texels[layer[index], start:],
-                at,
-                step,
-                np.int32(SIZE >> level),
-                inv_fog,
-                sky[3:6],
-            )
+@numba.njit(cache=True, error_model="numpy")
+def _shade_row(plan, layer, y, ids, pixels, depth, lit, haze, texels, ray_x, ray_y, up, sky, at, step, ramp):
+    """Colours the runs of one row in which the nearest triangle is the same."""
+    width = ids.shape[0]
+    row = np.float32(y)
+    x0 = 0
+    while x0 < width:
+        index = ids[x0]
+        stop = min((x0 // CHUNK + 1) * CHUNK, width) if index >= 0 else width
+        x1 = x0 + 1
+        while x1 < stop and ids[x1] == index:
+            x1 += 1
+        if index < 0:
+            _shade_sky(pixels[x0:x1], ray_x[x0:x1], ray_y, up, sky)
             x0 = x1
+            continue
+        note = plan[index]
+        for k in range(5):
+            step[k] = note[3 + 3 * k]
+            at[k] = note[5 + 3 * k] + note[4 + 3 * k] * row + step[k] * np.float32(x0)
+        # How many texels a pixel spans at the middle of the chunk chooses the mip level.
+        half = np.float32(0.5) * np.float32(x1 - x0 - 1)
+        z = np.float32(1.0) / (note[2] + note[1] * row + note[0] * (np.float32(x0) + half))
+        u, v = (at[0] + step[0] * half) * z, (at[1] + step[1] * half) * z
+        z *= np.float32(SIZE)
+        ux, vx = (note[3] - u * note[0]) * z, (note[6] - v * note[0]) * z
+        uy, vy = (note[4] - u * note[1]) * z, (note[7] - v * note[1]) * z
+        spread = max(ux * ux + vx * vx, uy * uy + vy * vy)
+        level = 0
+        while spread > np.float32(2.0) and level < LEVELS - 1:
+            level += 1
+            spread *= np.float32(0.25)
+        image = texels[layer[index], _OFFSETS[level] :]
+        size = SIZE >> level
+        _shade_chunk(pixels[x0:x1], depth[x0:x1], lit[x0:x1], haze[x0:x1], image, at, step, size, sky[3:6], ramp)
+        x0 = x1
 
 
-@numba.njit(cache=True)
-def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly):
+@numba.njit(cache=True, error_model="numpy")
+def _shade(plan, layer, inv_z, ids, rgb, depth, texels, ray_x, ray_y, up, sky, at, step, ramp):
+    """Second pass: every pixel's depth, and its colour from its nearest triangle."""
+    height, width = inv_z.shape
+    inv_fog, one = np.float32(1.0) / sky[6], np.float32(1.0)
+    pixels, lit, haze = np.empty(width, np.int32), np.empty(width, np.float32), np.empty(width, np.float32)
+    for y in range(height):
+        distance, inverse, colour = depth[y], inv_z[y], rgb[y]
+        for x in range(width):
+            distance[x] = one / inverse[x]
+            lit[x] = one / (inverse[x] + inv_fog)
+            haze[x] = one - inverse[x] * lit[x]
+        _shade_row(
+            plan, layer, y, ids[y], pixels, distance, lit, haze, texels, ray_x, ray_y[y], up, sky, at, step, ramp
+        )
+        for x in range(width):
+            colour[x, 0] = np.uint8(pixels[x])
+            colour[x, 1] = np.uint8(pixels[x] >> np.int32(8))
+            colour[x, 2] = np.uint8(pixels[x] >> np.int32(16))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly, ramp):
     """Draws one part of a person, a box whose eight corners `body` are in the optical frame."""
     for f in range(6):
         # Fixed light: from above and from one side of the world, so that a body has a lit and a shaded flank.
@@ -301,13 +311,29 @@ def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, span
                     corners[i, 2 + r] = part[9 + r] * light
                 corners[i, 0] = 0.0 if corner == 0 or corner == 3 else 0.999
                 corners[i, 1] = 0.0 if corner < 2 else 0.999
-            count = _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly)
+            count = _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
     return count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _person(
-    person, ground_z, position, rotation, parts, body, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly
+    person,
+    ground_z,
+    position,
+    rotation,
+    parts,
+    body,
+    p,
+    corners,
+    lens,
+    plan,
+    layer,
+    count,
+    inv_z,
+    ids,
+    spans,
+    poly,
+    ramp,
 ):
     """Draws one person: poses the parts, places them in the world and brings them into the optical frame."""
     x, y, z = person[0] - position[0], person[1] - position[1], ground_z + 0.9 - position[2]
@@ -332,11 +358,11 @@ def _person(
             wz = part[2] + sin_a * dx + cos_a * dz + ground_z - position[2]
             for r in range(3):
                 body[c, r] = rotation[r, 0] * wx + rotation[r, 1] * wy + rotation[r, 2] * wz
-        count = _box(body, part, person[2], p, corners, lens, plan, layer, count, inv_z, ids, spans, poly)
+        count = _box(body, part, person[2], p, corners, lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
     return count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _scene(
     first,
     last,
@@ -354,6 +380,7 @@ def _scene(
     ids,
     spans,
     poly,
+    ramp,
 ):
     """Draws the triangles of a scene that face the camera; returns how many were noted."""
     vertices, triangles, planes, corners, texture = mesh
@@ -370,11 +397,11 @@ def _scene(
             vertex = triangles[f, i] - vertex_first
             for r in range(3):
                 p[i, r] = camera[vertex, r]
-        count = _draw(p, corners[f], texture[f], lens, plan, layer, count, inv_z, ids, spans, poly)
+        count = _draw(p, corners[f], texture[f], lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
     return count
 
 
-@numba.njit(cache=True, parallel=True)
+@numba.njit(cache=True, parallel=True, error_model="numpy")
 def _render(
     mesh,
     vertex_start,
@@ -400,23 +427,25 @@ def _render(
         layer, spans, poly = np.empty(most[1], np.int64), np.empty((2, height), np.int64), np.empty((4, 2))
         parts, body, p = np.empty((MAX_PARTS, 13)), np.empty((8, 3)), np.empty((3, 3))
         corners, at, step = np.empty((3, 5), np.float32), np.empty(5, np.float32), np.empty(5, np.float32)
-        lens32 = lens.astype(np.float32)
+        ramp = np.arange(width).astype(np.float32)
+        ray_x = ((np.arange(width) + 0.5 - lens[2]) / lens[0]).astype(np.float32)
+        ray_y = ((np.arange(height) + 0.5 - lens[3]) / lens[1]).astype(np.float32)
         for v in range(t, views, threads):
             inv_z[:] = 0.0
             ids[:] = -1
             s, position, rotation = scene_id[v], positions[v], rotations[v]
             count = _scene(
                 triangle_start[s], triangle_start[s + 1], vertex_start[s], vertex_start[s + 1],
-                mesh, position, rotation, camera, p, lens, plan, layer, inv_z, ids, spans, poly,
+                mesh, position, rotation, camera, p, lens, plan, layer, inv_z, ids, spans, poly, ramp,
             )  # fmt: skip
             for k in range(people.shape[1]):
                 if not np.isnan(people[v, k, 0]):
                     count = _person(
                         people[v, k], ground_z[s], position, rotation, parts, body, p, corners,
-                        lens, plan, layer, count, inv_z, ids, spans, poly,
+                        lens, plan, layer, count, inv_z, ids, spans, poly, ramp,
                     )  # fmt: skip
             up = rotation[:, 2].astype(np.float32)
-            _shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, lens32, up, sky[s], at, step)
+            _shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], at, step, ramp)
 
 
 def render_meshes(
@@ -467,7 +496,7 @@ def render_meshes(
             raise UserError(f"{name}: shape {np.shape(array)}, expected {shape}; check the number of views and scenes")
     if views and not 0 <= ids.min() <= ids.max() < scenes:
         raise UserError(f"scene_id: from {ids.min()} to {ids.max()}, but {scenes} scenes are packed; pack them all")
-    rgb = np.empty((views, height_px, width_px * 3), np.uint8)
+    rgb = np.empty((views, height_px, width_px, 3), np.uint8)
     depth = np.empty((views, height_px, width_px), np.float32)
     triangles = int(np.diff(packed.triangle_start).max()) + 12 * MAX_PARTS * np.shape(people)[1]
     _render(
@@ -481,10 +510,10 @@ def render_meshes(
         np.ascontiguousarray(people, dtype=np.float32),
         np.ascontiguousarray(sky, dtype=np.float32),
         np.ascontiguousarray(ground_z, dtype=np.float64),
-        mipmaps(),
+        mipmaps().view(np.int32),
         (int(np.diff(packed.vertex_start).max()), triangles),
         rgb,
         depth,
         min(numba.get_num_threads(), max(views, 1)),
     )
-    return rgb.reshape(views, height_px, width_px, 3), depth
+    return rgb, depth

@@ -2,16 +2,16 @@
 
 One thread draws one whole view, so results do not depend on the number of threads. A view takes four steps: cull
 clusters and project Gaussians (`_project`), sort them by depth (`_sort_by_depth`), list them per tile of 8 x 8 pixels
-(`_bin`), blend each tile front to back (`_blend_tile`). Blending is written without branches over the 64 pixels of a
-tile, so that the compiler turns it into vector instructions.
+(`_bin`), blend each tile front to back (`_blend_tile`). Blending is written without branches over the 8 pixels of a
+tile's row, so that the compiler turns it into vector instructions.
 """
 
 import numba
 import numpy as np
 
 F32 = np.float32
-TILE = 8
-PIXELS = TILE * TILE
+TILE_BITS = 3
+TILE = 1 << TILE_BITS
 NEAR_M = 0.1
 
 _NEAR = F32(NEAR_M)
@@ -30,8 +30,8 @@ _E0 = F32(np.exp(-0.375))
 _E1, _E2, _E3, _E4, _E5 = F32(-1.0), F32(1 / 2), F32(-1 / 6), F32(1 / 24), F32(-1 / 120)
 _EIGHTH = F32(1 / 8)
 
-# Columns of a projected Gaussian: centre, conic, opacity, colour, depth, half extents (px).
-_MX, _MY, _CA, _CB, _CC, _OP, _RED, _GREEN, _BLUE, _Z, _EX, _EY, RECORD = range(13)
+# Columns of a projected Gaussian: centre, conic, opacity, colour, depth, half height (px).
+_MX, _MY, _CA, _CB, _CC, _OP, _RED, _GREEN, _BLUE, _Z, _EY, RECORD = range(12)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -60,8 +60,19 @@ def _sh_colour(sh, g, x, y, z, channel):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _project(means, covs, opacities, sh, clusters, bounds, position, rotation, camera, width, height, records):
-    """Fills `records` with the Gaussians that can touch the image; returns how many."""
+def _tile_range(centre, extent, tiles):
+    """First and one past the last tile that pixels within `extent` of `centre` lie in."""
+    low = max(centre - extent - _HALF, _ZERO)
+    high = min(centre + extent + _HALF, F32(tiles * TILE))
+    return int(low) >> TILE_BITS, min((int(high) + TILE - 1) >> TILE_BITS, tiles)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _project(
+    means, covs, opacities, reach2, sh, clusters, bounds, position, rotation, camera, width, height, records, rects,
+):  # fmt: skip
+    """Fills `records`, and `rects` with tiles, of the Gaussians that can touch the image; returns how many."""
+    tiles_x, tiles_y = (int(width) + TILE - 1) >> TILE_BITS, (int(height) + TILE - 1) >> TILE_BITS
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
     r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
     r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
@@ -109,16 +120,17 @@ def _project(means, covs, opacities, sh, clusters, bounds, position, rotation, c
             c11 = b0 * w0 + b1 * w1 + b2 * w2 + _BLUR
             opacity = opacities[g]
             # Where alpha falls to 1/255: gsplat's opacity-aware extent, at most 3.33 sigma.
-            reach2 = _TWO * np.log(opacity * F32(255.0))
-            ex, ey = np.sqrt(reach2 * c00), np.sqrt(reach2 * c11)
+            ex, ey = np.sqrt(reach2[g] * c00), np.sqrt(reach2[g] * c11)
             if not (mx + ex > _ZERO and mx - ex < width and my + ey > _ZERO and my - ey < height):
                 continue
             det = c00 * c11 - c01 * c01
             if not det > _ZERO:
                 continue
             out = records[count]
-            out[_MX], out[_MY], out[_OP], out[_Z], out[_EX], out[_EY] = mx, my, opacity, z, ex, ey
+            out[_MX], out[_MY], out[_OP], out[_Z], out[_EY] = mx, my, opacity, z, ey
             out[_CA], out[_CB], out[_CC] = c11 / det, -c01 / det, c00 / det
+            rects[count, 0], rects[count, 1] = _tile_range(mx, ex, tiles_x)
+            rects[count, 2], rects[count, 3] = _tile_range(my, ey, tiles_y)
             norm = _ONE / np.sqrt(px * px + py * py + pz * pz)
             for channel in range(3):
                 out[_RED + channel] = _sh_colour(sh, g, px * norm, py * norm, pz * norm, channel)
@@ -160,32 +172,20 @@ def _sort_by_depth(records, count, keys, order, keys2, order2):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _tile_range(centre, extent, tiles):
-    """First and one past the last tile that pixels within `extent` of `centre` lie in."""
-    low = max(centre - extent - _HALF, _ZERO)
-    high = min(centre + extent + _HALF, F32(tiles * TILE))
-    return int(low) // TILE, min((int(high) + TILE - 1) // TILE, tiles)
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _bin(records, count, order, tiles_x, tiles_y):
+def _bin(rects, count, order, tiles_x, tiles_y):
     """Lists Gaussians per tile, nearest first: tile t's are `listed[starts[t] : starts[t + 1]]`."""
     starts = np.zeros(tiles_x * tiles_y + 2, np.int64)
     for i in range(count):
-        x0, x1 = _tile_range(records[i, _MX], records[i, _EX], tiles_x)
-        y0, y1 = _tile_range(records[i, _MY], records[i, _EY], tiles_y)
-        for ty in range(y0, y1):
-            for tx in range(x0, x1):
+        for ty in range(rects[i, 2], rects[i, 3]):
+            for tx in range(rects[i, 0], rects[i, 1]):
                 starts[ty * tiles_x + tx + 2] += 1
     for t in range(2, len(starts)):
         starts[t] += starts[t - 1]
     listed = np.empty(starts[-1], np.int32)
     for k in range(count):
         i = order[k]
-        x0, x1 = _tile_range(records[i, _MX], records[i, _EX], tiles_x)
-        y0, y1 = _tile_range(records[i, _MY], records[i, _EY], tiles_y)
-        for ty in range(y0, y1):
-            for tx in range(x0, x1):
+        for ty in range(rects[i, 2], rects[i, 3]):
+            for tx in range(rects[i, 0], rects[i, 1]):
                 t = ty * tiles_x + tx + 1
                 listed[starts[t]] = i
                 starts[t] += 1
@@ -196,41 +196,48 @@ def _bin(records, count, order, tiles_x, tiles_y):
 def _blend_tile(records, listed, pixels):
     """Blends Gaussians into one tile.
 
-    `pixels` is a flat buffer of eight planes of 64: x, y, background depth, transmittance (negative once saturated),
-    then the sums of weight times red, green, blue and depth.
+    `pixels` holds, for each row, eight runs of 8: x, y, background depth, transmittance (negative once saturated), then
+    the sums of weight times red, green, blue and depth.
     """
+    top = pixels[0, TILE]  # y of the first row's centres
     for n in range(len(listed)):
         rec = records[listed[n]]
         mx, my, ca, cb, cc, opacity = rec[_MX], rec[_MY], rec[_CA], rec[_CB], rec[_CC], rec[_OP]
         red, green, blue, depth = rec[_RED], rec[_GREEN], rec[_BLUE], rec[_Z]
-        for k in range(PIXELS):
-            dx, dy = pixels[k] - mx, pixels[PIXELS + k] - my
-            power = _HALF * (ca * dx * dx + cc * dy * dy) + cb * dx * dy
-            clipped = power if power < _FAR_POWER else _FAR_POWER
-            s = clipped * _EIGHTH - _EXP_MID
-            e = _E0 * (_ONE + s * (_E1 + s * (_E2 + s * (_E3 + s * (_E4 + s * _E5)))))
-            e = e * e
-            e = e * e
-            alpha = opacity * (e * e)
-            alpha = alpha if alpha < _ALPHA_MAX else _ALPHA_MAX
-            alpha = alpha if alpha >= _ALPHA_MIN else _ZERO
-            alpha = alpha if power >= _ZERO else _ZERO
-            alpha = alpha if depth <= pixels[2 * PIXELS + k] else _ZERO
-            before = pixels[3 * PIXELS + k]
-            alpha = alpha if before > _ZERO else _ZERO
-            after = before * (_ONE - alpha)
-            # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
-            weight = alpha * before if after > _T_MIN else _ZERO
-            ended = -before if before > _ZERO else before
-            pixels[3 * PIXELS + k] = after if after > _T_MIN else ended
-            pixels[4 * PIXELS + k] += weight * red
-            pixels[5 * PIXELS + k] += weight * green
-            pixels[6 * PIXELS + k] += weight * blue
-            pixels[7 * PIXELS + k] += weight * depth
+        # Rows whose centres lie within the Gaussian's reach.
+        first = max(int(my - rec[_EY] - top), 0)
+        last = min(int(my + rec[_EY] - top + _ONE), TILE)
+        for r in range(first, last):
+            row = pixels[r]
+            for k in range(TILE):
+                dx, dy = row[k] - mx, row[TILE + k] - my
+                power = _HALF * (ca * dx * dx + cc * dy * dy) + cb * dx * dy
+                clipped = power if power < _FAR_POWER else _FAR_POWER
+                s = clipped * _EIGHTH - _EXP_MID
+                e = _E0 * (_ONE + s * (_E1 + s * (_E2 + s * (_E3 + s * (_E4 + s * _E5)))))
+                e = e * e
+                e = e * e
+                alpha = opacity * (e * e)
+                alpha = alpha if alpha < _ALPHA_MAX else _ALPHA_MAX
+                alpha = alpha if alpha >= _ALPHA_MIN else _ZERO
+                alpha = alpha if power >= _ZERO else _ZERO
+                alpha = alpha if depth <= row[2 * TILE + k] else _ZERO
+                before = row[3 * TILE + k]
+                alpha = alpha if before > _ZERO else _ZERO
+                after = before * (_ONE - alpha)
+                # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
+                weight = alpha * before if after > _T_MIN else _ZERO
+                ended = -before if before > _ZERO else before
+                row[3 * TILE + k] = after if after > _T_MIN else ended
+                row[4 * TILE + k] += weight * red
+                row[5 * TILE + k] += weight * green
+                row[6 * TILE + k] += weight * blue
+                row[7 * TILE + k] += weight * depth
         if n & 15 == 15:
             alive = 0
-            for k in range(PIXELS):
-                alive += pixels[3 * PIXELS + k] > _ZERO and depth <= pixels[2 * PIXELS + k]
+            for r in range(TILE):
+                for k in range(TILE):
+                    alive += pixels[r, 3 * TILE + k] > _ZERO and depth <= pixels[r, 2 * TILE + k]
             if alive == 0:
                 return
 
@@ -239,54 +246,54 @@ def _blend_tile(records, listed, pixels):
 def _draw_tiles(records, starts, listed, tiles_x, back_rgb, back_depth, rgb, depth, alpha):
     """Blends every tile over the background and writes the view's images."""
     height, width = rgb.shape[0], rgb.shape[1]
-    pixels = np.empty(8 * PIXELS, np.float32)
+    pixels = np.zeros((TILE, 8 * TILE), np.float32)
     for t in range(len(starts) - 2):
         x0, y0 = (t % tiles_x) * TILE, (t // tiles_x) * TILE
-        for k in range(PIXELS):
-            u, v = x0 + k % TILE, y0 + k // TILE
-            inside = u < width and v < height
-            pixels[k], pixels[PIXELS + k] = F32(u) + _HALF, F32(v) + _HALF
-            pixels[2 * PIXELS + k] = back_depth[v, u] if inside else -_ONE
-            pixels[3 * PIXELS + k] = _ONE
-            for plane in range(4, 8):
-                pixels[plane * PIXELS + k] = _ZERO
+        for r in range(TILE):
+            for k in range(TILE):
+                inside = x0 + k < width and y0 + r < height
+                pixels[r, k], pixels[r, TILE + k] = F32(x0 + k) + _HALF, F32(y0 + r) + _HALF
+                pixels[r, 2 * TILE + k] = back_depth[y0 + r, x0 + k] if inside else -_ONE
+                pixels[r, 3 * TILE + k] = _ONE
+                for plane in range(4, 8):
+                    pixels[r, plane * TILE + k] = _ZERO
         _blend_tile(records, listed[starts[t] : starts[t + 1]], pixels)
         for v in range(y0, min(y0 + TILE, height)):
             for u in range(x0, min(x0 + TILE, width)):
-                k = (v - y0) * TILE + u - x0
-                through = abs(pixels[3 * PIXELS + k])
+                r, k = v - y0, u - x0
+                through = abs(pixels[r, 3 * TILE + k])
                 for c in range(3):
-                    value = F32(255.0) * pixels[(4 + c) * PIXELS + k] + through * back_rgb[v, u, c]
+                    value = F32(255.0) * pixels[r, (4 + c) * TILE + k] + through * back_rgb[v, u, c]
                     rgb[v, u, c] = np.uint8(min(value + _HALF, F32(255.0)))
                 covered, far = _ONE - through, back_depth[v, u]
                 alpha[v, u] = covered
                 if far < F32(np.inf):
-                    depth[v, u] = pixels[7 * PIXELS + k] + through * far
+                    depth[v, u] = pixels[r, 7 * TILE + k] + through * far
                 elif covered > _ZERO:
-                    depth[v, u] = pixels[7 * PIXELS + k] / covered
+                    depth[v, u] = pixels[r, 7 * TILE + k] / covered
                 else:
                     depth[v, u] = F32(np.inf)
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def render_views(
-    means, covs, opacities, sh, clusters, bounds, positions, rotations, camera, back_rgb, back_depth, workers,
+    means, covs, opacities, reach2, sh, clusters, bounds, positions, rotations, camera, back_rgb, back_depth, workers,
     rgb, depth, alpha,
 ):  # fmt: skip
     """Draws all views; arrays as in `envs/splat_render.py`. One thread draws views w, w + workers, and so on."""
     views, height, width = depth.shape
     tiles_x, tiles_y = (width + TILE - 1) // TILE, (height + TILE - 1) // TILE
     for w in numba.prange(workers):
-        records = np.empty((len(means), RECORD), np.float32)
+        records, rects = np.empty((len(means), RECORD), np.float32), np.empty((len(means), 4), np.int16)
         keys, keys2 = np.empty(len(means), np.uint32), np.empty(len(means), np.uint32)
         order, order2 = np.empty(len(means), np.int32), np.empty(len(means), np.int32)
         for v in range(w, views, workers):
             count = _project(
-                means, covs, opacities, sh, clusters, bounds, positions[v], rotations[v], camera,
-                F32(width), F32(height), records,
+                means, covs, opacities, reach2, sh, clusters, bounds, positions[v], rotations[v], camera,
+                F32(width), F32(height), records, rects,
             )  # fmt: skip
             _sort_by_depth(records, count, keys, order, keys2, order2)
-            starts, listed = _bin(records, count, order2, tiles_x, tiles_y)
+            starts, listed = _bin(rects, count, order2, tiles_x, tiles_y)
             _draw_tiles(
                 records, starts, listed, tiles_x, back_rgb[v % len(back_rgb)], back_depth[v % len(back_depth)],
                 rgb[v], depth[v], alpha[v],

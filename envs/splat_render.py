@@ -20,6 +20,7 @@ class PreparedSplats:
         means: (G, 3) float32, metres.
         covs: (G, 6) float32, upper triangle xx, xy, xz, yy, yz, zz of the covariance, m^2.
         opacities: (G,) float32.
+        reach2: (G,) float32, squared distance in standard deviations at which alpha falls to 1/255.
         sh: (G, K, 3) float32.
         clusters: (C + 1,) int64, where each cell's Gaussians begin.
         bounds: (C, 4) float32, centre and radius of a sphere around each cell's Gaussians.
@@ -28,6 +29,7 @@ class PreparedSplats:
     means: np.ndarray
     covs: np.ndarray
     opacities: np.ndarray
+    reach2: np.ndarray
     sh: np.ndarray
     clusters: np.ndarray
     bounds: np.ndarray
@@ -75,9 +77,9 @@ def prepare(splats: Splats) -> PreparedSplats:
     means = splats.means[seen].astype(np.float64)
     scales, opacities = splats.scales[seen], splats.opacities[seen].astype(np.float64)
     covs = covariances(splats.quats[seen], scales)
+    reach2 = 2 * np.log(255 * opacities)
     if len(means):
-        reach = scales.max(axis=1) * np.sqrt(2 * np.log(255 * opacities))
-        order, clusters, bounds = _cluster(means, reach)
+        order, clusters, bounds = _cluster(means, scales.max(axis=1) * np.sqrt(reach2))
     else:
         order, clusters, bounds = np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros((0, 4), np.float32)
     rows, columns = np.triu_indices(3)
@@ -85,6 +87,7 @@ def prepare(splats: Splats) -> PreparedSplats:
         means=np.ascontiguousarray(means[order], dtype=np.float32),
         covs=np.ascontiguousarray(covs[order][:, rows, columns], dtype=np.float32),
         opacities=np.ascontiguousarray(opacities[order], dtype=np.float32),
+        reach2=np.ascontiguousarray(reach2[order], dtype=np.float32),
         sh=np.ascontiguousarray(splats.sh[seen][order], dtype=np.float32),
         clusters=clusters.astype(np.int64),
         bounds=bounds,
@@ -137,7 +140,8 @@ def render_splats(
             raise ValueError(f"{name} has shape {array.shape}, expected {views} images of {height_px} x {width_px}")
     if views:
         render_views(
-            prepared.means, prepared.covs, prepared.opacities, prepared.sh, prepared.clusters, prepared.bounds,
+            prepared.means, prepared.covs, prepared.opacities, prepared.reach2, prepared.sh, prepared.clusters,
+            prepared.bounds,
             np.ascontiguousarray(positions, dtype=np.float32), np.ascontiguousarray(rotations, dtype=np.float32),
             np.asarray(intrinsics, dtype=np.float32), np.ascontiguousarray(back_rgb, dtype=np.uint8),
             np.ascontiguousarray(background_depth, dtype=np.float32), min(numba.get_num_threads(), views),

@@ -201,11 +201,11 @@ def _street(block: _Block) -> list[float]:
             for x in np.arange(-36, 36, 9.0):
                 block.meshes.append(ground(x, inner, x + 5.0, outer, "grass", 1.5, z=0.005))
         kinds = ("tree", "lamp", "tree", "bollard") if strip else ("tree", "lamp", "bollard", "bollard")
-        for i, x in enumerate(np.arange(-15.5, 16.5, float(rng.uniform(4.5, 7.0)))):
+        for i, x in enumerate(np.arange(-15.5, 16.5, float(rng.uniform(6.0, 9.0)))):
             if abs(x - crossing) > 2.0:
                 block.put(kinds[(i + int(rng.integers(2))) % 4], x, edge, float(rng.uniform(0, 6)))
         for x in np.arange(-14.5, 15.5, 5.2):
-            if rng.random() < 0.4 and abs(x - crossing) > 4.0:
+            if rng.random() < 0.3 and abs(x - crossing) > 4.0:
                 block.put(
                     CARS[rng.integers(4)], x + float(rng.normal(0, 0.15)), kerb - side * 1.1, np.pi * rng.integers(2)
                 )

@@ -1,0 +1,92 @@
+"""`s2e-data`: record and check navigation video.
+
+s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
+s2e-data check DIR...                         what would be used, what would be left out, and why
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from s2e.envs.record import record
+from s2e.envs.robots import ROBOTS
+from s2e.errors import UserError, run_command
+from s2e.walks import read_walks
+
+
+@dataclass(frozen=True)
+class Record:
+    """Drive the expert through procedural streets and keep what its camera saw."""
+
+    out: Path
+    """New folder for the walks."""
+    frames: int = 20000
+    """How many frames, at 5 a second."""
+    envs: int = 64
+    """Worlds driven at once."""
+    scenes: int = 64
+    """Different streets."""
+    people: int = 6
+    """Most people in a world."""
+    robot: str = "jackal"
+    """jackal (differential drive) or coco (Ackermann)."""
+    seed: int = 0
+    """Seed of streets, episodes and nudges."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Read walks and say what pretraining would use."""
+
+    data: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of walks."""
+    hz: float = 10.0
+    """Frames a second of datasets without a dataset.json."""
+
+
+def _record(args: Record) -> None:
+    for name in ("frames", "envs", "scenes"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name} is {getattr(args, name)}; it must be at least 1")
+    if args.people < 0 or args.robot not in ROBOTS:
+        raise UserError(f"--people {args.people} must not be negative and --robot {args.robot!r} one of {', '.join(ROBOTS)}")
+    counts = record(args.out, args.frames, args.envs, args.scenes, args.seed, args.robot, args.people)
+    print(f"{args.out}: {counts['walks']} walks, {counts['frames']} frames; {counts['failed']} failed drives left out")
+
+
+def _check(args: Check) -> None:
+    walks, skipped = read_walks(args.data, args.hz)
+    kept = []
+    for walk in walks:
+        try:
+            for t in range(len(walk)):
+                walk.frame(t, 32, 32)
+        except UserError as error:
+            print(f"left out {walk.folder.name}: {error}")
+        else:
+            kept.append(walk)
+            if walk.note:
+                print(f"note {walk.folder.name}: {walk.note}")
+    for entry in skipped:
+        print(f"left out {entry.folder.name}: {entry.reason}")
+    if not kept:
+        raise UserError(f"{args.data[0]}: no walk is usable")
+    steps = np.concatenate([np.linalg.norm(np.diff(w.position, axis=0), axis=1) * w.hz for w in kept])
+    frames = sum(map(len, kept))
+    minutes = sum(len(w) / w.hz for w in kept) / 60
+    print(f"{len(kept)} walks of {len(walks) + len(skipped)} usable, {frames} frames, {minutes:.1f} minutes")
+    print(f"speed m/s: median {np.median(steps):.2f}, 95 % below {np.quantile(steps, 0.95):.2f}, most {steps.max():.2f}")
+
+
+def main() -> None:
+    """Entry point of `s2e-data`."""
+    run_command(_main)
+
+
+def _main() -> None:
+    commands = Annotated[Record, tyro.conf.subcommand("record")] | Annotated[Check, tyro.conf.subcommand("check")]
+    args = tyro.cli(commands, description=__doc__)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    _record(args) if isinstance(args, Record) else _check(args)

@@ -1,0 +1,77 @@
+"""Records navigation video: the expert drives through worlds, and what it saw becomes walks in the GNM layout."""
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from s2e.envs.drive import ExpertDriver
+from s2e.envs.episodes import RandomEpisodes
+from s2e.envs.street import make_street
+from s2e.envs.worlds import CONTROL_S, Worlds, WorldsConfig
+from s2e.errors import UserError
+from s2e.walks import MIN_FRAMES, write_walk
+
+NUDGE_PROBABILITY, NUDGE_STEPS = 0.03, 4
+
+
+def training_scenes(count: int, seed: int) -> list:
+    """The pool of streets to train in: `count` of them from consecutive seeds."""
+    return [make_street(1000 * (seed + 1) + i) for i in range(count)]
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 as JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def record(out: Path, frames: int, envs: int, scenes: int, seed: int, robot: str, people: int) -> dict[str, int]:
+    """Writes at least `frames` frames of successful drives below `out`, 5 a second.
+
+    Now and then the expert is nudged off its course for under a second, so that recovering is in the data.
+
+    Returns:
+        Counts: walks, frames, and drives left out because the expert failed.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out}: not empty; give a new folder for the walks")
+    pool = training_scenes(scenes, seed)
+    worlds = Worlds(pool, WorldsConfig(robot=robot, people=people), envs, RandomEpisodes(pool, envs, seed, people))
+    driver, rng = ExpertDriver(worlds), np.random.default_rng([seed, 23])
+    seen = worlds.reset()
+    driver.begin(np.arange(envs))
+    images: list[list[bytes]] = [[] for _ in range(envs)]
+    poses: list[list[np.ndarray]] = [[] for _ in range(envs)]
+    nudge, left = np.zeros((envs, 2)), np.zeros(envs, dtype=int)
+    counts = {"walks": 0, "frames": 0, "failed": 0}
+    with ThreadPoolExecutor(2) as threads, tqdm(total=frames, desc="record", unit="frame", disable=None) as bar:
+        while counts["frames"] < frames:
+            for world, data in enumerate(threads.map(jpeg, seen["rgb"])):
+                images[world].append(data)
+                poses[world].append(worlds.pose[world].copy())
+            start = (left == 0) & (rng.random(envs) < NUDGE_PROBABILITY)
+            nudge[start], left[start] = rng.normal(0, [0.2, 0.5], (int(start.sum()), 2)), NUDGE_STEPS
+            action = driver.act() + np.where(left[:, None] > 0, nudge, 0.0)
+            left = np.maximum(left - 1, 0)
+            seen, _, _, _ = worlds.step(action)
+            for row, world in enumerate(worlds.last["world"]):
+                if worlds.last["success"][row] and len(poses[world]) >= MIN_FRAMES:
+                    track = np.array(poses[world])
+                    write_walk(out / f"walk_{counts['walks']:05d}", images[world], track[:, :2], track[:, 2])
+                    counts["walks"] += 1
+                    counts["frames"] += len(track)
+                    bar.update(len(track))
+                else:
+                    counts["failed"] += 1
+                images[world], poses[world] = [], []
+            driver.begin(worlds.last["world"])
+    hz = 1.0 / (CONTROL_S * worlds.config.controls_per_step)
+    about = {"hz": hz, "source": "expert in procedural streets", "robot": robot, "seed": seed, "scenes": scenes}
+    (out / "dataset.json").write_text(json.dumps(about) + "\n")
+    return counts
