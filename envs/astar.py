@@ -183,9 +183,7 @@ def _snap(free: np.ndarray, occupancy: Occupancy, point: np.ndarray) -> tuple[in
     return (int(found[nearest, 0]), int(found[nearest, 1])) if away[nearest] <= SNAP_M else None
 
 
-def astar(
-    occupancy: Occupancy, distance: np.ndarray, start: np.ndarray, goal: np.ndarray, clearance_m: float
-) -> np.ndarray | None:
+def astar(occupancy: Occupancy, distance: np.ndarray, start: np.ndarray, goal: np.ndarray, clearance_m: float) -> np.ndarray | None:
     """A short route that keeps away from walls, with corners only where it needs them.
 
     Args:

@@ -12,9 +12,7 @@ from s2e.envs.robots import Robot
 @numba.njit(cache=True)
 def field_at(values, start, shape, frame, scene, x, y):
     """Metres from world (x, y) to the nearest obstacle of one packed scene."""
-    return distance_at(
-        values, start[scene], shape[scene, 0], shape[scene, 1], frame[scene, 0], frame[scene, 1], frame[scene, 2], x, y
-    )
+    return distance_at(values, start[scene], shape[scene, 0], shape[scene, 1], frame[scene, 0], frame[scene, 1], frame[scene, 2], x, y)
 
 
 @numba.njit(cache=True)
@@ -56,9 +54,7 @@ def robot_contacts(robot: Robot, poses: np.ndarray, fields: DistanceFields, scen
     poses = np.ascontiguousarray(poses, dtype=np.float64)
     hit = np.zeros(len(poses), dtype=np.bool_)
     scene_id = np.ascontiguousarray(scene_id, dtype=np.int64)
-    _contacts(
-        poses, robot.discs(), robot.disc_radius, fields.values, fields.start, fields.shape, fields.frame, scene_id, hit
-    )
+    _contacts(poses, robot.discs(), robot.disc_radius, fields.values, fields.start, fields.shape, fields.frame, scene_id, hit)
     return hit
 
 
