@@ -128,7 +128,8 @@ def _project(
                 continue
             out = records[count]
             out[_MX], out[_MY], out[_OP], out[_Z], out[_EY] = mx, my, opacity, z, ey
-            out[_CA], out[_CB], out[_CC] = c11 / det, -c01 / det, c00 / det
+            inv = _ONE / det
+            out[_CA], out[_CB], out[_CC] = c11 * inv, -c01 * inv, c00 * inv
             rects[count, 0], rects[count, 1] = _tile_range(mx, ex, tiles_x)
             rects[count, 2], rects[count, 3] = _tile_range(my, ey, tiles_y)
             norm = _ONE / np.sqrt(px * px + py * py + pz * pz)
