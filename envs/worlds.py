@@ -1,5 +1,6 @@
 """N independent worlds stepped in one call: robots, people, contacts, goals, images. All state is arrays."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,14 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from s2e.envs.camera import Camera
-from s2e.envs.collision import people_contacts, robot_contacts
+from s2e.envs.collision import robot_contacts
 from s2e.envs.controller import waypoint_to_command
 from s2e.envs.crowd import PERSON_RADIUS, step_crowd, turn_back
 from s2e.envs.episodes import EpisodeSource
 from s2e.envs.occupancy import DistanceFields
 from s2e.envs.render import Renderer
 from s2e.envs.rewards import TERMS, Change
-from s2e.envs.robots import ROBOTS
+from s2e.envs.robots import ROBOTS, step_robots
 from s2e.envs.scene import Episode, Scene
 from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, to_robot
@@ -48,7 +49,7 @@ class WorldsConfig:
 
 _STATE = (
     "pose", "velocity", "scene_id", "goal", "person", "person_velocity", "endpoints", "leg", "person_speed", "look", "active",
-    "gait", "clock", "limit", "start", "touching", "contacts", "contact_steps", "travelled", "steps", "live", "returns",
+    "gait", "clock", "limit", "start", "touching", "with_person", "contacts", "contact_steps", "travelled", "steps", "live", "returns",
 )  # fmt: skip
 
 
@@ -83,7 +84,8 @@ class Worlds:
         self.person_speed, self.look = np.zeros((n, p)), np.zeros((n, p))
         self.active, self.gait = np.zeros((n, p), dtype=bool), np.zeros((n, p))
         self.clock, self.limit, self.start = np.zeros(n), np.ones(n), np.zeros((n, 3))
-        self.touching, self.contacts = np.zeros(n, dtype=bool), np.zeros(n, dtype=np.int64)
+        self.touching, self.with_person = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.contacts = np.zeros(n, dtype=np.int64)
         self.contact_steps, self.steps = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.travelled, self.returns = np.zeros(n), np.zeros(n)
         self.live = np.ones(n, dtype=bool)
@@ -180,8 +182,6 @@ class Worlds:
 
     def _move(self, command: np.ndarray, moving: np.ndarray) -> np.ndarray:
         """One control period; returns which worlds came into contact (they were not before)."""
-        from s2e.envs.robots import step_robots
-
         pose, velocity = step_robots(self.robot, self.pose, self.velocity, command, CONTROL_S)
         self.person, self.person_velocity = step_crowd(
             self.person, self.person_velocity, self._person_goals(), self.person_speed, self.active & moving[:, None],
@@ -200,6 +200,7 @@ class Worlds:
         pose, velocity = np.where(moving[:, None], pose, self.pose), np.where(moving[:, None], velocity, self.velocity)
         touching = moving & (static | person)
         fresh = touching & ~self.touching
+        self.with_person = np.where(fresh, person & ~static, self.with_person)  # who the newest contact was with
         self.contacts += fresh
         self.contact_steps += touching
         self.touching = np.where(moving, touching, self.touching)
@@ -219,10 +220,6 @@ class Worlds:
         discs = poses[:, None, :2] + self.robot.discs()[:, None] * ahead[:, None]
         gap = np.linalg.norm(discs[:, :, None] - self.person[:, None], axis=-1) - self.robot.disc_radius - PERSON_RADIUS
         return np.where(self.active[:, None], gap, np.inf).min((1, 2), initial=np.inf)
-
-    def touches_person(self) -> np.ndarray:
-        """(N,) bool: which robots touch somebody right now."""
-        return people_contacts(self.robot, self.pose, self.person, self.active)
 
     def people_to_draw(self, worlds: np.ndarray) -> np.ndarray:
         """(V, P, 5) what the rasteriser draws: x, y, heading, phase of the gait, look; NaN is nobody."""
@@ -253,8 +250,6 @@ class Worlds:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that `restore` needs, as arrays and JSON."""
-        import dataclasses
-
         episodes = [dataclasses.asdict(e) if e else None for e in self.episodes]
         return {k: getattr(self, k).copy() for k in _STATE}, {"source": self.source.state(), "episodes": episodes}
 

@@ -1,0 +1,97 @@
+"""Writes the benchmark's episodes for a scene folder: python -m s2e.assets.make_episodes gs_urban
+
+Episode k has the same start and goal in all four settings, the same obstacles in `obstacle` and `both`, and the same people in
+`pedestrian` and `both`, so settings can be compared pair by pair. Every episode has a route with 0.45 m of clearance.
+"""
+
+import sys
+
+import numpy as np
+
+from s2e.envs.astar import astar, path_length
+from s2e.envs.drive import CLEARANCE_M
+from s2e.envs.episodes import SETTINGS, draw_walkers, write_episodes
+from s2e.envs.meshes import stamp
+from s2e.envs.scene import Episode, Obstacle, Scene
+from s2e.envs.splat_scene import load_scene, scene_folder
+
+KINDS = ("bench", "bin", "bollard", "cone", "barrier", "box", "planter", "table", "sign", "hydrant", "wheelie_bin", "bicycle")
+EPISODES = 50
+ROUTE_M = (8.0, 22.0)
+
+
+def route_of(scene: Scene, occupancy, start: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
+    """The safe route, if there is one."""
+    return astar(occupancy, occupancy.distance(), start, goal, CLEARANCE_M)
+
+
+def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, kinds: list[str]):
+    """Two to four things on or beside the route, with a way around left; returns them, the occupancy and the new route."""
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
+    occupancy, placed, best = scene.occupancy, [], route
+    for _ in range(40):
+        at = rng.uniform(2.5, along[-1] - 2.0)
+        x, y = (np.interp(at, along, route[:, i]) + rng.normal(0, 0.35) for i in range(2))
+        if any(np.hypot(x - o.x, y - o.y) < 1.8 for o in placed):
+            continue
+        o = Obstacle(kinds[rng.integers(len(kinds))], round(x, 3), round(y, 3), round(rng.uniform(-np.pi, np.pi), 3))
+        trial = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
+        start, goal = route[0], route[-1]
+        ends_clear = min(np.hypot(*(start - (o.x, o.y))), np.hypot(*(goal - (o.x, o.y)))) > 2.0
+        around = route_of(scene, trial, start, goal) if ends_clear else None
+        if around is None or path_length(around) > 1.5 * along[-1] + 2:
+            continue
+        occupancy, best = trial, around
+        placed.append(o)
+        if len(placed) == rng.integers(2, 5):
+            break
+    return tuple(placed), best
+
+
+def make_episodes(scene: Scene, seed: int) -> list[Episode]:
+    """Four settings of `EPISODES` episodes each."""
+    from s2e.envs.meshes import OBSTACLES
+
+    kinds = [k for k in KINDS if k in OBSTACLES]
+    rng = np.random.default_rng(seed)
+    by_setting: dict[str, list[Episode]] = {s: [] for s in SETTINGS}
+    while len(by_setting["empty"]) < EPISODES:
+        anchors = scene.free_anchors
+        start, goal = anchors[rng.choice(len(anchors), 2, replace=False)]
+        route = route_of(scene, scene.occupancy, start, goal)
+        if route is None or not ROUTE_M[0] <= path_length(route) <= ROUTE_M[1]:
+            continue
+        obstacles, around = draw_obstacles(rng, scene, route, kinds)
+        if len(obstacles) < 2:
+            continue
+        walkers = draw_walkers(rng, anchors, start, goal, int(rng.integers(3, 7)))
+        first = route[min(len(route) - 1, 1)] - route[0]
+        yaw = float(np.arctan2(first[1], first[0]) + rng.uniform(-0.6, 0.6))
+        k = len(by_setting["empty"])
+        for setting in SETTINGS:
+            blocked = setting in ("obstacle", "both")
+            length = path_length(around if blocked else route)
+            by_setting[setting].append(
+                Episode(
+                    id=f"{setting}-{k:03d}",
+                    setting=setting,
+                    start=(round(float(start[0]), 3), round(float(start[1]), 3), round(yaw, 3)),
+                    goal=(round(float(goal[0]), 3), round(float(goal[1]), 3)),
+                    route_m=round(length, 3),
+                    time_limit_s=round(10.0 + 2.0 * length, 1),
+                    seed=int(rng.integers(1 << 31)),
+                    obstacles=obstacles if blocked else (),
+                    walkers=walkers if setting in ("pedestrian", "both") else (),
+                )
+            )
+    return [e for setting in SETTINGS for e in by_setting[setting]]
+
+
+def main() -> None:
+    """Writes episodes.json into the scene's folder."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "gs_urban"
+    write_episodes(scene_folder(name) / "episodes.json", name, make_episodes(load_scene(name), seed=7))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,354 @@
+"""`s2e-bench`: closed-loop evaluation in a Gaussian-splat scene.
+
+    s2e-bench --scene gs_urban --policy zero straight expert runs/out/finetuned --setting all --out DIR
+
+Every episode is written in the scene's episode file; nothing is sampled here. Contacts are counted and block the robot, they do not
+end an episode; success is coming within 1.0 m of the goal before the time limit. Finished episodes are appended to episodes.jsonl at
+once, so an interrupted benchmark continues where it stopped.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+from tqdm import tqdm
+
+from s2e import __version__, dist
+from s2e.acting import Actor
+from s2e.benchmarks.metrics import episode_metrics, format_table, summarise
+from s2e.benchmarks.report import write_report
+from s2e.checkpoint import load_policy
+from s2e.config import PolicyConfig
+from s2e.envs.camera import Camera
+from s2e.envs.drive import ExpertDriver, remaining_route, straight
+from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
+from s2e.envs.meshes import empty_mesh, merge, obstacle_mesh, stamp, transform
+from s2e.envs.render import Renderer
+from s2e.envs.scene import Episode, Scene
+from s2e.envs.splat_scene import load_scene, scene_folder
+from s2e.envs.worlds import Worlds, WorldsConfig
+from s2e.errors import UserError, run_command
+from s2e.observation import to_robot
+from s2e.planner import Guide, PlannerView, parse_planner
+
+BASELINES = ("zero", "straight", "expert")
+
+
+@dataclass(frozen=True)
+class BenchArgs:
+    """Judge policies in a splat scene."""
+
+    scene: str = "gs_urban"
+    """A packaged scene or a scene folder."""
+    policy: tuple[str, ...] = ("straight",)
+    """Run folders, checkpoint folders, or baselines: zero, straight, expert. Several are compared."""
+    setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
+    """What stands and walks in the way."""
+    planner: str = "none"
+    """none, rules, or openai:URL#MODEL (docs/planner.md)."""
+    planner_weight: float = 3.0
+    """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
+    episodes: int = 0
+    """Episodes of each setting, the first of the file; 0 is all."""
+    robot: str = "jackal"
+    """jackal or coco."""
+    out: Path = Path("out/bench")
+    """Folder for episodes.jsonl, summary.json and report.html; several policies get a subfolder each."""
+    seed: int = 0
+    """Seed of the intervals' bootstrap."""
+    clips: int = 1
+    """Short videos of each learned policy in the report."""
+    device: str = "cpu"
+    """Torch device of the policy."""
+
+
+def place_obstacles(scene: Scene, episode: Episode) -> Scene:
+    """The scene with an episode's obstacles in its mesh and occupancy."""
+    if not episode.obstacles:
+        return scene
+    occupancy, meshes = scene.occupancy, [scene.mesh]
+    for o in episode.obstacles:
+        occupancy = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
+        meshes.append(transform(obstacle_mesh(o.kind), o.x, o.y, o.yaw, scene.ground_z))
+    return dataclasses.replace(scene, occupancy=occupancy, mesh=merge(meshes) if meshes else empty_mesh())
+
+
+class PolicyDriver:
+    """A trained policy at the wheel: best-scored mode, the waypoint one second ahead; a planner may re-rank or slow it."""
+
+    def __init__(self, path: Path, worlds: Worlds, planner: str, weight: float, device: str):
+        policy, net = load_policy(path)
+        self.config: PolicyConfig = policy.config
+        self.worlds, self.policy, self.device = worlds, policy, device
+        self.actor = Actor(policy, net, worlds.count, device)
+        bare = planner == "none" or weight == 0
+        self.guides = None if bare else [Guide(parse_planner(planner), weight) for _ in range(worlds.count)]
+
+    @torch.no_grad()
+    def act(self, seen: dict[str, np.ndarray]) -> np.ndarray:
+        """(N, 2) waypoints; worlds that are finished stand still."""
+        live = np.flatnonzero(self.worlds.live)
+        waypoints = np.zeros((self.worlds.count, 2))
+        context = self.actor.observe(seen["rgb"][live], seen["goal"][live], seen["ego"][live], live)
+        modes = self.policy.decode(context)
+        metric, scores = modes.metric(self.config.waypoint_dt_s).cpu().numpy(), modes.logits.log_softmax(-1).cpu().numpy()
+        slower = np.ones(len(live))
+        if self.guides is not None:
+            for row, world in enumerate(live):
+                view = self._view(int(world), seen["rgb"][world], metric[row], scores[row])
+                scores[row], slower[row] = self.guides[world].apply(view)
+        best = metric[np.arange(len(live)), scores.argmax(-1)]
+        waypoints[live] = best[:, self.config.action_waypoint] * slower[:, None]
+        return waypoints
+
+    def _view(self, world: int, image: np.ndarray, candidates: np.ndarray, scores: np.ndarray) -> PlannerView:
+        w = self.worlds
+        shown = w.active[world]
+        c, s = np.cos(w.pose[world, 2]), np.sin(w.pose[world, 2])
+        velocity = w.person_velocity[world][shown] @ np.array([[c, -s], [s, c]])
+        people = np.concatenate([to_robot(w.person[world][shown], w.pose[world]), velocity], 1)
+        return PlannerView(
+            now_s=float(w.clock[world]),
+            pose=w.pose[world].copy(),
+            speed=float(w.velocity[world, 0]),
+            goal_xy_robot=to_robot(w.goal[world], w.pose[world]),
+            people=people,
+            candidates=candidates,
+            log_scores=scores,
+            image=image,
+            step_s=self.config.waypoint_dt_s,
+        )
+
+    def close(self) -> dict[str, float]:
+        """Stops the planners; their statistics, summed."""
+        total: dict[str, float] = {}
+        for guide in self.guides or []:
+            for name, value in guide.close().items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+
+def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Episode], jsonl: Path) -> dict[str, list[np.ndarray]]:
+    """Runs episodes side by side, one world each; appends a line for each when it ends. Returns clips."""
+    scenes = [place_obstacles(scene, e) for e in episodes]
+    people = max(1, *(len(e.walkers) for e in episodes))
+    learned = policy not in BASELINES
+    size = (96, 160)
+    if learned:
+        config = load_policy(Path(policy))[0].config
+        size = (config.height_px, config.width_px)
+    worlds = Worlds(
+        scenes,
+        WorldsConfig(robot=args.robot, people=people, collision="counts", height_px=size[0], width_px=size[1]),
+        len(episodes),
+        ListedEpisodes(episodes),
+        draw=learned,
+    )
+    seen = worlds.reset()
+    expert = ExpertDriver(worlds)
+    routes = [remaining_route(expert, w) for w in range(len(episodes))]
+    driver, act = None, drive_of(policy, worlds, expert)
+    if act is None:
+        driver = PolicyDriver(Path(policy), worlds, args.planner, args.planner_weight, args.device)
+    paths = [[e.start[:2]] for e in episodes]
+    contacts: list[list[tuple[float, str]]] = [[] for _ in episodes]
+    filmed = choose_filmed(episodes, args.clips) if learned else []
+    clips: dict[str, list[np.ndarray]] = {episodes[w].id: [] for w in filmed}
+    counted = np.zeros(len(episodes), dtype=int)
+    with tqdm(total=len(episodes), desc=Path(policy).name, unit="episode", disable=None) as bar:
+        while worlds.live.any():
+            live = np.flatnonzero(worlds.live)
+            action = act() if act else driver.act(seen) if driver else None
+            for w in filmed:
+                if worlds.live[w]:
+                    clips[episodes[w].id].append(seen["rgb"][w].copy())
+            seen, _, _, _ = worlds.step(action)
+            ended = {int(w): row for row, w in enumerate(worlds.last["world"])}
+            for w in live:
+                paths[w].append(tuple(np.round(worlds.pose[w, :2], 3)))
+                if worlds.contacts[w] > counted[w]:
+                    contacts[w].append((round(float(worlds.clock[w]), 1), "person" if worlds.with_person[w] else "static"))
+                    counted[w] = worlds.contacts[w]
+                if int(w) in ended:
+                    line = finish(episodes[w], worlds, int(w), ended[int(w)], expert, routes[w], contacts[w], paths[w])
+                    with jsonl.open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+                        file.flush()
+                    bar.update()
+    if driver and driver.guides:
+        print("planner:", json.dumps(driver.close()))
+    return clips
+
+
+def drive_of(policy: str, worlds: Worlds, expert: ExpertDriver) -> Callable[[], np.ndarray] | None:
+    """A baseline's way to act, or None for a learned policy."""
+    if policy == "zero":
+        return lambda: np.zeros((worlds.count, 2))
+    if policy == "straight":
+        return lambda: straight(worlds)
+    if policy == "expert":
+        expert.begin(np.arange(worlds.count))
+        return expert.act
+    return None
+
+
+def choose_filmed(episodes: list[Episode], count: int) -> list[int]:
+    """The worlds to film: episodes with obstacles and people first."""
+    order = sorted(range(len(episodes)), key=lambda w: -SETTINGS.index(episodes[w].setting))
+    return order[:count]
+
+
+def finish(
+    episode: Episode, worlds: Worlds, world: int, row: int, expert: ExpertDriver, route_m: float, contacts: list, path: list
+) -> dict:
+    """The record of an episode that has just ended."""
+    last = worlds.last
+    success, steps = bool(last["success"][row]), int(last["steps"][row]) * worlds.config.controls_per_step
+    numbers = episode_metrics(
+        success=success,
+        remaining_m=remaining_route(expert, world),
+        route_m=route_m,
+        path_m=float(last["path_m"][row]),
+        steps=steps,
+        contact_steps=int(last["contact_steps"][row]),
+        contacts=len(contacts),
+    )
+    return {
+        "id": episode.id,
+        "setting": episode.setting,
+        **numbers,
+        "steps": steps,
+        "time_s": round(float(last["time_s"][row]), 2),
+        "path_m": round(float(last["path_m"][row]), 3),
+        "route_m": round(route_m, 3),
+        "end": "goal" if success else "timeout",
+        "contacts": [list(c) for c in contacts],
+        "path": [[float(x), float(y)] for x, y in path],
+        "start": list(episode.start),
+        "goal": list(episode.goal),
+    }
+
+
+def read_records(jsonl: Path) -> list[dict]:
+    """The finished episodes of a results folder; a line cut by a kill is dropped."""
+    if not jsonl.exists():
+        return []
+    records = {}
+    for line in jsonl.read_text().splitlines():
+        try:
+            record = json.loads(line)
+            records[record["id"]] = record
+        except (ValueError, KeyError, TypeError):
+            continue
+    return list(records.values())
+
+
+def chosen_episodes(args: BenchArgs) -> list[Episode]:
+    """The episodes of the scene that were asked for, and that this robot's benchmark lists."""
+    wanted = SETTINGS if args.setting == "all" else (args.setting,)
+    listed = read_episodes(scene_folder(args.scene) / "episodes.json")
+    chosen = []
+    for setting in wanted:
+        of_setting = [e for e in listed if e.setting == setting]
+        chosen += of_setting[: args.episodes or None]
+    if not chosen:
+        raise UserError(f"{args.scene}: episodes.json has no episode of setting {args.setting}")
+    return chosen
+
+
+def top_down(scene: Scene, pixels_per_m: float = 12.0) -> np.ndarray:
+    """(H, W, 3) uint8 view straight down on the whole grid, north up."""
+    rows, columns = scene.occupancy.grid.shape
+    extent = np.array([columns, rows]) * scene.occupancy.resolution
+    centre = scene.occupancy.origin + extent / 2
+    height = 60.0  # far up, so that the view is nearly parallel
+    width_px, height_px = (extent * pixels_per_m).astype(int)
+    camera = Camera(int(height_px), int(width_px), float(np.degrees(2 * np.arctan(extent[0] / 2 / height))))
+    rotation = np.array([[[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]])
+    position = np.array([[centre[0], centre[1], scene.ground_z + height]])
+    renderer = Renderer([scene], camera)
+    return renderer.draw(np.zeros(1, dtype=int), position, rotation, np.zeros((1, 0, 5), np.float32), camera)[0]
+
+
+def unique_names(policies: tuple[str, ...]) -> list[str]:
+    """A short name for each policy, safe as a folder's name."""
+    names: list[str] = []
+    for policy in policies:
+        name = policy if policy in BASELINES else re.sub(r"[^\w.-]", "_", Path(policy).resolve().name)
+        while name in names:
+            name += "-2"
+        names.append(name)
+    return names
+
+
+def check(args: BenchArgs) -> None:
+    """Refuses what cannot be run, before anything is."""
+    if args.episodes < 0 or args.clips < 0:
+        raise UserError("--episodes and --clips must not be negative")
+    planner = parse_planner(args.planner)
+    if planner is not None:
+        planner.close()
+    for policy in args.policy:
+        if policy not in BASELINES:
+            load_policy(Path(policy))
+
+
+def bench(args: BenchArgs) -> None:
+    """The whole command."""
+    check(args)
+    rank, world = dist.start()
+    scene, episodes = load_scene(args.scene), chosen_episodes(args)
+    mine = episodes[rank::world]
+    names = unique_names(args.policy)
+    summaries, records, clips = [], {}, {}
+    for policy, name in zip(args.policy, names, strict=True):
+        folder = args.out if len(names) == 1 else args.out / name
+        asked = dict(scene=args.scene, policy=policy, robot=args.robot, planner=args.planner, weight=args.planner_weight)
+        jsonl = open_results(folder, asked, rank)
+        done = {r["id"] for r in read_records(jsonl)}
+        left = [e for e in mine if e.id not in done]
+        if left:
+            clips |= {f"{name} {k}": v for k, v in run_episodes(args, policy, scene, left, jsonl).items()}
+        dist.barrier()
+        if rank == 0:
+            wanted = {e.id for e in episodes}
+            every = [r for path in sorted(folder.glob("episodes*.jsonl")) for r in read_records(path)]
+            records[name] = [r for r in every if r["id"] in wanted]
+            summary = summarise(records[name], args.scene, name, args.seed, __version__)
+            (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+            summaries.append(summary)
+    if rank == 0:
+        report = args.out / "report.html"
+        conditions = {"robot": args.robot, "planner": args.planner, "contacts": "counted; they block, they do not end an episode"}
+        write_report(report, summaries, records, scene.occupancy, top_down(scene), clips, conditions)
+        print(format_table(summaries))
+        print(f"report: {report}")
+    dist.finish()
+
+
+def open_results(folder: Path, asked: dict, rank: int) -> Path:
+    """The episodes file of this rank; a folder that holds the results of another question is refused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        question = folder / "config.json"
+        if question.exists() and json.loads(question.read_text()) != asked:
+            raise UserError(f"{folder}: holds results of {question.read_text().strip()}; give another --out")
+        if rank == 0:
+            question.write_text(json.dumps(asked) + "\n")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: results cannot be written there ({error}); give another --out") from None
+    return folder / ("episodes.jsonl" if rank == 0 else f"episodes-{rank}.jsonl")
+
+
+def main() -> None:
+    """Entry point of `s2e-bench`."""
+    run_command(lambda: bench(tyro.cli(BenchArgs, description=__doc__)))
+
+
