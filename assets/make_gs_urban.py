@@ -60,6 +60,20 @@ def paving(canvas: Canvas) -> None:
         canvas.discs(middle + 0.004 * UP, np.tile(direction, (len(middle), 1)), UP, (0.2, 0.016, 0.003), shade, 0.75)
 
 
+def litter(canvas: Canvas) -> None:
+    """Fallen leaves under the trees and along walls, weeds at the feet of the walls."""
+    rng = canvas.rng
+    tones = hexes("8a6a2f", "a4552b", "6f7a35", "b58b3c")
+    for x, y in ((6.3, -6.3), (11.8, 4.2), (-10.2, -6.2), (-15.5, 10.6), (15.6, -11.0)):
+        at = np.column_stack([np.array([x, y]) + rng.normal(0, 1.5, (70, 2)), np.full(70, 0.012)])
+        at = at[(np.abs(at[:, 0]) < X1 - 0.1) & (np.abs(at[:, 1]) < Y1 - 0.1)]
+        tone = tones[rng.integers(0, len(tones), len(at))]
+        canvas.discs(at, rng.normal(size=(len(at), 3)), UP, (0.045, 0.022, 0.004), tone, 0.9)
+    for _ in range(26):
+        s, side = rng.uniform(-16, 16), rng.choice([-1, 1])
+        canvas.cloud((s, side * (Y1 - 0.07), 0.05), (0.16, 0.06, 0.07), 14, 0.035, LEAF[0] * 0.6, LEAF[0] * 1.1)
+
+
 def window(canvas: Canvas, place, along, out, width: float, height: float, shutter: np.ndarray, lit: bool) -> None:
     """A window whose lower left corner is `place`: glass, frame, sill, and shutters of the colour unless it is black."""
     glass = hexes("e8c07a")[0] if lit else hexes("3a4650")[0]
@@ -419,7 +433,7 @@ def free_anchors(occupancy: Occupancy, count: int = 64) -> np.ndarray:
 def build(out: Path) -> None:
     """Writes the scene folder."""
     canvas = Canvas(np.random.default_rng(7), low=(-18.0, -13.0), high=(23.0, 13.0), top=11.0)
-    for part in (paving, houses, arcade, fountain, furniture):
+    for part in (paving, houses, arcade, fountain, furniture, litter):
         part(canvas)
     splats = bake(canvas, sun=np.array([-0.5, -0.55, 0.78]))
     resolution, pad = 0.1, 5

@@ -250,9 +250,9 @@ def bake(canvas: Canvas, sun: np.ndarray) -> Splats:
         sky += weight * clear * max(d[2] + 0.15, 0)
         bounce += weight * (clear * (0.5 if d[2] < 0.3 else 0.15) + ~clear * 0.12)
     light = (
-        (lit * facing)[:, None] * np.array([3.3, 2.65, 1.85])
-        + (sky / total)[:, None] * np.array([1.25, 1.5, 1.95])
-        + (bounce / total)[:, None] * np.array([1.5, 1.2, 0.95])
+        (lit * facing)[:, None] * np.array([4.6, 3.7, 2.55])
+        + (sky / total)[:, None] * np.array([0.85, 1.05, 1.4])
+        + (bounce / total)[:, None] * np.array([1.2, 0.98, 0.8])
     )
     linear = 0.56 * albedo**2.2 * light
     colour = np.clip(linear * (1 + linear / 6) / (1 + linear) * 1.25, 0, 1) ** (1 / 2.2)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
+from s2e.assets.make_gs_urban import build
 from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.scene import Sky, Splats
@@ -173,3 +174,13 @@ def test_bad_occupancy_is_refused(tmp_path, arrays, match):
     edit(tmp_path, lambda d: d["files"]["occupancy"].update(sha256=hashed))
     with pytest.raises(UserError, match=match):
         load_scene(tmp_path)
+
+
+def test_the_script_makes_the_packaged_scene(urban, tmp_path):
+    build(tmp_path / "gs_urban")
+    made = load_scene(tmp_path / "gs_urban")
+    assert made.splats is not None and made.splats.means.shape == urban.splats.means.shape
+    assert np.allclose(made.splats.means, urban.splats.means, atol=1e-4)
+    assert np.mean(np.abs(made.splats.sh - urban.splats.sh) < 1e-3) > 0.999  # a shadow ray may graze differently
+    assert np.array_equal(made.occupancy.grid, urban.occupancy.grid)
+    assert np.allclose(made.free_anchors, urban.free_anchors)
