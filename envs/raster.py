@@ -13,7 +13,7 @@ import numpy as np
 
 from s2e.envs.figures import FACE, FACES, MAX_PARTS, SKIN, person_parts
 from s2e.envs.scene import Mesh
-from s2e.envs.textures import LEVELS, SIZE, mipmaps
+from s2e.envs.textures import LEVELS, SIZE, TEXELS, mipmaps
 from s2e.errors import UserError
 
 NEAR = 0.05
@@ -211,80 +211,102 @@ def _shade_sky(pixels, ray_x, ray_y, up, sky):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _shade_chunk(pixels, depth, lit, haze, texels, at, step, size, horizon, ramp):
-    """Texture, light and fog of neighbouring pixels of one triangle; `at` and `step` are u, v, r, g, b over depth."""
-    mask, byte, big = np.int32(size - 1), np.int32(255), np.int32(size)
-    scale, top, half = np.float32(size), np.float32(255.0), np.float32(0.5)
-    u0, v0, r0, g0, b0 = at[0] * scale, at[1] * scale, at[2], at[3], at[4]
-    u1, v1, r1, g1, b1 = step[0] * scale, step[1] * scale, step[2], step[3], step[4]
-    red, green, blue = horizon[0], horizon[1], horizon[2]
-    for i in range(pixels.shape[0]):
-        x, z = ramp[i], depth[i]
-        pixels[i] = (np.int32((v0 + v1 * x) * z) & mask) * big + (np.int32((u0 + u1 * x) * z) & mask)
-    for i in range(pixels.shape[0]):
-        pixels[i] = texels[pixels[i]]
-    for i in range(pixels.shape[0]):
-        x, light, fog, texel = ramp[i], lit[i], haze[i], pixels[i]
-        r = np.float32(texel & byte) * ((r0 + r1 * x) * light) + red * fog
-        g = np.float32((texel >> np.int32(8)) & byte) * ((g0 + g1 * x) * light) + green * fog
-        b = np.float32(texel >> np.int32(16)) * ((b0 + b1 * x) * light) + blue * fog
-        r, g, b = (r if r < top else top) + half, (g if g < top else top) + half, (b if b < top else top) + half
-        pixels[i] = np.int32(r) | (np.int32(g) << np.int32(8)) | (np.int32(b) << np.int32(16))
+def _expand_row(plan, layer, y, ids, u, v, red, green, blue, size, first):
+    """Writes what each pixel of a row needs from its triangle: u, v and light over depth, and where its texture is.
 
-
-@numba.njit(cache=True, error_model="numpy")
-def _shade_row(plan, layer, y, ids, pixels, depth, lit, haze, texels, ray_x, ray_y, up, sky, at, step, ramp):
-    """Colours the runs of one row in which the nearest triangle is the same."""
+    Pixels come in runs of one triangle, at most `CHUNK` long, which share a mip level. Returns whether sky is seen.
+    """
     width = ids.shape[0]
-    row = np.float32(y)
+    row, half, one = np.float32(y), np.float32(0.5), np.float32(1.0)
+    sky = False
     x0 = 0
     while x0 < width:
         index = ids[x0]
-        stop = min((x0 // CHUNK + 1) * CHUNK, width) if index >= 0 else width
+        stop = min((x0 // CHUNK + 1) * CHUNK, width)
         x1 = x0 + 1
-        while x1 < stop and ids[x1] == index:
+        while x1 < stop and ids[np.uint32(x1)] == index:
             x1 += 1
         if index < 0:
-            _shade_sky(pixels[x0:x1], ray_x[x0:x1], ray_y, up, sky)
+            sky = True
+            for x in range(x0, x1):
+                size[x], first[x] = 1, 0
             x0 = x1
             continue
-        note = plan[index]
-        for k in range(5):
-            step[k] = note[3 + 3 * k]
-            at[k] = note[5 + 3 * k] + note[4 + 3 * k] * row + step[k] * np.float32(x0)
-        # How many texels a pixel spans at the middle of the chunk chooses the mip level.
-        half = np.float32(0.5) * np.float32(x1 - x0 - 1)
-        z = np.float32(1.0) / (note[2] + note[1] * row + note[0] * (np.float32(x0) + half))
-        u, v = (at[0] + step[0] * half) * z, (at[1] + step[1] * half) * z
+        n = plan[index]
+        left = np.float32(x0)
+        u0, v0 = n[5] + n[4] * row + n[3] * left, n[8] + n[7] * row + n[6] * left
+        r0, g0, b0 = n[11] + n[10] * row + n[9] * left, n[14] + n[13] * row + n[12] * left, np.float32(0.0)
+        b0 = n[17] + n[16] * row + n[15] * left
+        # How many texels a pixel spans at the middle of the run chooses the mip level.
+        middle = half * np.float32(x1 - x0 - 1)
+        z = one / (n[2] + n[1] * row + n[0] * (left + middle))
+        um, vm = (u0 + n[3] * middle) * z, (v0 + n[6] * middle) * z
         z *= np.float32(SIZE)
-        ux, vx = (note[3] - u * note[0]) * z, (note[6] - v * note[0]) * z
-        uy, vy = (note[4] - u * note[1]) * z, (note[7] - v * note[1]) * z
+        ux, vx, uy, vy = (n[3] - um * n[0]) * z, (n[6] - vm * n[0]) * z, (n[4] - um * n[1]) * z, (n[7] - vm * n[1]) * z
         spread = max(ux * ux + vx * vx, uy * uy + vy * vy)
         level = 0
         while spread > np.float32(2.0) and level < LEVELS - 1:
             level += 1
             spread *= np.float32(0.25)
-        image = texels[layer[index], _OFFSETS[level] :]
-        size = SIZE >> level
-        _shade_chunk(pixels[x0:x1], depth[x0:x1], lit[x0:x1], haze[x0:x1], image, at, step, size, sky[3:6], ramp)
+        edge = np.int32(SIZE >> level)
+        scale, begin = np.float32(edge), np.int32(layer[index] * TEXELS + _OFFSETS[level])
+        u0, v0, u1, v1, r1, g1, b1 = u0 * scale, v0 * scale, n[3] * scale, n[6] * scale, n[9], n[12], n[15]
+        for i in range(x0, x1):
+            x, k = np.float32(np.int32(i - x0)), np.uint32(i)
+            u[k] = u0 + u1 * x
+            v[k] = v0 + v1 * x
+            red[k] = r0 + r1 * x
+            green[k] = g0 + g1 * x
+            blue[k] = b0 + b1 * x
+            size[k] = edge
+            first[k] = begin
         x0 = x1
+    return sky
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _shade(plan, layer, inv_z, ids, rgb, depth, texels, ray_x, ray_y, up, sky, at, step, ramp):
+def _colour_row(pixels, depth, inv_z, texels, u, v, red, green, blue, size, first, inv_fog, sky):
+    """Texture, light and fog of a row; plain loops without branches, which the compiler makes into vector code."""
+    byte, top, half, one = np.int32(255), np.float32(255.0), np.float32(0.5), np.float32(1.0)
+    fog_r, fog_g, fog_b = sky[3], sky[4], sky[5]
+    for x in range(pixels.shape[0]):
+        z = one / inv_z[x]
+        depth[x] = z
+        mask = size[x] - np.int32(1)
+        pixels[x] = (np.int32(v[x] * z) & mask) * size[x] + (np.int32(u[x] * z) & mask) + first[x]
+    for x in range(pixels.shape[0]):
+        pixels[x] = texels[pixels[x]]
+    for x in range(pixels.shape[0]):
+        texel = pixels[x]
+        light = one / (inv_z[x] + inv_fog)
+        haze = one - inv_z[x] * light
+        r = np.float32(texel & byte) * (red[x] * light) + fog_r * haze
+        g = np.float32((texel >> np.int32(8)) & byte) * (green[x] * light) + fog_g * haze
+        b = np.float32(texel >> np.int32(16)) * (blue[x] * light) + fog_b * haze
+        r, g, b = (r if r < top else top) + half, (g if g < top else top) + half, (b if b < top else top) + half
+        pixels[x] = np.int32(r) | (np.int32(g) << np.int32(8)) | (np.int32(b) << np.int32(16))
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _shade(plan, layer, inv_z, ids, rgb, depth, texels, ray_x, ray_y, up, sky, fields, places):
     """Second pass: every pixel's depth, and its colour from its nearest triangle."""
     height, width = inv_z.shape
-    inv_fog, one = np.float32(1.0) / sky[6], np.float32(1.0)
-    pixels, lit, haze = np.empty(width, np.int32), np.empty(width, np.float32), np.empty(width, np.float32)
+    inv_fog = np.float32(1.0) / sky[6]
+    u, v, red, green, blue = fields[0], fields[1], fields[2], fields[3], fields[4]
+    size, first, pixels = places[0], places[1], places[2]
     for y in range(height):
-        distance, inverse, colour = depth[y], inv_z[y], rgb[y]
-        for x in range(width):
-            distance[x] = one / inverse[x]
-            lit[x] = one / (inverse[x] + inv_fog)
-            haze[x] = one - inverse[x] * lit[x]
-        _shade_row(
-            plan, layer, y, ids[y], pixels, distance, lit, haze, texels, ray_x, ray_y[y], up, sky, at, step, ramp
-        )
+        near, colour = ids[y], rgb[y]
+        any_sky = _expand_row(plan, layer, y, near, u, v, red, green, blue, size, first)
+        _colour_row(pixels, depth[y], inv_z[y], texels, u, v, red, green, blue, size, first, inv_fog, sky)
+        if any_sky:
+            x0 = 0
+            while x0 < width:
+                x1 = x0
+                while x1 < width and near[x1] < 0:
+                    x1 += 1
+                if x1 > x0:
+                    _shade_sky(pixels[x0:x1], ray_x[x0:x1], ray_y[y], up, sky)
+                x0 = x1 + 1
         for x in range(width):
             colour[x, 0] = np.uint8(pixels[x])
             colour[x, 1] = np.uint8(pixels[x] >> np.int32(8))
@@ -426,7 +448,8 @@ def _render(
         camera, plan = np.empty((most[0], 3)), np.empty((most[1], 18), np.float32)
         layer, spans, poly = np.empty(most[1], np.int64), np.empty((2, height), np.int64), np.empty((4, 2))
         parts, body, p = np.empty((MAX_PARTS, 13)), np.empty((8, 3)), np.empty((3, 3))
-        corners, at, step = np.empty((3, 5), np.float32), np.empty(5, np.float32), np.empty(5, np.float32)
+        corners = np.empty((3, 5), np.float32)
+        fields, places = np.zeros((5, width), np.float32), np.zeros((3, width), np.int32)
         ramp = np.arange(width).astype(np.float32)
         ray_x = ((np.arange(width) + 0.5 - lens[2]) / lens[0]).astype(np.float32)
         ray_y = ((np.arange(height) + 0.5 - lens[3]) / lens[1]).astype(np.float32)
@@ -445,7 +468,7 @@ def _render(
                         lens, plan, layer, count, inv_z, ids, spans, poly, ramp,
                     )  # fmt: skip
             up = rotation[:, 2].astype(np.float32)
-            _shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], at, step, ramp)
+            _shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], fields, places)
 
 
 def render_meshes(
@@ -510,7 +533,7 @@ def render_meshes(
         np.ascontiguousarray(people, dtype=np.float32),
         np.ascontiguousarray(sky, dtype=np.float32),
         np.ascontiguousarray(ground_z, dtype=np.float64),
-        mipmaps().view(np.int32),
+        mipmaps().view(np.int32).ravel(),
         (int(np.diff(packed.vertex_start).max()), triangles),
         rgb,
         depth,

@@ -9,6 +9,9 @@ SIZE = 64
 LEVELS = 7
 """Sizes of the mip chain: 64, 32, ... 1 texels."""
 
+TEXELS = 5461
+"""Texels of all levels of a layer."""
+
 TEXTURES: dict[str, int] = {
     name: layer
     for layer, name in enumerate(
