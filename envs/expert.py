@@ -23,7 +23,7 @@ STEPS = 10
 STEP_S = 0.24
 WALL_MARGIN = 0.06  # room to walls that a rollout must keep, metres
 WALL_COMFORT = 0.35  # room to walls below which it pays, metres
-PEOPLE_MARGIN = 0.15
+PEOPLE_MARGIN = 0.15  # the same, to where people are expected
 PEOPLE_COMFORT = 0.8
 
 
@@ -74,13 +74,17 @@ def _plan(
         progress[n] = at
         # To brake in time is possible, but a dead end; only who stands anyway has nothing to lose by trying.
         caution = 3.0 if vel[n, 0] > 0.3 else 0.4
-        # Who stands nearer to a wall than the margin may still go, but no nearer.
+        # Who stands nearer to a wall or a person than the margin may still go, but no nearer.
         cos_yaw, sin_yaw = math.cos(poses[n, 2]), math.sin(poses[n, 2])
-        margin = WALL_MARGIN
+        margin, people_margin = WALL_MARGIN, PEOPLE_MARGIN
         for offset in discs:
             x, y = poses[n, 0] + offset * cos_yaw, poses[n, 1] + offset * sin_yaw
             margin = min(margin, field_at(values, start, shape, frame, scene, x, y) - radius - 0.01)
-        margin = max(margin, 0.005)
+            for p in range(people.shape[1]):
+                if active[n, p]:
+                    gap = math.sqrt((people[n, p, 0] - x) ** 2 + (people[n, p, 1] - y) ** 2) - radius - PERSON_RADIUS
+                    people_margin = min(people_margin, gap - 0.02)
+        margin, people_margin = max(margin, 0.005), max(people_margin, 0.02)
         ahead = min(at + 4, last)
         first_aim = math.atan2(route[ahead, 1] - poses[n, 1], route[ahead, 0] - poses[n, 0])
         lowest = 1e18
@@ -117,7 +121,7 @@ def _plan(
                     for offset in discs:
                         dx, dy = px - x - offset * cos_yaw, py - y - offset * sin_yaw
                         gap = min(gap, math.sqrt(dx * dx + dy * dy) - radius - PERSON_RADIUS)
-                    if gap < PEOPLE_MARGIN:
+                    if gap < people_margin:
                         people_cost += (8.0 if v > 0.1 or abs(omega) > 0.1 else 1.0) * math.exp(-t / 1.5)
                     elif gap < PEOPLE_COMFORT:
                         people_cost += 0.5 * (1.0 - gap / PEOPLE_COMFORT) ** 2 * math.exp(-t / 1.5)

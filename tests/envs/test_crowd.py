@@ -103,7 +103,7 @@ def test_worlds_are_independent_and_the_inactive_stay():
     np.testing.assert_array_equal(new_pos[~active], pos[~active])
     np.testing.assert_array_equal(new_vel[~active], vel[~active])
     for n in range(6):
-        alone_pos, alone_vel = step_crowd(*(a[n : n + 1] for a in args), JACKAL, fields, ids[n : n + 1], 0.2)
+        alone_pos, alone_vel = step_crowd(*(a[n : n + 1] for a in args), robot=JACKAL, fields=fields, scene_id=ids[n : n + 1], dt=0.2)
         np.testing.assert_array_equal(alone_pos[0], new_pos[n])
         np.testing.assert_array_equal(alone_vel[0], new_vel[n])
 

@@ -197,5 +197,5 @@ def test_worlds_do_not_depend_on_their_neighbours():
     for n, path in enumerate(paths):
         alone = Expert(robot, 1)
         alone.plan(0, path)
-        one = alone.act(*(a[n : n + 1] for a in arguments), fields, np.zeros(1, dtype=int))
+        one = alone.act(*(a[n : n + 1] for a in arguments), fields=fields, scene_id=np.zeros(1, dtype=int))
         np.testing.assert_array_equal(one[0], waypoints[n])
