@@ -178,10 +178,10 @@ def bake(mesh: Mesh, sun_direction: np.ndarray, sun_rgb: np.ndarray, ambient_rgb
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     toward = np.asarray(sun_direction) / np.linalg.norm(sun_direction)
     sun = np.maximum(normals @ toward, 0.0)[:, None] * np.asarray(sun_rgb)
-    sky = (0.72 + 0.28 * normals[:, 2:]) * np.asarray(ambient_rgb)
+    sky = (0.78 + 0.22 * normals[:, 2:]) * np.asarray(ambient_rgb)
     # Walls darken in their lowest half metre; level ground does not.
     height = np.clip(points[..., 2] / 0.5, 0.0, 1.0)
-    contact = np.where(normals[:, 2:] > 0.9, 1.0, 0.62 + 0.38 * height)
+    contact = np.where(normals[:, 2:] > 0.9, 1.0, 0.74 + 0.26 * height)
     shade = mesh.shade * (sun + sky)[:, None, :] * contact[..., None]
     return Mesh(mesh.vertices, mesh.triangles, mesh.uv, mesh.texture, shade.astype(np.float32))
 

@@ -82,6 +82,7 @@ class _Block:
             return
         x0, y0, x1, y1, texture = under[-1]
         reach = {"tree": 1.3, "lamp": 0.35}.get(kind, 0.3)
+        outline = outline[::2] if len(outline) > 8 else outline
         spread = outline - [x, y]
         rim = (
             np.array([x, y])
@@ -113,7 +114,7 @@ class _Block:
         length = float(np.linalg.norm(b - a))
         along = (b - a) / length
         back = np.array([-along[1], along[0]])
-        at = 0.0
+        at, before = 0.0, 0.0
         while at < length - 1e-6:
             width = float(rng.uniform(5.0, 10.0))
             width = length - at if length - at - width < 4.0 else width
@@ -131,8 +132,12 @@ class _Block:
             if lower != "shop":
                 door = p + along * (width * rng.uniform(0.2, 0.8))
                 self.meshes.append(wall(door - back * 0.03, door + along - back * 0.03, 0.0, 2.2, "door"))
-            for u, v in ((p + back * 6.0, p), (q, q + back * 6.0)):
-                self.meshes.append(wall(u, v, 0.0, tall, "plaster", (2.0, floors), tint))
+            # Where two houses meet, the higher one shows its side above the other's roof.
+            low_z, high_z = min(before, tall), max(before, tall)
+            if high_z > low_z:
+                side = (p + back * 6.0, p) if tall > before else (p, p + back * 6.0)
+                self.meshes.append(wall(*side, low_z, high_z, "plaster", (2.0, 1.0), tint))
+            before = tall
             at += width
 
     def house(self, x0: float, y0: float, x1: float, y1: float, low: float = 3.0, high: float = 9.0) -> None:
@@ -170,7 +175,7 @@ class _Block:
 def _far_ends(block: _Block, side: float) -> None:
     """What is seen beyond the block's ends: the street goes on for a while and a house closes the view."""
     for facing in (-1.0, 1.0):
-        start, end = ((38.0, side), (38.0, -side)) if facing > 0 else ((-38.0, -side), (-38.0, side))
+        start, end = ((32.0, side), (32.0, -side)) if facing > 0 else ((-32.0, -side), (-32.0, side))
         block.facade(start, end, 6.0, 13.0)
     block.edge(-17.5, -1.0)
     block.edge(17.5, 1.0)
@@ -183,12 +188,12 @@ def _street(block: _Block) -> list[float]:
     middle, half = float(rng.uniform(-0.8, 0.8)), float(rng.uniform(3.0, 3.7))
     y0, y1 = middle - half, middle + half
     pave = ("paving", "paving", "cobble", "concrete")[rng.integers(4)]
-    block.floor(-38, y0, 38, y1, "asphalt", float(rng.uniform(0.85, 1.15)))
-    block.floor(-38, -front, 38, y0 - 0.2, pave)
-    block.floor(-38, y1 + 0.2, 38, front, pave)
+    block.floor(-32, y0, 32, y1, "asphalt", float(rng.uniform(0.85, 1.15)))
+    block.floor(-32, -front, 32, y0 - 0.2, pave)
+    block.floor(-32, y1 + 0.2, 32, front, pave)
     for edge in (y0 - 0.2, y1):
-        block.meshes.append(ground(-38, edge, 38, edge + 0.2, "concrete", 1.0, tint=(1.25, 1.25, 1.22)))
-    for x in np.arange(-36, 36, 4.0):
+        block.meshes.append(ground(-32, edge, 32, edge + 0.2, "concrete", 1.0, tint=(1.25, 1.25, 1.22)))
+    for x in np.arange(-30, 30, 4.0):
         block.paint(x, middle - 0.07, x + 2.0, middle + 0.07)
     crossing = float(rng.uniform(-12, 12))
     for y in np.arange(y0 + 0.4, y1 - 0.6, 1.0):
@@ -198,7 +203,7 @@ def _street(block: _Block) -> list[float]:
         edge = kerb + side * 0.8
         if strip:
             inner, outer = sorted((kerb + side * 0.2, kerb + side * 1.4))
-            for x in np.arange(-36, 36, 9.0):
+            for x in np.arange(-30, 30, 9.0):
                 block.meshes.append(ground(x, inner, x + 5.0, outer, "grass", 1.5, z=0.005))
         kinds = ("tree", "lamp", "tree", "bollard") if strip else ("tree", "lamp", "bollard", "bollard")
         for i, x in enumerate(np.arange(-15.5, 16.5, float(rng.uniform(6.0, 9.0)))):
@@ -209,8 +214,8 @@ def _street(block: _Block) -> list[float]:
                 block.put(
                     CARS[rng.integers(4)], x + float(rng.normal(0, 0.15)), kerb - side * 1.1, np.pi * rng.integers(2)
                 )
-    block.facade((-38, front), (38, front))
-    block.facade((38, -front), (-38, -front))
+    block.facade((-32, front), (32, front))
+    block.facade((32, -front), (-32, -front))
     block.solid(-HALF_X, front, HALF_X, HALF_Y)
     block.solid(-HALF_X, -HALF_Y, HALF_X, -front)
     _far_ends(block, 10.0)
@@ -222,7 +227,7 @@ def _plaza(block: _Block) -> list[float]:
     rng = block.rng
     front = float(rng.uniform(9.2, 9.7))
     pave, other = [("cobble", "paving"), ("paving", "concrete"), ("concrete", "cobble")][rng.integers(3)]
-    block.floor(-38, -front, 38, front, pave)
+    block.floor(-32, -front, 32, front, pave)
     for x in np.arange(-14.0, 15.0, 7.0):
         block.meshes.append(ground(x - 0.3, -front, x + 0.3, front, other, 1.2, z=0.005))
     lawns = []
@@ -246,8 +251,8 @@ def _plaza(block: _Block) -> list[float]:
                     y,
                     rng.uniform(-0.4, 0.4),
                 )
-    block.facade((-38, front), (38, front))
-    block.facade((38, -front), (-38, -front))
+    block.facade((-32, front), (32, front))
+    block.facade((32, -front), (-32, -front))
     block.solid(-HALF_X, front, HALF_X, HALF_Y)
     block.solid(-HALF_X, -HALF_Y, HALF_X, -front)
     if rng.random() < 0.5:
