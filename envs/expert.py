@@ -19,11 +19,11 @@ HORIZON_S = 1.0
 """The returned waypoint is to be reached in this time."""
 
 SPACING = 0.2  # between the points of a stored route, metres
-STEPS = 10
+STEPS = 10  # of a rollout
 STEP_S = 0.24
 WALL_MARGIN = 0.06  # room to walls that a rollout must keep, metres
 WALL_COMFORT = 0.35  # room to walls below which it pays, metres
-PEOPLE_MARGIN = 0.15  # the same, to where people are expected
+PEOPLE_MARGIN = 0.15  # the same two, to where people are expected
 PEOPLE_COMFORT = 0.8
 
 
