@@ -1,0 +1,291 @@
+"""`s2e-ppo`: from a pretrained policy to an experienced one.
+
+    s2e-ppo --envs 256 --init RUN --out RUN2
+    s2e-ppo --envs 256 --init RUN --out RUN2 --resume
+
+PPO of Stable-Baselines3 over batched worlds. Only the residual-attention adapters (and a value network) are trained; what is frozen
+runs once per frame. At step 0 the policy is the pretrained one exactly. Stopped at any moment, it resumes to the same weights.
+"""
+
+import dataclasses
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from tqdm import tqdm
+
+from s2e import dist
+from s2e.acting import Actor
+from s2e.checkpoint import (
+    find_checkpoint,
+    load_policy,
+    load_training_state,
+    optimizer_state,
+    policy_state,
+    restore_optimizer,
+    restore_rng,
+    rng_state,
+    save_checkpoint,
+)
+from s2e.envs.robots import ROBOTS
+from s2e.envs.sb3 import UrbanVecEnv
+from s2e.envs.vector import make_worlds
+from s2e.envs.worlds import WorldsConfig
+from s2e.errors import UserError, run_command
+from s2e.rl.policy import AdapterPolicy
+from s2e.rl.prefix import FrozenPrefix
+from s2e.run import Run, check_out, same_config
+
+
+@dataclass(frozen=True)
+class PPOArgs:
+    """Fine-tune a pretrained S2E policy with PPO in simulated streets."""
+
+    init: Path
+    """Pretrained run or checkpoint folder."""
+    out: Path
+    """The new run's folder."""
+    envs: int = 256
+    """Worlds side by side, over all ranks."""
+    steps: int = 500_000
+    """Environment steps (0.2 s each), over all worlds."""
+    horizon: int = 32
+    """Steps of each world between updates."""
+    scenes: int = 64
+    """Different streets in the pool."""
+    people: int = 6
+    """Most people in a world."""
+    robot: str = "jackal"
+    """jackal or coco."""
+    lr: float = 1e-3
+    """Learning rate."""
+    batch: int = 1024
+    """Samples of a minibatch."""
+    epochs: int = 3
+    """Passes over each rollout."""
+    gamma: float = 0.98
+    """Discount per step of 0.2 s."""
+    gae_lambda: float = 0.95
+    """Lambda of generalised advantage estimation."""
+    clip: float = 0.2
+    """PPO's clip range."""
+    entropy: float = 0.001
+    """Weight of the mixture's entropy bound."""
+    value_warmup: int = 3
+    """Updates in which only the value network learns."""
+    save_every: int = 5
+    """Updates between checkpoints."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: str = "cpu"
+    """Torch device: cpu or cuda."""
+    resume: bool = False
+    """Continue the run in --out."""
+
+
+def check(args: PPOArgs, world: int) -> None:
+    """Refuses numbers that cannot work."""
+    for name in ("envs", "steps", "horizon", "scenes", "batch", "epochs", "save_every"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
+    if args.people < 0 or args.value_warmup < 0:
+        raise UserError("--people and --value-warmup must not be negative")
+    if args.robot not in ROBOTS:
+        raise UserError(f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
+    if args.envs % world:
+        raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
+    if args.envs // world * args.horizon < 2:
+        raise UserError("--envs times --horizon is 1; PPO needs at least 2 samples an update")
+    for name in ("lr", "clip"):
+        if not (math.isfinite(getattr(args, name)) and getattr(args, name) > 0):
+            raise UserError(f"--{name} is {getattr(args, name)}; it must be a positive number")
+    if not (0 < args.gamma < 1 and 0 <= args.gae_lambda <= 1):
+        raise UserError(f"--gamma {args.gamma} must be between 0 and 1, --gae-lambda {args.gae_lambda} within 0 and 1")
+    if args.device != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"--device {args.device}: no CUDA device here; use --device cpu")
+
+
+class _Watch(BaseCallback):
+    """Counts what finished episodes ended with, and the reward terms."""
+
+    def __init__(self, bar: tqdm, worlds: Any):
+        super().__init__()
+        self.bar, self.worlds = bar, worlds
+        self.ended: deque[tuple[float, float, float]] = deque(maxlen=400)
+        self.terms: dict[str, list[float]] = {}
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.worlds.count)
+        last = self.worlds.last
+        self.ended.extend(zip(last["success"], last["contacts"] > 0, last["return"], strict=True))
+        for name, values in last.items():
+            if name.startswith("reward_"):
+                self.terms.setdefault(name.removeprefix("reward_"), []).append(float(values.mean()))
+        return True
+
+    def collect(self) -> dict[str, float]:
+        """Means since the last call (terms) and over the last 400 episodes (the rest)."""
+        values = {f"reward/{k}": float(np.mean(v)) for k, v in self.terms.items()}
+        self.terms = {}
+        if self.ended:
+            success, collided, returned = np.array(self.ended, dtype=float).mean(0)
+            values |= {"episode/success": success, "episode/collision": collided, "episode/return": returned}
+        return values
+
+
+class Trainer:
+    """Worlds, frozen prefix and PPO of one fine-tuning run."""
+
+    def __init__(self, args: PPOArgs, rank: int, world: int):
+        self.args, self.rank = args, rank
+        torch.manual_seed(args.seed)
+        source = args.out if args.resume else args.init
+        policy, self.net = load_policy(source)
+        torch.manual_seed(args.seed)  # the value network's start must not depend on how the policy was loaded
+        policy.add_adapters()
+        self.count = args.envs // world
+        config = WorldsConfig(
+            robot=args.robot,
+            people=args.people,
+            height_px=policy.config.height_px,
+            width_px=policy.config.width_px,
+            goal_clip_m=policy.config.goal_clip_m,
+        )
+        self.worlds = make_worlds(self.count, args.scenes, args.seed, config, first=rank)
+        self.actor = Actor(policy, self.net, self.count, args.device)
+        self.env = FrozenPrefix(UrbanVecEnv(self.worlds), self.actor)
+        self.model = PPO(
+            AdapterPolicy,  # pyright: ignore[reportArgumentType]
+            self.env,
+            learning_rate=args.lr,
+            n_steps=args.horizon,
+            batch_size=min(args.batch, self.count * args.horizon),
+            n_epochs=args.epochs,
+            gamma=args.gamma,
+            gae_lambda=args.gae_lambda,
+            clip_range=args.clip,
+            ent_coef=args.entropy,
+            max_grad_norm=1.0,
+            policy_kwargs={"s2e": policy},
+            device=args.device,
+            seed=args.seed + rank,
+        )
+        self.model.set_logger(Logger(folder=None, output_formats=[]))
+        self.policy: AdapterPolicy = self.model.policy  # pyright: ignore[reportAttributeAccessIssue]
+        dist.same_start(self.policy.parameters())
+        self.policy.optimizer.register_step_pre_hook(lambda *_: dist.average_gradients(self.policy.parameters()))
+        self.updates = 0
+
+    def start(self, watch: _Watch) -> None:
+        """Begins all episodes, or goes on with those of the checkpoint."""
+        self.model._last_obs = self.env.reset()
+        self.model._last_episode_starts = np.ones(self.count, dtype=bool)
+        if self.args.resume:
+            self.load()
+        watch.init_callback(self.model)
+        self.model.ep_info_buffer, self.model.ep_success_buffer = deque(maxlen=100), deque(maxlen=100)
+
+    def update(self, watch: _Watch) -> dict[str, float]:
+        """One rollout and one PPO update; returns what to log."""
+        began = time.monotonic()
+        model = self.model
+        model.collect_rollouts(self.env, watch, model.rollout_buffer, self.args.horizon)
+        collected = time.monotonic()
+        model._update_current_progress_remaining(model.num_timesteps, self.args.steps)
+        warm = self.updates >= self.args.value_warmup
+        for name, parameter in self.policy.s2e.named_parameters():
+            if ".adapter." in name:
+                parameter.requires_grad_(warm)
+                parameter.grad = None  # a stale gradient would still move it
+        model.train()
+        self.updates += 1
+        ended = time.monotonic()
+        steps = self.count * self.args.horizon
+        values = {k: float(v) for k, v in model.logger.name_to_value.items() if k.startswith("train/")}
+        model.logger.name_to_value.clear()
+        return {
+            **values,
+            **watch.collect(),
+            "time/steps_per_s": steps / (ended - began),
+            "time/rollout_per_s": steps / (collected - began),
+        }
+
+    def save(self) -> None:
+        """Writes a checkpoint: every rank its worlds' state through rank 0's folder is not shared, so only rank 0 resumes exactly."""
+        if self.rank == 0:
+            tensors, state = rng_state()
+            more, groups = optimizer_state(self.policy.optimizer)
+            arrays, worlds = self.worlds.state()
+            arrays |= {"older": self.actor.older, "fresh": self.actor.fresh}
+            arrays |= {"last_obs": np.asarray(self.model._last_obs), "starts": np.asarray(self.model._last_episode_starts)}
+            tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+            tensors |= {f"value.{k}": v for k, v in self.policy.value.state_dict().items()}
+            counts = {"updates": self.updates, "steps": self.model.num_timesteps, "n_updates": self.model._n_updates}
+            config = {"stage": "ppo", "policy": self.policy.s2e.config.to_dict()}
+            folder = self.args.out / "checkpoints" / f"{self.updates:08d}"
+            model = policy_state(self.policy.s2e, self.net)
+            save_checkpoint(folder, config, model, tensors, {**state, **groups, **counts, "worlds": worlds})
+        dist.barrier()
+
+    def load(self) -> None:
+        """Puts back everything but the weights, which came with the policy."""
+        tensors, state = load_training_state(find_checkpoint(self.args.out))
+        self.policy.value.load_state_dict({k.removeprefix("value."): v for k, v in tensors.items() if k.startswith("value.")})
+        restore_optimizer(self.policy.optimizer, tensors, state)
+        arrays = {k.removeprefix("world."): v.numpy() for k, v in tensors.items() if k.startswith("world.")}
+        self.worlds.restore(arrays, state["worlds"])
+        self.actor.older, self.actor.fresh = arrays["older"].copy(), arrays["fresh"].copy()
+        self.model._last_obs, self.model._last_episode_starts = arrays["last_obs"].copy(), arrays["starts"].copy()
+        self.model.num_timesteps, self.model._n_updates = state["steps"], state["n_updates"]
+        self.updates = state["updates"]
+        restore_rng(tensors, state)
+
+
+def train(args: PPOArgs) -> None:
+    """The whole command."""
+    rank, world = dist.start()
+    check(args, world)
+    check_out(args.out, args.resume)
+    config: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
+    config["world_size"] = world
+    resume_at = None
+    if args.resume:
+        same_config(args.out, config, may_differ=("resume", "out", "device", "steps"))
+        resume_at = int(find_checkpoint(args.out).name)
+    trainer = Trainer(args, rank, world)
+    run = Run(args.out, config, resume_at, write=rank == 0)
+    per_update = args.envs * args.horizon
+    updates = max(1, math.ceil(args.steps / per_update))
+    adapters = sum(p.numel() for n, p in trainer.policy.s2e.named_parameters() if ".adapter." in n)
+    run.say(f"{args.envs} worlds, {args.scenes} streets, {updates} updates of {per_update} steps")
+    run.say(f"{adapters / 1e6:.2f} M adapter weights train, all else of the policy is frozen")
+    with tqdm(total=updates * per_update // world, desc="ppo", unit="step", disable=None if rank == 0 else True) as bar:
+        watch = _Watch(bar, trainer.worlds)
+        trainer.start(watch)
+        bar.update(trainer.updates * per_update // world)
+        while trainer.updates < updates:
+            values = trainer.update(watch)
+            run.log(trainer.updates, values)
+            bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
+            if trainer.updates % args.save_every == 0 or trainer.updates == updates:
+                trainer.save()
+    ended = watch.collect()
+    run.say("training worlds, last 400 episodes: " + ", ".join(f"{k.split('/')[1]} {v:.2f}" for k, v in ended.items()))
+    if rank == 0:
+        run.say(f"checkpoint: {find_checkpoint(args.out)}")
+    run.close()
+    dist.finish()
+
+
+def main() -> None:
+    """Entry point of `s2e-ppo`."""
+    run_command(lambda: train(tyro.cli(PPOArgs, description=__doc__)))
