@@ -1,7 +1,7 @@
 """`s2e-data`: record and check navigation video.
 
-s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
-s2e-data check DIR...                         what would be used, what would be left out, and why
+    s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
+    s2e-data check DIR...                         what would be used, what would be left out, and why
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,29 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+
+.PHONY: demo test install clean
+
+demo: $(VENV)/.installed ## record, pretrain, fine-tune, benchmark; prints the table and the report's path
+	PATH="$(BIN):$$PATH" runs/laptop.sh out/demo
+
+test: $(VENV)/.tested-with ## lint, types, fast tests
+	$(BIN)/ruff check .
+	PATH="$(BIN):$$PATH" $(BIN)/pyright
+	$(BIN)/python -m pytest
+
+install: $(VENV)/.installed
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.tested-with: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

@@ -1,0 +1,241 @@
+"""`s2e-speed`: how fast each part is on this machine, measured by itself.
+
+    s2e-speed                     all parts, a table
+    s2e-speed --only env_steps --json
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+import tyro
+
+from s2e.acting import Actor
+from s2e.config import PRESETS
+from s2e.encoder import FeatureNet, FrozenEncoder
+from s2e.envs.camera import Camera, camera_poses
+from s2e.envs.sb3 import UrbanVecEnv
+from s2e.envs.splat_render import prepare, render_splats
+from s2e.envs.splat_scene import load_scene
+from s2e.envs.vector import make_worlds
+from s2e.envs.worlds import WorldsConfig
+from s2e.errors import UserError, run_command
+from s2e.mixture import matching_loss
+from s2e.policy import S2EPolicy
+from s2e.rl.policy import AdapterPolicy
+from s2e.rl.prefix import FrozenPrefix
+
+
+@dataclass(frozen=True)
+class SpeedArgs:
+    """Measure throughput."""
+
+    only: str = ""
+    """Measure one part: raster_images, splat_images, env_steps, encoder_images, rollout_steps, ppo_steps or pretrain_samples."""
+    envs: int = 256
+    """Worlds of the batched parts."""
+    scenes: int = 32
+    """Different streets."""
+    seconds: float = 3.0
+    """Time spent on each of three repetitions; the median counts."""
+    json: bool = False
+    """Print a JSON list instead of a table."""
+
+
+def rate(step: Callable[[], int], seconds: float) -> float:
+    """Things a second: the median of three stretches of `seconds`, after one step that warms up and compiles."""
+    step()
+    rates = []
+    for _ in range(3):
+        done, began = 0, time.perf_counter()
+        while (passed := time.perf_counter() - began) < seconds or done == 0:
+            done += step()
+        rates.append(done / passed if passed > 0 else 0.0)
+    return float(np.median(rates))
+
+
+def hardware() -> dict[str, Any]:
+    """What the numbers were read on."""
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
+    except OSError:
+        pass
+    return {
+        "cpu": name,
+        "cores": os.cpu_count(),
+        "numba_threads": numba.get_num_threads(),
+        "torch_threads": torch.get_num_threads(),
+        "load_at_start": round(os.getloadavg()[0], 1),
+    }
+
+
+Measured = tuple[float, str, dict[str, Any]]
+
+
+def raster_images(args: SpeedArgs) -> Measured:
+    """Mesh images a second at 160x120 (width x height): streets, three people in each view, no simulation."""
+    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3))
+    worlds.reset()
+    assert worlds.renderer is not None
+    renderer, everyone = worlds.renderer, np.arange(args.envs)
+    people = worlds.people_to_draw(everyone)
+
+    def step() -> int:
+        renderer.render(worlds.scene_id, worlds.pose, people)
+        return args.envs
+
+    triangles = float(np.mean([len(s.mesh.triangles) for s in worlds.scenes]))
+    return rate(step, args.seconds), "images/s", {"size": "160x120", "views": args.envs, "triangles": round(triangles), "people": 3}
+
+
+def splat_images(args: SpeedArgs) -> Measured:
+    """Splat images a second at 160x96 in gs_urban, 64 cameras in a batch."""
+    scene, camera = load_scene("gs_urban"), Camera()
+    assert scene.splats is not None
+    prepared, rng = prepare(scene.splats), np.random.default_rng(0)
+    spots = scene.free_anchors[rng.integers(len(scene.free_anchors), size=64)]
+    position, rotation = camera_poses(np.concatenate([spots, rng.uniform(-3, 3, (64, 1))], 1), camera)
+
+    def step() -> int:
+        render_splats(prepared, position, rotation, camera.intrinsics(), camera.height_px, camera.width_px)
+        return 64
+
+    conditions = {"size": "160x96", "views": 64, "gaussians": len(scene.splats.means)}
+    return rate(step, args.seconds), "images/s", conditions
+
+
+def env_steps(args: SpeedArgs) -> Measured:
+    """Whole environment steps a second at 240x135: two control periods, people, contacts, reward, an image."""
+    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=135, width_px=240, people=8))
+    worlds.reset()
+    ahead = np.tile([0.8, 0.0], (args.envs, 1))
+
+    def step() -> int:
+        worlds.step(ahead)
+        return args.envs
+
+    conditions = {"size": "240x135", "worlds": args.envs, "people": 8, "controls_per_step": worlds.config.controls_per_step}
+    return rate(step, args.seconds), "steps/s", conditions
+
+
+def encoder_images(args: SpeedArgs) -> Measured:
+    """Images a second through the frozen encoder of the laptop preset."""
+    config = PRESETS["laptop"]
+    encoder = FrozenEncoder(FeatureNet(config), config)
+    images = np.random.default_rng(0).integers(0, 255, (64, config.height_px, config.width_px, 3), dtype=np.uint8)
+
+    def step() -> int:
+        encoder(images)
+        return 64
+
+    return rate(step, args.seconds), "images/s", {"encoder": config.encoder, "stride": config.stride, "size": "160x96", "batch": 64}
+
+
+def _prefix(args: SpeedArgs) -> FrozenPrefix:
+    config = PRESETS["laptop"]
+    policy = S2EPolicy(config).eval()
+    policy.add_adapters()
+    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig())
+    return FrozenPrefix(UrbanVecEnv(worlds), Actor(policy, FeatureNet(config), args.envs))
+
+
+def rollout_steps(args: SpeedArgs) -> Measured:
+    """Environment steps a second with rendering, encoder and policy, without learning."""
+    env = _prefix(args)
+    policy = AdapterPolicy(env.observation_space, env.action_space, lambda _: 1e-3, env.actor.policy)
+    seen = [env.reset()]
+
+    def step() -> int:
+        with torch.no_grad():
+            actions = policy(torch.from_numpy(seen[0]))[0].numpy()
+        seen[0] = env.step(actions)[0]  # pyright: ignore[reportArgumentType]
+        return args.envs
+
+    return rate(step, args.seconds), "steps/s", {"size": "160x96", "worlds": args.envs, "people": 6}
+
+
+def ppo_steps(args: SpeedArgs) -> Measured:
+    """Environment steps a second of the whole of PPO: rollout, encoder, three epochs of updates."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.logger import Logger
+
+    env, horizon = _prefix(args), 8
+    model = PPO(
+        AdapterPolicy,  # pyright: ignore[reportArgumentType]
+        env,
+        n_steps=horizon,
+        batch_size=1024,
+        n_epochs=3,
+        policy_kwargs={"s2e": env.actor.policy},
+        device="cpu",
+    )
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    _, callback = model._setup_learn(1 << 30)
+
+    def step() -> int:
+        model.collect_rollouts(env, callback, model.rollout_buffer, horizon)
+        model.train()
+        return horizon * args.envs
+
+    return rate(step, args.seconds), "steps/s", {"size": "160x96", "worlds": args.envs, "horizon": horizon, "epochs": 3}
+
+
+def pretrain_samples(args: SpeedArgs) -> Measured:
+    """Samples a second of pretraining steps on cached tokens."""
+    config = PRESETS["laptop"]
+    policy = S2EPolicy(config)
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-4)
+    batch, rng = 256, torch.Generator().manual_seed(0)
+    newest = torch.randn(batch, *policy.newest_shape, generator=rng)
+    older = torch.randn(batch, *policy.older_shape, generator=rng)
+    vector, future = torch.randn(batch, 3, generator=rng), torch.randn(batch, config.waypoints, 2, generator=rng).cumsum(1)
+
+    def step() -> int:
+        modes = policy.decode(policy.context(newest, older, vector, vector))
+        loss = matching_loss(modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return batch
+
+    return rate(step, args.seconds), "samples/s", {"batch": batch, "dim": config.dim, "tokens": policy.context_tokens}
+
+
+PARTS: dict[str, Callable[[SpeedArgs], Measured]] = {
+    f.__name__: f for f in (raster_images, splat_images, env_steps, encoder_images, rollout_steps, ppo_steps, pretrain_samples)
+}
+
+
+def speed(args: SpeedArgs) -> None:
+    """The whole command."""
+    if args.only and args.only not in PARTS:
+        raise UserError(f"--only {args.only!r} is not one of {', '.join(PARTS)}")
+    if args.envs < 1 or args.scenes < 1 or args.seconds <= 0:
+        raise UserError("--envs and --scenes must be at least 1, --seconds positive")
+    machine, results = hardware(), []
+    for name in [args.only] if args.only else list(PARTS):
+        value, unit, conditions = PARTS[name](args)
+        results.append({"name": name, "value": round(value, 1), "unit": unit, "conditions": {**conditions, **machine}})
+        if not args.json:
+            listed = ", ".join(f"{k} {v}" for k, v in conditions.items())
+            print(f"{name:18}{value:10.0f} {unit:10} {listed}", flush=True)
+    if args.json:
+        print(json.dumps(results, indent=2))
+    else:
+        print(", ".join(f"{k} {v}" for k, v in machine.items()))
+
+
+def main() -> None:
+    """Entry point of `s2e-speed`."""
+    run_command(lambda: speed(tyro.cli(SpeedArgs, description=__doc__)))
+
+
