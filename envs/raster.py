@@ -2,7 +2,7 @@
 
 Each view is drawn by one thread in two passes. The first finds the nearest triangle of every pixel; inverse depth is
 linear on the screen, so a row of a triangle is one addition a pixel. The second gives every pixel its texel, light and
-fog once, whatever the overdraw. `envs/figures.py` makes the bodies.
+fog once, whatever the overdraw (`envs/shading.py`). `envs/figures.py` makes the bodies.
 """
 
 from collections.abc import Sequence
@@ -13,16 +13,12 @@ import numpy as np
 
 from s2e.envs.figures import FACE, FACES, MAX_PARTS, SKIN, person_parts
 from s2e.envs.scene import Mesh
-from s2e.envs.textures import LEVELS, SIZE, TEXELS, mipmaps
+from s2e.envs.shading import shade, shade_under_people
+from s2e.envs.textures import mipmaps
 from s2e.errors import UserError
 
 NEAR = 0.05
 """What is nearer to the camera than this (metres along the optical axis) is not drawn."""
-
-CHUNK = 32
-"""Pixels of a row that share a mip level."""
-
-_OFFSETS = np.cumsum([0] + [(SIZE >> level) ** 2 for level in range(LEVELS - 1)]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -195,125 +191,6 @@ def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _shade_sky(pixels, ray_x, ray_y, up, sky):
-    """Neighbouring pixels of the sky: horizon to zenith by the ray's elevation."""
-    zero, half, one, two = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
-    up_x, rest, square = up[0], up[1] * ray_y + up[2], ray_y * ray_y + one
-    r0, g0, b0 = sky[3] + half, sky[4] + half, sky[5] + half
-    r1, g1, b1 = sky[0] - sky[3], sky[1] - sky[4], sky[2] - sky[5]
-    for i in range(pixels.shape[0]):
-        x = ray_x[i]
-        rise = (up_x * x + rest) / np.sqrt(x * x + square)
-        rise = rise if rise > zero else zero
-        t = rise * (two - rise)
-        g, b = np.int32(g0 + g1 * t) << np.int32(8), np.int32(b0 + b1 * t) << np.int32(16)
-        pixels[i] = np.int32(r0 + r1 * t) | g | b
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _expand_row(plan, layer, y, ids, u, v, red, green, blue, size, first):
-    """Writes what each pixel of a row needs from its triangle: u, v and light over depth, and where its texture is.
-
-    Pixels come in runs of one triangle, at most `CHUNK` long, which share a mip level. Returns whether sky is seen.
-    """
-    width = ids.shape[0]
-    row, half, one = np.float32(y), np.float32(0.5), np.float32(1.0)
-    sky = False
-    x0 = 0
-    while x0 < width:
-        index = ids[x0]
-        stop = min((x0 // CHUNK + 1) * CHUNK, width)
-        x1 = x0 + 1
-        while x1 < stop and ids[np.uint32(x1)] == index:
-            x1 += 1
-        if index < 0:
-            sky = True
-            for x in range(x0, x1):
-                size[x], first[x] = 1, 0
-            x0 = x1
-            continue
-        n = plan[index]
-        left = np.float32(x0)
-        u0, v0 = n[5] + n[4] * row + n[3] * left, n[8] + n[7] * row + n[6] * left
-        r0, g0, b0 = n[11] + n[10] * row + n[9] * left, n[14] + n[13] * row + n[12] * left, np.float32(0.0)
-        b0 = n[17] + n[16] * row + n[15] * left
-        # How many texels a pixel spans at the middle of the run chooses the mip level.
-        middle = half * np.float32(x1 - x0 - 1)
-        z = one / (n[2] + n[1] * row + n[0] * (left + middle))
-        um, vm = (u0 + n[3] * middle) * z, (v0 + n[6] * middle) * z
-        z *= np.float32(SIZE)
-        ux, vx, uy, vy = (n[3] - um * n[0]) * z, (n[6] - vm * n[0]) * z, (n[4] - um * n[1]) * z, (n[7] - vm * n[1]) * z
-        spread = max(ux * ux + vx * vx, uy * uy + vy * vy)
-        level = 0
-        while spread > np.float32(2.0) and level < LEVELS - 1:
-            level += 1
-            spread *= np.float32(0.25)
-        edge = np.int32(SIZE >> level)
-        scale, begin = np.float32(edge), np.int32(layer[index] * TEXELS + _OFFSETS[level])
-        u0, v0, u1, v1, r1, g1, b1 = u0 * scale, v0 * scale, n[3] * scale, n[6] * scale, n[9], n[12], n[15]
-        for i in range(x0, x1):
-            x, k = np.float32(np.int32(i - x0)), np.uint32(i)
-            u[k] = u0 + u1 * x
-            v[k] = v0 + v1 * x
-            red[k] = r0 + r1 * x
-            green[k] = g0 + g1 * x
-            blue[k] = b0 + b1 * x
-            size[k] = edge
-            first[k] = begin
-        x0 = x1
-    return sky
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _colour_row(pixels, depth, inv_z, texels, u, v, red, green, blue, size, first, inv_fog, sky):
-    """Texture, light and fog of a row; plain loops without branches, which the compiler makes into vector code."""
-    byte, top, half, one = np.int32(255), np.float32(255.0), np.float32(0.5), np.float32(1.0)
-    fog_r, fog_g, fog_b = sky[3], sky[4], sky[5]
-    for x in range(pixels.shape[0]):
-        z = one / inv_z[x]
-        depth[x] = z
-        mask = size[x] - np.int32(1)
-        pixels[x] = (np.int32(v[x] * z) & mask) * size[x] + (np.int32(u[x] * z) & mask) + first[x]
-    for x in range(pixels.shape[0]):
-        pixels[x] = texels[pixels[x]]
-    for x in range(pixels.shape[0]):
-        texel = pixels[x]
-        light = one / (inv_z[x] + inv_fog)
-        haze = one - inv_z[x] * light
-        r = np.float32(texel & byte) * (red[x] * light) + fog_r * haze
-        g = np.float32((texel >> np.int32(8)) & byte) * (green[x] * light) + fog_g * haze
-        b = np.float32(texel >> np.int32(16)) * (blue[x] * light) + fog_b * haze
-        r, g, b = (r if r < top else top) + half, (g if g < top else top) + half, (b if b < top else top) + half
-        pixels[x] = np.int32(r) | (np.int32(g) << np.int32(8)) | (np.int32(b) << np.int32(16))
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _shade(plan, layer, inv_z, ids, rgb, depth, texels, ray_x, ray_y, up, sky, fields, places):
-    """Second pass: every pixel's depth, and its colour from its nearest triangle."""
-    height, width = inv_z.shape
-    inv_fog = np.float32(1.0) / sky[6]
-    u, v, red, green, blue = fields[0], fields[1], fields[2], fields[3], fields[4]
-    size, first, pixels = places[0], places[1], places[2]
-    for y in range(height):
-        near, colour = ids[y], rgb[y]
-        any_sky = _expand_row(plan, layer, y, near, u, v, red, green, blue, size, first)
-        _colour_row(pixels, depth[y], inv_z[y], texels, u, v, red, green, blue, size, first, inv_fog, sky)
-        if any_sky:
-            x0 = 0
-            while x0 < width:
-                x1 = x0
-                while x1 < width and near[x1] < 0:
-                    x1 += 1
-                if x1 > x0:
-                    _shade_sky(pixels[x0:x1], ray_x[x0:x1], ray_y[y], up, sky)
-                x0 = x1 + 1
-        for x in range(width):
-            colour[x, 0] = np.uint8(pixels[x])
-            colour[x, 1] = np.uint8(pixels[x] >> np.int32(8))
-            colour[x, 2] = np.uint8(pixels[x] >> np.int32(16))
-
-
-@numba.njit(cache=True, error_model="numpy")
 def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly, ramp):
     """Draws one part of a person, a box whose eight corners `body` are in the optical frame."""
     for f in range(6):
@@ -419,7 +296,7 @@ def _scene(
             vertex = triangles[f, i] - vertex_first
             for r in range(3):
                 p[i, r] = camera[vertex, r]
-        count = _draw(p, corners[f], texture[f], lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
+        count = _draw(p, corners[f], int(texture[f]), lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
     return count
 
 
@@ -468,7 +345,8 @@ def _render(
                         lens, plan, layer, count, inv_z, ids, spans, poly, ramp,
                     )  # fmt: skip
             up = rotation[:, 2].astype(np.float32)
-            _shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], fields, places)
+            shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], fields, places)
+            shade_under_people(rgb[v], depth[v], people[v], ground_z[s], position, rotation, lens)
 
 
 def render_meshes(
