@@ -20,15 +20,20 @@ _BLUR = F32(0.3)  # px^2 added to the projected covariance, as in 3DGS
 _ALPHA_MAX = F32(0.999)
 _ALPHA_MIN = F32(1.0 / 255.0)
 _T_MIN = F32(1e-4)
+_FOREVER = F32(1e30)  # metres, instead of infinity, so that subtraction works
 _FOV_SLACK = F32(0.3)  # the Jacobian is taken at most this share of the half field of view beyond the image
-_FAR_POWER = F32(6.0)  # beyond ln(255): every alpha there is under 1/255
 _SH0 = F32(0.28209479177387814)
 
-# exp(-p) for p in 0..6 as (exp(-p / 8))^8 with a polynomial around p / 8 = 0.375: relative error under 4e-5.
-_EXP_MID = F32(0.375)
-_E0 = F32(np.exp(-0.375))
-_E1, _E2, _E3, _E4, _E5 = F32(-1.0), F32(1 / 2), F32(-1 / 6), F32(1 / 24), F32(-1 / 120)
+# exp(-p) for p in 0..6 is (exp(-3 / 8) exp(-s))^8 with s = p / 8 - 3 / 8 and the Chebyshev polynomial of degree 4 for
+# exp(-s): relative error under 5e-5. A record's opacity holds the factor exp(-3), its conic the division by 8.
+_S_MID = F32(0.375)
+_E1, _E2, _E3, _E4 = F32(-0.9999482856), F32(0.4999913899), F32(-0.1681364240), F32(0.0419114213)
+_EXP_M3 = F32(np.exp(-3.0))
 _EIGHTH = F32(1 / 8)
+
+# Runs of eight in a tile's row of pixels: x, the depth beyond which nothing is drawn (negative once a pixel is
+# saturated), transmittance, and the sums of weight times red, green, blue and depth.
+_PX, _LIMIT, _LIGHT, _SUM_R, _SUM_G, _SUM_B, _SUM_Z, RUNS = 0, TILE, 2 * TILE, 3 * TILE, 4 * TILE, 5 * TILE, 6 * TILE, 7
 
 # Columns of a projected Gaussian: centre, conic, opacity, colour, depth, half height (px).
 _MX, _MY, _CA, _CB, _CC, _OP, _RED, _GREEN, _BLUE, _Z, _EY, RECORD = range(12)
@@ -118,7 +123,6 @@ def _project(
             c00 = a0 * u0 + a1 * u1 + a2 * u2 + _BLUR
             c01 = b0 * u0 + b1 * u1 + b2 * u2
             c11 = b0 * w0 + b1 * w1 + b2 * w2 + _BLUR
-            opacity = opacities[g]
             # Where alpha falls to 1/255: gsplat's opacity-aware extent, at most 3.33 sigma.
             ex, ey = np.sqrt(reach2[g] * c00), np.sqrt(reach2[g] * c11)
             if not (mx + ex > _ZERO and mx - ex < width and my + ey > _ZERO and my - ey < height):
@@ -126,15 +130,16 @@ def _project(
             det = c00 * c11 - c01 * c01
             if not det > _ZERO:
                 continue
-            out = records[count]
-            out[_MX], out[_MY], out[_OP], out[_Z], out[_EY] = mx, my, opacity, z, ey
-            inv = _ONE / det
-            out[_CA], out[_CB], out[_CC] = c11 * inv, -c01 * inv, c00 * inv
+            records[count, _MX], records[count, _MY], records[count, _OP], records[count, _Z], records[count, _EY] = mx, my, opacities[g] * _EXP_M3, z, ey
+            inv = _EIGHTH / det
+            records[count, _CA], records[count, _CB], records[count, _CC] = _HALF * c11 * inv, -c01 * inv, _HALF * c00 * inv
             rects[count, 0], rects[count, 1] = _tile_range(mx, ex, tiles_x)
             rects[count, 2], rects[count, 3] = _tile_range(my, ey, tiles_y)
-            norm = _ONE / np.sqrt(px * px + py * py + pz * pz)
+            if sh.shape[1] > 1:
+                norm = _ONE / np.sqrt(px * px + py * py + pz * pz)
+                px, py, pz = px * norm, py * norm, pz * norm
             for channel in range(3):
-                out[_RED + channel] = _sh_colour(sh, g, px * norm, py * norm, pz * norm, channel)
+                records[count, _RED + channel] = _sh_colour(sh, g, px, py, pz, channel)
             count += 1
     return count
 
@@ -194,13 +199,8 @@ def _bin(rects, count, order, tiles_x, tiles_y):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _blend_tile(records, listed, pixels):
-    """Blends Gaussians into one tile.
-
-    `pixels` holds, for each row, eight runs of 8: x, y, background depth, transmittance (negative once saturated), then
-    the sums of weight times red, green, blue and depth.
-    """
-    top = pixels[0, TILE]  # y of the first row's centres
+def _blend_tile(records, listed, pixels, top):
+    """Blends Gaussians into one tile of `pixels` (TILE, RUNS * TILE); `top` is y at the first row's centres."""
     for n in range(len(listed)):
         rec = records[listed[n]]
         mx, my, ca, cb, cc, opacity = rec[_MX], rec[_MY], rec[_CA], rec[_CB], rec[_CC], rec[_OP]
@@ -210,35 +210,36 @@ def _blend_tile(records, listed, pixels):
         last = min(int(my + rec[_EY] - top + _ONE), TILE)
         for r in range(first, last):
             row = pixels[r]
+            dy = top + F32(r) - my
+            linear, constant = cb * dy, cc * dy * dy - _S_MID
             for k in range(TILE):
-                dx, dy = row[k] - mx, row[TILE + k] - my
-                power = _HALF * (ca * dx * dx + cc * dy * dy) + cb * dx * dy
-                clipped = power if power < _FAR_POWER else _FAR_POWER
-                s = clipped * _EIGHTH - _EXP_MID
-                e = _E0 * (_ONE + s * (_E1 + s * (_E2 + s * (_E3 + s * (_E4 + s * _E5)))))
+                dx = row[_PX + k] - mx
+                s = dx * (ca * dx + linear) + constant
+                s = s if s < _S_MID else _S_MID
+                e = _ONE + s * (_E1 + s * (_E2 + s * (_E3 + s * _E4)))
                 e = e * e
                 e = e * e
                 alpha = opacity * (e * e)
                 alpha = alpha if alpha < _ALPHA_MAX else _ALPHA_MAX
                 alpha = alpha if alpha >= _ALPHA_MIN else _ZERO
-                alpha = alpha if power >= _ZERO else _ZERO
-                alpha = alpha if depth <= row[2 * TILE + k] else _ZERO
-                before = row[3 * TILE + k]
-                alpha = alpha if before > _ZERO else _ZERO
-                after = before * (_ONE - alpha)
+                limit, light = row[_LIMIT + k], row[_LIGHT + k]
+                alpha = alpha if depth <= limit else _ZERO
                 # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
-                weight = alpha * before if after > _T_MIN else _ZERO
-                ended = -before if before > _ZERO else before
-                row[3 * TILE + k] = after if after > _T_MIN else ended
-                row[4 * TILE + k] += weight * red
-                row[5 * TILE + k] += weight * green
-                row[6 * TILE + k] += weight * blue
-                row[7 * TILE + k] += weight * depth
+                weight = alpha * light
+                goes_on = light - weight > _T_MIN
+                weight = weight if goes_on else _ZERO
+                # A sum, since the compiler would turn `limit if goes_on else -1` into a slow masked store.
+                row[_LIMIT + k] = limit + (_ZERO if goes_on else -_TWO * _FOREVER)
+                row[_LIGHT + k] = light - weight
+                row[_SUM_R + k] += weight * red
+                row[_SUM_G + k] += weight * green
+                row[_SUM_B + k] += weight * blue
+                row[_SUM_Z + k] += weight * depth
         if n & 15 == 15:
             alive = 0
             for r in range(TILE):
                 for k in range(TILE):
-                    alive += pixels[r, 3 * TILE + k] > _ZERO and depth <= pixels[r, 2 * TILE + k]
+                    alive += depth <= pixels[r, _LIMIT + k]
             if alive == 0:
                 return
 
@@ -247,31 +248,31 @@ def _blend_tile(records, listed, pixels):
 def _draw_tiles(records, starts, listed, tiles_x, back_rgb, back_depth, rgb, depth, alpha):
     """Blends every tile over the background and writes the view's images."""
     height, width = rgb.shape[0], rgb.shape[1]
-    pixels = np.zeros((TILE, 8 * TILE), np.float32)
+    pixels = np.zeros((TILE, RUNS * TILE), np.float32)
     for t in range(len(starts) - 2):
         x0, y0 = (t % tiles_x) * TILE, (t // tiles_x) * TILE
         for r in range(TILE):
             for k in range(TILE):
                 inside = x0 + k < width and y0 + r < height
-                pixels[r, k], pixels[r, TILE + k] = F32(x0 + k) + _HALF, F32(y0 + r) + _HALF
-                pixels[r, 2 * TILE + k] = back_depth[y0 + r, x0 + k] if inside else -_ONE
-                pixels[r, 3 * TILE + k] = _ONE
-                for plane in range(4, 8):
-                    pixels[r, plane * TILE + k] = _ZERO
-        _blend_tile(records, listed[starts[t] : starts[t + 1]], pixels)
+                pixels[r, _PX + k] = F32(x0 + k) + _HALF
+                pixels[r, _LIMIT + k] = min(back_depth[y0 + r, x0 + k], _FOREVER) if inside else -_ONE
+                pixels[r, _LIGHT + k] = _ONE
+                for run in range(_SUM_R, RUNS * TILE, TILE):
+                    pixels[r, run + k] = _ZERO
+        _blend_tile(records, listed[starts[t] : starts[t + 1]], pixels, F32(y0) + _HALF)
         for v in range(y0, min(y0 + TILE, height)):
             for u in range(x0, min(x0 + TILE, width)):
                 r, k = v - y0, u - x0
-                through = abs(pixels[r, 3 * TILE + k])
+                light = pixels[r, _LIGHT + k]
                 for c in range(3):
-                    value = F32(255.0) * pixels[r, (4 + c) * TILE + k] + through * back_rgb[v, u, c]
+                    value = F32(255.0) * pixels[r, _SUM_R + c * TILE + k] + light * back_rgb[v, u, c]
                     rgb[v, u, c] = np.uint8(min(value + _HALF, F32(255.0)))
-                covered, far = _ONE - through, back_depth[v, u]
+                covered, far = _ONE - light, back_depth[v, u]
                 alpha[v, u] = covered
                 if far < F32(np.inf):
-                    depth[v, u] = pixels[r, 7 * TILE + k] + through * far
+                    depth[v, u] = pixels[r, _SUM_Z + k] + light * far
                 elif covered > _ZERO:
-                    depth[v, u] = pixels[r, 7 * TILE + k] / covered
+                    depth[v, u] = pixels[r, _SUM_Z + k] / covered
                 else:
                     depth[v, u] = F32(np.inf)
 
