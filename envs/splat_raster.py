@@ -130,9 +130,11 @@ def _project(
             det = c00 * c11 - c01 * c01
             if not det > _ZERO:
                 continue
-            records[count, _MX], records[count, _MY], records[count, _OP], records[count, _Z], records[count, _EY] = mx, my, opacities[g] * _EXP_M3, z, ey
+            records[count, _MX], records[count, _MY], records[count, _Z], records[count, _EY] = mx, my, z, ey
+            records[count, _OP] = opacities[g] * _EXP_M3
             inv = _EIGHTH / det
-            records[count, _CA], records[count, _CB], records[count, _CC] = _HALF * c11 * inv, -c01 * inv, _HALF * c00 * inv
+            records[count, _CA], records[count, _CC] = _HALF * c11 * inv, _HALF * c00 * inv
+            records[count, _CB] = -c01 * inv
             rects[count, 0], rects[count, 1] = _tile_range(mx, ex, tiles_x)
             rects[count, 2], rects[count, 3] = _tile_range(my, ey, tiles_y)
             if sh.shape[1] > 1:
