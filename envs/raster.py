@@ -198,7 +198,7 @@ def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, span
         light = 0.8 + 0.22 * np.cos(yaw + f * 0.5 * np.pi - 0.9)
         if f >= 4:
             light = 1.08 if f == 4 else 0.5
-        texture = int(part[12])
+        texture = np.int64(part[12])
         if texture == FACE and f > 0:
             texture = SKIN
         for half in range(2):
@@ -287,7 +287,7 @@ def _scene(
         x, y, z = vertices[i, 0] - position[0], vertices[i, 1] - position[1], vertices[i, 2] - position[2]
         for r in range(3):
             camera[i - vertex_first, r] = rotation[r, 0] * x + rotation[r, 1] * y + rotation[r, 2] * z
-    count = 0
+    count = np.int64(0)
     for f in range(first, last):
         plane = planes[f]
         if plane[0] * position[0] + plane[1] * position[1] + plane[2] * position[2] + plane[3] <= 0.0:
@@ -296,8 +296,57 @@ def _scene(
             vertex = triangles[f, i] - vertex_first
             for r in range(3):
                 p[i, r] = camera[vertex, r]
-        count = _draw(p, corners[f], int(texture[f]), lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
+        count = _draw(p, corners[f], np.int64(texture[f]), lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
     return count
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _views(
+    start,
+    stride,
+    mesh,
+    vertex_start,
+    triangle_start,
+    scene_id,
+    positions,
+    rotations,
+    lens,
+    people,
+    sky,
+    ground_z,
+    texels,
+    most,
+    rgb,
+    depth,
+):
+    """Draws views start, start + stride, ... in buffers of its own. `most`: vertices and triangles of a view at most."""
+    views, height, width = depth.shape
+    inv_z, ids = np.empty((height, width), np.float32), np.empty((height, width), np.int32)
+    camera, plan = np.empty((most[0], 3)), np.empty((most[1], 18), np.float32)
+    layer, spans, poly = np.empty(most[1], np.int64), np.empty((2, height), np.int64), np.empty((4, 2))
+    parts, body, p = np.empty((MAX_PARTS, 13)), np.empty((8, 3)), np.empty((3, 3))
+    corners = np.empty((3, 5), np.float32)
+    fields, places = np.zeros((5, width), np.float32), np.zeros((3, width), np.int32)
+    ramp = np.arange(width).astype(np.float32)
+    ray_x = ((np.arange(width) + 0.5 - lens[2]) / lens[0]).astype(np.float32)
+    ray_y = ((np.arange(height) + 0.5 - lens[3]) / lens[1]).astype(np.float32)
+    for v in range(start, views, stride):
+        inv_z[:] = 0.0
+        ids[:] = -1
+        s, position, rotation = scene_id[v], positions[v], rotations[v]
+        count = _scene(
+            triangle_start[s], triangle_start[s + 1], vertex_start[s], vertex_start[s + 1],
+            mesh, position, rotation, camera, p, lens, plan, layer, inv_z, ids, spans, poly, ramp,
+        )  # fmt: skip
+        for k in range(people.shape[1]):
+            if not np.isnan(people[v, k, 0]):
+                count = _person(
+                    people[v, k], ground_z[s], position, rotation, parts, body, p, corners,
+                    lens, plan, layer, count, inv_z, ids, spans, poly, ramp,
+                )  # fmt: skip
+        up = rotation[:, 2].astype(np.float32)
+        shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], fields, places)
+        shade_under_people(rgb[v], depth[v], people[v], ground_z[s], position, rotation, lens)
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
@@ -318,35 +367,26 @@ def _render(
     depth,
     threads,
 ):
-    """Every view; thread t takes views t, t + threads, ... with buffers of its own. `most` vertices, triangles."""
-    views, height, width = depth.shape
+    """Every view, shared out over threads; what a view shows does not depend on how many there are."""
     for t in numba.prange(threads):
-        inv_z, ids = np.empty((height, width), np.float32), np.empty((height, width), np.int32)
-        camera, plan = np.empty((most[0], 3)), np.empty((most[1], 18), np.float32)
-        layer, spans, poly = np.empty(most[1], np.int64), np.empty((2, height), np.int64), np.empty((4, 2))
-        parts, body, p = np.empty((MAX_PARTS, 13)), np.empty((8, 3)), np.empty((3, 3))
-        corners = np.empty((3, 5), np.float32)
-        fields, places = np.zeros((5, width), np.float32), np.zeros((3, width), np.int32)
-        ramp = np.arange(width).astype(np.float32)
-        ray_x = ((np.arange(width) + 0.5 - lens[2]) / lens[0]).astype(np.float32)
-        ray_y = ((np.arange(height) + 0.5 - lens[3]) / lens[1]).astype(np.float32)
-        for v in range(t, views, threads):
-            inv_z[:] = 0.0
-            ids[:] = -1
-            s, position, rotation = scene_id[v], positions[v], rotations[v]
-            count = _scene(
-                triangle_start[s], triangle_start[s + 1], vertex_start[s], vertex_start[s + 1],
-                mesh, position, rotation, camera, p, lens, plan, layer, inv_z, ids, spans, poly, ramp,
-            )  # fmt: skip
-            for k in range(people.shape[1]):
-                if not np.isnan(people[v, k, 0]):
-                    count = _person(
-                        people[v, k], ground_z[s], position, rotation, parts, body, p, corners,
-                        lens, plan, layer, count, inv_z, ids, spans, poly, ramp,
-                    )  # fmt: skip
-            up = rotation[:, 2].astype(np.float32)
-            shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], fields, places)
-            shade_under_people(rgb[v], depth[v], people[v], ground_z[s], position, rotation, lens)
+        _views(
+            np.int64(t),
+            threads,
+            mesh,
+            vertex_start,
+            triangle_start,
+            scene_id,
+            positions,
+            rotations,
+            lens,
+            people,
+            sky,
+            ground_z,
+            texels,
+            most,
+            rgb,
+            depth,
+        )
 
 
 def render_meshes(
