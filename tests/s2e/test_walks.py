@@ -1,0 +1,94 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from s2e.errors import UserError
+from s2e.walks import read_walks, write_walk
+
+
+def make_walk(folder, length=12, images=None, seed=0):
+    import io
+
+    rng = np.random.default_rng(seed)
+    data = []
+    for _ in range(length if images is None else images):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)).save(buffer, "JPEG")
+        data.append(buffer.getvalue())
+    position = np.cumsum(0.1 * rng.random((length, 2)), 0)
+    write_walk(folder, data, position, np.zeros(length))
+    return position
+
+
+def test_round_trip(tmp_path):
+    position = make_walk(tmp_path / "d" / "walk")
+    (tmp_path / "d" / "dataset.json").write_text(json.dumps({"hz": 5}))
+    (walk,), skipped = read_walks([tmp_path / "d"])
+    np.testing.assert_array_equal(walk.position, position)
+    assert walk.hz == 5 and len(walk) == 12 and not skipped and walk.frame(3, 96, 160).shape == (96, 160, 3)
+
+
+def test_more_images_than_poses_uses_what_both_have(tmp_path):
+    make_walk(tmp_path / "walk", 12, images=13)
+    (walk,), _ = read_walks([tmp_path])
+    assert len(walk) == 12 and "13 images" in walk.note
+
+
+def spoil(folder, change):
+    file = folder / "traj_data.pkl"
+    data = pickle.loads(file.read_bytes())  # noqa: S301 our own file
+    change(data)
+    file.write_bytes(pickle.dumps(data))
+
+
+BAD = {
+    "NaN poses": lambda d: d["position"].__setitem__(4, [float("nan"), 0]),
+    "no yaw": lambda d: d.pop("yaw"),
+    "wrong shape": lambda d: d.__setitem__("yaw", d["yaw"][:-2]),
+    "text": lambda d: d.__setitem__("position", "north"),
+    "centimetres": lambda d: d.__setitem__("position", (1000 * np.array(d["position"])).tolist()),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_walk_is_left_out_with_its_reason(tmp_path, name):
+    make_walk(tmp_path / "good")
+    make_walk(tmp_path / "ugly")
+    spoil(tmp_path / "ugly", BAD[name])
+    walks, skipped = read_walks([tmp_path])
+    assert [w.folder.name for w in walks] == ["good"] and [s.folder.name for s in skipped] == ["ugly"]
+    assert "traj_data.pkl" in skipped[0].reason
+
+
+def test_all_bad_is_an_error(tmp_path):
+    make_walk(tmp_path / "ugly")
+    spoil(tmp_path / "ugly", BAD["NaN poses"])
+    with pytest.raises(UserError, match="all 1 walks are bad.*not finite"):
+        read_walks([tmp_path])
+
+
+def test_missing_and_empty_folders(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        read_walks([tmp_path / "nowhere"])
+    with pytest.raises(UserError, match="no walk in it"):
+        read_walks([tmp_path])
+
+
+def test_truncated_jpeg_names_the_file(tmp_path):
+    make_walk(tmp_path / "walk")
+    path = tmp_path / "walk" / "5.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    (walk,), _ = read_walks([tmp_path])
+    with pytest.raises(UserError, match="5.jpg"):
+        walk.frame(5, 24, 32)
+
+
+def test_a_gap_in_the_frames_is_refused(tmp_path):
+    make_walk(tmp_path / "walk", 20)
+    (tmp_path / "walk" / "10.jpg").unlink()
+    make_walk(tmp_path / "good")
+    walks, skipped = read_walks([tmp_path])
+    assert len(walks) == 1 and "10.jpg" in skipped[0].reason
