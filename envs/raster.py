@@ -82,14 +82,14 @@ class PackedMeshes:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _nearest(inv_z, ids, base, step, index, ramp):
-    """One row of one triangle: keeps what is nearer. Inverse depth at pixel i is `base + step * i`."""
-    for i in range(inv_z.shape[0]):
-        value = base + step * ramp[i]
-        old = inv_z[i]
-        closer = value > old
-        inv_z[i] = value if closer else old
-        ids[i] = index if closer else ids[i]
+def _nearest(inv_z, ids, x0, x1, base, step, index):
+    """One row of one triangle: keeps what is nearer. Inverse depth at pixel x0 + i is `base + step * i`."""
+    for i in range(x0, x1):
+        k = np.uint32(i)  # unsigned, so that no check for negative indices keeps this from being vector code
+        value = base + step * np.float32(np.int32(i - x0))
+        closer = value > inv_z[k]
+        inv_z[k] = value if closer else inv_z[k]
+        ids[k] = index if closer else ids[k]
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -122,7 +122,7 @@ def _outline(points, n, left, right, width, height):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly, ramp):
+def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly):
     """Draws one triangle into the nearest-triangle buffers and notes its planes; returns the new count.
 
     `p` (3, 3) are its corners in the optical frame, `corners` (3, 5) their u, v and light. With n_k the cross product
@@ -175,7 +175,7 @@ def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly
         if x0 < x1:
             seen = True
             base = np.float32(at_zero + step_y * y + step_x * x0)
-            _nearest(inv_z[y, x0:x1], ids[y, x0:x1], base, np.float32(step_x), np.int32(count), ramp)
+            _nearest(inv_z[y], ids[y], x0, x1, base, np.float32(step_x), np.int32(count))
     if not seen:
         return count
     note = plan[count]
@@ -191,7 +191,7 @@ def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly, ramp):
+def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly):
     """Draws one part of a person, a box whose eight corners `body` are in the optical frame."""
     for f in range(6):
         # Fixed light: from above and from one side of the world, so that a body has a lit and a shaded flank.
@@ -210,7 +210,7 @@ def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, span
                     corners[i, 2 + r] = part[9 + r] * light
                 corners[i, 0] = 0.0 if corner == 0 or corner == 3 else 0.999
                 corners[i, 1] = 0.0 if corner < 2 else 0.999
-            count = _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
+            count = _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly)
     return count
 
 
@@ -232,7 +232,6 @@ def _person(
     ids,
     spans,
     poly,
-    ramp,
 ):
     """Draws one person: poses the parts, places them in the world and brings them into the optical frame."""
     x, y, z = person[0] - position[0], person[1] - position[1], ground_z + 0.9 - position[2]
@@ -257,7 +256,7 @@ def _person(
             wz = part[2] + sin_a * dx + cos_a * dz + ground_z - position[2]
             for r in range(3):
                 body[c, r] = rotation[r, 0] * wx + rotation[r, 1] * wy + rotation[r, 2] * wz
-        count = _box(body, part, person[2], p, corners, lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
+        count = _box(body, part, person[2], p, corners, lens, plan, layer, count, inv_z, ids, spans, poly)
     return count
 
 
@@ -279,24 +278,30 @@ def _scene(
     ids,
     spans,
     poly,
-    ramp,
 ):
     """Draws the triangles of a scene that face the camera; returns how many were noted."""
     vertices, triangles, planes, corners, texture = mesh
-    for i in range(vertex_first, vertex_last):
-        x, y, z = vertices[i, 0] - position[0], vertices[i, 1] - position[1], vertices[i, 2] - position[2]
-        for r in range(3):
-            camera[i - vertex_first, r] = rotation[r, 0] * x + rotation[r, 1] * y + rotation[r, 2] * z
+    # Read once: the compiler cannot know that writing `camera` leaves them as they are.
+    x0, y0, z0 = position[0], position[1], position[2]
+    xx, xy, xz = rotation[0, 0], rotation[0, 1], rotation[0, 2]
+    yx, yy, yz = rotation[1, 0], rotation[1, 1], rotation[1, 2]
+    zx, zy, zz = rotation[2, 0], rotation[2, 1], rotation[2, 2]
+    for i in range(vertex_last - vertex_first):
+        vertex = vertices[vertex_first + i]
+        x, y, z = vertex[0] - x0, vertex[1] - y0, vertex[2] - z0
+        camera[i, 0] = xx * x + xy * y + xz * z
+        camera[i, 1] = yx * x + yy * y + yz * z
+        camera[i, 2] = zx * x + zy * y + zz * z
     count = np.int64(0)
     for f in range(first, last):
         plane = planes[f]
-        if plane[0] * position[0] + plane[1] * position[1] + plane[2] * position[2] + plane[3] <= 0.0:
+        if plane[0] * x0 + plane[1] * y0 + plane[2] * z0 + plane[3] <= 0.0:
             continue
         for i in range(3):
             vertex = triangles[f, i] - vertex_first
             for r in range(3):
                 p[i, r] = camera[vertex, r]
-        count = _draw(p, corners[f], np.int64(texture[f]), lens, plan, layer, count, inv_z, ids, spans, poly, ramp)
+        count = _draw(p, corners[f], np.int64(texture[f]), lens, plan, layer, count, inv_z, ids, spans, poly)
     return count
 
 
@@ -327,7 +332,6 @@ def _views(
     parts, body, p = np.empty((MAX_PARTS, 13)), np.empty((8, 3)), np.empty((3, 3))
     corners = np.empty((3, 5), np.float32)
     fields, places = np.zeros((5, width), np.float32), np.zeros((3, width), np.int32)
-    ramp = np.arange(width).astype(np.float32)
     ray_x = ((np.arange(width) + 0.5 - lens[2]) / lens[0]).astype(np.float32)
     ray_y = ((np.arange(height) + 0.5 - lens[3]) / lens[1]).astype(np.float32)
     for v in range(start, views, stride):
@@ -336,13 +340,13 @@ def _views(
         s, position, rotation = scene_id[v], positions[v], rotations[v]
         count = _scene(
             triangle_start[s], triangle_start[s + 1], vertex_start[s], vertex_start[s + 1],
-            mesh, position, rotation, camera, p, lens, plan, layer, inv_z, ids, spans, poly, ramp,
+            mesh, position, rotation, camera, p, lens, plan, layer, inv_z, ids, spans, poly,
         )  # fmt: skip
         for k in range(people.shape[1]):
             if not np.isnan(people[v, k, 0]):
                 count = _person(
                     people[v, k], ground_z[s], position, rotation, parts, body, p, corners,
-                    lens, plan, layer, count, inv_z, ids, spans, poly, ramp,
+                    lens, plan, layer, count, inv_z, ids, spans, poly,
                 )  # fmt: skip
         up = rotation[:, 2].astype(np.float32)
         shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], fields, places)
