@@ -279,26 +279,38 @@ def _draw_tiles(records, starts, listed, tiles_x, back_rgb, back_depth, rgb, dep
                     depth[v, u] = F32(np.inf)
 
 
+@numba.njit(cache=True, error_model="numpy")
+def _draw_share(
+    first, step, means, covs, opacities, reach2, sh, clusters, bounds, positions, rotations, camera, back_rgb,
+    back_depth, rgb, depth, alpha,
+):  # fmt: skip
+    """Draws views first, first + step, and so on."""
+    views, height, width = depth.shape
+    tiles_x, tiles_y = (width + TILE - 1) // TILE, (height + TILE - 1) // TILE
+    records, rects = np.empty((len(means), RECORD), np.float32), np.empty((len(means), 4), np.int16)
+    keys, keys2 = np.empty(len(means), np.uint32), np.empty(len(means), np.uint32)
+    order, order2 = np.empty(len(means), np.int32), np.empty(len(means), np.int32)
+    for v in range(first, views, step):
+        count = _project(
+            means, covs, opacities, reach2, sh, clusters, bounds, positions[v], rotations[v], camera,
+            F32(width), F32(height), records, rects,
+        )  # fmt: skip
+        _sort_by_depth(records, count, keys, order, keys2, order2)
+        starts, listed = _bin(rects, count, order2, tiles_x, tiles_y)
+        _draw_tiles(
+            records, starts, listed, tiles_x, back_rgb[v % len(back_rgb)], back_depth[v % len(back_depth)],
+            rgb[v], depth[v], alpha[v],
+        )  # fmt: skip
+
+
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def render_views(
     means, covs, opacities, reach2, sh, clusters, bounds, positions, rotations, camera, back_rgb, back_depth, workers,
     rgb, depth, alpha,
 ):  # fmt: skip
-    """Draws all views; arrays as in `envs/splat_render.py`. One thread draws views w, w + workers, and so on."""
-    views, height, width = depth.shape
-    tiles_x, tiles_y = (width + TILE - 1) // TILE, (height + TILE - 1) // TILE
-    for w in numba.prange(workers):
-        records, rects = np.empty((len(means), RECORD), np.float32), np.empty((len(means), 4), np.int16)
-        keys, keys2 = np.empty(len(means), np.uint32), np.empty(len(means), np.uint32)
-        order, order2 = np.empty(len(means), np.int32), np.empty(len(means), np.int32)
-        for v in range(w, views, workers):
-            count = _project(
-                means, covs, opacities, reach2, sh, clusters, bounds, positions[v], rotations[v], camera,
-                F32(width), F32(height), records, rects,
-            )  # fmt: skip
-            _sort_by_depth(records, count, keys, order, keys2, order2)
-            starts, listed = _bin(rects, count, order2, tiles_x, tiles_y)
-            _draw_tiles(
-                records, starts, listed, tiles_x, back_rgb[v % len(back_rgb)], back_depth[v % len(back_depth)],
-                rgb[v], depth[v], alpha[v],
-            )  # fmt: skip
+    """Draws all views on `workers` threads; arrays as in `envs/splat_render.py`."""
+    for w in numba.prange(workers):  # a body of one call, which compiles faster than the loop over views
+        _draw_share(
+            w, workers, means, covs, opacities, reach2, sh, clusters, bounds, positions, rotations, camera, back_rgb,
+            back_depth, rgb, depth, alpha,
+        )  # fmt: skip
