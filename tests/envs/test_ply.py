@@ -134,9 +134,11 @@ def test_bad_files_say_what_is_wrong(tmp_path):
 
 @pytest.mark.parametrize(
     "name,value",
-    [("x", np.nan), ("y", np.inf), ("opacity", np.nan), ("opacity", np.inf), ("scale_1", 1e4), ("scale_1", -np.inf)]
-    + [("f_dc_2", np.nan), ("rot_0", np.nan)],
-)
+    [
+        ("x", np.nan), ("y", np.inf), ("opacity", np.nan), ("opacity", np.inf),
+        ("scale_1", 1e4), ("scale_1", -np.inf), ("f_dc_2", np.nan), ("rot_0", np.nan),
+    ],
+)  # fmt: skip
 def test_values_out_of_range_are_counted(tmp_path, name, value):
     values = np.ones((9, len(CORE)))
     values[[2, 5], CORE.index(name)] = value
