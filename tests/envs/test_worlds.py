@@ -1,0 +1,160 @@
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3 import PPO
+
+import s2e.envs  # noqa: F401 registers the environment
+from s2e.envs.drive import ExpertDriver
+from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
+from s2e.envs.record import training_scenes
+from s2e.envs.sb3 import UrbanVecEnv
+from s2e.envs.scene import Episode, Walker
+from s2e.envs.vector import make_worlds
+from s2e.envs.worlds import Worlds, WorldsConfig
+from s2e.errors import UserError
+
+CONFIG = WorldsConfig(people=3, height_px=24, width_px=40)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return training_scenes(3, 0)
+
+
+def worlds_of(scenes, count=4, seed=0, **more):
+    return Worlds(scenes, CONFIG, count, RandomEpisodes(scenes, count, seed, CONFIG.people), **more)
+
+
+def drive(worlds, steps, seed=1):
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(steps):
+        way = rng.normal([0.8, 0], 0.4, (64, 2))[: worlds.count]
+        seen, reward, terminated, truncated = worlds.step(way)
+        out.append((seen["rgb"].copy(), seen["goal"].copy(), seen["ego"].copy(), reward, terminated, truncated))
+    return out
+
+
+def test_a_world_lives_the_same_life_in_any_batch(scenes):
+    small, large = worlds_of(scenes, 2), worlds_of(scenes, 5)
+    small.reset(), large.reset()
+    ended = 0
+    for a, b in zip(drive(small, 60), drive(large, 60), strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y[:2])
+        ended += a[4].sum()
+    assert ended, "episodes ended and began anew on the way"
+
+
+def test_state_comes_back_bit_for_bit(scenes):
+    import json
+
+    first = worlds_of(scenes)
+    first.reset()
+    drive(first, 15)
+    arrays, state = first.state()
+    state = json.loads(json.dumps(state))
+    expected = drive(first, 40, seed=2)
+    second = worlds_of(scenes)
+    second.restore(arrays, state)
+    for a, b in zip(expected, drive(second, 40, seed=2), strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def episode(scene, **more):
+    start, goal = scene.free_anchors[0], scene.free_anchors[1]
+    values = dict(id="e", setting="empty", start=(*start, 0.0), goal=tuple(goal), route_m=5.0, time_limit_s=8.0, seed=0)
+    return Episode(**{**values, **more})
+
+
+def test_counting_contacts_blocks_and_goes_on(scenes):
+    config = WorldsConfig(people=0, collision="counts", height_px=24, width_px=40)
+    worlds = Worlds(scenes, config, 1, ListedEpisodes([episode(scenes[0])]), draw=False)
+    worlds.reset()
+    while worlds.live[0]:
+        worlds.step(np.array([[1.5, 0.0]]))  # straight on until a wall, and on
+        assert worlds.fields.values is not None
+    assert worlds.last["contacts"][0] >= 1 and not worlds.last["success"][0]
+    assert worlds.last["contact_steps"][0] > worlds.last["contacts"][0]
+    assert worlds.last["time_s"][0] == pytest.approx(8.0)
+
+
+def test_a_person_in_the_way_is_a_contact_with_a_person(scenes):
+    scene = scenes[0]
+    start = scene.free_anchors[0]
+    goal = scene.free_anchors[np.linalg.norm(scene.free_anchors - start, axis=1).argmax()]
+    yaw = float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))
+    ahead = start + 0.75 * np.array([np.cos(yaw), np.sin(yaw)])
+    standing = Walker(tuple(ahead), tuple(ahead + 0.01), 0.01, 3)
+    config = WorldsConfig(people=1, height_px=24, width_px=40)
+    worlds = Worlds(scenes, config, 1, ListedEpisodes([episode(scene, start=(*start, yaw), goal=tuple(goal), walkers=(standing,))]))
+    worlds.reset()
+    for _ in range(10):
+        worlds.step(np.array([[1.5, 0.0]]))
+    assert worlds.last["contacts"].size or worlds.contacts[0] == 1
+    assert worlds.with_person[0] and not worlds.live[0]
+
+
+def test_expert_arrives(scenes):
+    worlds = worlds_of(scenes, 8, draw=False)
+    worlds.reset()
+    driver = ExpertDriver(worlds)
+    driver.begin(np.arange(8))
+    ends = []
+    for _ in range(250):
+        worlds.step(driver.act())
+        ends += worlds.last["success"].tolist()
+        driver.begin(worlds.last["world"])
+    assert len(ends) >= 8 and np.mean(ends) >= 0.9
+
+
+def test_bad_actions_name_the_world(scenes):
+    worlds = worlds_of(scenes, draw=False)
+    worlds.reset()
+    with pytest.raises(UserError, match="world 2"):
+        worlds.step(np.array([[1, 0], [1, 0], [np.nan, 0], [1, 0.0]]))
+    with pytest.raises(UserError, match="shape"):
+        worlds.step(np.zeros((3, 2)))
+    with pytest.raises(UserError, match="at least 1"):
+        worlds_of(scenes, 0)
+
+
+def test_gymnasium_door():
+    env = gymnasium.make_vec("s2e/Urban-v0", num_envs=3, scenes=1)
+    assert env.metadata["autoreset_mode"] == gymnasium.vector.AutoresetMode.SAME_STEP
+    seen, _ = env.reset(seed=4)
+    assert env.observation_space.contains(seen)
+    saw_final = False
+    for _ in range(80):
+        seen, _, terminated, truncated, info = env.step(np.tile([1.5, 0.0], (3, 1)))
+        assert env.observation_space.contains(seen)
+        done = terminated | truncated
+        if done.any():
+            saw_final = True
+            world = int(done.argmax())
+            assert env.single_observation_space.contains(info["final_obs"][world])
+            assert (info["_final_obs"] == done).all()
+    assert saw_final
+    env.close()
+
+
+def test_single_world_passes_gymnasiums_checker():
+    check_env(gymnasium.make("s2e/Urban-v0", scenes=1).unwrapped, skip_render_check=True)
+
+
+def test_plain_sb3_trains_on_the_door():
+    env = UrbanVecEnv(make_worlds(2, 1, 0, WorldsConfig(people=1, height_px=48, width_px=48)))
+    PPO("MultiInputPolicy", env, n_steps=4, batch_size=8, n_epochs=1, device="cpu").learn(8)
+
+
+def test_episode_files(tmp_path, scenes):
+    given = [episode(scenes[0], walkers=(Walker((0.0, 1.0), (2.0, 3.0), 1.1, 5),))]
+    write_episodes(tmp_path / "e.json", "x", given)
+    assert read_episodes(tmp_path / "e.json") == given
+    text = (tmp_path / "e.json").read_text()
+    for old, new in (('"empty"', '"easy"'), ("8.0", "NaN"), ('"goal": [', '"aim": ['), ("5.0", "-5.0")):
+        (tmp_path / "bad.json").write_text(text.replace(old, new, 1))
+        with pytest.raises(UserError, match="bad.json: episode 0"):
+            read_episodes(tmp_path / "bad.json")

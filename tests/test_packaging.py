@@ -1,0 +1,54 @@
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("envs", "rl", "pretrain", "benchmarks", "assets")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_package_list_is_the_folders():
+    listed = PROJECT["tool"]["setuptools"]["packages"]
+    places = PROJECT["tool"]["setuptools"]["package-dir"]
+    found = {"s2e": "s2e"} | {f"s2e.{n}": n for n in FOLDERS if (ROOT / n / "__init__.py").is_file()}
+    found |= {f"s2e.{p.parent.name}": f"s2e/{p.parent.name}" for p in (ROOT / "s2e").glob("*/__init__.py") if not p.parent.is_symlink()}
+    assert places == found and sorted(listed) == sorted(found)
+
+
+def test_links_lead_to_the_folders():
+    for name in FOLDERS:
+        link = ROOT / "s2e" / name
+        assert link.is_symlink() and str(link.readlink()) == f"../{name}"
+
+
+def test_nobody_imports_by_folder_name():
+    pattern = re.compile(rf"^\s*(?:from|import)\s+(?:{'|'.join(FOLDERS)})\b", re.MULTILINE)
+    sources = [p for name in ("s2e", "tests", *FOLDERS) for p in (ROOT / name).rglob("*.py") if not p.is_symlink()]
+    assert len(sources) > 40
+    assert not [str(p) for p in sources if pattern.search(p.read_text())]
+
+
+def test_dependencies_point_one_way():
+    allowed = {"s2e": (), "envs": ("envs",), "pretrain": ("pretrain",), "rl": ("rl", "envs"), "benchmarks": ("benchmarks", "envs", "rl")}
+    for folder, inside in allowed.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            if folder == "s2e" and path.relative_to(ROOT / "s2e").parts[0] in FOLDERS:
+                continue
+            used = set(re.findall(r"(?:from|import) s2e\.(\w+)", path.read_text())) & {"envs", "pretrain", "rl", "benchmarks"}
+            assert used <= set(inside), path
+
+
+@pytest.mark.slow
+def test_wheel_has_one_name(tmp_path):
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")}
+    assert top == {"s2e"}
+    for needed in ("s2e/rl/train.py", "s2e/envs/worlds.py", "s2e/assets/gs_urban/splats.ply", "s2e/assets/gs_urban/episodes.json"):
+        assert needed in names
