@@ -29,7 +29,7 @@ from s2e.config import PolicyConfig
 from s2e.envs.camera import Camera
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
-from s2e.envs.meshes import empty_mesh, merge, obstacle_mesh, stamp, transform
+from s2e.envs.meshes import bake, merge, obstacle_mesh, stamp, transform
 from s2e.envs.render import Renderer
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.splat_scene import load_scene, scene_folder
@@ -39,6 +39,8 @@ from s2e.observation import to_robot
 from s2e.planner import Guide, PlannerView, parse_planner
 
 BASELINES = ("zero", "straight", "expert")
+# Sun direction, sun and sky colour for obstacles that an episode adds: a scan does not say what lit it.
+OBSTACLE_LIGHT = (np.array([0.4, 0.3, 0.85]), np.array([0.66, 0.63, 0.57]), np.array([0.56, 0.60, 0.66]))
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def place_obstacles(scene: Scene, episode: Episode) -> Scene:
     for o in episode.obstacles:
         occupancy = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
         meshes.append(transform(obstacle_mesh(o.kind), o.x, o.y, o.yaw, scene.ground_z))
-    return dataclasses.replace(scene, occupancy=occupancy, mesh=merge(meshes) if meshes else empty_mesh())
+    return dataclasses.replace(scene, occupancy=occupancy, mesh=bake(merge(meshes), *OBSTACLE_LIGHT))
 
 
 class PolicyDriver:
