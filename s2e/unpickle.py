@@ -83,7 +83,7 @@ class _Reader(pickle._Unpickler):  # the Python one: its memory follows the file
             raise pickle.UnpicklingError("cut in the middle of an array")
         self.append(bytes(data))  # type: ignore[attr-defined]
 
-    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8  # type: ignore[assignment]
 
 
 def _plain(value: Any) -> Any:

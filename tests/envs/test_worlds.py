@@ -38,7 +38,8 @@ def drive(worlds, steps, seed=1):
 
 def test_a_world_lives_the_same_life_in_any_batch(scenes):
     small, large = worlds_of(scenes, 2), worlds_of(scenes, 5)
-    small.reset(), large.reset()
+    small.reset()
+    large.reset()
     ended = 0
     for a, b in zip(drive(small, 60), drive(large, 60), strict=True):
         for x, y in zip(a, b, strict=True):

@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, place_obstacles, read_records
+from s2e.checkpoint import policy_state, save_checkpoint
+from s2e.config import PolicyConfig
+from s2e.encoder import FeatureNet
+from s2e.envs.episodes import ListedEpisodes
+from s2e.envs.splat_scene import load_scene
+from s2e.envs.worlds import Worlds, WorldsConfig
+from s2e.errors import UserError
+from s2e.policy import S2EPolicy
+
+CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    torch.manual_seed(5)
+    run = tmp_path_factory.mktemp("runs") / "untrained"
+    tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
+    save_checkpoint(run / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1})
+    return run
+
+
+def test_baselines_order_and_files(tmp_path, capsys):
+    args = BenchArgs(policy=("zero", "straight", "expert"), setting="empty", episodes=4, out=tmp_path)
+    bench(args)
+    rates = {}
+    for name in args.policy:
+        summary = json.loads((tmp_path / name / "summary.json").read_text())
+        assert set(summary) == {"scene", "policy", "seed", "version", "settings"} and summary["scene"] == "gs_urban"
+        row = summary["settings"]["empty"]
+        assert row["episodes"] == 4 and row["sr_ci95"][0] <= row["sr"] <= row["sr_ci95"][1]
+        rates[name] = row["sr"], row["rc"]
+    assert rates["zero"][0] == 0 and rates["expert"][0] == 1 and rates["zero"][1] < rates["straight"][1] < rates["expert"][1]
+    printed = capsys.readouterr().out
+    assert "expert" in printed and "report.html" in printed
+    assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+def test_a_stopped_benchmark_goes_on(tmp_path):
+    args = BenchArgs(policy=("straight",), setting="empty", episodes=3, out=tmp_path)
+    bench(args)
+    file = tmp_path / "episodes.jsonl"
+    whole = file.read_text().splitlines()
+    file.write_text(whole[0] + "\n" + whole[1][:40])  # killed while writing the second line
+    with file.open("a") as f:
+        f.write("\n")
+    bench(args)
+    again = {r["id"]: r for r in read_records(file)}
+    assert again == {r["id"]: r for r in map(json.loads, whole)}
+    with pytest.raises(UserError, match="another --out"):
+        bench(BenchArgs(policy=("zero",), setting="empty", episodes=3, out=tmp_path))
+
+
+def act_with(untrained, planner, weight, steps=6):
+    scene = load_scene("gs_urban")
+    episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=2))
+    config = WorldsConfig(people=6, collision="counts")
+    worlds = Worlds([place_obstacles(scene, e) for e in episodes], config, 2, ListedEpisodes(episodes))
+    driver, seen, actions = PolicyDriver(untrained, worlds, planner, weight, "cpu"), worlds.reset(), []
+    for _ in range(steps):
+        actions.append(driver.act(seen))
+        seen, *_ = worlds.step(actions[-1])
+    statistics = driver.close()
+    return np.array(actions), statistics
+
+
+def test_weight_zero_is_the_bare_policy_bit_for_bit(untrained):
+    bare, _ = act_with(untrained, "none", 3.0)
+    for planner in ("rules", "openai:http://127.0.0.1:9#none"):
+        muted, _ = act_with(untrained, planner, 0.0)
+        assert (bare == muted).all()
+
+
+def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):
+    bare, _ = act_with(untrained, "none", 3.0)
+    dead, statistics = act_with(untrained, "openai:http://127.0.0.1:9#none", 3.0)
+    assert (bare == dead).all() and statistics["asked"] > 0
+
+
+def test_obstacles_stand_in_image_and_occupancy():
+    scene = load_scene("gs_urban")
+    (episode,) = chosen_episodes(BenchArgs(setting="obstacle", episodes=1))
+    placed = place_obstacles(scene, episode)
+    assert len(placed.mesh.triangles) > len(scene.mesh.triangles)
+    assert placed.occupancy.grid.sum() > scene.occupancy.grid.sum()
+    for o in episode.obstacles:
+        row, column = placed.occupancy.cell_of(np.array([o.x, o.y]))
+        assert placed.occupancy.grid[row, column]
+
+
+def test_bad_questions(tmp_path, untrained):
+    for args, match in (
+        (BenchArgs(scene="nowhere", out=tmp_path / "a"), "nowhere"),
+        (BenchArgs(policy=(str(tmp_path / "none"),), out=tmp_path / "b"), "no such folder"),
+        (BenchArgs(planner="oracle", out=tmp_path / "c"), "planner"),
+        (BenchArgs(episodes=-1, out=tmp_path / "d"), "negative"),
+        (BenchArgs(robot="unicycle", policy=("zero",), episodes=1, out=tmp_path / "e"), "unicycle"),
+    ):
+        with pytest.raises(UserError, match=match):
+            bench(args)
