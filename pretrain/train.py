@@ -38,7 +38,7 @@ from s2e.mixture import Modes, matching_loss
 from s2e.policy import S2EPolicy
 from s2e.pretrain.metrics import constant_velocity, format_rows, open_loop, straight_to_goal
 from s2e.pretrain.samples import Batch, Samples, encode_walks, make_batch, make_samples, split_walks
-from s2e.run import Run, check_out, same_config
+from s2e.run import Interrupt, Run, check_out, same_config
 from s2e.walks import Walk, read_walks
 
 
@@ -54,8 +54,8 @@ class PretrainArgs:
     """Shape of the network: `laptop` (96x160, lite0, frozen) or `paper` (320x640, B0, 768-d)."""
     anchors: int = 8
     """Modes of the mixture."""
-    steps: int = 2000
-    """Optimiser steps."""
+    steps: int = 0
+    """Optimiser steps; 0 means 20 passes over the training samples, and 300 at least."""
     batch: int = 256
     """Samples a step."""
     lr: float = 1e-3
@@ -87,7 +87,9 @@ def policy_config(args: PretrainArgs) -> PolicyConfig:
 
 def check(args: PretrainArgs) -> None:
     """Refuses numbers that cannot work."""
-    for name in ("steps", "batch", "anchors", "save_every"):
+    if args.steps < 0:
+        raise UserError(f"--steps is {args.steps}; it must not be negative")
+    for name in ("batch", "anchors", "save_every"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
     for name in ("hide_goal", "hide_ego", "validation"):
@@ -121,7 +123,7 @@ class Trainer:
         self.net.eval().requires_grad_(self.config.train_encoder)
         self.parameters = [*self.policy.parameters(), *(self.net.parameters() if self.config.train_encoder else ())]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=args.lr, weight_decay=0.01)
-        self.step = 0
+        self.step, self.steps = 0, args.steps
 
     def load_data(self, hz: float) -> tuple[Data, Data]:
         """Reads and encodes the walks; says what was left out."""
@@ -143,7 +145,9 @@ class Trainer:
             f"{len(training)} to train on, {len(held)} held out"
         )
         first = dict(zip((w.folder for w in walks), np.concatenate([[0], np.cumsum([len(w) for w in walks])]), strict=False))
-        return self._split(training, features, pooled, first), self._split(held, features, pooled, first)
+        split = self._split(training, features, pooled, first), self._split(held, features, pooled, first)
+        self.steps = self.args.steps or max(300, 20 * len(split[0].samples) // (self.args.batch * self.world))
+        return split
 
     def _split(
         self, walks: list[Walk], features: np.ndarray | None, pooled: np.ndarray | None, first: dict[Path, int]
@@ -186,9 +190,10 @@ class Trainer:
         rng = np.random.default_rng([args.seed, self.step, self.rank])
         index = self._indices(len(data.samples))
         batch = make_batch(data.samples, index, config, rng)
+        self.net.train(config.train_encoder)  # batch statistics, where the encoder learns
         hide = (torch.from_numpy(rng.random(len(index)) < args.hide_goal), torch.from_numpy(rng.random(len(index)) < args.hide_ego))
         for group in self.optimizer.param_groups:
-            group["lr"] = args.lr * schedule(self.step, args.steps)
+            group["lr"] = args.lr * schedule(self.step, self.steps)
         modes = self.forward(data, batch, hide)
         losses = matching_loss(modes, batch.future.to(args.device), self.policy.anchors, config.waypoint_dt_s, config.speed_floor)
         self.optimizer.zero_grad()
@@ -219,6 +224,7 @@ class Trainer:
     @torch.no_grad()
     def evaluate(self, data: Data) -> dict[str, dict[str, float]]:
         """Open-loop metrics of the policy and the baselines on held-out samples."""
+        self.net.eval()
         best, candidates, futures, baselines = [], [], [], {"constant velocity": [], "straight to goal": []}
         dt = self.config.waypoint_dt_s
         for start in range(0, len(data.samples), self.args.batch):
@@ -291,22 +297,22 @@ def train(args: PretrainArgs) -> None:
     training, held = trainer.load_data(args.hz)
     if args.resume:
         trainer.load()
-    run.say(f"{len(training.samples)} samples, {sum(p.numel() for p in trainer.policy.parameters()) / 1e6:.2f} M parameters")
+    size = sum(p.numel() for p in trainer.policy.parameters()) / 1e6
+    run.say(f"{len(training.samples)} samples, {trainer.steps} steps of {args.batch * world}, {size:.2f} M parameters")
     began, from_step = time.monotonic(), trainer.step
-    with tqdm(total=args.steps, initial=trainer.step, desc="pretrain", unit="step", disable=None if rank == 0 else True) as bar:
-        try:
-            while trainer.step < args.steps:
-                values = trainer.train_step(training)
-                bar.update()
-                if trainer.step % 25 == 0 or trainer.step == args.steps:
-                    rate = (trainer.step - from_step) * args.batch * world / (time.monotonic() - began)
-                    run.log(trainer.step, {f"train/{k}": v for k, v in values.items()} | {"time/samples_per_s": rate})
-                    bar.set_postfix(loss=f"{values['loss']:.2f}", samples_s=f"{rate:.0f}")
-                if trainer.step % args.save_every == 0 and trainer.step < args.steps:
-                    trainer.save()
-        except KeyboardInterrupt:
-            trainer.save()
-            raise
+    bar = tqdm(total=trainer.steps, initial=trainer.step, desc="pretrain", unit="step", disable=None if rank == 0 else True)
+    with bar, Interrupt() as interrupt:
+        while trainer.step < trainer.steps:
+            values = trainer.train_step(training)
+            bar.update()
+            if trainer.step % 25 == 0 or trainer.step == trainer.steps:
+                rate = (trainer.step - from_step) * args.batch * world / (time.monotonic() - began)
+                run.log(trainer.step, {f"train/{k}": v for k, v in values.items()} | {"time/samples_per_s": rate})
+                bar.set_postfix(loss=f"{values['loss']:.2f}", samples_s=f"{rate:.0f}")
+            if (trainer.step % args.save_every == 0 and trainer.step < trainer.steps) or interrupt.asked:
+                trainer.save()
+            if interrupt.asked:
+                raise KeyboardInterrupt
     rows = trainer.evaluate(held)
     run.log(trainer.step, {f"held_out/{k}": v for k, v in rows["s2e"].items()})
     trainer.save()

@@ -43,7 +43,7 @@ from s2e.envs.worlds import WorldsConfig
 from s2e.errors import UserError, run_command
 from s2e.rl.policy import AdapterPolicy
 from s2e.rl.prefix import FrozenPrefix
-from s2e.run import Run, check_out, same_config
+from s2e.run import Interrupt, Run, check_out, same_config
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class Trainer:
         }
 
     def save(self) -> None:
-        """Writes a checkpoint: every rank its worlds' state through rank 0's folder is not shared, so only rank 0 resumes exactly."""
+        """Writes a checkpoint (rank 0) while the other ranks wait. It holds rank 0's worlds only: see `load`."""
         if self.rank == 0:
             tensors, state = rng_state()
             more, groups = optimizer_state(self.policy.optimizer)
@@ -237,17 +237,21 @@ class Trainer:
         dist.barrier()
 
     def load(self) -> None:
-        """Puts back everything but the weights, which came with the policy."""
+        """Puts back everything but the weights, which came with the policy.
+
+        Ranks other than 0 begin new episodes: exact resume is a promise for one process.
+        """
         tensors, state = load_training_state(find_checkpoint(self.args.out))
         self.policy.value.load_state_dict({k.removeprefix("value."): v for k, v in tensors.items() if k.startswith("value.")})
         restore_optimizer(self.policy.optimizer, tensors, state)
-        arrays = {k.removeprefix("world."): v.numpy() for k, v in tensors.items() if k.startswith("world.")}
-        self.worlds.restore(arrays, state["worlds"])
-        self.actor.older, self.actor.fresh = arrays["older"].copy(), arrays["fresh"].copy()
-        self.model._last_obs, self.model._last_episode_starts = arrays["last_obs"].copy(), arrays["starts"].copy()
         self.model.num_timesteps, self.model._n_updates = state["steps"], state["n_updates"]
         self.updates = state["updates"]
-        restore_rng(tensors, state)
+        if self.rank == 0:
+            arrays = {k.removeprefix("world."): v.numpy() for k, v in tensors.items() if k.startswith("world.")}
+            self.worlds.restore(arrays, state["worlds"])
+            self.actor.older, self.actor.fresh = arrays["older"].copy(), arrays["fresh"].copy()
+            self.model._last_obs, self.model._last_episode_starts = arrays["last_obs"].copy(), arrays["starts"].copy()
+            restore_rng(tensors, state)
 
 
 def train(args: PPOArgs) -> None:
@@ -268,7 +272,8 @@ def train(args: PPOArgs) -> None:
     adapters = sum(p.numel() for n, p in trainer.policy.s2e.named_parameters() if ".adapter." in n)
     run.say(f"{args.envs} worlds, {args.scenes} streets, {updates} updates of {per_update} steps")
     run.say(f"{adapters / 1e6:.2f} M adapter weights train, all else of the policy is frozen")
-    with tqdm(total=updates * per_update // world, desc="ppo", unit="step", disable=None if rank == 0 else True) as bar:
+    bar = tqdm(total=updates * per_update // world, desc="ppo", unit="step", disable=None if rank == 0 else True)
+    with bar, Interrupt() as interrupt:
         watch = _Watch(bar, trainer.worlds)
         trainer.start(watch)
         bar.update(trainer.updates * per_update // world)
@@ -276,8 +281,10 @@ def train(args: PPOArgs) -> None:
             values = trainer.update(watch)
             run.log(trainer.updates, values)
             bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
-            if trainer.updates % args.save_every == 0 or trainer.updates == updates:
+            if trainer.updates % args.save_every == 0 or trainer.updates == updates or interrupt.asked:
                 trainer.save()
+            if interrupt.asked and trainer.updates < updates:
+                raise KeyboardInterrupt
     ended = watch.collect()
     run.say("training worlds, last 400 episodes: " + ", ".join(f"{k.split('/')[1]} {v:.2f}" for k, v in ended.items()))
     if rank == 0:

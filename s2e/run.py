@@ -1,6 +1,8 @@
 """A run is a folder: config.json, metrics.jsonl, TensorBoard events, checkpoints/, and what was printed."""
 
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,27 @@ class Run:
         """Flushes TensorBoard."""
         if self.write:
             self.events.close()
+
+
+class Interrupt:
+    """Turns the first Ctrl-C into a flag, so that the step in hand is finished and saved; the second stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.former: Any = None
+
+    def __enter__(self) -> "Interrupt":
+        self.former = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self.former)
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nfinishing this step and saving; Ctrl-C again stops at once", file=sys.stderr, flush=True)
 
 
 def check_out(folder: Path, resume: bool) -> None:
