@@ -80,7 +80,7 @@ class PPOArgs:
     """PPO's clip range."""
     entropy: float = 0.001
     """Weight of the mixture's entropy bound."""
-    value_warmup: int = 3
+    value_warmup: int = 2
     """Updates in which only the value network learns."""
     save_every: int = 5
     """Updates between checkpoints."""
