@@ -354,3 +354,7 @@ def main() -> None:
     run_command(lambda: bench(tyro.cli(BenchArgs, description=__doc__)))
 
 
+
+
+if __name__ == "__main__":
+    main()

@@ -239,3 +239,7 @@ def main() -> None:
     run_command(lambda: speed(tyro.cli(SpeedArgs, description=__doc__)))
 
 
+
+
+if __name__ == "__main__":
+    main()

@@ -90,3 +90,7 @@ def _main() -> None:
     commands = Annotated[Record, tyro.conf.subcommand("record")] | Annotated[Check, tyro.conf.subcommand("check")]
     args = tyro.cli(commands, description=__doc__)  # pyright: ignore[reportArgumentType, reportCallIssue]
     _record(args) if isinstance(args, Record) else _check(args)
+
+
+if __name__ == "__main__":
+    main()

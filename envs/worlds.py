@@ -1,6 +1,5 @@
 """N independent worlds stepped in one call: robots, people, contacts, goals, images. All state is arrays."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from s2e.envs.occupancy import DistanceFields
 from s2e.envs.render import Renderer
 from s2e.envs.rewards import TERMS, Change
 from s2e.envs.robots import ROBOTS, step_robots
-from s2e.envs.scene import Episode, Scene
+from s2e.envs.scene import Scene
 from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, to_robot
 
@@ -89,7 +88,6 @@ class Worlds:
         self.contact_steps, self.steps = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.travelled, self.returns = np.zeros(n), np.zeros(n)
         self.live = np.ones(n, dtype=bool)
-        self.episodes: list[Episode | None] = [None] * n
         self.last: dict[str, np.ndarray] = {}
 
     def reset(self) -> dict[str, np.ndarray]:
@@ -106,7 +104,7 @@ class Worlds:
         index, episode = drawn
         if len(episode.walkers) > self.config.people:
             raise UserError(f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold {self.config.people}")
-        self.episodes[world], self.scene_id[world] = episode, index
+        self.scene_id[world] = index
         self.pose[world] = self.start[world] = episode.start
         self.velocity[world], self.goal[world] = 0.0, episode.goal
         self.active[world] = False
@@ -250,8 +248,7 @@ class Worlds:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that `restore` needs, as arrays and JSON."""
-        episodes = [dataclasses.asdict(e) if e else None for e in self.episodes]
-        return {k: getattr(self, k).copy() for k in _STATE}, {"source": self.source.state(), "episodes": episodes}
+        return {k: getattr(self, k).copy() for k in _STATE}, {"source": self.source.state()}
 
     def restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Puts back what `state` took; worlds of another number are refused."""

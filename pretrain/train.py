@@ -327,3 +327,7 @@ def train(args: PretrainArgs) -> None:
 def main() -> None:
     """Entry point of `s2e-pretrain`."""
     run_command(lambda: train(tyro.cli(PretrainArgs, description=__doc__)))
+
+
+if __name__ == "__main__":
+    main()

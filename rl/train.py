@@ -296,3 +296,7 @@ def train(args: PPOArgs) -> None:
 def main() -> None:
     """Entry point of `s2e-ppo`."""
     run_command(lambda: train(tyro.cli(PPOArgs, description=__doc__)))
+
+
+if __name__ == "__main__":
+    main()

@@ -123,3 +123,17 @@ def test_wrong_encoder_is_refused():
         FeatureNet(PolicyConfig(encoder="resnet50"))
     with pytest.raises(UserError, match="stride"):
         FeatureNet(PolicyConfig(width_px=100))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_gives_what_the_cpu_gives(lite0):
+    config, net, encoder = lite0
+    torch.manual_seed(0)
+    policy = S2EPolicy(config).eval()
+    images = np.random.default_rng(0).integers(0, 255, (4, 96, 160, 3), dtype=np.uint8)
+    vectors = np.ones((4, 3), np.float32)
+    on_cpu = policy.decode(Actor(policy, net, 4).observe(images, vectors, vectors))
+    on_gpu = policy.to("cuda").decode(Actor(policy, FeatureNet(config), 4, "cuda").observe(images, vectors, vectors))
+    torch.testing.assert_close(on_gpu.mean.cpu(), on_cpu.mean, atol=2e-2, rtol=1e-2)
+    assert encoder.session is not None
