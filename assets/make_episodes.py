@@ -78,7 +78,7 @@ def make_episodes(scene: Scene, seed: int) -> list[Episode]:
                     start=(round(float(start[0]), 3), round(float(start[1]), 3), round(yaw, 3)),
                     goal=(round(float(goal[0]), 3), round(float(goal[1]), 3)),
                     route_m=round(length, 3),
-                    time_limit_s=round(10.0 + 2.0 * length, 1),
+                    time_limit_s=round(8.0 + 1.4 * length, 1),
                     seed=int(rng.integers(1 << 31)),
                     obstacles=obstacles if blocked else (),
                     walkers=walkers if setting in ("pedestrian", "both") else (),

@@ -16,17 +16,16 @@ def field_at(values, start, shape, frame, scene, x, y):
 
 
 @numba.njit(cache=True)
-def _contacts(poses, discs, radius, values, start, shape, frame, scene_id, hit):
+def _gaps(poses, discs, radius, values, start, shape, frame, scene_id, gaps):
     for n in range(poses.shape[0]):
         cos_yaw, sin_yaw = math.cos(poses[n, 2]), math.sin(poses[n, 2])
         for offset in discs:
             x, y = poses[n, 0] + offset * cos_yaw, poses[n, 1] + offset * sin_yaw
-            if field_at(values, start, shape, frame, scene_id[n], x, y) < radius:
-                hit[n] = True
+            gaps[n] = min(gaps[n], field_at(values, start, shape, frame, scene_id[n], x, y) - radius)
 
 
 @numba.njit(cache=True)
-def _people_contacts(poses, discs, reach, people, active, hit):
+def _people_gaps(poses, discs, reach, people, active, gaps):
     for n in range(poses.shape[0]):
         cos_yaw, sin_yaw = math.cos(poses[n, 2]), math.sin(poses[n, 2])
         for p in range(people.shape[1]):
@@ -35,33 +34,37 @@ def _people_contacts(poses, discs, reach, people, active, hit):
             for offset in discs:
                 dx = poses[n, 0] + offset * cos_yaw - people[n, p, 0]
                 dy = poses[n, 1] + offset * sin_yaw - people[n, p, 1]
-                if dx * dx + dy * dy < reach * reach:
-                    hit[n] = True
+                gaps[n] = min(gaps[n], math.sqrt(dx * dx + dy * dy) - reach)
 
 
-def robot_contacts(robot: Robot, poses: np.ndarray, fields: DistanceFields, scene_id: np.ndarray) -> np.ndarray:
-    """Which robots touch something that stands still.
+def static_gaps(robot: Robot, poses: np.ndarray, fields: DistanceFields, scene_id: np.ndarray) -> np.ndarray:
+    """How much room robots have to what stands still.
 
     Args:
         robot: its discs are the footprint.
         poses: (N, 3) x, y, yaw.
-        fields: distance fields of the scenes; leaving the grid is a contact.
+        fields: distance fields of the scenes; outside the grid is occupied.
         scene_id: (N,) integer, which scene each world is.
 
     Returns:
-        (N,) bool: some disc's centre is nearer to an obstacle than its radius.
+        (N,) metres from the nearest disc's edge to an obstacle; negative is contact.
     """
     poses = np.ascontiguousarray(poses, dtype=np.float64)
-    hit = np.zeros(len(poses), dtype=np.bool_)
+    gaps = np.full(len(poses), np.inf)
     scene_id = np.ascontiguousarray(scene_id, dtype=np.int64)
-    _contacts(poses, robot.discs(), robot.disc_radius, fields.values, fields.start, fields.shape, fields.frame, scene_id, hit)
-    return hit
+    _gaps(poses, robot.discs(), robot.disc_radius, fields.values, fields.start, fields.shape, fields.frame, scene_id, gaps)
+    return gaps
 
 
-def people_contacts(
+def robot_contacts(robot: Robot, poses: np.ndarray, fields: DistanceFields, scene_id: np.ndarray) -> np.ndarray:
+    """(N,) bool: which robots touch something that stands still; arguments as in `static_gaps`."""
+    return static_gaps(robot, poses, fields, scene_id) < 0
+
+
+def people_gaps(
     robot: Robot, poses: np.ndarray, people_xy: np.ndarray, active: np.ndarray, person_radius: float = 0.25
 ) -> np.ndarray:
-    """Which robots touch a person.
+    """How much room robots have to people.
 
     Args:
         robot: its discs are the footprint.
@@ -71,11 +74,18 @@ def people_contacts(
         person_radius: metres.
 
     Returns:
-        (N,) bool.
+        (N,) metres from the nearest disc's edge to the nearest person's; negative is contact, infinite is nobody.
     """
     poses = np.ascontiguousarray(poses, dtype=np.float64)
     people_xy = np.ascontiguousarray(people_xy, dtype=np.float64)
-    hit = np.zeros(len(poses), dtype=np.bool_)
+    gaps = np.full(len(poses), np.inf)
     active = np.ascontiguousarray(active, dtype=np.bool_)
-    _people_contacts(poses, robot.discs(), robot.disc_radius + person_radius, people_xy, active, hit)
-    return hit
+    _people_gaps(poses, robot.discs(), robot.disc_radius + person_radius, people_xy, active, gaps)
+    return gaps
+
+
+def people_contacts(
+    robot: Robot, poses: np.ndarray, people_xy: np.ndarray, active: np.ndarray, person_radius: float = 0.25
+) -> np.ndarray:
+    """(N,) bool: which robots touch a person; arguments as in `people_gaps`."""
+    return people_gaps(robot, poses, people_xy, active, person_radius) < 0

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 PERSONAL_SPACE_M = 0.6
+CLEARANCE_M = 0.35
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a step did: metres to the goal before and after, what ended, gap to the nearest person, turn-rate change."""
+    """What a step did: metres to the goal before and after, what ended, room to people and things, change of the turn rate."""
 
     distance_before: np.ndarray
     distance_after: np.ndarray
     arrived: np.ndarray
     collided: np.ndarray
     person_gap: np.ndarray
+    static_gap: np.ndarray
     omega_change: np.ndarray
 
 
@@ -43,6 +45,11 @@ def personal_space(change: Change) -> np.ndarray:
     return -0.2 * np.clip(1 - change.person_gap / PERSONAL_SPACE_M, 0, 1)
 
 
+def clearance(change: Change) -> np.ndarray:
+    """Scraping past things closer than `CLEARANCE_M`."""
+    return -0.2 * np.clip(1 - change.static_gap / CLEARANCE_M, 0, 1)
+
+
 def smoothness(change: Change) -> np.ndarray:
     """Changing the turn rate, rad/s."""
     return -0.02 * np.abs(change.omega_change)
@@ -53,4 +60,4 @@ def time(change: Change) -> np.ndarray:
     return np.full(len(change.arrived), -0.02)
 
 
-TERMS: tuple[Callable[[Change], np.ndarray], ...] = (arrive, collision, progress, personal_space, smoothness, time)
+TERMS: tuple[Callable[[Change], np.ndarray], ...] = (arrive, collision, progress, personal_space, clearance, smoothness, time)

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from s2e.envs.camera import Camera
-from s2e.envs.collision import robot_contacts
+from s2e.envs.collision import people_gaps, robot_contacts, static_gaps
 from s2e.envs.controller import waypoint_to_command
-from s2e.envs.crowd import PERSON_RADIUS, step_crowd, turn_back
+from s2e.envs.crowd import step_crowd, turn_back
 from s2e.envs.episodes import EpisodeSource
 from s2e.envs.occupancy import DistanceFields
 from s2e.envs.render import Renderer
@@ -149,7 +149,8 @@ class Worlds:
         arrived &= ~ended_by_contact
         self.steps += self.live
         after = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
-        change = Change(before, after, arrived, collided, self.person_gap(), self.velocity[:, 1] - omega_before)
+        static = static_gaps(self.robot, self.pose, self.fields, self.scene_id)
+        change = Change(before, after, arrived, collided, self.person_gap(), static, self.velocity[:, 1] - omega_before)
         terms = {term.__name__: np.where(self.live, term(change), 0.0) for term in TERMS}
         reward = np.sum(list(terms.values()), axis=0)
         self.returns += reward
@@ -213,11 +214,7 @@ class Worlds:
 
     def person_gap(self, poses: np.ndarray | None = None) -> np.ndarray:
         """(N,) metres between each robot's discs and the nearest person's body; negative is contact, inf is nobody."""
-        poses = self.pose if poses is None else poses
-        ahead = np.stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])], -1)
-        discs = poses[:, None, :2] + self.robot.discs()[:, None] * ahead[:, None]
-        gap = np.linalg.norm(discs[:, :, None] - self.person[:, None], axis=-1) - self.robot.disc_radius - PERSON_RADIUS
-        return np.where(self.active[:, None], gap, np.inf).min((1, 2), initial=np.inf)
+        return people_gaps(self.robot, self.pose if poses is None else poses, self.person, self.active)
 
     def people_to_draw(self, worlds: np.ndarray) -> np.ndarray:
         """(V, P, 5) what the rasteriser draws: x, y, heading, phase of the gait, look; NaN is nobody."""

@@ -4,9 +4,9 @@
 set -eu
 out=${1:-out/demo}
 if [ "${2:-}" = tiny ]; then # the same path in seconds, to see that it runs; its numbers mean nothing
-    frames=250 scenes=4 pretrain_steps=20 ppo_steps=256 envs=8 episodes=1
+    frames=250 scenes=4 pretrain_steps=20 ppo_steps=256 envs=8 episodes=1 horizon=16
 else
-    frames=20000 scenes=64 pretrain_steps=750 ppo_steps=45000 envs=128 episodes=10
+    frames=20000 scenes=64 pretrain_steps=750 ppo_steps=51200 envs=128 episodes=10 horizon=16
 fi
 mkdir -p "$out"
 
@@ -24,7 +24,8 @@ run() { # run COMMAND OUT ARGS...: start it, or go on with it
     fi
 }
 run s2e-pretrain "$out/pretrained" --data "$out/walks" --steps $pretrain_steps
-run s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps --scenes $scenes
+run s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps --scenes $scenes \
+    --horizon $horizon --batch 512
 
 s2e-bench --scene gs_urban --setting all --episodes $episodes --out "$out/bench" \
     --policy zero straight "$out/pretrained" "$out/finetuned" expert
