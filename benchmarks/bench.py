@@ -91,7 +91,8 @@ class PolicyDriver:
         self.worlds, self.policy, self.device = worlds, policy, device
         self.actor = Actor(policy, net, worlds.count, device)
         bare = planner == "none" or weight == 0
-        self.guides = None if bare else [Guide(parse_planner(planner), weight) for _ in range(worlds.count)]
+        self.planners = [] if bare else [parse_planner(planner) for _ in range(worlds.count)]
+        self.guides = [Guide(p, weight) for p in self.planners]
 
     @torch.no_grad()
     def act(self, seen: dict[str, np.ndarray]) -> np.ndarray:
@@ -102,7 +103,7 @@ class PolicyDriver:
         modes = self.policy.decode(context)
         metric, scores = modes.metric(self.config.waypoint_dt_s).cpu().numpy(), modes.logits.log_softmax(-1).cpu().numpy()
         slower = np.ones(len(live))
-        if self.guides is not None:
+        if self.guides:
             for row, world in enumerate(live):
                 view = self._view(int(world), seen["rgb"][world], metric[row], scores[row])
                 scores[row], slower[row] = self.guides[world].apply(view)
@@ -129,11 +130,15 @@ class PolicyDriver:
         )
 
     def close(self) -> dict[str, float]:
-        """Stops the planners; their statistics, summed."""
+        """Stops the planners; their counts summed, their latencies the worst of all."""
         total: dict[str, float] = {}
-        for guide in self.guides or []:
-            for name, value in guide.close().items():
-                total[name] = total.get(name, 0) + value
+        for planner in self.planners:
+            if planner is None:
+                continue
+            for name, value in planner.statistics().items():
+                worst = name.startswith("latency")
+                total[name] = max(total.get(name, 0), value or 0) if worst else total.get(name, 0) + value
+            planner.close()
         return total
 
 
@@ -184,7 +189,7 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
                         file.write(json.dumps(line) + "\n")
                         file.flush()
                     bar.update()
-    if driver and driver.guides:
+    if driver and driver.planners:
         print("planner:", json.dumps(driver.close()))
     return clips
 
