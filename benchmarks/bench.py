@@ -25,7 +25,7 @@ from s2e.acting import Actor
 from s2e.benchmarks.metrics import episode_metrics, format_table, summarise
 from s2e.benchmarks.report import write_report
 from s2e.checkpoint import load_policy
-from s2e.config import PolicyConfig
+from s2e.config import PRESETS, PolicyConfig
 from s2e.envs.camera import Camera
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
@@ -65,7 +65,7 @@ class BenchArgs:
     """Folder for episodes.jsonl, summary.json and report.html; several policies get a subfolder each."""
     seed: int = 0
     """Seed of the intervals' bootstrap."""
-    clips: int = 1
+    clips: int = 2
     """Short videos of each learned policy in the report."""
     device: str = "cpu"
     """Torch device of the policy."""
@@ -147,13 +147,10 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     learned = policy not in BASELINES
-    size = (96, 160)
-    if learned:
-        config = load_policy(Path(policy))[0].config
-        size = (config.height_px, config.width_px)
+    config = load_policy(Path(policy))[0].config if learned else PRESETS["laptop"]
     worlds = Worlds(
         scenes,
-        WorldsConfig(robot=args.robot, people=people, collision="counts", height_px=size[0], width_px=size[1]),
+        WorldsConfig.for_policy(config, robot=args.robot, people=people, collision="counts"),
         len(episodes),
         ListedEpisodes(episodes),
         draw=learned,
@@ -168,7 +165,6 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     contacts: list[list[tuple[float, str]]] = [[] for _ in episodes]
     filmed = choose_filmed(episodes, args.clips) if learned else []
     clips: dict[str, list[np.ndarray]] = {episodes[w].id: [] for w in filmed}
-    counted = np.zeros(len(episodes), dtype=int)
     with tqdm(total=len(episodes), desc=Path(policy).name, unit="episode", disable=None) as bar:
         while worlds.live.any():
             live = np.flatnonzero(worlds.live)
@@ -180,9 +176,8 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
             ended = {int(w): row for row, w in enumerate(worlds.last["world"])}
             for w in live:
                 paths[w].append(tuple(np.round(worlds.pose[w, :2], 3)))
-                if worlds.contacts[w] > counted[w]:
-                    contacts[w].append((round(float(worlds.clock[w]), 1), "person" if worlds.with_person[w] else "static"))
-                    counted[w] = worlds.contacts[w]
+                fresh = int(worlds.contacts[w]) - len(contacts[w])
+                contacts[w] += fresh * [(round(float(worlds.clock[w]), 1), "person" if worlds.with_person[w] else "static")]
                 if int(w) in ended:
                     line = finish(episodes[w], worlds, int(w), ended[int(w)], expert, routes[w], contacts[w], paths[w])
                     with jsonl.open("a") as file:
@@ -207,9 +202,13 @@ def drive_of(policy: str, worlds: Worlds, expert: ExpertDriver) -> Callable[[], 
 
 
 def choose_filmed(episodes: list[Episode], count: int) -> list[int]:
-    """The worlds to film: episodes with obstacles and people first."""
-    order = sorted(range(len(episodes)), key=lambda w: -SETTINGS.index(episodes[w].setting))
-    return order[:count]
+    """The worlds to film: the first episode of each setting, the hardest settings first, then the second, and so on."""
+    nth: dict[str, int] = {}
+    rank = []
+    for w, episode in enumerate(episodes):
+        nth[episode.setting] = nth.get(episode.setting, 0) + 1
+        rank.append((nth[episode.setting], -SETTINGS.index(episode.setting), w))
+    return [w for _, _, w in sorted(rank)[:count]]
 
 
 def finish(

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from s2e.config import PolicyConfig
 from s2e.envs.camera import Camera
 from s2e.envs.collision import people_gaps, robot_contacts, static_gaps
 from s2e.envs.controller import waypoint_to_command
@@ -44,6 +45,17 @@ class WorldsConfig:
     height_px: int = 96
     width_px: int = 160
     goal_clip_m: float = 10.0
+
+    @classmethod
+    def for_policy(cls, policy: PolicyConfig, **more: Any) -> "WorldsConfig":
+        """What a policy needs to see: its image size, its step and its goal's unit; `more` sets the other fields."""
+        return cls(
+            controls_per_step=round(policy.frame_spacing_s / CONTROL_S),
+            height_px=policy.height_px,
+            width_px=policy.width_px,
+            goal_clip_m=policy.goal_clip_m,
+            **more,
+        )
 
 
 _STATE = (

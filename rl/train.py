@@ -153,13 +153,7 @@ class Trainer:
         torch.manual_seed(args.seed)  # the value network's start must not depend on how the policy was loaded
         policy.add_adapters()
         self.count = args.envs // world
-        config = WorldsConfig(
-            robot=args.robot,
-            people=args.people,
-            height_px=policy.config.height_px,
-            width_px=policy.config.width_px,
-            goal_clip_m=policy.config.goal_clip_m,
-        )
+        config = WorldsConfig.for_policy(policy.config, robot=args.robot, people=args.people)
         self.worlds = make_worlds(self.count, args.scenes, args.seed, config, first=rank)
         self.actor = Actor(policy, self.net, self.count, args.device)
         self.env = FrozenPrefix(UrbanVecEnv(self.worlds), self.actor)
