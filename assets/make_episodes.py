@@ -28,7 +28,7 @@ def route_of(scene: Scene, occupancy, start: np.ndarray, goal: np.ndarray) -> np
 def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, kinds: list[str]):
     """Two to four things on or beside the route, with a way around left; returns them, the occupancy and the new route."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
-    occupancy, placed, best = scene.occupancy, [], route
+    occupancy, placed, best, wanted = scene.occupancy, [], route, int(rng.integers(2, 5))
     for _ in range(40):
         at = rng.uniform(2.5, along[-1] - 2.0)
         x, y = (np.interp(at, along, route[:, i]) + rng.normal(0, 0.35) for i in range(2))
@@ -43,7 +43,7 @@ def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, ki
             continue
         occupancy, best = trial, around
         placed.append(o)
-        if len(placed) == rng.integers(2, 5):
+        if len(placed) == wanted:
             break
     return tuple(placed), best
 

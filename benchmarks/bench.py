@@ -8,7 +8,9 @@ once, so an interrupted benchmark continues where it stopped.
 """
 
 import dataclasses
+import hashlib
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,23 +23,25 @@ import tyro
 from tqdm import tqdm
 
 from s2e import __version__, dist
-from s2e.acting import Actor
+from s2e.acting import Actor, in_chunks
 from s2e.benchmarks.metrics import episode_metrics, format_table, summarise
 from s2e.benchmarks.report import write_report
-from s2e.checkpoint import load_policy
+from s2e.checkpoint import find_checkpoint, load_policy
 from s2e.config import PRESETS, PolicyConfig
 from s2e.envs.camera import Camera
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
 from s2e.envs.meshes import bake, merge, obstacle_mesh, stamp, transform
 from s2e.envs.render import Renderer
+from s2e.envs.robots import ROBOTS
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.splat_scene import load_scene, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
-from s2e.errors import UserError, run_command
+from s2e.errors import UserError, check_device, require, run_command
 from s2e.observation import to_robot
 from s2e.planner import Guide, PlannerView, parse_planner
 
+CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
 BASELINES = ("zero", "straight", "expert")
 # Sun direction, sun and sky colour for obstacles that an episode adds: a scan does not say what lit it.
 OBSTACLE_LIGHT = (np.array([0.4, 0.3, 0.85]), np.array([0.66, 0.63, 0.57]), np.array([0.56, 0.60, 0.66]))
@@ -89,7 +93,7 @@ class PolicyDriver:
         policy, net = load_policy(path)
         self.config: PolicyConfig = policy.config
         self.worlds, self.policy, self.device = worlds, policy, device
-        self.actor = Actor(policy, net, worlds.count, device)
+        self.actor = Actor(policy, net, worlds.count, device, CHUNK)
         bare = planner == "none" or weight == 0
         self.planners = [] if bare else [parse_planner(planner) for _ in range(worlds.count)]
         self.guides = [Guide(p, weight) for p in self.planners]
@@ -100,8 +104,7 @@ class PolicyDriver:
         live = np.flatnonzero(self.worlds.live)
         waypoints = np.zeros((self.worlds.count, 2))
         context = self.actor.observe(seen["rgb"][live], seen["goal"][live], seen["ego"][live], live)
-        modes = self.policy.decode(context)
-        metric, scores = modes.metric(self.config.waypoint_dt_s).cpu().numpy(), modes.logits.log_softmax(-1).cpu().numpy()
+        metric, scores = self._decode(context)
         slower = np.ones(len(live))
         if self.guides:
             for row, world in enumerate(live):
@@ -110,6 +113,16 @@ class PolicyDriver:
         best = metric[np.arange(len(live)), scores.argmax(-1)]
         waypoints[live] = best[:, self.config.action_waypoint] * slower[:, None]
         return waypoints
+
+    def _decode(self, context: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Trajectories (V, M, T, 2) in metres and log-scores (V, M)."""
+
+        def both(rows: np.ndarray) -> torch.Tensor:
+            modes = self.policy.decode(torch.from_numpy(rows).to(self.device))
+            return torch.cat([modes.metric(self.config.waypoint_dt_s).flatten(2), modes.logits.log_softmax(-1)[..., None]], -1)
+
+        answers = torch.cat(in_chunks(both, CHUNK, context.cpu().numpy())).cpu().numpy()
+        return answers[..., :-1].reshape(*answers.shape[:2], -1, 2), answers[..., -1]
 
     def _view(self, world: int, image: np.ndarray, candidates: np.ndarray, scores: np.ndarray) -> PlannerView:
         w = self.worlds
@@ -216,7 +229,7 @@ def finish(
 ) -> dict:
     """The record of an episode that has just ended."""
     last = worlds.last
-    success, steps = bool(last["success"][row]), int(last["steps"][row]) * worlds.config.controls_per_step
+    success, steps = bool(last["success"][row]), int(last["steps"][row])
     numbers = episode_metrics(
         success=success,
         remaining_m=remaining_route(expert, world),
@@ -254,6 +267,19 @@ def read_records(jsonl: Path) -> list[dict]:
         except (ValueError, KeyError, TypeError):
             continue
     return list(records.values())
+
+
+def every_record(folder: Path) -> list[dict]:
+    """The finished episodes of all ranks, each once."""
+    return list({r["id"]: r for path in sorted(folder.glob("episodes*.jsonl")) for r in read_records(path)}.values())
+
+
+def fingerprint(args: BenchArgs, policy: str) -> str:
+    """What the results depend on: the scene, its episodes, and the policy's weights. Other contents are another question."""
+    files = [scene_folder(args.scene) / name for name in ("scene.json", "episodes.json")]
+    if policy not in BASELINES:
+        files.append(find_checkpoint(Path(policy)) / "model.safetensors")
+    return hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
 
 
 def chosen_episodes(args: BenchArgs) -> list[Episode]:
@@ -298,35 +324,41 @@ def check(args: BenchArgs) -> None:
     """Refuses what cannot be run, before anything is."""
     if args.episodes < 0 or args.clips < 0:
         raise UserError("--episodes and --clips must not be negative")
+    require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
+    require(math.isfinite(args.planner_weight) and args.planner_weight >= 0, "--planner-weight must be a number, 0 or more")
+    require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
+    check_device(args.device)
+    learned = [p for p in args.policy if p not in BASELINES]
+    alone = "--planner advises learned policies, and --policy names none; add a run folder"
+    require(args.planner == "none" or bool(learned), alone)
     planner = parse_planner(args.planner)
     if planner is not None:
         planner.close()
-    for policy in args.policy:
-        if policy not in BASELINES:
-            load_policy(Path(policy))
+    for policy in learned:
+        load_policy(Path(policy))
 
 
 def bench(args: BenchArgs) -> None:
     """The whole command."""
     check(args)
-    rank, world = dist.start()
+    rank, world = dist.start(args.device)
     scene, episodes = load_scene(args.scene), chosen_episodes(args)
     mine = episodes[rank::world]
     names = unique_names(args.policy)
     summaries, records, clips = [], {}, {}
     for policy, name in zip(args.policy, names, strict=True):
         folder = args.out if len(names) == 1 else args.out / name
-        asked = dict(scene=args.scene, policy=policy, robot=args.robot, planner=args.planner, weight=args.planner_weight)
+        asked = dict(policy=policy, robot=args.robot, planner=args.planner, weight=args.planner_weight, files=fingerprint(args, policy))
         jsonl = open_results(folder, asked, rank)
-        done = {r["id"] for r in read_records(jsonl)}
+        done = {r["id"] for r in every_record(folder)}
+        dist.barrier()  # nobody writes before all have read what is done
         left = [e for e in mine if e.id not in done]
         if left:
             clips |= {f"{name} {k}": v for k, v in run_episodes(args, policy, scene, left, jsonl).items()}
         dist.barrier()
         if rank == 0:
             wanted = {e.id for e in episodes}
-            every = [r for path in sorted(folder.glob("episodes*.jsonl")) for r in read_records(path)]
-            records[name] = [r for r in every if r["id"] in wanted]
+            records[name] = [r for r in every_record(folder) if r["id"] in wanted]
             summary = summarise(records[name], args.scene, name, args.seed, __version__)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
@@ -344,8 +376,8 @@ def open_results(folder: Path, asked: dict, rank: int) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         question = folder / "config.json"
-        if question.exists() and json.loads(question.read_text()) != asked:
-            raise UserError(f"{folder}: holds results of {question.read_text().strip()}; give another --out")
+        if rank == 0 and question.exists() and json.loads(question.read_text()) != asked:
+            raise UserError(f"{folder}: holds results of another question or of other weights; give another --out or delete it")
         if rank == 0:
             question.write_text(json.dumps(asked) + "\n")
     except (OSError, ValueError) as error:

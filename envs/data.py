@@ -13,7 +13,7 @@ import tyro
 
 from s2e.envs.record import record
 from s2e.envs.robots import ROBOTS
-from s2e.errors import UserError, run_command
+from s2e.errors import UserError, require, run_command
 from s2e.walks import read_walks
 
 
@@ -51,13 +51,14 @@ def _record(args: Record) -> None:
     for name in ("frames", "envs", "scenes"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}; it must be at least 1")
-    if args.people < 0 or args.robot not in ROBOTS:
-        raise UserError(f"--people {args.people} must not be negative and --robot {args.robot!r} one of {', '.join(ROBOTS)}")
+    require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
+    require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
     counts = record(args.out, args.frames, args.envs, args.scenes, args.seed, args.robot, args.people)
     print(f"{args.out}: {counts['walks']} walks, {counts['frames']} frames; {counts['failed']} failed drives left out")
 
 
 def _check(args: Check) -> None:
+    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
     walks, skipped = read_walks(args.data, args.hz)
     kept = []
     for walk in walks:
@@ -73,7 +74,7 @@ def _check(args: Check) -> None:
     for entry in skipped:
         print(f"left out {entry.folder.name}: {entry.reason}")
     if not kept:
-        raise UserError(f"{args.data[0]}: no walk is usable")
+        raise UserError(f"{args.data[0]}: no walk is usable; record or copy them again")
     steps = np.concatenate([np.linalg.norm(np.diff(w.position, axis=0), axis=1) * w.hz for w in kept])
     frames = sum(map(len, kept))
     minutes = sum(len(w) / w.hz for w in kept) / 60

@@ -39,8 +39,12 @@ def record(out: Path, frames: int, envs: int, scenes: int, seed: int, robot: str
     Returns:
         Counts: walks, frames, and drives left out because the expert failed.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out}: not empty; give a new folder for the walks")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise UserError(f"{out}: not empty; give a new folder for the walks")
+    except OSError as error:
+        raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
     pool = training_scenes(scenes, seed)
     worlds = Worlds(pool, WorldsConfig(robot=robot, people=people), envs, RandomEpisodes(pool, envs, seed, people))
     driver, rng = ExpertDriver(worlds), np.random.default_rng([seed, 23])

@@ -30,12 +30,13 @@ class UrbanVecEnv(VecEnv):
         """Steps all worlds."""
         seen, reward, terminated, truncated = self.worlds.step(self._actions)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        last = self.worlds.last
+        last, controls = self.worlds.last, self.worlds.config.controls_per_step
         for row, world in enumerate(last["world"]):
+            length = -(-int(last["steps"][row]) // controls)
             infos[world] = {
                 "terminal_observation": {k: last[f"final_{k}"][row] for k in seen},
                 "TimeLimit.truncated": bool(truncated[world]),
-                "episode": {"r": float(last["return"][row]), "l": int(last["steps"][row]), "t": float(last["time_s"][row])},
+                "episode": {"r": float(last["return"][row]), "l": length, "t": float(last["time_s"][row])},
                 "is_success": bool(last["success"][row]),
             }
         return seen, reward.astype(np.float32), terminated | truncated, infos

@@ -23,6 +23,7 @@ from s2e.observation import ego_state, goal_token, to_robot
 CONTROL_S = 0.1
 ACTION_HORIZON_S = 1.0
 GOAL_RADIUS_M = 1.0
+CONTACT_ENDS = 5  # control periods without touching, after which a touch is a new contact
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class WorldsConfig:
 
 _STATE = (
     "pose", "velocity", "scene_id", "goal", "person", "person_velocity", "endpoints", "leg", "person_speed", "look", "active",
-    "gait", "clock", "limit", "start", "touching", "with_person", "contacts", "contact_steps", "travelled", "steps", "live", "returns",
+    "gait", "clock", "limit", "start", "since_contact", "with_person", "contacts",
+    "contact_steps", "travelled", "steps", "live", "returns",
 )  # fmt: skip
 
 
@@ -95,7 +97,7 @@ class Worlds:
         self.person_speed, self.look = np.zeros((n, p)), np.zeros((n, p))
         self.active, self.gait = np.zeros((n, p), dtype=bool), np.zeros((n, p))
         self.clock, self.limit, self.start = np.zeros(n), np.ones(n), np.zeros((n, 3))
-        self.touching, self.with_person = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.since_contact, self.with_person = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
         self.contacts = np.zeros(n, dtype=np.int64)
         self.contact_steps, self.steps = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.travelled, self.returns = np.zeros(n), np.zeros(n)
@@ -128,7 +130,7 @@ class Worlds:
             self.person_speed[world, slot], self.look[world, slot] = walker.speed, walker.look
             self.active[world, slot], self.leg[world, slot], self.gait[world, slot] = True, 1, walker.look % 7
         self.clock[world], self.limit[world] = 0.0, episode.time_limit_s
-        self.touching[world], self.contacts[world], self.contact_steps[world] = False, 0, 0
+        self.since_contact[world], self.contacts[world], self.contact_steps[world] = CONTACT_ENDS, 0, 0
         self.travelled[world], self.steps[world], self.returns[world] = 0.0, 0, 0.0
         self.live[world] = True
 
@@ -159,7 +161,6 @@ class Worlds:
             arrived |= moving & (np.linalg.norm(self.goal - self.pose[:, :2], axis=1) < GOAL_RADIUS_M)
         ended_by_contact = collided if self.config.collision == "ends" else np.zeros_like(collided)
         arrived &= ~ended_by_contact
-        self.steps += self.live
         after = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
         static = static_gaps(self.robot, self.pose, self.fields, self.scene_id)
         change = Change(before, after, arrived, collided, self.person_gap(), static, self.velocity[:, 1] - omega_before)
@@ -192,7 +193,7 @@ class Worlds:
         }
 
     def _move(self, command: np.ndarray, moving: np.ndarray) -> np.ndarray:
-        """One control period; returns which worlds came into contact (they were not before)."""
+        """One control period; returns which worlds came into contact (they were free for half a second before)."""
         pose, velocity = step_robots(self.robot, self.pose, self.velocity, command, CONTROL_S)
         self.person, self.person_velocity = step_crowd(
             self.person, self.person_velocity, self._person_goals(), self.person_speed, self.active & moving[:, None],
@@ -210,11 +211,12 @@ class Worlds:
         velocity = np.where(blocked[:, None], 0.0, velocity)
         pose, velocity = np.where(moving[:, None], pose, self.pose), np.where(moving[:, None], velocity, self.velocity)
         touching = moving & (static | person)
-        fresh = touching & ~self.touching
+        fresh = touching & (self.since_contact >= CONTACT_ENDS)
         self.with_person = np.where(fresh, person & ~static, self.with_person)  # who the newest contact was with
         self.contacts += fresh
         self.contact_steps += touching
-        self.touching = np.where(moving, touching, self.touching)
+        self.since_contact = np.where(moving, np.where(touching, 0, self.since_contact + 1), self.since_contact)
+        self.steps += moving
         self.travelled += np.linalg.norm(pose[:, :2] - self.pose[:, :2], axis=1)
         self.clock += CONTROL_S * moving
         self.pose, self.velocity = pose, velocity

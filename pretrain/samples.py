@@ -56,13 +56,14 @@ def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray)
         last = len(walk) - 1
         t = np.arange(max(0, len(walk) - round(config.waypoints * config.waypoint_dt_s * walk.hz)))
         back = np.round(np.arange(config.history - 1, -1, -1) * config.frame_spacing_s * walk.hz).astype(int)
-        ahead = np.round(np.arange(1, config.waypoints + 1) * config.waypoint_dt_s * walk.hz).astype(int)
+        ahead = t[:, None] + np.arange(1, config.waypoints + 1) * config.waypoint_dt_s * walk.hz
+        track = np.stack([np.interp(ahead, np.arange(len(walk)), walk.position[:, i]) for i in range(2)], -1)
         pose = np.concatenate([walk.position[t], walk.yaw[t, None]], 1)
         frame.append(own + t)
         frames.append(begin + np.maximum(t[:, None] - back, 0))
         reach = [round(s * walk.hz) for s in (GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S)]
         goals.append(own + np.minimum(t[:, None] + reach, last))
-        future.append(to_robot(walk.position[np.minimum(t[:, None] + ahead, last)], pose[:, None]))
+        future.append(to_robot(track, pose[:, None]))
         ego.append(ego_states(walk, t, config.frame_spacing_s))
         own += len(walk)
     return Samples(
@@ -76,6 +77,18 @@ def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray)
         np.concatenate(future).astype(np.float32),
         np.concatenate(ego).astype(np.float32),
     )
+
+
+def check_frames(walks: Sequence[Walk]) -> tuple[list[Walk], list[Skipped]]:
+    """Leaves out walks with an unreadable frame, where frames are read during training."""
+    broken: dict[Path, str] = {}
+    for walk in tqdm(walks, desc="check", unit="walk", disable=None):
+        try:
+            for t in range(len(walk)):
+                walk.frame(t, 32, 32)
+        except UserError as error:
+            broken[walk.folder] = str(error)
+    return drop_broken(walks, broken)
 
 
 def encode_walks(

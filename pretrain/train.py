@@ -33,11 +33,11 @@ from s2e.checkpoint import (
 )
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
-from s2e.errors import UserError, run_command
+from s2e.errors import UserError, check_device, require, run_command
 from s2e.mixture import Modes, matching_loss
 from s2e.policy import S2EPolicy
 from s2e.pretrain.metrics import constant_velocity, format_rows, open_loop, straight_to_goal
-from s2e.pretrain.samples import Batch, Samples, encode_walks, make_batch, make_samples, split_walks
+from s2e.pretrain.samples import Batch, Samples, check_frames, encode_walks, make_batch, make_samples, split_walks
 from s2e.run import Interrupt, Run, check_out, same_config
 from s2e.walks import Walk, read_walks
 
@@ -87,6 +87,7 @@ def policy_config(args: PretrainArgs) -> PolicyConfig:
 
 def check(args: PretrainArgs) -> None:
     """Refuses numbers that cannot work."""
+    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
     if args.steps < 0:
         raise UserError(f"--steps is {args.steps}; it must not be negative")
     for name in ("batch", "anchors", "save_every"):
@@ -97,8 +98,8 @@ def check(args: PretrainArgs) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it is a fraction, 0 to below 1")
     if not (math.isfinite(args.lr) and args.lr > 0):
         raise UserError(f"--lr is {args.lr}; it must be a positive number")
-    if args.device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"--device {args.device}: no CUDA device here; use --device cpu")
+    check_device(args.device)
+    require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
 
 
 @dataclass
@@ -132,11 +133,13 @@ class Trainer:
             if walk.note:
                 self.run.say(f"note: {walk.folder.name}: {walk.note}")
         features, pooled = None, None
-        if not self.config.train_encoder:
+        if self.config.train_encoder:
+            walks, unreadable = check_frames(walks)
+        else:
             encoder = FrozenEncoder(self.net, self.config, self.args.device)
             features, walks, unreadable = encode_walks(walks, encoder, "encode")
             pooled = pool_older(features)
-            skipped += unreadable
+        skipped += unreadable
         for entry in skipped:
             self.run.say(f"skipped {entry.folder.name}: {entry.reason}")
         training, held = split_walks(walks, self.args.validation, self.args.seed)
@@ -196,6 +199,8 @@ class Trainer:
             group["lr"] = args.lr * schedule(self.step, self.steps)
         modes = self.forward(data, batch, hide)
         losses = matching_loss(modes, batch.future.to(args.device), self.policy.anchors, config.waypoint_dt_s, config.speed_floor)
+        if not math.isfinite(float(losses["loss"].detach())):
+            raise UserError(f"{args.out}: the loss is not finite at step {self.step}; start again with a smaller --lr")
         self.optimizer.zero_grad()
         losses["loss"].backward()
         dist.average_gradients(self.parameters)
@@ -284,14 +289,14 @@ def train(args: PretrainArgs) -> None:
     """The whole command."""
     check(args)
     check_out(args.out, args.resume)
-    rank, world = dist.start()
+    rank, world = dist.start(args.device)
     config: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
     config["data"] = [str(p) for p in args.data]
     config["world_size"] = world
     resume_at = None
     if args.resume:
         same_config(args.out, config, may_differ=("resume", "out", "device"))
-        resume_at = int(find_checkpoint(args.out).name)
+        resume_at = int(load_training_state(find_checkpoint(args.out))[1]["step"])
     run = Run(args.out, config, resume_at, write=rank == 0)
     trainer = Trainer(args, rank, world, run)
     training, held = trainer.load_data(args.hz)

@@ -40,7 +40,7 @@ from s2e.envs.robots import ROBOTS
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.vector import make_worlds
 from s2e.envs.worlds import WorldsConfig
-from s2e.errors import UserError, run_command
+from s2e.errors import UserError, check_device, require, run_command
 from s2e.rl.policy import AdapterPolicy
 from s2e.rl.prefix import FrozenPrefix
 from s2e.run import Interrupt, Run, check_out, same_config
@@ -105,13 +105,14 @@ def check(args: PPOArgs, world: int) -> None:
         raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
     if args.envs // world * args.horizon < 2:
         raise UserError("--envs times --horizon is 1; PPO needs at least 2 samples an update")
+    require(math.isfinite(args.entropy) and args.entropy >= 0, f"--entropy is {args.entropy}; it must be a number, 0 or more")
     for name in ("lr", "clip"):
         if not (math.isfinite(getattr(args, name)) and getattr(args, name) > 0):
             raise UserError(f"--{name} is {getattr(args, name)}; it must be a positive number")
     if not (0 < args.gamma < 1 and 0 <= args.gae_lambda <= 1):
         raise UserError(f"--gamma {args.gamma} must be between 0 and 1, --gae-lambda {args.gae_lambda} within 0 and 1")
-    if args.device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"--device {args.device}: no CUDA device here; use --device cpu")
+    check_device(args.device)
+    require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
 
 
 class _Watch(BaseCallback):
@@ -201,6 +202,8 @@ class Trainer:
                 parameter.requires_grad_(warm)
                 parameter.grad = None  # a stale gradient would still move it
         model.train()
+        if not math.isfinite(model.logger.name_to_value["train/loss"]):
+            raise UserError(f"{self.args.out}: the loss is not finite at update {self.updates}; resume with a smaller --lr")
         self.updates += 1
         ended = time.monotonic()
         steps = self.count * self.args.horizon
@@ -223,7 +226,7 @@ class Trainer:
             arrays |= {"last_obs": np.asarray(self.model._last_obs), "starts": np.asarray(self.model._last_episode_starts)}
             tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
             tensors |= {f"value.{k}": v for k, v in self.policy.value.state_dict().items()}
-            counts = {"updates": self.updates, "steps": self.model.num_timesteps, "n_updates": self.model._n_updates}
+            counts = {"step": self.updates, "env_steps": self.model.num_timesteps, "n_updates": self.model._n_updates}
             config = {"stage": "ppo", "policy": self.policy.s2e.config.to_dict()}
             folder = self.args.out / "checkpoints" / f"{self.updates:08d}"
             model = policy_state(self.policy.s2e, self.net)
@@ -238,8 +241,8 @@ class Trainer:
         tensors, state = load_training_state(find_checkpoint(self.args.out))
         self.policy.value.load_state_dict({k.removeprefix("value."): v for k, v in tensors.items() if k.startswith("value.")})
         restore_optimizer(self.policy.optimizer, tensors, state)
-        self.model.num_timesteps, self.model._n_updates = state["steps"], state["n_updates"]
-        self.updates = state["updates"]
+        self.model.num_timesteps, self.model._n_updates = state["env_steps"], state["n_updates"]
+        self.updates = state["step"]
         if self.rank == 0:
             arrays = {k.removeprefix("world."): v.numpy() for k, v in tensors.items() if k.startswith("world.")}
             self.worlds.restore(arrays, state["worlds"])
@@ -250,7 +253,7 @@ class Trainer:
 
 def train(args: PPOArgs) -> None:
     """The whole command."""
-    rank, world = dist.start()
+    rank, world = dist.start(args.device)
     check(args, world)
     check_out(args.out, args.resume)
     config: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
@@ -258,7 +261,7 @@ def train(args: PPOArgs) -> None:
     resume_at = None
     if args.resume:
         same_config(args.out, config, may_differ=("resume", "out", "device", "steps"))
-        resume_at = int(find_checkpoint(args.out).name)
+        resume_at = int(load_training_state(find_checkpoint(args.out))[1]["step"])
     trainer = Trainer(args, rank, world)
     run = Run(args.out, config, resume_at, write=rank == 0)
     per_update = args.envs * args.horizon

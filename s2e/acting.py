@@ -1,10 +1,25 @@
 """The acting side of a policy: keeps the frames' history as tokens and computes the frozen context, for N worlds at once."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
 from s2e.policy import S2EPolicy
+
+
+def in_chunks(function: Callable[..., torch.Tensor | np.ndarray], size: int, *arrays: np.ndarray) -> list:
+    """Calls a batched function on pieces of exactly `size` rows (the last is filled up) and returns the answers, cut to fit.
+
+    What a row gives then does not depend on how many rows there are: matrix kernels round differently for different shapes.
+    """
+    parts = []
+    for start in range(0, len(arrays[0]), size):
+        rows = [a[start : start + size] for a in arrays]
+        filled = [np.concatenate([r, np.repeat(r[-1:], size - len(r), 0)]) for r in rows]
+        parts.append(function(*filled)[: len(rows[0])])
+    return parts
 
 
 class Actor:
@@ -13,10 +28,11 @@ class Actor:
     Args:
         policy: in eval mode; only its frozen part (`context`) is used here.
         net: its encoder. worlds: N. device: torch device.
-        images_per_call: batch of the encoder.
+        chunk: rows that the network sees at once, whatever the number of worlds; 0 is all of them.
     """
 
-    def __init__(self, policy: S2EPolicy, net: FeatureNet, worlds: int, device: str = "cpu"):
+    def __init__(self, policy: S2EPolicy, net: FeatureNet, worlds: int, device: str = "cpu", chunk: int = 0):
+        self.chunk = chunk
         self.policy, self.device = policy.to(device), device
         self.encoder = FrozenEncoder(net, policy.config, device)
         steps, channels = policy.older_shape
@@ -31,7 +47,7 @@ class Actor:
             rgb: (V, H, W, 3) uint8. goal: (V, 3). ego: (V, 3). worlds: (V,) which worlds; all where None.
         """
         worlds = np.arange(len(self.older)) if worlds is None else worlds
-        features = self.encoder(rgb)
+        features = np.concatenate(in_chunks(self.encoder, self.chunk, rgb)) if self.chunk and len(rgb) else self.encoder(rgb)
         pooled = pool_older(features)
         new = self.fresh[worlds]
         self.older[worlds[new]] = pooled[new, None]  # an episode begins as if the robot had stood there
@@ -47,6 +63,8 @@ class Actor:
     @torch.no_grad()
     def context(self, features: np.ndarray, older: np.ndarray, goal: np.ndarray, ego: np.ndarray) -> torch.Tensor:
         """(V, L, d) from features (V, rows, columns, C) and older tokens (V, history - 1, C), both float16."""
+        if self.chunk and len(features) != self.chunk:
+            return torch.cat(in_chunks(self.context, self.chunk, features, older, goal, ego))
 
         def tensor(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(self.device).float()

@@ -36,9 +36,10 @@ def save_checkpoint(
     keep: int = 2,
 ) -> None:
     """Writes one checkpoint folder atomically, points `last` at it and deletes all but the newest `keep`."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    temporary = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
         (temporary / "training_state").mkdir()
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in model.items()}, temporary / "model.safetensors")
@@ -50,8 +51,9 @@ def save_checkpoint(
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(f"{folder}: checkpoint not written ({error}); the previous one is intact, free some space") from None
     pointer = folder.parent / ".last"
     pointer.write_text(folder.name + "\n")
@@ -66,7 +68,8 @@ def save_checkpoint(
 def find_checkpoint(path: Path) -> Path:
     """The checkpoint folder that a run folder or a checkpoint folder names."""
     if not path.is_dir():
-        raise UserError(f"{path}: no such folder; give a run folder (with checkpoints/) or a checkpoint folder")
+        what = "a file, not a folder" if path.exists() else "no such folder"
+        raise UserError(f"{path}: {what}; give a run folder (with checkpoints/) or a checkpoint folder")
     pointer = path / "checkpoints" / "last"
     if pointer.is_file():
         path = path / "checkpoints" / Path(pointer.read_text().strip()).name
@@ -167,7 +170,10 @@ def restore_optimizer(
 def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The `training_state` of a checkpoint folder: tensors and JSON."""
     inside = folder / "training_state"
-    return read_tensors(inside / "tensors.safetensors"), read_json(inside / "state.json")
+    state = read_json(inside / "state.json")
+    if not isinstance(state, dict) or "step" not in state or not folder.name.isdigit():
+        raise UserError(f"{inside / 'state.json'}: no training state to resume from; start anew with another --out")
+    return read_tensors(inside / "tensors.safetensors"), state
 
 
 def _fsync(path: Path) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from s2e.errors import UserError
+from s2e.errors import UserError, require
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,25 @@ class PolicyConfig:
             default = getattr(cls, name)
             if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, (type(default), int)):
                 raise UserError(f"{where}: field {name} is {value!r}, expected {type(default).__name__}")
-        return cls(**values)
+        config = cls(**values)
+        config.check(where)
+        return config
+
+    def check(self, where: str) -> None:
+        """Refuses shapes that no network can have; `where` names the file or option."""
+        for name in ("height_px", "width_px", "stride", "history", "dim", "heads", "encoder_layers", "decoder_layers",
+                     "ffn_factor", "anchors", "waypoints"):  # fmt: skip
+            require(1 <= getattr(self, name) <= 8192, f"{where}: field {name} is {getattr(self, name)}; 1 to 8192 is possible")
+        for name in ("frame_spacing_s", "waypoint_dt_s", "goal_clip_m", "speed_floor", "anchor_half_angle_deg"):
+            value = getattr(self, name)
+            require(0 < value < 1e4, f"{where}: field {name} is {value}; it must be a positive number")
+        require(self.dim % self.heads == 0, f"{where}: dim {self.dim} is not a multiple of heads {self.heads}")
+        require(0 <= self.action_waypoint < self.waypoints, f"{where}: action_waypoint {self.action_waypoint} is not a waypoint")
+        require(self.newest in ("columns", "pooled"), f"{where}: newest is {self.newest!r}; columns or pooled")
+        require(self.encoder in ("efficientnet-lite0", "efficientnet-b0"), f"{where}: encoder {self.encoder!r} is unknown")
+        require(self.frame_spacing_s >= 0.1, f"{where}: frame_spacing_s is {self.frame_spacing_s}; 0.1 at least")
+        fits = self.stride in (16, 32) and self.height_px % self.stride == 0 and self.width_px % self.stride == 0
+        require(fits, f"{where}: stride {self.stride} must be 16 or 32 and divide the image {self.height_px}x{self.width_px}")
 
 
 PRESETS = {

@@ -7,11 +7,16 @@ import torch
 import torch.distributed as dist
 
 
-def start() -> tuple[int, int]:
-    """Joins the process group that RANK and WORLD_SIZE name, if any. Returns rank and world size."""
+def start(device: str = "cpu") -> tuple[int, int]:
+    """Joins the process group that RANK and WORLD_SIZE name, if any. Returns rank and world size.
+
+    With a CUDA `device`, each process of a machine takes the GPU of its LOCAL_RANK.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
+    if device.startswith("cuda") and "LOCAL_RANK" in os.environ:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     return int(os.environ.get("RANK", "0")), world
 
 

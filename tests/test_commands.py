@@ -64,6 +64,15 @@ def test_ppo_refuses(tmp_path):
     refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run"), "config.json", "missing")
 
 
+def test_numbers_out_of_range_are_refused(tmp_path):
+    refused(run("s2e-data", "record", "--out", tmp_path / "a", "--seed", -5), "--seed")
+    (tmp_path / "file").write_text("")
+    refused(run("s2e-data", "record", "--out", tmp_path / "file"), "file")
+    refused(run("s2e-data", "check", tmp_path, "--hz", "nan"), "--hz")
+    refused(run("s2e-pretrain", "--data", tmp_path / "file", "--out", tmp_path / "run"), "a file, not a folder")
+    refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--entropy", "nan"), "--entropy")
+
+
 def test_speed_prints_json():
     import json
 

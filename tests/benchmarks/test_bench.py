@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, place_obstacles, read_records
+from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, place_obstacles, read_records
 from s2e.checkpoint import policy_state, save_checkpoint
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
@@ -57,11 +57,11 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
         bench(BenchArgs(policy=("zero",), setting="empty", episodes=3, out=tmp_path))
 
 
-def act_with(untrained, planner, weight, steps=6):
+def act_with(untrained, planner, weight, steps=6, count=2):
     scene = load_scene("gs_urban")
-    episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=2))
+    episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=count))
     config = WorldsConfig(people=6, collision="counts")
-    worlds = Worlds([place_obstacles(scene, e) for e in episodes], config, 2, ListedEpisodes(episodes))
+    worlds = Worlds([place_obstacles(scene, e) for e in episodes], config, count, ListedEpisodes(episodes))
     driver, seen, actions = PolicyDriver(untrained, worlds, planner, weight, "cpu"), worlds.reset(), []
     for _ in range(steps):
         actions.append(driver.act(seen))
@@ -75,6 +75,23 @@ def test_weight_zero_is_the_bare_policy_bit_for_bit(untrained):
     for planner in ("rules", "openai:http://127.0.0.1:9#none"):
         muted, _ = act_with(untrained, planner, 0.0)
         assert (bare == muted).all()
+
+
+def test_an_episode_does_not_depend_on_how_many_run_beside_it(untrained):
+    alone, _ = act_with(untrained, "none", 0.0, steps=10, count=1)
+    among, _ = act_with(untrained, "none", 0.0, steps=10, count=19)
+    assert (alone[:, 0] == among[:, 0]).all()
+
+
+def test_new_weights_are_a_new_question(tmp_path, untrained):
+    args = BenchArgs(policy=("zero",), setting="empty", episodes=1, out=tmp_path / "z")
+    bench(args)
+    bench(args)
+    before = fingerprint(args, str(untrained))
+    torch.manual_seed(6)
+    tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
+    save_checkpoint(tmp_path / "new" / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1})
+    assert fingerprint(args, str(tmp_path / "new")) != before == fingerprint(args, str(untrained))
 
 
 def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):
@@ -98,7 +115,11 @@ def test_bad_questions(tmp_path, untrained):
     for args, match in (
         (BenchArgs(scene="nowhere", out=tmp_path / "a"), "nowhere"),
         (BenchArgs(policy=(str(tmp_path / "none"),), out=tmp_path / "b"), "no such folder"),
-        (BenchArgs(planner="oracle", out=tmp_path / "c"), "planner"),
+        (BenchArgs(planner="oracle", policy=(str(untrained),), out=tmp_path / "c"), "planner"),
+        (BenchArgs(planner="rules", out=tmp_path / "c"), "names none"),
+        (BenchArgs(seed=-1, out=tmp_path / "c"), "--seed"),
+        (BenchArgs(planner_weight=float("nan"), out=tmp_path / "c"), "--planner-weight"),
+        (BenchArgs(device="banana", out=tmp_path / "c"), "banana"),
         (BenchArgs(episodes=-1, out=tmp_path / "d"), "negative"),
         (BenchArgs(robot="unicycle", policy=("zero",), episodes=1, out=tmp_path / "e"), "unicycle"),
     ):

@@ -78,6 +78,11 @@ def test_broken_files_are_named(tmp_path):
         (folder / "config.json").write_text(broken)
         with pytest.raises(UserError, match="config.json"):
             load_policy(tmp_path)
+    for field, value in (("dim", -8), ("heads", 0), ("heads", 7), ("anchors", 0), ("stride", 0), ("height_px", -96),
+                         ("action_waypoint", 99), ("speed_floor", -1.0), ("encoder", "foo"), ("waypoints", 0)):  # fmt: skip
+        (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), field: value}}))
+        with pytest.raises(UserError, match="config.json"):
+            load_policy(tmp_path)
     (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), "dim": 64}}))
     with pytest.raises(UserError, match="does not fit"):
         load_policy(tmp_path)
