@@ -283,7 +283,8 @@ def train(args: PPOArgs) -> None:
             if interrupt.asked and trainer.updates < updates:
                 raise KeyboardInterrupt
     ended = watch.collect()
-    run.say("training worlds, last 400 episodes: " + ", ".join(f"{k.split('/')[1]} {v:.2f}" for k, v in ended.items()))
+    means = ", ".join(f"{k.split('/')[1]} {v:.2f}" for k, v in ended.items() if k.startswith("episode/"))
+    run.say(f"training worlds, last 400 episodes: {means or 'none has ended'}")
     if rank == 0:
         run.say(f"checkpoint: {find_checkpoint(args.out)}")
     run.close()
