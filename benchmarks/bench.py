@@ -28,6 +28,7 @@ from s2e.benchmarks.metrics import episode_metrics, format_table, summarise
 from s2e.benchmarks.report import write_report
 from s2e.checkpoint import find_checkpoint, load_policy
 from s2e.config import PRESETS, PolicyConfig
+from s2e.encoder import FeatureNet
 from s2e.envs.camera import Camera
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
@@ -40,6 +41,7 @@ from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.observation import to_robot
 from s2e.planner import Guide, PlannerView, parse_planner
+from s2e.policy import S2EPolicy
 
 CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
 BASELINES = ("zero", "straight", "expert")
@@ -89,8 +91,7 @@ def place_obstacles(scene: Scene, episode: Episode) -> Scene:
 class PolicyDriver:
     """A trained policy at the wheel: best-scored mode, the waypoint one second ahead; a planner may re-rank or slow it."""
 
-    def __init__(self, path: Path, worlds: Worlds, planner: str, weight: float, device: str):
-        policy, net = load_policy(path)
+    def __init__(self, policy: S2EPolicy, net: FeatureNet, worlds: Worlds, planner: str, weight: float, device: str):
         self.config: PolicyConfig = policy.config
         self.worlds, self.policy, self.device = worlds, policy, device
         self.actor = Actor(policy, net, worlds.count, device, CHUNK)
@@ -160,7 +161,8 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     learned = policy not in BASELINES
-    config = load_policy(Path(policy))[0].config if learned else PRESETS["laptop"]
+    loaded = load_policy(Path(policy)) if learned else None
+    config = loaded[0].config if loaded else PRESETS["laptop"]
     worlds = Worlds(
         scenes,
         WorldsConfig.for_policy(config, robot=args.robot, people=people, collision="counts"),
@@ -172,8 +174,8 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     expert = ExpertDriver(worlds)
     routes = [remaining_route(expert, w) for w in range(len(episodes))]
     driver, act = None, drive_of(policy, worlds, expert)
-    if act is None:
-        driver = PolicyDriver(Path(policy), worlds, args.planner, args.planner_weight, args.device)
+    if loaded:
+        driver = PolicyDriver(*loaded, worlds, args.planner, args.planner_weight, args.device)
     paths = [[e.start[:2]] for e in episodes]
     contacts: list[list[tuple[float, str]]] = [[] for _ in episodes]
     filmed = choose_filmed(episodes, args.clips) if learned else []

@@ -14,7 +14,7 @@ import tyro
 from s2e.envs.record import record
 from s2e.envs.robots import ROBOTS
 from s2e.errors import UserError, require, run_command
-from s2e.walks import read_walks
+from s2e.walks import read_walks, unreadable
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,13 @@ def _record(args: Record) -> None:
 def _check(args: Check) -> None:
     require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
     walks, skipped = read_walks(args.data, args.hz)
-    kept = []
+    broken = unreadable(walks)
+    kept = [w for w in walks if w.folder not in broken]
     for walk in walks:
-        try:
-            for t in range(len(walk)):
-                walk.frame(t, 32, 32)
-        except UserError as error:
-            print(f"left out {walk.folder.name}: {error}")
-        else:
-            kept.append(walk)
-            if walk.note:
-                print(f"note {walk.folder.name}: {walk.note}")
+        if walk.folder in broken:
+            print(f"left out {walk.folder.name}: {broken[walk.folder]}")
+        elif walk.note:
+            print(f"note {walk.folder.name}: {walk.note}")
     for entry in skipped:
         print(f"left out {entry.folder.name}: {entry.reason}")
     if not kept:

@@ -61,7 +61,7 @@ class WorldsConfig:
 
 _STATE = (
     "pose", "velocity", "scene_id", "goal", "person", "person_velocity", "endpoints", "leg", "person_speed", "look", "active",
-    "gait", "clock", "limit", "start", "since_contact", "with_person", "contacts",
+    "gait", "clock", "limit", "since_contact", "with_person", "contacts",
     "contact_steps", "travelled", "steps", "live", "returns",
 )  # fmt: skip
 
@@ -96,7 +96,7 @@ class Worlds:
         self.endpoints, self.leg = np.zeros((n, p, 2, 2)), np.ones((n, p), dtype=np.int64)
         self.person_speed, self.look = np.zeros((n, p)), np.zeros((n, p))
         self.active, self.gait = np.zeros((n, p), dtype=bool), np.zeros((n, p))
-        self.clock, self.limit, self.start = np.zeros(n), np.ones(n), np.zeros((n, 3))
+        self.clock, self.limit = np.zeros(n), np.ones(n)
         self.since_contact, self.with_person = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
         self.contacts = np.zeros(n, dtype=np.int64)
         self.contact_steps, self.steps = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -119,7 +119,7 @@ class Worlds:
         if len(episode.walkers) > self.config.people:
             raise UserError(f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold {self.config.people}")
         self.scene_id[world] = index
-        self.pose[world] = self.start[world] = episode.start
+        self.pose[world] = episode.start
         self.velocity[world], self.goal[world] = 0.0, episode.goal
         self.active[world] = False
         for slot, walker in enumerate(episode.walkers):

@@ -79,18 +79,6 @@ def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray)
     )
 
 
-def check_frames(walks: Sequence[Walk]) -> tuple[list[Walk], list[Skipped]]:
-    """Leaves out walks with an unreadable frame, where frames are read during training."""
-    broken: dict[Path, str] = {}
-    for walk in tqdm(walks, desc="check", unit="walk", disable=None):
-        try:
-            for t in range(len(walk)):
-                walk.frame(t, 32, 32)
-        except UserError as error:
-            broken[walk.folder] = str(error)
-    return drop_broken(walks, broken)
-
-
 def encode_walks(
     walks: Sequence[Walk], encoder: FrozenEncoder, label: str
 ) -> tuple[np.ndarray, list[Walk], list[Skipped]]:

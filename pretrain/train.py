@@ -37,9 +37,9 @@ from s2e.errors import UserError, check_device, require, run_command
 from s2e.mixture import Modes, matching_loss
 from s2e.policy import S2EPolicy
 from s2e.pretrain.metrics import constant_velocity, format_rows, open_loop, straight_to_goal
-from s2e.pretrain.samples import Batch, Samples, check_frames, encode_walks, make_batch, make_samples, split_walks
+from s2e.pretrain.samples import Batch, Samples, encode_walks, make_batch, make_samples, split_walks
 from s2e.run import Interrupt, Run, check_out, same_config
-from s2e.walks import Walk, read_walks
+from s2e.walks import Walk, drop_broken, read_walks, unreadable
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,12 @@ class Trainer:
                 self.run.say(f"note: {walk.folder.name}: {walk.note}")
         features, pooled = None, None
         if self.config.train_encoder:
-            walks, unreadable = check_frames(walks)
+            walks, left_out = drop_broken(walks, unreadable(walks))
         else:
             encoder = FrozenEncoder(self.net, self.config, self.args.device)
-            features, walks, unreadable = encode_walks(walks, encoder, "encode")
+            features, walks, left_out = encode_walks(walks, encoder, "encode")
             pooled = pool_older(features)
-        skipped += unreadable
+        skipped += left_out
         for entry in skipped:
             self.run.say(f"skipped {entry.folder.name}: {entry.reason}")
         training, held = split_walks(walks, self.args.validation, self.args.seed)

@@ -88,6 +88,18 @@ def read_walks(folders: Sequence[Path], hz: float = 10.0) -> tuple[list[Walk], l
     return walks, skipped
 
 
+def unreadable(walks: Sequence[Walk]) -> dict[Path, str]:
+    """Opens every frame; maps the folders of walks with a broken one to the reason."""
+    broken: dict[Path, str] = {}
+    for walk in walks:
+        try:
+            for t in range(len(walk)):
+                walk.frame(t, 32, 32)
+        except UserError as error:
+            broken[walk.folder] = str(error)
+    return broken
+
+
 def drop_broken(walks: Sequence[Walk], broken: dict[Path, str]) -> tuple[list[Walk], list[Skipped]]:
     """Sorts out the walks whose frames turned out broken; `broken` maps folders to reasons."""
     good = [w for w in walks if w.folder not in broken]
