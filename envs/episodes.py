@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from s2e.envs.scene import Episode, Obstacle, Scene, Walker
+from s2e.envs.scene import BEHAVIOURS, Episode, Obstacle, Scene, Walker
 from s2e.errors import UserError
 
 SETTINGS = ("empty", "obstacle", "pedestrian", "both")
@@ -164,7 +164,14 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
             seed=int(entry["seed"]),
             obstacles=tuple(Obstacle(str(o["kind"]), *_floats([o["x"], o["y"], o["yaw"]], 3)) for o in entry["obstacles"]),
             walkers=tuple(
-                Walker(_floats(w["start"], 2), _floats(w["goal"], 2), _floats([w["speed"]], 1)[0], int(w["look"]))
+                Walker(
+                    _floats(w["start"], 2),
+                    _floats(w["goal"], 2),
+                    _floats([w["speed"]], 1)[0],
+                    int(w["look"]),
+                    _one_of(w.get("behaviour", "walk"), BEHAVIOURS),
+                    int(w.get("group", -1)),
+                )
                 for w in entry["walkers"]
             ),
         )
@@ -175,6 +182,12 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
     if episode.route_m <= 0 or episode.time_limit_s <= 0:
         raise UserError(f"{path}: episode {i}: route_m and time_limit_s must be positive")
     return episode
+
+
+def _one_of(value: Any, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise ValueError(f"{value!r} is not one of {', '.join(choices)}")
+    return value
 
 
 def _floats(values: Any, count: int) -> Any:

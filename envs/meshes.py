@@ -1,12 +1,13 @@
 """Low-polygon things of a street: boxes and prisms put together, their light, and where they stand in the way."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.scene import Mesh
+from s2e.envs.scene import SEMANTIC_ID, Mesh
 from s2e.envs.textures import TEXTURES
 from s2e.errors import UserError
 
@@ -23,6 +24,8 @@ def _mesh(vertices, triangles, uv, texture: str, tint: Tint) -> Mesh:
         uv=np.asarray(uv, dtype=np.float32).reshape(-1, 3, 2),
         texture=np.full(count, TEXTURES[texture], dtype=np.int32),
         shade=np.broadcast_to(np.asarray(tint, dtype=np.float32), (count, 3, 3)).copy(),
+        semantic=np.full(count, SEMANTIC_ID["building"], dtype=np.uint8),
+        instance=np.zeros(count, dtype=np.int32),
     )
 
 
@@ -154,6 +157,8 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
         uv=np.concatenate([m.uv for m in meshes]),
         texture=np.concatenate([m.texture for m in meshes]),
         shade=np.concatenate([m.shade for m in meshes]),
+        semantic=np.concatenate([m.semantic for m in meshes]),
+        instance=np.concatenate([m.instance for m in meshes]),
     )
 
 
@@ -161,7 +166,7 @@ def transform(mesh: Mesh, x: float, y: float, yaw: float, z: float = 0.0) -> Mes
     """Turns a mesh by `yaw` about the z axis, then moves it."""
     c, s = np.cos(yaw), np.sin(yaw)
     turned = mesh.vertices @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + [x, y, z]
-    return Mesh(turned.astype(np.float32), mesh.triangles, mesh.uv, mesh.texture, mesh.shade)
+    return dataclasses.replace(mesh, vertices=turned.astype(np.float32))
 
 
 def bake(mesh: Mesh, sun_direction: np.ndarray, sun_rgb: np.ndarray, ambient_rgb: np.ndarray) -> Mesh:
@@ -183,7 +188,7 @@ def bake(mesh: Mesh, sun_direction: np.ndarray, sun_rgb: np.ndarray, ambient_rgb
     height = np.clip(points[..., 2] / 0.5, 0.0, 1.0)
     contact = np.where(normals[:, 2:] > 0.9, 1.0, 0.74 + 0.26 * height)
     shade = mesh.shade * (sun + sky)[:, None, :] * contact[..., None]
-    return Mesh(mesh.vertices, mesh.triangles, mesh.uv, mesh.texture, shade.astype(np.float32))
+    return dataclasses.replace(mesh, shade=shade.astype(np.float32))
 
 
 def _bench() -> Mesh:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 import s2e.assets
+from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.ply import read_ply, write_ply
-from s2e.envs.scene import Mesh, Scene, Sky, Splats
+from s2e.envs.scene import Scene, Sky, Splats
 from s2e.errors import UserError
 
 PACKAGED = ("gs_urban",)
@@ -60,7 +61,7 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     return Scene(
         name=name,
         occupancy=occupancy,
-        mesh=_no_mesh(),
+        mesh=empty_mesh(),
         free_anchors=_numbers(where, data, "free_anchors", (-1, 2)),
         splats=splats,
         sky=Sky(
@@ -104,16 +105,6 @@ def write_scene(
         (folder / "scene.json").write_text(json.dumps(data, indent=1) + "\n")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); check the path and the free space") from None
-
-
-def _no_mesh() -> Mesh:
-    return Mesh(
-        vertices=np.zeros((0, 3), np.float32),
-        triangles=np.zeros((0, 3), np.int32),
-        uv=np.zeros((0, 3, 2), np.float32),
-        texture=np.zeros(0, np.int32),
-        shade=np.zeros((0, 3, 3), np.float32),
-    )
 
 
 def _sha256(path: Path) -> str:

@@ -17,7 +17,7 @@ from s2e.envs.meshes import (
     wall,
 )
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.scene import Mesh, Scene, Sky
+from s2e.envs.scene import SEMANTIC_ID, Mesh, Scene, Sky
 from s2e.envs.textures import TEXTURES
 
 HALF_X, HALF_Y = 18.0, 10.0
@@ -102,6 +102,8 @@ class _Block:
                 uv=(points[fan] / _GROUND_SIZE[texture]).astype(np.float32),
                 texture=np.full(count, TEXTURES[texture], dtype=np.int32),
                 shade=shade,
+                semantic=np.full(count, SEMANTIC_ID["sidewalk"], dtype=np.uint8),
+                instance=np.zeros(count, dtype=np.int32),
             )
         )
 

@@ -1,5 +1,7 @@
 """The rasteriser against a slow NumPy twin, against geometry, and against itself on one thread."""
 
+import dataclasses
+
 import numba
 import numpy as np
 import pytest
@@ -88,7 +90,7 @@ def random_scene(seed: int) -> Mesh:
         parts.append(transform(body, x, y, rng.uniform(0, 6), rng.uniform(0, 0.5)))
     mesh = merge(parts)
     shade = (mesh.shade * rng.uniform(0.2, 1.1, mesh.shade.shape)).astype(np.float32)
-    return Mesh(mesh.vertices, mesh.triangles, mesh.uv, mesh.texture, shade)
+    return dataclasses.replace(mesh, shade=shade)
 
 
 @pytest.mark.parametrize("seed", range(3))
