@@ -23,7 +23,7 @@ class Renderer:
     def __init__(self, scenes: Sequence[Scene], camera: Camera):
         self.camera = camera
         self.meshes = PackedMeshes.pack([s.mesh for s in scenes])
-        self.sky = np.array([[*s.sky.zenith, *s.sky.horizon, s.sky.fog_m] for s in scenes], dtype=np.float32)
+        self.sky = np.array([s.sky.row() for s in scenes], dtype=np.float32)
         self.ground_z = np.array([s.ground_z for s in scenes], dtype=np.float32)
         distinct = {id(s.splats): s.splats for s in scenes if s.splats is not None}
         self.prepared = {key: prepare(splats) for key, splats in distinct.items()}
@@ -41,14 +41,16 @@ class Renderer:
         """The same for any camera positions (V, 3) and rotations (V, 3, 3)."""
         size = (camera.height_px, camera.width_px)
         intrinsics = camera.intrinsics()
-        rgb, depth = render_meshes(
-            self.meshes, scene_id, positions, rotations, intrinsics, *size, people, self.sky, self.ground_z
-        )
+        if people.shape[2] == 5:
+            # Rows without a height and a pose: people who walk on the floor.
+            z = np.broadcast_to(self.ground_z[scene_id][:, None, None], (*people.shape[:2], 1))
+            people = np.concatenate([people[..., :2], z, people[..., 2:], np.zeros_like(z)], 2)
+        lenses = np.broadcast_to(intrinsics, (len(scene_id), 4))
+        images = render_meshes(self.meshes, scene_id, positions, rotations, lenses, *size, people, self.sky)
+        rgb, depth = images.rgb, images.depth
         for key, prepared in self.prepared.items():
             views = np.flatnonzero(self.splats_of[scene_id] == key)
             if len(views):
-                drawn, _, _ = render_splats(
-                    prepared, positions[views], rotations[views], intrinsics, *size, rgb[views], depth[views]
-                )
+                drawn, _, _ = render_splats(prepared, positions[views], rotations[views], intrinsics, *size, rgb[views], depth[views])
                 rgb[views] = drawn
         return rgb
