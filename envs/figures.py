@@ -48,9 +48,7 @@ _TROUSERS = np.array(
         [0.74, 0.72, 0.68],
     ]
 )
-_HAIRS = np.array(
-    [[0.1, 0.08, 0.07], [0.24, 0.15, 0.1], [0.42, 0.28, 0.16], [0.75, 0.6, 0.34], [0.5, 0.22, 0.1], [0.68, 0.68, 0.68]]
-)
+_HAIRS = np.array([[0.1, 0.08, 0.07], [0.24, 0.15, 0.1], [0.42, 0.28, 0.16], [0.75, 0.6, 0.34], [0.5, 0.22, 0.1], [0.68, 0.68, 0.68]])
 _SKINS = np.array(
     [
         [0.98, 0.82, 0.72],
@@ -85,7 +83,7 @@ def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture):
 
 
 @numba.njit(cache=True)
-def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_legs):
+def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_legs, phone):
     """Legs with knees, shoes and arms that swing against the legs; returns the count and the lowest sole."""
     lowest = 0.0
     shoe = legs * 0.4 + 0.06
@@ -101,25 +99,30 @@ def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_l
         ankle_x, ankle_z = knee_x + 0.4 * np.sin(low), knee_z - 0.4 * np.cos(low)
         n = _put(parts, n, ankle_x + 0.05, hip_y, ankle_z + 0.02, 0.0, 0.1, (0.1, 0.045), (0.135, 0.05), shoe, SKIN)
         lowest = min(lowest, ankle_z - 0.08)
-        swing = -0.75 * swing
+        raised = phone and side < 0.0
+        swing = 0.25 if raised else -0.75 * swing
         arm_y = side * 0.225 * build
         n = _put(parts, n, 0.0, arm_y, 1.43, swing, 0.3, (0.055, 0.05), (0.045, 0.043), top, top_layer)
         elbow_x, elbow_z = 0.29 * np.sin(swing), 1.43 - 0.29 * np.cos(swing)
-        swing += 0.35
+        swing += 1.55 if raised else 0.35
         sleeve, layer = (skin, SKIN) if bare_arms else (top, top_layer)
         n = _put(parts, n, elbow_x, arm_y, elbow_z, swing, 0.24, (0.042, 0.04), (0.034, 0.032), sleeve, layer)
         hand_x, hand_z = elbow_x + 0.235 * np.sin(swing), elbow_z - 0.235 * np.cos(swing)
         n = _put(parts, n, hand_x, arm_y, hand_z, swing, 0.12, (0.04, 0.026), (0.035, 0.024), skin, SKIN)
+        if raised:
+            hand_x, hand_z = hand_x + 0.09 * np.sin(swing), hand_z - 0.09 * np.cos(swing) + 0.1
+            n = _put(parts, n, hand_x, arm_y, hand_z, -0.6, 0.15, (0.012, 0.04), (0.012, 0.04), legs * 0.0 + 0.08, SKIN)
     return n, lowest
 
 
 @numba.njit(cache=True)
-def person_parts(phase, look, parts):
+def person_parts(phase, look, pose, parts):
     """Poses and dresses a person.
 
     Args:
         phase: of the gait, radians; 0 and pi have both feet below the hips.
         look: integer seed of build and clothes; the height is 1.5 to 1.9 m.
+        pose: 0 walks or stands, 1 looks at a phone: the right forearm raised, a small dark box in the hand, head bowed.
         parts: (MAX_PARTS, 13) float64, written. A part is a tapered box that hangs from a joint: the joint's x, y, z
             in the body's frame (x ahead, z = 0 the ground), angle about y (positive swings it ahead), length, half
             depth and half width at the joint and at the end, tint (RGB), texture layer.
@@ -135,7 +138,7 @@ def person_parts(phase, look, parts):
     skin = _SKINS[int(_choice(look, 5) * 6)]
     layer = _TOPS[int(_choice(look, 6) * 6)]
     style, coat = _choice(look, 7), _choice(look, 8)
-    n, lowest = _limbs(parts, 0, phase, build, top, layer, legs, skin, coat > 0.55, coat > 0.85)
+    n, lowest = _limbs(parts, 0, phase, build, top, layer, legs, skin, coat > 0.55, coat > 0.85, pose == 1)
     n = _put(parts, n, 0.0, 0.0, 1.5, 0.0, 0.4, (0.085, 0.185 * build), (0.095 * build, 0.155 * build), top, layer)
     waist = (0.095 * build, 0.155 * build)
     if coat < 0.25:
@@ -143,10 +146,12 @@ def person_parts(phase, look, parts):
     else:
         n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.26, waist, (0.1, 0.17 * build), legs, _DENIM)
     n = _put(parts, n, 0.01, 0.0, 1.56, 0.0, 0.1, (0.045, 0.05), (0.06, 0.075), skin, SKIN)
-    n = _put(parts, n, 0.02, 0.0, 1.75, 0.0, 0.23, (0.095, 0.08), (0.075, 0.058), skin, FACE)
-    n = _put(parts, n, 0.005, 0.0, 1.775, 0.0, 0.08, (0.095, 0.078), (0.115, 0.092), hair, _HAIR)
+    # A bowed head hangs from a crown that is farther ahead and lower.
+    bow, ahead, down = (-0.5, 0.1, 0.03) if pose == 1 else (0.0, 0.0, 0.0)
+    n = _put(parts, n, 0.02 + ahead, 0.0, 1.75 - down, bow, 0.23, (0.095, 0.08), (0.075, 0.058), skin, FACE)
+    n = _put(parts, n, 0.005 + 1.1 * ahead, 0.0, 1.775 - down, bow, 0.08, (0.095, 0.078), (0.115, 0.092), hair, _HAIR)
     back = 0.34 if style > 0.6 else 0.15
-    n = _put(parts, n, -0.06, 0.0, 1.72, 0.0, back, (0.05, 0.09), (0.045, 0.085), hair, _HAIR)
+    n = _put(parts, n, -0.06 + ahead, 0.0, 1.72 + 0.5 * down, bow, back, (0.05, 0.09), (0.045, 0.085), hair, _HAIR)
     if 0.25 < style < 0.5:
         n = _put(parts, n, -0.17, 0.0, 1.48, 0.0, 0.42, (0.06, 0.12), (0.09, 0.15), legs * 0.8 + 0.1, SKIN)
     for k in range(n):

@@ -12,13 +12,31 @@ import numba
 import numpy as np
 
 from s2e.envs.figures import FACE, FACES, MAX_PARTS, SKIN, person_parts
+from s2e.envs.raster_effects import apply_effects
 from s2e.envs.scene import Mesh
-from s2e.envs.shading import shade, shade_under_people
+from s2e.envs.shading import shade, shade_under_people, shade_wet, write_labels
 from s2e.envs.textures import mipmaps
 from s2e.errors import UserError
 
 NEAR = 0.05
 """What is nearer to the camera than this (metres along the optical axis) is not drawn."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """What V cameras see.
+
+    Attributes:
+        rgb: (V, H, W, 3) uint8.
+        depth: (V, H, W) float32 along the optical axis, metres, inf where only sky is.
+        semantic: (V, H, W) uint8, index into `SEMANTICS`; None unless asked for.
+        instance: (V, H, W) int32, `Mesh.instance`, `PERSON_INSTANCE` + slot for people, 0 for the sky; None likewise.
+    """
+
+    rgb: np.ndarray
+    depth: np.ndarray
+    semantic: np.ndarray | None
+    instance: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,8 @@ class PackedMeshes:
         planes: (F, 4) float64, outward normal and offset: positive on the side a triangle is seen from.
         corners: (F, 3, 5) float32, u, v and RGB light per corner.
         texture: (F,) int32.
+        semantic: (F,) uint8.
+        instance: (F,) int32.
         vertex_start: (S + 1,) int64, scene s owns vertices `vertex_start[s]` to `vertex_start[s + 1]`.
         triangle_start: (S + 1,) int64, likewise.
     """
@@ -40,6 +60,8 @@ class PackedMeshes:
     planes: np.ndarray
     corners: np.ndarray
     texture: np.ndarray
+    semantic: np.ndarray
+    instance: np.ndarray
     vertex_start: np.ndarray
     triangle_start: np.ndarray
 
@@ -55,9 +77,7 @@ class PackedMeshes:
         vertex_start = np.cumsum([0] + [len(m.vertices) for m in meshes]).astype(np.int64)
         triangle_start = np.cumsum([0] + [len(m.triangles) for m in meshes]).astype(np.int64)
         for s, mesh in enumerate(meshes):
-            bad_vertex = mesh.triangles.size and not 0 <= mesh.triangles.min() <= mesh.triangles.max() < len(
-                mesh.vertices
-            )
+            bad_vertex = mesh.triangles.size and not 0 <= mesh.triangles.min() <= mesh.triangles.max() < len(mesh.vertices)
             bad_layer = mesh.texture.size and not 0 <= mesh.texture.min() <= mesh.texture.max() < len(mipmaps())
             if bad_vertex or bad_layer:
                 raise UserError(f"meshes[{s}]: a triangle names a vertex or a texture that does not exist; rebuild it")
@@ -76,6 +96,8 @@ class PackedMeshes:
             planes=np.concatenate([normals, offsets], 1),
             corners=np.concatenate([uv, shade], 2).astype(np.float32),
             texture=np.concatenate([m.texture.reshape(-1) for m in meshes]).astype(np.int32),
+            semantic=np.concatenate([m.semantic.reshape(-1) for m in meshes]).astype(np.uint8),
+            instance=np.concatenate([m.instance.reshape(-1) for m in meshes]).astype(np.int32),
             vertex_start=vertex_start,
             triangle_start=triangle_start,
         )
@@ -191,13 +213,13 @@ def _draw(p, corners, texture, lens, plan, layer, count, inv_z, ids, spans, poly
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly):
+def _box(body, part, yaw, sky, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly):
     """Draws one part of a person, a box whose eight corners `body` are in the optical frame."""
     for f in range(6):
-        # Fixed light: from above and from one side of the world, so that a body has a lit and a shaded flank.
-        light = 0.8 + 0.22 * np.cos(yaw + f * 0.5 * np.pi - 0.9)
-        if f >= 4:
-            light = 1.08 if f == 4 else 0.5
+        # The sun and the sky light a face by the way it looks, as `bake` does for meshes.
+        up = 1.0 if f == 4 else (-1.0 if f == 5 else 0.0)
+        angle = yaw + f * 0.5 * np.pi
+        facing = sky[9] * up if f >= 4 else sky[7] * np.cos(angle) + sky[8] * np.sin(angle)
         texture = np.int64(part[12])
         if texture == FACE and f > 0:
             texture = SKIN
@@ -207,6 +229,7 @@ def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, span
                 vertex = FACES[f, corner]
                 for r in range(3):
                     p[i, r] = body[vertex, r]
+                    light = sky[10 + r] * max(facing, 0.0) + sky[13 + r] * (0.78 + 0.22 * up)
                     corners[i, 2 + r] = part[9 + r] * light
                 corners[i, 0] = 0.0 if corner == 0 or corner == 3 else 0.999
                 corners[i, 1] = 0.0 if corner < 2 else 0.999
@@ -217,9 +240,9 @@ def _box(body, part, yaw, p, corners, lens, plan, layer, count, inv_z, ids, span
 @numba.njit(cache=True, error_model="numpy")
 def _person(
     person,
-    ground_z,
     position,
     rotation,
+    sky,
     parts,
     body,
     p,
@@ -234,14 +257,14 @@ def _person(
     poly,
 ):
     """Draws one person: poses the parts, places them in the world and brings them into the optical frame."""
-    x, y, z = person[0] - position[0], person[1] - position[1], ground_z + 0.9 - position[2]
+    x, y, z = person[0] - position[0], person[1] - position[1], person[2] + 0.9 - position[2]
     ahead = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
     aside = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
     reach = 0.5 * inv_z.shape[1] / lens[0]
     if ahead < -1.2 or abs(aside) > reach * ahead + 1.2 * np.sqrt(1.0 + reach * reach):
         return count
-    cos_yaw, sin_yaw = np.cos(person[2]), np.sin(person[2])
-    for k in range(person_parts(person[3], int(person[4]), parts)):
+    cos_yaw, sin_yaw = np.cos(person[3]), np.sin(person[3])
+    for k in range(person_parts(person[4], int(person[5]), int(person[6]), parts)):
         part = parts[k]
         cos_a, sin_a = np.cos(part[3]), np.sin(part[3])
         for c in range(8):
@@ -253,10 +276,10 @@ def _person(
             dy = dy if c % 4 < 2 else -dy
             bx, by = part[0] + cos_a * dx - sin_a * dz, part[1] + dy
             wx, wy = cos_yaw * bx - sin_yaw * by + x, sin_yaw * bx + cos_yaw * by + y
-            wz = part[2] + sin_a * dx + cos_a * dz + ground_z - position[2]
+            wz = part[2] + sin_a * dx + cos_a * dz + person[2] - position[2]
             for r in range(3):
                 body[c, r] = rotation[r, 0] * wx + rotation[r, 1] * wy + rotation[r, 2] * wz
-        count = _box(body, part, person[2], p, corners, lens, plan, layer, count, inv_z, ids, spans, poly)
+        count = _box(body, part, person[3], sky, p, corners, lens, plan, layer, count, inv_z, ids, spans, poly)
     return count
 
 
@@ -274,13 +297,14 @@ def _scene(
     lens,
     plan,
     layer,
+    source,
     inv_z,
     ids,
     spans,
     poly,
 ):
     """Draws the triangles of a scene that face the camera; returns how many were noted."""
-    vertices, triangles, planes, corners, texture = mesh
+    vertices, triangles, planes, corners, texture, _, _ = mesh
     # Read once: the compiler cannot know that writing `camera` leaves them as they are.
     x0, y0, z0 = position[0], position[1], position[2]
     xx, xy, xz = rotation[0, 0], rotation[0, 1], rotation[0, 2]
@@ -301,7 +325,9 @@ def _scene(
             vertex = triangles[f, i] - vertex_first
             for r in range(3):
                 p[i, r] = camera[vertex, r]
-        count = _draw(p, corners[f], np.int64(texture[f]), lens, plan, layer, count, inv_z, ids, spans, poly)
+        drawn = _draw(p, corners[f], np.int64(texture[f]), lens, plan, layer, count, inv_z, ids, spans, poly)
+        source[count] = f
+        count = drawn
     return count
 
 
@@ -315,14 +341,17 @@ def _views(
     scene_id,
     positions,
     rotations,
-    lens,
+    lenses,
     people,
     sky,
-    ground_z,
+    effects,
+    labelled,
     texels,
     most,
     rgb,
     depth,
+    semantic,
+    instance,
 ):
     """Draws views start, start + stride, ... in buffers of its own. `most`: vertices and triangles of a view at most."""
     views, height, width = depth.shape
@@ -332,25 +361,37 @@ def _views(
     parts, body, p = np.empty((MAX_PARTS, 13)), np.empty((8, 3)), np.empty((3, 3))
     corners = np.empty((3, 5), np.float32)
     fields, places = np.zeros((5, width), np.float32), np.zeros((3, width), np.int32)
-    ray_x = ((np.arange(width) + 0.5 - lens[2]) / lens[0]).astype(np.float32)
-    ray_y = ((np.arange(height) + 0.5 - lens[3]) / lens[1]).astype(np.float32)
+    ray_x, ray_y = np.empty(width, np.float32), np.empty(height, np.float32)
+    source, rows = np.empty(most[1], np.int32), np.empty((3, width * 3), np.int32)
     for v in range(start, views, stride):
         inv_z[:] = 0.0
         ids[:] = -1
-        s, position, rotation = scene_id[v], positions[v], rotations[v]
+        s, position, rotation, lens = scene_id[v], positions[v], rotations[v], lenses[v]
+        for x in range(width):
+            ray_x[x] = (x + 0.5 - lens[2]) / lens[0]
+        for y in range(height):
+            ray_y[y] = (y + 0.5 - lens[3]) / lens[1]
         count = _scene(
             triangle_start[s], triangle_start[s + 1], vertex_start[s], vertex_start[s + 1],
-            mesh, position, rotation, camera, p, lens, plan, layer, inv_z, ids, spans, poly,
+            mesh, position, rotation, camera, p, lens, plan, layer, source, inv_z, ids, spans, poly,
         )  # fmt: skip
         for k in range(people.shape[1]):
             if not np.isnan(people[v, k, 0]):
+                before = count
                 count = _person(
-                    people[v, k], ground_z[s], position, rotation, parts, body, p, corners,
+                    people[v, k], position, rotation, sky[s], parts, body, p, corners,
                     lens, plan, layer, count, inv_z, ids, spans, poly,
                 )  # fmt: skip
+                source[before:count] = -1 - k
         up = rotation[:, 2].astype(np.float32)
         shade(plan, layer, inv_z, ids, rgb[v], depth[v], texels, ray_x, ray_y, up, sky[s], fields, places)
-        shade_under_people(rgb[v], depth[v], people[v], ground_z[s], position, rotation, lens)
+        if sky[s, 16] > 0.0:
+            shade_wet(ids, source, mesh[5], rgb[v], depth[v], ray_x, ray_y, up, sky[s])
+        shade_under_people(rgb[v], depth[v], people[v], position, rotation, lens)
+        if effects.shape[0]:
+            apply_effects(rgb[v].reshape(height, width * 3), effects[v], rows)
+        if labelled:
+            write_labels(ids, source, mesh[5], mesh[6], semantic[v], instance[v])
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
@@ -361,14 +402,17 @@ def _render(
     scene_id,
     positions,
     rotations,
-    lens,
+    lenses,
     people,
     sky,
-    ground_z,
+    effects,
+    labelled,
     texels,
     most,
     rgb,
     depth,
+    semantic,
+    instance,
     threads,
 ):
     """Every view, shared out over threads; what a view shows does not depend on how many there are."""
@@ -382,14 +426,17 @@ def _render(
             scene_id,
             positions,
             rotations,
-            lens,
+            lenses,
             people,
             sky,
-            ground_z,
+            effects,
+            labelled,
             texels,
             most,
             rgb,
             depth,
+            semantic,
+            instance,
         )
 
 
@@ -403,8 +450,9 @@ def render_meshes(
     width_px: int,
     people: np.ndarray,
     sky: np.ndarray,
-    ground_z: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+    effects: np.ndarray | None = None,
+    labels: bool = False,
+) -> Images:
     """Draws V views of S scenes with people in them.
 
     Args:
@@ -412,15 +460,15 @@ def render_meshes(
         scene_id: (V,) int, scene of each view.
         positions: (V, 3) of the cameras, metres (`envs/camera.py`).
         rotations: (V, 3, 3), world to optical frame.
-        intrinsics: (4,) fx, fy, cx, cy, pixels.
+        intrinsics: (V, 4) fx, fy, cx, cy of each view, pixels.
         height_px: rows.
         width_px: columns.
-        people: (V, P, 5) x, y, yaw, phase of the gait (radians), look (integer seed); an x of NaN is nobody.
-        sky: (S, 7) RGB (0..255) at the zenith, RGB at the horizon, distance at which fog halves sight (metres).
-        ground_z: (S,) height of the ground that people walk on, metres.
-
-    Returns:
-        (V, H, W, 3) uint8 images and (V, H, W) float32 depths along the optical axis, metres, inf where only sky is.
+        people: (V, P, 7) x, y, z of the soles, yaw, phase of the gait (radians), look (integer seed), pose (0 walks or
+            stands, 1 looks at a phone); an x of NaN is nobody.
+        sky: (S, 17) `Sky.row()` of each scene.
+        effects: (V, 4) exposure (1 is none), standard deviation of the noise (0..255 units), share of a 3x3 binomial
+            blur (0..1), seed of the noise; None is a perfect camera.
+        labels: whether to say what each pixel shows.
 
     Raises:
         UserError: the arrays do not fit together.
@@ -428,24 +476,32 @@ def render_meshes(
     scenes = len(packed.vertex_start) - 1
     ids = np.ascontiguousarray(scene_id, dtype=np.int64)
     views = len(ids)
+    effects = np.zeros((0, 4)) if effects is None else effects
     expected = {
         "positions": (positions, (views, 3)),
         "rotations": (rotations, (views, 3, 3)),
-        "intrinsics": (intrinsics, (4,)),
-        "people": (people, (views, np.shape(people)[1] if np.ndim(people) == 3 else 0, 5)),
-        "sky": (sky, (scenes, 7)),
-        "ground_z": (ground_z, (scenes,)),
+        "intrinsics": (intrinsics, (views, 4)),
+        "people": (people, (views, np.shape(people)[1] if np.ndim(people) == 3 else 0, 7)),
+        "sky": (sky, (scenes, 17)),
+        "effects": (effects, (views if len(effects) else 0, 4)),
     }
     for name, (array, shape) in expected.items():
         if np.shape(array) != shape:
             raise UserError(f"{name}: shape {np.shape(array)}, expected {shape}; check the number of views and scenes")
     if views and not 0 <= ids.min() <= ids.max() < scenes:
         raise UserError(f"scene_id: from {ids.min()} to {ids.max()}, but {scenes} scenes are packed; pack them all")
-    rgb = np.empty((views, height_px, width_px, 3), np.uint8)
-    depth = np.empty((views, height_px, width_px), np.float32)
-    triangles = int(np.diff(packed.triangle_start).max()) + 12 * MAX_PARTS * np.shape(people)[1]
+    shape = (views, height_px, width_px)
+    images = Images(
+        np.empty((*shape, 3), np.uint8),
+        np.empty(shape, np.float32),
+        np.empty(shape, np.uint8) if labels else None,
+        np.empty(shape, np.int32) if labels else None,
+    )
+    triangles = int(np.diff(packed.triangle_start).max()) + 12 * MAX_PARTS * np.shape(people)[1] + 1
     _render(
-        (packed.vertices, packed.triangles, packed.planes, packed.corners, packed.texture),
+        (
+            packed.vertices, packed.triangles, packed.planes, packed.corners, packed.texture, packed.semantic, packed.instance,
+        ),
         packed.vertex_start,
         packed.triangle_start,
         ids,
@@ -454,11 +510,14 @@ def render_meshes(
         np.ascontiguousarray(intrinsics, dtype=np.float64),
         np.ascontiguousarray(people, dtype=np.float32),
         np.ascontiguousarray(sky, dtype=np.float32),
-        np.ascontiguousarray(ground_z, dtype=np.float64),
+        np.ascontiguousarray(effects, dtype=np.float64),
+        labels,
         mipmaps().view(np.int32).ravel(),
         (int(np.diff(packed.vertex_start).max()), triangles),
-        rgb,
-        depth,
+        images.rgb,
+        images.depth,
+        np.empty((0, 0, 0), np.uint8) if images.semantic is None else images.semantic,
+        np.empty((0, 0, 0), np.int32) if images.instance is None else images.instance,
         min(numba.get_num_threads(), max(views, 1)),
-    )
-    return rgb, depth
+    )  # fmt: skip
+    return images

@@ -3,10 +3,16 @@
 import numba
 import numpy as np
 
+from s2e.envs.scene import SEMANTIC_ID
 from s2e.envs.textures import LEVELS, SIZE, TEXELS
 
 CHUNK = 32
 """Pixels of a row that share a mip level."""
+
+PERSON_INSTANCE = 1_000_000
+"""Instance of the person in slot 0."""
+
+_PERSON, _ROAD, _CROSSING = SEMANTIC_ID["person"], SEMANTIC_ID["road"], SEMANTIC_ID["crossing"]
 
 _OFFSETS = np.cumsum([0] + [(SIZE >> level) ** 2 for level in range(LEVELS - 1)]).astype(np.int64)
 
@@ -134,14 +140,14 @@ def shade(plan, layer, inv_z, ids, rgb, depth, texels, ray_x, ray_y, up, sky, fi
 
 
 @numba.njit(cache=True, error_model="numpy")
-def shade_under_people(rgb, depth, people, ground_z, position, rotation, lens):
+def shade_under_people(rgb, depth, people, position, rotation, lens):
     """Darkens the floor around the feet of people, in place, where the floor is what is seen."""
     height, width = depth.shape
     radius = 0.45
     for k in range(people.shape[0]):
         if np.isnan(people[k, 0]):
             continue
-        x, y, z = people[k, 0] - position[0], people[k, 1] - position[1], ground_z - position[2]
+        x, y, z = people[k, 0] - position[0], people[k, 1] - position[1], people[k, 2] - position[2]
         px = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
         py = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
         pz = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
@@ -166,3 +172,46 @@ def shade_under_people(rgb, depth, people, ground_z, position, rotation, lens):
                     light = 0.5 + 0.5 * off
                     for c in range(3):
                         rgb[row, column, c] = np.uint8(rgb[row, column, c] * light + 0.5)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def shade_wet(ids, source, semantic, rgb, depth, ray_x, ray_y, up, sky):
+    """Darkens wet roads, sidewalks and crossings and lets them mirror the sky, more so the flatter they are looked at.
+
+    The share of the mirrored sky is Schlick's approximation of Fresnel's law with 0.04 straight down.
+    """
+    height, width = ids.shape
+    dark, wet = 1.0 - 0.4 * sky[16], sky[16]
+    for y in range(height):
+        for x in range(width):
+            if ids[y, x] < 0:
+                continue
+            thing = source[ids[y, x]]
+            if thing < 0 or not _ROAD <= semantic[thing] <= _CROSSING:
+                continue
+            ray = np.sqrt(ray_x[x] * ray_x[x] + ray_y[y] * ray_y[y] + 1.0)
+            down = max(-(up[0] * ray_x[x] + up[1] * ray_y[y] + up[2]) / ray, 0.0)
+            flat = (1.0 - down) * (1.0 - down)
+            mirror = wet * (0.04 + 0.8 * flat * flat)
+            clear = sky[6] / (sky[6] + depth[y, x])
+            t = down * (2.0 - down)
+            for c in range(3):
+                fog = sky[3 + c] * (1.0 - clear)
+                above = sky[3 + c] + (sky[c] - sky[3 + c]) * t
+                value = (rgb[y, x, c] - fog) * dark * (1.0 - mirror) + above * mirror * clear + fog
+                rgb[y, x, c] = np.uint8(min(max(value, 0.0), 255.0) + 0.5)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def write_labels(ids, source, semantic, instance, semantics, instances):
+    """Says of each pixel what it shows and which thing of the scene that is; people are known by their slot."""
+    height, width = ids.shape
+    for y in range(height):
+        for x in range(width):
+            thing = source[ids[y, x]] if ids[y, x] >= 0 else np.int32(0)
+            if ids[y, x] < 0:
+                semantics[y, x], instances[y, x] = 0, 0
+            elif thing < 0:
+                semantics[y, x], instances[y, x] = _PERSON, PERSON_INSTANCE - 1 - thing
+            else:
+                semantics[y, x], instances[y, x] = semantic[thing], instance[thing]
