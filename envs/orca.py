@@ -11,7 +11,7 @@ import numpy as np
 PARALLEL = 1e-5  # sine of the angle under which two lines count as parallel
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def half_plane(px, py, wx, wy, radii, horizon, dt):
     """What keeps one disc out of another for `horizon` seconds (section 4 of the paper).
 
@@ -46,9 +46,9 @@ def half_plane(px, py, wx, wy, radii, horizon, dt):
     return nx, ny, -(wx * nx + wy * ny)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _on_line(lines, i, limit, px, py, farthest):
-    """The velocity on line i, within `limit` and lines 0..i-1, nearest to p (or farthest along it); found, x, y."""
+    """The velocity on line i, within `limit` and lines 0..i-1, nearest to p (or, where `farthest` is 1, as far along it as can be); found, x, y."""
     nx, ny, c = lines[i, 0], lines[i, 1], lines[i, 2]
     room = limit * limit - c * c
     if room < 0.0:
@@ -70,18 +70,18 @@ def _on_line(lines, i, limit, px, py, farthest):
         if low > high:
             return False, 0.0, 0.0
     s = px * tx + py * ty
-    if farthest:
+    if farthest > 0:
         s = high if s > 0.0 else low
     s = min(max(s, low), high)
     return True, c * nx + s * tx, c * ny + s * ty
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _in_plane(lines, count, limit, px, py, farthest):
     """The two-dimensional program: as `_on_line` in all half-planes; x, y, and the first line it failed at (or count)."""
     x, y = px, py
     norm = math.sqrt(px * px + py * py)
-    if farthest or norm > limit:
+    if farthest > 0 or norm > limit:
         scale = limit / max(norm, 1e-12)
         x, y = px * scale, py * scale
     for i in range(count):
@@ -93,7 +93,7 @@ def _in_plane(lines, count, limit, px, py, farthest):
     return x, y, count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def best_velocity(lines, count, hard, limit, px, py, scratch):
     """The velocity nearest to p that all half-planes allow, or the one that violates the worst of them least.
 
@@ -107,7 +107,7 @@ def best_velocity(lines, count, hard, limit, px, py, scratch):
     Returns:
         x, y of the velocity, m/s.
     """
-    x, y, failed = _in_plane(lines, count, limit, px, py, False)
+    x, y, failed = _in_plane(lines, count, limit, px, py, 0)
     worst = 0.0
     # Section 5.3: all soft lines give way by the same, least amount; line i is the worst where the others give way less.
     for i in range(failed, count):
@@ -115,23 +115,27 @@ def best_velocity(lines, count, hard, limit, px, py, scratch):
         if c - x * nx - y * ny <= worst:
             continue
         kept = hard
-        scratch[:hard] = lines[:hard]
+        for j in range(hard):
+            scratch[j, 0], scratch[j, 1], scratch[j, 2] = lines[j, 0], lines[j, 1], lines[j, 2]
         for j in range(hard, i):
             mx, my = lines[j, 0] - nx, lines[j, 1] - ny
             norm = math.sqrt(mx * mx + my * my)
             if norm > PARALLEL:
                 scratch[kept, 0], scratch[kept, 1], scratch[kept, 2] = mx / norm, my / norm, (lines[j, 2] - c) / norm
                 kept += 1
-        at_x, at_y, stopped = _in_plane(scratch, kept, limit, nx, ny, True)
+        at_x, at_y, stopped = _in_plane(scratch, kept, limit, nx, ny, 1)
         if stopped == kept:
             x, y = at_x, at_y
         worst = c - x * nx - y * ny
     return x, y
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def nearest_first(positions, active, i, reach, order, away):
-    """Writes who stands within `reach` of i into `order`, nearest first, with the squared distance in `away`; how many."""
+    """Who stands within `reach` of i: numbers into `order`, nearest first, squared distances into `away`; how many.
+
+    The first two columns of `positions` (P, 2 or more) are x and y.
+    """
     count = 0
     for j in range(positions.shape[0]):
         if j == i or not active[j]:
@@ -149,7 +153,7 @@ def nearest_first(positions, active, i, reach, order, away):
     return count
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _velocities(positions, velocities, preferred, radii, limits, active, horizon, dt, reach, out):
     worlds, people = active.shape
     lines, scratch = np.empty((people, 3)), np.empty((people, 3))
