@@ -47,3 +47,50 @@ def camera_poses(robot_poses: np.ndarray, camera: Camera, ground_z: float = 0.0)
     right = np.stack([sin_yaw, -cos_yaw, zero], 1)
     down = np.cross(forward, right)
     return positions, np.stack([right, down, forward], 1)
+
+
+def view_intrinsics(camera: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
+    """(V, 4) float64 fx, fy, cx, cy in pixels of cameras (V, 4) whose first column is the horizontal field of view, degrees."""
+    focal = 0.5 * width_px / np.tan(np.radians(camera[:, 0]) / 2)
+    return np.stack([focal, focal, np.full_like(focal, width_px / 2), np.full_like(focal, height_px / 2)], axis=1)
+
+
+def view_poses(
+    poses: np.ndarray, ground_z: np.ndarray, camera: np.ndarray, sway: np.ndarray, travelled: np.ndarray, speed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the cameras of robots of many kinds are, with the sway of those that walk.
+
+    A walking body rolls once in a stride, and pitches and bobs twice (once a step); all of it fades out below 0.5 m/s.
+    It turns about the point on the ground under it.
+
+    Args:
+        poses: (V, 3) x, y, yaw of the robots.
+        ground_z: (V,) height of the ground under them, metres.
+        camera: (V, 4) field of view (degrees), x, z (m), pitch (degrees): rows of `Fleet.camera`.
+        sway: (V, 4) roll, pitch (rad), height (m), stride (m): rows of `Fleet.sway`.
+        travelled: (V,) metres walked so far: the gait's phase.
+        speed: (V,) m/s.
+
+    Returns:
+        Positions (V, 3) and rotations (V, 3, 3), float64, as in `camera_poses`.
+    """
+    poses = np.asarray(poses, dtype=np.float64)
+    phase, fade = 2.0 * np.pi * travelled / sway[:, 3], np.minimum(np.abs(speed) / 0.5, 1.0)
+    roll = sway[:, 0] * fade * np.sin(phase)
+    lean = sway[:, 1] * fade * np.sin(2.0 * phase + 0.7)
+    bob = sway[:, 2] * fade * np.cos(2.0 * phase)
+    body = _turn(poses[:, 2], 2) @ _turn(lean, 1) @ _turn(roll, 0)
+    mount = np.stack([camera[:, 1], np.zeros(len(poses)), camera[:, 2]], axis=1)
+    positions = np.concatenate([poses[:, :2], (ground_z + bob)[:, None]], axis=1) + np.einsum("vij,vj->vi", body, mount)
+    axes = body @ _turn(np.radians(camera[:, 3]), 1)
+    return positions, np.stack([-axes[:, :, 1], -axes[:, :, 2], axes[:, :, 0]], axis=1)
+
+
+def _turn(angle: np.ndarray, axis: int) -> np.ndarray:
+    """(V, 3, 3) rotations by (V,) angles about x, y or z."""
+    matrix = np.zeros((len(angle), 3, 3))
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    matrix[:, axis, axis] = 1.0
+    matrix[:, i, i] = matrix[:, j, j] = np.cos(angle)
+    matrix[:, i, j], matrix[:, j, i] = -np.sin(angle), np.sin(angle)
+    return matrix

@@ -1,12 +1,16 @@
-"""Who touches what: robots against occupied ground and against people."""
+"""Who touches what: robots against occupied ground and against people, where they stand and along their way."""
 
 import math
 
 import numba
 import numpy as np
 
+from s2e.envs.fleet import Fleet
 from s2e.envs.occupancy import DistanceFields, distance_at
-from s2e.envs.robots import Robot
+
+STEP_M = 0.02
+"""Longest piece of a motion between two looks at what it hits, metres; turning counts with `STEP_RAD`."""
+STEP_RAD = 0.05
 
 
 @numba.njit(cache=True)
@@ -16,12 +20,20 @@ def field_at(values, start, shape, frame, scene, x, y):
 
 
 @numba.njit(cache=True)
+def _gap(x, y, yaw, discs, radius, values, start, shape, frame, scene):
+    """Metres between a footprint and the nearest obstacle."""
+    cos_yaw, sin_yaw = math.cos(yaw), math.sin(yaw)
+    gap = 1e18
+    for k in range(discs.shape[0]):
+        if k == 0 or discs[k] != discs[k - 1]:
+            gap = min(gap, field_at(values, start, shape, frame, scene, x + discs[k] * cos_yaw, y + discs[k] * sin_yaw))
+    return gap - radius
+
+
+@numba.njit(cache=True)
 def _gaps(poses, discs, radius, values, start, shape, frame, scene_id, gaps):
     for n in range(poses.shape[0]):
-        cos_yaw, sin_yaw = math.cos(poses[n, 2]), math.sin(poses[n, 2])
-        for offset in discs:
-            x, y = poses[n, 0] + offset * cos_yaw, poses[n, 1] + offset * sin_yaw
-            gaps[n] = min(gaps[n], field_at(values, start, shape, frame, scene_id[n], x, y) - radius)
+        gaps[n] = _gap(poses[n, 0], poses[n, 1], poses[n, 2], discs[n], radius[n], values, start, shape, frame, scene_id[n])
 
 
 @numba.njit(cache=True)
@@ -31,43 +43,77 @@ def _people_gaps(poses, discs, reach, people, active, gaps):
         for p in range(people.shape[1]):
             if not active[n, p]:
                 continue
-            for offset in discs:
+            for offset in discs[n]:
                 dx = poses[n, 0] + offset * cos_yaw - people[n, p, 0]
                 dy = poses[n, 1] + offset * sin_yaw - people[n, p, 1]
-                gaps[n] = min(gaps[n], math.sqrt(dx * dx + dy * dy) - reach)
+                gaps[n] = min(gaps[n], math.sqrt(dx * dx + dy * dy) - reach[n])
 
 
-def static_gaps(robot: Robot, poses: np.ndarray, fields: DistanceFields, scene_id: np.ndarray) -> np.ndarray:
+@numba.njit(cache=True)
+def _sweep(poses, targets, discs, radius, values, start, shape, frame, scene_id, reached, blocked):
+    for n in range(poses.shape[0]):
+        x, y, yaw = poses[n, 0], poses[n, 1], poses[n, 2]
+        dx, dy, turn = targets[n, 0] - x, targets[n, 1] - y, targets[n, 2] - yaw
+        turn -= 2.0 * math.pi * math.floor((turn + math.pi) / (2.0 * math.pi))
+        arm = max(abs(discs[n].min()), abs(discs[n].max()))
+        way = math.sqrt(dx * dx + dy * dy)
+        gap = _gap(x, y, yaw, discs[n], radius[n], values, start, shape, frame, scene_id[n])
+        reached[n] = targets[n]
+        # No cell's field falls faster than sqrt(2) a metre: with that much room nothing can be hit on the way.
+        if gap > 1.5 * (way + arm * abs(turn)):
+            continue
+        pieces = int(max(math.ceil(way / STEP_M), math.ceil(abs(turn) / STEP_RAD), 1.0))
+        along, turned = 0, 0
+        while turned < pieces:
+            # Both together as long as that goes; once stopped, turning alone.
+            ahead = along if blocked[n] else along + 1
+            t, r = ahead / pieces, (turned + 1) / pieces
+            new = _gap(x + t * dx, y + t * dy, yaw + r * turn, discs[n], radius[n], values, start, shape, frame, scene_id[n])
+            if new >= 0.0 or new > gap:  # who is in contact may leave it
+                along, turned, gap = ahead, turned + 1, new
+            elif blocked[n] or turn == 0.0:
+                blocked[n] = True
+                break
+            else:
+                blocked[n] = True
+        if blocked[n]:
+            yaw += turned / pieces * turn
+            yaw -= 2.0 * math.pi * math.floor((yaw + math.pi) / (2.0 * math.pi))
+            reached[n, 0], reached[n, 1], reached[n, 2] = x + along / pieces * dx, y + along / pieces * dy, yaw
+
+
+def _packed(fields: DistanceFields, field_id: np.ndarray):
+    return fields.values, fields.start, fields.shape, fields.frame, np.ascontiguousarray(field_id, dtype=np.int64)
+
+
+def static_gaps(fleet: Fleet, poses: np.ndarray, fields: DistanceFields, field_id: np.ndarray) -> np.ndarray:
     """How much room robots have to what stands still.
 
     Args:
-        robot: its discs are the footprint.
+        fleet: N robots; their discs are their footprints.
         poses: (N, 3) x, y, yaw.
-        fields: distance fields of the scenes; outside the grid is occupied.
-        scene_id: (N,) integer, which scene each world is.
+        fields: distance fields; outside the grid is occupied.
+        field_id: (N,) integer, which field each robot moves in.
 
     Returns:
         (N,) metres from the nearest disc's edge to an obstacle; negative is contact.
     """
     poses = np.ascontiguousarray(poses, dtype=np.float64)
-    gaps = np.full(len(poses), np.inf)
-    scene_id = np.ascontiguousarray(scene_id, dtype=np.int64)
-    _gaps(poses, robot.discs(), robot.disc_radius, fields.values, fields.start, fields.shape, fields.frame, scene_id, gaps)
+    gaps = np.empty(len(poses))
+    _gaps(poses, fleet.discs, fleet.disc_radius, *_packed(fields, field_id), gaps)
     return gaps
 
 
-def robot_contacts(robot: Robot, poses: np.ndarray, fields: DistanceFields, scene_id: np.ndarray) -> np.ndarray:
+def robot_contacts(fleet: Fleet, poses: np.ndarray, fields: DistanceFields, field_id: np.ndarray) -> np.ndarray:
     """(N,) bool: which robots touch something that stands still; arguments as in `static_gaps`."""
-    return static_gaps(robot, poses, fields, scene_id) < 0
+    return static_gaps(fleet, poses, fields, field_id) < 0
 
 
-def people_gaps(
-    robot: Robot, poses: np.ndarray, people_xy: np.ndarray, active: np.ndarray, person_radius: float = 0.25
-) -> np.ndarray:
+def people_gaps(fleet: Fleet, poses: np.ndarray, people_xy: np.ndarray, active: np.ndarray, person_radius: float = 0.25) -> np.ndarray:
     """How much room robots have to people.
 
     Args:
-        robot: its discs are the footprint.
+        fleet: N robots; their discs are their footprints.
         poses: (N, 3) x, y, yaw.
         people_xy: (N, P, 2) metres.
         active: (N, P) bool, false for people who are not there.
@@ -80,12 +126,39 @@ def people_gaps(
     people_xy = np.ascontiguousarray(people_xy, dtype=np.float64)
     gaps = np.full(len(poses), np.inf)
     active = np.ascontiguousarray(active, dtype=np.bool_)
-    _people_gaps(poses, robot.discs(), robot.disc_radius + person_radius, people_xy, active, gaps)
+    _people_gaps(poses, fleet.discs, fleet.disc_radius + person_radius, people_xy, active, gaps)
     return gaps
 
 
 def people_contacts(
-    robot: Robot, poses: np.ndarray, people_xy: np.ndarray, active: np.ndarray, person_radius: float = 0.25
+    fleet: Fleet, poses: np.ndarray, people_xy: np.ndarray, active: np.ndarray, person_radius: float = 0.25
 ) -> np.ndarray:
     """(N,) bool: which robots touch a person; arguments as in `people_gaps`."""
-    return people_gaps(robot, poses, people_xy, active, person_radius) < 0
+    return people_gaps(fleet, poses, people_xy, active, person_radius) < 0
+
+
+def sweep(
+    fleet: Fleet, poses: np.ndarray, new_poses: np.ndarray, fields: DistanceFields, field_id: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far robots get on their way from one pose to another.
+
+    The footprint goes along the straight line in pieces of at most 2 cm and 0.05 rad and stops before the first that would touch,
+    so nothing is too thin to stop it at any speed. A robot that is stopped still turns on the spot as far as it can:
+    robots here do not reverse, and this stands in for what would get a real one out. Who is in contact at the start
+    moves while that makes its room larger.
+
+    Args:
+        fleet: N robots.
+        poses: (N, 3) x, y, yaw, where they are.
+        new_poses: (N, 3) where they would be if nothing stood in the way.
+        fields: distance fields; outside the grid is occupied.
+        field_id: (N,) integer, which field each robot moves in.
+
+    Returns:
+        (N, 3) where they get to, and (N,) bool, who was stopped.
+    """
+    poses = np.ascontiguousarray(poses, dtype=np.float64)
+    targets = np.ascontiguousarray(new_poses, dtype=np.float64)
+    reached, blocked = np.empty_like(poses), np.zeros(len(poses), dtype=np.bool_)
+    _sweep(poses, targets, fleet.discs, fleet.disc_radius, *_packed(fields, field_id), reached, blocked)
+    return reached, blocked

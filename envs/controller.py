@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from s2e.envs.robots import Robot
+from s2e.envs.fleet import Fleet
+from s2e.envs.robots import DRIVES
 
 # Beyond the first bearing the arc to a waypoint becomes a detour, and turning towards it takes over by the second.
 TURN_FROM_RAD = np.radians(62.0)
@@ -11,6 +12,8 @@ TURN_FULLY_RAD = np.radians(88.0)
 NEAR_M = 0.1
 # An Ackermann robot's speed while it turns towards a waypoint beside or behind it, m/s.
 CRAWL = 0.5
+# Who can step sideways does so to a waypoint beside it that is nearer than the first; beyond the second it turns, metres.
+SIDE_M = (0.25, 0.35)
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:
@@ -18,23 +21,25 @@ def _smoothstep(x: np.ndarray) -> np.ndarray:
     return x * x * (3.0 - 2.0 * x)
 
 
-def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, robot: Robot) -> np.ndarray:
+def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, fleet: Fleet) -> np.ndarray:
     """Pure pursuit: the arc, tangent to the robot's heading, that ends in the waypoint after `horizon_s`.
 
     A waypoint at distance d and bearing b lies on the arc of curvature 2 sin(b) / d (Coulter 1992) and length
     d b / sin(b), along which the robot turns by 2 b. Too fast a command is slowed with its curvature kept. The origin
     means stop. Towards a waypoint beside or behind it a differential robot turns in place; an Ackermann robot turns
-    as tightly as it can at low speed.
+    as tightly as it can at low speed; a holonomic robot steps sideways to what is near (0.3 m) and turns to what is not.
 
     Args:
         waypoints: (N, 2) x forward, y left, in each robot's frame, metres.
         horizon_s: when to be there, seconds (> 0).
-        robot: whose limits the command respects.
+        fleet: the N robots, whose limits the commands respect.
 
     Returns:
-        (N, 2) v (m/s, never negative) and omega (rad/s).
+        (N, 3) v (m/s, never negative), omega (rad/s) and lateral (m/s to the left, 0 on wheels).
     """
     waypoints = np.asarray(waypoints, dtype=np.float64)
+    v_max, omega_max, lateral_max = fleet.limits[:, 0], fleet.limits[:, 3], fleet.limits[:, 7]
+    steered = fleet.drive == DRIVES.index("ackermann")
     distance = np.hypot(waypoints[:, 0], waypoints[:, 1])
     bearing = np.arctan2(waypoints[:, 1], waypoints[:, 0])
     turn = _smoothstep((np.abs(bearing) - TURN_FROM_RAD) / (TURN_FULLY_RAD - TURN_FROM_RAD))
@@ -42,15 +47,18 @@ def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, robot: Robot) -
     arc_bearing = np.clip(bearing, -TURN_FULLY_RAD, TURN_FULLY_RAD)
     v = distance / np.sinc(arc_bearing / np.pi) / horizon_s
     omega = 2.0 * bearing / horizon_s * near
-    if robot.drive == "differential":
-        v = v * (1.0 - turn)
-    else:
-        curvature = 2.0 * np.sin(arc_bearing) / np.maximum(distance, 1e-9)
-        curvature = np.clip(curvature, -robot.curvature_max, robot.curvature_max)
-        tightest = np.sign(bearing) * robot.curvature_max
-        curvature = curvature * (1.0 - turn) + tightest * turn
-        v = v * (1.0 - turn) + min(CRAWL, robot.v_max) * near * turn
-        omega = curvature * v * near
-    slower = np.minimum(1.0, robot.v_max / np.maximum(v, 1e-9))
-    slower = np.minimum(slower, robot.omega_max / np.maximum(np.abs(omega), 1e-9))
-    return np.stack([v * slower, omega * slower], axis=1)
+    # On wheels that steer, curvature times speed.
+    tightest = np.where(steered, fleet.limits[:, 5], 0.0)
+    curvature = np.clip(2.0 * np.sin(arc_bearing) / np.maximum(distance, 1e-9), -tightest, tightest)
+    curvature = curvature * (1.0 - turn) + np.sign(bearing) * tightest * turn
+    v = v * (1.0 - turn) + np.where(steered, np.minimum(CRAWL, v_max) * near * turn, 0.0)
+    omega = np.where(steered, curvature * v * near, omega)
+    # On legs, sideways instead of turning.
+    side = np.where(lateral_max > 0.0, 1.0 - _smoothstep((distance - SIDE_M[0]) / (SIDE_M[1] - SIDE_M[0])), 0.0)
+    side = side * turn * np.sin(bearing) ** 2
+    v = v + side * np.maximum(waypoints[:, 0], 0.0) / horizon_s
+    omega = omega * (1.0 - side)
+    lateral = np.clip(side * waypoints[:, 1] / horizon_s, -lateral_max, lateral_max)
+    slower = np.minimum(1.0, v_max / np.maximum(v, 1e-9))
+    slower = np.minimum(slower, omega_max / np.maximum(np.abs(omega), 1e-9))
+    return np.stack([v * slower, omega * slower, lateral], axis=1)

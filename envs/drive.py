@@ -14,8 +14,7 @@ class ExpertDriver:
     """Plans a route when a world begins an episode and drives it."""
 
     def __init__(self, worlds: Worlds):
-        self.worlds, self.expert = worlds, Expert(worlds.robot, worlds.count)
-        self.distance = {}
+        self.worlds, self.expert = worlds, Expert(worlds.fleet)
 
     def begin(self, worlds: np.ndarray) -> None:
         """Plans for worlds that began an episode."""
@@ -24,14 +23,11 @@ class ExpertDriver:
                 self.expert.plan(int(world), self.route(int(world)))
 
     def route(self, world: int) -> np.ndarray:
-        """(K, 2) from the robot to its goal; just the goal where there is no way."""
-        scene = int(self.worlds.scene_id[world])
-        occupancy = self.worlds.scenes[scene].occupancy
-        if scene not in self.distance:
-            self.distance[scene] = occupancy.distance()
+        """(K, 2) from the robot to its goal over what it can climb; just the goal where there is no way."""
+        occupancy, distance = self.worlds.route_map(world)
         here, goal = self.worlds.pose[world, :2], self.worlds.goal[world]
-        for clearance in (CLEARANCE_M, self.worlds.robot.disc_radius + 0.02):
-            path = astar(occupancy, self.distance[scene], here, goal, clearance)
+        for clearance in (CLEARANCE_M, float(self.worlds.fleet.disc_radius[world]) + 0.02):
+            path = astar(occupancy, distance, here, goal, clearance)
             if path is not None:
                 return path
         return np.array([here, goal])
@@ -39,7 +35,7 @@ class ExpertDriver:
     def act(self) -> np.ndarray:
         """(N, 2) waypoints."""
         w = self.worlds
-        return self.expert.act(w.pose, w.velocity, w.person, w.person_velocity, w.active, w.fields, w.scene_id)
+        return self.expert.act(w.pose, w.velocity, w.person, w.person_velocity, w.active, w.fields, w.field_id)
 
 
 def straight(worlds: Worlds, speed: float = 1.0) -> np.ndarray:

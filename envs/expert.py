@@ -11,8 +11,9 @@ import numpy as np
 
 from s2e.envs.collision import field_at
 from s2e.envs.crowd import PERSON_RADIUS
+from s2e.envs.fleet import Fleet
 from s2e.envs.occupancy import DistanceFields
-from s2e.envs.robots import Robot, advance
+from s2e.envs.robots import DRIVES, advance
 from s2e.errors import UserError
 
 HORIZON_S = 1.0
@@ -27,13 +28,13 @@ PEOPLE_MARGIN = 0.15  # the same two, to where people are expected
 PEOPLE_COMFORT = 0.8
 
 
-def command_candidates(robot: Robot) -> np.ndarray:
-    """(C, 2) v, omega that the planner tries; the first is to stop."""
-    rows = [(0.0, 0.0)]
-    if robot.drive == "differential":
-        rows += [(0.0, robot.omega_max), (0.0, -robot.omega_max)]
-    for v in robot.v_max * np.array([0.2, 0.45, 0.7, 1.0]):
-        widest = min(robot.omega_max, robot.curvature_max * v)
+def command_candidates(fleet: Fleet, world: int) -> np.ndarray:
+    """(63, 2) v, omega that the planner tries in a world; the first is to stop, as are the next two where nobody turns in place."""
+    v_max, omega_max, curvature_max = fleet.limits[world, 0], fleet.limits[world, 3], fleet.limits[world, 5]
+    in_place = 0.0 if fleet.drive[world] == DRIVES.index("ackermann") else omega_max
+    rows = [(0.0, 0.0), (0.0, in_place), (0.0, -in_place)]
+    for v in v_max * np.array([0.2, 0.45, 0.7, 1.0]):
+        widest = min(omega_max, curvature_max * v)
         # Denser around straight ahead, where small corrections matter.
         rows += [(v, widest * s * abs(s) ** 0.5) for s in np.linspace(-1.0, 1.0, 15)]
     return np.array(rows, dtype=np.float64)
@@ -58,13 +59,12 @@ def _nearest(route, first, last, x, y):
 @numba.njit(cache=True, parallel=True)
 def _plan(
     routes, counts, progress, waited, poses, vel, people, people_vel, active, values, start, shape, frame, ids,
-    discs, radius, limits, candidates, chosen,
+    all_discs, radii, all_limits, all_candidates, chosen,
 ):  # fmt: skip
-    reach = radius
-    for offset in discs:
-        reach = max(reach, abs(offset) + radius)
     for n in numba.prange(poses.shape[0]):
         route, last, scene = routes[n], counts[n] - 1, ids[n]
+        discs, radius, limits, candidates = all_discs[n], radii[n], all_limits[n], all_candidates[n]
+        reach = radius + max(abs(discs.min()), abs(discs.max()))
         chosen[n, 0], chosen[n, 1] = 0.0, 0.0
         if last < 0:
             continue
@@ -144,7 +144,7 @@ def _plan(
 
 
 def command_to_waypoint(commands: np.ndarray) -> np.ndarray:
-    """The waypoint (N, 2) that `waypoint_to_command` turns back into a command (N, 2), for `HORIZON_S`.
+    """The waypoint (N, 2) that `waypoint_to_command` turns back into commands (N, 2) of v and omega, for `HORIZON_S`.
 
     It is the end of the command's arc; the origin for a stop; a point beside and a little behind to turn in place.
     """
@@ -161,17 +161,16 @@ class Expert:
     """Drives N worlds along planned routes. Each world's route and progress along it are its only state.
 
     Args:
-        robot: what all worlds' robots are.
-        worlds: N.
+        fleet: the robots of N worlds; the caller keeps its rows current, before it plans.
     """
 
-    def __init__(self, robot: Robot, worlds: int):
-        self.robot = robot
+    def __init__(self, fleet: Fleet):
+        self.fleet, worlds = fleet, fleet.count
         self._routes = np.zeros((worlds, 256, 2))
         self._counts = np.zeros(worlds, dtype=np.int64)
         self._progress = np.zeros(worlds, dtype=np.int64)
         self._waited = np.zeros(worlds, dtype=np.int64)
-        self._candidates = command_candidates(robot)
+        self._candidates = np.stack([command_candidates(fleet, world) for world in range(worlds)])
 
     def plan(self, world_index: int, path: np.ndarray) -> None:
         """Sets the route (K, 2) of one world, metres, as `astar` returns it; a world without one stands still.
@@ -193,6 +192,7 @@ class Expert:
         self._counts[world_index] = count
         self._progress[world_index] = 0
         self._waited[world_index] = 0
+        self._candidates[world_index] = command_candidates(self.fleet, world_index)
 
     def act(
         self,
@@ -202,18 +202,18 @@ class Expert:
         people_velocities: np.ndarray,
         active: np.ndarray,
         fields: DistanceFields,
-        scene_id: np.ndarray,
+        field_id: np.ndarray,
     ) -> np.ndarray:
         """The next waypoint of every world.
 
         Args:
             poses: (N, 3) x, y, yaw.
-            velocities: (N, 2) v, omega.
+            velocities: (N, 2 or 3) v, omega first.
             people_xy: (N, P, 2) metres.
             people_velocities: (N, P, 2) m/s; people are taken to keep them.
             active: (N, P) bool.
-            fields: distance fields of the scenes.
-            scene_id: (N,) integer.
+            fields: distance fields, for each robot's height of step.
+            field_id: (N,) integer, which field each robot moves in.
 
         Returns:
             (N, 2) in the robots' frames, metres, to be reached in `HORIZON_S`.
@@ -233,10 +233,10 @@ class Expert:
             fields.start,
             fields.shape,
             fields.frame,
-            np.ascontiguousarray(scene_id, dtype=np.int64),
-            self.robot.discs(),
-            self.robot.disc_radius,
-            self.robot.limits(),
+            np.ascontiguousarray(field_id, dtype=np.int64),
+            self.fleet.discs,
+            self.fleet.disc_radius,
+            self.fleet.limits,
             self._candidates,
             chosen,
         )

@@ -9,10 +9,11 @@ from scipy.sparse.csgraph import dijkstra
 from s2e.envs.astar import astar, path_length, search_grid
 from s2e.envs.collision import people_contacts, robot_contacts
 from s2e.envs.controller import waypoint_to_command
-from s2e.envs.crowd import step_crowd, turn_back
 from s2e.envs.expert import HORIZON_S, Expert, command_candidates, command_to_waypoint
+from s2e.envs.fleet import Fleet
+from s2e.envs.kinematic import step_robots
 from s2e.envs.occupancy import DistanceFields, Occupancy
-from s2e.envs.robots import ROBOTS, step_robots
+from s2e.envs.robots import ROBOTS
 from s2e.errors import UserError
 
 
@@ -110,14 +111,16 @@ def test_no_route_snapping_and_bad_points():
     with pytest.raises(UserError, match="goal"):
         astar(scene, distance, np.array([1.0, 2.0]), np.array([np.nan, 2.0]), 0.45)
     with pytest.raises(UserError, match="path of world 3"):
-        Expert(ROBOTS["jackal"], 4).plan(3, np.zeros((0, 2)))
+        Expert(Fleet.of(["jackal"] * 4)).plan(3, np.zeros((0, 2)))
 
 
 @pytest.mark.parametrize("robot", ROBOTS.values(), ids=ROBOTS.keys())
 def test_the_controller_turns_waypoints_back_into_commands(robot):
-    commands = command_candidates(robot)
-    back = waypoint_to_command(command_to_waypoint(commands), HORIZON_S, robot)
-    np.testing.assert_allclose(back, commands, atol=1e-9)
+    fleet = Fleet.of([robot] * 63)
+    commands = command_candidates(fleet, 0)
+    back = waypoint_to_command(command_to_waypoint(commands), HORIZON_S, fleet)
+    np.testing.assert_allclose(back[:, :2], commands, atol=1e-9)
+    np.testing.assert_array_equal(back[:, 2], 0)
 
 
 @dataclass
@@ -128,11 +131,26 @@ class Outcome:
     walked_into: int
 
 
-def drive(name: str, people: int, sees_people: bool = True, worlds: int = 32, seed: int = 0) -> Outcome:
+def walk(people: np.ndarray, ends: np.ndarray, leg: np.ndarray, speeds: np.ndarray, robots: np.ndarray, dt: float):
+    """Simple people: straight from end to end and back, around a robot that is near, which they do not step into."""
+    goals = np.take_along_axis(ends, leg[..., None, None], axis=2)[:, :, 0]
+    leg = np.where(np.linalg.norm(goals - people, axis=-1) < 0.5, 1 - leg, leg)
+    goals = np.take_along_axis(ends, leg[..., None, None], axis=2)[:, :, 0]
+    ahead = (goals - people) / np.linalg.norm(goals - people, axis=-1, keepdims=True)
+    away = people - robots[:, None, :2]
+    gap = np.linalg.norm(away, axis=-1, keepdims=True)
+    aside = np.stack([-away[..., 1], away[..., 0]], -1) / gap
+    aside *= np.where((aside * ahead).sum(-1, keepdims=True) < 0, -1.0, 1.0)
+    meets = (gap < 1.4) & ((ahead * away).sum(-1, keepdims=True) < 0)
+    velocity = np.where(meets, 0.8 * aside + 0.3 * away / gap, ahead) * speeds[..., None]
+    return people + dt * velocity, velocity, leg
+
+
+def drive(names: list[str], people: int, sees_people: bool = True, worlds: int = 32, seed: int = 0) -> Outcome:
     """Closed loop at 5 Hz for 40 s, in rooms with boxes; an episode ends with its first contact while moving."""
-    robot, rng, dt = ROBOTS[name], np.random.default_rng(seed), 0.2
+    fleet, rng, dt = Fleet.of([names[n % len(names)] for n in range(worlds)]), np.random.default_rng(seed), 0.2
     scenes = [room(rng, 12) for _ in range(worlds)]
-    fields, ids, expert = DistanceFields.pack(scenes), np.arange(worlds), Expert(robot, worlds)
+    fields, ids, expert = DistanceFields.pack(scenes), np.arange(worlds), Expert(fleet)
     poses, goals, ends = np.zeros((worlds, 3)), np.zeros((worlds, 2)), np.zeros((worlds, people, 2, 2))
     for n, scene in enumerate(scenes):
         path = None
@@ -146,56 +164,55 @@ def drive(name: str, people: int, sees_people: bool = True, worlds: int = 32, se
             ends[n, p] = two_spots(rng, scene, 5.0, 0.7)
             while np.linalg.norm(ends[n, p, 0] - start) < 2.0:
                 ends[n, p] = two_spots(rng, scene, 5.0, 0.7)
-    velocities, pos, leg = np.zeros((worlds, 2)), ends[:, :, 0].copy(), np.ones((worlds, people), dtype=int)
+    velocities, pos, leg = np.zeros((worlds, 3)), ends[:, :, 0].copy(), np.ones((worlds, people), dtype=int)
     pos_velocities, speeds = np.zeros_like(pos), rng.uniform(0.8, 1.5, (worlds, people))
     active, state, touching = np.ones((worlds, people), dtype=bool), np.zeros(worlds, dtype=int), np.zeros(worlds, bool)
     walked_into = 0
     for _ in range(200):
         seen = active & sees_people
-        commands = waypoint_to_command(expert.act(poses, velocities, pos, pos_velocities, seen, fields, ids), HORIZON_S, robot)
+        commands = waypoint_to_command(expert.act(poses, velocities, pos, pos_velocities, seen, fields, ids), HORIZON_S, fleet)
         commands[state > 0] = 0.0
-        poses, velocities = step_robots(robot, poses, velocities, commands, dt)
-        leg, targets = turn_back(pos, ends, leg)
-        pos, pos_velocities = step_crowd(pos, pos_velocities, targets, speeds, active, poses, velocities, robot, fields, ids, dt)
+        poses, velocities = step_robots(fleet, poses, velocities, commands, dt)
+        pos, pos_velocities, leg = walk(pos, ends, leg, speeds, poses, dt)
         driving, moving = state == 0, np.abs(velocities).max(axis=1) > 0.05
-        touch = people_contacts(robot, poses, pos, active) & driving
+        touch = people_contacts(fleet, poses, pos, active) & driving
         walked_into += int((touch & ~touching & ~moving).sum())
         touching = touch
         state[driving & (np.linalg.norm(poses[:, :2] - goals, axis=1) < 1.0)] = 1
         state[touch & moving] = 2
-        state[driving & robot_contacts(robot, poses, fields, ids)] = 3
+        state[driving & robot_contacts(fleet, poses, fields, ids)] = 3
     return Outcome(float((state == 1).mean()), int((state == 3).sum()), int((state == 2).sum()), walked_into)
 
 
-@pytest.mark.parametrize("name", ROBOTS)
-def test_the_expert_arrives_without_touching_anything(name):
-    outcome = drive(name, people=0)
+@pytest.mark.parametrize("names", [["jackal"], ["coco"], list(ROBOTS)], ids=["jackal", "coco", "mixed"])
+def test_the_expert_arrives_without_touching_anything(names):
+    outcome = drive(names, people=0)
     assert outcome.success >= 0.95 and outcome.static == 0, outcome
 
 
 @pytest.mark.parametrize("name", ROBOTS)
 def test_the_expert_steers_around_people(name):
-    outcome = drive(name, people=6)
-    assert outcome.success >= 0.9 and outcome.static == 0 and outcome.drove_into <= 1, outcome
+    outcome = drive([name], people=6)
+    assert outcome.success >= 0.9 and outcome.static == 0 and outcome.drove_into <= 2, outcome
 
 
 def test_a_robot_that_ignores_people_hits_some():
-    assert drive("jackal", people=6, sees_people=False).drove_into >= 2
+    assert drive(["jackal"], people=6, sees_people=False).drove_into >= 4
 
 
 def test_worlds_do_not_depend_on_their_neighbours():
     rng = np.random.default_rng(4)
-    fields, robot = DistanceFields.pack([room(rng, 12)]), ROBOTS["jackal"]
+    fields, fleet = DistanceFields.pack([room(rng, 12)]), Fleet.of(["jackal", "coco", "go2"])
     poses = np.array([[0.0, 4.0, 0.1], [5.0, 9.0, 2.0], [9.0, 12.0, -1.0]])
     paths = [p[:2] + np.array([[0.0, 0.0], [4.0, 1.0]]) for p in poses]
     people, people_velocities = rng.uniform(0, 12, (3, 5, 2)), rng.normal(0, 1, (3, 5, 2))
-    arguments = (poses, rng.random((3, 2)), people, people_velocities, np.ones((3, 5), dtype=bool))
-    together = Expert(robot, 3)
+    arguments = (poses, rng.random((3, 3)), people, people_velocities, np.ones((3, 5), dtype=bool))
+    together = Expert(fleet)
     for n, path in enumerate(paths):
         together.plan(n, path)
     waypoints = together.act(*arguments, fields, np.zeros(3, dtype=int))
     for n, path in enumerate(paths):
-        alone = Expert(robot, 1)
+        alone = Expert(fleet.rows(np.array([n])))
         alone.plan(0, path)
-        one = alone.act(*(a[n : n + 1] for a in arguments), fields=fields, scene_id=np.zeros(1, dtype=int))
+        one = alone.act(*(a[n : n + 1] for a in arguments), fields=fields, field_id=np.zeros(1, dtype=int))
         np.testing.assert_array_equal(one[0], waypoints[n])
