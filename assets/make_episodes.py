@@ -10,8 +10,9 @@ import numpy as np
 
 from s2e.envs.astar import astar, path_length
 from s2e.envs.drive import CLEARANCE_M
-from s2e.envs.episodes import SETTINGS, draw_walkers, write_episodes
+from s2e.envs.episodes import SETTINGS, write_episodes
 from s2e.envs.meshes import stamp
+from s2e.envs.people import draw_walkers
 from s2e.envs.scene import Episode, Obstacle, Scene
 from s2e.envs.splat_scene import load_scene, scene_folder
 

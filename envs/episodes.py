@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from s2e.envs.fresh import FreshScenes
+from s2e.envs.people import draw_walkers
 from s2e.envs.scene import BEHAVIOURS, Episode, Obstacle, Scene, Walker
 from s2e.errors import UserError
 
@@ -193,35 +194,6 @@ class ListedEpisodes:
     def restore(self, state: dict[str, Any]) -> None:
         """Puts that back."""
         self.given = list(state["given"])
-
-
-def draw_walkers(
-    rng: np.random.Generator, anchors: np.ndarray, start: np.ndarray, goal: np.ndarray, count: int
-) -> tuple[Walker, ...]:
-    """People between anchors: half come the robot's way, half cross it. Nobody starts within 2.5 m of the robot."""
-    walkers = []
-    from_start, from_goal = np.linalg.norm(anchors - start, axis=1), np.linalg.norm(anchors - goal, axis=1)
-    middle = np.linalg.norm(anchors - (start + goal) / 2, axis=1)
-    clear = np.flatnonzero(from_start > 2.5)
-    if len(clear) < 2:
-        return ()
-    for _ in range(count):
-        if rng.random() < 0.5:
-            first, second = clear[_soft(rng, from_goal[clear])], _soft(rng, from_start)
-        else:
-            first = clear[_soft(rng, middle[clear], 3.0)]
-            second = _soft(rng, np.linalg.norm(2 * (start + goal) / 2 - anchors[first] - anchors, axis=1), 3.0)
-        if np.linalg.norm(anchors[first] - anchors[second]) < 2.0:
-            second = int(np.linalg.norm(anchors - anchors[first], axis=1).argmax())
-        a, b = anchors[first], anchors[second]
-        speed, look = float(np.clip(rng.normal(1.1, 0.25), 0.5, 1.6)), int(rng.integers(1 << 20))
-        walkers.append(Walker((float(a[0]), float(a[1])), (float(b[0]), float(b[1])), speed, look))
-    return tuple(walkers)
-
-
-def _soft(rng: np.random.Generator, distance: np.ndarray, scale_m: float = 2.0) -> int:
-    weight = np.exp(-(distance - distance.min()) / scale_m)
-    return int(rng.choice(len(distance), p=weight / weight.sum()))
 
 
 def write_episodes(path: Path, scene: str, episodes: Sequence[Episode]) -> None:

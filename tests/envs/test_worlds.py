@@ -187,7 +187,7 @@ def test_new_scenes_come_while_worlds_run():
     worlds = make_worlds(2, 1, 0, WorldsConfig(people=2, height_px=24, width_px=40), refresh=1)
     worlds.reset()
     names = {s.name for s in worlds.scenes}
-    drive(worlds, 70)
+    drive(worlds, 200)
     assert not names & {s.name for s in worlds.scenes}
     arrays, state = worlds.state()
     again = make_worlds(2, 1, 0, WorldsConfig(people=2, height_px=24, width_px=40), refresh=1)
