@@ -32,7 +32,8 @@ from s2e.encoder import FeatureNet
 from s2e.envs.camera import Camera
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
-from s2e.envs.meshes import bake, merge, obstacle_mesh, stamp, transform
+from s2e.envs.meshes import bake, merge, transform
+from s2e.envs.objects import obstacle_mesh, stamp
 from s2e.envs.render import Renderer
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene import Episode, Scene

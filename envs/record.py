@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from s2e.envs.build import build_scene
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import RandomEpisodes
-from s2e.envs.build import build_scene
 from s2e.envs.config import CONTROL_S, WorldsConfig
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
