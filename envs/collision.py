@@ -55,10 +55,12 @@ def _sweep(poses, targets, discs, radius, values, start, shape, frame, scene_id,
         x, y, yaw = poses[n, 0], poses[n, 1], poses[n, 2]
         dx, dy, turn = targets[n, 0] - x, targets[n, 1] - y, targets[n, 2] - yaw
         turn -= 2.0 * math.pi * math.floor((turn + math.pi) / (2.0 * math.pi))
-        arm = max(abs(discs[n].min()), abs(discs[n].max()))
+        arm = 0.0
+        for k in range(discs.shape[1]):
+            arm = max(arm, abs(discs[n, k]))
         way = math.sqrt(dx * dx + dy * dy)
         gap = _gap(x, y, yaw, discs[n], radius[n], values, start, shape, frame, scene_id[n])
-        reached[n] = targets[n]
+        reached[n, 0], reached[n, 1], reached[n, 2] = targets[n, 0], targets[n, 1], targets[n, 2]
         # No cell's field falls faster than sqrt(2) a metre: with that much room nothing can be hit on the way.
         if gap > 1.5 * (way + arm * abs(turn)):
             continue

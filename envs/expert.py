@@ -64,7 +64,9 @@ def _plan(
     for n in numba.prange(poses.shape[0]):
         route, last, scene = routes[n], counts[n] - 1, ids[n]
         discs, radius, limits, candidates = all_discs[n], radii[n], all_limits[n], all_candidates[n]
-        reach = radius + max(abs(discs.min()), abs(discs.max()))
+        reach = radius
+        for offset in discs:
+            reach = max(reach, abs(offset) + radius)
         chosen[n, 0], chosen[n, 1] = 0.0, 0.0
         if last < 0:
             continue
