@@ -8,6 +8,7 @@ import math
 import numba
 import numpy as np
 
+FAR = 1e9  # the velocity nearest to a point that far away is the one farthest in its direction
 PARALLEL = 1e-5  # sine of the angle under which two lines count as parallel
 
 
@@ -46,9 +47,9 @@ def half_plane(px, py, wx, wy, radii, horizon, dt):
     return nx, ny, -(wx * nx + wy * ny)
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _on_line(lines, i, limit, px, py, farthest):
-    """The velocity on line i, within `limit` and lines 0..i-1, nearest to p (or, where `farthest` is 1, as far along it as can be); found, x, y."""
+@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _on_line(lines, i, limit, px, py):
+    """The velocity on line i, within `limit` and lines 0..i-1, nearest to p; found, x, y."""
     nx, ny, c = lines[i, 0], lines[i, 1], lines[i, 2]
     room = limit * limit - c * c
     if room < 0.0:
@@ -70,23 +71,20 @@ def _on_line(lines, i, limit, px, py, farthest):
         if low > high:
             return False, 0.0, 0.0
     s = px * tx + py * ty
-    if farthest > 0:
-        s = high if s > 0.0 else low
     s = min(max(s, low), high)
     return True, c * nx + s * tx, c * ny + s * ty
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _in_plane(lines, count, limit, px, py, farthest):
+@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def _in_plane(lines, count, limit, px, py):
     """The two-dimensional program: as `_on_line` in all half-planes; x, y, and the first line it failed at (or count)."""
     x, y = px, py
     norm = math.sqrt(px * px + py * py)
-    if farthest > 0 or norm > limit:
-        scale = limit / max(norm, 1e-12)
-        x, y = px * scale, py * scale
+    if norm > limit:
+        x, y = px * limit / norm, py * limit / norm
     for i in range(count):
         if x * lines[i, 0] + y * lines[i, 1] < lines[i, 2]:
-            found, at_x, at_y = _on_line(lines, i, limit, px, py, farthest)
+            found, at_x, at_y = _on_line(lines, i, limit, px, py)
             if not found:
                 return x, y, i
             x, y = at_x, at_y
@@ -107,7 +105,7 @@ def best_velocity(lines, count, hard, limit, px, py, scratch):
     Returns:
         x, y of the velocity, m/s.
     """
-    x, y, failed = _in_plane(lines, count, limit, px, py, 0)
+    x, y, failed = _in_plane(lines, count, limit, px, py)
     worst = 0.0
     # Section 5.3: all soft lines give way by the same, least amount; line i is the worst where the others give way less.
     for i in range(failed, count):
@@ -123,14 +121,14 @@ def best_velocity(lines, count, hard, limit, px, py, scratch):
             if norm > PARALLEL:
                 scratch[kept, 0], scratch[kept, 1], scratch[kept, 2] = mx / norm, my / norm, (lines[j, 2] - c) / norm
                 kept += 1
-        at_x, at_y, stopped = _in_plane(scratch, kept, limit, nx, ny, 1)
+        at_x, at_y, stopped = _in_plane(scratch, kept, limit, FAR * nx, FAR * ny)
         if stopped == kept:
             x, y = at_x, at_y
         worst = c - x * nx - y * ny
     return x, y
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def nearest_first(positions, active, i, reach, order, away):
     """Who stands within `reach` of i: numbers into `order`, nearest first, squared distances into `away`; how many.
 
@@ -171,9 +169,7 @@ def _velocities(positions, velocities, preferred, radii, limits, active, horizon
                     vx - velocities[n, j, 0], vy - velocities[n, j, 1], radii[n, i] + radii[n, j], horizon, dt,
                 )  # fmt: skip
                 lines[k, 0], lines[k, 1], lines[k, 2] = nx, ny, vx * nx + vy * ny + 0.5 * short
-            out[n, i, 0], out[n, i, 1] = best_velocity(
-                lines, count, 0, limits[n, i], preferred[n, i, 0], preferred[n, i, 1], scratch
-            )
+            out[n, i, 0], out[n, i, 1] = best_velocity(lines, count, 0, limits[n, i], preferred[n, i, 0], preferred[n, i, 1], scratch)
 
 
 def orca_velocities(
