@@ -10,9 +10,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from s2e.envs.build import build_scene
+from s2e.envs.config import CONTROL_S, WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import RandomEpisodes
-from s2e.envs.config import CONTROL_S, WorldsConfig
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
 from s2e.walks import MIN_FRAMES, write_walk

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from s2e.envs.tracks import read_tracks, replay
 
 from s2e.envs.camera import view_intrinsics, view_poses
 from s2e.envs.collision import people_gaps, robot_contacts, static_gaps
@@ -22,7 +23,6 @@ from s2e.envs.robots import ROBOTS, randomise
 from s2e.envs.scene import SEMANTIC_ID, Episode, Scene
 from s2e.envs.stage import Stage
 from s2e.envs.topdown import top_down_maps
-from s2e.envs.tracks import read_tracks, replay
 from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, to_robot
 
@@ -325,9 +325,12 @@ class Worlds:
                 found = arrays[name].shape if name in arrays else "nothing"
                 raise UserError(f"world state {name}: {found} saved, {here.shape} expected; resume with the same --envs and version")
             setattr(self, name, arrays[name].astype(here.dtype).copy())
-        part = {p: {k.removeprefix(f"{p}."): v for k, v in arrays.items() if k.startswith(f"{p}.")} for p in ("fleet", "people", "physics")}
-        self.fleet.restore(part["fleet"])
-        self.people.load(part["people"])
-        self.physics.restore(part["physics"])
+
+        def part(name: str) -> dict[str, np.ndarray]:
+            return {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
+
+        self.fleet.restore(part("fleet"))
+        self.people.load(part("people"))
+        self.physics.restore(part("physics"))
         self.source.restore(state["source"])
         self._update_scenes()

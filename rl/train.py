@@ -36,9 +36,9 @@ from s2e.checkpoint import (
     rng_state,
     save_checkpoint,
 )
+from s2e.envs.config import WorldsConfig
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.vector import make_worlds
-from s2e.envs.config import WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.rl.policy import AdapterPolicy
 from s2e.rl.prefix import FrozenPrefix

@@ -1,0 +1,3 @@
+"""temporary"""
+def read_tracks(p): raise NotImplementedError
+def replay(*a): raise NotImplementedError
