@@ -310,8 +310,8 @@ def top_down(scene: Scene, pixels_per_m: float = 12.0) -> np.ndarray:
     camera = Camera(int(height_px), int(width_px), float(np.degrees(2 * np.arctan(extent[0] / 2 / height))))
     rotation = np.array([[[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]])
     position = np.array([[centre[0], centre[1], scene.ground_z + height]])
-    renderer = Renderer([scene], camera)
-    return renderer.draw(np.zeros(1, dtype=int), position, rotation, np.zeros((1, 0, 5), np.float32), camera)[0]
+    nobody, size = np.zeros((1, 0, 7), np.float32), (camera.height_px, camera.width_px)
+    return Renderer([scene]).draw(np.zeros(1, dtype=int), position, rotation, camera.intrinsics()[None], size, nobody).rgb[0]
 
 
 def unique_names(policies: tuple[str, ...]) -> list[str]:

@@ -26,11 +26,11 @@ from s2e.acting import Actor
 from s2e.config import PRESETS
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.envs.camera import Camera, camera_poses
+from s2e.envs.config import WorldsConfig
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.splat_render import prepare, render_splats
 from s2e.envs.splat_scene import load_scene
 from s2e.envs.vector import make_worlds
-from s2e.envs.worlds import WorldsConfig
 from s2e.errors import UserError, run_command
 from s2e.mixture import matching_loss
 from s2e.policy import S2EPolicy
@@ -91,12 +91,11 @@ def raster_images(args: SpeedArgs) -> Measured:
     """Mesh images a second at 160x120 (width x height): streets, three people in each view, no simulation."""
     worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3))
     worlds.reset()
-    assert worlds.renderer is not None
-    renderer, everyone = worlds.renderer, np.arange(args.envs)
-    people = worlds.people_to_draw(everyone)
+    assert worlds.stage.renderer is not None
+    renderer, views = worlds.stage.renderer, worlds.views(np.arange(args.envs))
 
     def step() -> int:
-        renderer.render(worlds.scene_id, worlds.pose, people)
+        renderer.draw(**views)
         return args.envs
 
     triangles = float(np.mean([len(s.mesh.triangles) for s in worlds.scenes]))

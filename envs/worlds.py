@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from s2e.envs.tracks import read_tracks, replay
 
 from s2e.envs.camera import view_intrinsics, view_poses
 from s2e.envs.collision import people_gaps, robot_contacts, static_gaps
@@ -17,12 +16,12 @@ from s2e.envs.ground import ground_height_at, surface_at
 from s2e.envs.kinematic import Kinematic, Physics
 from s2e.envs.occupancy import DistanceFields, Occupancy
 from s2e.envs.people import People
-from s2e.envs.raster import Images
 from s2e.envs.rewards import Change, reward_terms
 from s2e.envs.robots import ROBOTS, randomise
 from s2e.envs.scene import SEMANTIC_ID, Episode, Scene
 from s2e.envs.stage import Stage
 from s2e.envs.topdown import top_down_maps
+from s2e.envs.tracks import read_tracks, replay
 from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, to_robot
 
@@ -263,21 +262,22 @@ class Worlds:
             rows[..., 2] = height.reshape(rows.shape[:2])
         return rows
 
-    def look(self, worlds: np.ndarray, labels: bool = False) -> Images:
-        """What some worlds' robots see."""
-        assert self.stage.renderer is not None
+    def views(self, worlds: np.ndarray) -> dict[str, Any]:
+        """What `Renderer.draw` needs to draw what some worlds' robots see."""
         config, scene, pose = self.config, self.scene_id[worlds], self.pose[worlds]
         ground = ground_height_at(self.stage.ground, scene, pose[:, :2])
         camera, sway = self.fleet.camera[worlds], self.fleet.sway[worlds]
         positions, rotations = view_poses(pose, ground, camera, sway, self.travelled[worlds], self.velocity[worlds, 0])
-        intrinsics = view_intrinsics(camera, config.height_px, config.width_px)
-        effects = None
-        if config.camera_noise:
-            frame = (self.seed[worlds] + 7919 * self.steps[worlds]) % (1 << 24)
-            effects = np.column_stack([self.effects[worlds], frame])
-        size = (config.height_px, config.width_px)
-        people = self.people_to_draw(worlds)
-        return self.stage.renderer.draw(scene, positions, rotations, intrinsics, size, people, effects, labels)
+        frame = (self.seed[worlds] + 7919 * self.steps[worlds]) % (1 << 24)
+        return {
+            "scene_id": scene,
+            "positions": positions,
+            "rotations": rotations,
+            "intrinsics": view_intrinsics(camera, config.height_px, config.width_px),
+            "size": (config.height_px, config.width_px),
+            "people": self.people_to_draw(worlds),
+            "effects": np.column_stack([self.effects[worlds], frame]) if config.camera_noise else None,
+        }
 
     def observe(self, worlds: np.ndarray) -> dict[str, np.ndarray]:
         """What some worlds' robots see: `goal` (V, 3) and `ego` (V, 3) float32, and what `outputs` asks for.
@@ -297,7 +297,8 @@ class Worlds:
         live = np.flatnonzero(self.live[worlds])
         out: dict[str, np.ndarray] = {}
         if wanted and self.stage.renderer:
-            images = self.look(worlds[live], labels="semantic" in wanted or "instance" in wanted)
+            labels = "semantic" in wanted or "instance" in wanted
+            images = self.stage.renderer.draw(**self.views(worlds[live]), labels=labels)
             for name in wanted:
                 drawn = getattr(images, name)
                 if len(live) < len(worlds):
