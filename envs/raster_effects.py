@@ -3,55 +3,63 @@
 import numba
 import numpy as np
 
+from s2e.envs.lanes import bytes_at, floats, ints, lanes_at, put_bytes, put_lanes, ramp, select
 
-@numba.njit(cache=True, error_model="numpy")
-def _blurred_row(row, out):
-    """1 2 1 along one row of pixels (W * 3 values); the ends repeat."""
-    last = row.shape[0] - 3
-    for i in range(row.shape[0]):
-        k = np.uint32(i)
-        left = np.int32(row[k - np.uint32(3)]) if i >= 3 else np.int32(row[k])
-        right = np.int32(row[k + np.uint32(3)]) if i < last else np.int32(row[k])
-        out[k] = left + np.int32(2) * np.int32(row[k]) + right
+_SIGMA = np.float32(147.8)
+"""Standard deviation of the sum of four bytes; its mean is 510."""
 
 
-@numba.njit(cache=True, error_model="numpy")
-def apply_effects(rgb, effect, rows):
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def _read_row(image, start, count, out):
+    """Copies the values of a row of pixels to `out`, from place 3 on; the first and the last pixel are repeated around them."""
+    whole = count & ~7
+    for i in range(0, whole, 8):
+        put_lanes(out, i + 3, bytes_at(image, start + i))
+    for i in range(whole, count):
+        out[i + 3] = image[start + i]
+    for c in range(3):
+        out[c] = out[c + 3]
+        out[count + 3 + c] = out[count + c]
+
+
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def apply_effects(image, height, count, effect, rows):
     """Blurs, exposes and adds noise to one image.
 
     The noise of a value is a hash of the seed and of the value's place in the image, so it is the same in every batch:
     the sum of the hash's four bytes, which is close to a normal distribution.
 
     Args:
-        rgb: (H, W * 3) uint8, changed in place.
+        image: (H * W * 3) uint8, changed in place.
+        height: H.
+        count: W * 3, values of a row.
         effect: (4,) exposure, standard deviation of the noise (0..255 units), share of a 3x3 binomial blur, seed.
-        rows: (3, W * 3) int32, scratch.
+        rows: (3, W * 3 + 16) int32, scratch.
     """
-    height, width = rgb.shape
-    blur, exposure = np.float32(effect[2] / 16.0), np.float32(effect[0])
-    # Four bytes: mean 510, standard deviation 147.8.
-    sigma, seed = np.float32(effect[1] / 147.8), np.uint32(np.int64(effect[3]) & 0xFFFFFFFF)
-    keep, half, top, zero = np.float32(1.0 - effect[2]), np.float32(0.5), np.float32(255.0), np.float32(0.0)
-    byte, mix, stir = np.uint32(255), np.uint32(0x45D9F3B), np.uint32(0x9E3779B1)
-    soft = effect[2] > 0.0
-    if soft:
-        _blurred_row(rgb[0], rows[0])
-        rows[2] = rows[0]
+    exposure, blur, keep = np.float32(effect[0]), np.float32(effect[2] / 16.0), np.float32(1.0 - effect[2])
+    sigma, seed = np.float32(effect[1]) / _SIGMA, (np.int64(effect[3]) * 0x85EBCA6B) & 0x7FFFFFFF
+    half, top, none, mean = np.float32(0.5), np.float32(255.0), np.float32(0.0), np.float32(510.0)
+    _read_row(image, 0, count, rows[0])
+    _read_row(image, 0, count, rows[2])
     for y in range(height):
-        row = rgb[y]
         above, here, below = rows[(y + 2) % 3], rows[y % 3], rows[(y + 1) % 3]
-        if soft:
-            _blurred_row(rgb[min(y + 1, height - 1)] if y + 1 < height else row, below)
-        start = np.uint32(np.uint32(y * width) + seed * stir)
-        for i in range(width):
-            value = np.float32(row[i])
-            if soft:
-                total = above[i] + np.int32(2) * here[i] + below[i]
-                value = value * keep + np.float32(total) * blur
-            h = np.uint32(np.uint32(start + np.uint32(i)) * stir)
-            h = np.uint32((h ^ (h >> np.uint32(16))) * mix)
-            h = np.uint32((h ^ (h >> np.uint32(15))) * mix)
-            h = np.uint32(h ^ (h >> np.uint32(16)))
-            total = (h & byte) + ((h >> np.uint32(8)) & byte) + ((h >> np.uint32(16)) & byte) + (h >> np.uint32(24))
-            value = value * exposure + (np.float32(np.int32(total)) - np.float32(510.0)) * sigma + half
-            row[i] = np.uint8(np.int32(min(max(value, zero), top)))
+        _read_row(image, min(y + 1, height - 1) * count, count, below)
+        for i in range(0, count, 8):
+            sides = lanes_at(above, i) + lanes_at(above, i + 6) + lanes_at(below, i) + lanes_at(below, i + 6)
+            middle = lanes_at(here, i + 3)
+            cross = lanes_at(above, i + 3) + lanes_at(below, i + 3) + lanes_at(here, i) + lanes_at(here, i + 6)
+            value = floats(middle) * keep + floats(sides + cross * 2 + middle * 4) * blur
+            h = ((ints(ramp()) + (y * count + i)) ^ seed) * 0x9E3779B1
+            h = (h ^ (h >> 16)) * 0x45D9F3B
+            h = (h ^ (h >> 15)) * 0x45D9F3B
+            h = h ^ (h >> 16)
+            total = (h & 255) + ((h >> 8) & 255) + ((h >> 16) & 255) + (h >> 24)
+            value = value * exposure + (floats(total) - mean) * sigma + half
+            value = select(value > none, value, none)
+            result = ints(select(value < top, value, top))
+            if i + 8 <= count:
+                put_bytes(image, y * count + i, result)
+            else:
+                put_lanes(above, i, result)
+                for k in range(i, count):
+                    image[y * count + k] = above[k]

@@ -9,8 +9,8 @@ SIZE = 64
 LEVELS = 7
 """Sizes of the mip chain: 64, 32, ... 1 texels."""
 
-TEXELS = 5461
-"""Texels of all levels of a layer."""
+TEXELS = 8192
+"""Room of a layer with all its levels: the level of s x s texels begins at s * s."""
 
 TEXTURES: dict[str, int] = {
     name: layer
@@ -343,17 +343,18 @@ def atlas() -> np.ndarray:
 
 @functools.cache
 def mipmaps() -> np.ndarray:
-    """(K, 5461) uint32: each layer's mip levels, 64x64 down to 1x1, one after the other.
+    """(K, 8192) uint32: each layer's mip levels, 64x64 down to 1x1; the level of s x s texels begins at s * s.
 
     A texel is red + 256 green + 65536 blue. Row 0 of a level is at v = 0 (the picture's bottom).
     """
     level = atlas()[:, ::-1].astype(np.float64)
-    chain = []
+    result = np.zeros((len(level), TEXELS), np.uint32)
     for _ in range(LEVELS):
+        size = level.shape[1]
         texels = np.rint(level).astype(np.uint32)
-        chain.append((texels[..., 0] | texels[..., 1] << 8 | texels[..., 2] << 16).reshape(len(level), -1))
-        if level.shape[1] > 1:
-            level = level.reshape(len(level), level.shape[1] // 2, 2, level.shape[2] // 2, 2, 3).mean((2, 4))
-    result = np.ascontiguousarray(np.concatenate(chain, 1))
+        packed = texels[..., 0] | texels[..., 1] << 8 | texels[..., 2] << 16
+        result[:, size * size : 2 * size * size] = packed.reshape(len(level), -1)
+        if size > 1:
+            level = level.reshape(len(level), size // 2, 2, size // 2, 2, 3).mean((2, 4))
     result.setflags(write=False)
     return result
