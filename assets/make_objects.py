@@ -95,7 +95,6 @@ KINDS: dict[str, tuple[str, str, float, Callable[[], Mesh]]] = {
     "wheelbarrow": ("site", "obstacle", ALL, b.wheelbarrow),
     "cable_drum": ("site", "obstacle", ALL, b.cable_drum),
     "toilet": ("site", "obstacle", ALL, b.toilet),
-    "ladder": ("site", "obstacle", ALL, b.ladder),
     "fence": ("fences", "fence", ALL, b.fence),
     "site_fence": ("fences", "fence", ALL, b.site_fence),
     "wood_fence": ("fences", "fence", ALL, b.wood_fence),

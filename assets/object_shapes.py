@@ -13,8 +13,13 @@ STEEL: Tint = (0.62, 0.64, 0.67)
 LEGS: Tint = (0.35, 0.36, 0.38)
 
 
+def post(thick: float, height: float, tint: Tint = LEGS, center=(0.0, 0.0), z: float = 0.0, texture: str = "metal") -> Mesh:
+    """A thin upright of four sides, without ends."""
+    return prism(0.7 * thick, height, texture, tint, center, z, sides=4, cap=False)
+
+
 def _legs(xs, ys, height: float, tint: Tint = LEGS, thick: float = 0.05) -> Mesh:
-    return merge([box((thick, thick, height), "metal", tint, (x, y)) for x in xs for y in ys])
+    return merge([post(thick, height, tint, (x, y)) for x in xs for y in ys])
 
 
 def bench() -> Mesh:
@@ -36,7 +41,7 @@ def picnic_table() -> Mesh:
     top = box((1.8, 0.75, 0.06), "wood", (1.1, 1.05, 1.0), z=0.7, bottom=True)
     seats = [box((1.8, 0.28, 0.05), "wood", center=(0.0, y), z=0.42, bottom=True) for y in (-0.65, 0.65)]
     frames = [box((0.08, 1.3, 0.06), "wood", (0.8, 0.8, 0.8), (x, 0.0), 0.36, bottom=True) for x in (-0.6, 0.6)]
-    legs = [box((0.1, 0.1, 0.7), "wood", (0.8, 0.8, 0.8), (x, y)) for x in (-0.6, 0.6) for y in (-0.4, 0.4)]
+    legs = [post(0.1, 0.7, (0.8, 0.8, 0.8), (x, y), texture="wood") for x in (-0.6, 0.6) for y in (-0.4, 0.4)]
     return merge([top, *seats, *frames, *legs])
 
 
@@ -53,7 +58,7 @@ def table() -> Mesh:
     for side in (-1, 1):
         parts.append(box((0.4, 0.4, 0.06), "wood", (0.7, 0.7, 0.75), (side * 0.8, 0.0), 0.42, bottom=True))
         parts.append(box((0.05, 0.4, 0.45), "wood", (0.7, 0.7, 0.75), (side * 0.98, 0.0), 0.45))
-        parts.append(box((0.3, 0.3, 0.42), "metal", (0.3, 0.3, 0.3), (side * 0.8, 0.0)))
+        parts.append(post(0.24, 0.42, (0.3, 0.3, 0.3), (side * 0.8, 0.0)))
     return merge(parts)
 
 
@@ -190,8 +195,7 @@ def tree() -> Mesh:
     trunk = prism(0.17, 2.4, "bark", top_radius=0.11, sides=6, cap=False)
     crown = [
         blob(1.35, (0.0, 0.0, 3.3), "leaves"),
-        blob(0.95, (0.6, 0.45, 4.1), "leaves", (1.12, 1.1, 0.95)),
-        blob(0.9, (-0.65, -0.35, 3.7), "leaves", (0.9, 0.95, 0.9)),
+        blob(1.0, (0.5, 0.35, 4.15), "leaves", (1.12, 1.1, 0.95)),
     ]
     return merge([trunk, *crown])
 
@@ -199,8 +203,8 @@ def tree() -> Mesh:
 def old_tree() -> Mesh:
     """A broad, tall tree."""
     trunk = prism(0.34, 2.7, "bark", (0.9, 0.9, 0.9), top_radius=0.22, sides=7, cap=False)
-    tints = ((0.85, 0.95, 0.8), (1.0, 1.05, 0.9), (1.1, 1.1, 0.85), (0.95, 1.0, 0.9))
-    spots = ((0.0, 0.0, 4.4, 2.1), (1.2, 0.5, 5.2, 1.4), (-1.1, 0.7, 5.0, 1.4), (0.1, -1.1, 5.6, 1.5))
+    tints = ((0.85, 0.95, 0.8), (1.02, 1.07, 0.9), (1.1, 1.1, 0.85))
+    spots = ((0.0, 0.0, 4.4, 2.1), (1.1, 0.5, 5.3, 1.5), (-1.0, -0.4, 5.2, 1.5))
     return merge([trunk, *[blob(r, (x, y, z), "leaves", t, 0.9) for (x, y, z, r), t in zip(spots, tints)]])
 
 
@@ -340,7 +344,7 @@ def bus_shelter() -> Mesh:
     ends = [box((1.1, 0.05, 1.9), "glass", (1.5, 1.5, 1.45), (-0.1, y), 0.25, bottom=True) for y in (-1.6, 1.6)]
     roof = box((1.6, 3.5, 0.1), "metal", (0.5, 0.52, 0.55), (0.0, 0.0), 2.3, bottom=True)
     seat = box((0.35, 2.2, 0.06), "wood", center=(-0.4, 0.0), z=0.42, bottom=True)
-    posts = [box((0.08, 0.08, 2.3), "metal", LEGS, (x, y)) for x in (-0.65, 0.45) for y in (-1.6, 1.6)]
+    posts = [post(0.08, 2.3, LEGS, (x, y)) for x in (-0.65, 0.45) for y in (-1.6, 1.6)]
     return merge([back, *ends, roof, seat, *posts])
 
 
@@ -372,7 +376,7 @@ def bike_rack() -> Mesh:
     """Three hoops."""
     hoops = []
     for y in (-0.7, 0.0, 0.7):
-        posts = [box((0.05, 0.05, 0.75), "metal", STEEL, (x, y)) for x in (-0.35, 0.35)]
+        posts = [post(0.05, 0.75, STEEL, (x, y)) for x in (-0.35, 0.35)]
         hoops += [*posts, box((0.75, 0.05, 0.05), "metal", STEEL, (0.0, y), 0.75, bottom=True)]
     return merge(hoops)
 

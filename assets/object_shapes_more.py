@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from s2e.assets.object_shapes import post
 from s2e.envs.meshes import WHITE, Tint, blob, box, cone, merge, plate, prism, quad, transform, wall
 from s2e.envs.scene import Mesh
 
@@ -69,7 +70,7 @@ def barrier() -> Mesh:
     """Two red and white boards on feet."""
     boards = [box((1.6, 0.06, 0.24), "hazard", z=z, metres=0.5, bottom=True) for z in (0.35, 0.75)]
     feet = [box((0.08, 0.5, 0.06), "metal", (0.5, 0.5, 0.5), (x, 0.0)) for x in (-0.7, 0.7)]
-    posts = [box((0.06, 0.05, 0.98), "metal", (0.8, 0.8, 0.8), (x, 0.0)) for x in (-0.7, 0.7)]
+    posts = [post(0.05, 0.98, (0.8, 0.8, 0.8), (x, 0.0)) for x in (-0.7, 0.7)]
     return merge([*boards, *feet, *posts])
 
 
@@ -102,7 +103,7 @@ def site_fence() -> Mesh:
     panel = [wall((-1.25, -0.02), (1.25, -0.02), 0.12, 2.0, "mesh", (5.0, 4.0))]
     panel.append(wall((1.25, 0.02), (-1.25, 0.02), 0.12, 2.0, "mesh", (5.0, 4.0)))
     feet = [box((0.25, 0.65, 0.14), "concrete", (0.8, 0.8, 0.8), (x, 0.0)) for x in (-1.2, 1.2)]
-    posts = [box((0.05, 0.05, 2.05), "metal", STEEL, (x, 0.0)) for x in (-1.25, 1.25)]
+    posts = [post(0.05, 2.05, STEEL, (x, 0.0)) for x in (-1.25, 1.25)]
     return merge([*panel, *feet, *posts])
 
 
@@ -118,7 +119,7 @@ def wood_fence() -> Mesh:
 
 def scaffold() -> Mesh:
     """Two storeys of scaffolding."""
-    poles = [box((0.06, 0.06, 4.6), "metal", STEEL, (x, y)) for x in (-1.25, 1.25) for y in (-0.45, 0.45)]
+    poles = [post(0.06, 4.6, STEEL, (x, y)) for x in (-1.25, 1.25) for y in (-0.45, 0.45)]
     decks = [box((2.5, 0.9, 0.06), "planks", (0.9, 0.85, 0.8), z=z, bottom=True) for z in (2.1, 4.1)]
     rails = [box((2.5, 0.05, 0.12), "hazard", WHITE, (0.0, -0.45), z, metres=0.5, bottom=True) for z in (0.9, 3.0)]
     return merge([*poles, *decks, *rails])
@@ -249,9 +250,9 @@ def crates() -> Mesh:
 
 def stall(tint: Tint = (1.0, 1.0, 1.0)) -> Mesh:
     """A market stall under an awning; its counter looks along y."""
-    posts = [box((0.06, 0.06, 2.2), "wood", WHITE, (x, y)) for x in (-1.15, 1.15) for y in (-0.65, 0.65)]
+    posts = [post(0.06, 2.2, WHITE, (x, y), texture="wood") for x in (-1.15, 1.15) for y in (-0.65, 0.65)]
     counter = box((2.3, 0.8, 0.85), "planks", (0.9, 0.85, 0.8), (0.0, 0.25), metres=1.2)
-    goods = [box((0.6, 0.55, 0.14), "flowers", WHITE, (x, 0.3), 0.85) for x in (-0.7, 0.0, 0.7)]
+    goods = [box((2.1, 0.6, 0.14), "flowers", WHITE, (0.0, 0.25), 0.85, metres=0.7)]
     roof = box((2.7, 1.9, 0.4), "awning", tint, (0.0, 0.1), 2.15, top=(2.5, 0.1), bottom=True)
     return merge([*posts, counter, *goods, roof])
 
@@ -259,7 +260,7 @@ def stall(tint: Tint = (1.0, 1.0, 1.0)) -> Mesh:
 def food_cart() -> Mesh:
     """A cart with a striped roof."""
     body = box((1.4, 0.75, 0.75), "white", (0.85, 0.25, 0.2), z=0.3, bottom=True)
-    posts = [box((0.04, 0.04, 1.0), "metal", STEEL, (x, y), 1.05) for x in (-0.62, 0.62) for y in (-0.3, 0.3)]
+    posts = [post(0.04, 1.0, STEEL, (x, y), 1.05) for x in (-0.62, 0.62) for y in (-0.3, 0.3)]
     roof = box((1.7, 1.0, 0.25), "awning", WHITE, z=2.05, top=(1.2, 0.3), bottom=True)
     return merge([body, *posts, roof, *_tyres((-0.4, 0.4), 0.39, 0.28), box((0.9, 0.5, 0.25), "metal", STEEL, z=1.05)])
 
@@ -304,12 +305,5 @@ def cart() -> Mesh:
 
 
 def ball() -> Mesh:
-    """A ball that somebody forgot."""
-    return blob(0.16, (0.0, 0.0, 0.15), "check", (1.0, 0.4, 0.3))
-
-
-def ladder() -> Mesh:
-    """A step ladder."""
-    rails = [box((0.9, 0.06, 1.7), "metal", STEEL, (0.0, y), top=(0.1, 0.06)) for y in (-0.25, 0.25)]
-    treads = [box((0.14, 0.44, 0.04), "metal", STEEL, (0.36 - 0.09 * k, 0.0), 0.3 + 0.35 * k, bottom=True) for k in range(4)]
-    return merge([*rails, *treads])
+    """A large ball that somebody forgot."""
+    return blob(0.27, (0.0, 0.0, 0.23), "check", (1.0, 0.4, 0.3))

@@ -129,9 +129,12 @@ class Builder:
         )  # fmt: skip
 
     def solid(self, x0: float, y0: float, x1: float, y1: float) -> None:
-        """Nobody can be in this rectangle."""
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]) + np.array([self.dx, self.dy])
-        mark(self.grid, self.origin, RESOLUTION, corners)
+        """Nobody can be in this rectangle; a cell counts when more than a sliver of it is covered."""
+        low = np.array([x0, y0]) + [self.dx, self.dy] - self.origin
+        high = np.array([x1, y1]) + [self.dx, self.dy] - self.origin
+        c0, r0 = np.maximum(np.floor(low / RESOLUTION + 0.02), 0).astype(int)
+        c1, r1 = np.maximum(np.ceil(high / RESOLUTION - 0.02), 0).astype(int)
+        self.grid[r0:r1, c0:c1] = True
 
     def ground_at(self, x: float, y: float) -> float:
         """Height of the ground at a point of this block, metres."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.ndimage import label
+from scipy.spatial import KDTree
 
 from s2e.envs.block import RESOLUTION, Builder
 from s2e.envs.layouts import alleys, cafe, crossing, plaza, street
@@ -48,7 +49,7 @@ _LITTER = (
     "kiosk", "wheelie_bin", "shrub", "stone_bench", "post_bin", "blue_bin", "bags", "stone_bollard", "parking_meter", "a_board",
     "pot", "flower_box", "rock", "letterbox", "pillar_box", "news_box", "cabinet", "vending_machine", "bistro_table", "chair",
     "red_bicycle", "scooter", "moped", "barrel", "water_barrier", "cartons", "crates", "suitcase", "stroller", "shopping_cart",
-    "wood_fence", "ladder", "wheelbarrow", "cable_drum", "flag", "dumpster", "jersey", "trailer", "food_cart", "bricks",
+    "wood_fence", "wheelbarrow", "cable_drum", "flag", "dumpster", "jersey", "trailer", "food_cart", "bricks",
 )  # fmt: skip
 
 
@@ -120,18 +121,29 @@ def free_anchors(occupancy: Occupancy, ground: Ground | None, rng: np.random.Gen
     K is `count`, or less where there is less room.
     """
     steps = kerbs(ground.height) if ground is not None else np.zeros_like(occupancy.grid)
-    distance, walkable = occupancy.distance(), _clearance(occupancy.grid | steps)
+    walkable = _clearance(occupancy.grid | steps)
     regions = np.asarray(label(walkable >= PASSABLE_CLEARANCE)[0])  # pyright: ignore[reportIndexIssue]
-    good = (distance >= ANCHOR_CLEARANCE) & (walkable >= KERB_CLEARANCE)
+    good = walkable >= KERB_CLEARANCE
     if ground is not None:
-        off = [SEMANTIC_ID[name] for name in ("road", "crossing", "grass")]
-        good &= ~np.isin(ground.surface, off)
+        walk = np.ones(256, dtype=bool)
+        walk[[SEMANTIC_ID[name] for name in ("road", "crossing", "grass")]] = False
+        good &= walk[ground.surface]
     sizes = np.bincount(regions[good], minlength=2)[1:]
     rows, columns = np.nonzero((regions == 1 + int(np.argmax(sizes))) & good)
     if len(rows) == 0:
         return np.zeros((0, 2))
-    chosen = rng.choice(len(rows), size=min(25 * count, len(rows)), replace=False)
-    points = occupancy.origin + (np.stack([columns, rows], 1)[chosen] + 0.5) * occupancy.resolution
+    chosen = rng.choice(len(rows), size=min(40 * count, len(rows)), replace=False)
+    cells = np.stack([columns, rows], 1)[chosen]
+    # Only the rim of what is occupied can be nearest; outside the grid all is occupied.
+    far = ANCHOR_CLEARANCE / occupancy.resolution + 0.5
+    rim = occupancy.grid.copy()
+    rim[1:-1, 1:-1] &= ~(occupancy.grid[:-2, 1:-1] & occupancy.grid[2:, 1:-1] & occupancy.grid[1:-1, :-2] & occupancy.grid[1:-1, 2:])
+    if rim.any():
+        cells = cells[KDTree(np.argwhere(rim)[:, ::-1]).query(cells, distance_upper_bound=far)[0] >= far]
+    cells = cells[((cells + 1 >= far) & (np.array(occupancy.grid.shape[::-1]) - cells >= far)).all(1)]
+    if len(cells) == 0:
+        return np.zeros((0, 2))
+    points = occupancy.origin + (cells[: 25 * count] + 0.5) * occupancy.resolution
     # Each next point is the farthest from those so far.
     order, nearest = [0], np.linalg.norm(points - points[0], axis=1)
     while len(order) < min(count, len(points)):

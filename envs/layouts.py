@@ -318,12 +318,12 @@ def cafe(b: Builder) -> None:
     wide, narrow = middle + side * half, middle - side * half
     # The cafe: two rows of tables before the fronts, a way between them and the kerb.
     for x in np.arange(-14.5, 15.0, 3.1):
-        for row in (1.5, 3.4) if rng.random() < 0.6 else (1.5,):
+        for row in (1.5, 3.4) if rng.random() < 0.4 else (1.5,):
             kind = ("table", "parasol", "parasol", "table", "flower_box")[rng.integers(5)]
             spot = (float(x + rng.uniform(-0.3, 0.3)), side * (front - row), float(rng.uniform(-0.5, 0.5)))
-            if rng.random() < 0.75 and b.free(kind, *spot, 0.1):
+            if rng.random() < 0.65 and b.free(kind, *spot, 0.1):
                 b.put(kind, *spot)
-                for turn in (0.3, 2.4) if kind == "parasol" else ():
+                for turn in (0.3,) if kind == "parasol" else ():
                     cx, cy = spot[0] + 0.8 * np.cos(turn), spot[1] + 0.8 * np.sin(turn)
                     if b.free("chair", cx, cy, 0.0, 0.0):
                         b.put("chair", cx, cy, turn + np.pi)

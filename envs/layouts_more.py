@@ -46,10 +46,10 @@ def construction(b: Builder) -> None:
     for x in np.arange(dug, end, 2.6):
         kind = yard[rng.integers(len(yard))]
         spot = (float(x), kerb + side * 0.6, float(rng.uniform(0, 6)))
-        if rng.random() < 0.35:
+        if rng.random() < 0.2:
             b.put(kind, *spot)
     start = float(rng.uniform(-12, 2))
-    for x in np.arange(start, start + 9.9, 2.5):
+    for x in np.arange(start, start + 7.4, 2.5):
         b.put("scaffold", float(x), -side * (front - 0.65), 0.0 if side > 0 else np.pi)
     other = middle - side * half
     along_kerb(b, other - side * 0.7, crossings, ("bollard", "arm_lamp", "tree", "warning"), np.pi if -side > 0 else 0.0)
@@ -97,11 +97,11 @@ def park(b: Builder) -> None:
             if i == pond and north > 0 and east - west > 5.0:
                 _pond(b, round(cx, 1), round(cy, 1), round(0.5 * (east - west) - 1.2, 1), 1.3)
                 continue
-            for x in np.arange(west + 1.2, east - 1.0, float(rng.uniform(3.0, 4.4))):
+            for x in np.arange(west + 1.2, east - 1.0, float(rng.uniform(4.2, 6.0))):
                 kind = trees[rng.integers(6)] if rng.random() < 0.62 else ("shrub", "rock", "log", "flower_box")[rng.integers(4)]
                 b.put(kind, float(x), cy + float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0, 6)))
             if rng.random() < 0.6:
-                for x in np.arange(west + 1.0, east - 0.9, 1.85):
+                for x in np.arange(west + 1.0, east - 0.9, 1.85 + 1.85 * (edge > 0)):
                     b.put("hedge", float(x), south + 0.45 if south < 0 else north - 0.45)
     for y, turn in ((half + 0.5, np.pi), (-half - 0.5, 0.0)):
         for x in rng.uniform(-14, 14, 2):
@@ -126,7 +126,7 @@ def park(b: Builder) -> None:
                 b.front(
                     *(((a, side * 15.0), (c, side * 15.0)) if side > 0 else ((c, side * 15.0), (a, side * 15.0))), 3.0, 10.0, shops=0.1
                 )
-                for x in np.arange(a + 2.0, c, 7.0):
+                for x in np.arange(max(a, -20.0) + 3.0, min(c, 22.0), 11.0):
                     b.put(trees[rng.integers(6)], float(x), side * 12.0)
         if joined:
             b.floor(-2.0, min(side * 9.6, side * HALF_Y), 2.0, max(side * 9.6, side * HALF_Y), path)
@@ -241,18 +241,18 @@ def market(b: Builder) -> None:
     b.floor(x0, -0.4, x1, 0.4, "concrete", tint=(0.9, 0.9, 0.9))
     rows = ((-6.2 + 3.4, 0.0), (6.2 - 3.4, np.pi), (front - 1.2, np.pi), (-front + 1.2, 0.0))
     for y, turn in rows:
-        for x in np.arange(-14.5, 15.5, float(rng.uniform(3.3, 4.2))):
+        for x in np.arange(-14.5, 15.5, float(rng.uniform(3.6, 5.0))):
             draw = rng.random()
             spot = (float(x + rng.uniform(-0.2, 0.2)), y + float(rng.uniform(-0.15, 0.15)), turn)
-            if draw < 0.62:
+            if draw < 0.55:
                 kind = ("stall", "green_stall")[rng.integers(2)]
-            elif draw < 0.85:
+            elif draw < 0.75:
                 kind = ("crates", "food_cart", "cartons", "pallet", "barrel", "crates")[rng.integers(6)]
             else:
                 continue
             if b.free(kind, *spot):
                 b.put(kind, *spot)
-                if draw < 0.25 and b.free("crates", spot[0] + 1.7, y, turn):
+                if draw < 0.12 and b.free("crates", spot[0] + 1.7, y, turn):
                     b.put("crates", spot[0] + 1.7, y, turn)
     for x in (-15.5, 15.5):
         b.put(("lamp", "advert_column", "old_tree")[rng.integers(3)], x, 0.0)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from s2e.envs.block import _SIZE, Builder, Floor
-from s2e.envs.meshes import Mesh, bake, empty_mesh, merge, place, transform
-from s2e.envs.scene import SEMANTIC_ID
+from s2e.envs.meshes import bake, empty_mesh, merge, place
+from s2e.envs.scene import SEMANTIC_ID, Mesh
 from s2e.envs.shadows import cast, tile
 from s2e.envs.textures import TEXTURES
 
@@ -83,6 +83,7 @@ class Lighter:
         self.damp = 1.0 - 0.28 * sky.wet
         self.sun_rgb, self.ambient = np.array(sky.sun_rgb), np.array(sky.ambient_rgb)
         self.casts = float(self.sun_rgb.max()) > 0.2
+        self.shaded = self.in_shade()
 
     def ground(self) -> tuple[Mesh, list]:
         """The ground, and it as rectangles that receive shadows."""
@@ -129,7 +130,9 @@ class Lighter:
         for x0, y0, x1, y1, tall in b.houses:
             found.append(np.array([[x, y, z] for x in (x0, x1) for y in (y0, y1) for z in (-0.2, tall)]))
         found += b.slabs
-        for kind, x, y, yaw, z in b.placed:
+        for (kind, x, y, yaw, z), dark in zip(b.placed, self.shaded):
+            if dark:
+                continue
             c, s = np.cos(yaw), np.sin(yaw)
             turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
             found += [points @ turn + [x, y, z] for points in kind.casters]
@@ -180,27 +183,44 @@ class Lighter:
         )  # fmt: skip
 
     def feet(self, receivers: list) -> Mesh:
-        """The dark where things stand on the ground, and where walls do."""
-        parts = []
-        spots = np.array([[r[1][0, 0], r[1][0, 1], r[1][2, 0], r[1][2, 1]] for r in receivers])
+        """The dark where things stand on the ground: fans around their outlines, cut to the rectangle below them."""
+        spots = np.array([[*r[1][0, :2], *r[1][2, :2]] for r in receivers])
+        points, uvs, faces, shades, layers, labels, start = [], [], [], [], [], [], 0
         for kind, x, y, yaw, _ in self.b.placed:
             inside = np.flatnonzero((spots[:, 0] <= x) & (spots[:, 1] <= y) & (spots[:, 2] >= x) & (spots[:, 3] >= y))
             if not len(inside):
                 continue
             f, corners, _, _, lit = receivers[inside[0]]
             outline = place(kind.footprint, x, y, yaw)
-            outline = outline[::2] if len(outline) > 9 else outline
-            spread = outline - outline.mean(0)
-            reach = np.clip(0.35 * kind.height, 0.1, 0.4)
-            rim = outline + spread * (reach / np.maximum(np.linalg.norm(spread, axis=1, keepdims=True), 0.05))
-            points = np.clip(np.concatenate([[outline.mean(0)], rim]), corners[0, :2], corners[2, :2])
+            outline = outline[:: 1 + len(outline) // 8]
+            middle = outline.mean(0)
+            spread = outline - middle
+            reach = min(max(0.35 * kind.height, 0.1), 0.4)
+            rim = outline + spread * (reach / np.maximum(np.hypot(spread[:, 0], spread[:, 1]), 0.05))[:, None]
+            flat = np.clip(np.concatenate([middle[None], rim]), corners[0, :2], corners[2, :2])
             count = len(rim)
-            fan = np.stack([np.zeros(count, int), 1 + np.arange(count), 1 + (np.arange(count) + 1) % count], 1)
-            shade = np.broadcast_to(lit, (count, 3, 3)).copy()
-            shade[:, 0] *= 0.35
-            z = f.height(points[:, 0], points[:, 1]) + FOOT_Z
-            parts.append(_fan(np.column_stack([points, z]), fan, _floor_uv(f, points[:, 0], points[:, 1]), f, shade))
-        return merge(parts)
+            turn = np.arange(count)
+            faces.append(start + np.stack([np.zeros(count, int), 1 + turn, 1 + (turn + 1) % count], 1))
+            points.append(np.column_stack([flat, f.height(flat[:, 0], flat[:, 1]) + FOOT_Z]))
+            uvs.append(_floor_uv(f, flat[:, 0], flat[:, 1]))
+            shades.append(np.broadcast_to(lit, (count, 3)))
+            layers += [TEXTURES[f.texture]] * count
+            labels += [SEMANTIC_ID[f.surface]] * count
+            start += count + 1
+        if not faces:
+            return empty_mesh()
+        fan = np.concatenate(faces)
+        shade = np.repeat(np.concatenate(shades)[:, None], 3, 1)
+        shade[:, 0] *= 0.35
+        return Mesh(
+            vertices=np.concatenate(points).astype(np.float32),
+            triangles=fan.astype(np.int32),
+            uv=np.concatenate(uvs)[fan].astype(np.float32),
+            texture=np.array(layers, dtype=np.int32),
+            shade=shade.astype(np.float32),
+            semantic=np.array(labels, dtype=np.uint8),
+            instance=np.zeros(len(fan), dtype=np.int32),
+        )
 
     def in_shade(self) -> np.ndarray:
         """(P,) whether a house keeps the sun from each placed thing."""
@@ -219,24 +239,31 @@ class Lighter:
 
     def things(self) -> Mesh:
         """Every placed thing, lit; their instances count from 1."""
-        parts, shaded = [], self.in_shade()
-        for k, (kind, x, y, yaw, z) in enumerate(self.b.placed):
-            mesh = dataclasses.replace(
-                transform(kind.mesh, x, y, yaw), instance=np.full(len(kind.mesh.triangles), k + 1, dtype=np.int32)
-            )
-            indoor = self._indoor(x, y)
-            ambient = INDOOR_RGB if indoor else self.ambient
-            sun_rgb = np.zeros(3) if indoor or shaded[k] else self.sun_rgb
-            mesh = bake(mesh, self.sun, sun_rgb, ambient)
-            if self.b.weather.lamps and kind.name in ("lamp", "arm_lamp"):
-                head = mesh.texture == TEXTURES["white"]
-                mesh.shade[head] = (1.2, 1.05, 0.75)
-            mesh.vertices[:, 2] += z
-            parts.append(mesh)
-        return merge(parts)
+        placed = self.b.placed
+        if not placed:
+            return empty_mesh()
+        corners = np.array([len(p[0].mesh.vertices) for p in placed])
+        faces = np.array([len(p[0].mesh.triangles) for p in placed])
+        mesh = merge([p[0].mesh for p in placed])
+        x, y, yaw, z = (np.repeat([p[i] for p in placed], corners) for i in (1, 2, 3, 4))
+        c, s, v = np.cos(yaw), np.sin(yaw), mesh.vertices
+        turned = np.stack([c * v[:, 0] - s * v[:, 1] + x, s * v[:, 0] + c * v[:, 1] + y, v[:, 2]], 1)
+        indoor = np.array([self._indoor(p[1], p[2]) for p in placed])
+        sun_rgb = np.where((indoor | self.shaded)[:, None], 0.0, self.sun_rgb)
+        ambient = np.where(indoor[:, None], INDOOR_RGB, self.ambient)
+        mesh = dataclasses.replace(
+            mesh, vertices=turned.astype(np.float32), instance=np.repeat(np.arange(1, len(placed) + 1, dtype=np.int32), faces)
+        )
+        # Baked on level ground, so that each is darkest at its own foot.
+        mesh = bake(mesh, self.sun, np.repeat(sun_rgb, faces, 0), np.repeat(ambient, faces, 0))
+        if self.b.weather.lamps:
+            lamps = np.repeat([p[0].name in ("lamp", "arm_lamp") for p in placed], faces)
+            mesh.shade[lamps & (mesh.texture == TEXTURES["white"])] = (1.2, 1.05, 0.75)
+        mesh.vertices[:, 2] += z
+        return mesh
 
     def _indoor(self, x: float, y: float) -> bool:
-        return any(f.indoor and f.x0 <= x <= f.x1 and f.y0 <= y <= f.y1 for f in self.b.floors)
+        return any(f.x0 <= x <= f.x1 and f.y0 <= y <= f.y1 for f in self.b.floors if f.indoor)
 
     def pools(self, receivers: list) -> Mesh:
         """Light on the ground under lamps, in the dusk."""

@@ -220,8 +220,8 @@ def bake(mesh: Mesh, sun_direction: np.ndarray, sun_rgb: np.ndarray, ambient_rgb
     Args:
         mesh: to light.
         sun_direction: (3,) towards the sun.
-        sun_rgb: (3,) light of the sun on a face that looks at it.
-        ambient_rgb: (3,) light of the sky on a face that looks up; other faces get less.
+        sun_rgb: (3,) or (F, 3) light of the sun on a face that looks at it.
+        ambient_rgb: (3,) or (F, 3) light of the sky on a face that looks up; other faces get less.
     """
     points = mesh.vertices[mesh.triangles].astype(np.float64)
     normals = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])

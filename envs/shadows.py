@@ -58,8 +58,20 @@ def _cut(poly, n, spare, axis, bound, sign):
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _inside(poly, n, around, m):
+    """Whether a convex polygon lies in another, counter-clockwise one."""
+    for j in range(m):
+        k = j + 1 if j + 1 < m else 0
+        ax, ay = around[k, 0] - around[j, 0], around[k, 1] - around[j, 1]
+        for i in range(n):
+            if ax * (poly[i, 1] - around[j, 1]) - ay * (poly[i, 0] - around[j, 0]) < -1e-6:
+                return False
+    return True
+
+
+@numba.njit(cache=True, error_model="numpy")
 def cast(frames, sizes, deepest, points, starts, sun, room):
-    """Every shadow on every rectangle.
+    """Every shadow on every rectangle; a shadow that lies in one of an earlier caster is left out.
 
     Args:
         frames: (R, 4, 3) corner, first edge's direction, second edge's direction, normal, of each rectangle; the
@@ -90,6 +102,7 @@ def cast(frames, sizes, deepest, points, starts, sun, room):
             continue
         uu, uv, vv = (u * u).sum(), (u * v).sum(), (v * v).sum()
         det = uu * vv - uv * uv
+        begin = found
         for c in range(len(starts) - 1):
             lowest, highest, x0, x1, y0, y1 = 1e9, -1e9, 1e9, -1e9, 1e9, -1e9
             count = starts[c + 1] - starts[c]
@@ -116,6 +129,13 @@ def cast(frames, sizes, deepest, points, starts, sun, room):
                 ax, ay = out[k, 0] - out[0, 0], out[k, 1] - out[0, 1]
                 area += 0.5 * (ax * (out[k + 1, 1] - out[0, 1]) - ay * (out[k + 1, 0] - out[0, 0]))
             if m < 3 or m > MOST or area < 0.004:
+                continue
+            hidden = False
+            for k in range(begin, min(found, room)):
+                if _inside(out, m, polygons[k], corners[k]):
+                    hidden = True
+                    break
+            if hidden:
                 continue
             if found < room:
                 owner[found], corners[found] = r, m

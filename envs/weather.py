@@ -56,11 +56,11 @@ def draw_weather(rng: np.random.Generator) -> Weather:
     elif kind == "low_sun":
         sky = _sky(
             np.array([92, 122, 178]) * tone, (242, 212, 174), fog, sun,
-            np.array([1.12, 0.84, 0.52]), np.array([0.48, 0.5, 0.6]) * tone, 0.0,
+            np.array([1.1, 0.82, 0.52]), np.array([0.56, 0.57, 0.66]) * tone, 0.0,
         )  # fmt: skip
     else:
         sky = _sky(
             np.array([84, 142, 212]) * tone, (206, 220, 232), fog, sun,
-            np.array([0.78, 0.73, 0.63]) * shade, np.array([0.47, 0.52, 0.6]), 0.0,
+            np.array([0.78, 0.73, 0.63]) * shade, np.array([0.51, 0.555, 0.63]), 0.0,
         )  # fmt: skip
     return Weather(kind, sky, kind == "dusk")
