@@ -31,6 +31,10 @@ class Physics(Protocol):
         """One control period of the worlds that are `moving` (N,): new poses, velocities, and (N,) who was stopped."""
         ...
 
+    def forget(self, scene: int) -> None:
+        """Another scene has taken the place of one."""
+        ...
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that `restore` needs, as copies."""
         ...
@@ -196,6 +200,9 @@ class Kinematic:
         still = ~moving
         reached[still], driven[still] = poses[still], velocities[still]
         return reached, driven, blocked
+
+    def forget(self, scene: int) -> None:
+        """Nothing is kept of scenes but their fields."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Physics.arrays`."""

@@ -111,6 +111,7 @@ def test_mujoco_goes_on_where_it_was_put_back_and_where_it_was_told_to():
     rng = np.random.default_rng(1)
     commands, moving = rng.uniform(0.0, 1.0, (12, 4, 3)), np.array([True, True, True, True])
     _, physics = both(place(np.zeros((80, 160), dtype=bool)), names, poses)
+    assert isinstance(physics, MujocoPhysics)
 
     def run(physics, state, rows):
         for command in commands[rows]:
