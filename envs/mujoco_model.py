@@ -6,6 +6,7 @@ import numpy as np
 
 from s2e.envs.robots import Robot
 from s2e.envs.scene import Scene
+from s2e.errors import UserError
 
 TIMESTEP_S = 0.005
 """One step of MuJoCo: URBAN-SIM's."""
@@ -14,7 +15,8 @@ LEVEL_M = 0.01
 """Ground heights are boxes whose tops are whole centimetres."""
 
 _WALL, _FLOOR = 1, 2  # bits of contype: what stands in the way, what is stood on
-_CLEARANCE = 0.065  # of the chassis above the ground: Jackal's data sheet, metres
+_CLEARANCE = 0.1  # of the discs above the ground, metres: they reach beyond the chassis that they cover
+_SCRUB, _LIFT = 0.2, 0.001  # friction of the corner wheels of a differential robot, and how far they are off the ground, metres
 
 
 def rectangles(labels: np.ndarray) -> np.ndarray:
@@ -89,33 +91,45 @@ def _inertia(robot: Robot, mass: float) -> str:
     return f'<inertial pos="{x:.6g} 0 {low:.6g}" mass="{mass:.6g}" diaginertia="{moments}"/>'
 
 
-def _wheel(robot: Robot, name: str, x: float, side: int, steered: bool = False) -> str:
+def _wheel_mass(robot: Robot) -> float:
+    return min(1.0, 0.05 * robot.mass)
+
+
+def _wheel(robot: Robot, name: str, x: float, side: int, steered: bool = False, friction: float = 1.0, lift: float = 0.0) -> str:
     r = robot.wheel_radius
     steer = f'<joint name="steer_{name}" type="hinge" axis="0 0 1" damping="0.5" armature="0.05"/>' if steered else ""
     return (
-        f'<body name="{name}" pos="{x:.6g} {side * robot.track / 2:.6g} {r:.6g}">{steer}'
+        f'<body name="{name}" pos="{x:.6g} {side * robot.track / 2:.6g} {r + lift:.6g}">{steer}'
         f'<joint name="roll_{name}" type="hinge" axis="0 1 0" armature="0.01"/>'
         # An ellipsoid touches the ground in a point, so that turning does not scrub.
-        f'<geom class="wheel" type="ellipsoid" size="{r:.6g} 0.03 {r:.6g}" mass="1"/></body>'
+        f'<geom class="wheel" type="ellipsoid" size="{r:.6g} 0.03 {r:.6g}" mass="{_wheel_mass(robot):.6g}" friction="{friction} 0.005 0.0001"/></body>'
     )
 
 
 def _wheeled(robot: Robot) -> tuple[list[str], list[str]]:
-    bottom = min(_CLEARANCE, 0.8 * robot.wheel_radius) if robot.drive == "differential" else 0.75 * robot.wheel_radius
     ackermann = robot.drive == "ackermann"
-    wheels = 4 if ackermann else 2
-    body = ['<body name="robot"><freejoint/>', _inertia(robot, robot.mass - wheels), *_discs(robot, "chassis", bottom)]
-    body += [_wheel(robot, "left", 0.0, 1), _wheel(robot, "right", 0.0, -1)]
+    sides = (("left", 1), ("right", -1))
+    # Those that grip: where an Ackermann robot is driven, and where turning does not scrub.
+    names = [name for name, _ in sides]
+    wheels = [_wheel(robot, name, 0.0, side) for name, side in sides]
+    for end, x in (("front", 1.0),) if ackermann else (("front", 0.5), ("rear", -0.5)):
+        for name, side in sides:
+            if ackermann:
+                wheels.append(_wheel(robot, f"{end}_{name}", x * robot.wheelbase, side, steered=True))
+            else:  # driven too: they hold it level and climb
+                wheels.append(_wheel(robot, f"{end}_{name}", x * robot.wheelbase, side, friction=_SCRUB, lift=_LIFT))
+                names.append(f"{end}_{name}")
+    body = [
+        '<body name="robot"><freejoint/>',
+        _inertia(robot, robot.mass - len(wheels) * _wheel_mass(robot)),
+        *_discs(robot, "chassis", _CLEARANCE),
+        *wheels,
+    ]
     torque = robot.mass * 9.81 * robot.wheel_radius  # more than the tyres hold
-    force = f'forcerange="-{torque:.5g} {torque:.5g}"'
-    servos = [f'<velocity joint="roll_{name}" kv="{0.4 * robot.mass:.5g}" {force}/>' for name in ("left", "right")]
+    kv, force = 0.4 * robot.mass, f"-{torque:.5g} {torque:.5g}"
+    servos = [f'<velocity joint="roll_{name}" kv="{kv:.5g}" forcerange="{force}"/>' for name in names]
     if ackermann:
-        body += [_wheel(robot, "front_left", robot.wheelbase, 1, True), _wheel(robot, "front_right", robot.wheelbase, -1, True)]
         servos += [f'<position joint="steer_{name}" kp="200" kv="8"/>' for name in ("front_left", "front_right")]
-    else:
-        # Front and rear casters that slide without friction, a little above the ground: the driven wheels carry the weight.
-        r, x = robot.wheel_radius / 2, 0.36 * robot.length
-        body += [f'<geom class="caster" type="sphere" pos="{s * x:.6g} 0 {r + 0.002:.6g}" size="{r:.6g}"/>' for s in (1, -1)]
     return [*body, "</body>"], servos
 
 
@@ -138,10 +152,15 @@ def mjcf(scene: Scene, robot: Robot) -> str:
     """The MJCF of one robot in one scene.
 
     Walls are the occupied cells (with the outside of the grid) as boxes; under wheels, ground heights are boxes too, in centimetres. A
-    differential robot stands on two driven wheels and two frictionless casters, which turns as its wheels are told (four
-    skidding wheels do not); an Ackermann robot is driven at the rear and steered in front. A holonomic robot's legs are
+    differential robot is driven on all its wheels, but the tyres that grip are an axle in its middle: it then turns as its wheels are
+    told, as four that skid do not. An Ackermann robot is driven at the rear and steered in front. A holonomic robot's legs are
     idealised: a body on planar joints that pushes with what feet hold, and climbs what its step height says.
+
+    Raises:
+        UserError: a robot on wheels does not say how large they are, or where.
     """
+    if robot.drive != "holonomic" and not (robot.wheel_radius and robot.track and robot.wheelbase):
+        raise UserError(f"robot {robot.name!r}: --physics mujoco needs wheel_radius, track and wheelbase above 0")
     body, servos = _legged(robot) if robot.drive == "holonomic" else _wheeled(robot)
     return "\n".join(
         [
@@ -152,8 +171,7 @@ def mjcf(scene: Scene, robot: Robot) -> str:
             f'<default class="floor"><geom contype="{_FLOOR}" conaffinity="0" friction="1 0.005 0.0001"/></default>',
             f'<default class="chassis"><geom contype="0" conaffinity="{_WALL | _FLOOR}" friction="0.3" mass="0"/></default>',
             f'<default class="legged"><geom contype="0" conaffinity="{_WALL}" friction="0.3" mass="0"/></default>',
-            f'<default class="wheel"><geom contype="0" conaffinity="{_WALL | _FLOOR}" friction="1 0.005 0.0001"/></default>',
-            f'<default class="caster"><geom contype="0" conaffinity="{_FLOOR}" condim="1" priority="1" mass="0"/></default>',
+            f'<default class="wheel"><geom contype="0" conaffinity="{_WALL | _FLOOR}" priority="1"/></default>',
             "</default><worldbody>",
             *_surroundings(scene, robot),
             *body,

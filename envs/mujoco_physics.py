@@ -169,7 +169,8 @@ class MujocoPhysics:
             if data is not None:
                 for part, values in enumerate((data.qpos, data.qvel, data.qacc_warmstart)):
                     state[world, part, : len(values)] = values
-                steer[world, : len(data.ctrl) - 2] = data.ctrl[2:4] if len(data.ctrl) == 4 else 0.0
+                if len(data.ctrl) == 4:  # Ackermann: how the front wheels were steered when it last drove
+                    steer[world] = data.ctrl[2:4]
         kept = {name: getattr(self, name).copy() for name in ("scene", "pending", "wanted", "here")}
         return {**kept, "state": state, "steer": steer, "entered": np.array([data is not None for data in self.data])}
 
@@ -206,22 +207,29 @@ def _command(data: Any, robot: Robot, wanted: np.ndarray) -> None:
         data.ctrl[:] = v * c - lateral * s, v * s + lateral * c, omega
         return
     half = 0.5 * robot.track
-    data.ctrl[:2] = (v - omega * half) / robot.wheel_radius, (v + omega * half) / robot.wheel_radius
-    if robot.drive == "ackermann" and v > 0.02:  # standing, the wheels stay as they are steered
+    left, right = (v - omega * half) / robot.wheel_radius, (v + omega * half) / robot.wheel_radius
+    if robot.drive == "differential":
+        data.ctrl[0::2], data.ctrl[1::2] = left, right
+        return
+    data.ctrl[:2] = left, right
+    if v > 0.02:  # standing, the wheels stay as they are steered
         curvature = omega / v
         for k, side in enumerate((1.0, -1.0)):
             data.ctrl[2 + k] = math.atan2(robot.wheelbase * curvature, 1.0 - side * curvature * half)
 
 
 def _touches(data: Any, robot: Robot) -> bool:
-    """Whether the body touches a wall or a kerb, a wheel touches a wall, or the robot has toppled."""
+    """Whether the body touches a wall or a kerb, a wheel stands before one it does not climb, or the robot has toppled."""
     if robot.drive != "holonomic" and data.body("robot").xmat[8] < 0.5:
         return True
     if data.ncon == 0:
         return False
     model, pairs = data.model, data.contact.geom[: data.ncon]
     wall = (model.geom_contype[pairs] == 1).any(axis=1)
-    plane = (model.geom_type[pairs] == 0).any(axis=1)
-    # Cylinders (type 5) are bodies; wheels and casters are not.
-    body = (model.geom_type[pairs] == 5).any(axis=1)
-    return bool((wall | (body & ~plane)).any())
+    kinds = model.geom_type[pairs]
+    # Cylinders (type 5) are bodies, ellipsoids (4) wheels, the plane is 0.
+    body = (kinds == 5).any(axis=1) & ~(kinds == 0).any(axis=1)
+    # A wheel meets the edge of a step at a slope that grows with the step's height.
+    level = 1.0 - (robot.step_height + 0.01) / max(robot.wheel_radius, robot.step_height + 0.01)
+    kerb = (kinds == 4).any(axis=1) & (np.abs(data.contact.frame[: data.ncon, 2]) < level)
+    return bool((wall | body | kerb).any())

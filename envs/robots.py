@@ -125,7 +125,7 @@ def cover_rectangle(length: float, width: float, count: int, centre_x: float = 0
 
 def _jackal() -> Robot:
     # Clearpath Jackal, data sheet: 0.508 x 0.430 x 0.250 m, 17 kg, 2.0 m/s; held to a brisk walk here.
-    # Its ROS control configuration: wheels of 0.098 m radius, 0.37 m apart; navigation there at 2 m/s^2 and 2 rad/s.
+    # Its ROS control configuration: wheels of 0.098 m radius, 0.37 x 0.262 m apart; navigation there at 2 m/s^2 and 2 rad/s.
     # Chosen: 3 m/s^2 of braking (tyres hold more), the lag, the camera's mast and lens, 0.05 m of step (half a wheel),
     # 5 % of slip (skid steering), 20 ms of latency (50 Hz drive loop).
     offsets, radius = cover_rectangle(0.508, 0.430, 2)
@@ -151,6 +151,7 @@ def _jackal() -> Robot:
         mass=17.0,
         wheel_radius=0.098,
         track=0.37,
+        wheelbase=0.262,
     )
 
 

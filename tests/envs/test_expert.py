@@ -11,9 +11,9 @@ from s2e.envs.collision import people_contacts, robot_contacts
 from s2e.envs.controller import waypoint_to_command
 from s2e.envs.expert import HORIZON_S, Expert, command_candidates, command_to_waypoint
 from s2e.envs.fleet import Fleet
-from s2e.envs.kinematic import step_robots
+from s2e.envs.kinematic import Kinematic, step_robots
 from s2e.envs.occupancy import DistanceFields, Occupancy
-from s2e.envs.robots import ROBOTS
+from s2e.envs.robots import ROBOTS, randomise
 from s2e.errors import UserError
 
 
@@ -182,6 +182,32 @@ def drive(names: list[str], people: int, sees_people: bool = True, worlds: int =
         state[touch & moving] = 2
         state[driving & robot_contacts(fleet, poses, fields, ids)] = 3
     return Outcome(float((state == 1).mean()), int((state == 3).sum()), int((state == 2).sum()), walked_into)
+
+
+def test_the_expert_drives_specimens_that_slip_and_answer_late():
+    """Domain randomisation in full, real collisions: 5 Hz waypoints, 10 Hz control, commands up to 0.3 s late."""
+    rng, worlds = np.random.default_rng(3), 48
+    fleet = Fleet.of([randomise(rng, list(ROBOTS.values())[n % 4]) for n in range(worlds)])
+    scenes = [room(rng, 12) for _ in range(worlds)]
+    physics, expert = Kinematic(fleet, DistanceFields.pack(scenes)), Expert(fleet)
+    poses, goals, velocities = np.zeros((worlds, 3)), np.zeros((worlds, 2)), np.zeros((worlds, 3))
+    for n, scene in enumerate(scenes):
+        path = None
+        while path is None:
+            start, goals[n] = two_spots(rng, scene, 8.0, 0.75)
+            path = astar(scene, scene.distance(), start, goals[n], 0.5)
+        expert.plan(n, path)
+        poses[n] = (*start, np.arctan2(*(path[1] - path[0])[::-1]))
+        physics.reset(n, n, n, poses[n], ROBOTS["jackal"], n)
+    driving, hit, nobody = np.ones(worlds, dtype=bool), np.zeros(worlds, dtype=bool), np.zeros((worlds, 0, 2))
+    for _ in range(200):
+        waypoints = expert.act(poses, velocities, nobody, nobody, nobody[..., 0] > 0, physics.fields, np.arange(worlds))
+        commands = waypoint_to_command(waypoints, HORIZON_S, fleet)
+        for _ in range(2):
+            poses, velocities, blocked = physics.move(poses, velocities, commands, driving)
+            hit |= blocked
+            driving &= ~blocked & (np.linalg.norm(poses[:, :2] - goals, axis=1) >= 1.0)
+    assert (~driving & ~hit).mean() >= 0.9, (hit.sum(), driving.sum())
 
 
 @pytest.mark.parametrize("names", [["jackal"], ["coco"], list(ROBOTS)], ids=["jackal", "coco", "mixed"])

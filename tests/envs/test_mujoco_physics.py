@@ -1,11 +1,12 @@
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from s2e.envs.fleet import STEP_CLASSES_M, Fleet
 from s2e.envs.kinematic import Kinematic
-from s2e.envs.mujoco_model import rectangles
+from s2e.envs.mujoco_model import mjcf, rectangles
 from s2e.envs.mujoco_physics import MujocoPhysics
 from s2e.envs.occupancy import DistanceFields, Occupancy
 from s2e.envs.robots import ROBOTS
@@ -58,6 +59,11 @@ def test_without_the_package_a_user_is_told_what_to_install(monkeypatch):
         MujocoPhysics(Fleet.of(["jackal"]), [])
 
 
+def test_a_robot_whose_wheels_are_not_known_is_refused():
+    with pytest.raises(UserError, match="wheel_radius"):
+        mjcf(place(np.zeros((80, 160), dtype=bool)), replace(ROBOTS["jackal"], wheel_radius=0.0))
+
+
 def test_the_same_commands_lead_to_nearly_the_same_place_on_flat_ground():
     """5 s of random commands that change each second, some 5 m of way: within 0.3 m and 0.2 rad of each other."""
     pytest.importorskip("mujoco")
@@ -105,12 +111,25 @@ def test_a_kerb_stops_wheels_and_not_legs_and_a_ramp_stops_nobody_in_both():
         assert (track[-1, :2, 0] < 2.0).all() and (track[-1, 2:, 0] > 2.5).all()
 
 
+def test_wheels_climb_by_force_what_their_step_height_says():
+    pytest.importorskip("mujoco")
+    for step, climbs in ((0.04, True), (0.1, False)):
+        height = np.zeros((80, 160))
+        height[:, 100:] = step
+        _, physics = both(
+            place(np.zeros((80, 160), dtype=bool), height), ["jackal", "coco"], np.array([[0.5, 0.0, 0.2], [-0.3, -2.0, 0.0]])
+        )
+        _, stopped = drive(physics, np.array([[0.5, 0.0, 0.2], [-0.3, -2.0, 0.0]]), np.tile([1.0, 0.0, 0.0], (35, 2, 1)))
+        assert (stopped != climbs).all()
+
+
 def test_mujoco_goes_on_where_it_was_put_back_and_where_it_was_told_to():
     pytest.importorskip("mujoco")
     names, poses = list(ROBOTS), np.zeros((4, 3))
     rng = np.random.default_rng(1)
     commands, moving = rng.uniform(0.0, 1.0, (12, 4, 3)), np.array([True, True, True, True])
     _, physics = both(place(np.zeros((80, 160), dtype=bool)), names, poses)
+    assert isinstance(physics, MujocoPhysics)
 
     def run(physics, state, rows):
         for command in commands[rows]:
