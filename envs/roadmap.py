@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 from s2e.envs.occupancy import DistanceFields, distance_at
+from s2e.envs.orca import INNER
 
 MOST_ANCHORS = 64
 """More free points than these are thinned out."""
@@ -16,19 +17,19 @@ CLEARANCE_M = 0.35
 STRIDE_M = 0.05  # sight lines advance at least this far
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def ground_of(start, shape, frame, scene):
     """One scene's place in the packed fields, as plain numbers for `room_at`."""
     return start[scene], shape[scene, 0], shape[scene, 1], frame[scene, 0], frame[scene, 1], frame[scene, 2]
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def room_at(values, ground, x, y):
     """Metres from (x, y) to the nearest obstacle of one scene."""
     return distance_at(values, ground[0], ground[1], ground[2], ground[3], ground[4], ground[5], x, y)
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def sees(values, ground, ax, ay, bx, by, clearance):
     """Whether the straight way from a to b keeps `clearance`, or as much of it as both ends have."""
     here = min(room_at(values, ground, ax, ay), room_at(values, ground, bx, by))
@@ -67,7 +68,7 @@ def _connect(values, start, shape, frame, scene, anchors, clearance, length, hop
                     hop[i, j] = hop[i, k]
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def plan_way(values, ground, anchors, count, length, x, y, goal_x, goal_y, clearance, beyond):
     """The first and the last anchor of the shortest way from (x, y) to a goal.
 
