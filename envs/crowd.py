@@ -20,6 +20,8 @@ from s2e.envs.people import (
     SPEED,
     START_X,
     START_Y,
+    STRIDE,
+    TURN,
     VIA,
     VX,
     VY,
@@ -47,8 +49,6 @@ ARRIVED_M = 0.5  # a goal this near is reached
 MATES_RADII = 0.4  # how near people of a group come, metres
 MATES_HORIZON_S = 0.3
 MATES_APART_M = 0.7  # side by side
-STRIDE = 4.2  # phase of the gait per metre, radians
-TURN = 3.5  # how fast bodies turn, rad/s
 LOOK_AROUND = 10  # steps after which everybody sees whether the way is still open
 
 CORNER_M = 1.5  # a point of the way this near may be left out
