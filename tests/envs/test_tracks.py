@@ -65,7 +65,7 @@ def test_slots_go_to_the_nearest_of_the_way_and_are_kept(tmp_path):
     tracks = read_tracks(written(tmp_path, rows_of(people)))
     way = np.array([[-5.0, 2.2], [5.0, 2.2]]) - tracks.centre
     assert one_world(tracks, 0.0, [-1, -1], way)[3].tolist() == [3, 1]  # tracks in the order of ids
-    far = way + [0.0, 9.0]
+    far = way + np.array([0.0, 9.0])
     assert one_world(tracks, 4.0, [3, 1], far)[3].tolist() == [3, 1]
     assert one_world(tracks, 4.0, [-1, 1], far)[3].tolist() == [2, 1]
     assert one_world(tracks, 4.0, [-1] * 6, way)[3].tolist() == [3, 1, 2, 0, -1, -1]
