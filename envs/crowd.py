@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from s2e.envs.occupancy import DistanceFields
-from s2e.envs.orca import best_velocity, half_plane, nearest_first
+from s2e.envs.orca import INNER, best_velocity, half_plane, nearest_first
 from s2e.envs.people import (
     BEHAVIOUR,
     GAIT,
@@ -20,6 +20,8 @@ from s2e.envs.people import (
     SPEED,
     START_X,
     START_Y,
+    STRIDE,
+    TURN,
     VIA,
     VX,
     VY,
@@ -47,8 +49,6 @@ ARRIVED_M = 0.5  # a goal this near is reached
 MATES_RADII = 0.4  # how near people of a group come, metres
 MATES_HORIZON_S = 0.3
 MATES_APART_M = 0.7  # side by side
-STRIDE = 4.2  # phase of the gait per metre, radians
-TURN = 3.5  # how fast bodies turn, rad/s
 LOOK_AROUND = 10  # steps after which everybody sees whether the way is still open
 
 CORNER_M = 1.5  # a point of the way this near may be left out
@@ -56,7 +56,7 @@ CORNER_M = 1.5  # a point of the way this near may be left out
 STAND, CUT_IN, STOP, GIVE_WAY = 2, 4, 5, 7  # indices into BEHAVIOURS
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _wall_normal(values, ground, x, y):
     """Unit direction away from the nearest obstacle (0, 0 where it is undefined)."""
     e = 0.1
@@ -68,7 +68,7 @@ def _wall_normal(values, ground, x, y):
     return gx / norm, gy / norm
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _along_wall(wx, wy, nx, ny, weight, vx, vy):
     """Wanted velocity w with the part that goes into a wall of normal n turned along the wall.
 
@@ -92,7 +92,7 @@ def _along_wall(wx, wy, nx, ny, weight, vx, vy):
     return fx * scale, fy * scale
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _from_robot(x, y, robot, discs):
     """Offset (dx, dy) of (x, y) from the nearest of the robot's discs, and its length."""
     best, bx, by = 1e18, 0.0, 0.0
@@ -103,7 +103,7 @@ def _from_robot(x, y, robot, discs):
     return bx, by, math.sqrt(best)
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _allowed(x, y, tx, ty, reach, values, ground):
     """Where a step of at most `reach` from (x, y) to (tx, ty) ends: beside a wall it slides or does not happen."""
     wall = room_at(values, ground, tx, ty)
@@ -121,7 +121,7 @@ def _allowed(x, y, tx, ty, reach, values, ground):
     return tx, ty
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _mix(a, b):
     """A hash of two integers, 0 to 2^31 - 1: choices that need no generator."""
     h = (a * 0x9E3779B1 + b * 0x85EBCA77 + 0x1B873593) & 0xFFFFFFFF
@@ -130,7 +130,7 @@ def _mix(a, b):
     return (h ^ (h >> 15)) & 0x7FFFFFFF
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _spell(look, time, least, span, share):
     """Whether `time` lies in the first `share` of a cycle of least..least + span seconds; who it is sets length and phase."""
     cycle = least + span * (_mix(look, 1) % 1000) / 1000.0
@@ -138,7 +138,7 @@ def _spell(look, time, least, span, share):
     return phase - math.floor(phase) < share
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _leader(whole, active, i):
     """The first of i's group (i itself where alone)."""
     if whole[i, GROUP] >= 0:
@@ -148,7 +148,7 @@ def _leader(whole, active, i):
     return i
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _head_for(i, real, whole, anchors, count, hop, length, values, ground, look_around, beyond):
     """Advances a person along the way to the goal; returns the next point of the way, and whether it is the goal (1)."""
     x, y = real[i, X], real[i, Y]
@@ -187,7 +187,7 @@ def _head_for(i, real, whole, anchors, count, hop, length, values, ground, look_
     return ax, ay, 0.0
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _abreast(i, real, whole, active, ex, ey, wanted, room):
     """Wanted velocity of one of a group: side by side across the direction e, nobody ahead."""
     mates, rank, cx, cy = 0, 0, 0.0, 0.0
@@ -206,7 +206,7 @@ def _abreast(i, real, whole, active, ex, ey, wanted, room):
     return pace * ex - shift * ey, pace * ey + shift * ex
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _at_robot(wx, wy, behaviour, speed, x, y, robot, look, time):
     """Wanted velocity of who gives way to the robot, or cuts in on it; others' stays as it is."""
     robot_x, robot_y, cos_yaw, sin_yaw, v, _, _, front = robot
@@ -231,7 +231,7 @@ def _at_robot(wx, wy, behaviour, speed, x, y, robot, look, time):
     return wx, wy
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _robot_planes(x, y, vx, vy, robot, discs, share, horizon, dt, lines, count):
     """Adds the half-planes that keep a person off each of the robot's discs; returns how many there are then.
 
@@ -253,7 +253,7 @@ def _robot_planes(x, y, vx, vy, robot, discs, share, horizon, dt, lines, count):
     return count
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _person_planes(i, real, whole, active, manners, dt, order, away, lines, count):
     """Adds the half-planes that keep i off the others, nearest first; returns how many there are then."""
     others = nearest_first(real, active, i, REACH_M, order, away)
@@ -271,7 +271,7 @@ def _person_planes(i, real, whole, active, manners, dt, order, away, lines, coun
     return count
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _keep_right(i, real, active, wx, wy):
     """Wanted velocity, a little to the right where somebody comes head on: what is symmetric would end in a standstill."""
     wanted2 = wx * wx + wy * wy
@@ -285,7 +285,7 @@ def _keep_right(i, real, active, wx, wy):
     return wx, wy
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _wish(i, real, whole, active, target, robot, react, time, wall):
     """Wanted velocity of a person whose way leads to `target` (x, y, 1 where it is the goal)."""
     x, y, kind, wanted = real[i, X], real[i, Y], whole[i, BEHAVIOUR], real[i, SPEED]
@@ -310,7 +310,7 @@ def _wish(i, real, whole, active, target, robot, react, time, wall):
     return wx, wy
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _choose(i, real, whole, active, manners, target, robot, discs, values, ground, time, h, react, lines, spare, order, away):
     """A person's next velocity."""
     x, y, vx, vy, limit, hard = real[i, X], real[i, Y], real[i, VX], real[i, VY], SPEED_FACTOR * real[i, SPEED], 0
@@ -340,7 +340,7 @@ def _choose(i, real, whole, active, manners, target, robot, discs, values, groun
     return vx, vy
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _move(i, real, vx, vy, robot, discs, values, ground, h, react):
     """Takes a person's step, as far as walls and the robot let it, and turns the body."""
     x, y = real[i, X], real[i, Y]
@@ -361,7 +361,7 @@ def _move(i, real, vx, vy, robot, discs, values, ground, h, react):
         real[i, YAW] += min(max(turn, -TURN * h), TURN * h)
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _robot(pose, velocity, discs, radius):
     """What people know of a robot: x, y, cos yaw, sin yaw, v, omega, the distance of touch, and x of its front."""
     front = radius

@@ -4,9 +4,13 @@ A half-plane of velocities is a row (nx, ny, c) with unit normal n: v is allowed
 """
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
+
+INNER: dict[str, Any] = {"cache": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Numba's settings for functions that only kernels call: without doors to Python they compile in two thirds of the time."""
 
 FAR = 1e9  # the velocity nearest to a point that far away is the one farthest in its direction
 PARALLEL = 1e-5  # sine of the angle under which two lines count as parallel
@@ -47,7 +51,7 @@ def half_plane(px, py, wx, wy, radii, horizon, dt):
     return nx, ny, -(wx * nx + wy * ny)
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _on_line(lines, i, limit, px, py):
     """The velocity on line i, within `limit` and lines 0..i-1, nearest to p; found, x, y."""
     nx, ny, c = lines[i, 0], lines[i, 1], lines[i, 2]
@@ -75,7 +79,7 @@ def _on_line(lines, i, limit, px, py):
     return True, c * nx + s * tx, c * ny + s * ty
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def _in_plane(lines, count, limit, px, py):
     """The two-dimensional program: as `_on_line` in all half-planes; x, y, and the first line it failed at (or count)."""
     x, y = px, py
@@ -128,7 +132,7 @@ def best_velocity(lines, count, hard, limit, px, py, scratch):
     return x, y
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def nearest_first(positions, active, i, reach, order, away):
     """Who stands within `reach` of i: numbers into `order`, nearest first, squared distances into `away`; how many.
 
@@ -196,7 +200,7 @@ def orca_velocities(
     Returns:
         (N, P, 2) new velocities; 0 for who is not there.
     """
-    given = [np.ascontiguousarray(a, dtype=np.float64) for a in (positions, velocities, preferred, radii, limits)]
-    out = np.zeros_like(given[0])
-    _velocities(*given, np.ascontiguousarray(active, dtype=np.bool_), float(horizon), float(dt), float(reach), out)
+    p, v, wanted, r, top = (np.ascontiguousarray(a, dtype=np.float64) for a in (positions, velocities, preferred, radii, limits))
+    out = np.zeros_like(p)
+    _velocities(p, v, wanted, r, top, np.ascontiguousarray(active, dtype=np.bool_), float(horizon), float(dt), float(reach), out)
     return out

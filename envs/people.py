@@ -41,6 +41,11 @@ SPEED_MS = (1.3, 0.25)
 DENSITY_M2 = (0.01, 0.1)
 """People per square metre."""
 
+STRIDE = 4.2
+"""Phase of the gait per metre, radians."""
+TURN = 3.5
+"""How fast bodies turn, rad/s."""
+
 CLEAR_M = 2.5  # nobody starts nearer to the robot
 APART_M = 0.6  # nor nearer to another
 

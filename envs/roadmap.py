@@ -7,28 +7,33 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from s2e.envs.occupancy import DistanceFields, distance_at
+from s2e.envs.astar import astar
+from s2e.envs.occupancy import DistanceFields, Occupancy, distance_at
+from s2e.envs.orca import INNER
 
 MOST_ANCHORS = 64
 """More free points than these are thinned out."""
 CLEARANCE_M = 0.35
 """An edge keeps this far from everything."""
+BRIDGE_CORNERS = 16
+"""How many of a roadmap's anchors are kept free for corners where its parts have to be joined."""
+MOST_BRIDGES = 8
 STRIDE_M = 0.05  # sight lines advance at least this far
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def ground_of(start, shape, frame, scene):
     """One scene's place in the packed fields, as plain numbers for `room_at`."""
     return start[scene], shape[scene, 0], shape[scene, 1], frame[scene, 0], frame[scene, 1], frame[scene, 2]
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def room_at(values, ground, x, y):
     """Metres from (x, y) to the nearest obstacle of one scene."""
     return distance_at(values, ground[0], ground[1], ground[2], ground[3], ground[4], ground[5], x, y)
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def sees(values, ground, ax, ay, bx, by, clearance):
     """Whether the straight way from a to b keeps `clearance`, or as much of it as both ends have."""
     here = min(room_at(values, ground, ax, ay), room_at(values, ground, bx, by))
@@ -67,7 +72,7 @@ def _connect(values, start, shape, frame, scene, anchors, clearance, length, hop
                     hop[i, j] = hop[i, k]
 
 
-@numba.njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(**INNER)
 def plan_way(values, ground, anchors, count, length, x, y, goal_x, goal_y, clearance, beyond):
     """The first and the last anchor of the shortest way from (x, y) to a goal.
 
@@ -119,6 +124,8 @@ class Roadmap:
 def build_roadmap(fields: DistanceFields, field_id: int, anchors: np.ndarray) -> Roadmap:
     """Joins anchors by straight edges that keep `CLEARANCE_M` from everything, and finds all shortest paths.
 
+    Where that leaves parts that do not see one another, the corners of the shortest way between them become anchors as well.
+
     Args:
         fields: packed distance fields of the plain occupancy.
         field_id: which of them is this scene's.
@@ -127,11 +134,42 @@ def build_roadmap(fields: DistanceFields, field_id: int, anchors: np.ndarray) ->
     anchors = np.ascontiguousarray(np.reshape(anchors, (-1, 2)), dtype=np.float64)
     if len(anchors) > MOST_ANCHORS:
         anchors = anchors[np.linspace(0, len(anchors) - 1, MOST_ANCHORS).astype(np.int64)]
+    roadmap = _edges(fields, field_id, anchors)
+    for _ in range(MOST_BRIDGES):
+        sizes = np.isfinite(roadmap.length).sum(0)
+        if len(anchors) == 0 or sizes.max() == len(anchors):
+            break
+        inside = np.isfinite(roadmap.length[sizes.argmax()])
+        if len(anchors) > MOST_ANCHORS - BRIDGE_CORNERS:  # makes room for corners
+            anchors = anchors[: MOST_ANCHORS - BRIDGE_CORNERS]
+            roadmap = _edges(fields, field_id, anchors)
+            continue
+        corners = _bridge(fields, field_id, anchors, inside)
+        anchors = np.concatenate([anchors, corners])[:MOST_ANCHORS]
+        if len(corners) == 0:
+            break
+        roadmap = _edges(fields, field_id, anchors)
+    return roadmap
+
+
+def _edges(fields: DistanceFields, field_id: int, anchors: np.ndarray) -> Roadmap:
     count = len(anchors)
     length = np.full((count, count), np.inf, dtype=np.float32)
     hop = np.full((count, count), -1, dtype=np.int8)
     _connect(fields.values, fields.start, fields.shape, fields.frame, int(field_id), anchors, CLEARANCE_M, length, hop)
     return Roadmap(anchors, hop, length)
+
+
+def _bridge(fields: DistanceFields, field_id: int, anchors: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(K, 2) corners of the shortest way from the largest part to the anchor outside it that is nearest to it."""
+    apart = np.linalg.norm(anchors[~inside, None] - anchors[None, inside], axis=-1)
+    k, j = np.unravel_index(apart.argmin(), apart.shape)
+    (rows, columns), (x, y, resolution) = fields.shape[field_id], fields.frame[field_id]
+    start = fields.start[field_id]
+    distance = fields.values[start : start + rows * columns].reshape(rows, columns)
+    grid = Occupancy(distance <= 0.0, np.array([x, y]), resolution)
+    way = astar(grid, distance, anchors[~inside][k], anchors[inside][j], CLEARANCE_M + resolution / 2)
+    return np.zeros((0, 2)) if way is None else way[1:-1]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,15 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from s2e.envs.orca import best_velocity, half_plane, orca_velocities
+from s2e.envs import orca
+
+# Compiled functions, whose signatures type checkers do not count right.
+best_velocity: Any = orca.best_velocity
+half_plane: Any = orca.half_plane
+orca_velocities: Any = orca.orca_velocities
 
 HORIZON, DT = 2.0, 0.1
 
@@ -22,9 +29,9 @@ def crowd(count: int, seed: int):
     return single(positions), single(goals), single(rng.uniform(0.2, 0.35, count)), single(rng.uniform(1.0, 2.0, count))
 
 
-def ours(positions, velocities, preferred, radii, limits) -> np.ndarray:
-    state = (a[None] for a in (positions, velocities, preferred, radii, limits))
-    return orca_velocities(*state, np.ones((1, len(positions)), bool), HORIZON, DT)[0]
+def ours(*state: np.ndarray) -> np.ndarray:
+    """New velocities (P, 2) of one world: positions, velocities, preferred velocities, radii, top speeds."""
+    return orca_velocities(*(a[None] for a in state), np.ones((1, len(state[0])), bool), HORIZON, DT)[0]
 
 
 def rounding(positions, velocities, preferred, radii, limits) -> np.ndarray:
@@ -108,7 +115,7 @@ def test_the_programs_equal_brute_force_and_a_linear_program():
     rng, ring = np.random.default_rng(4), np.linspace(0, 2 * np.pi, 1441)
     grid = (np.stack([np.cos(ring), np.sin(ring)], 1)[:, None] * np.linspace(0, 1, 151)[None, :, None]).reshape(-1, 2)
     solved = relaxed = 0
-    for _ in range(120):
+    for _ in range(60):
         count, limit, preferred = int(rng.integers(1, 9)), rng.uniform(0.8, 1.6), rng.uniform(-1.5, 1.5, 2)
         lines = lines_of(rng, count, -0.8, 0.7)
         velocity = np.array(best_velocity(lines, count, 0, limit, *preferred, np.empty_like(lines)))
@@ -128,7 +135,7 @@ def test_the_programs_equal_brute_force_and_a_linear_program():
             found = linprog([0, 0, 1], rows, np.concatenate([-lines[:, 2], np.full(720, limit)]), bounds=[(None, None)] * 3)
             assert abs(short.max() - found.fun) < 1e-4
             relaxed += 1
-    assert solved > 20 and relaxed > 20
+    assert solved > 10 and relaxed > 10
 
 
 def test_hard_lines_are_kept_when_the_others_give_way():
