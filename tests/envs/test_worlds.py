@@ -213,7 +213,7 @@ def test_episode_files(tmp_path, scenes):
     write_episodes(tmp_path / "e.json", "x", given)
     assert read_episodes(tmp_path / "e.json") == given
     text = (tmp_path / "e.json").read_text()
-    for old, new in (('"empty"', '"easy"'), ('s": 8.0', 's": NaN'), ('"goal": [', '"aim": ['), ('m": 5.0', 'm": -5.0')):
+    for old, new in (('"empty"', '"easy"'), ('_s": 8.0', '_s": NaN'), ('"goal": [', '"aim": ['), ('_m": 5.0', '_m": -5.0')):
         (tmp_path / "bad.json").write_text(text.replace(old, new, 1))
         with pytest.raises(UserError, match="bad.json: episode 0"):
             read_episodes(tmp_path / "bad.json")
