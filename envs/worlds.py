@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from s2e.envs.camera import view_intrinsics, view_poses
-from s2e.envs.collision import people_gaps, robot_contacts, static_gaps
+from s2e.envs.collision import people_gaps, robot_contacts, room_at_points, static_gaps
 from s2e.envs.config import CONTROL_S, WorldsConfig
 from s2e.envs.controller import waypoint_to_command
 from s2e.envs.crowd import step_crowd
@@ -57,7 +57,6 @@ class Worlds:
         self.stage = Stage(scenes, classes.tolist(), draw)
         self.people = People.empty(n, config.people)
         self.tracks = read_tracks(config.tracks) if config.tracks else None
-        self.track_ids = np.full((n, config.people), -1)
         self.physics = self._physics()
         self.pose, self.velocity = np.zeros((n, 3)), np.zeros((n, 3))
         self.scene_id, self.field_id = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
@@ -112,7 +111,8 @@ class Worlds:
         if len(episode.walkers) > self.config.people:
             raise UserError(f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold {self.config.people}")
         self._equip(world, index, episode)
-        self.people.place(world, episode.walkers, wander=episode.id.startswith("random-"))
+        walkers = () if self.tracks else episode.walkers
+        self.people.place(world, walkers, wander=episode.id.startswith("random-"))
         self.clock[world], self.limit[world] = 0.0, episode.time_limit_s
         self.since_contact[world], self.contacts[world], self.contact_steps[world] = CONTACT_ENDS, 0, 0
         self.travelled[world], self.steps[world], self.returns[world] = 0.0, 0, 0.0
@@ -142,7 +142,7 @@ class Worlds:
         self.effects[world] = [exposure**strength, noise * strength, blur * strength]
         if self.tracks is not None:
             self.track_offset_s[world] = rng.uniform(0, max(self.tracks.duration_s - episode.time_limit_s, 0.0))
-            self.track_turn[world], self.track_ids[world] = rng.uniform(-np.pi, np.pi), -1
+            self.track_turn[world] = rng.uniform(-np.pi, np.pi)
 
     def step(self, waypoints: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Drives all worlds for one action.
@@ -243,6 +243,8 @@ class Worlds:
         if self.tracks is not None:
             middle = self.way.mean(1)
             replay(self.people, self.tracks, self.track_offset_s + self.clock, middle, self.track_turn, self.way, CONTROL_S, moving)
+            # The recorded ground was open: who would stand inside something here is not there.
+            self.people.active &= room_at_points(self.people.position, self.fields, self.scene_id) > 0
             return
         step_crowd(
             self.people, self.clock, self.pose, self.velocity, self.fleet.discs, self.fleet.disc_radius, self.fields,
@@ -314,13 +316,13 @@ class Worlds:
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that `restore` needs, as arrays and JSON."""
         parts = {"fleet": self.fleet.arrays(), "people": self.people.arrays(), "physics": self.physics.arrays()}
-        arrays = {k: getattr(self, k).copy() for k in (*_STATE, "track_ids")}
+        arrays = {k: getattr(self, k).copy() for k in _STATE}
         arrays |= {f"{part}.{k}": np.array(v) for part, held in parts.items() for k, v in held.items()}
         return arrays, {"source": self.source.state()}
 
     def restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Puts back what `state` took; worlds of another number are refused."""
-        for name in (*_STATE, "track_ids"):
+        for name in _STATE:
             here = getattr(self, name)
             if name not in arrays or arrays[name].shape != here.shape:
                 found = arrays[name].shape if name in arrays else "nothing"

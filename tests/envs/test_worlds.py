@@ -7,6 +7,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import s2e.envs  # noqa: F401 registers the environment
+from s2e.envs.collision import room_at_points
 from s2e.envs.config import OUTPUTS, WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
@@ -217,3 +218,21 @@ def test_episode_files(tmp_path, scenes):
         (tmp_path / "bad.json").write_text(text.replace(old, new, 1))
         with pytest.raises(UserError, match="bad.json: episode 0"):
             read_episodes(tmp_path / "bad.json")
+
+
+def test_recorded_people_walk_through_worlds(tmp_path, scenes):
+    rows = [(6 * k, person, 1.3 * 0.4 * k, 0, 2.0 * person, 1.3, 0, 0) for k in range(60) for person in range(3)]
+    (tmp_path / "obsmat.txt").write_text("\n".join(" ".join(f"{v:.4e}" for v in row) for row in rows))
+    config = WorldsConfig(people=4, tracks=tmp_path / "obsmat.txt", height_px=24, width_px=40)
+    worlds = worlds_of(scenes, 3, config=config, draw=False)
+    worlds.reset()
+    seen = np.zeros(3, dtype=bool)
+    for _ in range(15):
+        worlds.step(np.zeros((3, 2)))
+        shown = worlds.people.active
+        assert shown.sum(1).max() <= 3
+        assert (room_at_points(worlds.people.position, worlds.fields, worlds.scene_id)[shown] > 0).all()
+        seen |= shown.any(1)
+        speeds = np.linalg.norm(worlds.people.velocity[shown], axis=-1)
+        np.testing.assert_allclose(speeds, 1.3, atol=0.02)
+    assert seen.any()
