@@ -176,9 +176,8 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     seen = worlds.reset()
     expert = ExpertDriver(worlds)
     routes = [remaining_route(expert, w) for w in range(len(episodes))]
-    driver, act = None, drive_of(policy, worlds, expert)
-    if loaded:
-        driver = PolicyDriver(*loaded, worlds, args.planner, args.planner_weight, args.device)
+    driver = PolicyDriver(*loaded, worlds, args.planner, args.planner_weight, args.device) if loaded else None
+    act = (lambda: driver.act(seen)) if driver else baseline(policy, worlds, expert)
     paths = [[e.start[:2]] for e in episodes]
     contacts: list[list[tuple[float, str]]] = [[] for _ in episodes]
     filmed = choose_filmed(episodes, args.clips) if learned else []
@@ -186,7 +185,7 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     with tqdm(total=len(episodes), desc=Path(policy).name, unit="episode", disable=None) as bar:
         while worlds.live.any():
             live = np.flatnonzero(worlds.live)
-            action = act() if act else driver.act(seen) if driver else None
+            action = act()
             for w in filmed:
                 if worlds.live[w]:
                     clips[episodes[w].id].append(seen["rgb"][w].copy())
@@ -207,16 +206,14 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     return clips
 
 
-def drive_of(policy: str, worlds: Worlds, expert: ExpertDriver) -> Callable[[], np.ndarray] | None:
-    """A baseline's way to act, or None for a learned policy."""
+def baseline(policy: str, worlds: Worlds, expert: ExpertDriver) -> Callable[[], np.ndarray]:
+    """How one of `BASELINES` acts."""
     if policy == "zero":
         return lambda: np.zeros((worlds.count, 2))
     if policy == "straight":
         return lambda: straight(worlds)
-    if policy == "expert":
-        expert.begin(np.arange(worlds.count))
-        return expert.act
-    return None
+    expert.begin(np.arange(worlds.count))
+    return expert.act
 
 
 def choose_filmed(episodes: list[Episode], count: int) -> list[int]:

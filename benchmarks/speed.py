@@ -207,7 +207,7 @@ def rollout_steps(args: SpeedArgs) -> Measured:
     def step() -> int:
         with torch.no_grad():
             actions = policy(torch.from_numpy(seen[0]))[0].numpy()
-        seen[0] = env.step(actions)[0]  # pyright: ignore[reportArgumentType]
+        seen[0] = env.step(actions)[0]  # pyright: ignore[reportArgumentType, reportCallIssue]
         return args.envs
 
     return rate(step, args.seconds), "steps/s", {"size": "160x96", "worlds": args.envs, "people": 6}

@@ -32,6 +32,8 @@ class Record:
     """Most people in a world."""
     robot: str = "jackal"
     """jackal, coco, go2, g1, several with commas between, or any."""
+    camera_noise: float = 0.0
+    """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
     seed: int = 0
     """Seed of streets, episodes and nudges."""
 
@@ -51,7 +53,7 @@ def _record(args: Record) -> None:
         if getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}; it must be at least 1")
     require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
-    counts = record(args.out, args.frames, args.envs, args.scenes, args.seed, args.robot, args.people)
+    counts = record(args.out, args.frames, args.envs, args.scenes, args.seed, args.robot, args.people, args.camera_noise)
     print(f"{args.out}: {counts['walks']} walks, {counts['frames']} frames; {counts['failed']} failed drives left out")
 
 

@@ -8,7 +8,7 @@ depth: a / z = A . ray + c / z, with A its gradient and c its value at the camer
 import numba
 import numpy as np
 
-from s2e.envs.lanes import ceilings, fill_f8, fill_m8, ints, lanes_at, mask_bits, put_lanes, ramp, select
+from s2e.envs.lanes import ceilings, fill_m8, lanes_at, mask_bits, put_lanes, ramp, select
 
 NEAR = 0.05
 """What is nearer to the camera than this (metres along the optical axis) is not drawn."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from s2e.envs.build import build_scene
 from s2e.envs.config import CONTROL_S, WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import RandomEpisodes
+from s2e.envs.object_files import load_objects
+from s2e.envs.scene import Scene
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
 from s2e.walks import MIN_FRAMES, write_walk
@@ -20,9 +23,34 @@ from s2e.walks import MIN_FRAMES, write_walk
 NUDGE_PROBABILITY, NUDGE_STEPS = 0.03, 4
 
 
-def training_scenes(count: int, seed: int) -> list:
-    """The pool of streets to train in: `count` of them from consecutive seeds."""
-    return [build_scene(1000 * (seed + 1) + i) for i in range(count)]
+def training_scenes(
+    count: int, seed: int, families: Sequence[str] = (), objects: Path | None = None, blocks: tuple[int, int] = (1, 1)
+) -> list[Scene]:
+    """A pool of scenes from consecutive seeds.
+
+    Args:
+        count: how many.
+        seed: of the pool.
+        families: layouts, one after the other; none is all that training draws from.
+        objects: a GLB or OBJ file, or a folder of them, that stand in the way instead of the packaged things.
+        blocks: how many blocks each scene joins.
+    """
+    build = scene_builder(families, objects, blocks)
+    bar = tqdm(range(count), desc="scenes", unit="scene", disable=None if count > 32 else True, leave=False)
+    return [build(1000 * (seed + 1) + i) for i in bar]
+
+
+def scene_builder(
+    families: Sequence[str] = (), objects: Path | None = None, blocks: tuple[int, int] = (1, 1)
+) -> Callable[[int], Scene]:
+    """`build_scene` with everything but the seed given; see `training_scenes`."""
+    kinds = load_objects(objects) if objects else None
+
+    def build(seed: int) -> Scene:
+        family = families[seed % len(families)] if families else None
+        return build_scene(seed, family, objects=kinds, blocks=blocks)
+
+    return build
 
 
 def jpeg(image: np.ndarray) -> bytes:
@@ -32,7 +60,9 @@ def jpeg(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def record(out: Path, frames: int, envs: int, scenes: int, seed: int, robot: str, people: int) -> dict[str, int]:
+def record(
+    out: Path, frames: int, envs: int, scenes: int, seed: int, robot: str, people: int, camera_noise: float = 0.0
+) -> dict[str, int]:
     """Writes at least `frames` frames of successful drives below `out`, 5 a second.
 
     Now and then the expert is nudged off its course for under a second, so that recovering is in the data.
@@ -47,7 +77,8 @@ def record(out: Path, frames: int, envs: int, scenes: int, seed: int, robot: str
     except OSError as error:
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
     pool = training_scenes(scenes, seed)
-    worlds = Worlds(pool, WorldsConfig(robot=robot, people=people), envs, RandomEpisodes(pool, envs, seed, people))
+    config = WorldsConfig(robot=robot, people=people, camera_noise=camera_noise)
+    worlds = Worlds(pool, config, envs, RandomEpisodes(pool, envs, seed, people))
     driver, rng = ExpertDriver(worlds), np.random.default_rng([seed, 23])
     seen = worlds.reset()
     driver.begin(np.arange(envs))

@@ -4,7 +4,20 @@ import numba
 import numpy as np
 
 from s2e.envs.lanes import (
-    fill_i8, fill_m8, first_true, float_bits, floats, gather, ints, lanes_at, mask_bits, put_lanes, put_pixels, ramp, roots, select,
+    fill_i8,
+    fill_m8,
+    first_true,
+    float_bits,
+    floats,
+    gather,
+    ints,
+    lanes_at,
+    mask_bits,
+    put_lanes,
+    put_pixels,
+    ramp,
+    roots,
+    select,
 )  # fmt: skip
 from s2e.envs.scene import SEMANTIC_ID
 from s2e.envs.textures import LEVELS, SIZE, TEXELS

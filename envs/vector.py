@@ -1,17 +1,20 @@
 """The Gymnasium doors: `gymnasium.make_vec("s2e/Urban-v0", num_envs=N)` and the single-world `gymnasium.make`."""
 
 import dataclasses
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
+from tqdm import tqdm
 
-from s2e.envs.build import build_scene
 from s2e.envs.config import WorldsConfig
 from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.fresh import FreshScenes
-from s2e.envs.record import training_scenes
+from s2e.envs.record import scene_builder, training_scenes
 from s2e.envs.scene import SEMANTICS
 from s2e.envs.topdown import GOAL, SIZE_CELLS
 from s2e.envs.worlds import Worlds
@@ -24,7 +27,7 @@ SPEED_BOUND = np.array([10.0, 10.0, 2.0], dtype=np.float32)
 def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
     """What one world shows: the images asked for, the goal, the robot's own motion."""
     size = (config.height_px, config.width_px)
-    every: dict[str, gym.Space[Any]] = {
+    every = {
         "rgb": gym.spaces.Box(0, 255, (*size, 3), np.uint8),
         "depth": gym.spaces.Box(0, np.inf, size, np.float32),
         "semantic": gym.spaces.Box(0, len(SEMANTICS) - 1, size, np.uint8),
@@ -32,11 +35,10 @@ def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
         "map": gym.spaces.Box(0, GOAL, (SIZE_CELLS, SIZE_CELLS), np.uint8),
     }
     low, high = np.array([0, -1, -1], dtype=np.float32), np.ones(3, dtype=np.float32)
-    return gym.spaces.Dict(
-        **{name: every[name] for name in config.outputs},
-        goal=gym.spaces.Box(low, high, dtype=np.float32),
-        ego=gym.spaces.Box(-SPEED_BOUND, SPEED_BOUND, dtype=np.float32),
-    )
+    spaces: dict[str, Any] = {name: every[name] for name in config.outputs}
+    spaces["goal"] = gym.spaces.Box(low, high, dtype=np.float32)
+    spaces["ego"] = gym.spaces.Box(-SPEED_BOUND, SPEED_BOUND, dtype=np.float32)
+    return gym.spaces.Dict(spaces)
 
 
 def action_space() -> gym.spaces.Box:
@@ -45,7 +47,18 @@ def action_space() -> gym.spaces.Box:
 
 
 def make_worlds(
-    count: int, scenes: int, seed: int, config: WorldsConfig, first: int = 0, curriculum: bool = False, refresh: int = 0
+    count: int,
+    scenes: int,
+    seed: int,
+    config: WorldsConfig,
+    first: int = 0,
+    *,
+    curriculum: bool = False,
+    refresh: int = 0,
+    families: Sequence[str] = (),
+    objects: Path | None = None,
+    blocks: tuple[int, int] = (1, 1),
+    distance_m: tuple[float, float] = (5.0, 14.0),
 ) -> Worlds:
     """Training worlds.
 
@@ -57,13 +70,18 @@ def make_worlds(
         first: offsets the worlds' seeds (ranks of a distributed run).
         curriculum: begin with near goals, emptier scenes and fewer people.
         refresh: 0 keeps the pool; otherwise every world has a scene of its own and a new one after so many episodes.
+        families, objects, blocks: see `training_scenes`.
+        distance_m: straight distance from start to goal, least and most.
     """
     require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
     require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
-    fresh = FreshScenes(build_scene, seed, count, first * count) if refresh else None
-    pool = [fresh.current(w) for w in range(count)] if fresh else training_scenes(scenes, seed)
+    if refresh:
+        fresh = FreshScenes(scene_builder(families, objects, blocks), seed, count, first * count)
+        pool = [fresh.current(w) for w in tqdm(range(count), desc="scenes", disable=None if count > 32 else True, leave=False)]
+    else:
+        fresh, pool = None, training_scenes(scenes, seed, families, objects, blocks)
     source = RandomEpisodes(
-        pool, count, seed + 1_000_003 * first, config.people, curriculum=curriculum, fresh=fresh, refresh=max(refresh, 1)
+        pool, count, seed + 1_000_003 * first, config.people, distance_m, curriculum, fresh, refresh=max(refresh, 1)
     )
     return Worlds(pool, config, count, source)
 
@@ -76,9 +94,10 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
 
     Args:
         num_envs: N.
-        scenes, seed, curriculum, refresh: see `make_worlds`.
+        scenes, seed: see `make_worlds`.
         render_mode: None or rgb_array.
-        config: fields of `WorldsConfig`: robot, people, physics, reward, collision, outputs, image size, ...
+        more: curriculum, refresh, families, objects, blocks and distance_m of `make_worlds`, and fields of `WorldsConfig`: robot,
+            people, physics, reward, collision, outputs, image size, ...
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 5}
@@ -88,18 +107,16 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
         num_envs: int = 1,
         scenes: int = 16,
         seed: int = 0,
-        curriculum: bool = False,
-        refresh: int = 0,
         render_mode: str | None = None,
-        **config: Any,
+        **more: Any,
     ):
-        known = {f.name for f in dataclasses.fields(WorldsConfig)}
-        for name in config:
+        shared = {f.name for f in dataclasses.fields(WorldsConfig)}
+        known = shared | set(inspect.getfullargspec(make_worlds).kwonlyargs)
+        for name in more:
             require(name in known, f"s2e/Urban-v0 has no setting {name!r}; it has {', '.join(sorted(known))}")
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.config = WorldsConfig(**config)
-        self._make = dict(scenes=scenes, config=self.config, curriculum=curriculum, refresh=refresh)
-        self.worlds = make_worlds(num_envs, seed=seed, **self._make)
+        self.config = WorldsConfig(**{k: v for k, v in more.items() if k in shared})
+        self.worlds = make_worlds(num_envs, scenes, seed, self.config, **{k: v for k, v in more.items() if k not in shared})
         self.single_observation_space, self.single_action_space = observation_space(self.config), action_space()
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)

@@ -71,6 +71,10 @@ class PPOArgs:
     """How far each episode's robot strays from its figures, and its camera from a clean image: 0 to 1."""
     physics: Literal["kinematic", "mujoco"] = "kinematic"
     """What moves the robots."""
+    objects: Path | None = None
+    """A GLB or OBJ file, or a folder of them, to stand in the way instead of the packaged things."""
+    tracks: Path | None = None
+    """Recorded pedestrians (ETH/UCY obsmat.txt) instead of simulated ones."""
     reward: str = "compact"
     """Set of reward terms: urban_sim or compact."""
     curriculum: bool = False
@@ -164,11 +168,12 @@ class Trainer:
         self.count = args.envs // world
         config = WorldsConfig.for_policy(
             policy.config, robot=args.robot, people=args.people, randomise=args.randomise, camera_noise=args.randomise,
-            physics=args.physics, reward=args.reward,
+            physics=args.physics, reward=args.reward, tracks=args.tracks,
         )  # fmt: skip
         self.worlds = make_worlds(
-            self.count, args.scenes, args.seed, config, first=rank, curriculum=args.curriculum, refresh=args.refresh
-        )
+            self.count, args.scenes, args.seed, config, rank,
+            curriculum=args.curriculum, refresh=args.refresh, objects=args.objects,
+        )  # fmt: skip
         self.actor = Actor(policy, self.net, self.count, args.device)
         self.env = FrozenPrefix(UrbanVecEnv(self.worlds), self.actor)
         self.model = PPO(
