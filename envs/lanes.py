@@ -215,6 +215,18 @@ def select(typingctx, truth, yes, no):
     return Lanes(kind)(truth, yes, no), emit
 
 
+@intrinsic
+def settled(typingctx, value):
+    """The same value. Between a load and a store to the same place it keeps LLVM from making a masked store, slow on many processors."""
+
+    def emit(context, builder, sig, args):
+        freeze = ir.instructions.Instruction(builder.block, args[0].type, "freeze", [args[0]])
+        builder._insert(freeze)
+        return freeze
+
+    return value(value), emit
+
+
 def _one_to_one(result, emit):
     return lambda typingctx, value: (result(value), lambda context, builder, sig, args: emit(builder, args[0]))
 

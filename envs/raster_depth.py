@@ -8,7 +8,7 @@ depth: a / z = A . ray + c / z, with A its gradient and c its value at the camer
 import numba
 import numpy as np
 
-from s2e.envs.lanes import ceilings, fill_m8, lanes_at, mask_bits, put_lanes, ramp, select
+from s2e.envs.lanes import ceilings, fill_f8, fill_m8, ints, lanes_at, mask_bits, put_lanes, ramp, select, settled
 
 NEAR = 0.05
 """What is nearer to the camera than this (metres along the optical axis) is not drawn."""
@@ -31,7 +31,7 @@ def _edge(side, xa, ya, xb, yb, height, width):
         x = (row + half) * slope + start
         x = select(x > np.float32(0.0), x, np.float32(0.0))
         x = ceilings(select(x < width, x, width))
-        put_lanes(side, y, select(row < np.float32(y1), x, lanes_at(side, y)))
+        put_lanes(side, y, select(row < np.float32(y1), x, settled(lanes_at(side, y))))
 
 
 @numba.njit(cache=True, error_model="numpy", _nrt=False)
@@ -84,10 +84,10 @@ def fill(xs, ys, n, plane, index, size, inv_z, ids, left, right):
         x = ramp() + np.float32(first)
         last = y * pitch + np.int64(x1)
         for k in range(y * pitch + first, last, 8):
-            value, old = x * step + base, lanes_at(inv_z, k)
+            value, old = x * step + base, settled(lanes_at(inv_z, k))
             nearer = (value > old) & (x >= x0) & (x < x1)
             put_lanes(inv_z, k, select(nearer, value, old))
-            put_lanes(ids, k, select(nearer, index, lanes_at(ids, k)))
+            put_lanes(ids, k, select(nearer, index, settled(lanes_at(ids, k))))
             seen = seen | nearer
             x = x + np.float32(8.0)
     return mask_bits(seen) != 0

@@ -20,89 +20,71 @@ from s2e.envs.lanes import (
     select,
 )  # fmt: skip
 from s2e.envs.scene import SEMANTIC_ID
-from s2e.envs.textures import LEVELS, SIZE, TEXELS
+from s2e.envs.textures import LEVELS, SIZE, TEXELS, TEXTURES
 
 PERSON_INSTANCE = 1_000_000
 """Instance of the person in slot 0."""
 
 _PERSON, _ROAD, _CROSSING = SEMANTIC_ID["person"], SEMANTIC_ID["road"], SEMANTIC_ID["crossing"]
 
-SHARPNESS = np.float32(0.5)
-"""A mip level is left for the next one when a pixel spans more texels than the root of its inverse."""
+LEAVE = 126
+"""A pixel that spans more than root 2 texels takes the next mip level; one less is 1 texel, one more is 2."""
 
-
-@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
-def _packed(red, green, blue):
-    """Colours as they lie in a pixel, rounded."""
-    half, top = np.float32(0.5), np.float32(255.0)
-    red, green, blue = select(red < top, red, top), select(green < top, green, top), select(blue < top, blue, top)
-    return ints(red + half) | (ints(green + half) << 8) | (ints(blue + half) << 16)
+_WHITE = TEXTURES["white"] * TEXELS + 1
 
 
 @numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
 def _sky(x, y, length, up, sky):
-    """Colours of the sky along rays (x, y, 1), one over `length` long: horizon to zenith by elevation."""
+    """How much of the zenith's colour, instead of the horizon's, there is along rays (x, y, 1), one over `length` long."""
     rise = (x * up[0] + (up[1] * y + up[2])) * length
     rise = select(rise > np.float32(0.0), rise, np.float32(0.0))
-    t = rise * (np.float32(2.0) - rise)
-    return t * (sky[0] - sky[3]) + sky[3], t * (sky[1] - sky[4]) + sky[4], t * (sky[2] - sky[5]) + sky[5]
+    return rise * (np.float32(2.0) - rise)
 
 
 @numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
-def _texels(n, x, y, z, layer, texels):
-    """The texels that pixels (x, y) at depth z show of a polygon: nearest of the mip level that a pixel's size asks for."""
-    nx, ux, vx = n[8], n[9], n[10]
-    ny, uy, vy = n[16], n[17], n[18]
-    u, v = (x * ux + (n[1] + uy * y)) * z, (x * vx + (n[2] + vy * y)) * z
+def _texels(n, x, y, z):
+    """Where the texels lie that pixels (x, y) at depth z show of a polygon: nearest of the mip level that a pixel's size asks for."""
+    u, v = (x * n[9] + (n[1] + n[17] * y)) * z, (x * n[10] + (n[2] + n[18] * y)) * z
     along = z * np.float32(SIZE)
-    a, b, c, d = (ux - u * nx) * along, (vx - v * nx) * along, (uy - u * ny) * along, (vy - v * ny) * along
+    a, b, c, d = (u * -n[8] + n[9]) * along, (v * -n[8] + n[10]) * along, (u * -n[16] + n[17]) * along, (v * -n[16] + n[18]) * along
     right, down = a * a + b * b, c * c + d * d
-    spread = select(right > down, right, down) * SHARPNESS
+    spread = select(right > down, right, down)
     # The exponent of a float32 is its logarithm: half of it, rounded up, is how often the picture has to be halved.
-    halved = (float_bits(spread) >> 23) - 125
+    halved = (float_bits(spread) >> 23) - LEAVE
     halved = select(halved > 0, halved, 0) >> 1
     size = fill_i8(SIZE) >> select(halved < LEVELS - 1, halved, LEVELS - 1)
     edge, mask = floats(size), size - 1
     column, row = ints(u * edge) & mask, ints(v * edge) & mask
-    return gather(texels, size * (size + row) + column + layer * TEXELS)
+    return size * (size + row) + column
 
 
 @numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
-def _polygon(n, x, y, near, z, layer, texels, sky):
-    """Colours of a polygon at pixels (x, y) of inverse depth `near`: texture, light and fog."""
-    texel = _texels(n, x, y, z, layer, texels)
-    light = np.float32(1.0) / (near + np.float32(1.0) / sky[6])
-    haze = np.float32(1.0) - near * light
-    red = x * n[11] + (n[3] + n[19] * y)
-    green = x * n[12] + (n[4] + n[20] * y)
-    blue = x * n[13] + (n[5] + n[21] * y)
-    return (
-        floats(texel & 255) * (red * light) + haze * sky[3],
-        floats((texel >> 8) & 255) * (green * light) + haze * sky[4],
-        floats(texel >> 16) * (blue * light) + haze * sky[5],
-    )
-
-
-@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
-def _wet(red, green, blue, x, y, z, length, up, sky):
-    """Darkens wet ground and lets it mirror the sky along rays (x, y, 1), more so the flatter it is looked at.
-
-    The share of the mirrored sky follows Schlick's approximation of Fresnel's law, with 0.04 straight down and a gentler power.
-    """
-    one, wet = np.float32(1.0), sky[16]
-    down = (x * up[0] + (up[1] * y + up[2])) * length
-    down = select(down < np.float32(0.0), np.float32(0.0) - down, np.float32(0.0))
-    flat = one - down
-    mirror = (flat * flat * np.float32(0.8) + np.float32(0.04)) * wet
-    clear = one / (z * (one / sky[6]) + one)
-    keep = (one - mirror) * (one - np.float32(0.4) * wet)
-    fog, shown, t = one - clear, mirror * clear, down * (np.float32(2.0) - down)
-    r, g, b = t * (sky[0] - sky[3]) + sky[3], t * (sky[1] - sky[4]) + sky[4], t * (sky[2] - sky[5]) + sky[5]
-    return (
-        (red - fog * sky[3]) * keep + r * shown + fog * sky[3],
-        (green - fog * sky[4]) * keep + g * shown + fog * sky[4],
-        (blue - fog * sky[5]) * keep + b * shown + fog * sky[5],
-    )
+def _colour_row(rgb, depth, inv_z, start, out, width, fields, places, texels, sky, wet):
+    """Texture, light and fog of a row of pixels. `fields` are light over depth and, on wet ground, what it mirrors."""
+    one, half, top = np.float32(1.0), np.float32(0.5), np.float32(255.0)
+    red, green, blue, mirror_red, mirror_green, mirror_blue = fields
+    inv_fog = one / sky[6]
+    for column in range(0, width, 8):
+        near = lanes_at(inv_z, start + column)
+        texel = gather(texels, lanes_at(places, column))
+        light = one / (near + inv_fog)
+        haze = one - near * light
+        r = floats(texel & 255) * (lanes_at(red, column) * light) + (haze * sky[3] + half)
+        g = floats((texel >> 8) & 255) * (lanes_at(green, column) * light) + (haze * sky[4] + half)
+        b = floats(texel >> 16) * (lanes_at(blue, column) * light) + (haze * sky[5] + half)
+        if wet:
+            r, g, b = r + lanes_at(mirror_red, column), g + lanes_at(mirror_green, column), b + lanes_at(mirror_blue, column)
+        r, g, b = select(r < top, r, top), select(g < top, g, top), select(b < top, b, top)
+        pixels = ints(r) | (ints(g) << 8) | (ints(b) << 16)
+        if column + 8 <= width:
+            put_lanes(depth, out + column, one / near)
+            put_pixels(rgb, 3 * (out + column), pixels)
+        else:
+            put_lanes(places, column, pixels)
+            for i in range(column, width):
+                depth[out + i] = one / inv_z[start + i]
+                for c in range(3):
+                    rgb[3 * (out + i) + c] = (places[i] >> (8 * c)) & 255
 
 
 @numba.njit(cache=True, error_model="numpy", _nrt=False)
@@ -118,11 +100,19 @@ def ray_lengths(lens, size, lengths):
 
 
 @numba.njit(cache=True, error_model="numpy", _nrt=False)
-def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, depth, texels, lens, lengths, up, sky, tail):
-    """Second pass over a view: every pixel's depth, and its colour from its nearest polygon; flat `rgb` and `depth` are written."""
+def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, depth, texels, lens, lengths, up, sky, fields, places):
+    """Second pass over a view: every pixel's depth, and its colour from its nearest polygon; flat `rgb` and `depth` are written.
+
+    Row by row: first where each pixel's texel lies and how it is lit, then the texels and the fog, so that reading the texels of
+    some pixels does not wait for those of others.
+
+    Sky is drawn as a white polygon infinitely far away, lit by as much as the sky differs from the horizon.
+    """
     height, width, pitch = size
     one, half = np.float32(1.0), np.float32(0.5)
-    scale, wet = one / lens[0], sky[16] > np.float32(0.0)
+    scale, wet, inv_fog = one / lens[0], sky[16] > np.float32(0.0), one / sky[6]
+    red, green, blue, mirror_red, mirror_green, mirror_blue = fields
+    sky_r, sky_g, sky_b = sky[0] - sky[3], sky[1] - sky[4], sky[2] - sky[5]
     for row in range(height):
         y = np.float32(row)
         ray_y = (y + half - lens[3]) / lens[1]
@@ -131,32 +121,45 @@ def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, 
             near, index = lanes_at(inv_z, k), lanes_at(ids, k)
             z = one / near
             x = ramp() + np.float32(column)
-            ray_x = (x + (half - lens[2])) * scale
-            pixels, rest = fill_i8(0), fill_m8(True)
+            place, rest, nothing = fill_i8(0), fill_m8(True), x * np.float32(0.0)
+            r, g, b = nothing, nothing, nothing
+            if wet:
+                put_lanes(mirror_red, column, nothing)
+                put_lanes(mirror_green, column, nothing)
+                put_lanes(mirror_blue, column, nothing)
             # Once for each polygon that shows in these eight pixels, which mostly is one.
             while mask_bits(rest) != 0:
                 here = ids[k + first_true(rest)]
                 these = index == here
                 rest = rest ^ these
                 if here < 0:
-                    red, green, blue = _sky(ray_x, ray_y, lanes_at(lengths, k), up, sky)
-                else:
-                    thing = source[here]
-                    layer = mesh_texture[thing] if thing >= 0 else texture[here]
-                    red, green, blue = _polygon(plan[here], x, y, near, z, layer, texels, sky)
-                    if wet and thing >= 0 and _ROAD <= semantic[thing] <= _CROSSING:
-                        red, green, blue = _wet(red, green, blue, ray_x, ray_y, z, lanes_at(lengths, k), up, sky)
-                pixels = select(these, _packed(red, green, blue), pixels)
-            out = row * width + column
-            if column + 8 <= width:
-                put_lanes(depth, out, z)
-                put_pixels(rgb, 3 * out, pixels)
-            else:
-                put_lanes(tail, 0, pixels)
-                for i in range(width - column):
-                    depth[out + i] = one / inv_z[k + i]
-                    for c in range(3):
-                        rgb[3 * (out + i) + c] = (tail[i] >> (8 * c)) & 255
+                    t = _sky((x + (half - lens[2])) * scale, ray_y, lanes_at(lengths, k), up, sky) * (inv_fog / np.float32(255.0))
+                    place, r = select(these, _WHITE, place), select(these, t * sky_r, r)
+                    g, b = select(these, t * sky_g, g), select(these, t * sky_b, b)
+                    continue
+                thing = source[here]
+                layer = mesh_texture[thing] if thing >= 0 else texture[here]
+                n = plan[here]
+                place = select(these, _texels(n, x, y, z) + layer * TEXELS, place)
+                lit_r, lit_g, lit_b = x * n[11] + (n[3] + n[19] * y), x * n[12] + (n[4] + n[20] * y), x * n[13] + (n[5] + n[21] * y)
+                if wet and thing >= 0 and _ROAD <= semantic[thing] <= _CROSSING:
+                    # Wet ground is darker and mirrors the sky, more so the flatter it is looked at: Schlick's approximation of
+                    # Fresnel's law, with 0.04 straight down and a gentler power.
+                    down = ((x + (half - lens[2])) * (scale * -up[0]) - (up[1] * ray_y + up[2])) * lanes_at(lengths, k)
+                    flat = one - select(down > np.float32(0.0), down, np.float32(0.0))
+                    mirror = (flat * flat * np.float32(0.8) + np.float32(0.04)) * sky[16]
+                    keep = (one - mirror) * (one - np.float32(0.4) * sky[16])
+                    lit_r, lit_g, lit_b = lit_r * keep, lit_g * keep, lit_b * keep
+                    mirror, t = select(these, mirror * near / (near + inv_fog), np.float32(0.0)), one - flat * flat
+                    put_lanes(mirror_red, column, lanes_at(mirror_red, column) + (t * sky_r + sky[3]) * mirror)
+                    put_lanes(mirror_green, column, lanes_at(mirror_green, column) + (t * sky_g + sky[4]) * mirror)
+                    put_lanes(mirror_blue, column, lanes_at(mirror_blue, column) + (t * sky_b + sky[5]) * mirror)
+                r, g, b = select(these, lit_r, r), select(these, lit_g, g), select(these, lit_b, b)
+            put_lanes(places, column, place)
+            put_lanes(red, column, r)
+            put_lanes(green, column, g)
+            put_lanes(blue, column, b)
+        _colour_row(rgb, depth, inv_z, row * pitch, row * width, width, fields, places, texels, sky, wet)
 
 
 @numba.njit(cache=True, error_model="numpy", _nrt=False)
