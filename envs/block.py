@@ -194,13 +194,13 @@ class Builder:
         shops: float = 0.35,
         awnings: float = 0.15,
         sides: tuple[bool, bool] = (True, True),
+        deep: float = HOUSE_DEEP,
     ) -> None:
         """A row of house fronts from start to end (along x or y), seen from the right of that direction.
 
         Houses are `low` to `high` metres tall above their ground floor; `shops` and `awnings` are shares of them;
-        `sides` says whether the first and the last house show their outer sides.
+        `sides` says whether the first and the last house show their outer sides; `deep` is how far back houses reach.
         """
-        deep = HOUSE_DEEP
         rng = self.rng
         a, b = np.array(start, dtype=float), np.array(end, dtype=float)
         length = float(np.linalg.norm(b - a))
