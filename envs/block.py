@@ -130,8 +130,8 @@ class Builder:
 
     def solid(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Nobody can be in this rectangle; a cell counts when more than a sliver of it is covered."""
-        low = np.array([x0, y0]) + [self.dx, self.dy] - self.origin
-        high = np.array([x1, y1]) + [self.dx, self.dy] - self.origin
+        shift = np.array([self.dx, self.dy]) - self.origin
+        low, high = np.array([x0, y0]) + shift, np.array([x1, y1]) + shift
         c0, r0 = np.maximum(np.floor(low / RESOLUTION + 0.02), 0).astype(int)
         c1, r1 = np.maximum(np.ceil(high / RESOLUTION - 0.02), 0).astype(int)
         self.grid[r0:r1, c0:c1] = True

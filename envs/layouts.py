@@ -281,8 +281,12 @@ def alleys(b: Builder) -> None:
                 b.put(("tree", "old_tree")[rng.integers(2)], 0.5 * (x0 + x1), 0.5 * (y0 + y1))
                 b.put("picnic_table", 0.5 * (x0 + x1) + 2.6, 0.5 * (y0 + y1), 0.2)
     for x, y, yaw in (
-        (-16.5, -front + 0.8, 0.2), (16.4, front - 0.8, 1.7), (-8.0, front - 0.5, 3.1), (6.0, -front + 0.5, 0.0),
-        (9.0, front - 0.5, 3.1), (-4.0, -front + 0.5, 0.0),
+        (-16.5, -front + 0.8, 0.2),
+        (16.4, front - 0.8, 1.7),
+        (-8.0, front - 0.5, 3.1),
+        (6.0, -front + 0.5, 0.0),
+        (9.0, front - 0.5, 3.1),
+        (-4.0, -front + 0.5, 0.0),
     ):
         kind = ("wheelie_bin", "pallet", "bicycle", "planter", "lamp", "dumpster", "bags", "blue_bin")[rng.integers(8)]
         b.put(kind, x, y, yaw)
