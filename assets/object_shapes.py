@@ -5,7 +5,7 @@ Every shape stands on z = 0 around the origin and heads along x. Footprints and 
 
 import numpy as np
 
-from s2e.envs.meshes import Tint, blob, box, cone, merge, plate, prism, transform, wall, wheel
+from s2e.envs.meshes import Tint, blob, box, cone, merge, plate, prism, quad, transform, wall, wheel
 from s2e.envs.scene import Mesh
 
 DARK: Tint = (0.2, 0.21, 0.23)
@@ -259,23 +259,20 @@ def hedge() -> Mesh:
 
 def rock() -> Mesh:
     """A boulder."""
-    return merge([blob(0.5, (0.0, 0.0, 0.32), "concrete", (0.9, 0.88, 0.84)), blob(0.3, (0.5, 0.2, 0.2), "concrete", (0.8, 0.8, 0.78))])
+    return merge(
+        [blob(0.5, (0.0, 0.0, 0.42), "concrete", (0.9, 0.88, 0.84)), blob(0.3, (0.5, 0.2, 0.25), "concrete", (0.8, 0.8, 0.78))]
+    )
 
 
 def log() -> Mesh:
     """A felled trunk to sit on."""
     angle = np.pi * 2 * np.arange(7) / 7
-    ring = 0.24 * np.stack([np.cos(angle), np.sin(angle)], 1)
-    from s2e.envs.meshes import quad
-
+    ring = 0.24 * np.stack([np.cos(angle), np.sin(angle) + 0.974], 1)
     sides = []
     for i in range(7):
         a, b = ring[i], ring[(i + 1) % 7]
         sides.append(quad([[-0.9, *a], [-0.9, *b], [0.9, *b], [0.9, *a]], "bark"))
-    ends = [
-        transform(plate(7, 0.24, 0.23, "wood", thick=0.0), 0.9, 0.0, 0.0),
-        transform(plate(7, 0.24, 0.23, "wood", thick=0.0), -0.9, 0.0, np.pi),
-    ]
+    ends = [transform(plate(7, 0.24, 0.234, "wood", thick=0.0), x, 0.0, yaw) for x, yaw in ((0.9, 0.0), (-0.9, np.pi))]
     return merge([*sides, *ends])
 
 

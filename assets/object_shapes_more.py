@@ -20,6 +20,11 @@ def _tyres(xs, y: float, radius: float) -> list[Mesh]:
     return wheels
 
 
+def _treads(xs, y: float, radius: float) -> list[Mesh]:
+    """The thickness of wheels, for what stands high enough to look under."""
+    return [box((1.4 * radius, 0.11, 1.7 * radius), "white", (0.1, 0.1, 0.1), (x, side * y)) for x in xs for side in (-1, 1)]
+
+
 def _lamps(length: float, y: float, z: float) -> list[Mesh]:
     """Head lamps and tail lamps."""
     lamps, reach = [], length / 2
@@ -52,7 +57,14 @@ def van(tint: Tint) -> Mesh:
 def cargo_trailer() -> Mesh:
     """A box trailer on two wheels."""
     bed = box((1.9, 1.2, 0.55), "metal", STEEL, (0.0, 0.0), 0.4, bottom=True)
-    return merge([bed, box((0.9, 0.06, 0.06), "metal", DARK, (1.35, 0.0), 0.42, bottom=True), *_tyres((0.0,), 0.64, 0.3)])
+    return merge(
+        [
+            bed,
+            box((0.9, 0.06, 0.06), "metal", DARK, (1.35, 0.0), 0.42, bottom=True),
+            *_tyres((0.0,), 0.64, 0.3),
+            *_treads((0.0,), 0.58, 0.3),
+        ]
+    )
 
 
 def traffic_cone() -> Mesh:
@@ -184,7 +196,7 @@ def mixer() -> Mesh:
         prism(0.28, 0.35, "white", orange, z=0.7, top_radius=0.42, cap=False, bottom=True),
         prism(0.42, 0.4, "white", orange, z=1.05, top_radius=0.22),
     ]
-    frame = [box((0.9, 0.08, 0.7), "metal", DARK, (0.0, y), 0.1, top=(0.3, 0.08)) for y in (-0.35, 0.35)]
+    frame = [box((0.9, 0.08, 0.7), "metal", DARK, (0.0, y), 0.0, top=(0.3, 0.08)) for y in (-0.35, 0.35)]
     return merge([*drum, *frame, box((0.3, 0.3, 0.35), "white", orange, (-0.4, 0.0), 0.3, bottom=True)])
 
 
@@ -251,8 +263,8 @@ def crates() -> Mesh:
 def stall(tint: Tint = (1.0, 1.0, 1.0)) -> Mesh:
     """A market stall under an awning; its counter looks along y."""
     posts = [post(0.06, 2.2, WHITE, (x, y), texture="wood") for x in (-1.15, 1.15) for y in (-0.65, 0.65)]
-    counter = box((2.3, 0.8, 0.85), "planks", (0.9, 0.85, 0.8), (0.0, 0.25), metres=1.2)
-    goods = [box((2.1, 0.6, 0.14), "flowers", WHITE, (0.0, 0.25), 0.85, metres=0.7)]
+    counter = box((2.3, 1.3, 0.85), "planks", (0.9, 0.85, 0.8), metres=1.2)
+    goods = [box((2.1, 1.0, 0.14), "flowers", WHITE, (0.0, 0.0), 0.85, metres=0.7)]
     roof = box((2.7, 1.9, 0.4), "awning", tint, (0.0, 0.1), 2.15, top=(2.5, 0.1), bottom=True)
     return merge([*posts, counter, *goods, roof])
 
@@ -262,7 +274,16 @@ def food_cart() -> Mesh:
     body = box((1.4, 0.75, 0.75), "white", (0.85, 0.25, 0.2), z=0.3, bottom=True)
     posts = [post(0.04, 1.0, STEEL, (x, y), 1.05) for x in (-0.62, 0.62) for y in (-0.3, 0.3)]
     roof = box((1.7, 1.0, 0.25), "awning", WHITE, z=2.05, top=(1.2, 0.3), bottom=True)
-    return merge([body, *posts, roof, *_tyres((-0.4, 0.4), 0.39, 0.28), box((0.9, 0.5, 0.25), "metal", STEEL, z=1.05)])
+    return merge(
+        [
+            body,
+            *posts,
+            roof,
+            *_tyres((-0.4, 0.4), 0.39, 0.28),
+            *_treads((-0.4, 0.4), 0.33, 0.28),
+            box((0.9, 0.5, 0.25), "metal", STEEL, z=1.05),
+        ]
+    )
 
 
 def a_board() -> Mesh:

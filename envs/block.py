@@ -130,8 +130,8 @@ class Builder:
 
     def solid(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Nobody can be in this rectangle; a cell counts when more than a sliver of it is covered."""
-        low = np.array([x0, y0]) + [self.dx, self.dy] - self.origin
-        high = np.array([x1, y1]) + [self.dx, self.dy] - self.origin
+        shift = np.array([self.dx, self.dy]) - self.origin
+        low, high = np.array([x0, y0]) + shift, np.array([x1, y1]) + shift
         c0, r0 = np.maximum(np.floor(low / RESOLUTION + 0.02), 0).astype(int)
         c1, r1 = np.maximum(np.ceil(high / RESOLUTION - 0.02), 0).astype(int)
         self.grid[r0:r1, c0:c1] = True
@@ -194,13 +194,13 @@ class Builder:
         shops: float = 0.35,
         awnings: float = 0.15,
         sides: tuple[bool, bool] = (True, True),
+        deep: float = HOUSE_DEEP,
     ) -> None:
         """A row of house fronts from start to end (along x or y), seen from the right of that direction.
 
         Houses are `low` to `high` metres tall above their ground floor; `shops` and `awnings` are shares of them;
-        `sides` says whether the first and the last house show their outer sides.
+        `sides` says whether the first and the last house show their outer sides; `deep` is how far back houses reach.
         """
-        deep = HOUSE_DEEP
         rng = self.rng
         a, b = np.array(start, dtype=float), np.array(end, dtype=float)
         length = float(np.linalg.norm(b - a))

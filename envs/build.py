@@ -41,7 +41,7 @@ PASSABLE_CLEARANCE = 0.45
 """Two anchors are connected when a way between them keeps this distance from everything, metres."""
 STEP_M = 0.03
 """Jumps of the ground between neighbouring cells that a wheeled robot does not climb, metres."""
-MOST_OBSTACLES = 28
+MOST_OBSTACLES = 40
 """Things that stand in the way of a block at a density of 1."""
 
 _LITTER = (
@@ -189,7 +189,7 @@ def build_scene(
     Args:
         seed: chooses layout, houses, weather and things; and the family where none is given.
         family: a name of `TRAIN_FAMILIES` or `HELD_OUT_FAMILIES`; None draws from the training families.
-        density: how much stands in the way, 0 (nothing) to 1 (28 things a block); None draws 0.2 to 0.55 from the seed.
+        density: how much stands in the way, 0 (nothing) to 1 (40 things a block); None draws 0.15 to 0.4 from the seed.
         obstacles: whether things stand in the way at all; the rest of the scene does not change with it.
         objects: kinds that stand in the way instead of the packaged ones, see `envs/object_files.py`.
         blocks: how many blocks are joined along x and y; (12, 1) is a route of 430 m.
@@ -216,7 +216,7 @@ def build_scene(
     ground = b.ground_map()
     if obstacles:
         rng = np.random.default_rng([seed, 38])
-        share = float(rng.uniform(0.2, 0.55)) if density is None else density
+        share = float(rng.uniform(0.15, 0.4)) if density is None else density
         wanted = round(MOST_OBSTACLES * share) * len(families)
         placed = scatter(b, rng, objects or [b.kinds[name] for name in _LITTER], wanted, ground.height)
         if density is not None and placed < wanted:

@@ -6,7 +6,7 @@ join; `Builder.sides` says where it is joined. South and north sides join throug
 
 import numpy as np
 
-from s2e.envs.block import HALF_X, HALF_Y, Builder
+from s2e.envs.block import HALF_X, HALF_Y, HOUSE_DEEP, Builder
 from s2e.envs.objects import CARS
 
 KERB: dict = {"tint": (1.25, 1.25, 1.22)}
@@ -34,15 +34,12 @@ def fronts(
         pieces = [(x0, -PASSAGE), (PASSAGE, x1)] if joined else [(x0, x1)]
         for a, c in pieces:
             start, end = ((a, y), (c, y)) if side > 0 else ((c, y), (a, y))
-            b.front(start, end, low, high, shops=shops, awnings=awnings)
+            # Where another row joins, its houses stand back to back with these.
+            deep = HALF_Y - front if joined else HOUSE_DEEP
+            b.front(start, end, low, high, shops, awnings, deep=deep)
             b.solid(max(a, -HALF_X), min(y, edge), min(c, HALF_X), max(y, edge))
         if joined:
             b.floor(-PASSAGE, min(y, edge), PASSAGE, max(y, edge), pave)
-            for x, facing in ((-PASSAGE, 1.0), (PASSAGE, -1.0)):
-                ends = ((x, edge), (x, y)) if (side > 0) == (facing < 0) else ((x, y), (x, edge))
-                ends = ((x, min(y, edge)), (x, max(y, edge))) if facing > 0 else ((x, max(y, edge)), (x, min(y, edge)))
-                b.wall(*ends, 0.0, 3.2, "plaster")
-                b.wall(*ends, 3.2, 6.2, "plaster")
 
 
 def far_ends(b: Builder, tall: tuple[float, float] = (6.0, 13.0)) -> None:
@@ -145,7 +142,13 @@ def street(b: Builder) -> None:
 
 
 def crossing(b: Builder) -> None:
-    """Two roads that cross, zebra crossings on all four arms, ramps at every corner."""
+    """Two roads that cross, zebra crossings on all four arms, ramps at every corner.
+
+    Where another row of blocks joins there is no room for the second road's arms: a street stands there instead.
+    """
+    if b.sides["north"] or b.sides["south"]:
+        street(b)
+        return
     rng = b.rng
     front, z = 9.4, road_depth(b)
     half, cross = round(float(rng.uniform(2.8, 3.3)), 1), round(float(rng.uniform(2.6, 3.2)), 1)
@@ -179,12 +182,10 @@ def crossing(b: Builder) -> None:
             b.solid(max(row[0], -HALF_X), min(side * front, side * HALF_Y), min(row[1], HALF_X), max(side * front, side * HALF_Y))
             up = ((middle + along * corner, side * far), (middle + along * corner, side * front))
             b.front(*(up if (along > 0) == (side > 0) else up[::-1]), 5.0, 12.0, sides=(False, False))
-        if not b.sides["north" if side > 0 else "south"]:
-            kind = ("planks", "hazard", "brick")[rng.integers(3)]
-            ends = ((middle - corner, side * 9.7), (middle + corner, side * 9.7))
-            b.wall(*(ends if side > 0 else ends[::-1]), z, 1.1, kind, (8.0, 1.0), semantic="fence")
-            b.wall(*(ends[::-1] if side > 0 else ends), z, 1.1, kind, (8.0, 1.0), semantic="fence")
-            b.solid(middle - corner, min(side * 9.7, side * HALF_Y), middle + corner, max(side * 9.7, side * HALF_Y))
+        kind = ("planks", "hazard", "brick")[rng.integers(3)]
+        ends = ((middle - corner, side * 9.7), (middle + corner, side * 9.7))
+        b.wall(*(ends if side > 0 else ends[::-1]), z, 1.1, kind, (8.0, 1.0), semantic="fence")
+        b.solid(middle - corner, min(side * 9.7, side * HALF_Y), middle + corner, max(side * 9.7, side * HALF_Y))
         for x in (middle - corner - 4.0, middle + corner + 4.0):
             kind = ("tree", "lamp", "street_name", "bin", "bike_rack", "cabinet")[rng.integers(6)]
             if abs(x) < 16 and b.free(kind, x, side * (half + 1.0), 0.0):
@@ -279,7 +280,14 @@ def alleys(b: Builder) -> None:
                 b.floor(x0, y0, x1, y1, "grass", "grass")
                 b.put(("tree", "old_tree")[rng.integers(2)], 0.5 * (x0 + x1), 0.5 * (y0 + y1))
                 b.put("picnic_table", 0.5 * (x0 + x1) + 2.6, 0.5 * (y0 + y1), 0.2)
-    for x, y, yaw in ((-16.5, -front + 0.8, 0.2), (16.4, front - 0.8, 1.7), (-8.0, front - 0.5, 3.1), (6.0, -front + 0.5, 0.0)):
+    for x, y, yaw in (
+        (-16.5, -front + 0.8, 0.2),
+        (16.4, front - 0.8, 1.7),
+        (-8.0, front - 0.5, 3.1),
+        (6.0, -front + 0.5, 0.0),
+        (9.0, front - 0.5, 3.1),
+        (-4.0, -front + 0.5, 0.0),
+    ):
         kind = ("wheelie_bin", "pallet", "bicycle", "planter", "lamp", "dumpster", "bags", "blue_bin")[rng.integers(8)]
         b.put(kind, x, y, yaw)
     fronts_or_ends(b, front, pave, west, east)

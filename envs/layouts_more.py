@@ -97,8 +97,8 @@ def park(b: Builder) -> None:
             if i == pond and north > 0 and east - west > 5.0:
                 _pond(b, round(cx, 1), round(cy, 1), round(0.5 * (east - west) - 1.2, 1), 1.3)
                 continue
-            for x in np.arange(west + 1.2, east - 1.0, float(rng.uniform(4.2, 6.0))):
-                kind = trees[rng.integers(6)] if rng.random() < 0.62 else ("shrub", "rock", "log", "flower_box")[rng.integers(4)]
+            for x in np.arange(west + 1.2, east - 1.0, float(rng.uniform(4.6, 7.0))):
+                kind = trees[rng.integers(6)] if rng.random() < 0.6 else ("shrub", "rock", "log", "flower_box")[rng.integers(4)]
                 b.put(kind, float(x), cy + float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0, 6)))
             if rng.random() < 0.6:
                 for x in np.arange(west + 1.0, east - 0.9, 1.85 + 1.85 * (edge > 0)):
@@ -126,8 +126,8 @@ def park(b: Builder) -> None:
                 b.front(
                     *(((a, side * 15.0), (c, side * 15.0)) if side > 0 else ((c, side * 15.0), (a, side * 15.0))), 3.0, 10.0, shops=0.1
                 )
-                for x in np.arange(max(a, -20.0) + 3.0, min(c, 22.0), 11.0):
-                    b.put(trees[rng.integers(6)], float(x), side * 12.0)
+                for x in np.arange(max(a, -20.0) + 3.0, min(c, 22.0), 13.0):
+                    b.put(("conifer", "poplar", "tree")[rng.integers(3)], float(x), side * 12.0)
         if joined:
             b.floor(-2.0, min(side * 9.6, side * HALF_Y), 2.0, max(side * 9.6, side * HALF_Y), path)
     for y in (0.0, 7.4, -7.4):

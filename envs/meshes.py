@@ -246,12 +246,12 @@ def mark(grid: np.ndarray, origin: np.ndarray, resolution: float, outline: np.nd
         return
     x = origin[0] + (np.arange(c0, c1) + 0.5) * resolution
     y = origin[1] + (np.arange(r0, r1)[:, None] + 0.5) * resolution
-    covered = np.ones((r1 - r0, c1 - c0), dtype=bool)
-    for a, b in zip(outline, np.roll(outline, -1, 0)):
-        normal = np.array([b[1] - a[1], a[0] - b[0]])
-        # A cell is out when even its corner nearest to the outline's inside lies beyond this edge.
-        reach = half * np.abs(normal).sum() * 0.98
-        covered &= (x - a[0]) * normal[0] + (y - a[1]) * normal[1] < reach
+    along = np.roll(outline, -1, 0) - outline
+    normal = np.stack([along[:, 1], -along[:, 0]], 1)
+    # A cell is out when even its corner nearest to the outline's inside lies beyond an edge.
+    limit = half * np.abs(normal).sum(1) * 0.98 + (normal * outline).sum(1)
+    beside = x * normal[:, :1] - limit[:, None]
+    covered = (beside[:, None] + (y * normal[:, 1])[..., None].transpose(1, 0, 2) < 0).all(0)
     grid[r0:r1, c0:c1] |= covered
 
 

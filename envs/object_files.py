@@ -65,6 +65,8 @@ def _load(path: Path) -> ObjectKind:
         raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         raise UserError(f"{path}: cannot be read as {kind.upper()} ({type(error).__name__}: {error}); export it again") from None
+    if resolver.refused is not None:
+        raise resolver.refused
     return make_kind(path.stem, "own", _mesh(path, parts), "obstacle")
 
 
@@ -88,6 +90,8 @@ class _Folder:
 
     def __init__(self, folder: Path):
         self.folder = folder.resolve()
+        # Trimesh goes on without a file that it does not get; what was refused is kept to be raised afterwards.
+        self.refused: UserError | None = None
 
     def check(self, model: Path, name: str) -> Path:
         """The file that a model names, if it lies in the model's folder."""
@@ -108,7 +112,14 @@ class _Folder:
     def get(self, name: Any) -> bytes:
         """A file's content, for trimesh."""
         name = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-        file = self.check(self.folder / name, name.strip())
+        try:
+            return self._read(self.check(self.folder, name.strip()))
+        except UserError as error:
+            self.refused = self.refused or error
+            raise
+
+    def _read(self, file: Path) -> bytes:
+        """A file beside the model, looked through as the model was."""
         data = _bytes(file)
         if file.suffix.lower() == ".mtl":
             for inner in _names_in_obj(file, data):
@@ -208,10 +219,15 @@ def _colours(mesh) -> np.ndarray:
     try:
         if visual.kind == "face":
             return np.repeat(np.asarray(visual.face_colors, dtype=np.float64)[:, None, :3] / 255.0, 3, 1)
-        colours = visual if visual.kind == "vertex" else visual.to_color()
-        return np.asarray(colours.vertex_colors, dtype=np.float64)[faces][..., :3] / 255.0
+        if visual.kind == "texture" and visual.uv is not None:
+            return np.asarray(visual.material.to_color(visual.uv), dtype=np.float64)[faces][..., :3] / 255.0
+        if visual.kind == "texture":
+            return np.broadcast_to(np.asarray(visual.material.main_color, dtype=np.float64)[:3] / 255.0, (len(faces), 3, 3))
+        if visual.kind == "vertex":
+            return np.asarray(visual.vertex_colors, dtype=np.float64)[faces][..., :3] / 255.0
     except (AttributeError, ValueError, IndexError, TypeError):
-        return np.full((len(faces), 3, 3), 0.7)
+        pass  # a material that makes no sense: grey
+    return np.full((len(faces), 3, 3), 0.7)
 
 
 def _mesh(path: Path, parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Mesh:
