@@ -10,8 +10,9 @@ import numpy as np
 
 from s2e.envs.astar import astar, path_length
 from s2e.envs.drive import CLEARANCE_M
-from s2e.envs.episodes import SETTINGS, draw_walkers, write_episodes
-from s2e.envs.meshes import stamp
+from s2e.envs.episodes import SETTINGS, write_episodes
+from s2e.envs.objects import object_kinds, stamp
+from s2e.envs.people import draw_walkers
 from s2e.envs.scene import Episode, Obstacle, Scene
 from s2e.envs.splat_scene import load_scene, scene_folder
 
@@ -50,9 +51,7 @@ def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, ki
 
 def make_episodes(scene: Scene, seed: int) -> list[Episode]:
     """Four settings of `EPISODES` episodes each."""
-    from s2e.envs.meshes import OBSTACLES
-
-    kinds = [k for k in KINDS if k in OBSTACLES]
+    kinds = [k for k in KINDS if k in object_kinds()]
     rng = np.random.default_rng(seed)
     by_setting: dict[str, list[Episode]] = {s: [] for s in SETTINGS}
     while len(by_setting["empty"]) < EPISODES:

@@ -32,7 +32,8 @@ from s2e.encoder import FeatureNet
 from s2e.envs.camera import Camera
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
-from s2e.envs.meshes import bake, merge, obstacle_mesh, stamp, transform
+from s2e.envs.meshes import bake, merge, transform
+from s2e.envs.objects import obstacle_mesh, stamp
 from s2e.envs.render import Renderer
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene import Episode, Scene
@@ -66,7 +67,9 @@ class BenchArgs:
     episodes: int = 0
     """Episodes of each setting, the first of the file; 0 is all."""
     robot: str = "jackal"
-    """jackal or coco."""
+    """jackal, coco, go2 or g1."""
+    physics: Literal["kinematic", "mujoco"] = "kinematic"
+    """What moves the robots."""
     out: Path = Path("out/bench")
     """Folder for episodes.jsonl, summary.json and report.html; several policies get a subfolder each."""
     seed: int = 0
@@ -127,10 +130,10 @@ class PolicyDriver:
 
     def _view(self, world: int, image: np.ndarray, candidates: np.ndarray, scores: np.ndarray) -> PlannerView:
         w = self.worlds
-        shown = w.active[world]
+        shown = w.people.active[world]
         c, s = np.cos(w.pose[world, 2]), np.sin(w.pose[world, 2])
-        velocity = w.person_velocity[world][shown] @ np.array([[c, -s], [s, c]])
-        people = np.concatenate([to_robot(w.person[world][shown], w.pose[world]), velocity], 1)
+        velocity = w.people.velocity[world][shown] @ np.array([[c, -s], [s, c]])
+        people = np.concatenate([to_robot(w.people.position[world][shown], w.pose[world]), velocity], 1)
         return PlannerView(
             now_s=float(w.clock[world]),
             pose=w.pose[world].copy(),
@@ -165,7 +168,7 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     config = loaded[0].config if loaded else PRESETS["laptop"]
     worlds = Worlds(
         scenes,
-        WorldsConfig.for_policy(config, robot=args.robot, people=people, collision="counts"),
+        WorldsConfig.for_policy(config, robot=args.robot, physics=args.physics, people=people, collision="counts"),
         len(episodes),
         ListedEpisodes(episodes),
         draw=learned,
@@ -307,8 +310,8 @@ def top_down(scene: Scene, pixels_per_m: float = 12.0) -> np.ndarray:
     camera = Camera(int(height_px), int(width_px), float(np.degrees(2 * np.arctan(extent[0] / 2 / height))))
     rotation = np.array([[[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]])
     position = np.array([[centre[0], centre[1], scene.ground_z + height]])
-    renderer = Renderer([scene], camera)
-    return renderer.draw(np.zeros(1, dtype=int), position, rotation, np.zeros((1, 0, 5), np.float32), camera)[0]
+    nobody, size = np.zeros((1, 0, 7), np.float32), (camera.height_px, camera.width_px)
+    return Renderer([scene]).draw(np.zeros(1, dtype=int), position, rotation, camera.intrinsics()[None], size, nobody).rgb[0]
 
 
 def unique_names(policies: tuple[str, ...]) -> list[str]:
@@ -350,7 +353,8 @@ def bench(args: BenchArgs) -> None:
     summaries, records, clips = [], {}, {}
     for policy, name in zip(args.policy, names, strict=True):
         folder = args.out if len(names) == 1 else args.out / name
-        asked = dict(policy=policy, robot=args.robot, planner=args.planner, weight=args.planner_weight, files=fingerprint(args, policy))
+        asked = dict(policy=policy, planner=args.planner, weight=args.planner_weight, files=fingerprint(args, policy))
+        asked |= dict(robot=args.robot, physics=args.physics)
         jsonl = open_results(folder, asked, rank)
         done = {r["id"] for r in every_record(folder)}
         dist.barrier()  # nobody writes before all have read what is done
@@ -366,7 +370,8 @@ def bench(args: BenchArgs) -> None:
             summaries.append(summary)
     if rank == 0:
         report = args.out / "report.html"
-        conditions = {"robot": args.robot, "planner": args.planner, "contacts": "counted; they block, they do not end an episode"}
+        conditions = {"robot": args.robot, "physics": args.physics, "planner": args.planner}
+        conditions["contacts"] = "counted; they block, they do not end an episode"
         write_report(report, summaries, records, scene.occupancy, top_down(scene), clips, conditions)
         print(format_table(summaries))
         print(f"report: {report}")

@@ -4,9 +4,14 @@
     s2e-speed --only env_steps --json
 """
 
+import dataclasses
 import json
 import os
 import platform
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +26,11 @@ from s2e.acting import Actor
 from s2e.config import PRESETS
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.envs.camera import Camera, camera_poses
+from s2e.envs.config import WorldsConfig
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.splat_render import prepare, render_splats
 from s2e.envs.splat_scene import load_scene
 from s2e.envs.vector import make_worlds
-from s2e.envs.worlds import WorldsConfig
 from s2e.errors import UserError, run_command
 from s2e.mixture import matching_loss
 from s2e.policy import S2EPolicy
@@ -38,7 +43,8 @@ class SpeedArgs:
     """Measure throughput."""
 
     only: str = ""
-    """Measure one part: raster_images, splat_images, env_steps, encoder_images, rollout_steps, ppo_steps or pretrain_samples."""
+    """Measure one part: raster_images, splat_images, env_steps, env_scaling, startup, encoder_images, rollout_steps,
+    ppo_steps or pretrain_samples."""
     envs: int = 256
     """Worlds of the batched parts."""
     scenes: int = 32
@@ -85,12 +91,11 @@ def raster_images(args: SpeedArgs) -> Measured:
     """Mesh images a second at 160x120 (width x height): streets, three people in each view, no simulation."""
     worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3))
     worlds.reset()
-    assert worlds.renderer is not None
-    renderer, everyone = worlds.renderer, np.arange(args.envs)
-    people = worlds.people_to_draw(everyone)
+    assert worlds.stage.renderer is not None
+    renderer, views = worlds.stage.renderer, worlds.views(np.arange(args.envs))
 
     def step() -> int:
-        renderer.render(worlds.scene_id, worlds.pose, people)
+        renderer.draw(**views)
         return args.envs
 
     triangles = float(np.mean([len(s.mesh.triangles) for s in worlds.scenes]))
@@ -124,7 +129,52 @@ def env_steps(args: SpeedArgs) -> Measured:
         return args.envs
 
     conditions = {"size": "240x135", "worlds": args.envs, "people": 8, "controls_per_step": worlds.config.controls_per_step}
-    return rate(step, args.seconds), "steps/s", conditions
+    value = rate(step, args.seconds)
+    return value, "steps/s", {**conditions, "peak_memory_gib": peak_memory_gib()}
+
+
+def peak_memory_gib() -> float:
+    """The most memory that this process has held, GiB."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (1 << 30 if sys.platform == "darwin" else 1 << 20), 2)
+
+
+def env_scaling(args: SpeedArgs) -> Measured:
+    """Cost of a world's step with 1,024 worlds over its cost with 16, every world in a scene of its own; and 2 threads over 1."""
+    rates: dict[str, float] = {}
+    for count in (16, 64, 256, 1024):
+        rates[f"worlds_{count}"] = env_steps(dataclasses.replace(args, envs=count, scenes=count))[0]
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    rates["worlds_256_one_thread"] = env_steps(dataclasses.replace(args, envs=256, scenes=256))[0]
+    numba.set_num_threads(threads)
+    rates["threads_ratio"] = round(rates["worlds_256"] / rates["worlds_256_one_thread"], 2)
+    listed = {k: round(v, 2 if "ratio" in k else 0) for k, v in rates.items()}
+    value = rates["worlds_16"] / rates["worlds_1024"]
+    return value, "cost ratio", {"size": "240x135", **listed, "peak_memory_gib": peak_memory_gib()}
+
+
+_FIRST_STEP = """
+import time
+began = time.perf_counter()
+import gymnasium, s2e.envs
+worlds = gymnasium.make_vec("s2e/Urban-v0", num_envs=2, scenes=1)
+worlds.reset(seed=0)
+worlds.step(worlds.action_space.sample())
+print(time.perf_counter() - began)
+"""
+
+
+def startup(args: SpeedArgs) -> Measured:
+    """Seconds from nothing to the first step of two worlds with the kernels cached; `cold_s` is the first time ever."""
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+        runs = [
+            subprocess.run([sys.executable, "-c", _FIRST_STEP], env=environment, capture_output=True, text=True, check=True)
+            for _ in range(4)
+        ]
+    seconds = [float(run.stdout.split()[-1]) for run in runs]
+    return float(np.median(seconds[1:])), "s", {"cold_s": round(seconds[0], 1)}
 
 
 def encoder_images(args: SpeedArgs) -> Measured:
@@ -211,8 +261,12 @@ def pretrain_samples(args: SpeedArgs) -> Measured:
 
 
 PARTS: dict[str, Callable[[SpeedArgs], Measured]] = {
-    f.__name__: f for f in (raster_images, splat_images, env_steps, encoder_images, rollout_steps, ppo_steps, pretrain_samples)
-}
+    f.__name__: f
+    for f in (
+        raster_images, splat_images, env_steps, env_scaling, startup,
+        encoder_images, rollout_steps, ppo_steps, pretrain_samples,
+    )
+}  # fmt: skip
 
 
 def speed(args: SpeedArgs) -> None:
@@ -227,7 +281,7 @@ def speed(args: SpeedArgs) -> None:
         results.append({"name": name, "value": round(value, 1), "unit": unit, "conditions": {**conditions, **machine}})
         if not args.json:
             listed = ", ".join(f"{k} {v}" for k, v in conditions.items())
-            print(f"{name:18}{value:10.0f} {unit:10} {listed}", flush=True)
+            print(f"{name:18}{value:10.5g} {unit:10} {listed}", flush=True)
     if args.json:
         print(json.dumps(results, indent=2))
     else:
@@ -237,8 +291,6 @@ def speed(args: SpeedArgs) -> None:
 def main() -> None:
     """Entry point of `s2e-speed`."""
     run_command(lambda: speed(tyro.cli(SpeedArgs, description=__doc__)))
-
-
 
 
 if __name__ == "__main__":

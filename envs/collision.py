@@ -188,3 +188,19 @@ def clear_heading(fleet: Fleet, world: int, pose: np.ndarray, fields: DistanceFi
     gaps = static_gaps(rows, poses, fields, np.full(len(turns), field))
     enough = np.flatnonzero(gaps >= room_m)
     return poses[enough[0] if len(enough) else int(gaps.argmax())]
+
+
+@numba.njit(cache=True)
+def _rooms(points, values, start, shape, frame, field_id, rooms):
+    for n in range(points.shape[0]):
+        for p in range(points.shape[1]):
+            rooms[n, p] = field_at(values, start, shape, frame, field_id[n], points[n, p, 0], points[n, p, 1])
+
+
+def room_at_points(points: np.ndarray, fields: DistanceFields, field_id: np.ndarray) -> np.ndarray:
+    """(N, P) metres from points (N, P, 2) of N worlds, each in its own field (N,), to the nearest obstacle; 0 is inside one."""
+    rooms = np.zeros(points.shape[:2])
+    field_id = np.ascontiguousarray(field_id, dtype=np.int64)
+    points = np.ascontiguousarray(points, dtype=np.float64)
+    _rooms(points, fields.values, fields.start, fields.shape, fields.frame, field_id, rooms)
+    return rooms

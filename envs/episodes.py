@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from s2e.envs.fresh import FreshScenes
+from s2e.envs.people import draw_walkers
 from s2e.envs.scene import BEHAVIOURS, Episode, Obstacle, Scene, Walker
 from s2e.errors import UserError
 
@@ -17,6 +19,18 @@ SETTINGS = ("empty", "obstacle", "pedestrian", "both")
 
 class EpisodeSource(Protocol):
     """Where worlds get their next episode from."""
+
+    def new_scene(self, world: int) -> Scene | None:
+        """The scene to put in place of the world's own before its next episode; None to keep it."""
+        ...
+
+    def ended(self, world: int, success: bool) -> None:
+        """Hears how the world's last episode went."""
+        ...
+
+    def out_of_date(self) -> list[tuple[int, Scene]]:
+        """Worlds that are in another scene than they should be (after `restore` or a new seed), each with the right one."""
+        ...
 
     def next(self, world: int) -> tuple[int, Episode] | None:
         """Scene index and episode, or None when this world is finished."""
@@ -32,52 +46,122 @@ class EpisodeSource(Protocol):
 
 
 class RandomEpisodes:
-    """Endless training episodes: a scene of the pool, start and goal among its anchors, people on crossing ways.
+    """Endless training episodes: a scene, start and goal among its anchors, people on crossing ways.
 
     World w draws from its own generator, so what it lives through does not depend on how many worlds there are.
 
     Args:
-        scenes: the pool. worlds: N. seed: of all of them. people: the most people in an episode.
+        scenes: the pool that episodes draw from, or with `fresh` one scene a world.
+        worlds: N.
+        seed: of all of them.
+        people: the most people in an episode.
         distance_m: straight distance from start to goal, least and most.
+        curriculum: begin near, in the emptier scenes and alone; each success makes a world's next episode harder, each
+            failure easier (half as much), up to the full range.
+        fresh: gives every world a scene of its own and a new one after `refresh` episodes.
     """
 
     def __init__(
-        self, scenes: Sequence[Scene], worlds: int, seed: int, people: int, distance_m: tuple[float, float] = (5.0, 14.0)
+        self,
+        scenes: Sequence[Scene],
+        worlds: int,
+        seed: int,
+        people: int,
+        distance_m: tuple[float, float] = (5.0, 14.0),
+        curriculum: bool = False,
+        fresh: FreshScenes | None = None,
+        refresh: int = 1,
     ):
-        self.scenes, self.people, self.distance_m = scenes, people, distance_m
-        self.rngs = [np.random.default_rng([seed, 11, w]) for w in range(worlds)]
+        self.scenes, self.people, self.distance_m, self.curriculum = list(scenes), people, distance_m, curriculum
+        self.worlds, self.fresh, self.refresh = worlds, fresh, refresh
+        self.held = [0] * worlds  # generation of the scene that each world is in
+        self.reseed(seed)
+        self.things = [int(s.mesh.instance.max(initial=0)) for s in scenes]
+
+    def reseed(self, seed: int) -> None:
+        """Begins anew from a seed of episodes; scenes have a seed of their own."""
+        self.rngs = [np.random.default_rng([seed, 11, w]) for w in range(self.worlds)]
+        self.level = np.full(self.worlds, 0.0 if self.curriculum else 1.0)
+        self.drawn = [0] * self.worlds
+        if self.fresh:
+            self.fresh.restart([0] * self.worlds)
+
+    def out_of_date(self) -> list[tuple[int, Scene]]:
+        """Worlds that are in another scene of their own than they should be, each with the right one."""
+        if self.fresh is None:
+            return []
+        wrong = [w for w, g in enumerate(self.fresh.generation) if g != self.held[w]]
+        self.held = list(self.fresh.generation)
+        for world in wrong:
+            self.scenes[world] = self.fresh.current(world)
+        return [(w, self.scenes[w]) for w in wrong]
+
+    def new_scene(self, world: int) -> Scene | None:
+        """The scene that the world is to be moved to before its next episode, or None to stay."""
+        if self.fresh is None:
+            return None
+        turn = self.drawn[world] % self.refresh
+        scene = None
+        if turn == 0 and self.drawn[world]:
+            scene = self.scenes[world] = self.fresh.take(world)
+            self.held[world] = self.fresh.generation[world]
+        if turn == self.refresh - 1:
+            self.fresh.order(world)
+        return scene
 
     def next(self, world: int) -> tuple[int, Episode]:
         """Draws the world's next episode."""
-        rng = self.rngs[world]
-        index = int(rng.integers(len(self.scenes)))
+        rng, level = self.rngs[world], float(self.level[world])
+        index = self._scene(world, rng, level)
+        self.drawn[world] += 1
         anchors = self.scenes[index].free_anchors
         start = anchors[rng.integers(len(anchors))]
         distance = np.linalg.norm(anchors - start, axis=1)
-        fitting = np.flatnonzero((distance >= self.distance_m[0]) & (distance <= self.distance_m[1]))
-        goal = anchors[rng.choice(fitting) if len(fitting) else int(distance.argmax())]
+        near, far = self.distance_m
+        far = near + (far - near) * max(level, 0.2)
+        fitting = np.flatnonzero((distance >= near) & (distance <= far))
+        goal = anchors[rng.choice(fitting) if len(fitting) else int(np.abs(distance - far).argmin())]
         heading = math.atan2(goal[1] - start[1], goal[0] - start[0]) + rng.uniform(-1.0, 1.0)
-        walkers = draw_walkers(rng, anchors, start, goal, int(rng.integers(self.people + 1)))
-        far = float(np.linalg.norm(goal - start))
+        walkers = draw_walkers(rng, anchors, start, goal, int(rng.integers(round(self.people * level) + 1)))
+        length = float(np.linalg.norm(goal - start))
         return index, Episode(
             id=f"random-{world}",
             setting="both" if walkers else "obstacle",
             start=(float(start[0]), float(start[1]), heading),
             goal=(float(goal[0]), float(goal[1])),
-            route_m=far,
-            time_limit_s=12.0 + 2.0 * far,
+            route_m=length,
+            time_limit_s=12.0 + 2.0 * length,
             seed=int(rng.integers(1 << 31)),
             walkers=walkers,
         )
 
+    def _scene(self, world: int, rng: np.random.Generator, level: float) -> int:
+        if self.fresh is not None:
+            return world
+        index = int(rng.integers(len(self.scenes)))
+        if self.curriculum:  # of two, more often the one with less in the way
+            other = int(rng.integers(len(self.scenes)))
+            index = min(index, other, key=self.things.__getitem__) if rng.random() > level else index
+        return index
+
+    def ended(self, world: int, success: bool) -> None:
+        """Makes the world's next episodes harder or easier."""
+        if self.curriculum:
+            self.level[world] = np.clip(self.level[world] + (0.1 if success else -0.05), 0.0, 1.0)
+
     def state(self) -> dict[str, Any]:
-        """The generators' states."""
-        return {"rngs": [g.bit_generator.state for g in self.rngs]}
+        """The generators' states, levels and generations of scenes."""
+        more = {"level": self.level.tolist(), "drawn": list(self.drawn)}
+        generation = list(self.fresh.generation) if self.fresh else []
+        return {"rngs": [g.bit_generator.state for g in self.rngs], "generation": generation, **more}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Puts the generators' states back."""
+        """Puts `state` back."""
         for generator, saved in zip(self.rngs, state["rngs"], strict=True):
             generator.bit_generator.state = saved
+        self.level, self.drawn = np.array(state["level"]), list(state["drawn"])
+        if self.fresh:
+            self.fresh.restart(state["generation"])
 
 
 class ListedEpisodes:
@@ -85,6 +169,16 @@ class ListedEpisodes:
 
     def __init__(self, episodes: Sequence[Episode]):
         self.episodes, self.given = episodes, [False] * len(episodes)
+
+    def new_scene(self, world: int) -> None:
+        """None: the scenes stay."""
+
+    def ended(self, world: int, success: bool) -> None:
+        """Nothing depends on it."""
+
+    def out_of_date(self) -> list[tuple[int, Scene]]:
+        """None: the scenes stay."""
+        return []
 
     def next(self, world: int) -> tuple[int, Episode] | None:
         """The world's one episode; its scene has the same index."""
@@ -100,35 +194,6 @@ class ListedEpisodes:
     def restore(self, state: dict[str, Any]) -> None:
         """Puts that back."""
         self.given = list(state["given"])
-
-
-def draw_walkers(
-    rng: np.random.Generator, anchors: np.ndarray, start: np.ndarray, goal: np.ndarray, count: int
-) -> tuple[Walker, ...]:
-    """People between anchors: half come the robot's way, half cross it. Nobody starts within 2.5 m of the robot."""
-    walkers = []
-    from_start, from_goal = np.linalg.norm(anchors - start, axis=1), np.linalg.norm(anchors - goal, axis=1)
-    middle = np.linalg.norm(anchors - (start + goal) / 2, axis=1)
-    clear = np.flatnonzero(from_start > 2.5)
-    if len(clear) < 2:
-        return ()
-    for _ in range(count):
-        if rng.random() < 0.5:
-            first, second = clear[_soft(rng, from_goal[clear])], _soft(rng, from_start)
-        else:
-            first = clear[_soft(rng, middle[clear], 3.0)]
-            second = _soft(rng, np.linalg.norm(2 * (start + goal) / 2 - anchors[first] - anchors, axis=1), 3.0)
-        if np.linalg.norm(anchors[first] - anchors[second]) < 2.0:
-            second = int(np.linalg.norm(anchors - anchors[first], axis=1).argmax())
-        a, b = anchors[first], anchors[second]
-        speed, look = float(np.clip(rng.normal(1.1, 0.25), 0.5, 1.6)), int(rng.integers(1 << 20))
-        walkers.append(Walker((float(a[0]), float(a[1])), (float(b[0]), float(b[1])), speed, look))
-    return tuple(walkers)
-
-
-def _soft(rng: np.random.Generator, distance: np.ndarray, scale_m: float = 2.0) -> int:
-    weight = np.exp(-(distance - distance.min()) / scale_m)
-    return int(rng.choice(len(distance), p=weight / weight.sum()))
 
 
 def write_episodes(path: Path, scene: str, episodes: Sequence[Episode]) -> None:

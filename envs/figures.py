@@ -48,9 +48,7 @@ _TROUSERS = np.array(
         [0.74, 0.72, 0.68],
     ]
 )
-_HAIRS = np.array(
-    [[0.1, 0.08, 0.07], [0.24, 0.15, 0.1], [0.42, 0.28, 0.16], [0.75, 0.6, 0.34], [0.5, 0.22, 0.1], [0.68, 0.68, 0.68]]
-)
+_HAIRS = np.array([[0.1, 0.08, 0.07], [0.24, 0.15, 0.1], [0.42, 0.28, 0.16], [0.75, 0.6, 0.34], [0.5, 0.22, 0.1], [0.68, 0.68, 0.68]])
 _SKINS = np.array(
     [
         [0.98, 0.82, 0.72],
@@ -63,7 +61,7 @@ _SKINS = np.array(
 )
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
 def _choice(look, question):
     """A number in 0..1 that the seed `look` gives as its answer to a question."""
     mask = 0xFFFFFFFF
@@ -73,22 +71,21 @@ def _choice(look, question):
     return ((x ^ (x >> 16)) & mask) / 4294967296.0
 
 
-@numba.njit(cache=True)
-def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture):
-    """Writes part n; `top` and `bottom` are half depth and half width at its two ends."""
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture, gain=1.0, lift=0.0):
+    """Writes part n; `top` and `bottom` are half depth and half width at its two ends, its tint is `tint * gain + lift`."""
     part = parts[n]
     part[0], part[1], part[2], part[3], part[4] = x, y, z, angle, length
     part[5], part[6], part[7], part[8] = top[0], top[1], bottom[0], bottom[1]
-    part[9], part[10], part[11] = tint[0], tint[1], tint[2]
+    part[9], part[10], part[11] = tint[0] * gain + lift, tint[1] * gain + lift, tint[2] * gain + lift
     part[12] = texture
     return n + 1
 
 
-@numba.njit(cache=True)
-def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_legs):
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_legs, phone):
     """Legs with knees, shoes and arms that swing against the legs; returns the count and the lowest sole."""
     lowest = 0.0
-    shoe = legs * 0.4 + 0.06
     for side in (1.0, -1.0):
         swing = 0.42 * side * np.sin(phase)
         bend = 0.1 + 0.6 * max(0.0, side * np.cos(phase)) ** 2
@@ -99,28 +96,62 @@ def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_l
         shin = skin if bare_legs else legs
         n = _put(parts, n, knee_x, hip_y, knee_z, low, 0.42, (0.063, 0.06), (0.05, 0.048), shin, _DENIM)
         ankle_x, ankle_z = knee_x + 0.4 * np.sin(low), knee_z - 0.4 * np.cos(low)
-        n = _put(parts, n, ankle_x + 0.05, hip_y, ankle_z + 0.02, 0.0, 0.1, (0.1, 0.045), (0.135, 0.05), shoe, SKIN)
+        n = _put(parts, n, ankle_x + 0.05, hip_y, ankle_z + 0.02, 0.0, 0.1, (0.1, 0.045), (0.135, 0.05), legs, SKIN, 0.4, 0.06)
         lowest = min(lowest, ankle_z - 0.08)
-        swing = -0.75 * swing
+        raised = phone and side < 0.0
+        swing = 0.25 if raised else -0.75 * swing
         arm_y = side * 0.225 * build
         n = _put(parts, n, 0.0, arm_y, 1.43, swing, 0.3, (0.055, 0.05), (0.045, 0.043), top, top_layer)
         elbow_x, elbow_z = 0.29 * np.sin(swing), 1.43 - 0.29 * np.cos(swing)
-        swing += 0.35
+        swing += 1.55 if raised else 0.35
         sleeve, layer = (skin, SKIN) if bare_arms else (top, top_layer)
         n = _put(parts, n, elbow_x, arm_y, elbow_z, swing, 0.24, (0.042, 0.04), (0.034, 0.032), sleeve, layer)
         hand_x, hand_z = elbow_x + 0.235 * np.sin(swing), elbow_z - 0.235 * np.cos(swing)
         n = _put(parts, n, hand_x, arm_y, hand_z, swing, 0.12, (0.04, 0.026), (0.035, 0.024), skin, SKIN)
+        if raised:
+            hand_x, hand_z = hand_x + 0.09 * np.sin(swing), hand_z - 0.09 * np.cos(swing) + 0.1
+            n = _put(parts, n, hand_x, arm_y, hand_z, -0.6, 0.15, (0.012, 0.04), (0.012, 0.04), legs, SKIN, 0.0, 0.08)
     return n, lowest
 
 
-@numba.njit(cache=True)
-def person_parts(phase, look, parts):
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def _simple_limbs(parts, n, phase, build, top, top_layer, legs, skin, phone, arms):
+    """Limbs of one box each, for people farther away; returns the count and the lowest sole."""
+    lowest = 0.0
+    for side in (1.0, -1.0):
+        swing = 0.3 * side * np.sin(phase)
+        n = _put(parts, n, 0.0, side * 0.085 * build, 0.92, swing, 0.92, (0.085, 0.08 * build), (0.08, 0.05), legs, _DENIM)
+        lowest = min(lowest, 0.92 * (1.0 - np.cos(swing)))
+        if arms:
+            raised = phone and side < 0.0
+            swing, length = (0.9, 0.45) if raised else (0.12 - swing, 0.64)
+            n = _put(parts, n, 0.0, side * 0.225 * build, 1.43, swing, length, (0.052, 0.047), (0.036, 0.03), top, top_layer)
+    return n, lowest
+
+
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def _head(parts, n, pose, detail, style, skin, hair):
+    """Neck, head and hair; a bowed head hangs from a crown that is farther ahead and lower."""
+    bow, ahead, down = (-0.5, 0.1, 0.03) if pose == 1 else (0.0, 0.0, 0.0)
+    n = _put(parts, n, 0.02 + ahead, 0.0, 1.75 - down, bow, 0.23, (0.095, 0.08), (0.075, 0.058), skin, FACE)
+    n = _put(parts, n, 0.005 + 1.1 * ahead, 0.0, 1.775 - down, bow, 0.08, (0.095, 0.078), (0.115, 0.092), hair, _HAIR)
+    back = 0.34 if style > 0.6 else 0.15
+    n = _put(parts, n, -0.06 + ahead, 0.0, 1.72 + 0.5 * down, bow, back, (0.05, 0.09), (0.045, 0.085), hair, _HAIR)
+    if detail == 2:
+        n = _put(parts, n, 0.01, 0.0, 1.56, 0.0, 0.1, (0.045, 0.05), (0.06, 0.075), skin, SKIN)
+    return n
+
+
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def person_parts(phase, look, pose, detail, parts):
     """Poses and dresses a person.
 
     Args:
         phase: of the gait, radians; 0 and pi have both feet below the hips.
         look: integer seed of build and clothes; the height is 1.5 to 1.9 m.
-        parts: (MAX_PARTS, 13) float64, written. A part is a tapered box that hangs from a joint: the joint's x, y, z
+        pose: 0 walks or stands, 1 looks at a phone: the right forearm raised, a small dark box in the hand, head bowed.
+        detail: 2 is all of a body, 1 is limbs of one box each, 0 is legs, trunk and head, for people a few pixels high.
+        parts: (MAX_PARTS, 13) float32, written. A part is a tapered box that hangs from a joint: the joint's x, y, z
             in the body's frame (x ahead, z = 0 the ground), angle about y (positive swings it ahead), length, half
             depth and half width at the joint and at the end, tint (RGB), texture layer.
 
@@ -135,20 +166,23 @@ def person_parts(phase, look, parts):
     skin = _SKINS[int(_choice(look, 5) * 6)]
     layer = _TOPS[int(_choice(look, 6) * 6)]
     style, coat = _choice(look, 7), _choice(look, 8)
-    n, lowest = _limbs(parts, 0, phase, build, top, layer, legs, skin, coat > 0.55, coat > 0.85)
-    n = _put(parts, n, 0.0, 0.0, 1.5, 0.0, 0.4, (0.085, 0.185 * build), (0.095 * build, 0.155 * build), top, layer)
-    waist = (0.095 * build, 0.155 * build)
-    if coat < 0.25:
-        n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.5, waist, (0.15, 0.22 * build), top, layer)
+    if detail == 2:
+        n, lowest = _limbs(parts, 0, phase, build, top, layer, legs, skin, coat > 0.55, coat > 0.85, pose == 1)
     else:
-        n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.26, waist, (0.1, 0.17 * build), legs, _DENIM)
-    n = _put(parts, n, 0.01, 0.0, 1.56, 0.0, 0.1, (0.045, 0.05), (0.06, 0.075), skin, SKIN)
-    n = _put(parts, n, 0.02, 0.0, 1.75, 0.0, 0.23, (0.095, 0.08), (0.075, 0.058), skin, FACE)
-    n = _put(parts, n, 0.005, 0.0, 1.775, 0.0, 0.08, (0.095, 0.078), (0.115, 0.092), hair, _HAIR)
-    back = 0.34 if style > 0.6 else 0.15
-    n = _put(parts, n, -0.06, 0.0, 1.72, 0.0, back, (0.05, 0.09), (0.045, 0.085), hair, _HAIR)
-    if 0.25 < style < 0.5:
-        n = _put(parts, n, -0.17, 0.0, 1.48, 0.0, 0.42, (0.06, 0.12), (0.09, 0.15), legs * 0.8 + 0.1, SKIN)
+        n, lowest = _simple_limbs(parts, 0, phase, build, top, layer, legs, skin, pose == 1, detail == 1)
+    waist = (0.095 * build, 0.155 * build)
+    if detail == 0:
+        n = _put(parts, n, 0.0, 0.0, 1.5, 0.0, 0.6, (0.085, 0.24 * build), waist, top, layer)
+        n = _put(parts, n, 0.0, 0.0, 1.775, 0.0, 0.28, (0.1, 0.085), (0.08, 0.065), skin, FACE)
+    else:
+        n = _put(parts, n, 0.0, 0.0, 1.5, 0.0, 0.4, (0.085, 0.185 * build), waist, top, layer)
+        if coat < 0.25:
+            n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.5, waist, (0.15, 0.22 * build), top, layer)
+        else:
+            n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.26, waist, (0.1, 0.17 * build), legs, _DENIM)
+        n = _head(parts, n, pose, detail, style, skin, hair)
+        if 0.25 < style < 0.5:
+            n = _put(parts, n, -0.17, 0.0, 1.48, 0.0, 0.42, (0.06, 0.12), (0.09, 0.15), legs, SKIN, 0.8, 0.1)
     for k in range(n):
         parts[k, 2] = (parts[k, 2] - lowest) * tall
         parts[k, 0] *= tall

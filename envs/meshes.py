@@ -1,15 +1,12 @@
-"""Low-polygon things of a street: boxes and prisms put together, their light, and where they stand in the way."""
+"""What low-polygon things are made of: boxes, prisms and lumps, their light, and where they stand in the way."""
 
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from s2e.envs.occupancy import Occupancy
 from s2e.envs.scene import SEMANTIC_ID, Mesh
 from s2e.envs.textures import TEXTURES
-from s2e.errors import UserError
 
 Tint = tuple[float, float, float]
 WHITE: Tint = (1.0, 1.0, 1.0)
@@ -98,6 +95,7 @@ def prism(
     sides: int = 8,
     repeat: tuple[float, float] = (2.0, 1.0),
     cap: bool = True,
+    bottom: bool = False,
 ) -> Mesh:
     """An upright cylinder or cone frustum of `sides` faces."""
     angle = 2 * np.pi * (np.arange(sides) + 0.5) / sides
@@ -118,12 +116,13 @@ def prism(
         fan = np.stack([np.full(sides - 2, sides), sides + i[1:-1], sides + i[2:]], 1)
         triangles = np.concatenate([triangles, fan])
         uv = np.concatenate([uv, 0.5 + 0.5 * ring[fan - sides]])
+    if bottom:
+        fan = np.stack([np.zeros(sides - 2, int), i[2:], i[1:-1]], 1)
+        triangles, uv = np.concatenate([triangles, fan]), np.concatenate([uv, 0.5 + 0.5 * ring[fan]])
     return _mesh(np.concatenate([low, high]), triangles, uv, texture, tint)
 
 
-def blob(
-    radius: float, center: tuple[float, float, float], texture: str, tint: Tint = WHITE, flat: float = 1.0
-) -> Mesh:
+def blob(radius: float, center: tuple[float, float, float], texture: str, tint: Tint = WHITE, flat: float = 1.0) -> Mesh:
     """A rounded lump of 24 triangles: two hexagon rings and two poles; `flat` scales its height."""
     angle = 2 * np.pi * np.arange(6) / 6
     rings = [
@@ -144,6 +143,52 @@ def blob(
     around = np.stack([unit[:, 0] + 0.5 * unit[:, 1], unit[:, 2] + 0.5 * unit[:, 1]], 1)
     vertices = unit * [radius, radius, radius * flat] + center
     return _mesh(vertices, triangles, around[triangles] * max(radius, 0.5), texture, tint)
+
+
+def cone(
+    radius: float,
+    height: float,
+    texture: str,
+    tint: Tint = WHITE,
+    z: float = 0.0,
+    sides: int = 8,
+    bottom: bool = False,
+) -> Mesh:
+    """An upright cone of `sides` faces; its texture goes once around for every two faces."""
+    angle = 2 * np.pi * np.arange(sides) / sides
+    ring = np.column_stack([np.cos(angle) * radius, np.sin(angle) * radius, np.full(sides, z)])
+    i, j = np.arange(sides), (np.arange(sides) + 1) % sides
+    triangles = np.stack([i, j, np.full(sides, sides)], 1)
+    half = 0.5 * (i % 2)
+    uv = np.stack([np.stack([half, 0 * half], 1), np.stack([half + 0.5, 0 * half], 1), np.stack([half + 0.25, 0 * half + 1], 1)], 1)
+    if bottom:
+        fan = np.stack([np.zeros(sides - 2, int), i[2:], i[1:-1]], 1)
+        triangles, uv = np.concatenate([triangles, fan]), np.concatenate([uv, 0.5 + 0.5 * ring[fan][..., :2] / radius])
+    return _mesh(np.concatenate([ring, [[0, 0, z + height]]]), triangles, uv, texture, tint)
+
+
+def plate(sides: int, radius: float, z: float, texture: str, thick: float = 0.04) -> Mesh:
+    """An upright disc whose centre is at height z and whose face looks along x; a back of metal unless `thick` is 0."""
+    angle = 2 * np.pi * (np.arange(sides) + 0.5) / sides - np.pi / 2
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1)
+    fan = np.array([[0, k, k + 1] for k in range(1, sides - 1)])
+    face = np.column_stack([np.full(sides, thick / 2), radius * ring[:, 0], z + radius * ring[:, 1]])
+    uv = 0.5 + 0.499 * ring
+    front = _mesh(face, fan, uv[fan], texture, WHITE)
+    if not thick:
+        return front
+    return merge([front, _mesh(face * [-1, 1, 1], fan[:, ::-1], uv[fan], "metal", (0.6, 0.6, 0.6))])
+
+
+def wheel(x: float, radius: float, width: float = 0.04) -> Mesh:
+    """A thin wheel in the x-z plane that stands at x, seen from both sides."""
+    ring = radius * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
+    fan = np.array([[0, k, k + 1] for k in range(1, 7)])
+    sides = []
+    for side in (-1, 1):
+        face = np.column_stack([x - side * ring[:, 0], np.full(8, side * width / 2), radius + ring[:, 1]])
+        sides.append(_mesh(face, fan, (0.5 + ring / (2.12 * radius))[fan], "tyre", WHITE))
+    return merge(sides)
 
 
 def merge(meshes: Sequence[Mesh]) -> Mesh:
@@ -175,8 +220,8 @@ def bake(mesh: Mesh, sun_direction: np.ndarray, sun_rgb: np.ndarray, ambient_rgb
     Args:
         mesh: to light.
         sun_direction: (3,) towards the sun.
-        sun_rgb: (3,) light of the sun on a face that looks at it.
-        ambient_rgb: (3,) light of the sky on a face that looks up; other faces get less.
+        sun_rgb: (3,) or (F, 3) light of the sun on a face that looks at it.
+        ambient_rgb: (3,) or (F, 3) light of the sky on a face that looks up; other faces get less.
     """
     points = mesh.vertices[mesh.triangles].astype(np.float64)
     normals = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
@@ -189,208 +234,6 @@ def bake(mesh: Mesh, sun_direction: np.ndarray, sun_rgb: np.ndarray, ambient_rgb
     contact = np.where(normals[:, 2:] > 0.9, 1.0, 0.74 + 0.26 * height)
     shade = mesh.shade * (sun + sky)[:, None, :] * contact[..., None]
     return dataclasses.replace(mesh, shade=shade.astype(np.float32))
-
-
-def _bench() -> Mesh:
-    legs = [box((0.08, 0.42, 0.42), "metal", (0.35, 0.36, 0.38), (x, 0.0)) for x in (-0.65, 0.65)]
-    seat = box((1.6, 0.45, 0.06), "wood", center=(0.0, 0.0), z=0.42, bottom=True)
-    back = box((1.6, 0.05, 0.36), "wood", center=(0.0, -0.22), z=0.52, bottom=True)
-    return merge([*legs, seat, back])
-
-
-def _tree() -> Mesh:
-    trunk = prism(0.17, 2.4, "bark", top_radius=0.11, sides=6, cap=False)
-    crown = [blob(1.35, (0.0, 0.0, 3.3), "leaves"), blob(0.95, (0.6, 0.45, 4.1), "leaves", (1.12, 1.1, 0.95))]
-    return merge([trunk, *crown])
-
-
-def _planter() -> Mesh:
-    tub = box((1.0, 1.0, 0.5), "concrete", top=(1.1, 1.1), top_texture="bark")
-    return merge([tub, blob(0.5, (0.0, 0.0, 0.8), "hedge", (1.1, 1.15, 1.0))])
-
-
-def _cone() -> Mesh:
-    base = box((0.4, 0.4, 0.05), "white", (0.15, 0.15, 0.16))
-    return merge([base, prism(0.15, 0.68, "cone", z=0.05, top_radius=0.03)])
-
-
-def _barrier() -> Mesh:
-    boards = [box((1.6, 0.06, 0.24), "hazard", z=z, metres=0.5, bottom=True) for z in (0.35, 0.75)]
-    feet = [box((0.08, 0.5, 0.06), "metal", (0.5, 0.5, 0.5), (x, 0.0)) for x in (-0.7, 0.7)]
-    posts = [box((0.06, 0.05, 0.98), "metal", (0.8, 0.8, 0.8), (x, 0.0)) for x in (-0.7, 0.7)]
-    return merge([*boards, *feet, *posts])
-
-
-def _car(tint: Tint) -> Mesh:
-    body = box((4.2, 1.76, 0.58), "car_side", tint, z=0.22, top=(4.1, 1.66), top_texture="white", bottom=True)
-    cabin = box((2.5, 1.6, 0.52), "car_glass", WHITE, (-0.2, 0.0), 0.8, top=(1.6, 1.32), top_texture="white")
-    roof = box((1.62, 1.34, 0.04), "white", tint, (-0.2, 0.0), 1.32)
-    wheels = []
-    for x in (-1.3, 1.3):
-        for side in (-1, 1):
-            y = side * 0.87
-            octagon = 0.31 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
-            face = np.column_stack([x - side * octagon[:, 0], np.full(8, y), 0.31 + octagon[:, 1]])
-            fan = np.array([[0, k, k + 1] for k in range(1, 7)])
-            wheels.append(_mesh(face, fan, (0.5 + octagon / 0.62)[fan], "tyre", WHITE))
-    lamps = []
-    for y in (-0.6, 0.6):
-        lamps.append(wall((2.09, y - 0.16), (2.09, y + 0.16), 0.5, 0.66, "white", tint=(0.95, 0.93, 0.8)))
-        lamps.append(wall((-2.09, y + 0.16), (-2.09, y - 0.16), 0.5, 0.66, "white", tint=(0.75, 0.1, 0.1)))
-    return merge([body, cabin, roof, *wheels, *lamps])
-
-
-def _sign() -> Mesh:
-    pole = prism(0.05, 2.3, "metal", (0.7, 0.7, 0.72), sides=6)
-    return merge([pole, box((0.06, 0.75, 0.75), "sign", z=1.7, bottom=True)])
-
-
-def _table() -> Mesh:
-    parts = [prism(0.45, 0.05, "wood", (1.15, 1.1, 1.0), z=0.72), prism(0.05, 0.72, "metal", (0.4, 0.4, 0.4), sides=6)]
-    for side in (-1, 1):
-        parts.append(box((0.4, 0.4, 0.06), "wood", (0.7, 0.7, 0.75), (side * 0.8, 0.0), 0.42, bottom=True))
-        parts.append(box((0.05, 0.4, 0.45), "wood", (0.7, 0.7, 0.75), (side * 0.98, 0.0), 0.45))
-        parts.append(box((0.3, 0.3, 0.42), "metal", (0.3, 0.3, 0.3), (side * 0.8, 0.0)))
-    return merge(parts)
-
-
-def _hydrant() -> Mesh:
-    red = (0.8, 0.12, 0.1)
-    arms = box((0.14, 0.42, 0.12), "white", red, z=0.42, bottom=True)
-    return merge([prism(0.13, 0.6, "white", red), prism(0.1, 0.16, "white", red, z=0.6, top_radius=0.03), arms])
-
-
-def _fence() -> Mesh:
-    panel = [wall((-1.2, y), (1.2, y), 0.0, 1.1, "fence", (3.0, 1.0)) for y in (-0.03,)]
-    panel.append(wall((1.2, 0.03), (-1.2, 0.03), 0.0, 1.1, "fence", (3.0, 1.0)))
-    posts = [box((0.08, 0.08, 1.16), "metal", (0.6, 0.6, 0.62), (x, 0.0)) for x in (-1.2, 1.2)]
-    return merge([*panel, *posts])
-
-
-def _wheel(x: float) -> Mesh:
-    """A thin wheel in the x-z plane, seen from both sides."""
-    ring = 0.33 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
-    sides = []
-    for side in (-1, 1):
-        face = np.column_stack([x - side * ring[:, 0], np.full(8, side * 0.02), 0.33 + ring[:, 1]])
-        fan = np.array([[0, k, k + 1] for k in range(1, 7)])
-        sides.append(_mesh(face, fan, (0.5 + ring / 0.7)[fan], "tyre", WHITE))
-    return merge(sides)
-
-
-def _bicycle() -> Mesh:
-    frame = (0.15, 0.35, 0.6)
-    parts = [_wheel(-0.52), _wheel(0.52)]
-    parts.append(box((0.75, 0.05, 0.07), "white", frame, (0.02, 0.0), 0.62, bottom=True))
-    parts.append(box((0.05, 0.05, 0.55), "white", frame, (-0.2, 0.0), 0.33))
-    parts.append(box((0.05, 0.05, 0.72), "white", frame, (0.42, 0.0), 0.3))
-    parts.append(box((0.26, 0.16, 0.07), "white", (0.1, 0.1, 0.1), (-0.22, 0.0), 0.88, bottom=True))
-    parts.append(box((0.05, 0.56, 0.05), "white", (0.2, 0.2, 0.2), (0.42, 0.0), 1.0, bottom=True))
-    return merge(parts)
-
-
-def _pallet() -> Mesh:
-    crates = [
-        box((0.75, 0.5, 0.4), "wood", WHITE, z=0.14),
-        box((0.5, 0.4, 0.35), "wood", (1.15, 1.1, 1), (0.05, 0.02), 0.54),
-    ]
-    return merge([box((0.9, 0.65, 0.14), "wood", (0.7, 0.68, 0.66)), *crates])
-
-
-def _kiosk() -> Mesh:
-    stem = box((1.2, 0.3, 2.1), "metal", (0.3, 0.32, 0.35))
-    return merge([stem, box((1.0, 0.34, 1.5), "sign", (1.0, 0.75, 0.6), z=0.45)])
-
-
-def _bin() -> Mesh:
-    rim = prism(0.3, 0.08, "metal", (0.3, 0.32, 0.3), z=0.86)
-    return merge([prism(0.24, 0.86, "metal", (0.32, 0.45, 0.36), top_radius=0.28), rim])
-
-
-def _wheelie_bin() -> Mesh:
-    green = (0.2, 0.36, 0.24)
-    body = box((0.52, 0.5, 0.9), "cloth", green, top=(0.62, 0.58))
-    return merge([body, box((0.68, 0.64, 0.08), "cloth", (0.14, 0.24, 0.17), z=0.9, bottom=True)])
-
-
-def _bollard() -> Mesh:
-    return merge(
-        [
-            prism(0.09, 0.8, "metal", (0.45, 0.46, 0.5), sides=6, cap=False),
-            prism(0.1, 0.12, "white", (0.9, 0.75, 0.2), z=0.8, sides=6),
-        ]
-    )
-
-
-def _lamp() -> Mesh:
-    pole = prism(0.08, 4.6, "metal", (0.4, 0.42, 0.45), top_radius=0.05, sides=5, cap=False)
-    foot = prism(0.16, 0.7, "metal", (0.35, 0.37, 0.4), sides=5)
-    return merge([pole, foot, box((0.4, 0.4, 0.3), "white", z=4.6)])
-
-
-def _shrub() -> Mesh:
-    return merge([blob(0.55, (0.0, 0.0, 0.45), "hedge", flat=0.95), blob(0.38, (0.35, 0.2, 0.38), "leaves")])
-
-
-OBSTACLES: dict[str, tuple[Callable[[], Mesh], tuple[float, float] | float]] = {
-    "bench": (_bench, (1.6, 0.52)),
-    "bin": (_bin, 0.3),
-    "bollard": (_bollard, 0.12),
-    "tree": (_tree, 0.2),
-    "planter": (_planter, (1.1, 1.1)),
-    "cone": (_cone, 0.27),
-    "barrier": (_barrier, (1.6, 0.5)),
-    "car": (lambda: _car((0.75, 0.76, 0.78)), (4.22, 1.78)),
-    "red_car": (lambda: _car((0.62, 0.1, 0.1)), (4.22, 1.78)),
-    "blue_car": (lambda: _car((0.14, 0.25, 0.45)), (4.22, 1.78)),
-    "dark_car": (lambda: _car((0.13, 0.13, 0.14)), (4.22, 1.78)),
-    "box": (lambda: box((0.5, 0.4, 0.45), "wood", (1.2, 1.05, 0.85)), (0.5, 0.4)),
-    "pallet": (_pallet, (0.9, 0.65)),
-    "sign": (_sign, 0.12),
-    "table": (_table, (2.05, 0.9)),
-    "hydrant": (_hydrant, 0.22),
-    "fence": (_fence, (2.5, 0.12)),
-    "bicycle": (_bicycle, (1.72, 0.58)),
-    "kiosk": (_kiosk, (1.22, 0.36)),
-    "wheelie_bin": (_wheelie_bin, (0.68, 0.64)),
-    "lamp": (_lamp, 0.18),
-    "shrub": (_shrub, 0.7),
-}
-"""Each kind's builder and what it covers of the ground: sizes (x, y) of a rectangle or the radius of a circle, metres."""
-
-CARS = ("car", "red_car", "blue_car", "dark_car")
-
-
-def _known(kind: str) -> None:
-    if kind not in OBSTACLES:
-        raise UserError(f"obstacle kind {kind!r} is unknown; choose from {', '.join(OBSTACLES)}")
-
-
-@functools.cache
-def obstacle_mesh(kind: str) -> Mesh:
-    """An obstacle at the origin, heading along x, before any light; see `bake`.
-
-    Raises:
-        UserError: there is no such kind.
-    """
-    _known(kind)
-    return OBSTACLES[kind][0]()
-
-
-@functools.cache
-def footprint(kind: str) -> np.ndarray:
-    """(K, 2) corners of the convex outline of what a kind covers, counter-clockwise, metres, at the origin.
-
-    Raises:
-        UserError: there is no such kind.
-    """
-    _known(kind)
-    size = OBSTACLES[kind][1]
-    if isinstance(size, tuple):
-        hx, hy = size[0] / 2, size[1] / 2
-        return np.array([[-hx, -hy], [hx, -hy], [hx, hy], [-hx, hy]])
-    angle = 2 * np.pi * np.arange(12) / 12
-    return size / np.cos(np.pi / 12) * np.stack([np.cos(angle), np.sin(angle)], 1)
 
 
 def mark(grid: np.ndarray, origin: np.ndarray, resolution: float, outline: np.ndarray) -> None:
@@ -410,17 +253,6 @@ def mark(grid: np.ndarray, origin: np.ndarray, resolution: float, outline: np.nd
         reach = half * np.abs(normal).sum() * 0.98
         covered &= (x - a[0]) * normal[0] + (y - a[1]) * normal[1] < reach
     grid[r0:r1, c0:c1] |= covered
-
-
-def stamp(occupancy: Occupancy, kind: str, x: float, y: float, yaw: float) -> Occupancy:
-    """A copy of a map in which an obstacle's footprint is occupied as well.
-
-    Raises:
-        UserError: there is no such kind.
-    """
-    grid = occupancy.grid.copy()
-    mark(grid, occupancy.origin, occupancy.resolution, place(footprint(kind), x, y, yaw))
-    return Occupancy(grid, occupancy.origin, occupancy.resolution)
 
 
 def place(outline: np.ndarray, x: float, y: float, yaw: float) -> np.ndarray:

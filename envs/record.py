@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from s2e.envs.build import build_scene
+from s2e.envs.config import CONTROL_S, WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import RandomEpisodes
-from s2e.envs.street import make_street
-from s2e.envs.worlds import CONTROL_S, Worlds, WorldsConfig
+from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
 from s2e.walks import MIN_FRAMES, write_walk
 
@@ -21,7 +22,7 @@ NUDGE_PROBABILITY, NUDGE_STEPS = 0.03, 4
 
 def training_scenes(count: int, seed: int) -> list:
     """The pool of streets to train in: `count` of them from consecutive seeds."""
-    return [make_street(1000 * (seed + 1) + i) for i in range(count)]
+    return [build_scene(1000 * (seed + 1) + i) for i in range(count)]
 
 
 def jpeg(image: np.ndarray) -> bytes:

@@ -17,6 +17,7 @@ class UrbanVecEnv(VecEnv):
         self.worlds = worlds
         super().__init__(worlds.count, observation_space(worlds.config), action_space())
         self._actions = np.zeros((worlds.count, 2))
+        self._infos: list[dict[str, Any]] = [{} for _ in range(worlds.count)]
 
     def reset(self):
         """Begins an episode in every world."""
@@ -29,7 +30,7 @@ class UrbanVecEnv(VecEnv):
     def step_wait(self):
         """Steps all worlds."""
         seen, reward, terminated, truncated = self.worlds.step(self._actions)
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        infos = self._infos.copy()
         last, controls = self.worlds.last, self.worlds.config.controls_per_step
         for row, world in enumerate(last["world"]):
             length = -(-int(last["steps"][row]) // controls)

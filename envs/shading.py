@@ -1,147 +1,160 @@
-"""The rasteriser's second pass: every pixel's texel, light, fog and depth, once, from its nearest triangle."""
+"""The rasteriser's second pass: every pixel's texel, light, fog and depth, once, from its nearest polygon."""
 
 import numba
 import numpy as np
 
+from s2e.envs.lanes import (
+    fill_i8, fill_m8, first_true, float_bits, floats, gather, ints, lanes_at, mask_bits, put_lanes, put_pixels, ramp, roots, select,
+)  # fmt: skip
+from s2e.envs.scene import SEMANTIC_ID
 from s2e.envs.textures import LEVELS, SIZE, TEXELS
 
-CHUNK = 32
-"""Pixels of a row that share a mip level."""
+PERSON_INSTANCE = 1_000_000
+"""Instance of the person in slot 0."""
 
-_OFFSETS = np.cumsum([0] + [(SIZE >> level) ** 2 for level in range(LEVELS - 1)]).astype(np.int64)
+_PERSON, _ROAD, _CROSSING = SEMANTIC_ID["person"], SEMANTIC_ID["road"], SEMANTIC_ID["crossing"]
 
-
-@numba.njit(cache=True, error_model="numpy")
-def _shade_sky(pixels, ray_x, ray_y, up, sky):
-    """Neighbouring pixels of the sky: horizon to zenith by the ray's elevation."""
-    zero, half, one, two = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(2.0)
-    up_x, rest, square = up[0], up[1] * ray_y + up[2], ray_y * ray_y + one
-    r0, g0, b0 = sky[3] + half, sky[4] + half, sky[5] + half
-    r1, g1, b1 = sky[0] - sky[3], sky[1] - sky[4], sky[2] - sky[5]
-    for i in range(pixels.shape[0]):
-        x = ray_x[i]
-        rise = (up_x * x + rest) / np.sqrt(x * x + square)
-        rise = rise if rise > zero else zero
-        t = rise * (two - rise)
-        g, b = np.int32(g0 + g1 * t) << np.int32(8), np.int32(b0 + b1 * t) << np.int32(16)
-        pixels[i] = np.int32(r0 + r1 * t) | g | b
+SHARPNESS = np.float32(0.5)
+"""A mip level is left for the next one when a pixel spans more texels than the root of its inverse."""
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _expand_row(plan, layer, y, ids, u, v, red, green, blue, size, first):
-    """Writes what each pixel of a row needs from its triangle: u, v and light over depth, and where its texture is.
+@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
+def _packed(red, green, blue):
+    """Colours as they lie in a pixel, rounded."""
+    half, top = np.float32(0.5), np.float32(255.0)
+    red, green, blue = select(red < top, red, top), select(green < top, green, top), select(blue < top, blue, top)
+    return ints(red + half) | (ints(green + half) << 8) | (ints(blue + half) << 16)
 
-    Pixels come in runs of one triangle, at most `CHUNK` long, which share a mip level. Returns how many show sky.
+
+@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
+def _sky(x, y, length, up, sky):
+    """Colours of the sky along rays (x, y, 1), one over `length` long: horizon to zenith by elevation."""
+    rise = (x * up[0] + (up[1] * y + up[2])) * length
+    rise = select(rise > np.float32(0.0), rise, np.float32(0.0))
+    t = rise * (np.float32(2.0) - rise)
+    return t * (sky[0] - sky[3]) + sky[3], t * (sky[1] - sky[4]) + sky[4], t * (sky[2] - sky[5]) + sky[5]
+
+
+@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
+def _texels(n, x, y, z, layer, texels):
+    """The texels that pixels (x, y) at depth z show of a polygon: nearest of the mip level that a pixel's size asks for."""
+    nx, ux, vx = n[8], n[9], n[10]
+    ny, uy, vy = n[16], n[17], n[18]
+    u, v = (x * ux + (n[1] + uy * y)) * z, (x * vx + (n[2] + vy * y)) * z
+    along = z * np.float32(SIZE)
+    a, b, c, d = (ux - u * nx) * along, (vx - v * nx) * along, (uy - u * ny) * along, (vy - v * ny) * along
+    right, down = a * a + b * b, c * c + d * d
+    spread = select(right > down, right, down) * SHARPNESS
+    # The exponent of a float32 is its logarithm: half of it, rounded up, is how often the picture has to be halved.
+    halved = (float_bits(spread) >> 23) - 125
+    halved = select(halved > 0, halved, 0) >> 1
+    size = fill_i8(SIZE) >> select(halved < LEVELS - 1, halved, LEVELS - 1)
+    edge, mask = floats(size), size - 1
+    column, row = ints(u * edge) & mask, ints(v * edge) & mask
+    return gather(texels, size * (size + row) + column + layer * TEXELS)
+
+
+@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
+def _polygon(n, x, y, near, z, layer, texels, sky):
+    """Colours of a polygon at pixels (x, y) of inverse depth `near`: texture, light and fog."""
+    texel = _texels(n, x, y, z, layer, texels)
+    light = np.float32(1.0) / (near + np.float32(1.0) / sky[6])
+    haze = np.float32(1.0) - near * light
+    red = x * n[11] + (n[3] + n[19] * y)
+    green = x * n[12] + (n[4] + n[20] * y)
+    blue = x * n[13] + (n[5] + n[21] * y)
+    return (
+        floats(texel & 255) * (red * light) + haze * sky[3],
+        floats((texel >> 8) & 255) * (green * light) + haze * sky[4],
+        floats(texel >> 16) * (blue * light) + haze * sky[5],
+    )
+
+
+@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
+def _wet(red, green, blue, x, y, z, length, up, sky):
+    """Darkens wet ground and lets it mirror the sky along rays (x, y, 1), more so the flatter it is looked at.
+
+    The share of the mirrored sky follows Schlick's approximation of Fresnel's law, with 0.04 straight down and a gentler power.
     """
-    width = ids.shape[0]
-    row, half, one = np.float32(y), np.float32(0.5), np.float32(1.0)
-    sky = 0
-    x0 = 0
-    while x0 < width:
-        index = ids[x0]
-        stop = min((x0 // CHUNK + 1) * CHUNK, width)
-        x1 = x0 + 1
-        while x1 < stop and ids[np.uint32(x1)] == index:
-            x1 += 1
-        if index < 0:
-            sky += x1 - x0
-            for x in range(x0, x1):
-                size[x], first[x] = 1, 0
-            x0 = x1
-            continue
-        n = plan[index]
-        left = np.float32(x0)
-        u0, v0 = n[5] + n[4] * row + n[3] * left, n[8] + n[7] * row + n[6] * left
-        r0, g0, b0 = n[11] + n[10] * row + n[9] * left, n[14] + n[13] * row + n[12] * left, np.float32(0.0)
-        b0 = n[17] + n[16] * row + n[15] * left
-        # How many texels a pixel spans at the middle of the run chooses the mip level.
-        middle = half * np.float32(x1 - x0 - 1)
-        z = one / (n[2] + n[1] * row + n[0] * (left + middle))
-        um, vm = (u0 + n[3] * middle) * z, (v0 + n[6] * middle) * z
-        z *= np.float32(SIZE)
-        ux, vx, uy, vy = (n[3] - um * n[0]) * z, (n[6] - vm * n[0]) * z, (n[4] - um * n[1]) * z, (n[7] - vm * n[1]) * z
-        spread = max(ux * ux + vx * vx, uy * uy + vy * vy)
-        level = 0
-        while spread > np.float32(2.0) and level < LEVELS - 1:
-            level += 1
-            spread *= np.float32(0.25)
-        edge = np.int32(SIZE >> level)
-        scale, begin = np.float32(edge), np.int32(layer[index] * TEXELS + _OFFSETS[level])
-        u0, v0, u1, v1, r1, g1, b1 = u0 * scale, v0 * scale, n[3] * scale, n[6] * scale, n[9], n[12], n[15]
-        for i in range(x0, x1):
-            x, k = np.float32(np.int32(i - x0)), np.uint32(i)
-            u[k] = u0 + u1 * x
-            v[k] = v0 + v1 * x
-            red[k] = r0 + r1 * x
-            green[k] = g0 + g1 * x
-            blue[k] = b0 + b1 * x
-            size[k] = edge
-            first[k] = begin
-        x0 = x1
-    return sky
+    one, wet = np.float32(1.0), sky[16]
+    down = (x * up[0] + (up[1] * y + up[2])) * length
+    down = select(down < np.float32(0.0), np.float32(0.0) - down, np.float32(0.0))
+    flat = one - down
+    mirror = (flat * flat * np.float32(0.8) + np.float32(0.04)) * wet
+    clear = one / (z * (one / sky[6]) + one)
+    keep = (one - mirror) * (one - np.float32(0.4) * wet)
+    fog, shown, t = one - clear, mirror * clear, down * (np.float32(2.0) - down)
+    r, g, b = t * (sky[0] - sky[3]) + sky[3], t * (sky[1] - sky[4]) + sky[4], t * (sky[2] - sky[5]) + sky[5]
+    return (
+        (red - fog * sky[3]) * keep + r * shown + fog * sky[3],
+        (green - fog * sky[4]) * keep + g * shown + fog * sky[4],
+        (blue - fog * sky[5]) * keep + b * shown + fog * sky[5],
+    )
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _colour_row(pixels, depth, inv_z, texels, u, v, red, green, blue, size, first, inv_fog, sky):
-    """Texture, light and fog of a row; plain loops without branches, which the compiler makes into vector code."""
-    byte, top, half, one = np.int32(255), np.float32(255.0), np.float32(0.5), np.float32(1.0)
-    fog_r, fog_g, fog_b = sky[3], sky[4], sky[5]
-    for x in range(pixels.shape[0]):
-        z = one / inv_z[x]
-        depth[x] = z
-        mask = size[x] - np.int32(1)
-        pixels[x] = (np.int32(v[x] * z) & mask) * size[x] + (np.int32(u[x] * z) & mask) + first[x]
-    for x in range(pixels.shape[0]):
-        pixels[x] = texels[pixels[x]]
-    for x in range(pixels.shape[0]):
-        texel = pixels[x]
-        light = one / (inv_z[x] + inv_fog)
-        haze = one - inv_z[x] * light
-        r = np.float32(texel & byte) * (red[x] * light) + fog_r * haze
-        g = np.float32((texel >> np.int32(8)) & byte) * (green[x] * light) + fog_g * haze
-        b = np.float32(texel >> np.int32(16)) * (blue[x] * light) + fog_b * haze
-        r, g, b = (r if r < top else top) + half, (g if g < top else top) + half, (b if b < top else top) + half
-        pixels[x] = np.int32(r) | (np.int32(g) << np.int32(8)) | (np.int32(b) << np.int32(16))
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def ray_lengths(lens, size, lengths):
+    """Writes one over the length of every pixel's ray, which is 1 along the optical axis."""
+    height, width, pitch = size
+    one, half = np.float32(1.0), np.float32(0.5)
+    for row in range(height):
+        y = (np.float32(row) + half - lens[3]) / lens[1]
+        for column in range(0, width, 8):
+            x = (ramp() + (np.float32(column) + half - lens[2])) / lens[0]
+            put_lanes(lengths, row * pitch + column, one / roots(x * x + (y * y + one)))
 
 
-@numba.njit(cache=True, error_model="numpy")
-def shade(plan, layer, inv_z, ids, rgb, depth, texels, ray_x, ray_y, up, sky, fields, places):
-    """Second pass: every pixel's depth, and its colour from its nearest triangle."""
-    height, width = inv_z.shape
-    inv_fog = np.float32(1.0) / sky[6]
-    u, v, red, green, blue = fields[0], fields[1], fields[2], fields[3], fields[4]
-    size, first, pixels = places[0], places[1], places[2]
-    for y in range(height):
-        near, colour = ids[y], rgb[y]
-        gaps = _expand_row(plan, layer, y, near, u, v, red, green, blue, size, first)
-        if gaps < width:
-            _colour_row(pixels, depth[y], inv_z[y], texels, u, v, red, green, blue, size, first, inv_fog, sky)
-        else:
-            depth[y] = np.inf
-        if gaps > 0:
-            x0 = 0
-            while x0 < width:
-                x1 = x0
-                while x1 < width and near[x1] < 0:
-                    x1 += 1
-                if x1 > x0:
-                    _shade_sky(pixels[x0:x1], ray_x[x0:x1], ray_y[y], up, sky)
-                x0 = x1 + 1
-        for x in range(width):
-            colour[x, 0] = np.uint8(pixels[x])
-            colour[x, 1] = np.uint8(pixels[x] >> np.int32(8))
-            colour[x, 2] = np.uint8(pixels[x] >> np.int32(16))
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, depth, texels, lens, lengths, up, sky, tail):
+    """Second pass over a view: every pixel's depth, and its colour from its nearest polygon; flat `rgb` and `depth` are written."""
+    height, width, pitch = size
+    one, half = np.float32(1.0), np.float32(0.5)
+    scale, wet = one / lens[0], sky[16] > np.float32(0.0)
+    for row in range(height):
+        y = np.float32(row)
+        ray_y = (y + half - lens[3]) / lens[1]
+        for column in range(0, width, 8):
+            k = row * pitch + column
+            near, index = lanes_at(inv_z, k), lanes_at(ids, k)
+            z = one / near
+            x = ramp() + np.float32(column)
+            ray_x = (x + (half - lens[2])) * scale
+            pixels, rest = fill_i8(0), fill_m8(True)
+            # Once for each polygon that shows in these eight pixels, which mostly is one.
+            while mask_bits(rest) != 0:
+                here = ids[k + first_true(rest)]
+                these = index == here
+                rest = rest ^ these
+                if here < 0:
+                    red, green, blue = _sky(ray_x, ray_y, lanes_at(lengths, k), up, sky)
+                else:
+                    thing = source[here]
+                    layer = mesh_texture[thing] if thing >= 0 else texture[here]
+                    red, green, blue = _polygon(plan[here], x, y, near, z, layer, texels, sky)
+                    if wet and thing >= 0 and _ROAD <= semantic[thing] <= _CROSSING:
+                        red, green, blue = _wet(red, green, blue, ray_x, ray_y, z, lanes_at(lengths, k), up, sky)
+                pixels = select(these, _packed(red, green, blue), pixels)
+            out = row * width + column
+            if column + 8 <= width:
+                put_lanes(depth, out, z)
+                put_pixels(rgb, 3 * out, pixels)
+            else:
+                put_lanes(tail, 0, pixels)
+                for i in range(width - column):
+                    depth[out + i] = one / inv_z[k + i]
+                    for c in range(3):
+                        rgb[3 * (out + i) + c] = (tail[i] >> (8 * c)) & 255
 
 
-@numba.njit(cache=True, error_model="numpy")
-def shade_under_people(rgb, depth, people, ground_z, position, rotation, lens):
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def shade_under_people(rgb, depth, people, position, rotation, lens):
     """Darkens the floor around the feet of people, in place, where the floor is what is seen."""
     height, width = depth.shape
     radius = 0.45
     for k in range(people.shape[0]):
         if np.isnan(people[k, 0]):
             continue
-        x, y, z = people[k, 0] - position[0], people[k, 1] - position[1], ground_z - position[2]
+        x, y, z = people[k, 0] - position[0], people[k, 1] - position[1], people[k, 2] - position[2]
         px = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
         py = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
         pz = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
@@ -166,3 +179,19 @@ def shade_under_people(rgb, depth, people, ground_z, position, rotation, lens):
                     light = 0.5 + 0.5 * off
                     for c in range(3):
                         rgb[row, column, c] = np.uint8(rgb[row, column, c] * light + 0.5)
+
+
+@numba.njit(cache=True, error_model="numpy", _nrt=False)
+def write_labels(ids, source, semantic, instance, pitch, semantics, instances):
+    """Says of each pixel what it shows and which thing of the scene that is; people are known by their slot."""
+    height, width = semantics.shape
+    for y in range(height):
+        for x in range(width):
+            index = ids[y * pitch + x]
+            thing = source[index] if index >= 0 else np.int32(0)
+            if index < 0:
+                semantics[y, x], instances[y, x] = 0, 0
+            elif thing < 0:
+                semantics[y, x], instances[y, x] = _PERSON, PERSON_INSTANCE - 1 - thing
+            else:
+                semantics[y, x], instances[y, x] = semantic[thing], instance[thing]

@@ -1,26 +1,41 @@
 """The Gymnasium doors: `gymnasium.make_vec("s2e/Urban-v0", num_envs=N)` and the single-world `gymnasium.make`."""
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from s2e.envs.build import build_scene
+from s2e.envs.config import WorldsConfig
 from s2e.envs.episodes import RandomEpisodes
+from s2e.envs.fresh import FreshScenes
 from s2e.envs.record import training_scenes
-from s2e.envs.worlds import Worlds, WorldsConfig
+from s2e.envs.scene import SEMANTICS
+from s2e.envs.topdown import GOAL, SIZE_CELLS
+from s2e.envs.worlds import Worlds
+from s2e.errors import require
 
 ACTION_LIMIT_M = 3.0
+SPEED_BOUND = np.array([10.0, 10.0, 2.0], dtype=np.float32)
 
 
 def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
-    """What one world shows: the newest image, the goal, the robot's own motion."""
-    bound = np.array([10.0, 10.0, 2.0], dtype=np.float32)
+    """What one world shows: the images asked for, the goal, the robot's own motion."""
+    size = (config.height_px, config.width_px)
+    every: dict[str, gym.Space[Any]] = {
+        "rgb": gym.spaces.Box(0, 255, (*size, 3), np.uint8),
+        "depth": gym.spaces.Box(0, np.inf, size, np.float32),
+        "semantic": gym.spaces.Box(0, len(SEMANTICS) - 1, size, np.uint8),
+        "instance": gym.spaces.Box(0, np.iinfo(np.int32).max, size, np.int32),
+        "map": gym.spaces.Box(0, GOAL, (SIZE_CELLS, SIZE_CELLS), np.uint8),
+    }
     low, high = np.array([0, -1, -1], dtype=np.float32), np.ones(3, dtype=np.float32)
     return gym.spaces.Dict(
-        rgb=gym.spaces.Box(0, 255, (config.height_px, config.width_px, 3), np.uint8),
+        **{name: every[name] for name in config.outputs},
         goal=gym.spaces.Box(low, high, dtype=np.float32),
-        ego=gym.spaces.Box(-bound, bound, dtype=np.float32),
+        ego=gym.spaces.Box(-SPEED_BOUND, SPEED_BOUND, dtype=np.float32),
     )
 
 
@@ -29,10 +44,28 @@ def action_space() -> gym.spaces.Box:
     return gym.spaces.Box(-ACTION_LIMIT_M, ACTION_LIMIT_M, (2,), np.float32)
 
 
-def make_worlds(count: int, scenes: int, seed: int, config: WorldsConfig, first: int = 0) -> Worlds:
-    """Training worlds: `count` of them in a pool of `scenes` streets; `first` offsets their seeds (ranks)."""
-    pool = training_scenes(scenes, seed)
-    return Worlds(pool, config, count, RandomEpisodes(pool, count, seed + 1_000_003 * first, config.people))
+def make_worlds(
+    count: int, scenes: int, seed: int, config: WorldsConfig, first: int = 0, curriculum: bool = False, refresh: int = 0
+) -> Worlds:
+    """Training worlds.
+
+    Args:
+        count: N.
+        scenes: size of the pool that all worlds draw from; not used with `refresh`.
+        seed: of scenes and episodes.
+        config: what they share.
+        first: offsets the worlds' seeds (ranks of a distributed run).
+        curriculum: begin with near goals, emptier scenes and fewer people.
+        refresh: 0 keeps the pool; otherwise every world has a scene of its own and a new one after so many episodes.
+    """
+    require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
+    require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
+    fresh = FreshScenes(build_scene, seed, count, first * count) if refresh else None
+    pool = [fresh.current(w) for w in range(count)] if fresh else training_scenes(scenes, seed)
+    source = RandomEpisodes(
+        pool, count, seed + 1_000_003 * first, config.people, curriculum=curriculum, fresh=fresh, refresh=max(refresh, 1)
+    )
+    return Worlds(pool, config, count, source)
 
 
 class UrbanVectorEnv(gym.vector.VectorEnv):
@@ -42,7 +75,10 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
     that ended it.
 
     Args:
-        num_envs: N. scenes: streets in the pool. robot: jackal or coco. people: most in a world. seed: of the streets.
+        num_envs: N.
+        scenes, seed, curriculum, refresh: see `make_worlds`.
+        render_mode: None or rgb_array.
+        config: fields of `WorldsConfig`: robot, people, physics, reward, collision, outputs, image size, ...
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 5}
@@ -51,14 +87,19 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
         self,
         num_envs: int = 1,
         scenes: int = 16,
-        robot: str = "jackal",
-        people: int = 6,
         seed: int = 0,
+        curriculum: bool = False,
+        refresh: int = 0,
         render_mode: str | None = None,
+        **config: Any,
     ):
+        known = {f.name for f in dataclasses.fields(WorldsConfig)}
+        for name in config:
+            require(name in known, f"s2e/Urban-v0 has no setting {name!r}; it has {', '.join(sorted(known))}")
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.config = WorldsConfig(robot=robot, people=people)
-        self.worlds = make_worlds(num_envs, scenes, seed, self.config)
+        self.config = WorldsConfig(**config)
+        self._make = dict(scenes=scenes, config=self.config, curriculum=curriculum, refresh=refresh)
+        self.worlds = make_worlds(num_envs, seed=seed, **self._make)
         self.single_observation_space, self.single_action_space = observation_space(self.config), action_space()
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
@@ -67,7 +108,7 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Begins an episode in every world; a seed fixes all that follows."""
         if seed is not None:
-            self.worlds.source = RandomEpisodes(self.worlds.scenes, self.num_envs, seed, self.config.people)
+            self.worlds.source.reseed(seed)  # pyright: ignore[reportAttributeAccessIssue]
         self._seen = self.worlds.reset()
         return self._seen, {}
 
@@ -99,26 +140,28 @@ class UrbanEnv(gym.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5}
 
-    def __init__(
-        self, scenes: int = 4, robot: str = "jackal", people: int = 6, seed: int = 0, render_mode: str | None = None
-    ):
-        self.vector = UrbanVectorEnv(1, scenes, robot, people, seed)
+    def __init__(self, scenes: int = 4, seed: int = 0, render_mode: str | None = None, **more: Any):
+        self.vector = UrbanVectorEnv(1, scenes, seed, **more)
         self.observation_space, self.action_space = self.vector.single_observation_space, self.vector.single_action_space
         self.render_mode = render_mode
         self._seen: dict[str, np.ndarray] = {}
+        self._next: dict[str, np.ndarray] | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Begins an episode."""
         super().reset(seed=seed)
-        seen, _ = self.vector.reset(seed=seed)
-        self._seen = {k: v[0] for k, v in seen.items()}
+        if seed is not None or self._next is None:  # after an ended episode the worlds have begun the next one already
+            seen, _ = self.vector.reset(seed=seed)
+            self._next = {k: v[0] for k, v in seen.items()}
+        self._seen, self._next = self._next, None
         return self._seen, {}
 
     def step(self, action: np.ndarray):
         """(2,) waypoint to observation, reward, terminated, truncated, info."""
         seen, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
         ended = bool(terminated[0] or truncated[0])
-        self._seen = info["final_obs"][0] if ended else {k: v[0] for k, v in seen.items()}
+        first = {k: v[0] for k, v in seen.items()}
+        self._seen, self._next = (info["final_obs"][0], first) if ended else (first, None)
         more = {"success": bool(info["success"][0])} if ended else {}
         return self._seen, float(reward[0]), bool(terminated[0]), bool(truncated[0]), more
 

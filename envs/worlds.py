@@ -1,68 +1,38 @@
 """N independent worlds stepped in one call: robots, people, contacts, goals, images. All state is arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from s2e.config import PolicyConfig
-from s2e.envs.camera import Camera
-from s2e.envs.collision import people_gaps, robot_contacts, static_gaps
+from s2e.envs.camera import view_intrinsics, view_poses
+from s2e.envs.collision import people_gaps, robot_contacts, room_at_points, static_gaps
+from s2e.envs.config import CONTROL_S, WorldsConfig
 from s2e.envs.controller import waypoint_to_command
-from s2e.envs.crowd import step_crowd, turn_back
+from s2e.envs.crowd import step_crowd
 from s2e.envs.episodes import EpisodeSource
-from s2e.envs.occupancy import DistanceFields
-from s2e.envs.render import Renderer
-from s2e.envs.rewards import TERMS, Change
-from s2e.envs.robots import ROBOTS, step_robots
-from s2e.envs.scene import Scene
+from s2e.envs.fleet import Fleet
+from s2e.envs.ground import ground_height_at, surface_at
+from s2e.envs.kinematic import Kinematic, Physics
+from s2e.envs.occupancy import DistanceFields, Occupancy
+from s2e.envs.people import People
+from s2e.envs.rewards import Change, reward_terms
+from s2e.envs.robots import ROBOTS, randomise
+from s2e.envs.scene import SEMANTIC_ID, Episode, Scene
+from s2e.envs.stage import Stage
+from s2e.envs.topdown import top_down_maps
+from s2e.envs.tracks import read_tracks, replay
 from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, to_robot
 
-CONTROL_S = 0.1
 ACTION_HORIZON_S = 1.0
 GOAL_RADIUS_M = 1.0
 CONTACT_ENDS = 5  # control periods without touching, after which a touch is a new contact
-
-
-@dataclass(frozen=True)
-class WorldsConfig:
-    """What all worlds of a batch share.
-
-    Attributes:
-        robot: a key of `ROBOTS`.
-        people: the most people a world can hold.
-        controls_per_step: control periods of 0.1 s that one action lasts.
-        collision: "ends" finishes the episode at the first contact; "counts" blocks the robot and counts contacts.
-        height_px, width_px: size of the images.
-        goal_clip_m: distance that the goal's first number is clipped to and divided by.
-    """
-
-    robot: str = "jackal"
-    people: int = 6
-    controls_per_step: int = 2
-    collision: Literal["ends", "counts"] = "ends"
-    height_px: int = 96
-    width_px: int = 160
-    goal_clip_m: float = 10.0
-
-    @classmethod
-    def for_policy(cls, policy: PolicyConfig, **more: Any) -> "WorldsConfig":
-        """What a policy needs to see: its image size, its step and its goal's unit; `more` sets the other fields."""
-        return cls(
-            controls_per_step=round(policy.frame_spacing_s / CONTROL_S),
-            height_px=policy.height_px,
-            width_px=policy.width_px,
-            goal_clip_m=policy.goal_clip_m,
-            **more,
-        )
-
+_OFF_SIDEWALK = np.array([SEMANTIC_ID["road"], SEMANTIC_ID["grass"]], dtype=np.uint8)
 
 _STATE = (
-    "pose", "velocity", "scene_id", "goal", "person", "person_velocity", "endpoints", "leg", "person_speed", "look", "active",
-    "gait", "clock", "limit", "since_contact", "with_person", "contacts",
-    "contact_steps", "travelled", "steps", "live", "returns",
+    "pose", "velocity", "scene_id", "field_id", "goal", "clock", "limit", "since_contact", "with_person", "contacts",
+    "contact_steps", "travelled", "steps", "live", "returns", "seed", "effects", "track_offset_s", "track_turn", "way",
 )  # fmt: skip
 
 
@@ -81,36 +51,58 @@ class Worlds:
     def __init__(self, scenes: Sequence[Scene], config: WorldsConfig, worlds: int, source: EpisodeSource, draw: bool = True):
         if worlds < 1:
             raise UserError(f"{worlds} worlds asked for; at least 1 is needed (--envs 1 or more)")
-        if config.robot not in ROBOTS:
-            raise UserError(f"robot {config.robot!r} is not one of {', '.join(ROBOTS)}")
-        self.scenes, self.config, self.count, self.source = scenes, config, worlds, source
-        self.robot = ROBOTS[config.robot]
-        self.fields = DistanceFields.pack([s.occupancy for s in scenes])
-        mount = self.robot.camera
-        camera = Camera(config.height_px, config.width_px, mount.hfov_deg, mount.x, mount.z, mount.pitch_deg)
-        self.renderer = Renderer(scenes, camera) if draw else None
-        n, p = worlds, config.people
-        self.pose, self.velocity = np.zeros((n, 3)), np.zeros((n, 2))
-        self.scene_id, self.goal = np.zeros(n, dtype=np.int64), np.zeros((n, 2))
-        self.person, self.person_velocity = np.zeros((n, p, 2)), np.zeros((n, p, 2))
-        self.endpoints, self.leg = np.zeros((n, p, 2, 2)), np.ones((n, p), dtype=np.int64)
-        self.person_speed, self.look = np.zeros((n, p)), np.zeros((n, p))
-        self.active, self.gait = np.zeros((n, p), dtype=bool), np.zeros((n, p))
+        self.config, self.count, self.source, n = config, worlds, source, worlds
+        self.fleet = Fleet.of([config.robots[0]] * n)
+        classes = Fleet.of(config.robots).step_class
+        self.stage = Stage(scenes, classes.tolist(), draw)
+        self.people = People.empty(n, config.people)
+        self.tracks = read_tracks(config.tracks) if config.tracks else None
+        self.physics = self._physics()
+        self.pose, self.velocity = np.zeros((n, 3)), np.zeros((n, 3))
+        self.scene_id, self.field_id = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+        self.goal, self.way = np.zeros((n, 2)), np.zeros((n, 2, 2))
         self.clock, self.limit = np.zeros(n), np.ones(n)
         self.since_contact, self.with_person = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
         self.contacts = np.zeros(n, dtype=np.int64)
         self.contact_steps, self.steps = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.travelled, self.returns = np.zeros(n), np.zeros(n)
         self.live = np.ones(n, dtype=bool)
+        self.seed, self.effects = np.zeros(n, dtype=np.int64), np.tile([1.0, 0.0, 0.0], (n, 1))
+        self.track_offset_s, self.track_turn = np.zeros(n), np.zeros(n)
         self.last: dict[str, np.ndarray] = {}
+
+    def _physics(self) -> Physics:
+        if self.config.physics == "kinematic":
+            return Kinematic(self.fleet, self.stage.fields)
+        from s2e.envs.mujoco_physics import MujocoPhysics
+
+        return MujocoPhysics(self.fleet, self.stage.scenes)
+
+    @property
+    def scenes(self) -> list[Scene]:
+        """The scenes that worlds are in."""
+        return self.stage.scenes
+
+    @property
+    def fields(self) -> DistanceFields:
+        """Their distance fields; `field_id` has each robot's."""
+        return self.stage.fields
+
+    def route_map(self, world: int) -> tuple[Occupancy, np.ndarray]:
+        """The map that a world's robot can drive on, and its distances (R, C)."""
+        return self.stage.route_map(int(self.scene_id[world]), int(self.fleet.step_class[world]))
 
     def reset(self) -> dict[str, np.ndarray]:
         """Begins an episode in every world and returns what is observed."""
+        self._update_scenes()
         for world in range(self.count):
             self._begin(world)
         return self.observe(np.arange(self.count))
 
     def _begin(self, world: int) -> None:
+        exchanged = self.source.new_scene(world)
+        if exchanged is not None:
+            self._exchange(world, exchanged)
         drawn = self.source.next(world)
         if drawn is None:
             self.live[world] = False
@@ -118,42 +110,59 @@ class Worlds:
         index, episode = drawn
         if len(episode.walkers) > self.config.people:
             raise UserError(f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold {self.config.people}")
-        self.scene_id[world] = index
-        self.pose[world] = episode.start
-        self.velocity[world], self.goal[world] = 0.0, episode.goal
-        self.active[world] = False
-        for slot, walker in enumerate(episode.walkers):
-            ends = np.array([walker.start, walker.goal])
-            self.endpoints[world, slot], self.person[world, slot] = ends, ends[0]
-            way = ends[1] - ends[0]
-            self.person_velocity[world, slot] = walker.speed * way / max(np.linalg.norm(way), 1e-9)
-            self.person_speed[world, slot], self.look[world, slot] = walker.speed, walker.look
-            self.active[world, slot], self.leg[world, slot], self.gait[world, slot] = True, 1, walker.look % 7
+        self._equip(world, index, episode)
+        walkers = () if self.tracks else episode.walkers
+        self.people.place(world, walkers, wander=episode.id.startswith("random-"))
         self.clock[world], self.limit[world] = 0.0, episode.time_limit_s
         self.since_contact[world], self.contacts[world], self.contact_steps[world] = CONTACT_ENDS, 0, 0
         self.travelled[world], self.steps[world], self.returns[world] = 0.0, 0, 0.0
         self.live[world] = True
 
+    def _exchange(self, slot: int, scene: Scene) -> None:
+        self.stage.replace(slot, scene)
+        self.physics.forget(slot)
+
+    def _update_scenes(self) -> None:
+        for slot, scene in self.source.out_of_date():
+            self._exchange(slot, scene)
+
+    def _equip(self, world: int, scene: int, episode: Episode) -> None:
+        """Puts a robot with its camera at the start; what the episode leaves open is drawn from its seed."""
+        config, rng = self.config, np.random.default_rng([episode.seed, 31])
+        robot = ROBOTS[config.robots[rng.integers(len(config.robots))]]
+        robot = randomise(rng, robot, config.randomise)
+        self.fleet.put(world, robot)
+        self.scene_id[world] = scene
+        self.field_id[world] = self.stage.field_of(self.scene_id[world : world + 1], self.fleet.step_class[world : world + 1])[0]
+        self.pose[world], self.velocity[world], self.goal[world] = episode.start, 0.0, episode.goal
+        self.physics.reset(world, scene, int(self.field_id[world]), self.pose[world], robot, episode.seed)
+        self.seed[world], self.way[world] = episode.seed, [episode.start[:2], episode.goal]
+        strength = config.camera_noise
+        exposure, noise, blur = np.exp(rng.normal(0, 0.18)), rng.uniform(0, 10), rng.uniform(0, 0.8)
+        self.effects[world] = [exposure**strength, noise * strength, blur * strength]
+        if self.tracks is not None:
+            self.track_offset_s[world] = rng.uniform(0, max(self.tracks.duration_s - episode.time_limit_s, 0.0))
+            self.track_turn[world] = rng.uniform(-np.pi, np.pi)
+
     def step(self, waypoints: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Drives all worlds for one action.
 
         Args:
-            waypoints: (N, 2) metres in each robot's frame, to be reached in `ACTION_HORIZON_S`.
+            waypoints: (N, 2) metres ahead and left of each robot, to be reached in a second.
 
         Returns:
-            Observation (`observe`) after automatic resets, reward (N,), terminated (N,) bool (goal, or a collision that ends), and
-            truncated (N,) bool (time). `last` holds the ended episodes' figures and final vectors.
+            What is observed now, the reward (N,), terminated (N,) and truncated (N,) bool.
 
         Raises:
-            UserError: an action is not finite; names the world.
+            UserError: waypoints of another shape, or a live world's that is not finite.
         """
         waypoints = np.asarray(waypoints, dtype=np.float64)
         if waypoints.shape != (self.count, 2):
-            raise UserError(f"actions have shape {waypoints.shape}, expected ({self.count}, 2)")
+            raise UserError(f"actions: shape {waypoints.shape}, expected ({self.count}, 2): one waypoint a world")
+        waypoints = np.where(self.live[:, None], waypoints, 0.0)
         before = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
         omega_before = self.velocity[:, 1].copy()
-        command = waypoint_to_command(waypoints, ACTION_HORIZON_S, self.robot)
-        command[~self.live] = np.where(np.isfinite(command[~self.live]), 0.0, command[~self.live])
+        command = waypoint_to_command(waypoints, ACTION_HORIZON_S, self.fleet)
         arrived, collided = np.zeros(self.count, dtype=bool), np.zeros(self.count, dtype=bool)
         for _ in range(self.config.controls_per_step):
             moving = self.live & ~arrived & ~(collided & (self.config.collision == "ends"))
@@ -161,10 +170,8 @@ class Worlds:
             arrived |= moving & (np.linalg.norm(self.goal - self.pose[:, :2], axis=1) < GOAL_RADIUS_M)
         ended_by_contact = collided if self.config.collision == "ends" else np.zeros_like(collided)
         arrived &= ~ended_by_contact
-        after = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
-        static = static_gaps(self.robot, self.pose, self.fields, self.scene_id)
-        change = Change(before, after, arrived, collided, self.person_gap(), static, self.velocity[:, 1] - omega_before)
-        terms = {term.__name__: np.where(self.live, term(change), 0.0) for term in TERMS}
+        change = self._change(before, omega_before, arrived, collided)
+        terms = {k: np.where(self.live, v, 0.0) for k, v in reward_terms(self.config.reward, change).items()}
         reward = np.sum(list(terms.values()), axis=0)
         self.returns += reward
         terminated = self.live & (arrived | ended_by_contact)
@@ -172,8 +179,24 @@ class Worlds:
         done = np.flatnonzero(terminated | truncated)
         self.last = self._ending(done, arrived, terms)
         for world in done:
-            self._begin(world)
+            self.source.ended(int(world), bool(arrived[world]))
+            self._begin(int(world))
         return self.observe(np.arange(self.count)), reward, terminated, truncated
+
+    def _change(self, before: np.ndarray, omega_before: np.ndarray, arrived: np.ndarray, collided: np.ndarray) -> Change:
+        surface = surface_at(self.stage.ground, self.scene_id, self.pose[:, :2])
+        return Change(
+            step_s=CONTROL_S * self.config.controls_per_step,
+            distance_before=before,
+            distance_after=np.linalg.norm(self.goal - self.pose[:, :2], axis=1),
+            speed=np.hypot(self.velocity[:, 0], self.velocity[:, 2]),
+            arrived=arrived,
+            collided=collided,
+            person_gap=self.person_gap(),
+            static_gap=static_gaps(self.fleet, self.pose, self.fields, self.field_id),
+            omega_change=self.velocity[:, 1] - omega_before,
+            off_sidewalk=np.isin(surface, _OFF_SIDEWALK),
+        )
 
     def _ending(self, done: np.ndarray, arrived: np.ndarray, terms: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the finished worlds ended with, before they begin anew: rows in the order of `world`."""
@@ -194,22 +217,17 @@ class Worlds:
 
     def _move(self, command: np.ndarray, moving: np.ndarray) -> np.ndarray:
         """One control period; returns which worlds came into contact (they were free for half a second before)."""
-        pose, velocity = step_robots(self.robot, self.pose, self.velocity, command, CONTROL_S)
-        self.person, self.person_velocity = step_crowd(
-            self.person, self.person_velocity, self._person_goals(), self.person_speed, self.active & moving[:, None],
-            self.pose, self.velocity, self.robot, self.fields, self.scene_id, CONTROL_S, 1,
-        )  # fmt: skip
-        self.gait += np.linalg.norm(self.person_velocity, axis=-1) * CONTROL_S * 4.2
-        static = robot_contacts(self.robot, pose, self.fields, self.scene_id)
-        gap_here, gap_there = self.person_gap(), self.person_gap(pose)
-        person = gap_there < 0
-        # A blocked robot may still turn on the spot, and may always back out of a person's way.
-        blocked = static | (person & (gap_there < gap_here))
-        turned = np.concatenate([self.pose[:, :2], pose[:, 2:]], 1)
-        can_turn = blocked & ~robot_contacts(self.robot, turned, self.fields, self.scene_id) & (self.person_gap(turned) >= 0)
-        pose = np.where(blocked[:, None], np.where(can_turn[:, None], turned, self.pose), pose)
-        velocity = np.where(blocked[:, None], 0.0, velocity)
-        pose, velocity = np.where(moving[:, None], pose, self.pose), np.where(moving[:, None], velocity, self.velocity)
+        here = self.pose
+        pose, velocity, static = self.physics.move(here, self.velocity, command, moving, CONTROL_S)
+        self._move_people(moving)
+        gap_here, gap_there = self.person_gap(here), self.person_gap(pose)
+        person = moving & (gap_there < 0)
+        # A robot that a person blocks may still turn on the spot, and may always back out of a person's way.
+        blocked = person & (gap_there < gap_here)
+        turned = np.concatenate([here[:, :2], pose[:, 2:]], 1)
+        can_turn = blocked & ~robot_contacts(self.fleet, turned, self.fields, self.field_id) & (self.person_gap(turned) >= 0)
+        self.pose = np.where(blocked[:, None], np.where(can_turn[:, None], turned, here), pose)
+        self.velocity = np.where(blocked[:, None], 0.0, velocity)
         touching = moving & (static | person)
         fresh = touching & (self.since_contact >= CONTACT_ENDS)
         self.with_person = np.where(fresh, person & ~static, self.with_person)  # who the newest contact was with
@@ -217,55 +235,105 @@ class Worlds:
         self.contact_steps += touching
         self.since_contact = np.where(moving, np.where(touching, 0, self.since_contact + 1), self.since_contact)
         self.steps += moving
-        self.travelled += np.linalg.norm(pose[:, :2] - self.pose[:, :2], axis=1)
+        self.travelled += np.linalg.norm(self.pose[:, :2] - here[:, :2], axis=1)
         self.clock += CONTROL_S * moving
-        self.pose, self.velocity = pose, velocity
         return fresh
 
-    def _person_goals(self) -> np.ndarray:
-        self.leg, goals = turn_back(self.person, self.endpoints, self.leg)
-        return goals
+    def _move_people(self, moving: np.ndarray) -> None:
+        if self.tracks is not None:
+            middle = self.way.mean(1)
+            replay(self.people, self.tracks, self.track_offset_s + self.clock, middle, self.track_turn, self.way, CONTROL_S, moving)
+            # The recorded ground was open: who would stand inside something here is not there.
+            self.people.active &= room_at_points(self.people.position, self.fields, self.scene_id) > 0
+            return
+        step_crowd(
+            self.people, self.clock, self.pose, self.velocity, self.fleet.discs, self.fleet.disc_radius, self.fields,
+            self.scene_id, self.stage.roadmaps, self.scene_id, CONTROL_S, react=self.config.react, moving=moving,
+        )  # fmt: skip
 
     def person_gap(self, poses: np.ndarray | None = None) -> np.ndarray:
         """(N,) metres between each robot's discs and the nearest person's body; negative is contact, inf is nobody."""
-        return people_gaps(self.robot, self.pose if poses is None else poses, self.person, self.active)
+        return people_gaps(self.fleet, self.pose if poses is None else poses, self.people.position, self.people.active)
 
     def people_to_draw(self, worlds: np.ndarray) -> np.ndarray:
-        """(V, P, 5) what the rasteriser draws: x, y, heading, phase of the gait, look; NaN is nobody."""
-        heading = np.arctan2(self.person_velocity[worlds, :, 1], self.person_velocity[worlds, :, 0])
-        x = np.where(self.active[worlds], self.person[worlds, :, 0], np.nan)
-        columns = [x, self.person[worlds, :, 1], heading, self.gait[worlds], self.look[worlds]]
-        return np.stack(columns, -1).astype(np.float32)
+        """(V, P, 7) what the rasteriser draws, with their soles on the ground; see `render_meshes`."""
+        rows = self.people.rows()[worlds]
+        if rows.size:
+            scene = np.repeat(self.scene_id[worlds], rows.shape[1])
+            height = ground_height_at(self.stage.ground, scene, self.people.position[worlds].reshape(-1, 2))
+            rows[..., 2] = height.reshape(rows.shape[:2])
+        return rows
+
+    def views(self, worlds: np.ndarray) -> dict[str, Any]:
+        """What `Renderer.draw` needs to draw what some worlds' robots see."""
+        config, scene, pose = self.config, self.scene_id[worlds], self.pose[worlds]
+        ground = ground_height_at(self.stage.ground, scene, pose[:, :2])
+        camera, sway = self.fleet.camera[worlds], self.fleet.sway[worlds]
+        positions, rotations = view_poses(pose, ground, camera, sway, self.travelled[worlds], self.velocity[worlds, 0])
+        frame = (self.seed[worlds] + 7919 * self.steps[worlds]) % (1 << 24)
+        return {
+            "scene_id": scene,
+            "positions": positions,
+            "rotations": rotations,
+            "intrinsics": view_intrinsics(camera, config.height_px, config.width_px),
+            "size": (config.height_px, config.width_px),
+            "people": self.people_to_draw(worlds),
+            "effects": np.column_stack([self.effects[worlds], frame]) if config.camera_noise else None,
+        }
 
     def observe(self, worlds: np.ndarray) -> dict[str, np.ndarray]:
-        """What some worlds' robots see: `rgb` (V, H, W, 3) uint8, `goal` (V, 3), `ego` (V, 3) float32.
+        """What some worlds' robots see: `goal` (V, 3) and `ego` (V, 3) float32, and what `outputs` asks for.
 
-        Without drawing, and in finished worlds, `rgb` is black.
+        `rgb` is (V, H, W, 3) uint8, `depth` (V, H, W) float32 metres, `semantic` (V, H, W) uint8, `instance` (V, H, W) int32,
+        `map` (V, 64, 64) uint8. Without drawing there are no images; in finished worlds they are 0.
         """
-        height, width = self.config.height_px, self.config.width_px
-        rgb = np.zeros((len(worlds) if self.renderer else 0, height, width, 3), dtype=np.uint8)
-        seen = np.flatnonzero(self.live[worlds])
-        if self.renderer and len(seen):
-            shown = worlds[seen]
-            images = self.renderer.render(self.scene_id[shown], self.pose[shown], self.people_to_draw(shown))
-            rgb = images if len(seen) == len(worlds) else rgb
-            rgb[seen] = images
         goal = to_robot(self.goal[worlds], self.pose[worlds])
-        return {
-            "rgb": rgb,
+        seen = {
             "goal": goal_token(goal, self.config.goal_clip_m),
             "ego": ego_state(self.velocity[worlds, 0], self.velocity[worlds, 1]),
         }
+        return {**self._images(worlds), **seen}
+
+    def _images(self, worlds: np.ndarray) -> dict[str, np.ndarray]:
+        wanted = [name for name in self.config.outputs if name != "map"]
+        live = np.flatnonzero(self.live[worlds])
+        out: dict[str, np.ndarray] = {}
+        if wanted and self.stage.renderer:
+            labels = "semantic" in wanted or "instance" in wanted
+            images = self.stage.renderer.draw(**self.views(worlds[live]), labels=labels)
+            for name in wanted:
+                drawn = getattr(images, name)
+                if len(live) < len(worlds):
+                    every = np.zeros((len(worlds), *drawn.shape[1:]), dtype=drawn.dtype)
+                    every[live] = drawn
+                    drawn = every
+                out[name] = drawn
+        if "map" in self.config.outputs:
+            people = self.people.position[worlds], self.people.active[worlds]
+            out["map"] = top_down_maps(self.pose[worlds], self.goal[worlds], *people, self.fields, self.field_id[worlds])
+        return out
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that `restore` needs, as arrays and JSON."""
-        return {k: getattr(self, k).copy() for k in _STATE}, {"source": self.source.state()}
+        parts = {"fleet": self.fleet.arrays(), "people": self.people.arrays(), "physics": self.physics.arrays()}
+        arrays = {k: getattr(self, k).copy() for k in _STATE}
+        arrays |= {f"{part}.{k}": np.array(v) for part, held in parts.items() for k, v in held.items()}
+        return arrays, {"source": self.source.state()}
 
     def restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Puts back what `state` took; worlds of another number are refused."""
         for name in _STATE:
             here = getattr(self, name)
-            if arrays[name].shape != here.shape:
-                raise UserError(f"world state {name}: {arrays[name].shape} saved, {here.shape} expected; resume with the same --envs")
+            if name not in arrays or arrays[name].shape != here.shape:
+                found = arrays[name].shape if name in arrays else "nothing"
+                raise UserError(f"world state {name}: {found} saved, {here.shape} expected; resume with the same --envs and version")
             setattr(self, name, arrays[name].astype(here.dtype).copy())
+
+        def part(name: str) -> dict[str, np.ndarray]:
+            return {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
+
+        self.fleet.restore(part("fleet"))
+        self.people.load(part("people"))
+        self.physics.restore(part("physics"))
         self.source.restore(state["source"])
+        self._update_scenes()

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -36,10 +36,9 @@ from s2e.checkpoint import (
     rng_state,
     save_checkpoint,
 )
-from s2e.envs.robots import ROBOTS
+from s2e.envs.config import WorldsConfig
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.vector import make_worlds
-from s2e.envs.worlds import WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.rl.policy import AdapterPolicy
 from s2e.rl.prefix import FrozenPrefix
@@ -62,10 +61,20 @@ class PPOArgs:
     """Steps of each world between updates."""
     scenes: int = 64
     """Different streets in the pool."""
+    refresh: int = 0
+    """0 draws from the pool; otherwise each world has streets of its own and a new one after so many episodes."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
-    """jackal or coco."""
+    """jackal, coco, go2, g1, several with commas between, or any: of several, each episode draws one."""
+    randomise: float = 0.0
+    """How far each episode's robot strays from its figures, and its camera from a clean image: 0 to 1."""
+    physics: Literal["kinematic", "mujoco"] = "kinematic"
+    """What moves the robots."""
+    reward: str = "compact"
+    """Set of reward terms: urban_sim or compact."""
+    curriculum: bool = False
+    """Begin with near goals, emptier streets and fewer people; success makes it harder, world by world."""
     lr: float = 1e-3
     """Learning rate."""
     batch: int = 1024
@@ -99,8 +108,7 @@ def check(args: PPOArgs, world: int) -> None:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
     if args.people < 0 or args.value_warmup < 0:
         raise UserError("--people and --value-warmup must not be negative")
-    if args.robot not in ROBOTS:
-        raise UserError(f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
+    require(args.refresh >= 0, f"--refresh is {args.refresh}; it must not be negative")
     if args.envs % world:
         raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
     if args.envs // world * args.horizon < 2:
@@ -154,8 +162,13 @@ class Trainer:
         torch.manual_seed(args.seed)  # the value network's start must not depend on how the policy was loaded
         policy.add_adapters()
         self.count = args.envs // world
-        config = WorldsConfig.for_policy(policy.config, robot=args.robot, people=args.people)
-        self.worlds = make_worlds(self.count, args.scenes, args.seed, config, first=rank)
+        config = WorldsConfig.for_policy(
+            policy.config, robot=args.robot, people=args.people, randomise=args.randomise, camera_noise=args.randomise,
+            physics=args.physics, reward=args.reward,
+        )  # fmt: skip
+        self.worlds = make_worlds(
+            self.count, args.scenes, args.seed, config, first=rank, curriculum=args.curriculum, refresh=args.refresh
+        )
         self.actor = Actor(policy, self.net, self.count, args.device)
         self.env = FrozenPrefix(UrbanVecEnv(self.worlds), self.actor)
         self.model = PPO(

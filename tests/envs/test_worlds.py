@@ -1,20 +1,27 @@
 import gymnasium
+import numba
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3 import PPO
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import s2e.envs  # noqa: F401 registers the environment
+from s2e.envs.collision import room_at_points
+from s2e.envs.config import OUTPUTS, WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
 from s2e.envs.record import training_scenes
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scene import Episode, Walker
 from s2e.envs.vector import make_worlds
-from s2e.envs.worlds import Worlds, WorldsConfig
+from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
 
 CONFIG = WorldsConfig(people=3, height_px=24, width_px=40)
+EVERYTHING = WorldsConfig(
+    robot="any", randomise=1.0, camera_noise=1.0, people=4, outputs=OUTPUTS, reward="compact", height_px=24, width_px=40
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +29,8 @@ def scenes():
     return training_scenes(3, 0)
 
 
-def worlds_of(scenes, count=4, seed=0, **more):
-    return Worlds(scenes, CONFIG, count, RandomEpisodes(scenes, count, seed, CONFIG.people), **more)
+def worlds_of(scenes, count=4, seed=0, config=CONFIG, **more):
+    return Worlds(scenes, config, count, RandomEpisodes(scenes, count, seed, config.people), **more)
 
 
 def drive(worlds, steps, seed=1):
@@ -32,32 +39,39 @@ def drive(worlds, steps, seed=1):
     for _ in range(steps):
         way = rng.normal([0.8, 0], 0.4, (64, 2))[: worlds.count]
         seen, reward, terminated, truncated = worlds.step(way)
-        out.append((seen["rgb"].copy(), seen["goal"].copy(), seen["ego"].copy(), reward, terminated, truncated))
+        out.append((reward, terminated, truncated, *(seen[k].copy() for k in sorted(seen))))
     return out
 
 
-def test_a_world_lives_the_same_life_in_any_batch(scenes):
-    small, large = worlds_of(scenes, 2), worlds_of(scenes, 5)
-    small.reset()
+@pytest.mark.parametrize("config", [CONFIG, EVERYTHING])
+def test_a_world_lives_the_same_life_in_any_batch_and_on_any_number_of_threads(scenes, config):
+    small, large = worlds_of(scenes, 2, config=config), worlds_of(scenes, 5, config=config)
     large.reset()
+    threads = numba.get_num_threads()
+    beside = drive(large, 60)
+    numba.set_num_threads(1)
+    small.reset()
+    alone = drive(small, 60)
+    numba.set_num_threads(threads)
     ended = 0
-    for a, b in zip(drive(small, 60), drive(large, 60), strict=True):
+    for a, b in zip(alone, beside, strict=True):
         for x, y in zip(a, b, strict=True):
             np.testing.assert_array_equal(x, y[:2])
-        ended += a[4].sum()
+        ended += a[1].sum()
     assert ended, "episodes ended and began anew on the way"
 
 
-def test_state_comes_back_bit_for_bit(scenes):
+@pytest.mark.parametrize("config", [CONFIG, EVERYTHING])
+def test_state_comes_back_bit_for_bit(scenes, config):
     import json
 
-    first = worlds_of(scenes)
+    first = worlds_of(scenes, config=config)
     first.reset()
     drive(first, 15)
     arrays, state = first.state()
     state = json.loads(json.dumps(state))
     expected = drive(first, 40, seed=2)
-    second = worlds_of(scenes)
+    second = worlds_of(scenes, config=config)
     second.restore(arrays, state)
     for a, b in zip(expected, drive(second, 40, seed=2), strict=True):
         for x, y in zip(a, b, strict=True):
@@ -141,8 +155,53 @@ def test_gymnasium_door():
     env.close()
 
 
-def test_single_world_passes_gymnasiums_checker():
-    check_env(gymnasium.make("s2e/Urban-v0", scenes=1).unwrapped, skip_render_check=True)
+@pytest.mark.filterwarnings("ignore:.*(symmetric|Box).*")
+def test_single_world_passes_both_checkers():
+    env = gymnasium.make("s2e/Urban-v0", scenes=1).unwrapped
+    check_env(env, skip_render_check=True)
+    sb3_check_env(env, warn=False)
+    check_env(gymnasium.make("s2e/Urban-v0", scenes=1, outputs=OUTPUTS, robot="any").unwrapped, skip_render_check=True)
+
+
+def test_worlds_show_what_is_asked_for(scenes):
+    worlds = worlds_of(scenes, config=EVERYTHING)
+    seen = worlds.reset()
+    assert {k: (v.shape[1:], v.dtype.name) for k, v in seen.items()} == {
+        "rgb": ((24, 40, 3), "uint8"), "depth": ((24, 40), "float32"), "semantic": ((24, 40), "uint8"),
+        "instance": ((24, 40), "int32"), "map": ((64, 64), "uint8"), "goal": ((3,), "float32"), "ego": ((3,), "float32"),
+    }  # fmt: skip
+    sky = seen["semantic"] == 0
+    assert np.isinf(seen["depth"][sky]).all() and np.isfinite(seen["depth"][~sky]).all()
+    assert set(worlds_of(scenes, config=WorldsConfig(outputs=("map",), people=0)).reset()) == {"map", "goal", "ego"}
+
+
+def test_one_batch_holds_every_kind_of_robot(scenes):
+    worlds = worlds_of(scenes, 24, config=EVERYTHING, draw=False)
+    worlds.reset()
+    assert len(set(worlds.fleet.kind.tolist())) == 4
+    assert len(set(worlds.fleet.limits[:, 0].tolist())) == 24  # each with figures of its own
+    drive(worlds, 10)
+    assert np.isfinite(worlds.pose).all()
+
+
+def test_new_scenes_come_while_worlds_run():
+    worlds = make_worlds(2, 1, 0, WorldsConfig(people=2, height_px=24, width_px=40), refresh=1)
+    worlds.reset()
+    names = {s.name for s in worlds.scenes}
+    drive(worlds, 200)
+    assert not names & {s.name for s in worlds.scenes}
+    arrays, state = worlds.state()
+    again = make_worlds(2, 1, 0, WorldsConfig(people=2, height_px=24, width_px=40), refresh=1)
+    again.restore(arrays, state)
+    for a, b in zip(drive(worlds, 30, seed=3), drive(again, 30, seed=3), strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_settings_that_cannot_be_are_refused():
+    for bad in (dict(robot="tank"), dict(outputs=("xray",)), dict(reward="fun"), dict(people=-1), dict(randomise=2.0), dict(wings=2)):
+        with pytest.raises(UserError, match=next(iter(bad))):
+            gymnasium.make_vec("s2e/Urban-v0", num_envs=1, scenes=1, **bad)
 
 
 def test_plain_sb3_trains_on_the_door():
@@ -155,7 +214,25 @@ def test_episode_files(tmp_path, scenes):
     write_episodes(tmp_path / "e.json", "x", given)
     assert read_episodes(tmp_path / "e.json") == given
     text = (tmp_path / "e.json").read_text()
-    for old, new in (('"empty"', '"easy"'), ("8.0", "NaN"), ('"goal": [', '"aim": ['), ("5.0", "-5.0")):
+    for old, new in (('"empty"', '"easy"'), ('_s": 8.0', '_s": NaN'), ('"goal": [', '"aim": ['), ('_m": 5.0', '_m": -5.0')):
         (tmp_path / "bad.json").write_text(text.replace(old, new, 1))
         with pytest.raises(UserError, match="bad.json: episode 0"):
             read_episodes(tmp_path / "bad.json")
+
+
+def test_recorded_people_walk_through_worlds(tmp_path, scenes):
+    rows = [(6 * k, person, 1.3 * 0.4 * k, 0, 2.0 * person, 1.3, 0, 0) for k in range(60) for person in range(3)]
+    (tmp_path / "obsmat.txt").write_text("\n".join(" ".join(f"{v:.4e}" for v in row) for row in rows))
+    config = WorldsConfig(people=4, tracks=tmp_path / "obsmat.txt", height_px=24, width_px=40)
+    worlds = worlds_of(scenes, 3, config=config, draw=False)
+    worlds.reset()
+    seen = np.zeros(3, dtype=bool)
+    for _ in range(15):
+        worlds.step(np.zeros((3, 2)))
+        shown = worlds.people.active
+        assert shown.sum(1).max() <= 3
+        assert (room_at_points(worlds.people.position, worlds.fields, worlds.scene_id)[shown] > 0).all()
+        seen |= shown.any(1)
+        speeds = np.linalg.norm(worlds.people.velocity[shown], axis=-1)
+        np.testing.assert_allclose(speeds, 1.3, atol=0.02)
+    assert seen.any()

@@ -1,0 +1,83 @@
+"""What all worlds of a batch share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from s2e.config import PolicyConfig
+from s2e.envs.rewards import REWARDS
+from s2e.envs.robots import ROBOTS
+from s2e.errors import require
+
+CONTROL_S = 0.1
+"""One control period: commands reach the robots at 10 Hz."""
+
+OUTPUTS = ("rgb", "depth", "semantic", "instance", "map")
+"""What worlds can show."""
+
+
+@dataclass(frozen=True)
+class WorldsConfig:
+    """What all worlds of a batch share.
+
+    Attributes:
+        robot: a key of `ROBOTS`, several with commas between, or "any"; of several, each episode draws one.
+        randomise: how far each episode's robot strays from its figures, 0 (not at all) to 1 (`envs/fleet.py` has the ranges).
+        physics: "kinematic" moves all worlds in one kernel; "mujoco" simulates wheels and contact.
+        people: the most people a world can hold.
+        react: whether people notice the robot.
+        tracks: a file of recorded pedestrian tracks (ETH/UCY obsmat.txt) to replay instead of simulated people.
+        controls_per_step: control periods of 0.1 s that one action lasts.
+        collision: "ends" finishes the episode at the first contact; "counts" blocks the robot and counts contacts.
+        reward: a key of `REWARDS`.
+        outputs: what `observe` shows, of `OUTPUTS`.
+        camera_noise: how strongly exposure, noise and blur vary from episode to episode, 0 to 1.
+        height_px, width_px: size of the images.
+        goal_clip_m: distance that the goal's first number is clipped to and divided by.
+    """
+
+    robot: str = "jackal"
+    randomise: float = 0.0
+    physics: Literal["kinematic", "mujoco"] = "kinematic"
+    people: int = 6
+    react: bool = True
+    tracks: Path | None = None
+    controls_per_step: int = 2
+    collision: Literal["ends", "counts"] = "ends"
+    reward: str = "urban_sim"
+    outputs: tuple[str, ...] = ("rgb",)
+    camera_noise: float = 0.0
+    height_px: int = 96
+    width_px: int = 160
+    goal_clip_m: float = 10.0
+
+    def __post_init__(self):
+        for name in self.robots:
+            require(name in ROBOTS, f"robot {name!r} is not one of {', '.join(ROBOTS)} or any")
+        require(bool(self.robots), f"robot is {self.robot!r}; name at least one of {', '.join(ROBOTS)}")
+        for name in self.outputs:
+            require(name in OUTPUTS, f"outputs: {name!r} is not one of {', '.join(OUTPUTS)}")
+        require(self.reward in REWARDS, f"reward {self.reward!r} is not one of {', '.join(REWARDS)}")
+        require(self.physics in ("kinematic", "mujoco"), f"physics {self.physics!r} is not one of kinematic, mujoco")
+        require(self.collision in ("ends", "counts"), f"collision {self.collision!r} is not one of ends, counts")
+        require(0 <= self.people <= 64, f"people is {self.people}; a world holds 0 to 64")
+        for name in ("randomise", "camera_noise"):
+            require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must be between 0 and 1")
+        require(self.controls_per_step >= 1, f"controls_per_step is {self.controls_per_step}; it must be at least 1")
+        require(min(self.height_px, self.width_px) >= 1, f"images of {self.width_px} x {self.height_px} pixels; at least 1 x 1")
+
+    @property
+    def robots(self) -> tuple[str, ...]:
+        """The names in `robot`."""
+        return tuple(ROBOTS) if self.robot == "any" else tuple(n for n in self.robot.split(",") if n)
+
+    @classmethod
+    def for_policy(cls, policy: PolicyConfig, **more: Any) -> "WorldsConfig":
+        """What a policy needs to see: its image size, its step and its goal's unit; `more` sets the other fields."""
+        return cls(
+            controls_per_step=round(policy.frame_spacing_s / CONTROL_S),
+            height_px=policy.height_px,
+            width_px=policy.width_px,
+            goal_clip_m=policy.goal_clip_m,
+            **more,
+        )

@@ -1,0 +1,252 @@
+"""Real people's tracks as a crowd: reads the ETH and UCY `obsmat.txt` format and plays it into the worlds' slots.
+
+The files are those of Pellegrini, Ess, Schindler and van Gool 2009, "You'll never walk alone": one row for each person and annotated
+frame, `frame id x z y vx vz vy`, metres, annotated every 0.4 s.
+"""
+
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from s2e.envs.people import BEHAVIOUR, GAIT, GROUP, LOOK, STRIDE, TURN, VX, VY, YAW, People, X, Y
+from s2e.errors import UserError
+
+ANNOTATED_S = 0.4
+"""Seconds from one annotated frame to the next."""
+GAP_S = 2.0
+"""Who is missing for longer comes back as somebody else; shorter gaps are walked straight."""
+MOST_BYTES = 64 << 20
+"""Larger files are refused."""
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Tracks of T people, sampled every `ANNOTATED_S`.
+
+    Attributes:
+        person: (T,) int64, the file's id of each; who was out of sight for long has several tracks.
+        start_s: (T,) float64, when each begins; the first frame of the file is 0.
+        first: (T + 1,) int64, where the points of each begin.
+        points: (M, 4) float64, x, y, vx, vy; metres from `centre`, m/s.
+        centre: (2,) the middle of the recorded ground in the file's frame, metres.
+        duration_s: when the last one ends.
+    """
+
+    person: np.ndarray
+    start_s: np.ndarray
+    first: np.ndarray
+    points: np.ndarray
+    centre: np.ndarray
+    duration_s: float
+
+    def at(
+        self, time_s: np.ndarray, origin: np.ndarray, rotation: np.ndarray, way: np.ndarray, ids: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Who is where in N worlds at their own times.
+
+        Whoever has a slot keeps it while in sight; free slots go to those nearest to the straight way of the world's robot, the
+        nearest first.
+
+        Args:
+            time_s: (N,) seconds of the recording; nobody is there before 0 and after `duration_s`.
+            origin: (N, 2) where the recording's centre lies in each world, metres.
+            rotation: (N,) how far it is turned, radians.
+            way: (N, 2, 2) start and goal of each world's robot, metres.
+            ids: (N, P) int64, which track each slot had at the last call; -1 for none.
+
+        Returns:
+            Positions (N, P, 2) and velocities (N, P, 2) in the worlds' frames, 0 in empty slots; who is there (N, P) bool; and ids
+            (N, P) for the next call.
+        """
+        ids = np.array(ids, dtype=np.int64)
+        positions, velocities = np.zeros((*ids.shape, 2)), np.zeros((*ids.shape, 2))
+        time_s, origin, rotation, way = (np.ascontiguousarray(a, dtype=np.float64) for a in (time_s, origin, rotation, way))
+        _replay(self.start_s, self.first, self.points, time_s, origin, rotation, way, ids, positions, velocities)
+        return positions, velocities, ids >= 0, ids
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _replay(start_s, first, points, time_s, origin, rotation, way, ids, positions, velocities):
+    tracks, slots = len(start_s), ids.shape[1]
+    state, off = np.empty((tracks, 4)), np.empty(tracks)
+    for n in range(len(ids)):
+        cos, sin = math.cos(rotation[n]), math.sin(rotation[n])
+        ax, ay = way[n, 0, 0], way[n, 0, 1]
+        wx, wy = way[n, 1, 0] - ax, way[n, 1, 1] - ay
+        for k in range(tracks):
+            off[k] = np.inf
+            at = (time_s[n] - start_s[k]) / ANNOTATED_S
+            last = first[k + 1] - first[k] - 1
+            if not (0.0 <= at <= last):
+                continue
+            i = min(int(at), last - 1)
+            s = at - i
+            a, b = points[first[k] + i], points[first[k] + i + 1]
+            # Cubic Hermite: positions and velocities of both ends are met.
+            for c in range(2):
+                va, vb, rise = a[2 + c] * ANNOTATED_S, b[2 + c] * ANNOTATED_S, b[c] - a[c]
+                quadratic, cubic = 3.0 * rise - 2.0 * va - vb, va + vb - 2.0 * rise
+                state[k, c] = a[c] + s * (va + s * (quadratic + s * cubic))
+                state[k, 2 + c] = (va + s * (2.0 * quadratic + 3.0 * s * cubic)) / ANNOTATED_S
+            x = origin[n, 0] + cos * state[k, 0] - sin * state[k, 1]
+            y = origin[n, 1] + sin * state[k, 0] + cos * state[k, 1]
+            state[k, 0], state[k, 1] = x, y
+            state[k, 2], state[k, 3] = cos * state[k, 2] - sin * state[k, 3], sin * state[k, 2] + cos * state[k, 3]
+            share = min(max(((x - ax) * wx + (y - ay) * wy) / max(wx * wx + wy * wy, 1e-12), 0.0), 1.0)
+            off[k] = math.hypot(x - ax - share * wx, y - ay - share * wy)
+        for p in range(slots):
+            if not (0 <= ids[n, p] < tracks and off[ids[n, p]] < np.inf):
+                ids[n, p] = -1
+        for p in range(slots):
+            if ids[n, p] >= 0:
+                off[ids[n, p]] = np.inf  # has a slot
+        for p in range(slots):
+            if ids[n, p] < 0 and tracks > 0:
+                k = np.argmin(off)
+                if off[k] < np.inf:
+                    ids[n, p], off[k] = k, np.inf
+            k = ids[n, p]
+            if k >= 0:
+                positions[n, p, 0], positions[n, p, 1] = state[k, 0], state[k, 1]
+                velocities[n, p, 0], velocities[n, p, 1] = state[k, 2], state[k, 3]
+
+
+def replay(
+    people: People,
+    tracks: Tracks,
+    time_s: np.ndarray,
+    origin: np.ndarray,
+    rotation: np.ndarray,
+    way: np.ndarray,
+    dt: float,
+    moving: np.ndarray | None = None,
+) -> None:
+    """Moves people along recorded tracks, in place; instead of `step_crowd`. They react to nothing.
+
+    `look` holds the number of each one's track, so the state of the people is all there is to save. Before a world's first call of
+    an episode nobody is to be active in it (`people.place(world, ())`).
+
+    Args:
+        people: everybody's state.
+        tracks: whom to play.
+        time_s, origin, rotation, way: as in `Tracks.at`.
+        dt: seconds since the last call.
+        moving: (N,) bool, worlds whose people move; all by default.
+    """
+    ids = np.where(people.active, people.look, -1)
+    positions, velocities, active, now = tracks.at(time_s, origin, rotation, way, ids)
+    here = np.ones(len(ids), dtype=bool) if moving is None else np.asarray(moving, dtype=bool)
+    speed = np.linalg.norm(velocities, axis=-1)
+    heading, yaw = np.arctan2(velocities[..., 1], velocities[..., 0]), people.yaw
+    turn = (heading - yaw + np.pi) % (2 * np.pi) - np.pi
+    turned = np.where(speed > 0.15, yaw + np.clip(turn, -TURN * dt, TURN * dt), yaw)
+    new = now != ids
+    columns = {
+        X: positions[..., 0],
+        Y: positions[..., 1],
+        VX: velocities[..., 0],
+        VY: velocities[..., 1],
+        YAW: np.where(new, heading, turned),
+        GAIT: np.where(new, now % 7, people.gait + speed * dt * STRIDE),
+    }
+    for column, values in columns.items():
+        people.real[here, :, column] = values[here]
+    people.whole[here, :, LOOK] = now[here]
+    people.whole[here, :, BEHAVIOUR], people.whole[here, :, GROUP] = 0, -1
+    people.active[here] = active[here]
+
+
+def read_tracks(path: str | os.PathLike) -> Tracks:
+    """Reads an `obsmat.txt`: rows of `frame id x z y vx vz vy`, ascending frames.
+
+    Annotated frames are `ANNOTATED_S` apart; how many frame numbers that is (6 in eth, 10 in hotel) is the most common difference.
+    A person who is missing for more than `GAP_S` becomes two; shorter gaps are filled. The file's velocities are not used: those of
+    `Tracks` are the positions' central differences.
+
+    Raises:
+        UserError: missing, too large, empty, or a row that is not 8 finite numbers, goes back in time or names somebody twice in a
+            frame; with file and line.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise UserError(f"{path}: {size >> 20} MiB, more than {MOST_BYTES >> 20}; cut it into pieces")
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give an obsmat.txt of the ETH or UCY recordings") from None
+    rows, seen, before = [], set(), -math.inf
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        frame, person, x, y = _row(f"{path}:{number}", line)
+        if frame < before:
+            raise UserError(f"{path}:{number}: frame {frame:g} after frame {before:g}; sort the rows by frame")
+        if frame > before:
+            seen.clear()
+        if person in seen:
+            raise UserError(f"{path}:{number}: person {person} twice in frame {frame:g}; remove one of the rows")
+        seen.add(person)
+        before = frame
+        rows.append((frame, person, x, y))
+    if not rows:
+        raise UserError(f"{path}: no rows; it needs lines of `frame id x z y vx vz vy`")
+    return _tracks(path, np.array(rows))
+
+
+def _row(where: str, line: str) -> tuple[float, int, float, float]:
+    cells = line.split()
+    if len(cells) != 8:
+        raise UserError(f"{where}: {len(cells)} columns, 8 expected: frame id x z y vx vz vy")
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError:
+        raise UserError(f"{where}: not numbers: {line.strip()[:60]!r}") from None
+    if not all(math.isfinite(v) for v in values) or max(abs(v) for v in values) > 1e9:
+        raise UserError(f"{where}: a value is not finite or beyond 1e9; remove the row")
+    if values[1] != round(values[1]):
+        raise UserError(f"{where}: person {values[1]:g} is not a whole number")
+    return values[0], int(values[1]), values[2], values[4]
+
+
+def _tracks(path: Path, rows: np.ndarray) -> Tracks:
+    differences = np.diff(np.unique(rows[:, 0]))
+    if len(differences) == 0:
+        raise UserError(f"{path}: a single frame; nobody moves in it")
+    common = Counter(differences.tolist())
+    step = max(common, key=lambda d: (common[d], -d))
+    time = (rows[:, 0] - rows[0, 0]) / step * ANNOTATED_S
+    person, start, points = [], [], []
+    for who in np.unique(rows[:, 1]):
+        mine = rows[:, 1] == who
+        when, xy = time[mine], rows[mine, 2:]
+        for piece in np.split(np.arange(len(when)), np.flatnonzero(np.diff(when) > GAP_S + 1e-9) + 1):
+            if len(piece) < 2:
+                continue  # seen once: no motion to play
+            grid = when[piece[0]] + ANNOTATED_S * np.arange(int((when[piece[-1]] - when[piece[0]]) / ANNOTATED_S + 1e-6) + 1)
+            if len(grid) < 2:
+                continue
+            at = np.stack([np.interp(grid, when[piece], xy[piece, c]) for c in range(2)], 1)
+            person.append(int(who))
+            start.append(grid[0])
+            points.append(np.hstack([at, np.gradient(at, ANNOTATED_S, axis=0)]))
+    if not points:
+        raise UserError(f"{path}: nobody is seen in two frames; nobody moves in it")
+    every = np.vstack(points)
+    centre = (every[:, :2].min(0) + every[:, :2].max(0)) / 2
+    every[:, :2] -= centre
+    first = np.concatenate([[0], np.cumsum([len(p) for p in points])]).astype(np.int64)
+    order = np.lexsort((person, start))
+    return Tracks(
+        person=np.array(person, dtype=np.int64)[order],
+        start_s=np.array(start)[order],
+        first=np.concatenate([[0], np.cumsum(np.diff(first)[order])]).astype(np.int64),
+        points=np.ascontiguousarray(np.vstack([every[first[k] : first[k + 1]] for k in order])),
+        centre=centre,
+        duration_s=float(time[-1]),
+    )

@@ -1,0 +1,59 @@
+import time
+
+import numpy as np
+import pytest
+
+from s2e.envs.build import build_scene
+from s2e.envs.episodes import RandomEpisodes
+from s2e.envs.fresh import FreshScenes
+from s2e.envs.record import training_scenes
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return training_scenes(6, 0)
+
+
+def distances(source, world, count):
+    return [source.next(world)[1].route_m for _ in range(count)]
+
+
+def test_success_lengthens_a_worlds_ways_and_no_other_worlds(scenes):
+    source = RandomEpisodes(scenes, 2, 0, people=8, curriculum=True)
+    first = distances(source, 0, 20)
+    for _ in range(12):
+        source.ended(0, True)
+    assert np.max(first) < 8 and np.max(distances(source, 0, 20)) > 10
+    alone = RandomEpisodes(scenes, 1, 0, people=8, curriculum=True)
+    assert [len(alone.next(0)[1].walkers) for _ in range(10)] == [0] * 10
+    assert source.level[1] == 0 and source.next(1) is not None
+    for _ in range(3):
+        source.ended(0, False)
+    assert source.level[0] == pytest.approx(0.85)
+
+
+def test_scenes_of_ones_own_do_not_depend_on_batch_or_timing():
+    def lives(worlds, pause):
+        fresh = FreshScenes(build_scene, 5, worlds)
+        source = RandomEpisodes([fresh.current(w) for w in range(worlds)], worlds, 1, people=2, fresh=fresh, refresh=2)
+        seen = []
+        for _ in range(5):
+            given = source.new_scene(0)
+            time.sleep(pause)
+            index, episode = source.next(0)
+            assert index == 0
+            seen.append((given.name if given else None, source.scenes[0].mesh.vertices.tobytes(), episode))
+        return seen
+
+    first = lives(1, 0.0)
+    assert first == lives(2, 0.02)
+    assert [name is not None for name, _, _ in first] == [False, False, True, False, True]
+
+
+def test_a_broken_builder_is_heard_of():
+    def build(seed):
+        raise ValueError("no room")
+
+    fresh = FreshScenes(build, 0, 1)
+    with pytest.raises(ValueError, match="no room"):
+        fresh.take(0)
