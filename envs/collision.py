@@ -166,6 +166,30 @@ def sweep(
     return reached, blocked
 
 
+def clear_heading(fleet: Fleet, world: int, pose: np.ndarray, fields: DistanceFields, field: int, room_m: float = 0.1) -> np.ndarray:
+    """A pose (3,) at the same place whose heading leaves a robot room to what stands still, as near as can be to the one given.
+
+    A long robot that is put somewhere at random would else begin with its nose in a wall.
+
+    Args:
+        fleet: the robots; `world` is the row of this one.
+        world: its row.
+        pose: (3,) x, y, yaw.
+        fields: distance fields.
+        field: which of them the robot moves in.
+        room_m: room that is enough, metres. Where no heading of 48 has it, the one with most is taken.
+    """
+    turns = np.arange(1, 25) * (np.pi / 24)
+    turns = np.concatenate([[0.0], np.stack([turns, -turns], 1).ravel()])
+    poses = np.tile(np.asarray(pose, dtype=np.float64), (len(turns), 1))
+    poses[:, 2] = (poses[:, 2] + turns + np.pi) % (2 * np.pi) - np.pi
+    poses[0] = pose
+    rows = fleet.rows(np.full(len(turns), world))
+    gaps = static_gaps(rows, poses, fields, np.full(len(turns), field))
+    enough = np.flatnonzero(gaps >= room_m)
+    return poses[enough[0] if len(enough) else int(gaps.argmax())]
+
+
 @numba.njit(cache=True)
 def _rooms(points, values, start, shape, frame, field_id, rooms):
     for n in range(points.shape[0]):

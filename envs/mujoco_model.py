@@ -102,7 +102,8 @@ def _wheel(robot: Robot, name: str, x: float, side: int, steered: bool = False, 
         f'<body name="{name}" pos="{x:.6g} {side * robot.track / 2:.6g} {r + lift:.6g}">{steer}'
         f'<joint name="roll_{name}" type="hinge" axis="0 1 0" armature="0.01"/>'
         # An ellipsoid touches the ground in a point, so that turning does not scrub.
-        f'<geom class="wheel" type="ellipsoid" size="{r:.6g} 0.03 {r:.6g}" mass="{_wheel_mass(robot):.6g}" friction="{friction} 0.005 0.0001"/></body>'
+        f'<geom class="wheel" type="ellipsoid" size="{r:.6g} 0.03 {r:.6g}" mass="{_wheel_mass(robot):.6g}" '
+        f'friction="{friction} 0.005 0.0001"/></body>'
     )
 
 

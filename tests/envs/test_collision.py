@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from s2e.envs.collision import field_at, people_contacts, robot_contacts, static_gaps, sweep
+from s2e.envs.collision import clear_heading, field_at, people_contacts, robot_contacts, static_gaps, sweep
 from s2e.envs.fleet import Fleet
 from s2e.envs.kinematic import Kinematic
 from s2e.envs.occupancy import DistanceFields, Occupancy
@@ -147,6 +147,23 @@ def test_who_is_in_contact_may_leave_it_and_who_is_stopped_may_turn():
     before = np.array([[3.55, 3.0, 0.0]])
     turned, blocked = sweep(fleet, before, before + np.array([0.3, 0.0, 0.7]), fields, zero)
     assert blocked[0] and turned[0, 2] == pytest.approx(0.7) and turned[0, 0] < 3.63
+
+
+def test_a_heading_is_turned_only_where_it_must_be():
+    grid = np.zeros((60, 60), dtype=bool)
+    grid[:, 40:] = True  # a wall at x = 4
+    fields, fleet = DistanceFields.pack([Occupancy(grid, np.zeros(2))]), Fleet.of(["jackal", "coco"])
+    for yaw in (0.3, -0.4, 2.5):
+        pose = np.array([3.3, 3.0, yaw])
+        np.testing.assert_array_equal(clear_heading(fleet, 0, pose, fields, 0), pose)
+        found = clear_heading(fleet, 1, pose, fields, 0)
+        turned = (found[2] - yaw + np.pi) % (2 * np.pi) - np.pi
+        assert static_gaps(fleet.rows(np.array([1])), found[None], fields, np.zeros(1))[0] >= 0.1
+        assert (turned == 0) == (yaw == 2.5) and np.sign(turned) in (0, np.sign(yaw))
+        less = found - [0, 0, 0.14 * np.sign(turned)]
+        assert turned == 0 or static_gaps(fleet.rows(np.array([1])), less[None], fields, np.zeros(1))[0] < 0.1
+    nowhere = clear_heading(fleet, 1, np.array([3.65, 3.0, 0.0]), fields, 0)  # its tail is too near already
+    assert abs(nowhere[2]) > 1.5
 
 
 def test_kerbs_stop_who_cannot_climb_them_from_above_and_from_below():
