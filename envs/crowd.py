@@ -46,9 +46,10 @@ WALL_SIGHT = 0.7  # walking into a wall that near becomes walking along it, metr
 WALL_HORIZON_S = 0.3  # how soon a wall may be reached
 ROBOT_DETOUR = 0.3  # nearer to a standing robot, people walk around it, metres
 ARRIVED_M = 0.5  # a goal this near is reached
-MATES_RADII = 0.4  # how near people of a group come, metres
+COMFORT_M = 0.8  # room that people give one another, centre to centre; see benchmarks/crowd.py
+MATES_RADII = 0.45  # how near people of a group come, metres
 MATES_HORIZON_S = 0.3
-MATES_APART_M = 0.7  # side by side
+MATES_APART_M = 0.85  # side by side, a fifth more or less; see benchmarks/crowd.py
 LOOK_AROUND = 10  # steps after which everybody sees whether the way is still open
 
 CORNER_M = 1.5  # a point of the way this near may be left out
@@ -193,15 +194,17 @@ def _abreast(i, real, whole, active, ex, ey, wanted, room):
     mates, rank, cx, cy = 0, 0, 0.0, 0.0
     for j in range(len(active)):
         if active[j] and whole[j, GROUP] == whole[i, GROUP]:
-            if j < i:
+            further = (real[j, Y] - real[i, Y]) * ex - (real[j, X] - real[i, X]) * ey
+            if further < 0.0 or (further == 0.0 and j < i):  # they keep the order they have
                 rank += 1
             mates += 1
             cx += real[j, X]
             cy += real[j, Y]
     dx, dy = real[i, X] - cx / mates, real[i, Y] - cy / mates
     ahead, left = dx * ex + dy * ey, dy * ex - dx * ey
-    pace = wanted * (1.0 - min(max(0.8 * ahead, -0.25), 0.5))
-    slot = (rank - 0.5 * (mates - 1)) * min(MATES_APART_M, room)
+    pace = wanted * (1.0 - min(max(0.5 * ahead, -0.3), 0.3))
+    apart = MATES_APART_M * (0.8 + 0.4 * (_mix(whole[i, GROUP], 3) % 1000) / 1000.0)
+    slot = (rank - 0.5 * (mates - 1)) * min(apart, room)
     shift = min(max(0.8 * (slot - left), -0.4), 0.4) * min(1.0, wanted)
     return pace * ex - shift * ey, pace * ey + shift * ex
 
@@ -260,7 +263,8 @@ def _person_planes(i, real, whole, active, manners, dt, order, away, lines, coun
     vx, vy, own = real[i, VX], real[i, VY], manners[whole[i, BEHAVIOUR], 2]
     for k in range(others):
         j = order[k]
-        radii, horizon = 2.0 * PERSON_RADIUS, manners[whole[i, BEHAVIOUR], 3]
+        # Strangers are given more room than bodies need, as far as there is more.
+        radii, horizon = min(max(0.95 * math.sqrt(away[k]), 2.0 * PERSON_RADIUS), COMFORT_M), manners[whole[i, BEHAVIOUR], 3]
         if whole[i, GROUP] >= 0 and whole[i, GROUP] == whole[j, GROUP]:
             radii, horizon = MATES_RADII, MATES_HORIZON_S
         dx, dy = real[j, X] - real[i, X], real[j, Y] - real[i, Y]
