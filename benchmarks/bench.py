@@ -47,7 +47,6 @@ from s2e.policy import S2EPolicy
 CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
 BASELINES = ("zero", "straight", "expert")
 # Sun direction, sun and sky colour for obstacles that an episode adds: a scan does not say what lit it.
-OBSTACLE_LIGHT = (np.array([0.4, 0.3, 0.85]), np.array([0.66, 0.63, 0.57]), np.array([0.56, 0.60, 0.66]))
 
 
 @dataclass(frozen=True)
@@ -81,14 +80,26 @@ class BenchArgs:
 
 
 def place_obstacles(scene: Scene, episode: Episode) -> Scene:
-    """The scene with an episode's obstacles in its mesh and occupancy."""
+    """The scene with an episode's obstacles in its mesh and occupancy, in the scene's own light."""
     if not episode.obstacles:
         return scene
-    occupancy, meshes = scene.occupancy, [scene.mesh]
-    for o in episode.obstacles:
+    occupancy, placed = scene.occupancy, []
+    for k, o in enumerate(episode.obstacles):
         occupancy = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
-        meshes.append(transform(obstacle_mesh(o.kind), o.x, o.y, o.yaw, scene.ground_z))
-    return dataclasses.replace(scene, occupancy=occupancy, mesh=bake(merge(meshes), *OBSTACLE_LIGHT))
+        mesh = obstacle_mesh(o.kind)
+        thing = np.full(len(mesh.triangles), int(scene.mesh.instance.max(initial=0)) + 1 + k, dtype=np.int32)
+        height = floor_height(scene, o.x, o.y)
+        placed.append(transform(dataclasses.replace(mesh, instance=thing), o.x, o.y, o.yaw, height))
+    light = np.array(scene.sky.sun), np.array(scene.sky.sun_rgb), np.array(scene.sky.ambient_rgb)
+    return dataclasses.replace(scene, occupancy=occupancy, mesh=merge([scene.mesh, bake(merge(placed), *light)]))
+
+
+def floor_height(scene: Scene, x: float, y: float) -> float:
+    """The ground's height at a point of a scene."""
+    if scene.ground is None:
+        return scene.ground_z
+    row, column = np.clip(scene.occupancy.cell_of(np.array([x, y])), 0, np.array(scene.ground.height.shape) - 1)
+    return scene.ground_z + float(scene.ground.height[row, column])
 
 
 class PolicyDriver:

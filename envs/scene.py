@@ -160,3 +160,8 @@ class Episode:
     seed: int
     obstacles: tuple[Obstacle, ...] = ()
     walkers: tuple[Walker, ...] = ()
+
+    @property
+    def random(self) -> bool:
+        """Whether it was drawn while worlds run, for no robot in particular, and not listed in a file."""
+        return self.id.startswith("random-")

@@ -3,8 +3,12 @@
 - `scene.json`: name, units, ground_z, sky, free_anchors, and path and sha256 of the two files below
 - `splats.ply`: a standard 3DGS PLY, metres, z up
 - `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in `s2e.envs.occupancy.Occupancy`
+
+A scene may be made of triangles instead: `scene.json` then holds name, units and `build`: the seed, family and blocks of
+`s2e.envs.build.build_scene`, and the sha256 of what it made when the folder was written.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,13 +19,14 @@ from typing import Any
 import numpy as np
 
 import s2e.assets
+from s2e.envs.build import build_scene
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.ply import read_ply, write_ply
 from s2e.envs.scene import Scene, Sky, Splats
 from s2e.errors import UserError
 
-PACKAGED = ("gs_urban",)
+PACKAGED = ("gs_urban", "market", "boulevard")
 
 
 def scene_folder(name_or_path: str | os.PathLike) -> Path:
@@ -32,10 +37,10 @@ def scene_folder(name_or_path: str | os.PathLike) -> Path:
 
 
 def load_scene(name_or_path: str | os.PathLike) -> Scene:
-    """Loads a splat scene: a packaged name such as "gs_urban", or a folder.
+    """Loads a scene: a packaged name such as "gs_urban", or a folder.
 
     Returns:
-        The scene, with a mesh of no triangles.
+        The scene; one of splats has a mesh of no triangles.
 
     Raises:
         UserError: folder, file or field is missing or of the wrong kind, a file's hash differs, or a path leads out
@@ -54,6 +59,8 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     if _field(where, data, "units", str) != "m":
         raise UserError(f"{where}: units is {data['units']!r}; scale the scene to metres and write 'm'")
     name = _field(where, data, "name", str)
+    if "build" in data:
+        return _build(where, name, _field(where, data, "build", dict))
     files = _field(where, data, "files", dict)
     splats = read_ply(_checked_file(where, files, "splats"))
     occupancy = _read_occupancy(_checked_file(where, files, "occupancy"))
@@ -71,6 +78,26 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
         ),
         ground_z=float(_numbers(where, data, "ground_z", ())),
     )
+
+
+def _build(where: Path, name: str, build: dict[str, Any]) -> Scene:
+    seed, family = _field(where, build, "seed", int), _field(where, build, "family", str)
+    blocks = tuple(_field(where, build, "blocks", list))
+    scene = build_scene(seed, family, obstacles=False, blocks=blocks)  # pyright: ignore[reportArgumentType]
+    wanted, found = _field(where, build, "sha256", str), digest(scene)
+    if wanted != found:
+        raise UserError(
+            f"{where}: this version builds another scene (sha256 {found[:12]}..., not {wanted[:12]}...); its episodes may not be "
+            "solvable: write it again with `python -m s2e.assets.make_episodes`"
+        )
+    return dataclasses.replace(scene, name=name)
+
+
+def digest(scene: Scene) -> str:
+    """sha256 of where one can drive in a scene: occupancy, ground and anchors."""
+    ground = [] if scene.ground is None else [scene.ground.height, scene.ground.surface]
+    parts = [scene.occupancy.grid, scene.occupancy.origin, np.round(scene.free_anchors, 6), *ground]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in parts)).hexdigest()
 
 
 def write_scene(

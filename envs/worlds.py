@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from s2e.envs.camera import view_intrinsics, view_poses
-from s2e.envs.collision import people_gaps, robot_contacts, room_at_points, static_gaps
+from s2e.envs.collision import clear_heading, people_gaps, robot_contacts, room_at_points, static_gaps
 from s2e.envs.config import CONTROL_S, WorldsConfig
 from s2e.envs.controller import waypoint_to_command
 from s2e.envs.crowd import step_crowd
@@ -112,7 +112,7 @@ class Worlds:
             raise UserError(f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold {self.config.people}")
         self._equip(world, index, episode)
         walkers = () if self.tracks else episode.walkers
-        self.people.place(world, walkers, wander=episode.id.startswith("random-"))
+        self.people.place(world, walkers, wander=episode.random)
         self.clock[world], self.limit[world] = 0.0, episode.time_limit_s
         self.since_contact[world], self.contacts[world], self.contact_steps[world] = CONTACT_ENDS, 0, 0
         self.travelled[world], self.steps[world], self.returns[world] = 0.0, 0, 0.0
@@ -135,6 +135,8 @@ class Worlds:
         self.scene_id[world] = scene
         self.field_id[world] = self.stage.field_of(self.scene_id[world : world + 1], self.fleet.step_class[world : world + 1])[0]
         self.pose[world], self.velocity[world], self.goal[world] = episode.start, 0.0, episode.goal
+        if episode.random:  # a long robot may have to look another way
+            self.pose[world] = clear_heading(self.fleet, world, self.pose[world], self.fields, int(self.field_id[world]))
         self.physics.reset(world, scene, int(self.field_id[world]), self.pose[world], robot, episode.seed)
         self.seed[world], self.way[world] = episode.seed, [episode.start[:2], episode.goal]
         strength = config.camera_noise
@@ -332,8 +334,8 @@ class Worlds:
         def part(name: str) -> dict[str, np.ndarray]:
             return {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
 
+        self.source.restore(state["source"])
+        self._update_scenes()  # before the physics, which may build its own of them
         self.fleet.restore(part("fleet"))
         self.people.load(part("people"))
         self.physics.restore(part("physics"))
-        self.source.restore(state["source"])
-        self._update_scenes()
