@@ -1,3 +1,5 @@
+from typing import Any
+
 import gymnasium
 import numba
 import numpy as np
@@ -199,8 +201,10 @@ def test_new_scenes_come_while_worlds_run():
 
 
 def test_settings_that_cannot_be_are_refused():
-    for bad in (dict(robot="tank"), dict(outputs=("xray",)), dict(reward="fun"), dict(people=-1), dict(randomise=2.0), dict(wings=2)):
-        with pytest.raises(UserError, match=next(iter(bad))):
+    wrong: list[dict[str, Any]] = [dict(robot="tank"), dict(outputs=("xray",)), dict(reward="fun"), dict(people=-1)]
+    wrong += [dict(randomise=2.0), dict(wings=2), dict(families=("moon",)), dict(physics="magic")]
+    for bad in wrong:
+        with pytest.raises(UserError, match=next(iter(bad)).replace("families", "family")):
             gymnasium.make_vec("s2e/Urban-v0", num_envs=1, scenes=1, **bad)
 
 
