@@ -90,9 +90,7 @@ def _arithmetic(of_floats: str, of_ints: str):
 
 
 def _comparison(sign: str):
-    return lambda builder, kind, a, b: (
-        builder.fcmp_ordered(sign, a, b) if kind == "float" else builder.icmp_signed(sign, a, b)
-    )
+    return lambda builder, kind, a, b: builder.fcmp_ordered(sign, a, b) if kind == "float" else builder.icmp_signed(sign, a, b)
 
 
 for _symbol, _floats, _ints in (

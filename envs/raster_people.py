@@ -14,8 +14,7 @@ _LOW = np.array([0] * 4 + [1] * 4, np.float32)
 
 @numba.njit(cache=True, error_model="numpy", _nrt=False)
 def _place_box(part, frame, lens, camera):
-    """Writes the eight corners of a part to the first columns of `camera`; `frame` (3, 4) takes the body's frame to the optical one.
-"""
+    """Writes the eight corners of a part to the first columns of `camera`; `frame` (3, 4) takes the body's frame to the optical one."""
     cos_a, sin_a = np.float32(np.cos(part[3])), np.float32(np.sin(part[3]))
     low = lanes_at(_LOW, 0)
     dx = lanes_at(_AHEAD, 0) * (low * (part[7] - part[5]) + part[5])
