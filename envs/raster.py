@@ -53,7 +53,8 @@ def _views(start, stride, mesh, looks, scenes, views, people, sky, effects, labe
     inv_z, ids = np.empty(height * size[2], np.float32), np.empty(height * size[2], np.int32)
     plan, source, layer = np.empty((most[1], 24), np.float32), np.empty(most[1], np.int32), np.empty(most[1], np.int32)
     work = (
-        np.empty(most[0], np.int64), np.empty(most[0], np.int64), np.empty(BUCKETS + 1, np.int64), np.empty(GROUP, np.float32), np.empty((5, 4 * GROUP), np.float32),
+        np.empty(most[0], np.int64), np.empty(most[0], np.int64), np.empty(BUCKETS + 1, np.int64),
+        np.empty(GROUP, np.float32), np.empty((5, 4 * GROUP), np.float32),
         np.empty(height + 8, np.float32), np.empty(height + 8, np.float32), np.empty(8, np.float32), np.empty(8, np.float32),
     )  # fmt: skip
     body = (
