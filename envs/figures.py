@@ -1,8 +1,8 @@
 """The bodies of people: boxes on joints, posed by the phase of the gait and dressed by a seed."""
 
-import numba
 import numpy as np
 
+from s2e.envs.lanes import kernel
 from s2e.envs.textures import TEXTURES
 
 MAX_PARTS = 20
@@ -61,7 +61,7 @@ _SKINS = np.array(
 )
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _choice(look, question):
     """A number in 0..1 that the seed `look` gives as its answer to a question."""
     mask = 0xFFFFFFFF
@@ -71,7 +71,7 @@ def _choice(look, question):
     return ((x ^ (x >> 16)) & mask) / 4294967296.0
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture, gain=1.0, lift=0.0):
     """Writes part n; `top` and `bottom` are half depth and half width at its two ends, its tint is `tint * gain + lift`."""
     part = parts[n]
@@ -82,7 +82,7 @@ def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture, gain=1.0,
     return n + 1
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_legs, phone):
     """Legs with knees, shoes and arms that swing against the legs; returns the count and the lowest sole."""
     lowest = 0.0
@@ -114,7 +114,7 @@ def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_l
     return n, lowest
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _simple_limbs(parts, n, phase, build, top, top_layer, legs, skin, phone, arms):
     """Limbs of one box each, for people farther away; returns the count and the lowest sole."""
     lowest = 0.0
@@ -129,7 +129,7 @@ def _simple_limbs(parts, n, phase, build, top, top_layer, legs, skin, phone, arm
     return n, lowest
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _head(parts, n, pose, detail, style, skin, hair):
     """Neck, head and hair; a bowed head hangs from a crown that is farther ahead and lower."""
     bow, ahead, down = (-0.5, 0.1, 0.03) if pose == 1 else (0.0, 0.0, 0.0)
@@ -142,7 +142,7 @@ def _head(parts, n, pose, detail, style, skin, hair):
     return n
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def person_parts(phase, look, pose, detail, parts):
     """Poses and dresses a person.
 

@@ -6,14 +6,26 @@ Kernels alone can use these; on processors without such registers LLVM splits th
 """
 
 import operator
+from typing import Any
 
+import numba
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import intrinsic as _typed_intrinsic
+from numba.extending import lower_builtin, models, register_model
 
 WIDTH = 8
 """Lanes of a value."""
+
+_njit: Any = numba.njit
+kernel: Any = _njit(cache=True, error_model="numpy", _nrt=False)
+"""Decorator of the rasteriser's functions: they allocate nothing, so that no array is counted in and out of a call."""
+
+inlined: Any = _njit(cache=True, error_model="numpy", _nrt=False, inline="always")
+"""The same for what has to be compiled into its caller."""
+
+intrinsic: Any = _typed_intrinsic
 
 _SCALAR = {"float": (ir.FloatType(), types.float32), "int": (ir.IntType(32), types.int32), "truth": (ir.IntType(1), types.boolean)}
 
@@ -70,7 +82,8 @@ def _operation(symbol, emit, compares: bool) -> None:
                 return None
             return signature(M8 if compares else Lanes(kind), *args)
 
-    infer_global(symbol)(Template)
+    register: Any = infer_global(symbol)
+    register(Template)
 
     def lower(context, builder, sig, args):
         kind = next(a.kind for a in sig.args if isinstance(a, Lanes))
@@ -90,9 +103,7 @@ def _arithmetic(of_floats: str, of_ints: str):
 
 
 def _comparison(sign: str):
-    return lambda builder, kind, a, b: (
-        builder.fcmp_ordered(sign, a, b) if kind == "float" else builder.icmp_signed(sign, a, b)
-    )
+    return lambda builder, kind, a, b: builder.fcmp_ordered(sign, a, b) if kind == "float" else builder.icmp_signed(sign, a, b)
 
 
 for _symbol, _floats, _ints in (
@@ -217,7 +228,7 @@ def select(typingctx, truth, yes, no):
 
 @intrinsic
 def settled(typingctx, value):
-    """The same value. Between a load and a store to the same place it keeps LLVM from making a masked store, slow on many processors."""
+    """The same value. Between a load and a store to one place it keeps LLVM from making a masked store, slow on many processors."""
 
     def emit(context, builder, sig, args):
         freeze = ir.instructions.Instruction(builder.block, args[0].type, "freeze", [args[0]])

@@ -53,14 +53,18 @@ def _views(start, stride, mesh, looks, scenes, views, people, sky, effects, labe
     inv_z, ids = np.empty(height * size[2], np.float32), np.empty(height * size[2], np.int32)
     plan, source, layer = np.empty((most[1], 24), np.float32), np.empty(most[1], np.int32), np.empty(most[1], np.int32)
     work = (
-        np.empty(most[0], np.int64), np.empty(most[0], np.int64), np.empty(BUCKETS + 1, np.int64), np.empty(GROUP, np.float32), np.empty((5, 4 * GROUP), np.float32),
+        np.empty(most[0], np.int64), np.empty(most[0], np.int64), np.empty(BUCKETS + 1, np.int64),
+        np.empty(GROUP, np.float32), np.empty((5, 4 * GROUP), np.float32),
         np.empty(height + 8, np.float32), np.empty(height + 8, np.float32), np.empty(8, np.float32), np.empty(8, np.float32),
     )  # fmt: skip
     body = (
         np.empty((MAX_PARTS, 13), np.float32), np.empty((3, 4), np.float32), np.empty((3, 3), np.float32), np.empty(3, np.float32),
     )  # fmt: skip
-    row = np.empty((6, size[2]), np.float32)
-    fields, places = (row[0], row[1], row[2], row[3], row[4], row[5]), np.empty(size[2], np.int32)
+    row = np.empty((8, size[2]), np.float32)
+    fields, levels = (
+        (row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]),
+        (np.empty(size[2], np.int32), np.empty(size[2], np.int32)),
+    )
     rows, lengths = np.empty((3, width * 3 + 16), np.int32), np.empty(height * size[2], np.float32)
     for v in range(start, total, stride):
         inv_z[:] = 0.0
@@ -72,7 +76,25 @@ def _views(start, stride, mesh, looks, scenes, views, people, sky, effects, labe
         count = draw_people(people[v], position, rotation, sky[s], lens, size, plan, source, layer, count, inv_z, ids, work, body)
         flat_rgb, flat_depth = rgb[v].reshape(-1), depth[v].reshape(-1)
         up = rotation[:, 2]
-        shade(plan, source, layer, texture, semantic, inv_z, ids, size, flat_rgb, flat_depth, texels, lens, lengths, up, sky[s], fields, places)
+        shade(
+            plan,
+            source,
+            layer,
+            texture,
+            semantic,
+            inv_z,
+            ids,
+            size,
+            flat_rgb,
+            flat_depth,
+            texels,
+            lens,
+            lengths,
+            up,
+            sky[s],
+            fields,
+            levels,
+        )
         shade_under_people(rgb[v], depth[v], people[v], position, rotation, lens)
         if effects.shape[0]:
             apply_effects(flat_rgb, height, width * 3, effects[v], rows)

@@ -5,10 +5,9 @@ Inverse depth is linear on the screen: a polygon's plane n . p = d, seen from di
 depth: a / z = A . ray + c / z, with A its gradient and c its value at the camera. No clipping of attributes is needed.
 """
 
-import numba
 import numpy as np
 
-from s2e.envs.lanes import ceilings, fill_f8, fill_m8, ints, lanes_at, mask_bits, put_lanes, ramp, select, settled
+from s2e.envs.lanes import ceilings, fill_m8, kernel, lanes_at, mask_bits, put_lanes, ramp, select, settled
 
 NEAR = 0.05
 """What is nearer to the camera than this (metres along the optical axis) is not drawn."""
@@ -17,7 +16,7 @@ BUCKETS = 48
 """Groups are drawn from near to far in steps of distance, which grow by a fifth: the nearest 1 m, the farthest beyond 4 km."""
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _edge(side, xa, ya, xb, yb, height, width):
     """Writes where an edge from (xa, ya) down to (xb, yb) lies in every row whose middle it crosses: the first pixel on its right."""
     y0 = np.int64(np.ceil(max(min(ya - np.float32(0.5), height), np.float32(0.0))))
@@ -34,7 +33,7 @@ def _edge(side, xa, ya, xb, yb, height, width):
         put_lanes(side, y, select(row < np.float32(y1), x, settled(lanes_at(side, y))))
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def fill(xs, ys, n, plane, index, size, inv_z, ids, left, right):
     """Draws a convex polygon, counter-clockwise as seen, where it is nearer than what was drawn before.
 
@@ -93,7 +92,7 @@ def fill(xs, ys, n, plane, index, size, inv_z, ids, left, right):
     return mask_bits(seen) != 0
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def clip_near(corner, n, camera, lens, xs, ys):
     """Projects the part of a polygon that is farther than `NEAR`; returns its number of corners."""
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
@@ -114,7 +113,7 @@ def clip_near(corner, n, camera, lens, xs, ys):
     return m
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def project(vertices, first, count, position, rotation, lens, camera):
     """Brings vertices into the optical frame and onto the screen: rows x, y, z (metres), column and row (pixels) of `camera`."""
     px, py, pz = position[0], position[1], position[2]
@@ -134,7 +133,7 @@ def project(vertices, first, count, position, rotation, lens, camera):
         put_lanes(row, i, cy * near * lens[1] + lens[3])
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def inverse_depth(nx, ny, nz, distance, lens):
     """Inverse depth at pixel (0, 0) and its steps, of a plane with this normal in the optical frame at `distance` before the camera."""
     scale = np.float32(-1.0) / distance
@@ -143,7 +142,7 @@ def inverse_depth(nx, ny, nz, distance, lens):
     return nz * scale + step_x * (half - lens[2]) + step_y * (half - lens[3]), step_x, step_y
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def note_polygon(plan, count, table, polygon, cx, cy, cz, rotation, lens, plane):
     """Writes how a polygon's attributes over depth lie on the screen: at pixel (0, 0), and what a step right and down adds."""
     at = polygon * 32
@@ -160,7 +159,7 @@ def note_polygon(plan, count, table, polygon, cx, cy, cz, rotation, lens, plane)
     put_lanes(row, 16, along_y + value * plane[2])
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def visible_groups(spheres, first, count, position, rotation, lens, size, order, bucket, ends):
     """Groups of a scene that may be in view, nearer ones first, written to `order`; returns how many there are."""
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
@@ -192,7 +191,7 @@ def visible_groups(spheres, first, count, position, rotation, lens, size, order,
     return total
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def draw_scene(mesh, first, groups, position, rotation, lens, size, plan, source, inv_z, ids, work):
     """Draws the polygons of a scene that face the camera; notes those seen in `plan` and `source`, and returns how many."""
     vertices, planes, table, corners, spheres, group_table = mesh

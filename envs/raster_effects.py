@@ -1,15 +1,14 @@
 """What a camera does to an image: blur of the lens, exposure, and noise of the sensor; in place, one view at a time."""
 
-import numba
 import numpy as np
 
-from s2e.envs.lanes import bytes_at, floats, ints, lanes_at, put_bytes, put_lanes, ramp, select
+from s2e.envs.lanes import bytes_at, floats, ints, kernel, lanes_at, put_bytes, put_lanes, ramp, select
 
 _SIGMA = np.float32(147.8)
 """Standard deviation of the sum of four bytes; its mean is 510."""
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _read_row(image, start, count, out):
     """Copies the values of a row of pixels to `out`, from place 3 on; the first and the last pixel are repeated around them."""
     whole = count & ~7
@@ -22,7 +21,7 @@ def _read_row(image, start, count, out):
         out[count + 3 + c] = out[count + c]
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def apply_effects(image, height, count, effect, rows):
     """Blurs, exposes and adds noise to one image.
 

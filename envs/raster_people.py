@@ -1,10 +1,9 @@
 """Draws people, boxes on joints (`envs/figures.py`), into the rasteriser's first pass."""
 
-import numba
 import numpy as np
 
 from s2e.envs.figures import FACE, FACES, SKIN, person_parts
-from s2e.envs.lanes import lanes_at, put_lanes
+from s2e.envs.lanes import kernel, lanes_at, put_lanes
 from s2e.envs.raster_depth import NEAR, clip_near, fill, inverse_depth
 
 _AHEAD = np.array([1, -1, -1, 1] * 2, np.float32)
@@ -12,10 +11,9 @@ _ASIDE = np.array([1, 1, -1, -1] * 2, np.float32)
 _LOW = np.array([0] * 4 + [1] * 4, np.float32)
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _place_box(part, frame, lens, camera):
-    """Writes the eight corners of a part to the first columns of `camera`; `frame` (3, 4) takes the body's frame to the optical one.
-    """
+    """Writes the eight corners of a part to the first columns of `camera`; `frame` (3, 4) takes the body's frame to the optical one."""
     cos_a, sin_a = np.float32(np.cos(part[3])), np.float32(np.sin(part[3]))
     low = lanes_at(_LOW, 0)
     dx = lanes_at(_AHEAD, 0) * (low * (part[7] - part[5]) + part[5])
@@ -33,7 +31,7 @@ def _place_box(part, frame, lens, camera):
     put_lanes(camera[4], 0, cy * near * lens[1] + lens[3])
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _note_face(plan, count, u, v, light, lens, plane):
     """As `note_polygon`, for a face with gradients u, v (3,) in the optical frame, their values at the camera, and one light."""
     n, half = plan[count], np.float32(0.5)
@@ -50,10 +48,10 @@ def _note_face(plan, count, u, v, light, lens, plane):
         n[16 + 3 + k] = light[k] * plane[2]
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def _box(part, camera, e, sun, up, sky, lens, size, plan, source, slot, texture, count, inv_z, ids, left, right, xs, ys):
     """Draws the sides of a box that look at the camera; returns the new count of noted polygons."""
-    x, y, z = camera[0], camera[1], camera[2]
+    z = camera[2]
     small = np.float32(1e-12)
     for f in range(6):
         corner = FACES[f]
@@ -100,7 +98,7 @@ def _box(part, camera, e, sun, up, sky, lens, size, plan, source, slot, texture,
     return count
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def draw_people(people, position, rotation, sky, lens, size, plan, source, texture, count, inv_z, ids, work, body):
     """Draws the people of a view; returns the new count of noted polygons."""
     _, _, _, _, camera, left, right, xs, ys = work

@@ -1,16 +1,18 @@
 """The rasteriser's second pass: every pixel's texel, light, fog and depth, once, from its nearest polygon."""
 
-import numba
 import numpy as np
 
 from s2e.envs.lanes import (
+    fill_f8,
     fill_i8,
     fill_m8,
     first_true,
     float_bits,
     floats,
     gather,
+    inlined,
     ints,
+    kernel,
     lanes_at,
     mask_bits,
     put_lanes,
@@ -18,7 +20,7 @@ from s2e.envs.lanes import (
     ramp,
     roots,
     select,
-)  # fmt: skip
+)
 from s2e.envs.scene import SEMANTIC_ID
 from s2e.envs.textures import LEVELS, SIZE, TEXELS, TEXTURES
 
@@ -27,13 +29,13 @@ PERSON_INSTANCE = 1_000_000
 
 _PERSON, _ROAD, _CROSSING = SEMANTIC_ID["person"], SEMANTIC_ID["road"], SEMANTIC_ID["crossing"]
 
-LEAVE = 126
-"""A pixel that spans more than root 2 texels takes the next mip level; one less is 1 texel, one more is 2."""
+LEAVE = 125
+"""A pixel that spans more than one texel takes the next mip level. One more would be root 2 texels: sharper, and it shimmers more."""
 
 _WHITE = TEXTURES["white"] * TEXELS + 1
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
+@inlined
 def _sky(x, y, length, up, sky):
     """How much of the zenith's colour, instead of the horizon's, there is along rays (x, y, 1), one over `length` long."""
     rise = (x * up[0] + (up[1] * y + up[2])) * length
@@ -41,37 +43,64 @@ def _sky(x, y, length, up, sky):
     return rise * (np.float32(2.0) - rise)
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
+@inlined
 def _texels(n, x, y, z):
-    """Where the texels lie that pixels (x, y) at depth z show of a polygon: nearest of the mip level that a pixel's size asks for."""
+    """Size of the mip level that pixels (x, y) at depth z of a polygon need, and where in it they are, in texels, never negative."""
     u, v = (x * n[9] + (n[1] + n[17] * y)) * z, (x * n[10] + (n[2] + n[18] * y)) * z
     along = z * np.float32(SIZE)
     a, b, c, d = (u * -n[8] + n[9]) * along, (v * -n[8] + n[10]) * along, (u * -n[16] + n[17]) * along, (v * -n[16] + n[18]) * along
     right, down = a * a + b * b, c * c + d * d
-    spread = select(right > down, right, down)
+    # A tenth less: what is exactly one texel wide stays in its level whatever the rounding.
+    spread = select(right > down, right, down) * np.float32(0.9)
     # The exponent of a float32 is its logarithm: half of it, rounded up, is how often the picture has to be halved.
     halved = (float_bits(spread) >> 23) - LEAVE
     halved = select(halved > 0, halved, 0) >> 1
     size = fill_i8(SIZE) >> select(halved < LEVELS - 1, halved, LEVELS - 1)
-    edge, mask = floats(size), size - 1
-    column, row = ints(u * edge) & mask, ints(v * edge) & mask
-    return size * (size + row) + column
+    edge = floats(size)
+    # Texel middles are at halves. Four repeats more change nothing and keep the sides of people, which reach beyond 0, positive.
+    shift = edge * np.float32(4.0) - np.float32(0.5)
+    return size, u * edge + shift, v * edge + shift
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False, inline="always")
-def _colour_row(rgb, depth, inv_z, start, out, width, fields, places, texels, sky, wet):
+@inlined
+def _blended(texels, base, size, u, v):
+    """Red and blue (their sums of 256 parts, red in the lower half) and green (likewise) between the four texels around u, v."""
+    x, y = ints(u * np.float32(256.0)), ints(v * np.float32(256.0))
+    right, down, mask = x & 255, y & 255, size - 1
+    column, row = x >> 8, y >> 8
+    left, over = column & mask, base + (row & mask) * size
+    next_column, under = (column + 1) & mask, base + ((row + 1) & mask) * size
+    d = (right * down) >> 8
+    b, c = right - d, down - d
+    a = 256 - right - c
+    t0, t1, t2, t3 = (
+        gather(texels, over + left),
+        gather(texels, over + next_column),
+        gather(texels, under + left),
+        gather(texels, under + next_column),
+    )
+    pair = 0xFF00FF
+    red_blue = (t0 & pair) * a + (t1 & pair) * b + (t2 & pair) * c + (t3 & pair) * d + 0x800080
+    green = ((t0 >> 8) & 255) * a + ((t1 >> 8) & 255) * b + ((t2 >> 8) & 255) * c + ((t3 >> 8) & 255) * d + 128
+    return red_blue, green
+
+
+@inlined
+def _colour_row(rgb, depth, inv_z, start, out, width, fields, levels, texels, sky, wet):
     """Texture, light and fog of a row of pixels. `fields` are light over depth and, on wet ground, what it mirrors."""
     one, half, top = np.float32(1.0), np.float32(0.5), np.float32(255.0)
-    red, green, blue, mirror_red, mirror_green, mirror_blue = fields
+    red, green, blue, mirror_red, mirror_green, mirror_blue, us, vs = fields
+    places, sizes = levels
     inv_fog = one / sky[6]
     for column in range(0, width, 8):
         near = lanes_at(inv_z, start + column)
-        texel = gather(texels, lanes_at(places, column))
+        size = lanes_at(sizes, column)
+        red_blue, g = _blended(texels, lanes_at(places, column), size, lanes_at(us, column), lanes_at(vs, column))
         light = one / (near + inv_fog)
         haze = one - near * light
-        r = floats(texel & 255) * (lanes_at(red, column) * light) + (haze * sky[3] + half)
-        g = floats((texel >> 8) & 255) * (lanes_at(green, column) * light) + (haze * sky[4] + half)
-        b = floats(texel >> 16) * (lanes_at(blue, column) * light) + (haze * sky[5] + half)
+        r = floats((red_blue >> 8) & 255) * (lanes_at(red, column) * light) + (haze * sky[3] + half)
+        g = floats(g >> 8) * (lanes_at(green, column) * light) + (haze * sky[4] + half)
+        b = floats(red_blue >> 24) * (lanes_at(blue, column) * light) + (haze * sky[5] + half)
         if wet:
             r, g, b = r + lanes_at(mirror_red, column), g + lanes_at(mirror_green, column), b + lanes_at(mirror_blue, column)
         r, g, b = select(r < top, r, top), select(g < top, g, top), select(b < top, b, top)
@@ -87,7 +116,7 @@ def _colour_row(rgb, depth, inv_z, start, out, width, fields, places, texels, sk
                     rgb[3 * (out + i) + c] = (places[i] >> (8 * c)) & 255
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def ray_lengths(lens, size, lengths):
     """Writes one over the length of every pixel's ray, which is 1 along the optical axis."""
     height, width, pitch = size
@@ -99,8 +128,8 @@ def ray_lengths(lens, size, lengths):
             put_lanes(lengths, row * pitch + column, one / roots(x * x + (y * y + one)))
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
-def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, depth, texels, lens, lengths, up, sky, fields, places):
+@kernel
+def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, shape, rgb, depth, texels, lens, lengths, up, sky, fields, levels):
     """Second pass over a view: every pixel's depth, and its colour from its nearest polygon; flat `rgb` and `depth` are written.
 
     Row by row: first where each pixel's texel lies and how it is lit, then the texels and the fog, so that reading the texels of
@@ -108,10 +137,11 @@ def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, 
 
     Sky is drawn as a white polygon infinitely far away, lit by as much as the sky differs from the horizon.
     """
-    height, width, pitch = size
+    height, width, pitch = shape
     one, half = np.float32(1.0), np.float32(0.5)
     scale, wet, inv_fog = one / lens[0], sky[16] > np.float32(0.0), one / sky[6]
-    red, green, blue, mirror_red, mirror_green, mirror_blue = fields
+    red, green, blue, mirror_red, mirror_green, mirror_blue, us, vs = fields
+    places, sizes = levels
     sky_r, sky_g, sky_b = sky[0] - sky[3], sky[1] - sky[4], sky[2] - sky[5]
     for row in range(height):
         y = np.float32(row)
@@ -121,8 +151,8 @@ def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, 
             near, index = lanes_at(inv_z, k), lanes_at(ids, k)
             z = one / near
             x = ramp() + np.float32(column)
-            place, rest, nothing = fill_i8(0), fill_m8(True), x * np.float32(0.0)
-            r, g, b = nothing, nothing, nothing
+            place, size, rest, nothing = fill_i8(0), fill_i8(1), fill_m8(True), fill_f8(0.0)
+            r, g, b, u, v = nothing, nothing, nothing, nothing, nothing
             if wet:
                 put_lanes(mirror_red, column, nothing)
                 put_lanes(mirror_green, column, nothing)
@@ -140,7 +170,9 @@ def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, 
                 thing = source[here]
                 layer = mesh_texture[thing] if thing >= 0 else texture[here]
                 n = plan[here]
-                place = select(these, _texels(n, x, y, z) + layer * TEXELS, place)
+                level, across, along = _texels(n, x, y, z)
+                place, size = select(these, level * level + layer * TEXELS, place), select(these, level, size)
+                u, v = select(these, across, u), select(these, along, v)
                 lit_r, lit_g, lit_b = x * n[11] + (n[3] + n[19] * y), x * n[12] + (n[4] + n[20] * y), x * n[13] + (n[5] + n[21] * y)
                 if wet and thing >= 0 and _ROAD <= semantic[thing] <= _CROSSING:
                     # Wet ground is darker and mirrors the sky, more so the flatter it is looked at: Schlick's approximation of
@@ -156,13 +188,16 @@ def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, size, rgb, 
                     put_lanes(mirror_blue, column, lanes_at(mirror_blue, column) + (t * sky_b + sky[5]) * mirror)
                 r, g, b = select(these, lit_r, r), select(these, lit_g, g), select(these, lit_b, b)
             put_lanes(places, column, place)
+            put_lanes(sizes, column, size)
+            put_lanes(us, column, u)
+            put_lanes(vs, column, v)
             put_lanes(red, column, r)
             put_lanes(green, column, g)
             put_lanes(blue, column, b)
-        _colour_row(rgb, depth, inv_z, row * pitch, row * width, width, fields, places, texels, sky, wet)
+        _colour_row(rgb, depth, inv_z, row * pitch, row * width, width, fields, levels, texels, sky, wet)
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def shade_under_people(rgb, depth, people, position, rotation, lens):
     """Darkens the floor around the feet of people, in place, where the floor is what is seen."""
     height, width = depth.shape
@@ -197,7 +232,7 @@ def shade_under_people(rgb, depth, people, position, rotation, lens):
                         rgb[row, column, c] = np.uint8(rgb[row, column, c] * light + 0.5)
 
 
-@numba.njit(cache=True, error_model="numpy", _nrt=False)
+@kernel
 def write_labels(ids, source, semantic, instance, pitch, semantics, instances):
     """Says of each pixel what it shows and which thing of the scene that is; people are known by their slot."""
     height, width = semantics.shape

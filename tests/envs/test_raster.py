@@ -369,3 +369,66 @@ def test_bad_input_is_refused():
         PackedMeshes.pack([dataclasses.replace(mesh, vertices=mesh.vertices[:3])])
     with pytest.raises(UserError, match="obstacle kind"):
         obstacle_mesh("dragon")
+
+
+def test_a_slot_can_take_another_mesh():
+    """A render after `replace` equals that of a fresh pack, whether the mesh fits its slot or the arrays have to grow."""
+    one, two, small = (
+        random_scene(1),
+        merge([random_scene(2), *[transform(bake_all("tree"), 4, y, 0.0) for y in range(6)]]),
+        random_scene(9),
+    )
+    positions, rotations = camera_poses(np.array([[0, 0, 0.3], [1, 1, 2.0]]), CAMERA)
+    lenses = np.tile(CAMERA.intrinsics(), (2, 1))
+
+    def draw(packed):
+        return render_meshes(
+            packed, np.array([0, 1]), positions, rotations, lenses, 48, 80, np.zeros((2, 0, 7)), np.tile(SKY, (2, 1)), labels=True
+        )
+
+    def same(a, b):
+        return all(np.array_equal(getattr(a, n), getattr(b, n)) for n in ("rgb", "depth", "semantic", "instance"))
+
+    packed = PackedMeshes.pack([one, small], slack=1.5)
+    before = draw(packed)
+    larger = packed.replace(0, two)
+    assert larger is not packed and larger.nbytes() > packed.nbytes()
+    assert same(draw(larger), draw(PackedMeshes.pack([two, small])))
+    assert same(draw(packed), before)
+    assert larger.replace(0, one) is larger
+    assert same(draw(larger), before)
+    assert packed.replace(1, one) is packed
+    assert same(draw(packed), draw(PackedMeshes.pack([one, one])))
+    assert larger.replace(1, empty_mesh()) is larger
+    assert np.isinf(draw(larger).depth[1]).all()
+    with pytest.raises(UserError, match="slot 2"):
+        packed.replace(2, one)
+
+
+def test_large_scenes_cost_what_is_seen_of_them():
+    """A thousand copies of a scene behind the camera change nothing."""
+    near = transform(random_scene(4), 0, 0, 0.0)
+    box_of = box((1, 1, 1), "brick")
+    far = merge([transform(box_of, -60 - 3 * i, 3 * j - 45, 0.0) for i in range(30) for j in range(30)])
+    with_far = shown(merge([near, far]), [0, 0, 0])
+    alone = shown(near, [0, 0, 0])
+    np.testing.assert_array_equal(with_far[0], alone[0])
+    np.testing.assert_array_equal(with_far[1], alone[1])
+
+
+def shimmer(mesh: Mesh, steps: int = 4) -> float:
+    """How much pictures of a camera that moves by millimetres change from one to the next, beside pictures without aliasing.
+
+    The root mean square of the changes over that of pictures averaged down from eight times the size; 1 is perfect.
+    """
+    robots, changes = np.array([[0.004 * i, 0.001 * i, 0.3 + 0.0007 * i] for i in range(steps)]), []
+    for k in (1, 8):
+        rgb, _ = shown(mesh, robots, dataclasses.replace(CAMERA, height_px=48 * k, width_px=80 * k))
+        pictures = rgb.astype(np.float32).reshape(steps, 48, k, 80, k, 3).mean((2, 4))
+        changes.append(np.sqrt((np.diff(pictures, axis=0) ** 2).mean()))
+    return float(changes[0] / changes[1])
+
+
+def test_textures_hardly_shimmer():
+    house = wall((6, 30), (6, -30), 0, 6, "brick", (40, 4.0))
+    assert shimmer(merge([ground(-40, -40, 40, 40, "paving", 1.6), house])) < 1.6
