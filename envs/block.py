@@ -217,7 +217,8 @@ class Builder:
                 side = (p + back * deep, p) if tall > before else (p, p + back * deep)
                 self.add(wall(*side, min(before, tall), max(before, tall), "plaster", (2.0, 1.0), house_tint(rng)))
             corners = np.array([p, q, p + back * deep, q + back * deep])
-            self.block_sun(*corners.min(0), *corners.max(0), tall)
+            (west, south), (east, north) = corners.min(0), corners.max(0)
+            self.block_sun(west, south, east, north, tall)
             before = tall
             at += width
         if sides[1]:

@@ -25,10 +25,17 @@ def road_depth(b: Builder) -> float:
 
 
 def fronts(
-    b: Builder, front: float, pave: str, low: float = 5.0, high: float = 13.0, shops: float = 0.35, awnings: float = 0.15
+    b: Builder,
+    front: float,
+    pave: str,
+    low: float = 5.0,
+    high: float = 13.0,
+    shops: float = 0.35,
+    awnings: float = 0.15,
+    reach: tuple[float, float] | None = None,
 ) -> None:
-    """Houses along both long sides, |y| = front, with passages where another row of blocks joins."""
-    x0, x1 = b.reach()
+    """Houses along both long sides, |y| = front, from `reach` to `reach`, with passages where another row joins."""
+    x0, x1 = reach or b.reach()
     for side, joined in ((1.0, b.sides["north"]), (-1.0, b.sides["south"])):
         y, edge = side * front, side * HALF_Y
         pieces = [(x0, -PASSAGE), (PASSAGE, x1)] if joined else [(x0, x1)]
@@ -181,10 +188,12 @@ def crossing(b: Builder) -> None:
             b.front(*((start, end) if side > 0 else (end, start)), 5.0, 12.0, sides=(not inner[0], not inner[1]))
             b.solid(max(row[0], -HALF_X), min(side * front, side * HALF_Y), min(row[1], HALF_X), max(side * front, side * HALF_Y))
             up = ((middle + along * corner, side * far), (middle + along * corner, side * front))
-            b.front(*(up if (along > 0) == (side > 0) else up[::-1]), 5.0, 12.0, sides=(False, False))
+            up = up if (along > 0) == (side > 0) else (up[1], up[0])
+            b.front(up[0], up[1], 5.0, 12.0, sides=(False, False))
         kind = ("planks", "hazard", "brick")[rng.integers(3)]
         ends = ((middle - corner, side * 9.7), (middle + corner, side * 9.7))
-        b.wall(*(ends if side > 0 else ends[::-1]), z, 1.1, kind, (8.0, 1.0), semantic="fence")
+        ends = ends if side > 0 else (ends[1], ends[0])
+        b.wall(ends[0], ends[1], z, 1.1, kind, (8.0, 1.0), semantic="fence")
         b.solid(middle - corner, min(side * 9.7, side * HALF_Y), middle + corner, max(side * 9.7, side * HALF_Y))
         for x in (middle - corner - 4.0, middle + corner + 4.0):
             kind = ("tree", "lamp", "street_name", "bin", "bike_rack", "cabinet")[rng.integers(6)]
@@ -297,10 +306,7 @@ def alleys(b: Builder) -> None:
 
 def fronts_or_ends(b: Builder, front: float, pave: str, west: float, east: float) -> None:
     """Houses all around a court, left out where a block joins."""
-    reach = b.reach
-    b.reach = lambda: (west, east)  # the court ends where its houses stand
-    fronts(b, front, pave, 3.0, 10.0, shops=0.15, awnings=0.05)
-    b.reach = reach
+    fronts(b, front, pave, 3.0, 10.0, shops=0.15, awnings=0.05, reach=(west, east))
     for name, facing in (("west", -1.0), ("east", 1.0)):
         if b.sides[name]:
             continue

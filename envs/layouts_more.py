@@ -221,7 +221,7 @@ def _hall_end(b: Builder, facing: float, joined: bool, top: float, tint) -> None
         b.solid(min(x, facing * (HALF_X - 0.1)), y0, max(x, facing * (HALF_X - 0.1)), y1)
         if joined:
             b.indoor = False
-            b.wall(*ends[::-1], 0.0, top, "plaster", ((y1 - y0) / 3.0, 1.0), tint)
+            b.wall(ends[1], ends[0], 0.0, top, "plaster", ((y1 - y0) / 3.0, 1.0), tint)
             b.indoor = True
     if joined:
         b.indoor = False

@@ -39,7 +39,7 @@ def _floor_uv(floor: Floor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.stack([y / size, x / across] if floor.turn else [x / size, y / across], -1)
 
 
-def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple[Floor, float, float, float, float]], np.ndarray]:
+def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple], np.ndarray]:
     """The floors without what lies under others, as rectangles (floor, x0, y0, x1, y1); and kerbs.
 
     Kerbs are (K, 4, 3) quads that close the steps between floors of different heights, seen from the lower one.
@@ -245,7 +245,7 @@ class Lighter:
         corners = np.array([len(p[0].mesh.vertices) for p in placed])
         faces = np.array([len(p[0].mesh.triangles) for p in placed])
         mesh = merge([p[0].mesh for p in placed])
-        x, y, yaw, z = (np.repeat([p[i] for p in placed], corners) for i in (1, 2, 3, 4))
+        x, y, yaw, z = np.repeat(np.array([p[1:] for p in placed], dtype=np.float64), corners, 0).T
         c, s, v = np.cos(yaw), np.sin(yaw), mesh.vertices
         turned = np.stack([c * v[:, 0] - s * v[:, 1] + x, s * v[:, 0] + c * v[:, 1] + y, v[:, 2]], 1)
         indoor = np.array([self._indoor(p[1], p[2]) for p in placed])

@@ -70,6 +70,34 @@ def _inside(poly, n, around, m):
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _project(points, frame, sun, facing, flat):
+    """Points along the sun's light onto a rectangle's plane, in its own coordinates, into `flat`.
+
+    Returns how far below and above the plane points are, and the bounds of their shadow.
+    """
+    o, u, v, n = frame[0], frame[1], frame[2], frame[3]
+    uu, uv, vv = (
+        u[0] * u[0] + u[1] * u[1] + u[2] * u[2],
+        u[0] * v[0] + u[1] * v[1] + u[2] * v[2],
+        v[0] * v[0] + v[1] * v[1] + v[2] * v[2],
+    )
+    det = uu * vv - uv * uv
+    lowest, highest, x0, x1, y0, y1 = 1e9, -1e9, 1e9, -1e9, 1e9, -1e9
+    for k in range(len(points)):
+        p = points[k]
+        dx, dy, dz = p[0] - o[0], p[1] - o[1], p[2] - o[2]
+        above = dx * n[0] + dy * n[1] + dz * n[2]
+        lowest, highest = min(lowest, above), max(highest, above)
+        t = above / facing
+        dx, dy, dz = dx - t * sun[0], dy - t * sun[1], dz - t * sun[2]
+        a, b = dx * u[0] + dy * u[1] + dz * u[2], dx * v[0] + dy * v[1] + dz * v[2]
+        x, y = (a * vv - b * uv) / det, (b * uu - a * uv) / det
+        flat[k, 0], flat[k, 1] = x, y
+        x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
+    return lowest, highest, x0, x1, y0, y1
+
+
+@numba.njit(cache=True, error_model="numpy")
 def cast(frames, sizes, deepest, points, starts, sun, room):
     """Every shadow on every rectangle; a shadow that lies in one of an earlier caster is left out.
 
@@ -96,27 +124,14 @@ def cast(frames, sizes, deepest, points, starts, sun, room):
     flat, order, out = np.empty((longest, 2)), np.empty(longest, np.int64), np.empty((2 * longest + 2, 2))
     spare, found = np.empty((2 * longest + 12, 2)), 0
     for r in range(len(frames)):
-        o, u, v, n = frames[r, 0], frames[r, 1], frames[r, 2], frames[r, 3]
+        n = frames[r, 3]
         facing = n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2]
         if facing < 0.03:
             continue
-        uu, uv, vv = (u * u).sum(), (u * v).sum(), (v * v).sum()
-        det = uu * vv - uv * uv
         begin = found
         for c in range(len(starts) - 1):
-            lowest, highest, x0, x1, y0, y1 = 1e9, -1e9, 1e9, -1e9, 1e9, -1e9
             count = starts[c + 1] - starts[c]
-            for k in range(count):
-                p = points[starts[c] + k]
-                dx, dy, dz = p[0] - o[0], p[1] - o[1], p[2] - o[2]
-                above = dx * n[0] + dy * n[1] + dz * n[2]
-                lowest, highest = min(lowest, above), max(highest, above)
-                t = above / facing
-                dx, dy, dz = dx - t * sun[0], dy - t * sun[1], dz - t * sun[2]
-                a, b = dx * u[0] + dy * u[1] + dz * u[2], dx * v[0] + dy * v[1] + dz * v[2]
-                x, y = (a * vv - b * uv) / det, (b * uu - a * uv) / det
-                flat[k, 0], flat[k, 1] = x, y
-                x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
+            lowest, highest, x0, x1, y0, y1 = _project(points[starts[c] : starts[c + 1]], frames[r], sun, facing, flat)
             if highest < 0.05 or lowest < -deepest[r] or x1 < 0 or y1 < 0 or x0 > sizes[r, 0] or y0 > sizes[r, 1]:
                 continue
             m = _outline(flat, count, order, out)
