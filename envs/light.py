@@ -51,12 +51,10 @@ def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple], np.ndarray]:
         c = np.searchsorted(xs, np.round([f.x0, f.x1], 3))
         r = np.searchsorted(ys, np.round([f.y0, f.y1], 3))
         index[r[0] : r[1], c[0] : c[1]] = k
-    room = index.size + 4
-    out, edges = np.zeros((room, 5), np.int32), np.zeros((2 * room, 6), np.int32)
-    count, found = tile(index, out, edges)
-    rectangles = [(floors[p], xs[a], ys[b], xs[c], ys[d]) for p, a, b, c, d in out[:count].tolist()]
+    tiles, edges = tile(index)
+    rectangles = [(floors[p], xs[a], ys[b], xs[c], ys[d]) for p, a, b, c, d in tiles]
     kerbs = []
-    for axis, line, start, stop, before, behind in edges[:found].tolist():
+    for axis, line, start, stop, before, behind in edges:
         f, g = floors[before], floors[behind]
         if axis == 0:
             (x0, x1), (y0, y1) = (xs[start], xs[stop]), (ys[line], ys[line])
@@ -149,11 +147,8 @@ class Lighter:
         frames = np.array([r[:4] for r in everything])
         sizes, deepest = np.array([r[4] for r in everything]), np.array([r[5] for r in everything])
         starts = np.cumsum([0] + [len(p) for p in points]).astype(np.int64)
-        stacked, room = np.concatenate(points), 1000
-        found, owner, corners, polygons = cast(frames, sizes, deepest, stacked, starts, self.sun, room)
-        if found > room:
-            found, owner, corners, polygons = cast(frames, sizes, deepest, stacked, starts, self.sun, found)
-        return _polygons(everything, frames, owner[:found], corners[:found], polygons[:found])
+        owner, corners, polygons = cast(frames, sizes, deepest, np.concatenate(points), starts, self.sun)
+        return _polygons(everything, frames, owner, corners, polygons)
 
     def _floor(self, receiver) -> tuple:
         f, corners, normal, dark, _ = receiver

@@ -41,22 +41,25 @@ def test_shadows_are_where_rays_are_blocked(wall):
     things = [rng.normal(0, 0.4, (12, 3)) + rng.uniform(low, high) for _ in range(7)]
     starts = np.cumsum([0] + [len(t) for t in things]).astype(np.int64)
     size = np.array([[6.0, 4.0]])
-    found, owner, corners, polygons = cast(frame, size, np.array([9.0]), np.concatenate(things), starts, SUN, 50)
-    assert 2 <= found <= 7 and not owner[:found].any()
+    owner, corners, polygons = cast(frame, size, np.array([9.0]), np.concatenate(things), starts, SUN)
+    assert 2 <= len(owner) <= 7 and not owner.any()
     flat = rng.uniform(0, size[0], (4000, 2))
     points = frame[0, 0] + flat[:, :1] * u + flat[:, 1:] * v
     dark = np.any([blocked(points, ConvexHull(t)) for t in things], axis=0)
-    drawn = np.any([inside(polygons[k, : corners[k]], flat) for k in range(found)], axis=0)
+    drawn = np.any([inside(polygons[k, : corners[k]], flat) for k in range(len(owner))], axis=0)
     assert 0.05 < dark.mean() < 0.9
     assert (dark == drawn).mean() > 0.995
 
 
-def test_too_little_room_is_told():
+def test_a_shadow_inside_another_is_left_out():
     thing = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1.0)])
     frame = np.array([[[-9.0, -9.0, 0.0], [1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]]])
-    many = np.concatenate([thing + np.array([3.0 * k, 0, 0]) for k in range(3)])
-    found, *_ = cast(frame, np.array([[30.0, 30.0]]), np.array([1.0]), many, np.array([0, 8, 16, 24]), SUN, 1)
-    assert found == 3
+    two = np.concatenate([4 * thing, thing + np.array([1.0, 1.0, 0.0])])
+    size, deep = np.array([[30.0, 30.0]]), np.array([1.0])
+    assert len(cast(frame, size, deep, two, np.array([0, 8, 16]), SUN)[0]) == 1
+    assert len(cast(frame, size, deep, two[::-1].copy(), np.array([0, 8, 16]), SUN)[0]) == 2
+    below = np.array([[[0, 0, 9.0], [1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]]])
+    assert len(cast(below, size, deep, two, np.array([0, 8, 16]), SUN)[0]) == 0
 
 
 def test_ground_covers_every_place_once_with_what_was_laid_last():
