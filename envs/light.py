@@ -105,7 +105,8 @@ class Lighter:
         edge = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
         if len(kerbs):
             length = np.linalg.norm(kerbs[:, 1] - kerbs[:, 0], axis=1)
-            uvs = edge[None] * np.stack([length, np.full_like(length, 0.1)], 1)[:, None]
+            tall = np.maximum(kerbs[:, 3, 2] - kerbs[:, 0, 2], kerbs[:, 2, 2] - kerbs[:, 1, 2])
+            uvs = edge[None] * np.stack([length, tall], 1)[:, None]
             faces = _faces(
                 kerbs, uvs, np.full(len(kerbs), TEXTURES["concrete"]), np.full((len(kerbs), 4, 3), 1.05),
                 np.full(len(kerbs), SEMANTIC_ID["sidewalk"]),
