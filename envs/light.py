@@ -139,11 +139,13 @@ class Lighter:
 
     def shadows(self, receivers: list) -> Mesh:
         """Dark polygons over ground and walls."""
+        points = self.casters()
+        if not points or not self.casts:
+            return empty_mesh()
         walls = [self._wall(w) for w in self.b.walls]
         everything = [self._floor(r) for r in receivers if not r[0].indoor] + walls
         everything = [r for r in everything if r[3] @ self.sun > 0.03]
-        points = self.casters()
-        if not everything or not points or not self.casts:
+        if not everything:
             return empty_mesh()
         frames = np.array([r[:4] for r in everything])
         sizes, deepest = np.array([r[4] for r in everything]), np.array([r[5] for r in everything])
