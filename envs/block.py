@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from s2e.envs.meshes import WHITE, Tint, mark, place, quad, transform, wall
+from s2e.envs.meshes import WHITE, Tint, mark, place, quad, wall
 from s2e.envs.objects import ObjectKind, object_kinds
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.scene import SEMANTIC_ID, Ground, Mesh
@@ -162,9 +162,14 @@ class Builder:
 
     def add(self, mesh: Mesh, light: str = "sun", semantic: str = "building") -> None:
         """Triangles of no thing, in coordinates of this block: lit by the sun, in its shade, or as they are (lit)."""
-        mesh = dataclasses.replace(mesh, semantic=np.full(len(mesh.triangles), SEMANTIC_ID[semantic], dtype=np.uint8))
         light = "indoor" if self.indoor and light == "sun" else light
-        self.meshes[light].append(transform(mesh, self.dx, self.dy, 0.0))
+        self.meshes[light].append(
+            dataclasses.replace(
+                mesh,
+                vertices=mesh.vertices + np.array([self.dx, self.dy, 0.0], dtype=np.float32),
+                semantic=np.full(len(mesh.triangles), SEMANTIC_ID[semantic], dtype=np.uint8),
+            )
+        )
 
     def wall(self, start, end, z0: float, z1: float, texture: str, repeat=(1.0, 1.0), tint: Tint = WHITE, semantic="building") -> None:
         """A vertical rectangle over start to end, seen from the right of that direction, on which shadows fall."""
@@ -217,7 +222,8 @@ class Builder:
                 side = (p + back * deep, p) if tall > before else (p, p + back * deep)
                 self.add(wall(*side, min(before, tall), max(before, tall), "plaster", (2.0, 1.0), house_tint(rng)))
             corners = np.array([p, q, p + back * deep, q + back * deep])
-            self.block_sun(*corners.min(0), *corners.max(0), tall)
+            (west, south), (east, north) = corners.min(0), corners.max(0)
+            self.block_sun(west, south, east, north, tall)
             before = tall
             at += width
         if sides[1]:

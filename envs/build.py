@@ -95,7 +95,7 @@ def scatter(b: Builder, rng: np.random.Generator, kinds: Sequence[ObjectKind], w
     for _ in range(14 * wanted):
         if len(taken) == wanted:
             break
-        kind = kinds[rng.integers(len(kinds))]
+        kind = kinds[int(rng.integers(len(kinds)))]
         x0, x1, along = b.lanes[rng.integers(len(b.lanes))]
         x, y = rng.uniform(x0 + 0.5, x1 - 0.5), along + rng.normal(0.0, 0.7)
         yaw = float(rng.uniform(-np.pi, np.pi) if rng.random() < 0.6 else rng.integers(4) * np.pi / 2)

@@ -25,10 +25,17 @@ def road_depth(b: Builder) -> float:
 
 
 def fronts(
-    b: Builder, front: float, pave: str, low: float = 5.0, high: float = 13.0, shops: float = 0.35, awnings: float = 0.15
+    b: Builder,
+    front: float,
+    pave: str,
+    low: float = 5.0,
+    high: float = 13.0,
+    shops: float = 0.35,
+    awnings: float = 0.15,
+    reach: tuple[float, float] | None = None,
 ) -> None:
-    """Houses along both long sides, |y| = front, with passages where another row of blocks joins."""
-    x0, x1 = b.reach()
+    """Houses along both long sides, |y| = front, from `reach` to `reach`, with passages where another row joins."""
+    x0, x1 = reach or b.reach()
     for side, joined in ((1.0, b.sides["north"]), (-1.0, b.sides["south"])):
         y, edge = side * front, side * HALF_Y
         pieces = [(x0, -PASSAGE), (PASSAGE, x1)] if joined else [(x0, x1)]
@@ -97,10 +104,17 @@ def stoop(b: Builder, x: float, y: float, side: float) -> None:
         y0, y1 = sorted((y, y - side * reach))
         b.floor(x - 1.1, y0, x + 1.1, y1, "concrete", "stairs", 0.15 * (k + 1), tint=(1.15, 1.13, 1.1))
     for edge in (x - 1.1, x + 1.1):
-        ends = ((edge, y), (edge, y - side * 1.0))
-        for start, end in (ends, ends[::-1]):
-            b.wall(start, end, 0.6, 1.4, "fence", (1.0, 1.0), semantic="fence")
-        b.solid(edge - 0.05, min(y, y - side), edge + 0.05, max(y, y - side))
+        railing(b, (edge, y), (edge, y - side), 0.6, 1.4)
+        railing(b, (edge, y - side), (edge, y - side * 1.9), 0.0, 1.1)
+
+
+def railing(b: Builder, start: tuple[float, float], end: tuple[float, float], z0: float, z1: float) -> None:
+    """A railing along x or y, seen from both sides, that nobody passes."""
+    count = max(float(round(abs(end[0] - start[0]) + abs(end[1] - start[1]))), 1.0)
+    for p, q in ((start, end), (end, start)):
+        b.wall(p, q, z0, z1, "fence", (count, 1.0), semantic="fence")
+    (x0, x1), (y0, y1) = sorted((start[0], end[0])), sorted((start[1], end[1]))
+    b.solid(x0 - 0.05, y0 - 0.05, x1 + 0.05, y1 + 0.05)
 
 
 def street(b: Builder) -> None:
@@ -161,7 +175,8 @@ def crossing(b: Builder) -> None:
     carriageway(b, 0.0, half, z)
     far = 26.0
     for edge in (middle - cross - 0.2, middle + cross):
-        b.floor(edge, -far, edge + 0.2, far, "concrete", "sidewalk", **KERB)
+        for south, north in ((-far, -half), (half, far)):
+            b.floor(edge, south, edge + 0.2, north, "concrete", "sidewalk", **KERB)
     b.floor(middle - cross, -far, middle + cross, far, "asphalt", "road", z)
     for low, high in ((-far, -half - 4.2), (half + 4.2, far)):
         b.floor(middle - 0.1, low, middle + 0.1, high, "lane", "road", z, turn=True)
@@ -181,10 +196,12 @@ def crossing(b: Builder) -> None:
             b.front(*((start, end) if side > 0 else (end, start)), 5.0, 12.0, sides=(not inner[0], not inner[1]))
             b.solid(max(row[0], -HALF_X), min(side * front, side * HALF_Y), min(row[1], HALF_X), max(side * front, side * HALF_Y))
             up = ((middle + along * corner, side * far), (middle + along * corner, side * front))
-            b.front(*(up if (along > 0) == (side > 0) else up[::-1]), 5.0, 12.0, sides=(False, False))
+            up = up if (along > 0) == (side > 0) else (up[1], up[0])
+            b.front(up[0], up[1], 5.0, 12.0, sides=(False, False))
         kind = ("planks", "hazard", "brick")[rng.integers(3)]
         ends = ((middle - corner, side * 9.7), (middle + corner, side * 9.7))
-        b.wall(*(ends if side > 0 else ends[::-1]), z, 1.1, kind, (8.0, 1.0), semantic="fence")
+        ends = ends if side > 0 else (ends[1], ends[0])
+        b.wall(ends[0], ends[1], z, 1.1, kind, (8.0, 1.0), semantic="fence")
         b.solid(middle - corner, min(side * 9.7, side * HALF_Y), middle + corner, max(side * 9.7, side * HALF_Y))
         for x in (middle - corner - 4.0, middle + corner + 4.0):
             kind = ("tree", "lamp", "street_name", "bin", "bike_rack", "cabinet")[rng.integers(6)]
@@ -252,10 +269,10 @@ def terrace(b: Builder, x: float, y: float, side: float) -> None:
     y0, y1 = sorted((y, y - side * deep))
     b.floor(x - wide, y0, x + wide, y1, "tiles", "sidewalk", top)
     rail = y - side * deep
-    for a, c in ((x - wide, x - 1.4), (x + 1.4, x + wide)):
-        for start, end in (((a, rail), (c, rail)), ((c, rail), (a, rail))):
-            b.wall(start, end, top, top + 0.9, "fence", (3.0, 1.0), semantic="fence")
-        b.solid(a, rail - 0.05, c, rail + 0.05)
+    for edge, outer in ((x - 1.4, x - wide), (x + 1.4, x + wide)):
+        railing(b, (edge, rail), (outer, rail), top, top + 0.9)
+        railing(b, (outer, rail), (outer, y), top, top + 0.9)
+        railing(b, (edge, rail), (edge, rail - side * 0.9), 0.0, 1.2)
     b.put("table", x - wide + 1.3, y - side * 0.9)
     b.put("pot", x + wide - 0.5, y - side * 0.5)
 
@@ -297,10 +314,7 @@ def alleys(b: Builder) -> None:
 
 def fronts_or_ends(b: Builder, front: float, pave: str, west: float, east: float) -> None:
     """Houses all around a court, left out where a block joins."""
-    reach = b.reach
-    b.reach = lambda: (west, east)  # the court ends where its houses stand
-    fronts(b, front, pave, 3.0, 10.0, shops=0.15, awnings=0.05)
-    b.reach = reach
+    fronts(b, front, pave, 3.0, 10.0, shops=0.15, awnings=0.05, reach=(west, east))
     for name, facing in (("west", -1.0), ("east", 1.0)):
         if b.sides[name]:
             continue

@@ -27,12 +27,15 @@ def construction(b: Builder) -> None:
     on_road = sorted((kerb, y0 - 0.8 if side > 0 else y1 + 0.8))
     b.floor(dug - 1.0, on_road[0], end + 1.0, on_road[1], "soil", "road", z)
     b.floor(dug, y0, end, y1, "soil", "sidewalk", -0.7)
+    b.solid(dug - 0.6, y0 - 0.5, end + 0.6, y1 + 0.5)
     b.floor(dug + 0.6, y0 + 0.8, end - 0.6, y1 - 0.8, "sand", "sidewalk", -0.9)
     low, high = y0 - 0.5, y1 + 0.5
-    for x in np.arange(dug + 0.6, end - 0.5, 2.6):
-        kinds = ("site_fence", "barrier", "jersey")[rng.integers(3)]
-        b.put(kinds, float(x), low)
-        b.put("site_fence" if rng.random() < 0.6 else "barrier", float(x), high)
+    for y in (low, high):
+        x = dug + 0.1
+        while x < end:
+            kind, long = (("site_fence", 2.6), ("barrier", 1.7), ("jersey", 2.1))[rng.integers(3)]
+            b.put(kind, x + long / 2, y)
+            x += long
     for x in (dug - 0.6, end + 0.6):
         for y in np.arange(low + 0.7, high, 1.75):
             b.put(("barrier", "water_barrier")[rng.integers(2)], x, float(y), np.pi / 2)
@@ -221,7 +224,7 @@ def _hall_end(b: Builder, facing: float, joined: bool, top: float, tint) -> None
         b.solid(min(x, facing * (HALF_X - 0.1)), y0, max(x, facing * (HALF_X - 0.1)), y1)
         if joined:
             b.indoor = False
-            b.wall(*ends[::-1], 0.0, top, "plaster", ((y1 - y0) / 3.0, 1.0), tint)
+            b.wall(ends[1], ends[0], 0.0, top, "plaster", ((y1 - y0) / 3.0, 1.0), tint)
             b.indoor = True
     if joined:
         b.indoor = False

@@ -39,7 +39,7 @@ def _floor_uv(floor: Floor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.stack([y / size, x / across] if floor.turn else [x / size, y / across], -1)
 
 
-def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple[Floor, float, float, float, float]], np.ndarray]:
+def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple], np.ndarray]:
     """The floors without what lies under others, as rectangles (floor, x0, y0, x1, y1); and kerbs.
 
     Kerbs are (K, 4, 3) quads that close the steps between floors of different heights, seen from the lower one.
@@ -51,12 +51,10 @@ def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple[Floor, float, flo
         c = np.searchsorted(xs, np.round([f.x0, f.x1], 3))
         r = np.searchsorted(ys, np.round([f.y0, f.y1], 3))
         index[r[0] : r[1], c[0] : c[1]] = k
-    room = index.size + 4
-    out, edges = np.zeros((room, 5), np.int32), np.zeros((2 * room, 6), np.int32)
-    count, found = tile(index, out, edges)
-    rectangles = [(floors[p], xs[a], ys[b], xs[c], ys[d]) for p, a, b, c, d in out[:count].tolist()]
+    tiles, edges = tile(index)
+    rectangles = [(floors[p], xs[a], ys[b], xs[c], ys[d]) for p, a, b, c, d in tiles]
     kerbs = []
-    for axis, line, start, stop, before, behind in edges[:found].tolist():
+    for axis, line, start, stop, before, behind in edges:
         f, g = floors[before], floors[behind]
         if axis == 0:
             (x0, x1), (y0, y1) = (xs[start], xs[stop]), (ys[line], ys[line])
@@ -107,7 +105,8 @@ class Lighter:
         edge = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
         if len(kerbs):
             length = np.linalg.norm(kerbs[:, 1] - kerbs[:, 0], axis=1)
-            uvs = edge[None] * np.stack([length, np.full_like(length, 0.1)], 1)[:, None]
+            tall = np.maximum(kerbs[:, 3, 2] - kerbs[:, 0, 2], kerbs[:, 2, 2] - kerbs[:, 1, 2])
+            uvs = edge[None] * np.stack([length, tall], 1)[:, None]
             faces = _faces(
                 kerbs, uvs, np.full(len(kerbs), TEXTURES["concrete"]), np.full((len(kerbs), 4, 3), 1.05),
                 np.full(len(kerbs), SEMANTIC_ID["sidewalk"]),
@@ -140,20 +139,19 @@ class Lighter:
 
     def shadows(self, receivers: list) -> Mesh:
         """Dark polygons over ground and walls."""
+        points = self.casters()
+        if not points or not self.casts:
+            return empty_mesh()
         walls = [self._wall(w) for w in self.b.walls]
         everything = [self._floor(r) for r in receivers if not r[0].indoor] + walls
         everything = [r for r in everything if r[3] @ self.sun > 0.03]
-        points = self.casters()
-        if not everything or not points or not self.casts:
+        if not everything:
             return empty_mesh()
         frames = np.array([r[:4] for r in everything])
         sizes, deepest = np.array([r[4] for r in everything]), np.array([r[5] for r in everything])
         starts = np.cumsum([0] + [len(p) for p in points]).astype(np.int64)
-        stacked, room = np.concatenate(points), 1000
-        found, owner, corners, polygons = cast(frames, sizes, deepest, stacked, starts, self.sun, room)
-        if found > room:
-            found, owner, corners, polygons = cast(frames, sizes, deepest, stacked, starts, self.sun, found)
-        return _polygons(everything, frames, owner[:found], corners[:found], polygons[:found])
+        owner, corners, polygons = cast(frames, sizes, deepest, np.concatenate(points), starts, self.sun)
+        return _polygons(everything, frames, owner, corners, polygons)
 
     def _floor(self, receiver) -> tuple:
         f, corners, normal, dark, _ = receiver
@@ -245,7 +243,7 @@ class Lighter:
         corners = np.array([len(p[0].mesh.vertices) for p in placed])
         faces = np.array([len(p[0].mesh.triangles) for p in placed])
         mesh = merge([p[0].mesh for p in placed])
-        x, y, yaw, z = (np.repeat([p[i] for p in placed], corners) for i in (1, 2, 3, 4))
+        x, y, yaw, z = np.repeat(np.array([p[1:] for p in placed], dtype=np.float64), corners, 0).T
         c, s, v = np.cos(yaw), np.sin(yaw), mesh.vertices
         turned = np.stack([c * v[:, 0] - s * v[:, 1] + x, s * v[:, 0] + c * v[:, 1] + y, v[:, 2]], 1)
         indoor = np.array([self._indoor(p[1], p[2]) for p in placed])

@@ -59,7 +59,7 @@ def _load(path: Path) -> ObjectKind:
     for name in _names_in_glb(path, data) if kind == "glb" else _names_in_obj(path, data):
         resolver.check(path, name)
     try:
-        loaded = trimesh.load(io.BytesIO(data), file_type=kind, resolver=resolver, process=False)
+        loaded = trimesh.load(io.BytesIO(data), file_type=kind, resolver=resolver, process=False)  # pyright: ignore[reportArgumentType]
         parts = _parts(trimesh, loaded)
     except UserError:
         raise

@@ -1,5 +1,7 @@
 """Shadows of the sun on flat rectangles: outlines of convex things, projected along the light and cut to the rectangle."""
 
+from itertools import pairwise
+
 import numba
 import numpy as np
 
@@ -38,23 +40,28 @@ def _outline(points, count, order, out):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _cut(poly, n, spare, axis, bound, sign):
-    """Cuts a convex polygon to the side of `bound` along an axis (Sutherland and Hodgman 1974), in place."""
-    m = 0
-    for i in range(n):
-        j = i + 1 if i + 1 < n else 0
-        a, b = sign * (poly[i, axis] - bound), sign * (poly[j, axis] - bound)
-        if a >= 0:
-            spare[m, 0], spare[m, 1] = poly[i, 0], poly[i, 1]
-            m += 1
-        if (a >= 0) != (b >= 0):
-            t = a / (a - b)
-            spare[m, 0] = poly[i, 0] + t * (poly[j, 0] - poly[i, 0])
-            spare[m, 1] = poly[i, 1] + t * (poly[j, 1] - poly[i, 1])
-            m += 1
-    for i in range(m):
-        poly[i, 0], poly[i, 1] = spare[i, 0], spare[i, 1]
-    return m
+def _cut(poly, n, spare, size):
+    """Cuts a convex polygon to the rectangle from (0, 0) to `size` (Sutherland and Hodgman 1974), in place."""
+    for side in range(4):
+        axis = side // 2
+        sign = 1.0 - 2.0 * (side % 2)
+        bound = size[axis] * (side % 2)
+        m = 0
+        for i in range(n):
+            j = i + 1 if i + 1 < n else 0
+            a, b = sign * (poly[i, axis] - bound), sign * (poly[j, axis] - bound)
+            if a >= 0:
+                spare[m, 0], spare[m, 1] = poly[i, 0], poly[i, 1]
+                m += 1
+            if (a >= 0) != (b >= 0):
+                t = a / (a - b)
+                spare[m, 0] = poly[i, 0] + t * (poly[j, 0] - poly[i, 0])
+                spare[m, 1] = poly[i, 1] + t * (poly[j, 1] - poly[i, 1])
+                m += 1
+        n = m
+        for i in range(n):
+            poly[i, 0], poly[i, 1] = spare[i, 0], spare[i, 1]
+    return n
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -70,134 +77,103 @@ def _inside(poly, n, around, m):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def cast(frames, sizes, deepest, points, starts, sun, room):
+def _outlines(flat, first, owner, sizes, corners, polygons):
+    """Outlines of projected things (`flat`, thing k from `first[k]`), cut to their rectangles; fills the last two.
+
+    A thing's number of corners stays 0 where nothing of it is on the rectangle or an earlier shadow there covers it.
+    """
+    longest = 0
+    for k in range(len(owner)):
+        longest = max(longest, first[k + 1] - first[k])
+    order, out, spare = np.empty(longest, np.int64), np.empty((2 * longest + 12, 2)), np.empty((2 * longest + 12, 2))
+    begin = 0
+    for k in range(len(owner)):
+        if k > 0 and owner[k] != owner[k - 1]:
+            begin = k
+        m = _outline(flat[first[k] : first[k + 1]], first[k + 1] - first[k], order, out)
+        m = _cut(out, m, spare, sizes[owner[k]])
+        area = 0.0
+        for i in range(1, m - 1):
+            ax, ay = out[i, 0] - out[0, 0], out[i, 1] - out[0, 1]
+            area += 0.5 * (ax * (out[i + 1, 1] - out[0, 1]) - ay * (out[i + 1, 0] - out[0, 0]))
+        hidden = m < 3 or m > MOST or area < 0.004
+        for j in range(begin, k):
+            hidden = hidden or (corners[j] > 0 and _inside(out, m, polygons[j], corners[j]))
+        if not hidden:
+            corners[k] = m
+            for i in range(m):
+                polygons[k, i, 0], polygons[k, i, 1] = out[i, 0], out[i, 1]
+
+
+def cast(
+    frames: np.ndarray, sizes: np.ndarray, deepest: np.ndarray, points: np.ndarray, starts: np.ndarray, sun: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every shadow on every rectangle; a shadow that lies in one of an earlier caster is left out.
 
     Args:
         frames: (R, 4, 3) corner, first edge's direction, second edge's direction, normal, of each rectangle; the
-            directions are unit vectors but need not be at right angles to z.
+            directions are unit vectors at right angles.
         sizes: (R, 2) lengths of the edges, metres.
         deepest: (R,) how far below the rectangle's plane a caster may reach (the ground cuts into things that stand
             beside a kerb, a wall hides what is behind it), metres.
         points: (N, 3) corners of all casters.
         starts: (C + 1,) caster c owns points `starts[c]` to `starts[c + 1]`; its convex hull is solid.
         sun: (3,) unit direction towards the sun.
-        room: how many polygons may be returned.
 
     Returns:
-        Number of polygons found (more than `room`: call again with more), rectangle of each (room,), corners of each
-        (room,), and corners (room, MOST, 2) along the rectangle's edges, metres, counter-clockwise.
+        Rectangle of each shadow (K,), its number of corners (K,), and the corners (K, MOST, 2) along the rectangle's
+        edges, metres, counter-clockwise.
     """
-    owner, corners = np.zeros(room, np.int32), np.zeros(room, np.int32)
-    polygons = np.zeros((room, MOST, 2))
-    longest = 0
-    for c in range(len(starts) - 1):
-        longest = max(longest, starts[c + 1] - starts[c])
-    flat, order, out = np.empty((longest, 2)), np.empty(longest, np.int64), np.empty((2 * longest + 2, 2))
-    spare, found = np.empty((2 * longest + 12, 2)), 0
-    for r in range(len(frames)):
-        o, u, v, n = frames[r, 0], frames[r, 1], frames[r, 2], frames[r, 3]
-        facing = n[0] * sun[0] + n[1] * sun[1] + n[2] * sun[2]
+    owner, flats, counts = [], [], []
+    begin = starts[:-1]
+    for r, (corner, u, v, normal) in enumerate(frames):
+        facing = normal @ sun
         if facing < 0.03:
             continue
-        uu, uv, vv = (u * u).sum(), (u * v).sum(), (v * v).sum()
-        det = uu * vv - uv * uv
-        begin = found
-        for c in range(len(starts) - 1):
-            lowest, highest, x0, x1, y0, y1 = 1e9, -1e9, 1e9, -1e9, 1e9, -1e9
-            count = starts[c + 1] - starts[c]
-            for k in range(count):
-                p = points[starts[c] + k]
-                dx, dy, dz = p[0] - o[0], p[1] - o[1], p[2] - o[2]
-                above = dx * n[0] + dy * n[1] + dz * n[2]
-                lowest, highest = min(lowest, above), max(highest, above)
-                t = above / facing
-                dx, dy, dz = dx - t * sun[0], dy - t * sun[1], dz - t * sun[2]
-                a, b = dx * u[0] + dy * u[1] + dz * u[2], dx * v[0] + dy * v[1] + dz * v[2]
-                x, y = (a * vv - b * uv) / det, (b * uu - a * uv) / det
-                flat[k, 0], flat[k, 1] = x, y
-                x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
-            if highest < 0.05 or lowest < -deepest[r] or x1 < 0 or y1 < 0 or x0 > sizes[r, 0] or y0 > sizes[r, 1]:
-                continue
-            m = _outline(flat, count, order, out)
-            m = _cut(out, m, spare, 0, 0.0, 1.0)
-            m = _cut(out, m, spare, 0, sizes[r, 0], -1.0)
-            m = _cut(out, m, spare, 1, 0.0, 1.0)
-            m = _cut(out, m, spare, 1, sizes[r, 1], -1.0)
-            area = 0.0
-            for k in range(1, m - 1):
-                ax, ay = out[k, 0] - out[0, 0], out[k, 1] - out[0, 1]
-                area += 0.5 * (ax * (out[k + 1, 1] - out[0, 1]) - ay * (out[k + 1, 0] - out[0, 0]))
-            if m < 3 or m > MOST or area < 0.004:
-                continue
-            hidden = False
-            for k in range(begin, min(found, room)):
-                if _inside(out, m, polygons[k], corners[k]):
-                    hidden = True
-                    break
-            if hidden:
-                continue
-            if found < room:
-                owner[found], corners[found] = r, m
-                for k in range(m):
-                    polygons[found, k, 0], polygons[found, k, 1] = out[k, 0], out[k, 1]
-            found += 1
-    return found, owner, corners, polygons
+        away = points - corner
+        above = away @ normal
+        away -= (above / facing)[:, None] * sun
+        flat = np.stack([away @ u, away @ v], 1)
+        low, high = np.minimum.reduceat(flat, begin), np.maximum.reduceat(flat, begin)
+        keep = (np.maximum.reduceat(above, begin) >= 0.05) & (np.minimum.reduceat(above, begin) >= -deepest[r])
+        keep &= (high > 0).all(1) & (low < sizes[r]).all(1)
+        for c in np.flatnonzero(keep):
+            owner.append(r)
+            flats.append(flat[starts[c] : starts[c + 1]])
+            counts.append(starts[c + 1] - starts[c])
+    if not owner:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, MOST, 2))
+    owners, corners, polygons = np.array(owner), np.zeros(len(owner), dtype=np.int64), np.zeros((len(owner), MOST, 2))
+    _outlines(np.concatenate(flats), np.cumsum([0, *counts]), owners, np.asarray(sizes, dtype=np.float64), corners, polygons)
+    kept = corners > 0
+    return owners[kept], corners[kept], polygons[kept]
 
 
-@numba.njit(cache=True, error_model="numpy")
-def tile(index, out, edges):
+def tile(index: np.ndarray) -> tuple[list[tuple[int, int, int, int, int]], list[tuple[int, int, int, int, int, int]]]:
     """Cuts a map of patches into rectangles and finds where two patches meet.
 
     Args:
-        index: (Y, X) int32, which patch each cell of uneven size shows; -1 is none.
-        out: (M, 5) int32, receives patch, x0, y0, x1, y1 of rectangles in cells.
-        edges: (K, 6) int32, receives axis (0: a line along x between two rows, 1: along y), line, from, to,
-            patch before the line, patch behind it.
+        index: (Y, X) int, which patch each cell of uneven size shows; -1 is none.
 
     Returns:
-        Numbers of rectangles and of edges.
+        Rectangles (patch, x0, y0, x1, y1) in cells; and edges (axis, line, from, to, patch before the line, patch behind
+        it), where axis 0 is a line along x between two rows and 1 one along y.
     """
-    rows, columns = index.shape
-    done = np.zeros((rows, columns), np.bool_)
-    count = 0
-    for y in range(rows):
-        for x in range(columns):
-            patch = index[y, x]
-            if patch < 0 or done[y, x]:
-                continue
-            x1 = x + 1
-            while x1 < columns and index[y, x1] == patch and not done[y, x1]:
-                x1 += 1
-            y1 = y + 1
-            while y1 < rows:
-                same = True
-                for k in range(x, x1):
-                    same = same and index[y1, k] == patch and not done[y1, k]
-                if not same:
-                    break
-                y1 += 1
-            done[y:y1, x:x1] = True
-            row = out[count]
-            row[0], row[1], row[2], row[3], row[4] = patch, x, y, x1, y1
-            count += 1
-    found = 0
-    for axis in range(2):
-        lines, along = (rows, columns) if axis == 0 else (columns, rows)
-        for line in range(1, lines):
-            k = 0
-            while k < along:
-                a, b = (index[line - 1, k], index[line, k]) if axis == 0 else (index[k, line - 1], index[k, line])
-                start = k
-                k += 1
-                if a == b or a < 0 or b < 0:
-                    continue
-                while k < along:
-                    c, d = (index[line - 1, k], index[line, k]) if axis == 0 else (index[k, line - 1], index[k, line])
-                    if c != a or d != b:
-                        break
-                    k += 1
-                edge = edges[found]
-                edge[0], edge[1], edge[2], edge[3], edge[4], edge[5] = axis, line, start, k, a, b
-                found += 1
-    return count, found
+    rectangles, open_runs = [], {}
+    for y, row in enumerate([*index, np.full(index.shape[1], -1)]):
+        ends = np.flatnonzero(np.diff(row, prepend=-2, append=-2))
+        runs = {(int(a), int(b), int(row[a])): y for a, b in pairwise(ends) if row[a] >= 0}
+        for run, start in open_runs.items():
+            if run in runs:
+                runs[run] = start
+            else:
+                rectangles.append((run[2], run[0], start, run[1], y))
+        open_runs = runs
+    edges = []
+    for axis, cells in ((0, index), (1, index.T)):
+        for line in range(1, len(cells)):
+            before, behind = cells[line - 1], cells[line]
+            pair = np.where((before != behind) & (before >= 0) & (behind >= 0), before * (int(index.max()) + 1) + behind, -1)
+            ends = np.flatnonzero(np.diff(pair, prepend=-2, append=-2))
+            edges += [(axis, line, int(a), int(b), int(before[a]), int(behind[a])) for a, b in pairwise(ends) if pair[a] >= 0]
+    return rectangles, edges

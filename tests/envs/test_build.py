@@ -26,11 +26,16 @@ def scene_of(family, seed=3, **more):
     return _scenes[key]
 
 
+def height_of(scene):
+    assert scene.ground is not None
+    return scene.ground.height
+
+
 def digest(scene) -> str:
     h = hashlib.sha256()
     for name in FIELDS:
         h.update(getattr(scene.mesh, name).tobytes())
-    for part in (scene.occupancy.grid, scene.ground.height, scene.ground.surface, scene.free_anchors):
+    for part in (scene.occupancy.grid, height_of(scene), scene.ground.surface, scene.free_anchors):
         h.update(part.tobytes())
     h.update(repr(scene.sky).encode())
     return h.hexdigest()
@@ -39,7 +44,7 @@ def digest(scene) -> str:
 def wheel_graph(scene, clearance=0.35, step=0.03):
     """Cells a wheeled robot may stand on, and steps between neighbours that it can take: its own account of the rules."""
     free = scene.occupancy.distance() >= clearance
-    height = scene.ground.height.astype(float)
+    height = height_of(scene).astype(float)
     index = np.arange(free.size).reshape(free.shape)
     rows, columns = [], []
     for axis in (0, 1):
@@ -112,12 +117,12 @@ def test_the_ground_is_where_it_says(family):
     cells = cells[~scene.occupancy.grid[cells[:, 0], cells[:, 1]]]
     points = scene.occupancy.origin + (cells[:, ::-1] + 0.5) * scene.occupancy.resolution
     found = ground_height(scene, points)
-    np.testing.assert_allclose(found, scene.ground.height[cells[:, 0], cells[:, 1]], atol=0.011)
+    np.testing.assert_allclose(found, height_of(scene)[cells[:, 0], cells[:, 1]], atol=0.011)
 
 
 def test_kerbs_are_steps_and_ramps_are_not():
     scene = scene_of("street", 3)
-    height, surface = scene.ground.height, scene.ground.surface
+    height, surface = height_of(scene), scene.ground.surface
     assert -0.16 < height.min() < -0.11 and (height[surface == SEMANTIC_ID["road"]] < -0.11).all()
     jumps = np.concatenate([np.abs(np.diff(height, axis=a)).ravel() for a in (0, 1)])
     steps = jumps[jumps > 0.0205]
@@ -165,7 +170,7 @@ def test_what_is_drawn_is_solid_and_what_is_solid_is_drawn(family):
     fits = (cells >= 0).all(1) & (cells < occupancy.grid.shape).all(1)
     cells, edges = cells[fits], edges[fits]
     # Everything between 0.4 and 1 m above the ground is solid, but for steps and the landings they lead to.
-    height = edges[:, 2] - scene.ground.height[cells[:, 0], cells[:, 1]]
+    height = edges[:, 2] - height_of(scene)[cells[:, 0], cells[:, 1]]
     grown = np.asarray(binary_dilation(occupancy.grid, np.ones((3, 3))))
     low = (height > 0.4) & (height < 1.0)
     assert grown[cells[low, 0], cells[low, 1]].mean() > 0.995
@@ -183,7 +188,7 @@ def test_obstacles_only_add():
         assert not (bare.occupancy.grid & ~full.occupancy.grid).any()
         added = np.asarray(label(full.occupancy.grid & ~bare.occupancy.grid)[0]).max()  # pyright: ignore[reportIndexIssue]
         assert 4 <= added <= 16
-        np.testing.assert_array_equal(bare.ground.height, full.ground.height)
+        np.testing.assert_array_equal(height_of(bare), height_of(full))
 
 
 def test_density():
@@ -216,7 +221,7 @@ def test_light_stays_in_range():
 def test_joined_blocks_make_a_long_route():
     scene = build_scene(0, blocks=(12, 1))
     anchors = scene.free_anchors
-    assert scene.occupancy.grid.shape == (200, 4320) and scene.ground.height.shape == (200, 4320)
+    assert scene.occupancy.grid.shape == (200, 4320) and height_of(scene).shape == (200, 4320)
     graph = wheel_graph(scene)
     west, east = (int(cells_of(scene, anchors[[k]])[0]) for k in (anchors[:, 0].argmin(), anchors[:, 0].argmax()))
     assert 300 <= dijkstra(graph, indices=west, directed=False)[east] * 0.1 < 1200
@@ -249,4 +254,4 @@ def test_bad_input_is_refused():
         {"objects": []},
     ):
         with pytest.raises(UserError):
-            build_scene(0, **more)
+            build_scene(0, **more)  # pyright: ignore[reportArgumentType]
