@@ -107,7 +107,17 @@ def simulate(tracks: Tracks, speeds: np.ndarray, groups: np.ndarray, seed: int =
             people.real[0, slot], people.whole[0, slot], people.active[0, slot] = one.real[0, 0], one.whole[0, 0], True
             who[slot] = k
         step_crowd(
-            people, np.array([time]), np.full((1, 3), -1e3), np.zeros((1, 2)), np.zeros((1, 1)), np.ones(1), fields, none, maps, none, DT
+            people,
+            np.array([time]),
+            np.full((1, 3), -1e3),
+            np.zeros((1, 2)),
+            np.zeros((1, 1)),
+            np.ones(1),
+            fields,
+            none,
+            maps,
+            none,
+            DT,
         )
         stands = speeds[np.maximum(who, 0)] <= WALKS_MS
         gone = np.where(stands, time >= leave[np.maximum(who, 0)], people.leg[0] > 1)
@@ -177,7 +187,9 @@ def draw(results: dict[str, dict], out: Path) -> None:
             line[1].hist(f["nearest"], np.arange(0, 6.01, 0.2), **shape)
             count = np.arange(7)
             walks = f["speed"] > 0.3
-            mean = [np.mean(f["speed"][walks & (f["others"] == k)]) if (walks & (f["others"] == k)).sum() > 20 else np.nan for k in count]
+            mean = [
+                np.mean(f["speed"][walks & (f["others"] == k)]) if (walks & (f["others"] == k)).sum() > 20 else np.nan for k in count
+            ]
             line[2].plot((count + 1) / (np.pi * NEAR_M**2), mean, "o-", color=colour, label=label)
         line[0].set(title=f"{name}: speed", xlabel="m/s", ylabel="share")
         line[1].set(title=f"{name}: nearest person", xlabel="m")
