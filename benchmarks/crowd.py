@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from s2e.envs.crowd import step_crowd
@@ -57,7 +57,7 @@ def groups_of(tracks: Tracks, speeds: np.ndarray) -> np.ndarray:
     """(T,) the number of each one's group, -1 alone: walked within 1.6 m and 0.35 m/s of each other for 3 s or more, in the median."""
     pairs: dict[tuple[int, int], list] = {}
     for rows in sampled(tracks):
-        for i, j in cKDTree(rows[:, 1:3]).query_pairs(6.0):
+        for i, j in KDTree(rows[:, 1:3]).query_pairs(6.0):
             pairs.setdefault((int(rows[i, 0]), int(rows[j, 0])), []).append(rows[i, 1:] - rows[j, 1:])
     group = np.arange(len(speeds))
     for (i, j), apart in pairs.items():
@@ -73,7 +73,7 @@ def figures(frames: list[np.ndarray]) -> dict[str, np.ndarray]:
     speed, nearest, others = [], [], []
     for rows in frames:
         speed.append(np.linalg.norm(rows[:, 3:5], axis=1))
-        tree = cKDTree(rows[:, 1:3])
+        tree = KDTree(rows[:, 1:3])
         distance = tree.query(rows[:, 1:3], 2)[0][:, 1]
         nearest.append(distance[np.isfinite(distance)])
         others.append(np.array([len(n) - 1 for n in tree.query_ball_point(rows[:, 1:3], NEAR_M)]))
@@ -165,7 +165,7 @@ def report(results: dict[str, dict]) -> None:
             real, ours = r["real"][what], r["simulated"][what]
             print(
                 f"{name}: {what}: median {np.median(real):.2f} real, {np.median(ours):.2f} simulated; "
-                f"Wasserstein {wasserstein_distance(real, ours):.3f}, KS {ks_2samp(real, ours).statistic:.3f}"
+                f"Wasserstein {wasserstein_distance(real, ours):.3f}, KS {ks_2samp(real, ours)[0]:.3f}"
             )
 
 
