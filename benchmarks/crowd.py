@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from s2e.envs.crowd import step_crowd
@@ -57,7 +57,7 @@ def groups_of(tracks: Tracks, speeds: np.ndarray) -> np.ndarray:
     """(T,) the number of each one's group, -1 alone: walked within 1.6 m and 0.35 m/s of each other for 3 s or more, in the median."""
     pairs: dict[tuple[int, int], list] = {}
     for rows in sampled(tracks):
-        for i, j in cKDTree(rows[:, 1:3]).query_pairs(6.0):
+        for i, j in KDTree(rows[:, 1:3]).query_pairs(6.0):
             pairs.setdefault((int(rows[i, 0]), int(rows[j, 0])), []).append(rows[i, 1:] - rows[j, 1:])
     group = np.arange(len(speeds))
     for (i, j), apart in pairs.items():
@@ -73,7 +73,7 @@ def figures(frames: list[np.ndarray]) -> dict[str, np.ndarray]:
     speed, nearest, others = [], [], []
     for rows in frames:
         speed.append(np.linalg.norm(rows[:, 3:5], axis=1))
-        tree = cKDTree(rows[:, 1:3])
+        tree = KDTree(rows[:, 1:3])
         distance = tree.query(rows[:, 1:3], 2)[0][:, 1]
         nearest.append(distance[np.isfinite(distance)])
         others.append(np.array([len(n) - 1 for n in tree.query_ball_point(rows[:, 1:3], NEAR_M)]))
@@ -107,7 +107,17 @@ def simulate(tracks: Tracks, speeds: np.ndarray, groups: np.ndarray, seed: int =
             people.real[0, slot], people.whole[0, slot], people.active[0, slot] = one.real[0, 0], one.whole[0, 0], True
             who[slot] = k
         step_crowd(
-            people, np.array([time]), np.full((1, 3), -1e3), np.zeros((1, 2)), np.zeros((1, 1)), np.ones(1), fields, none, maps, none, DT
+            people,
+            np.array([time]),
+            np.full((1, 3), -1e3),
+            np.zeros((1, 2)),
+            np.zeros((1, 1)),
+            np.ones(1),
+            fields,
+            none,
+            maps,
+            none,
+            DT,
         )
         stands = speeds[np.maximum(who, 0)] <= WALKS_MS
         gone = np.where(stands, time >= leave[np.maximum(who, 0)], people.leg[0] > 1)
@@ -155,7 +165,7 @@ def report(results: dict[str, dict]) -> None:
             real, ours = r["real"][what], r["simulated"][what]
             print(
                 f"{name}: {what}: median {np.median(real):.2f} real, {np.median(ours):.2f} simulated; "
-                f"Wasserstein {wasserstein_distance(real, ours):.3f}, KS {ks_2samp(real, ours).statistic:.3f}"
+                f"Wasserstein {wasserstein_distance(real, ours):.3f}, KS {ks_2samp(real, ours)[0]:.3f}"
             )
 
 
@@ -177,7 +187,9 @@ def draw(results: dict[str, dict], out: Path) -> None:
             line[1].hist(f["nearest"], np.arange(0, 6.01, 0.2), **shape)
             count = np.arange(7)
             walks = f["speed"] > 0.3
-            mean = [np.mean(f["speed"][walks & (f["others"] == k)]) if (walks & (f["others"] == k)).sum() > 20 else np.nan for k in count]
+            mean = [
+                np.mean(f["speed"][walks & (f["others"] == k)]) if (walks & (f["others"] == k)).sum() > 20 else np.nan for k in count
+            ]
             line[2].plot((count + 1) / (np.pi * NEAR_M**2), mean, "o-", color=colour, label=label)
         line[0].set(title=f"{name}: speed", xlabel="m/s", ylabel="share")
         line[1].set(title=f"{name}: nearest person", xlabel="m")

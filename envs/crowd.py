@@ -49,6 +49,7 @@ ARRIVED_M = 0.5  # a goal this near is reached
 COMFORT_M = 0.8  # room that people give one another, centre to centre; see benchmarks/crowd.py
 MATES_RADII = 0.45  # how near people of a group come, metres
 MATES_HORIZON_S = 0.3
+LOST_M = 3.0  # farther from their leader, people find a way of their own
 MATES_APART_M = 0.85  # side by side, a fifth more or less; see benchmarks/crowd.py
 LOOK_AROUND = 10  # steps after which everybody sees whether the way is still open
 
@@ -191,6 +192,8 @@ def _head_for(i, real, whole, anchors, count, hop, length, values, ground, look_
 @numba.njit(**INNER)
 def _abreast(i, real, whole, active, ex, ey, wanted, room):
     """Wanted velocity of one of a group: side by side across the direction e, nobody ahead."""
+    if real[i, VX] ** 2 + real[i, VY] ** 2 < 0.09 * wanted * wanted:  # held up: everybody gets past on their own
+        return wanted * ex, wanted * ey
     mates, rank, cx, cy = 0, 0, 0.0, 0.0
     for j in range(len(active)):
         if active[j] and whole[j, GROUP] == whole[i, GROUP]:
@@ -394,7 +397,9 @@ def _walk(
         for i in range(people):
             if active[i] and whole[i, BEHAVIOUR] != STAND:
                 j = _leader(whole, active, i)
-                if j < i:
+                near = (real[i, X] - real[j, X]) ** 2 + (real[i, Y] - real[j, Y]) ** 2 < LOST_M * LOST_M
+                if j < i and near:
+                    whole[i, VIA] = -2
                     target[i, 0], target[i, 1], target[i, 2] = target[j, 0], target[j, 1], target[j, 2]
                     whole[i, LEG] = whole[j, LEG]
                 else:

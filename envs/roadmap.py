@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from s2e.envs.astar import astar
-from s2e.envs.occupancy import DistanceFields, Occupancy, distance_at
+from s2e.envs.occupancy import DistanceFields, Occupancy
 from s2e.envs.orca import INNER
 
 MOST_ANCHORS = 64
@@ -24,13 +24,34 @@ STRIDE_M = 0.05  # sight lines advance at least this far
 @numba.njit(**INNER)
 def ground_of(start, shape, frame, scene):
     """One scene's place in the packed fields, as plain numbers for `room_at`."""
-    return start[scene], shape[scene, 0], shape[scene, 1], frame[scene, 0], frame[scene, 1], frame[scene, 2]
+    return start[scene], shape[scene, 0], shape[scene, 1], frame[scene, 0], frame[scene, 1], 1.0 / frame[scene, 2]
 
 
 @numba.njit(**INNER)
 def room_at(values, ground, x, y):
-    """Metres from (x, y) to the nearest obstacle of one scene."""
-    return distance_at(values, ground[0], ground[1], ground[2], ground[3], ground[4], ground[5], x, y)
+    """Metres from (x, y) to the nearest obstacle of one scene: `collision.field_at`, quicker away from the grid's edge."""
+    first, rows, cols = ground[0], ground[1], ground[2]
+    u, v = (x - ground[3]) * ground[5] - 0.5, (y - ground[4]) * ground[5] - 0.5
+    if not (u > -1.0 and v > -1.0 and u < cols and v < rows):
+        return 0.0
+    c, r = math.floor(u), math.floor(v)
+    fu, fv, k = u - c, v - r, first + r * cols + c
+    if c >= 0 and r >= 0 and c < cols - 1 and r < rows - 1:
+        near = values[k] + fu * (values[k + 1] - values[k])
+        far = values[k + cols] + fu * (values[k + cols + 1] - values[k + cols])
+        return near + fv * (far - near)
+    total = 0.0  # what is outside counts as 0
+    if r >= 0:
+        if c >= 0:
+            total += (1.0 - fu) * (1.0 - fv) * values[k]
+        if c < cols - 1:
+            total += fu * (1.0 - fv) * values[k + 1]
+    if r < rows - 1:
+        if c >= 0:
+            total += (1.0 - fu) * fv * values[k + cols]
+        if c < cols - 1:
+            total += fu * fv * values[k + cols + 1]
+    return total
 
 
 @numba.njit(**INNER)

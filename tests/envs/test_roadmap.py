@@ -1,5 +1,6 @@
 import heapq
 
+import numba
 import numpy as np
 import pytest
 
@@ -7,7 +8,7 @@ from s2e.envs.collision import field_at
 from s2e.envs.crowd import step_crowd
 from s2e.envs.occupancy import DistanceFields, Occupancy
 from s2e.envs.people import People
-from s2e.envs.roadmap import CLEARANCE_M, MOST_ANCHORS, Roadmaps, build_roadmap
+from s2e.envs.roadmap import CLEARANCE_M, MOST_ANCHORS, Roadmaps, build_roadmap, ground_of, room_at
 from s2e.envs.scene import Walker
 from s2e.envs.street import make_street
 
@@ -46,6 +47,19 @@ def rooms_between(fields: DistanceFields, anchors: np.ndarray) -> np.ndarray:
             place = fields.values, fields.start, fields.shape, fields.frame, 0
             rooms[i, j] = rooms[j, i] = min(field_at(*place, x, y) for x, y in points)  # pyright: ignore[reportCallIssue]
     return rooms
+
+
+@numba.njit
+def room(values, start, shape, frame, scene, x, y):
+    return room_at(values, ground_of(start, shape, frame, scene), x, y)
+
+
+def test_room_is_the_distance_field_also_at_its_edges():
+    scene = Occupancy(np.random.default_rng(1).random((20, 30)) < 0.02, np.array([-3.0, 2.0]), 0.1)
+    fields = DistanceFields.pack([pocket(), scene])
+    place = fields.values, fields.start, fields.shape, fields.frame, 1
+    for x, y in np.random.default_rng(2).uniform([-3.3, 1.8], [0.3, 4.3], (3000, 2)):
+        assert abs(room(*place, x, y) - field_at(*place, x, y)) < 1e-6  # pyright: ignore[reportCallIssue]
 
 
 def test_paths_are_the_shortest_over_edges_that_keep_clear():
