@@ -66,9 +66,9 @@ def test_ground_covers_every_place_once_with_what_was_laid_last():
     rng = np.random.default_rng(0)
     floors = [Floor(0, 0, 10, 8, "paving", "sidewalk")]
     for _ in range(12):
-        x0, y0 = rng.integers(0, 8), rng.integers(0, 6)
+        x0, y0 = int(rng.integers(0, 8)), int(rng.integers(0, 6))
         z = float(rng.choice([0.0, -0.13, 0.2]))
-        floors.append(Floor(x0, y0, x0 + rng.integers(1, 3), y0 + rng.integers(1, 3), "asphalt", "road", z))
+        floors.append(Floor(x0, y0, x0 + int(rng.integers(1, 3)), y0 + int(rng.integers(1, 3)), "asphalt", "road", z))
     rectangles, kerbs = ground_rectangles(floors)
     for x, y in rng.uniform(0, (10, 8), (300, 2)):
         over = [f for f, x0, y0, x1, y1 in rectangles if x0 < x < x1 and y0 < y < y1]
