@@ -4,13 +4,13 @@ import numba
 import numpy as np
 import pytest
 
+from s2e.envs.build import build_scene
 from s2e.envs.collision import field_at
 from s2e.envs.crowd import step_crowd
 from s2e.envs.occupancy import DistanceFields, Occupancy
 from s2e.envs.people import People
 from s2e.envs.roadmap import CLEARANCE_M, MOST_ANCHORS, Roadmaps, build_roadmap, ground_of, room_at
 from s2e.envs.scene import Walker
-from s2e.envs.street import make_street
 
 
 def pocket() -> Occupancy:
@@ -96,7 +96,7 @@ def test_parts_that_do_not_see_one_another_are_joined_by_corners():
 
 
 def test_every_anchor_of_a_street_is_reached():
-    scenes = [make_street(seed) for seed in (8, 11)]
+    scenes = [build_scene(seed) for seed in (8, 11)]
     fields = DistanceFields.pack([s.occupancy for s in scenes])
     for slot, scene in enumerate(scenes):
         roadmap = build_roadmap(fields, slot, scene.free_anchors)
