@@ -37,9 +37,10 @@ def room_at(values, ground, x, y):
     c, r = math.floor(u), math.floor(v)
     fu, fv, k = u - c, v - r, first + r * cols + c
     if c >= 0 and r >= 0 and c < cols - 1 and r < rows - 1:
-        near = values[k] + fu * (values[k + 1] - values[k])
-        far = values[k + cols] + fu * (values[k + cols + 1] - values[k + cols])
-        return near + fv * (far - near)
+        # Floats before anything is subtracted: the fields are unsigned millimetres.
+        near = (1.0 - fu) * values[k] + fu * values[k + 1]
+        far = (1.0 - fu) * values[k + cols] + fu * values[k + cols + 1]
+        return 0.001 * ((1.0 - fv) * near + fv * far)
     total = 0.0  # what is outside counts as 0
     if r >= 0:
         if c >= 0:
@@ -51,7 +52,7 @@ def room_at(values, ground, x, y):
             total += (1.0 - fu) * fv * values[k + cols]
         if c < cols - 1:
             total += fu * fv * values[k + cols + 1]
-    return total
+    return 0.001 * total
 
 
 @numba.njit(**INNER)
