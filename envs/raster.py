@@ -11,7 +11,7 @@ from threading import Thread
 import numba
 import numpy as np
 
-from s2e.envs.figures import MAX_PARTS
+from s2e.envs.figures import FACES, MAX_PARTS
 from s2e.envs.lanes import WIDTH
 from s2e.envs.raster_depth import BUCKETS, NEAR, draw_scene
 from s2e.envs.raster_effects import apply_effects
@@ -59,6 +59,7 @@ def _views(start, stride, mesh, looks, scenes, views, people, sky, effects, labe
     )  # fmt: skip
     body = (
         np.empty((MAX_PARTS, 13), np.float32), np.empty((3, 4), np.float32), np.empty((3, 3), np.float32), np.empty(3, np.float32),
+        FACES.astype(np.int32),
     )  # fmt: skip
     row = np.empty((8, size[2]), np.float32)
     fields, levels = (
