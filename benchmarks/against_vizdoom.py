@@ -10,6 +10,7 @@ turns, so that whatever else the machine does meets both.
 import json
 import multiprocessing
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -50,6 +51,9 @@ def play(scenario: str, seed: int, orders: Connection) -> None:
 
     game = vizdoom.DoomGame()
     game.load_config(os.path.join(vizdoom.scenarios_path, f"{scenario}.cfg"))
+    # VizDoom writes its settings to the working folder unless told otherwise.
+    folder = tempfile.TemporaryDirectory()
+    game.set_doom_config_path(os.path.join(folder.name, "vizdoom.ini"))
     game.set_screen_resolution(vizdoom.ScreenResolution.RES_160X120)
     game.set_screen_format(vizdoom.ScreenFormat.RGB24)
     game.set_window_visible(False)
@@ -76,6 +80,7 @@ def play(scenario: str, seed: int, orders: Connection) -> None:
                     frames += 1
         orders.send((frames, time.perf_counter() - began))
     game.close()
+    folder.cleanup()
 
 
 def compare(args: VizdoomArgs) -> dict[str, float]:

@@ -11,7 +11,7 @@ from threading import Thread
 import numba
 import numpy as np
 
-from s2e.envs.figures import MAX_PARTS
+from s2e.envs.figures import FACES, MAX_PARTS
 from s2e.envs.lanes import WIDTH
 from s2e.envs.raster_depth import BUCKETS, NEAR, draw_scene
 from s2e.envs.raster_effects import apply_effects
@@ -59,6 +59,7 @@ def _views(start, stride, mesh, looks, scenes, views, people, sky, effects, labe
     )  # fmt: skip
     body = (
         np.empty((MAX_PARTS, 13), np.float32), np.empty((3, 4), np.float32), np.empty((3, 3), np.float32), np.empty(3, np.float32),
+        FACES.astype(np.int32),
     )  # fmt: skip
     row = np.empty((8, size[2]), np.float32)
     fields, levels = (
@@ -185,10 +186,18 @@ def render_meshes(
         ),
     )
     count = max(min(numba.get_num_threads(), views // 4), 1)
-    threads = [Thread(target=_views, args=(start, count, *shared)) for start in range(1, count)]
+    # Threads take shares as they finish: where other programs take a core for a while, nobody waits for one thread's half.
+    shares = 4 * count if count > 1 else 1
+    starts = iter(range(shares))
+
+    def work() -> None:
+        for start in starts:
+            _views(start, shares, *shared)
+
+    threads = [Thread(target=work) for _ in range(count - 1)]
     for thread in threads:
         thread.start()
-    _views(0, count, *shared)
+    work()
     for thread in threads:
         thread.join()
     return images

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from s2e.envs.figures import FACE, FACES, SKIN, person_parts
+from s2e.envs.figures import FACE, SKIN, person_parts
 from s2e.envs.lanes import kernel, lanes_at, put_lanes
 from s2e.envs.raster_depth import NEAR, clip_near, fill, inverse_depth
 
@@ -49,12 +49,12 @@ def _note_face(plan, count, u, v, light, lens, plane):
 
 
 @kernel
-def _box(part, camera, e, sun, up, sky, lens, size, plan, source, slot, texture, count, inv_z, ids, left, right, xs, ys):
+def _box(part, camera, faces, e, sun, up, sky, lens, size, plan, source, slot, texture, count, inv_z, ids, left, right, xs, ys):
     """Draws the sides of a box that look at the camera; returns the new count of noted polygons."""
     z = camera[2]
     small = np.float32(1e-12)
     for f in range(6):
-        corner = FACES[f]
+        corner = faces[f]
         a, b, c, d = corner[0], corner[1], corner[2], corner[3]
         if max(max(z[a], z[b]), max(z[c], z[d])) < NEAR:
             continue
@@ -69,12 +69,12 @@ def _box(part, camera, e, sun, up, sky, lens, size, plan, source, slot, texture,
         square = nx * nx + ny * ny + nz * nz
         if distance <= small or square <= small * small:
             continue
-        n = 4
+        n = np.int64(4)
         if min(min(z[a], z[b]), min(z[c], z[d])) >= NEAR:
             for i in range(4):
                 xs[i], ys[i] = camera[3, corner[i]], camera[4, corner[i]]
         else:
-            n = clip_near(corner, 4, camera, lens, xs, ys)
+            n = clip_near(corner, n, camera, lens, xs, ys)
         plane = inverse_depth(nx, ny, nz, distance, lens)
         if not fill(xs, ys, n, plane, count, size, inv_z, ids, left, right):
             continue
@@ -102,7 +102,7 @@ def _box(part, camera, e, sun, up, sky, lens, size, plan, source, slot, texture,
 def draw_people(people, position, rotation, sky, lens, size, plan, source, texture, count, inv_z, ids, work, body):
     """Draws the people of a view; returns the new count of noted polygons."""
     _, _, _, _, camera, left, right, xs, ys = work
-    parts, frame, e, sun = body
+    parts, frame, e, sun, faces = body
     height, width = size[0], size[1]
     up = rotation[:, 2]
     for r in range(3):
@@ -135,6 +135,6 @@ def draw_people(people, position, rotation, sky, lens, size, plan, source, textu
         for i in range(person_parts(person[4], int(person[5]), int(person[6]), detail, parts)):
             _place_box(parts[i], frame, lens, camera)
             count = _box(
-                parts[i], camera, e, sun, up, sky, lens, size, plan, source, k, texture, count, inv_z, ids, left, right, xs, ys
+                parts[i], camera, faces, e, sun, up, sky, lens, size, plan, source, k, texture, count, inv_z, ids, left, right, xs, ys
             )
     return count
