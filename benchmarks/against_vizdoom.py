@@ -87,6 +87,10 @@ def compare(args: VizdoomArgs) -> dict[str, float]:
     """Medians of images a second of both, and the median of the ratios of neighbouring stretches."""
     if os.path.basename(args.scenario) != args.scenario:
         raise UserError(f"--scenario {args.scenario}: the name of a scenario of VizDoom is needed, not a path")
+    import vizdoom
+
+    if not os.path.exists(os.path.join(vizdoom.scenarios_path, f"{args.scenario}.cfg")):
+        raise UserError(f"--scenario {args.scenario}: VizDoom has no such scenario; try deathmatch or basic")
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(args.processes)]
     players = [context.Process(target=play, args=(args.scenario, i, pipe[1]), daemon=True) for i, pipe in enumerate(pipes)]
@@ -95,10 +99,13 @@ def compare(args: VizdoomArgs) -> dict[str, float]:
     numba.set_num_threads(min(args.processes, numba.get_num_threads()))
     worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3))
     worlds.reset()
-    assert worlds.renderer is not None
-    people = worlds.people_to_draw(np.arange(args.envs))
-    worlds.renderer.render(worlds.scene_id, worlds.pose, people)
-    for pipe in pipes:
+    assert worlds.stage.renderer is not None
+    renderer, views = worlds.stage.renderer, worlds.views(np.arange(args.envs))
+    renderer.draw(**views)
+    for pipe, player in zip(pipes, players):
+        while not pipe[0].poll(1.0):
+            if not player.is_alive():
+                raise UserError(f"VizDoom did not start (exit code {player.exitcode}); its message is above")
         pipe[0].recv()
     ours, theirs = [], []
     for _ in range(args.rounds):
@@ -107,7 +114,7 @@ def compare(args: VizdoomArgs) -> dict[str, float]:
         theirs.append(sum(frames / passed for frames, passed in (pipe[0].recv() for pipe in pipes)))
         images, began = 0, time.perf_counter()
         while (passed := time.perf_counter() - began) < args.seconds:
-            worlds.renderer.render(worlds.scene_id, worlds.pose, people)
+            renderer.draw(**views)
             images += args.envs
         ours.append(images / passed)
     for pipe, player in zip(pipes, players):

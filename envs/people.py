@@ -187,27 +187,34 @@ def people_count(rng: np.random.Generator, area_m2: float, most: int) -> int:
     return min(int(rng.poisson(rng.uniform(*DENSITY_M2) * area_m2)), most)
 
 
+def _pick(rng: np.random.Generator, weight: np.ndarray) -> int:
+    """An index, with a chance in proportion to its weight (a tenth of the time of `rng.choice`)."""
+    total = np.cumsum(weight)
+    return min(int(np.searchsorted(total, rng.random() * total[-1], side="right")), len(total) - 1)
+
+
 def _soft(rng: np.random.Generator, distance: np.ndarray, scale_m: float = 2.0) -> int:
     """An index, the likelier the smaller its distance."""
-    weight = np.exp(-(distance - distance.min()) / scale_m)
-    return int(rng.choice(len(distance), p=weight / weight.sum()))
+    return _pick(rng, np.exp((distance.min() - distance) / scale_m))
 
 
-def _way(rng: np.random.Generator, behaviour: str, anchors: np.ndarray, start: np.ndarray, goal: np.ndarray):
-    """Where somebody starts and walks to."""
-    near_start, near_goal = np.linalg.norm(anchors - start, axis=1), np.linalg.norm(anchors - goal, axis=1)
-    clear = np.flatnonzero(near_start > CLEAR_M)
-    middle = (start + goal) / 2
+def _far(points: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(K,) distances of points (K, 2) from a place (2,)."""
+    return np.hypot(points[:, 0] - place[0], points[:, 1] - place[1])
+
+
+def _way(rng: np.random.Generator, behaviour: str, anchors: np.ndarray, middle: np.ndarray, near_start, near_goal, clear):
+    """Where somebody starts and walks to; (K,) distances of the anchors from the robot's start and goal, and who is `clear` of it."""
     across = behaviour == "cross" or (behaviour != "cut_in" and rng.random() < 0.5)
     if behaviour == "cut_in":  # from behind the robot to where it goes
-        first, second = clear[_soft(rng, near_start[clear] + 0.5 * near_goal[clear])], _soft(rng, near_goal)
+        first, second = clear[_soft(rng, (near_start + 0.5 * near_goal)[clear])], _soft(rng, near_goal)
     elif across:
-        first = clear[_soft(rng, np.linalg.norm(anchors[clear] - middle, axis=1), 3.0)]
-        second = _soft(rng, np.linalg.norm(2 * middle - anchors[first] - anchors, axis=1), 3.0)
+        first = clear[_soft(rng, _far(anchors[clear], middle), 3.0)]
+        second = _soft(rng, _far(anchors, 2 * middle - anchors[first]), 3.0)
     else:  # the robot's way, towards it
         first, second = clear[_soft(rng, near_goal[clear])], _soft(rng, near_start)
-    if np.linalg.norm(anchors[first] - anchors[second]) < 2.0:
-        second = int(np.linalg.norm(anchors - anchors[first], axis=1).argmax())
+    if math.dist(anchors[first], anchors[second]) < 2.0:
+        second = int(_far(anchors, anchors[first]).argmax())
     return anchors[first], anchors[second]
 
 
@@ -243,17 +250,19 @@ def draw_walkers(
         raise UserError(f"behaviours: {wrong}; give shares of at least 0, not all 0, to some of {', '.join(BEHAVIOURS)}")
     names, walkers, tries = list(behaviours), [], 0
     start, goal = np.asarray(start, dtype=np.float64)[:2], np.asarray(goal, dtype=np.float64)[:2]
-    possible = len(anchors) >= 2 and (np.linalg.norm(anchors - start, axis=1) > CLEAR_M).any()
+    anchors = np.asarray(anchors, dtype=np.float64).reshape(-1, 2)
+    near_start, near_goal = _far(anchors, start), _far(anchors, goal)
+    clear = np.flatnonzero(near_start > CLEAR_M)
+    robot = (start + goal) / 2, near_start, near_goal, clear
+    possible = len(anchors) >= 2 and len(clear)
     while possible and len(walkers) < count and tries < 10 * count:
         tries += 1
-        behaviour = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        behaviour = names[_pick(rng, weights)]
         mates = min(int(rng.integers(2, 4)), count - len(walkers)) if behaviour == "group" else 1
         behaviour = "walk" if mates == 1 and behaviour == "group" else behaviour
-        party = _party(rng, behaviour, mates, *_way(rng, behaviour, anchors, start, goal))
-        spots = np.array([w.start for w in party])
-        taken = np.array([w.start for w in walkers]).reshape(-1, 2)
-        apart = np.linalg.norm(spots[:, None] - taken[None], axis=-1)
-        if (np.linalg.norm(spots - start, axis=1) >= CLEAR_M).all() and (apart >= APART_M).all():
+        party = _party(rng, behaviour, mates, *_way(rng, behaviour, anchors, *robot))
+        clash = any(math.dist(w.start, other.start) < APART_M for w in party for other in walkers)
+        if not clash and all(math.dist(w.start, start) >= CLEAR_M for w in party):
             walkers += [dataclasses.replace(w, group=len(walkers) if mates > 1 else -1) for w in party]
     if len(walkers) < count:
         warnings.warn(f"{count} people asked for, {len(walkers)} fit among {len(anchors)} anchors; ask for fewer, or a larger scene")
@@ -269,10 +278,11 @@ def _party(rng: np.random.Generator, behaviour: str, mates: int, a: np.ndarray, 
     speed *= {"phone": 0.85, "group": GROUP_PACE}.get(behaviour, 1.0)
     if behaviour == "cut_in":
         speed = max(speed, 1.5)
-    side = np.array([a[1] - b[1], b[0] - a[0]]) / max(float(np.linalg.norm(b - a)), 1e-9)
-    party = []
+    (ax, ay), (bx, by) = a.tolist(), b.tolist()
+    far, party = max(math.hypot(bx - ax, by - ay), 1e-9), []
     for k in range(mates):
-        shift = (k - 0.5 * (mates - 1)) * APART_M * side
-        ends = [(round(float(p[0]), 3), round(float(p[1]), 3)) for p in (a + shift, b + shift)]
+        aside = (k - 0.5 * (mates - 1)) * APART_M / far
+        x, y = aside * (ay - by), aside * (bx - ax)
+        ends = [(round(ax + x, 3), round(ay + y, 3)), (round(bx + x, 3), round(by + y, 3))]
         party.append(Walker(ends[0], ends[1], round(speed, 3), int(rng.integers(1 << 20)), behaviour))
     return party
