@@ -16,6 +16,7 @@ from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.object_files import load_objects
 from s2e.envs.scene import Scene
+from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
 from s2e.walks import MIN_FRAMES, write_walk
@@ -76,6 +77,7 @@ def record(
             raise UserError(f"{out}: not empty; give a new folder for the walks")
     except OSError as error:
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
+    warm_up()
     pool = training_scenes(scenes, seed)
     config = WorldsConfig(robot=robot, people=people, camera_noise=camera_noise)
     worlds = Worlds(pool, config, envs, RandomEpisodes(pool, envs, seed, people))

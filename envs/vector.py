@@ -17,6 +17,7 @@ from s2e.envs.fresh import FreshScenes
 from s2e.envs.record import scene_builder, training_scenes
 from s2e.envs.scene import SEMANTICS
 from s2e.envs.topdown import GOAL, SIZE_CELLS
+from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
 from s2e.errors import require
 
@@ -75,6 +76,7 @@ def make_worlds(
     """
     require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
     require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
+    warm_up()
     if refresh:
         fresh = FreshScenes(scene_builder(families, objects, blocks), seed, count, first * count)
         pool = [fresh.current(w) for w in tqdm(range(count), desc="scenes", disable=None if count > 32 else True, leave=False)]

@@ -1,0 +1,57 @@
+"""The first run on a machine compiles the kernels: here half of them in a second process, so that it takes half as long."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+
+from s2e.envs.build import build_scene
+from s2e.envs.camera import Camera, camera_poses
+from s2e.envs.render import Renderer
+
+
+def warm_up() -> None:
+    """Compiles what worlds need into numba's cache, unless that has been done for these sources."""
+    stamp = _stamp()
+    if stamp.exists() or not os.access(stamp.parent, os.W_OK):
+        return
+    print("compiling kernels, once for this version: half a minute or so", file=sys.stderr, flush=True)
+    code = "from s2e.envs.warm import compile_movement; compile_movement()"
+    other = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code])
+    compile_drawing()
+    if other.wait() == 0:
+        stamp.touch()
+
+
+def _stamp() -> Path:
+    """A file that exists once the kernels of these sources are in the cache."""
+    here = Path(__file__).parent
+    sources = sorted(here.glob("*.py"))
+    state = "".join(f"{p.name}{p.stat().st_size}{p.stat().st_mtime_ns}" for p in sources) + numba.__version__ + sys.version
+    folder = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else here / "__pycache__"  # pyright: ignore[reportAttributeAccessIssue]
+    return folder / f"s2e-{hashlib.sha256(state.encode()).hexdigest()[:16]}.compiled"
+
+
+def compile_drawing() -> None:
+    """Draws one small image with a person in it."""
+    camera = Camera(24, 40)
+    positions, rotations = camera_poses(np.zeros((1, 3)), camera)
+    person = np.array([[[3.0, 0, 0, 0, 0, 0, 0]]], dtype=np.float32)
+    scene = build_scene(0, density=0.0)
+    Renderer([scene]).draw(np.zeros(1, dtype=np.int64), positions, rotations, camera.intrinsics()[None], (24, 40), person)
+
+
+def compile_movement() -> None:
+    """Moves one robot and one person, without drawing."""
+    from s2e.envs.config import WorldsConfig
+    from s2e.envs.episodes import RandomEpisodes
+    from s2e.envs.worlds import Worlds
+
+    scene = build_scene(0)
+    worlds = Worlds([scene], WorldsConfig(people=1), 1, RandomEpisodes([scene], 1, 0, 1), draw=False)
+    worlds.reset()
+    worlds.step(np.zeros((1, 2)))
