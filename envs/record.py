@@ -71,6 +71,7 @@ def record(
     Returns:
         Counts: walks, frames, and drives left out because the expert failed.
     """
+    config = WorldsConfig(robot=robot, people=people, camera_noise=camera_noise)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()):
@@ -79,7 +80,6 @@ def record(
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
     warm_up()
     pool = training_scenes(scenes, seed)
-    config = WorldsConfig(robot=robot, people=people, camera_noise=camera_noise)
     worlds = Worlds(pool, config, envs, RandomEpisodes(pool, envs, seed, people))
     driver, rng = ExpertDriver(worlds), np.random.default_rng([seed, 23])
     seen = worlds.reset()

@@ -36,6 +36,7 @@ from s2e.checkpoint import (
     rng_state,
     save_checkpoint,
 )
+from s2e.config import PRESETS, PolicyConfig
 from s2e.envs.config import WorldsConfig
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.vector import make_worlds
@@ -110,8 +111,8 @@ def check(args: PPOArgs, world: int) -> None:
     for name in ("envs", "steps", "horizon", "scenes", "batch", "epochs", "save_every"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
-    if args.people < 0 or args.value_warmup < 0:
-        raise UserError("--people and --value-warmup must not be negative")
+    require(args.value_warmup >= 0, f"--value-warmup is {args.value_warmup}; it must not be negative")
+    worlds_config(args)  # refuses names and numbers that cannot be, before anything is loaded
     require(args.refresh >= 0, f"--refresh is {args.refresh}; it must not be negative")
     if args.envs % world:
         raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
@@ -125,6 +126,14 @@ def check(args: PPOArgs, world: int) -> None:
         raise UserError(f"--gamma {args.gamma} must be between 0 and 1, --gae-lambda {args.gae_lambda} within 0 and 1")
     check_device(args.device)
     require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
+
+
+def worlds_config(args: PPOArgs, policy: PolicyConfig = PRESETS["laptop"]) -> WorldsConfig:
+    """What the worlds of a run share."""
+    return WorldsConfig.for_policy(
+        policy, robot=args.robot, people=args.people, randomise=args.randomise, camera_noise=args.randomise,
+        physics=args.physics, reward=args.reward, tracks=args.tracks,
+    )  # fmt: skip
 
 
 class _Watch(BaseCallback):
@@ -166,12 +175,8 @@ class Trainer:
         torch.manual_seed(args.seed)  # the value network's start must not depend on how the policy was loaded
         policy.add_adapters()
         self.count = args.envs // world
-        config = WorldsConfig.for_policy(
-            policy.config, robot=args.robot, people=args.people, randomise=args.randomise, camera_noise=args.randomise,
-            physics=args.physics, reward=args.reward, tracks=args.tracks,
-        )  # fmt: skip
         self.worlds = make_worlds(
-            self.count, args.scenes, args.seed, config, rank,
+            self.count, args.scenes, args.seed, worlds_config(args, policy.config), rank,
             curriculum=args.curriculum, refresh=args.refresh, objects=args.objects,
         )  # fmt: skip
         self.actor = Actor(policy, self.net, self.count, args.device)

@@ -62,10 +62,14 @@ def test_broken_walks_are_counted_and_left_out(tmp_path):
 def test_ppo_refuses(tmp_path):
     refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--envs", 0), "--envs", "at least 1")
     refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run"), "config.json", "missing")
+    refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--robot", "tank"), "tank", "jackal")
+    refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--reward", "fun"), "fun", "urban_sim")
 
 
 def test_numbers_out_of_range_are_refused(tmp_path):
     refused(run("s2e-data", "record", "--out", tmp_path / "a", "--seed", -5), "--seed")
+    refused(run("s2e-data", "record", "--out", tmp_path / "a", "--robot", "tank"), "tank", "jackal")
+    assert not (tmp_path / "a").exists()
     (tmp_path / "file").write_text("")
     refused(run("s2e-data", "record", "--out", tmp_path / "file"), "file")
     refused(run("s2e-data", "check", tmp_path, "--hz", "nan"), "--hz")
