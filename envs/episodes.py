@@ -10,9 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from s2e.envs.fresh import FreshScenes
-from s2e.envs.people import draw_walkers
+from s2e.envs.people import draw_walkers, people_count
 from s2e.envs.scene import BEHAVIOURS, Episode, Obstacle, Scene, Walker
 from s2e.errors import UserError
+
+WAY_M = 6.0
+"""Width of the ground along a robot's way that an episode's people are counted on, metres."""
 
 SETTINGS = ("empty", "obstacle", "pedestrian", "both")
 
@@ -54,7 +57,7 @@ class RandomEpisodes:
         scenes: the pool that episodes draw from, or with `fresh` one scene a world.
         worlds: N.
         seed: of all of them.
-        people: the most people in an episode.
+        people: the most people in an episode; how many there are follows the density of real places (`envs/people.py`).
         distance_m: straight distance from start to goal, least and most.
         curriculum: begin near, in the emptier scenes and alone; each success makes a world's next episode harder, each
             failure easier (half as much), up to the full range.
@@ -122,8 +125,9 @@ class RandomEpisodes:
         fitting = np.flatnonzero((distance >= near) & (distance <= far))
         goal = anchors[rng.choice(fitting) if len(fitting) else int(np.abs(distance - far).argmin())]
         heading = math.atan2(goal[1] - start[1], goal[0] - start[0]) + rng.uniform(-1.0, 1.0)
-        walkers = draw_walkers(rng, anchors, start, goal, int(rng.integers(round(self.people * level) + 1)))
         length = float(np.linalg.norm(goal - start))
+        people = people_count(rng, WAY_M * (length + WAY_M), round(self.people * level))
+        walkers = draw_walkers(rng, anchors, start, goal, people)
         return index, Episode(
             id=f"random-{world}",
             setting="both" if walkers else "obstacle",
