@@ -76,7 +76,7 @@ class PPOArgs:
     """A GLB or OBJ file, or a folder of them, to stand in the way instead of the packaged things."""
     tracks: Path | None = None
     """Recorded pedestrians (ETH/UCY obsmat.txt) instead of simulated ones."""
-    reward: str = "compact"
+    reward: str = "urban_sim"
     """Set of reward terms: urban_sim or compact."""
     curriculum: bool = False
     """Begin with near goals, emptier streets and fewer people; success makes it harder, world by world."""
