@@ -53,6 +53,7 @@ def play(scenario: str, seed: int, orders: Connection) -> None:
     game.load_config(os.path.join(vizdoom.scenarios_path, f"{scenario}.cfg"))
     # VizDoom writes its settings to the working folder unless told otherwise.
     folder = tempfile.TemporaryDirectory()
+    os.chdir(folder.name)
     game.set_doom_config_path(os.path.join(folder.name, "vizdoom.ini"))
     game.set_screen_resolution(vizdoom.ScreenResolution.RES_160X120)
     game.set_screen_format(vizdoom.ScreenFormat.RGB24)
@@ -85,6 +86,8 @@ def play(scenario: str, seed: int, orders: Connection) -> None:
 
 def compare(args: VizdoomArgs) -> dict[str, float]:
     """Medians of images a second of both, and the median of the ratios of neighbouring stretches."""
+    if args.processes < 1 or args.rounds < 1:
+        raise UserError("--processes and --rounds must be at least 1")
     if os.path.basename(args.scenario) != args.scenario:
         raise UserError(f"--scenario {args.scenario}: the name of a scenario of VizDoom is needed, not a path")
     import vizdoom
@@ -97,7 +100,7 @@ def compare(args: VizdoomArgs) -> dict[str, float]:
     for player in players:
         player.start()
     numba.set_num_threads(min(args.processes, numba.get_num_threads()))
-    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3))
+    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3), crowded=True)
     worlds.reset()
     assert worlds.stage.renderer is not None
     renderer, views = worlds.stage.renderer, worlds.views(np.arange(args.envs))

@@ -46,12 +46,11 @@ from s2e.policy import S2EPolicy
 
 CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
 BASELINES = ("zero", "straight", "expert")
-# Sun direction, sun and sky colour for obstacles that an episode adds: a scan does not say what lit it.
 
 
 @dataclass(frozen=True)
 class BenchArgs:
-    """Judge policies in a splat scene."""
+    """Judge policies in a scene of splats or of triangles."""
 
     scene: str = "gs_urban"
     """A packaged scene or a scene folder."""

@@ -88,8 +88,8 @@ Measured = tuple[float, str, dict[str, Any]]
 
 
 def raster_images(args: SpeedArgs) -> Measured:
-    """Mesh images a second at 160x120 (width x height): streets, three people in each view, no simulation."""
-    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3))
+    """Mesh images a second at 160x120 (width x height): streets, three people in each world, no simulation."""
+    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3), crowded=True)
     worlds.reset()
     assert worlds.stage.renderer is not None
     renderer, views = worlds.stage.renderer, worlds.views(np.arange(args.envs))
@@ -120,7 +120,7 @@ def splat_images(args: SpeedArgs) -> Measured:
 
 def env_steps(args: SpeedArgs) -> Measured:
     """Whole environment steps a second at 240x135: two control periods, people, contacts, reward, an image."""
-    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=135, width_px=240, people=8))
+    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=135, width_px=240, people=8), crowded=True)
     worlds.reset()
     ahead = np.tile([0.8, 0.0], (args.envs, 1))
 

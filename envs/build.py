@@ -170,7 +170,8 @@ def _check(family, density, blocks, objects) -> None:
         raise UserError(f"family {family!r} is unknown; choose from {', '.join(LAYOUTS)}")
     if density is not None and not 0.0 <= density <= 1.0:
         raise UserError(f"density {density}: give a number from 0 (nothing in the way) to 1")
-    if len(blocks) != 2 or not all(isinstance(n, (int, np.integer)) and 1 <= n <= 64 for n in blocks):
+    whole = isinstance(blocks, Sequence) and all(isinstance(n, (int, np.integer)) for n in blocks)
+    if not whole or len(blocks) != 2 or not all(1 <= n <= 64 for n in blocks):
         raise UserError(f"blocks {blocks}: give two whole numbers from 1 to 64, such as (12, 1)")
     if objects is not None and len(objects) == 0:
         raise UserError("objects: none given; leave it out for the packaged kinds, or set density=0")
@@ -201,7 +202,7 @@ def build_scene(
         UserError: an argument is out of range.
 
     Warns:
-        When a density was given and not all things found a place: says how many did.
+        When a density or objects were given and not all things found a place: says how many did.
     """
     _check(family, density, blocks, objects)
     families = _families(seed, family, blocks)
@@ -219,8 +220,8 @@ def build_scene(
         share = float(rng.uniform(0.15, 0.4)) if density is None else density
         wanted = round(MOST_OBSTACLES * share) * len(families)
         placed = scatter(b, rng, objects or [b.kinds[name] for name in _LITTER], wanted, ground.height)
-        if density is not None and placed < wanted:
-            warnings.warn(f"seed {seed}, density {density}: {placed} of {wanted} things fit; the others were left out", stacklevel=2)
+        if (density is not None or objects is not None) and placed < wanted:
+            warnings.warn(f"seed {seed}, density {share:.2f}: {placed} of {wanted} things fit; the others were left out", stacklevel=2)
     occupancy = b.occupancy()
     count = ANCHORS * len(families)
     anchors = free_anchors(occupancy, ground, np.random.default_rng([seed, 37]), count)

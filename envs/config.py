@@ -22,7 +22,7 @@ class WorldsConfig:
 
     Attributes:
         robot: a key of `ROBOTS`, several with commas between, or "any"; of several, each episode draws one.
-        randomise: how far each episode's robot strays from its figures, 0 (not at all) to 1 (`envs/fleet.py` has the ranges).
+        randomise: how far each episode's robot strays from its figures, 0 (not at all) to 1 (ranges: `randomise` in `envs/robots.py`).
         physics: "kinematic" moves all worlds in one kernel; "mujoco" simulates wheels and contact.
         people: the most people a world can hold.
         react: whether people notice the robot.
@@ -52,6 +52,10 @@ class WorldsConfig:
     goal_clip_m: float = 10.0
 
     def __post_init__(self):
+        if isinstance(self.outputs, str):
+            object.__setattr__(self, "outputs", (self.outputs,))
+        for name in ("people", "controls_per_step", "height_px", "width_px"):
+            require(isinstance(getattr(self, name), int), f"{name} is {getattr(self, name)!r}; give a whole number")
         for name in self.robots:
             require(name in ROBOTS, f"robot {name!r} is not one of {', '.join(ROBOTS)} or any")
         require(bool(self.robots), f"robot is {self.robot!r}; name at least one of {', '.join(ROBOTS)}")
@@ -69,7 +73,7 @@ class WorldsConfig:
     @property
     def robots(self) -> tuple[str, ...]:
         """The names in `robot`."""
-        return tuple(ROBOTS) if self.robot == "any" else tuple(n for n in self.robot.split(",") if n)
+        return tuple(ROBOTS) if self.robot == "any" else tuple(n.strip() for n in self.robot.split(",") if n.strip())
 
     @classmethod
     def for_policy(cls, policy: PolicyConfig, **more: Any) -> "WorldsConfig":

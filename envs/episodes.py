@@ -12,7 +12,7 @@ import numpy as np
 from s2e.envs.fresh import FreshScenes
 from s2e.envs.people import draw_walkers, people_count
 from s2e.envs.scene import BEHAVIOURS, Episode, Obstacle, Scene, Walker
-from s2e.errors import UserError
+from s2e.errors import UserError, require
 
 WAY_M = 6.0
 """Width of the ground along a robot's way that an episode's people are counted on, metres."""
@@ -29,6 +29,10 @@ class EpisodeSource(Protocol):
 
     def ended(self, world: int, success: bool) -> None:
         """Hears how the world's last episode went."""
+        ...
+
+    def close(self) -> None:
+        """Stops whatever runs in the background."""
         ...
 
     def out_of_date(self) -> list[tuple[int, Scene]]:
@@ -61,7 +65,8 @@ class RandomEpisodes:
         distance_m: straight distance from start to goal, least and most.
         curriculum: begin near, in the emptier scenes and alone; each success makes a world's next episode harder, each
             failure easier (half as much), up to the full range.
-        fresh: gives every world a scene of its own and a new one after `refresh` episodes.
+        fresh: gives every world a scene of its own and a new one after `refresh` episodes; the curriculum then leaves scenes alone.
+        crowded: whether every episode has the most people.
     """
 
     def __init__(
@@ -74,9 +79,12 @@ class RandomEpisodes:
         curriculum: bool = False,
         fresh: FreshScenes | None = None,
         refresh: int = 1,
+        crowded: bool = False,
     ):
+        near, far = distance_m
+        require(math.isfinite(far) and 2.0 <= near <= far, f"distance_m is {distance_m}; give two numbers of metres, at least 2")
         self.scenes, self.people, self.distance_m, self.curriculum = list(scenes), people, distance_m, curriculum
-        self.worlds, self.fresh, self.refresh = worlds, fresh, refresh
+        self.worlds, self.fresh, self.refresh, self.crowded = worlds, fresh, refresh, crowded
         self.held = [0] * worlds  # generation of the scene that each world is in
         self.reseed(seed)
         self.things = [int(s.mesh.instance.max(initial=0)) for s in scenes]
@@ -88,6 +96,11 @@ class RandomEpisodes:
         self.drawn = [0] * self.worlds
         if self.fresh:
             self.fresh.restart([0] * self.worlds)
+
+    def close(self) -> None:
+        """Stops building scenes ahead."""
+        if self.fresh:
+            self.fresh.close()
 
     def out_of_date(self) -> list[tuple[int, Scene]]:
         """Worlds that are in another scene of their own than they should be, each with the right one."""
@@ -123,10 +136,12 @@ class RandomEpisodes:
         near, far = self.distance_m
         far = near + (far - near) * max(level, 0.2)
         fitting = np.flatnonzero((distance >= near) & (distance <= far))
-        goal = anchors[rng.choice(fitting) if len(fitting) else int(np.abs(distance - far).argmin())]
+        elsewhere = np.where(distance > 0, np.abs(distance - far), np.inf)  # never the start itself
+        goal = anchors[rng.choice(fitting) if len(fitting) else int(elsewhere.argmin())]
         heading = math.atan2(goal[1] - start[1], goal[0] - start[0]) + rng.uniform(-1.0, 1.0)
         length = float(np.linalg.norm(goal - start))
-        people = people_count(rng, WAY_M * (length + WAY_M), round(self.people * level))
+        most = round(self.people * level)
+        people = most if self.crowded else people_count(rng, WAY_M * (length + WAY_M), most)
         walkers = draw_walkers(rng, anchors, start, goal, people)
         return index, Episode(
             id=f"random-{world}",
@@ -179,6 +194,9 @@ class ListedEpisodes:
 
     def ended(self, world: int, success: bool) -> None:
         """Nothing depends on it."""
+
+    def close(self) -> None:
+        """Nothing runs."""
 
     def out_of_date(self) -> list[tuple[int, Scene]]:
         """None: the scenes stay."""

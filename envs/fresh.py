@@ -9,13 +9,16 @@ import numpy as np
 
 from s2e.envs.scene import Scene
 
+MOST_AHEAD = 32
+"""Scenes that are built before they are needed, at most: about 1 MB each."""
+
 
 class FreshScenes:
     """Gives every world a scene of its own, and another whenever it asks.
 
     The scene of a world's generation g depends on the seed, the world and g only: a scene that is not ready is waited for, so
-    what a world lives through does not depend on how fast scenes are built. Memory: at most one more scene a world waits
-    beside the one in use.
+    what a world lives through does not depend on how fast scenes are built. Memory: at most
+    `MOST_AHEAD` scenes wait beside those in use; more are built when they are taken.
 
     Args:
         build: scene of a seed. It runs in a thread of its own, so it must not use parallel numba kernels.
@@ -27,7 +30,7 @@ class FreshScenes:
     def __init__(self, build: Callable[[int], Scene], seed: int, worlds: int, first: int = 0):
         self.build, self.seed, self.first = build, seed, first
         self.generation = [0] * worlds
-        self._orders: queue.SimpleQueue[tuple[int, Future[Scene]]] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[int, Future[Scene]] | None] = queue.SimpleQueue()
         self._ordered: dict[int, Future[Scene]] = {}
         self._builder: threading.Thread | None = None
 
@@ -40,8 +43,8 @@ class FreshScenes:
         return self.build(self.scene_seed(world, self.generation[world]))
 
     def order(self, world: int) -> None:
-        """Begins a world's next scene in the background."""
-        if world in self._ordered:
+        """Begins a world's next scene in the background, unless `MOST_AHEAD` are waiting."""
+        if world in self._ordered or len(self._ordered) >= MOST_AHEAD:
             return
         if self._builder is None:  # a daemon, so that leaving the program does not wait for scenes that nobody will see
             self._builder = threading.Thread(target=self._work, name="s2e-scenes", daemon=True)
@@ -52,10 +55,16 @@ class FreshScenes:
 
     def take(self, world: int) -> Scene:
         """The world's next scene, waited for if need be."""
-        self.order(world)
-        scene = self._ordered.pop(world).result()
+        ordered = self._ordered.pop(world, None)
         self.generation[world] += 1
-        return scene
+        return ordered.result() if ordered else self.current(world)
+
+    def close(self) -> None:
+        """Ends the thread; what is ordered later is built when it is taken."""
+        if self._builder is not None:
+            self.restart(self.generation)
+            self._orders.put(None)
+            self._builder = None
 
     def restart(self, generation: list[int]) -> None:
         """Forgets what was ordered and goes on from other generations."""
@@ -66,7 +75,10 @@ class FreshScenes:
 
     def _work(self) -> None:
         while True:
-            seed, ordered = self._orders.get()
+            order = self._orders.get()
+            if order is None:
+                return
+            seed, ordered = order
             if not ordered.set_running_or_notify_cancel():
                 continue
             try:

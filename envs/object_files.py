@@ -60,7 +60,7 @@ def _load(path: Path) -> ObjectKind:
         resolver.check(path, name)
     try:
         loaded = trimesh.load(io.BytesIO(data), file_type=kind, resolver=resolver, process=False)  # pyright: ignore[reportArgumentType]
-        parts = _parts(trimesh, loaded)
+        parts = _parts(trimesh, path, loaded)
     except UserError:
         raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
@@ -190,11 +190,12 @@ def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
             yield name
 
 
-def _parts(trimesh, loaded) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _parts(trimesh, path: Path, loaded) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Vertices (V, 3), triangles (F, 3) and colours (F, 3, 3) of every part, in the scene's frame."""
     if isinstance(loaded, trimesh.Scene):
-        if sum(len(getattr(g, "faces", ())) for g in loaded.geometry.values()) > MAX_FACES:
-            raise UserError(f"{loaded.source}: more than {MAX_FACES} faces; simplify the model")
+        named = [loaded.graph[node][1] for node in loaded.graph.nodes_geometry]  # one shape may be placed many times
+        if sum(len(getattr(loaded.geometry[name], "faces", ())) for name in named) > MAX_FACES:
+            raise UserError(f"{path}: more than {MAX_FACES} faces; simplify the model")
         meshes = []
         for node in loaded.graph.nodes_geometry:
             turn, name = loaded.graph[node]

@@ -101,11 +101,6 @@ class People:
         return self.real[..., GAIT]
 
     @property
-    def endpoints(self) -> np.ndarray:
-        """(N, P, 2, 2) start and goal, metres."""
-        return self.real[..., START_X : GOAL_Y + 1].reshape(*self.active.shape, 2, 2)
-
-    @property
     def speed(self) -> np.ndarray:
         """(N, P) own speed, m/s."""
         return self.real[..., SPEED]

@@ -188,7 +188,7 @@ def _bridge(fields: DistanceFields, field_id: int, anchors: np.ndarray, inside: 
     k, j = np.unravel_index(apart.argmin(), apart.shape)
     (rows, columns), (x, y, resolution) = fields.shape[field_id], fields.frame[field_id]
     start = fields.start[field_id]
-    distance = fields.values[start : start + rows * columns].reshape(rows, columns)
+    distance = 0.001 * fields.values[start : start + rows * columns].reshape(rows, columns)
     grid = Occupancy(distance <= 0.0, np.array([x, y]), resolution)
     way = astar(grid, distance, anchors[~inside][k], anchors[inside][j], CLEARANCE_M + resolution / 2)
     return np.zeros((0, 2)) if way is None else way[1:-1]

@@ -17,10 +17,12 @@ class UrbanVecEnv(VecEnv):
         self.worlds = worlds
         super().__init__(worlds.count, observation_space(worlds.config), action_space())
         self._actions = np.zeros((worlds.count, 2))
-        self._infos: list[dict[str, Any]] = [{} for _ in range(worlds.count)]
 
     def reset(self):
-        """Begins an episode in every world."""
+        """Begins an episode in every world; a seed given before fixes all that follows."""
+        if self._seeds[0] is not None:
+            self.worlds.source.reseed(self._seeds[0])  # pyright: ignore[reportAttributeAccessIssue]
+        self._reset_seeds()
         return self.worlds.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -30,7 +32,7 @@ class UrbanVecEnv(VecEnv):
     def step_wait(self):
         """Steps all worlds."""
         seen, reward, terminated, truncated = self.worlds.step(self._actions)
-        infos = self._infos.copy()
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         last, controls = self.worlds.last, self.worlds.config.controls_per_step
         for row, world in enumerate(last["world"]):
             length = -(-int(last["steps"][row]) // controls)
@@ -43,7 +45,8 @@ class UrbanVecEnv(VecEnv):
         return seen, reward.astype(np.float32), terminated | truncated, infos
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Stops building scenes."""
+        self.worlds.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """An attribute of the batch, once for each world asked for."""

@@ -27,7 +27,7 @@ def _draw_maps(poses, goals, people, active, values, start, shape, frame, field_
                 x, y = poses[v, 0] + c * ahead - n * left, poses[v, 1] + n * ahead + c * left
                 col, row = math.floor((x - frame[s, 0]) / frame[s, 2]), math.floor((y - frame[s, 1]) / frame[s, 2])
                 inside = 0 <= row < rows and 0 <= col < cols
-                solid = not inside or values[start[s] + int(row) * cols + int(col)] <= 0
+                solid = not inside or values[start[s] + int(row) * cols + int(col)] <= 500.0 * CELL_M
                 maps[v, i, j] = OCCUPIED if solid else FREE
         for p in range(people.shape[1] + 1):
             goal = p == people.shape[1]
@@ -60,7 +60,8 @@ def top_down_maps(
         field_id: (V,) integer, which field each robot is in.
 
     Returns:
-        (V, 64, 64) uint8, cells of 0.25 m: `FREE`, `OCCUPIED`, `PERSON` (radius 0.25 m) or `GOAL` (radius 0.5 m).
+        (V, 64, 64) uint8, cells of 0.25 m: `FREE`, `OCCUPIED` (something within 0.125 m of the middle: thin things show),
+        `PERSON` (radius 0.25 m) or `GOAL` (radius 0.5 m).
     """
     maps = np.empty((len(poses), SIZE_CELLS, SIZE_CELLS), dtype=np.uint8)
     _draw_maps(

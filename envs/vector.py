@@ -56,10 +56,12 @@ def make_worlds(
     *,
     curriculum: bool = False,
     refresh: int = 0,
-    families: Sequence[str] = (),
+    families: Sequence[str] | str = (),
     objects: Path | None = None,
     blocks: tuple[int, int] = (1, 1),
+    density: float | None = None,
     distance_m: tuple[float, float] = (5.0, 14.0),
+    crowded: bool = False,
 ) -> Worlds:
     """Training worlds.
 
@@ -71,19 +73,22 @@ def make_worlds(
         first: offsets the worlds' seeds (ranks of a distributed run).
         curriculum: begin with near goals, emptier scenes and fewer people.
         refresh: 0 keeps the pool; otherwise every world has a scene of its own and a new one after so many episodes.
-        families, objects, blocks: see `training_scenes`.
+        families, objects, blocks, density: see `training_scenes`.
         distance_m: straight distance from start to goal, least and most.
+        crowded: whether every episode has the most people.
     """
     require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
     require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
+    require(isinstance(refresh, int) and refresh >= 0, f"refresh is {refresh}; give a whole number of episodes, 0 or more")
+    require(seed >= 0, f"seed is {seed}; it must not be negative")
     warm_up()
     if refresh:
-        fresh = FreshScenes(scene_builder(families, objects, blocks), seed, count, first * count)
+        fresh = FreshScenes(scene_builder(families, objects, blocks, density), seed, count, first * count)
         pool = [fresh.current(w) for w in tqdm(range(count), desc="scenes", disable=None if count > 32 else True, leave=False)]
     else:
-        fresh, pool = None, training_scenes(scenes, seed, families, objects, blocks)
+        fresh, pool = None, training_scenes(scenes, seed, families, objects, blocks, density)
     source = RandomEpisodes(
-        pool, count, seed + 1_000_003 * first, config.people, distance_m, curriculum, fresh, refresh=max(refresh, 1)
+        pool, count, seed + 1_000_003 * first, config.people, distance_m, curriculum, fresh, max(refresh, 1), crowded
     )
     return Worlds(pool, config, count, source)
 
@@ -98,8 +103,8 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
         num_envs: N.
         scenes, seed: see `make_worlds`.
         render_mode: None or rgb_array.
-        more: curriculum, refresh, families, objects, blocks and distance_m of `make_worlds`, and fields of `WorldsConfig`: robot,
-            people, physics, reward, collision, outputs, image size, ...
+        more: curriculum, refresh, families, objects, blocks, density, distance_m and crowded of `make_worlds`, and fields of
+            `WorldsConfig`: robot, people, physics, reward, collision, outputs, image size, ...
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 5}
@@ -118,6 +123,8 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
             require(name in known, f"s2e/Urban-v0 has no setting {name!r}; it has {', '.join(sorted(known))}")
         self.num_envs, self.render_mode = num_envs, render_mode
         self.config = WorldsConfig(**{k: v for k, v in more.items() if k in shared})
+        shown = render_mode is None or "rgb" in self.config.outputs
+        require(shown, "render_mode rgb_array needs rgb among the outputs")
         self.worlds = make_worlds(num_envs, scenes, seed, self.config, **{k: v for k, v in more.items() if k not in shared})
         self.single_observation_space, self.single_action_space = observation_space(self.config), action_space()
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
@@ -147,11 +154,12 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
         return self._seen, reward, terminated, truncated, info
 
     def render(self):
-        """(N, H, W, 3) uint8: what the robots see."""
-        return self._seen["rgb"] if self.render_mode == "rgb_array" else None
+        """(N, H, W, 3) uint8: what the robots see; None before the first reset."""
+        return self._seen.get("rgb") if self.render_mode == "rgb_array" else None
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Nothing is held open."""
+        """Stops building scenes."""
+        self.worlds.close()
 
 
 class UrbanEnv(gym.Env):
@@ -160,7 +168,7 @@ class UrbanEnv(gym.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 5}
 
     def __init__(self, scenes: int = 4, seed: int = 0, render_mode: str | None = None, **more: Any):
-        self.vector = UrbanVectorEnv(1, scenes, seed, **more)
+        self.vector = UrbanVectorEnv(1, scenes, seed, render_mode, **more)
         self.observation_space, self.action_space = self.vector.single_observation_space, self.vector.single_action_space
         self.render_mode = render_mode
         self._seen: dict[str, np.ndarray] = {}
@@ -185,5 +193,9 @@ class UrbanEnv(gym.Env):
         return self._seen, float(reward[0]), bool(terminated[0]), bool(truncated[0]), more
 
     def render(self):
-        """(H, W, 3) uint8: what the robot sees."""
-        return self._seen["rgb"] if self.render_mode == "rgb_array" else None
+        """(H, W, 3) uint8: what the robot sees; None before the first reset."""
+        return self._seen.get("rgb") if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Stops building scenes."""
+        self.vector.close()

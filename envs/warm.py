@@ -21,10 +21,14 @@ def warm_up() -> None:
         return
     print("compiling kernels, once for this version: half a minute or so", file=sys.stderr, flush=True)
     code = "from s2e.envs.warm import compile_movement; compile_movement()"
-    other = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code])
-    compile_drawing()
-    if other.wait() == 0:
-        stamp.touch()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}  # the same sources
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], env=environment, stderr=subprocess.DEVNULL) as other:
+        try:
+            compile_drawing()
+        except BaseException:
+            other.kill()
+            raise
+    stamp.touch()  # also after a failure: what is missing is compiled when it is needed
 
 
 def _stamp() -> Path:

@@ -15,7 +15,7 @@ from s2e.envs.fleet import Fleet
 from s2e.envs.ground import ground_height_at, surface_at
 from s2e.envs.kinematic import Kinematic, Physics
 from s2e.envs.occupancy import DistanceFields, Occupancy
-from s2e.envs.people import People
+from s2e.envs.people import CLEAR_M, People
 from s2e.envs.rewards import Change, reward_terms
 from s2e.envs.robots import ROBOTS, randomise
 from s2e.envs.scene import SEMANTIC_ID, Episode, Scene
@@ -99,6 +99,10 @@ class Worlds:
             self._begin(world)
         return self.observe(np.arange(self.count))
 
+    def close(self) -> None:
+        """Stops building scenes in the background."""
+        self.source.close()
+
     def _begin(self, world: int) -> None:
         exchanged = self.source.new_scene(world)
         if exchanged is not None:
@@ -143,8 +147,18 @@ class Worlds:
         exposure, noise, blur = np.exp(rng.normal(0, 0.18)), rng.uniform(0, 10), rng.uniform(0, 0.8)
         self.effects[world] = [exposure**strength, noise * strength, blur * strength]
         if self.tracks is not None:
-            self.track_offset_s[world] = rng.uniform(0, max(self.tracks.duration_s - episode.time_limit_s, 0.0))
-            self.track_turn[world] = rng.uniform(-np.pi, np.pi)
+            self._cue(world, rng, max(self.tracks.duration_s - episode.time_limit_s, 0.0))
+
+    def _cue(self, world: int, rng: np.random.Generator, latest_s: float) -> None:
+        """Chooses when and how turned a recording begins in a world, with nobody near the robot if that can be."""
+        assert self.tracks is not None
+        way, slots = self.way[world][None], np.full((1, self.config.people), -1)
+        for _ in range(20):
+            self.track_offset_s[world], self.track_turn[world] = rng.uniform(0, latest_s), rng.uniform(-np.pi, np.pi)
+            cue = self.track_offset_s[world, None], way.mean(1), self.track_turn[world, None]
+            where, _, shown, _ = self.tracks.at(*cue, way, slots)
+            if not shown.any() or np.linalg.norm(where[shown] - self.pose[world, :2], axis=-1).min() > CLEAR_M:
+                return
 
     def step(self, waypoints: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Drives all worlds for one action.

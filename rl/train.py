@@ -290,7 +290,8 @@ def train(args: PPOArgs) -> None:
     per_update = args.envs * args.horizon
     updates = max(1, math.ceil(args.steps / per_update))
     adapters = sum(p.numel() for n, p in trainer.policy.s2e.named_parameters() if ".adapter." in n)
-    run.say(f"{args.envs} worlds, {args.scenes} streets, {updates} updates of {per_update} steps")
+    streets = f"new streets every {args.refresh} episodes" if args.refresh else f"{args.scenes} streets"
+    run.say(f"{args.envs} worlds, {streets}, {updates} updates of {per_update} steps")
     run.say(f"{adapters / 1e6:.2f} M adapter weights train, all else of the policy is frozen")
     bar = tqdm(total=updates * per_update // world, desc="ppo", unit="step", disable=None if rank == 0 else True)
     with bar, Interrupt() as interrupt:

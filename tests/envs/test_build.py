@@ -196,7 +196,7 @@ def test_density():
         warnings.simplefilter("error")
         nothing, few = build_scene(1, density=0.0), build_scene(1, density=0.2)
     assert nothing.occupancy.grid.tobytes() == build_scene(1, obstacles=False).occupancy.grid.tobytes()
-    with pytest.warns(UserWarning, match=r"seed 2, density 1.0: \d+ of 40 things fit"):
+    with pytest.warns(UserWarning, match=r"seed 2, density 1.00: \d+ of 40 things fit"):
         full = build_scene(2, "alleys", density=1.0)
     assert few.occupancy.grid.sum() < build_scene(1, density=0.5).occupancy.grid.sum()
     assert len(full.free_anchors) > 15

@@ -4,7 +4,7 @@ import pytest
 from s2e.envs.collision import field_at
 from s2e.envs.crowd import PERSON_RADIUS, step_crowd
 from s2e.envs.occupancy import DistanceFields, Occupancy
-from s2e.envs.people import SHARES, People, draw_walkers
+from s2e.envs.people import DENSITY_M2, SHARES, People, draw_walkers, people_count
 from s2e.envs.roadmap import Roadmaps, build_roadmap
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene import Walker
@@ -281,3 +281,10 @@ def test_what_does_not_fit_is_said_and_the_rest_is_placed():
     with pytest.warns(UserWarning, match="0 fit"):
         assert draw_walkers(np.random.default_rng(0), np.zeros((0, 2)), anchors[0], anchors[2], 3) == ()
     assert draw_walkers(np.random.default_rng(0), anchors, anchors[0], anchors[2], 0) == ()
+
+
+def test_people_come_at_the_fitted_density():
+    rng = np.random.default_rng(0)
+    counts = [people_count(rng, 100.0, 1000) for _ in range(4000)]
+    assert abs(np.mean(counts) - 100 * np.mean(DENSITY_M2)) < 0.2
+    assert max(people_count(rng, 1000.0, 5) for _ in range(50)) == 5 and people_count(rng, 100.0, 0) == 0

@@ -20,7 +20,7 @@ def test_a_map_agrees_with_the_grid_it_is_cut_from():
         col, row = np.floor((x + 10) / 0.1).astype(int), np.floor((y + 10) / 0.1).astype(int)
         inside = (row >= 0) & (row < 200) & (col >= 0) & (col < 200)
         expected = np.ones((SIZE_CELLS, SIZE_CELLS), dtype=int)
-        expected[inside] = grids[ids[v]][row[inside], col[inside]] * OCCUPIED
+        expected[inside] = (scenes[ids[v]].distance() <= 0.125)[row[inside], col[inside]] * OCCUPIED
         for p in range(3):
             if active[v, p]:
                 expected[np.hypot(x - people[v, p, 0], y - people[v, p, 1]) <= 0.25] = PERSON

@@ -1,3 +1,5 @@
+import threading
+import time
 from typing import Any
 
 import gymnasium
@@ -17,7 +19,7 @@ from s2e.envs.record import training_scenes
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scene import Episode, Walker
 from s2e.envs.vector import make_worlds
-from s2e.envs.worlds import Worlds
+from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
 from s2e.errors import UserError
 
 CONFIG = WorldsConfig(people=3, height_px=24, width_px=40)
@@ -92,7 +94,6 @@ def test_counting_contacts_blocks_and_goes_on(scenes):
     worlds.reset()
     while worlds.live[0]:
         worlds.step(np.array([[1.5, 0.0]]))  # straight on until a wall, and on
-        assert worlds.fields.values is not None
     assert worlds.last["contacts"][0] == 1 and not worlds.last["success"][0]
     assert worlds.last["contact_steps"][0] > worlds.last["contacts"][0]
     assert worlds.last["time_s"][0] == pytest.approx(8.0)
@@ -200,8 +201,39 @@ def test_new_scenes_come_while_worlds_run():
             np.testing.assert_array_equal(x, y)
 
 
+def test_sb3_seeds_fix_what_follows():
+    def first(seed):
+        env = UrbanVecEnv(make_worlds(2, 2, 0, WorldsConfig(people=1, height_px=24, width_px=40)))
+        env.seed(seed)
+        return env.reset()["rgb"]
+
+    np.testing.assert_array_equal(first(1), first(1))
+    assert (first(1) != first(2)).any()
+
+
+def test_goals_are_elsewhere():
+    worlds = make_worlds(32, 1, 0, WorldsConfig(people=0, outputs=("map",)), distance_m=(2.0, 2.0))
+    worlds.reset()
+    assert (np.linalg.norm(worlds.goal - worlds.pose[:, :2], axis=1) > GOAL_RADIUS_M).all()
+
+
+def test_closing_ends_the_builder():
+    before = set(threading.enumerate())
+    worlds = make_worlds(2, 1, 0, WorldsConfig(people=0, outputs=("map",)), refresh=1)
+    worlds.reset()
+    assert set(threading.enumerate()) - before
+    worlds.close()
+    for _ in range(50):
+        if not set(threading.enumerate()) - before:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the thread still runs")
+
+
 def test_settings_that_cannot_be_are_refused():
     wrong: list[dict[str, Any]] = [dict(robot="tank"), dict(outputs=("xray",)), dict(reward="fun"), dict(people=-1)]
+    wrong += [dict(refresh=-1), dict(refresh=1.5), dict(distance_m=(14, 5)), dict(distance_m=(0, 1)), dict(people=2.5), dict(density=7)]
+    wrong += [dict(seed=-1), dict(blocks=3), dict(blocks=(0, 1)), dict(render_mode="rgb_array", outputs=("map",))]
     wrong += [dict(randomise=2.0), dict(wings=2), dict(families=("moon",)), dict(physics="magic")]
     for bad in wrong:
         with pytest.raises(UserError, match=next(iter(bad)).replace("families", "family")):
