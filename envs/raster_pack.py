@@ -17,6 +17,10 @@ GROUP = 64
 """Polygons of a group at most."""
 
 
+GROWTH = 1.25
+"""Room that a mesh gets which did not fit into its slot, as a multiple of what it needs."""
+
+
 @dataclass(frozen=True)
 class PackedMeshes:
     """The meshes of many scenes in shared arrays, each scene in a slot that has some room.
@@ -88,8 +92,9 @@ class PackedMeshes:
         packed = self
         if any(size > room for size, room in zip(sizes, self.scenes[slot, 1::2])):
             start = (self.vertices.shape[1], len(self.corners), len(self.groups))
-            packed = _grown(self, *sizes)
-            packed.scenes[slot, 0::2], packed.scenes[slot, 1::2] = start, sizes
+            room = tuple(_whole(GROWTH * size) for size in sizes)  # more than needed, so that growing again is rare
+            packed = _grown(self, *room)
+            packed.scenes[slot, 0::2], packed.scenes[slot, 1::2] = start, room
         packed._write(slot, part)
         return packed
 

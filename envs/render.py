@@ -28,7 +28,7 @@ class Renderer:
 
     def replace(self, slot: int, scene: Scene) -> None:
         """Puts another mesh scene in the place of one."""
-        self.meshes.replace(slot, scene.mesh)
+        self.meshes = self.meshes.replace(slot, scene.mesh)
         self.sky[slot], self.splats_of[slot] = scene.sky.row(), 0
 
     def draw(

@@ -16,6 +16,7 @@ from s2e.envs.config import OUTPUTS, WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
 from s2e.envs.record import training_scenes
+from s2e.envs.render import Renderer
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scene import Episode, Walker
 from s2e.envs.vector import make_worlds
@@ -193,6 +194,9 @@ def test_new_scenes_come_while_worlds_run():
     names = {s.name for s in worlds.scenes}
     drive(worlds, 200)
     assert not names & {s.name for s in worlds.scenes}
+    assert worlds.stage.renderer is not None
+    views = worlds.views(np.arange(2))
+    np.testing.assert_array_equal(worlds.stage.renderer.draw(**views).depth, Renderer(worlds.scenes).draw(**views).depth)
     arrays, state = worlds.state()
     again = make_worlds(2, 1, 0, WorldsConfig(people=2, height_px=24, width_px=40), refresh=1)
     again.restore(arrays, state)
