@@ -6,7 +6,7 @@ out=${1:-out/demo}
 if [ "${2:-}" = tiny ]; then # the same path in a minute or two, to see that it runs; its numbers mean nothing
     frames=250 scenes=4 pretrain_steps=20 ppo_steps=512 envs=8 episodes=1 horizon=16
 else
-    frames=20000 scenes=64 pretrain_steps=650 ppo_steps=45000 envs=128 episodes=10 horizon=16
+    frames=20000 scenes=64 pretrain_steps=650 ppo_steps=32768 envs=128 episodes=10 horizon=16
 fi
 mkdir -p "$out"
 
