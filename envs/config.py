@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from s2e.config import PolicyConfig
+from s2e.envs.fleet import CONTROL_S
 from s2e.envs.rewards import REWARDS
 from s2e.envs.robots import ROBOTS
 from s2e.errors import require
-
-CONTROL_S = 0.1
-"""One control period: commands reach the robots at 10 Hz."""
 
 OUTPUTS = ("rgb", "depth", "semantic", "instance", "map")
 """What worlds can show."""

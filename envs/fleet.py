@@ -8,7 +8,7 @@ from s2e.envs.robots import DRIVES, MAX_DISCS, ROBOTS, Robot
 from s2e.errors import UserError
 
 CONTROL_S = 0.1
-"""A control period, seconds: what `Fleet.latency` counts."""
+"""A control period, seconds: commands reach the robots at 10 Hz, and `Fleet.latency` counts these."""
 
 MAX_LATENCY = 4
 """Control periods that a command can be late at most."""

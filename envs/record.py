@@ -11,9 +11,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from s2e.envs.build import build_scene
-from s2e.envs.config import CONTROL_S, WorldsConfig
+from s2e.envs.config import WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import RandomEpisodes
+from s2e.envs.fleet import CONTROL_S
 from s2e.envs.object_files import load_objects
 from s2e.envs.scene import Scene
 from s2e.envs.warm import warm_up

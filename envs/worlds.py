@@ -7,11 +7,11 @@ import numpy as np
 
 from s2e.envs.camera import view_intrinsics, view_poses
 from s2e.envs.collision import clear_heading, people_gaps, robot_contacts, room_at_points, static_gaps
-from s2e.envs.config import CONTROL_S, WorldsConfig
+from s2e.envs.config import WorldsConfig
 from s2e.envs.controller import waypoint_to_command
 from s2e.envs.crowd import step_crowd
 from s2e.envs.episodes import EpisodeSource
-from s2e.envs.fleet import Fleet
+from s2e.envs.fleet import CONTROL_S, Fleet
 from s2e.envs.ground import ground_height_at, surface_at
 from s2e.envs.kinematic import Kinematic, Physics
 from s2e.envs.occupancy import DistanceFields, Occupancy
