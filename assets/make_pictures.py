@@ -18,7 +18,7 @@ from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes
 from s2e.envs.record import training_scenes
 from s2e.envs.scene import SEMANTICS
-from s2e.envs.splat_scene import load_scene, scene_folder
+from s2e.envs.scene_files import load_scene, scene_folder
 from s2e.envs.worlds import Worlds
 
 VIDEO_S, STEP_S = 60.0, 0.2
@@ -63,8 +63,8 @@ def last(frames) -> dict[str, np.ndarray]:
 def readme_picture(out: Path) -> None:
     """Training worlds and the benchmark's."""
     upper = last(drive(random_worlds(8, (192, 320), 3), 2.0))["rgb"]
-    scene = load_scene("gs_urban")
-    both = [e for e in read_episodes(scene_folder("gs_urban") / "episodes.json") if e.setting == "both"][:8]
+    scene = load_scene("gs_urban/plaza")
+    both = [e for e in read_episodes(scene_folder("gs_urban/plaza") / "episodes.json") if e.setting == "both"][:8]
     config = WorldsConfig(people=6, collision="counts", height_px=192, width_px=320)
     splat = Worlds([place_obstacles(scene, e) for e in both], config, len(both), ListedEpisodes(both))
     lower = last(drive(splat, 2.0))["rgb"]

@@ -37,7 +37,7 @@ from s2e.envs.objects import obstacle_mesh, stamp
 from s2e.envs.render import Renderer
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene import Episode, Scene
-from s2e.envs.splat_scene import load_scene, scene_folder
+from s2e.envs.scene_files import load_scene, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.observation import to_robot

@@ -28,8 +28,8 @@ from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.config import WorldsConfig
 from s2e.envs.sb3 import UrbanVecEnv
-from s2e.envs.splat_render import prepare, render_splats
-from s2e.envs.splat_scene import load_scene
+from s2e.envs.scene_files import load_scene
+from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, run_command
 from s2e.mixture import matching_loss
@@ -104,7 +104,7 @@ def raster_images(args: SpeedArgs) -> Measured:
 
 def splat_images(args: SpeedArgs) -> Measured:
     """Splat images a second at 160x96 in gs_urban, 64 cameras in a batch."""
-    scene, camera = load_scene("gs_urban"), Camera()
+    scene, camera = load_scene("gs_urban/plaza"), Camera()
     assert scene.splats is not None
     prepared, rng = prepare(scene.splats), np.random.default_rng(0)
     spots = scene.free_anchors[rng.integers(len(scene.free_anchors), size=64)]

@@ -6,7 +6,7 @@ import numpy as np
 
 from s2e.envs.raster import Images, PackedMeshes, render_meshes
 from s2e.envs.scene import Scene
-from s2e.envs.splat_render import prepare, render_splats
+from s2e.envs.splats.render import prepare, render_splats
 
 
 class Renderer:

@@ -61,6 +61,8 @@ class Splats:
         scales: (G, 3) float32, standard deviations, metres.
         opacities: (G,) float32 in 0..1.
         sh: (G, K, 3) float32, spherical-harmonics coefficients, K = 1, 4, 9 or 16.
+        antialiased: whether they were trained with opacities compensated for the blur of the projection (Mip-Splatting's rule),
+            and want to be drawn so.
     """
 
     means: np.ndarray
@@ -68,6 +70,7 @@ class Splats:
     scales: np.ndarray
     opacities: np.ndarray
     sh: np.ndarray
+    antialiased: bool = False
 
 
 @dataclass(frozen=True)

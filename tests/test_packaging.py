@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("envs", "rl", "pretrain", "benchmarks", "assets")
+NESTED = ("envs/splats", "envs/scan", "assets/urban")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -16,6 +17,8 @@ def test_package_list_is_the_folders():
     listed = PROJECT["tool"]["setuptools"]["packages"]
     places = PROJECT["tool"]["setuptools"]["package-dir"]
     found = {"s2e": "s2e"} | {f"s2e.{n}": n for n in FOLDERS if (ROOT / n / "__init__.py").is_file()}
+    found |= {f"s2e.{n.replace('/', '.')}": n for n in NESTED if (ROOT / n / "__init__.py").is_file()}
+    assert sorted(NESTED) == sorted(str(p.parent.relative_to(ROOT)) for n in FOLDERS for p in (ROOT / n).glob("*/__init__.py"))
     found |= {f"s2e.{p.parent.name}": f"s2e/{p.parent.name}" for p in (ROOT / "s2e").glob("*/__init__.py") if not p.parent.is_symlink()}
     assert places == found and sorted(listed) == sorted(found)
 
@@ -51,5 +54,10 @@ def test_wheel_has_one_name(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     top = {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")}
     assert top == {"s2e"}
-    for needed in ("s2e/rl/train.py", "s2e/envs/worlds.py", "s2e/assets/gs_urban/splats.ply", "s2e/assets/gs_urban/episodes.json"):
+    for needed in (
+        "s2e/rl/train.py",
+        "s2e/envs/worlds.py",
+        "s2e/assets/gs_urban/plaza/scene.json",
+        "s2e/assets/gs_urban/plaza/episodes.json",
+    ):
         assert needed in names

@@ -9,7 +9,7 @@ from s2e.checkpoint import load_policy, policy_state, save_checkpoint
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.envs.episodes import ListedEpisodes
-from s2e.envs.splat_scene import load_scene
+from s2e.envs.scene_files import load_scene
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError
 from s2e.policy import S2EPolicy
@@ -58,7 +58,7 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
 
 
 def act_with(untrained, planner, weight, steps=6, count=2):
-    scene = load_scene("gs_urban")
+    scene = load_scene("gs_urban/plaza")
     episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=count))
     config = WorldsConfig(people=6, collision="counts")
     worlds = Worlds([place_obstacles(scene, e) for e in episodes], config, count, ListedEpisodes(episodes))
@@ -101,7 +101,7 @@ def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):
 
 
 def test_obstacles_stand_in_image_and_occupancy():
-    scene = load_scene("gs_urban")
+    scene = load_scene("gs_urban/plaza")
     (episode,) = chosen_episodes(BenchArgs(setting="obstacle", episodes=1))
     placed = place_obstacles(scene, episode)
     assert len(placed.mesh.triangles) > len(scene.mesh.triangles)

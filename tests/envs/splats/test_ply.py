@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.envs.ply import read_ply, write_ply
 from s2e.envs.scene import Splats
+from s2e.envs.splats.ply import read_ply, write_ply
 from s2e.errors import UserError
 
 CORE = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2",

@@ -1,4 +1,4 @@
-"""Builds `gs_urban`, an old-town plaza as Gaussian splats, from geometry: python -m s2e.assets.make_gs_urban [OUT].
+"""`plaza`: an old-town plaza as Gaussian splats, from geometry.
 
 The place is 34 x 24 m with an arcade along its north side and a passage in the east. Surfaces become flat Gaussians
 closed by overlap; `splat_paint.py` samples them and bakes sun, sky and contact shadow into their colours. Everything
@@ -10,12 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from scipy.ndimage import label
 
-from s2e.assets.splat_paint import Canvas, bake, hexes, mottle
+from s2e.assets.urban.paint import Canvas, bake, hexes, mottle
 from s2e.envs.occupancy import Occupancy
+from s2e.envs.propose import free_anchors, largest_region
 from s2e.envs.scene import Sky
-from s2e.envs.splat_scene import write_scene
+from s2e.envs.scene_files import write_scene
 
 X0, X1, Y0, Y1, PASSAGE = -17.0, 17.0, -12.0, 12.0, 22.0
 ARCADE_Y, ARCADE_END = 9.0, 8.0
@@ -410,26 +410,6 @@ def furniture(canvas: Canvas) -> None:
         canvas.cylinder(x, 6.0, 0.11, 0.0, 0.85, 0.1, lambda p: np.tile(DARK_STONE[0], (len(p), 1)))
 
 
-def largest_region(free: np.ndarray) -> np.ndarray:
-    """The largest connected part of a boolean grid."""
-    regions = np.zeros(free.shape, np.int32)
-    label(free, output=regions)
-    return np.equal(regions, np.argmax(np.bincount(regions.ravel())[1:]) + 1)
-
-
-def free_anchors(occupancy: Occupancy, count: int = 64) -> np.ndarray:
-    """Points 0.8 m clear of everything in the largest region a robot of 0.45 m reaches, each far from the others."""
-    clear = occupancy.distance()
-    cells = np.argwhere(largest_region(clear > 0.45) & (clear > 0.85))
-    points = occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution
-    chosen = [int(np.argmin(points[:, 0]))]
-    nearest = np.full(len(points), np.inf)
-    for _ in range(count - 1):
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
-        chosen.append(int(np.argmax(nearest)))
-    return points[chosen]
-
-
 def build(out: Path) -> None:
     """Writes the scene folder."""
     canvas = Canvas(np.random.default_rng(7), low=(-18.0, -13.0), high=(23.0, 13.0), top=11.0)
@@ -441,9 +421,9 @@ def build(out: Path) -> None:
     solid = ~largest_region(~solid[pad:-pad, pad:-pad])  # what is walled off from the plaza counts as solid
     occupancy = Occupancy(solid, np.array([-18.0, -13.0]) + pad * resolution, resolution)
     anchors = free_anchors(occupancy)
-    write_scene(out, "gs_urban", splats, occupancy, anchors, SKY)
+    write_scene(out, "plaza", splats, occupancy, anchors, SKY)
     print(f"{out}: {len(splats.means)} Gaussians, {len(anchors)} anchors, {(~solid).mean():.0%} of the grid free")
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "gs_urban")
+    build(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "gs_urban" / "plaza")

@@ -7,7 +7,7 @@ from scipy.special import sph_harm_y
 
 from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.scene import Splats
-from s2e.envs.splat_render import covariances, prepare, render_splats
+from s2e.envs.splats.render import covariances, prepare, render_splats
 
 CAMERA = Camera(height_px=45, width_px=70)
 
@@ -88,9 +88,7 @@ def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
     back_rgb = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     back_depth = rng.uniform(0.5, 6, shape).astype(np.float32)
     back_depth[:, :20] = np.inf
-    rgb, depth, alpha = render_splats(
-        prepare(splats), positions, rotations, CAMERA.intrinsics(), *shape[1:], back_rgb, back_depth
-    )
+    rgb, depth, alpha = render_splats(prepare(splats), positions, rotations, CAMERA.intrinsics(), *shape[1:], back_rgb, back_depth)
     for v in range(2):
         want = twin(splats, positions[v], rotations[v], CAMERA, back_rgb[v], back_depth[v])
         assert psnr(rgb[v], want[0]) > 45
@@ -112,9 +110,7 @@ def test_background_hides_and_is_hidden():
     shape = (2, camera.height_px, camera.width_px)
     back = np.full((*shape, 3), (0, 80, 0), np.uint8)
     back_depth = np.stack([np.full(shape[1:], 2.9, np.float32), np.full(shape[1:], 3.1, np.float32)])
-    rgb, depth, alpha = render_splats(
-        prepare(wall), positions, rotations, camera.intrinsics(), *shape[1:], back, back_depth
-    )
+    rgb, depth, alpha = render_splats(prepare(wall), positions, rotations, camera.intrinsics(), *shape[1:], back, back_depth)
     assert (rgb[0] == (0, 80, 0)).all() and (alpha[0] == 0).all() and np.allclose(depth[0], 2.9)
     assert (rgb[1, ..., 0] > 250).all() and (alpha[1] > 0.99).all() and np.allclose(depth[1], 3.0, atol=0.01)
 
@@ -157,12 +153,15 @@ def test_odd_gaussians_change_nothing_that_they_should_not():
 
 
 def test_no_gaussians_and_no_views():
-    empty = Splats(*(np.zeros((0, *s), np.float32) for s in ((3,), (4,), (3,), (), (1, 3))))
+    def none(*shape: int) -> np.ndarray:
+        return np.zeros((0, *shape), np.float32)
+
+    empty = Splats(means=none(3), quats=none(4), scales=none(3), opacities=none(), sh=none(1, 3))
     positions, rotations = camera_poses(np.zeros((1, 3)), CAMERA)
     rgb, depth, alpha = render_splats(prepare(empty), positions, rotations, CAMERA.intrinsics(), 45, 70, (1, 2, 3))
     assert (rgb == (1, 2, 3)).all() and np.isinf(depth).all() and (alpha == 0).all()
-    none = render_splats(prepare(empty), positions[:0], rotations[:0], CAMERA.intrinsics(), 45, 70)
-    assert none[0].shape == (0, 45, 70, 3)
+    nothing = render_splats(prepare(empty), positions[:0], rotations[:0], CAMERA.intrinsics(), 45, 70)
+    assert nothing[0].shape == (0, 45, 70, 3)
 
 
 def test_mismatched_background_is_refused():

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from s2e.envs.scene import Splats
-from s2e.envs.splat_raster import render_views
+from s2e.envs.splats.raster import render_views
 
 _CELL_M = 2.0
 _SLACK = 1.3  # projected extents grow by at most this much when the Jacobian is clamped: see `_cluster`
@@ -103,6 +103,10 @@ def render_splats(
     width_px: int,
     background_rgb: np.ndarray | tuple[float, float, float] = (0.0, 0.0, 0.0),
     background_depth: np.ndarray | None = None,
+    *,
+    lens: str = "pinhole",
+    antialiased: bool = False,
+    dtype: type = np.uint8,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws splats over a background that they occlude and that occludes them.
 
@@ -114,15 +118,18 @@ def render_splats(
         prepared: the scene, from `prepare`.
         positions: (V, 3) camera positions, metres.
         rotations: (V, 3, 3), a world point p is at `rotation @ (p - position)` in the optical frame.
-        intrinsics: (4,) fx, fy, cx, cy in pixels, shared by all views.
+        intrinsics: (4,) or (V, 4) fx, fy, cx, cy in pixels.
         height_px: rows of an image.
         width_px: columns of an image.
         background_rgb: (V, H, W, 3) uint8 image behind, or one colour (3,) in 0..255.
         background_depth: (V, H, W) float32 depth of the background along the optical axis, metres, infinite where it
             is sky; None is sky everywhere. Gaussians whose centre is farther are hidden at that pixel.
+        lens: pinhole, or fisheye: equidistant, a ray at angle a from the axis falls fx * a pixels from the centre.
+        antialiased: opacities are lowered by what the 0.3 px^2 of blur widen a Gaussian (gsplat's "antialiased" mode).
+        dtype: np.uint8, colours 0..255, or np.float32, colours 0..1 that are not clipped above.
 
     Returns:
-        rgb (V, H, W, 3) uint8; depth (V, H, W) float32, the expected depth along the optical axis, the background
+        rgb (V, H, W, 3) of `dtype`; depth (V, H, W) float32, the expected depth along the optical axis, the background
         included where its depth is finite, infinite where there is nothing; alpha (V, H, W) float32, what the
         Gaussians cover of the background.
     """

@@ -1,37 +1,54 @@
-"""Writes the benchmark's episodes for scene folders: python -m s2e.assets.make_episodes [gs_urban market boulevard].
-
-`market` and `boulevard` are mesh scenes of the layouts that training never draws; their scene.json is written here as well.
+"""Proposes where to go in a scene: anchors that robots reach, and the benchmark's episodes between them.
 
 Episode k has the same start and goal in all four settings, the same obstacles in `obstacle` and `both`, and the same people in
 `pedestrian` and `both`, so settings can be compared pair by pair. Every episode has a route with 0.45 m of clearance.
 """
 
-import json
-import sys
-from typing import Any
-
 import numpy as np
+from scipy.ndimage import label
 
 from s2e.envs.astar import astar, path_length
-from s2e.envs.build import HELD_OUT_FAMILIES, build_scene
 from s2e.envs.drive import CLEARANCE_M
-from s2e.envs.episodes import SETTINGS, write_episodes
+from s2e.envs.episodes import SETTINGS
 from s2e.envs.fleet import STEP_CLASSES_M
 from s2e.envs.objects import object_kinds, stamp
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.people import draw_walkers
-from s2e.envs.scene import Episode, Obstacle, Scene
-from s2e.envs.splat_scene import digest, load_scene, scene_folder
+from s2e.envs.scene import Episode, Ground, Obstacle, Scene
 
 KINDS = ("bench", "bin", "bollard", "cone", "barrier", "box", "planter", "table", "sign", "hydrant", "wheelie_bin", "bicycle")
 EPISODES = 50
 ROUTE_M = (8.0, 22.0)
 
 
+def largest_region(free: np.ndarray) -> np.ndarray:
+    """The largest connected part of a boolean grid."""
+    regions = np.zeros(free.shape, np.int32)
+    label(free, output=regions)
+    return np.equal(regions, np.argmax(np.bincount(regions.ravel())[1:]) + 1)
+
+
+def on_wheels(occupancy: Occupancy, ground: Ground | None) -> Occupancy:
+    """What stands in the way of the robot that climbs least."""
+    return occupancy if ground is None else occupancy.blocked_by(STEP_CLASSES_M[0], ground.height)
+
+
+def free_anchors(occupancy: Occupancy, ground: Ground | None = None, count: int = 64) -> np.ndarray:
+    """(count, 2) points 0.8 m clear of everything in the largest region a wheeled robot of 0.45 m reaches, each far from the others."""
+    clear = on_wheels(occupancy, ground).distance()
+    cells = np.argwhere(largest_region(clear > 0.45) & (clear > 0.85))
+    points = occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution
+    chosen = [int(np.argmin(points[:, 0]))]
+    nearest = np.full(len(points), np.inf)
+    for _ in range(count - 1):
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
+        chosen.append(int(np.argmax(nearest)))
+    return points[chosen]
+
+
 def route_of(scene: Scene, occupancy: Occupancy, start: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
     """The safe route on wheels, if there is one."""
-    if scene.ground is not None:
-        occupancy = occupancy.blocked_by(STEP_CLASSES_M[0], scene.ground.height)
+    occupancy = on_wheels(occupancy, scene.ground)
     return astar(occupancy, occupancy.distance(), start, goal, CLEARANCE_M)
 
 
@@ -93,25 +110,3 @@ def make_episodes(scene: Scene, seed: int) -> list[Episode]:
                 )
             )
     return [e for setting in SETTINGS for e in by_setting[setting]]
-
-
-def write_held_out(name: str) -> None:
-    """Writes scene.json of a mesh scene of one held-out family."""
-    build: dict[str, Any] = {"seed": 20, "family": name, "blocks": [2, 1]}
-    scene = build_scene(build["seed"], name, obstacles=False, blocks=(2, 1))
-    folder = scene_folder(name)
-    folder.mkdir(exist_ok=True)
-    data = {"name": name, "units": "m", "build": build | {"sha256": digest(scene)}}
-    (folder / "scene.json").write_text(json.dumps(data, indent=1) + "\n")
-
-
-def main() -> None:
-    """Writes episodes.json into the scenes' folders."""
-    for name in sys.argv[1:] or ("gs_urban", *HELD_OUT_FAMILIES):
-        if name in HELD_OUT_FAMILIES:
-            write_held_out(name)
-        write_episodes(scene_folder(name) / "episodes.json", name, make_episodes(load_scene(name), seed=7))
-
-
-if __name__ == "__main__":
-    main()

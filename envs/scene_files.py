@@ -1,8 +1,14 @@
 """Scenes of Gaussian splats on disk: a folder with `scene.json`, the splats and the occupancy, each under its hash.
 
-- `scene.json`: name, units, ground_z, sky, free_anchors, and path and sha256 of the two files below
-- `splats.ply`: a standard 3DGS PLY, metres, z up
-- `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in `s2e.envs.occupancy.Occupancy`
+- `scene.json`: name, units, ground_z, sky, free_anchors, path and sha256 of the two files below, and where
+  they came from
+- `splats.ply` or `splats.spz`: metres, z up
+- `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in `s2e.envs.occupancy.Occupancy`; where the ground is not level also
+  height (R, C) float32 and surface (R, C) uint8, as in `s2e.envs.scene.Ground`
+- `episodes.json`: where to go, in the benchmark's four settings (`s2e.envs.episodes`)
+
+A scene is named by its folder, or: "gs_urban/plaza" and "market" come with the package, "gs_urban/..." are built into a cache, and
+what `s2e-scene import` made lies in the user's own collection.
 
 A scene may be made of triangles instead: `scene.json` then holds name, units and `build`: the seed, family and blocks of
 `s2e.envs.build.build_scene`, and the sha256 of what it made when the folder was written.
@@ -12,6 +18,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,25 +26,47 @@ from typing import Any
 import numpy as np
 
 import s2e.assets
+from s2e.assets.urban import SCENES
 from s2e.envs.build import build_scene
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.ply import read_ply, write_ply
-from s2e.envs.scene import Scene, Sky, Splats
+from s2e.envs.scene import SEMANTICS, Ground, Scene, Sky, Splats
+from s2e.envs.splats.formats import read_splats, write_splats
 from s2e.errors import UserError
 
-PACKAGED = ("gs_urban", "market", "boulevard")
+PACKAGED = ("gs_urban/plaza", "market", "boulevard")
+SUITES = {"gs_urban": tuple(f"gs_urban/{name}" for name in SCENES)}
+"""Names that stand for several scenes."""
+
+
+def collection() -> Path:
+    """Where `s2e-scene import` keeps scenes: $S2E_SCENES, or s2e/scenes in the user's data folder."""
+    if os.environ.get("S2E_SCENES"):
+        return Path(os.environ["S2E_SCENES"])
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "s2e" / "scenes"
+
+
+def cache() -> Path:
+    """Where the scenes of gs_urban are built: $S2E_CACHE, or s2e in the user's cache folder."""
+    if os.environ.get("S2E_CACHE"):
+        return Path(os.environ["S2E_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s2e"
 
 
 def scene_folder(name_or_path: str | os.PathLike) -> Path:
-    """The folder of a packaged scene's name, or the path itself."""
-    if str(name_or_path) in PACKAGED:
-        return Path(s2e.assets.__file__).parent / str(name_or_path)
+    """The folder of a scene's name (packaged, of gs_urban, or imported), or the path itself."""
+    name = str(name_or_path)
+    if name in PACKAGED:
+        return Path(s2e.assets.__file__).parent / name
+    if name in SUITES["gs_urban"]:
+        return cache() / name
+    if not Path(name_or_path).is_dir() and re.fullmatch(r"[\w-][\w.-]*", name) and (collection() / name).is_dir():
+        return collection() / name
     return Path(name_or_path)
 
 
 def load_scene(name_or_path: str | os.PathLike) -> Scene:
-    """Loads a scene: a packaged name such as "gs_urban", or a folder.
+    """Loads a scene: a name such as "gs_urban/plaza", or a folder.
 
     Returns:
         The scene; one of splats has a mesh of no triangles.
@@ -46,14 +75,19 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
         UserError: folder, file or field is missing or of the wrong kind, a file's hash differs, or a path leads out
             of the folder; the message says which, and the remedy.
     """
+    if str(name_or_path) in SUITES:
+        raise UserError(f"{name_or_path} is several scenes; name one: {', '.join(SUITES[str(name_or_path)])}")
     folder = scene_folder(name_or_path)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such scene folder; give a folder with scene.json, or one of {', '.join(PACKAGED)}")
+        known = ", ".join(PACKAGED)
+        raise UserError(
+            f"{folder}: no such scene folder; give a folder with scene.json, one of {known}, or one that `s2e-scene list` names"
+        )
     where = folder / "scene.json"
     try:
         data = json.loads(where.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{where}: missing; a scene folder holds scene.json, splats.ply and occupancy.npz") from None
+        raise UserError(f"{where}: missing; a scene folder holds scene.json, splats and occupancy.npz") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{where}: cannot be read as JSON ({error}); mend or export it again") from None
     if _field(where, data, "units", str) != "m":
@@ -62,8 +96,8 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     if "build" in data:
         return _build(where, name, _field(where, data, "build", dict))
     files = _field(where, data, "files", dict)
-    splats = read_ply(_checked_file(where, files, "splats"))
-    occupancy = _read_occupancy(_checked_file(where, files, "occupancy"))
+    splats = read_splats(_checked_file(where, files, "splats"))
+    occupancy, ground = _read_occupancy(_checked_file(where, files, "occupancy"))
     sky = _field(where, data, "sky", dict)
     return Scene(
         name=name,
@@ -71,10 +105,12 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
         mesh=empty_mesh(),
         free_anchors=_numbers(where, data, "free_anchors", (-1, 2)),
         splats=splats,
+        ground=ground,
         sky=Sky(
             zenith=tuple(_numbers(where, sky, "zenith", (3,)).tolist()),
             horizon=tuple(_numbers(where, sky, "horizon", (3,)).tolist()),
             fog_m=float(_numbers(where, sky, "fog_m", ())),
+            **({"sun": tuple(_numbers(where, sky, "sun", (3,)).tolist())} if "sun" in sky else {}),
         ),
         ground_z=float(_numbers(where, data, "ground_z", ())),
     )
@@ -101,9 +137,23 @@ def digest(scene: Scene) -> str:
 
 
 def write_scene(
-    folder: str | os.PathLike, name: str, splats: Splats, occupancy: Occupancy, free_anchors: np.ndarray, sky: Sky
+    folder: str | os.PathLike,
+    name: str,
+    splats: Splats,
+    occupancy: Occupancy,
+    free_anchors: np.ndarray,
+    sky: Sky,
+    ground: Ground | None = None,
+    splats_file: str = "splats.ply",
+    more: dict[str, Any] | None = None,
 ) -> None:
-    """Writes a scene folder that `load_scene` reads; the ground is at z = 0.
+    """Writes a scene folder that `load_scene` reads; the ground's zero is at z = 0.
+
+    Args:
+        folder: made if it is not there.
+        name, splats, occupancy, free_anchors, sky, ground: as in `Scene`.
+        splats_file: splats.ply, or splats.spz, which is four times smaller and quantised.
+        more: further fields of scene.json, which `load_scene` does not read.
 
     Raises:
         UserError: the folder cannot be written.
@@ -111,23 +161,26 @@ def write_scene(
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_ply(folder / "splats.ply", splats)
+        write_splats(folder / splats_file, splats)
+        level = {} if ground is None else {"height": ground.height.astype(np.float32), "surface": ground.surface.astype(np.uint8)}
         np.savez_compressed(
             folder / "occupancy.npz",
             grid=occupancy.grid,
             origin=np.asarray(occupancy.origin, dtype=np.float64),
             resolution=np.float64(occupancy.resolution),
+            **level,
         )
         data = {
             "name": name,
             "units": "m",
             "ground_z": 0.0,
-            "sky": {"zenith": list(sky.zenith), "horizon": list(sky.horizon), "fog_m": sky.fog_m},
+            "sky": {"zenith": list(sky.zenith), "horizon": list(sky.horizon), "fog_m": sky.fog_m, "sun": list(sky.sun)},
             "files": {
                 key: {"path": file, "sha256": _sha256(folder / file)}
-                for key, file in (("splats", "splats.ply"), ("occupancy", "occupancy.npz"))
+                for key, file in (("splats", splats_file), ("occupancy", "occupancy.npz"))
             },
             "free_anchors": [[round(float(x), 3), round(float(y), 3)] for x, y in free_anchors],
+            **(more or {}),
         }
         (folder / "scene.json").write_text(json.dumps(data, indent=1) + "\n")
     except OSError as error:
@@ -185,10 +238,11 @@ def _checked_file(where: Path, files: dict, key: str) -> Path:
     return path
 
 
-def _read_occupancy(path: Path) -> Occupancy:
+def _read_occupancy(path: Path) -> tuple[Occupancy, Ground | None]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             grid, origin, resolution = arrays["grid"], arrays["origin"], arrays["resolution"]
+            level = (arrays["height"], arrays["surface"]) if "height" in arrays else None
     except KeyError as error:
         raise UserError(f"{path}: array {error} is missing; it needs grid, origin and resolution") from None
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
@@ -199,4 +253,15 @@ def _read_occupancy(path: Path) -> Occupancy:
         raise UserError(f"{path}: origin must be two finite floats; export it again")
     if resolution.shape != () or resolution.dtype.kind != "f" or not 0 < resolution < np.inf:
         raise UserError(f"{path}: resolution must be one positive float; export it again")
-    return Occupancy(grid=grid, origin=origin.astype(np.float64), resolution=float(resolution))
+    return Occupancy(grid=grid, origin=origin.astype(np.float64), resolution=float(resolution)), _ground(path, grid, level)
+
+
+def _ground(path: Path, grid: np.ndarray, level: tuple[np.ndarray, np.ndarray] | None) -> Ground | None:
+    if level is None:
+        return None
+    height, surface = level
+    if height.shape != grid.shape or height.dtype.kind != "f" or not np.isfinite(height).all():
+        raise UserError(f"{path}: height must be finite floats {grid.shape}, as the grid is; export it again")
+    if surface.shape != grid.shape or surface.dtype != np.uint8 or surface.max() >= len(SEMANTICS):
+        raise UserError(f"{path}: surface must be uint8 {grid.shape} with classes below {len(SEMANTICS)}; export it again")
+    return Ground(height=height.astype(np.float32), surface=surface)

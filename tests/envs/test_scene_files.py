@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from s2e.assets.make_gs_urban import build
+from s2e.assets.urban.plaza import build
 from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.scene import Sky, Splats
-from s2e.envs.splat_render import prepare, render_splats
-from s2e.envs.splat_scene import load_scene, scene_folder, write_scene
+from s2e.envs.scene_files import load_scene, scene_folder, write_scene
+from s2e.envs.splats.render import prepare, render_splats
 from s2e.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def urban():
-    return load_scene("gs_urban")
+    return load_scene("gs_urban/plaza")
 
 
 def test_anchors_are_clear_and_connected(urban):
@@ -51,9 +51,7 @@ def test_robots_see_what_stands_in_their_way(urban):
     anchors = urban.free_anchors[:40]
     yaws = np.linspace(0, 2 * np.pi, len(anchors), endpoint=False) * 7
     positions, rotations = camera_poses(np.column_stack([anchors, yaws]), camera)
-    _, depth, alpha = render_splats(
-        prepare(urban.splats), positions, rotations, camera.intrinsics(), camera.height_px, camera.width_px
-    )
+    _, depth, alpha = render_splats(prepare(urban.splats), positions, rotations, camera.intrinsics(), camera.height_px, camera.width_px)
     seen = np.median(depth[:, 46:50, 78:82], axis=(1, 2))
     steps = np.arange(0, 40, 0.02)
     rays = anchors[:, None] + steps[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], 1)[:, None]
@@ -70,9 +68,9 @@ def test_robots_see_what_stands_in_their_way(urban):
 
 
 def test_packaged_scene_is_small_and_whole(urban):
-    assert urban.name == "gs_urban" and urban.ground_z == 0.0 and len(urban.mesh.triangles) == 0
+    assert urban.name == "plaza" and urban.ground_z == 0.0 and len(urban.mesh.triangles) == 0
     assert 50_000 < len(urban.splats.means) < 75_000
-    assert (scene_folder("gs_urban") / "splats.ply").stat().st_size < 4 * 2**20
+    assert (scene_folder("gs_urban/plaza") / "splats.ply").stat().st_size < 4 * 2**20
     assert np.allclose(np.linalg.norm(urban.splats.quats, axis=1), 1, atol=1e-5)
 
 
@@ -166,7 +164,7 @@ def test_missing_and_broken_files_are_named(tmp_path):
     ],
 )
 def test_bad_occupancy_is_refused(tmp_path, arrays, match):
-    from s2e.envs.splat_scene import _sha256
+    from s2e.envs.scene_files import _sha256
 
     small_scene(tmp_path)
     np.savez(tmp_path / "occupancy.npz", **arrays)
