@@ -34,7 +34,7 @@ def warm_up() -> None:
 def _stamp() -> Path:
     """A file that exists once the kernels of these sources are in the cache."""
     here = Path(__file__).parent
-    sources = sorted(here.glob("*.py"))
+    sources = sorted(here.rglob("*.py"))
     state = "".join(f"{p.name}{p.stat().st_size}{p.stat().st_mtime_ns}" for p in sources) + numba.__version__ + sys.version
     folder = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else here / "__pycache__"  # pyright: ignore[reportAttributeAccessIssue]
     return folder / f"s2e-{hashlib.sha256(state.encode()).hexdigest()[:16]}.compiled"
