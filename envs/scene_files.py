@@ -116,6 +116,11 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     )
 
 
+def load_scenes(name: str) -> list[Scene]:
+    """The scenes of a suite, or the one scene of a name or folder; see `load_scene`."""
+    return [load_scene(one) for one in SUITES.get(name, (name,))]
+
+
 def _build(where: Path, name: str, build: dict[str, Any]) -> Scene:
     seed, family = _field(where, build, "seed", int), _field(where, build, "family", str)
     blocks = tuple(_field(where, build, "blocks", list))
