@@ -33,6 +33,8 @@ def _check_layout(path: Path, header: PlyHeader) -> tuple[Element, Element]:
         found = 0 if chunk is None else chunk.count
         raise UserError(f"{path}: {found} rows of chunk for {vertex.count} Gaussians, not {wanted}; export it again")
     names = [f"{end}_{what}" for end in ("min", "max") for what in (*_AXES, *(f"scale_{a}" for a in _AXES))]
+    colours = [f"{end}_{what}" for end in ("min", "max") for what in _COLOURS]
+    names += colours if any(name in (chunk.dtype.names or ()) for name in colours) else []
     missing = [name for name in names if name not in (chunk.dtype.names or ())]
     if missing:
         raise UserError(f"{path}: chunk has no property {', '.join(missing)}; export the compressed PLY again")

@@ -22,7 +22,7 @@ def looks_like_dotsplat(file: BinaryIO) -> bool:
     data = file.read(1000 * _ROW.itemsize)
     rows = np.frombuffer(data[: len(data) // _ROW.itemsize * _ROW.itemsize], dtype=_ROW)
     with np.errstate(invalid="ignore"):
-        likely = (np.abs(rows["means"]) < 1e6).all(1) & ((rows["scales"] >= 0) & (rows["scales"] < 1e5)).all(1)
+        likely = (np.abs(rows["means"]) < 1e6).all(1) & ((rows["scales"] > 0) & (rows["scales"] < 1e5)).all(1)
     return bool(likely.mean() > 0.9)
 
 
@@ -55,8 +55,8 @@ def read_dotsplat(path: str | os.PathLike, progress: bool = False) -> Splats:
 
 
 def _unpack(splats: Splats, rows: slice, table: np.ndarray) -> None:
-    splats.means[rows] = table["means"]
     with np.errstate(invalid="ignore"):
+        splats.means[rows] = table["means"]
         splats.scales[rows] = np.where(table["scales"] >= 0, table["scales"], np.nan)
     splats.sh[rows, 0] = (table["rgba"][:, :3] / 255.0 - 0.5) / _SH_C0
     splats.opacities[rows] = table["rgba"][:, 3] / 255.0

@@ -66,8 +66,8 @@ def check_density(path: Path, where: str, count: int, unpacked: int, packed: int
         unpacked: bytes that they take when decompressed.
         packed: bytes of the file.
     """
-    if count == 0:
-        raise UserError(f"{path}: {where}: holds zero Gaussians; train or export the scene again")
+    if count < 1:
+        raise UserError(f"{path}: {where}: holds {count or 'zero'} Gaussians; train or export the scene again")
     if unpacked > _DENSEST * packed + _SLACK_BYTES:
         raise UserError(
             f"{path}: {where}: claims {count} Gaussians, which unpack to {unpacked} bytes from a file of {packed}; "

@@ -33,7 +33,8 @@ def _columns(element: Element, table: np.ndarray, names: list[str]) -> np.ndarra
     if all(element.dtype[name] == np.dtype("<f4") for name in fields):
         index = [fields.index(name) for name in names]
         return np.take(table.view("<f4").reshape(len(table), len(fields)), index, axis=1)
-    return np.stack([table[name].astype(np.float64) for name in names], 1)
+    with np.errstate(invalid="ignore"):  # a NaN that signals; it is found later
+        return np.stack([table[name].astype(np.float64) for name in names], 1)
 
 
 def read_ply(path: str | os.PathLike, progress: bool = False) -> Splats:

@@ -12,9 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from s2e.envs.scene import Splats
-from s2e.envs.splats.files import (
-    blank, check_density, check_values, opened, progress_bar, row_slices, size_of, unit, write_whole,
-)  # fmt: skip
+from s2e.envs.splats.files import blank, check_density, check_values, opened, progress_bar, row_slices, size_of, unit, write_whole
 from s2e.envs.splats.ply import MAX_COEFFICIENTS
 from s2e.errors import UserError
 
@@ -93,7 +91,7 @@ def read_spz(path: str | os.PathLike, progress: bool = False) -> Splats:
             with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
                 pull = _puller(path, unpacked, f"gzip stream, near byte {{}} of {size}", file.tell)
                 header = _header(path, pull("the header", 16), _GZIP, size)
-                splats = _unpack(path, header, lambda field: (lambda wanted: pull(field, wanted)), progress)
+                splats = _unpack(path, header, lambda field: lambda wanted: pull(field, wanted), progress)
                 axes = _axes(path, pull("extensions", _MAX_EXTENSIONS, True)) if header.flags & _EXTENDED else _RUB
                 _end(path, pull("the end", 1, True), "gzip stream")
         elif start == _MAGIC:
@@ -214,7 +212,8 @@ def _unpack(path: Path, header: _Header, attribute: Callable[[str], Callable[[in
 def _decode(splats: Splats, rows: slice, field: str, raw: np.ndarray, header: _Header) -> None:
     """Fills in rows of one attribute from its bytes, (rows, width)."""
     if field == "positions" and header.version == 1:
-        splats.means[rows] = raw.view("<f2")
+        with np.errstate(invalid="ignore"):
+            splats.means[rows] = raw.view("<f2")
     elif field == "positions":
         words = np.zeros((len(raw), 3, 4), np.uint8)
         words[..., 1:] = raw.reshape(-1, 3, 3)
@@ -268,7 +267,8 @@ def _signs(axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _turn(splats: Splats, axes: int) -> None:
     """Turns splats, in place, from those axes to right, down, front."""
     means, quats, sh = (signs.astype(np.float32) for signs in _signs(axes))
-    splats.means[...] *= means
+    with np.errstate(invalid="ignore"):
+        splats.means[...] *= means
     splats.quats[...] *= quats
     splats.sh[...] *= sh[: splats.sh.shape[1], None]
 
