@@ -20,7 +20,13 @@ WEST = np.array([[0.0, 1, 0], [0, 0, -1], [-1, 0, 0]])
 
 
 def parallel_view(
-    splats: Splats, centre: np.ndarray, rotation: np.ndarray, pixels_per_m: float, height_px: int, width_px: int, back: tuple[float, ...]
+    splats: Splats,
+    centre: np.ndarray,
+    rotation: np.ndarray,
+    pixels_per_m: float,
+    height_px: int,
+    width_px: int,
+    back: tuple[float, ...],
 ) -> np.ndarray:
     """(H, W, 3) uint8 nearly parallel view; `centre` (3,) is in the image's middle, its pixels are 1 / pixels_per_m metres there."""
     extent = max(height_px, width_px) / pixels_per_m
@@ -56,5 +62,5 @@ def top_down(scene: Scene, pixels_per_m: float = 12.0, below_m: float | None = N
     scene = dataclasses.replace(scene, sky=dataclasses.replace(scene.sky, fog_m=1e9))  # far up is not far away
     distance = _FAR * float(extent.max())
     lens = np.array([[pixels_per_m * distance, pixels_per_m * distance, width_px / 2, height_px / 2]])
-    position, nobody = (centre + [0, 0, distance])[None], np.zeros((1, 0, 7), np.float32)
+    position, nobody = (centre + np.array([0.0, 0.0, distance]))[None], np.zeros((1, 0, 7), np.float32)
     return Renderer([scene]).draw(np.zeros(1, dtype=int), position, DOWN[None], lens, (height_px, width_px), nobody).rgb[0]
