@@ -129,7 +129,7 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
             zenith=tuple(_numbers(where, sky, "zenith", (3,)).tolist()),
             horizon=tuple(_numbers(where, sky, "horizon", (3,)).tolist()),
             fog_m=float(_numbers(where, sky, "fog_m", ())),
-            **({"sun": tuple(_numbers(where, sky, "sun", (3,)).tolist())} if "sun" in sky else {}),
+            sun=tuple(_numbers(where, sky, "sun", (3,)).tolist()) if "sun" in sky else Sky.sun,
         ),
         ground_z=float(_numbers(where, data, "ground_z", ())),
     )

@@ -18,6 +18,7 @@ from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_epi
 from s2e.envs.ground import GroundFields, ground_height_at
 from s2e.envs.objects import stamp
 from s2e.envs.propose import on_wheels
+from s2e.envs.scan.plan import DOWN
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
 from s2e.envs.splats.render import prepare, render_splats
@@ -28,8 +29,8 @@ SAMPLE = 6
 """Episodes of each setting that the expert drives without --all."""
 MOST_IN_FREE = 0.15
 """Share of sight lines that may end on something where the map says free: leaves, wires, and edges seen at a slant."""
-LEAST_GROUND = 0.8
-"""Share of sight lines down that must meet the ground where the map has it."""
+LEAST_GROUND, OFF_M = 0.8, 0.08
+"""Share of looks down that must find the ground where the map has it, and how near, metres."""
 _MUST = ("empty", "obstacle")
 
 
@@ -78,7 +79,7 @@ def findings(name: str, everything: bool) -> Iterator[Finding]:
     yield _episodes_hash(folder, path)
     per = {s: sum(e.setting == s for e in episodes) for s in SETTINGS}
     yield Finding("episodes", True, ", ".join(f"{n} {s}" for s, n in per.items()))
-    lost = [e for e in episodes if _route(scene, e) is None]
+    lost = [e for e in episodes if route_around(scene, e) is None]
     yield Finding("routes", not lost, f"{len(episodes) - len(lost)} of {len(episodes)} episodes have one" + _named(lost))
     yield from drive(scene, episodes, everything)
 
@@ -127,7 +128,7 @@ def splats_against_map(scene: Scene, views: int = 96) -> Iterator[Finding]:
     sight lines that end early count against it.
     """
     assert scene.splats is not None
-    # Low, as most of what stands in a robot's way is; level sight lines are the middle rows, lines to the ground the lower ones.
+    # Low, as most of what stands in a robot's way is; straight down, since a slanted look reads large flat Gaussians too near.
     camera = Camera(height_px=96, width_px=160, x=0.0, z=0.45, pitch_deg=0.0)
     rng = np.random.default_rng(5)
     anchors = scene.free_anchors[rng.integers(len(scene.free_anchors), size=views)]
@@ -137,29 +138,34 @@ def splats_against_map(scene: Scene, views: int = 96) -> Iterator[Finding]:
     positions, rotations = camera_poses(np.column_stack([anchors, yaws]), camera)
     positions[:, 2] = eyes + camera.z
     lens = camera.intrinsics()
-    _, depth, alpha = render_splats(
-        prepare(scene.splats), positions, rotations, lens, camera.height_px, camera.width_px, antialiased=scene.splats.antialiased
+    prepared = prepare(scene.splats)
+    _, depth, _ = render_splats(
+        prepared, positions, rotations, lens, camera.height_px, camera.width_px, antialiased=scene.splats.antialiased
     )
     middle = slice(camera.width_px // 2 - 2, camera.width_px // 2 + 2)
     seen = np.median(depth[:, camera.height_px // 2 - 2 : camera.height_px // 2 + 2, middle], axis=(1, 2))
-    free = _free_way(scene, anchors, yaws)
+    free = free_way(scene, anchors, yaws)
     early = seen < free - (0.25 + 0.08 * free)
     share = float(early.mean())
     yield Finding(
         "free ground", share <= MOST_IN_FREE, f"{share:.0%} of {views} sight lines end before the map does (at most {MOST_IN_FREE:.0%})"
     )
-    row = camera.height_px - 8  # 27 degrees down: the ground a metre ahead
-    slope = (row + 0.5 - lens[3]) / lens[1]
-    ahead = np.median(depth[:, row - 1 : row + 2, middle], axis=(1, 2))
-    on = np.flatnonzero((free > 1.5 * camera.z / slope) & np.isfinite(ahead))
-    hit = anchors[on] + ahead[on, None] * np.stack([np.cos(yaws[on]), np.sin(yaws[on])], 1)
-    rise = positions[on, 2] - slope * ahead[on] - ground_height_at(fields, ids[on], hit)
-    good = float((np.abs(rise) < 0.12).sum()) / max(int((free > 1.5 * camera.z / slope).sum()), 1)
-    off = f", off by {np.median(np.abs(rise)):.3f} m in the median" if len(on) else ""
-    yield Finding("ground height", good >= LEAST_GROUND, f"{good:.0%} of sight lines down meet it within 0.12 m{off}")
+    down = Camera(height_px=24, width_px=24, hfov_deg=50.0)
+    above = np.column_stack([anchors, eyes + 1.0])  # anchors are clear of all that is lower than a robot needs
+    looking = np.broadcast_to(DOWN, (views, 3, 3))
+    _, depth, _ = render_splats(prepared, above, looking, down.intrinsics(), 24, 24, antialiased=scene.splats.antialiased)
+    below = np.median(depth, axis=(1, 2))
+    rise = np.where(np.isfinite(below), 1.0 - below, -np.inf)
+    good = float((np.abs(rise) < OFF_M).mean())
+    yield Finding(
+        "ground height",
+        good >= LEAST_GROUND,
+        f"{good:.0%} of {views} looks straight down find it within {OFF_M:g} m (at least {LEAST_GROUND:.0%}), in the median "
+        f"{np.median(rise):+.3f} m",
+    )
 
 
-def _free_way(scene: Scene, anchors: np.ndarray, yaws: np.ndarray) -> np.ndarray:
+def free_way(scene: Scene, anchors: np.ndarray, yaws: np.ndarray) -> np.ndarray:
     """Metres from each anchor to the first occupied cell ahead, at most 15."""
     steps = np.arange(0.0, 15.0, 0.5 * scene.occupancy.resolution)
     rays = anchors[:, None] + steps[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], 1)[:, None]
@@ -171,7 +177,7 @@ def _free_way(scene: Scene, anchors: np.ndarray, yaws: np.ndarray) -> np.ndarray
     return steps[np.argmax(hit, axis=1)]
 
 
-def _route(scene: Scene, episode: Episode) -> np.ndarray | None:
+def route_around(scene: Scene, episode: Episode) -> np.ndarray | None:
     """The safe route of an episode around its obstacles."""
     occupancy = on_wheels(with_obstacles(scene, episode).occupancy, scene.ground)
     return astar(occupancy, occupancy.distance(), np.array(episode.start[:2]), np.array(episode.goal), CLEARANCE_M)

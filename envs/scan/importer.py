@@ -283,15 +283,21 @@ def import_scene(args: Import) -> Path:
     steps.say(f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings")
     more = record(args, digest, measured, mapped, correction, removed_report(splats, reasons, measured.placement), placed)
     store(folder, scene, episodes, more)
+    refused_path(folder).unlink(missing_ok=True)
     steps.say(f"written   {folder}")
     print(summary(args, folder, measured, episodes, sidecar, correction))
     return folder
 
 
+def refused_path(folder: Path) -> Path:
+    """Where the picture of a refused capture goes: beside the scene's folder, which a refusal leaves alone."""
+    return folder.with_name(folder.name + ".refused.png")
+
+
 def refusal(args: Import, folder: Path, splats: Splats, floor: Floor | None, error: UserError) -> UserError:
     """The error with the file's name, and with the path of a picture where one can be drawn."""
     reason = str(error) if str(error).startswith(str(args.file)) else f"{args.file}: {error}"
-    picture = folder.with_name(folder.name + ".refused.png")
+    picture = refused_path(folder)
     try:
         draw_refusal(picture, splats, getattr(error, "floor", None) or floor, reason)
     except OSError:

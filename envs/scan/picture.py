@@ -24,7 +24,7 @@ def ticks(low: float, high: float, most: int = 10) -> np.ndarray:
     rough = max(high - low, 1e-12) / most
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(f * power for f in (1.0, 2.0, 5.0, 10.0) if f * power >= rough * (1 - 1e-9))
-    return np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step
+    return np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step + 0.0  # never -0
 
 
 def axes(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], low: tuple[float, float], high: tuple[float, float]) -> None:

@@ -12,7 +12,7 @@ from s2e.envs.episodes import read_episodes
 from s2e.envs.ground import GroundFields, ground_height_at
 from s2e.envs.propose import on_wheels
 from s2e.envs.render import Renderer
-from s2e.envs.scan.check import _free_way, _route
+from s2e.envs.scan.check import free_way, route_around
 from s2e.envs.scan.picture import FAINT, INK, PAPER, axes, font, ticks
 from s2e.envs.scan.plan import top_down
 from s2e.envs.scene import Episode, Scene
@@ -85,7 +85,7 @@ def draw_top(scene: Scene, episodes: list[Episode]) -> Image.Image:
     empty = [e for e in episodes if e.setting == "empty"]
     shown = [empty[i] for i in np.unique(np.linspace(0, len(empty) - 1, min(ROUTES, len(empty))).astype(int))] if empty else []
     for k, episode in enumerate(shown):
-        route = _route(scene, episode)
+        route = route_around(scene, episode)
         points = [at(p) for p in (route if route is not None else [episode.start, episode.goal])]
         colour = COLOURS[k % len(COLOURS)]
         draw.line(points, fill=(255, 255, 255), width=6, joint="curve")
@@ -149,7 +149,7 @@ def eye_views(scene: Scene, count: int = 4) -> list[np.ndarray]:
     poses = []
     for point in scene.free_anchors[chosen]:
         yaws = np.linspace(-np.pi, np.pi, 48, endpoint=False)
-        poses.append([*point, yaws[int(np.argmax(_free_way(scene, np.repeat(point[None], 48, axis=0), yaws)))]])
+        poses.append([*point, yaws[int(np.argmax(free_way(scene, np.repeat(point[None], 48, axis=0), yaws)))]])
     poses = np.array(poses)
     positions, rotations = camera_poses(poses, camera)
     positions[:, 2] += ground_height_at(GroundFields.pack([scene]), np.zeros(len(poses), dtype=np.int64), poses[:, :2])

@@ -29,12 +29,13 @@ def sheet(rng, corner, first, second, colour, spacing=SPACING_M):
     return means, np.tile(q, (count, 1)), scales, rng.uniform(0.75, 0.99, count), ((tint - 0.5) / 0.2820948)[:, None]
 
 
-def box(rng, x0, y0, x1, y1, z0, z1, colour):
+def box(rng, x0, y0, x1, y1, height, colour):
     """The five sides of a box that can be seen."""
+    z0, z1 = 0.0, height
     w, d, h = x1 - x0, y1 - y0, z1 - z0
     sides = [((x0, y0, z0), (w, 0, 0), (0, 0, h)), ((x0, y1, z0), (w, 0, 0), (0, 0, h)), ((x0, y0, z0), (0, d, 0), (0, 0, h)),
              ((x1, y0, z0), (0, d, 0), (0, 0, h)), ((x0, y0, z1), (w, 0, 0), (0, d, 0))]  # fmt: skip
-    return [sheet(rng, *side, colour) for side in sides]
+    return [sheet(rng, side[0], side[1], side[2], colour) for side in sides]
 
 
 def blobs(rng, means, scale, opacity):
@@ -51,10 +52,10 @@ def yard(seed=0, width=WIDTH_M, depth=DEPTH_M, boxes=BOXES, junk=True):
     for a, b in (((0, 0), (width, 0)), ((width, 0), (0, depth)), ((width, depth), (-width, 0)), ((0, depth), (0, -depth))):
         parts.append(sheet(rng, (*a, 0), (*b, 0), (0, 0, 2.2), (0.65, 0.45, 0.35)))
     for x0, y0, x1, y1, h in boxes:
-        parts += box(rng, x0, y0, x1, y1, 0.0, h, (0.25, 0.4, 0.6))
+        parts += box(rng, x0, y0, x1, y1, h, (0.25, 0.4, 0.6))
     if boxes:
         x0, y0, x1, y1, h = TERRACE
-        parts += box(rng, x0, y0, x1, y1, 0.0, h, (0.6, 0.6, 0.55))
+        parts += box(rng, x0, y0, x1, y1, h, (0.6, 0.6, 0.55))
     if junk:
         parts.append(blobs(rng, rng.uniform((1, 1, 1.5), (width - 1, depth - 1, 4), (60, 3)), 0.3, 0.08))
         parts.append(blobs(rng, rng.normal((width / 2, depth / 2, 8.0), 0.1, (12, 3)), 0.05, 0.8))
@@ -67,6 +68,6 @@ def yard(seed=0, width=WIDTH_M, depth=DEPTH_M, boxes=BOXES, junk=True):
 
 def disturbed(splats, seed, metres_per_unit):
     """The same place as a capture has it: turned and shifted anyhow, in units of its own. Also returns its up direction."""
-    rotation = Rotation.random(random_state=seed).as_matrix()
+    rotation = Rotation.from_quat(np.random.default_rng([seed, 1]).normal(size=4)).as_matrix()
     shift = np.random.default_rng(seed).normal(size=3) * 3
     return place(splats, Placement(1.0 / metres_per_unit, rotation, shift)), rotation @ np.array([0.0, 0.0, 1.0])
