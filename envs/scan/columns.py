@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_closing, distance_transform_edt, label, median_filter, minimum_filter
+from scipy.ndimage import binary_closing, distance_transform_edt, label, maximum_filter, median_filter, minimum_filter
 
 from s2e.envs.scan.voxels import LEVELS, TOPS, count_strips, fill, flood, list_strips, look_up, read_columns, row_ranges
 from s2e.envs.scene import Splats
@@ -68,15 +68,16 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -
         raise UserError(f"clearance is {clearance_m} m: give more than {SKIP_M}, at most 5")
     origin, shape = _bounds(splats, resolution)
     frame = np.array([origin[0], origin[1], LOWEST_M, resolution, LEVEL_M])
-    bits, tops = _voxelise(splats, frame, shape)
+    bits, tops, free = _voxelise(splats, frame, shape, clearance_m)
     height, known = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
-    flood(tops, _SEED_M, STEP_M, 2, height, known)
+    flood(tops, free, _SEED_M, STEP_M, 2, height, known)
     if not known.any():
         raise UserError("no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution")
     known &= ~_steep(height, known, resolution)
-    height = _smooth(_spread(height, known), known)
+    raw, height = height, _smooth(_spread(height, known), known)
+    base = maximum_filter(np.where(known, np.maximum(raw, height), -np.inf), 3, mode="nearest")
     solid, overhead = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32)
-    look_up(bits, height, frame, SKIP_M, clearance_m, solid, overhead)
+    look_up(bits, height, np.maximum(base, height), frame, SKIP_M, clearance_m, solid, overhead)
     blocked = _without_specks(solid)
     known = _without_holes(known, blocked, resolution)
     out = Columns(origin, resolution, np.where(known, height, 0).astype(np.float32), known, blocked, overhead)
@@ -100,8 +101,8 @@ def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, i
     return first * resolution, (int(rows), int(cols))
 
 
-def _voxelise(splats: Splats, frame: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Solid levels (R, C, 4) uint64 and surfaces (R, C, TOPS) metres of all columns, strip by strip."""
+def _voxelise(splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solid levels (R, C, 4) uint64, surfaces (R, C, TOPS) metres and which have room above (R, C, TOPS) of all columns, by strips."""
     rows, cols = shape
     resolution = frame[3]
     strip_rows = int(np.clip(_STRIP_BYTES // (cols * LEVELS * 4), 1, rows))
@@ -117,7 +118,7 @@ def _voxelise(splats: Splats, frame: np.ndarray, shape: tuple[int, int]) -> tupl
     listed = np.empty(starts[-1], dtype=np.int32)
     list_strips(first, last, starts, listed)
     bits = np.zeros((rows, cols, LEVELS // 64), dtype=np.uint64)
-    tops = np.empty((rows, cols, TOPS), dtype=np.float32)
+    tops, free = np.empty((rows, cols, TOPS), dtype=np.float32), np.empty((rows, cols, TOPS), dtype=np.bool_)
     solid_mass = SOLID * resolution * min(LEVEL_M, resolution)
     pitch = 0.6 * min(LEVEL_M, resolution)
     mass = np.empty((strip_rows, cols, LEVELS), dtype=np.float32)
@@ -126,8 +127,8 @@ def _voxelise(splats: Splats, frame: np.ndarray, shape: tuple[int, int]) -> tupl
         part = mass[: row1 - row0]
         part[:] = 0.0
         fill(listed[starts[s] : starts[s + 1]], means, quats, scales, opacities, frame, pitch, row0, part)
-        read_columns(part, solid_mass, frame, bits[row0:row1], tops[row0:row1])
-    return bits, tops
+        read_columns(part, solid_mass, frame, clearance_m, bits[row0:row1], tops[row0:row1], free[row0:row1])
+    return bits, tops, free
 
 
 def _steep(height: np.ndarray, known: np.ndarray, resolution: float) -> np.ndarray:

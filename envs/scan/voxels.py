@@ -109,22 +109,25 @@ def fill(listed, means, quats, scales, opacities, frame, pitch, row0, mass):
 
 
 @numba.njit(cache=True)
-def read_columns(mass, solid_mass, frame, bits, tops):
+def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
     """Reads a strip's columns: which levels are solid, and how high the surfaces on top of solid runs are.
 
     Args:
         mass: (rows, C, LEVELS) m2.
         solid_mass: m2 in a voxel from which it is solid.
         frame: as in `fill`.
+        clearance_m: the free height that somebody needs above a surface, metres.
         bits: (rows, C, 4) uint64, filled: bit k of the column is level k.
         tops: (rows, C, TOPS) float32, filled: metres, NaN beyond the last. A surface is the middle of the mass in the upper four levels of its
             run, which for a thin sheet is the sheet itself, wherever it lies within a level.
+        free: (rows, C, TOPS) bool, filled: which surfaces have that free height.
     """
+    room = int(clearance_m / frame[4])
     for r in range(mass.shape[0]):
         for c in range(mass.shape[1]):
             found = 0
             for t in range(TOPS):
-                tops[r, c, t] = np.nan
+                tops[r, c, t], free[r, c, t] = np.nan, False
             for k in range(LEVELS):
                 if mass[r, c, k] < solid_mass:
                     continue
@@ -136,56 +139,65 @@ def read_columns(mass, solid_mass, frame, bits, tops):
                     total += mass[r, c, j]
                     moment += mass[r, c, j] * (j + 0.5)
                 tops[r, c, found] = frame[2] + frame[4] * moment / total
+                above = k + 1
+                while above < min(k + 1 + room, LEVELS) and mass[r, c, above] < solid_mass:
+                    above += 1
+                free[r, c, found] = above == min(k + 1 + room, LEVELS)
                 found += 1
 
 
 @numba.njit(cache=True)
-def flood(tops, seed_m, step_m, jump, height, known):
+def flood(tops, free, seed_m, step_m, jump, height, known):
     """Follows the ground from the floor's level over steps.
 
     Breadth first from all cells with a surface within `seed_m` of 0; a neighbour up to `jump` cells away whose nearest surface
-    differs by at most `step_m` belongs to the ground too. Fills height (R, C) and known (R, C).
+    differs by at most `step_m` belongs to the ground too. Surfaces with room to stand on are followed first, so that a ramp is ground and
+    what lies beneath it is not; then the rest: ground under a table. Fills height (R, C) and known (R, C).
     """
     rows, cols, count = tops.shape
     queue = np.empty(rows * cols, np.int64)
     head, tail = 0, 0
-    for r in range(rows):
-        for c in range(cols):
-            best = seed_m
-            for t in range(count):
-                top = tops[r, c, t]
-                if abs(top) <= best:
-                    best = abs(top)
-                    height[r, c], known[r, c] = top, True
-            if known[r, c]:
-                queue[tail] = r * cols + c
-                tail += 1
-    while head < tail:
-        r, c = queue[head] // cols, queue[head] % cols
-        head += 1
-        for dr in range(-jump, jump + 1):
-            for dc in range(-jump, jump + 1):
-                i, j = r + dr, c + dc
-                if not (0 <= i < rows and 0 <= j < cols) or known[i, j]:
+    for crowded in range(2):
+        for r in range(rows):
+            for c in range(cols):
+                if known[r, c]:
                     continue
-                best = step_m
+                best = seed_m
                 for t in range(count):
-                    rise = abs(tops[i, j, t] - height[r, c])
-                    if rise <= best:
-                        best = rise
-                        height[i, j], known[i, j] = tops[i, j, t], True
-                if known[i, j]:
-                    queue[tail] = i * cols + j
+                    if abs(tops[r, c, t]) <= best and (free[r, c, t] or crowded == 1):
+                        best = abs(tops[r, c, t])
+                        height[r, c], known[r, c] = tops[r, c, t], True
+                if known[r, c]:
+                    queue[tail] = r * cols + c
                     tail += 1
+        head = 0
+        while head < tail:
+            r, c = queue[head] // cols, queue[head] % cols
+            head += 1
+            for dr in range(-jump, jump + 1):
+                for dc in range(-jump, jump + 1):
+                    i, j = r + dr, c + dc
+                    if not (0 <= i < rows and 0 <= j < cols) or known[i, j]:
+                        continue
+                    best = step_m
+                    for t in range(count):
+                        rise = abs(tops[i, j, t] - height[r, c])
+                        if rise <= best and (free[i, j, t] or crowded == 1):
+                            best = rise
+                            height[i, j], known[i, j] = tops[i, j, t], True
+                    if known[i, j]:
+                        queue[tail] = i * cols + j
+                        tail += 1
 
 
 @numba.njit(cache=True)
-def look_up(bits, height, frame, skip_m, clearance_m, solid, overhead):
-    """Counts solid levels between `skip_m` and `clearance_m` above each cell's ground, and measures the room above it.
+def look_up(bits, height, base_height, frame, skip_m, clearance_m, solid, overhead):
+    """Counts solid levels between `skip_m` above a base and `clearance_m` above each cell's ground, and measures the room above it.
 
     Args:
         bits, frame: as above.
-        height: (R, C) metres.
+        height: (R, C) metres, the ground.
+        base_height: (R, C) metres, at least that: the ground of the highest neighbour, so that a step's edge is no obstacle.
         skip_m, clearance_m: metres above the ground.
         solid: (R, C) int32, filled.
         overhead: (R, C) float32, filled: metres to the underside of the first solid level above `skip_m`, infinite if there is none.
@@ -193,7 +205,7 @@ def look_up(bits, height, frame, skip_m, clearance_m, solid, overhead):
     for r in range(height.shape[0]):
         for c in range(height.shape[1]):
             base = (height[r, c] - frame[2]) / frame[4]
-            low = max(int(math.ceil(base + skip_m / frame[4] - 1e-6)), 0)
+            low = max(int(math.ceil((base_height[r, c] + skip_m - frame[2]) / frame[4] - 1e-6)), 0)
             high = base + clearance_m / frame[4]
             overhead[r, c] = np.inf
             solid[r, c] = 0
