@@ -295,9 +295,11 @@ class Canvas:
         y), where `inside(x, y)`; what lies below is solid. Paint it as well: this only says where one stands."""
         cut, here, x, y = self._columns(x0, y0, x1, y1, inside)
         rise = self._origin[2] + (z(x, y) if callable(z) else z)
+        before = self.height[cut].copy()[:, :, None]
         height = np.where(here, rise, self.height[cut])
         self.height[cut] = height
         below = self._centres(2) < height[:, :, None] - 0.01
+        self.grid[cut] &= ~(here[:, :, None] & ~below & (self._centres(2) < before))  # ground that is cut into is gone
         self.grid[cut] |= here[:, :, None] & below
         if surface is not None:
             self.surface[cut] = np.where(here, SEMANTIC_ID[surface], self.surface[cut])
