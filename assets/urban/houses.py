@@ -274,7 +274,7 @@ def steps(
     with canvas.at(x, y, yaw, z=z):
         for k in range(count):
             low, high, near, far = k * rise, (k + 1) * rise, k * tread, (k + 1) * tread
-            canvas.patch((near, 0, low), (0, width, 0), UP * rise, 0.15, colour, flip=True)
+            canvas.patch((near, 0, low), (0, width, 0), UP * rise, 0.15, lambda p: colour(p) * 0.7, flip=True)
             canvas.patch((near, 0, high), (tread, 0, 0), (0, width, 0), 0.15, lambda p: np.clip(colour(p) * 1.08, 0, 1))
             canvas.bar((near, 0, high + 0.005), (near, width, high + 0.005), 0.06, UP, colour(np.array([[near, 0.0, high]]))[0] * 1.2, 0.2)
             canvas.level(near, 0, far, width, high, "stairs")

@@ -31,8 +31,8 @@ def terraces(canvas: Canvas) -> None:
     canvas.sheet(X0, WALL_1 + WAY, X1, WALL_2, 0.17, pebbles, MID)
     canvas.sheet(X0, WALL_2 + WAY, X1, BACK, 0.17, flags, HIGH)
     # What of the strips is neither ramp nor steps belongs to the terrace above: steps are cut into it.
-    low_free = ((-16.0, -14.0), (1.0, 4.0), (8.0, 16.0))
-    high_free = ((-16.0, -9.5), (-5.5, -1.5), (13.5, 16.0))
+    low_free = ((1.0, 4.0), (8.0, 16.0))
+    high_free = ((-16.0, -9.5), (-5.5, -1.5))
     for y, z, ground, free in ((WALL_1, MID, pebbles, low_free), (WALL_2, HIGH, flags, high_free)):
         for a, b in free:
             canvas.sheet(a, y, b, y + WAY, 0.17, ground, z)
@@ -45,26 +45,32 @@ def terraces(canvas: Canvas) -> None:
 def ways_up(canvas: Canvas) -> None:
     """A ramp and a flight of steps from each terrace to the next."""
     worn, path = stones(tone("c4b9a4"), 175, 0.15, 0.9, 0.25), concrete(tone("b3a993"), 176, 1.5)
-    canvas.level(-14.0, WALL_1, 1.0, WALL_1 + WAY, 0.0)
+    canvas.level(X0 - 2, WALL_1, 1.0, WALL_1 + WAY, 0.0)
+    canvas.sheet(X0, WALL_1, -14.0, WALL_1 + WAY, 0.17, path)
     ramp(canvas, -14.0, WALL_1, 0.0, WAY, 15.0, LOW, MID, path)
     canvas.patch((-14.0, WALL_1 + WAY, LOW), (15.0, 0, 0), UP * MID, 0.19, RUBBLE, keep=lambda s, t: t > 0.1 * s)
     canvas.patch((-14.0, WALL_1, LOW), (15.0, 0, 0), UP * MID, 0.19, plaster(WHITE, 177), keep=lambda s, t: t < 0.1 * s)
-    canvas.patch((-14.0, WALL_1, LOW), (0, WAY, 0), UP * MID, 0.19, RUBBLE)
+    canvas.patch((X0, WALL_1 + WAY, LOW), (2.0, 0, 0), UP * MID, 0.19, RUBBLE)
     canvas.level(4.0, WALL_1 - 1.1, 8.0, WALL_1 + WAY, 0.0)
     _flight(canvas, 4.0, 8.0, WALL_1 - 1.0, LOW, worn)
-    canvas.level(-1.5, WALL_2, 13.5, WALL_2 + WAY, MID)
+    canvas.level(-1.5, WALL_2, X1 + 2, WALL_2 + WAY, MID)
+    canvas.sheet(13.5, WALL_2, X1, WALL_2 + WAY, 0.17, path, MID)
     ramp(canvas, 13.5, WALL_2 + WAY, np.pi, WAY, 15.0, MID, HIGH, path)
     canvas.patch((-1.5, WALL_2 + WAY, MID), (15.0, 0, 0), UP * 1.5, 0.19, RUBBLE, keep=lambda s, t: t > 0.1 * (15 - s))
     canvas.patch((-1.5, WALL_2, MID), (15.0, 0, 0), UP * 1.5, 0.19, plaster(WHITE, 178), keep=lambda s, t: t < 0.1 * (15 - s))
-    canvas.patch((13.5, WALL_2, MID), (0, WAY, 0), UP * 1.5, 0.19, RUBBLE, flip=True)
+    canvas.patch((13.5, WALL_2 + WAY, MID), (2.5, 0, 0), UP * 1.5, 0.19, RUBBLE)
+    canvas.level(-9.5, WALL_2, -5.5, WALL_2 + WAY, MID)
     _flight(canvas, -9.5, -5.5, WALL_2 - 1.0, MID, worn)
+    for x, y, z, flip in ((X0, WALL_1, LOW, False), (X1, WALL_2, MID, True)):  # the houses' feet beside the lower ends
+        canvas.patch((x, y, z), (0, WAY, 0), UP * 1.5, 0.19, plaster(WHITE, 177), flip=flip)
+        canvas.solid(x - 0.5 * (x < 0), y, z, x + 0.5 * (x > 0), y + WAY, z + 1.6)
     iron = tone("3a5f8a")
     railing(canvas, (-11.5, WALL_1 + 0.06, 0.25), (1.0, WALL_1 + 0.06, 1.5), iron, gap=0.5)
     railing(canvas, (11.0, WALL_2 + 0.06, 1.75), (-1.5, WALL_2 + 0.06, 3.0), iron, gap=0.5)
-    railing(canvas, (-13.9, WALL_1 + WAY + 0.08, MID), (0.9, WALL_1 + WAY + 0.08, MID), iron, gap=0.5)
-    railing(canvas, (-1.4, WALL_2 + WAY + 0.08, HIGH), (13.4, WALL_2 + WAY + 0.08, HIGH), iron, gap=0.5)
-    for x0, x1, y, z in ((8.0, 16.0, WALL_1, MID), (-16.0, -14.0, WALL_1, MID), (1.0, 4.0, WALL_1, MID), (-16.0, -9.5, WALL_2, HIGH),
-                         (13.5, 16.0, WALL_2, HIGH), (-5.5, -1.5, WALL_2, HIGH)):  # fmt: skip
+    railing(canvas, (X0 + 0.1, WALL_1 + WAY + 0.08, MID), (0.9, WALL_1 + WAY + 0.08, MID), iron, gap=0.5)
+    railing(canvas, (-1.4, WALL_2 + WAY + 0.08, HIGH), (X1 - 0.1, WALL_2 + WAY + 0.08, HIGH), iron, gap=0.5)
+    for x0, x1, y, z in ((8.0, 16.0, WALL_1, MID), (1.0, 4.0, WALL_1, MID), (-16.0, -9.5, WALL_2, HIGH),
+                         (-5.5, -1.5, WALL_2, HIGH)):  # fmt: skip
         railing(canvas, (x0, y + 0.1, z), (x1, y + 0.1, z), iron, gap=0.5)
 
 
