@@ -330,9 +330,9 @@ def tufts(canvas: Canvas, points: np.ndarray, height: float, tone: np.ndarray) -
 
 def fence(
     canvas: Canvas, path: np.ndarray, height: float, tone: np.ndarray, z: float = 0.0, pitch: float = 0.13, post: float = 2.4,
-    rails: Sequence[float] = (0.12, 0.96),
+    rails: Sequence[float] = (0.12, 0.96), board: float = 0.022,
 ) -> None:  # fmt: skip
-    """A fence of upright bars between posts; a railing when the pitch is wide and the rails are many."""
+    """A fence of upright bars or boards between posts; a railing when the pitch is wide and the rails are many."""
     for a, b in pairwise(np.column_stack([np.asarray(path, float), np.full(len(path), z)])):
         length = float(np.linalg.norm(b - a))
         for s in np.linspace(0, 1, max(round(length / post), 1) + 1):
@@ -342,8 +342,8 @@ def fence(
         count, levels = int(length / pitch), max(round(height / 0.11), 2)
         s, t = (g.ravel() for g in np.meshgrid((np.arange(count) + 0.5) / max(count, 1), (np.arange(levels) + 0.5) / levels))
         points = a + s[:, None] * (b - a) + UP * (rails[0] + t * (rails[-1] - rails[0]))[:, None] * height
-        scales = (0.56 * height * (rails[-1] - rails[0]) / levels, 0.011, 0.011)
-        side = np.cross(b - a, UP) / length + canvas.rng.normal(0, 0.5, (len(s), 3))
+        scales = (0.56 * height * (rails[-1] - rails[0]) / levels, max(0.42 * board, 0.011), 0.011)
+        side = np.cross(b - a, UP) / length + canvas.rng.normal(0, min(0.5, 0.01 / board), (len(s), 3))
         canvas.discs(points, np.tile(UP, (len(s), 1)), side, scales, tone * canvas.rng.normal(1, 0.05, (len(s), 1)), 0.9)
         barrier(canvas, np.stack([a, b])[:, :2], z + 0.3, z + 0.5)
         barrier(canvas, np.stack([a, b])[:, :2], z + 0.9 * height, z + height)

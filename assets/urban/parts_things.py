@@ -39,9 +39,7 @@ def car(canvas: Canvas, x: float, y: float, yaw: float, tone: np.ndarray, z: flo
     half = width / 2 * (1 - 0.14 * np.abs(2 * s - 1) ** 5)
     hull = np.stack([_section(h, c, belt, roof) for h, c in zip(half, crest, strict=True)])
     hull = np.concatenate([(0.5 - s)[:, None, None] * length + 0 * hull[..., :1], hull], -1)
-    caps = [[hull[k] * (1, f, 1) * (1, 1, f) + (0, 0, (1 - f) * 0.5 * (0.24 + crest[k])) for f in (0.03, 0.35, 0.7)] for k in (0, -1)]
-    points = np.concatenate([caps[0], hull, caps[1][::-1]])
-    centre = (points[1:, 1:] + points[:-1, :-1]) / 2
+    centre = (hull[1:, 1:] + hull[:-1, :-1]) / 2
     u, height = 0.5 - centre[..., 0] / length, centre[..., 2]
     side = np.abs(centre[..., 1]) > 0.76 * width / 2 * (1 - 0.2 * np.clip((height - belt) / (roof - belt), 0, 1))
     tones = tone * (0.9 + 0.12 * height[..., None] / roof)
@@ -53,9 +51,17 @@ def car(canvas: Canvas, x: float, y: float, yaw: float, tone: np.ndarray, z: flo
     tones[height < 0.33] = BLACK * 1.4
     gaps = (np.abs(u[..., None] - np.array([0.29, 0.55, 0.77])) < 0.009).any(-1)
     tones[side & (height < belt) & (height > 0.36) & gaps] *= 0.55
-    for end, lamp in ((u < 0.03, "f2f0e6"), (u > 0.97, "8e1d1a")):
-        tones[end & (np.abs(centre[..., 1]) > 0.52 * width / 2) & (height > 0.5) & (height < 0.75)] = hexes(lamp)[0]
-    skin(canvas, turned(points, x, y, yaw, z), tones, flip=True, gloss=np.where(glass, 0.7, 0.25))
+    skin(canvas, turned(hull, x, y, yaw, z), tones, flip=True, gloss=np.where(glass, 0.7, 0.25))
+    across = np.linspace(0, 1, 17)[:, None]
+    for end, lamp in ((0, "f2f0e6"), (-1, "8e1d1a")):  # the nose and the tail, closed from sill to bonnet
+        cap = hull[end, :19][:, None] + across * (hull[end, :-20:-1] - hull[end, :19])[:, None]
+        middle = (cap[1:, 1:] + cap[:-1, :-1]) / 2
+        shade = np.where(middle[..., 2:] < 0.36, BLACK * 1.4, tone * 0.95)
+        shade[(np.abs(middle[..., 1]) > 0.5 * width / 2) & (np.abs(middle[..., 2] - 0.6) < 0.09)] = hexes(lamp)[0]
+        shade[(np.abs(middle[..., 1]) < 0.4 * width / 2) & (np.abs(middle[..., 2] - 0.62) < 0.05)] *= 0.35
+        if tall and end:
+            shade[(np.abs(middle[..., 1]) < 0.8) & (middle[..., 2] > 1.2) & (middle[..., 2] < 1.75)] = GLASS
+        skin(canvas, turned(cap, x, y, yaw, z), shade, flip=end == 0, gloss=0.2)
     _wheels(canvas, x, y, yaw, length, width, z)
     for end in (-1, 1):
         plate = turned(np.array([[end * length * 0.505, -0.25, 0.45], [end * length * 0.505, 0.25, 0.45]]), x, y, yaw, z)
@@ -285,7 +291,7 @@ def picture(image: np.ndarray, start, end, z: float, pixel: float) -> Colour:
     return colour
 
 
-def _stroke(image: np.ndarray, path: np.ndarray, width: float, tone: np.ndarray) -> None:
+def stroke(image: np.ndarray, path: np.ndarray, width: float, tone: np.ndarray) -> None:
     """Draws a thick line through points (k, 2) of (column, row), in pixels."""
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
     near = np.full(image.shape[:2], np.inf)
@@ -316,9 +322,9 @@ def graffiti(rng: np.random.Generator, length: float, height: float, base: np.nd
             letters.append(np.column_stack([x0 + nodes[:, 0] * w, foot + nodes[:, 1] * tall]) / pixel)
         for width, tone in ((0.19, line), (0.12, ink), (0.045, np.minimum(ink * 1.25 + 0.12, 0.95))):
             for letter in letters:
-                _stroke(image, letter + (0 if width > 0.05 else (-1, 1)), width * tall / pixel, tone)
+                stroke(image, letter + (0 if width > 0.05 else (-1, 1)), width * tall / pixel, tone)
         at += 0.5 * tall * count + rng.uniform(0.3, 1.8)
         tag = np.cumsum(rng.normal(0, 0.2, (9, 2)) * (0.6, 1.0) + (0.14, 0.0), axis=0)
         place = (at + rng.uniform(-0.8, 0.2), rng.uniform(0.8, max(height - 0.9, 1.0)))
-        _stroke(image, np.clip(tag + place, 0.1, None) / pixel, 0.65, BLACK if rng.random() < 0.5 else inks[rng.integers(len(inks))])
+        stroke(image, np.clip(tag + place, 0.1, None) / pixel, 0.65, BLACK if rng.random() < 0.5 else inks[rng.integers(len(inks))])
     return np.clip(image, 0, 0.95)

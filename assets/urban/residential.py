@@ -164,7 +164,7 @@ def plot(canvas: Canvas, s: float, side: int, boundary: str, tone: np.ndarray) -
         if boundary == "hedge":
             hedge(canvas, path, 0.6, canvas.rng.uniform(0.95, 1.2), tone, KERB)
         elif boundary == "fence":
-            fence(canvas, path, 0.95, hexes("dcd8cc")[0], KERB, pitch=0.11, post=1.6)
+            fence(canvas, path, 0.95, hexes("dcd8cc")[0], KERB, pitch=0.13, post=1.6, board=0.085)
         else:
             low_wall(canvas, path, 0.7, brick(hexes("8f5a45")[0], hexes("a39a8b")[0]))
     for edge, sign in ((s - half, -1), (s + half, 1)):
