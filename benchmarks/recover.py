@@ -61,7 +61,7 @@ def compare(scene: Scene, moved: Placement, folder: Path) -> dict[str, float]:
         free, the share of the true free ground within the imported grid that came back free, and solid, the same of what is not.
     """
     data = json.loads((folder / "scene.json").read_text())["transform"]
-    found = Placement(data["scale"], np.array(data["rotation"]), np.array(data["translation"]))
+    found = Placement(data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"]))
     turn = found.rotation @ moved.rotation
     imported = load_scene(folder)
 
