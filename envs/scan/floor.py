@@ -54,7 +54,7 @@ class _Facts:
     `below`: beneath it. `above`: over it. `open`: of its cells with nothing over them. `cover`: its cells over all columns
     that hold anything above it. `square`: of what is over it, faces that are level or upright. `contact`: of loose things, what
     touches it. `low`: mean height of loose things over the whole height. `tall`: height (95 %) over the root of its area.
-    `support`: within its band.
+    `support`: within its band. `spread`: how far apart what is over it stands, against the extent of the plane itself (deviations).
     """
 
     normal: np.ndarray
@@ -70,6 +70,7 @@ class _Facts:
     support: float
     height: float
     length: float
+    spread: float
 
     def score(self) -> float:
         return (
@@ -203,7 +204,17 @@ def _facts_of(surface: Surface, normal: np.ndarray, offset: float, mine: np.ndar
         support=float(weight[mine].sum() / whole),
         height=height,
         length=_length(surface.voxels[mine] @ flat_axes.T),
+        spread=_deviation(surface.voxels[above] @ flat_axes.T, weight[above])
+        / max(_deviation(surface.voxels[mine] @ flat_axes.T, weight[mine]), cell),
     )
+
+
+def _deviation(flat: np.ndarray, weight: np.ndarray) -> float:
+    """Root mean square distance from the middle; 0 of nothing."""
+    total = weight.sum()
+    if not total > 0.0:
+        return 0.0
+    return float(np.sqrt(weight @ ((flat - weight @ flat / total) ** 2).sum(1) / total))
 
 
 def _standing(h, cell: float, height: float, weight: np.ndarray, loose: np.ndarray, whole: float) -> tuple[float, float]:
@@ -391,8 +402,16 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
         raise NotNavigable(
             f"not navigable: {about}, with {100 * floor.below:.1f} % beneath and {100 * floor.above:.1f} % above it: a ceiling; check --up"
         )
-    if not hinted and floor.above < 0.003:
-        raise NotNavigable(f"not navigable without a hint: {about}, and nothing stands on it; say which way is up with --up")
+    if not hinted and floor.above < 0.025:
+        raise NotNavigable(
+            f"not navigable without a hint: {about}, and next to nothing ({100 * floor.above:.1f} %) stands on it; "
+            "say which way is up with --up"
+        )
+    if floor.spread < 0.45 and floor.height > 0.25 * floor.length:
+        raise NotNavigable(
+            f"not navigable: {about}, and all that stands on it is one thing {floor.height:.3g} units tall in its middle (its parts lie "
+            f"{floor.spread:.2f} times as far apart as those of the surface): an object on its base, not a place"
+        )
     if floor.height > floor.length or floor.length < 0.4 * size:
         raise NotNavigable(
             f"not navigable: {about}, and what stands on it is {floor.height:.3g} units tall in a capture of {size:.3g}: an object, not a place"
