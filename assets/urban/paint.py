@@ -312,7 +312,7 @@ class Canvas:
     def _columns(self, x0, y0, x1, y1, inside: Callable | None):
         """The part of the ground that holds a rectangle: slices, which of its cells are meant, and their x and y in the frame."""
         corners = self.world([(x, y, 0.0) for x in (x0, x1) for y in (y0, y1)])
-        cut = self._slices(corners.min(0) + (0.05, 0.05, 0), corners.max(0) - (0.05, 0.05, 0))[:2]
+        cut = self._slices(corners.min(0) - CELL_M, corners.max(0) + CELL_M)[:2]  # which of these are meant follows
         centre = np.stack(np.meshgrid(*(self._centres(k)[cut[k]] for k in range(2)), indexing="ij"), -1)
         local = (centre - self._origin[:2]) @ self._turn[:2, :2]
         x, y = local[..., 0], local[..., 1]

@@ -10,7 +10,7 @@ from s2e.envs.scene import Sky
 
 PLACE = Place(
     low=(-18.0, -13.0), high=(23.0, 13.0), top=11.0, sun=(-0.5, -0.55, 0.78),
-    sky=Sky(zenith=(122.0, 158.0, 205.0), horizon=(238.0, 222.0, 196.0), fog_m=400.0), light=Light(), seed=7, detail=1.22,
+    sky=Sky(zenith=(122.0, 158.0, 205.0), horizon=(238.0, 222.0, 196.0), fog_m=400.0), light=Light(), seed=7, detail=1.3,
 )  # fmt: skip
 X0, X1, Y0, Y1, PASSAGE = -17.0, 17.0, -12.0, 12.0, 22.0
 ARCADE_Y, ARCADE_END, HALF, SPRING, CEILING = 9.0, 8.0, 0.28, 2.1, 3.9

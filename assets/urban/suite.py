@@ -38,6 +38,7 @@ from s2e.envs.scene_files import cache, write_scene
 from s2e.errors import UserError, run_command
 
 EPISODE_SEED = 7
+SHIPPED_FILE = "splats.spz"
 _ENVS = ("propose.py", "astar.py", "occupancy.py", "people.py", "episodes.py")
 
 
