@@ -77,6 +77,10 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     """
     if str(name_or_path) in SUITES:
         raise UserError(f"{name_or_path} is several scenes; name one: {', '.join(SUITES[str(name_or_path)])}")
+    if str(name_or_path) in SUITES["gs_urban"] and str(name_or_path) not in PACKAGED:
+        from s2e.assets.urban.suite import ensure  # here, since it imports this module
+
+        ensure(str(name_or_path).removeprefix("gs_urban/"))
     folder = scene_folder(name_or_path)
     if not folder.is_dir():
         known = ", ".join(PACKAGED)

@@ -51,7 +51,7 @@ def capture(canvas: Canvas, lit: Lit, cameras: np.ndarray) -> Splats:
     blur = np.where(floor, np.minimum(blur, 0.55), blur)
     keep = _kept(rng, lit, blur, above, nearest, floor)
     blur, floor = blur[keep], floor[keep]
-    normal, direction = _tilted(rng, lit.normal[keep], lit.direction[keep], blur, floor)
+    normal, direction = _tilted(rng, lit.normal[keep], lit.direction[keep], lit.scales[keep], blur, floor)
     scales = _grown(rng, lit.scales[keep], blur, floor, lit.leaf[keep])
     off = rng.normal(0, 1, (keep.sum(), 3)) * (0.05 * blur**2 * ~floor)[:, None] + normal * rng.normal(0, 0.006, (keep.sum(), 1))
     means = lit.points[keep] + off
@@ -77,12 +77,13 @@ def _kept(rng, lit: Lit, blur, above, nearest, floor) -> np.ndarray:
     return ~(hole | frayed & ~(floor & (nearest < _RAGGED_M + 3)) | gone)
 
 
-def _tilted(rng, normal, direction, blur, floor) -> tuple[np.ndarray, np.ndarray]:
+def _tilted(rng, normal, direction, scales, blur, floor) -> tuple[np.ndarray, np.ndarray]:
     """Axes that lean the more the less a Gaussian was seen, and turn in the plane of the surface as optimised ones do."""
     lean = np.where(floor, 0.03, 0.04 + 0.35 * blur**2)[:, None]
     n = normal + rng.normal(0, 1, normal.shape) * lean
     n /= np.linalg.norm(n, axis=1, keepdims=True)
-    angle = rng.normal(0, 0.25, (len(n), 1))
+    round_ = np.clip(1.6 * scales[:, 1:2] / scales[:, :1] - 0.3, 0.08, 1)  # thin strips keep their direction
+    angle = rng.normal(0, 0.25, (len(n), 1)) * round_
     d = direction * np.cos(angle) + np.cross(normal, direction) * np.sin(angle)
     d -= (d * n).sum(1, keepdims=True) * n
     return n, d / np.linalg.norm(d, axis=1, keepdims=True)

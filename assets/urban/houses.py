@@ -187,10 +187,10 @@ def _wall(canvas: Canvas, length: float, height: float, front: Front, holes) -> 
         return painted
 
     low = min(3.0, height)
-    canvas.patch((0, 0, 0), X * length, UP * low, 0.22, colour, holes=holes)
+    canvas.patch((0, 0, 0), X * length, UP * low, 0.18, colour, holes=holes)
     if height > low:
         upper = [[o[0], o[1], o[2] - low, o[3] - low] for o in holes]
-        canvas.patch((0, 0, low), X * length, UP * (height - low), 0.3, colour, holes=upper)
+        canvas.patch((0, 0, low), X * length, UP * (height - low), 0.28, colour, holes=upper)
     for s0, s1, t0, t1 in holes:  # the thickness of the wall round what is set back in it
         if s1 - s0 < 4 and t1 - t0 < 4:
             reveal = flat(front.wall(np.array([[(s0 + s1) / 2, 0.0, (t0 + t1) / 2]]))[0] * 0.85)
@@ -274,7 +274,7 @@ def steps(
     with canvas.at(x, y, yaw, z=z):
         for k in range(count):
             low, high, near, far = k * rise, (k + 1) * rise, k * tread, (k + 1) * tread
-            canvas.patch((near, 0, low), (0, width, 0), UP * rise, 0.15, colour, flip=True)
+            canvas.patch((near, 0, low), (0, width, 0), UP * rise, 0.15, lambda p: colour(p) * 0.7, flip=True)
             canvas.patch((near, 0, high), (tread, 0, 0), (0, width, 0), 0.15, lambda p: np.clip(colour(p) * 1.08, 0, 1))
             canvas.bar((near, 0, high + 0.005), (near, width, high + 0.005), 0.06, UP, colour(np.array([[near, 0.0, high]]))[0] * 1.2, 0.2)
             canvas.level(near, 0, far, width, high, "stairs")

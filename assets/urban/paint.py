@@ -83,6 +83,7 @@ class Canvas:
         shade: the same for leaves and thin sheets, which shade but do not stand in the way.
         height: (X, Y) float, metres, the ground that is stood on.
         surface: (X, Y) uint8, ids of `SEMANTICS`.
+        barred: (X, Y) bool, where nobody goes though nothing stands there: water.
         lamps: lights of the place.
     """
 
@@ -93,6 +94,7 @@ class Canvas:
         self.grid, self.shade = np.zeros(shape, bool), np.zeros(shape, bool)
         self.height = np.zeros(shape[:2])
         self.surface = np.full(shape[:2], SEMANTIC_ID[place.ground], np.uint8)
+        self.barred = np.zeros(shape[:2], bool)
         self.lamps: list[Lamp] = []
         self.parts: list[tuple[np.ndarray, ...]] = []
         self._origin, self._turn = np.zeros(3), np.eye(3)
@@ -291,6 +293,24 @@ class Canvas:
     def level(self, x0, y0, x1, y1, z: Height, surface: str | None = None, inside: Callable | None = None) -> None:
         """Sets the ground of a rectangle of the current frame to a height above the frame's (a number, or a function of x and
         y), where `inside(x, y)`; what lies below is solid. Paint it as well: this only says where one stands."""
+        cut, here, x, y = self._columns(x0, y0, x1, y1, inside)
+        rise = self._origin[2] + (z(x, y) if callable(z) else z)
+        before = self.height[cut].copy()[:, :, None]
+        height = np.where(here, rise, self.height[cut])
+        self.height[cut] = height
+        below = self._centres(2) < height[:, :, None] - 0.01
+        self.grid[cut] &= ~(here[:, :, None] & ~below & (self._centres(2) < before))  # ground that is cut into is gone
+        self.grid[cut] |= here[:, :, None] & below
+        if surface is not None:
+            self.surface[cut] = np.where(here, SEMANTIC_ID[surface], self.surface[cut])
+
+    def bar_ground(self, x0, y0, x1, y1, inside: Callable | None = None) -> None:
+        """Says that nobody goes onto a rectangle of the current frame, where `inside(x, y)`."""
+        cut, here, _, _ = self._columns(x0, y0, x1, y1, inside)
+        self.barred[cut] |= here
+
+    def _columns(self, x0, y0, x1, y1, inside: Callable | None):
+        """The part of the ground that holds a rectangle: slices, which of its cells are meant, and their x and y in the frame."""
         corners = self.world([(x, y, 0.0) for x in (x0, x1) for y in (y0, y1)])
         cut = self._slices(corners.min(0) + (0.05, 0.05, 0), corners.max(0) - (0.05, 0.05, 0))[:2]
         centre = np.stack(np.meshgrid(*(self._centres(k)[cut[k]] for k in range(2)), indexing="ij"), -1)
@@ -299,13 +319,7 @@ class Canvas:
         here = (x >= x0 - 1e-6) & (x <= x1 + 1e-6) & (y >= y0 - 1e-6) & (y <= y1 + 1e-6)
         if inside is not None:
             here &= inside(x, y)
-        rise = self._origin[2] + (z(x, y) if callable(z) else z)
-        height = np.where(here, rise, self.height[cut])
-        self.height[cut] = height
-        below = self._centres(2) < height[:, :, None] - 0.01
-        self.grid[cut] |= here[:, :, None] & below
-        if surface is not None:
-            self.surface[cut] = np.where(here, SEMANTIC_ID[surface], self.surface[cut])
+        return cut, here, x, y
 
     def solid(self, x0, y0, z0, x1, y1, z1) -> None:
         """Marks a box as solid."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
+from scipy.ndimage import binary_closing
 from tqdm import tqdm
 
 import s2e.assets.urban
@@ -54,16 +55,22 @@ def sources(name: str) -> str:
 def standing(canvas: Canvas) -> tuple[Occupancy, Ground]:
     """Occupancy and `Ground` of a canvas: solid is what stands 0.1 m to 1.2 m above the ground of its column.
 
-    What is walled off from the largest connected region counts as solid.
+    Where no floor is painted counts as solid, and what is walled off from the largest connected region does too.
     """
     first = np.round(canvas.height / CELL_M + 0.499).astype(int) + 1
     solid = np.zeros(canvas.height.shape, bool)
     columns = np.indices(solid.shape)
     for k in range(11):
         solid |= canvas.grid[columns[0], columns[1], np.minimum(first + k, canvas.grid.shape[2] - 1)]
-    rim = np.zeros(solid.shape, bool)
-    rim[:2], rim[-2:], rim[:, :2], rim[:, -2:] = True, True, True, True
-    solid = ~largest_region(~(solid | rim).T)
+    floor = np.zeros(solid.shape, bool)
+    for points, _, normal, *_ in canvas.parts:
+        cells = np.floor((points[:, :2] - canvas.low[:2]) / CELL_M).astype(int)
+        up = (normal[:, 2] > 0.6) & ((cells >= 0) & (cells < solid.shape)).all(1)
+        up[up] &= np.abs(points[up, 2] - canvas.height[tuple(cells[up].T)]) < 0.12
+        floor[tuple(cells[up].T)] = True
+    floor = np.asarray(binary_closing(np.pad(floor, 3), np.ones((5, 5)))[3:-3, 3:-3])
+    floor[:2], floor[-2:], floor[:, :2], floor[:, -2:] = False, False, False, False
+    solid = ~largest_region((floor & ~solid & ~canvas.barred).T)
     ground = Ground(canvas.height.T.astype(np.float32), canvas.surface.T.copy())
     return Occupancy(solid, canvas.low[:2].copy(), CELL_M), ground
 
