@@ -65,21 +65,6 @@ def lay(
     canvas.level(*low, *high, height, surface, keep)
 
 
-def shut(canvas: Canvas, low: tuple[float, float], high: tuple[float, float], inside: Callable | None = None) -> None:
-    """Says that nobody drives in the rectangle low..high, where `inside` (of x and y): one thin layer over its ground is solid.
-
-    For what is seen but not reached, such as gardens behind houses, water and tracks: else the largest of them would be the place.
-    """
-    cut = canvas._slices([*low, 0.0], [*high, 0.0])[:2]
-    x, y = (canvas.low[i] + (np.arange(cut[i].start, cut[i].stop) + 0.5) * CELL_M for i in range(2))
-    x, y = np.meshgrid(x[x < canvas.low[0] + canvas.grid.shape[0] * CELL_M], y[y < canvas.low[1] + canvas.grid.shape[1] * CELL_M], indexing="ij")
-    there = np.ones(x.shape, bool) if inside is None else inside(x, y)
-    i, j = np.nonzero(there)
-    i, j = i + cut[0].start, j + cut[1].start
-    level = np.round(canvas.height[i, j] / CELL_M + 0.499).astype(int) + 1
-    canvas.grid[i, j, np.minimum(level, canvas.grid.shape[2] - 1)] = True
-
-
 def sheet(canvas: Canvas, path: np.ndarray, z0: float | np.ndarray, z1: float | np.ndarray, step: float, colour: Colour) -> None:
     """An upright sheet over a path (k, 2) from heights z0 to z1 (numbers or one a point), seen from the path's right."""
     path = np.asarray(path, float)
@@ -349,7 +334,7 @@ def fence(
         barrier(canvas, np.stack([a, b])[:, :2], z + 0.9 * height, z + height)
 
 
-def pane(canvas: Canvas, a: np.ndarray, u: np.ndarray, v: np.ndarray, tone: np.ndarray, opacity: float = 0.22) -> None:
+def pane(canvas: Canvas, a: np.ndarray, u: np.ndarray, v: np.ndarray, tone: np.ndarray, opacity: float = 0.12) -> None:
     """A sheet of glass that lets the place behind it show."""
     length, height = np.linalg.norm(u), np.linalg.norm(v)
     s, t = np.linspace(0, 1, max(round(float(length) / 0.3), 1) + 1), np.linspace(0, 1, max(round(float(height) / 0.3), 1) + 1)

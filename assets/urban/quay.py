@@ -19,7 +19,6 @@ from s2e.assets.urban.parts_more import (
     rod,
     sheet,
     shrub,
-    shut,
     stained,
     strip,
     tree,
@@ -99,7 +98,7 @@ def edges(canvas: Canvas) -> None:
         barrier(canvas, np.array([[a, EDGE - 0.2], [b, EDGE - 0.2]]), QUAY + 0.1, QUAY + 0.5)
     wall(canvas, (-END, FAR - 0.4), (-END, EDGE), 3.2, _tunnel, step=0.14)
     wall(canvas, (END, EDGE), (END, FAR - 0.4), 3.2, _tunnel, step=0.14)
-    shut(canvas, (-END, FAR), (END, EDGE - 0.4), over_water)
+    canvas.bar_ground(-END, FAR, END, EDGE - 0.4, over_water)
 
 
 def _tunnel(p: np.ndarray) -> np.ndarray:

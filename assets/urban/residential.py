@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
-from s2e.assets.urban.parts_more import fence, footprint, hedge, lay, prism, sheet, shrub, shut, skin, stained, strip, tree, tufts, wall
+from s2e.assets.urban.parts_more import fence, footprint, hedge, lay, prism, sheet, shrub, skin, stained, strip, tree, tufts, wall
 from s2e.assets.urban.parts_things import BLUE, GREEN, RED, car, lamp_post, litter, stripe, wheelie_bin
 from s2e.assets.urban.surfaces import Colour, asphalt, brick, grass, gravel, hexes, mottle, plaster, roof_tiles, slabs
 from s2e.envs.scene import Sky
@@ -272,4 +272,4 @@ def paint(canvas: Canvas) -> None:
         s, d = place_of(x, y)
         return (np.abs(d) > FRONT + 0.9) | (np.abs(s) > END + 0.9)
 
-    shut(canvas, PLACE.low, PLACE.high, behind)
+    canvas.bar_ground(*PLACE.low, *PLACE.high, behind)

@@ -18,7 +18,6 @@ from s2e.assets.urban.parts_more import (
     prism,
     rod,
     shrub,
-    shut,
     skin,
     stained,
     strip,
@@ -333,9 +332,9 @@ def borders(canvas: Canvas) -> None:
     n = 420
     x, y = canvas.rng.uniform(WEST, EAST, n), SOUTH + np.abs(canvas.rng.normal(0, 0.5, n))
     litter(canvas, np.column_stack([x, y, np.zeros(n)]), hexes("8a6a2f", "a4702b", "6f7a35", "b58b3c"))
-    shut(canvas, PLACE.low, (PLACE.high[0], SOUTH - 0.1))
-    shut(canvas, (EAST + 0.1, -16.0), PLACE.high)
-    shut(canvas, PLACE.low, (WEST - 0.1, PLACE.high[1]))
+    canvas.bar_ground(*PLACE.low, PLACE.high[0], SOUTH - 0.1)
+    canvas.bar_ground(EAST + 0.1, -16.0, *PLACE.high)
+    canvas.bar_ground(*PLACE.low, WEST - 0.1, PLACE.high[1])
 
 
 def paint(canvas: Canvas) -> None:

@@ -21,7 +21,6 @@ from s2e.assets.urban.parts_more import (
     rod,
     sheet,
     shrub,
-    shut,
     stained,
     strip,
     tree,
@@ -193,8 +192,8 @@ def borders(canvas: Canvas) -> None:
          doors=[(1.0, 1.2, 2.2, hexes("3c4b55")[0])], frame=hexes("e2ded2")[0])  # fmt: skip
     for x, y, h in ((-20, -11, 5.4), (-16.5, -11.2, 6.0), (16.0, 11, 5.6), (20.0, 11.2, 5.2), (-18, 11, 5.5), (18.5, -11, 5.6)):
         tree(canvas, x, y, h - LEVEL, 1.9, hexes("5b7632")[0], LEVEL)
-    shut(canvas, (-22.9, SIDE), (22.9, 11.9))
-    shut(canvas, (-22.9, -11.9), (22.9, -SIDE))
+    canvas.bar_ground(-22.9, SIDE, 22.9, 11.9)
+    canvas.bar_ground(-22.9, -11.9, 22.9, -SIDE)
 
 
 def furniture(canvas: Canvas) -> None:
