@@ -5,9 +5,8 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from s2e.envs.splats.project import TILE
 from s2e.envs.splats.project_pack import PreparedSplats, covariances, prepare
-from s2e.envs.splats.raster import render_views
+from s2e.envs.splats.raster import TILE, render_views
 
 __all__ = ["PreparedSplats", "covariances", "prepare", "render_splats"]
 
