@@ -4,7 +4,6 @@ Gaussians come in blocks of eight, blocks in clusters, clusters in groups, each 
 the cost follows what is seen. What leaves here are records, one per Gaussian on the image.
 """
 
-import numba
 import numpy as np
 
 from s2e.envs.lanes import fill_f8, inlined, kernel, lanes_at, mask_bits, put_lanes, roots, select
