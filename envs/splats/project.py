@@ -1,10 +1,9 @@
 """Numba kernels that find and project the Gaussians a camera can see: EWA splatting as gsplat has it, eight at a time.
 
-Gaussians come in blocks of eight, blocks in clusters, clusters in groups, each inside a sphere (`envs/splats/project_pack.py`), so that
+Gaussians come in blocks of eight, blocks in clusters, clusters in groups, each inside a box (`envs/splats/project_pack.py`), so that
 the cost follows what is seen. What leaves here are records, one per Gaussian on the image.
 """
 
-import numba
 import numpy as np
 
 from s2e.envs.lanes import fill_f8, inlined, kernel, lanes_at, mask_bits, put_lanes, roots, select
@@ -12,8 +11,6 @@ from s2e.envs.splats.project_pack import BLOCKS, GEOMETRY, GROUP
 from s2e.envs.splats.raster_lanes import arctangents, least, most
 
 F32 = np.float32
-TILE_BITS = 3
-TILE = 1 << TILE_BITS
 NEAR_M = 0.1
 BLUR = 0.3  # px^2 added to the projected covariance, as in 3DGS
 LOG2_ALPHA_MIN = F32(np.log2(1 / 255))
@@ -28,9 +25,9 @@ _WIDEST = F32(np.pi / 2)  # how much wider than the angle a fisheye draws it at 
 _EPS = 1e-7  # gsplat's, against division by zero on the fisheye's axis
 
 # Columns of a record. Drawing: centre, conic (times log2(e) / 2), log2 of the opacity, colour, depth. Listing: the shift of a
-# row's middle per row, the inverse variance along y, the variance of a row, the squared reach, how many tiles it may touch.
-MX, MY, CA, CB, CC, LOG2_OPACITY, RED, GREEN, BLUE, Z, SHIFT, INV_YY, ROW_VAR, REACH2, TILES = range(15)
-RECORD = 16  # a line of the cache
+# row's middle per row, inverse variances along y and of a row, the squared reach (standard deviations), half width and height (px).
+MX, MY, CA, CB, CC, LOG2_OPACITY, RED, GREEN, BLUE, Z, SHIFT, INV_YY, INV_ROW, REACH2, EX, EY, RECORD = range(17)
+_KEPT = RECORD  # row of the scratch memory behind a record's: how much of its weight the blur left in place, squared
 
 
 @kernel
@@ -56,29 +53,31 @@ def _interval(middle, spread, near, far):
 
 
 @kernel
-def sphere_on_image(bounds, k, view, box):
-    """Fills `box` with x0, x1, y0, y1 (px) around all that Gaussians of sphere k may draw, and with its least depth; says if any can.
+def box_on_image(boxes, k, view, area):
+    """Fills `area` with x0, x1, y0, y1 (px) around all that Gaussians of box k may draw, and with its least depth; says if any can.
 
-    `bounds` rows are centre and radius of a sphere around centres, and the longest reach of a Gaussian from its centre.
+    Rows of `boxes` are centre and half size of a box around centres, and the longest reach of a Gaussian from its centre.
     """
-    px, py, pz = bounds[k, 0] - view[9], bounds[k, 1] - view[10], bounds[k, 2] - view[11]
-    radius, reach = bounds[k, 3], bounds[k, 4]
+    px, py, pz = boxes[k, 0] - view[9], boxes[k, 1] - view[10], boxes[k, 2] - view[11]
+    hx, hy, hz, reach = boxes[k, 3], boxes[k, 4], boxes[k, 5], boxes[k, 6]
+    z = view[6] * px + view[7] * py + view[8] * pz
+    deep = abs(view[6]) * hx + abs(view[7]) * hy + abs(view[8]) * hz
+    if z + deep < _NEAR:
+        return False
     x = view[0] * px + view[1] * py + view[2] * pz
     y = view[3] * px + view[4] * py + view[5] * pz
-    z = view[6] * px + view[7] * py + view[8] * pz
-    if z + radius < _NEAR:
-        return False
-    near, far = max(z - radius, _NEAR), z + radius
-    box[4] = near
+    near, far = max(z - deep, _NEAR), z + deep
+    area[4] = near
     fx, fy = view[12], view[13]
     if view[20] == _ZERO:
-        low_x, high_x = _interval(x, radius, near, far)
-        low_y, high_y = _interval(y, radius, near, far)
+        low_x, high_x = _interval(x, abs(view[0]) * hx + abs(view[1]) * hy + abs(view[2]) * hz, near, far)
+        low_y, high_y = _interval(y, abs(view[3]) * hx + abs(view[4]) * hy + abs(view[5]) * hz, near, far)
         # The Jacobian's rows are as long as sqrt(1 + slope^2), with the slope clamped.
         tx, ty = max(min(high_x, view[17]), -max(low_x, view[16])), max(min(high_y, view[19]), -max(low_y, view[18]))
         grow_x = fx * reach * np.sqrt(_ONE + tx * tx) / near + _TWO
         grow_y = fy * reach * np.sqrt(_ONE + ty * ty) / near + _TWO
     else:
+        radius = np.sqrt(hx * hx + hy * hy + hz * hz)
         distance, flat = np.sqrt(x * x + y * y + z * z), np.sqrt(x * x + y * y)
         if z < _ZERO or distance <= radius + reach:
             low_x, high_x, low_y, high_y, grow_x, grow_y = -_FAR, _FAR, -_FAR, _FAR, _ZERO, _ZERO
@@ -88,24 +87,24 @@ def sphere_on_image(bounds, k, view, box):
             high_x, high_y = low_x, low_y
             angle = _WIDEST * (np.arcsin(radius / distance) + reach / (distance - radius))
             grow_x, grow_y = fx * angle + _TWO, fy * angle + _TWO
-    box[0], box[1] = fx * low_x + view[14] - grow_x, fx * high_x + view[14] + grow_x
-    box[2], box[3] = fy * low_y + view[15] - grow_y, fy * high_y + view[15] + grow_y
+    area[0], area[1] = fx * low_x + view[14] - grow_x, fx * high_x + view[14] + grow_x
+    area[2], area[3] = fy * low_y + view[15] - grow_y, fy * high_y + view[15] + grow_y
     return True
 
 
 @kernel
-def find_clusters(clusters, groups, view, region, seen, depths, box):
+def find_clusters(clusters, groups, view, region, seen, depths, area):
     """Lists clusters that may draw on `region` (x0, x1, y0, y1, px) in `seen`, their least depths in `depths`; returns how many."""
     count = 0
     for g in range(len(groups)):
-        if not sphere_on_image(groups, g, view, box):
+        if not box_on_image(groups, g, view, area):
             continue
-        if not (box[0] < region[1] and box[1] > region[0] and box[2] < region[3] and box[3] > region[2]):
+        if not (area[0] < region[1] and area[1] > region[0] and area[2] < region[3] and area[3] > region[2]):
             continue
         for k in range(g * GROUP, min((g + 1) * GROUP, len(clusters))):
-            if sphere_on_image(clusters, k, view, box):
-                if box[0] < region[1] and box[1] > region[0] and box[2] < region[3] and box[3] > region[2]:
-                    seen[count], depths[count] = k, box[4]
+            if box_on_image(clusters, k, view, area):
+                if area[0] < region[1] and area[1] > region[0] and area[2] < region[3] and area[3] > region[2]:
+                    seen[count], depths[count] = k, area[4]
                     count += 1
     return count
 
@@ -224,6 +223,7 @@ def _project_block(packed, sh, terms, block, view, region, scratch, basis):
         return 0
     inv = 1.0 / det
     half = inv * (_LOG2_E * 0.5)
+    put_lanes(scratch, 8 * INV_ROW, c11 * inv)
     put_lanes(scratch, 8 * CA, c11 * half)
     put_lanes(scratch, 8 * CB, c01 * inv * -_LOG2_E)
     put_lanes(scratch, 8 * CC, c00 * half)
@@ -232,10 +232,10 @@ def _project_block(packed, sh, terms, block, view, region, scratch, basis):
     inv = 1.0 / c11
     put_lanes(scratch, 8 * SHIFT, c01 * inv)
     put_lanes(scratch, 8 * INV_YY, inv)
-    put_lanes(scratch, 8 * ROW_VAR, det * inv)
     put_lanes(scratch, 8 * REACH2, reach2)
-    # How much of a Gaussian's weight the blur left in place, squared.
-    put_lanes(scratch, 8 * TILES, (sharp00 * sharp11 - c01 * c01) / det)
+    put_lanes(scratch, 8 * EX, ex)
+    put_lanes(scratch, 8 * EY, ey)
+    put_lanes(scratch, 8 * _KEPT, (sharp00 * sharp11 - c01 * c01) / det)
     put_lanes(basis, 0, fill_f8(0.28209479177387814))
     if terms > 1:
         inv = 1.0 / roots(px * px + py * py + pz * pz)
@@ -245,10 +245,19 @@ def _project_block(packed, sh, terms, block, view, region, scratch, basis):
 
 
 @kernel
-def tile_range(centre, extent, low, high):
-    """First and one past the last tile between px `low` and `high` that pixels within `extent` of `centre` lie in."""
-    first, last = max(centre - extent - _HALF, low), min(centre + extent + _HALF, high)
-    return int(first) >> TILE_BITS, (int(last) + TILE - 1) >> TILE_BITS
+def _compensate(records, at, kept):
+    """Lowers a record's opacity, and with it its reach, to what the blur left of its weight; says if anything is left."""
+    if not kept > _ZERO:
+        return False
+    strength = records[at + LOG2_OPACITY] + _HALF * np.log2(min(kept, _ONE))
+    if strength <= LOG2_ALPHA_MIN:
+        return False
+    reach2 = (strength - LOG2_ALPHA_MIN) * _REACH2_OF_LOG2
+    shrunk = np.sqrt(reach2 / records[at + REACH2])
+    records[at + LOG2_OPACITY], records[at + REACH2] = strength, reach2
+    records[at + EX] *= shrunk
+    records[at + EY] *= shrunk
+    return True
 
 
 @kernel
@@ -256,26 +265,14 @@ def project_cluster(packed, sh, terms, cluster, view, region, antialiased, scrat
     """Appends records of a cluster's Gaussians that can touch the region to `records` (flat) at `count`; returns the new count."""
     for block in range(cluster * BLOCKS, min((cluster + 1) * BLOCKS, len(packed) // (8 * GEOMETRY))):
         bits = _project_block(packed, sh, terms, block, view, region, scratch, basis)
-        for lane in range(8):
-            if (bits >> lane) & 1 == 0:
-                continue
-            at = count * RECORD
-            for field in range(TILES + 1):
-                records[at + field] = scratch[8 * field + lane]
-            if antialiased:
-                kept = records[at + TILES]
-                if not kept > _ZERO:
-                    continue
-                strength = records[at + LOG2_OPACITY] + _HALF * np.log2(min(kept, _ONE))
-                if strength <= LOG2_ALPHA_MIN:
-                    continue
-                records[at + LOG2_OPACITY] = strength
-                records[at + REACH2] = (strength - LOG2_ALPHA_MIN) * _REACH2_OF_LOG2
-            reach2 = records[at + REACH2]
-            ey = np.sqrt(reach2 / records[at + INV_YY])
-            ex = np.sqrt(reach2 * (records[at + ROW_VAR] + records[at + SHIFT] * records[at + SHIFT] / records[at + INV_YY]))
-            x0, x1 = tile_range(records[at + MX], ex, region[0], region[1])
-            y0, y1 = tile_range(records[at + MY], ey, region[2], region[3])
-            records[at + TILES] = F32(max(x1 - x0, 0) * max(y1 - y0, 0))
-            count += 1
+        lane = 0
+        while bits != 0:
+            if bits & 1:
+                at = count * RECORD
+                for field in range(RECORD):
+                    records[at + field] = scratch[8 * field + lane]
+                if not antialiased or _compensate(records, at, scratch[8 * _KEPT + lane]):
+                    count += 1
+            lane += 1
+            bits >>= 1
     return count

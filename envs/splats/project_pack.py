@@ -26,7 +26,7 @@ class PreparedSplats:
         packed: (B * 10 * 8,) float32: B blocks of ten rows of eight, see `GEOMETRY`; metres. What fills up the last one is invisible.
         sh: (B * K * 3 * 8,) float32, harmonics by block, coefficient and channel.
         terms: K: 1, 4, 9 or 16.
-        clusters: (C, 5) float32, centre and radius of a sphere around the centres of a cluster's Gaussians, and the longest
+        clusters: (C, 7) float32, centre and half size of a box around the centres of a cluster's Gaussians, and the longest
             reach (where alpha falls to 1/255) of one of them, metres.
         groups: the same for groups of clusters.
         count: Gaussians kept.
@@ -74,15 +74,14 @@ def _order(means: np.ndarray, reach: np.ndarray) -> np.ndarray:
     return np.argsort(place | (size << np.uint64(3 * _BITS)), kind="stable")
 
 
-def _spheres(means: np.ndarray, reach: np.ndarray, each: int) -> np.ndarray:
-    """(C, 5) float32 spheres around runs of `each` Gaussians, see `PreparedSplats`; rounded up."""
+def _boxes(means: np.ndarray, reach: np.ndarray, each: int) -> np.ndarray:
+    """(C, 7) float32 boxes around runs of `each` Gaussians, see `PreparedSplats`; rounded up."""
     starts = np.arange(0, len(means), each)
-    centres = (np.minimum.reduceat(means, starts) + np.maximum.reduceat(means, starts)) / 2
-    centres = centres.astype(np.float32)
-    away = means - np.repeat(centres, each, axis=0)[: len(means)]
-    radii = np.maximum.reduceat(np.linalg.norm(away, axis=1), starts)
-    longest = np.maximum.reduceat(reach, starts)
-    return np.concatenate([centres, np.stack([radii, longest], 1) * 1.0001 + 1e-4], 1).astype(np.float32)
+    low, high = np.minimum.reduceat(means, starts), np.maximum.reduceat(means, starts)
+    centres = ((low + high) / 2).astype(np.float32)
+    halves = np.maximum(high - centres, centres - low)
+    longest = np.maximum.reduceat(reach, starts)[:, None]
+    return np.concatenate([centres, np.concatenate([halves, longest], 1) * 1.0001 + 1e-4], 1).astype(np.float32)
 
 
 def prepare(splats: Splats) -> PreparedSplats:
@@ -91,7 +90,7 @@ def prepare(splats: Splats) -> PreparedSplats:
     kept = np.flatnonzero(splats.opacities > 1 / 255)
     if not len(kept):
         none = np.zeros(0, np.float32)
-        return PreparedSplats(none, none, terms, np.zeros((0, 5), np.float32), np.zeros((0, 5), np.float32), 0)
+        return PreparedSplats(none, none, terms, np.zeros((0, 7), np.float32), np.zeros((0, 7), np.float32), 0)
     strength = np.log2(splats.opacities[kept].astype(np.float64))
     reach = splats.scales[kept].max(axis=1) * np.sqrt(2 * np.log(2) * (strength + np.log2(255)))
     order = _order(splats.means[kept].astype(np.float64), reach)
@@ -114,5 +113,5 @@ def prepare(splats: Splats) -> PreparedSplats:
         colours[: len(chosen)] = splats.sh[chosen]
         sh[begin : begin + len(table) // 8] = colours.reshape(-1, 8, terms, 3).transpose(0, 2, 3, 1)
     return PreparedSplats(
-        packed.ravel(), sh.ravel(), terms, _spheres(means, reach, 8 * BLOCKS), _spheres(means, reach, 8 * BLOCKS * GROUP), len(kept)
+        packed.ravel(), sh.ravel(), terms, _boxes(means, reach, 8 * BLOCKS), _boxes(means, reach, 8 * BLOCKS * GROUP), len(kept)
     )

@@ -9,15 +9,37 @@ tile of 8 x 8 pixels (`_list`) with the rows in which they reach a pixel, and bl
 import numba
 import numpy as np
 
-from s2e.envs.lanes import ceilings, fill_f8, kernel, lanes_at, mask_bits, put_lanes, ramp, roots, select, settled
+from s2e.envs.lanes import fill_f8, ints, kernel, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
 from s2e.envs.splats.project import (
-    BLUE, CA, CB, CC, GREEN, INV_YY, LOG2_ALPHA_MIN, LOG2_OPACITY, MX, MY, REACH2, RECORD, RED, ROW_VAR, SHIFT, TILE,
-    TILE_BITS, TILES, Z, find_clusters, look_through, project_cluster, sphere_on_image, tile_range,
+    BLUE,
+    CA,
+    CB,
+    CC,
+    EX,
+    EY,
+    GREEN,
+    INV_ROW,
+    INV_YY,
+    LOG2_ALPHA_MIN,
+    LOG2_OPACITY,
+    MX,
+    MY,
+    REACH2,
+    RECORD,
+    RED,
+    SHIFT,
+    Z,
+    box_on_image,
+    find_clusters,
+    look_through,
+    project_cluster,
 )  # fmt: skip
 from s2e.envs.splats.project_pack import BLOCKS
-from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, floors, least, most, powers_of_two
+from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, least, magnitudes, most, powers_of_two
 
 F32 = np.float32
+TILE_BITS = 3
+TILE = 1 << TILE_BITS
 _ZERO, _ONE, _HALF = F32(0.0), F32(1.0), F32(0.5)
 _LOG2_ALPHA_MAX = F32(np.log2(0.999))
 _T_MIN = F32(1e-4)
@@ -31,35 +53,49 @@ _LIGHT, _SUM_R, _SUM_G, _SUM_B, _SUM_Z, PIXELS = 0, _AREA, 2 * _AREA, 3 * _AREA,
 
 _BATCH = 4096  # Gaussians that are taken before they are drawn
 _PAIRS = 1 << 18  # Gaussians in tiles that are listed before they are drawn
-_ALL_ROWS = (1 << TILE) - 1
+_RUN = 32  # entries of a tile between looks at which rows still take light
+
+# For each set of rows, as bits: which they are, and how many.
+_ROWS = np.zeros((256, 8), np.int32)
+for _bits in range(256):
+    _some = [r for r in range(8) if _bits >> r & 1]
+    _ROWS[_bits, : len(_some)] = _some
+_ROWS = _ROWS.ravel()
+_HOW_MANY = np.array([bin(bits).count("1") for bits in range(256)], dtype=np.int32)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@kernel
 def _sort(keys, order, keys2, order2, count, hist):
-    """Stable radix sort of positive float32, given as their bits: these rise with the value. The result lies in `order2`."""
-    hist[:] = 0
+    """Stable radix sort of numbers by positive float32, given as their bits: these rise with the value. True if the result is in `order2`."""
+    least_key, most_key = np.uint32(0xFFFFFFFF), np.uint32(0)
     for i in range(count):
-        key = keys[i]
+        least_key, most_key = min(least_key, keys[i]), max(most_key, keys[i])
+    passes = 3 if most_key - least_key >= 1 << 22 else 2
+    for p in range(passes):
+        for b in range(2048):
+            hist[p, b] = 0
+    for i in range(count):
+        key = keys[i] - least_key
         hist[0, key & 2047] += 1
         hist[1, (key >> 11) & 2047] += 1
-        hist[2, key >> 22] += 1
-    for p in range(3):
+        if passes == 3:
+            hist[2, key >> 22] += 1
+    for p in range(passes):
         total = 0
         for b in range(2048):
             here = hist[p, b]
             hist[p, b] = total
             total += here
-    for p in range(3):
         shift = 11 * p
         for i in range(count):
             key = keys[i]
-            digit = (key >> shift) & 2047
+            digit = ((key - least_key) >> shift) & 2047
             slot = hist[p, digit]
             hist[p, digit] = slot + 1
             keys2[slot], order2[slot] = key, order[i]
-        if p < 2:
-            keys, keys2 = keys2, keys
-            order, order2 = order2, order
+        keys, keys2 = keys2, keys
+        order, order2 = order2, order
+    return passes == 3
 
 
 @kernel
@@ -75,43 +111,51 @@ def _hidden(box, first_x, first_y, columns, rows, rows_alive):
 
 
 @kernel
+def _tile_range(centre, extent, low, high):
+    """First and one past the last tile between px `low` and `high` that pixels within `extent` of `centre` lie in."""
+    first, last = max(centre - extent - _HALF, low), min(centre + extent + _HALF, high)
+    return int(first) >> TILE_BITS, (int(last) + TILE - 1) >> TILE_BITS
+
+
+@kernel
 def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries):
     """Lists which Gaussians reach which tiles in which rows, nearest first, until `entries` might overflow.
 
     `place` is the region in tiles: first column, first row, columns, rows. An entry is a record's number and, above bit 32, eight bits for
     rows. Returns how many Gaussians and entries were listed.
     """
-    first_x, first_y, columns, height = place[0], place[1], place[2], place[3]
-    low_x, high_x = F32(first_x * TILE), F32((first_x + columns) * TILE)
-    low_y, high_y = F32(first_y * TILE), F32((first_y + height) * TILE)
+    columns = place[2]
+    low_x, high_x = F32(place[0] * TILE), F32((place[0] + columns) * TILE)
+    low_y, high_y = F32(place[1] * TILE), F32((place[1] + place[3]) * TILE)
     total = 0
     for n in range(begin, end):
         i = order[n]
         at = i * RECORD
-        if n > begin and total + int(records[at + TILES]) > len(entries):
-            return n, total
         mx, my, reach2 = records[at + MX], records[at + MY], records[at + REACH2]
-        shift, inv_yy, variance = records[at + SHIFT], records[at + INV_YY], records[at + ROW_VAR]
-        ey, sxx = np.sqrt(reach2 / inv_yy), variance + shift * shift / inv_yy
-        y0, y1 = tile_range(my, ey, low_y, high_y)
-        x0, x1 = tile_range(mx, np.sqrt(reach2 * sxx), low_x, high_x)
-        for ty in range(y0, y1):
-            # The pixels of each of eight rows whose centres lie within the reach.
+        shift, inv_yy, inv_row = records[at + SHIFT], records[at + INV_YY], records[at + INV_ROW]
+        y0, y1 = _tile_range(my, records[at + EY], low_y, high_y)
+        x0, x1 = _tile_range(mx, records[at + EX], low_x, high_x)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        if n > begin and total + (x1 - x0) * (y1 - y0) > len(entries):
+            return n, total
+        tx, ty = x0, y0
+        # One loop over all tiles, since a branch that is hard to foresee costs more than the sums below.
+        for _ in range((x1 - x0) * (y1 - y0)):
             dy = ramp() + (F32(ty * TILE) + _HALF - my)
-            rest = reach2 - dy * dy * inv_yy
-            half = roots(most(rest, fill_f8(0.0)) * variance)
-            middle = dy * shift + (mx - _HALF)
-            left, right = most(ceilings(middle - half), fill_f8(low_x)), least(floors(middle + half), fill_f8(high_x - _ONE))
-            some = (rest >= 0.0) & (left <= right)
-            row = (ty - first_y) * columns - first_x
-            for tx in range(x0, x1):
-                hit = some & (left <= F32(tx * TILE + TILE - 1)) & (right >= F32(tx * TILE))
-                rows = mask_bits(hit) & rows_alive[row + tx]
-                if rows != 0:
-                    counts[row + tx] += 1
-                    tiles[total] = row + tx
-                    entries[total] = i | (np.int64(rows) << 32)
-                    total += 1
+            middle = dy * shift + mx  # where the Gaussian is strongest in each row
+            left = F32(tx * TILE) + _HALF
+            away = least(most(middle, fill_f8(left)), fill_f8(left + F32(TILE - 1))) - middle
+            hit = dy * dy * inv_yy + away * away * inv_row <= reach2
+            t = (ty - place[1]) * columns + tx - place[0]
+            rows = mask_bits(hit) & rows_alive[t]
+            tiles[total], entries[total] = t, i | (np.int64(rows) << 32)
+            some = 1 if rows != 0 else 0
+            counts[t] += some
+            total += some
+            tx += 1
+            wrap = tx == x1
+            tx, ty = (x0 if wrap else tx), (ty + 1 if wrap else ty)
     return end, total
 
 
@@ -142,59 +186,60 @@ def _hide(pixels, at, limits, limits_at, depth, scratch):
 
 
 @kernel
-def _blend_one(records, at, rows, left, top, pixels, base):
-    """Blends one Gaussian into the given rows of a tile whose first pixel's centre is at left, top (px)."""
-    dy = top - records[at + MY]
-    dx = ramp() + (left - records[at + MX])
-    ca, cb, cc = records[at + CA], records[at + CB], records[at + CC]
-    fixed, linear = records[at + LOG2_OPACITY] - dx * dx * ca, dx * cb
-    red, green, blue, depth = records[at + RED], records[at + GREEN], records[at + BLUE], records[at + Z]
-    r = 0
-    while rows != 0:
-        if rows & 1:
-            d = dy + F32(r)
-            y = fixed - (linear + d * cc) * d
-            to = base + r * TILE
-            light = lanes_at(pixels, to)
-            alpha = powers_of_two(least(y, fill_f8(_LOG2_ALPHA_MAX)))
-            alpha = select(y >= LOG2_ALPHA_MIN, alpha, fill_f8(0.0))
-            weight = alpha * light
-            after = light - weight
-            # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
-            goes_on = after > _T_MIN
-            weight = select(goes_on, weight, fill_f8(0.0))
-            dark = floats_of_bits(bits_of_floats(light) | _SIGN)
-            put_lanes(pixels, to, settled(select(goes_on, after, dark)))
-            put_lanes(pixels, to + _SUM_R, lanes_at(pixels, to + _SUM_R) + weight * red)
-            put_lanes(pixels, to + _SUM_G, lanes_at(pixels, to + _SUM_G) + weight * green)
-            put_lanes(pixels, to + _SUM_B, lanes_at(pixels, to + _SUM_B) + weight * blue)
-            put_lanes(pixels, to + _SUM_Z, lanes_at(pixels, to + _SUM_Z) + weight * depth)
-        r += 1
-        rows >>= 1
+def _blend_rows(records, items, count, xs, ys, pixels, base):
+    """Blends Gaussians into rows of a tile, one row after the other; an item is a record's number times eight plus the row."""
+    across = lanes_at(xs, 0)
+    for n in range(count):
+        item = items[n]
+        at, row = (item >> TILE_BITS) * RECORD, item & (TILE - 1)
+        dx, dy = across - records[at + MX], ys[row] - records[at + MY]
+        y = records[at + LOG2_OPACITY] - dx * dx * records[at + CA] - (dx * records[at + CB] + dy * records[at + CC]) * dy
+        to = base + row * TILE
+        light = lanes_at(pixels, to)
+        alpha = powers_of_two(least(y, fill_f8(_LOG2_ALPHA_MAX)))
+        alpha = select(y >= LOG2_ALPHA_MIN, alpha, fill_f8(0.0))
+        weight = alpha * light
+        after = light - weight
+        # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
+        goes_on = after > _T_MIN
+        weight = select(goes_on, weight, fill_f8(0.0))
+        dark = floats_of_bits(bits_of_floats(light) | _SIGN)
+        put_lanes(pixels, to, settled(select(goes_on, after, dark)))
+        put_lanes(pixels, to + _SUM_R, lanes_at(pixels, to + _SUM_R) + weight * records[at + RED])
+        put_lanes(pixels, to + _SUM_G, lanes_at(pixels, to + _SUM_G) + weight * records[at + GREEN])
+        put_lanes(pixels, to + _SUM_B, lanes_at(pixels, to + _SUM_B) + weight * records[at + BLUE])
+        put_lanes(pixels, to + _SUM_Z, lanes_at(pixels, to + _SUM_Z) + weight * records[at + Z])
 
 
 @kernel
-def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, scratch):
+def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch):
     """Blends what is listed for tile t of the region."""
-    left, top = F32((place[0] + t % place[2]) * TILE) + _HALF, F32((place[1] + t // place[2]) * TILE) + _HALF
+    xs, ys = scratch[:TILE], scratch[TILE : 2 * TILE]
+    for k in range(TILE):
+        xs[k] = F32((place[0] + t % place[2]) * TILE + k) + _HALF
+        ys[k] = F32((place[1] + t // place[2]) * TILE + k) + _HALF
     base, alive, near = t * PIXELS, rows_alive[t], nearest[t]
-    for n in range(begin, end):
-        at = int(entries[n] & 0xFFFFFFFF) * RECORD
-        if records[at + Z] > near:
-            near = _hide(pixels, base, limits, t * _AREA, records[at + Z], scratch)
-            alive = _lit_rows(pixels, base)
-        rows = int(entries[n] >> 32) & alive
-        if rows != 0:
-            _blend_one(records, at, rows, left, top, pixels, base)
-        if n & 15 == 15 or n == end - 1:
-            alive = _lit_rows(pixels, base)
-            if alive == 0:
+    n = begin
+    while n < end and alive != 0:
+        count, stop = 0, min(n + _RUN, end)
+        while n < stop:
+            i = int(entries[n] & 0xFFFFFFFF)
+            if records[i * RECORD + Z] > near:
                 break
+            rows = int(entries[n] >> 32) & alive
+            put_lanes(items, count, lanes_at(_ROWS, rows * TILE) + np.int32(i << TILE_BITS))
+            count += _HOW_MANY[rows]
+            n += 1
+        _blend_rows(records, items, count, xs, ys, pixels, base)
+        if n < stop:
+            depth = records[int(entries[n] & 0xFFFFFFFF) * RECORD + Z]
+            near = _hide(pixels, base, limits, t * _AREA, depth, scratch[2 * TILE :])
+        alive = _lit_rows(pixels, base)
     rows_alive[t], nearest[t] = alive, near
 
 
 @kernel
-def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, scratch):
+def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch):
     """Blends all that is listed, tile by tile; leaves `counts` zero."""
     begin = 0
     for t in range(len(rows_alive)):
@@ -210,7 +255,7 @@ def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_
         end = counts[t]
         counts[t] = 0
         if end > begin:
-            _blend_tile(records, grouped, begin, end, place, t, pixels, rows_alive, limits, nearest, scratch)
+            _blend_tile(records, grouped, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch)
         begin = end
 
 
@@ -220,45 +265,73 @@ def _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limi
     for t in range(place[2] * place[3]):
         x0, y0 = (place[0] + t % place[2]) * TILE, (place[1] + t // place[2]) * TILE
         base, near = t * PIXELS, _INFINITY
-        for i in range(base, base + PIXELS):
-            pixels[i] = _ZERO
+        for i in range(base + _AREA, base + PIXELS, TILE):
+            put_lanes(pixels, i, fill_f8(0.0))
         for r in range(TILE):
-            for k in range(TILE):
-                inside = x0 + k < width and y0 + r < height
-                pixels[base + r * TILE + k] = _ONE if inside else -_ONE
-                if has_depth:
-                    limit = back_depth[y0 + r, x0 + k] if inside else _INFINITY
+            inside = width - x0 if y0 + r < height else 0
+            put_lanes(pixels, base + r * TILE, select(ramp() < F32(inside), fill_f8(1.0), fill_f8(-1.0)))
+            if has_depth:
+                for k in range(TILE):
+                    limit = back_depth[(y0 + r) * width + x0 + k] if k < inside else _INFINITY
                     limits[t * _AREA + r * TILE + k] = limit
                     near = min(near, limit)
         nearest[t], rows_alive[t] = near, _lit_rows(pixels, base)
 
 
 @kernel
-def _finish(place, pixels, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha):
-    """Puts a region's tiles over the background and writes them to the view's images: to `rgb`, or `rgb_float` if that is as large."""
-    height, width = depth.shape
-    floating, plain = rgb_float.shape[0] == height and rgb_float.shape[1] == width, back_rgb.shape[0] == 1 and back_rgb.shape[1] == 1
-    for t in range(place[2] * place[3]):
-        x0, y0 = (place[0] + t % place[2]) * TILE, (place[1] + t // place[2]) * TILE
-        for v in range(y0, min(y0 + TILE, height)):
-            for u in range(x0, min(x0 + TILE, width)):
-                at = t * PIXELS + (v - y0) * TILE + u - x0
-                light = abs(pixels[at])
-                for c in range(3):
-                    behind = light * (back_rgb[0, 0, c] if plain else back_rgb[v, u, c])
-                    value = F32(255.0) * pixels[at + _SUM_R + c * _AREA] + behind
-                    if floating:
-                        rgb_float[v, u, c] = value * F32(1 / 255)
-                    else:
-                        rgb[v, u, c] = np.uint8(min(value + _HALF, F32(255.0)))
-                covered, far = _ONE - light, (back_depth[v, u] if has_depth else _INFINITY)
-                alpha[v, u] = covered
-                if far < _INFINITY:
-                    depth[v, u] = pixels[at + _SUM_Z] + light * far
-                elif covered > _ZERO:
-                    depth[v, u] = pixels[at + _SUM_Z] / covered
-                else:
-                    depth[v, u] = _INFINITY
+def _write_rest(values, count, scratch, rgb, rgb_float, first):
+    """Writes colours of the last pixels of a row, or of any as numbers: `values` in scratch memory, 0..255, eight to a channel."""
+    for k in range(count):
+        for c in range(3):
+            value = scratch[values + c * TILE + k]
+            if len(rgb) > 0:
+                rgb[3 * (first + k) + c] = np.uint8(min(value, F32(255.0)) + _HALF)
+            else:
+                rgb_float[3 * (first + k) + c] = value * F32(1 / 255)
+
+
+@kernel
+def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch):
+    """Puts a region's tiles over the background and writes them to a view's images, flat: to `rgb`, or `rgb_float` if that is empty."""
+    plain = len(back_rgb) == 3
+    put_lanes(scratch, 3 * TILE, fill_f8(_INFINITY))
+    for c in range(3):
+        put_lanes(scratch, c * TILE, fill_f8(F32(back_rgb[c])))
+    for row in range(place[3] * TILE):
+        y = place[1] * TILE + row
+        for column in range(place[2] if y < height else 0):
+            x = (place[0] + column) * TILE
+            t, r, first, count = (row >> TILE_BITS) * place[2] + column, row & (TILE - 1), y * width + x, min(TILE, width - x)
+            at = t * PIXELS + r * TILE
+            if not plain:
+                for k in range(3 * count):
+                    scratch[(k % 3) * TILE + k // 3] = F32(back_rgb[3 * first + k])
+            light = magnitudes(lanes_at(pixels, at))
+            red = lanes_at(pixels, at + _SUM_R) * 255.0 + light * lanes_at(scratch, 0)
+            green = lanes_at(pixels, at + _SUM_G) * 255.0 + light * lanes_at(scratch, TILE)
+            blue = lanes_at(pixels, at + _SUM_B) * 255.0 + light * lanes_at(scratch, 2 * TILE)
+            covered, sum_z = 1.0 - light, lanes_at(pixels, at + _SUM_Z)
+            deep = select(covered > 0.0, sum_z / covered, fill_f8(_INFINITY))
+            if has_depth:
+                far = lanes_at(limits, t * _AREA + r * TILE)
+                deep = select(far < _INFINITY, sum_z + light * far, deep)
+            if count == TILE:
+                put_lanes(alpha, first, covered)
+                put_lanes(depth, first, deep)
+            else:
+                put_lanes(scratch, 4 * TILE, covered)
+                put_lanes(scratch, 5 * TILE, deep)
+                for k in range(count):
+                    alpha[first + k], depth[first + k] = scratch[4 * TILE + k], scratch[5 * TILE + k]
+            if count == TILE and len(rgb) > 0:
+                top = fill_f8(255.0)
+                whole = ints(least(red, top) + 0.5) | (ints(least(green, top) + 0.5) << 8) | (ints(least(blue, top) + 0.5) << 16)
+                put_pixels(rgb, 3 * first, whole)
+            else:
+                put_lanes(scratch, 6 * TILE, red)
+                put_lanes(scratch, 7 * TILE, green)
+                put_lanes(scratch, 8 * TILE, blue)
+                _write_rest(6 * TILE, count, scratch, rgb, rgb_float, first)
 
 
 @kernel
@@ -272,7 +345,7 @@ def _take(
         k = seen[queue[first]]
         first += 1
         if some_dark:
-            sphere_on_image(clusters, k, view, box)
+            box_on_image(clusters, k, view, box)
             if _hidden(box, place[0], place[1], place[2], place[3], rows_alive):
                 continue
         count = project_cluster(packed, sh, terms, k, view, region, antialiased, scratch, basis, records, count)
@@ -297,8 +370,8 @@ def _keep(records, count, boundary):
     for i in range(count):
         if not records[i * RECORD + Z] < boundary:
             if kept != i:
-                for f in range(RECORD):
-                    records[kept * RECORD + f] = records[i * RECORD + f]
+                put_lanes(records, kept * RECORD, lanes_at(records, i * RECORD))
+                put_lanes(records, kept * RECORD + 8, lanes_at(records, i * RECORD + 8))
             kept += 1
     return kept
 
@@ -313,17 +386,17 @@ def _count_dark(rows_alive):
 
 @numba.njit(cache=True, error_model="numpy")
 def _draw_region(
-    packed, sh, terms, clusters, groups, view, place, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha,
-    pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, records, small,
+    packed, sh, terms, clusters, groups, view, place, height, width, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha,
+    pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
 ):  # fmt: skip
     """Draws one region of a view; returns the array of records, which may have grown."""
-    region, scratch, basis, box = small[32:36], small[64:192], small[192:320], small[40:45]
+    region, box, scratch, basis = small[32:36], small[40:45], small[64:208], small[208:336]
     region[0], region[1] = F32(place[0] * TILE), F32((place[0] + place[2]) * TILE)
     region[2], region[3] = F32(place[1] * TILE), F32((place[1] + place[3]) * TILE)
-    _begin(place, depth.shape[0], depth.shape[1], back_depth, has_depth, pixels, rows_alive, limits, nearest)
+    _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest)
     last = find_clusters(clusters, groups, view, region, seen, depths, box)
     size = max(last, len(records) // RECORD)
-    hist = np.empty((3, 2048), np.int64)
+    hist = np.empty((3, 2048), np.int32)
     keys, keys2, order, order2 = (
         np.empty(size, np.uint32),
         np.empty(size, np.uint32),
@@ -334,8 +407,7 @@ def _draw_region(
     for i in range(last):
         order[i] = i
     keys[:last] = depths[:last].view(np.uint32)
-    _sort(keys, order, keys2, order2, last, hist)
-    queue[:] = order2[:last]
+    queue[:] = order2[:last] if _sort(keys, order, keys2, order2, last, hist) else order[:last]
     first, count, dark = 0, 0, _count_dark(rows_alive)
     while (first < last or count > 0) and dark < len(rows_alive):
         goal = count + _BATCH
@@ -355,24 +427,24 @@ def _draw_region(
             order, order2 = np.empty(size, np.int32), np.empty(size, np.int32)
         boundary = depths[queue[first]] if first < last else _INFINITY
         chosen = _split(records, count, boundary, keys, order)
-        _sort(keys, order, keys2, order2, chosen, hist)
+        by_depth = order2 if _sort(keys, order, keys2, order2, chosen, hist) else order
         begin = 0
         while begin < chosen:
-            begin, total = _list(records, order2, begin, chosen, place, rows_alive, counts, tiles, entries)
-            _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, scratch)
+            begin, total = _list(records, by_depth, begin, chosen, place, rows_alive, counts, tiles, entries)
+            _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch)
         count = _keep(records, count, boundary)
         dark = _count_dark(rows_alive)
-    _finish(place, pixels, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha)
+    _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch)
     return records
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _draw_share(
     worker, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth,
-    has_depth, bands, rgb, rgb_float, depth, alpha,
+    has_depth, height, width, bands, rgb, rgb_float, depth, alpha,
 ):  # fmt: skip
     """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of each view, in tiles."""
-    views, height, width = depth.shape
+    views = len(positions)
     largest = 0
     for b in range(len(bands)):
         largest = max(largest, bands[b, 2] * bands[b, 3])
@@ -382,26 +454,27 @@ def _draw_share(
     seen, depths = np.empty(len(clusters), np.int32), np.empty(len(clusters), np.float32)
     room = max(_PAIRS, largest)
     tiles, entries, grouped = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
-    records, small = np.empty(4 * _BATCH * RECORD, np.float32), np.empty(320, np.float32)
+    items = np.empty((_RUN + 1) * TILE, np.int32)
+    records, small = np.empty(4 * _BATCH * RECORD, np.float32), np.empty(336, np.float32)
     for item in range(worker, views * len(bands), workers):
         v, place = item // len(bands), bands[item % len(bands)]
         look_through(cameras[v], rotations[v], positions[v], F32(width), F32(height), fisheye, small)
         size = place[2] * place[3]
         records = _draw_region(
-            packed, sh, terms, clusters, groups, small, place, antialiased, back_rgb[v % len(back_rgb)],
+            packed, sh, terms, clusters, groups, small, place, height, width, antialiased, back_rgb[v % len(back_rgb)],
             back_depth[v % len(back_depth)], has_depth, rgb[v % len(rgb)], rgb_float[v % len(rgb_float)], depth[v], alpha[v],
-            pixels, rows_alive[:size], limits, nearest, counts, seen, depths, tiles, entries, grouped, records, small,
+            pixels, rows_alive[:size], limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
         )  # fmt: skip
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def render_views(
-    packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth, has_depth,
+    packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth, has_depth, height, width,
     bands, workers, rgb, rgb_float, depth, alpha,
 ):  # fmt: skip
     """Draws all views on `workers` threads; arrays as in `envs/splats/render.py`."""
     for w in numba.prange(workers):  # a body of one call, which compiles faster than the loop over views
         _draw_share(
             w, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb,
-            back_depth, has_depth, bands, rgb, rgb_float, depth, alpha,
+            back_depth, has_depth, height, width, bands, rgb, rgb_float, depth, alpha,
         )  # fmt: skip

@@ -54,3 +54,9 @@ def arctangents(t):
     u = t * t
     p = ((((u * -0.01171913 + 0.05264735) * u - 0.11642648) * u + 0.19354038) * u - 0.33262283) * u + 0.99997722
     return p * t
+
+
+@inlined
+def magnitudes(a):
+    """Without their signs."""
+    return select(a < 0.0, 0.0 - a, a)

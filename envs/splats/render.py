@@ -5,9 +5,8 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-from s2e.envs.splats.project import TILE
 from s2e.envs.splats.project_pack import PreparedSplats, covariances, prepare
-from s2e.envs.splats.raster import render_views
+from s2e.envs.splats.raster import TILE, render_views
 
 __all__ = ["PreparedSplats", "covariances", "prepare", "render_splats"]
 
@@ -83,14 +82,16 @@ def render_splats(
     if background_depth is not None and (back_depth.shape[1:] != (height_px, width_px) or len(back_depth) not in (1, views)):
         raise ValueError(f"background_depth has shape {back_depth.shape}, expected {views} images of {height_px} x {width_px}")
     if views and height_px and width_px:
-        bands, unused = _bands(views, height_px, width_px, workers), np.zeros((1, 0, 0, 3))
+        bands, none = _bands(views, height_px, width_px, workers), np.zeros((1, 0))
         render_views(
             prepared.packed, prepared.sh, prepared.terms, prepared.clusters, prepared.groups,
             np.ascontiguousarray(positions, dtype=np.float32), np.ascontiguousarray(rotations, dtype=np.float32),
             np.ascontiguousarray(np.broadcast_to(cameras, (views, 4))), lens == "fisheye", antialiased,
-            np.ascontiguousarray(back_rgb, dtype=np.uint8), np.ascontiguousarray(back_depth, dtype=np.float32),
-            background_depth is not None, bands, min(workers, views * len(bands)),
-            rgb if dtype == np.uint8 else unused.astype(np.uint8), rgb if dtype == np.float32 else unused.astype(np.float32),
-            depth, alpha,
+            np.ascontiguousarray(back_rgb, dtype=np.uint8).reshape(len(back_rgb), -1),
+            np.ascontiguousarray(back_depth, dtype=np.float32).reshape(len(back_depth), -1), background_depth is not None,
+            height_px, width_px, bands, min(workers, views * len(bands)),
+            rgb.reshape(views, -1) if dtype == np.uint8 else none.astype(np.uint8),
+            rgb.reshape(views, -1) if dtype == np.float32 else none.astype(np.float32),
+            depth.reshape(views, -1), alpha.reshape(views, -1),
         )  # fmt: skip
     return rgb, depth, alpha
