@@ -90,12 +90,12 @@ class Renderer:
         nearer = lift_soles(behind, *cameras, *standing)
         depth = np.empty_like(behind)
         for key, (prepared, antialiased) in self.prepared.items():
-            for lens in np.unique(intrinsics[views], axis=0):
-                of = np.flatnonzero((self.splats_of[scene_id[views]] == key) & (intrinsics[views] == lens).all(1))
-                rgb[of], depth[of], alpha[of] = self.splat_door.render_splats(
-                    prepared, positions[views[of]], rotations[views[of]], lens, height, width, images.rgb[views[of]], nearer[of],
-                    antialiased=antialiased,
-                )  # fmt: skip
+            of = np.flatnonzero(self.splats_of[scene_id[views]] == key)
+            some = views[of]
+            rgb[of], depth[of], alpha[of] = self.splat_door.render_splats(
+                prepared, positions[some], rotations[some], intrinsics[some], height, width, images.rgb[some], nearer[of],
+                antialiased=antialiased,
+            )  # fmt: skip
         lifted = np.nonzero(nearer < behind)
         depth[lifted] += (1 - alpha[lifted]) * (behind[lifted] - nearer[lifted])
         stands: Any = (*cameras, shadow_directions(self.sky), *standing)
