@@ -1,22 +1,54 @@
 """Splats of every format, by what a file is and not by what it is called: `read_splats` and `write_splats`."""
 
 import os
+from pathlib import Path
 
 from s2e.envs.scene import Splats
+from s2e.envs.splats.compressed_ply import is_compressed, read_compressed_ply
+from s2e.envs.splats.dotsplat import looks_like_dotsplat, read_dotsplat
+from s2e.envs.splats.files import opened
 from s2e.envs.splats.ply import read_ply, write_ply
+from s2e.envs.splats.ply_header import read_header
+from s2e.envs.splats.sog import read_sog
+from s2e.envs.splats.spz import read_spz, write_spz
+from s2e.errors import UserError
+
+_KNOWN = "a 3DGS or compressed PLY, SPZ, SOG (folder, meta.json or zip) or .splat"
 
 
 def read_splats(path: str | os.PathLike, progress: bool = False) -> Splats:
-    """Reads splats from a 3DGS PLY.
+    """Reads splats: 3DGS PLY, PlayCanvas compressed PLY, SPZ 1 to 4, SOG 2 (folder, meta.json or zip) or `.splat`.
+
+    The first bytes say which it is; a file without any known mark is a `.splat` when its values look like one. All
+    formats come out with the axes that their PLY has, which for trainers is x right, y down, z front.
 
     Args:
-        path: the file.
+        path: the file, or SOG's folder.
         progress: whether to show a progress bar where that takes long.
 
     Raises:
-        UserError: the file is missing or damaged; the message names file, field or byte, and the remedy.
+        UserError: the file is missing, damaged or of no known format; the message names file, field or byte, and the remedy.
     """
-    return read_ply(path)
+    path = Path(path)
+    if path.is_dir():
+        if not (path / "meta.json").is_file():
+            raise UserError(f"{path}: a folder without meta.json; give {_KNOWN}")
+        return read_sog(path, progress)
+    with opened(path) as file:
+        start = file.read(4)
+        plain = start[:2] != b"\x1f\x8b" and start not in (b"NGSP", b"PK\x03\x04", b"PK\x05\x06") and start[:3] != b"ply"
+        likely = path.suffix.lower() == ".splat" or (plain and looks_like_dotsplat(file))
+    if not start:
+        raise UserError(f"{path}: holds zero bytes; copy or export it again")
+    if start[:3] == b"ply":
+        return read_compressed_ply(path, progress) if is_compressed(read_header(path)) else read_ply(path, progress)
+    if start[:2] == b"\x1f\x8b" or start == b"NGSP":
+        return read_spz(path, progress)
+    if start in (b"PK\x03\x04", b"PK\x05\x06") or path.name == "meta.json":
+        return read_sog(path, progress)
+    if likely:
+        return read_dotsplat(path, progress)
+    raise UserError(f"{path}: byte 0: begins with {start!r}, of no known format; give {_KNOWN}")
 
 
 def write_splats(path: str | os.PathLike, splats: Splats) -> None:
@@ -25,4 +57,7 @@ def write_splats(path: str | os.PathLike, splats: Splats) -> None:
     Raises:
         UserError: another ending, or the file cannot be written.
     """
-    write_ply(path, splats)
+    ending = Path(path).suffix.lower()
+    if ending not in (".ply", ".spz"):
+        raise UserError(f"{path}: ending {ending or 'missing'!r}; splats are written as .ply or .spz")
+    (write_ply if ending == ".ply" else write_spz)(path, splats)
