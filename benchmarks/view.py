@@ -22,6 +22,7 @@ from s2e.checkpoint import load_policy
 from s2e.encoder import FeatureNet
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene_files import load_scene
+from s2e.envs.warm import warm_up
 from s2e.errors import UserError, require, run_command
 from s2e.policy import S2EPolicy
 
@@ -67,10 +68,11 @@ class Viewer:
         self.learned: tuple[S2EPolicy, FeatureNet] | None = load_policy(Path(args.policy)) if learned else None
         name = Path(args.policy).resolve().name if learned else None
         self.scene = load_scene(args.scene)
+        _check_port(args.host, args.port)
+        warm_up()
         self.listed = episodes_of(args.scene, self.scene)
         self.session: Session = self._session(args.setting, args.robot, name or args.policy)
         self.paused, self.due, self.due_s = False, False, 0.0
-        _check_port(args.host, args.port)
         with contextlib.redirect_stdout(io.StringIO()):  # viser announces itself; the command says it in a line of its own
             self.server: Any = viser.ViserServer(host=args.host, port=args.port, verbose=False)
         self.port = int(self.server.get_port())

@@ -142,7 +142,7 @@ class Drive:
         policy: and its encoder; needed for a driver that is none of `DRIVERS`.
     """
 
-    note = "live: people walk and react; a person who drives has no time limit"
+    note = "live: people walk and react; the keyboard has no time limit"
 
     def __init__(
         self,
@@ -289,7 +289,7 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
             continue
         try:
             record = _record(json.loads(line), episodes)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             if number == len(lines):
                 break
             raise UserError(f"{jsonl}, line {number}: not a finished episode of s2e-bench ({error!r}); delete the line") from None
@@ -301,7 +301,7 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
 
 
 def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:
-    """One line's record; None where it is of another scene's episode. Raises ValueError, KeyError or TypeError."""
+    """One line's record; None where it is of another scene's episode. Raises ValueError, KeyError, TypeError or OverflowError."""
     path = np.array(line["path"], dtype=np.float64)
     start, goal = np.array(line["start"], dtype=np.float64), np.array(line["goal"], dtype=np.float64)
     steps, time_s = int(line["steps"]), float(line["time_s"])
@@ -314,6 +314,8 @@ def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:
     controls = math.ceil(steps / max(len(path) - 1, 1))
     times = np.minimum(np.arange(len(path)) * controls * CONTROL_S, time_s)
     contacts = np.array([(float(t), what == "person") for t, what in line["contacts"]], dtype=np.float64).reshape(-1, 2)
+    if steps < 0 or not 0.0 <= time_s < math.inf or not np.isfinite(contacts).all():
+        raise ValueError("steps, time_s or contacts")
     return Record(episode.id, path, times, headings(path, float(start[2])), contacts, str(line["end"]))
 
 

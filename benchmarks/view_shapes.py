@@ -110,7 +110,7 @@ def forbidden_ground(scene: Scene, robot: Robot) -> tuple[np.ndarray, np.ndarray
     return corners.reshape(-1, 3).astype(np.float32), np.concatenate([k + [0, 1, 2], k + [0, 2, 3]]).astype(np.int64)
 
 
-def on_ground(scene: Scene, points: np.ndarray, above_m: float = 0.06) -> np.ndarray:
+def on_ground(scene: Scene, points: np.ndarray, above_m: float = 0.15) -> np.ndarray:
     """(..., 3) points (..., 2) a little above a scene's ground."""
     flat = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     z = [floor_height(scene, x, y) + above_m for x, y in flat]
@@ -127,7 +127,7 @@ def segments(points: np.ndarray) -> np.ndarray:
 def fan_colours(scores: np.ndarray) -> np.ndarray:
     """(M, 3) uint8: blue for the unlikely ones over magenta to yellow for the likeliest; scores (M,) are log-probabilities."""
     share = np.exp(scores - scores.max())
-    stops = np.array([[45, 75, 160], [190, 60, 150], [255, 225, 60]], dtype=np.float64)
+    stops = np.array([[20, 50, 200], [220, 10, 130], [255, 200, 0]], dtype=np.float64)
     at = np.sqrt(share)  # most modes are unlikely: spread them
     return np.stack([np.interp(at, [0.0, 0.5, 1.0], stops[:, k]) for k in range(3)], -1).round().astype(np.uint8)
 
