@@ -116,7 +116,8 @@ def _read(path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int
             raise UserError(f"{where}: shN.bands is {bands}; it is 1, 2 or 3: export it again")
     packed = size_of_files(path, sorted({name for group in names.values() for name in group}))
     check_density(path, "meta.json, count", count, count * (22 if bands else 20), packed)
-    splats = blank(count, 1 + _BANDS.get(bands, 0), meta.get("antialias") is True)
+    antialiased = meta.get("antialias") is True or meta.get("model") == "antialiased"  # the specification's key, SplatTransform's
+    splats = blank(count, 1 + _BANDS.get(bands, 0), antialiased)
 
     def plane(name: str) -> np.ndarray:
         return _plane(f"{path}: {name}", load(name, 8 * count + (1 << 20)), count)
@@ -152,7 +153,8 @@ def _meta(path: Path, load: Load) -> dict[str, Any]:
 
 def _get(where: str, data: Any, key: str, kind: type) -> Any:
     value = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and abs(value) >= 1 << 53):
+    wild = isinstance(value, int) and abs(value) >= 1 << 53
+    if not isinstance(value, kind) or isinstance(value, bool) or wild:
         raise UserError(f"{where}: {key} is missing or not of type {kind.__name__}; export the scene as SOG version 2")
     return value
 

@@ -139,9 +139,9 @@ def test_long_files_are_decoded_piece_by_piece_alike(tmp_path, monkeypatch):
 def test_memory_stays_near_the_result(tmp_path, monkeypatch, ending):
     monkeypatch.setattr(files, "ROWS", 1 << 13)
     one = samples.make_splats(6, 1000, 16)
-    names = ("means", "quats", "scales", "opacities", "sh")
-    many = Splats(**{name: np.repeat(getattr(one, name), 150, axis=0) for name in names})
-    size = sum(getattr(many, name).nbytes for name in names)
+    means, quats, scales, opacities, sh = (np.repeat(v, 150, axis=0) for v in (one.means, one.quats, one.scales, one.opacities, one.sh))
+    many = Splats(means, quats, scales, opacities, sh)
+    size = sum(values.nbytes for values in (means, quats, scales, opacities, sh))
     peaks = []
     for act in (lambda: write_splats(tmp_path / f"a{ending}", many), lambda: read_splats(tmp_path / f"a{ending}")):
         tracemalloc.start()
