@@ -52,9 +52,9 @@ class Columns:
 def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -> Columns:
     """Fills voxels with the ellipsoids' optical depth and reads the ground and what stands on it off their columns.
 
-    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and ramps belong
-    to it, and a passage's roof does not. What rises too steeply for stairs is no ground. Memory does not grow with the number of
-    Gaussians beyond one index each: voxels are made in strips of rows.
+    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and
+    ramps belong to it, and a passage's roof does not. What rises too steeply for stairs is no ground. Memory grows with the number of
+    Gaussians only by an index each: voxels are made in strips of rows.
 
     Args:
         splats: placed: metres, z up, the floor at 0.
@@ -137,7 +137,7 @@ def _voxelise(
 
 def _steep(height: np.ndarray, known: np.ndarray, resolution: float) -> np.ndarray:
     """Cells that rise more than 0.45 m over ground 0.3 m away: steeper than stairs, so a car's bonnet or a hedge, not ground."""
-    reach = 2 * max(int(round(0.3 / resolution)), 1) + 1
+    reach = 2 * max(round(0.3 / resolution), 1) + 1
     lowest = minimum_filter(np.where(known, height, np.inf), reach, mode="nearest")
     return known & (height - lowest > 0.45)
 
@@ -151,8 +151,8 @@ def _spread(height: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _smooth(height: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Heights with their noise averaged and their steps kept sharp.
 
-    A median of 3 x 3 moves a cell that straddles a kerb to one of its sides; then each cell takes the mean of those of 5 x 5 that are within
-    4 cm of it (the sigma filter, Lee 1983).
+    A median of 3 x 3 moves a cell that straddles a kerb to one of its sides; then each cell takes the mean of those of 5 x 5 that
+    are within 4 cm of it (the sigma filter, Lee 1983).
     """
     height = median_filter(height, 3, mode="nearest")
     total, count = np.zeros_like(height), np.zeros_like(height)
@@ -178,7 +178,7 @@ def _without_specks(solid: np.ndarray) -> np.ndarray:
 
 def _without_holes(known: np.ndarray, blocked: np.ndarray, resolution: float) -> np.ndarray:
     """Known ground with its holes of at most `HOLE_M` filled."""
-    reach = max(int(round(0.5 * HOLE_M / resolution)), 1)
+    reach = max(round(0.5 * HOLE_M / resolution), 1)
     span = np.arange(-reach, reach + 1)
     disc = span[:, None] ** 2 + span[None] ** 2 <= (reach + 0.3) ** 2
     padded = np.pad(known, reach + 1)
