@@ -13,6 +13,8 @@ LEVEL_M = 0.05
 """Height of a voxel."""
 LOWEST_M = -4.0
 """Bottom of the voxels; they end 12.8 m above it."""
+HIGHEST_GROUND_M = 6.0
+"""Where ground is looked for, at most."""
 SOLID = 0.5
 """Optical depth through a voxel's side from which it is solid: light is down to 0.6."""
 STEP_M = 0.25
@@ -85,12 +87,12 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -
 
 
 def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """Origin and shape of a grid over what lies near the floor's level."""
-    near = (np.abs(splats.means[:, 2]) < 1.5) & (splats.opacities > 0.1)
+    """Origin and shape of a grid over what lies within the voxels' heights, less a thousandth on each side that may be far away."""
+    near = (splats.means[:, 2] > LOWEST_M) & (splats.means[:, 2] < HIGHEST_GROUND_M) & (splats.opacities > 0.1)
     if not near.any():
-        raise UserError("nothing solid lies within 1.5 m of the floor's plane: check scale and floor height")
+        raise UserError(f"nothing solid lies {LOWEST_M} to {HIGHEST_GROUND_M} m above the floor's plane: check scale and floor height")
     xy = splats.means[near, :2].astype(np.float64)
-    low, high = np.quantile(xy, 0.0005, axis=0) - 1.0, np.quantile(xy, 0.9995, axis=0) + 1.0
+    low, high = np.quantile(xy, 0.001, axis=0) - 1.0, np.quantile(xy, 0.999, axis=0) + 1.0
     first, last = np.floor(low / resolution), np.ceil(high / resolution)
     cols, rows = (last - first).astype(np.int64)
     if rows * cols > _MOST_CELLS:
@@ -101,7 +103,9 @@ def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, i
     return first * resolution, (int(rows), int(cols))
 
 
-def _voxelise(splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _voxelise(
+    splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solid levels (R, C, 4) uint64, surfaces (R, C, TOPS) metres and which have room above (R, C, TOPS) of all columns, by strips."""
     rows, cols = shape
     resolution = frame[3]

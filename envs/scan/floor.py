@@ -262,8 +262,9 @@ def _level_points(surface: Surface, normal: np.ndarray) -> np.ndarray:
 def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
     """The normal of the largest level plane, as sharp as the ground allows.
 
-    The coarse plane may straddle a terrace, stairs and a ramp. Planes through three level points are judged in bands that halve as long
-    as two thirds of the support stay: the last is about one standard deviation of the ground.
+    The coarse plane may straddle terraces, stairs and a ramp. Planes through three level points are judged in bands that halve, and the
+    best is taken by support over the root of the band: for one noisy plane that is greatest near one standard deviation, and a level part
+    of steps beats the slant across all of them.
     """
     points = _level_points(surface, facts.normal)
     if len(points) < 50:
@@ -283,14 +284,10 @@ def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
     normals = np.concatenate([facts.normal[None], normals[good]])
     offsets = np.concatenate([[facts.offset], (normals[1:] * corners[sizes > (4.0 * surface.cell) ** 2][good, 0]).sum(1)])
     residual = np.abs(normals @ few.T - offsets[:, None])
-    best, before = facts.normal, None
-    for halvings in range(7):
+    best, best_score = facts.normal, 0.0
+    for halvings in range(6):
         band = surface.cell * 0.5**halvings
-        support = (residual < band).mean(1)
-        k = int(support.argmax())
-        if before is not None and support[k] < 0.65 * before:
-            break
-        before = support[k]
+        k = int((residual < band).sum(1).argmax())
         normal, offset = normals[k], offsets[k]
         for _ in range(4):
             inliers = near[np.abs(near @ normal - offset) < band]
@@ -299,7 +296,9 @@ def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
             fitted, offset = fit_plane(inliers, np.ones(len(inliers)))
             flip = np.sign(fitted @ facts.normal)
             normal, offset = fitted * flip, offset * flip
-        best = normal
+        score = float((np.abs(near @ normal - offset) < band).mean()) / np.sqrt(band / surface.cell)
+        if score > best_score and normal @ facts.normal > np.cos(np.radians(15.0)):
+            best, best_score = normal, score
         # The refined plane is a trial of the finer bands too.
         normals, offsets = np.concatenate([normals, normal[None]]), np.append(offsets, offset)
         residual = np.concatenate([residual, np.abs(few @ normal - offset)[None]])
@@ -310,7 +309,8 @@ def _layer(surface: Surface, normal: np.ndarray, planes: list) -> tuple[float, f
     """Offset, spread and support of the floor among the level layers.
 
     Layers are peaks of the histogram of heights. Those less than two voxels apart (road and pavement) are one floor whose lowest large
-    one counts; of those further apart (quay and water, floor and ceiling) it is the one that things stand on and that is large.
+    one counts. Of those further apart (quay and water, terraces, floor and table tops) it is the lowest that is large and that things
+    stand on.
     """
     points = _level_points(surface, normal)
     h = points @ normal
@@ -324,20 +324,22 @@ def _layer(surface: Surface, normal: np.ndarray, planes: list) -> tuple[float, f
     peaks = np.flatnonzero((smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:])) + 1
     groups = _groups(peaks, smooth, middles, h, surface.cell)
     loose = _loose(surface, planes)
-    best, best_score = groups[0], -np.inf
-    most = max(g[1] for g in groups)
-    for at, mass, lowest in groups:
-        if mass < 0.2 * most:
-            continue
-        height = surface.voxels @ normal - at
-        span = float(np.quantile(height, 0.95))
-        weight = surface.weight * ((loose > 0) & (height > -surface.cell))
-        contact, _ = _standing(height, surface.cell, max(span, surface.cell), weight, loose, surface.weight.sum())
-        under = float(surface.weight[height < -2.0 * surface.cell].sum() / surface.weight.sum())
-        score = mass / most + 1.5 * contact - 1.0 * under
-        if score > best_score:
-            best, best_score = (at, mass, lowest), score
+    most = max(mass for _, mass, _ in groups)
+    large = sorted(group for group in groups if group[1] > 0.3 * most)
+    standing = [_standing_on(surface, normal, at, loose) for at, _, _ in large]
+    best = next(group for group, stands in zip(large, standing, strict=True) if stands >= 0.3 * max(standing))
     return _sharp_offset(h, best[2], _half_width(smooth, middles, best[2]), surface.cell, len(surface.points))
+
+
+def _standing_on(surface: Surface, normal: np.ndarray, at: float, loose: np.ndarray) -> float:
+    """Share of the surface that is loose things whose foot is on the layer at `at`."""
+    h = surface.voxels @ normal - at
+    mass = np.bincount(loose, weights=surface.weight)
+    lowest = np.full(len(mass), np.inf)
+    np.minimum.at(lowest, loose, h)
+    foot = (np.abs(lowest - 1.5 * surface.cell) < 2.5 * surface.cell)[1:]
+    whole = surface.weight.sum()
+    return float(np.minimum(mass[1:], 0.03 * whole) @ foot / whole)
 
 
 def _groups(peaks: np.ndarray, smooth: np.ndarray, middles: np.ndarray, h: np.ndarray, cell: float) -> list[tuple[float, float, float]]:
@@ -397,7 +399,9 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
     if floor.support < 0.04:
         raise NotNavigable(f"not navigable: {about}: too little to be ground; it is an object, or the ground is missing")
     if floor.below > 0.3:
-        raise NotNavigable(f"not navigable: {about}, but {100 * floor.below:.0f} % lies beneath it: a table, a roof or a ceiling; check --up")
+        raise NotNavigable(
+            f"not navigable: {about}, but {100 * floor.below:.0f} % lies beneath it: a table, a roof or a ceiling; check --up"
+        )
     if floor.below > 0.01 and floor.above < 0.7 * floor.below:
         raise NotNavigable(
             f"not navigable: {about}, with {100 * floor.below:.1f} % beneath and {100 * floor.above:.1f} % above it: a ceiling; check --up"
@@ -417,4 +421,6 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
             f"not navigable: {about}, and what stands on it is {floor.height:.3g} units tall in a capture of {size:.3g}: an object, not a place"
         )
     if floor.cover < 0.25:
-        raise NotNavigable(f"not navigable: {about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground")
+        raise NotNavigable(
+            f"not navigable: {about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
+        )

@@ -97,7 +97,9 @@ class Builder:
         directions[:, 2] = np.abs(directions[:, 2])
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         quats = np.tile([1.0, 0, 0, 0], (count, 1))
-        self.parts.append((radius * directions, quats, self.rng.uniform(0.1, 0.4, (count, 3)) * radius, self.rng.uniform(0.3, 1, count)))
+        self.parts.append(
+            (radius * directions, quats, self.rng.uniform(0.1, 0.4, (count, 3)) * radius, self.rng.uniform(0.3, 1, count))
+        )
 
     def splats(self) -> Splats:
         means, quats, scales, opacities = (np.concatenate(columns).astype(np.float32) for columns in zip(*self.parts))
