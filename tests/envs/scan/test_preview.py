@@ -32,7 +32,8 @@ def scene(folder):
 def some(means, colour, scale=0.1):
     means, quats, scales, opacities, sh = blobs(np.random.default_rng(0), means, scale, 0.95)
     sh[:] = (np.array(colour) - 0.5) / 0.2820948
-    return Splats(*(a.astype(np.float32) for a in (means, quats, scales, opacities, sh)))
+    means, quats, scales, opacities, sh = (a.astype(np.float32) for a in (means, quats, scales, opacities, sh))
+    return Splats(means, quats, scales, opacities, sh)
 
 
 def test_views_from_above_are_to_scale(scene):
