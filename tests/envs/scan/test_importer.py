@@ -142,6 +142,7 @@ def test_corrections_survive_and_change_the_import(asked, imported, tmp_path):
         assert data["transform"]["translation"][2] == pytest.approx(was[2] - 0.02)
 
 
+@pytest.mark.slow
 def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path):
     points = np.array([(3.0, 6.0, 1.5), (6.0, 6.0, 1.55), (9.0, 5.0, 1.45), (6.0, 2.0, 1.5)], np.float32)
     carrier = Splats(points, np.tile([1.0, 0, 0, 0], (4, 1)).astype(np.float32), np.ones((4, 3), np.float32), np.ones(4, np.float32),
@@ -161,11 +162,13 @@ def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_objects_are_refused_with_a_picture_and_leave_what_was_there(asked, imported, tmp_path):
     rng = np.random.default_rng(0)
     ball = rng.normal(size=(4000, 3))
     parts = blobs(rng, ball / np.linalg.norm(ball, axis=1, keepdims=True), 0.03, 0.9)
-    write_splats(tmp_path / "ball.ply", Splats(*(p.astype(np.float32) for p in parts)))
+    means, quats, scales, opacities, sh = (p.astype(np.float32) for p in parts)
+    write_splats(tmp_path / "ball.ply", Splats(means, quats, scales, opacities, sh))
     with pytest.raises(UserError, match=r"ball\.ply: .*picture: .*yard\.refused\.png") as caught:
         import_scene(replace(asked, file=tmp_path / "ball.ply"))
     picture = imported.parent / "yard.refused.png"
@@ -177,6 +180,7 @@ def test_objects_are_refused_with_a_picture_and_leave_what_was_there(asked, impo
     assert not picture.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scale,match",
     [(0.0001, r"floor is 0\.\d+ m across"), (0.03, "not navigable: the Jackal could drive on 0|the floor is 1.* m across")],
@@ -220,7 +224,8 @@ def test_senseless_arguments_are_refused_before_anything_is_read(asked, tmp_path
 def test_axes_can_be_named_or_given():
     assert parse_up(None) is None
     for text, wanted in (("z", (0, 0, 1)), ("-y", (0, -1, 0)), ("+x", (1, 0, 0)), ("0,-2,0", (0, -1, 0)), ("0 3 4", (0, 0.6, 0.8))):
-        assert np.allclose(parse_up(text), wanted)
+        up = parse_up(text)
+        assert up is not None and np.allclose(up, wanted)
 
 
 def test_other_folders_are_not_replaced(asked, tmp_path):
@@ -238,7 +243,7 @@ def test_other_folders_are_not_replaced(asked, tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-@pytest.mark.parametrize("where", ["write_scene", "rename"])
+@pytest.mark.parametrize("where", [pytest.param("write_scene", marks=pytest.mark.slow), "rename"])
 def test_what_stops_the_writing_leaves_the_former_scene(asked, imported, monkeypatch, error, where):
     before = {p.name: p.read_bytes() for p in imported.iterdir()}
     calls = []

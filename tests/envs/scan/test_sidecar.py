@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.ndimage import label
 
 from s2e.envs.scan.columns import Columns
 from s2e.envs.scan.sidecar import Correction, correct_columns, inside, read_correction, sidecar_path
@@ -82,9 +83,8 @@ def test_polygons_cover_the_cells_whose_centres_they_hold():
 def test_a_thin_line_blocks_without_gaps():
     thin = ((0.52, 0.03), (4.53, 3.87), (4.54, 3.87))
     mask = inside(thin, np.zeros(2), 0.1, (40, 50), edges=True)
-    from scipy.ndimage import label
-
-    assert label(mask, structure=np.ones((3, 3)))[1] == 1 and mask.sum() >= 40
+    parts = np.zeros(mask.shape, np.int32)
+    assert label(mask, structure=np.ones((3, 3)), output=parts) == 1 and mask.sum() >= 40
 
 
 def test_no_go_blocks_and_go_frees_and_levels(tmp_path):
