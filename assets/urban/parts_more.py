@@ -34,6 +34,12 @@ def turned(local: np.ndarray, x: float, y: float, yaw: float, z: float = 0.0) ->
     return np.stack([x + c * lx - s * ly, y + s * lx + c * ly, z + lz], -1)
 
 
+def moved(x: float, y: float, yaw: float, ahead: float, left: float = 0.0) -> tuple[float, float]:
+    """The point `ahead` and to the `left` of something that stands at x, y and looks along yaw."""
+    c, s = float(np.cos(yaw)), float(np.sin(yaw))
+    return x + c * ahead - s * left, y + s * ahead + c * left
+
+
 def skin(
     canvas: Canvas, points: np.ndarray, colour: Colour | np.ndarray, *, flip: bool = False, sigma: float = 0.62,
     opacity: float = 0.97, gloss: float | np.ndarray = 0.0, glow: float = 0.0,
