@@ -1,5 +1,7 @@
 """`hall`: the inside of a market hall of iron and brick, with stalls in rows, sun through the skylights, lamps over the counters."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from s2e.assets.urban.houses import IRON, WOOD, Front, facade
@@ -25,7 +27,9 @@ CLOTH = hexes("4a5f8a", "a83f4a", "c8b48a", "5f7a5a", "7a4a6a")
 def shell(canvas: Canvas) -> None:
     """Brick walls with tall arched windows, gates at both ends, and a floor of worn tiles with a drain along each aisle."""
     red = brick(tone("96583f"), tone("b5a690"), 231)
-    front = Front(red, stones(tone("9a9184"), 232, 0.35, 0.8), 1.1, (2.2,), 4.1, (1.7, 2.7), tone("4a5a54"), tone("b8ccd4"), None, None, None, 0.0)
+    front = Front(
+        red, stones(tone("9a9184"), 232, 0.35, 0.8), 1.1, (2.2,), 4.1, (1.7, 2.7), tone("4a5a54"), tone("b8ccd4"), None, None, None, 0.0
+    )
     facade(canvas, (X1, Y0), (X0, Y0), EAVE, front, doors=(12.0, 30.0))
     facade(canvas, (X0, Y1), (X1, Y1), EAVE, front, doors=(7.6,))
     gable = Front(red, front.plinth, 1.1, (2.2, 5.4), 4.0, (1.6, 2.4), front.frame, front.glass, None, tone("b5a690"), None, 0.0)
@@ -50,14 +54,16 @@ def shell(canvas: Canvas) -> None:
         canvas.solid(min(x + 1.3 * sign, x + 1.5 * sign), -1.7, 0, max(x + 1.3 * sign, x + 1.5 * sign), 1.7, 3.4)
         for y in (-1.6, 1.6):
             canvas.patch((x, y, 0), (1.3 * sign, 0, 0), UP * 3.4, 0.2, red, flip=(y < 0) == (sign > 0))
-            canvas.box(min(x, x + 1.0 * sign), y - 0.05, 0, max(x, x + 1.0 * sign), y + 0.05, 3.2, 0.2, planks(GREEN, 0.2, (1, 0, 0)), "ns")
+            canvas.box(
+                min(x, x + 1.0 * sign), y - 0.05, 0, max(x, x + 1.0 * sign), y + 0.05, 3.2, 0.2, planks(GREEN, 0.2, (1, 0, 0)), "ns"
+            )
 
 
 def _gable(canvas: Canvas, a, b, wall) -> None:
     """The wall above the eaves, with a great half-round window."""
     sign = -1 if a[0] < 0 else 1
     run = np.linspace(-NAVE, NAVE, 41)
-    for y0, y1 in zip(run[:-1], run[1:], strict=True):
+    for y0, y1 in pairwise(run):
         top = EAVE + 1.4 + (RIDGE - EAVE - 1.4) * (1 - abs(y0 + y1) / 2 / NAVE)
         arch = np.sqrt(max(3.4**2 - ((y0 + y1) / 2) ** 2, 0)) * 0.85
         low = EAVE + 0.4 + arch if arch > 0 else EAVE
@@ -67,9 +73,26 @@ def _gable(canvas: Canvas, a, b, wall) -> None:
         if arch > 0:
             at = (a[0] + 0.1 * sign, start[1], EAVE + 0.4)
             canvas.patch(at, (0, width if sign < 0 else -width, 0), UP * arch, 0.25, flat(tone("c8dae0")), glow=0.3)
-            if int(round(y0 * 10)) % 9 == 0:
-                canvas.bar((a[0] - 0.03 * sign, y0, EAVE + 0.4), (a[0] - 0.03 * sign, y0, EAVE + 0.4 + arch), 0.09, (-sign, 0, 0), GREEN, 0.25)
+            if round(y0 * 10) % 9 == 0:
+                canvas.bar(
+                    (a[0] - 0.03 * sign, y0, EAVE + 0.4), (a[0] - 0.03 * sign, y0, EAVE + 0.4 + arch), 0.09, (-sign, 0, 0), GREEN, 0.25
+                )
     canvas.patch((a[0], -NAVE if sign < 0 else NAVE, EAVE), (0, -2 * NAVE * sign, 0), UP * 0.4, 0.25, wall)
+
+
+def glass(s: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Where the nave's roof is glass: a band under the ridge, but for the trusses."""
+    return (t > 3.6) & (t < 6.4) & (s % 5.1 > 0.35)
+
+
+def clear(s: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Where the wall between the roofs is glass."""
+    return (s % 5.1 > 0.5) & (t > 0.25) & (t < 1.15)
+
+
+def pane(s: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Where the aisles' roof is glass."""
+    return (np.abs(t - 3.2) < 1.1) & (s % 10.2 > 5.6)
 
 
 def roof(canvas: Canvas) -> None:
@@ -80,17 +103,14 @@ def roof(canvas: Canvas) -> None:
         slope = np.array([0, -side * NAVE, RIDGE - EAVE - 1.4])
         low = np.array([X0 if side < 0 else X1, side * NAVE, EAVE + 1.4])
         u = np.array([length if side < 0 else -length, 0, 0])
-        glass = lambda s, t: (t > 3.6) & (t < 6.4) & (s % 5.1 > 0.35)  # noqa: E731
         canvas.patch(low, u, slope, 0.26, boards, keep=lambda s, t: ~glass(s, t), flip=True)
         canvas.patch(low + 0.05 * UP, u, slope, 0.34, flat(tone("e6eef0")), keep=glass, flip=True, glow=0.55)
         _shade(canvas, low, u, slope, lambda s, t: ~glass(s, t))
-        clear = lambda s, t: (s % 5.1 > 0.5) & (t > 0.25) & (t < 1.15)  # noqa: E731
         wall = np.array([low[0], side * NAVE, EAVE])
         canvas.patch(wall, u, UP * 1.4, 0.25, flat(GREEN * 1.1), keep=lambda s, t: ~clear(s, t), flip=False)
         canvas.patch(wall, u, UP * 1.4, 0.3, flat(tone("dfeaee")), keep=clear, glow=0.4)
         aisle = np.array([0, -side * (Y1 - NAVE), 0.9])
         eave = np.array([X0 if side < 0 else X1, side * Y1, EAVE - 0.9])
-        pane = lambda s, t: (np.abs(t - 3.2) < 1.1) & (s % 10.2 > 5.6)  # noqa: E731
         canvas.patch(eave, u, aisle, 0.26, boards, keep=lambda s, t: ~pane(s, t), flip=True)
         canvas.patch(eave + 0.05 * UP, u, aisle, 0.34, flat(tone("e6eef0")), keep=pane, flip=True, glow=0.5)
         _shade(canvas, eave, u, aisle, lambda s, t: ~pane(s, t))
@@ -122,13 +142,25 @@ def columns(canvas: Canvas) -> None:
         for side in (-1, 1):
             y = side * NAVE
             canvas.box(x - 0.26, y - 0.26, 0, x + 0.26, y + 0.26, 0.55, 0.14, stones(tone("a89f90"), 234, 0.3, 0.5))
-            canvas.cylinder(x, y, 0.13, 0.55, EAVE + 1.3, 0.13, lambda p: GREEN * (1 + 0.15 * mottle(p[:, 0] * 6, p[:, 2], 1.0, 235))[:, None], top=False, gloss=0.15)
+            canvas.cylinder(
+                x,
+                y,
+                0.13,
+                0.55,
+                EAVE + 1.3,
+                0.13,
+                lambda p: GREEN * (1 + 0.15 * mottle(p[:, 0] * 6, p[:, 2], 1.0, 235))[:, None],
+                top=False,
+                gloss=0.15,
+            )
             canvas.cylinder(x, y, 0.2, EAVE - 0.5, EAVE - 0.2, 0.13, flat(GREEN * 1.2), top=False)
             for end in ((x - 1.2, y), (x + 1.2, y), (x, y - 1.2 * side)):
                 canvas.bar((x, y, EAVE - 1.3), (*end, EAVE + 0.1), 0.09, (0, side, 0.2) if end[1] == y else (1, 0, 0), GREEN, 0.2)
             if k % 2 == 0:
                 canvas.cloud((x, y - 0.6 * side, 3.6), (0.26, 0.26, 0.14), 50, 0.07, tone("2f4a42"), GREEN, shell=True)
-                canvas.cloud((x, y - 0.6 * side, 3.46), (0.16, 0.16, 0.1), 26, 0.06, tone("ffe6b0"), tone("fff2d0"), shell=True, glow=1.6)
+                canvas.cloud(
+                    (x, y - 0.6 * side, 3.46), (0.16, 0.16, 0.1), 26, 0.06, tone("ffe6b0"), tone("fff2d0"), shell=True, glow=1.6
+                )
                 canvas.bar((x, y, 3.9), (x, y - 0.6 * side, 3.75), 0.05, UP, GREEN, 0.15)
                 canvas.lamp_at(x, y - 0.6 * side, 3.3, (3.4, 2.7, 1.8), 7.5)
 
@@ -142,7 +174,15 @@ def stalls(canvas: Canvas) -> None:
         for side in (-1, 1):
             if (k, side) in ((2, 1), (4, -1)):
                 continue
-            stall(canvas, x + rng.normal(0, 0.15), side * 3.9, 0.0 if side > 0 else np.pi, 2.8, cloths[(k + (side > 0)) % 6], goods[(k + 2 * (side > 0)) % 5])
+            stall(
+                canvas,
+                x + rng.normal(0, 0.15),
+                side * 3.9,
+                0.0 if side > 0 else np.pi,
+                2.8,
+                cloths[(k + (side > 0)) % 6],
+                goods[(k + 2 * (side > 0)) % 5],
+            )
             if rng.random() < 0.8:
                 crate(canvas, x + 1.9, side * 4.3, rng.normal(0, 0.2), 0.5, FRUIT[int(rng.integers(6))])
     for k, x in enumerate((-17.0, -11.6, -1.8, 3.4, 8.6, 14.2)):
@@ -152,7 +192,15 @@ def stalls(canvas: Canvas) -> None:
     for x, y, yaw in ((-5.4, 3.6, 0.4), (-7.2, 4.4, 1.3), (9.6, -3.6, 0.2), (11.6, -4.4, 1.9), (0.0, -8.6, 0.7)):
         cafe(canvas, x, y, tone("c8b48a"), yaw, parasol=False)
     for x, y in ((-13.0, 8.2), (-12.4, 8.0), (-12.8, 7.5), (1.2, 8.0), (17.8, -7.4), (18.3, -6.9), (17.5, -6.7), (-18.6, -8.4)):
-        crate(canvas, x, y, rng.uniform(0, 1.5), 0.55, FRUIT[int(rng.integers(6))] if rng.random() < 0.5 else None, WOOD * rng.uniform(0.8, 1.3))
+        crate(
+            canvas,
+            x,
+            y,
+            rng.uniform(0, 1.5),
+            0.55,
+            FRUIT[int(rng.integers(6))] if rng.random() < 0.5 else None,
+            WOOD * rng.uniform(0.8, 1.3),
+        )
     for x, y, yaw in ((0.0, 1.2, 0.0), (0.0, -1.2, np.pi), (-8.6, -8.4, 0.0), (7.8, 8.0, np.pi)):
         bench(canvas, x, y, yaw, tone("8a6a45"))
     planter(canvas, 0.0, 0.0, 2.0, 0.0, tone("d8a8b8"), tone("8a8478"))
@@ -177,7 +225,9 @@ def _counter(canvas: Canvas, x: float, y: float, yaw: float, width: float, goods
     half = width / 2
     with canvas.at(x, y, yaw):
         tiled = slabs(hexes("e6e2d6", "dcd8ca"), 0.2, 236, 0.02)
-        canvas.box(-half, -0.7, 0, half, 0.1, 0.95, 0.13, lambda p: tiled(np.stack([p[:, 0] + p[:, 1], p[:, 2], p[:, 2]], 1)), gloss=0.15)
+        canvas.box(
+            -half, -0.7, 0, half, 0.1, 0.95, 0.13, lambda p: tiled(np.stack([p[:, 0] + p[:, 1], p[:, 2], p[:, 2]], 1)), gloss=0.15
+        )
         for s in np.arange(-half + 0.25, half, 0.42):
             for t in (-0.5, -0.1):
                 colour = goods[int(canvas.rng.integers(len(goods)))]
