@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from s2e.assets.urban.paint import UP, Canvas, Light, Place
+from s2e.assets.urban.paint import UP, Canvas, Height, Light, Place
 from s2e.assets.urban.parts_more import fence, footprint, hedge, lay, prism, sheet, shrub, skin, stained, strip, tree, tufts, wall
 from s2e.assets.urban.parts_things import BLUE, GREEN, RED, car, lamp_post, litter, stripe, wheelie_bin
 from s2e.assets.urban.surfaces import Colour, asphalt, brick, grass, gravel, hexes, mottle, plaster, roof_tiles, slabs
@@ -78,7 +78,9 @@ def bend(colour: Colour) -> Colour:
     return bent
 
 
-def cover(canvas: Canvas, s: tuple[float, float], d: tuple[float, float], step: float, colour: Colour, height, surface: str) -> None:
+def cover(
+    canvas: Canvas, s: tuple[float, float], d: tuple[float, float], step: float, colour: Colour, height: Height, surface: str
+) -> None:
     """Ground between two places along the street and two across."""
     u, v = (np.linspace(*e, max(round((e[1] - e[0]) / step), 1) + 1) for e in (s, d))
     points = at(*np.meshgrid(u, v, indexing="ij"))
@@ -90,7 +92,8 @@ def cover(canvas: Canvas, s: tuple[float, float], d: tuple[float, float], step: 
         return (a > s[0]) & (a < s[1]) & (b > d[0]) & (b < d[1])
 
     corners = points.reshape(-1, 2)
-    canvas.level(*np.floor(corners.min(0)), *np.ceil(corners.max(0)), height, surface, inside)
+    (x0, y0), (x1, y1) = np.floor(corners.min(0)), np.ceil(corners.max(0))
+    canvas.level(x0, y0, x1, y1, height, surface, inside)
 
 
 def ground(canvas: Canvas) -> None:
@@ -118,7 +121,7 @@ def ground(canvas: Canvas) -> None:
     s = np.linspace(-END - 6, END + 6, 160)
     for side in (-1, 1):
         edge = at(s, side * ROAD)
-        z = walk_height(*spot(s, side * (ROAD + 0.02)).T)
+        z = walk_height(*at(s, side * (ROAD + 0.02)).T)
         sheet(canvas, edge if side < 0 else edge[::-1], 0.0, z if side < 0 else z[::-1], 0.12, stained(KERBSTONE, 0.1))
         for a, b, h in zip(edge[:-1], edge[1:], z, strict=False):
             canvas.bar([*a, h + 0.008], [*b, h + 0.008], 0.15, UP, KERBSTONE * canvas.rng.uniform(0.85, 1.08), 0.15)
@@ -153,7 +156,8 @@ def house(canvas: Canvas, s: float, side: int, width: float, walls: Colour, roof
     wall(canvas, b[:2], (b - face * depth)[:2], eave, walls, z=KERB, step=0.2, windows=side_windows, frame=frame)
     wall(canvas, (a - face * depth)[:2], a[:2], eave, walls, z=KERB, step=0.2, windows=side_windows, frame=frame)
     wall(canvas, (b - face * depth)[:2], (a - face * depth)[:2], eave, walls, z=KERB, step=0.35)
-    prism(canvas, footprint(*(middle - face * depth / 2)[:2], along(s), width, depth), KERB, eave + 1.2)
+    x, y, _ = middle - face * depth / 2
+    prism(canvas, footprint(x, y, along(s), width, depth), KERB, eave + 1.2)
     over, top = 0.35, UP * eave
     for start, way, flip in ((a, -face, False), (a - face * depth, face, True)):
         foot = start + top - way * over - right * over - UP * over * rise / (depth / 2)
@@ -220,7 +224,8 @@ def plot(canvas: Canvas, s: float, side: int, boundary: str, tone: np.ndarray) -
     for edge, sign in ((s - half, -1), (s + half, 1)):
         hedge(canvas, np.stack([at(edge, side * (WALK + 0.3)), at(edge, side * (FRONT + 0.9))]), 0.5, 1.3, HEDGE[2], KERB)
         ends = at(s + sign * 2.4, side * (FRONT + 0.7)), at(edge, side * (FRONT + 0.7))
-        wall(canvas, *(ends if sign * side < 0 else ends[::-1]), 1.8, _boards, z=KERB, step=0.1, thick=0.2)
+        start, end = ends if sign * side < 0 else ends[::-1]
+        wall(canvas, start, end, 1.8, _boards, z=KERB, step=0.1, thick=0.2)
     for k in range(9):
         u = s + canvas.rng.uniform(-half + 0.9, half - 0.9)
         if abs(u - s) > 1.1 and abs(u - s - off) > 2.0:
@@ -245,7 +250,8 @@ def low_wall(canvas: Canvas, path: np.ndarray, height: float, colour: Colour) ->
         side = 0.13 * np.array([-np.sin(yaw), np.cos(yaw)])
         for start, end in ((a - side, b - side), (b + side, a + side)):
             sheet(canvas, np.stack([start, end]), KERB, KERB + height, 0.11, colour)
-        prism(canvas, footprint(*(a + b) / 2, yaw, length + 0.1, 0.26), KERB, KERB + height)
+        x, y = (a + b) / 2
+        prism(canvas, footprint(x, y, yaw, length + 0.1, 0.26), KERB, KERB + height)
     strip(canvas, path, 0.34, KERB + height + 0.03, 0.14, stained(KERBSTONE))
     for off in (-0.17, 0.17):
         for a, b in pairwise(path):
