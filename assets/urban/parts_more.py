@@ -34,6 +34,12 @@ def turned(local: np.ndarray, x: float, y: float, yaw: float, z: float = 0.0) ->
     return np.stack([x + c * lx - s * ly, y + s * lx + c * ly, z + lz], -1)
 
 
+def moved(x: float, y: float, yaw: float, ahead: float, left: float = 0.0) -> tuple[float, float]:
+    """The point `ahead` and to the `left` of something that stands at x, y and looks along yaw."""
+    c, s = float(np.cos(yaw)), float(np.sin(yaw))
+    return x + c * ahead - s * left, y + s * ahead + c * left
+
+
 def skin(
     canvas: Canvas, points: np.ndarray, colour: Colour | np.ndarray, *, flip: bool = False, sigma: float = 0.62,
     opacity: float = 0.97, gloss: float | np.ndarray = 0.0, glow: float = 0.0,
@@ -53,7 +59,7 @@ def skin(
     tone = tone * canvas.rng.normal(1, 0.025, (len(centre), 1))
     shine = np.broadcast_to(np.ravel(gloss), len(centre))[good]
     scales = np.stack([sigma * long, sigma * wide, np.full(len(long), _THIN_M)], 1)
-    canvas.discs(centre[good], rows[good], normal[good], scales[good], tone[good], opacity, gloss=shine, glow=glow)
+    canvas.discs(centre[good], rows[good], normal[good], scales[good], tone[good], opacity, gloss=shine, glow=glow)  # pyright: ignore[reportArgumentType]
 
 
 def lay(
@@ -249,9 +255,9 @@ def hedge(canvas: Canvas, path: np.ndarray, width: float, height: float, tone: n
         ahead = (b - a) / length
         side = np.array([-ahead[1], ahead[0]])
         yaw = float(np.arctan2(ahead[1], ahead[0]))
-        middle = (a + b) / 2
-        block(canvas, *middle, yaw, (length, 0.72 * width, 0.9 * height), 0.22, stained(tone * 0.4), z)
-        prism(canvas, footprint(*middle, yaw, length, width), z, z + height)
+        x, y = (a + b) / 2
+        block(canvas, x, y, yaw, (length, 0.72 * width, 0.9 * height), 0.22, stained(tone * 0.4), z)
+        prism(canvas, footprint(x, y, yaw, length, width), z, z + height)
         n = int(length * (2 * height + width) * 230)
         s, around = rng.random(n) * (length + 0.1) - 0.05, rng.random(n) * (2 * height + width)
         across = np.clip(around - height, 0, width) - width / 2

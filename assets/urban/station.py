@@ -3,6 +3,8 @@
 The street lies at z = 0, the forecourt a kerb above it, the platform 0.7 m up along the tracks, which are behind a fence.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from s2e.assets.urban.houses import steps
@@ -44,6 +46,7 @@ from s2e.assets.urban.parts_things import (
     litter,
     puddle,
     seat,
+    shelter,
     stripe,
     wheelie_bin,
 )
@@ -51,10 +54,16 @@ from s2e.assets.urban.surfaces import asphalt, brick, gravel, hexes, mottle, pla
 from s2e.envs.scene import Sky
 
 PLACE = Place(
-    low=(-20.0, -16.0), high=(20.5, 16.0), top=9.0, sun=(0.3, -0.5, 0.8),
+    low=(-20.0, -16.0),
+    high=(20.5, 16.0),
+    top=9.0,
+    sun=(0.3, -0.5, 0.8),
     sky=Sky(zenith=(168.0, 178.0, 190.0), horizon=(214.0, 217.0, 219.0), fog_m=400.0),
-    light=Light(sun_rgb=(0.7, 0.68, 0.64), sky_rgb=(2.5, 2.6, 2.75), bounce_rgb=(1.5, 1.48, 1.44), exposure=0.5, spread=0.08, reach_m=4.5), seed=83,
-)  # fmt: skip
+    light=Light(
+        sun_rgb=(0.7, 0.68, 0.64), sky_rgb=(2.5, 2.6, 2.75), bounce_rgb=(1.5, 1.48, 1.44), exposure=0.5, spread=0.08, reach_m=4.5
+    ),
+    seed=83,
+)
 WEST, EAST, STREET, KERB_Y, EDGE, TRACK = -11.0, 18.0, -12.4, -8.2, 5.0, 9.4
 FORE, PLATFORM = 0.1, 0.7
 DROPS = (-6.5, 9.0)
@@ -84,7 +93,9 @@ def _forecourt(p: np.ndarray) -> np.ndarray:
     tone[band] = slabs(hexes("5d5b59", "676461", "545352"), 0.2, seed=4)(p)[band]
     path = np.abs(x + 4.0 + 0.5 * np.sin(0.5 * y)) < 1.3
     tone[path] = slabs(hexes("a9866c", "9a7962", "b4927a"), 0.25, seed=5, ratio=2.0)(p)[path]
-    studs = ((np.abs(y - KERB_Y - 0.5) < 0.3) & (np.min([np.abs(x - at) for at in DROPS], axis=0) < 2.0)) | ((np.abs(x + 4) < 2) & (np.abs(y - 3.2) < 0.3))
+    studs = ((np.abs(y - KERB_Y - 0.5) < 0.3) & (np.min([np.abs(x - at) for at in DROPS], axis=0) < 2.0)) | (
+        (np.abs(x + 4) < 2) & (np.abs(y - 3.2) < 0.3)
+    )
     tone[studs] = hexes("cdb765")[0] * (0.9 + 0.15 * ((np.floor(x[studs] * 10) + np.floor(y[studs] * 10)) % 2))[:, None]
     return tone * (1 - 0.2 * np.clip(mottle(x, y, 0.18, 6) - 0.4, 0, 1))[:, None]  # wet places dry last
 
@@ -97,8 +108,14 @@ def ground(canvas: Canvas) -> None:
     z = fore(edge, np.full(200, KERB_Y + 0.02))
     sheet(canvas, np.column_stack([edge, np.full(200, KERB_Y)]), 0.0, z, 0.1, stained(hexes("a3a098")[0], 0.1))
     for k in range(199):
-        canvas.bar((edge[k], KERB_Y + 0.06, z[k] + 0.01), (edge[k + 1], KERB_Y + 0.06, z[k + 1] + 0.01), 0.15, UP,
-                   hexes("aeaaa2")[0] * canvas.rng.uniform(0.85, 1.08), 0.15)  # fmt: skip
+        canvas.bar(
+            (edge[k], KERB_Y + 0.06, z[k] + 0.01),
+            (edge[k + 1], KERB_Y + 0.06, z[k + 1] + 0.01),
+            0.15,
+            UP,
+            hexes("aeaaa2")[0] * canvas.rng.uniform(0.85, 1.08),
+            0.15,
+        )
     tiles = slabs(hexes("8c8a88", "838180", "949290"), 0.4, seed=9)
     lay(canvas, (WEST, EDGE), (EAST + 0.1, TRACK), 0.1, tiles, PLATFORM)
     canvas.patch((WEST, TRACK - 0.75, PLATFORM + 0.006), (EAST - WEST, 0, 0), (0, 0.3, 0), 0.1, stained(YELLOW * 0.95, 0.12))
@@ -118,10 +135,13 @@ def ground(canvas: Canvas) -> None:
     steps(canvas, -2.0, EDGE - 4 * 0.34, np.pi / 2, 4.0, 4, stained(hexes("a29e96")[0], 0.1), FORE, (PLATFORM - FORE) / 4, 0.34)
     for x in (-6.0, -2.0):
         sheet(canvas, np.array([[x, EDGE], [x, 3.6]]) if x < -4 else np.array([[x, 3.6], [x, EDGE]]), FORE, PLATFORM, 0.1, face)
-    for points in (np.column_stack([x_ := np.linspace(1.2, 10.5, 7), np.full(7, 3.46), ramp_east(x_, x_)]),
-                   np.column_stack([np.full(5, WEST + 1.95), y_ := np.linspace(-1.4, EDGE, 5), ramp_west(y_, y_)]),
-                   np.array([[10.55, 3.5, PLATFORM], [10.55, EDGE, PLATFORM]]),
-                   np.array([[-6.05, 3.64, FORE + 0.1], [-6.05, EDGE, PLATFORM]]), np.array([[-1.95, 3.64, FORE + 0.1], [-1.95, EDGE, PLATFORM]])):  # fmt: skip
+    for points in (
+        np.column_stack([x_ := np.linspace(1.2, 10.5, 7), np.full(7, 3.46), ramp_east(x_, x_)]),
+        np.column_stack([np.full(5, WEST + 1.95), y_ := np.linspace(-1.4, EDGE, 5), ramp_west(y_, y_)]),
+        np.array([[10.55, 3.5, PLATFORM], [10.55, EDGE, PLATFORM]]),
+        np.array([[-6.05, 3.64, FORE + 0.1], [-6.05, EDGE, PLATFORM]]),
+        np.array([[-1.95, 3.64, FORE + 0.1], [-1.95, EDGE, PLATFORM]]),
+    ):
         railing(canvas, points)
     for x0, x1 in ((WEST + 2.0, -6.05), (-1.95, 1.0), (10.6, EAST)):
         railing(canvas, np.array([[x0, EDGE + 0.06, PLATFORM], [x1, EDGE + 0.06, PLATFORM]]))
@@ -131,7 +151,7 @@ def railing(canvas: Canvas, path: np.ndarray) -> None:
     """A handrail with a lower rail over a path (k, 3)."""
     for rise in (0.5, 0.95):
         rod(canvas, path + UP * rise, 0.026, STEEL * 0.55)
-    for a, b in zip(path[:-1], path[1:], strict=True):
+    for a, b in pairwise(path):
         for s in np.linspace(0, 1, max(round(float(np.linalg.norm(b - a)) / 1.6), 1) + 1):
             foot = a + s * (b - a)
             rod(canvas, np.stack([foot, foot + UP * 0.95]), 0.026, STEEL * 0.5)
@@ -144,7 +164,9 @@ def tracks(canvas: Canvas) -> None:
     canvas.sheet(x0, TRACK, x1, 15.8, 0.16, gravel(hexes("857c72")[0], 62), 0.02)
     for y in (10.6, 13.6):
         for x in np.arange(x0, x1, 0.65):
-            canvas.patch((x, y - 1.15, 0.06), (0.24, 0, 0), (0, 2.3, 0), 0.16, stained(hexes("5a4f45")[0] * canvas.rng.uniform(0.8, 1.2)))
+            canvas.patch(
+                (x, y - 1.15, 0.06), (0.24, 0, 0), (0, 2.3, 0), 0.16, stained(hexes("5a4f45")[0] * canvas.rng.uniform(0.8, 1.2))
+            )
         for rail in (y - 0.72, y + 0.72):
             canvas.bar((x0, rail, 0.2), (x1, rail, 0.2), 0.07, UP, hexes("b3aea6")[0], 0.25, gloss=0.3)
             for face in (-1, 1):
@@ -165,11 +187,30 @@ def tracks(canvas: Canvas) -> None:
 def train(canvas: Canvas, x0: float, x1: float, y: float) -> None:
     """A railcar: a rounded hull with a band of windows, doors, a stripe and bogies."""
     s = np.linspace(x0, x1, round((x1 - x0) / 0.16) + 1)
-    profile = np.array([[-1.35, 0.75], [-1.45, 1.2], [-1.45, 1.6], [-1.45, 2.0], [-1.44, 2.4], [-1.42, 2.8], [-1.36, 3.2], [-1.2, 3.55], [-0.8, 3.78], [0.0, 3.85]])
+    profile = np.array(
+        [
+            [-1.35, 0.75],
+            [-1.45, 1.2],
+            [-1.45, 1.6],
+            [-1.45, 2.0],
+            [-1.44, 2.4],
+            [-1.42, 2.8],
+            [-1.36, 3.2],
+            [-1.2, 3.55],
+            [-0.8, 3.78],
+            [0.0, 3.85],
+        ]
+    )
     t = np.linspace(0, 1, 30)
     at = np.linspace(0, 1, len(profile))
-    hull = np.stack([np.broadcast_to(s[:, None], (len(s), 30)), np.broadcast_to(y + np.interp(t, at, profile[:, 0]), (len(s), 30)),
-                     np.broadcast_to(np.interp(t, at, profile[:, 1]), (len(s), 30))], -1)  # fmt: skip
+    hull = np.stack(
+        [
+            np.broadcast_to(s[:, None], (len(s), 30)),
+            np.broadcast_to(y + np.interp(t, at, profile[:, 0]), (len(s), 30)),
+            np.broadcast_to(np.interp(t, at, profile[:, 1]), (len(s), 30)),
+        ],
+        -1,
+    )
     centre = (hull[1:, 1:] + hull[:-1, :-1]) / 2
     z, u = centre[..., 2], centre[..., 0]
     tone = np.where((z < 1.25)[..., None], BLUE * 0.75, hexes("d9d8d2")[0]) * np.ones_like(centre)
@@ -180,7 +221,12 @@ def train(canvas: Canvas, x0: float, x1: float, y: float) -> None:
     door = np.abs((u - 1.5) % 6.6 - 0.8) < 0.75
     tone[door & (z < 3.1) & ~glass] = RED * 0.8
     skin(canvas, hull, tone, gloss=np.where(glass, 0.6, 0.1))
-    cap = np.array([[[x0, y + k * w, h] for k in np.linspace(-1, 1, 15)] for w, h in ((1.35, 0.75), (1.45, 1.2), (1.45, 1.9), (1.43, 2.6), (1.3, 3.4), (0.6, 3.82))])
+    cap = np.array(
+        [
+            [[x0, y + k * w, h] for k in np.linspace(-1, 1, 15)]
+            for w, h in ((1.35, 0.75), (1.45, 1.2), (1.45, 1.9), (1.43, 2.6), (1.3, 3.4), (0.6, 3.82))
+        ]
+    )
     shade = np.where(((cap[1:, 1:, 2] > 1.8) & (cap[1:, 1:, 2] < 2.8))[..., None], GLASS, YELLOW * 0.95)
     skin(canvas, cap, shade, gloss=0.2)
     canvas.solid(x0, y - 1.45, 0.4, x1, y + 1.45, 3.8)
@@ -194,58 +240,74 @@ def house(canvas: Canvas) -> None:
     cream = hexes("e3dac4")[0]
     x0, y0, y1 = -18.6, -1.8, TRACK
     windows = [(1.0 + 2.1 * k, t, 1.1, h) for k in range(5) for t, h in ((1.0, 1.8), (3.9, 1.3)) if not (k == 2 and t < 2)]
-    wall(canvas, (WEST, y0), (WEST, y1), 5.6, red, step=0.13, windows=windows, frame=cream, bars=(2, 3), doors=[(5.1, 1.3, 2.4 + PLATFORM, GREEN * 0.45)])
+    wall(
+        canvas,
+        (WEST, y0),
+        (WEST, y1),
+        5.6,
+        red,
+        step=0.13,
+        windows=windows,
+        frame=cream,
+        bars=(2, 3),
+        doors=[(5.1, 1.3, 2.4 + PLATFORM, GREEN * 0.45)],
+    )
     front = [(0.8 + 1.9 * k, t, 1.0, h) for k in range(4) for t, h in ((1.0, 1.8), (3.9, 1.3)) if not (k == 1 and t < 2)]
-    wall(canvas, (x0, y0), (WEST, y0), 5.6, red, step=0.13, windows=front, frame=cream, bars=(2, 3), doors=[(2.7, 1.2, 2.4, GREEN * 0.45)])
+    wall(
+        canvas,
+        (x0, y0),
+        (WEST, y0),
+        5.6,
+        red,
+        step=0.13,
+        windows=front,
+        frame=cream,
+        bars=(2, 3),
+        doors=[(2.7, 1.2, 2.4, GREEN * 0.45)],
+    )
     canvas.solid(x0, y0 + 0.1, 0, WEST - 0.1, y1, 5.6)
     slate = roof_tiles(hexes("565b62")[0], 83)
     canvas.patch((WEST + 0.4, y0 - 0.4, 5.5), (0, y1 - y0 + 0.4, 0), (-3.9, 0, 2.2), 0.24, slate)
     canvas.patch((x0 - 0.2, y0 - 0.4, 5.5), (WEST - x0 + 0.6, 0, 0), (0, 3.9, 2.2), 0.24, slate, keep=lambda s, t: s < 7.8 - t * 0.8)
-    for a, b, out in (((WEST + 0.38, y0 - 0.4, 5.5), (WEST + 0.38, y1, 5.5), (1, 0, 0)), ((x0, y0 - 0.4, 5.5), (WEST + 0.4, y0 - 0.4, 5.5), (0, -1, 0))):
+    for a, b, out in (
+        ((WEST + 0.38, y0 - 0.4, 5.5), (WEST + 0.38, y1, 5.5), (1, 0, 0)),
+        ((x0, y0 - 0.4, 5.5), (WEST + 0.4, y0 - 0.4, 5.5), (0, -1, 0)),
+    ):
         canvas.bar(a, b, 0.18, out, cream, 0.25)
     for y in np.linspace(0.4, 8.6, 4):  # brackets and a glass canopy over the east door
         rod(canvas, np.array([[WEST, y, 3.0], [WEST + 1.5, y, 3.5]]), 0.03, GREEN * 0.4)
     pane(canvas, np.array([WEST, 0.2, 3.45]), np.array([1.6, 0, 0.12]), np.array([0, 8.6, 0]), hexes("a9b7b5")[0], 0.5)
     row = brick(hexes("9a6a50")[0], hexes("aaa091")[0], 17)
     goods = [(1.0 + 2.6 * k, t, 1.4, 1.4) for k in range(15) for t in (0.95, 3.6)]
-    wall(canvas, (EAST + 2.3, STREET), (-19.8, STREET), 5.6, lambda p: np.where((np.floor(p[:, 0] / 7.2) % 2 > 0)[:, None], row(p), plaster(hexes("cbbfa6")[0], 18)(p)),
-         step=0.16, windows=[g for g in goods if g[0] + 1.5 < 40.0 and g[0] % 7.8 > 1.5], doors=[(0.9 + 7.8 * k, 1.1, 2.2, (BLUE, RED, GREEN)[k % 3] * 0.5) for k in range(5)],
-         frame=cream)  # fmt: skip
+    wall(
+        canvas,
+        (EAST + 2.3, STREET),
+        (-19.8, STREET),
+        5.6,
+        lambda p: np.where((np.floor(p[:, 0] / 7.2) % 2 > 0)[:, None], row(p), plaster(hexes("cbbfa6")[0], 18)(p)),
+        step=0.16,
+        windows=[g for g in goods if g[0] + 1.5 < 40.0 and g[0] % 7.8 > 1.5],
+        doors=[(0.9 + 7.8 * k, 1.1, 2.2, (BLUE, RED, GREEN)[k % 3] * 0.5) for k in range(5)],
+        frame=cream,
+    )
     canvas.patch((-19.8, STREET + 0.2, 5.5), (EAST + 22.1, 0, 0), (0, -2.2, 1.6), 0.3, roof_tiles(hexes("7b4536")[0], 84))
     wall(canvas, (EAST, TRACK), (EAST, KERB_Y), 2.8, brick(hexes("7c5a48")[0], hexes("9d9486")[0], 19), step=0.14)
     strip(canvas, np.array([[EAST + 0.1, KERB_Y], [EAST + 0.1, TRACK]]), 0.5, 2.82, 0.16, stained(CONCRETE))
     for x, s, t in ((EAST - 0.01, -1.0, 0.9), (EAST - 0.01, 2.0, 0.9), (EAST - 0.01, -5.0, 0.9)):  # posters
         tone = hexes("2f5f8a", "c9823a", "7a3450")[canvas.rng.integers(3)]
-        canvas.patch((x - 0.02, s + 0.9, t), (0, -1.3, 0), (0, 0, 1.7), 0.09,
-                     lambda p, k=tone: np.where((mottle(p[:, 1], p[:, 2], 0.9, 20) > 0.3)[:, None], hexes("ece6d8")[0], k))  # fmt: skip
+        canvas.patch(
+            (x - 0.02, s + 0.9, t),
+            (0, -1.3, 0),
+            (0, 0, 1.7),
+            0.09,
+            lambda p, k=tone: np.where((mottle(p[:, 1], p[:, 2], 0.9, 20) > 0.3)[:, None], hexes("ece6d8")[0], k),
+        )
     hedge(canvas, np.array([[-19.5, STREET], [-19.5, y0]]), 0.9, 1.9, hexes("4b6638")[0], 0.0)
     hedge(canvas, np.array([[EAST + 1.6, STREET], [EAST + 1.6, KERB_Y + 0.3]]), 1.0, 1.9, hexes("4b6638")[0], 0.0)
     for x, y in ((19.3, -3.0), (19.4, 3.5), (19.2, 8.0)):
         tree(canvas, x, y, 5.8, 1.7, hexes("54702f")[0])
     canvas.bar_ground(EAST + 0.3, KERB_Y, 20.5, 16.0)
     canvas.bar_ground(-20, y0, WEST, 16.0)
-
-
-def shelter(canvas: Canvas, x: float, y: float, length: float, deep: float, z: float, back: int, tone: np.ndarray) -> None:
-    """A shelter along x with panes at its back (side `back` of y) and ends, a roof, a bench."""
-    for k in np.linspace(-0.5, 0.5, max(round(length / 1.8), 1) + 1):
-        for s in (-0.5, 0.5):
-            foot = np.array([x + k * length, y + s * deep, z])
-            rod(canvas, np.stack([foot, foot + UP * 2.35]), 0.04, tone)
-            prism(canvas, footprint(foot[0], foot[1], 0.0, 0.1, 0.1), z, z + 1.6)
-    rear = y + back * deep / 2
-    pane(canvas, np.array([x - length / 2, rear, z + 0.2]), np.array([length, 0, 0]), UP * 1.9, hexes("9fb0b4")[0])
-    barrier(canvas, np.array([[x - length / 2, rear], [x + length / 2, rear]]), z + 0.3, z + 0.5)
-    for side in (-0.5, 0.5):
-        pane(canvas, np.array([x + side * length, y - deep / 2, z + 0.2]), np.array([0, deep, 0]), UP * 1.9, hexes("9fb0b4")[0])
-        barrier(canvas, np.array([[x + side * length, y - deep / 2], [x + side * length, y + deep / 2]]), z + 0.3, z + 0.5)
-    across, along = np.linspace(-0.62, 0.62, 9), np.linspace(-0.53, 0.53, max(round(length / 0.18), 2))
-    roof = np.stack([*np.meshgrid(x + along * length, y + across * deep, indexing="ij"), np.broadcast_to(z + 2.5 - 0.5 * across**2, (len(along), 9))], -1)
-    skin(canvas, roof, stained(tone * 1.2, 0.1), gloss=0.1)
-    skin(canvas, roof - (0, 0, 0.05), stained(hexes("d5d5d0")[0], 0.06), flip=True)
-    canvas.thin_solid(roof[0, 0], roof[-1, 0], np.array([0, 1.24 * deep, 0]))
-    for s in (-0.62, 0.62):
-        canvas.bar((x - 0.53 * length, y + s * deep, z + 2.32), (x + 0.53 * length, y + s * deep, z + 2.32), 0.14, (0, np.sign(s), 0), tone, 0.2)
 
 
 def kiosk(canvas: Canvas, x: float, y: float) -> None:
@@ -257,19 +319,28 @@ def kiosk(canvas: Canvas, x: float, y: float) -> None:
         tone = np.tile(GREEN * 0.42, (len(p), 1))
         shelf = (z > 0.95) & (z < 2.05)
         pick = (np.floor(z / 0.22) * 37 + np.floor(s / 0.16) * 101) % 11 / 11
-        tone[shelf] = (hexes("b8483c", "d8c9a0", "3f6f9a", "e6e2d6", "caa23a")[(pick * 5).astype(int)] * (0.7 + 0.3 * pick)[:, None])[shelf]
+        tone[shelf] = (hexes("b8483c", "d8c9a0", "3f6f9a", "e6e2d6", "caa23a")[(pick * 5).astype(int)] * (0.7 + 0.3 * pick)[:, None])[
+            shelf
+        ]
         tone[(np.abs(z - 0.95) < 0.05) | (np.abs(z - 2.08) < 0.05)] = hexes("d8cfb6")[0]
         return tone
 
     sheet(canvas, corners, FORE, FORE + 2.35, 0.09, body)
     prism(canvas, corners[:-1], FORE, FORE + 2.3)
     apex = np.array([x, y, FORE + 3.3])
-    for a, b in zip(corners[:-1], corners[1:], strict=True):
+    for a, b in pairwise(corners):
         p, q = ([*(np.array([x, y]) + (c - (x, y)) * 1.3), FORE + 2.35] for c in (a, b))
         canvas.fan(apex, p, q, 0.12, hexes("4a5a55")[0])
         canvas.bar(p, q, 0.2, [*((a + b) / 2 - (x, y)), 0.0], hexes("d8cfb6")[0], 0.15)
     for k, angle in enumerate((-2.0, -0.6)):
         block(canvas, x + 1.75 * np.cos(angle), y + 1.75 * np.sin(angle), angle, (0.35, 0.7, 1.1 + 0.1 * k), 0.09, body, FORE)
+
+
+def _bills(p: np.ndarray) -> np.ndarray:
+    """Posters of many colours round a column."""
+    pick = np.floor(p[:, 2] / 0.8) * 3 + np.floor((np.arctan2(p[:, 1], p[:, 0]) + 3.2) / 0.9)
+    tone = hexes("c85a3e", "e8dcc0", "2f6a85", "d9b44a", "6b8a4f")[(pick % 5).astype(int)]
+    return tone * (0.9 + 0.15 * mottle(p[:, 0] * 4, p[:, 2] * 4, 0.6, 22))[:, None]
 
 
 def clock(canvas: Canvas, x: float, y: float) -> None:
@@ -286,7 +357,9 @@ def clock(canvas: Canvas, x: float, y: float) -> None:
             dots = middle + r * (np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * UP)
             canvas.discs(dots, side, out, (0.055, 0.055, 0.006), hexes("f1ede0")[0], 0.96, glow=0.25)
         for angle, size in ((0.9, 0.17), (2.2, 0.26)):
-            canvas.bar(middle + 0.02 * out, middle + 0.02 * out + size * (np.cos(angle) * side + np.sin(angle) * UP), 0.035, out, BLACK, 0.06)
+            canvas.bar(
+                middle + 0.02 * out, middle + 0.02 * out + size * (np.cos(angle) * side + np.sin(angle) * UP), 0.035, out, BLACK, 0.06
+            )
         for a in np.linspace(0, 2 * np.pi, 13)[:-1]:
             way = np.cos(a) * side + np.sin(a) * UP
             canvas.bar(middle + 0.25 * way + 0.015 * out, middle + 0.31 * way + 0.015 * out, 0.025, out, BLACK, 0.06)
@@ -316,28 +389,52 @@ def furniture(canvas: Canvas) -> None:
     for x in np.arange(-16.5, EAST - 0.5, 1.5):
         if min(abs(x - at) for at in DROPS) > 2.2 and not 0.5 < x < 6.0:
             bollard(canvas, x, KERB_Y + 0.45, 0.9, 0.075, BLACK * 1.6, FORE, cap=False)
-    for x, y, tone in ((12.4, -9.4, YELLOW * 0.9), (-12.2, -9.4, BLACK * 1.6), (-0.6, -11.2, hexes("b7bbbd")[0]), (6.6, -11.25, RED * 0.7)):
+    for x, y, tone in (
+        (12.4, -9.4, YELLOW * 0.9),
+        (-12.2, -9.4, BLACK * 1.6),
+        (-0.6, -11.2, hexes("b7bbbd")[0]),
+        (6.6, -11.25, RED * 0.7),
+    ):
         car(canvas, x, y, canvas.rng.normal(0, 0.02) + np.pi * (y < -10), tone)
     for x, y in ((-5.0, 5.9), (3.8, 6.0), (11.0, 6.2), (16.2, 7.6)):
         lamp_post(canvas, x, y, 3.6, np.pi / 2, STEEL * 0.5, PLATFORM, 0.8)
     for x, y, yaw in ((-3.2, -7.2, np.pi / 2), (11.6, -7.3, np.pi / 2), (7.0, 2.4, -np.pi / 2)):
         lamp_post(canvas, x, y, 4.6, yaw, STEEL * 0.5, FORE, 1.0)
-    for k, (x, y) in enumerate(((-8.6, 6.0), (-7.5, 6.0))):  # ticket machines
-        block(canvas, x, y, 0.0, (0.75, 0.55, 1.75), 0.09,
-              lambda p: np.where(((p[:, 2] > PLATFORM + 1.0) & (p[:, 2] < PLATFORM + 1.5))[:, None], GLASS * 1.3, BLUE * 0.7), PLATFORM)  # fmt: skip
+    for x, y in ((-8.6, 6.0), (-7.5, 6.0)):  # ticket machines
+        block(
+            canvas,
+            x,
+            y,
+            0.0,
+            (0.75, 0.55, 1.75),
+            0.09,
+            lambda p: np.where(((p[:, 2] > PLATFORM + 1.0) & (p[:, 2] < PLATFORM + 1.5))[:, None], GLASS * 1.3, BLUE * 0.7),
+            PLATFORM,
+        )
     with canvas.at(-2.6, 0.6, 0.0, z=FORE):  # a column for posters
-        bills = lambda p: hexes("c85a3e", "e8dcc0", "2f6a85", "d9b44a", "6b8a4f")[  # noqa: E731
-            ((np.floor(p[:, 2] / 0.8) * 3 + np.floor((np.arctan2(p[:, 1], p[:, 0]) + 3.2) / 0.9)) % 5).astype(int)] * (0.9 + 0.15 * mottle(p[:, 0] * 4, p[:, 2] * 4, 0.6, 22))[:, None]  # fmt: skip
-        canvas.cylinder(0, 0, 0.55, 0.0, 2.7, 0.1, bills)
+        canvas.cylinder(0, 0, 0.55, 0.0, 2.7, 0.1, _bills)
         canvas.cylinder(0, 0, 0.68, 2.7, 2.9, 0.1, stained(GREEN * 0.4))
-    for x, y, z, tone in ((8.6, -7.1, FORE, GREEN * 0.4), (-5.0, -1.2, FORE, GREEN * 0.4), (6.4, 8.6, PLATFORM, BLUE * 0.5), (16.9, -3.4, FORE, BLUE * 0.5)):
+    for x, y, z, tone in (
+        (8.6, -7.1, FORE, GREEN * 0.4),
+        (-5.0, -1.2, FORE, GREEN * 0.4),
+        (6.4, 8.6, PLATFORM, BLUE * 0.5),
+        (16.9, -3.4, FORE, BLUE * 0.5),
+    ):
         wheelie_bin(canvas, x, y, 0.1, tone, z)
     for x, y, z, yaw in ((11.2, 3.0, FORE, 0.0), (15.6, 2.6, FORE, 0.0), (13.4, 7.4, PLATFORM, 0.0), (-15.2, -2.5, FORE, 0.0)):
         block(canvas, x, y, yaw, (1.8, 0.6, 0.5), 0.1, stained(CONCRETE * 0.95, 0.12), z)
         for k in (-0.5, 0.0, 0.5):
             shrub(canvas, x + k, y, 0.34, 0.5, hexes("5f7a3a")[0] + 0.25 * (k == 0) * (RED - 0.2), z + 0.45, solid=False)
     signs(canvas)
-    for x, y, z in ((-8.0, 0.6, FORE), (2.6, -4.6, FORE), (12.0, 1.0, FORE), (-14.4, -6.8, FORE), (7.4, -9.9, 0.0), (-6.0, -10.6, 0.0), (15.8, -6.2, FORE)):
+    for x, y, z in (
+        (-8.0, 0.6, FORE),
+        (2.6, -4.6, FORE),
+        (12.0, 1.0, FORE),
+        (-14.4, -6.8, FORE),
+        (7.4, -9.9, 0.0),
+        (-6.0, -10.6, 0.0),
+        (15.8, -6.2, FORE),
+    ):
         puddle(canvas, x, y, canvas.rng.uniform(0.5, 0.9), hexes("8a939a")[0], z)
     n = 260
     at = np.concatenate([canvas.rng.normal(0, 1.3, (n // 4, 2)) + c for c in ((-8.6, -4.6), (9.6, -4.2), (4.4, 1.4), (-13.6, -5.4))])
@@ -353,9 +450,22 @@ def signs(canvas: Canvas) -> None:
     for x in (7.2, 14.6):
         for s in (-0.9, 0.9):
             rod(canvas, np.array([[x + s, 8.9, PLATFORM], [x + s, 8.9, PLATFORM + 2.3]]), 0.035, STEEL * 0.5)
-        canvas.box(x - 1.0, 8.86, PLATFORM + 1.7, x + 1.0, 8.92, PLATFORM + 2.3, 0.08,
-                   lambda p, c=x: np.where(((np.abs(p[:, 2] - PLATFORM - 2.0) < 0.12) & (np.floor((p[:, 0] - c) / 0.14) % 3 > 0))[:, None], hexes("f0eee6")[0], BLUE * 0.6),
-                   "ns", solid=False)  # fmt: skip
+        canvas.box(
+            x - 1.0,
+            8.86,
+            PLATFORM + 1.7,
+            x + 1.0,
+            8.92,
+            PLATFORM + 2.3,
+            0.08,
+            lambda p, c=x: np.where(
+                ((np.abs(p[:, 2] - PLATFORM - 2.0) < 0.12) & (np.floor((p[:, 0] - c) / 0.14) % 3 > 0))[:, None],
+                hexes("f0eee6")[0],
+                BLUE * 0.6,
+            ),
+            "ns",
+            solid=False,
+        )
     rod(canvas, np.array([[0.3, -7.6, FORE], [0.3, -7.6, FORE + 2.6]]), 0.04, STEEL)
     prism(canvas, footprint(0.3, -7.6, 0.0, 0.12, 0.12), FORE, FORE + 1.6)
     canvas.box(0.28, -7.6, FORE + 2.0, 0.32, -7.1, FORE + 2.55, 0.08, stained(YELLOW), "ew", solid=False)
