@@ -9,7 +9,7 @@ tile of 8 x 8 pixels (`_list`) with the rows in which they reach a pixel, and bl
 import numba
 import numpy as np
 
-from s2e.envs.lanes import fill_f8, ints, kernel, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
+from s2e.envs.lanes import fill_f8, inlined, ints, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
 from s2e.envs.splats.project import (
     BLUE,
     CA,
@@ -35,7 +35,7 @@ from s2e.envs.splats.project import (
     project_cluster,
 )  # fmt: skip
 from s2e.envs.splats.project_pack import BLOCKS
-from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, least, magnitudes, most, powers_of_two
+from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, least, magnitudes, most, part, powers_of_two
 
 F32 = np.float32
 TILE_BITS = 3
@@ -64,7 +64,7 @@ _ROWS = _ROWS.ravel()
 _HOW_MANY = np.array([bin(bits).count("1") for bits in range(256)], dtype=np.int32)
 
 
-@kernel
+@part
 def _sort(keys, order, keys2, order2, count, hist):
     """Stable radix sort of numbers by positive float32, given as their bits: these rise with the value. True if the result is in `order2`."""
     least_key, most_key = np.uint32(0xFFFFFFFF), np.uint32(0)
@@ -98,7 +98,7 @@ def _sort(keys, order, keys2, order2, count, hist):
     return passes == 3
 
 
-@kernel
+@inlined
 def _hidden(box, first_x, first_y, columns, rows, rows_alive):
     """Whether all tiles under a box of pixels take no more light."""
     x0, x1 = max(int(max(box[0], _ZERO)) >> TILE_BITS, first_x), min(int(min(box[1], F32(1e6))) >> TILE_BITS, first_x + columns - 1)
@@ -110,14 +110,14 @@ def _hidden(box, first_x, first_y, columns, rows, rows_alive):
     return True
 
 
-@kernel
+@inlined
 def _tile_range(centre, extent, low, high):
     """First and one past the last tile between px `low` and `high` that pixels within `extent` of `centre` lie in."""
     first, last = max(centre - extent - _HALF, low), min(centre + extent + _HALF, high)
     return int(first) >> TILE_BITS, (int(last) + TILE - 1) >> TILE_BITS
 
 
-@kernel
+@part
 def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries):
     """Lists which Gaussians reach which tiles in which rows, nearest first, until `entries` might overflow.
 
@@ -159,7 +159,7 @@ def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries)
     return end, total
 
 
-@kernel
+@part
 def _lit_rows(pixels, at):
     """Bits of a tile's rows in which a pixel still takes light."""
     rows = 0
@@ -169,7 +169,7 @@ def _lit_rows(pixels, at):
     return rows
 
 
-@kernel
+@inlined
 def _hide(pixels, at, limits, limits_at, depth, scratch):
     """Ends the light of a tile's pixels whose background is nearer than `depth`; returns the nearest one that is not."""
     nearest = fill_f8(_INFINITY)
@@ -185,7 +185,7 @@ def _hide(pixels, at, limits, limits_at, depth, scratch):
     return value
 
 
-@kernel
+@inlined
 def _blend_rows(records, items, count, xs, ys, pixels, base):
     """Blends Gaussians into rows of a tile, one row after the other; an item is a record's number times eight plus the row."""
     across = lanes_at(xs, 0)
@@ -211,7 +211,7 @@ def _blend_rows(records, items, count, xs, ys, pixels, base):
         put_lanes(pixels, to + _SUM_Z, lanes_at(pixels, to + _SUM_Z) + weight * records[at + Z])
 
 
-@kernel
+@inlined
 def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch):
     """Blends what is listed for tile t of the region."""
     xs, ys = scratch[:TILE], scratch[TILE : 2 * TILE]
@@ -238,7 +238,7 @@ def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limi
     rows_alive[t], nearest[t] = alive, near
 
 
-@kernel
+@part
 def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch):
     """Blends all that is listed, tile by tile; leaves `counts` zero."""
     begin = 0
@@ -259,7 +259,7 @@ def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_
         begin = end
 
 
-@kernel
+@part
 def _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest):
     """Empties a region's tiles."""
     for t in range(place[2] * place[3]):
@@ -278,7 +278,7 @@ def _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limi
         nearest[t], rows_alive[t] = near, _lit_rows(pixels, base)
 
 
-@kernel
+@inlined
 def _write_rest(values, count, scratch, rgb, rgb_float, first):
     """Writes colours of the last pixels of a row, or of any as numbers: `values` in scratch memory, 0..255, eight to a channel."""
     for k in range(count):
@@ -290,7 +290,7 @@ def _write_rest(values, count, scratch, rgb, rgb_float, first):
                 rgb_float[3 * (first + k) + c] = value * F32(1 / 255)
 
 
-@kernel
+@part
 def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch):
     """Puts a region's tiles over the background and writes them to a view's images, flat: to `rgb`, or `rgb_float` if that is empty."""
     plain = len(back_rgb) == 3
@@ -334,7 +334,7 @@ def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_
                 _write_rest(6 * TILE, count, scratch, rgb, rgb_float, first)
 
 
-@kernel
+@inlined
 def _take(
     packed, sh, terms, clusters, seen, queue, first, last, most_records, view, region, place, antialiased, rows_alive,
     some_dark, records, count, scratch, basis, box,
@@ -352,7 +352,7 @@ def _take(
     return first, count
 
 
-@kernel
+@part
 def _split(records, count, boundary, keys, order):
     """Numbers and depth bits of records nearer than the boundary; returns how many."""
     chosen = 0
@@ -363,7 +363,7 @@ def _split(records, count, boundary, keys, order):
     return chosen
 
 
-@kernel
+@part
 def _keep(records, count, boundary):
     """Closes ranks after records nearer than the boundary were drawn."""
     kept = 0
@@ -376,7 +376,7 @@ def _keep(records, count, boundary):
     return kept
 
 
-@kernel
+@inlined
 def _count_dark(rows_alive):
     count = 0
     for t in range(len(rows_alive)):
@@ -384,7 +384,7 @@ def _count_dark(rows_alive):
     return count
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", inline="always")
 def _draw_region(
     packed, sh, terms, clusters, groups, view, place, height, width, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha,
     pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
@@ -438,8 +438,8 @@ def _draw_region(
     return records
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _draw_share(
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def draw_share(
     worker, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth,
     has_depth, height, width, bands, rgb, rgb_float, depth, alpha,
 ):  # fmt: skip
@@ -464,17 +464,4 @@ def _draw_share(
             packed, sh, terms, clusters, groups, small, place, height, width, antialiased, back_rgb[v % len(back_rgb)],
             back_depth[v % len(back_depth)], has_depth, rgb[v % len(rgb)], rgb_float[v % len(rgb_float)], depth[v], alpha[v],
             pixels, rows_alive[:size], limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
-        )  # fmt: skip
-
-
-@numba.njit(cache=True, parallel=True, error_model="numpy")
-def render_views(
-    packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth, has_depth, height, width,
-    bands, workers, rgb, rgb_float, depth, alpha,
-):  # fmt: skip
-    """Draws all views on `workers` threads; arrays as in `envs/splats/render.py`."""
-    for w in numba.prange(workers):  # a body of one call, which compiles faster than the loop over views
-        _draw_share(
-            w, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb,
-            back_depth, has_depth, height, width, bands, rgb, rgb_float, depth, alpha,
         )  # fmt: skip
