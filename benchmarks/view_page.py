@@ -244,7 +244,9 @@ class Page:
         ways = ways_of_people(episode)
         self.ways = self._keep(self._lines("/ways", on_ground(scene, ways), (120, 120, 130), 2.0)) if len(ways) else None
         anchors = on_ground(scene, scene.free_anchors)
-        self.anchors = self._keep(add.add_point_cloud("/anchors", anchors.astype(np.float32), (40, 120, 220), point_size=0.2, point_shape="circle"))
+        self.anchors = self._keep(
+            add.add_point_cloud("/anchors", anchors.astype(np.float32), (40, 120, 220), point_size=0.2, point_shape="circle")
+        )
         vertices, faces = forbidden_ground(placed, robot)
         self.forbidden = self._keep(
             add.add_mesh_simple(
@@ -266,7 +268,9 @@ class Page:
         centre = float(np.mean(robot.disc_offsets))
         size, colour = (robot.length, robot.width, deck - low * 0.7), (250, 190, 30)
         add.add_box("/robot/body", colour, size, position=(centre, 0, (deck + low * 0.7) / 2))
-        add.add_box("/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6))
+        add.add_box(
+            "/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6)
+        )
         mast = robot.camera.z - deck
         if mast > 0.05:
             add.add_cylinder("/robot/mast", 0.025, mast, color=(60, 60, 65), position=(robot.camera.x, 0, deck + mast / 2))

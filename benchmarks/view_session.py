@@ -104,7 +104,9 @@ def episodes_of(name: str, scene: Scene) -> list[Episode]:
     if listed.exists():
         return read_episodes(listed)
     if len(scene.free_anchors) < 2:
-        raise UserError(f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again")
+        raise UserError(
+            f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again"
+        )
     source = RandomEpisodes([scene], 1, seed=0, people=6)
     drawn = [source.next(0)[1] for _ in range(20)]
     return [dataclasses.replace(e, id=f"{e.setting}-{k:03d}", seed=k) for k, e in enumerate(drawn)]

@@ -49,7 +49,13 @@ def part_of_mesh(mesh: Mesh, first: int, last: int | None = None) -> Mesh:
     """The triangles first to last of a mesh."""
     some = slice(first, last)
     return Mesh(
-        mesh.vertices, mesh.triangles[some], mesh.uv[some], mesh.texture[some], mesh.shade[some], mesh.semantic[some], mesh.instance[some]
+        mesh.vertices,
+        mesh.triangles[some],
+        mesh.uv[some],
+        mesh.texture[some],
+        mesh.shade[some],
+        mesh.semantic[some],
+        mesh.instance[some],
     )
 
 
