@@ -233,11 +233,11 @@ class Page:
         if len(placed.mesh.triangles) > len(scene.mesh.triangles):
             added = part_of_mesh(placed.mesh, len(scene.mesh.triangles))
             self._keep(add.add_glb("/obstacles", mesh_glb(added), cast_shadow=False, receive_shadow=False))
-        (goal,) = on_ground(scene, np.array([episode.goal]), 0.0)
+        ((x, y, z),) = on_ground(scene, np.array([episode.goal]), 0.0).tolist()
         robot = ROBOTS[session.worlds.config.robots[0]]
         self.goal = [
-            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=(60, 200, 90), opacity=0.45, position=goal + [0, 0, 0.03])),
-            self._keep(add.add_cylinder("/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=goal + [0, 0, 0.8])),
+            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=(60, 200, 90), opacity=0.45, position=(x, y, z + 0.03))),
+            self._keep(add.add_cylinder("/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=(x, y, z + 0.8))),
         ]
         route = on_ground(scene, ExpertDriver(session.worlds).route(0))
         self.route = self._keep(self._lines("/route", segments(route), (60, 200, 90), 4.0))

@@ -9,6 +9,7 @@ import pytest
 
 from s2e.benchmarks import view as command
 from s2e.benchmarks.view import ViewArgs, Viewer
+from s2e.benchmarks.view_session import Replay
 from s2e.errors import UserError
 from tests.benchmarks.test_view_session import line
 
@@ -62,6 +63,7 @@ def test_a_replay_plays_and_seeks(recorded):
     viewer = Viewer(ViewArgs("gs_urban/plaza", replay=recorded, port=0))
     try:
         asked(viewer, "time", 0.2)
+        assert isinstance(viewer.session, Replay)
         assert viewer.session.moment().clock_s == pytest.approx(0.2) and not viewer.session.playing
         assert viewer.page.slider.value == pytest.approx(0.2) and viewer.page.touched == 1
         asked(viewer, "speed", "2x")

@@ -29,7 +29,8 @@ def some_splats(count):
     quats = rng.normal(size=(count, 4))
     quats /= np.linalg.norm(quats, axis=1, keepdims=True)
     means, scales, sh = rng.normal(size=(count, 3)), rng.uniform(0.01, 0.1, (count, 3)), rng.normal(size=(count, 4, 3))
-    return Splats(*(a.astype(np.float32) for a in (means, quats, scales, rng.uniform(0, 1, count), sh)))
+    means, quats, scales, opacities, sh = (a.astype(np.float32) for a in (means, quats, scales, rng.uniform(0, 1, count), sh))
+    return Splats(means, quats, scales, opacities, sh)
 
 
 def test_splats_as_they_are_and_thinned():
