@@ -27,7 +27,7 @@ from s2e.errors import UserError, require, run_command
 from s2e.policy import S2EPolicy
 
 IDLE_S = 0.25
-"""How often an empty room is looked into."""
+"""How often it looks whether somebody has come; until then the world stands still."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,18 @@ class Viewer:
         changed = False
         while not self.page.asked.empty():
             changed |= self._do(*self.page.asked.get())
-        if not self.server.get_clients() and not self.due:
-            self.due_s = now
-            return IDLE_S
+        alone = not self.server.get_clients()
         period = self.session.period_s
-        running = self.due or not self.paused
+        running = self.due or not (self.paused or alone)
         if running and now >= self.due_s:
             self.due_s, self.due, changed = max(self.due_s + period, now - period), False, True
             if self.session.step(now):
                 self.page.begin(self.session)
         if changed:
             self.page.update()
-        return max(min(self.due_s - time.monotonic(), period), 0.002) if not self.paused else 0.05
+        if alone:
+            return IDLE_S
+        return 0.05 if self.paused else max(min(self.due_s - time.monotonic(), period), 0.002)
 
     def _do(self, what: str, value: Any) -> bool:
         """One wish of somebody at the page; whether there is something new to show."""

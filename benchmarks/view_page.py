@@ -233,18 +233,20 @@ class Page:
         if len(placed.mesh.triangles) > len(scene.mesh.triangles):
             added = part_of_mesh(placed.mesh, len(scene.mesh.triangles))
             self._keep(add.add_glb("/obstacles", mesh_glb(added), cast_shadow=False, receive_shadow=False))
-        (goal,) = on_ground(scene, np.array([episode.goal]), 0.0)
+        ((x, y, z),) = on_ground(scene, np.array([episode.goal]), 0.0).tolist()
         robot = ROBOTS[session.worlds.config.robots[0]]
         self.goal = [
-            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=(60, 200, 90), opacity=0.45, position=goal + [0, 0, 0.03])),
-            self._keep(add.add_cylinder("/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=goal + [0, 0, 0.8])),
+            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=(60, 200, 90), opacity=0.45, position=(x, y, z + 0.03))),
+            self._keep(add.add_cylinder("/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=(x, y, z + 0.8))),
         ]
         route = on_ground(scene, ExpertDriver(session.worlds).route(0))
         self.route = self._keep(self._lines("/route", segments(route), (60, 200, 90), 4.0))
         ways = ways_of_people(episode)
         self.ways = self._keep(self._lines("/ways", on_ground(scene, ways), (120, 120, 130), 2.0)) if len(ways) else None
         anchors = on_ground(scene, scene.free_anchors)
-        self.anchors = self._keep(add.add_point_cloud("/anchors", anchors.astype(np.float32), (40, 120, 220), point_size=0.2, point_shape="circle"))
+        self.anchors = self._keep(
+            add.add_point_cloud("/anchors", anchors.astype(np.float32), (40, 120, 220), point_size=0.2, point_shape="circle")
+        )
         vertices, faces = forbidden_ground(placed, robot)
         self.forbidden = self._keep(
             add.add_mesh_simple(
@@ -266,7 +268,9 @@ class Page:
         centre = float(np.mean(robot.disc_offsets))
         size, colour = (robot.length, robot.width, deck - low * 0.7), (250, 190, 30)
         add.add_box("/robot/body", colour, size, position=(centre, 0, (deck + low * 0.7) / 2))
-        add.add_box("/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6))
+        add.add_box(
+            "/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6)
+        )
         mast = robot.camera.z - deck
         if mast > 0.05:
             add.add_cylinder("/robot/mast", 0.025, mast, color=(60, 60, 65), position=(robot.camera.x, 0, deck + mast / 2))

@@ -104,7 +104,9 @@ def episodes_of(name: str, scene: Scene) -> list[Episode]:
     if listed.exists():
         return read_episodes(listed)
     if len(scene.free_anchors) < 2:
-        raise UserError(f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again")
+        raise UserError(
+            f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again"
+        )
     source = RandomEpisodes([scene], 1, seed=0, people=6)
     drawn = [source.next(0)[1] for _ in range(20)]
     return [dataclasses.replace(e, id=f"{e.setting}-{k:03d}", seed=k) for k, e in enumerate(drawn)]
@@ -164,19 +166,18 @@ class Drive:
         self.index = index % len(self.listed)
         self.episode = self.listed[self.index]
         self.placed = place_obstacles(self.scene, self.episode)
-        by_hand, learned = self.driver == "keyboard", self.driver not in DRIVERS
-        limit = 24 * 3600.0 if by_hand else self.episode.time_limit_s
-        config = dict(robot=self.robot, people=max(1, len(self.episode.walkers)), collision="counts")
-        of_policy = learned and self.policy is not None
-        self.worlds = Worlds(
-            [self.placed],
-            WorldsConfig.for_policy(self.policy[0].config, **config) if of_policy else WorldsConfig(controls_per_step=1, **config),
-            1,
-            ListedEpisodes([dataclasses.replace(self.episode, time_limit_s=limit)]),
-        )
-        self.period_s = CONTROL_S * self.worlds.config.controls_per_step
+        limit = 24 * 3600.0 if self.driver == "keyboard" else self.episode.time_limit_s
+        learned = None if self.driver in DRIVERS else self.policy
+        people = max(1, len(self.episode.walkers))
+        if learned:
+            config = WorldsConfig.for_policy(learned[0].config, robot=self.robot, people=people, collision="counts")
+        else:
+            config = WorldsConfig(robot=self.robot, people=people, collision="counts", controls_per_step=1)
+        source = ListedEpisodes([dataclasses.replace(self.episode, time_limit_s=limit)])
+        self.worlds = Worlds([self.placed], config, 1, source)
+        self.period_s = CONTROL_S * config.controls_per_step
         self.seen = self.worlds.reset()
-        self.wheel = PolicyWheel(*self.policy, self.worlds) if of_policy else None
+        self.wheel = PolicyWheel(learned[0], learned[1], self.worlds) if learned else None
         self.act = self._actor()
         self.end, self.rested = "", 0.0
         self.path, self.contacts = [self.worlds.pose[0, :2].copy()], []

@@ -121,7 +121,7 @@ def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy):
     assert drive.period_s == pytest.approx(CONFIG.frame_spacing_s)
     config = WorldsConfig.for_policy(CONFIG, collision="counts")
     worlds = Worlds([drive.placed], config, 1, ListedEpisodes([drive.episode]))
-    seen, judge = worlds.reset(), PolicyDriver(*policy, worlds, "none", 0.0, "cpu")
+    seen, judge = worlds.reset(), PolicyDriver(policy[0], policy[1], worlds, "none", 0.0, "cpu")
     assert CHUNK > 1  # the benchmark fills up to so many rows: its kernels round differently
     for _ in range(2):
         wanted = judge.act(seen)
