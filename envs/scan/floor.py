@@ -416,7 +416,7 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
         why = f"{about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
     if why:
         raise NotNavigable(f"not navigable: {why}")
-    if not hinted and floor.above < 0.025:
+    if not hinted and floor.above < 0.03:
         raise NotNavigable(
             f"not navigable without a hint: {about}, and next to nothing ({above}) stands on it; say which way is up with --up"
         )
