@@ -190,7 +190,9 @@ def test_dirty_place_after_cleaning():
     assert road.sum() > 0.8 * 39 * 5.2 / 0.01
 
 
-@pytest.mark.parametrize(("resolution", "clearance", "word"), [(0.0, 1.2, "resolution"), (np.nan, 1.2, "resolution"), (0.1, 0.05, "clearance")])
+@pytest.mark.parametrize(
+    ("resolution", "clearance", "word"), [(0.0, 1.2, "resolution"), (np.nan, 1.2, "resolution"), (0.1, 0.05, "clearance")]
+)
 def test_bad_settings(resolution, clearance, word):
     with pytest.raises(UserError, match=word):
         columns(captures.plane_only(0), resolution, clearance)

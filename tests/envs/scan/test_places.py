@@ -13,7 +13,12 @@ def flat(rows=60, cols=80):
     known = np.zeros((rows, cols), dtype=bool)
     known[1:-1, 1:-1] = True
     return Columns(
-        np.zeros(2), 0.1, np.zeros((rows, cols), np.float32), known, np.zeros((rows, cols), bool), np.full((rows, cols), np.inf, np.float32)
+        np.zeros(2),
+        0.1,
+        np.zeros((rows, cols), np.float32),
+        known,
+        np.zeros((rows, cols), bool),
+        np.full((rows, cols), np.inf, np.float32),
     )
 
 
