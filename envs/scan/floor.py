@@ -121,7 +121,7 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
         for sign in (1.0, -1.0):
             if up is None or sign * normal @ up > np.cos(np.radians(HINT_DEG)):
                 facts = _facts_of(surface, sign * normal, sign * offset, mine, planes, loose)
-                candidates.append(facts)  # noqa: PERF401
+                candidates.append(facts)
     if not candidates:
         tilt = min(np.degrees(np.arccos(min(abs(normal @ up), 1.0))) for normal, _, _ in planes)  # pyright: ignore[reportOperatorIssue]
         raise NotNavigable(
@@ -141,7 +141,7 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
             f"({_vector(others[0].normal)}), {turn:.0f} degrees apart (scores {best.score():.2f} and {others[0].score():.2f}); "
             "say which way is up with --up"
         )
-    return best, margin >= 2.0 * _SURE
+    return best, bool(margin >= 2.0 * _SURE)
 
 
 def _vector(v: np.ndarray) -> str:
@@ -416,7 +416,7 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
         why = f"{about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
     if why:
         raise NotNavigable(f"not navigable: {why}")
-    if not hinted and floor.above < 0.025:
+    if not hinted and floor.above < 0.03:
         raise NotNavigable(
             f"not navigable without a hint: {about}, and next to nothing ({above}) stands on it; say which way is up with --up"
         )

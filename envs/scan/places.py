@@ -13,9 +13,6 @@ from s2e.envs.scan.columns import Columns
 from s2e.envs.scene import SEMANTIC_ID, Ground
 from s2e.errors import UserError
 
-ROOM_M = 0.02
-"""Room beside a footprint that counts as fitting through."""
-
 
 def to_ground(columns: Columns) -> tuple[Occupancy, Ground]:
     """What a robot can hit and what it stands on; a cell whose ground nobody saw counts as occupied.
@@ -57,7 +54,7 @@ def where_robots_go(occupancy: Occupancy, ground: Ground, robot_name: str, overh
     solid = occupancy.blocked_by(robot.step_height, ground.height)
     if overhead is not None:
         solid = replace(solid, grid=solid.grid | (overhead < robot.height + 0.05))
-    middle = solid.distance() > robot.disc_radius + ROOM_M
+    middle = solid.distance() > robot.disc_radius
     if not middle.any():
         return middle
     under = np.asarray(distance_transform_edt(~largest_region(middle))) * occupancy.resolution <= robot.disc_radius

@@ -118,8 +118,9 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
         frame: as in `fill`.
         clearance_m: the free height that somebody needs above a surface, metres.
         bits: (rows, C, 4) uint64, filled: bit k of the column is level k.
-        tops: (rows, C, TOPS) float32, filled: metres, NaN beyond the last. A surface is the middle of the mass in the upper levels
-            of its run, which for a thin sheet is the sheet itself, wherever it lies within a level.
+        tops: (rows, C, TOPS) float32, filled: metres, NaN beyond the last. A surface is the middle
+            of the mass at the top of its run: of three levels and the one above, which for a thin sheet is the sheet itself, and of
+            two where the run goes on below, so that the road under a pavement counts little.
         free: (rows, C, TOPS) bool, filled: which surfaces have that free height.
     """
     room = int(clearance_m / frame[4])
@@ -134,8 +135,11 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
                 bits[r, c, k >> 6] |= np.uint64(1) << np.uint64(k & 63)
                 if (k + 1 < LEVELS and mass[r, c, k + 1] >= solid_mass) or found == TOPS:
                     continue
+                thick = (
+                    k >= 3 and mass[r, c, k - 1] >= solid_mass and mass[r, c, k - 2] >= solid_mass and mass[r, c, k - 3] >= solid_mass
+                )
                 total, moment = 0.0, 0.0
-                for j in range(max(k - 2, 0), min(k + 2, LEVELS)):
+                for j in range(max(k - (1 if thick else 2), 0), min(k + 2, LEVELS)):
                     total += mass[r, c, j]
                     moment += mass[r, c, j] * (j + 0.5)
                 tops[r, c, found] = frame[2] + frame[4] * moment / total
