@@ -62,7 +62,7 @@ PLACE = Place(
     light=Light(
         sun_rgb=(0.7, 0.68, 0.64), sky_rgb=(2.5, 2.6, 2.75), bounce_rgb=(1.5, 1.48, 1.44), exposure=0.5, spread=0.08, reach_m=4.5
     ),
-    seed=83,
+    seed=85,
 )
 WEST, EAST, STREET, KERB_Y, EDGE, TRACK = -11.0, 18.0, -12.4, -8.2, 5.0, 9.4
 FORE, PLATFORM = 0.1, 0.7
