@@ -11,7 +11,7 @@ from s2e.envs.scene import Sky
 PLACE = Place(
     low=(-31.0, -13.0), high=(31.0, 15.0), top=11.0, sun=(-0.9, 0.12, 0.25),
     sky=Sky(zenith=(52.0, 68.0, 112.0), horizon=(196.0, 148.0, 128.0), fog_m=160.0),
-    light=Light((0.5, 0.32, 0.22), (1.0, 1.08, 1.5), (0.9, 0.75, 0.62), 0.85, 0.05, 4.5), seed=13, detail=1.3,
+    light=Light((0.5, 0.32, 0.22), (1.0, 1.08, 1.5), (0.9, 0.75, 0.62), 0.85, 0.05, 4.5), seed=13, detail=1.5,
 )  # fmt: skip
 XS = np.array([-29.0, -24.0, -19.0, -13.5, -8.0, -2.5, 3.0, 8.5, 14.0, 19.5, 24.5, 29.0])
 BRIDGE = 5, 6  # the segment that a house is built over

@@ -204,7 +204,8 @@ def surroundings(canvas: Canvas) -> None:
         bench(canvas, x, y, yaw, tone("5f6f4a"))
     for x, y in ((-6.6, 0.3), (3.2, 0.6), (13.0, 4.2), (-13.2, -1.4), (15.2, -2.6)):
         lamp(canvas, x, y, colour=tone("2f4238"))
-    for x, y, r, code in ((-16.8, 8.4, 0.8, "c9b0d8"), (-5.2, 7.9, 0.7, "d8a8b8"), (9.2, 9.0, 0.8, "e0d8b0"), (19.0, 1.2, 0.7, "d8a8b8"),
+    for x, y, r, code in ((-16.8, 8.4, 0.8, "c9b0d8"), (-5.2, 7.9, 0.7, "d8a8b8"), (9.2, 9.0, 0.8, "e0d8b0"),
+                          (19.0, 1.2, 0.7, "d8a8b8"),
                           (-20.0, -6.0, 0.9, "c9b0d8"), (-11.0, -14.4, 0.9, "e0d8b0"), (20.4, -4.0, 0.8, "c9b0d8")):  # fmt: skip
         bush(canvas, x, y, r, 1.1, tone("5f7a40"), tone(code))
     planter(canvas, -13.7, 11.6, 1.8, 0.7, tone("c63f5a"), tone("9a948a"))

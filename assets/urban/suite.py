@@ -62,7 +62,7 @@ def standing(canvas: Canvas) -> tuple[Occupancy, Ground]:
     solid = np.zeros(canvas.height.shape, bool)
     columns = np.indices(solid.shape)
     for k in range(11):
-        solid |= canvas.grid[(*columns, np.minimum(first + k, canvas.grid.shape[2] - 1))]
+        solid |= canvas.grid[(*columns, np.minimum(first + k, canvas.grid.shape[-1] - 1))]
     floor = np.zeros(solid.shape, bool)
     for part in canvas.parts:
         points, normal = part[0], part[2]
