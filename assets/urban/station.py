@@ -176,7 +176,7 @@ def tracks(canvas: Canvas) -> None:
         rod(canvas, np.array([[x, 15.4, 0], [x, 15.4, 7.0], [x, 13.4, 6.6]]), 0.09, STEEL * 0.6)
         rod(canvas, np.array([[x, 15.4, 6.0], [x, 10.2, 6.4]]), 0.05, STEEL * 0.6)
     for y in (10.6, 13.6):
-        rod(canvas, np.array([[x0, y, 6.2], [x1, y, 6.2]]), 0.014, BLACK, 0.2)
+        rod(canvas, np.array([[x0, y, 6.2], [x1, y, 6.2]]), 0.018, BLACK, 0.06)
     fence(canvas, np.array([[WEST, TRACK - 0.12], [EAST, TRACK - 0.12]]), 1.25, GREEN * 0.4, PLATFORM, pitch=0.15, rails=(0.06, 0.97))
     canvas.bar_ground(-20, TRACK, 20.5, 16.0)
     wall(canvas, (x0, 15.7), (x1, 15.7), 2.2, brick(hexes("6f4a3c")[0], hexes("8f877c")[0], 15), step=0.2, thick=0.3)
