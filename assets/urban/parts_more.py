@@ -330,7 +330,7 @@ def fence(
             rod(canvas, np.stack([a + s * (b - a), a + s * (b - a) + UP * (height + 0.04)]), 0.035, tone * 0.9, 0.2)
         for level in rails:
             rod(canvas, np.stack([a, b]) + UP * level * height, 0.024, tone, 0.35)
-        count, levels = int(length / pitch), max(round(height / 0.11), 2)
+        count, levels = int(length / pitch), max(round(height / 0.065), 2)
         s, t = (g.ravel() for g in np.meshgrid((np.arange(count) + 0.5) / max(count, 1), (np.arange(levels) + 0.5) / levels))
         points = a + s[:, None] * (b - a) + UP * (rails[0] + t * (rails[-1] - rails[0]))[:, None] * height
         scales = (0.56 * height * (rails[-1] - rails[0]) / levels, max(0.42 * board, 0.011), 0.011)

@@ -85,23 +85,17 @@ def _section(half: float, crest: float, belt: float, roof: float) -> np.ndarray:
 
 
 def _wheels(canvas: Canvas, x: float, y: float, yaw: float, length: float, width: float, z: float) -> None:
-    radius = 0.31
-    for ahead in (0.31, -0.31):
+    """Four wheels: a rim with dark gaps between its spokes, a tyre, and the dark of the arch above it."""
+    radius, angle = 0.31, np.linspace(0, 2 * np.pi, 25)
+    rings = np.array([0.02, 0.08, 0.14, 0.2, 0.255, radius])
+    tones = np.array([STEEL * 0.8, STEEL, STEEL, STEEL * 0.75, RUBBER])[:, None] * np.ones((1, 24, 1))
+    tones[1:3, ::4] *= 0.4
+    for ahead in (0.31 * length, -0.31 * length):
         for side in (-1, 1):
-            rings = np.array([0.001, 0.1, 0.18, 0.25, radius, radius])
-            depth = np.array([0.02, 0.02, 0.0, 0.01, 0.0, -0.2])
-            angle = np.linspace(0, 2 * np.pi, 17)
-            ring = np.stack(
-                [
-                    ahead * length + rings[:, None] * np.cos(angle),
-                    np.broadcast_to(side * (width / 2 - 0.02 + depth[:, None]), (6, 17)),
-                    radius + rings[:, None] * np.sin(angle),
-                ],
-                -1,
-            )
-            tone = np.array([STEEL, STEEL * 0.9, STEEL * 0.5, RUBBER, RUBBER * 1.2])[:, None] * np.ones((1, 16, 1))
-            tone[:2, ::3] *= 0.45
-            skin(canvas, turned(ring, x, y, yaw, z), tone, flip=side > 0)
+            out = side * (width / 2 + 0.005)
+            for r, level, tone in ((rings * 1.22, out - 0.012 * side, np.broadcast_to(BLACK, (5, 24, 3))), (rings, out, tones)):
+                flat = [ahead + r[:, None] * np.cos(angle), np.full((6, 25), level), radius + r[:, None] * np.sin(angle)]
+                skin(canvas, turned(np.maximum(np.stack(flat, -1), (-np.inf, -np.inf, 0.01)), x, y, yaw, z), tone, flip=side > 0)
 
 
 def boat(canvas: Canvas, x: float, y: float, yaw: float, length: float, tones: np.ndarray, z: float, cabin: bool = True) -> None:

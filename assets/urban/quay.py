@@ -179,7 +179,7 @@ def bridges(canvas: Canvas) -> None:
 
 
 def warehouses(canvas: Canvas) -> None:
-    """The fronts along the north quay, with loading doors above one another under hoists, and the gables at the ends."""
+    """The fronts along the north quay, with loading doors above one another under hoists."""
     dark, pale = brick(hexes("7f4434")[0], hexes("9d9283")[0], 9), brick(hexes("a8744f")[0], hexes("b3a692")[0], 10)
     boards = planks(hexes("3f4a4c")[0], 0.2, (1, 0, 0), 32)
     green, red, cream = GREEN * 0.5, RED * 0.55, hexes("d8d0bd")[0]
@@ -239,6 +239,11 @@ def warehouses(canvas: Canvas) -> None:
             solid=False,
         )
         rod(canvas, np.array([[x0 + mid, NORTH - 1.0, QUAY + height], [x0 + mid, NORTH - 1.0, QUAY + 4.2]]), 0.015, BLACK)
+
+
+def ends(canvas: Canvas) -> None:
+    """The gable in the west with its gate, and the wall with ivy in the east."""
+    dark, pale = brick(hexes("7f4434")[0], hexes("9d9283")[0], 9), brick(hexes("a8744f")[0], hexes("b3a692")[0], 10)
     wall(
         canvas,
         (-END, EDGE),
@@ -248,7 +253,7 @@ def warehouses(canvas: Canvas) -> None:
         z=QUAY,
         step=0.15,
         windows=[(1.2, 1.0, 1.1, 1.4), (7.0, 1.0, 1.1, 1.4), (7.0, 3.2, 1.1, 1.3)],
-        frame=cream,
+        frame=hexes("d8d0bd")[0],
         doors=[(3.4, 2.4, 2.6, hexes("5a4634")[0])],
     )
     wall(canvas, (END, NORTH), (END, EDGE), 2.6, pale, z=QUAY, step=0.14, doors=[(4.0, 2.6, 2.3, BLACK * 1.6)])
@@ -381,6 +386,11 @@ def furniture(canvas: Canvas) -> None:
         lamp_post(canvas, x, y, 3.6, yaw, hexes("33403c")[0], QUAY, 0.7)
     car(canvas, 6.3, 6.4, 0.06, hexes("c9c2b0")[0], QUAY, tall=True)
     car(canvas, -16.6, 5.4, np.pi / 2 + 0.1, BLUE * 0.6, QUAY)
+    small_things(canvas)
+
+
+def small_things(canvas: Canvas) -> None:
+    """Bicycles, trees, tubs with plants, life rings, ropes, puddles, weeds, leaves."""
     for x, y, yaw, tone in ((-7.6, 7.9, 0.05, GREEN), (1.9, 7.9, 0.0, BLACK * 2), (12.6, -12.7, 0.05, RED)):
         bicycle(canvas, x, y, yaw, tone, QUAY)
     for x, y in ((-12.3, -10.6), (-2.4, -10.9), (9.0, -10.7), (16.0, -11.0)):
@@ -424,6 +434,7 @@ def paint(canvas: Canvas) -> None:
     bridges(canvas)
     edges(canvas)
     warehouses(canvas)
+    ends(canvas)
     houses(canvas)
     boats(canvas)
     furniture(canvas)

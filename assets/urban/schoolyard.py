@@ -324,6 +324,16 @@ def basket(canvas: Canvas, x: float, y: float, yaw: float) -> None:
         rod(canvas, turned(net, x, y, yaw), 0.008, hexes("e8e6df")[0])
 
 
+def _playhouse(p: np.ndarray) -> np.ndarray:
+    """Yellow boards with blue frames round dark windows."""
+    s, z = p[:, 0] + p[:, 1], p[:, 2]
+    tone = stained(YELLOW * 0.9, 0.08)(p) * (0.9 + 0.15 * (np.floor(z / 0.15) % 2))[:, None]
+    across = np.abs(s % 0.8 - 0.4)
+    tone[(across < 0.3) & (np.abs(z - 0.75) < 0.27)] = BLUE * 0.8
+    tone[(across < 0.22) & (np.abs(z - 0.75) < 0.19)] = hexes("3c4348")[0]
+    return tone
+
+
 def table_tennis(canvas: Canvas, x: float, y: float, yaw: float) -> None:
     """A table of concrete with a steel net."""
     for k in (-0.8, 0.8):
@@ -375,7 +385,7 @@ def furniture(canvas: Canvas) -> None:
         with canvas.at(x, y):
             canvas.cylinder(0, 0, 0.22, 0.0, z, 0.08, stained(hexes("7b5f42")[0], 0.2), top=False)
             canvas.ring(0, 0, 0.0, 0.22, z, 0.07, stained(hexes("c3a177")[0], 0.12))
-    block(canvas, -13.8, 1.6, 0.2, (1.6, 1.3, 1.2), 0.11, stained(YELLOW * 0.9, 0.08))  # a playhouse
+    block(canvas, -13.8, 1.6, 0.2, (1.6, 1.3, 1.2), 0.11, _playhouse)
     with canvas.at(-13.8, 1.6, 0.2, z=0.0):
         for sign in (-1, 1):
             canvas.patch((-0.95, sign * 0.85, 1.1), (1.9, 0, 0), (0, -sign * 0.85, 0.6), 0.1, stained(RED * 0.9, 0.08), flip=sign > 0)
