@@ -22,11 +22,12 @@ from s2e.checkpoint import load_policy
 from s2e.encoder import FeatureNet
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene_files import load_scene
+from s2e.envs.warm import warm_up
 from s2e.errors import UserError, require, run_command
 from s2e.policy import S2EPolicy
 
 IDLE_S = 0.25
-"""How often an empty room is looked into."""
+"""How often it looks whether somebody has come; until then the world stands still."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,11 @@ class Viewer:
         self.learned: tuple[S2EPolicy, FeatureNet] | None = load_policy(Path(args.policy)) if learned else None
         name = Path(args.policy).resolve().name if learned else None
         self.scene = load_scene(args.scene)
+        _check_port(args.host, args.port)
+        warm_up()
         self.listed = episodes_of(args.scene, self.scene)
         self.session: Session = self._session(args.setting, args.robot, name or args.policy)
         self.paused, self.due, self.due_s = False, False, 0.0
-        _check_port(args.host, args.port)
         with contextlib.redirect_stdout(io.StringIO()):  # viser announces itself; the command says it in a line of its own
             self.server: Any = viser.ViserServer(host=args.host, port=args.port, verbose=False)
         self.port = int(self.server.get_port())
@@ -92,18 +94,18 @@ class Viewer:
         changed = False
         while not self.page.asked.empty():
             changed |= self._do(*self.page.asked.get())
-        if not self.server.get_clients() and not self.due:
-            self.due_s = now
-            return IDLE_S
+        alone = not self.server.get_clients()
         period = self.session.period_s
-        running = self.due or not self.paused
+        running = self.due or not (self.paused or alone)
         if running and now >= self.due_s:
             self.due_s, self.due, changed = max(self.due_s + period, now - period), False, True
             if self.session.step(now):
                 self.page.begin(self.session)
         if changed:
             self.page.update()
-        return max(min(self.due_s - time.monotonic(), period), 0.002) if not self.paused else 0.05
+        if alone:
+            return IDLE_S
+        return 0.05 if self.paused else max(min(self.due_s - time.monotonic(), period), 0.002)
 
     def _do(self, what: str, value: Any) -> bool:
         """One wish of somebody at the page; whether there is something new to show."""

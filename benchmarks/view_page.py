@@ -161,7 +161,7 @@ class Page:
     def _replay_folder(self, session: Replay) -> None:
         gui = self.server.gui
         with gui.add_folder("replay"):
-            self._chooser("episode", tuple(session.records), session.episode.id)
+            self._chooser("episode", tuple(sorted(session.records)), session.episode.id)
             self.slider = gui.add_slider("time, s", 0.0, max(session.length_s, 0.1), 0.1, 0.0)
 
             @self.slider.on_update
@@ -175,7 +175,8 @@ class Page:
         gui = self.server.gui
         with gui.add_folder("show", expand_by_default=False):
             self.follow = gui.add_checkbox("follow the robot", False)
-            wanted = {"people": True, "robot": True, "route": True, "anchors": False, "no-go ground": False}
+            replay = isinstance(self.session, Replay)  # whose people are known by where they walk from and to
+            wanted = {"robot": True, "people": True, "people's ways": replay, "route": True, "anchors": False, "no-go ground": False}
             self.toggles = {k: gui.add_checkbox(k, v) for k, v in wanted.items()}
             for box in self.toggles.values():
                 box.on_update(lambda _: self.ask("show"))
@@ -232,18 +233,20 @@ class Page:
         if len(placed.mesh.triangles) > len(scene.mesh.triangles):
             added = part_of_mesh(placed.mesh, len(scene.mesh.triangles))
             self._keep(add.add_glb("/obstacles", mesh_glb(added), cast_shadow=False, receive_shadow=False))
-        (goal,) = on_ground(scene, np.array([episode.goal]), 0.0)
+        ((x, y, z),) = on_ground(scene, np.array([episode.goal]), 0.0).tolist()
         robot = ROBOTS[session.worlds.config.robots[0]]
         self.goal = [
-            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=(60, 200, 90), opacity=0.45, position=goal + [0, 0, 0.03])),
-            self._keep(add.add_cylinder("/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=goal + [0, 0, 0.8])),
+            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=(60, 200, 90), opacity=0.45, position=(x, y, z + 0.03))),
+            self._keep(add.add_cylinder("/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=(x, y, z + 0.8))),
         ]
-        route = on_ground(scene, ExpertDriver(session.worlds).route(0), 0.08)
-        self.route = [self._keep(self._lines("/route", segments(route), (60, 200, 90), 4.0))]
-        if len(ways := ways_of_people(episode)):
-            self.route.append(self._keep(self._lines("/ways", on_ground(scene, ways, 0.08), (120, 120, 130), 2.0)))
-        anchors = on_ground(scene, scene.free_anchors, 0.1)
-        self.anchors = self._keep(add.add_point_cloud("/anchors", anchors.astype(np.float32), (40, 120, 220), point_size=0.2, point_shape="circle"))
+        route = on_ground(scene, ExpertDriver(session.worlds).route(0))
+        self.route = self._keep(self._lines("/route", segments(route), (60, 200, 90), 4.0))
+        ways = ways_of_people(episode)
+        self.ways = self._keep(self._lines("/ways", on_ground(scene, ways), (120, 120, 130), 2.0)) if len(ways) else None
+        anchors = on_ground(scene, scene.free_anchors)
+        self.anchors = self._keep(
+            add.add_point_cloud("/anchors", anchors.astype(np.float32), (40, 120, 220), point_size=0.2, point_shape="circle")
+        )
         vertices, faces = forbidden_ground(placed, robot)
         self.forbidden = self._keep(
             add.add_mesh_simple(
@@ -265,7 +268,9 @@ class Page:
         centre = float(np.mean(robot.disc_offsets))
         size, colour = (robot.length, robot.width, deck - low * 0.7), (250, 190, 30)
         add.add_box("/robot/body", colour, size, position=(centre, 0, (deck + low * 0.7) / 2))
-        add.add_box("/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6))
+        add.add_box(
+            "/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6)
+        )
         mast = robot.camera.z - deck
         if mast > 0.05:
             add.add_cylinder("/robot/mast", 0.025, mast, color=(60, 60, 65), position=(robot.camera.x, 0, deck + mast / 2))
@@ -319,8 +324,10 @@ class Page:
         """Shows and hides what the toggles say."""
         self.people.visible = self.visible("people")
         self.body.visible = self.frustum.visible = self.visible("robot")
-        for handle in (*self.route, *self.goal):
+        for handle in (self.route, *self.goal):
             handle.visible = self.visible("route")
+        if self.ways is not None:
+            self.ways.visible = self.visible("people's ways")
         self.anchors.visible, self.forbidden.visible = self.visible("anchors"), self.visible("no-go ground")
 
     def update(self) -> None:
@@ -367,15 +374,15 @@ class Page:
         modes, steps = moment.fan.ways.shape[:2]
         order = np.argsort(moment.fan.scores)  # the likeliest last: it lies on top
         ways = np.concatenate([np.broadcast_to(moment.pose[:2], (modes, 1, 2)), moment.fan.ways[order]], 1)
-        above = 0.07 + 0.04 * np.arange(modes) / max(modes - 1, 1)
+        above = 0.16 + 0.04 * np.arange(modes) / max(modes - 1, 1)
         points = np.concatenate([ways, np.broadcast_to((ground + above)[:, None, None], (modes, steps + 1, 1))], -1)
         lines = segments(points).reshape(-1, 2, 3).astype(np.float32)
         colours = np.repeat(fan_colours(moment.fan.scores[order]), steps, 0)[:, None].repeat(2, 1)
         best = lines[-steps:]
         if self.fan is None:
             self.fan = (
-                self._keep(self._lines("/fan/all", lines, (0, 0, 0), 3.0)),
-                self._keep(self._lines("/fan/best", best, (255, 225, 60), 8.0)),
+                self._keep(self._lines("/fan/all", lines, (0, 0, 0), 5.0)),
+                self._keep(self._lines("/fan/best", best, (255, 200, 0), 9.0)),
             )
         self.fan[0].points, self.fan[0].colors, self.fan[1].points = lines, colours, best
 

@@ -104,7 +104,9 @@ def episodes_of(name: str, scene: Scene) -> list[Episode]:
     if listed.exists():
         return read_episodes(listed)
     if len(scene.free_anchors) < 2:
-        raise UserError(f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again")
+        raise UserError(
+            f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again"
+        )
     source = RandomEpisodes([scene], 1, seed=0, people=6)
     drawn = [source.next(0)[1] for _ in range(20)]
     return [dataclasses.replace(e, id=f"{e.setting}-{k:03d}", seed=k) for k, e in enumerate(drawn)]
@@ -142,7 +144,7 @@ class Drive:
         policy: and its encoder; needed for a driver that is none of `DRIVERS`.
     """
 
-    note = "live: people walk and react; a person who drives has no time limit"
+    note = "live: people walk and react; the keyboard has no time limit"
 
     def __init__(
         self,
@@ -164,19 +166,18 @@ class Drive:
         self.index = index % len(self.listed)
         self.episode = self.listed[self.index]
         self.placed = place_obstacles(self.scene, self.episode)
-        by_hand, learned = self.driver == "keyboard", self.driver not in DRIVERS
-        limit = 24 * 3600.0 if by_hand else self.episode.time_limit_s
-        config = dict(robot=self.robot, people=max(1, len(self.episode.walkers)), collision="counts")
-        of_policy = learned and self.policy is not None
-        self.worlds = Worlds(
-            [self.placed],
-            WorldsConfig.for_policy(self.policy[0].config, **config) if of_policy else WorldsConfig(controls_per_step=1, **config),
-            1,
-            ListedEpisodes([dataclasses.replace(self.episode, time_limit_s=limit)]),
-        )
-        self.period_s = CONTROL_S * self.worlds.config.controls_per_step
+        limit = 24 * 3600.0 if self.driver == "keyboard" else self.episode.time_limit_s
+        learned = None if self.driver in DRIVERS else self.policy
+        people = max(1, len(self.episode.walkers))
+        if learned:
+            config = WorldsConfig.for_policy(learned[0].config, robot=self.robot, people=people, collision="counts")
+        else:
+            config = WorldsConfig(robot=self.robot, people=people, collision="counts", controls_per_step=1)
+        source = ListedEpisodes([dataclasses.replace(self.episode, time_limit_s=limit)])
+        self.worlds = Worlds([self.placed], config, 1, source)
+        self.period_s = CONTROL_S * config.controls_per_step
         self.seen = self.worlds.reset()
-        self.wheel = PolicyWheel(*self.policy, self.worlds) if of_policy else None
+        self.wheel = PolicyWheel(learned[0], learned[1], self.worlds) if learned else None
         self.act = self._actor()
         self.end, self.rested = "", 0.0
         self.path, self.contacts = [self.worlds.pose[0, :2].copy()], []
@@ -289,7 +290,7 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
             continue
         try:
             record = _record(json.loads(line), episodes)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             if number == len(lines):
                 break
             raise UserError(f"{jsonl}, line {number}: not a finished episode of s2e-bench ({error!r}); delete the line") from None
@@ -301,7 +302,7 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
 
 
 def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:
-    """One line's record; None where it is of another scene's episode. Raises ValueError, KeyError or TypeError."""
+    """One line's record; None where it is of another scene's episode. Raises ValueError, KeyError, TypeError or OverflowError."""
     path = np.array(line["path"], dtype=np.float64)
     start, goal = np.array(line["start"], dtype=np.float64), np.array(line["goal"], dtype=np.float64)
     steps, time_s = int(line["steps"]), float(line["time_s"])
@@ -314,6 +315,8 @@ def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:
     controls = math.ceil(steps / max(len(path) - 1, 1))
     times = np.minimum(np.arange(len(path)) * controls * CONTROL_S, time_s)
     contacts = np.array([(float(t), what == "person") for t, what in line["contacts"]], dtype=np.float64).reshape(-1, 2)
+    if steps < 0 or not 0.0 <= time_s < math.inf or not np.isfinite(contacts).all():
+        raise ValueError("steps, time_s or contacts")
     return Record(episode.id, path, times, headings(path, float(start[2])), contacts, str(line["end"]))
 
 

@@ -49,7 +49,13 @@ def part_of_mesh(mesh: Mesh, first: int, last: int | None = None) -> Mesh:
     """The triangles first to last of a mesh."""
     some = slice(first, last)
     return Mesh(
-        mesh.vertices, mesh.triangles[some], mesh.uv[some], mesh.texture[some], mesh.shade[some], mesh.semantic[some], mesh.instance[some]
+        mesh.vertices,
+        mesh.triangles[some],
+        mesh.uv[some],
+        mesh.texture[some],
+        mesh.shade[some],
+        mesh.semantic[some],
+        mesh.instance[some],
     )
 
 
@@ -57,6 +63,9 @@ def mesh_glb(mesh: Mesh) -> bytes:
     """A mesh as a GLB file: textured, its baked light in the corners' colours, not lit again. Empty for a mesh without triangles."""
     import trimesh
     from PIL import Image
+    from trimesh.exchange.gltf import export_glb
+    from trimesh.visual import TextureVisuals
+    from trimesh.visual.material import PBRMaterial
 
     scene = trimesh.Scene()
     for layer in np.unique(mesh.texture):
@@ -65,13 +74,10 @@ def mesh_glb(mesh: Mesh) -> bytes:
         shade = np.clip(mesh.shade[chosen].reshape(-1, 3), 0.0, 1.0)
         # Light multiplies the picture as it is seen, glTF multiplies linear light.
         colours = np.concatenate([shade**2.2, np.ones((len(shade), 1))], 1)
-        material = trimesh.visual.material.PBRMaterial(
-            baseColorTexture=Image.fromarray(atlas()[layer]), metallicFactor=0.0, roughnessFactor=1.0
-        )
-        visual = trimesh.visual.TextureVisuals(uv=mesh.uv[chosen].reshape(-1, 2), material=material)
+        material = PBRMaterial(baseColorTexture=Image.fromarray(atlas()[layer]), metallicFactor=0.0, roughnessFactor=1.0)
+        visual = TextureVisuals(uv=mesh.uv[chosen].reshape(-1, 2), material=material)
         visual.vertex_attributes["color"] = np.round(colours * 255).astype(np.uint8)
         faces = np.arange(len(corners)).reshape(-1, 3)
-        # glTF is y up; the page turns it back.
         scene.add_geometry(trimesh.Trimesh(corners, faces, visual=visual, process=False), geom_name=f"layer{layer}")
     if not scene.geometry:
         return b""
@@ -80,8 +86,6 @@ def mesh_glb(mesh: Mesh) -> bytes:
         tree.setdefault("extensionsUsed", []).append("KHR_materials_unlit")
         for material in tree.get("materials", []):
             material["extensions"] = {"KHR_materials_unlit": {}}
-
-    from trimesh.exchange.gltf import export_glb
 
     return export_glb(scene, tree_postprocessor=unlit)
 
@@ -107,10 +111,10 @@ def forbidden_ground(scene: Scene, robot: Robot) -> tuple[np.ndarray, np.ndarray
     x1, z = occupancy.origin[0] + (last + 1) * size, scene.ground_z + height[rows, first] + 0.04
     corners = np.stack([np.stack([x, y, z], -1) for x, y in ((x0, y0), (x1, y0), (x1, y0 + size), (x0, y0 + size))], 1)
     k = np.arange(len(rows))[:, None] * 4
-    return corners.reshape(-1, 3).astype(np.float32), np.concatenate([k + [0, 1, 2], k + [0, 2, 3]]).astype(np.int64)
+    return corners.reshape(-1, 3).astype(np.float32), np.concatenate([k + np.array(three) for three in ((0, 1, 2), (0, 2, 3))])
 
 
-def on_ground(scene: Scene, points: np.ndarray, above_m: float = 0.06) -> np.ndarray:
+def on_ground(scene: Scene, points: np.ndarray, above_m: float = 0.15) -> np.ndarray:
     """(..., 3) points (..., 2) a little above a scene's ground."""
     flat = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     z = [floor_height(scene, x, y) + above_m for x, y in flat]
@@ -127,7 +131,7 @@ def segments(points: np.ndarray) -> np.ndarray:
 def fan_colours(scores: np.ndarray) -> np.ndarray:
     """(M, 3) uint8: blue for the unlikely ones over magenta to yellow for the likeliest; scores (M,) are log-probabilities."""
     share = np.exp(scores - scores.max())
-    stops = np.array([[45, 75, 160], [190, 60, 150], [255, 225, 60]], dtype=np.float64)
+    stops = np.array([[20, 50, 200], [220, 10, 130], [255, 200, 0]], dtype=np.float64)
     at = np.sqrt(share)  # most modes are unlikely: spread them
     return np.stack([np.interp(at, [0.0, 0.5, 1.0], stops[:, k]) for k in range(3)], -1).round().astype(np.uint8)
 

@@ -128,7 +128,9 @@ def _floaters(rng, canvas: Canvas, cameras, means, colour, blur) -> tuple[np.nda
     quats = Rotation.align_vectors(away[:1], [[1.0, 0, 0]])[0].as_quat()[None].repeat(count, 0)
     for k in range(count):
         quats[k] = Rotation.align_vectors(away[k : k + 1], [[1.0, 0, 0]])[0].as_quat()
-    size = rng.uniform(0.03, 0.16, (count, 1)) * np.column_stack([rng.uniform(1.0, 4.0, count), np.ones(count), rng.uniform(0.4, 1.0, count)])
+    size = rng.uniform(0.03, 0.16, (count, 1)) * np.column_stack(
+        [rng.uniform(1.0, 4.0, count), np.ones(count), rng.uniform(0.4, 1.0, count)]
+    )
     sky = np.array(canvas.place.sky.horizon) / 255
     tint = np.where(rng.random((count, 1)) < 0.4, sky, colour[chosen])
     sh = np.zeros((count, 4, 3))

@@ -28,7 +28,17 @@ def yard_front(code: str, seed: int, **more) -> Front:
 def houses(canvas: Canvas) -> None:
     """Four wings round the yard; the south one stands over the passage, and shows its plaster to the street."""
     red, dun = yard_front("8e4f3d", 111), yard_front("a58461", 112, frame=tone("d8d4c8"))
-    pale = Front(plaster(tone("c9c3b2"), 113, 1.6), concrete(tone("76716a"), 5), 0.9, FLOORS, 2.6, (1.05, 1.6), roof=None, lit=0.08, bare=tone("8e4f3d"))
+    pale = Front(
+        plaster(tone("c9c3b2"), 113, 1.6),
+        concrete(tone("76716a"), 5),
+        0.9,
+        FLOORS,
+        2.6,
+        (1.05, 1.6),
+        roof=None,
+        lit=0.08,
+        bare=tone("8e4f3d"),
+    )
     facade(canvas, (X1, Y0), (PASS, Y0), HIGH, red, doors=(8.0,))
     facade(canvas, (-PASS, Y0), (X0, Y0), HIGH, red, doors=(5.6,))
     facade(canvas, (PASS, Y0), (-PASS, Y0), HIGH - 3.6, red, base=3.6, windows_from=0.4)
@@ -62,8 +72,10 @@ def street(canvas: Canvas) -> None:
     canvas.patch((-16.8, -19.6, -0.12), (33.6, 0, 0), UP * 0.12, 0.2, flat(tone("a8a59e")), flip=False)
     canvas.patch((-16.8, -25.4, -0.12), (33.6, 0, 0), UP * 0.12, 0.2, flat(tone("a8a59e")), flip=True)
     canvas.level(-17.0, -25.4, 17.0, -19.6, -0.12, "road")
-    for x, y, yaw, colour in ((-9.5, -20.7, 0.0, "7d1f22"), (-4.4, -20.75, 0.0, "b9bcc0"), (7.2, -20.7, 0.02, "22364f"), (12.4, -20.7, 0.0, "d9d6cc"),
-                              (-12.2, -24.4, np.pi, "3b3d3f"), (4.4, -24.4, np.pi, "56694a")):  # fmt: skip
+    for x, y, yaw, colour in (
+        (-9.5, -20.7, 0.0, "7d1f22"), (-4.4, -20.75, 0.0, "b9bcc0"), (7.2, -20.7, 0.02, "22364f"), (12.4, -20.7, 0.0, "d9d6cc"),
+        (-12.2, -24.4, np.pi, "3b3d3f"), (4.4, -24.4, np.pi, "56694a"),
+    ):  # fmt: skip
         car(canvas, x, y, yaw, tone(colour))
     tree(canvas, -6.9, -18.9, 5.4, tone("6a7f45"), 1.9, 0.16)
     tree(canvas, 9.8, -18.9, 5.2, tone("63793f"), 1.8, 0.15)
@@ -101,7 +113,11 @@ def yard(canvas: Canvas) -> None:
 
 def furniture(canvas: Canvas) -> None:
     """Trees, bicycles, bins in a pen, washing, a sandpit, benches."""
-    for x, y, h, leaves, crown in ((-5.6, 2.6, 6.2, tone("66803c"), 2.5), (-2.6, -1.2, 5.0, tone("7c8f4a"), 1.7), (8.6, 5.4, 5.6, tone("59703a"), 2.1)):
+    for x, y, h, leaves, crown in (
+        (-5.6, 2.6, 6.2, tone("66803c"), 2.5),
+        (-2.6, -1.2, 5.0, tone("7c8f4a"), 1.7),
+        (8.6, 5.4, 5.6, tone("59703a"), 2.1),
+    ):
         tree(canvas, x, y, h, leaves, crown, 0.18, 15)
         litter(canvas, x, y, 1.6, 80, hexes("8b7d3a", "6f7a35", "a3823c"))
     rng, frames = canvas.rng, hexes("8c2f2b", "2f4f7a", "2b2d2f", "4f7a5a", "c9b23a", "c9c9c4")

@@ -5,6 +5,7 @@ A front runs from a start to an end; the open side lies on the right of that dir
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -71,12 +72,13 @@ def window(canvas: Canvas, x: float, z: float, front: Front, shutters: bool) -> 
         canvas.bar(corner + UP * height * t, corner + X * width + UP * height * t, 0.045, OUT, front.frame, 0.25)
     sill = corner - 0.06 * UP + 0.06 * OUT
     canvas.bar(sill - X * 0.12, sill + X * (width + 0.12), 0.07, OUT + UP, np.minimum(front.frame * 0.95, 1), 0.2)
-    if front.shutter is None or not shutters:
+    colour = front.shutter
+    if colour is None or not shutters:
         return
     for s in (-0.5 * width, width):
 
         def slats(p: np.ndarray) -> np.ndarray:
-            return front.shutter * (0.82 + 0.3 * (np.floor((p[:, 2] - z) / 0.16) % 2))[:, None]
+            return colour * (0.82 + 0.3 * (np.floor((p[:, 2] - z) / 0.16) % 2))[:, None]
 
         canvas.patch((x + s + 0.02, -0.05, z), X * (0.5 * width - 0.04), UP * height, 0.16, slats, 0.6)
 
@@ -228,7 +230,7 @@ def arch(
             canvas.patch((0, side, spring), X * length, UP * (top - spring), 0.18, colour, keep=free, flip=flip)
         angles = np.linspace(0, np.pi, max(round(np.pi * radius / 0.35), 5))
         ring = np.stack([radius + radius * np.cos(angles), 0 * angles, spring + radius * np.sin(angles)], 1)
-        for p, q in zip(ring[:-1], ring[1:], strict=True):
+        for p, q in pairwise(ring):
             canvas.patch(p, (0, deep, 0), q - p, 0.2, colour, flip=True)
             canvas.bar(p + 0.03 * OUT, q + 0.03 * OUT, 0.11, OUT, rim, 0.17)
         canvas._fill(canvas.grid, (0, 0, spring), (length, deep, top),
@@ -265,7 +267,8 @@ def balcony(canvas: Canvas, start, end, along: float, height: float, width: floa
 
 
 def steps(
-    canvas: Canvas, x: float, y: float, yaw: float, width: float, count: int, colour: Colour, z: float, rise: float = 0.15, tread: float = 0.34
+    canvas: Canvas, x: float, y: float, yaw: float, width: float, count: int, colour: Colour, z: float,
+    rise: float = 0.15, tread: float = 0.34,
 ) -> None:  # fmt: skip
     """A flight of steps up from the frame's z: it begins at (x, y), climbs along yaw, and lies to the left of that line.
 
@@ -276,7 +279,9 @@ def steps(
             low, high, near, far = k * rise, (k + 1) * rise, k * tread, (k + 1) * tread
             canvas.patch((near, 0, low), (0, width, 0), UP * rise, 0.15, lambda p: colour(p) * 0.7, flip=True)
             canvas.patch((near, 0, high), (tread, 0, 0), (0, width, 0), 0.15, lambda p: np.clip(colour(p) * 1.08, 0, 1))
-            canvas.bar((near, 0, high + 0.005), (near, width, high + 0.005), 0.06, UP, colour(np.array([[near, 0.0, high]]))[0] * 1.2, 0.2)
+            canvas.bar(
+                (near, 0, high + 0.005), (near, width, high + 0.005), 0.06, UP, colour(np.array([[near, 0.0, high]]))[0] * 1.2, 0.2
+            )
             canvas.level(near, 0, far, width, high, "stairs")
 
 

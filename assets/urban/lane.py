@@ -11,7 +11,7 @@ from s2e.envs.scene import Sky
 PLACE = Place(
     low=(-31.0, -13.0), high=(31.0, 15.0), top=11.0, sun=(-0.9, 0.12, 0.25),
     sky=Sky(zenith=(52.0, 68.0, 112.0), horizon=(196.0, 148.0, 128.0), fog_m=160.0),
-    light=Light((0.5, 0.32, 0.22), (1.0, 1.08, 1.5), (0.9, 0.75, 0.62), 0.85, 0.05, 4.5), seed=13, detail=1.3,
+    light=Light((0.5, 0.32, 0.22), (1.0, 1.08, 1.5), (0.9, 0.75, 0.62), 0.85, 0.05, 4.5), seed=13, detail=1.5,
 )  # fmt: skip
 XS = np.array([-29.0, -24.0, -19.0, -13.5, -8.0, -2.5, 3.0, 8.5, 14.0, 19.5, 24.5, 29.0])
 BRIDGE = 5, 6  # the segment that a house is built over
@@ -20,7 +20,7 @@ SHUTTERS = "35504a", "5b3a2a", "2f4560", "4a5a3a", "6a2f2a"
 
 
 def middle(x: np.ndarray) -> np.ndarray:
-    """y of the lane's middle."""
+    """Y of the lane's middle."""
     return 4.2 * np.sin(x / 9.5) + 0.06 * x
 
 
@@ -33,14 +33,20 @@ def edges() -> tuple[np.ndarray, np.ndarray]:
     """(12, 2) feet of the houses on the left and on the right of somebody who walks to the east."""
     slope = (middle(XS + 0.1) - middle(XS - 0.1)) / 0.2
     normal = np.stack([-slope, np.ones(len(XS))], 1) / np.hypot(slope, 1)[:, None]
-    centre, half = np.stack([XS, middle(XS)], 1), half_width(XS)[:, None]
-    return centre + normal * half, centre - normal * half
+    line, half = np.stack([XS, middle(XS)], 1), half_width(XS)[:, None]
+    return line + normal * half, line - normal * half
 
 
-def along(a: np.ndarray, b: np.ndarray, s: float, out: float = 0.0) -> np.ndarray:
+def centre(x: float) -> float:
+    """Y of the lane's middle at one place."""
+    return float(middle(np.array(x)))
+
+
+def along(a: np.ndarray, b: np.ndarray, s: float, out: float = 0.0) -> tuple[float, float]:
     """(x, y) s metres from a to b and `out` metres to the right of that."""
     d = (b - a) / np.linalg.norm(b - a)
-    return a + s * d + out * np.array([d[1], -d[0]])
+    at = a + s * d + out * np.array([d[1], -d[0]])
+    return float(at[0]), float(at[1])
 
 
 def house(canvas: Canvas, a, b, k: int, shops: bool = True) -> None:
@@ -85,16 +91,18 @@ def over(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
     for s in np.linspace(0, 1, 60):
         edge = np.stack([corners[0] + s * u, corners[3] + s * (corners[2] - corners[3])])
         canvas.thin_solid((*edge[0], 3.75), (*edge[1], 3.75), np.array([0, 0, 0.2]))
-    centre = np.mean(corners, axis=0)
-    canvas.cloud((*centre, 3.1), (0.14, 0.14, 0.2), 50, 0.06, tone("f0c878"), tone("ffe2a0"), shell=True, glow=1.8)
-    canvas.lamp_at(*centre, 3.0, (5.5, 3.8, 2.0), 8.0)
+    hub = np.mean(corners, axis=0)
+    canvas.cloud((*hub, 3.1), (0.14, 0.14, 0.2), 50, 0.06, tone("f0c878"), tone("ffe2a0"), shell=True, glow=1.8)
+    canvas.lamp_at(hub[0], hub[1], 3.0, (5.5, 3.8, 2.0), 8.0)
 
 
 def ends(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
     """A gate in the west, a chapel front in the east."""
     gate = Front(stones(tone("8f8372"), 170, 0.4, 0.6), None, floors=(), roof=None, cornice=None)
     facade(canvas, right[0], left[0], 7.0, gate, doors=(2.0,), depth=0.6)
-    chapel = Front(plaster(tone("cfc4ae"), 171), stones(tone("7d7368"), 14), 0.8, (4.6,), 2.2, (0.9, 1.8), lit=1.0, roof=roof_tiles(tone("8a5a48")))
+    chapel = Front(
+        plaster(tone("cfc4ae"), 171), stones(tone("7d7368"), 14), 0.8, (4.6,), 2.2, (0.9, 1.8), lit=1.0, roof=roof_tiles(tone("8a5a48"))
+    )
     facade(canvas, left[-1], right[-1], 9.0, chapel, doors=(2.2,), windows_from=3.0, door_colour=tone("4a2c1e"), depth=0.6)
 
 
@@ -129,11 +137,11 @@ def things(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
         a, b = left[k], left[k + 1]
         bicycle(canvas, *along(a, b, s, 0.45), float(np.arctan2(*(b - a)[::-1])), hexes("2f4f7a", "7a2f2a")[k % 2])
     for x, y, yaw in ((10.6, 0.8, 0.4), (13.4, 1.4, 1.9), (15.2, 5.2, 0.9)):
-        cafe(canvas, x, middle(np.array(x)) + y - 1.2, hexes("8f2f2a", "d9c9a0", "2f5f56")[int(x) % 3], yaw, parasol=x < 15)
-    stall(canvas, 12.4, middle(np.array(12.4)) - 2.6, 0.35, 2.2, tone("a8702a"), hexes("c8402f", "e0a030", "7a9a3a", "d9d0a0"))
-    planter(canvas, 16.0, middle(np.array(16.0)) - 2.2, 1.6, 0.2, tone("c98fa0"), tone("6f6a62"))
-    bush(canvas, -27.6, middle(np.array(-27.6)) + 1.2, 0.5, 1.1)
-    chair(canvas, -16.4, middle(np.array(-16.4)) - 1.6, 1.2, tone("9a4a3a"))
+        cafe(canvas, x, centre(x) + y - 1.2, hexes("8f2f2a", "d9c9a0", "2f5f56")[int(x) % 3], yaw, parasol=x < 15)
+    stall(canvas, 12.4, centre(12.4) - 2.6, 0.35, 2.2, tone("a8702a"), hexes("c8402f", "e0a030", "7a9a3a", "d9d0a0"))
+    planter(canvas, 16.0, centre(16.0) - 2.2, 1.6, 0.2, tone("c98fa0"), tone("6f6a62"))
+    bush(canvas, -27.6, centre(-27.6) + 1.2, 0.5, 1.1)
+    chair(canvas, -16.4, centre(-16.4) - 1.6, 1.2, tone("9a4a3a"))
     for k, x in enumerate((-22.0, -10.6, 6.0, 22.0)):
         t = np.array([x, x + 0.6])
         y = middle(t) + np.array([-1, 1]) * (half_width(t) - 0.1)
@@ -141,11 +149,15 @@ def things(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
             laundry(canvas, (t[0], y[0], 5.6), (t[1], y[1], 5.4))
         for s in np.linspace(0.06, 0.94, 11):  # lanterns on a wire
             p = np.array([t[0] + s * (t[1] - t[0]), y[0] + s * (y[1] - y[0]), 4.4 - 1.6 * s * (1 - s)])
-            canvas.discs(p[None], UP, (1, 0, 0), (0.07, 0.06, 0.06), hexes("ffdf9a", "ff9a6a", "e8f0b0")[int(s * 20) % 3], 0.95, glow=1.4)
+            canvas.discs(
+                p[None], UP, (1, 0, 0), (0.07, 0.06, 0.06), hexes("ffdf9a", "ff9a6a", "e8f0b0")[int(s * 20) % 3], 0.95, glow=1.4
+            )
         canvas.lamp_at(float(t.mean()), float(y.mean()), 3.9, (2.6, 1.9, 1.1), 7.0)
     for _ in range(160):  # grass between the stones along the walls
         x, side = rng.uniform(-28, 28), rng.choice([-1, 1])
-        canvas.cloud((x, middle(np.array(x)) + side * half_width(np.array(x)) * 0.97, 0.04), (0.12, 0.08, 0.06), 8, 0.03, tone("3f4f28"), tone("6a7a40"))
+        canvas.cloud(
+            (x, centre(x) + side * half_width(np.array(x)) * 0.97, 0.04), (0.12, 0.08, 0.06), 8, 0.03, tone("3f4f28"), tone("6a7a40")
+        )
 
 
 def paint(canvas: Canvas) -> None:

@@ -112,7 +112,7 @@ class Canvas:
         finally:
             self._origin, self._turn = before
 
-    def world(self, points: np.ndarray) -> np.ndarray:
+    def world(self, points) -> np.ndarray:
         """(n, 3) points of the current frame in the world's."""
         return self._origin + np.asarray(points, float) @ self._turn.T
 
@@ -227,7 +227,9 @@ class Canvas:
         scales = (0.55 * length / count, 0.42 * width, min(0.3 * width, 0.03))
         self.discs(points, end - start, normal, scales, tint, 0.95, gloss=gloss, glow=glow)
 
-    def box(self, x0, y0, z0, x1, y1, z1, spacing: float, colour: Colour, faces: str = "nsewt", solid=True, gloss=0.0, glow=0.0) -> None:
+    def box(
+        self, x0, y0, z0, x1, y1, z1, spacing: float, colour: Colour, faces: str = "nsewt", solid=True, gloss=0.0, glow=0.0
+    ) -> None:
         """A solid box with the named faces painted: n, s, e, w, t(op), b(ottom)."""
         dx, dy, dz = (x1 - x0, 0, 0), (0, y1 - y0, 0), (0, 0, z1 - z0)
         for face in faces:
@@ -243,7 +245,9 @@ class Canvas:
         if solid:
             self.solid(x0, y0, z0, x1, y1, z1)
 
-    def cylinder(self, x, y, radius: float, z0: float, z1: float, spacing: float, colour: Colour, top=True, gloss=0.0, glow=0.0) -> None:
+    def cylinder(
+        self, x, y, radius: float, z0: float, z1: float, spacing: float, colour: Colour, top=True, gloss=0.0, glow=0.0
+    ) -> None:
         """A solid upright cylinder."""
         step = spacing / self.detail
         around = max(round(2 * np.pi * radius / step), 6)
@@ -291,8 +295,10 @@ class Canvas:
         self.mark_shade(points)
 
     def level(self, x0, y0, x1, y1, z: Height, surface: str | None = None, inside: Callable | None = None) -> None:
-        """Sets the ground of a rectangle of the current frame to a height above the frame's (a number, or a function of x and
-        y), where `inside(x, y)`; what lies below is solid. Paint it as well: this only says where one stands."""
+        """Sets the ground of a rectangle of the current frame, where `inside(x, y)`; what lies below is solid.
+
+        `z` is a height above the frame's, or a function of x and y. Paint it as well: this only says where one stands.
+        """
         cut, here, x, y = self._columns(x0, y0, x1, y1, inside)
         rise = self._origin[2] + (z(x, y) if callable(z) else z)
         before = self.height[cut].copy()[:, :, None]
@@ -312,7 +318,7 @@ class Canvas:
     def _columns(self, x0, y0, x1, y1, inside: Callable | None):
         """The part of the ground that holds a rectangle: slices, which of its cells are meant, and their x and y in the frame."""
         corners = self.world([(x, y, 0.0) for x in (x0, x1) for y in (y0, y1)])
-        cut = self._slices(corners.min(0) + (0.05, 0.05, 0), corners.max(0) - (0.05, 0.05, 0))[:2]
+        cut = self._slices(corners.min(0) - CELL_M, corners.max(0) + CELL_M)[:2]  # which of these are meant follows
         centre = np.stack(np.meshgrid(*(self._centres(k)[cut[k]] for k in range(2)), indexing="ij"), -1)
         local = (centre - self._origin[:2]) @ self._turn[:2, :2]
         x, y = local[..., 0], local[..., 1]
@@ -336,7 +342,7 @@ class Canvas:
             return here
 
         ends = np.stack([start, start + along * length, start - out * depth, start + along * length - out * depth])
-        self._fill(self.grid, ends.min(0) - (0.1, 0.1, 0), ends.max(0) + (0.1, 0.1, height), inside)
+        self._fill(self.grid, ends.min(0) - (0.1, 0.1, 0), ends.max(0) + np.array([0.1, 0.1, height]), inside)
 
     def thin_solid(self, start, end, down) -> None:
         """Marks the voxels of a thin sheet start..end hanging along `down` as shading."""
@@ -351,7 +357,7 @@ class Canvas:
 
     def lamp_at(self, x: float, y: float, z: float, rgb, reach: float = 8.0) -> None:
         """A light at a point of the current frame."""
-        self.lamps.append(Lamp(tuple(self.world([(x, y, z)])[0]), tuple(rgb), reach))
+        self.lamps.append(Lamp((*self.world([(x, y, z)])[0],), tuple(rgb), reach))
 
     def _centres(self, axis: int) -> np.ndarray:
         return self.low[axis] + (np.arange(self.grid.shape[axis]) + 0.5) * CELL_M

@@ -52,7 +52,9 @@ def ground(canvas: Canvas) -> None:
     # Where the wheels of years went the gravel is packed and light; its edges are ragged.
     frayed = lambda x, y: path(x + 0.15 * mottle(x, y, 0.9, 191), y + 0.15 * mottle(x, y, 0.9, 192))  # noqa: E731
     canvas.sheet(x0, y0, x1, y1, 0.17, gravel(tone("b5a284")), height, frayed)
-    canvas.sheet(x0, y0, x1, y1, 0.19, grass(tone("56763a"), tone("8a8a50"), 193), height, lambda x, y: ~frayed(x, y) & ~pond(x, y, 0.1))
+    canvas.sheet(
+        x0, y0, x1, y1, 0.19, grass(tone("56763a"), tone("8a8a50"), 193), height, lambda x, y: ~frayed(x, y) & ~pond(x, y, 0.1)
+    )
     rng = canvas.rng
     canvas.sheet(0, -11, 14, 0, 0.2, water(tone("3f5648")), 0.12, lambda x, y: pond(x, y, 0.15), gloss=0.75)
     canvas.bar_ground(0, -11, 14, 0, lambda x, y: pond(x, y, 0.25))
@@ -68,7 +70,14 @@ def ground(canvas: Canvas) -> None:
         if np.sin(2 * angle + 0.4) > 0.35:
             for _ in range(7):
                 foot = np.array([x, y, 0.15]) + rng.normal(0, 0.28, 3) * (1, 1, 0)
-                canvas.bar(foot, foot + rng.normal(0, 0.12, 3) * (1, 1, 0) + UP * rng.uniform(0.6, 1.2), 0.035, (1, 0.4, 0), tone("7a8a44") * rng.uniform(0.6, 1.2), 0.25)
+                canvas.bar(
+                    foot,
+                    foot + rng.normal(0, 0.12, 3) * (1, 1, 0) + UP * rng.uniform(0.6, 1.2),
+                    0.035,
+                    (1, 0.4, 0),
+                    tone("7a8a44") * rng.uniform(0.6, 1.2),
+                    0.25,
+                )
     for _ in range(26):
         angle, r = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.8)
         x, y = POND[0] + r * POND[2] * np.cos(angle), POND[1] + r * POND[3] * np.sin(angle)
@@ -83,8 +92,20 @@ def tufts(canvas: Canvas) -> None:
     x, y = x[clear], y[clear]
     z = height(x, y)
     blade = np.stack([rng.normal(0, 0.35, len(x)), rng.normal(0, 0.35, len(x)), np.ones(len(x))], 1)
-    tint = np.where(rng.random((len(x), 1)) < 0.06, hexes("e8e2c0", "d8c24a", "c9b0d8")[rng.integers(0, 3, len(x))], tone("5f7a38") * rng.uniform(0.65, 1.3, (len(x), 1)))
-    canvas.discs(np.stack([x, y, z + 0.06], 1), blade, np.stack([np.cos(x * 9), np.sin(x * 9), 0 * x], 1), (0.075, 0.022, 0.01), tint, 0.85, leaf=True)
+    tint = np.where(
+        rng.random((len(x), 1)) < 0.06,
+        hexes("e8e2c0", "d8c24a", "c9b0d8")[rng.integers(0, 3, len(x))],
+        tone("5f7a38") * rng.uniform(0.65, 1.3, (len(x), 1)),
+    )
+    canvas.discs(
+        np.stack([x, y, z + 0.06], 1),
+        blade,
+        np.stack([np.cos(x * 9), np.sin(x * 9), 0 * x], 1),
+        (0.075, 0.022, 0.01),
+        tint,
+        0.85,
+        leaf=True,
+    )
 
 
 def trees(canvas: Canvas) -> None:
@@ -96,7 +117,14 @@ def trees(canvas: Canvas) -> None:
         tree(canvas, x, y, h, greens[k % 4], crown, 0.26 + 0.02 * (k % 3), 17, 150)
         with canvas.at(x, y):
             for angle in np.linspace(0, 2 * np.pi, 6)[:-1] + k:
-                canvas.bar((0.1 * np.cos(angle), 0.1 * np.sin(angle), 0.3), (0.65 * np.cos(angle), 0.65 * np.sin(angle), 0.03), 0.22, UP, tone("5d4833"), 0.15)
+                canvas.bar(
+                    (0.1 * np.cos(angle), 0.1 * np.sin(angle), 0.3),
+                    (0.65 * np.cos(angle), 0.65 * np.sin(angle), 0.03),
+                    0.22,
+                    UP,
+                    tone("5d4833"),
+                    0.15,
+                )
         litter(canvas, x, y, 2.0, 110, hexes("a88a3a", "7f7a3a", "8f6a35"))
     for x in np.arange(-3.0, 21.0, 5.6):
         tree(canvas, x, -14.2, 6.0, tone("6c8440"), 2.0, 0.17, 13)
@@ -137,7 +165,9 @@ def pavilion(canvas: Canvas) -> None:
             canvas.fan(mid_a, eave_a, eave_b, 0.2, slate)
             canvas.fan(mid_a, mid_b, eave_b, 0.2, slate)
             canvas.bar(eave_a, eave_b, 0.2, np.append(corner[k] + corner[k - 1], 0), tone("ded8c8"), 0.2)
-            canvas.patch(eave_a - 0.04 * UP, eave_b - eave_a, (apex - (eave_a + eave_b) / 2) * 0.8, 0.25, planks(tone("b09a78"), 0.2), flip=False)
+            canvas.patch(
+                eave_a - 0.04 * UP, eave_b - eave_a, (apex - (eave_a + eave_b) / 2) * 0.8, 0.25, planks(tone("b09a78"), 0.2), flip=False
+            )
             if k not in (0, 4):
                 q = corner[k - 1] * 2.5
                 railing(canvas, (*q, 0.3), (*p, 0.3), tone("d8d2c2"), 0.8, 0.25)
@@ -147,8 +177,8 @@ def pavilion(canvas: Canvas) -> None:
 def surroundings(canvas: Canvas) -> None:
     """Hedges and a railing round it all, houses behind the trees, benches, lamps, beds of flowers."""
     box = tone("4d6a34")
-    for a, b in (((-22.6, -16.6), (22.6, -16.6)), ((22.6, -16.6), (22.6, 1.0)), ((22.6, 4.6), (22.6, 16.6)), ((-22.6, 16.6), (13.0, 16.6)),
-                 ((-22.6, -16.6), (-22.6, -0.6)), ((-22.6, 3.4), (-22.6, 16.6))):  # fmt: skip
+    for a, b in (((-22.6, -16.6), (22.6, -16.6)), ((22.6, -16.6), (22.6, 1.0)), ((22.6, 4.6), (22.6, 16.6)),
+                 ((-22.6, 16.6), (13.0, 16.6)), ((-22.6, -16.6), (-22.6, -0.6)), ((-22.6, 3.4), (-22.6, 16.6))):  # fmt: skip
         hedge(canvas, a, b, 1.5, 0.8, box)
     hedge(canvas, (-7.2, 2.0 + 0.4), (-5.0, 4.8), 0.7, 0.5, box)
     hedge(canvas, (-14.6, -9.4), (-12.6, -6.6), 0.7, 0.5, box)
@@ -158,14 +188,25 @@ def surroundings(canvas: Canvas) -> None:
     hedge(canvas, (18.4, 16.6), (22.6, 16.6), 1.5, 0.8, box)
     stone = Front(plaster(tone("cdbfa6"), 198), floors=(1.2, 4.6), roof=roof_tiles(tone("6a6f74")), window=(1.1, 1.8), shutter=None)
     facade(canvas, (-23.6, 17.6), (-3.0, 17.6), 8.2, stone)
-    facade(canvas, (1.5, 17.6), (23.6, 17.6), 9.0, Front(plaster(tone("b98f74"), 199), floors=(1.2, 4.4), roof=roof_tiles(tone("7a4a3a"))))
+    facade(
+        canvas, (1.5, 17.6), (23.6, 17.6), 9.0, Front(plaster(tone("b98f74"), 199), floors=(1.2, 4.4), roof=roof_tiles(tone("7a4a3a")))
+    )
     facade(canvas, (23.6, -17.6), (-4.0, -17.6), 7.4, Front(plaster(tone("d6cbb4"), 200), floors=(1.2, 4.4), shutter=tone("5f7a6a")))
-    for x, y, yaw in ((1.2, -1.0, 0.3), (12.2, -0.2, -0.2), (13.4, -10.4, np.pi + 0.5), (-8.2, -7.0, -np.pi / 2), (6.0, 4.6, 0.0), (-14.6, 4.2, 0.9), (17.9, 12.0, -np.pi / 2)):
+    for x, y, yaw in (
+        (1.2, -1.0, 0.3),
+        (12.2, -0.2, -0.2),
+        (13.4, -10.4, np.pi + 0.5),
+        (-8.2, -7.0, -np.pi / 2),
+        (6.0, 4.6, 0.0),
+        (-14.6, 4.2, 0.9),
+        (17.9, 12.0, -np.pi / 2),
+    ):
         bench(canvas, x, y, yaw, tone("5f6f4a"))
     for x, y in ((-6.6, 0.3), (3.2, 0.6), (13.0, 4.2), (-13.2, -1.4), (15.2, -2.6)):
         lamp(canvas, x, y, colour=tone("2f4238"))
-    for x, y, r, code in ((-16.8, 8.4, 0.8, "c9b0d8"), (-5.2, 7.9, 0.7, "d8a8b8"), (9.2, 9.0, 0.8, "e0d8b0"), (19.0, 1.2, 0.7, "d8a8b8"), (-20.0, -6.0, 0.9, "c9b0d8"),
-                          (-11.0, -14.4, 0.9, "e0d8b0"), (20.4, -4.0, 0.8, "c9b0d8")):  # fmt: skip
+    for x, y, r, code in ((-16.8, 8.4, 0.8, "c9b0d8"), (-5.2, 7.9, 0.7, "d8a8b8"), (9.2, 9.0, 0.8, "e0d8b0"),
+                          (19.0, 1.2, 0.7, "d8a8b8"),
+                          (-20.0, -6.0, 0.9, "c9b0d8"), (-11.0, -14.4, 0.9, "e0d8b0"), (20.4, -4.0, 0.8, "c9b0d8")):  # fmt: skip
         bush(canvas, x, y, r, 1.1, tone("5f7a40"), tone(code))
     planter(canvas, -13.7, 11.6, 1.8, 0.7, tone("c63f5a"), tone("9a948a"))
     planter(canvas, -7.2, 11.4, 1.8, -0.7, tone("e0c04a"), tone("9a948a"))

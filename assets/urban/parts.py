@@ -52,13 +52,17 @@ def conifer(canvas: Canvas, x: float, y: float, height: float, leaves: np.ndarra
             canvas.cylinder(0, 0, 0.55 * width, from_z, 1.3, 9.0, flat(leaves * 0.4), top=False)
 
 
-def bush(canvas: Canvas, x: float, y: float, radius: float, height: float, leaves: np.ndarray = LEAF, flowers: np.ndarray | None = None) -> None:
+def bush(
+    canvas: Canvas, x: float, y: float, radius: float, height: float, leaves: np.ndarray = LEAF, flowers: np.ndarray | None = None
+) -> None:
     """A round bush, solid."""
     with canvas.at(x, y):
         count = int(330 * radius * max(radius, height))
         canvas.cloud((0, 0, 0.5 * height), (radius, radius, 0.55 * height), count, 0.075, leaves * 0.6, np.minimum(leaves * 1.4, 1))
         if flowers is not None:
-            canvas.cloud((0, 0, 0.55 * height), (radius, radius, 0.55 * height), int(60 * radius), 0.045, flowers * 0.8, flowers, shell=True)
+            canvas.cloud(
+                (0, 0, 0.55 * height), (radius, radius, 0.55 * height), int(60 * radius), 0.045, flowers * 0.8, flowers, shell=True
+            )
         canvas.solid(-0.75 * radius, -0.75 * radius, 0, 0.75 * radius, 0.75 * radius, 0.9 * height)
 
 
@@ -163,7 +167,9 @@ def laundry(canvas: Canvas, start, end) -> None:
         colour = flat(tones[k % 6])
         for side in (0.02, -0.02):
             out = np.cross(along, UP) * side
-            canvas.patch(line[i] - UP * tall + out, along * wide, UP * tall + 0.1 * np.cross(along, UP), 0.13, colour, 0.6, flip=side < 0)
+            canvas.patch(
+                line[i] - UP * tall + out, along * wide, UP * tall + 0.1 * np.cross(along, UP), 0.13, colour, 0.6, flip=side < 0
+            )
 
 
 def bollard(canvas: Canvas, x: float, y: float, colour: np.ndarray = STONE * 0.6, height: float = 0.85, radius: float = 0.11) -> None:
@@ -172,7 +178,9 @@ def bollard(canvas: Canvas, x: float, y: float, colour: np.ndarray = STONE * 0.6
         canvas.cylinder(0, 0, radius, 0.0, height, 0.1, flat(colour))
 
 
-def crate(canvas: Canvas, x: float, y: float, yaw: float, size: float, goods: np.ndarray | None = None, wood: np.ndarray = WOOD) -> None:
+def crate(
+    canvas: Canvas, x: float, y: float, yaw: float, size: float, goods: np.ndarray | None = None, wood: np.ndarray = WOOD
+) -> None:
     """A wooden box, with fruit on top when `goods` is a colour."""
     with canvas.at(x, y, yaw):
         half = size / 2
@@ -233,7 +241,9 @@ def car(canvas: Canvas, x: float, y: float, yaw: float, colour: np.ndarray, leng
                 rubber = np.where((r < 0.17)[:, None], tone("9a9ca0"), tone("1c1c1e"))
                 canvas.discs(points, X, (0, side, 0), (0.07, 0.07, 0.01), rubber, 0.95)
         for side in (-1, 1):
-            canvas.bar((half + 0.01, side * 0.6 - 0.15, 0.68), (half + 0.01, side * 0.6 + 0.15, 0.68), 0.14, X, tone("f2efe2"), 0.1, gloss=0.3)
+            canvas.bar(
+                (half + 0.01, side * 0.6 - 0.15, 0.68), (half + 0.01, side * 0.6 + 0.15, 0.68), 0.14, X, tone("f2efe2"), 0.1, gloss=0.3
+            )
             canvas.bar((-half - 0.01, side * 0.6 - 0.15, 0.7), (-half - 0.01, side * 0.6 + 0.15, 0.7), 0.12, -X, tone("a3211e"), 0.1)
         canvas.patch((-half, -wide, 0.1), X * length, UP * 0.18, 0.2, flat(tone("161618")))
         canvas.patch((-half, wide, 0.1), X * length, UP * 0.18, 0.2, flat(tone("161618")), flip=True)
@@ -260,7 +270,9 @@ def railing(canvas: Canvas, start, end, colour: np.ndarray = IRON, height: float
             canvas.solid(p[0] - 0.05, p[1] - 0.05, p[2] + 0.3, p[0] + 0.05, p[1] + 0.05, p[2] + height)
 
 
-def stall(canvas: Canvas, x: float, y: float, yaw: float, width: float, cloth: np.ndarray, goods: np.ndarray, roof: bool = True) -> None:
+def stall(
+    canvas: Canvas, x: float, y: float, yaw: float, width: float, cloth: np.ndarray, goods: np.ndarray, roof: bool = True
+) -> None:
     """A market stall: a counter with goods in crates, and a striped roof on four posts; its front is on the right of yaw."""
     half, deep = width / 2, 0.55
     with canvas.at(x, y, yaw):
@@ -269,7 +281,9 @@ def stall(canvas: Canvas, x: float, y: float, yaw: float, width: float, cloth: n
         for k, s in enumerate(np.arange(-half + 0.3, half - 0.1, 0.5)):
             for row, t in enumerate((-0.28, 0.25)):
                 colour = goods[(k * 2 + row) % kinds]
-                canvas.cloud((s, t, 0.84 + 0.08 * row), (0.22, 0.2, 0.1), 60, 0.045, colour * 0.75, np.minimum(colour * 1.1, 1), shell=True)
+                canvas.cloud(
+                    (s, t, 0.84 + 0.08 * row), (0.22, 0.2, 0.1), 60, 0.045, colour * 0.75, np.minimum(colour * 1.1, 1), shell=True
+                )
         for s in (-half, half):
             for t in (-deep - 0.25, deep):
                 canvas.cylinder(s, t, 0.035, 0, 2.35, 0.12, flat(IRON * 1.5), top=False)

@@ -34,6 +34,12 @@ def turned(local: np.ndarray, x: float, y: float, yaw: float, z: float = 0.0) ->
     return np.stack([x + c * lx - s * ly, y + s * lx + c * ly, z + lz], -1)
 
 
+def moved(x: float, y: float, yaw: float, ahead: float, left: float = 0.0) -> tuple[float, float]:
+    """The point `ahead` and to the `left` of something that stands at x, y and looks along yaw."""
+    c, s = float(np.cos(yaw)), float(np.sin(yaw))
+    return x + c * ahead - s * left, y + s * ahead + c * left
+
+
 def skin(
     canvas: Canvas, points: np.ndarray, colour: Colour | np.ndarray, *, flip: bool = False, sigma: float = 0.62,
     opacity: float = 0.97, gloss: float | np.ndarray = 0.0, glow: float = 0.0,
@@ -53,7 +59,7 @@ def skin(
     tone = tone * canvas.rng.normal(1, 0.025, (len(centre), 1))
     shine = np.broadcast_to(np.ravel(gloss), len(centre))[good]
     scales = np.stack([sigma * long, sigma * wide, np.full(len(long), _THIN_M)], 1)
-    canvas.discs(centre[good], rows[good], normal[good], scales[good], tone[good], opacity, gloss=shine, glow=glow)
+    canvas.discs(centre[good], rows[good], normal[good], scales[good], tone[good], opacity, gloss=shine, glow=glow)  # pyright: ignore[reportArgumentType]
 
 
 def lay(
@@ -63,21 +69,6 @@ def lay(
     """Paints ground over the rectangle low..high where `keep` (of x and y) holds, and says that one stands there."""
     canvas.sheet(*low, *high, step, colour, height, keep, gloss)
     canvas.level(*low, *high, height, surface, keep)
-
-
-def shut(canvas: Canvas, low: tuple[float, float], high: tuple[float, float], inside: Callable | None = None) -> None:
-    """Says that nobody drives in the rectangle low..high, where `inside` (of x and y): one thin layer over its ground is solid.
-
-    For what is seen but not reached, such as gardens behind houses, water and tracks: else the largest of them would be the place.
-    """
-    cut = canvas._slices([*low, 0.0], [*high, 0.0])[:2]
-    x, y = (canvas.low[i] + (np.arange(cut[i].start, cut[i].stop) + 0.5) * CELL_M for i in range(2))
-    x, y = np.meshgrid(x[x < canvas.low[0] + canvas.grid.shape[0] * CELL_M], y[y < canvas.low[1] + canvas.grid.shape[1] * CELL_M], indexing="ij")
-    there = np.ones(x.shape, bool) if inside is None else inside(x, y)
-    i, j = np.nonzero(there)
-    i, j = i + cut[0].start, j + cut[1].start
-    level = np.round(canvas.height[i, j] / CELL_M + 0.499).astype(int) + 1
-    canvas.grid[i, j, np.minimum(level, canvas.grid.shape[2] - 1)] = True
 
 
 def sheet(canvas: Canvas, path: np.ndarray, z0: float | np.ndarray, z1: float | np.ndarray, step: float, colour: Colour) -> None:
@@ -264,9 +255,9 @@ def hedge(canvas: Canvas, path: np.ndarray, width: float, height: float, tone: n
         ahead = (b - a) / length
         side = np.array([-ahead[1], ahead[0]])
         yaw = float(np.arctan2(ahead[1], ahead[0]))
-        middle = (a + b) / 2
-        block(canvas, *middle, yaw, (length, 0.72 * width, 0.9 * height), 0.22, stained(tone * 0.4), z)
-        prism(canvas, footprint(*middle, yaw, length, width), z, z + height)
+        x, y = (a + b) / 2
+        block(canvas, x, y, yaw, (length, 0.72 * width, 0.9 * height), 0.22, stained(tone * 0.4), z)
+        prism(canvas, footprint(x, y, yaw, length, width), z, z + height)
         n = int(length * (2 * height + width) * 230)
         s, around = rng.random(n) * (length + 0.1) - 0.05, rng.random(n) * (2 * height + width)
         across = np.clip(around - height, 0, width) - width / 2
@@ -349,7 +340,7 @@ def fence(
         barrier(canvas, np.stack([a, b])[:, :2], z + 0.9 * height, z + height)
 
 
-def pane(canvas: Canvas, a: np.ndarray, u: np.ndarray, v: np.ndarray, tone: np.ndarray, opacity: float = 0.22) -> None:
+def pane(canvas: Canvas, a: np.ndarray, u: np.ndarray, v: np.ndarray, tone: np.ndarray, opacity: float = 0.12) -> None:
     """A sheet of glass that lets the place behind it show."""
     length, height = np.linalg.norm(u), np.linalg.norm(v)
     s, t = np.linspace(0, 1, max(round(float(length) / 0.3), 1) + 1), np.linspace(0, 1, max(round(float(height) / 0.3), 1) + 1)

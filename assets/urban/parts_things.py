@@ -15,6 +15,8 @@ from s2e.assets.urban.parts_more import (
     block,
     footprint,
     leaves,
+    moved,
+    pane,
     prism,
     rod,
     skin,
@@ -67,7 +69,7 @@ def car(canvas: Canvas, x: float, y: float, yaw: float, tone: np.ndarray, z: flo
         plate = turned(np.array([[end * length * 0.505, -0.25, 0.45], [end * length * 0.505, 0.25, 0.45]]), x, y, yaw, z)
         canvas.bar(plate[0], plate[1], 0.11, turned(np.array([end, 0, 0]), 0, 0, yaw), hexes("dcdccf")[0], 0.1)
     prism(canvas, footprint(x, y, yaw, length, width), z, z + 0.9)
-    cabin = turned(np.array([-0.03 * length, 0, 0]), x, y, yaw)[:2]
+    cabin = moved(x, y, yaw, -0.03 * length, 0)
     prism(canvas, footprint(*cabin, yaw, (0.8 if tall else 0.5) * length, 0.8 * width), z + 0.9, z + roof)
 
 
@@ -124,7 +126,7 @@ def boat(canvas: Canvas, x: float, y: float, yaw: float, length: float, tones: n
     planks = TIMBER * 1.15 * (0.85 + 0.3 * (np.arange(8) % 2))[None, :, None] * np.ones((len(s) - 1, 1, 1))
     skin(canvas, turned(deck, x, y, yaw, z), planks)
     if cabin:
-        middle = turned(np.array([-0.08 * length, 0, 0]), x, y, yaw)[:2]
+        middle = moved(x, y, yaw, -0.08 * length, 0)
         size = (0.42 * length, 0.62 * beam, 0.85)
 
         def house(p: np.ndarray) -> np.ndarray:
@@ -138,7 +140,7 @@ def boat(canvas: Canvas, x: float, y: float, yaw: float, length: float, tones: n
         rod(canvas, np.stack([foot + UP * 2.5, turned(np.array([0.47 * length, 0, rail]), x, y, yaw, z)]), 0.01, BLACK, 0.3)
     else:
         for k in (-0.22, 0.1):
-            seat = turned(np.array([k * length, 0, 0]), x, y, yaw)[:2]
+            seat = moved(x, y, yaw, k * length, 0)
             block(canvas, *seat, yaw, (0.25, 0.75 * beam, 0.06), 0.12, stained(TIMBER), z + 0.32, solid=False)
     spread = footprint(x, y, yaw, 0.85 * length, 0.8 * beam)
     prism(canvas, spread, max(z, 0.0), max(z + 0.6, 0.1))
@@ -206,7 +208,7 @@ def lamp_post(
     rod(canvas, np.array([[x, y, z], [x, y, z + 0.9]]), 0.075, tone, 0.15)
     top = np.array([[0, 0, 0.9], [0, 0, height - 0.3], [0.3 * reach, 0, height], [reach, 0, height + 0.05]])
     rod(canvas, turned(top, x, y, yaw, z), 0.045, tone, 0.2)
-    head = turned(np.array([reach + 0.15, 0, 0]), x, y, yaw)[:2]
+    head = moved(x, y, yaw, reach + 0.15, 0)
     block(canvas, *head, yaw, (0.6, 0.2, 0.09), 0.1, stained(tone * 1.1), z + height, solid=False, taper=0.8)
     u, v = turned(np.array([[0.5, 0, 0], [0, 0.16, 0]]), 0, 0, yaw)
     corner = turned(np.array([reach - 0.1, -0.08, -0.01]), x, y, yaw, z + height)
@@ -232,6 +234,41 @@ def seat(canvas: Canvas, x: float, y: float, yaw: float, tone: np.ndarray, z: fl
                 leg = np.array([[a[0], k * length, a[1]], [b[0], k * length, b[1]]])
                 rod(canvas, turned(leg, x, y, yaw, z), 0.025, BLACK * 1.6, 0.15)
     prism(canvas, footprint(x, y, yaw, 0.5, length), z + 0.38, z + 0.47)
+
+
+def shelter(canvas: Canvas, x: float, y: float, length: float, deep: float, z: float, back: int, tone: np.ndarray) -> None:
+    """A shelter along x with panes at its back (side `back` of y) and ends, a roof, a bench."""
+    for k in np.linspace(-0.5, 0.5, max(round(length / 1.8), 1) + 1):
+        for s in (-0.5, 0.5):
+            foot = np.array([x + k * length, y + s * deep, z])
+            rod(canvas, np.stack([foot, foot + UP * 2.35]), 0.04, tone)
+            prism(canvas, footprint(foot[0], foot[1], 0.0, 0.1, 0.1), z, z + 1.6)
+    rear = y + back * deep / 2
+    pane(canvas, np.array([x - length / 2, rear, z + 0.2]), np.array([length, 0, 0]), UP * 1.9, hexes("9fb0b4")[0])
+    barrier(canvas, np.array([[x - length / 2, rear], [x + length / 2, rear]]), z + 0.3, z + 0.5)
+    for side in (-0.5, 0.5):
+        pane(canvas, np.array([x + side * length, y - deep / 2, z + 0.2]), np.array([0, deep, 0]), UP * 1.9, hexes("9fb0b4")[0])
+        barrier(canvas, np.array([[x + side * length, y - deep / 2], [x + side * length, y + deep / 2]]), z + 0.3, z + 0.5)
+    across, along = np.linspace(-0.62, 0.62, 9), np.linspace(-0.53, 0.53, max(round(length / 0.18), 2))
+    roof = np.stack(
+        [
+            *np.meshgrid(x + along * length, y + across * deep, indexing="ij"),
+            np.broadcast_to(z + 2.5 - 0.5 * across**2, (len(along), 9)),
+        ],
+        -1,
+    )
+    skin(canvas, roof, stained(tone * 1.2, 0.1), gloss=0.1)
+    skin(canvas, roof - (0, 0, 0.05), stained(hexes("d5d5d0")[0], 0.06), flip=True)
+    canvas.thin_solid(roof[0, 0], roof[-1, 0], np.array([0, 1.24 * deep, 0]))
+    for s in (-0.62, 0.62):
+        canvas.bar(
+            (x - 0.53 * length, y + s * deep, z + 2.32),
+            (x + 0.53 * length, y + s * deep, z + 2.32),
+            0.14,
+            (0, np.sign(s), 0),
+            tone,
+            0.2,
+        )
 
 
 def stripe(canvas: Canvas, path: np.ndarray, width: float, tone: np.ndarray, z: float = 0.0, worn: float = 0.2) -> None:

@@ -4,13 +4,13 @@ import numpy as np
 
 from s2e.assets.urban.houses import STONE, Front, arch, awning, facade
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
-from s2e.assets.urban.parts import LEAF, WOOD, bench, bollard, cafe, crate, lamp, laundry, litter, planter, tree
+from s2e.assets.urban.parts import LEAF, bench, bollard, cafe, crate, lamp, laundry, litter, planter, tree
 from s2e.assets.urban.surfaces import flat, hexes, mottle, plaster, scatter, stones, tone, water
 from s2e.envs.scene import Sky
 
 PLACE = Place(
     low=(-18.0, -13.0), high=(23.0, 13.0), top=11.0, sun=(-0.5, -0.55, 0.78),
-    sky=Sky(zenith=(122.0, 158.0, 205.0), horizon=(238.0, 222.0, 196.0), fog_m=400.0), light=Light(), seed=7, detail=1.22,
+    sky=Sky(zenith=(122.0, 158.0, 205.0), horizon=(238.0, 222.0, 196.0), fog_m=400.0), light=Light(), seed=7, detail=1.3,
 )  # fmt: skip
 X0, X1, Y0, Y1, PASSAGE = -17.0, 17.0, -12.0, 12.0, 22.0
 ARCADE_Y, ARCADE_END, HALF, SPRING, CEILING = 9.0, 8.0, 0.28, 2.1, 3.9
@@ -47,8 +47,8 @@ def arcade(canvas: Canvas) -> None:
             canvas.box(x - HALF - 0.06, front - 0.06, 0, x + HALF + 0.06, front + 2 * HALF + 0.06, 0.3, 0.17, hewn)
             for y, side in ((front - 0.04, -1), (front + 2 * HALF + 0.04, 1)):
                 canvas.bar((x - HALF - 0.08, y, SPRING), (x + HALF + 0.08, y, SPRING), 0.1, (0, side, 0), STONE * 1.1)
-                canvas.patch((x - HALF, front if side < 0 else front + 2 * HALF, SPRING), (2 * HALF, 0, 0), UP * (CEILING - SPRING), 0.2,
-                             hewn, flip=side > 0)  # fmt: skip
+                corner = (x - HALF, front if side < 0 else front + 2 * HALF, SPRING)
+                canvas.patch(corner, (2 * HALF, 0, 0), UP * (CEILING - SPRING), 0.2, hewn, flip=side > 0)
             canvas.solid(x - HALF, front, SPRING, x + HALF, front + 2 * HALF, CEILING)
         if k < 8:
             arch(canvas, (x + HALF, front), (x + pitch - HALF, front), SPRING, CEILING, 2 * HALF, hewn, STONE * 1.12)
@@ -95,9 +95,19 @@ def houses(canvas: Canvas) -> None:
     green, blue, brown = "41614c", "46688a", "6b4a33"
     facade(canvas, (X1, Y0), (6.5, Y0), 8.6, house("c98870", 41, green), doors=(5.2,))
     facade(canvas, (6.5, Y0), (-5.0, Y0), 7.4, house("d9a45b", 42, blue), doors=(8.7,), shops=((2.0, 2.4, "4a3428"),))
-    facade(canvas, (-5.0, Y0), (X0, Y0), 9.2, house("e3d3ae", 43, brown), doors=(1.6,), shops=((3.9, 2.0, "2f4f44"), (6.3, 1.8, "2f4f44")))
+    facade(
+        canvas, (-5.0, Y0), (X0, Y0), 9.2, house("e3d3ae", 43, brown), doors=(1.6,), shops=((3.9, 2.0, "2f4f44"), (6.3, 1.8, "2f4f44"))
+    )
     facade(canvas, (X0, Y0), (X0, Y1), 10.2, house("b7ab98", 44), doors=(12.0,), windows_from=4.0)
-    facade(canvas, (X0, Y1), (ARCADE_END, Y1), 3.6, house("e3d3ae", 45, roof=None, cornice=None), doors=(4.0, 20.0), shops=((10.5, 3.0, "6d2f28"),))
+    facade(
+        canvas,
+        (X0, Y1),
+        (ARCADE_END, Y1),
+        3.6,
+        house("e3d3ae", 45, roof=None, cornice=None),
+        doors=(4.0, 20.0),
+        shops=((10.5, 3.0, "6d2f28"),),
+    )
     facade(canvas, (ARCADE_END, Y1), (X1, Y1), 8.0, house("d3906f", 46, blue), doors=(1.9,), shops=((3.4, 2.6, "3a3f58"),))
     facade(canvas, (X1, Y1), (X1, 1.2), 8.8, house("dcccaa", 47, green), doors=(3.5,))
     facade(canvas, (X1, 1.2), (X1, -2.4), 6.1, house("d9a45b", 48, blue), openings=((0.0, 3.6, 0.0, 3.1),), windows_from=4.0)

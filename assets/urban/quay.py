@@ -19,22 +19,39 @@ from s2e.assets.urban.parts_more import (
     rod,
     sheet,
     shrub,
-    shut,
     stained,
     strip,
     tree,
     tufts,
     wall,
 )
-from s2e.assets.urban.parts_things import BLUE, GREEN, RED, YELLOW, bicycle, boat, bollard, car, ivy, lamp_post, litter, puddle, seat, stripe
+from s2e.assets.urban.parts_things import (
+    BLUE,
+    GREEN,
+    RED,
+    bicycle,
+    boat,
+    bollard,
+    car,
+    ivy,
+    lamp_post,
+    litter,
+    puddle,
+    seat,
+    stripe,
+)
 from s2e.assets.urban.surfaces import brick, cobbles, hexes, mottle, planks, plaster, roof_tiles, slabs, stones, water
 from s2e.envs.scene import Sky
 
 PLACE = Place(
-    low=(-21.0, -15.0), high=(21.0, 10.5), top=11.0, sun=(0.72, -0.5, 0.46),
+    low=(-21.0, -15.0),
+    high=(21.0, 10.5),
+    top=11.0,
+    sun=(0.72, -0.5, 0.46),
     sky=Sky(zenith=(150.0, 176.0, 204.0), horizon=(238.0, 229.0, 212.0), fog_m=400.0),
-    light=Light(sun_rgb=(3.6, 3.0, 2.2), sky_rgb=(1.25, 1.35, 1.5), bounce_rgb=(1.2, 1.12, 1.05), exposure=0.58, spread=0.035), seed=59,
-)  # fmt: skip
+    light=Light(sun_rgb=(3.6, 3.0, 2.2), sky_rgb=(1.25, 1.35, 1.5), bounce_rgb=(1.2, 1.12, 1.05), exposure=0.58, spread=0.035),
+    seed=59,
+)
 QUAY, WATER = 0.9, 0.22
 END, NORTH, EDGE, FAR, SOUTH = 20.0, 8.5, -1.5, -8.0, -13.2
 STONE_X, TIMBER_X = (1.4, 5.4), (-15.6, -13.4)
@@ -59,7 +76,7 @@ def ground(canvas: Canvas) -> None:
     setts = cobbles(hexes("77716a", "6a6661", "857b6d", "5f5d5c"), 3, 0.24)
     lay(canvas, (-END, EDGE), (END, NORTH + 0.1), 0.1, setts, QUAY)
     band = slabs(hexes("a19a8c", "968f83", "aaa294"), 0.8, seed=6, ratio=1.6)
-    lay(canvas, (-END, 5.9), (END, 7.0), 0.12, lambda p: band(p + (0, 0.9, 0)), QUAY + 0.006)
+    lay(canvas, (-END, 5.9), (END, 7.0), 0.12, lambda p: band(p + np.array([0, 0.9, 0])), QUAY + 0.006)
     paving = slabs(hexes("9d8f80", "92867a", "a79a88", "877c72"), 0.45, seed=8)
     lay(canvas, (-END, SOUTH), (END, FAR - 0.3), 0.11, paving, QUAY)
     for y in (0.7, 2.1):
@@ -99,7 +116,7 @@ def edges(canvas: Canvas) -> None:
         barrier(canvas, np.array([[a, EDGE - 0.2], [b, EDGE - 0.2]]), QUAY + 0.1, QUAY + 0.5)
     wall(canvas, (-END, FAR - 0.4), (-END, EDGE), 3.2, _tunnel, step=0.14)
     wall(canvas, (END, EDGE), (END, FAR - 0.4), 3.2, _tunnel, step=0.14)
-    shut(canvas, (-END, FAR), (END, EDGE - 0.4), over_water)
+    canvas.bar_ground(-END, FAR, END, EDGE - 0.4, over_water)
 
 
 def _tunnel(p: np.ndarray) -> np.ndarray:
@@ -166,28 +183,74 @@ def warehouses(canvas: Canvas) -> None:
     dark, pale = brick(hexes("7f4434")[0], hexes("9d9283")[0], 9), brick(hexes("a8744f")[0], hexes("b3a692")[0], 10)
     boards = planks(hexes("3f4a4c")[0], 0.2, (1, 0, 0), 32)
     green, red, cream = GREEN * 0.5, RED * 0.55, hexes("d8d0bd")[0]
-    fronts = ((-20.0, -9.6, 7.6, dark, green), (-9.6, 1.2, 6.2, boards, red), (1.2, 10.6, 8.2, pale, hexes("2f4a5e")[0]), (10.6, 20.0, 6.8, dark, red))
+    fronts = (
+        (-20.0, -9.6, 7.6, dark, green),
+        (-9.6, 1.2, 6.2, boards, red),
+        (1.2, 10.6, 8.2, pale, hexes("2f4a5e")[0]),
+        (10.6, 20.0, 6.8, dark, red),
+    )
     for x0, x1, height, colour, tone in fronts:
         length, mid = x1 - x0, (x1 - x0) / 2
         side = [k for k in np.arange(1.1, length - 1.4, 2.35) if abs(k + 0.5 - mid) > 1.7]
         levels = [t for t in (1.0, 3.7, 6.2) if t + 1.6 < height]
         windows = [(k, t, 1.05, 1.35) for k in side for t in levels]
         hatches = [(mid - 0.8, t, 1.6, 2.0) for t in (3.5, 6.0) if t + 2.2 < height]
-        wall(canvas, (x0, NORTH), (x1, NORTH), height, colour, z=QUAY, step=0.14, windows=windows, frame=cream, bars=(3, 3),
-             doors=[(mid - 1.5, 3.0, 2.7, tone)], openings=[(s, s + w, t, t + h) for s, t, w, h in hatches])  # fmt: skip
+        wall(
+            canvas,
+            (x0, NORTH),
+            (x1, NORTH),
+            height,
+            colour,
+            z=QUAY,
+            step=0.14,
+            windows=windows,
+            frame=cream,
+            bars=(3, 3),
+            doors=[(mid - 1.5, 3.0, 2.7, tone)],
+            openings=[(s, s + w, t, t + h) for s, t, w, h in hatches],
+        )
         for s, t, w, h in hatches:
             canvas.patch((x0 + s, NORTH + 0.12, QUAY + t), (w, 0, 0), (0, 0, h), 0.14, planks(tone, 0.2, (1, 0, 0)))
-            canvas.bar((x0 + s - 0.1, NORTH - 0.05, QUAY + t - 0.05), (x0 + s + w + 0.1, NORTH - 0.05, QUAY + t - 0.05), 0.1, UP, GRANITE, 0.2)
+            canvas.bar(
+                (x0 + s - 0.1, NORTH - 0.05, QUAY + t - 0.05), (x0 + s + w + 0.1, NORTH - 0.05, QUAY + t - 0.05), 0.1, UP, GRANITE, 0.2
+            )
         rise = 0.32 * length
-        canvas.patch((x0, NORTH, QUAY + height), (length, 0, 0), (0, 0, rise), 0.22, colour,
-                     keep=lambda s, t, n=length, r=rise: t < r * (1 - np.abs(2 * s / n - 1)))  # fmt: skip
+        canvas.patch(
+            (x0, NORTH, QUAY + height),
+            (length, 0, 0),
+            (0, 0, rise),
+            0.22,
+            colour,
+            keep=lambda s, t, n=length, r=rise: t < r * (1 - np.abs(2 * s / n - 1)),
+        )
         peak = np.array([x0 + mid, NORTH, QUAY + height + rise])
         for foot in ((x0, NORTH, QUAY + height), (x1, NORTH, QUAY + height)):
             canvas.bar(np.array(foot) - (0, 0.08, 0), peak - (0, 0.08, 0), 0.22, (0, -1, 0), cream * 0.8, 0.25)
-        canvas.box(x0 + mid - 0.1, NORTH - 1.1, QUAY + height - 0.1, x0 + mid + 0.1, NORTH, QUAY + height + 0.15, 0.12, stained(TIMBER * 0.6), "nsewtb", solid=False)
+        canvas.box(
+            x0 + mid - 0.1,
+            NORTH - 1.1,
+            QUAY + height - 0.1,
+            x0 + mid + 0.1,
+            NORTH,
+            QUAY + height + 0.15,
+            0.12,
+            stained(TIMBER * 0.6),
+            "nsewtb",
+            solid=False,
+        )
         rod(canvas, np.array([[x0 + mid, NORTH - 1.0, QUAY + height], [x0 + mid, NORTH - 1.0, QUAY + 4.2]]), 0.015, BLACK)
-    wall(canvas, (-END, EDGE), (-END, NORTH), 5.2, dark, z=QUAY, step=0.15, windows=[(1.2, 1.0, 1.1, 1.4), (7.0, 1.0, 1.1, 1.4), (7.0, 3.2, 1.1, 1.3)],
-         frame=cream, doors=[(3.4, 2.4, 2.6, hexes("5a4634")[0])])  # fmt: skip
+    wall(
+        canvas,
+        (-END, EDGE),
+        (-END, NORTH),
+        5.2,
+        dark,
+        z=QUAY,
+        step=0.15,
+        windows=[(1.2, 1.0, 1.1, 1.4), (7.0, 1.0, 1.1, 1.4), (7.0, 3.2, 1.1, 1.3)],
+        frame=cream,
+        doors=[(3.4, 2.4, 2.6, hexes("5a4634")[0])],
+    )
     wall(canvas, (END, NORTH), (END, EDGE), 2.6, pale, z=QUAY, step=0.14, doors=[(4.0, 2.6, 2.3, BLACK * 1.6)])
     ivy(canvas, (END - 0.02, NORTH, QUAY), np.array([0, -1.0, 0]), np.array([-1.0, 0, 0]), 3.6, 2.6, hexes("4d6631")[0])
 
@@ -201,10 +264,34 @@ def houses(canvas: Canvas) -> None:
         pitch = width / 3
         windows = [(pitch * (j + 0.5) - 0.45, t, 0.95, 1.45) for j in range(3) for t in (0.9, 3.5) if not (t < 1 and j == k % 3)]
         doors = [(pitch * (k % 3 + 0.5) - 0.5, 1.0, 2.2, (BLUE * 0.6, RED * 0.6, GREEN * 0.5, BLACK * 1.8)[k % 4])]
-        wall(canvas, (x, SOUTH), (x - width, SOUTH), height, plaster(tones[k], 5 + k), z=QUAY, step=0.15, windows=windows, doors=doors,
-             frame=hexes("eee8da")[0], bars=(2, 3))  # fmt: skip
-        canvas.patch((x, SOUTH + 0.2, QUAY + height - 0.1), (-width, 0, 0), (0, -1.5, 1.3), 0.26, roof_tiles(hexes("7d4433", "5b5f66")[k % 2], 80 + k))
-        canvas.bar((x, SOUTH + 0.2, QUAY + height - 0.1), (x - width, SOUTH + 0.2, QUAY + height - 0.1), 0.16, (0, 1, 0), hexes("e4dcc9")[0], 0.3)
+        wall(
+            canvas,
+            (x, SOUTH),
+            (x - width, SOUTH),
+            height,
+            plaster(tones[k], 5 + k),
+            z=QUAY,
+            step=0.15,
+            windows=windows,
+            doors=doors,
+            frame=hexes("eee8da")[0],
+            bars=(2, 3),
+        )
+        canvas.patch(
+            (x, SOUTH + 0.2, QUAY + height - 0.1),
+            (-width, 0, 0),
+            (0, -1.5, 1.3),
+            0.26,
+            roof_tiles(hexes("7d4433", "5b5f66")[k % 2], 80 + k),
+        )
+        canvas.bar(
+            (x, SOUTH + 0.2, QUAY + height - 0.1),
+            (x - width, SOUTH + 0.2, QUAY + height - 0.1),
+            0.16,
+            (0, 1, 0),
+            hexes("e4dcc9")[0],
+            0.3,
+        )
         x -= width
     red = brick(hexes("8d5340")[0], hexes("a3988a")[0], 12)
     wall(canvas, (-END, SOUTH), (-END, FAR), 2.4, red, z=QUAY, step=0.14)
@@ -221,8 +308,14 @@ def boats(canvas: Canvas) -> None:
     boat(canvas, 12.6, -6.6, 0.05, 7.4, np.stack([rust * 1.2, hexes("cdbf9f")[0], BLACK * 1.2]), WATER)
     boat(canvas, -3.8, -6.9, np.pi + 0.04, 4.0, np.stack([white, BLUE, BLUE * 0.6]), WATER, cabin=False)
     boat(canvas, -18.0, -5.0, 0.1, 3.6, np.stack([RED * 0.7, white, BLACK]), WATER, cabin=False)
-    for (x, y), (u, v) in (((-12.2, -0.9), (-11.8, -2.6)), ((-6.9, -0.9), (-6.0, -2.8)), ((8.5, -0.9), (9.2, -2.4)), ((13.6, -0.9), (12.7, -2.4)),
-                           ((9.0, -8.9), (9.6, -7.3)), ((-5.6, -8.9), (-5.2, -7.5))):  # fmt: skip
+    for (x, y), (u, v) in (
+        ((-12.2, -0.9), (-11.8, -2.6)),
+        ((-6.9, -0.9), (-6.0, -2.8)),
+        ((8.5, -0.9), (9.2, -2.4)),
+        ((13.6, -0.9), (12.7, -2.4)),
+        ((9.0, -8.9), (9.6, -7.3)),
+        ((-5.6, -8.9), (-5.2, -7.5)),
+    ):
         bollard(canvas, x, y, 0.5, 0.17, BLACK * 1.3, QUAY)
         s = np.linspace(0, 1, 8)
         path = np.column_stack([x + s * (u - x), y + s * (v - y), QUAY + 0.3 + s * (0.75 - QUAY - 0.3) - 0.5 * s * (1 - s)])
@@ -254,7 +347,14 @@ def crane(canvas: Canvas, x: float, y: float) -> None:
 def furniture(canvas: Canvas) -> None:
     """What stands on the quays."""
     crane(canvas, -17.6, 0.9)
-    crates = ((-6.2, 3.4, 0.3, 0.9), (-5.2, 3.7, -0.1, 0.7), (-6.0, 4.4, 0.6, 0.6), (15.6, 4.4, 0.2, 0.9), (16.5, 4.9, -0.3, 0.8), (7.6, 0.2, 0.5, 0.7))
+    crates = (
+        (-6.2, 3.4, 0.3, 0.9),
+        (-5.2, 3.7, -0.1, 0.7),
+        (-6.0, 4.4, 0.6, 0.6),
+        (15.6, 4.4, 0.2, 0.9),
+        (16.5, 4.9, -0.3, 0.8),
+        (7.6, 0.2, 0.5, 0.7),
+    )
     for x, y, yaw, size in crates:
         block(canvas, x, y, yaw, (size * 1.3, size, size), 0.1, planks(TIMBER * canvas.rng.uniform(0.9, 1.3), 0.14, (0, 0, 1)), QUAY)
     block(canvas, -5.75, 3.5, 0.1, (0.9, 0.7, 0.6), 0.1, planks(TIMBER * 1.2, 0.14, (0, 0, 1)), QUAY + 0.9)
@@ -263,9 +363,21 @@ def furniture(canvas: Canvas) -> None:
     for x, y in ((8.6, 3.0), (9.3, 3.3), (-10.4, 1.4)):  # lobster pots and nets
         for k in range(2):
             shrub(canvas, x + 0.1 * k, y, 0.38, 0.42, (hexes("4a6a72")[0], hexes("8a5c3c")[0])[k], QUAY + 0.3 * k)
-    for x, y, yaw in ((-3.2, -0.6, -np.pi / 2), (7.2, -9.0, np.pi / 2), (-9.4, -9.1, np.pi / 2), (16.4, -0.6, -np.pi / 2), (-17.6, -12.2, np.pi / 2)):
+    for x, y, yaw in (
+        (-3.2, -0.6, -np.pi / 2),
+        (7.2, -9.0, np.pi / 2),
+        (-9.4, -9.1, np.pi / 2),
+        (16.4, -0.6, -np.pi / 2),
+        (-17.6, -12.2, np.pi / 2),
+    ):
         seat(canvas, x, y, yaw, TIMBER, QUAY)
-    for x, y, yaw in ((-13.0, 0.2, -np.pi / 2), (0.2, 4.6, -np.pi / 2), (14.2, 1.2, -np.pi / 2), (-5.6, -12.4, np.pi / 2), (9.6, -12.5, np.pi / 2)):
+    for x, y, yaw in (
+        (-13.0, 0.2, -np.pi / 2),
+        (0.2, 4.6, -np.pi / 2),
+        (14.2, 1.2, -np.pi / 2),
+        (-5.6, -12.4, np.pi / 2),
+        (9.6, -12.5, np.pi / 2),
+    ):
         lamp_post(canvas, x, y, 3.6, yaw, hexes("33403c")[0], QUAY, 0.7)
     car(canvas, 6.3, 6.4, 0.06, hexes("c9c2b0")[0], QUAY, tall=True)
     car(canvas, -16.6, 5.4, np.pi / 2 + 0.1, BLUE * 0.6, QUAY)
@@ -281,12 +393,19 @@ def furniture(canvas: Canvas) -> None:
         rod(canvas, np.array([[x, y, QUAY], [x, y, QUAY + 1.2]]), 0.04, hexes("e6e1d5")[0])
         angle = np.linspace(0, 2 * np.pi, 13)
         for k in range(12):
-            pair = np.column_stack([x + 0.3 * np.cos(angle[k : k + 2]), np.full(2, y + 0.06), QUAY + 1.25 + 0.3 * np.sin(angle[k : k + 2])])
+            pair = np.column_stack(
+                [x + 0.3 * np.cos(angle[k : k + 2]), np.full(2, y + 0.06), QUAY + 1.25 + 0.3 * np.sin(angle[k : k + 2])]
+            )
             rod(canvas, pair, 0.06, RED if k % 3 else hexes("f0ebe0")[0])
         prism(canvas, footprint(x, y, 0.0, 0.2, 0.2), QUAY, QUAY + 1.2)
     angle = np.linspace(0, 10 * np.pi, 60)
     for x, y in ((-6.4, 0.0), (14.6, -0.3)):  # coils of rope
-        rod(canvas, np.column_stack([x + 0.3 * np.cos(angle), y + 0.3 * np.sin(angle), QUAY + 0.03 + 0.004 * np.arange(60)]), 0.03, hexes("b09a6c")[0])
+        rod(
+            canvas,
+            np.column_stack([x + 0.3 * np.cos(angle), y + 0.3 * np.sin(angle), QUAY + 0.03 + 0.004 * np.arange(60)]),
+            0.03,
+            hexes("b09a6c")[0],
+        )
         prism(canvas, footprint(x, y, 0.0, 0.6, 0.6), QUAY + 0.1, QUAY + 0.25)
     for x, y in ((2.8, 3.6), (-9.0, 5.2), (11.0, 4.0), (-3.0, -11.6)):
         puddle(canvas, x, y, 0.7, hexes("77807f")[0], QUAY + 0.004)

@@ -7,17 +7,22 @@ from itertools import pairwise
 
 import numpy as np
 
-from s2e.assets.urban.paint import UP, Canvas, Light, Place
-from s2e.assets.urban.parts_more import fence, footprint, hedge, lay, prism, sheet, shrub, shut, skin, stained, strip, tree, tufts, wall
+from s2e.assets.urban.paint import UP, Canvas, Height, Light, Place
+from s2e.assets.urban.parts_more import fence, footprint, hedge, lay, prism, sheet, shrub, skin, stained, strip, tree, tufts, wall
 from s2e.assets.urban.parts_things import BLUE, GREEN, RED, car, lamp_post, litter, stripe, wheelie_bin
 from s2e.assets.urban.surfaces import Colour, asphalt, brick, grass, gravel, hexes, mottle, plaster, roof_tiles, slabs
 from s2e.envs.scene import Sky
 
 PLACE = Place(
-    low=(-27.0, -20.0), high=(27.0, 17.0), top=9.5, sun=(0.35, -0.62, 0.75),
+    low=(-27.0, -20.0),
+    high=(27.0, 17.0),
+    top=9.5,
+    sun=(0.35, -0.62, 0.75),
     sky=Sky(zenith=(96.0, 146.0, 212.0), horizon=(214.0, 226.0, 236.0), fog_m=400.0),
-    light=Light(sun_rgb=(3.9, 3.6, 3.1), sky_rgb=(0.95, 1.12, 1.4), bounce_rgb=(1.0, 0.98, 0.9), exposure=0.52), seed=31, ground="grass",
-)  # fmt: skip
+    light=Light(sun_rgb=(3.9, 3.6, 3.1), sky_rgb=(0.95, 1.12, 1.4), bounce_rgb=(1.0, 0.98, 0.9), exposure=0.52),
+    seed=31,
+    ground="grass",
+)
 RADIUS, END = 38.0, 18.0
 ROAD, WALK, FRONT, KERB = 2.75, 4.7, 9.6, 0.1
 PLOTS = ((-12.0, 1), (0.0, 1), (12.0, 1), (-11.5, -1), (0.6, -1), (11.5, -1))
@@ -32,8 +37,14 @@ def at(s, d) -> np.ndarray:
     return np.stack([r * np.sin(angle), r * np.cos(angle) - RADIUS], -1)
 
 
+def spot(s: float, d: float) -> tuple[float, float]:
+    """The same for one place."""
+    x, y = at(s, d)
+    return float(x), float(y)
+
+
 def place_of(x, y) -> tuple[np.ndarray, np.ndarray]:
-    """s and d of world points."""
+    """S and d of world points."""
     return RADIUS * np.arctan2(x, y + RADIUS), np.hypot(x, y + RADIUS) - RADIUS
 
 
@@ -67,7 +78,9 @@ def bend(colour: Colour) -> Colour:
     return bent
 
 
-def cover(canvas: Canvas, s: tuple[float, float], d: tuple[float, float], step: float, colour: Colour, height, surface: str) -> None:
+def cover(
+    canvas: Canvas, s: tuple[float, float], d: tuple[float, float], step: float, colour: Colour, height: Height, surface: str
+) -> None:
     """Ground between two places along the street and two across."""
     u, v = (np.linspace(*e, max(round((e[1] - e[0]) / step), 1) + 1) for e in (s, d))
     points = at(*np.meshgrid(u, v, indexing="ij"))
@@ -79,14 +92,25 @@ def cover(canvas: Canvas, s: tuple[float, float], d: tuple[float, float], step: 
         return (a > s[0]) & (a < s[1]) & (b > d[0]) & (b < d[1])
 
     corners = points.reshape(-1, 2)
-    canvas.level(*np.floor(corners.min(0)), *np.ceil(corners.max(0)), height, surface, inside)
+    (x0, y0), (x1, y1) = np.floor(corners.min(0)), np.ceil(corners.max(0))
+    canvas.level(x0, y0, x1, y1, height, surface, inside)
 
 
 def ground(canvas: Canvas) -> None:
     """Lawns first, then sidewalks with kerbs, the road with its bump, patches and lines."""
     turf, dry = hexes("5d7a35", "8a8a4a")
-    lay(canvas, (-26.8, -19.8), (26.8, 16.8), 0.34, grass(turf * 0.9, dry), KERB, "grass",
-        lambda x, y: (np.abs(place_of(x, y)[1]) > WALK) | ((np.abs(place_of(x, y)[0]) > END + 0.9) & (np.abs(place_of(x, y)[1]) > ROAD)))  # fmt: skip
+    lay(
+        canvas,
+        (-26.8, -19.8),
+        (26.8, 16.8),
+        0.34,
+        grass(turf * 0.9, dry),
+        KERB,
+        "grass",
+        lambda x, y: (
+            (np.abs(place_of(x, y)[1]) > WALK) | ((np.abs(place_of(x, y)[0]) > END + 0.9) & (np.abs(place_of(x, y)[1]) > ROAD))
+        ),
+    )
     for side in (-1, 1):
         d0, d1 = sorted((side * WALK, side * 9.9))
         cover(canvas, (-END - 1, END + 1), (d0, d1), 0.15, grass(turf, dry), KERB + 0.004, "grass")
@@ -109,7 +133,7 @@ def ground(canvas: Canvas) -> None:
     for d in np.arange(-2.3, 2.4, 0.92):  # the crossing's bars
         stripe(canvas, at(np.linspace(CROSSING - 1.1, CROSSING + 1.1, 3), d), 0.46, paint, 0.0, 0.15)
     for s0, d0 in ((3.2, 0.7), (-9.4, -1.0), (13.8, 1.2)):  # covers of manholes
-        canvas.ring(*at(s0, d0), 0.0, 0.34, 0.008, 0.09, stained(hexes("4a4846")[0], 0.2, frequency=6.0))
+        canvas.ring(*spot(s0, d0), 0.0, 0.34, 0.008, 0.09, stained(hexes("4a4846")[0], 0.2, frequency=6.0))
     for s0, wide in ((8.0, 1.6), (-14.5, 2.2)):  # where a pipe was mended
         stripe(canvas, at(s0 + np.zeros(5), np.linspace(-2.6, 2.2, 5)), wide * 0.45, hexes("4b4a4b")[0], 0.0, -0.6)
 
@@ -118,33 +142,59 @@ def house(canvas: Canvas, s: float, side: int, width: float, walls: Colour, roof
     """A house of two floors whose front stands at `FRONT`, with a gable roof, a chimney and a step before its door."""
     face = -side * np.array([np.sin(s / RADIUS), np.cos(s / RADIUS), 0.0])
     right = np.cross(UP, face)
-    middle = np.array([*at(s, side * FRONT), KERB])
+    middle = np.array([*spot(s, side * FRONT), KERB])
     depth, eave, rise = 7.0, 5.0, 2.6
     a, b = middle - right * width / 2, middle + right * width / 2
     pitch = width / 3
-    windows = [(pitch * (k + 0.5) - 0.6, 3.0, 1.2, 1.3) for k in range(3)] + [(pitch * k + pitch / 2 - 0.75, 0.85, 1.5, 1.4) for k in (0, 2)]
-    wall(canvas, a[:2], b[:2], eave, walls, z=KERB, step=0.15, windows=windows, frame=frame, doors=[(1.5 * pitch - 0.5, 1.0, 2.1, door)])
+    windows = [(pitch * (k + 0.5) - 0.6, 3.0, 1.2, 1.3) for k in range(3)] + [
+        (pitch * k + pitch / 2 - 0.75, 0.85, 1.5, 1.4) for k in (0, 2)
+    ]
+    wall(
+        canvas, a[:2], b[:2], eave, walls, z=KERB, step=0.15, windows=windows, frame=frame, doors=[(1.5 * pitch - 0.5, 1.0, 2.1, door)]
+    )
     side_windows = [(2.6, 3.1, 0.9, 1.1)]
     wall(canvas, b[:2], (b - face * depth)[:2], eave, walls, z=KERB, step=0.2, windows=side_windows, frame=frame)
     wall(canvas, (a - face * depth)[:2], a[:2], eave, walls, z=KERB, step=0.2, windows=side_windows, frame=frame)
     wall(canvas, (b - face * depth)[:2], (a - face * depth)[:2], eave, walls, z=KERB, step=0.35)
-    prism(canvas, footprint(*(middle - face * depth / 2)[:2], along(s), width, depth), KERB, eave + 1.2)
+    x, y, _ = middle - face * depth / 2
+    prism(canvas, footprint(x, y, along(s), width, depth), KERB, eave + 1.2)
     over, top = 0.35, UP * eave
     for start, way, flip in ((a, -face, False), (a - face * depth, face, True)):
         foot = start + top - way * over - right * over - UP * over * rise / (depth / 2)
-        canvas.patch(foot, right * (width + 2 * over), way * (depth / 2 + over) + UP * rise * (1 + 2 * over / depth), 0.22, roof, flip=flip)
+        canvas.patch(
+            foot, right * (width + 2 * over), way * (depth / 2 + over) + UP * rise * (1 + 2 * over / depth), 0.22, roof, flip=flip
+        )
         canvas.bar(foot - 0.04 * UP, foot + right * (width + 2 * over) - 0.04 * UP, 0.16, -way, frame * 0.9, 0.3)
     for start, flip in ((a, True), (b, False)):
-        canvas.patch(start + top, -face * depth, UP * rise, 0.24, walls, flip=not flip,
-                     keep=lambda u, v: v < rise * (1 - np.abs(2 * u / depth - 1)) + 0.1)  # fmt: skip
+        canvas.patch(
+            start + top,
+            -face * depth,
+            UP * rise,
+            0.24,
+            walls,
+            flip=not flip,
+            keep=lambda u, v: v < rise * (1 - np.abs(2 * u / depth - 1)) + 0.1,
+        )
     stack = middle - face * (depth / 2 - 0.3) + right * width * 0.3
     for x in (-1, 1):
         for way, other in ((right, face), (face, right)):
             foot = stack + UP * (eave + rise - 0.6) + x * way * 0.32
-            canvas.patch(foot - other * 0.32, other * 0.64, UP * 1.3, 0.16, brick(hexes("8b5242")[0], hexes("9c9486")[0]),
-                         flip=bool(np.cross(other, UP) @ way * x < 0))  # fmt: skip
-    canvas.patch(stack + UP * (eave + rise + 0.7) - 0.32 * (right + face), right * 0.64, face * 0.64, 0.16, stained(hexes("6a625c")[0]),
-                 flip=True)  # fmt: skip
+            canvas.patch(
+                foot - other * 0.32,
+                other * 0.64,
+                UP * 1.3,
+                0.16,
+                brick(hexes("8b5242")[0], hexes("9c9486")[0]),
+                flip=bool(np.cross(other, UP) @ way * x < 0),
+            )
+    canvas.patch(
+        stack + UP * (eave + rise + 0.7) - 0.32 * (right + face),
+        right * 0.64,
+        face * 0.64,
+        0.16,
+        stained(hexes("6a625c")[0]),
+        flip=True,
+    )
     step = middle + face * 0.45
     canvas.patch(step - right * 0.8 - face * 0.45 + UP * 0.05, face * 0.9, right * 1.6, 0.12, stained(KERBSTONE))
 
@@ -153,7 +203,11 @@ def plot(canvas: Canvas, s: float, side: int, boundary: str, tone: np.ndarray) -
     """The front garden of a house: path, driveway, what bounds it towards the sidewalk and towards the neighbours."""
     half, off = (5.9, DRIVES[s, side]) if side > 0 else (5.6, DRIVES[s, side])
     d0, d1 = sorted((side * WALK, side * (FRONT + 1.0)))
-    drive = gravel(hexes("9c9384")[0]) if boundary == "hedge" else bend(slabs(hexes("8d7466", "806a5e", "967d6c"), 0.22, seed=9, joint=0.015))
+    drive = (
+        gravel(hexes("9c9384")[0])
+        if boundary == "hedge"
+        else bend(slabs(hexes("8d7466", "806a5e", "967d6c"), 0.22, seed=9, joint=0.015))
+    )
     cover(canvas, (s + off - 1.5, s + off + 1.5), (d0, d1), 0.11, drive, KERB + 0.01, "sidewalk")
     d0, d1 = sorted((side * WALK, side * (FRONT - 0.1)))
     cover(canvas, (s - 0.6, s + 0.6), (d0, d1), 0.11, bend(slabs(hexes("b0a898", "a29a8c"), 0.6, seed=5)), KERB + 0.012, "sidewalk")
@@ -170,7 +224,8 @@ def plot(canvas: Canvas, s: float, side: int, boundary: str, tone: np.ndarray) -
     for edge, sign in ((s - half, -1), (s + half, 1)):
         hedge(canvas, np.stack([at(edge, side * (WALK + 0.3)), at(edge, side * (FRONT + 0.9))]), 0.5, 1.3, HEDGE[2], KERB)
         ends = at(s + sign * 2.4, side * (FRONT + 0.7)), at(edge, side * (FRONT + 0.7))
-        wall(canvas, *(ends if sign * side < 0 else ends[::-1]), 1.8, _boards, z=KERB, step=0.1, thick=0.2)
+        start, end = ends if sign * side < 0 else ends[::-1]
+        wall(canvas, start, end, 1.8, _boards, z=KERB, step=0.1, thick=0.2)
     for k in range(9):
         u = s + canvas.rng.uniform(-half + 0.9, half - 0.9)
         if abs(u - s) > 1.1 and abs(u - s - off) > 2.0:
@@ -195,12 +250,15 @@ def low_wall(canvas: Canvas, path: np.ndarray, height: float, colour: Colour) ->
         side = 0.13 * np.array([-np.sin(yaw), np.cos(yaw)])
         for start, end in ((a - side, b - side), (b + side, a + side)):
             sheet(canvas, np.stack([start, end]), KERB, KERB + height, 0.11, colour)
-        prism(canvas, footprint(*(a + b) / 2, yaw, length + 0.1, 0.26), KERB, KERB + height)
+        x, y = (a + b) / 2
+        prism(canvas, footprint(x, y, yaw, length + 0.1, 0.26), KERB, KERB + height)
     strip(canvas, path, 0.34, KERB + height + 0.03, 0.14, stained(KERBSTONE))
     for off in (-0.17, 0.17):
         for a, b in pairwise(path):
             n = np.array([-(b - a)[1], (b - a)[0]]) / np.linalg.norm(b - a)
-            canvas.bar([*(a + off * n), KERB + height], [*(b + off * n), KERB + height], 0.07, [*(n * np.sign(off)), 0.0], KERBSTONE, 0.2)
+            canvas.bar(
+                [*(a + off * n), KERB + height], [*(b + off * n), KERB + height], 0.07, [*(n * np.sign(off)), 0.0], KERBSTONE, 0.2
+            )
 
 
 def ends(canvas: Canvas) -> None:
@@ -213,9 +271,16 @@ def ends(canvas: Canvas) -> None:
         a, b = (a, b) if sign < 0 else (b, a)
         wall(canvas, a, b, 1.9, _boards, step=0.1, thick=0.2)
         for side in (-1, 1):
-            hedge(canvas, np.stack([at(s - 2.8 * sign, side * (FRONT + 0.2)), at(s + 0.2 * sign, side * (FRONT + 0.2))]), 0.6, 1.9, HEDGE[0], KERB)
+            hedge(
+                canvas,
+                np.stack([at(s - 2.8 * sign, side * (FRONT + 0.2)), at(s + 0.2 * sign, side * (FRONT + 0.2))]),
+                0.6,
+                1.9,
+                HEDGE[0],
+                KERB,
+            )
         for d in (-7.5, -3.0, 1.0, 4.5, 8.5):
-            tree(canvas, *at(s + sign * canvas.rng.uniform(2.0, 3.6), d), canvas.rng.uniform(5.0, 7.2), 2.3, HEDGE[1] * 1.1, KERB)
+            tree(canvas, *spot(s + sign * canvas.rng.uniform(2.0, 3.6), d), canvas.rng.uniform(5.0, 7.2), 2.3, HEDGE[1] * 1.1, KERB)
     for d in (-17.0, 15.0):
         for s in np.arange(-17, 18, 5.0):
             x, y = at(s + canvas.rng.uniform(-1, 1), d)
@@ -227,19 +292,31 @@ def furniture(canvas: Canvas) -> None:
     """Parked cars, bins, lamps, trees of the street, leaves in the gutters."""
     silver, black, cream = hexes("b9bdc0", "2b2d31", "cfc7b2")
     for s, d, flip, tone, tall in (
-        (-15.4, 1.78, 0, silver, False), (-3.0 + 0.8, 1.78, 0, RED * 0.8, False), (4.8, 1.8, 0, cream, True), (10.6, 1.76, 1, BLUE * 0.8, False),
-        (-9.6, -1.78, 1, GREEN * 0.6, False), (-1.2, -1.8, 1, black, False), (8.6, -1.78, 0, silver * 0.9, False),
-    ):  # fmt: skip
-        car(canvas, *at(s, d), along(s) + flip * np.pi + canvas.rng.normal(0, 0.02), tone, 0.0, tall)
+        (-15.4, 1.78, 0, silver, False),
+        (-3.0 + 0.8, 1.78, 0, RED * 0.8, False),
+        (4.8, 1.8, 0, cream, True),
+        (10.6, 1.76, 1, BLUE * 0.8, False),
+        (-9.6, -1.78, 1, GREEN * 0.6, False),
+        (-1.2, -1.8, 1, black, False),
+        (8.6, -1.78, 0, silver * 0.9, False),
+    ):
+        car(canvas, *spot(s, d), along(s) + flip * np.pi + canvas.rng.normal(0, 0.02), tone, 0.0, tall)
     for (s, side), d, tone in (((-12.0, 1), 7.6, cream), ((12.0, 1), 7.3, black), ((0.6, -1), 7.5, hexes("7f2f2d")[0])):
         u = s + DRIVES[s, side]
-        car(canvas, *at(u, side * d), along(u) + side * np.pi / 2, tone, KERB)
-    bins = ((-7.9, 3.9, GREEN * 0.45), (-7.2, 4.0, BLUE * 0.55), (6.4, 4.05, hexes("3a3d40")[0]), (14.0, -3.9, GREEN * 0.45), (13.3, -4.0, BLUE * 0.55),
-            (-3.9, -4.0, hexes("3a3d40")[0]), (0.4, 4.1, GREEN * 0.45))  # fmt: skip
+        car(canvas, *spot(u, side * d), along(u) + side * np.pi / 2, tone, KERB)
+    bins = (
+        (-7.9, 3.9, GREEN * 0.45),
+        (-7.2, 4.0, BLUE * 0.55),
+        (6.4, 4.05, hexes("3a3d40")[0]),
+        (14.0, -3.9, GREEN * 0.45),
+        (13.3, -4.0, BLUE * 0.55),
+        (-3.9, -4.0, hexes("3a3d40")[0]),
+        (0.4, 4.1, GREEN * 0.45),
+    )
     for s, d, tone in bins:
-        wheelie_bin(canvas, *at(s, d), along(s) - np.sign(d) * np.pi / 2 + canvas.rng.normal(0, 0.25), tone, KERB)
+        wheelie_bin(canvas, *spot(s, d), along(s) - np.sign(d) * np.pi / 2 + canvas.rng.normal(0, 0.25), tone, KERB)
     for s, side in ((-9.9, 1), (2.2, -1), (15.6, 1)):
-        lamp_post(canvas, *at(s, side * 3.1), 4.6, along(s) - side * np.pi / 2, hexes("5f6a66")[0], KERB, 1.1)
+        lamp_post(canvas, *spot(s, side * 3.1), 4.6, along(s) - side * np.pi / 2, hexes("5f6a66")[0], KERB, 1.1)
     for s, side in ((-16.6, -1), (-6.9, -1), (7.4, -1), (-1.2 + 1.0, 1), (10.2, 1), (-13.6, 1)):
         x, y = at(s, side * 3.25)
         canvas.ring(x, y, 0.0, 0.5, KERB + 0.012, 0.1, stained(hexes("5a4936")[0], 0.25, frequency=4.0))
@@ -257,9 +334,13 @@ def paint(canvas: Canvas) -> None:
     red, buff, white = brick(hexes("93503d")[0], hexes("a3988a")[0]), brick(hexes("b08d62")[0], hexes("b8ad9a")[0]), hexes("ddd8cb")[0]
     tiles, slate = roof_tiles(hexes("96523b")[0]), roof_tiles(hexes("5b5f66")[0], 81)
     looks = (
-        (7.6, red, slate, BLUE * 0.55), (7.2, plaster(white), tiles, RED * 0.7), (7.8, buff, slate, GREEN * 0.5),
-        (6.6, plaster(hexes("d6c39a")[0], 8), tiles, hexes("3d3f45")[0]), (6.4, red, tiles, GREEN * 0.6), (6.8, plaster(white * 0.95, 11), slate, BLUE * 0.6),
-    )  # fmt: skip
+        (7.6, red, slate, BLUE * 0.55),
+        (7.2, plaster(white), tiles, RED * 0.7),
+        (7.8, buff, slate, GREEN * 0.5),
+        (6.6, plaster(hexes("d6c39a")[0], 8), tiles, hexes("3d3f45")[0]),
+        (6.4, red, tiles, GREEN * 0.6),
+        (6.8, plaster(white * 0.95, 11), slate, BLUE * 0.6),
+    )
     kinds = ("hedge", "wall", "hedge", "fence", "hedge", "wall")
     for (s, side), (width, walls, roof, door), kind in zip(PLOTS, looks, kinds, strict=True):
         away = -1.0 if DRIVES[s, side] > 0 else 1.0
@@ -272,4 +353,4 @@ def paint(canvas: Canvas) -> None:
         s, d = place_of(x, y)
         return (np.abs(d) > FRONT + 0.9) | (np.abs(s) > END + 0.9)
 
-    shut(canvas, PLACE.low, PLACE.high, behind)
+    canvas.bar_ground(*PLACE.low, *PLACE.high, behind)

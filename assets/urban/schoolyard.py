@@ -1,4 +1,6 @@
-"""`schoolyard`: painted asphalt between a school, a wall of murals and a fence, with a climbing frame and a hoop, late on a sunny day."""
+"""`schoolyard`: painted asphalt between a school, murals and a fence, with a climbing frame and a hoop, late on a sunny day."""
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,10 +17,10 @@ from s2e.assets.urban.parts_more import (
     footprint,
     hedge,
     lay,
+    moved,
     prism,
     rod,
     shrub,
-    shut,
     skin,
     stained,
     strip,
@@ -27,15 +29,33 @@ from s2e.assets.urban.parts_more import (
     turned,
     wall,
 )
-from s2e.assets.urban.parts_things import BLUE, GREEN, RED, YELLOW, bicycle, hoop, lamp_post, litter, picture, seat, stripe, stroke, wheelie_bin
+from s2e.assets.urban.parts_things import (
+    BLUE,
+    GREEN,
+    RED,
+    YELLOW,
+    bicycle,
+    hoop,
+    lamp_post,
+    litter,
+    picture,
+    seat,
+    stripe,
+    stroke,
+    wheelie_bin,
+)
 from s2e.assets.urban.surfaces import asphalt, brick, grass, hexes, mottle, plaster, slabs
 from s2e.envs.scene import Sky
 
 PLACE = Place(
-    low=(-20.0, -17.0), high=(20.0, 13.0), top=8.5, sun=(-0.74, -0.42, 0.5),
+    low=(-20.0, -17.0),
+    high=(20.0, 13.0),
+    top=8.5,
+    sun=(-0.74, -0.42, 0.5),
     sky=Sky(zenith=(104.0, 146.0, 205.0), horizon=(244.0, 224.0, 190.0), fog_m=400.0),
-    light=Light(sun_rgb=(4.8, 3.8, 2.5), sky_rgb=(0.85, 1.0, 1.35), bounce_rgb=(1.15, 1.0, 0.85), exposure=0.55), seed=71,
-)  # fmt: skip
+    light=Light(sun_rgb=(4.8, 3.8, 2.5), sky_rgb=(0.85, 1.0, 1.35), bounce_rgb=(1.15, 1.0, 0.85), exposure=0.55),
+    seed=71,
+)
 WEST, EAST, SOUTH, NORTH = -17.0, 16.5, -12.0, 10.0
 RUBBER_AT, COURT = (-9.5, -5.2, 5.4, 4.2), (5.6, 16.0, -10.8, -1.6)
 PORCH = 0.4
@@ -88,7 +108,11 @@ def ground(canvas: Canvas) -> None:
     lay(canvas, (-19.8, -16.8), (19.8, SOUTH), 0.22, grass(hexes("64803a")[0], hexes("938f4e")[0]), 0.0, "grass")
     white, yellow = hexes("e9e6db")[0], YELLOW * 0.95
     x0, x1, y0, y1 = COURT
-    for path in (((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)), ((11.6, -8.1), (11.6, -4.3), (x1, -4.3)), ((11.6, -8.1), (x1, -8.1))):
+    for path in (
+        ((x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)),
+        ((11.6, -8.1), (11.6, -4.3), (x1, -4.3)),
+        ((11.6, -8.1), (x1, -8.1)),
+    ):
         stripe(canvas, np.array(path), 0.08, white, 0.0, 0.1)
     angle = np.linspace(np.pi / 2, 1.5 * np.pi, 19)
     stripe(canvas, np.column_stack([11.6 + 1.8 * np.cos(angle), -6.2 + 1.8 * np.sin(angle)]), 0.08, white, 0.0, 0.1)
@@ -96,7 +120,14 @@ def ground(canvas: Canvas) -> None:
     for k, (col, row) in enumerate(((0, 0), (0, 1), (-0.5, 2), (0.5, 2), (0, 3), (-0.5, 4), (0.5, 4), (0, 5))):  # hopscotch
         x, y = -1.2 + 0.62 * col, -8.2 + 0.62 * row
         canvas.patch((x - 0.29, y - 0.29, 0.006), (0.58, 0, 0), (0, 0.58, 0), 0.1, stained(INKS[k % 6], 0.1))
-        stripe(canvas, np.array([[x - 0.3, y - 0.3], [x + 0.3, y - 0.3], [x + 0.3, y + 0.3], [x - 0.3, y + 0.3], [x - 0.3, y - 0.3]]), 0.05, white, 0.006, 0.05)
+        stripe(
+            canvas,
+            np.array([[x - 0.3, y - 0.3], [x + 0.3, y - 0.3], [x + 0.3, y + 0.3], [x - 0.3, y + 0.3], [x - 0.3, y - 0.3]]),
+            0.05,
+            white,
+            0.006,
+            0.05,
+        )
     for k in range(4):  # running lanes
         stripe(canvas, np.array([[-15.6, 7.4 + 0.55 * k], [-5.6, 7.4 + 0.55 * k]]), 0.06, white if k % 3 else yellow, 0.0, 0.2)
     for x in (4.0, 6.2, 8.4):  # bays and a zigzag before the door
@@ -134,8 +165,18 @@ def school(canvas: Canvas) -> None:
     door = -4.0 - WEST + 0.6
     windows = [(k, 0.98, 1.9, 1.75) for k in bays if k + 1.9 < 33.2 and not door - 2.2 < k < door + 3.0]
     windows += [(k, 4.05, 1.9, 1.6) for k in bays if k + 1.9 < 33.2]
-    wall(canvas, (WEST, NORTH), (EAST, NORTH), 6.6, panels, step=0.13, windows=windows, frame=hexes("e8e4da")[0], bars=(3, 2),
-         doors=[(door, 1.1, 2.6, BLUE * 0.6), (door + 1.1, 1.1, 2.6, BLUE * 0.6)])  # fmt: skip
+    wall(
+        canvas,
+        (WEST, NORTH),
+        (EAST, NORTH),
+        6.6,
+        panels,
+        step=0.13,
+        windows=windows,
+        frame=hexes("e8e4da")[0],
+        bars=(3, 2),
+        doors=[(door, 1.1, 2.6, BLUE * 0.6), (door + 1.1, 1.1, 2.6, BLUE * 0.6)],
+    )
     canvas.box(-5.0, 8.3, 3.05, 0.2, NORTH, 3.2, 0.14, stained(hexes("6f7478")[0]), "sewbt", solid=False)
     canvas.thin_solid((-5.0, 8.3, 3.1), (0.2, 8.3, 3.1), np.array([0, 1.7, 0]))
     for x in (-4.8, 0.0):
@@ -146,8 +187,17 @@ def school(canvas: Canvas) -> None:
     for x in (-12.4, -6.3, 7.0, 13.7):
         rod(canvas, np.array([[x, NORTH - 0.1, 0.1], [x, NORTH - 0.1, 6.6]]), 0.05, hexes("8f9496")[0], 0.15)
     red = brick(hexes("99604a")[0], hexes("b0a493")[0], 13)
-    wall(canvas, (EAST, NORTH), (EAST, -0.8), 5.4, red, step=0.14, windows=[(1.0 + 2.4 * k, 3.2, 1.7, 1.2) for k in range(4)],
-         doors=[(4.2, 1.0, 2.1, GREEN * 0.5), (5.2, 1.0, 2.1, GREEN * 0.5)], frame=hexes("e8e4da")[0])  # fmt: skip
+    wall(
+        canvas,
+        (EAST, NORTH),
+        (EAST, -0.8),
+        5.4,
+        red,
+        step=0.14,
+        windows=[(1.0 + 2.4 * k, 3.2, 1.7, 1.2) for k in range(4)],
+        doors=[(4.2, 1.0, 2.1, GREEN * 0.5), (5.2, 1.0, 2.1, GREEN * 0.5)],
+        frame=hexes("e8e4da")[0],
+    )
     wall(canvas, (EAST, -0.8), (19.6, -0.8), 5.4, red, step=0.2)
     fence(canvas, np.array([[EAST, -0.9], [EAST, SOUTH]]), 2.6, GREEN * 0.5, pitch=0.16, rails=(0.04, 0.5, 0.98))
     hedge(canvas, np.array([[EAST + 0.9, -1.2], [EAST + 0.9, SOUTH]]), 1.0, 2.0, hexes("4a6733")[0])
@@ -166,7 +216,7 @@ def mural(canvas: Canvas, length: float, height: float, pixel: float) -> np.ndar
     image[np.hypot(s - 2.4, t - height + 0.25) < 0.62] = hexes("f2c63c")[0]
     for angle in np.linspace(np.pi, 2 * np.pi, 9):
         c, n = np.cos(angle), np.sin(angle)
-        stroke(image, (np.array([[2.4, height - 0.25]]) + [[0.75 * c, 0.75 * n], [1.15 * c, 1.15 * n]]) / pixel, 1.0, hexes("f2c63c")[0])
+        stroke(image, np.array([[2.4 + r * c, height - 0.25 + r * n] for r in (0.75, 1.15)]) / pixel, 1.0, hexes("f2c63c")[0])
     for k, tone in enumerate(INKS[[0, 4, 1, 3, 2, 5]]):
         r = np.hypot(s - 8.0, t - 0.3)
         image[(np.abs(r - 1.75 + 0.14 * k) < 0.08) & (t > 0.3)] = tone
@@ -174,23 +224,37 @@ def mural(canvas: Canvas, length: float, height: float, pixel: float) -> np.ndar
         x, foot, tall = x + rng.uniform(-0.3, 0.3), rng.uniform(0.12, 0.3), rng.uniform(0.7, 1.15)
         ink, skin_tone = INKS[rng.integers(6)], hexes("8a5a3c", "e0b08c", "c68a62")[rng.integers(3)]
         for path, width, tone in (
-            (((0, 0), (0.08, 0.4 * tall)), 0.05, BLACK), (((0.2, 0), (0.12, 0.4 * tall)), 0.05, BLACK), (((0.1, 0.4 * tall), (0.1, 0.72 * tall)), 0.13, ink),
-            (((-0.25, 0.5 * tall), (0.1, 0.68 * tall), (0.45, 0.5 * tall)), 0.045, skin_tone), (((0.1, 0.88 * tall), (0.1, 0.9 * tall)), 0.13, skin_tone),
-        ):  # fmt: skip
-            stroke(image, (np.array(path) + (x, foot)) / pixel, width / pixel, tone)
+            (((0, 0), (0.08, 0.4 * tall)), 0.05, BLACK),
+            (((0.2, 0), (0.12, 0.4 * tall)), 0.05, BLACK),
+            (((0.1, 0.4 * tall), (0.1, 0.72 * tall)), 0.13, ink),
+            (((-0.25, 0.5 * tall), (0.1, 0.68 * tall), (0.45, 0.5 * tall)), 0.045, skin_tone),
+            (((0.1, 0.88 * tall), (0.1, 0.9 * tall)), 0.13, skin_tone),
+        ):
+            stroke(image, (np.array(path) + np.array([x, foot])) / pixel, width / pixel, tone)
     for _ in range(26):
         x, stem, ink = rng.uniform(0.3, 0.6 * length), rng.uniform(0.25, 0.6), INKS[rng.integers(7)]
         stroke(image, np.array([[x, 0.02], [x + 0.04, stem]]) / pixel, 0.7, hexes("3d6b35")[0])
         stroke(image, np.array([[x + 0.04, stem], [x + 0.04, stem + 0.01]]) / pixel, rng.uniform(1.4, 2.4), ink)
     for _ in range(9):
-        x, z, size, ink = rng.uniform(0.66 * length, length - 0.8), rng.uniform(0.25, 0.85), rng.uniform(0.16, 0.3), INKS[rng.integers(7)]
+        x, z, size, ink = (
+            rng.uniform(0.66 * length, length - 0.8),
+            rng.uniform(0.25, 0.85),
+            rng.uniform(0.16, 0.3),
+            INKS[rng.integers(7)],
+        )
         image[((s - x) / size) ** 2 + ((t - z) / size / 0.55) ** 2 < 1] = ink
-        stroke(image, np.array([[x - size, z], [x - 1.5 * size, z + 0.4 * size], [x - 1.5 * size, z - 0.4 * size], [x - size, z]]) / pixel, 1.0, ink)
+        stroke(
+            image,
+            np.array([[x - size, z], [x - 1.5 * size, z + 0.4 * size], [x - 1.5 * size, z - 0.4 * size], [x - size, z]]) / pixel,
+            1.0,
+            ink,
+        )
     return np.clip(image * (1 + 0.07 * mottle(s, t, 0.9, 8) - 0.18 * np.exp(-t / 0.12))[..., None], 0, 0.95)
 
 
 def climbing_frame(canvas: Canvas, x: float, y: float, yaw: float) -> None:
     """Two towers with platforms and roofs, a slide, a ladder, a bridge of ropes and monkey bars."""
+
     def line(points, radius: float, tone: np.ndarray) -> None:
         rod(canvas, turned(np.array(points, float), x, y, yaw), radius, tone)
 
@@ -198,11 +262,11 @@ def climbing_frame(canvas: Canvas, x: float, y: float, yaw: float) -> None:
         for sx in (-0.6, 0.6):
             for sy in (-0.6, 0.6):
                 line([[cx + sx, sy, 0], [cx + sx, sy, 2.3]], 0.055, BLUE)
-                prism(canvas, footprint(*turned(np.array([cx + sx, sy, 0]), x, y, yaw)[:2], yaw, 0.16, 0.16), 0.0, 2.3)
-        deck = turned(np.array([cx, 0, 0]), x, y, yaw)[:2]
+                prism(canvas, footprint(*moved(x, y, yaw, cx + sx, sy), yaw, 0.16, 0.16), 0.0, 2.3)
+        deck = moved(x, y, yaw, cx, 0)
         block(canvas, *deck, yaw, (1.3, 1.3, 0.1), 0.12, stained(TIMBER * 1.1, 0.15), 1.15)
         corners = np.array([[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8], [-0.8, -0.8]])
-        for a, b in zip(corners[:-1], corners[1:], strict=True):
+        for a, b in pairwise(corners):
             top = turned(np.array([cx, 0, roof]), x, y, yaw)
             p, q = (turned(np.array([cx + c[0], c[1], 2.25]), x, y, yaw) for c in (a, b))
             canvas.fan(top, p, q, 0.12, tone * 0.95)
@@ -211,11 +275,13 @@ def climbing_frame(canvas: Canvas, x: float, y: float, yaw: float) -> None:
                 line([[cx - 0.6, sy, z], [cx + 0.6, sy, z]], 0.03, tone)
     s, across = np.linspace(0, 1, 24), np.linspace(-1, 1, 9)
     run, drop = 2.2 + 2.6 * s, 1.2 * (1 - s) ** 1.15 + 0.14
-    chute = np.stack([np.broadcast_to(run[:, None], (24, 9)), -0.0 + 0.3 * np.broadcast_to(across, (24, 9)), drop[:, None] + 0.16 * across**4], -1)
+    chute = np.stack(
+        [np.broadcast_to(run[:, None], (24, 9)), -0.0 + 0.3 * np.broadcast_to(across, (24, 9)), drop[:, None] + 0.16 * across**4], -1
+    )
     skin(canvas, turned(chute, x, y, yaw), stained(hexes("d8dadb")[0], 0.05), gloss=0.5)
     skin(canvas, turned(chute - (0, 0, 0.03), x, y, yaw), stained(RED * 0.7, 0.05), flip=True)
     for k in range(6):
-        prism(canvas, footprint(*turned(np.array([2.4 + 0.44 * k, 0, 0]), x, y, yaw)[:2], yaw, 0.5, 0.7), 0.1, max(1.2 - 0.22 * k, 0.3))
+        prism(canvas, footprint(*moved(x, y, yaw, 2.4 + 0.44 * k, 0), yaw, 0.5, 0.7), 0.1, max(1.2 - 0.22 * k, 0.3))
     for z in (0.3, 0.6, 0.9):
         line([[-2.2, -0.3, z], [-2.2, 0.3, z]], 0.03, YELLOW)
     for sy in (-0.5, 0.5):  # the bridge between the towers
@@ -223,10 +289,14 @@ def climbing_frame(canvas: Canvas, x: float, y: float, yaw: float) -> None:
             line([[-1.0 + 0.33 * k, sy, 1.2 - 0.12 * np.sin(k * np.pi / 6)], [-1.0 + 0.33 * k, sy, 1.9]], 0.015, BLACK)
         line([[-1.0, sy, 1.9], [0, sy, 1.8], [1.0, sy, 1.9]], 0.025, BLUE)
     for k in range(7):
-        line([[-1.0 + 0.33 * k, -0.5, 1.2 - 0.12 * np.sin(k * np.pi / 6)], [-1.0 + 0.33 * k, 0.5, 1.2 - 0.12 * np.sin(k * np.pi / 6)]], 0.08, TIMBER)
+        line(
+            [[-1.0 + 0.33 * k, -0.5, 1.2 - 0.12 * np.sin(k * np.pi / 6)], [-1.0 + 0.33 * k, 0.5, 1.2 - 0.12 * np.sin(k * np.pi / 6)]],
+            0.08,
+            TIMBER,
+        )
     for sx in (-1.9, -1.3):  # monkey bars
         line([[sx, 0.6, 2.25], [sx, 3.4, 2.25], [sx, 3.4, 0]], 0.04, GREEN)
-        prism(canvas, footprint(*turned(np.array([sx, 3.4, 0]), x, y, yaw)[:2], yaw, 0.16, 0.16), 0.0, 2.2)
+        prism(canvas, footprint(*moved(x, y, yaw, sx, 3.4), yaw, 0.16, 0.16), 0.0, 2.2)
     for v in np.arange(0.9, 3.3, 0.4):
         line([[-1.9, v, 2.25], [-1.3, v, 2.25]], 0.025, GREEN)
 
@@ -237,7 +307,7 @@ def basket(canvas: Canvas, x: float, y: float, yaw: float) -> None:
     rod(canvas, post, 0.07, BLUE * 0.7)
     prism(canvas, footprint(x, y, yaw, 0.35, 0.35), 0.0, 2.6)
     block(canvas, x, y, yaw, (0.35, 0.35, 1.5), 0.11, stained(YELLOW, 0.1), 0.0, solid=False)
-    board = turned(np.array([0.92, 0, 0]), x, y, yaw)[:2]
+    board = moved(x, y, yaw, 0.92, 0)
 
     def marks(p: np.ndarray) -> np.ndarray:
         v, z = -np.sin(yaw) * (p[:, 0] - x) + np.cos(yaw) * (p[:, 1] - y), p[:, 2]
@@ -257,7 +327,7 @@ def basket(canvas: Canvas, x: float, y: float, yaw: float) -> None:
 def table_tennis(canvas: Canvas, x: float, y: float, yaw: float) -> None:
     """A table of concrete with a steel net."""
     for k in (-0.8, 0.8):
-        block(canvas, *turned(np.array([k, 0, 0]), x, y, yaw)[:2], yaw, (0.25, 1.0, 0.68), 0.1, stained(CONCRETE, 0.1))
+        block(canvas, *moved(x, y, yaw, k, 0), yaw, (0.25, 1.0, 0.68), 0.1, stained(CONCRETE, 0.1))
     block(canvas, x, y, yaw, (2.7, 1.5, 0.09), 0.1, stained(hexes("3d6b5a")[0], 0.08), 0.68)
     block(canvas, x, y, yaw, (0.03, 1.6, 0.16), 0.08, stained(STEEL, 0.1), 0.77, solid=False)
 
@@ -273,7 +343,7 @@ def furniture(canvas: Canvas) -> None:
         canvas.ring(x, y, 0.0, 0.75, 0.012, 0.1, stained(hexes("6b5a43")[0], 0.2, frequency=4.0))
         tree(canvas, x, y, h, 1.6, hexes("66823a")[0])
         for a in angle[:-1]:
-            ends = np.array([[0.95 * np.cos(b), 0.95 * np.sin(b), 0.44] for b in (a, a + np.pi / 3)]) + (x, y, 0)
+            ends = np.array([[0.95 * np.cos(b), 0.95 * np.sin(b), 0.44] for b in (a, a + np.pi / 3)]) + np.array([x, y, 0])
             for grow in (0.85, 1.0, 1.15):
                 line = (ends - (x, y, 0)) * (grow, grow, 1) + (x, y, 0)
                 canvas.bar(line[0], line[1], 0.13, UP, TIMBER * canvas.rng.uniform(0.95, 1.2), 0.15)
@@ -282,13 +352,20 @@ def furniture(canvas: Canvas) -> None:
             prism(canvas, footprint(middle[0], middle[1], a + np.pi / 6, 0.38, 1.0), 0.3, 0.47)
     for x, y, yaw in ((-16.2, 3.0, 0.0), (-16.2, 0.0, 0.0), (-13.6, -10.9, np.pi / 2), (-4.0, -11.2, np.pi / 2), (15.4, 1.6, np.pi)):
         seat(canvas, x, y, yaw, TIMBER * 1.1)
-    for path in (((10.0, 7.6), (13.4, 7.6)), ((10.0, 9.2), (13.4, 9.2)), ((10.0, 7.6), (10.0, 9.2)), ((13.4, 7.6), (13.4, 9.2))):  # a bed of flowers
+    for path in (
+        ((10.0, 7.6), (13.4, 7.6)),
+        ((10.0, 9.2), (13.4, 9.2)),
+        ((10.0, 7.6), (10.0, 9.2)),
+        ((13.4, 7.6), (13.4, 9.2)),
+    ):  # a bed of flowers
         (ax, ay), (bx, by) = path
         block(canvas, (ax + bx) / 2, (ay + by) / 2, 0.0, (abs(bx - ax) + 0.16, abs(by - ay) + 0.16, 0.34), 0.1, stained(TIMBER, 0.15))
     canvas.sheet(10.0, 7.6, 13.4, 9.2, 0.14, stained(hexes("4e3d2c")[0], 0.2), 0.28)
     prism(canvas, footprint(11.7, 8.4, 0.0, 3.4, 1.6), 0.0, 0.3)
     for k in range(7):
-        shrub(canvas, 10.5 + 0.42 * k, 8.4 + 0.3 * (-1) ** k, 0.32, 0.5, (INKS[k % 6] * 0.3 + hexes("4d6a30")[0] * 0.7), 0.26, solid=False)
+        shrub(
+            canvas, 10.5 + 0.42 * k, 8.4 + 0.3 * (-1) ** k, 0.32, 0.5, (INKS[k % 6] * 0.3 + hexes("4d6a30")[0] * 0.7), 0.26, solid=False
+        )
     for k in range(5):
         hoop(canvas, 5.6 + 0.75 * k, 9.2, np.pi / 2, STEEL)
     for x, tone in ((5.75, RED), (7.25, GREEN), (8.0, BLUE)):
@@ -324,7 +401,14 @@ def borders(canvas: Canvas) -> None:
     fence(canvas, np.array([[WEST, SOUTH], [EAST, SOUTH]]), 1.7, GREEN * 0.55, pitch=0.14, rails=(0.05, 0.5, 0.97))
     hedge(canvas, np.array([[-19.5, -15.6], [19.5, -15.6]]), 1.3, 1.7, hexes("4a6733")[0])
     for x in np.arange(-18, 19, 4.4):
-        tree(canvas, x + canvas.rng.uniform(-1, 1), -14.4 + canvas.rng.uniform(-0.6, 0.8), canvas.rng.uniform(5.0, 6.8), 2.1, hexes("5c7a33")[0])
+        tree(
+            canvas,
+            x + canvas.rng.uniform(-1, 1),
+            -14.4 + canvas.rng.uniform(-0.6, 0.8),
+            canvas.rng.uniform(5.0, 6.8),
+            2.1,
+            hexes("5c7a33")[0],
+        )
     for y in (-9.0, -3.5, 3.0, 8.5):
         tree(canvas, WEST - 1.9, y, canvas.rng.uniform(5.2, 6.6), 2.0, hexes("6a8038")[0])
     n = 2600
@@ -333,9 +417,9 @@ def borders(canvas: Canvas) -> None:
     n = 420
     x, y = canvas.rng.uniform(WEST, EAST, n), SOUTH + np.abs(canvas.rng.normal(0, 0.5, n))
     litter(canvas, np.column_stack([x, y, np.zeros(n)]), hexes("8a6a2f", "a4702b", "6f7a35", "b58b3c"))
-    shut(canvas, PLACE.low, (PLACE.high[0], SOUTH - 0.1))
-    shut(canvas, (EAST + 0.1, -16.0), PLACE.high)
-    shut(canvas, PLACE.low, (WEST - 0.1, PLACE.high[1]))
+    canvas.bar_ground(*PLACE.low, PLACE.high[0], SOUTH - 0.1)
+    canvas.bar_ground(EAST + 0.1, -16.0, *PLACE.high)
+    canvas.bar_ground(*PLACE.low, WEST - 0.1, PLACE.high[1])
 
 
 def paint(canvas: Canvas) -> None:

@@ -129,17 +129,32 @@ def houses(canvas: Canvas) -> None:
         turn = np.arange(count) * 2 * np.pi / count
         normal = np.stack([np.cos(turn) * np.cos(lift), np.sin(turn) * np.cos(lift), np.full(count, np.sin(lift))], 1)
         tint = BLUE * (1 + 0.1 * mottle(turn * 3, np.full(count, k * 0.4), 1.0, 18))[:, None]
-        canvas.discs(np.array([1.0, BACK + 2.0, HIGH + 4.4]) + 2.0 * normal, np.tile(UP, (count, 1)) + 1e-3, normal, (0.17, 0.17, 0.01), tint, 0.97)
+        canvas.discs(
+            np.array([1.0, BACK + 2.0, HIGH + 4.4]) + 2.0 * normal,
+            np.tile(UP, (count, 1)) + 1e-3,
+            normal,
+            (0.17, 0.17, 0.01),
+            tint,
+            0.97,
+        )
 
 
 def furniture(canvas: Canvas) -> None:
     """Pots, vines, cypresses, benches, café tables, washing."""
     pink, vine = tone("c0357a"), tone("557a3a")
-    for x, y, z, size in ((-15.7, -4.6, 2.6, 1.0), (-15.7, 1.4, 4.2, 1.2), (15.7, -0.4, 4.0, 1.1), (-5.2, 17.3, 5.6, 1.2), (12.4, 17.3, 5.2, 0.9)):
+    for x, y, z, size in (
+        (-15.7, -4.6, 2.6, 1.0),
+        (-15.7, 1.4, 4.2, 1.2),
+        (15.7, -0.4, 4.0, 1.1),
+        (-5.2, 17.3, 5.6, 1.2),
+        (12.4, 17.3, 5.2, 0.9),
+    ):
         for _ in range(5):
             off = canvas.rng.normal(0, 0.4, 3) * (1 if abs(x) < 15 else 0.2, 1 if abs(x) > 15 else 0.2, 1.0)
             canvas.cloud((x + off[0], y + off[1], z + off[2] * size), (0.45, 0.45, 0.5 * size), 70, 0.07, vine * 0.7, vine * 1.2)
-            canvas.cloud((x + off[0], y + off[1], z + off[2] * size), (0.5, 0.5, 0.55 * size), 45, 0.055, pink * 0.8, np.minimum(pink * 1.3, 1))
+            canvas.cloud(
+                (x + off[0], y + off[1], z + off[2] * size), (0.5, 0.5, 0.55 * size), 45, 0.055, pink * 0.8, np.minimum(pink * 1.3, 1)
+            )
     for x, y, h in ((-13.4, -11.6, 5.2), (13.6, -11.4, 4.6), (14.4, 5.6, 4.0), (-14.4, 15.8, 3.8)):
         conifer(canvas, x, y, h, tone("3f5a34"), 0.6)
     tree(canvas, -4.0, -8.6, 3.9, tone("8a9a6a"), 1.6, 0.2, 13)  # an olive
@@ -156,7 +171,19 @@ def furniture(canvas: Canvas) -> None:
     for x, y in ((9.4, -10.4), (12.0, -8.0), (-3.4, 4.4), (9.6, 13.2)):
         cafe(canvas, x, y, tone("d8cfae") if x > 0 else BLUE, 0.5)
     awning(canvas, (X1, -3.2), (X1, -6.4), 1.5, tone("b8935a"))
-    for x, y in ((-15.4, -11.2), (-15.4, -8.9), (-15.4, 0.6), (15.4, 3.6), (-7.6, 17.0), (-1.2, 17.0), (5.6, 17.0), (3.4, -3.1), (8.6, -3.1), (-10.1, 7.5), (-5.0, 7.5)):
+    for x, y in (
+        (-15.4, -11.2),
+        (-15.4, -8.9),
+        (-15.4, 0.6),
+        (15.4, 3.6),
+        (-7.6, 17.0),
+        (-1.2, 17.0),
+        (5.6, 17.0),
+        (3.4, -3.1),
+        (8.6, -3.1),
+        (-10.1, 7.5),
+        (-5.0, 7.5),
+    ):
         pot(canvas, x, y, 0.26, vine)
     for x, y in ((-0.5, -5.0), (12.4, 1.8)):
         bush(canvas, x, y, 0.55, 0.9, tone("6f8050"), tone("9a7ab8"))

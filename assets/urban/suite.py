@@ -38,6 +38,7 @@ from s2e.envs.scene_files import cache, write_scene
 from s2e.errors import UserError, run_command
 
 EPISODE_SEED = 7
+SHIPPED_FILE = "splats.spz"
 _ENVS = ("propose.py", "astar.py", "occupancy.py", "people.py", "episodes.py")
 
 
@@ -61,9 +62,10 @@ def standing(canvas: Canvas) -> tuple[Occupancy, Ground]:
     solid = np.zeros(canvas.height.shape, bool)
     columns = np.indices(solid.shape)
     for k in range(11):
-        solid |= canvas.grid[columns[0], columns[1], np.minimum(first + k, canvas.grid.shape[2] - 1)]
+        solid |= canvas.grid[(*columns, np.minimum(first + k, canvas.grid.shape[-1] - 1))]
     floor = np.zeros(solid.shape, bool)
-    for points, _, normal, *_ in canvas.parts:
+    for part in canvas.parts:
+        points, normal = part[0], part[2]
         cells = np.floor((points[:, :2] - canvas.low[:2]) / CELL_M).astype(int)
         up = (normal[:, 2] > 0.6) & ((cells >= 0) & (cells < solid.shape)).all(1)
         up[up] &= np.abs(points[up, 2] - canvas.height[tuple(cells[up].T)]) < 0.12
@@ -173,8 +175,9 @@ def main(args: SuiteArgs) -> None:
         with tqdm(total=5, desc=name, unit="step", leave=False, disable=None) as bar:
             found = build(name, args.out / name, "splats.spz" if args.spz else "splats.ply", bar)
         print(
-            f"{name}: {found['gaussians']:,} Gaussians, {found['east_m']:.0f} x {found['north_m']:.0f} m, {found['free_m2']:.0f} m2 free, "
-            f"{found['anchors']:.0f} anchors, {found['episodes']:.0f} episodes, {found['seconds']:.0f} s"
+            f"{name}: {found['gaussians']:,} Gaussians, {found['east_m']:.0f} x {found['north_m']:.0f} m, "
+            f"{found['free_m2']:.0f} m2 free, {found['anchors']:.0f} anchors, "
+            f"{found['episodes']:.0f} episodes, {found['seconds']:.0f} s"
         )
 
 

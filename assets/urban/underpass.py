@@ -1,4 +1,4 @@
-"""`underpass`: a passage under a road, between two forecourts that lie a metre higher: ramps, stairs, pillars, graffiti, lamps, puddles.
+"""`underpass`: a passage under a road, between two forecourts that lie a metre higher: ramps, stairs, pillars, graffiti, lamps.
 
 The passage runs along x at z = 0; hard sun outside, lamps inside.
 """
@@ -21,22 +21,40 @@ from s2e.assets.urban.parts_more import (
     rod,
     sheet,
     shrub,
-    shut,
     stained,
     strip,
     tree,
     tufts,
     wall,
 )
-from s2e.assets.urban.parts_things import BLUE, RED, YELLOW, bicycle, bollard, car, graffiti, hoop, lamp_post, litter, picture, puddle, seat, stripe
+from s2e.assets.urban.parts_things import (
+    BLUE,
+    RED,
+    YELLOW,
+    bicycle,
+    bollard,
+    car,
+    graffiti,
+    hoop,
+    lamp_post,
+    litter,
+    picture,
+    puddle,
+    seat,
+    stripe,
+)
 from s2e.assets.urban.surfaces import asphalt, brick, cobbles, concrete, grass, hexes, mottle, slabs
 from s2e.envs.scene import Sky
 
 PLACE = Place(
-    low=(-23.0, -12.0), high=(23.0, 12.0), top=7.0, sun=(-0.62, 0.36, 0.62),
+    low=(-23.0, -12.0),
+    high=(23.0, 12.0),
+    top=7.0,
+    sun=(-0.62, 0.36, 0.62),
     sky=Sky(zenith=(84.0, 132.0, 200.0), horizon=(236.0, 232.0, 222.0), fog_m=400.0),
-    light=Light(sun_rgb=(5.2, 4.8, 4.0), sky_rgb=(0.9, 1.05, 1.3), bounce_rgb=(0.8, 0.78, 0.72), exposure=0.6, reach_m=7.0), seed=47,
-)  # fmt: skip
+    light=Light(sun_rgb=(5.2, 4.8, 4.0), sky_rgb=(0.9, 1.05, 1.3), bounce_rgb=(0.8, 0.78, 0.72), exposure=0.6, reach_m=7.0),
+    seed=47,
+)
 INNER, RAMP, HALF, SIDE, LEVEL = 6.0, 14.0, 5.0, 9.0, 1.0
 CEILING, DECK = 2.9, 4.0
 STAIR_Y = 1.2
@@ -69,7 +87,14 @@ def ground(canvas: Canvas) -> None:
         for x in np.arange(-INNER, INNER, 0.25):
             canvas.bar((x, y - 0.13, 0.012), (x, y + 0.13, 0.012), 0.05, UP, STEEL * 0.55, 0.13)
     for x in np.arange(-13.6, -6, 1.2):  # ribs against slipping
-        stripe(canvas, np.array([[x, -HALF + 0.2], [x, HALF - 0.2]]), 0.06, hexes("5e5b57")[0], float(slope(np.array(x), np.array(0.0))), 0.1)
+        stripe(
+            canvas,
+            np.array([[x, -HALF + 0.2], [x, HALF - 0.2]]),
+            0.06,
+            hexes("5e5b57")[0],
+            float(slope(np.array(x), np.array(0.0))),
+            0.1,
+        )
     yellow = YELLOW * 0.85
     stripe(canvas, np.array([[-20.5, 2.2], [-RAMP, 2.2]]), 0.12, yellow, LEVEL, 0.3)
     stripe(canvas, np.array([[-INNER, 0.0], [-3.2, 0.0]]), 0.12, hexes("d6d2c6")[0], 0.0, 0.3)
@@ -102,7 +127,19 @@ def passage(canvas: Canvas) -> None:
     for x in (-5.0, -2.7, 0.0, 2.7, 5.0):
         for y in (-3.4, 0.0, 3.4):
             if y or abs(x) < 0.1 or abs(x) > 4:
-                canvas.box(x - 0.55, y - 0.09, CEILING - 0.1, x + 0.55, y + 0.09, CEILING, 0.09, stained(hexes("fff3d6")[0]), "nsewb", solid=False, glow=1.1)
+                canvas.box(
+                    x - 0.55,
+                    y - 0.09,
+                    CEILING - 0.1,
+                    x + 0.55,
+                    y + 0.09,
+                    CEILING,
+                    0.09,
+                    stained(hexes("fff3d6")[0]),
+                    "nsewb",
+                    solid=False,
+                    glow=1.1,
+                )
                 canvas.lamp_at(x, y, CEILING - 0.35, (1.5, 1.32, 1.02), 7.0)
     canvas.solid(-INNER, -12, CEILING, INNER, 12, DECK)
     for side in (-1, 1):
@@ -154,7 +191,16 @@ def banks(canvas: Canvas) -> None:
             lay(canvas, (x0, low), (x1, high), 0.2, turf, bank, "grass")
             a, b = np.array([sx * RAMP, sy * HALF]), np.array([sx * RAMP, sy * 12])
             foot = np.stack([a, b]) if sx * sy < 0 else np.stack([b, a])
-            wall(canvas, foot[0] if sx * sy > 0 else foot[1], foot[1] if sx * sy > 0 else foot[0], 1.1, raw, z=LEVEL, step=0.13, thick=0.2)
+            wall(
+                canvas,
+                foot[0] if sx * sy > 0 else foot[1],
+                foot[1] if sx * sy > 0 else foot[0],
+                1.1,
+                raw,
+                z=LEVEL,
+                step=0.13,
+                thick=0.2,
+            )
             n = 1400
             u, v = canvas.rng.uniform(x0, x1, n), canvas.rng.uniform(low, high, n)
             tufts(canvas, np.column_stack([u, v, bank(u, v)]), 0.22, hexes("7d8a45")[0])
@@ -163,7 +209,7 @@ def banks(canvas: Canvas) -> None:
                 shrub(canvas, u, v, 0.6, 1.0, hexes("5c7434")[0], float(bank(np.array(u), np.array(v))), solid=False)
     foot = RAMP - 8 * 0.45
     for sign in (1, -1):
-        path = np.array([[INNER + 0.6, STAIR_Y], [foot, STAIR_Y], [RAMP, STAIR_Y]]) + (0, 0.1 - sign * 0.1)
+        path = np.array([[INNER + 0.6, STAIR_Y], [foot, STAIR_Y], [RAMP, STAIR_Y]]) + np.array([0, 0.1 - sign * 0.1])
         path = path if sign > 0 else path[::-1]
         top = np.array([0.9, 0.9, 1.9]) if sign > 0 else np.array([1.9, 0.9, 0.9])
         sheet(canvas, path, 0.0, top, 0.1, raw)
@@ -184,17 +230,42 @@ def borders(canvas: Canvas) -> None:
     hedge(canvas, np.array([[RAMP, SIDE + 0.7], [22.6, SIDE + 0.7]]), 0.9, 1.4, hexes("55702f")[0], LEVEL)
     image = graffiti(canvas.rng, 22.6 - RAMP, 2.4, hexes("b3aa9a")[0])
     wall(canvas, (22.6, -SIDE), (RAMP, -SIDE), 2.4, picture(image, (22.6, -SIDE), (RAMP, -SIDE), LEVEL, 0.06), z=LEVEL, step=0.1)
-    shutters = [(0.8, 3.0, 2.5, BLUE * 0.6), (4.8, 3.0, 2.5, hexes("8b8f90")[0]), (8.8, 1.1, 2.3, RED * 0.5), (11.0, 3.0, 2.5, hexes("4d6b57")[0]),
-                (14.8, 2.6, 2.5, hexes("8b8f90")[0])]  # fmt: skip
+    shutters = [
+        (0.8, 3.0, 2.5, BLUE * 0.6),
+        (4.8, 3.0, 2.5, hexes("8b8f90")[0]),
+        (8.8, 1.1, 2.3, RED * 0.5),
+        (11.0, 3.0, 2.5, hexes("4d6b57")[0]),
+        (14.8, 2.6, 2.5, hexes("8b8f90")[0]),
+    ]
     upper = [(1.2 + 2.9 * k, 3.4, 1.3, 1.4) for k in range(6)]
-    wall(canvas, (-22.4, -SIDE), (-22.4, SIDE), 5.6, concrete(hexes("c3b59a")[0], 37, 3.0), z=LEVEL, step=0.15, doors=shutters, windows=upper)
+    wall(
+        canvas,
+        (-22.4, -SIDE),
+        (-22.4, SIDE),
+        5.6,
+        concrete(hexes("c3b59a")[0], 37, 3.0),
+        z=LEVEL,
+        step=0.15,
+        doors=shutters,
+        windows=upper,
+    )
     rows = [(0.9 + 2.9 * k, t, 1.5, 1.3) for k in range(6) for t in (0.95, 3.5)]
-    wall(canvas, (22.4, SIDE), (22.4, -SIDE), 5.8, brick(hexes("a5815c")[0], hexes("b3a894")[0]), z=LEVEL, step=0.15, windows=rows[2:],
-         doors=[(1.0, 1.2, 2.2, hexes("3c4b55")[0])], frame=hexes("e2ded2")[0])  # fmt: skip
+    wall(
+        canvas,
+        (22.4, SIDE),
+        (22.4, -SIDE),
+        5.8,
+        brick(hexes("a5815c")[0], hexes("b3a894")[0]),
+        z=LEVEL,
+        step=0.15,
+        windows=rows[2:],
+        doors=[(1.0, 1.2, 2.2, hexes("3c4b55")[0])],
+        frame=hexes("e2ded2")[0],
+    )
     for x, y, h in ((-20, -11, 5.4), (-16.5, -11.2, 6.0), (16.0, 11, 5.6), (20.0, 11.2, 5.2), (-18, 11, 5.5), (18.5, -11, 5.6)):
         tree(canvas, x, y, h - LEVEL, 1.9, hexes("5b7632")[0], LEVEL)
-    shut(canvas, (-22.9, SIDE), (22.9, 11.9))
-    shut(canvas, (-22.9, -11.9), (22.9, -SIDE))
+    canvas.bar_ground(-22.9, SIDE, 22.9, 11.9)
+    canvas.bar_ground(-22.9, -11.9, 22.9, -SIDE)
 
 
 def furniture(canvas: Canvas) -> None:
@@ -214,7 +285,16 @@ def furniture(canvas: Canvas) -> None:
         block(canvas, x, y, yaw, (1.5, 0.55, 0.7), 0.11, concrete(hexes("b0aca3")[0], 39, 0.9), z, taper=0.85)
     for x, y in ((5.1, 4.2), (-4.8, -4.3)):
         for k in range(4):
-            block(canvas, x + canvas.rng.normal(0, 0.03), y, canvas.rng.normal(0.1, 0.05), (1.15, 0.8, 0.12), 0.1, stained(TIMBER * 1.2, 0.2), 0.15 * k)
+            block(
+                canvas,
+                x + canvas.rng.normal(0, 0.03),
+                y,
+                canvas.rng.normal(0.1, 0.05),
+                (1.15, 0.8, 0.12),
+                0.1,
+                stained(TIMBER * 1.2, 0.2),
+                0.15 * k,
+            )
     for x, y in ((16.4, 4.4), (20.4, -2.4)):
         with canvas.at(x, y, 0.0, z=LEVEL):
             canvas.cylinder(0, 0, 0.8, 0.0, 0.5, 0.12, stained(CONCRETE, 0.12), top=False)

@@ -27,6 +27,8 @@ from s2e.errors import UserError
 
 SAMPLE = 6
 """Episodes of each setting that the expert drives without --all."""
+BATCH = 50
+"""Episodes driven at once: each has distance fields of its own, and a large place's are megabytes."""
 MOST_IN_FREE = 0.15
 """Share of sight lines that may end on something where the map says free: leaves, wires, and edges seen at a slant."""
 LEAST_GROUND, OFF_M = 0.8, 0.08
@@ -198,7 +200,7 @@ def drive(scene: Scene, episodes: list[Episode], everything: bool) -> Iterator[F
         of_setting = [e for e in episodes if e.setting == setting]
         spread = np.linspace(0, len(of_setting) - 1, SAMPLE).round().astype(int) if len(of_setting) > SAMPLE else range(len(of_setting))
         chosen += of_setting if everything else [of_setting[i] for i in spread]
-    arrived = solved(scene, chosen)
+    arrived = np.concatenate([solved(scene, chosen[k : k + BATCH]) for k in range(0, len(chosen), BATCH)])
     for setting in SETTINGS:
         of_setting = [(e, a) for e, a in zip(chosen, arrived, strict=True) if e.setting == setting]
         failed = [e for e, a in of_setting if not a]

@@ -24,6 +24,9 @@ CELLS = 128
 CLUMP_SHARE = 4e-4
 """Share of the Gaussians below which a clump that touches nothing is a floater."""
 
+MOST_ISOLATED = 0.05
+"""Share beyond which clumps are not floaters: the voxels are too fine for the capture."""
+
 
 def diameter(means: np.ndarray, opacities: np.ndarray) -> tuple[np.ndarray, float]:
     """The middle (3,) and the robust diameter of a capture, in its units: twice the 90th percentile of distances from the
@@ -68,7 +71,11 @@ def clean(splats: Splats) -> np.ndarray:
         return reason
     reason[left[_haze(splats, left, size)]] = REASONS.index("haze")
     left = np.flatnonzero(reason == 0)
-    reason[left[_isolated(means[left], splats.scales[left], middle, size)]] = REASONS.index("isolated")
+    for cells in (CELLS, CELLS // 2, CELLS // 4):  # a thin capture falls to pieces in voxels finer than its own spacing
+        lonely = _isolated(means[left], splats.scales[left], middle, size / cells)
+        if lonely.mean() < MOST_ISOLATED:
+            reason[left[lonely]] = REASONS.index("isolated")
+            break
     return reason
 
 
@@ -80,13 +87,11 @@ def _haze(splats: Splats, left: np.ndarray, size: float) -> np.ndarray:
     return (splats.opacities[left] < 0.35) & large & (scales[:, 0] > 0.25 * scales[:, 2])
 
 
-def _isolated(means: np.ndarray, scales: np.ndarray, middle: np.ndarray, size: float) -> np.ndarray:
+def _isolated(means: np.ndarray, scales: np.ndarray, middle: np.ndarray, cell: float) -> np.ndarray:
     """(G,) bool: in a small clump of voxels that touches no larger one.
 
-    Voxels are 1/128 of the diameter. Clumps are joined over a gap of one voxel (3-D, through corners), or as far as their
-    Gaussians reach (two standard deviations).
+    Clumps are joined over a gap of one voxel (3-D, through corners), or as far as their Gaussians reach (two standard deviations).
     """
-    cell = size / CELLS
     index = np.floor((means - middle.astype(np.float32)) / np.float32(cell)).astype(np.int64) + 4 * CELLS
     side = 8 * CELLS
     key = (index[:, 0] * side + index[:, 1]) * side + index[:, 2]

@@ -13,6 +13,8 @@ LEVEL_M = 0.05
 """Height of a voxel."""
 LOWEST_M = -4.0
 """Bottom of the voxels; they end 12.8 m above it."""
+HIGHEST_GROUND_M = 6.0
+"""Where ground is looked for, at most."""
 SOLID = 0.5
 """Optical depth through a voxel's side from which it is solid: light is down to 0.6."""
 STEP_M = 0.25
@@ -50,9 +52,9 @@ class Columns:
 def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -> Columns:
     """Fills voxels with the ellipsoids' optical depth and reads the ground and what stands on it off their columns.
 
-    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and ramps belong
-    to it, and a passage's roof does not. What rises too steeply for stairs is no ground. Memory does not grow with the number of
-    Gaussians beyond one index each: voxels are made in strips of rows.
+    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and
+    ramps belong to it, and a passage's roof does not. What rises too steeply for stairs is no ground. Memory grows with the number of
+    Gaussians only by an index each: voxels are made in strips of rows.
 
     Args:
         splats: placed: metres, z up, the floor at 0.
@@ -85,12 +87,12 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -
 
 
 def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """Origin and shape of a grid over what lies near the floor's level."""
-    near = (np.abs(splats.means[:, 2]) < 1.5) & (splats.opacities > 0.1)
+    """Origin and shape of a grid over what lies within the voxels' heights, less a thousandth on each side that may be far away."""
+    near = (splats.means[:, 2] > LOWEST_M) & (splats.means[:, 2] < HIGHEST_GROUND_M) & (splats.opacities > 0.1)
     if not near.any():
-        raise UserError("nothing solid lies within 1.5 m of the floor's plane: check scale and floor height")
+        raise UserError(f"nothing solid lies {LOWEST_M} to {HIGHEST_GROUND_M} m above the floor's plane: check scale and floor height")
     xy = splats.means[near, :2].astype(np.float64)
-    low, high = np.quantile(xy, 0.0005, axis=0) - 1.0, np.quantile(xy, 0.9995, axis=0) + 1.0
+    low, high = np.quantile(xy, 0.001, axis=0) - 1.0, np.quantile(xy, 0.999, axis=0) + 1.0
     first, last = np.floor(low / resolution), np.ceil(high / resolution)
     cols, rows = (last - first).astype(np.int64)
     if rows * cols > _MOST_CELLS:
@@ -101,7 +103,9 @@ def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, i
     return first * resolution, (int(rows), int(cols))
 
 
-def _voxelise(splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _voxelise(
+    splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solid levels (R, C, 4) uint64, surfaces (R, C, TOPS) metres and which have room above (R, C, TOPS) of all columns, by strips."""
     rows, cols = shape
     resolution = frame[3]
@@ -133,7 +137,7 @@ def _voxelise(splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearan
 
 def _steep(height: np.ndarray, known: np.ndarray, resolution: float) -> np.ndarray:
     """Cells that rise more than 0.45 m over ground 0.3 m away: steeper than stairs, so a car's bonnet or a hedge, not ground."""
-    reach = 2 * max(int(round(0.3 / resolution)), 1) + 1
+    reach = 2 * max(round(0.3 / resolution), 1) + 1
     lowest = minimum_filter(np.where(known, height, np.inf), reach, mode="nearest")
     return known & (height - lowest > 0.45)
 
@@ -147,8 +151,8 @@ def _spread(height: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _smooth(height: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Heights with their noise averaged and their steps kept sharp.
 
-    A median of 3 x 3 moves a cell that straddles a kerb to one of its sides; then each cell takes the mean of those of 5 x 5 that are within
-    4 cm of it (the sigma filter, Lee 1983).
+    A median of 3 x 3 moves a cell that straddles a kerb to one of its sides; then each cell takes the mean of those of 5 x 5 that
+    are within 4 cm of it (the sigma filter, Lee 1983).
     """
     height = median_filter(height, 3, mode="nearest")
     total, count = np.zeros_like(height), np.zeros_like(height)
@@ -174,7 +178,7 @@ def _without_specks(solid: np.ndarray) -> np.ndarray:
 
 def _without_holes(known: np.ndarray, blocked: np.ndarray, resolution: float) -> np.ndarray:
     """Known ground with its holes of at most `HOLE_M` filled."""
-    reach = max(int(round(0.5 * HOLE_M / resolution)), 1)
+    reach = max(round(0.5 * HOLE_M / resolution), 1)
     span = np.arange(-reach, reach + 1)
     disc = span[:, None] ** 2 + span[None] ** 2 <= (reach + 0.3) ** 2
     padded = np.pad(known, reach + 1)

@@ -54,7 +54,7 @@ class _Facts:
     `below`: beneath it. `above`: over it. `open`: of its cells with nothing over them. `cover`: its cells over all columns
     that hold anything above it. `square`: of what is over it, faces that are level or upright. `contact`: of loose things, what
     touches it. `low`: mean height of loose things over the whole height. `tall`: height (95 %) over the root of its area.
-    `support`: within its band.
+    `support`: within its band. `spread`: how far apart what is over it stands, against the extent of the plane itself (deviations).
     """
 
     normal: np.ndarray
@@ -70,6 +70,7 @@ class _Facts:
     support: float
     height: float
     length: float
+    spread: float
 
     def score(self) -> float:
         return (
@@ -119,7 +120,8 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
     for normal, offset, mine in planes:
         for sign in (1.0, -1.0):
             if up is None or sign * normal @ up > np.cos(np.radians(HINT_DEG)):
-                candidates.append(_facts_of(surface, sign * normal, sign * offset, mine, planes, loose))
+                facts = _facts_of(surface, sign * normal, sign * offset, mine, planes, loose)
+                candidates.append(facts)  # noqa: PERF401
     if not candidates:
         tilt = min(np.degrees(np.arccos(min(abs(normal @ up), 1.0))) for normal, _, _ in planes)  # pyright: ignore[reportOperatorIssue]
         raise NotNavigable(
@@ -135,8 +137,9 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
     if margin < _SURE and best.length > 0.0:
         turn = np.degrees(np.arccos(np.clip(best.normal @ others[0].normal, -1.0, 1.0)))
         raise NotNavigable(
-            f"not navigable without a hint: two planes could be the floor, with up ({_vector(best.normal)}) or ({_vector(others[0].normal)}), "
-            f"{turn:.0f} degrees apart (scores {best.score():.2f} and {others[0].score():.2f}); say which way is up with --up"
+            f"not navigable without a hint: two planes could be the floor, with up ({_vector(best.normal)}) or "
+            f"({_vector(others[0].normal)}), {turn:.0f} degrees apart (scores {best.score():.2f} and {others[0].score():.2f}); "
+            "say which way is up with --up"
         )
     return best, margin >= 2.0 * _SURE
 
@@ -203,7 +206,17 @@ def _facts_of(surface: Surface, normal: np.ndarray, offset: float, mine: np.ndar
         support=float(weight[mine].sum() / whole),
         height=height,
         length=_length(surface.voxels[mine] @ flat_axes.T),
+        spread=_deviation(surface.voxels[above] @ flat_axes.T, weight[above])
+        / max(_deviation(surface.voxels[mine] @ flat_axes.T, weight[mine]), cell),
     )
+
+
+def _deviation(flat: np.ndarray, weight: np.ndarray) -> float:
+    """Root mean square distance from the middle; 0 of nothing."""
+    total = weight.sum()
+    if not total > 0.0:
+        return 0.0
+    return float(np.sqrt(weight @ ((flat - weight @ flat / total) ** 2).sum(1) / total))
 
 
 def _standing(h, cell: float, height: float, weight: np.ndarray, loose: np.ndarray, whole: float) -> tuple[float, float]:
@@ -251,8 +264,9 @@ def _level_points(surface: Surface, normal: np.ndarray) -> np.ndarray:
 def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
     """The normal of the largest level plane, as sharp as the ground allows.
 
-    The coarse plane may straddle a terrace, stairs and a ramp. Planes through three level points are judged in bands that halve as long
-    as two thirds of the support stay: the last is about one standard deviation of the ground.
+    The coarse plane may straddle terraces, stairs and a ramp. Planes through three level points are judged in bands that halve, and
+    the best is taken by support over the root of the band: for one noisy plane that is greatest near one standard deviation, and
+    a level part of steps beats the slant across all of them.
     """
     points = _level_points(surface, facts.normal)
     if len(points) < 50:
@@ -272,14 +286,10 @@ def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
     normals = np.concatenate([facts.normal[None], normals[good]])
     offsets = np.concatenate([[facts.offset], (normals[1:] * corners[sizes > (4.0 * surface.cell) ** 2][good, 0]).sum(1)])
     residual = np.abs(normals @ few.T - offsets[:, None])
-    best, before = facts.normal, None
-    for halvings in range(7):
+    best, best_score = facts.normal, 0.0
+    for halvings in range(6):
         band = surface.cell * 0.5**halvings
-        support = (residual < band).mean(1)
-        k = int(support.argmax())
-        if before is not None and support[k] < 0.65 * before:
-            break
-        before = support[k]
+        k = int((residual < band).sum(1).argmax())
         normal, offset = normals[k], offsets[k]
         for _ in range(4):
             inliers = near[np.abs(near @ normal - offset) < band]
@@ -288,7 +298,9 @@ def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
             fitted, offset = fit_plane(inliers, np.ones(len(inliers)))
             flip = np.sign(fitted @ facts.normal)
             normal, offset = fitted * flip, offset * flip
-        best = normal
+        score = float((np.abs(near @ normal - offset) < band).mean()) / np.sqrt(band / surface.cell)
+        if score > best_score and normal @ facts.normal > np.cos(np.radians(15.0)):
+            best, best_score = normal, score
         # The refined plane is a trial of the finer bands too.
         normals, offsets = np.concatenate([normals, normal[None]]), np.append(offsets, offset)
         residual = np.concatenate([residual, np.abs(few @ normal - offset)[None]])
@@ -299,7 +311,8 @@ def _layer(surface: Surface, normal: np.ndarray, planes: list) -> tuple[float, f
     """Offset, spread and support of the floor among the level layers.
 
     Layers are peaks of the histogram of heights. Those less than two voxels apart (road and pavement) are one floor whose lowest large
-    one counts; of those further apart (quay and water, floor and ceiling) it is the one that things stand on and that is large.
+    one counts. Of those further apart (quay and water, terraces, floor and table tops) it is the lowest that is large and that things
+    stand on.
     """
     points = _level_points(surface, normal)
     h = points @ normal
@@ -313,20 +326,22 @@ def _layer(surface: Surface, normal: np.ndarray, planes: list) -> tuple[float, f
     peaks = np.flatnonzero((smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:])) + 1
     groups = _groups(peaks, smooth, middles, h, surface.cell)
     loose = _loose(surface, planes)
-    best, best_score = groups[0], -np.inf
-    most = max(g[1] for g in groups)
-    for at, mass, lowest in groups:
-        if mass < 0.2 * most:
-            continue
-        height = surface.voxels @ normal - at
-        span = float(np.quantile(height, 0.95))
-        weight = surface.weight * ((loose > 0) & (height > -surface.cell))
-        contact, _ = _standing(height, surface.cell, max(span, surface.cell), weight, loose, surface.weight.sum())
-        under = float(surface.weight[height < -2.0 * surface.cell].sum() / surface.weight.sum())
-        score = mass / most + 1.5 * contact - 1.0 * under
-        if score > best_score:
-            best, best_score = (at, mass, lowest), score
+    most = max(mass for _, mass, _ in groups)
+    large = sorted(group for group in groups if group[1] > 0.3 * most)
+    standing = [_standing_on(surface, normal, at, loose) for at, _, _ in large]
+    best = next(group for group, stands in zip(large, standing, strict=True) if stands >= 0.3 * max(standing))
     return _sharp_offset(h, best[2], _half_width(smooth, middles, best[2]), surface.cell, len(surface.points))
+
+
+def _standing_on(surface: Surface, normal: np.ndarray, at: float, loose: np.ndarray) -> float:
+    """Share of the surface that is loose things whose foot is on the layer at `at`."""
+    h = surface.voxels @ normal - at
+    mass = np.bincount(loose, weights=surface.weight)
+    lowest = np.full(len(mass), np.inf)
+    np.minimum.at(lowest, loose, h)
+    foot = (np.abs(lowest - 1.5 * surface.cell) < 2.5 * surface.cell)[1:]
+    whole = surface.weight.sum()
+    return float(np.minimum(mass[1:], 0.03 * whole) @ foot / whole)
 
 
 def _groups(peaks: np.ndarray, smooth: np.ndarray, middles: np.ndarray, h: np.ndarray, cell: float) -> list[tuple[float, float, float]]:
@@ -381,21 +396,27 @@ def _sharp_offset(h: np.ndarray, at: float, half_width: float, cell: float, samp
 
 def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
     """Raises `NotNavigable` where the best plane is no floor all the same."""
-    size = surface.size
     about = f"the largest level surface holds {100 * floor.support:.0f} % of the capture and is {floor.length:.3g} units across"
+    above, below = f"{100 * floor.above:.1f} %", f"{100 * floor.below:.1f} %"
+    why = ""
     if floor.support < 0.04:
-        raise NotNavigable(f"not navigable: {about}: too little to be ground; it is an object, or the ground is missing")
-    if floor.below > 0.3:
-        raise NotNavigable(f"not navigable: {about}, but {100 * floor.below:.0f} % lies beneath it: a table, a roof or a ceiling; check --up")
-    if floor.below > 0.01 and floor.above < 0.7 * floor.below:
-        raise NotNavigable(
-            f"not navigable: {about}, with {100 * floor.below:.1f} % beneath and {100 * floor.above:.1f} % above it: a ceiling; check --up"
+        why = f"{about}: too little to be ground; it is an object, or the ground is missing"
+    elif floor.below > 0.3:
+        why = f"{about}, but {below} lies beneath it: a table, a roof or a ceiling; check --up"
+    elif floor.below > 0.01 and floor.above < 0.7 * floor.below:
+        why = f"{about}, with {below} beneath and {above} above it: a ceiling; check --up"
+    elif floor.spread < 0.45 and floor.height > 0.25 * floor.length:
+        why = (
+            f"{about}, and all that stands on it is one thing {floor.height:.3g} units tall (its parts lie {floor.spread:.2f} times as "
+            "far apart as those of the surface): an object on its base, not a place"
         )
-    if not hinted and floor.above < 0.003:
-        raise NotNavigable(f"not navigable without a hint: {about}, and nothing stands on it; say which way is up with --up")
-    if floor.height > floor.length or floor.length < 0.4 * size:
+    elif floor.height > floor.length or floor.length < 0.4 * surface.size:
+        why = f"{about}, and the capture is {surface.size:.3g} across and rises {floor.height:.3g} above it: an object, not a place"
+    elif floor.cover < 0.25:
+        why = f"{about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
+    if why:
+        raise NotNavigable(f"not navigable: {why}")
+    if not hinted and floor.above < 0.025:
         raise NotNavigable(
-            f"not navigable: {about}, and what stands on it is {floor.height:.3g} units tall in a capture of {size:.3g}: an object, not a place"
+            f"not navigable without a hint: {about}, and next to nothing ({above}) stands on it; say which way is up with --up"
         )
-    if floor.cover < 0.25:
-        raise NotNavigable(f"not navigable: {about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground")

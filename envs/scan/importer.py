@@ -207,7 +207,7 @@ def map_place(args: Import, solid: Splats, correction: Correction, sidecar: Path
     if areas["jackal"] < LEAST_M2:
         known, free = (float(v.sum()) * args.resolution**2 for v in (cells.known, ~occupancy.grid))
         raise UserError(
-            f"{args.file}: the Jackal could drive on {areas['jackal']:.1f} m2 in one piece, at least {LEAST_M2:g} are needed "
+            f"{args.file}: not navigable: the Jackal could drive on {areas['jackal']:.1f} m2 in one piece, {LEAST_M2:g} are needed "
             f"({known:.0f} m2 of ground were seen, {free:.0f} of them are free); check the scale, or declare ground free in {sidecar}"
         )
     return Mapped(*crop(keep_region(occupancy, ground), ground), areas)
@@ -368,7 +368,8 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
 
 
 def hash_of(path: Path) -> str:
-    """sha256 of a file, or of a folder's files by name."""
+    """sha256 of a file, or of a folder's files by name (a SOG may be named by its meta.json)."""
+    path = path.parent if path.name == "meta.json" else path
     try:
         if path.is_dir():
             parts = [p for p in sorted(path.iterdir()) if p.is_file()]

@@ -105,7 +105,8 @@ def _shape_of_obj(data: bytes) -> bytes:
 def surface_discs(path: Path, vertices: np.ndarray, triangles: np.ndarray, spacing: float) -> Splats:
     """Opaque flat Gaussians over a mesh.
 
-    Every triangle is cut into n^2 equal ones whose edges are no longer than `spacing`, with a disc in the middle of each.
+    A triangle is cut across into strips no wider than `spacing`, from one corner to its shortest edge, and each of those into
+    as many pieces as that edge needs, with a disc in the middle of each piece.
 
     Args:
         path: the mesh's file, for the message.
@@ -117,9 +118,11 @@ def surface_discs(path: Path, vertices: np.ndarray, triangles: np.ndarray, spaci
         UserError: that would be more than `MOST_DISCS`.
     """
     corners = vertices[triangles]
-    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
-    cuts = np.maximum(np.ceil(edges / spacing), 1.0)
-    total = float((cuts * cuts).sum())
+    opposite = np.linalg.norm(np.roll(corners, -1, axis=1) - np.roll(corners, -2, axis=1), axis=2)  # edge opposite of each corner
+    first = opposite.argmin(1)
+    corners = np.take_along_axis(corners, ((first[:, None] + np.arange(3)) % 3)[..., None], axis=1)
+    cuts = np.maximum(np.ceil(np.stack([opposite.max(1), opposite.min(1)], 1) / spacing), 1.0)
+    total = float(cuts.prod(1).sum())
     if total > MOST_DISCS:
         raise UserError(
             f"{path}: {total:.3g} pieces of {spacing:.3g} units cover it, at most {MOST_DISCS:.0e}; give a coarser --resolution"
@@ -127,10 +130,12 @@ def surface_discs(path: Path, vertices: np.ndarray, triangles: np.ndarray, spaci
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1)
     normals = np.where(lengths[:, None] > 0, normals / np.maximum(lengths, 1e-300)[:, None], [0.0, 0.0, 1.0])
+    kinds, kind = np.unique(cuts, axis=0, return_inverse=True)
+    order = np.argsort(kind.ravel(), kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(kind.ravel()))[:-1])
     means, turned = [], []
-    for n in np.unique(cuts):
-        which = np.flatnonzero(cuts == n)
-        weights = _middles(int(n))
+    for (n, m), which in zip(kinds.astype(int), groups, strict=True):
+        weights = _middles(n, m)
         means.append(np.einsum("pk,fkd->fpd", weights, corners[which]).reshape(-1, 3))
         turned.append(np.repeat(normals[which], len(weights), axis=0))
     means, normals = np.concatenate(means), np.concatenate(turned)
@@ -138,19 +143,16 @@ def surface_discs(path: Path, vertices: np.ndarray, triangles: np.ndarray, spaci
     return Splats(
         means=means.astype(np.float32),
         quats=_facing(normals).astype(np.float32),
-        scales=np.tile(np.array([0.5, 0.5, 0.05], np.float32) * np.float32(spacing), (count, 1)),
+        scales=np.tile(np.array([0.3, 0.3, 0.05], np.float32) * np.float32(spacing), (count, 1)),
         opacities=np.full(count, 0.99, np.float32),
         sh=np.zeros((count, 1, 3), np.float32),
     )
 
 
-def _middles(n: int) -> np.ndarray:
-    """(n^2, 3) barycentric coordinates of the middles of the n^2 equal parts of a triangle."""
-    i, j = np.meshgrid(np.arange(n), np.arange(n), indexing="ij")
-    upright = np.stack([i + 1 / 3, j + 1 / 3], -1)[i + j < n]
-    flipped = np.stack([i + 2 / 3, j + 2 / 3], -1)[i + j < n - 1]
-    ab = np.concatenate([upright, flipped]) / n
-    return np.column_stack([ab, 1.0 - ab.sum(1)])
+def _middles(n: int, m: int) -> np.ndarray:
+    """(n * m, 3) barycentric coordinates of the middles of n strips of m pieces, the first corner being where strips begin."""
+    along, across = np.meshgrid((np.arange(n) + 0.5) / n, (np.arange(m) + 0.5) / m, indexing="ij")
+    return np.stack([1.0 - along, along * (1.0 - across), along * across], -1).reshape(-1, 3)
 
 
 def _facing(normals: np.ndarray) -> np.ndarray:

@@ -78,8 +78,8 @@ def keep_region(occupancy: Occupancy, ground: Ground) -> Occupancy:
     if not reached.any():
         free = float((~occupancy.grid).sum()) * occupancy.resolution**2
         raise UserError(
-            f"{smallest.name} fits nowhere: {free:.1f} m2 of ground are free, in pieces too narrow for {2 * smallest.disc_radius:.2f} m; "
-            "check the scale (--metres-per-unit)"
+            f"{smallest.name} fits nowhere: {free:.1f} m2 of ground are free, in pieces narrower than its "
+            f"{2 * smallest.disc_radius:.2f} m; check the scale (--metres-per-unit)"
         )
     # Steps of the ground that wheels do not climb lie within the region's own edge: a cell's width on either side.
     margin = binary_dilation(reached, iterations=1) & ~occupancy.blocked_by(STEP_CLASSES_M[-1], ground.height).grid

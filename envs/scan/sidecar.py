@@ -133,12 +133,13 @@ def inside(polygon: Polygon, origin: np.ndarray, resolution: float, shape: tuple
         crosses = (y0 <= y) != (y1 <= y)
         if y1 != y0:
             part ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-        if edges:
-            _mark_line(mask, (x0, y0), (x1, y1))
+    if edges:
+        for start, end in zip(corners, np.roll(corners, -1, axis=0)):
+            _mark_line(mask, start, end)
     return mask
 
 
-def _mark_line(mask: np.ndarray, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _mark_line(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
     """Marks the cells along a line, clipped to the grid before it is walked."""
     (x0, y0), (x1, y1) = start, end
     first, last = 0.0, 1.0

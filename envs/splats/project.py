@@ -4,12 +4,11 @@ Gaussians come in blocks of eight, blocks in clusters, clusters in groups, each 
 the cost follows what is seen. What leaves here are records, one per Gaussian on the image.
 """
 
-import numba
 import numpy as np
 
-from s2e.envs.lanes import fill_f8, inlined, kernel, lanes_at, mask_bits, put_lanes, roots, select
+from s2e.envs.lanes import fill_f8, inlined, lanes_at, mask_bits, put_lanes, roots, select
 from s2e.envs.splats.project_pack import BLOCKS, GEOMETRY, GROUP
-from s2e.envs.splats.raster_lanes import arctangents, least, most
+from s2e.envs.splats.raster_lanes import arctangents, least, most, part
 
 F32 = np.float32
 NEAR_M = 0.1
@@ -31,7 +30,7 @@ MX, MY, CA, CB, CC, LOG2_OPACITY, RED, GREEN, BLUE, Z, SHIFT, INV_YY, INV_ROW, R
 _KEPT = RECORD  # row of the scratch memory behind a record's: how much of its weight the blur left in place, squared
 
 
-@kernel
+@part
 def look_through(camera, rotation, position, width, height, fisheye, view):
     """Fills `view` (32,) with what all Gaussians of a view need: rotation, position, intrinsics, where slopes are clamped."""
     for i in range(3):
@@ -46,14 +45,14 @@ def look_through(camera, rotation, position, width, height, fisheye, view):
     view[20] = _ONE if fisheye else _ZERO
 
 
-@kernel
+@inlined
 def _interval(middle, spread, near, far):
     """Slopes of points within `spread` of `middle` at depths near to far."""
     low, high = middle - spread, middle + spread
     return low / (near if low < _ZERO else far), high / (far if high < _ZERO else near)
 
 
-@kernel
+@part
 def box_on_image(boxes, k, view, area):
     """Fills `area` with x0, x1, y0, y1 (px) around all that Gaussians of box k may draw, and with its least depth; says if any can.
 
@@ -93,7 +92,7 @@ def box_on_image(boxes, k, view, area):
     return True
 
 
-@kernel
+@part
 def find_clusters(clusters, groups, view, region, seen, depths, area):
     """Lists clusters that may draw on `region` (x0, x1, y0, y1, px) in `seen`, their least depths in `depths`; returns how many."""
     count = 0
@@ -110,7 +109,7 @@ def find_clusters(clusters, groups, view, region, seen, depths, area):
     return count
 
 
-@kernel
+@inlined
 def _harmonics(x, y, z, terms, basis):
     """Spherical harmonics of eight unit directions, in 3DGS's order and signs, to `basis` (16 * 8,) from the second term on."""
     put_lanes(basis, 8, y * -0.4886025119029199)
@@ -134,7 +133,7 @@ def _harmonics(x, y, z, terms, basis):
             put_lanes(basis, 120, x * (xx - 3.0 * yy) * -0.5900435899266435)
 
 
-@kernel
+@inlined
 def _colours(sh, block, terms, basis, scratch):
     """Colours of a block's Gaussians, clipped at 0."""
     base = block * terms * 24
@@ -145,7 +144,7 @@ def _colours(sh, block, terms, basis, scratch):
         put_lanes(scratch, 8 * (RED + channel), most(value, fill_f8(0.0)))
 
 
-@kernel
+@inlined
 def _lens(x, y, z, view, scratch):
     """Where eight points (optical frame) fall and the Jacobian there, rows 0 to 7 of `scratch`: mx, my, J without its zeros.
 
@@ -189,7 +188,7 @@ def _turned(view, column, j0, j1, j2):
     return j0 * view[column] + j1 * view[3 + column] + j2 * view[6 + column]
 
 
-@kernel
+@inlined
 def _project_block(packed, sh, terms, block, view, region, scratch, basis):
     """Projects eight Gaussians to rows of `scratch`, in a record's order (see MX); the bits of those that can touch the region."""
     at = block * 8 * GEOMETRY
@@ -245,7 +244,7 @@ def _project_block(packed, sh, terms, block, view, region, scratch, basis):
     return bits
 
 
-@kernel
+@inlined
 def _compensate(records, at, kept):
     """Lowers a record's opacity, and with it its reach, to what the blur left of its weight; says if anything is left."""
     if not kept > _ZERO:
@@ -261,7 +260,7 @@ def _compensate(records, at, kept):
     return True
 
 
-@kernel
+@part
 def project_cluster(packed, sh, terms, cluster, view, region, antialiased, scratch, basis, records, count):
     """Appends records of a cluster's Gaussians that can touch the region to `records` (flat) at `count`; returns the new count."""
     for block in range(cluster * BLOCKS, min((cluster + 1) * BLOCKS, len(packed) // (8 * GEOMETRY))):

@@ -9,13 +9,33 @@ tile of 8 x 8 pixels (`_list`) with the rows in which they reach a pixel, and bl
 import numba
 import numpy as np
 
-from s2e.envs.lanes import fill_f8, inlined, ints, kernel, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
+from s2e.envs.lanes import fill_f8, inlined, ints, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
 from s2e.envs.splats.project import (
-    BLUE, CA, CB, CC, EX, EY, GREEN, INV_ROW, INV_YY, LOG2_ALPHA_MIN, LOG2_OPACITY, MX, MY, REACH2, RECORD, RED, SHIFT, Z,
-    box_on_image, find_clusters, look_through, project_cluster,
+    BLUE,
+    CA,
+    CB,
+    CC,
+    EX,
+    EY,
+    GREEN,
+    INV_ROW,
+    INV_YY,
+    LOG2_ALPHA_MIN,
+    LOG2_OPACITY,
+    MX,
+    MY,
+    REACH2,
+    RECORD,
+    RED,
+    SHIFT,
+    Z,
+    box_on_image,
+    find_clusters,
+    look_through,
+    project_cluster,
 )  # fmt: skip
 from s2e.envs.splats.project_pack import BLOCKS
-from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, least, magnitudes, most, powers_of_two
+from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, least, magnitudes, most, part, powers_of_two
 
 F32 = np.float32
 TILE_BITS = 3
@@ -44,7 +64,7 @@ _ROWS = _ROWS.ravel()
 _HOW_MANY = np.array([bin(bits).count("1") for bits in range(256)], dtype=np.int32)
 
 
-@kernel
+@part
 def _sort(keys, order, keys2, order2, count, hist):
     """Stable radix sort of numbers by positive float32, given as their bits: these rise with the value. True if the result is in `order2`."""
     least_key, most_key = np.uint32(0xFFFFFFFF), np.uint32(0)
@@ -78,7 +98,7 @@ def _sort(keys, order, keys2, order2, count, hist):
     return passes == 3
 
 
-@kernel
+@inlined
 def _hidden(box, first_x, first_y, columns, rows, rows_alive):
     """Whether all tiles under a box of pixels take no more light."""
     x0, x1 = max(int(max(box[0], _ZERO)) >> TILE_BITS, first_x), min(int(min(box[1], F32(1e6))) >> TILE_BITS, first_x + columns - 1)
@@ -90,14 +110,14 @@ def _hidden(box, first_x, first_y, columns, rows, rows_alive):
     return True
 
 
-@kernel
+@inlined
 def _tile_range(centre, extent, low, high):
     """First and one past the last tile between px `low` and `high` that pixels within `extent` of `centre` lie in."""
     first, last = max(centre - extent - _HALF, low), min(centre + extent + _HALF, high)
     return int(first) >> TILE_BITS, (int(last) + TILE - 1) >> TILE_BITS
 
 
-@kernel
+@part
 def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries):
     """Lists which Gaussians reach which tiles in which rows, nearest first, until `entries` might overflow.
 
@@ -139,7 +159,7 @@ def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries)
     return end, total
 
 
-@kernel
+@part
 def _lit_rows(pixels, at):
     """Bits of a tile's rows in which a pixel still takes light."""
     rows = 0
@@ -149,7 +169,7 @@ def _lit_rows(pixels, at):
     return rows
 
 
-@kernel
+@inlined
 def _hide(pixels, at, limits, limits_at, depth, scratch):
     """Ends the light of a tile's pixels whose background is nearer than `depth`; returns the nearest one that is not."""
     nearest = fill_f8(_INFINITY)
@@ -165,7 +185,7 @@ def _hide(pixels, at, limits, limits_at, depth, scratch):
     return value
 
 
-@kernel
+@inlined
 def _blend_rows(records, items, count, xs, ys, pixels, base):
     """Blends Gaussians into rows of a tile, one row after the other; an item is a record's number times eight plus the row."""
     across = lanes_at(xs, 0)
@@ -191,7 +211,7 @@ def _blend_rows(records, items, count, xs, ys, pixels, base):
         put_lanes(pixels, to + _SUM_Z, lanes_at(pixels, to + _SUM_Z) + weight * records[at + Z])
 
 
-@kernel
+@inlined
 def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch):
     """Blends what is listed for tile t of the region."""
     xs, ys = scratch[:TILE], scratch[TILE : 2 * TILE]
@@ -218,7 +238,7 @@ def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limi
     rows_alive[t], nearest[t] = alive, near
 
 
-@kernel
+@part
 def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch):
     """Blends all that is listed, tile by tile; leaves `counts` zero."""
     begin = 0
@@ -239,7 +259,7 @@ def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_
         begin = end
 
 
-@kernel
+@part
 def _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest):
     """Empties a region's tiles."""
     for t in range(place[2] * place[3]):
@@ -252,77 +272,69 @@ def _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limi
             put_lanes(pixels, base + r * TILE, select(ramp() < F32(inside), fill_f8(1.0), fill_f8(-1.0)))
             if has_depth:
                 for k in range(TILE):
-                    limit = back_depth[y0 + r, x0 + k] if k < inside else _INFINITY
+                    limit = back_depth[(y0 + r) * width + x0 + k] if k < inside else _INFINITY
                     limits[t * _AREA + r * TILE + k] = limit
                     near = min(near, limit)
         nearest[t], rows_alive[t] = near, _lit_rows(pixels, base)
 
 
 @inlined
-def _over(pixels, at, run, light, behind):
-    """A channel of eight pixels over the background, 0..255."""
-    return lanes_at(pixels, at + run) * 255.0 + light * behind
-
-
-@kernel
-def _finish_row(pixels, at, back_rgb, far, v, u, length, rgb, rgb_float, depth, alpha, scratch):
-    """Puts up to eight pixels from (v, u) over the background (of depths `far`, eight of them) and writes them."""
-    height, width = depth.shape
-    light = magnitudes(lanes_at(pixels, at))
-    for k in range(length):
+def _write_rest(values, count, scratch, rgb, rgb_float, first):
+    """Writes colours of the last pixels of a row, or of any as numbers: `values` in scratch memory, 0..255, eight to a channel."""
+    for k in range(count):
         for c in range(3):
-            scratch[c * TILE + k] = back_rgb[v, u + k, c] if len(back_rgb) == height else back_rgb[0, 0, c]
-    red = _over(pixels, at, _SUM_R, light, lanes_at(scratch, 0))
-    green = _over(pixels, at, _SUM_G, light, lanes_at(scratch, TILE))
-    blue = _over(pixels, at, _SUM_B, light, lanes_at(scratch, 2 * TILE))
-    covered, reach = 1.0 - light, lanes_at(far, 0)
-    sum_z, nothing = lanes_at(pixels, at + _SUM_Z), fill_f8(_INFINITY)
-    alone = select(covered > 0.0, sum_z / covered, nothing)
-    deep = select(reach < _INFINITY, sum_z + light * reach, alone)
-    first, full = v * width + u, length == TILE
-    if full:
-        put_lanes(alpha.reshape(-1), first, covered)
-        put_lanes(depth.reshape(-1), first, deep)
-    else:
-        put_lanes(scratch, 3 * TILE, covered)
-        put_lanes(scratch, 4 * TILE, deep)
-        for k in range(length):
-            alpha[v, u + k], depth[v, u + k] = scratch[3 * TILE + k], scratch[4 * TILE + k]
-    top = fill_f8(255.0)
-    if len(rgb) == height and full:
-        whole = ints(least(red, top) + 0.5) | (ints(least(green, top) + 0.5) << 8) | (ints(least(blue, top) + 0.5) << 16)
-        put_pixels(rgb.reshape(-1), 3 * first, whole)
-        return
-    put_lanes(scratch, 0, red)
-    put_lanes(scratch, TILE, green)
-    put_lanes(scratch, 2 * TILE, blue)
-    for k in range(length):
-        for c in range(3):
-            value = scratch[c * TILE + k]
-            if len(rgb) == height:
-                rgb[v, u + k, c] = np.uint8(min(value, F32(255.0)) + _HALF)
+            value = scratch[values + c * TILE + k]
+            if len(rgb) > 0:
+                rgb[3 * (first + k) + c] = np.uint8(min(value, F32(255.0)) + _HALF)
             else:
-                rgb_float[v, u + k, c] = value * F32(1 / 255)
+                rgb_float[3 * (first + k) + c] = value * F32(1 / 255)
 
 
-@kernel
-def _finish(place, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch):
-    """Writes a region's tiles to the view's images: to `rgb`, or to `rgb_float` if that is the one as large as the image."""
-    height, width = depth.shape
-    far = limits if has_depth else scratch[5 * TILE : 6 * TILE]
-    if not has_depth:
-        put_lanes(far, 0, fill_f8(_INFINITY))
-    for t in range(place[2] * place[3]):
-        x0, y0 = (place[0] + t % place[2]) * TILE, (place[1] + t // place[2]) * TILE
-        length = min(TILE, width - x0)
-        for r in range(min(TILE, height - y0)):
-            at = t * _AREA + r * TILE if has_depth else 0
-            _finish_row(
-                pixels, t * PIXELS + r * TILE, back_rgb, far[at : at + TILE], y0 + r, x0, length, rgb, rgb_float, depth, alpha, scratch
-            )
+@part
+def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch):
+    """Puts a region's tiles over the background and writes them to a view's images, flat: to `rgb`, or `rgb_float` if that is empty."""
+    plain = len(back_rgb) == 3
+    put_lanes(scratch, 3 * TILE, fill_f8(_INFINITY))
+    for c in range(3):
+        put_lanes(scratch, c * TILE, fill_f8(F32(back_rgb[c])))
+    for row in range(place[3] * TILE):
+        y = place[1] * TILE + row
+        for column in range(place[2] if y < height else 0):
+            x = (place[0] + column) * TILE
+            t, r, first, count = (row >> TILE_BITS) * place[2] + column, row & (TILE - 1), y * width + x, min(TILE, width - x)
+            at = t * PIXELS + r * TILE
+            if not plain:
+                for k in range(3 * count):
+                    scratch[(k % 3) * TILE + k // 3] = F32(back_rgb[3 * first + k])
+            light = magnitudes(lanes_at(pixels, at))
+            red = lanes_at(pixels, at + _SUM_R) * 255.0 + light * lanes_at(scratch, 0)
+            green = lanes_at(pixels, at + _SUM_G) * 255.0 + light * lanes_at(scratch, TILE)
+            blue = lanes_at(pixels, at + _SUM_B) * 255.0 + light * lanes_at(scratch, 2 * TILE)
+            covered, sum_z = 1.0 - light, lanes_at(pixels, at + _SUM_Z)
+            deep = select(covered > 0.0, sum_z / covered, fill_f8(_INFINITY))
+            if has_depth:
+                far = lanes_at(limits, t * _AREA + r * TILE)
+                deep = select(far < _INFINITY, sum_z + light * far, deep)
+            if count == TILE:
+                put_lanes(alpha, first, covered)
+                put_lanes(depth, first, deep)
+            else:
+                put_lanes(scratch, 4 * TILE, covered)
+                put_lanes(scratch, 5 * TILE, deep)
+                for k in range(count):
+                    alpha[first + k], depth[first + k] = scratch[4 * TILE + k], scratch[5 * TILE + k]
+            if count == TILE and len(rgb) > 0:
+                top = fill_f8(255.0)
+                whole = ints(least(red, top) + 0.5) | (ints(least(green, top) + 0.5) << 8) | (ints(least(blue, top) + 0.5) << 16)
+                put_pixels(rgb, 3 * first, whole)
+            else:
+                put_lanes(scratch, 6 * TILE, red)
+                put_lanes(scratch, 7 * TILE, green)
+                put_lanes(scratch, 8 * TILE, blue)
+                _write_rest(6 * TILE, count, scratch, rgb, rgb_float, first)
 
 
-@kernel
+@inlined
 def _take(
     packed, sh, terms, clusters, seen, queue, first, last, most_records, view, region, place, antialiased, rows_alive,
     some_dark, records, count, scratch, basis, box,
@@ -340,7 +352,7 @@ def _take(
     return first, count
 
 
-@kernel
+@part
 def _split(records, count, boundary, keys, order):
     """Numbers and depth bits of records nearer than the boundary; returns how many."""
     chosen = 0
@@ -351,7 +363,7 @@ def _split(records, count, boundary, keys, order):
     return chosen
 
 
-@kernel
+@part
 def _keep(records, count, boundary):
     """Closes ranks after records nearer than the boundary were drawn."""
     kept = 0
@@ -364,7 +376,7 @@ def _keep(records, count, boundary):
     return kept
 
 
-@kernel
+@inlined
 def _count_dark(rows_alive):
     count = 0
     for t in range(len(rows_alive)):
@@ -372,16 +384,16 @@ def _count_dark(rows_alive):
     return count
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(cache=True, error_model="numpy", inline="always")
 def _draw_region(
-    packed, sh, terms, clusters, groups, view, place, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha,
+    packed, sh, terms, clusters, groups, view, place, height, width, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha,
     pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
 ):  # fmt: skip
     """Draws one region of a view; returns the array of records, which may have grown."""
     region, box, scratch, basis = small[32:36], small[40:45], small[64:208], small[208:336]
     region[0], region[1] = F32(place[0] * TILE), F32((place[0] + place[2]) * TILE)
     region[2], region[3] = F32(place[1] * TILE), F32((place[1] + place[3]) * TILE)
-    _begin(place, depth.shape[0], depth.shape[1], back_depth, has_depth, pixels, rows_alive, limits, nearest)
+    _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest)
     last = find_clusters(clusters, groups, view, region, seen, depths, box)
     size = max(last, len(records) // RECORD)
     hist = np.empty((3, 2048), np.int32)
@@ -422,17 +434,17 @@ def _draw_region(
             _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch)
         count = _keep(records, count, boundary)
         dark = _count_dark(rows_alive)
-    _finish(place, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch)
+    _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch)
     return records
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _draw_share(
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def draw_share(
     worker, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth,
-    has_depth, bands, rgb, rgb_float, depth, alpha,
+    has_depth, height, width, bands, rgb, rgb_float, depth, alpha,
 ):  # fmt: skip
     """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of each view, in tiles."""
-    views, height, width = depth.shape
+    views = len(positions)
     largest = 0
     for b in range(len(bands)):
         largest = max(largest, bands[b, 2] * bands[b, 3])
@@ -449,20 +461,7 @@ def _draw_share(
         look_through(cameras[v], rotations[v], positions[v], F32(width), F32(height), fisheye, small)
         size = place[2] * place[3]
         records = _draw_region(
-            packed, sh, terms, clusters, groups, small, place, antialiased, back_rgb[v % len(back_rgb)],
+            packed, sh, terms, clusters, groups, small, place, height, width, antialiased, back_rgb[v % len(back_rgb)],
             back_depth[v % len(back_depth)], has_depth, rgb[v % len(rgb)], rgb_float[v % len(rgb_float)], depth[v], alpha[v],
             pixels, rows_alive[:size], limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
-        )  # fmt: skip
-
-
-@numba.njit(cache=True, parallel=True, error_model="numpy")
-def render_views(
-    packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth, has_depth,
-    bands, workers, rgb, rgb_float, depth, alpha,
-):  # fmt: skip
-    """Draws all views on `workers` threads; arrays as in `envs/splats/render.py`."""
-    for w in numba.prange(workers):  # a body of one call, which compiles faster than the loop over views
-        _draw_share(
-            w, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb,
-            back_depth, has_depth, bands, rgb, rgb_float, depth, alpha,
         )  # fmt: skip

@@ -1,8 +1,15 @@
 """What the splat kernels need of eight numbers at once beyond `envs/lanes.py`."""
 
+from typing import Any
+
+import numba
 from llvmlite import ir
 
-from s2e.envs.lanes import F8, I8, ceilings, inlined, intrinsic, select
+from s2e.envs.lanes import F8, I8, inlined, intrinsic, select
+
+_njit: Any = numba.njit
+part: Any = _njit(cache=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Decorator of kernels that only other kernels call: what Python would need to call them takes long to compile."""
 
 ROUND = 12582912.0
 """1.5 * 2^23: a small number added to it leaves its nearest whole number in the lowest bits of the sum."""
@@ -31,12 +38,6 @@ def most(a, b):
 def least(a, b):
     """The smaller number in every lane."""
     return select(a < b, a, b)
-
-
-@inlined
-def floors(a):
-    """The next whole numbers from above."""
-    return 0.0 - ceilings(0.0 - a)
 
 
 @inlined

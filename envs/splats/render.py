@@ -1,12 +1,13 @@
 """Draws Gaussian splats for many cameras at once: the public door of the CPU splat rasteriser."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numba
 import numpy as np
 
 from s2e.envs.splats.project_pack import PreparedSplats, covariances, prepare
-from s2e.envs.splats.raster import TILE, render_views
+from s2e.envs.splats.raster import TILE, draw_share
 
 __all__ = ["PreparedSplats", "covariances", "prepare", "render_splats"]
 
@@ -22,6 +23,15 @@ def _bands(views: int, height_px: int, width_px: int, workers: int) -> np.ndarra
     storeys = 1 if views >= workers else min(-(-workers // (views * strips)), max(rows // 4, 1))
     across, down = np.linspace(0, columns, strips + 1).astype(np.int32), np.linspace(0, rows, storeys + 1).astype(np.int32)
     return np.array([(x0, y0, x1 - x0, y1 - y0) for y0, y1 in pairwise(down) for x0, x1 in pairwise(across)], dtype=np.int32)
+
+
+def _in_threads(arrays: tuple, workers: int) -> None:
+    """Draws all regions on `workers` threads; plain ones, since numba's own parallel loops take three times as long to compile."""
+    with ThreadPoolExecutor(max(workers - 1, 1), "s2e-splats") as others:
+        waiting = [others.submit(draw_share, w, workers, *arrays) for w in range(1, workers)]
+        draw_share(0, workers, *arrays)
+        for share in waiting:
+            share.result()
 
 
 def render_splats(
@@ -82,14 +92,17 @@ def render_splats(
     if background_depth is not None and (back_depth.shape[1:] != (height_px, width_px) or len(back_depth) not in (1, views)):
         raise ValueError(f"background_depth has shape {back_depth.shape}, expected {views} images of {height_px} x {width_px}")
     if views and height_px and width_px:
-        bands, unused = _bands(views, height_px, width_px, workers), np.zeros((1, 0, 0, 3))
-        render_views(
+        bands, none = _bands(views, height_px, width_px, workers), np.zeros((1, 0))
+        arrays = (
             prepared.packed, prepared.sh, prepared.terms, prepared.clusters, prepared.groups,
             np.ascontiguousarray(positions, dtype=np.float32), np.ascontiguousarray(rotations, dtype=np.float32),
-            np.ascontiguousarray(np.broadcast_to(cameras, (views, 4))), lens == "fisheye", antialiased,
-            np.ascontiguousarray(back_rgb, dtype=np.uint8), np.ascontiguousarray(back_depth, dtype=np.float32),
-            background_depth is not None, bands, min(workers, views * len(bands)),
-            rgb if dtype == np.uint8 else unused.astype(np.uint8), rgb if dtype == np.float32 else unused.astype(np.float32),
-            depth, alpha,
+            np.ascontiguousarray(np.broadcast_to(cameras, (views, 4))), lens == "fisheye", bool(antialiased),
+            np.ascontiguousarray(back_rgb, dtype=np.uint8).reshape(len(back_rgb), -1),
+            np.ascontiguousarray(back_depth, dtype=np.float32).reshape(len(back_depth), -1), background_depth is not None,
+            height_px, width_px, bands,
+            rgb.reshape(views, -1) if dtype == np.uint8 else none.astype(np.uint8),
+            rgb.reshape(views, -1) if dtype == np.float32 else none.astype(np.float32),
+            depth.reshape(views, -1), alpha.reshape(views, -1),
         )  # fmt: skip
+        _in_threads(arrays, min(workers, views * len(bands)))
     return rgb, depth, alpha

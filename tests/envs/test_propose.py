@@ -88,7 +88,7 @@ def test_episodes_that_do_not_fit_a_scene_are_refused(tmp_path):
         read_episodes(path)
 
 
-@pytest.mark.parametrize("name", ["gs_urban/plaza", "market"])
+@pytest.mark.parametrize("name", ["gs_urban/plaza", pytest.param("market", marks=pytest.mark.slow)])
 def test_the_packaged_episodes_fit_their_scenes(name):
     path = Path(scene_folder(name)) / "episodes.json"
     check_episodes(path, load_scene(name), read_episodes(path))

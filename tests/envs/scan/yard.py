@@ -71,3 +71,22 @@ def disturbed(splats, seed, metres_per_unit):
     rotation = Rotation.from_quat(np.random.default_rng([seed, 1]).normal(size=4)).as_matrix()
     shift = np.random.default_rng(seed).normal(size=3) * 3
     return place(splats, Placement(1.0 / metres_per_unit, rotation, shift)), rotation @ np.array([0.0, 0.0, 1.0])
+
+
+def yard_scene(folder, name="yard", count=3, **more):
+    """Writes the undisturbed yard as a scene folder, mapped as the importer maps it; returns it loaded."""
+    from s2e.envs.meshes import empty_mesh
+    from s2e.envs.propose import free_anchors, make_episodes
+    from s2e.envs.scan.columns import columns
+    from s2e.envs.scan.places import keep_region, to_ground
+    from s2e.envs.scene import Scene, Sky
+    from s2e.envs.scene_files import load_scene, write_scene
+
+    splats = yard(junk=False)
+    occupancy, ground = to_ground(columns(splats))
+    occupancy = keep_region(occupancy, ground)
+    anchors = free_anchors(occupancy, ground)
+    scene = Scene(name, occupancy, empty_mesh(), anchors, splats, ground)
+    episodes = make_episodes(scene, 0, count=count)
+    write_scene(folder, name, splats, occupancy, anchors, Sky(), ground, more=more, episodes=episodes)
+    return load_scene(folder)

@@ -1,0 +1,170 @@
+"""gs_urban: every scene is fit to drive in, looks where it says something stands, and is made by its script to the byte."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from scipy.ndimage import label
+
+from s2e.assets.urban import SCENES, suite
+from s2e.benchmarks.bench import place_obstacles
+from s2e.envs.camera import Camera, camera_poses
+from s2e.envs.config import WorldsConfig
+from s2e.envs.drive import ExpertDriver
+from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
+from s2e.envs.ground import GroundFields, ground_height_at
+from s2e.envs.propose import on_wheels
+from s2e.envs.scene_files import load_scene, scene_folder
+from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.worlds import Worlds
+from s2e.errors import UserError
+
+MADE = [name for name in SCENES if name != "plaza"]
+
+
+@pytest.fixture(scope="module", params=["plaza", *(pytest.param(name, marks=pytest.mark.slow) for name in MADE)])
+def urban(request, tmp_path_factory):
+    """A scene of the suite; what does not ship is built once, into a folder of its own unless S2E_CACHE names one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "S2E_CACHE" not in os.environ:
+            patch.setenv("S2E_CACHE", str(tmp_path_factory.mktemp("cache")))
+        scene = load_scene(f"gs_urban/{request.param}")
+        episodes = read_episodes(scene_folder(f"gs_urban/{request.param}") / "episodes.json")
+    return scene, episodes
+
+
+def heights(scene, points):
+    """World z of the ground under points (..., 2)."""
+    flat = points.reshape(-1, 2)
+    return ground_height_at(GroundFields.pack([scene]), np.zeros(len(flat), int), flat).reshape(points.shape[:-1])
+
+
+def test_anchors_are_clear_and_connected(urban):
+    scene, _ = urban
+    distance = on_wheels(scene.occupancy, scene.ground).distance()
+    rows, columns = scene.occupancy.cell_of(scene.free_anchors).T
+    assert len(scene.free_anchors) >= 40
+    assert (distance[rows, columns] >= 0.8).all()
+    regions = np.zeros(distance.shape, np.int32)
+    label(distance > 0.45, output=regions)
+    assert len(set(regions[rows, columns])) == 1 and regions[rows[0], columns[0]] > 0
+    apart = np.linalg.norm(scene.free_anchors[:, None] - scene.free_anchors[None], axis=2) + 100 * np.eye(len(rows))
+    assert apart.min() > 1.0
+
+
+def test_something_stands_between_many_far_anchors(urban):
+    scene, _ = urban
+    anchors, distance = scene.free_anchors, on_wheels(scene.occupancy, scene.ground).distance()
+    first, second = np.triu_indices(len(anchors), 1)
+    far = np.linalg.norm(anchors[first] - anchors[second], axis=1) > 12
+    line = anchors[first[far], None] + np.linspace(0, 1, 400)[:, None] * (anchors[second[far]] - anchors[first[far]])[:, None]
+    cells = scene.occupancy.cell_of(line)
+    blocked = (distance[cells[..., 0], cells[..., 1]] < 0.4).any(axis=1)
+    assert far.sum() > 300 and 0.3 < blocked.mean() < 0.98
+
+
+def test_robots_see_what_stands_in_their_way(urban):
+    """Depth rendered at camera height agrees with the occupancy along the optical axis, and the ground is closed."""
+    scene, _ = urban
+    camera = Camera(x=0.0, pitch_deg=0.0)
+    anchors = np.repeat(scene.free_anchors, 2, axis=0)
+    yaws = np.linspace(0, 2 * np.pi, len(anchors), endpoint=False) * 7
+    positions, rotations = camera_poses(np.column_stack([anchors, yaws]), camera)
+    positions[:, 2] += heights(scene, anchors)
+    _, depth, alpha = render_splats(prepare(scene.splats), positions, rotations, camera.intrinsics(), camera.height_px, camera.width_px)
+    seen = np.median(depth[:, 46:50, 78:82], axis=(1, 2))
+    steps = np.arange(0, 40, 0.02)
+    rays = anchors[:, None] + steps[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], 1)[:, None]
+    rows, columns = np.moveaxis(scene.occupancy.cell_of(rays), -1, 0)
+    shape = scene.occupancy.grid.shape
+    inside = (rows >= 0) & (columns >= 0) & (rows < shape[0]) & (columns < shape[1])
+    rise = heights(scene, rays) - heights(scene, anchors)[:, None]
+    hit = ~inside | scene.occupancy.grid[rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1)]
+    first = np.argmax(hit, axis=1)
+    # Where the ground rises or falls on the way, the axis does not meet what the map shows.
+    level = np.array([np.abs(rise[k, : first[k] + 1]).max() < 0.3 for k in range(len(first))])
+    measured = steps[first]
+    # Not every ray: steps and seats lie below the eye, and four pixels at ten metres see past an edge.
+    close = np.abs(seen - measured) < 0.25 + 0.08 * measured
+    assert level.sum() > 30 and close[level].mean() > 0.7
+    assert (np.abs(seen - np.roll(measured, 1)) < 0.25 + 0.08 * measured)[level].mean() < 0.45  # what chance would give
+    assert np.mean(alpha[:, 60:]) > 0.98
+
+
+def test_size_and_ground(urban):
+    scene, _ = urban
+    assert 100_000 <= len(scene.splats.means) <= 500_000 and scene.ground_z == 0.0 and not len(scene.mesh.triangles)
+    assert scene.splats.sh.shape[1:] == (4, 3)
+    assert np.allclose(np.linalg.norm(scene.splats.quats, axis=1), 1, atol=5e-3)
+    assert np.isfinite(scene.splats.means).all() and (scene.splats.scales > 0).all()
+    assert scene.ground.height.shape == scene.occupancy.grid.shape
+    assert (~scene.occupancy.grid).sum() * scene.occupancy.resolution**2 > 200
+
+
+def test_episodes_have_all_settings(urban):
+    _, episodes = urban
+    assert all(sum(e.setting == setting for e in episodes) >= 50 for setting in SETTINGS)
+
+
+@pytest.mark.slow
+def test_the_expert_reaches(urban):
+    scene, episodes = urban
+    chosen = [e for setting in ("empty", "obstacle") for e in [e for e in episodes if e.setting == setting][::10]]
+    scenes = [place_obstacles(scene, e) for e in chosen]
+    worlds = Worlds(scenes, WorldsConfig(people=1, collision="counts"), len(chosen), ListedEpisodes(chosen), draw=False)
+    worlds.reset()
+    driver, reached = ExpertDriver(worlds), 0
+    driver.begin(np.arange(len(chosen)))
+    while worlds.live.any():
+        worlds.step(driver.act())
+        reached += int(worlds.last["success"].sum()) if len(worlds.last) else 0
+    assert reached >= len(chosen) - 1
+
+
+def test_what_ships_is_small():
+    files = {p.name: p.stat().st_size for p in scene_folder("gs_urban/plaza").iterdir()}
+    splats = max(size for name, size in files.items() if name.startswith("splats"))
+    assert splats < 3 * 2**20 and sum(files.values()) < 4 * 2**20
+
+
+def test_the_script_makes_the_scene_that_ships(tmp_path):
+    suite.build("plaza", tmp_path / "plaza", suite.SHIPPED_FILE)
+    made, ships = load_scene(tmp_path / "plaza"), load_scene("gs_urban/plaza")
+    assert made.splats is not None and ships.splats is not None and made.splats.means.shape == ships.splats.means.shape
+    assert np.mean(np.abs(made.splats.means - ships.splats.means) < 2e-3) > 0.999
+    assert np.mean(np.abs(made.splats.sh - ships.splats.sh) < 0.1) > 0.999  # a shadow ray may graze differently elsewhere
+    assert np.array_equal(made.occupancy.grid, ships.occupancy.grid)
+    assert np.allclose(made.free_anchors, ships.free_anchors)
+    assert (tmp_path / "plaza" / "episodes.json").read_bytes() == (scene_folder("gs_urban/plaza") / "episodes.json").read_bytes()
+
+
+def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypatch):
+    monkeypatch.setenv("S2E_CACHE", str(tmp_path))
+    built = []
+
+    def build(name, folder, bar=None):
+        built.append(name)
+        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name)}))
+        (folder / "episodes.json").write_text("{}")
+
+    monkeypatch.setattr(suite, "build", build)
+    folder = suite.ensure("lane")
+    assert folder == tmp_path / "gs_urban" / "lane" and suite.ensure("lane") == folder and built == ["lane"]
+    (folder / "scene.json").write_text(json.dumps({"sources": "0"}))
+    suite.ensure("lane")
+    assert built == ["lane", "lane"]
+
+    def stopped(name, folder, bar=None):
+        (folder / "splats.ply").write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suite, "build", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        suite.ensure("park")
+    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir()) == ["lane"]
+
+
+def test_no_such_scene():
+    with pytest.raises(UserError, match="no scene of gs_urban; choose among plaza"):
+        suite.build("nowhere", "unused")
