@@ -3,6 +3,9 @@
 import numba
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
 from s2e.envs.camera import Camera, camera_poses
@@ -35,10 +38,30 @@ def real_harmonics(directions: np.ndarray, coefficients: int) -> np.ndarray:
     return np.stack(columns, 1)
 
 
-def twin(splats: Splats, position, rotation, camera: Camera, back_rgb, back_depth):
+def pinhole(local, intrinsics, height, width):
+    """Where a point falls, and the Jacobian at the point moved to the rim of what is taken."""
+    (x, y, z), (fx, fy, cx, cy) = local, intrinsics
+    slack_x, slack_y = 0.3 * 0.5 * width / fx, 0.3 * 0.5 * height / fy
+    tx = z * np.clip(x / z, -cx / fx - slack_x, (width - cx) / fx + slack_x)
+    ty = z * np.clip(y / z, -cy / fy - slack_y, (height - cy) / fy + slack_y)
+    return (fx * x / z + cx, fy * y / z + cy), np.array([[fx / z, 0, -fx * tx / z**2], [0, fy / z, -fy * ty / z**2]])
+
+
+def fisheye(local, intrinsics, height, width):
+    """The equidistant lens; its Jacobian by differences."""
+
+    def at(p):
+        angle, turn = np.arccos(p[2] / np.linalg.norm(p)), np.arctan2(p[1], p[0])
+        return angle * np.array([np.cos(turn), np.sin(turn)]) * intrinsics[:2] + intrinsics[2:]
+
+    step = 1e-5 * np.linalg.norm(local)
+    columns = [(at(local + step * e) - at(local - step * e)) / (2 * step) for e in np.eye(3)]
+    return at(local), np.stack(columns, 1)
+
+
+def twin(splats: Splats, position, rotation, intrinsics, size, back_rgb, back_depth, lens=pinhole, antialiased=False):
     """One view in float64, a Gaussian at a time over the whole image."""
-    fx, fy, cx, cy = camera.intrinsics()
-    height, width = camera.height_px, camera.width_px
+    height, width = size
     means = splats.means.astype(np.float64)
     world_cov = covariances(splats.quats, splats.scales)
     directions = (means - position) / np.linalg.norm(means - position, axis=1, keepdims=True)
@@ -49,17 +72,17 @@ def twin(splats: Splats, position, rotation, camera: Camera, back_rgb, back_dept
     light, live = np.ones((height, width)), np.ones((height, width), bool)
     rgb, depth = np.zeros((height, width, 3)), np.zeros((height, width))
     for g in np.argsort(local[:, 2], kind="stable"):
-        x, y, z = local[g]
+        z = local[g, 2]
         if z < 0.1:
             continue
-        slack_x, slack_y = 0.3 * 0.5 * width / fx, 0.3 * 0.5 * height / fy
-        tx = z * np.clip(x / z, -cx / fx - slack_x, (width - cx) / fx + slack_x)
-        ty = z * np.clip(y / z, -cy / fy - slack_y, (height - cy) / fy + slack_y)
-        jacobian = np.array([[fx / z, 0, -fx * tx / z**2], [0, fy / z, -fy * ty / z**2]])
+        centre, jacobian = lens(local[g], np.asarray(intrinsics, float), height, width)
         full = jacobian @ rotation
-        conic = np.linalg.inv(full @ world_cov[g] @ full.T + 0.3 * np.eye(2))
-        d = np.stack([xs - (fx * x / z + cx), ys - (fy * y / z + cy)], -1)
-        alpha = np.minimum(0.999, splats.opacities[g] * np.exp(-0.5 * np.einsum("hwi,ij,hwj->hw", d, conic, d)))
+        sharp = full @ world_cov[g] @ full.T
+        blurred = sharp + 0.3 * np.eye(2)
+        kept = np.sqrt(max(np.linalg.det(sharp) / np.linalg.det(blurred), 0)) if antialiased else 1.0
+        d = np.stack([xs - centre[0], ys - centre[1]], -1)
+        power = -0.5 * np.einsum("hwi,ij,hwj->hw", d, np.linalg.inv(blurred), d)
+        alpha = np.minimum(0.999, splats.opacities[g] * kept * np.exp(power))
         use = live & (alpha >= 1 / 255) & (z <= back_depth)
         after = light * (1 - alpha)
         live &= ~(use & (after <= 1e-4))
@@ -90,13 +113,61 @@ def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
     back_depth[:, :20] = np.inf
     rgb, depth, alpha = render_splats(prepare(splats), positions, rotations, CAMERA.intrinsics(), *shape[1:], back_rgb, back_depth)
     for v in range(2):
-        want = twin(splats, positions[v], rotations[v], CAMERA, back_rgb[v], back_depth[v])
+        want = twin(splats, positions[v], rotations[v], CAMERA.intrinsics(), shape[1:], back_rgb[v], back_depth[v])
         assert psnr(rgb[v], want[0]) > 45
         # A Gaussian at the very edge of a threshold may fall on the other side in float32: so not every pixel.
         assert np.mean(np.abs(alpha[v] - want[2]) < 1e-3) > 0.995
         assert np.array_equal(np.isinf(depth[v]), np.isinf(want[1]))
         finite = np.isfinite(want[1])
         assert np.mean(np.abs(depth[v][finite] - want[1][finite]) < 5e-3) > 0.99
+
+
+def assert_like_twin(splats, positions, rotations, cameras, size, lens, antialiased):
+    options = {"lens": "fisheye" if lens is fisheye else "pinhole", "antialiased": antialiased, "dtype": np.float32}
+    rgb, depth, alpha = render_splats(prepare(splats), positions, rotations, cameras, *size, (20, 90, 160), **options)
+    assert rgb.dtype == np.float32
+    for v in range(len(positions)):
+        camera = cameras if np.ndim(cameras) == 1 else cameras[v]
+        sky = np.full(size, np.inf)
+        want = twin(splats, positions[v], rotations[v], camera, size, np.array([20.0, 90, 160]), sky, lens, antialiased)
+        few = 2 + 0.005 * alpha[v].size  # pixels in which a Gaussian lies on the other side of a threshold
+        assert np.abs(np.minimum(255 * rgb[v], 255) - want[0]).mean() < 0.05
+        assert np.sum(np.abs(alpha[v] - want[2]) > 1e-3) < few
+        solid = want[2] > 0.01
+        assert np.sum(np.abs(depth[v][solid] - want[1][solid]) > 5e-3) < few
+
+
+@pytest.mark.parametrize("lens", [pinhole, fisheye])
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_lenses_and_antialiasing_equal_the_slow_twin(lens, antialiased):
+    positions, rotations = camera_poses(np.array([[-3.0, 0.3, 0.1], [0.0, 0.0, 2.0]]), CAMERA)
+    # A fisheye of 180 degrees: half of the width is a right angle; and one with an uneven scale and an axis off the middle.
+    wide = np.array([[35 / (np.pi / 2), 35 / (np.pi / 2), 35, 22.5], [30.0, 26.0, 41.0, 17.0]])
+    cameras = wide if lens is fisheye else np.array([[35.0, 35, 35, 22.5], [60.0, 52.0, 41.0, 17.0]])
+    assert_like_twin(make_splats(6, 250, 4), positions, rotations, cameras, (45, 70), lens, antialiased)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_any_camera_and_any_gaussians_equal_the_slow_twin(seed, wide, antialiased):
+    rng = np.random.default_rng(seed)
+    count, size = int(rng.integers(1, 40)), tuple(int(n) for n in rng.integers(1, 40, 2))
+    splats = make_splats(seed, count)
+    rotation = Rotation.from_quat(rng.normal(size=4)).as_matrix()[None]
+    camera = np.concatenate([rng.uniform(8, 60, 2), rng.uniform(-5, 45, 2)])
+    assert_like_twin(splats, rng.uniform(-4, 4, (1, 3)), rotation, camera, size, fisheye if wide else pinhole, antialiased)
+
+
+def test_what_is_brighter_than_white_stays_so_in_floats_alone():
+    wall = Splats(
+        means=np.array([[3.0, 0, 0.6]], np.float32), quats=np.array([[1, 0, 0, 0]], np.float32),
+        scales=np.array([[0.01, 50, 50]], np.float32), opacities=np.array([1.0], np.float32),
+        sh=np.full((1, 1, 3), 6.0, np.float32),
+    )  # fmt: skip
+    camera = Camera(pitch_deg=0.0)
+    positions, rotations = camera_poses(np.zeros((1, 3)), camera)
+    view = (prepare(wall), positions, rotations, camera.intrinsics(), camera.height_px, camera.width_px)
+    assert render_splats(*view, dtype=np.float32)[0].min() > 2.1 and (render_splats(*view)[0] == 255).all()
 
 
 def test_background_hides_and_is_hidden():
@@ -134,6 +205,37 @@ def test_thread_count_does_not_change_a_bit():
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+def test_regions_of_one_view_make_the_whole(monkeypatch):
+    camera = Camera(height_px=120, width_px=200)
+    positions, rotations = camera_poses(np.zeros((1, 3)), camera)
+    prepared = prepare(make_splats(8, 3000))
+    view = (prepared, positions, rotations, camera.intrinsics(), 120, 200, (9, 9, 9), np.full((1, 120, 200), 5.0, np.float32))
+    results = []
+    for threads in (1, 2, 3, 16):
+        monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
+        results.append(render_splats(*view))
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.slow
+def test_many_layers_are_drawn_in_parts_as_they_would_be_at_once():
+    """More Gaussians in more tiles than are listed at a time, some far behind walls that end all light."""
+    rng = np.random.default_rng(3)
+    count = 4500
+    means = rng.uniform((1, -1, -1), (9, 1, 1), (count, 3)) * np.array([1, 4, 4])
+    large = Splats(
+        means=means.astype(np.float32), quats=np.tile(np.array([[1, 0, 0, 0]], np.float32), (count, 1)),
+        scales=rng.uniform(0.02, 0.6, (count, 3)).astype(np.float32), opacities=rng.uniform(0.02, 0.2, count).astype(np.float32),
+        sh=rng.normal(size=(count, 1, 3)).astype(np.float32),
+    )  # fmt: skip
+    camera = Camera(height_px=64, width_px=72)
+    positions, rotations = camera_poses(np.zeros((1, 3)), camera)
+    rgb, _, alpha = render_splats(prepare(large), positions, rotations, camera.intrinsics(), 64, 72)
+    want = twin(large, positions[0], rotations[0], camera.intrinsics(), (64, 72), np.zeros(3), np.full((64, 72), np.inf))
+    assert psnr(rgb[0], want[0]) > 45 and np.abs(alpha[0] - want[2]).max() < 5e-3
+
+
 def test_odd_gaussians_change_nothing_that_they_should_not():
     positions, rotations = camera_poses(np.zeros((1, 3)), Camera(x=0.0, pitch_deg=0.0))
     camera = Camera(height_px=45, width_px=70, x=0.0, pitch_deg=0.0)
@@ -146,7 +248,7 @@ def test_odd_gaussians_change_nothing_that_they_should_not():
         sh=np.zeros((6, 1, 3), np.float32),
     )
     rgb, depth, alpha = render_splats(prepare(odd), positions, rotations, camera.intrinsics(), 45, 70, (200, 0, 0))
-    want = twin(odd, positions[0], rotations[0], camera, np.array([200.0, 0, 0]), np.full((45, 70), np.inf))
+    want = twin(odd, positions[0], rotations[0], camera.intrinsics(), (45, 70), np.array([200.0, 0, 0]), np.full((45, 70), np.inf))
     assert not np.isnan(depth).any()
     assert psnr(rgb[0], want[0]) > 45 and np.abs(alpha[0] - want[2]).max() < 1e-3
     assert alpha[0, 21:24, 33:37].max() > alpha[0, 21:24, 28:31].max() + 0.2  # the point, over the town
@@ -171,3 +273,13 @@ def test_mismatched_background_is_refused():
             prepare(make_splats(0)), positions, rotations, CAMERA.intrinsics(), 45, 70,
             background_depth=np.zeros((2, 45, 71), np.float32),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more,what", [({"lens": "orthographic"}, "lens"), ({"dtype": np.float64}, "dtype"), ({"intrinsics": np.ones((3, 4))}, "intrinsics")]
+)
+def test_what_it_cannot_draw_is_refused(more, what):
+    positions, rotations = camera_poses(np.zeros((2, 3)), CAMERA)
+    options = {"intrinsics": CAMERA.intrinsics(), **more}
+    with pytest.raises(ValueError, match=what):
+        render_splats(prepare(make_splats(0, 3)), positions, rotations, height_px=45, width_px=70, **options)
