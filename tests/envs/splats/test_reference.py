@@ -47,15 +47,16 @@ def random_splats(seed: int, count: int, coefficients: int, low_m: float, high_m
 
 
 def upright(splats: Splats) -> Splats:
-    """An object scaled and moved to stand before cameras at the origin, 1 to 3 m away."""
+    """A sixth of an object's Gaussians, made wider for that, scaled and moved to stand before cameras at the origin, 1 to 3 m away."""
     middle, size = np.median(splats.means, axis=0), np.quantile(np.abs(splats.means - np.median(splats.means, axis=0)), 0.98)
-    factor = np.float32(1.0 / size)
+    factor, wider = np.float32(1.0 / size), np.float32(2.2 / size)
     means = (splats.means - middle) * factor + np.array([2.0, 0.0, 0.6], np.float32)
-    return Splats(means.astype(np.float32), splats.quats, splats.scales * factor, splats.opacities, splats.sh)
+    few = slice(None, None, 6)
+    return Splats(means[few].astype(np.float32), splats.quats[few], splats.scales[few] * wider, splats.opacities[few], splats.sh[few])
 
 
 def make_scene(name: str) -> tuple[Splats, np.ndarray]:
-    """Splats, and five poses x, y, yaw in them."""
+    """Splats, and five poses x, y, yaw in them (two before a captured object)."""
     rng = np.random.default_rng(7)
     if name == "plaza":
         place = load_scene("gs_urban/plaza")
@@ -71,7 +72,7 @@ def make_scene(name: str) -> tuple[Splats, np.ndarray]:
         splats = upright(read_splats(path))
     except UserError as error:
         pytest.skip(f"cannot be read: {error}")
-    return splats, np.column_stack([rng.uniform(-1.0, 0.6, 5), rng.uniform(-0.5, 0.5, 5), rng.uniform(-0.3, 0.3, 5)])
+    return splats, np.column_stack([rng.uniform(-1.0, 0.6, 2), rng.uniform(-0.5, 0.5, 2), rng.uniform(-0.3, 0.3, 2)])
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -100,18 +101,27 @@ def agree(splats: Splats, poses: np.ndarray, lens: str, antialiased: bool) -> No
         assert np.quantile(np.abs(alpha[v] - want_alpha[v]), 0.999) < 5e-3
         clear = want_alpha[v] > 0.9
         assert np.quantile(np.abs(depth[v][clear] / want_depth[v][clear] - 1), 0.999, method="higher") < 0.01 if clear.any() else True
-    assert (want_alpha > 0.9).sum() > 500 and want_alpha.std() > 0.05
+    assert (want_alpha > 0.9).sum() > 200 and want_alpha.std() > 0.05
 
 
-@pytest.mark.parametrize("lens,antialiased", [("pinhole", False), ("pinhole", True), ("fisheye", False), ("fisheye", True)])
-@pytest.mark.parametrize("name", ["plaza", "anisotropic", "close", "biker.spz"])
+MODES = [("pinhole", False), ("pinhole", True), ("fisheye", False), ("fisheye", True)]
+
+
+@pytest.mark.parametrize("lens,antialiased", MODES)
+@pytest.mark.parametrize("name", ["anisotropic", "close"])
 def test_kernels_draw_what_gsplat_would_draw(name, lens, antialiased):
     agree(*make_scene(name), lens, antialiased)
 
 
-@pytest.mark.parametrize("name", ["biker.compressed.ply", "playbot_sog/meta.json"])
-def test_kernels_draw_other_captures_alike(name):
-    agree(*make_scene(name), "pinhole", False)
+@pytest.mark.parametrize("lens,antialiased", [MODES[0], MODES[3], *(pytest.param(*m, marks=pytest.mark.slow) for m in MODES[1:3])])
+def test_kernels_draw_the_plaza_as_gsplat_would(lens, antialiased):
+    agree(*make_scene("plaza"), lens, antialiased)
+
+
+@pytest.mark.parametrize("name", ["biker.spz", "biker.compressed.ply", "playbot_sog/meta.json"])
+def test_kernels_draw_captures_as_gsplat_would(name):
+    for lens, antialiased in (MODES[0], MODES[3]):
+        agree(*make_scene(name), lens, antialiased)
 
 
 def test_modes_and_lenses_differ():
