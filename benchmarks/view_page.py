@@ -266,7 +266,7 @@ class Page:
         low = robot.wheel_radius if robot.wheel_radius else 0.4 * robot.height
         deck = min(0.25, robot.height) if robot.name == "jackal" else robot.height  # a jackal's mast is no body
         centre = float(np.mean(robot.disc_offsets))
-        size, colour = (robot.length, robot.width, deck - low * 0.7), (250, 190, 30)
+        size, colour = (robot.length, robot.width, deck - low * 0.7), (225, 130, 0)
         add.add_box("/robot/body", colour, size, position=(centre, 0, (deck + low * 0.7) / 2))
         add.add_box(
             "/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6)
@@ -287,7 +287,7 @@ class Page:
         config = session.worlds.config
         fx = session.moment().camera[2][0]
         fov, aspect = 2 * math.atan(config.height_px / 2 / fx), config.width_px / config.height_px
-        self.frustum = self._keep(add.add_camera_frustum("/camera", fov, aspect, scale=0.45, color=(250, 190, 30), thickness=0.015))
+        self.frustum = self._keep(add.add_camera_frustum("/camera", fov, aspect, scale=0.3, color=(235, 140, 0), thickness=0.012))
 
     def _moving(self, session: Session) -> None:
         """What every update moves: people, the way driven, contacts, the fan."""
@@ -339,7 +339,6 @@ class Page:
         with self.server.atomic():
             self.body.position, self.body.wxyz = ground, (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
             self.frustum.position, self.frustum.wxyz = position, matrix_to_wxyz(rotation.T)
-            self.frustum.image = moment.rgb
             place, turn, size, colour = (np.asarray(a, np.float32) for a in bodies(moment.people))
             self.people.batched_positions, self.people.batched_wxyzs = place, turn
             self.people.batched_scales, self.people.batched_colors = size, colour.astype(np.uint8)
@@ -381,8 +380,8 @@ class Page:
         best = lines[-steps:]
         if self.fan is None:
             self.fan = (
-                self._keep(self._lines("/fan/all", lines, (0, 0, 0), 5.0)),
-                self._keep(self._lines("/fan/best", best, (255, 200, 0), 9.0)),
+                self._keep(self._lines("/fan/all", lines, (0, 0, 0), 6.0)),
+                self._keep(self._lines("/fan/best", best, (255, 200, 0), 11.0)),
             )
         self.fan[0].points, self.fan[0].colors, self.fan[1].points = lines, colours, best
 
