@@ -1,4 +1,4 @@
-"""Does `s2e-scene import` find the ground again? python -m s2e.benchmarks.recover [SCENES] [--turns 2] [--hint]
+"""Whether `s2e-scene import` finds the ground again: python -m s2e.benchmarks.recover [SCENES] [--turns 2] [--hint].
 
 Takes scenes of gs_urban whose ground is known, turns, scales and moves them at random, imports them through the command as a user
 would, and compares what came back: the direction of up, the height of the floor, and where one can drive.
@@ -90,39 +90,43 @@ def compare(scene: Scene, moved: Placement, folder: Path) -> dict[str, float]:
     return {"degrees": degrees, "floor": floor, "free": float((~solid)[~truth].mean()), "solid": float(solid[truth].mean())}
 
 
+def reimport(file: Path, hint: np.ndarray | None, moved: Placement, collection: Path) -> str:
+    """Runs the command; returns what it refused, or nothing."""
+    command = [sys.executable, "-m", "s2e.envs.scan.command", "import", str(file), "--name", "again"]
+    command += ["--metres-per-unit", repr(1 / moved.scale)]
+    if hint is not None:
+        command += ["--up", *(f"{v:.4f}" for v in hint)]
+    done = subprocess.run(command, env={**os.environ, "S2E_SCENES": str(collection)}, capture_output=True, text=True)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
 def recover(args: RecoverArgs) -> None:
     """Imports every placement and prints a table."""
-    rows = []
-    print("| scene | Gaussians | units a metre | up, degrees | floor, cm | free kept | solid kept | seconds |\n|---|---|---|---|---|---|---|---|")
+    good = 0
+    print("| scene | Gaussians | units a metre | up, degrees | floor, cm | free kept | solid kept | seconds |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in args.scenes:
         scene = load_scene(name)
         assert scene.splats is not None
         for turn in range(args.turns):
             rng = np.random.default_rng([args.seed, turn, *name.encode()])
             moved = random_placement(rng)
+            head = f"| {name} | {len(scene.splats.means):,} | {moved.scale:.3f}"
             with tempfile.TemporaryDirectory() as temporary:
                 file = Path(temporary) / f"capture.{FORMATS[turn % 2]}"
                 write_splats(file, place(scene.splats, moved))
-                command = [sys.executable, "-m", "s2e.envs.scan.command", "import", str(file), "--name", "again"]
-                command += ["--metres-per-unit", repr(1 / moved.scale)]
-                if args.hint:
-                    command += ["--up", *(f"{v:.4f}" for v in near(rng, moved.rotation[:, 2], 20))]
+                hint = near(rng, moved.rotation[:, 2], 20) if args.hint else None
                 began = time.perf_counter()
-                done = subprocess.run(command, env={**os.environ, "S2E_SCENES": temporary}, capture_output=True, text=True)
+                refused = reimport(file, hint, moved, Path(temporary))
                 seconds = time.perf_counter() - began
-                if done.returncode:
-                    rows.append({"degrees": 180.0, "floor": np.inf, "free": 0.0, "solid": 0.0})
-                    print(f"| {name} | {len(scene.splats.means)} | {moved.scale:.3f} | refused: {done.stderr.strip().splitlines()[-1]} |")
+                if refused:
+                    print(f"{head} | refused: {refused} |", flush=True)
                     continue
-                rows.append(compare(scene, moved, Path(temporary) / "again"))
-            r = rows[-1]
-            print(
-                f"| {name} | {len(scene.splats.means)} | {moved.scale:.3f} | {r['degrees']:.2f} | {100 * r['floor']:.1f} | {r['free']:.2f} "
-                f"| {r['solid']:.2f} | {seconds:.0f} |",
-                flush=True,
-            )
-    good = sum(r["degrees"] <= 2 and r["floor"] <= 0.03 for r in rows)
-    print(f"\n{good} of {len(rows)} within 2 degrees and 3 cm")
+                r = compare(scene, moved, Path(temporary) / "again")
+            good += r["degrees"] <= 2 and r["floor"] <= 0.03
+            numbers = f"{r['degrees']:.2f} | {100 * r['floor']:.1f} | {r['free']:.2f} | {r['solid']:.2f} | {seconds:.0f}"
+            print(f"{head} | {numbers} |", flush=True)
+    print(f"\n{good} of {args.turns * len(args.scenes)} within 2 degrees and 3 cm")
 
 
 if __name__ == "__main__":
