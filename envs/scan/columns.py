@@ -151,8 +151,8 @@ def _spread(height: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _smooth(height: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Heights with their noise averaged and their steps kept sharp.
 
-    After a median of 3 x 3, a cell that straddles a kerb is moved to one of its sides; then each cell takes the mean of those of 5 x 5 that
-    are within 4 cm of it (the sigma filter, Lee 1983).
+    After a median of 3 x 3, a cell that straddles a kerb is moved to one of its sides; then each cell takes the mean of those of 5 x 5
+    that are within 4 cm of it (the sigma filter, Lee 1983).
     """
     height = _sharp_steps(median_filter(height, 3, mode="nearest"))
     total, count = np.zeros_like(height), np.zeros_like(height)
@@ -170,8 +170,8 @@ def _smooth(height: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _sharp_steps(height: np.ndarray) -> np.ndarray:
     """Moves cells between two levels to the nearer one: a kerb must not become two steps of half its height, which wheels would climb.
 
-    Between levels is what differs by 2 cm from both extremes of its 3 x 3, these by 6 cm from one another (more than a ramp of 20 %), and
-    is like at most three of them: itself and the cells beside it along the edge.
+    Between levels is what differs by 2 cm from both extremes of its 3 x 3, these by 6 cm from one another (more than a ramp of
+    20 %), and is like at most three of them: itself and the cells beside it along the edge.
     """
     low, high = minimum_filter(height, 3, mode="nearest"), maximum_filter(height, 3, mode="nearest")
     padded = np.pad(height, 1, mode="edge")

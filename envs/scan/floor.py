@@ -316,11 +316,11 @@ def _layer(surface: Surface, normal: np.ndarray, planes: list) -> tuple[float, f
     """
     points = _level_points(surface, normal)
     h = points @ normal
-    step = surface.cell / 24.0
+    step = surface.cell / 60.0
     low, high = float(np.quantile(h, 0.002)), float(np.quantile(h, 0.998))
     bins = int(np.clip((high - low) / step, 8, 20_000)) + 80
     counts, edges = np.histogram(h, bins, (low - 40 * step, low + (bins - 40) * step))
-    kernel = np.exp(-0.5 * (np.arange(-9, 10) / 3.0) ** 2)
+    kernel = np.exp(-0.5 * (np.arange(-8, 9) / 2.5) ** 2)
     smooth = np.convolve(counts, kernel / kernel.sum(), mode="same")
     middles = 0.5 * (edges[1:] + edges[:-1])
     peaks = np.flatnonzero((smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:])) + 1
