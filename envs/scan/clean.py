@@ -5,7 +5,7 @@ All thresholds are relative to the capture itself, whose scale is not known yet.
 
 import numpy as np
 from scipy.ndimage import label
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from s2e.envs.scene import Splats
 
@@ -99,7 +99,7 @@ def _isolated(means: np.ndarray, scales: np.ndarray, middle: np.ndarray, cell: f
     where = np.stack([voxels // (side * side), voxels // side % side, voxels % side], 1)
     clump = _clumps(where)
     sizes = np.bincount(clump, weights=counts)
-    limit = max(CLUMP_SHARE * len(means), 8.0)
+    limit = max(CLUMP_SHARE * len(means), min(24.0, 0.01 * len(means)))
     small = np.flatnonzero(sizes[clump] < limit)  # voxels
     if len(small) == 0 or len(small) == len(voxels):
         return np.zeros(len(means), dtype=bool)

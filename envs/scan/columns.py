@@ -52,9 +52,9 @@ class Columns:
 def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -> Columns:
     """Fills voxels with the ellipsoids' optical depth and reads the ground and what stands on it off their columns.
 
-    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and ramps belong
-    to it, and a passage's roof does not. What rises too steeply for stairs is no ground. Memory does not grow with the number of
-    Gaussians beyond one index each: voxels are made in strips of rows.
+    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and
+    ramps belong to it, and a passage's roof does not. What rises too steeply for stairs is no ground. Memory grows with the number of
+    Gaussians only by an index each: voxels are made in strips of rows.
 
     Args:
         splats: placed: metres, z up, the floor at 0.
@@ -137,7 +137,7 @@ def _voxelise(
 
 def _steep(height: np.ndarray, known: np.ndarray, resolution: float) -> np.ndarray:
     """Cells that rise more than 0.45 m over ground 0.3 m away: steeper than stairs, so a car's bonnet or a hedge, not ground."""
-    reach = 2 * max(int(round(0.3 / resolution)), 1) + 1
+    reach = 2 * max(round(0.3 / resolution), 1) + 1
     lowest = minimum_filter(np.where(known, height, np.inf), reach, mode="nearest")
     return known & (height - lowest > 0.45)
 
@@ -151,10 +151,10 @@ def _spread(height: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _smooth(height: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Heights with their noise averaged and their steps kept sharp.
 
-    A median of 3 x 3 moves a cell that straddles a kerb to one of its sides; then each cell takes the mean of those of 5 x 5 that are within
-    4 cm of it (the sigma filter, Lee 1983).
+    After a median of 3 x 3, a cell that straddles a kerb is moved to one of its sides; then each cell takes the mean of those of 5 x 5 that
+    are within 4 cm of it (the sigma filter, Lee 1983).
     """
-    height = median_filter(height, 3, mode="nearest")
+    height = _sharp_steps(median_filter(height, 3, mode="nearest"))
     total, count = np.zeros_like(height), np.zeros_like(height)
     padded, there = np.pad(height, 2, mode="edge"), np.pad(known, 2)
     rows, cols = height.shape
@@ -165,6 +165,23 @@ def _smooth(height: np.ndarray, known: np.ndarray) -> np.ndarray:
             total += np.where(counts, other, 0.0)
             count += counts
     return np.where(count > 0, total / np.maximum(count, 1), height).astype(np.float32)
+
+
+def _sharp_steps(height: np.ndarray) -> np.ndarray:
+    """Moves cells between two levels to the nearer one: a kerb must not become two steps of half its height, which wheels would climb.
+
+    Between levels is what differs by 2 cm from both extremes of its 3 x 3, these by 6 cm from one another (more than a ramp of 20 %), and
+    is like at most three of them: itself and the cells beside it along the edge.
+    """
+    low, high = minimum_filter(height, 3, mode="nearest"), maximum_filter(height, 3, mode="nearest")
+    padded = np.pad(height, 1, mode="edge")
+    rows, cols = height.shape
+    alike = np.zeros(height.shape, dtype=np.int8)
+    for dr in range(3):
+        for dc in range(3):
+            alike += np.abs(padded[dr : dr + rows, dc : dc + cols] - height) < 0.02
+    between = (high - low > 0.06) & (height - low > 0.02) & (high - height > 0.02) & (alike <= 3)
+    return np.where(between, np.where(height - low < high - height, low, high), height)
 
 
 def _without_specks(solid: np.ndarray) -> np.ndarray:
@@ -178,7 +195,7 @@ def _without_specks(solid: np.ndarray) -> np.ndarray:
 
 def _without_holes(known: np.ndarray, blocked: np.ndarray, resolution: float) -> np.ndarray:
     """Known ground with its holes of at most `HOLE_M` filled."""
-    reach = max(int(round(0.5 * HOLE_M / resolution)), 1)
+    reach = max(round(0.5 * HOLE_M / resolution), 1)
     span = np.arange(-reach, reach + 1)
     disc = span[:, None] ** 2 + span[None] ** 2 <= (reach + 0.3) ** 2
     padded = np.pad(known, reach + 1)

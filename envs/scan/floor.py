@@ -120,7 +120,8 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
     for normal, offset, mine in planes:
         for sign in (1.0, -1.0):
             if up is None or sign * normal @ up > np.cos(np.radians(HINT_DEG)):
-                candidates.append(_facts_of(surface, sign * normal, sign * offset, mine, planes, loose))
+                facts = _facts_of(surface, sign * normal, sign * offset, mine, planes, loose)
+                candidates.append(facts)
     if not candidates:
         tilt = min(np.degrees(np.arccos(min(abs(normal @ up), 1.0))) for normal, _, _ in planes)  # pyright: ignore[reportOperatorIssue]
         raise NotNavigable(
@@ -136,10 +137,11 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
     if margin < _SURE and best.length > 0.0:
         turn = np.degrees(np.arccos(np.clip(best.normal @ others[0].normal, -1.0, 1.0)))
         raise NotNavigable(
-            f"not navigable without a hint: two planes could be the floor, with up ({_vector(best.normal)}) or ({_vector(others[0].normal)}), "
-            f"{turn:.0f} degrees apart (scores {best.score():.2f} and {others[0].score():.2f}); say which way is up with --up"
+            f"not navigable without a hint: two planes could be the floor, with up ({_vector(best.normal)}) or "
+            f"({_vector(others[0].normal)}), {turn:.0f} degrees apart (scores {best.score():.2f} and {others[0].score():.2f}); "
+            "say which way is up with --up"
         )
-    return best, margin >= 2.0 * _SURE
+    return best, bool(margin >= 2.0 * _SURE)
 
 
 def _vector(v: np.ndarray) -> str:
@@ -262,9 +264,9 @@ def _level_points(surface: Surface, normal: np.ndarray) -> np.ndarray:
 def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
     """The normal of the largest level plane, as sharp as the ground allows.
 
-    The coarse plane may straddle terraces, stairs and a ramp. Planes through three level points are judged in bands that halve, and the
-    best is taken by support over the root of the band: for one noisy plane that is greatest near one standard deviation, and a level part
-    of steps beats the slant across all of them.
+    The coarse plane may straddle terraces, stairs and a ramp. Planes through three level points are judged in bands that halve, and
+    the best is taken by support over the root of the band: for one noisy plane that is greatest near one standard deviation, and
+    a level part of steps beats the slant across all of them.
     """
     points = _level_points(surface, facts.normal)
     if len(points) < 50:
@@ -394,33 +396,27 @@ def _sharp_offset(h: np.ndarray, at: float, half_width: float, cell: float, samp
 
 def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
     """Raises `NotNavigable` where the best plane is no floor all the same."""
-    size = surface.size
     about = f"the largest level surface holds {100 * floor.support:.0f} % of the capture and is {floor.length:.3g} units across"
+    above, below = f"{100 * floor.above:.1f} %", f"{100 * floor.below:.1f} %"
+    why = ""
     if floor.support < 0.04:
-        raise NotNavigable(f"not navigable: {about}: too little to be ground; it is an object, or the ground is missing")
-    if floor.below > 0.3:
-        raise NotNavigable(
-            f"not navigable: {about}, but {100 * floor.below:.0f} % lies beneath it: a table, a roof or a ceiling; check --up"
+        why = f"{about}: too little to be ground; it is an object, or the ground is missing"
+    elif floor.below > 0.3:
+        why = f"{about}, but {below} lies beneath it: a table, a roof or a ceiling; check --up"
+    elif floor.below > 0.01 and floor.above < 0.7 * floor.below:
+        why = f"{about}, with {below} beneath and {above} above it: a ceiling; check --up"
+    elif floor.spread < 0.45 and floor.height > 0.25 * floor.length:
+        why = (
+            f"{about}, and all that stands on it is one thing {floor.height:.3g} units tall (its parts lie {floor.spread:.2f} times as "
+            "far apart as those of the surface): an object on its base, not a place"
         )
-    if floor.below > 0.01 and floor.above < 0.7 * floor.below:
+    elif floor.height > floor.length or floor.length < 0.4 * surface.size:
+        why = f"{about}, and the capture is {surface.size:.3g} across and rises {floor.height:.3g} above it: an object, not a place"
+    elif floor.cover < 0.25:
+        why = f"{about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
+    if why:
+        raise NotNavigable(f"not navigable: {why}")
+    if not hinted and floor.above < 0.03:
         raise NotNavigable(
-            f"not navigable: {about}, with {100 * floor.below:.1f} % beneath and {100 * floor.above:.1f} % above it: a ceiling; check --up"
-        )
-    if not hinted and floor.above < 0.025:
-        raise NotNavigable(
-            f"not navigable without a hint: {about}, and next to nothing ({100 * floor.above:.1f} %) stands on it; "
-            "say which way is up with --up"
-        )
-    if floor.spread < 0.45 and floor.height > 0.25 * floor.length:
-        raise NotNavigable(
-            f"not navigable: {about}, and all that stands on it is one thing {floor.height:.3g} units tall in its middle (its parts lie "
-            f"{floor.spread:.2f} times as far apart as those of the surface): an object on its base, not a place"
-        )
-    if floor.height > floor.length or floor.length < 0.4 * size:
-        raise NotNavigable(
-            f"not navigable: {about}, and what stands on it is {floor.height:.3g} units tall in a capture of {size:.3g}: an object, not a place"
-        )
-    if floor.cover < 0.25:
-        raise NotNavigable(
-            f"not navigable: {about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
+            f"not navigable without a hint: {about}, and next to nothing ({above}) stands on it; say which way is up with --up"
         )

@@ -13,9 +13,6 @@ from s2e.envs.scan.columns import Columns
 from s2e.envs.scene import SEMANTIC_ID, Ground
 from s2e.errors import UserError
 
-ROOM_M = 0.02
-"""Room beside a footprint that counts as fitting through."""
-
 
 def to_ground(columns: Columns) -> tuple[Occupancy, Ground]:
     """What a robot can hit and what it stands on; a cell whose ground nobody saw counts as occupied.
@@ -57,7 +54,7 @@ def where_robots_go(occupancy: Occupancy, ground: Ground, robot_name: str, overh
     solid = occupancy.blocked_by(robot.step_height, ground.height)
     if overhead is not None:
         solid = replace(solid, grid=solid.grid | (overhead < robot.height + 0.05))
-    middle = solid.distance() > robot.disc_radius + ROOM_M
+    middle = solid.distance() > robot.disc_radius
     if not middle.any():
         return middle
     under = np.asarray(distance_transform_edt(~largest_region(middle))) * occupancy.resolution <= robot.disc_radius
@@ -78,8 +75,8 @@ def keep_region(occupancy: Occupancy, ground: Ground) -> Occupancy:
     if not reached.any():
         free = float((~occupancy.grid).sum()) * occupancy.resolution**2
         raise UserError(
-            f"{smallest.name} fits nowhere: {free:.1f} m2 of ground are free, in pieces too narrow for {2 * smallest.disc_radius:.2f} m; "
-            "check the scale (--metres-per-unit)"
+            f"{smallest.name} fits nowhere: {free:.1f} m2 of ground are free, in pieces narrower than its "
+            f"{2 * smallest.disc_radius:.2f} m; check the scale (--metres-per-unit)"
         )
     # Steps of the ground that wheels do not climb lie within the region's own edge: a cell's width on either side.
     margin = binary_dilation(reached, iterations=1) & ~occupancy.blocked_by(STEP_CLASSES_M[-1], ground.height).grid

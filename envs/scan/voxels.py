@@ -52,7 +52,7 @@ def _pieces(sigma, pitch, at, weight):
     if sigma < 0.25 * pitch:
         at[0], weight[0] = 0.0, 1.0
         return 1
-    count = min(int(math.ceil(2.0 * _REACH * sigma / pitch)), _MOST)
+    count = min(math.ceil(2.0 * _REACH * sigma / pitch), _MOST)
     total = 0.0
     for k in range(count):
         u = _REACH * (2.0 * (k + 0.5) / count - 1.0)
@@ -101,9 +101,9 @@ def fill(listed, means, quats, scales, opacities, frame, pitch, row0, mass):
                 part = depth * area * weight[0, i] * weight[1, j]
                 for k in range(n2):
                     c = at[2, k]
-                    row = int(math.floor((yj + c * 2.0 * (y * z - w * x)) / frame[3])) - row0
-                    col = int(math.floor((xj + c * 2.0 * (x * z + w * y)) / frame[3]))
-                    level = int(math.floor((zj + c * (1.0 - 2.0 * (x * x + y * y))) / frame[4]))
+                    row = math.floor((yj + c * 2.0 * (y * z - w * x)) / frame[3]) - row0
+                    col = math.floor((xj + c * 2.0 * (x * z + w * y)) / frame[3])
+                    level = math.floor((zj + c * (1.0 - 2.0 * (x * x + y * y))) / frame[4])
                     if 0 <= row < rows and 0 <= col < cols and 0 <= level < LEVELS:
                         mass[row, col, level] += part * weight[2, k]
 
@@ -118,8 +118,9 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
         frame: as in `fill`.
         clearance_m: the free height that somebody needs above a surface, metres.
         bits: (rows, C, 4) uint64, filled: bit k of the column is level k.
-        tops: (rows, C, TOPS) float32, filled: metres, NaN beyond the last. A surface is the middle of the mass in the upper four levels of its
-            run, which for a thin sheet is the sheet itself, wherever it lies within a level.
+        tops: (rows, C, TOPS) float32, filled: metres, NaN beyond the last. A surface is the middle
+            of the mass at the top of its run: of three levels and the one above, which for a thin sheet is the sheet itself, and of
+            two where the run goes on below, so that the road under a pavement counts little.
         free: (rows, C, TOPS) bool, filled: which surfaces have that free height.
     """
     room = int(clearance_m / frame[4])
@@ -134,8 +135,11 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
                 bits[r, c, k >> 6] |= np.uint64(1) << np.uint64(k & 63)
                 if (k + 1 < LEVELS and mass[r, c, k + 1] >= solid_mass) or found == TOPS:
                     continue
+                thick = (
+                    k >= 3 and mass[r, c, k - 1] >= solid_mass and mass[r, c, k - 2] >= solid_mass and mass[r, c, k - 3] >= solid_mass
+                )
                 total, moment = 0.0, 0.0
-                for j in range(max(k - 2, 0), min(k + 2, LEVELS)):
+                for j in range(max(k - (1 if thick else 2), 0), min(k + 2, LEVELS)):
                     total += mass[r, c, j]
                     moment += mass[r, c, j] * (j + 0.5)
                 tops[r, c, found] = frame[2] + frame[4] * moment / total
@@ -151,8 +155,8 @@ def flood(tops, free, seed_m, step_m, jump, height, known):
     """Follows the ground from the floor's level over steps.
 
     Breadth first from all cells with a surface within `seed_m` of 0; a neighbour up to `jump` cells away whose nearest surface
-    differs by at most `step_m` belongs to the ground too. Surfaces with room to stand on are followed first, so that a ramp is ground and
-    what lies beneath it is not; then the rest: ground under a table. Fills height (R, C) and known (R, C).
+    differs by at most `step_m` belongs to the ground too. Surfaces with room to stand on are followed first, so that a ramp is
+    ground and what lies beneath it is not; then the rest: ground under a table. Fills height (R, C) and known (R, C).
     """
     rows, cols, count = tops.shape
     queue = np.empty(rows * cols, np.int64)
@@ -205,7 +209,7 @@ def look_up(bits, height, base_height, frame, skip_m, clearance_m, solid, overhe
     for r in range(height.shape[0]):
         for c in range(height.shape[1]):
             base = (height[r, c] - frame[2]) / frame[4]
-            low = max(int(math.ceil((base_height[r, c] + skip_m - frame[2]) / frame[4] - 1e-6)), 0)
+            low = max(math.ceil((base_height[r, c] + skip_m - frame[2]) / frame[4] - 1e-6), 0)
             high = base + clearance_m / frame[4]
             overhead[r, c] = np.inf
             solid[r, c] = 0

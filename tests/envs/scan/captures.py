@@ -30,7 +30,7 @@ class Builder:
         quats = np.roll(Rotation.from_matrix(frames).as_quat(), 1, axis=1)
         size = 0.7 / np.sqrt(density) * self.rng.lognormal(0, 0.35, count)
         scales = np.stack([size, size * self.rng.uniform(0.4, 1, count), np.maximum(size * flat, noise * 0.5 + 1e-4)], 1)
-        self.parts.append((points, quats, scales, self.rng.uniform(*opacity, count)))
+        self.parts.append((points, quats, scales, self.rng.uniform(opacity[0], opacity[1], count)))
 
     def rect(self, corner, a, b, density=None, hole=None, **more):
         """A parallelogram; normals a x b; `hole(points)` drops points."""
@@ -71,7 +71,7 @@ class Builder:
         """Leaves: in all directions, all through a ball."""
         points = self.rng.normal(size=(count, 3))
         points *= radius * self.rng.random((count, 1)) ** (1 / 3) / np.linalg.norm(points, axis=1, keepdims=True)
-        self.discs(points + (x, y, z), self.rng.normal(size=(count, 3)), count / (4 * radius**2), opacity=opacity)
+        self.discs(points + np.array([x, y, z]), self.rng.normal(size=(count, 3)), count / (4 * radius**2), opacity=opacity)
 
     def tree(self, x, y, height=5.0, z=0.0):
         self.cylinder(x, y, z, 0.15, height * 0.55, density=150)
@@ -89,8 +89,10 @@ class Builder:
 
     def floaters(self, count, low, high, size=(0.05, 0.4), opacity=(0.03, 0.3)):
         points = self.rng.uniform(low, high, (count, 3))
-        quats = np.roll(Rotation.random(count, random_state=int(self.rng.integers(1 << 30))).as_quat(), 1, axis=1)
-        self.parts.append((points, quats, self.rng.uniform(*size, (count, 3)), self.rng.uniform(*opacity, count)))
+        quats = np.roll(Rotation.from_quat(self.rng.normal(size=(count, 4))).as_quat(), 1, axis=1)
+        self.parts.append(
+            (points, quats, self.rng.uniform(size[0], size[1], (count, 3)), self.rng.uniform(opacity[0], opacity[1], count))
+        )
 
     def dome(self, radius, count=300):
         directions = self.rng.normal(size=(count, 3))
@@ -326,7 +328,7 @@ def disturbed(splats: Splats, seed: int) -> tuple[Splats, Placement]:
     """The capture under a random rotation, scale (0.05 to 20 units a metre) and translation, and what was done."""
     rng = np.random.default_rng(seed)
     scale = float(np.exp(rng.uniform(np.log(0.05), np.log(20.0))))
-    rotation = Rotation.random(random_state=int(rng.integers(1 << 30))).as_matrix()
+    rotation = Rotation.from_quat(rng.normal(size=4)).as_matrix()
     placement = Placement(scale, rotation, rng.normal(size=3) * 10 * scale)
     return place(splats, placement), placement
 

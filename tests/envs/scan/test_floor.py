@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from s2e.envs.scan.clean import clean
+from s2e.envs.scan.floor import NotNavigable, find_floor
+from s2e.envs.scan.transform import Placement, place, select
+from s2e.envs.scene import Splats
+from s2e.errors import UserError
+from tests.envs.scan import captures
+
+QUICK = ("street", "park", "quay")
+
+
+def found(splats, placement, up=None):
+    """Floor of a cleaned capture and its error in degrees and metres, in the middle of the ground."""
+    return find_floor(select(splats, clean(splats) == 0), up)
+
+
+def middle_of(splats):
+    level = splats.means[np.abs(splats.means[:, 2]) < 0.03]
+    return (*level[:, :2].mean(0), 0.0)
+
+
+def check(name, seed, hinted):
+    truth = captures.PLACES[name](seed)
+    splats, placement = captures.disturbed(truth, 31 * seed + 7)
+    up = placement.rotation @ np.array([0.2, -0.1, 1.0]) if hinted else None
+    floor = found(splats, placement, up)
+    angle, height = captures.floor_error(floor, placement, middle_of(truth))
+    assert angle < 2.0
+    assert abs(height) < 0.03
+    assert floor.up_sure or not hinted
+    assert 0.0 < floor.support <= 1.0
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_places(name):
+    check(name, 1, hinted=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("hinted", [False, True])
+@pytest.mark.parametrize("name", captures.PLACES)
+def test_all_places(name, hinted, seed):
+    check(name, seed, hinted)
+
+
+@pytest.mark.slow
+def test_kerb_and_road_are_one_floor_at_the_road():
+    truth = captures.street(2, kerb=0.15)
+    assert found(truth, None).offset == pytest.approx(0.0, abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_sloped_street():
+    truth = captures.street(0, slope=0.08)
+    floor = found(truth, None)
+    assert np.degrees(np.arccos(floor.normal @ np.array([-np.sin(0.08), 0, np.cos(0.08)]))) < 0.5
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=2, deadline=None)
+def test_turning_and_scaling_the_capture_turns_and_scales_the_floor(seed):
+    truth = captures.plaza(3)
+    before = find_floor(truth)
+    splats, placement = captures.disturbed(truth, seed)
+    after = find_floor(splats)
+    assert after.normal @ placement.rotation @ before.normal > np.cos(np.radians(0.1))
+    point = placement.points(before.normal * before.offset)
+    assert after.normal @ point - after.offset == pytest.approx(0.0, abs=0.005 * placement.scale)
+    assert after.extent == pytest.approx(before.extent * placement.scale, rel=0.05)
+
+
+def test_deterministic():
+    splats = captures.plaza(0)
+    a, b = find_floor(splats, seed=3), find_floor(splats, seed=3)
+    assert np.array_equal(a.normal, b.normal)
+    assert (a.offset, a.support, a.extent, a.spread) == (b.offset, b.support, b.extent, b.spread)
+
+
+@pytest.mark.parametrize(
+    ("capture", "words"),
+    [
+        (captures.statue, "object"),
+        (captures.ball, "object"),
+        (captures.ceiling_only, "--up"),
+        (captures.plane_only, "--up"),
+    ],
+)
+def test_refused(capture, words):
+    splats, _ = captures.disturbed(capture(0), 4)
+    with pytest.raises(NotNavigable, match=words) as refusal:
+        find_floor(splats)
+    assert any(letter.isdigit() for letter in str(refusal.value))
+
+
+def test_hints():
+    plaza, up = captures.plaza(0), np.array([0.0, 0.1, 1.0])
+    assert find_floor(plaza, up).up_sure
+    with pytest.raises(NotNavigable, match="ceiling"):
+        find_floor(captures.ceiling_only(0), up)
+    with pytest.raises(NotNavigable, match="none of the .* level"):
+        find_floor(captures.wall_only(0), up)
+    assert find_floor(captures.plane_only(0), up).normal[2] > 0.999
+    for bad in (np.zeros(3), np.array([np.nan, 0, 1]), np.ones(2)):
+        with pytest.raises(UserError, match="up"):
+            find_floor(plaza, bad)
+
+
+@pytest.mark.parametrize("count", [0, 1, 150])
+def test_too_few(count):
+    with pytest.raises(NotNavigable, match="solid"):
+        find_floor(select(captures.plaza(0), np.arange(count)))
+
+
+def test_all_in_one_point():
+    count = 500
+    splats = Splats(
+        np.full((count, 3), 7.0, dtype=np.float32),
+        np.tile(np.array([1, 0, 0, 0], dtype=np.float32), (count, 1)),
+        np.full((count, 3), 0.1, dtype=np.float32),
+        np.full(count, 0.9, dtype=np.float32),
+        np.zeros((count, 1, 3), dtype=np.float32),
+    )
+    with pytest.raises(NotNavigable, match="one point"):
+        find_floor(splats)
+
+
+def test_a_line_of_gaussians():
+    line = np.zeros((400, 3), dtype=np.float32)
+    line[:, 0] = np.linspace(0, 1, 400)
+    splats = select(captures.plaza(0), np.arange(400))
+    splats = Splats(line, splats.quats, splats.scales * 1e-3, np.full(400, 0.9, dtype=np.float32), splats.sh)
+    with pytest.raises(NotNavigable):
+        find_floor(splats)
+
+
+@pytest.mark.slow
+def test_far_from_the_origin():
+    truth = captures.plaza(1)
+    moved = place(truth, Placement(1.0, np.eye(3), np.array([800.0, -500.0, 40.0])))
+    assert find_floor(moved).offset == pytest.approx(40.0, abs=0.02)
