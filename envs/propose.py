@@ -4,6 +4,7 @@ Episode k has the same start and goal in all four settings, the same obstacles i
 `pedestrian` and `both`, so settings can be compared pair by pair. Every episode has a route with 0.45 m of clearance.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -75,6 +76,7 @@ def route_of(scene: Scene, occupancy: Occupancy, start: np.ndarray, goal: np.nda
 def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, kinds: list[str]):
     """Two to four things on or beside the route, with a way around left; returns them and the new route."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
+    scene = _around(scene, (route[0] + route[-1]) / 2, (1.5 * along[-1] + 2) / 2 + 3.0)
     occupancy, placed, best, wanted = scene.occupancy, [], route, int(rng.integers(2, 5))
     for _ in range(40):
         at = rng.uniform(2.5, along[-1] - 2.0)
@@ -93,6 +95,22 @@ def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, ki
         if len(placed) == wanted:
             break
     return tuple(placed), best
+
+
+def _around(scene: Scene, middle: np.ndarray, reach_m: float) -> Scene:
+    """The scene's map within so many metres of a point: no way longer than twice that between its foci leaves it."""
+    occupancy, shape = scene.occupancy, scene.occupancy.grid.shape
+    low, high = (occupancy.cell_of(middle + sign * reach_m) for sign in (-1, 1))
+    (r0, c0), (r1, c1) = np.clip(low, 0, shape), np.clip(high + 1, 0, shape)
+    if (r1 - r0, c1 - c0) == shape:
+        return scene
+    part, ground = (slice(r0, r1), slice(c0, c1)), scene.ground
+    origin = occupancy.origin + np.array([c0, r0]) * occupancy.resolution
+    return dataclasses.replace(
+        scene,
+        occupancy=Occupancy(occupancy.grid[part], origin, occupancy.resolution),
+        ground=None if ground is None else Ground(ground.height[part], ground.surface[part]),
+    )
 
 
 def make_episodes(

@@ -273,6 +273,7 @@ def import_scene(args: Import) -> Path:
         )
         measured = measure(args, kept, floor, correction)
         placed = place(kept, measured.placement)
+        del kept  # of several million Gaussians three copies are one too many
         steps.say(f"scale     {scale_words(measured)}")
         mapped = map_place(args, solid_splats(args, placed, measured.placement), correction, sidecar)
         steps.say("mapped    ground in m2: " + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items()))
