@@ -152,7 +152,7 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
 
     def build(name, folder, bar=None):
         built.append(name)
-        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name)}))
+        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name) if name in SCENES else ""}))
         (folder / "episodes.json").write_text("{}")
 
     monkeypatch.setattr(suite, "build", build)
@@ -162,6 +162,15 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     suite.ensure("lane")
     assert built == ["lane", "lane"]
 
+    def raced(name, folder, bar=None):
+        build(name, folder)
+        (tmp_path / "gs_urban" / name).mkdir()
+        build("another process", tmp_path / "gs_urban" / name)
+        (tmp_path / "gs_urban" / name / "scene.json").write_text(json.dumps({"sources": suite.sources(name)}))
+
+    monkeypatch.setattr(suite, "build", raced)
+    assert suite.ensure("hall").is_dir()
+
     def stopped(name, folder, bar=None):
         (folder / "splats.ply").write_text("half")
         raise KeyboardInterrupt
@@ -169,7 +178,7 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     monkeypatch.setattr(suite, "build", stopped)
     with pytest.raises(KeyboardInterrupt):
         suite.ensure("park")
-    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir()) == ["lane"]
+    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir()) == ["hall", "lane"]
 
 
 def test_no_such_scene():
