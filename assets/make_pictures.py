@@ -1,6 +1,6 @@
 """Draws the documentation's pictures: python -m s2e.assets.make_pictures [FOLDER].
 
-worlds.jpg   the README's: training worlds above, episodes of gs_urban (Gaussians with people and obstacles) below
+worlds.jpg   the README's: training worlds above, episodes in eight scenes of gs_urban (Gaussians with people and obstacles) below
 sheet.jpg    64 training worlds, each with a scene, weather, robot and camera of its own
 worlds.webp  a minute of four robots driving through training worlds
 outputs.jpg  colour, depth, semantic classes, instances and top-down map of three worlds
@@ -18,7 +18,7 @@ from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes
 from s2e.envs.record import training_scenes
 from s2e.envs.scene import SEMANTICS
-from s2e.envs.scene_files import load_scene, scene_folder
+from s2e.envs.scene_files import SUITES, load_scene, scene_folder
 from s2e.envs.worlds import Worlds
 
 VIDEO_S, STEP_S = 60.0, 0.2
@@ -63,10 +63,12 @@ def last(frames) -> dict[str, np.ndarray]:
 def readme_picture(out: Path) -> None:
     """Training worlds and the benchmark's."""
     upper = last(drive(random_worlds(8, (192, 320), 3), 2.0))["rgb"]
-    scene = load_scene("gs_urban/plaza")
-    both = [e for e in read_episodes(scene_folder("gs_urban/plaza") / "episodes.json") if e.setting == "both"][:8]
+    both, places = [], []
+    for name in SUITES["gs_urban"][:8]:
+        both.append(next(e for e in read_episodes(scene_folder(name) / "episodes.json") if e.setting == "both"))
+        places.append(place_obstacles(load_scene(name), both[-1]))
     config = WorldsConfig(people=6, collision="counts", height_px=192, width_px=320)
-    splat = Worlds([place_obstacles(scene, e) for e in both], config, len(both), ListedEpisodes(both))
+    splat = Worlds(places, config, len(both), ListedEpisodes(both))
     lower = last(drive(splat, 2.0))["rgb"]
     Image.fromarray(tiled(np.concatenate([upper, lower]), 4)).save(out, quality=86, optimize=True)
 

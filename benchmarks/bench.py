@@ -1,4 +1,4 @@
-"""`s2e-bench`: closed-loop evaluation in a Gaussian-splat scene.
+"""`s2e-bench`: closed-loop evaluation in Gaussian-splat scenes.
 
     s2e-bench --scene gs_urban --policy zero straight expert runs/out/finetuned --setting all --out DIR
 
@@ -37,7 +37,7 @@ from s2e.envs.objects import obstacle_mesh, stamp
 from s2e.envs.render import Renderer
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene import Episode, Scene
-from s2e.envs.scene_files import load_scene, scene_folder
+from s2e.envs.scene_files import SUITES, load_scene, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.observation import to_robot
@@ -50,10 +50,10 @@ BASELINES = ("zero", "straight", "expert")
 
 @dataclass(frozen=True)
 class BenchArgs:
-    """Judge policies in a scene of splats or of triangles."""
+    """Judge policies in scenes of splats or of triangles."""
 
     scene: str = "gs_urban"
-    """A packaged scene or a scene folder."""
+    """gs_urban is all scenes of the suite; one scene is gs_urban/plaza, market, boulevard, what `s2e-scene` imported, or a folder."""
     policy: tuple[str, ...] = ("straight",)
     """Run folders, checkpoint folders, or baselines: zero, straight, expert. Several are compared."""
     setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
@@ -63,7 +63,7 @@ class BenchArgs:
     planner_weight: float = 3.0
     """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
     episodes: int = 0
-    """Episodes of each setting, the first of the file; 0 is all."""
+    """Episodes of each setting in each scene, the first of the file; 0 is all."""
     robot: str = "jackal"
     """jackal, coco, go2 or g1."""
     physics: Literal["kinematic", "mujoco"] = "kinematic"
@@ -73,7 +73,7 @@ class BenchArgs:
     seed: int = 0
     """Seed of the intervals' bootstrap."""
     clips: int = 2
-    """Short videos of each learned policy in the report."""
+    """Short videos of each learned policy in the report; of a suite, one from each of the first scenes."""
     device: str = "cpu"
     """Torch device of the policy."""
 
@@ -169,8 +169,10 @@ class PolicyDriver:
         return total
 
 
-def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Episode], jsonl: Path) -> dict[str, list[np.ndarray]]:
-    """Runs episodes side by side, one world each; appends a line for each when it ends. Returns clips."""
+def run_episodes(
+    args: BenchArgs, policy: str, where: str, scene: Scene, episodes: list[Episode], jsonl: Path, filmed: int
+) -> dict[str, list[np.ndarray]]:
+    """Runs episodes side by side, one world each; appends a line for each when it ends. Returns clips of `filmed` of them."""
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     learned = policy not in BASELINES
@@ -190,13 +192,13 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
     act = (lambda: driver.act(seen)) if driver else baseline(policy, worlds, expert)
     paths = [[e.start[:2]] for e in episodes]
     contacts: list[list[tuple[float, str]]] = [[] for _ in episodes]
-    filmed = choose_filmed(episodes, args.clips) if learned else []
-    clips: dict[str, list[np.ndarray]] = {episodes[w].id: [] for w in filmed}
-    with tqdm(total=len(episodes), desc=Path(policy).name, unit="episode", disable=None) as bar:
+    shots = choose_filmed(episodes, filmed) if learned else []
+    clips: dict[str, list[np.ndarray]] = {episodes[w].id: [] for w in shots}
+    with tqdm(total=len(episodes), desc=f"{where} {Path(policy).name}", unit="episode", disable=None) as bar:
         while worlds.live.any():
             live = np.flatnonzero(worlds.live)
             action = act()
-            for w in filmed:
+            for w in shots:
                 if worlds.live[w]:
                     clips[episodes[w].id].append(seen["rgb"][w].copy())
             seen, _, _, _ = worlds.step(action)
@@ -206,7 +208,9 @@ def run_episodes(args: BenchArgs, policy: str, scene: Scene, episodes: list[Epis
                 fresh = int(worlds.contacts[w]) - len(contacts[w])
                 contacts[w] += fresh * [(round(float(worlds.clock[w]), 1), "person" if worlds.with_person[w] else "static")]
                 if int(w) in ended:
-                    line = finish(episodes[w], worlds, int(w), ended[int(w)], expert, routes[w], contacts[w], paths[w])
+                    line = {"scene": where} | finish(
+                        episodes[w], worlds, int(w), ended[int(w)], expert, routes[w], contacts[w], paths[w]
+                    )
                     with jsonl.open("a") as file:
                         file.write(json.dumps(line) + "\n")
                         file.flush()
@@ -275,35 +279,45 @@ def read_records(jsonl: Path) -> list[dict]:
     for line in jsonl.read_text().splitlines():
         try:
             record = json.loads(line)
-            records[record["id"]] = record
+            records[key(record)] = record
         except (ValueError, KeyError, TypeError):
             continue
     return list(records.values())
 
 
+def key(record: dict) -> tuple[str, str]:
+    """What tells episodes apart."""
+    return record["scene"], record["id"]
+
+
 def every_record(folder: Path) -> list[dict]:
     """The finished episodes of all ranks, each once."""
-    return list({r["id"]: r for path in sorted(folder.glob("episodes*.jsonl")) for r in read_records(path)}.values())
+    return list({key(r): r for path in sorted(folder.glob("episodes*.jsonl")) for r in read_records(path)}.values())
 
 
 def fingerprint(args: BenchArgs, policy: str) -> str:
-    """What the results depend on: the scene, its episodes, and the policy's weights. Other contents are another question."""
-    files = [scene_folder(args.scene) / name for name in ("scene.json", "episodes.json")]
+    """What the results depend on: the scenes, their episodes, and the policy's weights. Other contents are another question."""
+    files = [scene_folder(scene) / name for scene in chosen_scenes(args) for name in ("scene.json", "episodes.json")]
     if policy not in BASELINES:
         files.append(find_checkpoint(Path(policy)) / "model.safetensors")
     return hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
 
 
-def chosen_episodes(args: BenchArgs) -> list[Episode]:
-    """The episodes of the scene that were asked for, and that this robot's benchmark lists."""
+def chosen_scenes(args: BenchArgs) -> tuple[str, ...]:
+    """The scenes that `--scene` stands for."""
+    return SUITES.get(args.scene, (args.scene,))
+
+
+def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
+    """The episodes of a scene that were asked for."""
     wanted = SETTINGS if args.setting == "all" else (args.setting,)
-    listed = read_episodes(scene_folder(args.scene) / "episodes.json")
+    listed = read_episodes(scene_folder(scene) / "episodes.json")
     chosen = []
     for setting in wanted:
         of_setting = [e for e in listed if e.setting == setting]
         chosen += of_setting[: args.episodes or None]
     if not chosen:
-        raise UserError(f"{args.scene}: episodes.json has no episode of setting {args.setting}")
+        raise UserError(f"{scene}: episodes.json has no episode of setting {args.setting}")
     return chosen
 
 
@@ -354,24 +368,27 @@ def bench(args: BenchArgs) -> None:
     """The whole command."""
     check(args)
     rank, world = dist.start(args.device)
-    scene, episodes = load_scene(args.scene), chosen_episodes(args)
-    mine = episodes[rank::world]
     names = unique_names(args.policy)
+    scenes = {where: load_scene(where) for where in chosen_scenes(args)}
+    episodes = {where: chosen_episodes(args, where) for where in scenes}
     summaries, records, clips = [], {}, {}
     for policy, name in zip(args.policy, names, strict=True):
         folder = args.out if len(names) == 1 else args.out / name
         asked = dict(policy=policy, planner=args.planner, weight=args.planner_weight, files=fingerprint(args, policy))
         asked |= dict(robot=args.robot, physics=args.physics)
         jsonl = open_results(folder, asked, rank)
-        done = {r["id"] for r in every_record(folder)}
+        done = {key(r) for r in every_record(folder)}
         dist.barrier()  # nobody writes before all have read what is done
-        left = [e for e in mine if e.id not in done]
-        if left:
-            clips |= {f"{name} {k}": v for k, v in run_episodes(args, policy, scene, left, jsonl).items()}
+        for k, (where, scene) in enumerate(scenes.items()):
+            left = [e for e in episodes[where][rank::world] if (where, e.id) not in done]
+            if left:
+                filmed = args.clips if len(scenes) == 1 else int(k < args.clips)
+                made = run_episodes(args, policy, where, scene, left, jsonl, filmed)
+                clips |= {f"{name} {where} {k}": v for k, v in made.items()}
         dist.barrier()
         if rank == 0:
-            wanted = {e.id for e in episodes}
-            records[name] = [r for r in every_record(folder) if r["id"] in wanted]
+            wanted = {(where, e.id) for where, listed in episodes.items() for e in listed}
+            records[name] = [r for r in every_record(folder) if key(r) in wanted]
             summary = summarise(records[name], args.scene, name, args.seed, __version__)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
@@ -379,7 +396,8 @@ def bench(args: BenchArgs) -> None:
         report = args.out / "report.html"
         conditions = {"robot": args.robot, "physics": args.physics, "planner": args.planner}
         conditions["contacts"] = "counted; they block, they do not end an episode"
-        write_report(report, summaries, records, scene.occupancy, top_down(scene), clips, conditions)
+        grounds = {where: (scene.occupancy, top_down(scene)) for where, scene in scenes.items()}
+        write_report(report, summaries, records, grounds, clips, conditions)
         print(format_table(summaries))
         print(f"report: {report}")
     dist.finish()
@@ -402,8 +420,6 @@ def open_results(folder: Path, asked: dict, rank: int) -> Path:
 def main() -> None:
     """Entry point of `s2e-bench`."""
     run_command(lambda: bench(tyro.cli(BenchArgs, description=__doc__)))
-
-
 
 
 if __name__ == "__main__":

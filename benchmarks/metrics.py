@@ -1,7 +1,7 @@
 """Closed-loop metrics: from episodes to success rate, route completion, contacts, SPL and SNS, with intervals.
 
 SR, RC and CT are those of NavBench-GS, SPL is that of Anderson et al. (arXiv 1807.06757), SNS that of Vid2Sim.
-An episode record is a dictionary that is one line of `episodes.jsonl`: id, setting, success, rc, ct, spl, sns,
+An episode record is a dictionary that is one line of `episodes.jsonl`: scene, id, setting, success, rc, ct, spl, sns,
 steps, time_s, path_m, route_m, end, contacts, path, start, goal.
 """
 
@@ -97,21 +97,22 @@ def summarise(records: Sequence[dict[str, Any]], scene: str, policy: str, seed: 
     """Means and 95 % intervals per setting.
 
     Args:
-        records: episode records of one policy in one scene; their order does not matter.
-        scene: name of the scene.
+        records: episode records of one policy; their order does not matter.
+        scene: name of the scene or of the suite.
         policy: name of the policy.
         seed: of the bootstrap and of the run.
         version: of the benchmark.
 
     Returns:
-        scene, policy, seed, version, and settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ...}} with only
-        the settings that have episodes, in the order of SETTINGS.
+        scene, policy, seed, version, settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ...}} with only the
+        settings that have episodes, in the order of SETTINGS, and scenes: {scene: {episodes, sr, sr_ci95}} of all
+        settings together. Intervals take episodes as independent, also those of one scene.
     """
     names = {str(record["setting"]) for record in records}
     order = [name for name in SETTINGS if name in names] + sorted(names - set(SETTINGS))
     settings = {}
     for name in order:
-        mine = sorted((r for r in records if r["setting"] == name), key=lambda r: str(r["id"]))
+        mine = sorted((r for r in records if r["setting"] == name), key=lambda r: (str(r["scene"]), str(r["id"])))
         wins = sum(bool(r["success"]) for r in mine)
         entry: dict[str, Any] = {"episodes": len(mine), "sr": wins / len(mine), "sr_ci95": list(wilson(wins, len(mine)))}
         for key in MEANS:
@@ -119,7 +120,11 @@ def summarise(records: Sequence[dict[str, Any]], scene: str, policy: str, seed: 
             entry[key] = float(values.mean())
             entry[f"{key}_ci95"] = list(bootstrap(values, seed))
         settings[name] = entry
-    return {"scene": scene, "policy": policy, "seed": seed, "version": version, "settings": settings}
+    scenes = {}
+    for where in dict.fromkeys(str(r["scene"]) for r in records):
+        wins, count = sum(bool(r["success"]) for r in records if r["scene"] == where), sum(r["scene"] == where for r in records)
+        scenes[where] = {"episodes": count, "sr": wins / count, "sr_ci95": list(wilson(wins, count))}
+    return {"scene": scene, "policy": policy, "seed": seed, "version": version, "settings": settings, "scenes": scenes}
 
 
 def all_settings(summaries: Sequence[dict[str, Any]]) -> list[str]:
@@ -129,7 +134,7 @@ def all_settings(summaries: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def format_table(summaries: Sequence[dict[str, Any]]) -> str:
-    """A plain-text table, one block per scene and setting, one row per policy; at most 100 columns wide."""
+    """A plain-text table, one block per setting, one row per policy, at most 100 columns wide; of a suite also SR per scene."""
     width = min(max([len(str(s["policy"])) for s in summaries] + [6]), 32)
     blocks = []
     for scene in dict.fromkeys(str(s["scene"]) for s in summaries):
@@ -147,7 +152,22 @@ def format_table(summaries: Sequence[dict[str, Any]]) -> str:
                 interval = f"[{low:.2f}, {high:.2f}]"
                 lines.append(f"  {name:<{width}}  {entry['episodes']:>5}  {entry['sr']:>5.2f} {interval:>12}  {numbers}")
             blocks.append("\n".join(lines))
+        blocks += _scene_block(here)
     return "\n\n".join(blocks) if blocks else "no episodes"
+
+
+def _scene_block(summaries: Sequence[dict[str, Any]]) -> list[str]:
+    """SR in each scene, one row a scene and one column a policy; nothing for one scene."""
+    scenes = list(dict.fromkeys(scene for s in summaries for scene in s["scenes"]))
+    if len(scenes) < 2:
+        return []
+    names = [str(s["policy"])[:12] for s in summaries]
+    wide = max(len(scene) for scene in scenes)
+    lines = ["success rate, all settings", f"  {'scene':<{wide}}  " + "  ".join(f"{name:>12}" for name in names)]
+    for scene in scenes:
+        rates = [f"{s['scenes'][scene]['sr']:.2f}" if scene in s["scenes"] else "-" for s in summaries]
+        lines.append(f"  {scene:<{wide}}  " + "  ".join(f"{rate:>12}" for rate in rates))
+    return ["\n".join(lines)]
 
 
 def _cells(texts: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ import html
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from s2e.envs.occupancy import Occupancy
 LIGHT = ("#e34948", "#2a78d6", "#008300", "#e87ba4", "#eda100", "#4a3aa7", "#1baf7a", "#eb6834")
 DARK = ("#e66767", "#3987e5", "#008300", "#d55181", "#c98500", "#9085e9", "#199e70", "#d95926")
 EPISODES_DRAWN = 12
+EPISODES_DRAWN_EACH = 5  # where there are several scenes
 POINTS_DRAWN = 80
 FAILURES_LISTED = 12
 CLIPS_BYTES = 3_600_000
@@ -52,8 +53,7 @@ def write_report(
     path: str | Path,
     summaries: Sequence[dict[str, Any]],
     episodes: dict[str, list[dict[str, Any]]],
-    occupancy: Occupancy,
-    background: np.ndarray | None,
+    grounds: Mapping[str, tuple[Occupancy, np.ndarray | None]],
     clips: dict[str, list[np.ndarray]],
     extra: dict[str, Any],
 ) -> None:
@@ -63,9 +63,8 @@ def write_report(
         path: the file; written beside itself and renamed.
         summaries: one per policy, from `metrics.summarise`.
         episodes: the records of each policy.
-        occupancy: of the scene; drawn when there is no background.
-        background: (H, W, 3) uint8 view from straight above that covers the grid's extent exactly, north (y) up and
-            east (x) right; or None.
+        grounds: each scene's occupancy, drawn when there is no background, and background: (H, W, 3) uint8 view from straight
+            above that covers the grid's extent exactly, north (y) up and east (x) right; or None.
         clips: caption to frames, each (H, W, 3) uint8; shown as small GIFs.
         extra: further conditions to list: the command, the date, what the user must know.
     """
@@ -76,7 +75,8 @@ def write_report(
         f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. {_lead(summaries)}</p>",
         _section("Results", _table(summaries, colour) + _meaning()),
         _section("Success rate", _bars(summaries, colour)),
-        _section("Paths", _panels(summaries, episodes, occupancy, background, colour)),
+        _section("Scenes", _by_scene(episodes, grounds, colour)),
+        _section("Paths", _paths(summaries, episodes, grounds, colour)),
         _section("Clips", _clips(clips)),
         _section("Worst episodes", _failures(episodes, colour)),
         _section("Conditions", _conditions(summaries, episodes, extra)),
@@ -160,6 +160,23 @@ def _table(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
         return "<p>No episodes.</p>"
     head = "".join(f"<th>{h}</th>" for h in ("policy", "episodes", "SR", "RC", "CT", "SPL", "SNS"))
     return f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _by_scene(episodes: dict[str, list[dict[str, Any]]], grounds: Mapping[str, Any], colour: dict[str, int]) -> str:
+    """Success rates of all settings together, one column a scene; nothing where there is only one scene."""
+    if len(grounds) < 2:
+        return ""
+    head = "".join(f"<th>{_text(scene.split('/')[-1])}</th>" for scene in grounds)
+    rows = []
+    for name, records in episodes.items():
+        cells = []
+        for scene in grounds:
+            mine = [bool(r["success"]) for r in records if r["scene"] == scene]
+            cells.append(f"<td>{_number(sum(mine) / len(mine)) if mine else '–'}</td>")
+        rows.append(f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td>{"".join(cells)}</tr>')
+    note = "<p>Success rate in each scene, all settings together.</p>"
+    body = f"<thead><tr><th>policy</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'{note}<div class="card scroll"><table>{body}</table></div>'
 
 
 def _legend(colour: dict[str, int], toggles: bool) -> str:
@@ -267,24 +284,47 @@ def _data(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _panels(
+def _paths(
     summaries: Sequence[dict[str, Any]],
+    episodes: dict[str, list[dict[str, Any]]],
+    grounds: Mapping[str, tuple[Occupancy, np.ndarray | None]],
+    colour: dict[str, int],
+) -> str:
+    """Top-down panels of every scene; the legend's entries show and hide a policy, without a script."""
+    settings = all_settings(summaries)
+    if not settings or not any(episodes.values()):
+        return ""
+    toggles = "".join(f'<input class="toggle" type="checkbox" id="t{i}" checked>' for i in colour.values())
+    note = (
+        "<p>Ring: start. Filled square: goal. Cross: contact with something static. Diamond: contact with a person. "
+        "Dashed: the goal was not reached. Select a policy in the legend to hide or show it.</p>"
+    )
+    parts = [note, toggles, _legend(colour, True)]
+    for k, (scene, ground) in enumerate(grounds.items()):
+        here = {name: [r for r in records if r["scene"] == scene] for name, records in episodes.items()}
+        title = f"<h3>{_text(scene)}</h3>" if len(grounds) > 1 else ""
+        most = EPISODES_DRAWN if len(grounds) == 1 else EPISODES_DRAWN_EACH
+        parts.append(title + _panels(settings, here, *ground, colour, f"ground{k}", most))
+    return "".join(parts)
+
+
+def _panels(
+    settings: Sequence[str],
     episodes: dict[str, list[dict[str, Any]]],
     occupancy: Occupancy,
     background: np.ndarray | None,
     colour: dict[str, int],
+    anchor: str,
+    most: int,
 ) -> str:
-    """One top-down panel per setting; the legend's entries show and hide a policy, without a script."""
-    settings = all_settings(summaries)
-    if not settings or not any(episodes.values()):
-        return ""
+    """One scene's panels, one per setting; `anchor` names the picture that they share, `most` episodes are drawn."""
     box = _extent(episodes, occupancy)
     wide, tall = box[2] - box[0], box[3] - box[1]
     view = f"{box[0]:.2f} {-box[3]:.2f} {wide:.2f} {tall:.2f}"
     columns = 1 if wide > 1.6 * tall or len(settings) == 1 else 2
     unit = max(wide, tall * 1.2) / (1000 if columns == 1 else 500)  # metres per pixel on the page, about
     ground = (
-        f'<svg style="position:absolute;width:0;height:0" aria-hidden="true"><defs><g id="ground">'
+        f'<svg style="position:absolute;width:0;height:0" aria-hidden="true"><defs><g id="{anchor}">'
         f"{_ground(occupancy, background, box)}</g></defs></svg>"
     )
     veil = "" if background is None else (
@@ -292,32 +332,20 @@ def _panels(
     )  # fmt: skip
     panels = []
     for setting in settings:
-        marks, contacts, drawn, total = [], [], 0, 0
-        for name, records in episodes.items():
-            mine = [r for r in records if r["setting"] == setting]
-            total, drawn = max(total, len(mine)), max(drawn, min(len(mine), EPISODES_DRAWN))
-            inner = "".join(_episode(r, unit, colour[name]) for r in mine[:EPISODES_DRAWN])
-            marks.append(f'<g class="p{colour[name]}">{inner}</g>')
-            inner = "".join(_contacts(r, unit, colour[name]) for r in mine[:EPISODES_DRAWN])
-            contacts.append(f'<g class="p{colour[name]}">{inner}</g>')
-        ends = {
-            (tuple(r["start"][:2]), tuple(r["goal"][:2])): None
-            for records in episodes.values()
-            for r in [r for r in records if r["setting"] == setting][:EPISODES_DRAWN]
-        }
-        few = "" if drawn == total else f" ({drawn} of {total} episodes drawn)"
+        mine = {name: [r for r in records if r["setting"] == setting] for name, records in episodes.items()}
+        total = max(len(records) for records in mine.values())
+        drawn = {name: records[:most] for name, records in mine.items()}
+        marks = [f'<g class="p{colour[n]}">{"".join(_episode(r, unit, colour[n]) for r in rs)}</g>' for n, rs in drawn.items()]
+        marks += [f'<g class="p{colour[n]}">{"".join(_contacts(r, unit, colour[n]) for r in rs)}</g>' for n, rs in drawn.items()]
+        ends = {(tuple(r["start"][:2]), tuple(r["goal"][:2])): None for records in drawn.values() for r in records}
+        few = "" if total <= most else f" ({most} of {total} episodes drawn)"
         panels.append(
             f'<div class="card"><h3>{_text(setting)}{few}</h3><svg viewBox="{view}" role="img" '
-            f'aria-label="paths, {_text(setting)}"><use href="#ground"/>{veil}{"".join(marks + contacts)}'
+            f'aria-label="paths, {_text(setting)}"><use href="#{anchor}"/>{veil}{"".join(marks)}'
             f"{''.join(_ends(*pair, unit) for pair in ends)}{_scale_bar(box, unit)}</svg></div>"
         )
-    toggles = "".join(f'<input class="toggle" type="checkbox" id="t{i}" checked>' for i in colour.values())
-    note = (
-        "<p>Ring: start. Filled square: goal. Cross: contact with something static. Diamond: contact with a person. "
-        "Dashed: the goal was not reached. Select a policy in the legend to hide or show it.</p>"
-    )
     grid = f'<div class="panels" style="grid-template-columns:repeat({columns},minmax(0,1fr))">{"".join(panels)}</div>'
-    return f"{ground}{note}{toggles}{_legend(colour, True)}{grid}"
+    return ground + grid
 
 
 def _points(record: dict[str, Any]) -> np.ndarray:
@@ -426,12 +454,12 @@ def _failures(episodes: dict[str, list[dict[str, Any]]], colour: dict[str, int])
     if not worst:
         return "<p>No episode failed.</p>" if any(episodes.values()) else ""
     rows = "".join(
-        f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td><td>{_text(r["setting"])}</td><td>{_text(r["id"])}</td>'
+        f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td><td>{_text(r["scene"])}</td><td>{_text(r["id"])}</td>'
         f"<td>{_number(r['rc'])}</td><td>{r['ct']:d}</td><td>{_text(r['end'])}</td><td>{_number(r['time_s'], 1)}</td>"
         f"<td>{_number(r['path_m'], 1)} / {_number(r['route_m'], 1)}</td></tr>"
         for name, r in worst
     )
-    names = ("policy", "setting", "episode", "RC", "CT", "end", "time, s", "driven / route, m")
+    names = ("policy", "scene", "episode", "RC", "CT", "end", "time, s", "driven / route, m")
     head = "".join(f"<th>{name}</th>" for name in names)
     return f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 

@@ -1,7 +1,7 @@
 """`s2e-speed`: how fast each part is on this machine, measured by itself.
 
-    s2e-speed                     all parts, a table
-    s2e-speed --only env_steps --json
+s2e-speed                     all parts, a table
+s2e-speed --only env_steps --json
 """
 
 import dataclasses

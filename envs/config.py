@@ -30,6 +30,7 @@ class WorldsConfig:
         reward: a key of `REWARDS`.
         outputs: what `observe` shows, of `OUTPUTS`.
         camera_noise: how strongly exposure, noise and blur vary from episode to episode, 0 to 1.
+        splat_backend: "cpu" draws Gaussian splats with our own kernels, "gsplat" on an NVIDIA GPU (pip install s2e[gs]).
         height_px, width_px: size of the images.
         goal_clip_m: distance that the goal's first number is clipped to and divided by.
     """
@@ -45,6 +46,7 @@ class WorldsConfig:
     reward: str = "urban_sim"
     outputs: tuple[str, ...] = ("rgb",)
     camera_noise: float = 0.0
+    splat_backend: Literal["cpu", "gsplat"] = "cpu"
     height_px: int = 96
     width_px: int = 160
     goal_clip_m: float = 10.0
@@ -61,6 +63,7 @@ class WorldsConfig:
             require(name in OUTPUTS, f"outputs: {name!r} is not one of {', '.join(OUTPUTS)}")
         require(self.reward in REWARDS, f"reward {self.reward!r} is not one of {', '.join(REWARDS)}")
         require(self.physics in ("kinematic", "mujoco"), f"physics {self.physics!r} is not one of kinematic, mujoco")
+        require(self.splat_backend in ("cpu", "gsplat"), f"splat_backend {self.splat_backend!r} is not one of cpu, gsplat")
         require(self.collision in ("ends", "counts"), f"collision {self.collision!r} is not one of ends, counts")
         require(0 <= self.people <= 64, f"people is {self.people}; a world holds 0 to 64")
         for name in ("randomise", "camera_noise"):

@@ -1,7 +1,7 @@
 """`s2e-data`: record and check navigation video.
 
-    s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
-    s2e-data check DIR...                         what would be used, what would be left out, and why
+s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
+s2e-data check DIR...                         what would be used, what would be left out, and why
 """
 
 from dataclasses import dataclass
@@ -28,6 +28,8 @@ class Record:
     """Worlds driven at once."""
     scenes: int = 64
     """Different streets."""
+    scene: str = ""
+    """A scene to drive in instead of streets: gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
@@ -53,7 +55,8 @@ def _record(args: Record) -> None:
         if getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}; it must be at least 1")
     require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
-    counts = record(args.out, args.frames, args.envs, args.scenes, args.seed, args.robot, args.people, args.camera_noise)
+    drive = args.robot, args.people, args.camera_noise, args.scene
+    counts = record(args.out, args.frames, args.envs, args.scenes, args.seed, *drive)
     print(f"{args.out}: {counts['walks']} walks, {counts['frames']} frames; {counts['failed']} failed drives left out")
 
 

@@ -18,6 +18,8 @@ WAY_M = 6.0
 """Width of the ground along a robot's way that an episode's people are counted on, metres."""
 
 SETTINGS = ("empty", "obstacle", "pedestrian", "both")
+LONGEST_S = 3600.0
+"""Longest time limit of an episode in a file, seconds."""
 
 
 class EpisodeSource(Protocol):
@@ -268,7 +270,36 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
         raise UserError(f"{path}: episode {i}: setting {episode.setting!r} is not one of {', '.join(SETTINGS)}")
     if episode.route_m <= 0 or episode.time_limit_s <= 0:
         raise UserError(f"{path}: episode {i}: route_m and time_limit_s must be positive")
+    if episode.time_limit_s > LONGEST_S:
+        raise UserError(f"{path}: episode {i}: time_limit_s is {episode.time_limit_s:g}; at most {LONGEST_S:g}, an hour")
     return episode
+
+
+def check_episodes(path: Path, scene: Scene, episodes: Sequence[Episode]) -> None:
+    """Refuses episodes that cannot be run in a scene: they belong to another one, or a hand slipped.
+
+    Args:
+        path: the file they were read from, for the message.
+        scene: where they are to be run.
+        episodes: what `read_episodes` returned.
+
+    Raises:
+        UserError: a start or goal lies outside the occupancy grid, or a start on an occupied cell.
+    """
+    grid, low = scene.occupancy.grid, scene.occupancy.origin
+    high = low + np.array(grid.shape[::-1]) * scene.occupancy.resolution
+    covers = f"x {low[0]:g} to {high[0]:g}, y {low[1]:g} to {high[1]:g} m"
+    for episode in episodes:
+        for name, point in (("start", episode.start[:2]), ("goal", episode.goal)):
+            if not ((low <= point) & (point < high)).all():
+                x, y = point
+                raise UserError(
+                    f"{path}: episode {episode.id}: {name} {x:g}, {y:g} is outside the scene's grid ({covers}); mend or remove it"
+                )
+        row, column = np.clip(scene.occupancy.cell_of(np.array(episode.start[:2])), 0, np.array(grid.shape) - 1)
+        if grid[row, column]:
+            x, y, _ = episode.start
+            raise UserError(f"{path}: episode {episode.id}: start {x:g}, {y:g} is inside something solid; mend or remove it")
 
 
 def _one_of(value: Any, choices: Sequence[str]) -> str:

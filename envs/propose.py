@@ -4,6 +4,8 @@ Episode k has the same start and goal in all four settings, the same obstacles i
 `pedestrian` and `both`, so settings can be compared pair by pair. Every episode has a route with 0.45 m of clearance.
 """
 
+import math
+
 import numpy as np
 from scipy.ndimage import label
 
@@ -14,17 +16,24 @@ from s2e.envs.fleet import STEP_CLASSES_M
 from s2e.envs.objects import object_kinds, stamp
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.people import draw_walkers
-from s2e.envs.scene import Episode, Ground, Obstacle, Scene
+from s2e.envs.scene import Episode, Ground, Obstacle, Scene, Walker
+from s2e.errors import UserError, require
 
 KINDS = ("bench", "bin", "bollard", "cone", "barrier", "box", "planter", "table", "sign", "hydrant", "wheelie_bin", "bicycle")
 EPISODES = 50
 ROUTE_M = (8.0, 22.0)
+SHORTEST_M = 5.0
+"""No route may be shorter: what stands in the way keeps 2 m from both ends."""
+APART_M = 0.4
+"""Anchors nearer to one another are one."""
+_TRIES = 300, 40  # at first, and for every episode more: half of all pairs fit in the suite's scenes, one in ten in a yard
 
 
 def largest_region(free: np.ndarray) -> np.ndarray:
-    """The largest connected part of a boolean grid."""
+    """The largest connected part (4 neighbours) of a boolean grid; nothing where all of it is false."""
     regions = np.zeros(free.shape, np.int32)
-    label(free, output=regions)
+    if not label(free, output=regions):
+        return np.zeros(free.shape, dtype=bool)
     return np.equal(regions, np.argmax(np.bincount(regions.ravel())[1:]) + 1)
 
 
@@ -34,15 +43,26 @@ def on_wheels(occupancy: Occupancy, ground: Ground | None) -> Occupancy:
 
 
 def free_anchors(occupancy: Occupancy, ground: Ground | None = None, count: int = 64) -> np.ndarray:
-    """(count, 2) points 0.8 m clear of everything in the largest region a wheeled robot of 0.45 m reaches, each far from the others."""
+    """Points 0.8 m clear of everything in the largest region a wheeled robot of 0.45 m reaches, each far from the others.
+
+    Returns:
+        (K, 2) metres, K = `count`, or fewer where a place has no more room for points `APART_M` apart.
+
+    Raises:
+        UserError: nowhere is 0.8 m of room.
+    """
     clear = on_wheels(occupancy, ground).distance()
     cells = np.argwhere(largest_region(clear > 0.45) & (clear > 0.85))
+    require(len(cells) > 0, "nowhere in the place is 0.8 m of room on level ground around a robot; no start or goal fits")
     points = occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution
     chosen = [int(np.argmin(points[:, 0]))]
     nearest = np.full(len(points), np.inf)
-    for _ in range(count - 1):
+    while len(chosen) < count:
         nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
-        chosen.append(int(np.argmax(nearest)))
+        farthest = int(np.argmax(nearest))
+        if nearest[farthest] < APART_M:
+            break
+        chosen.append(farthest)
     return points[chosen]
 
 
@@ -53,7 +73,7 @@ def route_of(scene: Scene, occupancy: Occupancy, start: np.ndarray, goal: np.nda
 
 
 def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, kinds: list[str]):
-    """Two to four things on or beside the route, with a way around left; returns them, the occupancy and the new route."""
+    """Two to four things on or beside the route, with a way around left; returns them and the new route."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
     occupancy, placed, best, wanted = scene.occupancy, [], route, int(rng.integers(2, 5))
     for _ in range(40):
@@ -75,38 +95,88 @@ def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, ki
     return tuple(placed), best
 
 
-def make_episodes(scene: Scene, seed: int) -> list[Episode]:
-    """Four settings of `EPISODES` episodes each."""
+def make_episodes(
+    scene: Scene, seed: int, count: int = EPISODES, route_m: tuple[float, float] = ROUTE_M, at_least: int | None = None
+) -> list[Episode]:
+    """Four settings of `count` episodes each, between the scene's anchors.
+
+    Args:
+        scene: where; its `free_anchors` are the starts and goals.
+        seed: decides everything.
+        count: episodes of each setting.
+        route_m: shortest and longest route, metres.
+        at_least: how many of each setting are enough where more are not found in a bounded number of tries; None is all of them.
+
+    Returns:
+        Episodes, `empty` first, then `obstacle`, `pedestrian` and `both`.
+
+    Raises:
+        UserError: count or route_m make no sense, the scene has too few anchors, or too few routes fit.
+    """
+    near, far = route_m
+    require(count >= 1, f"{count} episodes asked for; at least 1")
+    require(
+        math.isfinite(far) and SHORTEST_M <= near <= far,
+        f"routes of {near:g} to {far:g} m: give two lengths of {SHORTEST_M:g} m or more",
+    )
+    anchors = scene.free_anchors
+    require(len(anchors) >= 2, f"{scene.name}: {len(anchors)} anchors; an episode needs two, a start and a goal")
     kinds = [k for k in KINDS if k in object_kinds()]
     rng = np.random.default_rng(seed)
+    occupancy = on_wheels(scene.occupancy, scene.ground)
+    distance = occupancy.distance()
     by_setting: dict[str, list[Episode]] = {s: [] for s in SETTINGS}
-    while len(by_setting["empty"]) < EPISODES:
-        anchors = scene.free_anchors
+    for _ in range(_TRIES[0] + _TRIES[1] * count):
+        if len(by_setting["empty"]) == count:
+            break
         start, goal = anchors[rng.choice(len(anchors), 2, replace=False)]
-        route = route_of(scene, scene.occupancy, start, goal)
-        if route is None or not ROUTE_M[0] <= path_length(route) <= ROUTE_M[1]:
+        if np.linalg.norm(goal - start) > far:  # no route is shorter than the line
+            continue
+        route = astar(occupancy, distance, start, goal, CLEARANCE_M)
+        if route is None or not near <= path_length(route) <= far:
             continue
         obstacles, around = draw_obstacles(rng, scene, route, kinds)
-        if len(obstacles) < 2:
+        if len(obstacles) < (2 if path_length(route) >= ROUTE_M[0] else 1):
             continue
         walkers = draw_walkers(rng, anchors, start, goal, int(rng.integers(3, 7)))
         first = route[min(len(route) - 1, 1)] - route[0]
         yaw = float(np.arctan2(first[1], first[0]) + rng.uniform(-0.6, 0.6))
-        k = len(by_setting["empty"])
-        for setting in SETTINGS:
-            blocked = setting in ("obstacle", "both")
-            length = path_length(around if blocked else route)
-            by_setting[setting].append(
-                Episode(
-                    id=f"{setting}-{k:03d}",
-                    setting=setting,
-                    start=(round(float(start[0]), 3), round(float(start[1]), 3), round(yaw, 3)),
-                    goal=(round(float(goal[0]), 3), round(float(goal[1]), 3)),
-                    route_m=round(length, 3),
-                    time_limit_s=round(8.0 + 1.4 * length, 1),
-                    seed=int(rng.integers(1 << 31)),
-                    obstacles=obstacles if blocked else (),
-                    walkers=walkers if setting in ("pedestrian", "both") else (),
-                )
-            )
+        lengths = path_length(route), path_length(around)
+        for episode in _settings(rng, len(by_setting["empty"]), (*start, yaw), (*goal,), lengths, obstacles, walkers):
+            by_setting[episode.setting].append(episode)
+    found = len(by_setting["empty"])
+    if found < (count if at_least is None else at_least):
+        raise UserError(
+            f"{scene.name}: {found} of {count} episodes found with routes of {near:g} to {far:g} m and room for obstacles; "
+            "the place is too small or too narrow for them: ask for fewer or shorter ones"
+        )
     return [e for setting in SETTINGS for e in by_setting[setting]]
+
+
+def _settings(
+    rng: np.random.Generator,
+    k: int,
+    start: tuple[float, ...],
+    goal: tuple[float, ...],
+    lengths: tuple[float, float],
+    obstacles: tuple[Obstacle, ...],
+    walkers: tuple[Walker, ...],
+) -> list[Episode]:
+    """Episode k in every setting; `lengths` are those of the free route and of the one around the obstacles."""
+    made = []
+    for setting in SETTINGS:
+        blocked = setting in ("obstacle", "both")
+        made.append(
+            Episode(
+                id=f"{setting}-{k:03d}",
+                setting=setting,
+                start=tuple(round(float(v), 3) for v in start),  # pyright: ignore[reportArgumentType]
+                goal=tuple(round(float(v), 3) for v in goal),  # pyright: ignore[reportArgumentType]
+                route_m=round(lengths[blocked], 3),
+                time_limit_s=round(8.0 + 1.4 * lengths[blocked], 1),
+                seed=int(rng.integers(1 << 31)),
+                obstacles=obstacles if blocked else (),
+                walkers=walkers if setting in ("pedestrian", "both") else (),
+            )
+        )
+    return made

@@ -62,3 +62,16 @@ def apply_effects(image, height, count, effect, rows):
                 put_lanes(above, i, result)
                 for k in range(i, count):
                     image[y * count + k] = above[k]
+
+
+@kernel
+def _apply_to_views(images, height, count, effects, rows):
+    for v in range(len(images)):
+        apply_effects(images[v], height, count, effects[v], rows)
+
+
+def apply_to_views(rgb: np.ndarray, effects: np.ndarray) -> None:
+    """Does to images (V, H, W, 3) uint8, in place, what `render_meshes` would do for effects (V, 4)."""
+    views, height, width = rgb.shape[:3]
+    rows = np.empty((3, width * 3 + 16), np.int32)
+    _apply_to_views(rgb.reshape(views, -1), height, width * 3, np.ascontiguousarray(effects, dtype=np.float64), rows)

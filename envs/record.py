@@ -17,6 +17,7 @@ from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.fleet import CONTROL_S
 from s2e.envs.object_files import load_objects
 from s2e.envs.scene import Scene
+from s2e.envs.scene_files import load_scenes
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
@@ -73,9 +74,9 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 def record(
-    out: Path, frames: int, envs: int, scenes: int, seed: int, robot: str, people: int, camera_noise: float = 0.0
+    out: Path, frames: int, envs: int, scenes: int, seed: int, robot: str, people: int, camera_noise: float = 0.0, scene: str = ""
 ) -> dict[str, int]:
-    """Writes at least `frames` frames of successful drives below `out`, 5 a second.
+    """Writes at least `frames` frames of successful drives below `out`, 5 a second, in `scenes` streets or in a named scene.
 
     Now and then the expert is nudged off its course for under a second, so that recovering is in the data.
 
@@ -90,7 +91,7 @@ def record(
     except OSError as error:
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
     warm_up()
-    pool = training_scenes(scenes, seed)
+    pool = load_scenes(scene) if scene else training_scenes(scenes, seed)
     worlds = Worlds(pool, config, envs, RandomEpisodes(pool, envs, seed, people))
     driver, rng = ExpertDriver(worlds), np.random.default_rng([seed, 23])
     seen = worlds.reset()
@@ -121,6 +122,6 @@ def record(
                 images[world], poses[world] = [], []
             driver.begin(worlds.last["world"])
     hz = 1.0 / (CONTROL_S * worlds.config.controls_per_step)
-    about = {"hz": hz, "source": "expert in procedural streets", "robot": robot, "seed": seed, "scenes": scenes}
+    about = {"hz": hz, "source": f"expert in {scene or 'procedural streets'}", "robot": robot, "seed": seed, "scenes": len(pool)}
     (out / "dataset.json").write_text(json.dumps(about) + "\n")
     return counts

@@ -1,30 +1,51 @@
 """One camera image a world, whether the world is made of triangles, of splats, or of both."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from s2e.envs.raster import Images, PackedMeshes, render_meshes
+from s2e.envs.raster_effects import apply_to_views
 from s2e.envs.scene import Scene
-from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats import render as cpu
+from s2e.envs.splats.contact import CASTER, footprints, lift_soles, shade_ground, shadow_directions
+
+SPLAT_BACKENDS = ("cpu", "gsplat")
+"""What draws splats: the kernels of this package, or gsplat on CUDA."""
 
 
 class Renderer:
     """Draws views of a list of scenes.
 
     Splats are drawn over the mesh image (people, added obstacles, sky) and hide it or are hidden by it pixel by pixel. They
-    have no labels: where they hide the mesh, semantic and instance stay those of what is behind.
+    have no labels: where they hide the mesh, semantic and instance stay those of what is behind. People and things of the mesh
+    (instances above 0) darken the splats that they stand on.
 
     Args:
         scenes: what may be drawn; scenes may share one `Splats` object, which is then prepared once.
+        backend: one of `SPLAT_BACKENDS`.
+
+    Raises:
+        UserError: gsplat or a CUDA device is missing, and there are splats to draw with them.
     """
 
-    def __init__(self, scenes: Sequence[Scene]):
+    def __init__(self, scenes: Sequence[Scene], backend: str = "cpu"):
         self.meshes = PackedMeshes.pack([s.mesh for s in scenes])
         self.sky = np.array([s.sky.row() for s in scenes], dtype=np.float32)
         distinct = {id(s.splats): s.splats for s in scenes if s.splats is not None}
-        self.prepared = {key: prepare(splats) for key, splats in distinct.items()}
+        self.splat_door: Any = cpu
+        if backend == "gsplat" and distinct:
+            from s2e.envs.splats import gsplat_backend
+
+            self.splat_door = gsplat_backend
+        self.prepared = {key: (self.splat_door.prepare(splats), splats.antialiased) for key, splats in distinct.items()}
         self.splats_of = np.array([id(s.splats) if s.splats is not None else 0 for s in scenes], dtype=np.int64)
+        standing: Any = (
+            [footprints(s.mesh) if s.splats is not None else np.zeros((0, CASTER), np.float32) for s in scenes] if distinct else []
+        )
+        self.things = np.concatenate([np.zeros((0, CASTER), np.float32), *standing])
+        self.first_thing = np.cumsum([0, *(len(t) for t in standing)])
 
     def replace(self, slot: int, scene: Scene) -> None:
         """Puts another mesh scene in the place of one."""
@@ -43,15 +64,41 @@ class Renderer:
         labels: bool = False,
     ) -> Images:
         """Views (V) of cameras at `positions` (V, 3), `rotations` (V, 3, 3), `intrinsics` (V, 4); see `render_meshes`."""
-        images = render_meshes(
-            self.meshes, scene_id, positions, rotations, intrinsics, *size, people, self.sky, effects, labels
-        )
-        for key, prepared in self.prepared.items():
-            views = np.flatnonzero(self.splats_of[scene_id] == key)
-            for lens in np.unique(intrinsics[views], axis=0):
-                some = views[(intrinsics[views] == lens).all(1)]
-                behind = images.rgb[some], images.depth[some]
-                images.rgb[some], images.depth[some], _ = render_splats(
-                    prepared, positions[some], rotations[some], lens, *size, *behind
-                )
+        splats = np.flatnonzero(self.splats_of[scene_id]) if self.prepared else np.zeros(0, dtype=np.int64)
+        before = effects
+        if effects is not None and len(splats):  # they come last, when the splats are in the image
+            before = np.array(effects, dtype=np.float64)
+            before[splats, :3] = 1.0, 0.0, 0.0
+        images = render_meshes(self.meshes, scene_id, positions, rotations, intrinsics, *size, people, self.sky, before, labels)
+        if len(splats):
+            rgb = self._draw_splats(splats, scene_id, positions, rotations, intrinsics, images, people)
+            if effects is not None:
+                apply_to_views(rgb, effects[splats])
+            images.rgb[splats] = rgb
         return images
+
+    def _draw_splats(self, views, scene_id, positions, rotations, intrinsics, images: Images, people) -> np.ndarray:
+        """Colours of views of splat scenes; their depths go into `images`."""
+        height, width = images.depth.shape[1:]
+        rgb, alpha = np.empty((len(views), height, width, 3), np.uint8), np.empty((len(views), height, width), np.float32)
+        cameras: Any = [np.ascontiguousarray(a[views], dtype=np.float64) for a in (positions, rotations, intrinsics)]
+        standing: Any = (
+            np.ascontiguousarray(people[views], dtype=np.float32), self.things, self.first_thing,
+            np.ascontiguousarray(scene_id[views], dtype=np.int64),
+        )  # fmt: skip
+        behind = images.depth[views]
+        nearer = lift_soles(behind, *cameras, *standing)
+        depth = np.empty_like(behind)
+        for key, (prepared, antialiased) in self.prepared.items():
+            of = np.flatnonzero(self.splats_of[scene_id[views]] == key)
+            some = views[of]
+            rgb[of], depth[of], alpha[of] = self.splat_door.render_splats(
+                prepared, positions[some], rotations[some], intrinsics[some], height, width, images.rgb[some], nearer[of],
+                antialiased=antialiased,
+            )  # fmt: skip
+        lifted = np.nonzero(nearer < behind)
+        depth[lifted] += (1 - alpha[lifted]) * (behind[lifted] - nearer[lifted])
+        stands: Any = (*cameras, shadow_directions(self.sky), *standing)
+        shade_ground(rgb, depth, alpha, *stands)
+        images.depth[views] = depth
+        return rgb

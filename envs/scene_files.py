@@ -5,7 +5,7 @@
 - `splats.ply` or `splats.spz`: metres, z up
 - `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in `s2e.envs.occupancy.Occupancy`; where the ground is not level also
   height (R, C) float32 and surface (R, C) uint8, as in `s2e.envs.scene.Ground`
-- `episodes.json`: where to go, in the benchmark's four settings (`s2e.envs.episodes`)
+- `episodes.json`: where to go, in the benchmark's four settings (`s2e.envs.episodes`); under its hash where `s2e-scene` made it
 
 A scene is named by its folder, or: "gs_urban/plaza" and "market" come with the package, "gs_urban/..." are built into a cache, and
 what `s2e-scene import` made lies in the user's own collection.
@@ -20,6 +20,7 @@ import json
 import os
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,10 @@ import numpy as np
 import s2e.assets
 from s2e.assets.urban import SCENES
 from s2e.envs.build import build_scene
+from s2e.envs.episodes import write_episodes
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.scene import SEMANTICS, Ground, Scene, Sky, Splats
+from s2e.envs.scene import SEMANTICS, Episode, Ground, Scene, Sky, Splats
 from s2e.envs.splats.formats import read_splats, write_splats
 from s2e.errors import UserError
 
@@ -51,6 +53,23 @@ def cache() -> Path:
     if os.environ.get("S2E_CACHE"):
         return Path(os.environ["S2E_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s2e"
+
+
+def check_name(name: str) -> str:
+    """The name of a scene to import, if it can be one: a folder of its own in the collection, and no other scene's name.
+
+    Raises:
+        UserError: empty, too long, with characters that are not of a name, or taken by the package.
+    """
+    taken = {part for known in (*PACKAGED, *SUITES, *SUITES["gs_urban"]) for part in known.split("/")}
+    if name in taken:
+        raise UserError(f"--name {name}: a scene of the package has that name; choose another")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", name) or name.endswith("."):
+        shown = name if len(name) < 80 else name[:77] + "..."
+        raise UserError(f"--name {shown!r}: give 1 to 64 letters, digits, '_', '-' or '.', the first a letter, digit or '_'")
+    if name.endswith((".json", ".png")):
+        raise UserError(f"--name {name}: files beside scenes end so; choose another")
+    return name
 
 
 def scene_folder(name_or_path: str | os.PathLike) -> Path:
@@ -114,10 +133,15 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
             zenith=tuple(_numbers(where, sky, "zenith", (3,)).tolist()),
             horizon=tuple(_numbers(where, sky, "horizon", (3,)).tolist()),
             fog_m=float(_numbers(where, sky, "fog_m", ())),
-            **({"sun": tuple(_numbers(where, sky, "sun", (3,)).tolist())} if "sun" in sky else {}),
+            sun=tuple(_numbers(where, sky, "sun", (3,)).tolist()) if "sun" in sky else Sky.sun,
         ),
         ground_z=float(_numbers(where, data, "ground_z", ())),
     )
+
+
+def load_scenes(name: str) -> list[Scene]:
+    """The scenes of a suite, or the one scene of a name or folder; see `load_scene`."""
+    return [load_scene(one) for one in SUITES.get(name, (name,))]
 
 
 def _build(where: Path, name: str, build: dict[str, Any]) -> Scene:
@@ -150,6 +174,7 @@ def write_scene(
     ground: Ground | None = None,
     splats_file: str = "splats.ply",
     more: dict[str, Any] | None = None,
+    episodes: Sequence[Episode] | None = None,
 ) -> None:
     """Writes a scene folder that `load_scene` reads; the ground's zero is at z = 0.
 
@@ -158,6 +183,7 @@ def write_scene(
         name, splats, occupancy, free_anchors, sky, ground: as in `Scene`.
         splats_file: splats.ply, or splats.spz, which is four times smaller and quantised.
         more: further fields of scene.json, which `load_scene` does not read.
+        episodes: written to episodes.json where given, and its hash with the others.
 
     Raises:
         UserError: the folder cannot be written.
@@ -174,15 +200,17 @@ def write_scene(
             resolution=np.float64(occupancy.resolution),
             **level,
         )
+        named = {"splats": splats_file, "occupancy": "occupancy.npz"}
+        if episodes is not None:
+            write_episodes(folder / "episodes.json", name, episodes)
+            named["episodes"] = "episodes.json"
         data = {
             "name": name,
             "units": "m",
             "ground_z": 0.0,
             "sky": {"zenith": list(sky.zenith), "horizon": list(sky.horizon), "fog_m": sky.fog_m, "sun": list(sky.sun)},
-            "files": {
-                key: {"path": file, "sha256": _sha256(folder / file)}
-                for key, file in (("splats", splats_file), ("occupancy", "occupancy.npz"))
-            },
+            "files": {key: {"path": file, "sha256": _sha256(folder / file)} for key, file in named.items()},
+            "gaussians": len(splats.means),
             "free_anchors": [[round(float(x), 3), round(float(y), 3)] for x, y in free_anchors],
             **(more or {}),
         }

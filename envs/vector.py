@@ -16,6 +16,7 @@ from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.fresh import FreshScenes
 from s2e.envs.record import scene_builder, training_scenes
 from s2e.envs.scene import SEMANTICS
+from s2e.envs.scene_files import load_scenes
 from s2e.envs.topdown import GOAL, SIZE_CELLS
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
@@ -54,6 +55,7 @@ def make_worlds(
     config: WorldsConfig,
     first: int = 0,
     *,
+    scene: str = "",
     curriculum: bool = False,
     refresh: int = 0,
     families: Sequence[str] | str = (),
@@ -67,10 +69,11 @@ def make_worlds(
 
     Args:
         count: N.
-        scenes: size of the pool that all worlds draw from; not used with `refresh`.
+        scenes: size of the pool that all worlds draw from; not used with `refresh` or `scene`.
         seed: of scenes and episodes.
         config: what they share.
         first: offsets the worlds' seeds (ranks of a distributed run).
+        scene: a scene of splats or triangles to train in instead of procedural streets, as `load_scene` names it, or a suite.
         curriculum: begin with near goals, emptier scenes and fewer people.
         refresh: 0 keeps the pool; otherwise every world has a scene of its own and a new one after so many episodes.
         families, objects, blocks, density: see `training_scenes`.
@@ -81,8 +84,12 @@ def make_worlds(
     require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
     require(isinstance(refresh, int) and refresh >= 0, f"refresh is {refresh}; give a whole number of episodes, 0 or more")
     require(seed >= 0, f"seed is {seed}; it must not be negative")
+    own = bool(scene) and (refresh or families or objects or blocks != (1, 1) or density is not None)
+    require(not own, f"scene {scene!r} is a place as it is: refresh, families, objects, blocks and density do not go with it")
     warm_up()
-    if refresh:
+    if scene:
+        fresh, pool = None, load_scenes(scene)
+    elif refresh:
         fresh = FreshScenes(scene_builder(families, objects, blocks, density), seed, count, first * count)
         pool = [fresh.current(w) for w in tqdm(range(count), desc="scenes", disable=None if count > 32 else True, leave=False)]
     else:
@@ -103,7 +110,7 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
         num_envs: N.
         scenes, seed: see `make_worlds`.
         render_mode: None or rgb_array.
-        more: curriculum, refresh, families, objects, blocks, density, distance_m and crowded of `make_worlds`, and fields of
+        more: scene, curriculum, refresh, families, objects, blocks, density, distance_m and crowded of `make_worlds`, and fields of
             `WorldsConfig`: robot, people, physics, reward, collision, outputs, image size, ...
     """
 

@@ -54,7 +54,7 @@ class Worlds:
         self.config, self.count, self.source, n = config, worlds, source, worlds
         self.fleet = Fleet.of([config.robots[0]] * n)
         classes = Fleet.of(config.robots).step_class
-        self.stage = Stage(scenes, classes.tolist(), draw)
+        self.stage = Stage(scenes, classes.tolist(), draw, config.splat_backend)
         self.people = People.empty(n, config.people)
         self.tracks = read_tracks(config.tracks) if config.tracks else None
         self.physics = self._physics()

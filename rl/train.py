@@ -62,6 +62,8 @@ class PPOArgs:
     """Steps of each world between updates."""
     scenes: int = 64
     """Different streets in the pool."""
+    scene: str = ""
+    """A scene to train in instead of streets: gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them."""
     refresh: int = 0
     """0 draws from the pool; otherwise each world has streets of its own and a new one after so many episodes."""
     people: int = 6
@@ -177,7 +179,7 @@ class Trainer:
         self.count = args.envs // world
         self.worlds = make_worlds(
             self.count, args.scenes, args.seed, worlds_config(args, policy.config), rank,
-            curriculum=args.curriculum, refresh=args.refresh, objects=args.objects,
+            scene=args.scene, curriculum=args.curriculum, refresh=args.refresh, objects=args.objects,
         )  # fmt: skip
         self.actor = Actor(policy, self.net, self.count, args.device)
         self.env = FrozenPrefix(UrbanVecEnv(self.worlds), self.actor)

@@ -27,5 +27,5 @@ run s2e-pretrain "$out/pretrained" --data "$out/walks" --steps $pretrain_steps
 run s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps --scenes $scenes \
     --horizon $horizon --batch 512
 
-s2e-bench --scene gs_urban --setting all --episodes $episodes --out "$out/bench" \
+s2e-bench --scene gs_urban/plaza --setting all --episodes $episodes --out "$out/bench" \
     --policy zero straight "$out/pretrained" "$out/finetuned" expert

@@ -15,6 +15,8 @@ COMMANDS = {
     "s2e-ppo": "s2e.rl.train",
     "s2e-bench": "s2e.benchmarks.bench",
     "s2e-speed": "s2e.benchmarks.speed",
+    "s2e-scene": "s2e.envs.scan.command",
+    "s2e-view": "s2e.benchmarks.view",
 }
 
 

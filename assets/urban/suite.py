@@ -121,36 +121,44 @@ def build(name: str, folder: str | os.PathLike, splats_file: str = "splats.ply",
     }  # fmt: skip
 
 
+def _up_to_date(folder: Path, name: str) -> bool:
+    """Whether a folder holds a scene, whole, made by the sources that are here."""
+    try:
+        data = json.loads((folder / "scene.json").read_bytes())
+        return data["sources"] == sources(name) and (folder / "episodes.json").is_file()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def ensure(name: str) -> Path:
     """The folder of a scene in the user's cache, built if it is not there or if its sources have changed since.
 
-    It is built beside its place and moved there whole, so that an interruption leaves nothing half done.
+    It is built beside its place and moved there whole, so that an interruption leaves nothing half done; of several processes that
+    build it at once, one's is kept.
 
     Raises:
         UserError: there is no such scene, or the cache cannot be written.
     """
     folder = cache() / "gs_urban" / name
-    try:
-        if json.loads((folder / "scene.json").read_bytes()).get("sources") == sources(name) and (folder / "episodes.json").is_file():
-            return folder
-    except (OSError, ValueError, AttributeError):
-        pass
-    made = folder.with_name(f".{name}.{os.getpid()}")
+    if _up_to_date(folder, name):
+        return folder
+    made, old = (folder.with_name(f".{name}.{os.getpid()}{end}") for end in ("", ".old"))
     try:
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
         print(f"gs_urban/{name} is built into {folder}, once", file=sys.stderr)
         with tqdm(total=5, desc=name, unit="step", leave=False, disable=None) as bar:
             build(name, made, bar=bar)
-        old = folder.with_name(f".{name}.{os.getpid()}.old")
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(made, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        if not _up_to_date(folder, name):
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(made, folder)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); set S2E_CACHE to a folder with space") from None
+        if not _up_to_date(folder, name):  # else another process was faster
+            raise UserError(f"{folder}: cannot be written ({error.strerror}); set S2E_CACHE to a folder with space") from None
     finally:
         shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 

@@ -36,6 +36,12 @@ def size_of(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
+def brief(error: Exception) -> str:
+    """What a library says of a damaged file, in one short line: some repeat the file's own bytes."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
 def read_exactly(path: Path, file: BinaryIO, count: int) -> bytes:
     """The next `count` bytes; a `UserError` where the file ends before."""
     data = file.read(count)

@@ -1,316 +1,467 @@
 """Numba kernels of the splat rasteriser: 3DGS's mathematics (Kerbl et al. 2023; gsplat's variant of it) on a CPU.
 
-One thread draws one whole view, so results do not depend on the number of threads. A view takes four steps: cull
-clusters and project Gaussians (`_project`), sort them by depth (`_sort_by_depth`), list them per tile of 8 x 8 pixels
-(`_bin`), blend each tile front to back (`_blend_tile`). Blending is written without branches over the 8 pixels of a
-tile's row, so that the compiler turns it into vector instructions.
+One thread draws one region of a view, or all of it: nothing is shared, and what a pixel gets depends on the order of depths alone, so
+results do not depend on the number of threads. Clusters of Gaussians are taken front to back, some thousand Gaussians at a
+time: projected unless all tiles behind which they would lie are opaque (`_take`), sorted (`_sort`), listed per
+tile of 8 x 8 pixels (`_list`) with the rows in which they reach a pixel, and blended (`_blend`).
 """
 
 import numba
 import numpy as np
 
+from s2e.envs.lanes import fill_f8, inlined, ints, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
+from s2e.envs.splats.project import (
+    BLUE,
+    CA,
+    CB,
+    CC,
+    EX,
+    EY,
+    GREEN,
+    INV_ROW,
+    INV_YY,
+    LOG2_ALPHA_MIN,
+    LOG2_OPACITY,
+    MX,
+    MY,
+    REACH2,
+    RECORD,
+    RED,
+    SHIFT,
+    Z,
+    box_on_image,
+    find_clusters,
+    look_through,
+    project_cluster,
+)  # fmt: skip
+from s2e.envs.splats.project_pack import BLOCKS
+from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, least, magnitudes, most, part, powers_of_two
+
 F32 = np.float32
 TILE_BITS = 3
 TILE = 1 << TILE_BITS
-NEAR_M = 0.1
-
-_NEAR = F32(NEAR_M)
-_ZERO, _ONE, _HALF, _TWO = F32(0.0), F32(1.0), F32(0.5), F32(2.0)
-_BLUR = F32(0.3)  # px^2 added to the projected covariance, as in 3DGS
-_ALPHA_MAX = F32(0.999)
-_ALPHA_MIN = F32(1.0 / 255.0)
+_ZERO, _ONE, _HALF = F32(0.0), F32(1.0), F32(0.5)
+_LOG2_ALPHA_MAX = F32(np.log2(0.999))
 _T_MIN = F32(1e-4)
-_FOREVER = F32(1e30)  # metres, instead of infinity, so that subtraction works
-_FOV_SLACK = F32(0.3)  # the Jacobian is taken at most this share of the half field of view beyond the image
-_SH0 = F32(0.28209479177387814)
+_SIGN = np.int32(-(2**31))
+_INFINITY = F32(np.inf)
 
-# exp(-p) for p in 0..6 is (exp(-3 / 8) exp(-s))^8 with s = p / 8 - 3 / 8 and the Chebyshev polynomial of degree 4 for
-# exp(-s): relative error under 5e-5. A record's opacity holds the factor exp(-3), its conic the division by 8.
-_S_MID = F32(0.375)
-_E1, _E2, _E3, _E4 = F32(-0.9999482856), F32(0.4999913899), F32(-0.1681364240), F32(0.0419114213)
-_EXP_M3 = F32(np.exp(-3.0))
-_EIGHTH = F32(1 / 8)
+# A tile's pixels: runs of 64, a row of eight after the other. Transmittance, negative once a pixel takes no more light (saturated,
+# outside the image, or hidden by the background), and sums of weight times red, green, blue and depth.
+_AREA = TILE * TILE
+_LIGHT, _SUM_R, _SUM_G, _SUM_B, _SUM_Z, PIXELS = 0, _AREA, 2 * _AREA, 3 * _AREA, 4 * _AREA, 5 * _AREA
 
-# Runs of eight in a tile's row of pixels: x, the depth beyond which nothing is drawn (negative once a pixel is
-# saturated), transmittance, and the sums of weight times red, green, blue and depth.
-_PX, _LIMIT, _LIGHT, _SUM_R, _SUM_G, _SUM_B, _SUM_Z, RUNS = 0, TILE, 2 * TILE, 3 * TILE, 4 * TILE, 5 * TILE, 6 * TILE, 7
+_BATCH = 4096  # Gaussians that are taken before they are drawn
+_PAIRS = 1 << 18  # Gaussians in tiles that are listed before they are drawn
+_RUN = 32  # entries of a tile between looks at which rows still take light
 
-# Columns of a projected Gaussian: centre, conic, opacity, colour, depth, half height (px).
-_MX, _MY, _CA, _CB, _CC, _OP, _RED, _GREEN, _BLUE, _Z, _EY, RECORD = range(12)
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _sh_colour(sh, g, x, y, z, channel):
-    """One colour channel of Gaussian g seen along the unit direction (x, y, z), degree 0 to 3, clipped at 0."""
-    coefficients = sh.shape[1]
-    value = _SH0 * sh[g, 0, channel]
-    if coefficients > 1:
-        value += F32(0.4886025119029199) * (z * sh[g, 2, channel] - y * sh[g, 1, channel] - x * sh[g, 3, channel])
-    if coefficients > 4:
-        value += F32(1.0925484305920792) * (x * y * sh[g, 4, channel] - y * z * sh[g, 5, channel])
-        value += F32(0.31539156525252005) * (_TWO * z * z - x * x - y * y) * sh[g, 6, channel]
-        value -= F32(1.0925484305920792) * x * z * sh[g, 7, channel]
-        value += F32(0.5462742152960396) * (x * x - y * y) * sh[g, 8, channel]
-    if coefficients > 9:
-        three, four = F32(3.0), F32(4.0)
-        xx, yy, zz = x * x, y * y, z * z
-        value -= F32(0.5900435899266435) * y * (three * xx - yy) * sh[g, 9, channel]
-        value += F32(2.890611442640554) * x * y * z * sh[g, 10, channel]
-        value -= F32(0.4570457994644658) * y * (four * zz - xx - yy) * sh[g, 11, channel]
-        value += F32(0.3731763325901154) * z * (_TWO * zz - three * xx - three * yy) * sh[g, 12, channel]
-        value -= F32(0.4570457994644658) * x * (four * zz - xx - yy) * sh[g, 13, channel]
-        value += F32(1.445305721320277) * z * (xx - yy) * sh[g, 14, channel]
-        value -= F32(0.5900435899266435) * x * (xx - three * yy) * sh[g, 15, channel]
-    return max(value + _HALF, _ZERO)
+# For each set of rows, as bits: which they are, and how many.
+_ROWS = np.zeros((256, 8), np.int32)
+for _bits in range(256):
+    _some = [r for r in range(8) if _bits >> r & 1]
+    _ROWS[_bits, : len(_some)] = _some
+_ROWS = _ROWS.ravel()
+_HOW_MANY = np.array([bin(bits).count("1") for bits in range(256)], dtype=np.int32)
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _tile_range(centre, extent, tiles):
-    """First and one past the last tile that pixels within `extent` of `centre` lie in."""
-    low = max(centre - extent - _HALF, _ZERO)
-    high = min(centre + extent + _HALF, F32(tiles * TILE))
-    return int(low) >> TILE_BITS, min((int(high) + TILE - 1) >> TILE_BITS, tiles)
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _project(
-    means, covs, opacities, reach2, sh, clusters, bounds, position, rotation, camera, width, height, records, rects,
-):  # fmt: skip
-    """Fills `records`, and `rects` with tiles, of the Gaussians that can touch the image; returns how many."""
-    tiles_x, tiles_y = (int(width) + TILE - 1) >> TILE_BITS, (int(height) + TILE - 1) >> TILE_BITS
-    fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
-    r00, r01, r02 = rotation[0, 0], rotation[0, 1], rotation[0, 2]
-    r10, r11, r12 = rotation[1, 0], rotation[1, 1], rotation[1, 2]
-    r20, r21, r22 = rotation[2, 0], rotation[2, 1], rotation[2, 2]
-    half_x, half_y = _HALF * width / fx, _HALF * height / fy
-    low_x, high_x = -(cx / fx + _FOV_SLACK * half_x), (width - cx) / fx + _FOV_SLACK * half_x
-    low_y, high_y = -(cy / fy + _FOV_SLACK * half_y), (height - cy) / fy + _FOV_SLACK * half_y
-    # The four side planes two pixels out (the blur's reach), as slopes and the lengths of their normals.
-    left, right = -(cx + _TWO) / fx, (width - cx + _TWO) / fx
-    top, bottom = -(cy + _TWO) / fy, (height - cy + _TWO) / fy
-    n_left, n_right = np.sqrt(_ONE + left * left), np.sqrt(_ONE + right * right)
-    n_top, n_bottom = np.sqrt(_ONE + top * top), np.sqrt(_ONE + bottom * bottom)
-    count = 0
-    for k in range(len(clusters) - 1):
-        px, py, pz = bounds[k, 0] - position[0], bounds[k, 1] - position[1], bounds[k, 2] - position[2]
-        radius = bounds[k, 3]
-        x = r00 * px + r01 * py + r02 * pz
-        y = r10 * px + r11 * py + r12 * pz
-        z = r20 * px + r21 * py + r22 * pz
-        if z + radius < _NEAR or left * z - x > radius * n_left or x - right * z > radius * n_right:
-            continue
-        if top * z - y > radius * n_top or y - bottom * z > radius * n_bottom:
-            continue
-        for g in range(clusters[k], clusters[k + 1]):
-            px, py, pz = means[g, 0] - position[0], means[g, 1] - position[1], means[g, 2] - position[2]
-            z = r20 * px + r21 * py + r22 * pz
-            if z < _NEAR:
-                continue
-            x = r00 * px + r01 * py + r02 * pz
-            y = r10 * px + r11 * py + r12 * pz
-            inv = _ONE / z
-            tx, ty = x * inv, y * inv
-            mx, my = fx * tx + cx, fy * ty + cy
-            tx, ty = min(max(tx, low_x), high_x), min(max(ty, low_y), high_y)
-            # Rows of J R, with J the projection's Jacobian at the (clamped) centre.
-            fxz, fyz = fx * inv, fy * inv
-            a0, a1, a2 = fxz * (r00 - tx * r20), fxz * (r01 - tx * r21), fxz * (r02 - tx * r22)
-            b0, b1, b2 = fyz * (r10 - ty * r20), fyz * (r11 - ty * r21), fyz * (r12 - ty * r22)
-            sxx, sxy, sxz = covs[g, 0], covs[g, 1], covs[g, 2]
-            syy, syz, szz = covs[g, 3], covs[g, 4], covs[g, 5]
-            u0, u1, u2 = sxx * a0 + sxy * a1 + sxz * a2, sxy * a0 + syy * a1 + syz * a2, sxz * a0 + syz * a1 + szz * a2
-            w0, w1, w2 = sxx * b0 + sxy * b1 + sxz * b2, sxy * b0 + syy * b1 + syz * b2, sxz * b0 + syz * b1 + szz * b2
-            c00 = a0 * u0 + a1 * u1 + a2 * u2 + _BLUR
-            c01 = b0 * u0 + b1 * u1 + b2 * u2
-            c11 = b0 * w0 + b1 * w1 + b2 * w2 + _BLUR
-            # Where alpha falls to 1/255: gsplat's opacity-aware extent, at most 3.33 sigma.
-            ex, ey = np.sqrt(reach2[g] * c00), np.sqrt(reach2[g] * c11)
-            if not (mx + ex > _ZERO and mx - ex < width and my + ey > _ZERO and my - ey < height):
-                continue
-            det = c00 * c11 - c01 * c01
-            if not det > _ZERO:
-                continue
-            records[count, _MX], records[count, _MY], records[count, _Z], records[count, _EY] = mx, my, z, ey
-            records[count, _OP] = opacities[g] * _EXP_M3
-            inv = _EIGHTH / det
-            records[count, _CA], records[count, _CC] = _HALF * c11 * inv, _HALF * c00 * inv
-            records[count, _CB] = -c01 * inv
-            rects[count, 0], rects[count, 1] = _tile_range(mx, ex, tiles_x)
-            rects[count, 2], rects[count, 3] = _tile_range(my, ey, tiles_y)
-            if sh.shape[1] > 1:
-                norm = _ONE / np.sqrt(px * px + py * py + pz * pz)
-                px, py, pz = px * norm, py * norm, pz * norm
-            for channel in range(3):
-                records[count, _RED + channel] = _sh_colour(sh, g, px, py, pz, channel)
-            count += 1
-    return count
-
-
-@numba.njit(cache=True, error_model="numpy")
-def _sort_by_depth(records, count, keys, order, keys2, order2):
-    """Stable radix sort of depths: bits of positive floats rise with their value. The result lies in `order2`."""
-    hist = np.zeros((3, 2048), np.int64)
-    depth = np.empty(count, np.float32)
+@part
+def _sort(keys, order, keys2, order2, count, hist):
+    """Stable radix sort of numbers by positive float32, given as their bits: these rise with the value. True if the result is in `order2`."""
+    least_key, most_key = np.uint32(0xFFFFFFFF), np.uint32(0)
     for i in range(count):
-        depth[i] = records[i, _Z]
-    bits = depth.view(np.uint32)
+        least_key, most_key = min(least_key, keys[i]), max(most_key, keys[i])
+    passes = 3 if most_key - least_key >= 1 << 22 else 2
+    for p in range(passes):
+        for b in range(2048):
+            hist[p, b] = 0
     for i in range(count):
-        key = bits[i]
-        keys[i], order[i] = key, i
+        key = keys[i] - least_key
         hist[0, key & 2047] += 1
         hist[1, (key >> 11) & 2047] += 1
-        hist[2, key >> 22] += 1
-    for p in range(3):
+        if passes == 3:
+            hist[2, key >> 22] += 1
+    for p in range(passes):
         total = 0
         for b in range(2048):
             here = hist[p, b]
             hist[p, b] = total
             total += here
-    for p in range(3):
         shift = 11 * p
         for i in range(count):
             key = keys[i]
-            digit = (key >> shift) & 2047
+            digit = ((key - least_key) >> shift) & 2047
             slot = hist[p, digit]
             hist[p, digit] = slot + 1
             keys2[slot], order2[slot] = key, order[i]
-        if p < 2:
-            keys, keys2 = keys2, keys
-            order, order2 = order2, order
+        keys, keys2 = keys2, keys
+        order, order2 = order2, order
+    return passes == 3
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _bin(rects, count, order, tiles_x, tiles_y):
-    """Lists Gaussians per tile, nearest first: tile t's are `listed[starts[t] : starts[t + 1]]`."""
-    starts = np.zeros(tiles_x * tiles_y + 2, np.int64)
-    for i in range(count):
-        for ty in range(rects[i, 2], rects[i, 3]):
-            for tx in range(rects[i, 0], rects[i, 1]):
-                starts[ty * tiles_x + tx + 2] += 1
-    for t in range(2, len(starts)):
-        starts[t] += starts[t - 1]
-    listed = np.empty(starts[-1], np.int32)
-    for k in range(count):
-        i = order[k]
-        for ty in range(rects[i, 2], rects[i, 3]):
-            for tx in range(rects[i, 0], rects[i, 1]):
-                t = ty * tiles_x + tx + 1
-                listed[starts[t]] = i
-                starts[t] += 1
-    return starts, listed
+@inlined
+def _hidden(box, first_x, first_y, columns, rows, rows_alive):
+    """Whether all tiles under a box of pixels take no more light."""
+    x0, x1 = max(int(max(box[0], _ZERO)) >> TILE_BITS, first_x), min(int(min(box[1], F32(1e6))) >> TILE_BITS, first_x + columns - 1)
+    y0, y1 = max(int(max(box[2], _ZERO)) >> TILE_BITS, first_y), min(int(min(box[3], F32(1e6))) >> TILE_BITS, first_y + rows - 1)
+    for ty in range(y0, y1 + 1):
+        for tx in range(x0, x1 + 1):
+            if rows_alive[(ty - first_y) * columns + tx - first_x] != 0:
+                return False
+    return True
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _blend_tile(records, listed, pixels, top):
-    """Blends Gaussians into one tile of `pixels` (TILE, RUNS * TILE); `top` is y at the first row's centres."""
-    for n in range(len(listed)):
-        rec = records[listed[n]]
-        mx, my, ca, cb, cc, opacity = rec[_MX], rec[_MY], rec[_CA], rec[_CB], rec[_CC], rec[_OP]
-        red, green, blue, depth = rec[_RED], rec[_GREEN], rec[_BLUE], rec[_Z]
-        # Rows whose centres lie within the Gaussian's reach.
-        first = max(int(my - rec[_EY] - top), 0)
-        last = min(int(my + rec[_EY] - top + _ONE), TILE)
-        for r in range(first, last):
-            row = pixels[r]
-            dy = top + F32(r) - my
-            linear, constant = cb * dy, cc * dy * dy - _S_MID
-            for k in range(TILE):
-                dx = row[_PX + k] - mx
-                s = dx * (ca * dx + linear) + constant
-                s = s if s < _S_MID else _S_MID
-                e = _ONE + s * (_E1 + s * (_E2 + s * (_E3 + s * _E4)))
-                e = e * e
-                e = e * e
-                alpha = opacity * (e * e)
-                alpha = alpha if alpha < _ALPHA_MAX else _ALPHA_MAX
-                alpha = alpha if alpha >= _ALPHA_MIN else _ZERO
-                limit, light = row[_LIMIT + k], row[_LIGHT + k]
-                alpha = alpha if depth <= limit else _ZERO
-                # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
-                weight = alpha * light
-                goes_on = light - weight > _T_MIN
-                weight = weight if goes_on else _ZERO
-                # A sum, since the compiler would turn `limit if goes_on else -1` into a slow masked store.
-                row[_LIMIT + k] = limit + (_ZERO if goes_on else -_TWO * _FOREVER)
-                row[_LIGHT + k] = light - weight
-                row[_SUM_R + k] += weight * red
-                row[_SUM_G + k] += weight * green
-                row[_SUM_B + k] += weight * blue
-                row[_SUM_Z + k] += weight * depth
-        if n & 15 == 15:
-            alive = 0
-            for r in range(TILE):
-                for k in range(TILE):
-                    alive += depth <= pixels[r, _LIMIT + k]
-            if alive == 0:
-                return
+@inlined
+def _tile_range(centre, extent, low, high):
+    """First and one past the last tile between px `low` and `high` that pixels within `extent` of `centre` lie in."""
+    first, last = max(centre - extent - _HALF, low), min(centre + extent + _HALF, high)
+    return int(first) >> TILE_BITS, (int(last) + TILE - 1) >> TILE_BITS
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _draw_tiles(records, starts, listed, tiles_x, back_rgb, back_depth, rgb, depth, alpha):
-    """Blends every tile over the background and writes the view's images."""
-    height, width = rgb.shape[0], rgb.shape[1]
-    pixels = np.zeros((TILE, RUNS * TILE), np.float32)
-    for t in range(len(starts) - 2):
-        x0, y0 = (t % tiles_x) * TILE, (t // tiles_x) * TILE
+@part
+def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries):
+    """Lists which Gaussians reach which tiles in which rows, nearest first, until `entries` might overflow.
+
+    `place` is the region in tiles: first column, first row, columns, rows. An entry is a record's number and, above bit 32, eight bits for
+    rows. Returns how many Gaussians and entries were listed.
+    """
+    columns = place[2]
+    low_x, high_x = F32(place[0] * TILE), F32((place[0] + columns) * TILE)
+    low_y, high_y = F32(place[1] * TILE), F32((place[1] + place[3]) * TILE)
+    total = 0
+    for n in range(begin, end):
+        i = order[n]
+        at = i * RECORD
+        mx, my, reach2 = records[at + MX], records[at + MY], records[at + REACH2]
+        shift, inv_yy, inv_row = records[at + SHIFT], records[at + INV_YY], records[at + INV_ROW]
+        y0, y1 = _tile_range(my, records[at + EY], low_y, high_y)
+        x0, x1 = _tile_range(mx, records[at + EX], low_x, high_x)
+        if x1 <= x0 or y1 <= y0:
+            continue
+        if n > begin and total + (x1 - x0) * (y1 - y0) > len(entries):
+            return n, total
+        tx, ty = x0, y0
+        # One loop over all tiles, since a branch that is hard to foresee costs more than the sums below.
+        for _ in range((x1 - x0) * (y1 - y0)):
+            dy = ramp() + (F32(ty * TILE) + _HALF - my)
+            middle = dy * shift + mx  # where the Gaussian is strongest in each row
+            left = F32(tx * TILE) + _HALF
+            away = least(most(middle, fill_f8(left)), fill_f8(left + F32(TILE - 1))) - middle
+            hit = dy * dy * inv_yy + away * away * inv_row <= reach2
+            t = (ty - place[1]) * columns + tx - place[0]
+            rows = mask_bits(hit) & rows_alive[t]
+            tiles[total], entries[total] = t, i | (np.int64(rows) << 32)
+            some = 1 if rows != 0 else 0
+            counts[t] += some
+            total += some
+            tx += 1
+            wrap = tx == x1
+            tx, ty = (x0 if wrap else tx), (ty + 1 if wrap else ty)
+    return end, total
+
+
+@part
+def _lit_rows(pixels, at):
+    """Bits of a tile's rows in which a pixel still takes light."""
+    rows = 0
+    for r in range(TILE):
+        if mask_bits(lanes_at(pixels, at + r * TILE) > 0.0) != 0:
+            rows |= 1 << r
+    return rows
+
+
+@inlined
+def _hide(pixels, at, limits, limits_at, depth, scratch):
+    """Ends the light of a tile's pixels whose background is nearer than `depth`; returns the nearest one that is not."""
+    nearest = fill_f8(_INFINITY)
+    for r in range(TILE):
+        light, limit = lanes_at(pixels, at + r * TILE), lanes_at(limits, limits_at + r * TILE)
+        nearest = least(nearest, select((light > 0.0) & (limit >= depth), limit, fill_f8(_INFINITY)))
+        dark = floats_of_bits(bits_of_floats(light) | _SIGN)
+        put_lanes(pixels, at + r * TILE, settled(select(limit < depth, dark, light)))
+    put_lanes(scratch, 0, nearest)
+    value = _INFINITY
+    for k in range(TILE):
+        value = min(value, scratch[k])
+    return value
+
+
+@inlined
+def _blend_rows(records, items, count, xs, ys, pixels, base):
+    """Blends Gaussians into rows of a tile, one row after the other; an item is a record's number times eight plus the row."""
+    across = lanes_at(xs, 0)
+    for n in range(count):
+        item = items[n]
+        at, row = (item >> TILE_BITS) * RECORD, item & (TILE - 1)
+        dx, dy = across - records[at + MX], ys[row] - records[at + MY]
+        y = records[at + LOG2_OPACITY] - dx * dx * records[at + CA] - (dx * records[at + CB] + dy * records[at + CC]) * dy
+        to = base + row * TILE
+        light = lanes_at(pixels, to)
+        alpha = powers_of_two(least(y, fill_f8(_LOG2_ALPHA_MAX)))
+        alpha = select(y >= LOG2_ALPHA_MIN, alpha, fill_f8(0.0))
+        weight = alpha * light
+        after = light - weight
+        # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
+        goes_on = after > _T_MIN
+        weight = select(goes_on, weight, fill_f8(0.0))
+        dark = floats_of_bits(bits_of_floats(light) | _SIGN)
+        put_lanes(pixels, to, settled(select(goes_on, after, dark)))
+        put_lanes(pixels, to + _SUM_R, lanes_at(pixels, to + _SUM_R) + weight * records[at + RED])
+        put_lanes(pixels, to + _SUM_G, lanes_at(pixels, to + _SUM_G) + weight * records[at + GREEN])
+        put_lanes(pixels, to + _SUM_B, lanes_at(pixels, to + _SUM_B) + weight * records[at + BLUE])
+        put_lanes(pixels, to + _SUM_Z, lanes_at(pixels, to + _SUM_Z) + weight * records[at + Z])
+
+
+@inlined
+def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch):
+    """Blends what is listed for tile t of the region."""
+    xs, ys = scratch[:TILE], scratch[TILE : 2 * TILE]
+    for k in range(TILE):
+        xs[k] = F32((place[0] + t % place[2]) * TILE + k) + _HALF
+        ys[k] = F32((place[1] + t // place[2]) * TILE + k) + _HALF
+    base, alive, near = t * PIXELS, rows_alive[t], nearest[t]
+    n = begin
+    while n < end and alive != 0:
+        count, stop = 0, min(n + _RUN, end)
+        while n < stop:
+            i = int(entries[n] & 0xFFFFFFFF)
+            if records[i * RECORD + Z] > near:
+                break
+            rows = int(entries[n] >> 32) & alive
+            put_lanes(items, count, lanes_at(_ROWS, rows * TILE) + np.int32(i << TILE_BITS))
+            count += _HOW_MANY[rows]
+            n += 1
+        _blend_rows(records, items, count, xs, ys, pixels, base)
+        if n < stop:
+            depth = records[int(entries[n] & 0xFFFFFFFF) * RECORD + Z]
+            near = _hide(pixels, base, limits, t * _AREA, depth, scratch[2 * TILE :])
+        alive = _lit_rows(pixels, base)
+    rows_alive[t], nearest[t] = alive, near
+
+
+@part
+def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch):
+    """Blends all that is listed, tile by tile; leaves `counts` zero."""
+    begin = 0
+    for t in range(len(rows_alive)):
+        here = counts[t]
+        counts[t] = begin
+        begin += here
+    for k in range(total):
+        t = tiles[k]
+        grouped[counts[t]] = entries[k]
+        counts[t] += 1
+    begin = 0
+    for t in range(len(rows_alive)):
+        end = counts[t]
+        counts[t] = 0
+        if end > begin:
+            _blend_tile(records, grouped, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch)
+        begin = end
+
+
+@part
+def _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest):
+    """Empties a region's tiles."""
+    for t in range(place[2] * place[3]):
+        x0, y0 = (place[0] + t % place[2]) * TILE, (place[1] + t // place[2]) * TILE
+        base, near = t * PIXELS, _INFINITY
+        for i in range(base + _AREA, base + PIXELS, TILE):
+            put_lanes(pixels, i, fill_f8(0.0))
         for r in range(TILE):
-            for k in range(TILE):
-                inside = x0 + k < width and y0 + r < height
-                pixels[r, _PX + k] = F32(x0 + k) + _HALF
-                pixels[r, _LIMIT + k] = min(back_depth[y0 + r, x0 + k], _FOREVER) if inside else -_ONE
-                pixels[r, _LIGHT + k] = _ONE
-                for run in range(_SUM_R, RUNS * TILE, TILE):
-                    pixels[r, run + k] = _ZERO
-        _blend_tile(records, listed[starts[t] : starts[t + 1]], pixels, F32(y0) + _HALF)
-        for v in range(y0, min(y0 + TILE, height)):
-            for u in range(x0, min(x0 + TILE, width)):
-                r, k = v - y0, u - x0
-                light = pixels[r, _LIGHT + k]
-                for c in range(3):
-                    value = F32(255.0) * pixels[r, _SUM_R + c * TILE + k] + light * back_rgb[v, u, c]
-                    rgb[v, u, c] = np.uint8(min(value + _HALF, F32(255.0)))
-                covered, far = _ONE - light, back_depth[v, u]
-                alpha[v, u] = covered
-                if far < F32(np.inf):
-                    depth[v, u] = pixels[r, _SUM_Z + k] + light * far
-                elif covered > _ZERO:
-                    depth[v, u] = pixels[r, _SUM_Z + k] / covered
-                else:
-                    depth[v, u] = F32(np.inf)
+            inside = width - x0 if y0 + r < height else 0
+            put_lanes(pixels, base + r * TILE, select(ramp() < F32(inside), fill_f8(1.0), fill_f8(-1.0)))
+            if has_depth:
+                for k in range(TILE):
+                    limit = back_depth[(y0 + r) * width + x0 + k] if k < inside else _INFINITY
+                    limits[t * _AREA + r * TILE + k] = limit
+                    near = min(near, limit)
+        nearest[t], rows_alive[t] = near, _lit_rows(pixels, base)
 
 
-@numba.njit(cache=True, error_model="numpy")
-def _draw_share(
-    first, step, means, covs, opacities, reach2, sh, clusters, bounds, positions, rotations, camera, back_rgb,
-    back_depth, rgb, depth, alpha,
+@inlined
+def _write_rest(values, count, scratch, rgb, rgb_float, first):
+    """Writes colours of the last pixels of a row, or of any as numbers: `values` in scratch memory, 0..255, eight to a channel."""
+    for k in range(count):
+        for c in range(3):
+            value = scratch[values + c * TILE + k]
+            if len(rgb) > 0:
+                rgb[3 * (first + k) + c] = np.uint8(min(value, F32(255.0)) + _HALF)
+            else:
+                rgb_float[3 * (first + k) + c] = value * F32(1 / 255)
+
+
+@part
+def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch):
+    """Puts a region's tiles over the background and writes them to a view's images, flat: to `rgb`, or `rgb_float` if that is empty."""
+    plain = len(back_rgb) == 3
+    put_lanes(scratch, 3 * TILE, fill_f8(_INFINITY))
+    for c in range(3):
+        put_lanes(scratch, c * TILE, fill_f8(F32(back_rgb[c])))
+    for row in range(place[3] * TILE):
+        y = place[1] * TILE + row
+        for column in range(place[2] if y < height else 0):
+            x = (place[0] + column) * TILE
+            t, r, first, count = (row >> TILE_BITS) * place[2] + column, row & (TILE - 1), y * width + x, min(TILE, width - x)
+            at = t * PIXELS + r * TILE
+            if not plain:
+                for k in range(3 * count):
+                    scratch[(k % 3) * TILE + k // 3] = F32(back_rgb[3 * first + k])
+            light = magnitudes(lanes_at(pixels, at))
+            red = lanes_at(pixels, at + _SUM_R) * 255.0 + light * lanes_at(scratch, 0)
+            green = lanes_at(pixels, at + _SUM_G) * 255.0 + light * lanes_at(scratch, TILE)
+            blue = lanes_at(pixels, at + _SUM_B) * 255.0 + light * lanes_at(scratch, 2 * TILE)
+            covered, sum_z = 1.0 - light, lanes_at(pixels, at + _SUM_Z)
+            deep = select(covered > 0.0, sum_z / covered, fill_f8(_INFINITY))
+            if has_depth:
+                far = lanes_at(limits, t * _AREA + r * TILE)
+                deep = select(far < _INFINITY, sum_z + light * far, deep)
+            if count == TILE:
+                put_lanes(alpha, first, covered)
+                put_lanes(depth, first, deep)
+            else:
+                put_lanes(scratch, 4 * TILE, covered)
+                put_lanes(scratch, 5 * TILE, deep)
+                for k in range(count):
+                    alpha[first + k], depth[first + k] = scratch[4 * TILE + k], scratch[5 * TILE + k]
+            if count == TILE and len(rgb) > 0:
+                top = fill_f8(255.0)
+                whole = ints(least(red, top) + 0.5) | (ints(least(green, top) + 0.5) << 8) | (ints(least(blue, top) + 0.5) << 16)
+                put_pixels(rgb, 3 * first, whole)
+            else:
+                put_lanes(scratch, 6 * TILE, red)
+                put_lanes(scratch, 7 * TILE, green)
+                put_lanes(scratch, 8 * TILE, blue)
+                _write_rest(6 * TILE, count, scratch, rgb, rgb_float, first)
+
+
+@inlined
+def _take(
+    packed, sh, terms, clusters, seen, queue, first, last, most_records, view, region, place, antialiased, rows_alive,
+    some_dark, records, count, scratch, basis, box,
 ):  # fmt: skip
-    """Draws views first, first + step, and so on."""
-    views, height, width = depth.shape
-    tiles_x, tiles_y = (width + TILE - 1) // TILE, (height + TILE - 1) // TILE
-    records, rects = np.empty((len(means), RECORD), np.float32), np.empty((len(means), 4), np.int16)
-    keys, keys2 = np.empty(len(means), np.uint32), np.empty(len(means), np.uint32)
-    order, order2 = np.empty(len(means), np.int32), np.empty(len(means), np.int32)
-    for v in range(first, views, step):
-        count = _project(
-            means, covs, opacities, reach2, sh, clusters, bounds, positions[v], rotations[v], camera,
-            F32(width), F32(height), records, rects,
-        )  # fmt: skip
-        _sort_by_depth(records, count, keys, order, keys2, order2)
-        starts, listed = _bin(rects, count, order2, tiles_x, tiles_y)
-        _draw_tiles(
-            records, starts, listed, tiles_x, back_rgb[v % len(back_rgb)], back_depth[v % len(back_depth)],
-            rgb[v], depth[v], alpha[v],
-        )  # fmt: skip
+    """Projects clusters of the queue until there are enough records, or no place for more; returns the next one and how many there are."""
+    room = len(records) // RECORD - 8 * BLOCKS
+    while first < last and count < most_records and count <= room:
+        k = seen[queue[first]]
+        first += 1
+        if some_dark:
+            box_on_image(clusters, k, view, box)
+            if _hidden(box, place[0], place[1], place[2], place[3], rows_alive):
+                continue
+        count = project_cluster(packed, sh, terms, k, view, region, antialiased, scratch, basis, records, count)
+    return first, count
 
 
-@numba.njit(cache=True, parallel=True, error_model="numpy")
-def render_views(
-    means, covs, opacities, reach2, sh, clusters, bounds, positions, rotations, camera, back_rgb, back_depth, workers,
-    rgb, depth, alpha,
+@part
+def _split(records, count, boundary, keys, order):
+    """Numbers and depth bits of records nearer than the boundary; returns how many."""
+    chosen = 0
+    for i in range(count):
+        if records[i * RECORD + Z] < boundary:
+            keys[chosen], order[chosen] = np.float32(records[i * RECORD + Z]).view(np.uint32), i
+            chosen += 1
+    return chosen
+
+
+@part
+def _keep(records, count, boundary):
+    """Closes ranks after records nearer than the boundary were drawn."""
+    kept = 0
+    for i in range(count):
+        if not records[i * RECORD + Z] < boundary:
+            if kept != i:
+                put_lanes(records, kept * RECORD, lanes_at(records, i * RECORD))
+                put_lanes(records, kept * RECORD + 8, lanes_at(records, i * RECORD + 8))
+            kept += 1
+    return kept
+
+
+@inlined
+def _count_dark(rows_alive):
+    count = 0
+    for t in range(len(rows_alive)):
+        count += rows_alive[t] == 0
+    return count
+
+
+@numba.njit(cache=True, error_model="numpy", inline="always")
+def _draw_region(
+    packed, sh, terms, clusters, groups, view, place, height, width, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha,
+    pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
 ):  # fmt: skip
-    """Draws all views on `workers` threads; arrays as in `envs/splat_render.py`."""
-    for w in numba.prange(workers):  # a body of one call, which compiles faster than the loop over views
-        _draw_share(
-            w, workers, means, covs, opacities, reach2, sh, clusters, bounds, positions, rotations, camera, back_rgb,
-            back_depth, rgb, depth, alpha,
+    """Draws one region of a view; returns the array of records, which may have grown."""
+    region, box, scratch, basis = small[32:36], small[40:45], small[64:208], small[208:336]
+    region[0], region[1] = F32(place[0] * TILE), F32((place[0] + place[2]) * TILE)
+    region[2], region[3] = F32(place[1] * TILE), F32((place[1] + place[3]) * TILE)
+    _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest)
+    last = find_clusters(clusters, groups, view, region, seen, depths, box)
+    size = max(last, len(records) // RECORD)
+    hist = np.empty((3, 2048), np.int32)
+    keys, keys2, order, order2 = (
+        np.empty(size, np.uint32),
+        np.empty(size, np.uint32),
+        np.empty(size, np.int32),
+        np.empty(size, np.int32),
+    )
+    queue = np.empty(last, np.int32)
+    for i in range(last):
+        order[i] = i
+    keys[:last] = depths[:last].view(np.uint32)
+    queue[:] = order2[:last] if _sort(keys, order, keys2, order2, last, hist) else order[:last]
+    first, count, dark = 0, 0, _count_dark(rows_alive)
+    while (first < last or count > 0) and dark < len(rows_alive):
+        goal = count + _BATCH
+        while True:
+            first, count = _take(
+                packed, sh, terms, clusters, seen, queue, first, last, goal, view, region, place, antialiased, rows_alive,
+                dark > 0, records, count, scratch, basis, box,
+            )  # fmt: skip
+            if first == last or count >= goal:
+                break
+            more = np.empty(2 * len(records), np.float32)
+            more[: len(records)] = records
+            records = more
+        if count > len(keys):
+            size = len(records) // RECORD
+            keys, keys2 = np.empty(size, np.uint32), np.empty(size, np.uint32)
+            order, order2 = np.empty(size, np.int32), np.empty(size, np.int32)
+        boundary = depths[queue[first]] if first < last else _INFINITY
+        chosen = _split(records, count, boundary, keys, order)
+        by_depth = order2 if _sort(keys, order, keys2, order2, chosen, hist) else order
+        begin = 0
+        while begin < chosen:
+            begin, total = _list(records, by_depth, begin, chosen, place, rows_alive, counts, tiles, entries)
+            _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch)
+        count = _keep(records, count, boundary)
+        dark = _count_dark(rows_alive)
+    _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch)
+    return records
+
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def draw_share(
+    worker, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth,
+    has_depth, height, width, bands, rgb, rgb_float, depth, alpha,
+):  # fmt: skip
+    """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of each view, in tiles."""
+    views = len(positions)
+    largest = 0
+    for b in range(len(bands)):
+        largest = max(largest, bands[b, 2] * bands[b, 3])
+    pixels, rows_alive = np.empty(largest * PIXELS, np.float32), np.empty(largest, np.int32)
+    limits, nearest = np.empty(largest * _AREA if has_depth else 1, np.float32), np.empty(largest, np.float32)
+    counts = np.zeros(largest, np.int32)
+    seen, depths = np.empty(len(clusters), np.int32), np.empty(len(clusters), np.float32)
+    room = max(_PAIRS, largest)
+    tiles, entries, grouped = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
+    items = np.empty((_RUN + 1) * TILE, np.int32)
+    records, small = np.empty(4 * _BATCH * RECORD, np.float32), np.empty(336, np.float32)
+    for item in range(worker, views * len(bands), workers):
+        v, place = item // len(bands), bands[item % len(bands)]
+        look_through(cameras[v], rotations[v], positions[v], F32(width), F32(height), fisheye, small)
+        size = place[2] * place[3]
+        records = _draw_region(
+            packed, sh, terms, clusters, groups, small, place, height, width, antialiased, back_rgb[v % len(back_rgb)],
+            back_depth[v % len(back_depth)], has_depth, rgb[v % len(rgb)], rgb_float[v % len(rgb_float)], depth[v], alpha[v],
+            pixels, rows_alive[:size], limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
         )  # fmt: skip

@@ -1,97 +1,37 @@
 """Draws Gaussian splats for many cameras at once: the public door of the CPU splat rasteriser."""
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numba
 import numpy as np
 
-from s2e.envs.scene import Splats
-from s2e.envs.splats.raster import render_views
+from s2e.envs.splats.project_pack import PreparedSplats, covariances, prepare
+from s2e.envs.splats.raster import TILE, draw_share
 
-_CELL_M = 2.0
-_SLACK = 1.3  # projected extents grow by at most this much when the Jacobian is clamped: see `_cluster`
+__all__ = ["PreparedSplats", "covariances", "prepare", "render_splats"]
 
 
-@dataclass(frozen=True)
-class PreparedSplats:
-    """Splats in the order and form the kernels want: Gaussians of one 2 m cell lie together.
+def _bands(views: int, height_px: int, width_px: int, workers: int) -> np.ndarray:
+    """(B, 4) int32 first column, first row, columns, rows (tiles) of the regions in which each view is drawn.
 
-    Attributes:
-        means: (G, 3) float32, metres.
-        covs: (G, 6) float32, upper triangle xx, xy, xz, yy, yz, zz of the covariance, m^2.
-        opacities: (G,) float32.
-        reach2: (G,) float32, squared distance in standard deviations at which alpha falls to 1/255.
-        sh: (G, K, 3) float32.
-        clusters: (C + 1,) int64, where each cell's Gaussians begin.
-        bounds: (C, 4) float32, centre and radius of a sphere around each cell's Gaussians.
+    One, unless there are fewer views than threads: then upright strips, two for each thread, so that threads with
+    little to draw take another; at least four tiles wide, since what lies on a border is projected twice.
     """
-
-    means: np.ndarray
-    covs: np.ndarray
-    opacities: np.ndarray
-    reach2: np.ndarray
-    sh: np.ndarray
-    clusters: np.ndarray
-    bounds: np.ndarray
+    columns, rows = -(-width_px // TILE), -(-height_px // TILE)
+    strips = 1 if views >= workers else min(-(-2 * workers // views), max(columns // 4, 1))
+    storeys = 1 if views >= workers else min(-(-workers // (views * strips)), max(rows // 4, 1))
+    across, down = np.linspace(0, columns, strips + 1).astype(np.int32), np.linspace(0, rows, storeys + 1).astype(np.int32)
+    return np.array([(x0, y0, x1 - x0, y1 - y0) for y0, y1 in pairwise(down) for x0, x1 in pairwise(across)], dtype=np.int32)
 
 
-def covariances(quats: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """(G, 3, 3) float64 covariances R S S^T R^T from unit quaternions (w, x, y, z) and standard deviations."""
-    w, x, y, z = np.asarray(quats, dtype=np.float64).T
-    rotation = np.stack(
-        [
-            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
-            np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], -1),
-            np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1),
-        ],
-        -2,
-    )
-    half = rotation * np.asarray(scales, dtype=np.float64)[:, None, :]
-    return half @ half.transpose(0, 2, 1)
-
-
-def _cluster(means: np.ndarray, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order of the Gaussians by cell, where cells start, and spheres around them.
-
-    A Gaussian outside a side plane of the view whose slope is T touches the image only when its centre is nearer to
-    the plane than reach * sqrt((1 + (1.3 T)^2) / (1 + T^2)), which is under 1.3 reach; hence the slack.
-    """
-    cells = np.floor(means / _CELL_M).astype(np.int64)
-    cells -= cells.min(axis=0)
-    size = cells.max(axis=0) + 1
-    key = (cells[:, 0] * size[1] + cells[:, 1]) * size[2] + cells[:, 2]
-    order = np.argsort(key, kind="stable")
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    low = np.minimum.reduceat(means[order], starts)
-    high = np.maximum.reduceat(means[order], starts)
-    counts = np.diff(starts, append=len(means))
-    centres = (low + high) / 2
-    distance = np.linalg.norm(means[order] - np.repeat(centres, counts, axis=0), axis=1) + _SLACK * reach[order]
-    radii = np.maximum.reduceat(distance, starts) * 1.0001 + 1e-4
-    return order, np.append(starts, len(means)), np.concatenate([centres, radii[:, None]], 1).astype(np.float32)
-
-
-def prepare(splats: Splats) -> PreparedSplats:
-    """Does once per scene what does not depend on the camera; Gaussians under opacity 1/255 are left out."""
-    seen = splats.opacities > 1 / 255
-    means = splats.means[seen].astype(np.float64)
-    scales, opacities = splats.scales[seen], splats.opacities[seen].astype(np.float64)
-    covs = covariances(splats.quats[seen], scales)
-    reach2 = 2 * np.log(255 * opacities)
-    if len(means):
-        order, clusters, bounds = _cluster(means, scales.max(axis=1) * np.sqrt(reach2))
-    else:
-        order, clusters, bounds = np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros((0, 4), np.float32)
-    rows, columns = np.triu_indices(3)
-    return PreparedSplats(
-        means=np.ascontiguousarray(means[order], dtype=np.float32),
-        covs=np.ascontiguousarray(covs[order][:, rows, columns], dtype=np.float32),
-        opacities=np.ascontiguousarray(opacities[order], dtype=np.float32),
-        reach2=np.ascontiguousarray(reach2[order], dtype=np.float32),
-        sh=np.ascontiguousarray(splats.sh[seen][order], dtype=np.float32),
-        clusters=clusters.astype(np.int64),
-        bounds=bounds,
-    )
+def _in_threads(arrays: tuple, workers: int) -> None:
+    """Draws all regions on `workers` threads; plain ones, since numba's own parallel loops take three times as long to compile."""
+    with ThreadPoolExecutor(max(workers - 1, 1), "s2e-splats") as others:
+        waiting = [others.submit(draw_share, w, workers, *arrays) for w in range(1, workers)]
+        draw_share(0, workers, *arrays)
+        for share in waiting:
+            share.result()
 
 
 def render_splats(
@@ -133,25 +73,36 @@ def render_splats(
         included where its depth is finite, infinite where there is nothing; alpha (V, H, W) float32, what the
         Gaussians cover of the background.
     """
-    views = len(positions)
-    rgb = np.empty((views, height_px, width_px, 3), np.uint8)
+    views, workers = len(positions), numba.get_num_threads()
+    if lens not in ("pinhole", "fisheye"):
+        raise ValueError(f"lens is {lens!r}; it is pinhole or fisheye")
+    if dtype not in (np.uint8, np.float32):
+        raise ValueError(f"dtype is {dtype!r}; it is np.uint8 or np.float32")
+    cameras = np.asarray(intrinsics, dtype=np.float32)
+    if cameras.shape not in ((4,), (views, 4)):
+        raise ValueError(f"intrinsics have shape {cameras.shape}, expected (4,) or ({views}, 4)")
+    rgb = np.empty((views, height_px, width_px, 3), dtype)
     depth, alpha = (np.empty((views, height_px, width_px), np.float32) for _ in range(2))
     back_rgb = np.asarray(background_rgb)
-    if back_rgb.ndim == 1:
-        colour = np.clip(np.round(back_rgb), 0, 255).astype(np.uint8)
-        back_rgb = np.ascontiguousarray(np.broadcast_to(colour, (1, height_px, width_px, 3)))
-    if background_depth is None:
-        background_depth = np.full((1, height_px, width_px), np.inf, np.float32)
-    for name, array in (("background_rgb", back_rgb), ("background_depth", background_depth)):
-        if array.shape[1:3] != (height_px, width_px) or len(array) not in (1, views):
-            raise ValueError(f"{name} has shape {array.shape}, expected {views} images of {height_px} x {width_px}")
-    if views:
-        render_views(
-            prepared.means, prepared.covs, prepared.opacities, prepared.reach2, prepared.sh, prepared.clusters,
-            prepared.bounds,
+    if back_rgb.ndim == 1:  # one pixel stands for all
+        back_rgb = np.clip(np.round(back_rgb), 0, 255).astype(np.uint8)[None, None, None]
+    elif back_rgb.shape[1:] != (height_px, width_px, 3) or len(back_rgb) not in (1, views):
+        raise ValueError(f"background_rgb has shape {back_rgb.shape}, expected {views} images of {height_px} x {width_px}")
+    back_depth = np.zeros((1, 1, 1)) if background_depth is None else background_depth
+    if background_depth is not None and (back_depth.shape[1:] != (height_px, width_px) or len(back_depth) not in (1, views)):
+        raise ValueError(f"background_depth has shape {back_depth.shape}, expected {views} images of {height_px} x {width_px}")
+    if views and height_px and width_px:
+        bands, none = _bands(views, height_px, width_px, workers), np.zeros((1, 0))
+        arrays = (
+            prepared.packed, prepared.sh, prepared.terms, prepared.clusters, prepared.groups,
             np.ascontiguousarray(positions, dtype=np.float32), np.ascontiguousarray(rotations, dtype=np.float32),
-            np.asarray(intrinsics, dtype=np.float32), np.ascontiguousarray(back_rgb, dtype=np.uint8),
-            np.ascontiguousarray(background_depth, dtype=np.float32), min(numba.get_num_threads(), views),
-            rgb, depth, alpha,
+            np.ascontiguousarray(np.broadcast_to(cameras, (views, 4))), lens == "fisheye", bool(antialiased),
+            np.ascontiguousarray(back_rgb, dtype=np.uint8).reshape(len(back_rgb), -1),
+            np.ascontiguousarray(back_depth, dtype=np.float32).reshape(len(back_depth), -1), background_depth is not None,
+            height_px, width_px, bands,
+            rgb.reshape(views, -1) if dtype == np.uint8 else none.astype(np.uint8),
+            rgb.reshape(views, -1) if dtype == np.float32 else none.astype(np.float32),
+            depth.reshape(views, -1), alpha.reshape(views, -1),
         )  # fmt: skip
+        _in_threads(arrays, min(workers, views * len(bands)))
     return rgb, depth, alpha

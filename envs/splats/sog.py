@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from s2e.envs.scene import Splats
-from s2e.envs.splats.files import blank, check_density, check_values, opened, progress_bar, row_slices, size_of, unit
+from s2e.envs.splats.files import blank, brief, check_density, check_values, opened, progress_bar, row_slices, size_of, unit
 from s2e.errors import UserError
 
 _MAX_META = 1 << 20
@@ -55,7 +55,7 @@ def read_sog(path: str | os.PathLike, progress: bool = False) -> Splats:
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
-            raise UserError(f"{path}: not a whole zip ({error}); copy or export it again") from None
+            raise UserError(f"{path}: not a whole zip ({brief(error)}); copy or export it again") from None
         with archive:
             return _read(path, lambda name, limit: _from_zip(path, archive, name, limit), lambda *_: size, progress)
 
@@ -99,7 +99,7 @@ def _from_zip(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> by
         with archive.open(info) as file:
             return file.read(limit)  # zipfile stops at file_size, whatever is packed there
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error, struct.error) as error:
-        raise UserError(f"{where} is damaged ({error}); copy or export it again") from None
+        raise UserError(f"{where} is damaged ({brief(error)}); copy or export it again") from None
 
 
 def _read(path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int], progress: bool) -> Splats:
@@ -116,7 +116,8 @@ def _read(path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int
             raise UserError(f"{where}: shN.bands is {bands}; it is 1, 2 or 3: export it again")
     packed = size_of_files(path, sorted({name for group in names.values() for name in group}))
     check_density(path, "meta.json, count", count, count * (22 if bands else 20), packed)
-    splats = blank(count, 1 + _BANDS.get(bands, 0), meta.get("antialias") is True)
+    antialiased = meta.get("antialias") is True or meta.get("model") == "antialiased"  # the specification's key, SplatTransform's
+    splats = blank(count, 1 + _BANDS.get(bands, 0), antialiased)
 
     def plane(name: str) -> np.ndarray:
         return _plane(f"{path}: {name}", load(name, 8 * count + (1 << 20)), count)
@@ -144,7 +145,7 @@ def _meta(path: Path, load: Load) -> dict[str, Any]:
     try:
         meta = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: meta.json cannot be read as JSON ({error}); export the scene again") from None
+        raise UserError(f"{path}: meta.json cannot be read as JSON ({brief(error)}); export the scene again") from None
     if not isinstance(meta, dict):
         raise UserError(f"{path}: meta.json is a {type(meta).__name__}, not an object; export the scene again")
     return meta
@@ -152,7 +153,8 @@ def _meta(path: Path, load: Load) -> dict[str, Any]:
 
 def _get(where: str, data: Any, key: str, kind: type) -> Any:
     value = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool):
+    wild = isinstance(value, int) and abs(value) >= 1 << 53
+    if not isinstance(value, kind) or isinstance(value, bool) or wild:
         raise UserError(f"{where}: {key} is missing or not of type {kind.__name__}; export the scene as SOG version 2")
     return value
 
@@ -206,7 +208,7 @@ def _pixels(where: str, data: bytes, width: int, height: int) -> np.ndarray:
                 raise UserError(f"{where}: byte 12: its header says {width}x{height} and one image, its data differ; export it again")
             return np.asarray(image.convert("RGBA")).reshape(-1, 4)
     except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where}: the WebP cannot be decoded ({error}); copy or export it again") from None
+        raise UserError(f"{where}: the WebP cannot be decoded ({brief(error)}); copy or export it again") from None
 
 
 def _plane(where: str, data: bytes, count: int) -> np.ndarray:

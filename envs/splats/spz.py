@@ -12,7 +12,18 @@ from typing import BinaryIO
 import numpy as np
 
 from s2e.envs.scene import Splats
-from s2e.envs.splats.files import blank, check_density, check_values, opened, progress_bar, row_slices, size_of, unit, write_whole
+from s2e.envs.splats.files import (
+    blank,
+    brief,
+    check_density,
+    check_values,
+    opened,
+    progress_bar,
+    row_slices,
+    size_of,
+    unit,
+    write_whole,
+)
 from s2e.envs.splats.ply import MAX_COEFFICIENTS
 from s2e.errors import UserError
 
@@ -111,7 +122,7 @@ def _puller(path: Path, stream: gzip.GzipFile, what: str, where: Callable[[], in
         try:
             data = stream.read(wanted)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UserError(f"{path}: {what.format(where())}, {field}: {error}; copy or export it again") from None
+            raise UserError(f"{path}: {what.format(where())}, {field}: {brief(error)}; copy or export it again") from None
         if len(data) < wanted and not fewer:
             raise UserError(f"{path}: {what.format(where())}: ends within {field}: {len(data)} of {wanted} bytes; export it again")
         return data
@@ -172,7 +183,7 @@ def _zstd(path: Path, file: BinaryIO, field: str, start: int, packed: int, unpac
             left -= len(data)
             more = b"" if left else stream.read(1)
         except (zstandard.ZstdError, MemoryError) as error:
-            raise UserError(f"{path}: byte {start}: zstd stream of {field}: {error}; copy or export it again") from None
+            raise UserError(f"{path}: byte {start}: zstd stream of {field}: {brief(error)}; copy or export it again") from None
         if len(data) < wanted:
             raise UserError(f"{path}: byte {start}: zstd stream of {field} ends {left} bytes early; copy or export it again")
         _end(path, more, f"zstd stream of {field} at byte {start}")
@@ -276,12 +287,13 @@ def _turn(splats: Splats, axes: int) -> None:
 def write_spz(path: str | os.PathLike, splats: Splats) -> None:
     """Writes SPZ version 3; the inverse of `read_spz` but for rounding.
 
-    Version 3 because Niantic's library, Spark, Babylon.js, SuperSplat's tools and others read it, with nothing but
-    gzip; version 2 has more old readers but rotations ten times coarser, and version 4 has few readers yet.
+    Version 3 because every maintained reader takes it (Niantic's library, Spark, SplatTransform, loaders.gl) with
+    nothing but gzip. Version 2 suits still older readers, but its rotations are up to 13 degrees off where w is
+    small; few readers know version 4 yet, and it needs zstd.
 
     Rounding: positions to 2^-12 m (coarser in scenes beyond 2 km), scales to 1/16 in their logarithm between 4.5e-5 m
     and 378 m, opacities to 1/255, the first coefficient to 0.026 within +-3.33, the others to 1/128 within -1 and 1,
-    rotations to 0.2 degrees. All eight bits of the coefficients are kept.
+    rotations to 0.28 degrees. All eight bits of the coefficients are kept.
 
     Raises:
         UserError: a position is not finite or beyond 8,000 km, or the file cannot be written.

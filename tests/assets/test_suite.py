@@ -64,6 +64,20 @@ def test_something_stands_between_many_far_anchors(urban):
     assert far.sum() > 300 and 0.3 < blocked.mean() < 0.98
 
 
+def way_ahead(scene, anchors, yaws):
+    """Metres to what stands in the way, 40 where nothing does; NaN where the ground rises or falls by 0.3 m before."""
+    steps = np.arange(0, 40, 0.02)
+    rays = anchors[:, None] + steps[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], 1)[:, None]
+    rows, columns = np.moveaxis(scene.occupancy.cell_of(rays), -1, 0)
+    shape = scene.occupancy.grid.shape
+    inside = (rows >= 0) & (columns >= 0) & (rows < shape[0]) & (columns < shape[1])
+    hit = ~inside | scene.occupancy.grid[rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1)]
+    hit[:, -1] = True
+    sloped = np.abs(heights(scene, rays) - heights(scene, anchors)[:, None]) > 0.3
+    first = np.argmax(hit, axis=1)
+    return np.where(np.argmax(sloped | hit, axis=1) < first, np.nan, steps[first])
+
+
 def test_robots_see_what_stands_in_their_way(urban):
     """Depth rendered at camera height agrees with the occupancy along the optical axis, and the ground is closed."""
     scene, _ = urban
@@ -74,21 +88,14 @@ def test_robots_see_what_stands_in_their_way(urban):
     positions[:, 2] += heights(scene, anchors)
     _, depth, alpha = render_splats(prepare(scene.splats), positions, rotations, camera.intrinsics(), camera.height_px, camera.width_px)
     seen = np.median(depth[:, 46:50, 78:82], axis=(1, 2))
-    steps = np.arange(0, 40, 0.02)
-    rays = anchors[:, None] + steps[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], 1)[:, None]
-    rows, columns = np.moveaxis(scene.occupancy.cell_of(rays), -1, 0)
-    shape = scene.occupancy.grid.shape
-    inside = (rows >= 0) & (columns >= 0) & (rows < shape[0]) & (columns < shape[1])
-    rise = heights(scene, rays) - heights(scene, anchors)[:, None]
-    hit = ~inside | scene.occupancy.grid[rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1)]
-    first = np.argmax(hit, axis=1)
-    # Where the ground rises or falls on the way, the axis does not meet what the map shows.
-    level = np.array([np.abs(rise[k, : first[k] + 1]).max() < 0.3 for k in range(len(first))])
-    measured = steps[first]
-    # Not every ray: steps and seats lie below the eye, and four pixels at ten metres see past an edge.
-    close = np.abs(seen - measured) < 0.25 + 0.08 * measured
-    assert level.sum() > 30 and close[level].mean() > 0.7
-    assert (np.abs(seen - np.roll(measured, 1)) < 0.25 + 0.08 * measured)[level].mean() < 0.45  # what chance would give
+    # Four pixels are 2 degrees, in which an edge may lie; a Gaussian is some 0.2 m wide.
+    measured = np.array([way_ahead(scene, anchors, yaws + turn) for turn in np.radians([-1.5, -0.75, 0, 0.75, 1.5])])
+    judged = ~np.isnan(measured).any(axis=0) & (measured.max(axis=0) < 39)
+    near, far = measured[:, judged].min(axis=0) * 0.9 - 0.25, measured[:, judged].max(axis=0) * 1.08 + 0.25
+    close = (seen[judged] > near) & (seen[judged] < far)
+    by_chance = (np.roll(seen[judged], 1) > near) & (np.roll(seen[judged], 1) < far)
+    # Not every ray: seats and tubs lie below the eye, railings are seen through, and leaves hang over what stands.
+    assert judged.sum() > 30 and close.mean() > 0.65 and by_chance.mean() < 0.45
     assert np.mean(alpha[:, 60:]) > 0.98
 
 
@@ -145,7 +152,7 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
 
     def build(name, folder, bar=None):
         built.append(name)
-        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name)}))
+        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name) if name in SCENES else ""}))
         (folder / "episodes.json").write_text("{}")
 
     monkeypatch.setattr(suite, "build", build)
@@ -155,6 +162,15 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     suite.ensure("lane")
     assert built == ["lane", "lane"]
 
+    def raced(name, folder, bar=None):
+        build(name, folder)
+        (tmp_path / "gs_urban" / name).mkdir()
+        build("another process", tmp_path / "gs_urban" / name)
+        (tmp_path / "gs_urban" / name / "scene.json").write_text(json.dumps({"sources": suite.sources(name)}))
+
+    monkeypatch.setattr(suite, "build", raced)
+    assert suite.ensure("hall").is_dir()
+
     def stopped(name, folder, bar=None):
         (folder / "splats.ply").write_text("half")
         raise KeyboardInterrupt
@@ -162,7 +178,7 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     monkeypatch.setattr(suite, "build", stopped)
     with pytest.raises(KeyboardInterrupt):
         suite.ensure("park")
-    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir()) == ["lane"]
+    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir()) == ["hall", "lane"]
 
 
 def test_no_such_scene():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, place_obstacles, read_records
+from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, place_obstacles, read_records
 from s2e.checkpoint import load_policy, policy_state, save_checkpoint
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
@@ -14,6 +14,7 @@ from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError
 from s2e.policy import S2EPolicy
 
+PLAZA = "gs_urban/plaza"
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
 
 
@@ -27,12 +28,12 @@ def untrained(tmp_path_factory):
 
 
 def test_baselines_order_and_files(tmp_path, capsys):
-    args = BenchArgs(policy=("zero", "straight", "expert"), setting="empty", episodes=4, out=tmp_path)
+    args = BenchArgs(scene=PLAZA, policy=("zero", "straight", "expert"), setting="empty", episodes=4, out=tmp_path)
     bench(args)
     rates = {}
     for name in args.policy:
         summary = json.loads((tmp_path / name / "summary.json").read_text())
-        assert set(summary) == {"scene", "policy", "seed", "version", "settings"} and summary["scene"] == "gs_urban"
+        assert set(summary) == {"scene", "policy", "seed", "version", "settings", "scenes"} and summary["scene"] == PLAZA
         row = summary["settings"]["empty"]
         assert row["episodes"] == 4 and row["sr_ci95"][0] <= row["sr"] <= row["sr_ci95"][1]
         rates[name] = row["sr"], row["rc"]
@@ -43,7 +44,7 @@ def test_baselines_order_and_files(tmp_path, capsys):
 
 
 def test_a_stopped_benchmark_goes_on(tmp_path):
-    args = BenchArgs(policy=("straight",), setting="empty", episodes=3, out=tmp_path)
+    args = BenchArgs(scene=PLAZA, policy=("straight",), setting="empty", episodes=3, out=tmp_path)
     bench(args)
     file = tmp_path / "episodes.jsonl"
     whole = file.read_text().splitlines()
@@ -51,15 +52,15 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
     with file.open("a") as f:
         f.write("\n")
     bench(args)
-    again = {r["id"]: r for r in read_records(file)}
-    assert again == {r["id"]: r for r in map(json.loads, whole)}
+    again = {key(r): r for r in read_records(file)}
+    assert again == {key(r): r for r in map(json.loads, whole)}
     with pytest.raises(UserError, match="another --out"):
-        bench(BenchArgs(policy=("zero",), setting="empty", episodes=3, out=tmp_path))
+        bench(BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=3, out=tmp_path))
 
 
 def act_with(untrained, planner, weight, steps=6, count=2):
-    scene = load_scene("gs_urban/plaza")
-    episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=count))
+    scene = load_scene(PLAZA)
+    episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=count), PLAZA)
     config = WorldsConfig(people=6, collision="counts")
     worlds = Worlds([place_obstacles(scene, e) for e in episodes], config, count, ListedEpisodes(episodes))
     driver, seen, actions = PolicyDriver(*load_policy(untrained), worlds, planner, weight, "cpu"), worlds.reset(), []
@@ -84,7 +85,7 @@ def test_an_episode_does_not_depend_on_how_many_run_beside_it(untrained):
 
 
 def test_new_weights_are_a_new_question(tmp_path, untrained):
-    args = BenchArgs(policy=("zero",), setting="empty", episodes=1, out=tmp_path / "z")
+    args = BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=1, out=tmp_path / "z")
     bench(args)
     bench(args)
     before = fingerprint(args, str(untrained))
@@ -101,8 +102,8 @@ def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):
 
 
 def test_obstacles_stand_in_image_and_occupancy():
-    scene = load_scene("gs_urban/plaza")
-    (episode,) = chosen_episodes(BenchArgs(setting="obstacle", episodes=1))
+    scene = load_scene(PLAZA)
+    (episode,) = chosen_episodes(BenchArgs(setting="obstacle", episodes=1), PLAZA)
     placed = place_obstacles(scene, episode)
     assert len(placed.mesh.triangles) > len(scene.mesh.triangles)
     assert placed.occupancy.grid.sum() > scene.occupancy.grid.sum()
@@ -114,14 +115,14 @@ def test_obstacles_stand_in_image_and_occupancy():
 def test_bad_questions(tmp_path, untrained):
     for args, match in (
         (BenchArgs(scene="nowhere", out=tmp_path / "a"), "nowhere"),
-        (BenchArgs(policy=(str(tmp_path / "none"),), out=tmp_path / "b"), "no such folder"),
-        (BenchArgs(planner="oracle", policy=(str(untrained),), out=tmp_path / "c"), "planner"),
-        (BenchArgs(planner="rules", out=tmp_path / "c"), "names none"),
-        (BenchArgs(seed=-1, out=tmp_path / "c"), "--seed"),
-        (BenchArgs(planner_weight=float("nan"), out=tmp_path / "c"), "--planner-weight"),
-        (BenchArgs(device="banana", out=tmp_path / "c"), "banana"),
-        (BenchArgs(episodes=-1, out=tmp_path / "d"), "negative"),
-        (BenchArgs(robot="unicycle", policy=("zero",), episodes=1, out=tmp_path / "e"), "unicycle"),
+        (BenchArgs(scene=PLAZA, policy=(str(tmp_path / "none"),), out=tmp_path / "b"), "no such folder"),
+        (BenchArgs(scene=PLAZA, planner="oracle", policy=(str(untrained),), out=tmp_path / "c"), "planner"),
+        (BenchArgs(scene=PLAZA, planner="rules", out=tmp_path / "c"), "names none"),
+        (BenchArgs(scene=PLAZA, seed=-1, out=tmp_path / "c"), "--seed"),
+        (BenchArgs(scene=PLAZA, planner_weight=float("nan"), out=tmp_path / "c"), "--planner-weight"),
+        (BenchArgs(scene=PLAZA, device="banana", out=tmp_path / "c"), "banana"),
+        (BenchArgs(scene=PLAZA, episodes=-1, out=tmp_path / "d"), "negative"),
+        (BenchArgs(scene=PLAZA, robot="unicycle", policy=("zero",), episodes=1, out=tmp_path / "e"), "unicycle"),
     ):
         with pytest.raises(UserError, match=match):
             bench(args)

@@ -8,8 +8,8 @@ from scipy import stats
 from s2e.benchmarks import metrics
 
 
-def record(i, setting="empty", success=True, rc=1.0, ct=0, spl=0.9, sns=1.0):
-    return {"id": f"e{i}", "setting": setting, "success": success, "rc": rc, "ct": ct, "spl": spl, "sns": sns}
+def record(i, setting="empty", success=True, rc=1.0, ct=0, spl=0.9, sns=1.0, scene="street"):
+    return {"scene": scene, "id": f"e{i}", "setting": setting, "success": success, "rc": rc, "ct": ct, "spl": spl, "sns": sns}
 
 
 def test_episode_metrics_by_hand():
@@ -85,3 +85,14 @@ def test_table():
     assert max(map(len, lines)) <= 100
     assert metrics.format_table([]) == "no episodes"
     assert metrics.format_table([metrics.summarise([], "s", "p", 0, "1")]) == "no episodes"
+
+
+def test_a_suite_is_summed_up_by_scene_too():
+    records = [record(i, success=i < 3, scene="town/lane") for i in range(4)] + [record(0, success=False, scene="town/quay")]
+    summary = metrics.summarise(records, "town", "ours", 0, "1")
+    assert summary["settings"]["empty"]["episodes"] == 5 and summary["settings"]["empty"]["sr"] == 0.6
+    assert {k: (v["episodes"], v["sr"]) for k, v in summary["scenes"].items()} == {"town/lane": (4, 0.75), "town/quay": (1, 0.0)}
+    rows = [line.split() for line in metrics.format_table([summary]).splitlines()]
+    assert ["town/lane", "0.75"] in rows and ["town/quay", "0.00"] in rows
+    alone = metrics.summarise(records[:4], "town/lane", "ours", 0, "1")
+    assert "success rate, all settings" not in metrics.format_table([alone])

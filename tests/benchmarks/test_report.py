@@ -48,7 +48,7 @@ class Page(HTMLParser):
 def record(i, setting, success, policy_shift=0.0):
     path = [[k * 0.5, i + policy_shift] for k in range(20 if success else 8)]
     return {
-        "id": f"{setting}-{i}", "setting": setting, "success": success, "rc": 1.0 if success else 0.4 + 0.01 * i,
+        "scene": "street", "id": f"{setting}-{i}", "setting": setting, "success": success, "rc": 1.0 if success else 0.4 + 0.01 * i,
         "ct": 0 if success else 2, "spl": 0.9 * success, "sns": 0.99, "steps": 100, "time_s": 10.0, "path_m": 9.5,
         "route_m": 9.0, "end": "goal" if success else "timeout", "contacts": [] if success else [[5.0, "static"], [9.0, "person"]],
         "path": path, "start": [0.0, float(i), 0.0], "goal": [9.5, float(i)],
@@ -65,7 +65,7 @@ EPISODES = {
 def write(tmp_path, episodes=EPISODES, background=None, clips=None, extra=None, occupancy=OCCUPANCY):
     summaries = [summarise(records, "street", name, 3, "1") for name, records in episodes.items()]
     path = tmp_path / "report.html"
-    write_report(path, summaries, episodes, occupancy, background, clips or {}, extra or {})
+    write_report(path, summaries, episodes, {"street": (occupancy, background)}, clips or {}, extra or {})
     assert list(tmp_path.iterdir()) == [path]
     return path.read_text(encoding="utf-8")
 
@@ -166,3 +166,15 @@ def test_colours_stand_out_in_both_themes():
     assert len(set(LIGHT)) == len(set(DARK)) == 8
     assert min(contrast(c, "#fcfcfb") for c in LIGHT) > 2.0
     assert min(contrast(c, "#1a1a19") for c in DARK) > 3.0
+
+
+def test_a_suite_has_panels_and_a_column_for_each_scene(tmp_path):
+    two = {name: [{**r, "scene": s} for r in records for s in ("town/lane", "town/quay")] for name, records in EPISODES.items()}
+    summaries = [summarise(records, "town", name, 3, "1") for name, records in two.items()]
+    write_report(tmp_path / "r.html", summaries, two, {s: (OCCUPANCY, None) for s in ("town/lane", "town/quay")}, {}, {})
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    words = [w.strip() for w in page.words]
+    assert words.count("lane") == 1 and words.count("quay") == 1 and "Scenes" in words
+    assert len(page.of_class("panels")) == 2 and len(page.of_class("toggle")) == 2
+    named = [attrs["id"] for tag, attrs in page.tags if tag == "g" and "id" in attrs]
+    assert named == ["ground0", "ground1"]

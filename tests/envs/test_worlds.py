@@ -276,3 +276,16 @@ def test_recorded_people_walk_through_worlds(tmp_path, scenes):
         speeds = np.linalg.norm(worlds.people.velocity[shown], axis=-1)
         np.testing.assert_allclose(speeds, 1.3, atol=0.02)
     assert seen.any()
+
+
+def test_worlds_in_a_scene_of_splats():
+    config = WorldsConfig(people=2, height_px=24, width_px=40)
+    worlds = make_worlds(3, 1, 0, config, scene="gs_urban/plaza")
+    seen = worlds.reset()
+    for _ in range(3):
+        seen, *_ = worlds.step(np.tile([0.5, 0.0], (3, 1)))
+    assert seen["rgb"].std() > 10 and worlds.scenes[0].name == "plaza"
+    with pytest.raises(UserError, match="do not go with it"):
+        make_worlds(1, 1, 0, config, scene="gs_urban/plaza", refresh=2)
+    with pytest.raises(UserError, match="no such scene"):
+        make_worlds(1, 1, 0, config, scene="nowhere")

@@ -149,7 +149,7 @@ def campaign(reader: str, seed: int, folder: Path, out: Path | None, seconds: fl
             signal.setitimer(signal.ITIMER_REAL, 0)
         counts[outcome] += 1
         if outcome == "found":
-            print(f"found: {why}", file=sys.stderr)
+            print(f"found: {why[-3000:]}", file=sys.stderr)
             counts[f"found: {why.strip().splitlines()[-1][:120]}"] += 1
             if out is not None:
                 (out / f"{reader}-{hashlib.sha256(case[1]).hexdigest()[:12]}{case[0]}").write_bytes(case[1])

@@ -104,6 +104,32 @@ def test_any_order_doubles_and_extras(tmp_path):
     assert np.allclose(splats.sh[:, 1, 1], column["f_rest_3"])
 
 
+def test_degree_4_is_left_out(tmp_path):
+    names = CORE + [f"f_rest_{i}" for i in range(72)]
+    values = np.random.default_rng(1).normal(size=(3, len(names)))
+    splats = read_ply(write_raw(tmp_path / "a.ply", names, values))
+    assert splats.sh.shape == (3, 16, 3)
+    for channel in range(3):
+        start = len(CORE) + 24 * channel
+        assert np.allclose(splats.sh[:, 1:, channel], values[:, start : start + 15], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "comments,wanted",
+    [
+        ("", False), ("comment SplatRenderMode: mip\n", True), ("comment splatrendermode: MIP\n", True),
+        ("comment antialiased 1\n", True), ("comment antialiased 0\n", False), ("comment SplatRenderMode: mip\ncomment SplatRenderMode: default\n", False),
+        ("comment this is not antialiased 1\n", False),
+    ],
+)  # fmt: skip
+def test_comments_say_antialiased(tmp_path, comments, wanted):
+    path = write_raw(tmp_path / "a.ply", CORE, np.ones((4, len(CORE))), head=comments)
+    splats = read_ply(path)
+    assert splats.antialiased is wanted
+    write_ply(path, splats)
+    assert read_ply(path).antialiased is wanted
+
+
 def refused(path, match):
     with pytest.raises(UserError, match=match):
         read_ply(path)

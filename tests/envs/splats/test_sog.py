@@ -57,6 +57,16 @@ def test_what_meta_json_may_say(tmp_path, parts):
         check(tmp_path, {**parts, "meta.json": text}, "meta.json (cannot be read as JSON|is a list)")
 
 
+def test_both_ways_to_say_antialiased(tmp_path, parts):
+    for change, wanted in (
+        ({"antialias": True}, True),
+        ({"antialias": False, "model": "antialiased"}, True),
+        ({"model": "2dgs"}, False),
+    ):
+        path = put(tmp_path, "a.sog", samples.zipped(with_meta(parts, lambda m, c=change: m.update(c))))
+        assert read_sog(path).antialiased is wanted
+
+
 @pytest.mark.parametrize("name", ["../x.webp", "/etc/passwd", "a/b.webp", "..", ".hidden", "", "c:\\x", "a\0b", "x" * 300])
 def test_names_lead_nowhere_else(tmp_path, parts, name):
     files = {**parts, name or "empty": parts["quats.webp"]}

@@ -13,7 +13,7 @@ from scipy.special import lpmv
 from s2e.envs.splats.spz import read_spz, write_spz
 from s2e.errors import UserError
 from tests.envs.splats import samples
-from tests.envs.splats.test_formats import close, put, refused
+from tests.envs.splats.test_formats import SMALLEST_THREE_DEG, close, put, refused
 
 
 @settings(max_examples=20, deadline=None)
@@ -25,7 +25,7 @@ def test_every_version(tmp_path_factory, seed, count, coefficients, mip, version
     splats = samples.make_splats(seed, count, coefficients, antialiased=mip)
     found = read_spz(put(tmp_path_factory.mktemp("f"), "a", samples.spz(splats, version, bits=bits)))
     # Half floats have steps of 2^-9 between 2 and 4; three bytes without the fourth component are off most where it is small.
-    mean, turn = 2**-10 if version == 1 else 0.5001 * 2.0**-bits, 0.25 if version >= 3 else 13.0
+    mean, turn = 2**-10 if version == 1 else 0.5001 * 2.0**-bits, SMALLEST_THREE_DEG if version >= 3 else 14.0
     close(found, splats, mean + 1e-7, 1.001 / 32, 0.501 / 255, 0.501 / 255 / 0.15, 1.001 / 256, turn)
 
 

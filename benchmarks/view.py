@@ -1,0 +1,206 @@
+"""`s2e-view`: look at a scene in a browser, drive in it, watch a policy, or play a benchmark's episodes back.
+
+    s2e-view gs_urban/plaza                              fly around; drive with W, A, S, D or the arrow keys
+    s2e-view market --policy runs/out/finetuned          watch a policy, with all the ways it weighs
+    s2e-view gs_urban/plaza --replay out/bench/expert    play episodes.jsonl back
+
+Open the address that it prints. It needs `pip install s2e[view]`, a browser with WebGL 2, and no GPU.
+"""
+
+import contextlib
+import io
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from s2e.benchmarks.view_session import DRIVERS, Drive, Replay, Session, episodes_of, read_replay, settings_of
+from s2e.checkpoint import load_policy
+from s2e.encoder import FeatureNet
+from s2e.envs.robots import ROBOTS
+from s2e.envs.scene_files import load_scene
+from s2e.envs.warm import warm_up
+from s2e.errors import UserError, require, run_command
+from s2e.policy import S2EPolicy
+
+IDLE_S = 0.25
+"""How often it looks whether somebody has come; until then the world stands still."""
+
+
+@dataclass(frozen=True)
+class ViewArgs:
+    """Look at a scene in a browser."""
+
+    scene: Annotated[str, tyro.conf.Positional]
+    """A packaged scene such as gs_urban/plaza or market, an imported one, or a scene folder."""
+    policy: str = "keyboard"
+    """Who drives at first: keyboard, straight, expert, or a run or checkpoint folder."""
+    replay: Path | None = None
+    """The episodes.jsonl of a benchmark in this scene, or its folder: plays it back instead of driving."""
+    robot: str = "jackal"
+    """jackal, coco, go2 or g1."""
+    setting: Literal["empty", "obstacle", "pedestrian", "both"] = "both"
+    """What stands and walks in the way."""
+    host: str = "127.0.0.1"
+    """Address to serve at; 0.0.0.0 lets other machines in: whoever reaches it can watch and drive."""
+    port: int = 8080
+    """Port to serve at; 0 takes a free one."""
+
+
+class Viewer:
+    """The scene, the session and its page; `tick` is one pass of the loop.
+
+    Raises:
+        UserError: bad input, a port that is taken, or viser is missing.
+    """
+
+    def __init__(self, args: ViewArgs):
+        require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
+        require(0 <= args.port <= 65535, f"--port {args.port}: give 0 to 65535")
+        learned = args.policy not in DRIVERS
+        both = f"--policy {args.policy} and --replay {args.replay}: a replay shows what was driven; give one of them"
+        require(args.replay is None or args.policy == "keyboard", both)
+        viser = _viser()
+        self.args = args
+        self.learned: tuple[S2EPolicy, FeatureNet] | None = load_policy(Path(args.policy)) if learned else None
+        name = Path(args.policy).resolve().name if learned else None
+        self.scene = load_scene(args.scene)
+        _check_port(args.host, args.port)
+        warm_up()
+        self.listed = episodes_of(args.scene, self.scene)
+        self.session: Session = self._session(args.setting, args.robot, name or args.policy)
+        self.paused, self.due, self.due_s = False, False, 0.0
+        with contextlib.redirect_stdout(io.StringIO()):  # viser announces itself; the command says it in a line of its own
+            self.server: Any = viser.ViserServer(host=args.host, port=args.port, verbose=False)
+        self.port = int(self.server.get_port())
+        if args.port not in (0, self.port):  # somebody took it in between; viser goes on to the next one
+            self.close()
+            raise UserError(_taken(args.host, args.port))
+        from s2e.benchmarks.view_page import Page, choices
+
+        self.page = Page(self.server, self.session, args.scene, choices(name), settings_of(self.listed))
+
+    def _session(self, setting: str, robot: str, driver: str) -> Session:
+        if self.args.replay is None:
+            return Drive(self.scene, self.listed, setting, robot, driver, self.learned)
+        by_id = {e.id: e for e in self.listed}
+        return Replay(self.scene, by_id, read_replay(self.args.replay, by_id, self.args.scene), robot)
+
+    def tick(self, now: float) -> float:
+        """Does what was asked for and, when it is due, goes on by a step; returns for how many seconds nothing is to be done."""
+        changed = False
+        while not self.page.asked.empty():
+            changed |= self._do(*self.page.asked.get())
+        alone = not self.server.get_clients()
+        period = self.session.period_s
+        running = self.due or not (self.paused or alone)
+        if running and now >= self.due_s:
+            self.due_s, self.due, changed = max(self.due_s + period, now - period), False, True
+            if self.session.step(now):
+                self.page.begin(self.session)
+        if changed:
+            self.page.update()
+        if alone:
+            return IDLE_S
+        return 0.05 if self.paused else max(min(self.due_s - time.monotonic(), period), 0.002)
+
+    def _do(self, what: str, value: Any) -> bool:
+        """One wish of somebody at the page; whether there is something new to show."""
+        session, page = self.session, self.page
+        if what == "show":
+            page.show()
+        elif what == "pause" and isinstance(session, Replay):
+            if session.time_s >= session.length_s:
+                session.seek(0.0)
+            session.playing = not session.playing
+        elif what == "pause":
+            self.paused = not self.paused
+        elif isinstance(session, Replay):
+            self._do_replay(session, what, value)
+        elif isinstance(session, Drive):
+            self._do_drive(session, what, value)
+        return True
+
+    def _do_replay(self, session: Replay, what: str, value: Any) -> None:
+        if what == "time":
+            session.playing = False
+            session.seek(float(value))
+        elif what == "speed":
+            session.pace = float(value.removesuffix("x"))
+        elif what == "episode":
+            session.select(value)
+            session.playing = True
+            self.page.begin(session)
+
+    def _do_drive(self, session: Drive, what: str, value: Any) -> None:
+        if what == "one step":
+            self.paused = self.due = True
+            self.due_s = 0.0
+        elif what == "next episode":
+            session.begin(session.index + 1)
+            self.page.begin(session)
+        elif what in ("driver", "setting", "robot"):
+            now = {"setting": session.episode.setting, "robot": session.robot, "driver": session.driver} | {what: value}
+            index = session.index
+            self.session = Drive(self.scene, self.listed, now["setting"], now["robot"], now["driver"], self.learned)
+            if index and what != "setting":
+                self.session.begin(index)
+            self.page.begin(self.session)
+
+    def serve(self) -> None:
+        """Runs until Ctrl-C."""
+        try:
+            while True:
+                time.sleep(self.tick(time.monotonic()))
+        except KeyboardInterrupt:
+            print("\nclosed")
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stops the server."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
+
+
+def _viser() -> Any:
+    try:
+        import viser
+    except ImportError as error:
+        raise UserError(f"s2e-view needs viser ({error}); run `pip install s2e[view]`") from None
+    return viser
+
+
+def _taken(host: str, port: int) -> str:
+    return f"--port {port}: something else listens at {host}:{port}; give another --port, or 0 for a free one"
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuses an address that cannot be served at; viser would try the next thousand ports without a word."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        if port and "in use" in str(error).lower():
+            raise UserError(_taken(host, port)) from None
+        raise UserError(f"--host {host} --port {port}: cannot be served at ({error}); give another") from None
+
+
+def view(args: ViewArgs) -> None:
+    """The whole command."""
+    viewer = Viewer(args)
+    shown = "localhost" if args.host in ("0.0.0.0", "::") else args.host
+    print(f"s2e-view: {args.scene} at http://{shown}:{viewer.port} (Ctrl-C ends)", flush=True)
+    viewer.serve()
+
+
+def main() -> None:
+    """Entry point of `s2e-view`."""
+    run_command(lambda: view(tyro.cli(ViewArgs, description=__doc__)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""From Gaussians to what a robot meets: the ground's height, what stands on it, and the room above, on a grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_closing, distance_transform_edt, label, maximum_filter, median_filter, minimum_filter
+
+from s2e.envs.scan.voxels import LEVELS, TOPS, count_strips, fill, flood, list_strips, look_up, read_columns, row_ranges
+from s2e.envs.scene import Splats
+from s2e.errors import UserError
+
+LEVEL_M = 0.05
+"""Height of a voxel."""
+LOWEST_M = -4.0
+"""Bottom of the voxels; they end 12.8 m above it."""
+HIGHEST_GROUND_M = 6.0
+"""Where ground is looked for, at most."""
+SOLID = 0.5
+"""Optical depth through a voxel's side from which it is solid: light is down to 0.6."""
+STEP_M = 0.25
+"""Highest step that ground goes on over."""
+SKIP_M = 0.1
+"""What is lower than this above the ground is part of the ground's height, and no obstacle."""
+HOLE_M = 0.5
+"""Holes in the ground narrower than this are filled."""
+_SEED_M = 0.12
+_MOST_CELLS = 1 << 23
+_STRIP_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A place as columns over a grid; row r, column c covers the square with lower-left corner `origin + resolution * (c, r)`.
+
+    Attributes:
+        origin: (2,) metres.
+        resolution: edge of a cell, metres.
+        height: (R, C) float32, the ground's height above the floor's plane, metres; 0 where unknown.
+        known: (R, C) bool, where ground was seen (or fills a small hole in what was seen).
+        blocked: (R, C) bool, where something solid stands between 0.1 m and the clearance above the local ground.
+        overhead: (R, C) float32, metres from the ground to the first solid thing above it, infinite where open.
+    """
+
+    origin: np.ndarray
+    resolution: float
+    height: np.ndarray
+    known: np.ndarray
+    blocked: np.ndarray
+    overhead: np.ndarray
+
+
+def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -> Columns:
+    """Fills voxels with the ellipsoids' optical depth and reads the ground and what stands on it off their columns.
+
+    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and
+    ramps belong to it, and a passage's roof does not. What rises too steeply for stairs is no ground. Memory grows with the number of
+    Gaussians only by an index each: voxels are made in strips of rows.
+
+    Args:
+        splats: placed: metres, z up, the floor at 0.
+        resolution: edge of a cell, metres, 0.02 to 0.5.
+        clearance_m: what is higher above the ground than this blocks nobody.
+
+    Raises:
+        UserError: a bad resolution, more cells than memory allows, or nothing near the floor's level.
+    """
+    if not 0.02 <= resolution <= 0.5:
+        raise UserError(f"resolution is {resolution} m: give 0.02 to 0.5")
+    if not SKIP_M < clearance_m <= 5.0:
+        raise UserError(f"clearance is {clearance_m} m: give more than {SKIP_M}, at most 5")
+    origin, shape = _bounds(splats, resolution)
+    frame = np.array([origin[0], origin[1], LOWEST_M, resolution, LEVEL_M])
+    bits, tops, free = _voxelise(splats, frame, shape, clearance_m)
+    height, known = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
+    flood(tops, free, _SEED_M, STEP_M, 2, height, known)
+    if not known.any():
+        raise UserError("no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution")
+    known &= ~_steep(height, known, resolution)
+    raw, height = height, _smooth(_spread(height, known), known)
+    base = maximum_filter(np.where(known, np.maximum(raw, height), -np.inf), 3, mode="nearest")
+    solid, overhead = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32)
+    look_up(bits, height, np.maximum(base, height), frame, SKIP_M, clearance_m, solid, overhead)
+    blocked = _without_specks(solid)
+    known = _without_holes(known, blocked, resolution)
+    out = Columns(origin, resolution, np.where(known, height, 0).astype(np.float32), known, blocked, overhead)
+    return _cropped(out)
+
+
+def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """Origin and shape of a grid over what lies within the voxels' heights, less a thousandth on each side that may be far away."""
+    near = (splats.means[:, 2] > LOWEST_M) & (splats.means[:, 2] < HIGHEST_GROUND_M) & (splats.opacities > 0.1)
+    if not near.any():
+        raise UserError(f"nothing solid lies {LOWEST_M} to {HIGHEST_GROUND_M} m above the floor's plane: check scale and floor height")
+    xy = splats.means[near, :2].astype(np.float64)
+    low, high = np.quantile(xy, 0.001, axis=0) - 1.0, np.quantile(xy, 0.999, axis=0) + 1.0
+    first, last = np.floor(low / resolution), np.ceil(high / resolution)
+    cols, rows = (last - first).astype(np.int64)
+    if rows * cols > _MOST_CELLS:
+        raise UserError(
+            f"the place is {cols * resolution:.0f} x {rows * resolution:.0f} m: {rows * cols} cells of {resolution} m are more than "
+            f"{_MOST_CELLS}; check the scale, or give a coarser --resolution"
+        )
+    return first * resolution, (int(rows), int(cols))
+
+
+def _voxelise(
+    splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solid levels (R, C, 4) uint64, surfaces (R, C, TOPS) metres and which have room above (R, C, TOPS) of all columns, by strips."""
+    rows, cols = shape
+    resolution = frame[3]
+    strip_rows = int(np.clip(_STRIP_BYTES // (cols * LEVELS * 4), 1, rows))
+    strips = (rows + strip_rows - 1) // strip_rows
+    means, quats, scales, opacities = (
+        np.ascontiguousarray(a, dtype=np.float32) for a in (splats.means, splats.quats, splats.scales, splats.opacities)
+    )
+    first, last = np.empty(len(means), dtype=np.int32), np.empty(len(means), dtype=np.int32)
+    row_ranges(means, scales, frame[1], resolution, rows, strip_rows, first, last)
+    starts = np.zeros(strips + 1, dtype=np.int64)
+    count_strips(first, last, starts)
+    starts = np.cumsum(starts)
+    listed = np.empty(starts[-1], dtype=np.int32)
+    list_strips(first, last, starts, listed)
+    bits = np.zeros((rows, cols, LEVELS // 64), dtype=np.uint64)
+    tops, free = np.empty((rows, cols, TOPS), dtype=np.float32), np.empty((rows, cols, TOPS), dtype=np.bool_)
+    solid_mass = SOLID * resolution * min(LEVEL_M, resolution)
+    pitch = 0.6 * min(LEVEL_M, resolution)
+    mass = np.empty((strip_rows, cols, LEVELS), dtype=np.float32)
+    for s in range(strips):
+        row0, row1 = s * strip_rows, min((s + 1) * strip_rows, rows)
+        part = mass[: row1 - row0]
+        part[:] = 0.0
+        fill(listed[starts[s] : starts[s + 1]], means, quats, scales, opacities, frame, pitch, row0, part)
+        read_columns(part, solid_mass, frame, clearance_m, bits[row0:row1], tops[row0:row1], free[row0:row1])
+    return bits, tops, free
+
+
+def _steep(height: np.ndarray, known: np.ndarray, resolution: float) -> np.ndarray:
+    """Cells that rise more than 0.45 m over ground 0.3 m away: steeper than stairs, so a car's bonnet or a hedge, not ground."""
+    reach = 2 * max(round(0.3 / resolution), 1) + 1
+    lowest = minimum_filter(np.where(known, height, np.inf), reach, mode="nearest")
+    return known & (height - lowest > 0.45)
+
+
+def _spread(height: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Heights everywhere: where none is known, that of the nearest cell where it is."""
+    nearest = np.asarray(distance_transform_edt(~known, return_distances=False, return_indices=True))
+    return height[tuple(nearest)]
+
+
+def _smooth(height: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Heights with their noise averaged and their steps kept sharp.
+
+    A median of 3 x 3 moves a cell that straddles a kerb to one of its sides; then each cell takes the mean of those of 5 x 5 that
+    are within 4 cm of it (the sigma filter, Lee 1983).
+    """
+    height = median_filter(height, 3, mode="nearest")
+    total, count = np.zeros_like(height), np.zeros_like(height)
+    padded, there = np.pad(height, 2, mode="edge"), np.pad(known, 2)
+    rows, cols = height.shape
+    for dr in range(5):
+        for dc in range(5):
+            other = padded[dr : dr + rows, dc : dc + cols]
+            counts = there[dr : dr + rows, dc : dc + cols] & (np.abs(other - height) < 0.04)
+            total += np.where(counts, other, 0.0)
+            count += counts
+    return np.where(count > 0, total / np.maximum(count, 1), height).astype(np.float32)
+
+
+def _without_specks(solid: np.ndarray) -> np.ndarray:
+    """Where something solid stands, less specks of one or two voxels that touch nothing else."""
+    blocked = solid > 0
+    parts = np.zeros(solid.shape, dtype=np.int32)
+    label(blocked, structure=np.ones((3, 3), dtype=bool), output=parts)
+    sizes = np.bincount(parts.ravel(), weights=solid.ravel())
+    return blocked & (sizes[parts] >= 3)
+
+
+def _without_holes(known: np.ndarray, blocked: np.ndarray, resolution: float) -> np.ndarray:
+    """Known ground with its holes of at most `HOLE_M` filled."""
+    reach = max(round(0.5 * HOLE_M / resolution), 1)
+    span = np.arange(-reach, reach + 1)
+    disc = span[:, None] ** 2 + span[None] ** 2 <= (reach + 0.3) ** 2
+    padded = np.pad(known, reach + 1)
+    closed = binary_closing(padded, disc)[reach + 1 : -reach - 1, reach + 1 : -reach - 1]
+    return known | (closed & ~blocked)
+
+
+def _cropped(found: Columns) -> Columns:
+    """Without the margin further than a metre from known ground."""
+    margin = int(np.ceil(1.0 / found.resolution))
+    rows, cols = np.flatnonzero(found.known.any(1)), np.flatnonzero(found.known.any(0))
+    r0, r1 = max(rows[0] - margin, 0), min(rows[-1] + margin + 1, found.known.shape[0])
+    c0, c1 = max(cols[0] - margin, 0), min(cols[-1] + margin + 1, found.known.shape[1])
+    part = (slice(r0, r1), slice(c0, c1))
+    return Columns(
+        origin=found.origin + found.resolution * np.array([c0, r0], dtype=np.float64),
+        resolution=found.resolution,
+        height=found.height[part].copy(),
+        known=found.known[part].copy(),
+        blocked=found.blocked[part].copy(),
+        overhead=found.overhead[part].copy(),
+    )

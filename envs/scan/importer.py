@@ -1,0 +1,380 @@
+"""From a capture to a place: reads it, finds floor and scale, maps where robots go, proposes episodes, writes the scene's folder."""
+
+import hashlib
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from s2e import __version__
+from s2e.envs.meshes import empty_mesh
+from s2e.envs.occupancy import Occupancy
+from s2e.envs.propose import EPISODES, ROUTE_M, SHORTEST_M, free_anchors, make_episodes
+from s2e.envs.robots import ROBOTS
+from s2e.envs.scan.clean import REASONS, clean
+from s2e.envs.scan.columns import Columns, columns
+from s2e.envs.scan.floor import Floor, find_floor
+from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
+from s2e.envs.scan.picture import draw_refusal
+from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
+from s2e.envs.scan.removed import removed_report, sky_of
+from s2e.envs.scan.scale import read_cameras, scale_from_cameras, scale_from_point
+from s2e.envs.scan.sidecar import Correction, correct_columns, read_correction, sidecar_path
+from s2e.envs.scan.store import check_target, store
+from s2e.envs.scan.transform import Placement, place, select, upright
+from s2e.envs.scene import Episode, Ground, Scene, Sky, Splats
+from s2e.envs.scene_files import check_name, collection
+from s2e.envs.splats.formats import read_splats
+from s2e.errors import UserError, require
+
+HANDFUL = 5
+"""Fewer episodes of a setting than these make no benchmark."""
+LEAST_M2 = 6.0
+"""A place where the Jackal has less ground than this is none."""
+MOST_CELLS = 40_000_000
+_SEED = 7
+
+
+@dataclass(frozen=True)
+class Import:
+    """Make a scene of a capture: find its floor, its scale and its free ground, and where to go."""
+
+    file: tyro.conf.Positional[Path]
+    """The capture: .ply (also compressed), .spz, .splat, .sog, or the folder of a SOG."""
+    name: str
+    """What the scene is to be called; the same name again replaces it."""
+    metres_per_unit: float | None = None
+    """Metres that a unit of the file is; 1 where it is in metres."""
+    up: str | None = None
+    """Roughly which way is up in the file: x, -x, y, -y, z, -z, or three numbers."""
+    cameras: Path | None = None
+    """cameras.json of 3DGS or transforms.json of NeRF, to take the scale from, with --capture-height."""
+    capture_height: float | None = None
+    """Metres above the floor at which the cameras of --cameras were held."""
+    known_height: float | None = None
+    """Metres above the floor of the point --at, to take the scale from."""
+    at: tuple[float, float, float] | None = None
+    """The point of --known-height, in units of the file."""
+    resolution: float = 0.1
+    """Edge of a cell of the map, metres."""
+    collision: Path | None = None
+    """A mesh (.glb, .obj, .ply, .stl) in the file's own coordinates that is mapped instead of the splats."""
+    out: Path | None = None
+    """Folder that the scene's folder is written into; without it, the collection that names are looked up in."""
+    episodes: int = EPISODES
+    """Episodes of each of the four settings."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a capture lies in the world: its floor, the scale and where that came from, and the placement of both."""
+
+    floor: Floor
+    placement: Placement
+    how: str
+    uncertainty: float | None
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A place: what is solid, what is ground, and m2 of ground for each robot."""
+
+    occupancy: Occupancy
+    ground: Ground
+    areas: dict[str, float]
+
+
+class Steps:
+    """Says what was done and how long it took, a line a step."""
+
+    def __init__(self) -> None:
+        self.before = time.perf_counter()
+
+    def say(self, text: str) -> None:
+        """Prints a line."""
+        now = time.perf_counter()
+        print(f"{text} ({now - self.before:.1f} s)", flush=True)
+        self.before = now
+
+
+def parse_up(text: str | None) -> np.ndarray | None:
+    """(3,) unit direction that --up names.
+
+    Raises:
+        UserError: neither an axis nor three numbers.
+    """
+    if text is None:
+        return None
+    words = text.replace(",", " ").split()
+    axis = words[0].removeprefix("-").removeprefix("+") if len(words) == 1 else ""
+    if axis in ("x", "y", "z"):
+        return np.eye(3)["xyz".index(axis)] * (-1.0 if words[0].startswith("-") else 1.0)
+    try:
+        vector = np.array([float(word) for word in words])
+    except ValueError:
+        vector = np.zeros(0)
+    if vector.shape != (3,) or not np.isfinite(vector).all() or not 1e-9 < np.linalg.norm(vector) < 1e9:
+        raise UserError(f"--up {text}: give x, -x, y, -y, z, -z, or three numbers such as 0,-1,0.1")
+    return vector / np.linalg.norm(vector)
+
+
+def check(args: Import) -> None:
+    """Refuses arguments that make no sense, before anything is read."""
+    check_name(args.name)
+    parse_up(args.up)
+    for name in ("metres_per_unit", "capture_height", "known_height"):
+        value = getattr(args, name)
+        shown = "--" + name.replace("_", "-")
+        require(value is None or (math.isfinite(value) and 0 < value < 1e6), f"{shown} is {value}; give a number above 0")
+    require((args.cameras is None) == (args.capture_height is None), "--cameras and --capture-height belong together; give both")
+    require((args.known_height is None) == (args.at is None), "--known-height and --at belong together; give both")
+    ways = [args.metres_per_unit, args.cameras, args.known_height]
+    require(sum(w is not None for w in ways) <= 1, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
+    require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; metres, 0.02 to 0.5")
+    require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; 1 to 1000 of each setting")
+    require(args.file.exists(), f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)")
+
+
+def scale_of(args: Import, correction: Correction, floor: Floor) -> tuple[float, float | None, str]:
+    """Metres per unit, its relative uncertainty where that is known, and in words where it came from."""
+    if correction.metres_per_unit is not None:
+        return correction.metres_per_unit, None, f"corrected by hand in {args.name}.correct.json"
+    if args.metres_per_unit is not None:
+        return args.metres_per_unit, None, "given by --metres-per-unit"
+    if args.cameras is not None and args.capture_height is not None:
+        positions = read_cameras(args.cameras)
+        scale, uncertainty = scale_from_cameras(positions, floor, args.capture_height)
+        return scale, uncertainty, f"from {len(positions)} cameras held at {args.capture_height:g} m"
+    if args.at is not None and args.known_height is not None:
+        scale, uncertainty = scale_from_point(np.array(args.at), floor, args.known_height)
+        return scale, uncertainty, f"from a point {args.known_height:g} m above the floor"
+    raise UserError(
+        f"{args.file}: a floor was found, {floor.extent:.3g} units across, but how long a unit is cannot be seen: give "
+        "--metres-per-unit S (1 if it is in metres), or --cameras cameras.json --capture-height 1.5, or --known-height H --at X Y Z"
+    )
+
+
+def measure(args: Import, kept: Splats, floor: Floor, correction: Correction) -> Measured:
+    """Scale and placement: z up, the floor at 0, the middle of the capture at x = y = 0."""
+    scale, uncertainty, how = scale_of(args, correction, floor)
+    across = scale * floor.extent
+    require(
+        2.0 <= across <= 5000.0,
+        f"{args.file}: with {scale:g} metres per unit ({how}) the floor is {across:.3g} m across; a place has 2 m to 5 km",
+    )
+    yaw = math.radians(correction.yaw_deg)
+    turn = np.array([[math.cos(yaw), -math.sin(yaw), 0.0], [math.sin(yaw), math.cos(yaw), 0.0], [0.0, 0.0, 1.0]])
+    rotation = turn @ upright(floor.normal)
+    middle = scale * rotation @ np.median(kept.means[:: max(len(kept.means) // 200_000, 1)].astype(np.float64), axis=0)
+    translation = np.array([-middle[0], -middle[1], -scale * floor.offset - correction.floor_offset_m])
+    return Measured(floor, Placement(scale, rotation, translation), how, uncertainty)
+
+
+def solid_splats(args: Import, placed: Splats, placement: Placement) -> Splats:
+    """What is mapped: the capture itself, or the mesh that was given with it."""
+    if args.collision is None:
+        return placed
+    vertices, triangles = read_mesh(args.collision)
+    discs = place(surface_discs(args.collision, vertices, triangles, disc_spacing(args.resolution, placement.scale)), placement)
+    near = float((np.abs(discs.means[:, 2]) < 0.3).mean())
+    low, high = np.quantile(placed.means[:, :2], (0.02, 0.98), axis=0)
+    within = float(((discs.means[:, :2] > low) & (discs.means[:, :2] < high)).all(1).mean())
+    if near < 0.02 or within < 0.05:
+        raise UserError(
+            f"{args.collision}: does not lie where the capture does ({near:.0%} of it within 0.3 m of the floor, {within:.0%} of it "
+            "inside the capture); it must be in the capture file's own coordinates: same axes, same units"
+        )
+    return discs
+
+
+def map_place(args: Import, solid: Splats, correction: Correction, sidecar: Path) -> Mapped:
+    """Occupancy, ground and every robot's area, on the part of the grid that matters."""
+    span = np.ptp(solid.means[:, :2], axis=0) / args.resolution
+    require(
+        float(span[0]) * float(span[1]) <= MOST_CELLS,
+        f"{args.file}: {span[0]:.0f} x {span[1]:.0f} cells of {args.resolution:g} m; at most {MOST_CELLS} are mapped: "
+        "give a coarser --resolution, or check the scale",
+    )
+    cells: Columns = correct_columns(columns(solid, args.resolution), correction, sidecar)
+    occupancy, ground = to_ground(cells)
+    regions = {name: where_robots_go(occupancy, ground, name, cells.overhead) for name in ROBOTS}
+    areas = {name: round(float(region.sum()) * args.resolution**2, 2) for name, region in regions.items()}
+    if areas["jackal"] < LEAST_M2:
+        known, free = (float(v.sum()) * args.resolution**2 for v in (cells.known, ~occupancy.grid))
+        raise UserError(
+            f"{args.file}: not navigable: the Jackal could drive on {areas['jackal']:.1f} m2 in one piece, {LEAST_M2:g} are needed "
+            f"({known:.0f} m2 of ground were seen, {free:.0f} of them are free); check the scale, or declare ground free in {sidecar}"
+        )
+    return Mapped(*crop(keep_region(occupancy, ground), ground), areas)
+
+
+def crop(occupancy: Occupancy, ground: Ground, margin_m: float = 1.0) -> tuple[Occupancy, Ground]:
+    """The part of a map that holds all free cells, and a margin."""
+    rows, cols = (np.flatnonzero((~occupancy.grid).any(axis)) for axis in (1, 0))
+    margin = math.ceil(margin_m / occupancy.resolution)
+    r0, c0 = max(int(rows[0]) - margin, 0), max(int(cols[0]) - margin, 0)
+    part = slice(r0, int(rows[-1]) + margin + 1), slice(c0, int(cols[-1]) + margin + 1)
+    origin = occupancy.origin + np.array([c0, r0]) * occupancy.resolution
+    cut = Occupancy(np.ascontiguousarray(occupancy.grid[part]), origin, occupancy.resolution)
+    return cut, Ground(np.ascontiguousarray(ground.height[part]), np.ascontiguousarray(ground.surface[part]))
+
+
+def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Scene, list[Episode]]:
+    """Anchors and episodes; in a large place more anchors and longer routes, in a small one shorter routes.
+
+    Raises:
+        UserError: under a handful of episodes fit.
+    """
+    area = float((~mapped.occupancy.grid).sum()) * args.resolution**2
+    count = int(np.clip(area / 10.0, 64, 256))
+    anchors = free_anchors(mapped.occupancy, mapped.ground, count)
+    scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
+    longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
+    spacing = math.sqrt(area / count)
+    route_m = float(np.clip(0.55 * longest, SHORTEST_M, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
+        return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes))
+
+
+def import_scene(args: Import) -> Path:
+    """The whole import.
+
+    Returns:
+        The scene's folder.
+
+    Raises:
+        UserError: bad arguments or files; a capture that is no place to drive in, whose picture the message names; a
+            collection that cannot be written.
+    """
+    check(args)
+    folder = (args.out or collection()) / args.name
+    check_target(folder)
+    sidecar = sidecar_path(folder)
+    correction = read_correction(sidecar)
+    steps = Steps()
+    splats = read_splats(args.file, progress=True)
+    digest = hash_of(args.file)
+    steps.say(f"read      {len(splats.means):,} Gaussians of {args.file.name}")
+    require(len(splats.means) > 0, f"{args.file}: holds no Gaussians; export the capture again")
+    floor = None
+    try:
+        reasons = clean(splats)
+        kept = select(splats, reasons == 0)
+        steps.say(f"cleaned   {len(kept.means):,} kept; removed: {removed_words(reasons)}")
+        floor = find_floor(kept, parse_up(args.up))
+        steps.say(
+            f"floor     {floor.support:.0%} of the capture lies in it, {floor.extent:.3g} units across, even within {floor.spread:.2g}"
+        )
+        measured = measure(args, kept, floor, correction)
+        placed = place(kept, measured.placement)
+        steps.say(f"scale     {scale_words(measured)}")
+        mapped = map_place(args, solid_splats(args, placed, measured.placement), correction, sidecar)
+        steps.say("mapped    ground in m2: " + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items()))
+        sky = sky_of(splats, reasons, measured.placement)
+        scene, episodes = propose(args, placed, mapped, sky)
+    except UserError as error:
+        raise refusal(args, folder, splats, floor, error) from None
+    steps.say(f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings")
+    more = record(args, digest, measured, mapped, correction, removed_report(splats, reasons, measured.placement), placed)
+    store(folder, scene, episodes, more)
+    refused_path(folder).unlink(missing_ok=True)
+    steps.say(f"written   {folder}")
+    print(summary(args, folder, measured, episodes, sidecar, correction))
+    return folder
+
+
+def refused_path(folder: Path) -> Path:
+    """Where the picture of a refused capture goes: beside the scene's folder, which a refusal leaves alone."""
+    return folder.with_name(folder.name + ".refused.png")
+
+
+def refusal(args: Import, folder: Path, splats: Splats, floor: Floor | None, error: UserError) -> UserError:
+    """The error with the file's name, and with the path of a picture where one can be drawn."""
+    reason = str(error) if str(error).startswith(str(args.file)) else f"{args.file}: {error}"
+    picture = refused_path(folder)
+    try:
+        draw_refusal(picture, splats, getattr(error, "floor", None) or floor, reason)
+    except OSError:
+        return UserError(reason)  # the reason matters more than its picture
+    return UserError(f"{reason}; picture: {picture}")
+
+
+def removed_words(reasons: np.ndarray) -> str:
+    """How many were removed, by reason."""
+    counts = np.bincount(reasons, minlength=len(REASONS))
+    return ", ".join(f"{counts[i]:,} {name}" for i, name in enumerate(REASONS) if i and counts[i]) or "none"
+
+
+def scale_words(measured: Measured) -> str:
+    """The scale with its uncertainty."""
+    known = "" if measured.uncertainty is None else f" +- {100 * measured.uncertainty:.0f} %"
+    return f"{measured.placement.scale:.4g} metres per unit{known}, {measured.how}"
+
+
+def record(
+    args: Import, digest: str, measured: Measured, mapped: Mapped, correction: Correction, removed: dict[str, Any], placed: Splats
+) -> dict[str, Any]:
+    """What scene.json says of where the scene came from; of the same import always the same."""
+    floor, placement = measured.floor, measured.placement
+    low, high = (np.quantile(placed.means, q, axis=0) for q in (0.001, 0.999))
+    return {
+        "capture": {"file": args.file.name, "sha256": digest, "collision": args.collision.name if args.collision else None},
+        "transform": {
+            "about": "a point p of the capture is at metres_per_unit * rotation @ p + translation in the scene",
+            "metres_per_unit": placement.scale,
+            "rotation": np.round(placement.rotation, 12).tolist(),
+            "translation": np.round(placement.translation, 9).tolist(),
+        },
+        "scale": {"how": measured.how, "relative_uncertainty": measured.uncertainty},
+        "floor": {
+            "normal": np.round(floor.normal, 9).tolist(),
+            "offset": float(floor.offset),
+            "support": round(float(floor.support), 4),
+            "extent_m": round(float(floor.extent) * placement.scale, 3),
+            "spread_m": round(float(floor.spread) * placement.scale, 4),
+            "up_sure": bool(floor.up_sure),
+        },
+        "bounds": {"low": np.round(low, 3).tolist(), "high": np.round(high, 3).tolist()},
+        "robots_m2": mapped.areas,
+        "corrections": correction.used(),
+        "removed": removed,
+        "made_by": f"s2e-scene import, s2e {__version__}",
+    }
+
+
+def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episode], sidecar: Path, correction: Correction) -> str:
+    """What a person wants to know afterwards."""
+    name = args.name if args.out is None else str(folder)
+    lines = []
+    found = len(episodes) // 4
+    routes = [e.route_m for e in episodes if e.setting == "empty"]
+    if found < args.episodes:
+        lines.append(f"note: the place has room for {found} of {args.episodes} episodes a setting")
+    if not measured.floor.up_sure:
+        lines.append("note: which way is up is a guess; look at the preview, and give --up if the place stands on its head")
+    lines.append(f"routes of {min(routes):.1f} to {max(routes):.1f} m")
+    lines.append(f"corrections: {', '.join(correction.used()) or 'none'} ({sidecar})")
+    lines.append(f"look at it: s2e-scene preview {name} --out preview")
+    lines.append(f"            s2e-view {name}")
+    lines.append(f"check it:   s2e-scene check {name}")
+    lines.append(f"drive it:   s2e-bench --scene {name}")
+    return "\n".join(lines)
+
+
+def hash_of(path: Path) -> str:
+    """sha256 of a file, or of a folder's files by name (a SOG may be named by its meta.json)."""
+    path = path.parent if path.name == "meta.json" else path
+    try:
+        if path.is_dir():
+            parts = [p for p in sorted(path.iterdir()) if p.is_file()]
+            return hashlib.sha256(b"".join(p.name.encode() + b"\0" + bytes.fromhex(hash_of(p)) for p in parts)).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None

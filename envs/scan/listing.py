@@ -1,0 +1,79 @@
+"""`s2e-scene list`: every scene there is, with what can be said of it without loading it."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2e.envs.scene_files import PACKAGED, SUITES, collection, scene_folder
+
+COLUMNS = ("name", "Gaussians", "size", "episodes", "made", "from")
+
+
+def every_scene() -> list[tuple[str, Path]]:
+    """Names and folders: of the package, of gs_urban, and imported; folders that begin with a dot are unfinished and left out."""
+    names = list(dict.fromkeys((*PACKAGED, *SUITES["gs_urban"])))
+    found = [(name, scene_folder(name)) for name in names]
+    try:
+        own = sorted(p for p in collection().iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError:
+        own = []
+    return found + [(p.name, p) for p in own]
+
+
+def describe(name: str, folder: Path) -> tuple[str, ...]:
+    """One row of the list; what cannot be read is said to be damaged."""
+    where = folder / "scene.json"
+    try:
+        if not where.is_file():
+            built = "missing scene.json" if folder.is_dir() else "not built yet"
+            return (name, "", "", "", "", built)
+        data = json.loads(where.read_bytes())
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(where.stat().st_mtime))
+        return (name, _gaussians(folder, data), _size(folder, data), _episodes(folder), made, _origin(name, data))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return (name, "", "", "", "", f"damaged: {error!r}"[:60])
+
+
+def _gaussians(folder: Path, data: dict[str, Any]) -> str:
+    if "build" in data:
+        return "triangles"
+    if "gaussians" in data:
+        return f"{int(data['gaussians']):,}"
+    with (folder / str(data["files"]["splats"]["path"])).open("rb") as file:
+        for line in file.read(4096).splitlines():
+            if line.startswith(b"element vertex "):
+                return f"{int(line.split()[2]):,}"
+    return "?"
+
+
+def _size(folder: Path, data: dict[str, Any]) -> str:
+    if "build" in data:
+        return ""
+    with np.load(folder / str(data["files"]["occupancy"]["path"]), allow_pickle=False) as arrays:
+        rows, columns = np.array(arrays["grid"].shape) * float(arrays["resolution"])
+    return f"{columns:.0f} x {rows:.0f} m"
+
+
+def _episodes(folder: Path) -> str:
+    path = folder / "episodes.json"
+    return str(len(json.loads(path.read_bytes())["episodes"])) if path.is_file() else "none"
+
+
+def _origin(name: str, data: dict[str, Any]) -> str:
+    if "capture" in data:
+        return str(data["capture"]["file"])
+    return "the package" if name in PACKAGED else "gs_urban" if name in SUITES["gs_urban"] else "a script"
+
+
+def scene_table() -> str:
+    """The list as text."""
+    rows = [COLUMNS, *(describe(name, folder) for name, folder in every_scene())]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(COLUMNS))]
+    right = (False, True, True, True, False, False)
+    lines = [
+        "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)).rstrip() for row in rows
+    ]
+    return "\n".join([*lines, f"imported scenes are in {collection()}"])

@@ -1,0 +1,103 @@
+"""What `s2e-scene check` finds: nothing in a good scene, and each thing by name in a spoiled one."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from s2e.envs.episodes import read_episodes, write_episodes
+from s2e.envs.occupancy import Occupancy
+from s2e.envs.scan.check import check_scene, findings, free_way, route_around, solved, splats_against_map
+from s2e.envs.scan.listing import describe
+from s2e.envs.scene_files import scene_folder
+from s2e.errors import UserError
+from tests.envs.scan.yard import yard_scene
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "yard"
+    yard_scene(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scene(folder):
+    from s2e.envs.scene_files import load_scene
+
+    return load_scene(folder)
+
+
+def test_a_good_scene_passes(folder, capsys):
+    assert check_scene(str(folder), everything=False)
+    printed = capsys.readouterr().out
+    assert "FAILED" not in printed and "12 of 12 episodes have one" in printed and "3 of 3 driven episodes" in printed
+    assert printed.splitlines()[-1].endswith("fit to drive in")
+
+
+def test_spoiled_files_are_named(folder, tmp_path):
+    import shutil
+
+    shutil.copytree(folder, tmp_path / "a")
+    path = tmp_path / "a" / "episodes.json"
+    listed = read_episodes(path)
+    write_episodes(path, "yard", [dataclasses.replace(listed[0], time_limit_s=2.0), *listed[1:]])
+    found = {f.what: f for f in findings(str(tmp_path / "a"), everything=True)}
+    assert not found["episode file"].good and "sha256" in found["episode file"].found
+    assert (
+        not found["expert, empty"].good
+        and f"2 of 3 driven episodes reach the goal in time; not: {listed[0].id}" in found["expert, empty"].found
+    )
+    assert found["expert, obstacle"].good and found["anchors"].good
+    write_episodes(path, "yard", [dataclasses.replace(listed[0], start=(500.0, 0.0, 0.0))])
+    *_, last = findings(str(tmp_path / "a"), everything=False)
+    assert last.what == "episodes" and not last.good and "outside the scene's grid" in last.found
+    (tmp_path / "a" / "splats.ply").write_bytes(b"ply")
+    with pytest.raises(UserError, match=r"splats\.ply: sha256"):
+        check_scene(str(tmp_path / "a"), everything=False)
+
+
+def test_a_map_without_its_obstacles_is_found_out(scene):
+    good = {f.what: f for f in splats_against_map(scene)}
+    assert good["free ground"].good and good["ground height"].good
+    shifted = dataclasses.replace(
+        scene, occupancy=Occupancy(np.zeros_like(scene.occupancy.grid), scene.occupancy.origin, scene.occupancy.resolution)
+    )
+    assert not {f.what: f for f in splats_against_map(shifted)}["free ground"].good
+    lifted = dataclasses.replace(scene, ground=dataclasses.replace(scene.ground, height=scene.ground.height + np.float32(0.15)))
+    assert not {f.what: f for f in splats_against_map(lifted)}["ground height"].good
+
+
+def test_lost_anchors_and_closed_routes_are_named(scene, folder):
+    from s2e.envs.scan.check import _anchors
+
+    anchors = scene.free_anchors.copy()
+    anchors[3] = (-5.0, 0.0)
+    (finding,) = _anchors(dataclasses.replace(scene, free_anchors=anchors))
+    assert not finding.good and "(-5.0, 0.0)" in finding.found
+    wall = scene.occupancy.grid.copy()
+    wall[:, wall.shape[1] // 2] = True
+    closed = dataclasses.replace(scene, occupancy=dataclasses.replace(scene.occupancy, grid=wall))
+    episode = read_episodes(folder / "episodes.json")[0]
+    middle = scene.occupancy.origin[0] + 0.05 * wall.shape[1]
+    across = dataclasses.replace(episode, start=(middle - 4, 5.0, 0.0), goal=(middle + 4, 5.0))
+    assert route_around(closed, across) is None and route_around(scene, across) is not None
+    assert not solved(closed, [across]).any()
+
+
+def test_free_ways_end_at_walls(scene):
+    ahead = free_way(scene, np.array([[7.0, 6.0], [7.0, 6.0], [6.0, 3.6]]), np.array([0.0, np.pi / 2, np.pi]))
+    assert np.allclose(ahead, [7.0, 6.0, 2.0], atol=0.25)  # two walls and a box
+
+
+def test_the_list_shows_what_there_is(folder, tmp_path):
+    assert describe("yard", folder)[3] == "12" and describe("yard", folder)[2].endswith(" m")
+    plaza = describe("gs_urban/plaza", scene_folder("gs_urban/plaza"))
+    assert plaza[1:4] == ("70,542", "40 x 25 m", "200") and plaza[5] == "the package"
+    assert describe("market", scene_folder("market"))[1] == "triangles"
+    assert describe("none", tmp_path / "none")[5] == "not built yet"
+    (tmp_path / "scene.json").write_text("[]")
+    assert describe("bad", tmp_path)[5].startswith("damaged")
+    (tmp_path / "scene.json").write_text(json.dumps({"files": {"splats": {"path": "none"}}}))
+    assert describe("bad", tmp_path)[5].startswith("damaged")

@@ -1,0 +1,94 @@
+"""Proposals of anchors and episodes: the same as ever for the suite, bounded and refused where a place has no room."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2e.envs.episodes import SETTINGS, check_episodes, read_episodes, write_episodes
+from s2e.envs.meshes import empty_mesh
+from s2e.envs.occupancy import Occupancy
+from s2e.envs.propose import free_anchors, largest_region, make_episodes
+from s2e.envs.scene import Ground, Scene
+from s2e.envs.scene_files import load_scene, scene_folder
+from s2e.errors import UserError
+
+
+def yard(width_m, depth_m, resolution=0.1):
+    grid = np.zeros((round(depth_m / resolution), round(width_m / resolution)), dtype=bool)
+    grid[[0, -1]], grid[:, [0, -1]] = True, True
+    occupancy = Occupancy(grid, np.zeros(2), resolution)
+    return Scene("yard", occupancy, empty_mesh(), free_anchors(occupancy))
+
+
+def test_the_packaged_episodes_are_what_the_seed_gives():
+    listed = read_episodes(scene_folder("gs_urban/plaza") / "episodes.json")
+    made = make_episodes(load_scene("gs_urban/plaza"), seed=7, count=12)
+    assert made == [e for s in SETTINGS for e in [e for e in listed if e.setting == s][:12]]
+
+
+def test_pairs_are_the_same_in_all_settings():
+    made = make_episodes(yard(14, 12), 3, count=6)
+    assert [e.setting for e in made] == [s for s in SETTINGS for _ in range(6)]
+    by = {s: [e for e in made if e.setting == s] for s in SETTINGS}
+    for empty, obstacle, pedestrian, both in zip(*by.values()):
+        assert empty.start == obstacle.start == pedestrian.start == both.start and empty.goal == both.goal
+        assert not empty.obstacles and not empty.walkers and obstacle.obstacles == both.obstacles and pedestrian.walkers == both.walkers
+        assert 8 <= empty.route_m <= 22 and len(obstacle.obstacles) >= 2 and obstacle.route_m >= empty.route_m - 0.3
+
+
+def test_a_place_too_small_is_refused_and_not_searched_for_ever():
+    with pytest.raises(UserError, match=r"yard: 0 of 50 episodes found with routes of 8 to 22 m"):
+        make_episodes(yard(5, 5), 0)
+    with pytest.raises(UserError, match="0 anchors"):
+        make_episodes(dataclasses.replace(yard(5, 5), free_anchors=np.zeros((0, 2))), 0)
+
+
+def test_a_small_place_has_shorter_and_fewer_episodes():
+    made = make_episodes(yard(7.5, 7), 0, count=8, route_m=(5.0, 12.0), at_least=3)
+    assert len(made) % 4 == 0 and 3 <= len(made) // 4 <= 8
+    assert all(5 <= e.route_m for e in made if e.setting == "empty") and all(e.obstacles for e in made if e.setting == "both")
+
+
+@pytest.mark.parametrize("more", [{"count": 0}, {"route_m": (4.0, 9.0)}, {"route_m": (9.0, 8.0)}, {"route_m": (8.0, np.nan)}])
+def test_senseless_numbers_are_refused(more):
+    with pytest.raises(UserError, match="at least 1|give two lengths"):
+        make_episodes(yard(12, 12), 0, **more)
+
+
+def test_anchors_of_full_small_and_stepped_places():
+    solid = Occupancy(np.ones((20, 20), dtype=bool), np.zeros(2), 0.1)
+    assert not largest_region(~solid.grid).any()
+    with pytest.raises(UserError, match="room"):
+        free_anchors(solid)
+    few = yard(3, 3).free_anchors
+    apart = np.linalg.norm(few[:, None] - few[None], axis=2) + 100 * np.eye(len(few))
+    assert 2 <= len(few) < 64 and apart.min() >= 0.4
+    height = np.zeros((100, 100), np.float32)
+    height[:, 60:] = 0.3  # a terrace that wheels do not reach
+    ground = Ground(height, np.zeros((100, 100), np.uint8))
+    assert free_anchors(Occupancy(np.zeros((100, 100), dtype=bool), np.zeros(2), 0.1), ground)[:, 0].max() < 6.0
+
+
+def test_episodes_that_do_not_fit_a_scene_are_refused(tmp_path):
+    scene, path = yard(14, 12), tmp_path / "episodes.json"
+    good = make_episodes(scene, 3, count=1)
+    check_episodes(path, scene, good)
+    for change, match in (
+        ({"start": (99.0, 1.0, 0.0)}, r"episodes\.json: episode empty-000: start 99, 1 is outside the scene's grid"),
+        ({"start": (-0.01, 1.0, 0.0)}, "outside"),
+        ({"goal": (3.0, 12.0)}, "goal 3, 12 is outside"),
+        ({"start": (0.05, 5.0, 0.0)}, "inside something solid"),
+    ):
+        with pytest.raises(UserError, match=match):
+            check_episodes(path, scene, [dataclasses.replace(good[0], **change)])
+    write_episodes(path, "yard", [dataclasses.replace(good[0], time_limit_s=1e300)])
+    with pytest.raises(UserError, match=r"time_limit_s is 1e\+300; at most 3600"):
+        read_episodes(path)
+
+
+@pytest.mark.parametrize("name", ["gs_urban/plaza", pytest.param("market", marks=pytest.mark.slow)])
+def test_the_packaged_episodes_fit_their_scenes(name):
+    path = Path(scene_folder(name)) / "episodes.json"
+    check_episodes(path, load_scene(name), read_episodes(path))
