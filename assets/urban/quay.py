@@ -226,18 +226,9 @@ def warehouses(canvas: Canvas) -> None:
         peak = np.array([x0 + mid, NORTH, QUAY + height + rise])
         for foot in ((x0, NORTH, QUAY + height), (x1, NORTH, QUAY + height)):
             canvas.bar(np.array(foot) - (0, 0.08, 0), peak - (0, 0.08, 0), 0.22, (0, -1, 0), cream * 0.8, 0.25)
-        canvas.box(
-            x0 + mid - 0.1,
-            NORTH - 1.1,
-            QUAY + height - 0.1,
-            x0 + mid + 0.1,
-            NORTH,
-            QUAY + height + 0.15,
-            0.12,
-            stained(TIMBER * 0.6),
-            "nsewtb",
-            solid=False,
-        )
+        beam, x = QUAY + height, x0 + mid
+        wood = stained(TIMBER * 0.6)
+        canvas.box(x - 0.1, NORTH - 1.1, beam - 0.1, x + 0.1, NORTH, beam + 0.15, 0.12, wood, "nsewtb", solid=False)
         rod(canvas, np.array([[x0 + mid, NORTH - 1.0, QUAY + height], [x0 + mid, NORTH - 1.0, QUAY + 4.2]]), 0.015, BLACK)
 
 
