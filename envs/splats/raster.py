@@ -66,7 +66,10 @@ _HOW_MANY = np.array([bin(bits).count("1") for bits in range(256)], dtype=np.int
 
 @part
 def _sort(keys, order, keys2, order2, count, hist):
-    """Stable radix sort of numbers by positive float32, given as their bits: these rise with the value. True if the result is in `order2`."""
+    """Stable radix sort of numbers by positive float32, given as their bits: these rise with the value.
+
+    Returns whether the result is in `order2` and not in `order`.
+    """
     least_key, most_key = np.uint32(0xFFFFFFFF), np.uint32(0)
     for i in range(count):
         least_key, most_key = min(least_key, keys[i]), max(most_key, keys[i])
@@ -121,8 +124,8 @@ def _tile_range(centre, extent, low, high):
 def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries):
     """Lists which Gaussians reach which tiles in which rows, nearest first, until `entries` might overflow.
 
-    `place` is the region in tiles: first column, first row, columns, rows. An entry is a record's number and, above bit 32, eight bits for
-    rows. Returns how many Gaussians and entries were listed.
+    `place` is the region in tiles: first column, first row, columns, rows. An entry is a record's number and, above
+    bit 32, eight bits for rows. Returns how many Gaussians and entries were listed.
     """
     columns = place[2]
     low_x, high_x = F32(place[0] * TILE), F32((place[0] + columns) * TILE)
@@ -339,7 +342,10 @@ def _take(
     packed, sh, terms, clusters, seen, queue, first, last, most_records, view, region, place, antialiased, rows_alive,
     some_dark, records, count, scratch, basis, box,
 ):  # fmt: skip
-    """Projects clusters of the queue until there are enough records, or no place for more; returns the next one and how many there are."""
+    """Projects clusters of the queue until there are enough records, or no place for more.
+
+    Returns the next cluster in the queue, and how many records there are.
+    """
     room = len(records) // RECORD - 8 * BLOCKS
     while first < last and count < most_records and count <= room:
         k = seen[queue[first]]
@@ -386,23 +392,19 @@ def _count_dark(rows_alive):
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
 def _draw_region(
-    packed, sh, terms, clusters, groups, view, place, height, width, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth, alpha,
-    pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
+    packed, sh, terms, clusters, groups, place, height, width, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth,
+    alpha, pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small, work,
 ):  # fmt: skip
-    """Draws one region of a view; returns the array of records, which may have grown."""
-    region, box, scratch, basis = small[32:36], small[40:45], small[64:208], small[208:336]
+    """Draws one region of a view; returns the array of records, which may have grown, and adds to `work`: projected, listed."""
+    view, region, box, scratch, basis = small[:32], small[32:36], small[40:45], small[64:208], small[208:336]
     region[0], region[1] = F32(place[0] * TILE), F32((place[0] + place[2]) * TILE)
     region[2], region[3] = F32(place[1] * TILE), F32((place[1] + place[3]) * TILE)
     _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest)
     last = find_clusters(clusters, groups, view, region, seen, depths, box)
     size = max(last, len(records) // RECORD)
     hist = np.empty((3, 2048), np.int32)
-    keys, keys2, order, order2 = (
-        np.empty(size, np.uint32),
-        np.empty(size, np.uint32),
-        np.empty(size, np.int32),
-        np.empty(size, np.int32),
-    )
+    keys, keys2 = np.empty(size, np.uint32), np.empty(size, np.uint32)
+    order, order2 = np.empty(size, np.int32), np.empty(size, np.int32)
     queue = np.empty(last, np.int32)
     for i in range(last):
         order[i] = i
@@ -410,7 +412,7 @@ def _draw_region(
     queue[:] = order2[:last] if _sort(keys, order, keys2, order2, last, hist) else order[:last]
     first, count, dark = 0, 0, _count_dark(rows_alive)
     while (first < last or count > 0) and dark < len(rows_alive):
-        goal = count + _BATCH
+        goal, before = count + _BATCH, count
         while True:
             first, count = _take(
                 packed, sh, terms, clusters, seen, queue, first, last, goal, view, region, place, antialiased, rows_alive,
@@ -421,6 +423,7 @@ def _draw_region(
             more = np.empty(2 * len(records), np.float32)
             more[: len(records)] = records
             records = more
+        work[0] += count - before
         if count > len(keys):
             size = len(records) // RECORD
             keys, keys2 = np.empty(size, np.uint32), np.empty(size, np.uint32)
@@ -431,6 +434,7 @@ def _draw_region(
         begin = 0
         while begin < chosen:
             begin, total = _list(records, by_depth, begin, chosen, place, rows_alive, counts, tiles, entries)
+            work[1] += total
             _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch)
         count = _keep(records, count, boundary)
         dark = _count_dark(rows_alive)
@@ -443,7 +447,10 @@ def draw_share(
     worker, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth,
     has_depth, height, width, bands, rgb, rgb_float, depth, alpha,
 ):  # fmt: skip
-    """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of each view, in tiles."""
+    """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of each view, in tiles.
+
+    Arrays are as in `envs/splats/render.py`, one row a view. Returns how many Gaussians were projected, and listed in tiles.
+    """
     views = len(positions)
     largest = 0
     for b in range(len(bands)):
@@ -456,12 +463,14 @@ def draw_share(
     tiles, entries, grouped = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
     items = np.empty((_RUN + 1) * TILE, np.int32)
     records, small = np.empty(4 * _BATCH * RECORD, np.float32), np.empty(336, np.float32)
+    work = np.zeros(2, np.int64)
     for item in range(worker, views * len(bands), workers):
         v, place = item // len(bands), bands[item % len(bands)]
         look_through(cameras[v], rotations[v], positions[v], F32(width), F32(height), fisheye, small)
         size = place[2] * place[3]
         records = _draw_region(
-            packed, sh, terms, clusters, groups, small, place, height, width, antialiased, back_rgb[v % len(back_rgb)],
+            packed, sh, terms, clusters, groups, place, height, width, antialiased, back_rgb[v % len(back_rgb)],
             back_depth[v % len(back_depth)], has_depth, rgb[v % len(rgb)], rgb_float[v % len(rgb_float)], depth[v], alpha[v],
-            pixels, rows_alive[:size], limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small,
+            pixels, rows_alive[:size], limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small, work,
         )  # fmt: skip
+    return work

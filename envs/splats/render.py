@@ -25,13 +25,11 @@ def _bands(views: int, height_px: int, width_px: int, workers: int) -> np.ndarra
     return np.array([(x0, y0, x1 - x0, y1 - y0) for y0, y1 in pairwise(down) for x0, x1 in pairwise(across)], dtype=np.int32)
 
 
-def _in_threads(arrays: tuple, workers: int) -> None:
+def _in_threads(arrays: tuple, workers: int) -> np.ndarray:
     """Draws all regions on `workers` threads; plain ones, since numba's own parallel loops take three times as long to compile."""
     with ThreadPoolExecutor(max(workers - 1, 1), "s2e-splats") as others:
         waiting = [others.submit(draw_share, w, workers, *arrays) for w in range(1, workers)]
-        draw_share(0, workers, *arrays)
-        for share in waiting:
-            share.result()
+        return draw_share(0, workers, *arrays) + sum(share.result() for share in waiting)
 
 
 def render_splats(
@@ -73,6 +71,25 @@ def render_splats(
         included where its depth is finite, infinite where there is nothing; alpha (V, H, W) float32, what the
         Gaussians cover of the background.
     """
+    return render_counted(
+        prepared, positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth, lens, antialiased, dtype
+    )[:3]
+
+
+def render_counted(
+    prepared: PreparedSplats,
+    positions: np.ndarray,
+    rotations: np.ndarray,
+    intrinsics: np.ndarray,
+    height_px: int,
+    width_px: int,
+    background_rgb: np.ndarray | tuple[float, float, float] = (0.0, 0.0, 0.0),
+    background_depth: np.ndarray | None = None,
+    lens: str = "pinhole",
+    antialiased: bool = False,
+    dtype: type = np.uint8,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`render_splats`, and what it cost: (2,) int64 Gaussians projected, and Gaussians in tiles that were blended, in all views."""
     views, workers = len(positions), numba.get_num_threads()
     if lens not in ("pinhole", "fisheye"):
         raise ValueError(f"lens is {lens!r}; it is pinhole or fisheye")
@@ -91,6 +108,7 @@ def render_splats(
     back_depth = np.zeros((1, 1, 1)) if background_depth is None else background_depth
     if background_depth is not None and (back_depth.shape[1:] != (height_px, width_px) or len(back_depth) not in (1, views)):
         raise ValueError(f"background_depth has shape {back_depth.shape}, expected {views} images of {height_px} x {width_px}")
+    work = np.zeros(2, np.int64)
     if views and height_px and width_px:
         bands, none = _bands(views, height_px, width_px, workers), np.zeros((1, 0))
         arrays = (
@@ -104,5 +122,5 @@ def render_splats(
             rgb.reshape(views, -1) if dtype == np.float32 else none.astype(np.float32),
             depth.reshape(views, -1), alpha.reshape(views, -1),
         )  # fmt: skip
-        _in_threads(arrays, min(workers, views * len(bands)))
-    return rgb, depth, alpha
+        work = _in_threads(arrays, min(workers, views * len(bands)))
+    return rgb, depth, alpha, work
