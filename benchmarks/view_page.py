@@ -247,10 +247,11 @@ class Page:
         self.anchors = self._keep(
             add.add_point_cloud("/anchors", anchors.astype(np.float32), (40, 120, 220), point_size=0.2, point_shape="circle")
         )
+        # Opaque: splats are drawn later than what is transparent, and would cover it.
         vertices, faces = forbidden_ground(placed, robot)
         self.forbidden = self._keep(
             add.add_mesh_simple(
-                "/forbidden", vertices, faces, color=(230, 40, 40), opacity=0.45, side="double", cast_shadow=False, receive_shadow=False
+                "/forbidden", vertices, faces, color=(230, 40, 40), side="double", cast_shadow=False, receive_shadow=False
             )
         )
 

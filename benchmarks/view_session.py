@@ -144,8 +144,6 @@ class Drive:
         policy: and its encoder; needed for a driver that is none of `DRIVERS`.
     """
 
-    note = "live: people walk and react; the keyboard has no time limit"
-
     def __init__(
         self,
         scene: Scene,
@@ -158,6 +156,7 @@ class Drive:
         require(driver in DRIVERS or policy is not None, f"driver {driver!r} is not one of {', '.join(DRIVERS)}; give --policy RUN")
         self.scene, self.robot, self.driver, self.policy = scene, robot, driver, policy
         self.listed = [e for e in episodes if e.setting == setting] or list(episodes)
+        self.note = "live: people walk and react" + ("; no time limit" if driver == "keyboard" else "")
         self.held: dict[str, float] = {}
         self.begin(0)
 

@@ -108,7 +108,7 @@ def forbidden_ground(scene: Scene, robot: Robot) -> tuple[np.ndarray, np.ndarray
     ends[:, :-1] &= ~grid[:, 1:] | (level[:, 1:] != level[:, :-1])
     (rows, first), (_, last) = np.nonzero(begins), np.nonzero(ends)
     x0, y0 = occupancy.origin[0] + first * size, occupancy.origin[1] + rows * size
-    x1, z = occupancy.origin[0] + (last + 1) * size, scene.ground_z + height[rows, first] + 0.04
+    x1, z = occupancy.origin[0] + (last + 1) * size, scene.ground_z + height[rows, first] + 0.12  # above the fuzz of a splat ground
     corners = np.stack([np.stack([x, y, z], -1) for x, y in ((x0, y0), (x1, y0), (x1, y0 + size), (x0, y0 + size))], 1)
     k = np.arange(len(rows))[:, None] * 4
     return corners.reshape(-1, 3).astype(np.float32), np.concatenate([k + np.array(three) for three in ((0, 1, 2), (0, 2, 3))])

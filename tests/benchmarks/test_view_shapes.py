@@ -58,7 +58,7 @@ def test_forbidden_ground_covers_the_occupied_cells():
     a, b, c = (vertices[faces[:, k]].astype(np.float64) for k in range(3))
     normal = np.cross(b - a, c - a)
     assert normal[:, 2].sum() / 2 == pytest.approx(grid.sum() * 0.25) and (normal[:, 2] > 0).all()
-    assert vertices[:, 2] == pytest.approx(0.54)
+    assert vertices[:, 2] == pytest.approx(0.62)
     assert vertices[:, 0].min() == -1.0 and vertices[:, 1].max() == 4.0
 
 
@@ -67,7 +67,7 @@ def test_a_kerb_is_forbidden_to_who_cannot_climb_it():
     height[:, 3:] = 0.12
     scene = flat(np.zeros((4, 6), dtype=bool), ground=Ground(height, np.full((4, 6), 2, np.uint8)))
     vertices, _ = forbidden_ground(scene, ROBOTS["jackal"])
-    assert len(vertices) == 16 and vertices[:, 2] == pytest.approx(0.16)
+    assert len(vertices) == 16 and vertices[:, 2] == pytest.approx(0.24)
     assert len(forbidden_ground(scene, ROBOTS["go2"])[0]) == 0
     assert on_ground(scene, np.array([[0.9, 3.0], [-0.9, 3.0]]), 0.1)[:, 2] == pytest.approx([0.22, 0.1])
 
