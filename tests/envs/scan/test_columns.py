@@ -64,7 +64,7 @@ def test_level_ground_and_walls():
     wall = (np.abs(x - 5.03) < 0.06) & (y > 0.1) & (y < 2.9)
     box = (np.abs(x - 2) < 0.45) & (np.abs(y - 2) < 0.25)
     solid = wall | box
-    apart = ~binary_dilation(solid, iterations=2)
+    apart = np.logical_not(binary_dilation(solid, iterations=2))
     free = inside & apart & ~((np.abs(x - 2) < 0.8) & (np.abs(y - 2) < 0.6))
     assert found.known[free].mean() > 0.999
     assert not found.blocked[free].any()
@@ -202,13 +202,15 @@ def test_bad_settings(resolution, clearance, word):
 def test_nothing_at_the_floor():
     splats = captures.plane_only(0)
     for height in (1.0, 30.0):
-        lifted = Splats(splats.means + np.float32([0, 0, height]), splats.quats, splats.scales, splats.opacities, splats.sh)
+        lifted = Splats(
+            splats.means + np.array([0, 0, height], dtype=np.float32), splats.quats, splats.scales, splats.opacities, splats.sh
+        )
         with pytest.raises(UserError, match="floor"):
             columns(lifted)
 
 
 def test_too_large():
     splats = captures.plane_only(0)
-    huge = Splats(splats.means * np.float32([1000, 1000, 1]), splats.quats, splats.scales, splats.opacities, splats.sh)
+    huge = Splats(splats.means * np.array([1000, 1000, 1], dtype=np.float32), splats.quats, splats.scales, splats.opacities, splats.sh)
     with pytest.raises(UserError, match="cells"):
         columns(huge)
