@@ -305,7 +305,7 @@ def ball(seed=0):
 def ceiling_only(seed=0):
     b = _builder(seed)
     b.rect((0, 0, 2.6), (0, 8, 0), (10, 0, 0))
-    for k in range(6):
+    for k in range(4):
         b.box(1.5 + 1.4 * k, 4 + (-1) ** k, 2.3, 0.6, 0.6, 0.25)
     return b.splats()
 

@@ -10,7 +10,7 @@ from s2e.envs.scene import Splats
 from s2e.errors import UserError
 from tests.envs.scan import captures
 
-QUICK = ("street", "park", "quay")
+QUICK = ("street", "quay")
 
 
 def found(splats, placement, up=None):
@@ -62,7 +62,7 @@ def test_a_sloped_street():
 
 
 @given(st.integers(0, 1000))
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=1, deadline=None)
 def test_turning_and_scaling_the_capture_turns_and_scales_the_floor(seed):
     truth = captures.plaza(3)
     before = find_floor(truth)

@@ -43,7 +43,8 @@ def test_basis_is_the_rasterisers():
     for d in directions(20):
         values = basis(d[None], 3)[0] @ sh[0] + 0.5
         for channel in range(3):
-            assert _sh_colour(sh, 0, *d.astype(np.float32), channel) == pytest.approx(values[channel], abs=2e-5)
+            x, y, z = d.astype(np.float32)
+            assert _sh_colour(sh, 0, x, y, z, channel) == pytest.approx(values[channel], abs=2e-5)
 
 
 @given(st.integers(0, 1 << 30), st.sampled_from([1, 4, 9, 16]))
