@@ -1,5 +1,7 @@
 """The splat rasteriser against a slow NumPy twin written straight from the formulas."""
 
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
@@ -123,7 +125,7 @@ def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
 
 
 def assert_like_twin(splats, positions, rotations, cameras, size, lens, antialiased):
-    options = {"lens": "fisheye" if lens is fisheye else "pinhole", "antialiased": antialiased, "dtype": np.float32}
+    options: Any = {"lens": "fisheye" if lens is fisheye else "pinhole", "antialiased": antialiased, "dtype": np.float32}
     rgb, depth, alpha = render_splats(prepare(splats), positions, rotations, cameras, *size, (20, 90, 160), **options)
     assert rgb.dtype == np.float32
     for v in range(len(positions)):
@@ -280,6 +282,6 @@ def test_mismatched_background_is_refused():
 )
 def test_what_it_cannot_draw_is_refused(more, what):
     positions, rotations = camera_poses(np.zeros((2, 3)), CAMERA)
-    options = {"intrinsics": CAMERA.intrinsics(), **more}
+    options: Any = {"intrinsics": CAMERA.intrinsics(), **more}
     with pytest.raises(ValueError, match=what):
         render_splats(prepare(make_splats(0, 3)), positions, rotations, height_px=45, width_px=70, **options)
