@@ -12,6 +12,7 @@ import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -50,7 +51,7 @@ class SplatBenchmarkArgs:
 def surfaces(blocks: int, rng: np.random.Generator) -> np.ndarray:
     """(R, 3, 3) corner and two edges of the rectangles of a city of blocks x blocks houses with trees, its middle at 0, metres."""
     side, half = blocks * BLOCK_M, HOUSE_M / 2
-    found = [((-side / 2, -side / 2, 0), (side, 0, 0), (0, side, 0))]
+    found: list[Any] = [((-side / 2, -side / 2, 0), (side, 0, 0), (0, side, 0))]
     for i, j in np.ndindex(blocks, blocks):
         x, y = (i + 0.5) * BLOCK_M - side / 2, (j + 0.5) * BLOCK_M - side / 2
         height = rng.uniform(6, 13)
@@ -90,7 +91,8 @@ def city(count: int, blocks: int, rng: np.random.Generator, degree: int = 0) -> 
     )
     opacities = np.where(rng.uniform(size=count) < 0.7, rng.uniform(0.7, 0.99, count), rng.uniform(0.05, 0.7, count))
     scales = np.concatenate([sizes, np.full((count, 1), 0.1 * spacing)], 1)
-    return Splats(*(np.ascontiguousarray(x, dtype=np.float32) for x in (means, quats, scales, opacities, sh)))
+    means, quats, scales, opacities, sh = (np.ascontiguousarray(x, dtype=np.float32) for x in (means, quats, scales, opacities, sh))
+    return Splats(means, quats, scales, opacities, sh)
 
 
 def cameras(how: str, blocks: int, views: int, rng: np.random.Generator) -> np.ndarray:

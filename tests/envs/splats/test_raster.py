@@ -1,5 +1,7 @@
 """The splat rasteriser against a slow NumPy twin written straight from the formulas."""
 
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
@@ -122,8 +124,8 @@ def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
         assert np.mean(np.abs(depth[v][finite] - want[1][finite]) < 5e-3) > 0.99
 
 
-def assert_like_twin(splats, positions, rotations, cameras, size, lens, antialiased):
-    options = {"lens": "fisheye" if lens is fisheye else "pinhole", "antialiased": antialiased, "dtype": np.float32}
+def assert_like_twin(splats, positions, rotations, cameras, size: tuple[int, int], lens, antialiased):
+    options: Any = {"lens": "fisheye" if lens is fisheye else "pinhole", "antialiased": antialiased, "dtype": np.float32}
     rgb, depth, alpha = render_splats(prepare(splats), positions, rotations, cameras, *size, (20, 90, 160), **options)
     assert rgb.dtype == np.float32
     for v in range(len(positions)):
@@ -151,7 +153,7 @@ def test_lenses_and_antialiasing_equal_the_slow_twin(lens, antialiased):
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
 def test_any_camera_and_any_gaussians_equal_the_slow_twin(seed, wide, antialiased):
     rng = np.random.default_rng(seed)
-    count, size = int(rng.integers(1, 40)), tuple(int(n) for n in rng.integers(1, 40, 2))
+    count, size = int(rng.integers(1, 40)), (int(rng.integers(1, 40)), int(rng.integers(1, 40)))
     splats = make_splats(seed, count)
     rotation = Rotation.from_quat(rng.normal(size=4)).as_matrix()[None]
     camera = np.concatenate([rng.uniform(8, 60, 2), rng.uniform(-5, 45, 2)])
@@ -280,6 +282,6 @@ def test_mismatched_background_is_refused():
 )
 def test_what_it_cannot_draw_is_refused(more, what):
     positions, rotations = camera_poses(np.zeros((2, 3)), CAMERA)
-    options = {"intrinsics": CAMERA.intrinsics(), **more}
+    options: Any = {"intrinsics": CAMERA.intrinsics(), **more}
     with pytest.raises(ValueError, match=what):
         render_splats(prepare(make_splats(0, 3)), positions, rotations, height_px=45, width_px=70, **options)
