@@ -114,7 +114,7 @@ def render_counted(
         arrays = (
             prepared.packed, prepared.sh, prepared.terms, prepared.clusters, prepared.groups,
             np.ascontiguousarray(positions, dtype=np.float32), np.ascontiguousarray(rotations, dtype=np.float32),
-            np.ascontiguousarray(np.broadcast_to(cameras, (views, 4))), lens == "fisheye", bool(antialiased),
+            np.array(np.broadcast_to(cameras, (views, 4)), order="C"), lens == "fisheye", bool(antialiased),
             np.ascontiguousarray(back_rgb, dtype=np.uint8).reshape(len(back_rgb), -1),
             np.ascontiguousarray(back_depth, dtype=np.float32).reshape(len(back_depth), -1), background_depth is not None,
             height_px, width_px, bands,
