@@ -29,13 +29,12 @@ from s2e.benchmarks.report import write_report
 from s2e.checkpoint import find_checkpoint, load_policy
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import FeatureNet
-from s2e.envs.camera import Camera
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
-from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
+from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.meshes import bake, merge, transform
 from s2e.envs.objects import obstacle_mesh, stamp
-from s2e.envs.render import Renderer
 from s2e.envs.robots import ROBOTS
+from s2e.envs.scan.plan import top_down
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import SUITES, load_scene, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
@@ -68,6 +67,8 @@ class BenchArgs:
     """jackal, coco, go2 or g1."""
     physics: Literal["kinematic", "mujoco"] = "kinematic"
     """What moves the robots."""
+    splat_backend: Literal["cpu", "gsplat"] = "cpu"
+    """What draws splats: our own kernels, or gsplat on an NVIDIA GPU (pip install s2e[gs])."""
     out: Path = Path("out/bench")
     """Folder for episodes.jsonl, summary.json and report.html; several policies get a subfolder each."""
     seed: int = 0
@@ -180,7 +181,9 @@ def run_episodes(
     config = loaded[0].config if loaded else PRESETS["laptop"]
     worlds = Worlds(
         scenes,
-        WorldsConfig.for_policy(config, robot=args.robot, physics=args.physics, people=people, collision="counts"),
+        WorldsConfig.for_policy(
+            config, robot=args.robot, physics=args.physics, people=people, collision="counts", splat_backend=args.splat_backend
+        ),
         len(episodes),
         ListedEpisodes(episodes),
         draw=learned,
@@ -321,20 +324,6 @@ def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
     return chosen
 
 
-def top_down(scene: Scene, pixels_per_m: float = 12.0) -> np.ndarray:
-    """(H, W, 3) uint8 view straight down on the whole grid, north up."""
-    rows, columns = scene.occupancy.grid.shape
-    extent = np.array([columns, rows]) * scene.occupancy.resolution
-    centre = scene.occupancy.origin + extent / 2
-    height = 60.0  # far up, so that the view is nearly parallel
-    width_px, height_px = (extent * pixels_per_m).astype(int)
-    camera = Camera(int(height_px), int(width_px), float(np.degrees(2 * np.arctan(extent[0] / 2 / height))))
-    rotation = np.array([[[1.0, 0, 0], [0, -1, 0], [0, 0, -1]]])
-    position = np.array([[centre[0], centre[1], scene.ground_z + height]])
-    nobody, size = np.zeros((1, 0, 7), np.float32), (camera.height_px, camera.width_px)
-    return Renderer([scene]).draw(np.zeros(1, dtype=int), position, rotation, camera.intrinsics()[None], size, nobody).rgb[0]
-
-
 def unique_names(policies: tuple[str, ...]) -> list[str]:
     """A short name for each policy, safe as a folder's name."""
     names: list[str] = []
@@ -371,11 +360,13 @@ def bench(args: BenchArgs) -> None:
     names = unique_names(args.policy)
     scenes = {where: load_scene(where) for where in chosen_scenes(args)}
     episodes = {where: chosen_episodes(args, where) for where in scenes}
+    for where, listed in episodes.items():
+        check_episodes(scene_folder(where) / "episodes.json", scenes[where], listed)
     summaries, records, clips = [], {}, {}
     for policy, name in zip(args.policy, names, strict=True):
         folder = args.out if len(names) == 1 else args.out / name
         asked = dict(policy=policy, planner=args.planner, weight=args.planner_weight, files=fingerprint(args, policy))
-        asked |= dict(robot=args.robot, physics=args.physics)
+        asked |= dict(robot=args.robot, physics=args.physics, splat_backend=args.splat_backend)
         jsonl = open_results(folder, asked, rank)
         done = {key(r) for r in every_record(folder)}
         dist.barrier()  # nobody writes before all have read what is done
@@ -394,7 +385,7 @@ def bench(args: BenchArgs) -> None:
             summaries.append(summary)
     if rank == 0:
         report = args.out / "report.html"
-        conditions = {"robot": args.robot, "physics": args.physics, "planner": args.planner}
+        conditions = {"robot": args.robot, "physics": args.physics, "splats": args.splat_backend, "planner": args.planner}
         conditions["contacts"] = "counted; they block, they do not end an episode"
         grounds = {where: (scene.occupancy, top_down(scene)) for where, scene in scenes.items()}
         write_report(report, summaries, records, grounds, clips, conditions)

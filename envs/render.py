@@ -1,5 +1,6 @@
 """One camera image a world, whether the world is made of triangles, of splats, or of both."""
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,12 +8,24 @@ import numpy as np
 
 from s2e.envs.raster import Images, PackedMeshes, render_meshes
 from s2e.envs.raster_effects import apply_to_views
-from s2e.envs.scene import Scene
+from s2e.envs.scene import Scene, Splats
 from s2e.envs.splats import render as cpu
 from s2e.envs.splats.contact import CASTER, footprints, lift_soles, shade_ground, shadow_directions
 
 SPLAT_BACKENDS = ("cpu", "gsplat")
 """What draws splats: the kernels of this package, or gsplat on CUDA."""
+
+
+_KEPT: dict[tuple[int, str], Any] = {}
+
+
+def _prepared(splats: Splats, door: Any) -> Any:
+    """`prepare(splats)`, done once for as long as the splats live: each episode that is looked at has a Renderer of its own."""
+    key = id(splats), door.__name__
+    if key not in _KEPT:
+        _KEPT[key] = door.prepare(splats)
+        weakref.finalize(splats, _KEPT.pop, key, None)
+    return _KEPT[key]
 
 
 class Renderer:
@@ -39,7 +52,7 @@ class Renderer:
             from s2e.envs.splats import gsplat_backend
 
             self.splat_door = gsplat_backend
-        self.prepared = {key: (self.splat_door.prepare(splats), splats.antialiased) for key, splats in distinct.items()}
+        self.prepared = {key: (_prepared(splats, self.splat_door), splats.antialiased) for key, splats in distinct.items()}
         self.splats_of = np.array([id(s.splats) if s.splats is not None else 0 for s in scenes], dtype=np.int64)
         standing: Any = (
             [footprints(s.mesh) if s.splats is not None else np.zeros((0, CASTER), np.float32) for s in scenes] if distinct else []

@@ -152,7 +152,7 @@ def _build(where: Path, name: str, build: dict[str, Any]) -> Scene:
     if wanted != found:
         raise UserError(
             f"{where}: this version builds another scene (sha256 {found[:12]}..., not {wanted[:12]}...); its episodes may not be "
-            "solvable: write it again with `python -m s2e.assets.make_episodes`"
+            "solvable: write it again with `python -m s2e.assets.make_held_out`"
         )
     return dataclasses.replace(scene, name=name)
 
@@ -208,7 +208,7 @@ def write_scene(
             "name": name,
             "units": "m",
             "ground_z": 0.0,
-            "sky": {"zenith": list(sky.zenith), "horizon": list(sky.horizon), "fog_m": sky.fog_m, "sun": list(sky.sun)},
+            "sky": {name: getattr(sky, name) for name in ("zenith", "horizon", "fog_m", "sun", "sun_rgb", "ambient_rgb")},
             "files": {key: {"path": file, "sha256": _sha256(folder / file)} for key, file in named.items()},
             "gaussians": len(splats.means),
             "free_anchors": [[round(float(x), 3), round(float(y), 3)] for x, y in free_anchors],

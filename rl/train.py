@@ -74,6 +74,8 @@ class PPOArgs:
     """How far each episode's robot strays from its figures, and its camera from a clean image: 0 to 1."""
     physics: Literal["kinematic", "mujoco"] = "kinematic"
     """What moves the robots."""
+    splat_backend: Literal["cpu", "gsplat"] = "cpu"
+    """What draws the splats of --scene: our own kernels, or gsplat on an NVIDIA GPU (pip install s2e[gs])."""
     objects: Path | None = None
     """A GLB or OBJ file, or a folder of them, to stand in the way instead of the packaged things."""
     tracks: Path | None = None
@@ -134,7 +136,7 @@ def worlds_config(args: PPOArgs, policy: PolicyConfig = PRESETS["laptop"]) -> Wo
     """What the worlds of a run share."""
     return WorldsConfig.for_policy(
         policy, robot=args.robot, people=args.people, randomise=args.randomise, camera_noise=args.randomise,
-        physics=args.physics, reward=args.reward, tracks=args.tracks,
+        physics=args.physics, reward=args.reward, tracks=args.tracks, splat_backend=args.splat_backend,
     )  # fmt: skip
 
 

@@ -27,13 +27,13 @@ import s2e.assets.urban
 import s2e.envs
 from s2e.assets.urban import SCENES
 from s2e.assets.urban.capture import capture, walk
-from s2e.assets.urban.light import bake
-from s2e.assets.urban.paint import CELL_M, Canvas
+from s2e.assets.urban.light import bake, film
+from s2e.assets.urban.paint import CELL_M, Canvas, Place
 from s2e.envs.episodes import write_episodes
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import free_anchors, largest_region, make_episodes
-from s2e.envs.scene import Ground, Scene
+from s2e.envs.scene import Ground, Scene, Sky
 from s2e.envs.scene_files import cache, write_scene
 from s2e.errors import UserError, run_command
 
@@ -77,6 +77,16 @@ def standing(canvas: Canvas) -> tuple[Occupancy, Ground]:
     return Occupancy(solid, canvas.low[:2].copy(), CELL_M), ground
 
 
+def people_light(place: Place) -> Sky:
+    """The sky of a place, with the light by which people and things are drawn: that of the bake, after the film, on a grey surface."""
+    grey, light = 0.5, place.light
+    sky = light.exposure * grey**2.2 * (0.5 * np.array(light.sky_rgb) + 0.4 * np.array(light.bounce_rgb))
+    shade, lit = (film(v) / grey for v in (sky, sky + light.exposure * grey**2.2 * np.array(light.sun_rgb)))
+    sun = np.asarray(place.sun, float) / np.linalg.norm(place.sun)
+    rows = [tuple(np.round(v, 4).tolist()) for v in (sun, lit - shade, shade)]
+    return dataclasses.replace(place.sky, sun=rows[0], sun_rgb=rows[1], ambient_rgb=rows[2])
+
+
 def build(name: str, folder: str | os.PathLike, splats_file: str = "splats.ply", bar: tqdm | None = None) -> dict[str, float]:
     """Makes a scene of the suite and writes its folder.
 
@@ -105,8 +115,7 @@ def build(name: str, folder: str | os.PathLike, splats_file: str = "splats.ply",
     bar.update()
     splats = capture(canvas, lit, walk(canvas, anchors))
     bar.update()
-    sun = np.asarray(canvas.place.sun, float) / np.linalg.norm(canvas.place.sun)
-    sky = dataclasses.replace(canvas.place.sky, sun=tuple(np.round(sun, 4).tolist()))
+    sky = people_light(canvas.place)
     write_scene(folder, name, splats, occupancy, anchors, sky, ground, splats_file, {"sources": sources(name)})
     bar.update()
     scene = Scene(name, occupancy, empty_mesh(), np.round(anchors, 3), None, ground)

@@ -120,7 +120,7 @@ def _dot(draw: ImageDraw.ImageDraw, point: tuple[float, float], radius: int, fil
 
 def _legend(draw: ImageDraw.ImageDraw, x: int, y: int, scale: float, extent_m: float, anchors: int, shown: int, routes: int) -> None:
     """What the colours mean, and how long a length is."""
-    bar_m = float(ticks(0.0, min(extent_m, 190.0 / scale), 2)[1])
+    bar_m = float(ticks(0.0, min(extent_m, 190.0 / scale), 4)[-1])
     draw.line((x, y + 6, x + bar_m * scale, y + 6), fill=INK, width=4)
     draw.text((x, y + 14), f"{bar_m:g} m", fill=INK, font=font(14))
     y += 56

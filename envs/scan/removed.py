@@ -1,5 +1,6 @@
 """What cleaning took away: counts and histograms for the preview, and the colours of a sky that was a dome of Gaussians."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -43,13 +44,15 @@ def removed_report(splats: Splats, reasons: np.ndarray, placement: Placement) ->
 def sky_of(splats: Splats, reasons: np.ndarray, placement: Placement) -> Sky:
     """The sky in the colours of what was removed high up and far out; without such, the usual one.
 
+    Where the sun stood is not known: it is put overhead, where shadows lie under what casts them.
+
     Args:
         splats: the whole capture, in its own units.
         reasons: (G,) indices into `REASONS`.
         placement: of the capture in the scene.
     """
     far = np.isin(reasons, [REASONS.index("oversized"), REASONS.index("distant")]) & (splats.opacities > 0.3)
-    usual = Sky(fog_m=400.0)
+    usual = Sky(fog_m=400.0, sun=(0.0, 0.0, 1.0))
     if far.sum() < 20:
         return usual
     direction = placement.points(splats.means[far])
@@ -60,4 +63,4 @@ def sky_of(splats: Splats, reasons: np.ndarray, placement: Placement) -> Sky:
         band = (elevation >= least) & (elevation <= most)
         tone = np.median(colour[band], axis=0) if band.sum() >= 5 else np.array(fallback)
         tones.append(tuple(round(float(v), 1) for v in tone))
-    return Sky(zenith=tones[0], horizon=tones[1], fog_m=400.0)
+    return dataclasses.replace(usual, zenith=tones[0], horizon=tones[1])

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from s2e.envs.scan.transform import Placement, basis, multiply, place, quaternion, rotate_sh, rotations, select, upright
 from s2e.envs.scene import Splats
-from s2e.envs.splats.raster import _sh_colour
+from s2e.envs.splats.render import prepare, render_splats
 from s2e.errors import UserError
 
 
@@ -40,11 +40,14 @@ def covariances(splats):
 def test_basis_is_the_rasterisers():
     sh = np.random.default_rng(3).normal(size=(1, 16, 3)).astype(np.float32)
     sh[:, 0] += 30.0  # so that nothing is clipped
+    lens = np.array([50.0, 50.0, 4.5, 4.5])
     for d in directions(20):
-        values = basis(d[None], 3)[0] @ sh[0] + 0.5
-        for channel in range(3):
-            x, y, z = d.astype(np.float32)
-            assert _sh_colour(sh, 0, x, y, z, channel) == pytest.approx(values[channel], abs=2e-5)
+        one = Splats((4.0 * d[None]).astype(np.float32), np.array([[1, 0, 0, 0]], np.float32), np.full((1, 3), 0.3, np.float32),
+                     np.array([0.9], np.float32), sh)  # fmt: skip
+        look = upright(d)[None]  # z of the optical frame along d
+        rgb, _, alpha = render_splats(prepare(one), np.zeros((1, 3)), look, lens, 9, 9, dtype=np.float32)
+        seen = rgb[0, 4, 4] / alpha[0, 4, 4]
+        assert seen == pytest.approx(basis(d[None], 3)[0] @ sh[0] + 0.5, rel=1e-4)
 
 
 @given(st.integers(0, 1 << 30), st.sampled_from([1, 4, 9, 16]))

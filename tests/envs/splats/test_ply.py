@@ -118,7 +118,8 @@ def test_degree_4_is_left_out(tmp_path):
     "comments,wanted",
     [
         ("", False), ("comment SplatRenderMode: mip\n", True), ("comment splatrendermode: MIP\n", True),
-        ("comment antialiased 1\n", True), ("comment antialiased 0\n", False), ("comment SplatRenderMode: mip\ncomment SplatRenderMode: default\n", False),
+        ("comment antialiased 1\n", True), ("comment antialiased 0\n", False),
+        ("comment SplatRenderMode: mip\ncomment SplatRenderMode: default\n", False),
         ("comment this is not antialiased 1\n", False),
     ],
 )  # fmt: skip
