@@ -1,5 +1,6 @@
 """Draws the documentation's pictures: python -m s2e.assets.make_pictures [FOLDER].
 
+gs_urban.jpg every scene of the suite
 worlds.jpg   the README's: training worlds above, episodes in eight scenes of gs_urban (Gaussians with people and obstacles) below
 sheet.jpg    64 training worlds, each with a scene, weather, robot and camera of its own
 worlds.webp  a minute of four robots driving through training worlds
@@ -12,12 +13,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from s2e.benchmarks.bench import place_obstacles
+from s2e.benchmarks.bench import floor_height, place_obstacles
+from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.config import WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes
 from s2e.envs.record import training_scenes
-from s2e.envs.scene import SEMANTICS
+from s2e.envs.render import Renderer
+from s2e.envs.scene import SEMANTICS, Scene
 from s2e.envs.scene_files import SUITES, load_scene, scene_folder
 from s2e.envs.worlds import Worlds
 
@@ -60,16 +63,45 @@ def last(frames) -> dict[str, np.ndarray]:
     return end
 
 
+def suite_worlds(names: list[str], size: tuple[int, int]) -> Worlds:
+    """One world a name, in an episode with people and obstacles; a name that comes again gets its next episode."""
+    chosen, places = [], []
+    for k, name in enumerate(names):
+        both = [e for e in read_episodes(scene_folder(name) / "episodes.json") if e.setting == "both"]
+        chosen.append(both[names[:k].count(name)])
+        places.append(place_obstacles(load_scene(name), chosen[-1]))
+    config = WorldsConfig(people=6, collision="counts", height_px=size[0], width_px=size[1])
+    return Worlds(places, config, len(names), ListedEpisodes(chosen))
+
+
+def open_view(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """An anchor and a yaw that see far: the widest way of 7 m among many."""
+    clear, best = scene.occupancy.distance(), (-1.0, np.zeros(2), 0.0)
+    for anchor, yaw in zip(scene.free_anchors[rng.integers(len(scene.free_anchors), size=300)], rng.uniform(-np.pi, np.pi, 300)):
+        way = anchor + np.arange(0.5, 7.0, 0.25)[:, None] * (np.cos(yaw), np.sin(yaw))
+        rows, columns = np.clip(scene.occupancy.cell_of(way), 0, np.array(clear.shape) - 1).T
+        best = max(best, (float(clear[rows, columns].min()), anchor, float(yaw)), key=lambda b: b[0])
+    return best[1], best[2]
+
+
+def suite_picture(out: Path) -> None:
+    """Every scene of gs_urban at eye level, and the first ones once more to fill the last row."""
+    names, views = list(SUITES["gs_urban"]), []
+    for k, name in enumerate(names + names[: -len(names) % 4]):
+        scene, camera = load_scene(name), Camera(192, 320, z=1.45, pitch_deg=3.0)
+        (x, y), yaw = open_view(scene, np.random.default_rng([2, k]))
+        positions, rotations = camera_poses(np.array([[x, y, yaw]]), camera)
+        positions[0, 2] += floor_height(scene, x, y)
+        views.append((Renderer([scene]), positions, rotations, camera))
+    nobody, size = np.zeros((1, 0, 7), np.float32), (192, 320)
+    images = [r.draw(np.zeros(1, dtype=int), p, q, c.intrinsics()[None], size, nobody).rgb[0] for r, p, q, c in views]
+    Image.fromarray(tiled(np.array(images), 4)).save(out, quality=84, optimize=True)
+
+
 def readme_picture(out: Path) -> None:
     """Training worlds and the benchmark's."""
     upper = last(drive(random_worlds(8, (192, 320), 3), 2.0))["rgb"]
-    both, places = [], []
-    for name in SUITES["gs_urban"][:8]:
-        both.append(next(e for e in read_episodes(scene_folder(name) / "episodes.json") if e.setting == "both"))
-        places.append(place_obstacles(load_scene(name), both[-1]))
-    config = WorldsConfig(people=6, collision="counts", height_px=192, width_px=320)
-    splat = Worlds(places, config, len(both), ListedEpisodes(both))
-    lower = last(drive(splat, 2.0))["rgb"]
+    lower = last(drive(suite_worlds(list(SUITES["gs_urban"][:8]), (192, 320)), 2.0))["rgb"]
     Image.fromarray(tiled(np.concatenate([upper, lower]), 4)).save(out, quality=86, optimize=True)
 
 
@@ -114,6 +146,7 @@ def main() -> None:
     """Writes the pictures."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
     readme_picture(folder / "worlds.jpg")
+    suite_picture(folder / "gs_urban.jpg")
     contact_sheet(folder / "sheet.jpg")
     video(folder / "worlds.webp")
     outputs(folder / "outputs.jpg")
