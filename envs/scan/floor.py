@@ -52,9 +52,10 @@ class _Facts:
     """What a plane with its up direction is to a capture; shares of the surface where nothing else is said.
 
     `below`: beneath it. `above`: over it. `open`: of its cells with nothing over them. `cover`: its cells over all columns
-    that hold anything above it. `square`: of what is over it, faces that are level or upright. `contact`: of loose things, what
-    touches it. `low`: mean height of loose things over the whole height. `tall`: height (95 %) over the root of its area.
-    `support`: within its band. `spread`: how far apart what is over it stands, against the extent of the plane itself (deviations).
+    that hold anything above it. `layers`: its cells and those of level layers near its height over all columns. `square`: of what
+    is over it, faces that are level or upright. `contact`: of loose things, what touches it. `low`: mean height of loose things
+    over the whole height. `tall`: height (95 %) over the root of its area. `support`: within its band. `spread`: how far apart
+    what is over it stands, against the extent of the plane itself (deviations).
     """
 
     normal: np.ndarray
@@ -63,6 +64,7 @@ class _Facts:
     above: float
     open: float
     cover: float
+    layers: float
     square: float
     contact: float
     low: float
@@ -191,6 +193,7 @@ def _facts_of(surface: Surface, normal: np.ndarray, offset: float, mine: np.ndar
     turned = np.abs(surface.normals @ normal)
     faces = (surface.planar > 0.4) & above & ~mine
     square = faces & ((turned > 0.97) | (turned < 0.25))
+    length = _length(surface.voxels[mine] @ flat_axes.T)
     contact, low = _standing(h, cell, height, weight * ((loose > 0) & (h > -cell)), loose, whole)
     return _Facts(
         normal=normal,
@@ -199,13 +202,14 @@ def _facts_of(surface: Surface, normal: np.ndarray, offset: float, mine: np.ndar
         above=float(weight[above].sum() / whole),
         open=1.0 - float(covered.mean()) if len(covered) else 0.0,
         cover=len(mine_key) / max(len(np.unique(key[h > -2.0 * cell])), 1),
+        layers=len(np.unique(key[mine | (level & (np.abs(h) < 0.1 * length))])) / max(len(np.unique(key)), 1),
         square=float((weight[square].sum() + 0.005 * whole) / (weight[faces].sum() + 0.01 * whole)),
         contact=contact,
         low=low,
         tall=height / (cell * np.sqrt(max(len(mine_key), 1))),
         support=float(weight[mine].sum() / whole),
         height=height,
-        length=_length(surface.voxels[mine] @ flat_axes.T),
+        length=length,
         spread=_deviation(surface.voxels[above] @ flat_axes.T, weight[above])
         / max(_deviation(surface.voxels[mine] @ flat_axes.T, weight[mine]), cell),
     )
@@ -412,7 +416,7 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
         )
     elif floor.height > floor.length or floor.length < 0.4 * surface.size:
         why = f"{about}, and the capture is {surface.size:.3g} across and rises {floor.height:.3g} above it: an object, not a place"
-    elif floor.cover < 0.25:
+    elif max(floor.cover, floor.layers) < 0.25:
         why = f"{about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
     if why:
         raise NotNavigable(f"not navigable: {why}")
