@@ -43,7 +43,7 @@ class SpeedArgs:
     """Measure throughput."""
 
     only: str = ""
-    """Measure one part: raster_images, splat_images, env_steps, env_scaling, startup, encoder_images, rollout_steps,
+    """Measure one part: raster_images, splat_images, splat_large, env_steps, env_scaling, startup, encoder_images, rollout_steps,
     ppo_steps or pretrain_samples."""
     envs: int = 256
     """Worlds of the batched parts."""
@@ -103,19 +103,28 @@ def raster_images(args: SpeedArgs) -> Measured:
 
 
 def splat_images(args: SpeedArgs) -> Measured:
-    """Splat images a second at 160x96 in gs_urban, 64 cameras in a batch."""
-    scene, camera = load_scene("gs_urban/plaza"), Camera()
+    """Splat images a second at 160x96 in gs_urban/plaza."""
+    return _splat_images(args, Camera(), args.envs)
+
+
+def splat_large(args: SpeedArgs) -> Measured:
+    """Splat images a second at 640x320 in gs_urban/plaza."""
+    return _splat_images(args, Camera(height_px=320, width_px=640), 8)
+
+
+def _splat_images(args: SpeedArgs, camera: Camera, views: int) -> Measured:
+    scene = load_scene("gs_urban/plaza")
     assert scene.splats is not None
     prepared, rng = prepare(scene.splats), np.random.default_rng(0)
-    spots = scene.free_anchors[rng.integers(len(scene.free_anchors), size=64)]
-    position, rotation = camera_poses(np.concatenate([spots, rng.uniform(-3, 3, (64, 1))], 1), camera)
+    spots = scene.free_anchors[rng.integers(len(scene.free_anchors), size=views)]
+    position, rotation = camera_poses(np.concatenate([spots, rng.uniform(-3, 3, (views, 1))], 1), camera)
 
     def step() -> int:
         render_splats(prepared, position, rotation, camera.intrinsics(), camera.height_px, camera.width_px)
-        return 64
+        return views
 
-    conditions = {"size": "160x96", "views": 64, "gaussians": len(scene.splats.means)}
-    return rate(step, args.seconds), "images/s", conditions
+    size = f"{camera.width_px}x{camera.height_px}"
+    return rate(step, args.seconds), "images/s", {"size": size, "views": views, "gaussians": len(scene.splats.means)}
 
 
 def env_steps(args: SpeedArgs) -> Measured:
@@ -263,7 +272,7 @@ def pretrain_samples(args: SpeedArgs) -> Measured:
 PARTS: dict[str, Callable[[SpeedArgs], Measured]] = {
     f.__name__: f
     for f in (
-        raster_images, splat_images, env_steps, env_scaling, startup,
+        raster_images, splat_images, splat_large, env_steps, env_scaling, startup,
         encoder_images, rollout_steps, ppo_steps, pretrain_samples,
     )
 }  # fmt: skip

@@ -1,7 +1,9 @@
 """`s2e-data`: record and check navigation video.
 
-s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
-s2e-data check DIR...                         what would be used, what would be left out, and why
+    s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
+    s2e-data check DIR...                         what would be used, what would be left out, and why
+
+The layout is described in docs/data.md.
 """
 
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from s2e.walks import read_walks, unreadable
 
 @dataclass(frozen=True)
 class Record:
-    """Drive the expert through procedural streets and keep what its camera saw."""
+    """Drive the expert through procedural streets, or a scene, and keep what its camera saw."""
 
     out: Path
     """New folder for the walks."""

@@ -61,7 +61,13 @@ class Renderer:
         self.first_thing = np.cumsum([0, *(len(t) for t in standing)])
 
     def replace(self, slot: int, scene: Scene) -> None:
-        """Puts another mesh scene in the place of one."""
+        """Puts another mesh scene in the place of one.
+
+        Raises:
+            ValueError: the scene has splats: those are prepared when the renderer is made.
+        """
+        if scene.splats is not None:
+            raise ValueError(f"scene {scene.name!r} has splats; a renderer exchanges mesh scenes only, make another one")
         self.meshes = self.meshes.replace(slot, scene.mesh)
         self.sky[slot], self.splats_of[slot] = scene.sky.row(), 0
 

@@ -54,10 +54,7 @@ def test_wheel_has_one_name(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     top = {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")}
     assert top == {"s2e"}
-    for needed in (
-        "s2e/rl/train.py",
-        "s2e/envs/worlds.py",
-        "s2e/assets/gs_urban/plaza/scene.json",
-        "s2e/assets/gs_urban/plaza/episodes.json",
-    ):
+    scene = ("scene.json", "episodes.json", "splats.spz", "occupancy.npz")
+    shipped = (f"s2e/assets/gs_urban/plaza/{name}" for name in scene)
+    for needed in ("s2e/rl/train.py", "s2e/envs/worlds.py", "s2e/assets/objects.npz", *shipped):
         assert needed in names
