@@ -16,6 +16,7 @@ GROUP = 32
 """Clusters in a group."""
 
 _BITS = 20  # per axis of a place on the Morton curve
+_LONGER = 4.0  # merged Gaussians reach at most so many times as far as the longest of a cluster
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def prepare(splats: Splats, coarse: bool = False) -> PreparedSplats:
     exact = BLOCKS * len(clusters) if coarse else -(-len(kept) // 8)
     blocks = exact * 7 // 4 if coarse else exact
     packed, sh = np.zeros((blocks, GEOMETRY, 8), np.float32), np.zeros((blocks, terms, 3, 8), np.float32)
-    sizes, reaches = np.zeros((2, len(clusters))), np.zeros(len(clusters))
+    sizes, reaches = np.zeros((2, 2, len(clusters)))
     rows, columns = np.triu_indices(3)
     for begin in range(0, exact, 1 << 15):  # in parts, for memory's sake
         some = slice(8 * begin, 8 * (begin + (1 << 15)))
@@ -185,10 +186,12 @@ def prepare(splats: Splats, coarse: bool = False) -> PreparedSplats:
             table, colours = merged(table, colours, splats.antialiased)
             _store(packed, sh, first + (begin >> level), table, colours)
             of = slice(begin // BLOCKS, begin // BLOCKS + len(table) // (each >> level))
-            sizes[level - 1, of], longest = _sizes(table, each >> level)
-            reaches[of] = np.maximum(reaches[of], longest)
+            sizes[level - 1, of], reaches[level - 1, of] = _sizes(table, each >> level)
     if coarse:
-        clusters[:, 6] = np.maximum(clusters[:, 6], reaches * 1.0001 + 1e-4)
+        # Where the curve jumps, neighbours are far apart: such clusters stay as they are, lest they be seen from everywhere.
+        far = reaches > _LONGER * clusters[:, 6]
+        sizes[far], reaches[far] = np.inf, 0
+        clusters[:, 6] = np.maximum(clusters[:, 6], reaches.max(axis=0) * 1.0001 + 1e-4)
         groups[:, 6] = np.maximum.reduceat(clusters[:, 6], np.arange(0, len(clusters), GROUP))
         clusters = np.concatenate([clusters, sizes.T], 1).astype(np.float32)
     return PreparedSplats(packed.ravel(), sh.ravel(), terms, clusters, groups, len(kept), coarse)

@@ -109,7 +109,7 @@ def test_neither_threads_nor_regions_change_a_bit(monkeypatch):
 @pytest.mark.parametrize("count", [0, 1, 2, 63, 65])
 def test_few_gaussians_merge_too(count):
     splats = streets()
-    few = Splats(*(a[:count] for a in (splats.means, splats.quats, splats.scales, splats.opacities, splats.sh)))
+    few = Splats(splats.means[:count], splats.quats[:count], splats.scales[:count], splats.opacities[:count], splats.sh[:count])
     rgb, depth, alpha = render_splats(prepare(few, coarse=True), *views(), detail_px=1e6)
     assert np.isfinite(alpha).all() and not np.isnan(depth).any()
     if count == 1:
