@@ -31,8 +31,8 @@ _KEPT = RECORD  # row of the scratch memory behind a record's: how much of its w
 
 
 @part
-def look_through(camera, rotation, position, width, height, fisheye, view):
-    """Fills `view` (32,) with what all Gaussians of a view need: rotation, position, intrinsics, where slopes are clamped."""
+def look_through(camera, rotation, position, width, height, fisheye, detail_px, view):
+    """Fills `view` (32,) with what all Gaussians of a view need: rotation, position, intrinsics, where slopes are clamped, detail."""
     for i in range(3):
         for j in range(3):
             view[3 * i + j] = rotation[i, j]
@@ -43,6 +43,7 @@ def look_through(camera, rotation, position, width, height, fisheye, view):
     view[16], view[17] = -(cx / fx + slack_x), (width - cx) / fx + slack_x
     view[18], view[19] = -(cy / fy + slack_y), (height - cy) / fy + slack_y
     view[20] = _ONE if fisheye else _ZERO
+    view[21] = detail_px / max(fx, fy)
 
 
 @inlined
@@ -107,6 +108,22 @@ def find_clusters(clusters, groups, view, region, seen, depths, area):
                     seen[count], depths[count] = k, area[4]
                     count += 1
     return count
+
+
+@inlined
+def blocks_of(clusters, k, depth, view, blocks):
+    """First and one past the last of the blocks that cluster k is drawn from, nowhere nearer than `depth`.
+
+    Only the view and the cluster decide, never the region, so that regions of a view fit together.
+    """
+    size = view[21] * depth
+    if size > _ZERO:
+        exact, half, quarter = BLOCKS * len(clusters), BLOCKS // 2, BLOCKS // 4
+        if clusters[k, 8] < size:
+            return exact + half * len(clusters) + quarter * k, exact + half * len(clusters) + quarter * (k + 1)
+        if clusters[k, 7] < size:
+            return exact + half * k, exact + half * (k + 1)
+    return BLOCKS * k, min(BLOCKS * (k + 1), blocks)
 
 
 @inlined
@@ -261,9 +278,9 @@ def _compensate(records, at, kept):
 
 
 @part
-def project_cluster(packed, sh, terms, cluster, view, region, antialiased, scratch, basis, records, count):
-    """Appends records of a cluster's Gaussians that can touch the region to `records` (flat) at `count`; returns the new count."""
-    for block in range(cluster * BLOCKS, min((cluster + 1) * BLOCKS, len(packed) // (8 * GEOMETRY))):
+def project_blocks(packed, sh, terms, begin, end, view, region, antialiased, scratch, basis, records, count):
+    """Appends records of Gaussians in blocks that can touch the region to `records` (flat) at `count`; returns the new count."""
+    for block in range(begin, end):
         bits = _project_block(packed, sh, terms, block, view, region, scratch, basis)
         lane = 0
         while bits != 0:

@@ -29,12 +29,13 @@ from s2e.envs.splats.project import (
     RED,
     SHIFT,
     Z,
+    blocks_of,
     box_on_image,
     find_clusters,
     look_through,
-    project_cluster,
+    project_blocks,
 )  # fmt: skip
-from s2e.envs.splats.project_pack import BLOCKS
+from s2e.envs.splats.project_pack import BLOCKS, GEOMETRY
 from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, least, magnitudes, most, part, powers_of_two
 
 F32 = np.float32
@@ -339,7 +340,7 @@ def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_
 
 @inlined
 def _take(
-    packed, sh, terms, clusters, seen, queue, first, last, most_records, view, region, place, antialiased, rows_alive,
+    packed, sh, terms, clusters, seen, depths, queue, first, last, most_records, view, region, place, antialiased, rows_alive,
     some_dark, records, count, scratch, basis, box,
 ):  # fmt: skip
     """Projects clusters of the queue until there are enough records, or no place for more.
@@ -348,13 +349,14 @@ def _take(
     """
     room = len(records) // RECORD - 8 * BLOCKS
     while first < last and count < most_records and count <= room:
-        k = seen[queue[first]]
+        k, depth = seen[queue[first]], depths[queue[first]]
         first += 1
         if some_dark:
             box_on_image(clusters, k, view, box)
             if _hidden(box, place[0], place[1], place[2], place[3], rows_alive):
                 continue
-        count = project_cluster(packed, sh, terms, k, view, region, antialiased, scratch, basis, records, count)
+        begin, end = blocks_of(clusters, k, depth, view, len(packed) // (8 * GEOMETRY))
+        count = project_blocks(packed, sh, terms, begin, end, view, region, antialiased, scratch, basis, records, count)
     return first, count
 
 
@@ -415,7 +417,7 @@ def _draw_region(
         goal, before = count + _BATCH, count
         while True:
             first, count = _take(
-                packed, sh, terms, clusters, seen, queue, first, last, goal, view, region, place, antialiased, rows_alive,
+                packed, sh, terms, clusters, seen, depths, queue, first, last, goal, view, region, place, antialiased, rows_alive,
                 dark > 0, records, count, scratch, basis, box,
             )  # fmt: skip
             if first == last or count >= goal:
@@ -445,7 +447,7 @@ def _draw_region(
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def draw_share(
     worker, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth,
-    has_depth, height, width, bands, rgb, rgb_float, depth, alpha,
+    has_depth, height, width, bands, detail_px, rgb, rgb_float, depth, alpha,
 ):  # fmt: skip
     """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of each view, in tiles.
 
@@ -466,7 +468,7 @@ def draw_share(
     work = np.zeros(2, np.int64)
     for item in range(worker, views * len(bands), workers):
         v, place = item // len(bands), bands[item % len(bands)]
-        look_through(cameras[v], rotations[v], positions[v], F32(width), F32(height), fisheye, small)
+        look_through(cameras[v], rotations[v], positions[v], F32(width), F32(height), fisheye, detail_px, small)
         size = place[2] * place[3]
         records = _draw_region(
             packed, sh, terms, clusters, groups, place, height, width, antialiased, back_rgb[v % len(back_rgb)],

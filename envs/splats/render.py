@@ -45,6 +45,7 @@ def render_splats(
     lens: str = "pinhole",
     antialiased: bool = False,
     dtype: type = np.uint8,
+    detail_px: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws splats over a background that they occlude and that occludes them.
 
@@ -65,6 +66,9 @@ def render_splats(
         lens: pinhole, or fisheye: equidistant, a ray at angle a from the axis falls fx * a pixels from the centre.
         antialiased: opacities are lowered by what the 0.3 px^2 of blur widen a Gaussian (gsplat's "antialiased" mode).
         dtype: np.uint8, colours 0..255, or np.float32, colours 0..1 that are not clipped above.
+        detail_px: clusters of Gaussians are drawn merged, two or four to one, where what that makes of them is smaller than this (px,
+            root mean square over a cluster of the root of a covariance's trace); 0 draws all of them. Above 0 it needs
+            `prepare(splats, coarse=True)`.
 
     Returns:
         rgb (V, H, W, 3) of `dtype`; depth (V, H, W) float32, the expected depth along the optical axis, the background
@@ -72,8 +76,9 @@ def render_splats(
         Gaussians cover of the background.
     """
     return render_counted(
-        prepared, positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth, lens, antialiased, dtype
-    )[:3]
+        prepared, positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth, lens, antialiased, dtype,
+        detail_px,
+    )[:3]  # fmt: skip
 
 
 def render_counted(
@@ -88,6 +93,7 @@ def render_counted(
     lens: str = "pinhole",
     antialiased: bool = False,
     dtype: type = np.uint8,
+    detail_px: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """`render_splats`, and what it cost: (2,) int64 Gaussians projected, and Gaussians in tiles that were blended, in all views."""
     views, workers = len(positions), numba.get_num_threads()
@@ -95,6 +101,8 @@ def render_counted(
         raise ValueError(f"lens is {lens!r}; it is pinhole or fisheye")
     if dtype not in (np.uint8, np.float32):
         raise ValueError(f"dtype is {dtype!r}; it is np.uint8 or np.float32")
+    if not detail_px >= 0 or (detail_px > 0 and not prepared.coarse):
+        raise ValueError(f"detail_px is {detail_px}; above 0 it needs prepare(splats, coarse=True), below 0 it means nothing")
     cameras = np.asarray(intrinsics, dtype=np.float32)
     if cameras.shape not in ((4,), (views, 4)):
         raise ValueError(f"intrinsics have shape {cameras.shape}, expected (4,) or ({views}, 4)")
@@ -117,7 +125,7 @@ def render_counted(
             np.array(np.broadcast_to(cameras, (views, 4)), order="C"), lens == "fisheye", bool(antialiased),
             np.ascontiguousarray(back_rgb, dtype=np.uint8).reshape(len(back_rgb), -1),
             np.ascontiguousarray(back_depth, dtype=np.float32).reshape(len(back_depth), -1), background_depth is not None,
-            height_px, width_px, bands,
+            height_px, width_px, bands, np.float32(detail_px),
             rgb.reshape(views, -1) if dtype == np.uint8 else none.astype(np.uint8),
             rgb.reshape(views, -1) if dtype == np.float32 else none.astype(np.float32),
             depth.reshape(views, -1), alpha.reshape(views, -1),
