@@ -380,6 +380,8 @@ def bench(args: BenchArgs) -> None:
         if rank == 0:
             wanted = {(where, e.id) for where, listed in episodes.items() for e in listed}
             records[name] = [r for r in every_record(folder) if key(r) in wanted]
+            lost = len(wanted) - len(records[name])
+            require(lost == 0, f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command again")
             summary = summarise(records[name], args.scene, name, args.seed, __version__)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
@@ -395,7 +397,8 @@ def bench(args: BenchArgs) -> None:
 
 
 def open_results(folder: Path, asked: dict, rank: int) -> Path:
-    """The episodes file of this rank; a folder that holds the results of another question is refused."""
+    """The episodes file of this rank, cut back to its last whole line; a folder with results of another question is refused."""
+    jsonl = folder / ("episodes.jsonl" if rank == 0 else f"episodes-{rank}.jsonl")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         question = folder / "config.json"
@@ -403,9 +406,12 @@ def open_results(folder: Path, asked: dict, rank: int) -> Path:
             raise UserError(f"{folder}: holds results of another question or of other weights; give another --out or delete it")
         if rank == 0:
             question.write_text(json.dumps(asked) + "\n")
+        if jsonl.exists():
+            with jsonl.open("r+b") as file:  # else the next record would be written onto what a kill left of the last
+                file.truncate(file.read().rfind(b"\n") + 1)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: results cannot be written there ({error}); give another --out") from None
-    return folder / ("episodes.jsonl" if rank == 0 else f"episodes-{rank}.jsonl")
+    return jsonl
 
 
 def main() -> None:
