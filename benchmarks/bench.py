@@ -36,7 +36,7 @@ from s2e.envs.objects import obstacle_mesh, stamp
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.plan import top_down
 from s2e.envs.scene import Episode, Scene
-from s2e.envs.scene_files import SUITES, load_scene, scene_folder
+from s2e.envs.scene_files import SUITES, episodes_file, load_scene, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.observation import to_robot
@@ -314,7 +314,7 @@ def chosen_scenes(args: BenchArgs) -> tuple[str, ...]:
 def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
     """The episodes of a scene that were asked for."""
     wanted = SETTINGS if args.setting == "all" else (args.setting,)
-    listed = read_episodes(scene_folder(scene) / "episodes.json")
+    listed = read_episodes(episodes_file(scene))
     chosen = []
     for setting in wanted:
         of_setting = [e for e in listed if e.setting == setting]
