@@ -1,6 +1,6 @@
 """Scenes of Gaussian splats on disk: a folder with `scene.json`, the splats and the occupancy, each under its hash.
 
-- `scene.json`: name, units, ground_z, sky, free_anchors, path and sha256 of the two files below, and where
+- `scene.json`: name, units, ground_z, sky, free_anchors, path, sha256 and size of the files below, and where
   they came from
 - `splats.ply` or `splats.spz`: metres, z up
 - `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in `s2e.envs.occupancy.Occupancy`; where the ground is not level also
@@ -294,7 +294,10 @@ def write_scene(
             "units": "m",
             "ground_z": 0.0,
             "sky": {name: getattr(sky, name) for name in ("zenith", "horizon", "fog_m", "sun", "sun_rgb", "ambient_rgb")},
-            "files": {key: {"path": file, "sha256": _sha256(folder / file)} for key, file in named.items()},
+            "files": {
+                key: {"path": file, "sha256": _sha256(folder / file), "bytes": (folder / file).stat().st_size}
+                for key, file in named.items()
+            },
             "gaussians": len(splats.means),
             "free_anchors": [[round(float(x), 3), round(float(y), 3)] for x, y in free_anchors],
             **(more or {}),
