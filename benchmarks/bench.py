@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -312,7 +313,7 @@ def chosen_scenes(args: BenchArgs) -> tuple[str, ...]:
 
 
 def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
-    """The episodes of a scene that were asked for."""
+    """The episodes of a scene that were asked for; a note says where there are fewer."""
     wanted = SETTINGS if args.setting == "all" else (args.setting,)
     listed = read_episodes(episodes_file(scene))
     chosen = []
@@ -321,6 +322,10 @@ def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
         chosen += of_setting[: args.episodes or None]
     if not chosen:
         raise UserError(f"{scene}: episodes.json has no episode of setting {args.setting}")
+    if len(chosen) < args.episodes * len(wanted):
+        print(
+            f"note: {scene} lists {len(chosen)} of the {args.episodes * len(wanted)} episodes that --episodes asks for", file=sys.stderr
+        )
     return chosen
 
 

@@ -63,6 +63,12 @@ def test_an_episode_without_a_record_is_an_error(tmp_path, monkeypatch):
         bench(BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=2, out=tmp_path))
 
 
+def test_fewer_episodes_than_asked_for_are_noted(capsys):
+    assert len(chosen_episodes(BenchArgs(setting="empty", episodes=50), PLAZA)) == 50 and not capsys.readouterr().err
+    assert len(chosen_episodes(BenchArgs(setting="empty", episodes=70), PLAZA)) == 50
+    assert capsys.readouterr().err.count("note: gs_urban/plaza lists 50 of the 70 episodes") == 1
+
+
 def act_with(untrained, planner, weight, steps=6, count=2):
     scene = load_scene(PLAZA)
     episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=count), PLAZA)
