@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ from s2e.envs.objects import obstacle_mesh, stamp
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.plan import top_down
 from s2e.envs.scene import Episode, Scene
-from s2e.envs.scene_files import SUITES, load_scene, scene_folder
+from s2e.envs.scene_files import SUITES, episodes_file, load_scene, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.observation import to_robot
@@ -312,15 +313,19 @@ def chosen_scenes(args: BenchArgs) -> tuple[str, ...]:
 
 
 def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
-    """The episodes of a scene that were asked for."""
+    """The episodes of a scene that were asked for; a note says where there are fewer."""
     wanted = SETTINGS if args.setting == "all" else (args.setting,)
-    listed = read_episodes(scene_folder(scene) / "episodes.json")
+    listed = read_episodes(episodes_file(scene))
     chosen = []
     for setting in wanted:
         of_setting = [e for e in listed if e.setting == setting]
         chosen += of_setting[: args.episodes or None]
     if not chosen:
         raise UserError(f"{scene}: episodes.json has no episode of setting {args.setting}")
+    if len(chosen) < args.episodes * len(wanted):
+        print(
+            f"note: {scene} lists {len(chosen)} of the {args.episodes * len(wanted)} episodes that --episodes asks for", file=sys.stderr
+        )
     return chosen
 
 
@@ -380,6 +385,8 @@ def bench(args: BenchArgs) -> None:
         if rank == 0:
             wanted = {(where, e.id) for where, listed in episodes.items() for e in listed}
             records[name] = [r for r in every_record(folder) if key(r) in wanted]
+            lost = len(wanted) - len(records[name])
+            require(lost == 0, f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command again")
             summary = summarise(records[name], args.scene, name, args.seed, __version__)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
@@ -395,7 +402,8 @@ def bench(args: BenchArgs) -> None:
 
 
 def open_results(folder: Path, asked: dict, rank: int) -> Path:
-    """The episodes file of this rank; a folder that holds the results of another question is refused."""
+    """The episodes file of this rank, cut back to its last whole line; a folder with results of another question is refused."""
+    jsonl = folder / ("episodes.jsonl" if rank == 0 else f"episodes-{rank}.jsonl")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         question = folder / "config.json"
@@ -403,9 +411,12 @@ def open_results(folder: Path, asked: dict, rank: int) -> Path:
             raise UserError(f"{folder}: holds results of another question or of other weights; give another --out or delete it")
         if rank == 0:
             question.write_text(json.dumps(asked) + "\n")
+        if jsonl.exists():
+            with jsonl.open("r+b") as file:  # else the next record would be written onto what a kill left of the last
+                file.truncate(file.read().rfind(b"\n") + 1)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: results cannot be written there ({error}); give another --out") from None
-    return folder / ("episodes.jsonl" if rank == 0 else f"episodes-{rank}.jsonl")
+    return jsonl
 
 
 def main() -> None:

@@ -147,7 +147,7 @@ def format_table(summaries: Sequence[dict[str, Any]]) -> str:
                 if entry is None:
                     continue
                 low, high = entry["sr_ci95"]
-                name = str(summary["policy"])[:width]
+                name = _short(str(summary["policy"]), width)
                 numbers = _cells([f"{entry[key]:.2f}" for key in MEANS])
                 interval = f"[{low:.2f}, {high:.2f}]"
                 lines.append(f"  {name:<{width}}  {entry['episodes']:>5}  {entry['sr']:>5.2f} {interval:>12}  {numbers}")
@@ -157,17 +157,26 @@ def format_table(summaries: Sequence[dict[str, Any]]) -> str:
 
 
 def _scene_block(summaries: Sequence[dict[str, Any]]) -> list[str]:
-    """SR in each scene, one row a scene and one column a policy; nothing for one scene."""
+    """SR in each scene, one row a scene and one numbered column a policy; nothing for one scene."""
     scenes = list(dict.fromkeys(scene for s in summaries for scene in s["scenes"]))
     if len(scenes) < 2:
         return []
-    names = [str(s["policy"])[:12] for s in summaries]
-    wide = max(len(scene) for scene in scenes)
-    lines = ["success rate, all settings", f"  {'scene':<{wide}}  " + "  ".join(f"{name:>12}" for name in names)]
-    for scene in scenes:
-        rates = [f"{s['scenes'][scene]['sr']:.2f}" if scene in s["scenes"] else "-" for s in summaries]
-        lines.append(f"  {scene:<{wide}}  " + "  ".join(f"{rate:>12}" for rate in rates))
+    wide = min(max(len(scene) for scene in scenes), 40)
+    lines = ["success rate, all settings"] + [f"  [{k}] {_short(str(s['policy']), 90)}" for k, s in enumerate(summaries, 1)]
+    step = (100 - 2 - wide) // 7  # policies side by side
+    for first in range(0, len(summaries), step):
+        some = summaries[first : first + step]
+        heads = [f"[{first + k}]" for k in range(1, len(some) + 1)]
+        lines.append(f"  {'scene':<{wide}}" + "".join(f"{head:>7}" for head in heads))
+        for scene in scenes:
+            rates = [f"{s['scenes'][scene]['sr']:.2f}" if scene in s["scenes"] else "-" for s in some]
+            lines.append(f"  {_short(scene, wide):<{wide}}" + "".join(f"{rate:>7}" for rate in rates))
     return ["\n".join(lines)]
+
+
+def _short(name: str, most: int) -> str:
+    """A name cut from the left, since names differ at their end."""
+    return name if len(name) <= most else "..." + name[3 - most :]
 
 
 def _cells(texts: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ class SplatBenchmarkArgs:
     degree: int = 0
     """Of the spherical harmonics, 0 to 3."""
     threads: tuple[int, ...] = (1, 2)
-    """Numbers of threads."""
+    """Numbers of threads; as many as there are where there are fewer."""
     repetitions: int = 3
     """Batches of which the median counts."""
     reference: bool = False
@@ -122,17 +122,18 @@ def seconds(draw: Callable[[], object], repetitions: int) -> float:
 
 def times_faster(splats: Splats, view: tuple, kernels_s: float, repetitions: int) -> str:
     """How many times as long as `kernels_s` (s an image) the torch twin takes, or a dash where there is none."""
+    background = np.array(BACKGROUND, dtype=np.float32)
     try:
         twin = importlib.import_module("s2e.envs.splats.reference").render_reference
-    except ImportError:
+        return f"{seconds(lambda: twin(splats, *view, background, None), repetitions) / kernels_s:.0f}"
+    except (ImportError, UserError):  # no gsplat
         return "-"
-    background = np.array(BACKGROUND, dtype=np.float32)
-    return f"{seconds(lambda: twin(splats, *view, background, None), repetitions) / kernels_s:.0f}"
 
 
 def measure(args: SplatBenchmarkArgs) -> None:
     """Prints a row for every scene, size and number of threads."""
     most = numba.get_num_threads()
+    counts = list(dict.fromkeys(min(threads, most) for threads in args.threads))
     print(", ".join(f"{k} {v}" for k, v in hardware().items()) + "\n")
     print("| stored | view | size | views | threads | Gaussians projected | in tiles | images/s | times the twin |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -146,8 +147,8 @@ def measure(args: SplatBenchmarkArgs) -> None:
                 size = (camera.height_px, camera.width_px)
                 views = (*camera_poses(poses, camera), camera.intrinsics(), *size)
                 work = render_counted(prepared, *views, BACKGROUND)[3] / len(poses)
-                for threads in args.threads:
-                    numba.set_num_threads(min(threads, most))
+                for threads in counts:
+                    numba.set_num_threads(threads)
                     each = seconds(lambda p=prepared, v=views: render_splats(p, *v, BACKGROUND), args.repetitions) / len(poses)
                     first = (views[0][:1], views[1][:1], *views[2:])
                     ratio = times_faster(splats, first, each, 1) if args.reference else "-"

@@ -1,6 +1,6 @@
 """Scenes of Gaussian splats on disk: a folder with `scene.json`, the splats and the occupancy, each under its hash.
 
-- `scene.json`: name, units, ground_z, sky, free_anchors, path and sha256 of the two files below, and where
+- `scene.json`: name, units, ground_z, sky, free_anchors, path, sha256 and size of the files below, and where
   they came from
 - `splats.ply` or `splats.spz`: metres, z up
 - `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in `s2e.envs.occupancy.Occupancy`; where the ground is not level also
@@ -15,12 +15,17 @@ A scene may be made of triangles instead: `scene.json` then holds name, units an
 """
 
 import dataclasses
+import difflib
 import hashlib
 import json
+import math
 import os
 import re
+import struct
+import tokenize
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +39,19 @@ from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.scene import SEMANTICS, Episode, Ground, Scene, Sky, Splats
 from s2e.envs.splats.formats import read_splats, write_splats
-from s2e.errors import UserError
+from s2e.errors import UserError, require
 
 PACKAGED = ("gs_urban/plaza", "market", "boulevard")
 SUITES = {"gs_urban": tuple(f"gs_urban/{name}" for name in SCENES)}
 """Names that stand for several scenes."""
+MOST_CELLS = 1 << 26
+"""Of an occupancy grid: what a file asks for beyond is refused before it is read."""
+
+# What zipfile and numpy raise for damaged or hostile files; encryption, unknown methods and deep nesting are RuntimeErrors.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
+)  # fmt: skip
 
 
 def collection() -> Path:
@@ -79,7 +92,8 @@ def scene_folder(name_or_path: str | os.PathLike) -> Path:
         return Path(s2e.assets.__file__).parent / name
     if name in SUITES["gs_urban"]:
         return cache() / name
-    if not Path(name_or_path).is_dir() and re.fullmatch(r"[\w-][\w.-]*", name) and (collection() / name).is_dir():
+    own = re.fullmatch(r"[\w-][\w.-]*", name) and not _is(Path(name_or_path).is_dir)
+    if own and _is((collection() / name).is_dir):
         return collection() / name
     return Path(name_or_path)
 
@@ -101,10 +115,11 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
 
         ensure(str(name_or_path).removeprefix("gs_urban/"))
     folder = scene_folder(name_or_path)
-    if not folder.is_dir():
-        known = ", ".join(PACKAGED)
+    if not _is(folder.is_dir):
+        shown = str(folder) if len(str(folder)) < 1000 else str(folder)[:1000] + "..."
         raise UserError(
-            f"{folder}: no such scene folder; give a folder with scene.json, one of {known}, or one that `s2e-scene list` names"
+            f"{shown}: no such scene folder{_near(str(name_or_path))}; give a folder with scene.json, one of {', '.join(PACKAGED)}, "
+            "or one that `s2e-scene list` names"
         )
     where = folder / "scene.json"
     try:
@@ -121,20 +136,14 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     files = _field(where, data, "files", dict)
     splats = read_splats(_checked_file(where, files, "splats"))
     occupancy, ground = _read_occupancy(_checked_file(where, files, "occupancy"))
-    sky = _field(where, data, "sky", dict)
     return Scene(
         name=name,
         occupancy=occupancy,
         mesh=empty_mesh(),
-        free_anchors=_numbers(where, data, "free_anchors", (-1, 2)),
+        free_anchors=_anchors(where, data, occupancy),
         splats=splats,
         ground=ground,
-        sky=Sky(
-            zenith=tuple(_numbers(where, sky, "zenith", (3,)).tolist()),
-            horizon=tuple(_numbers(where, sky, "horizon", (3,)).tolist()),
-            fog_m=float(_numbers(where, sky, "fog_m", ())),
-            sun=tuple(_numbers(where, sky, "sun", (3,)).tolist()) if "sun" in sky else Sky.sun,
-        ),
+        sky=_sky(where, _field(where, data, "sky", dict)),
         ground_z=float(_numbers(where, data, "ground_z", ())),
     )
 
@@ -142,6 +151,82 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
 def load_scenes(name: str) -> list[Scene]:
     """The scenes of a suite, or the one scene of a name or folder; see `load_scene`."""
     return [load_scene(one) for one in SUITES.get(name, (name,))]
+
+
+def episodes_file(name_or_path: str | os.PathLike) -> Path:
+    """A scene's episodes.json, after its hash was found to be right where scene.json lists it.
+
+    Raises:
+        UserError: scene.json cannot be read, or the file is another one.
+    """
+    folder = scene_folder(name_or_path)
+    where, path = folder / "scene.json", folder / "episodes.json"
+    try:
+        data = json.loads(where.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{where}: cannot be read as JSON ({error}); mend or export it again") from None
+    files = data.get("files") if isinstance(data, dict) else None
+    if not isinstance(files, dict) or "episodes" not in files:
+        return path
+    wanted = _field(where, _field(where, files, "episodes", dict), "sha256", str)
+    found = _sha256(path) if path.is_file() else "none"
+    if found != wanted.lower():
+        raise UserError(
+            f"{path}: sha256 is {found[:12]}..., scene.json says {wanted[:12]}...; copy or import the scene again, or, if you edited "
+            "it and want it so, remove files.episodes from scene.json"
+        )
+    return path
+
+
+def _near(name: str) -> str:
+    """A hint at the scene that was perhaps meant."""
+    try:
+        own = [p.name for p in collection().iterdir() if not p.name.startswith(".")]
+    except OSError:
+        own = []
+    known = {part: full for full in (*PACKAGED, *SUITES["gs_urban"], *SUITES, *own) for part in (full, full.split("/")[-1])}
+    meant = difflib.get_close_matches(name[:200], known, 1, 0.7)
+    return f"; did you mean {known[meant[0]]}?" if meant else ""
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    """A question to the file system, false where it cannot even be asked: names too long or of no encoding."""
+    try:
+        return question()
+    except (OSError, ValueError):
+        return False
+
+
+def _sky(where: Path, sky: dict[str, Any]) -> Sky:
+    """The sky of scene.json; light that it does not name is `Sky`'s own."""
+    found: dict[str, Any] = {}
+    for key, most in (("zenith", 255), ("horizon", 255), ("sun", 10), ("sun_rgb", 10), ("ambient_rgb", 10)):
+        if key in sky or most == 255:
+            value = _numbers(where, sky, key, (3,))
+            if key == "sun":
+                length = float(np.linalg.norm(value))
+                require(0 < length < most, f"{where}: field 'sky.sun' has length {length:g}; give a unit vector towards the sun")
+            else:
+                within = ((value >= 0) & (value <= most)).all()
+                require(bool(within), f"{where}: field 'sky.{key}' is {value.tolist()}; give three numbers from 0 to {most}")
+            found[key] = tuple(value.tolist())
+    fog_m = float(_numbers(where, sky, "fog_m", ()))
+    require(fog_m > 0, f"{where}: field 'sky.fog_m' is {fog_m:g}; give metres, more than 0")
+    return Sky(fog_m=fog_m, **found)
+
+
+def _anchors(where: Path, data: Any, occupancy: Occupancy) -> np.ndarray:
+    """(K, 2) anchors, each in a free cell of the grid."""
+    anchors = _numbers(where, data, "free_anchors", (-1, 2))
+    shape = np.array(occupancy.grid.shape)
+    cells = np.floor(np.clip((anchors - occupancy.origin) / occupancy.resolution, -1, shape.max())).astype(np.int64)[:, ::-1]
+    outside = np.any((cells < 0) | (cells >= shape), axis=1)
+    solid = ~outside & occupancy.grid[tuple(np.clip(cells, 0, shape - 1).T)]
+    for k in np.flatnonzero(outside | solid)[:1]:
+        x, y = anchors[k]
+        what = "outside the occupancy grid" if outside[k] else "in a solid cell"
+        raise UserError(f"{where}: field 'free_anchors'[{k}] {x:g}, {y:g} is {what}; move or remove it")
+    return anchors
 
 
 def _build(where: Path, name: str, build: dict[str, Any]) -> Scene:
@@ -209,7 +294,10 @@ def write_scene(
             "units": "m",
             "ground_z": 0.0,
             "sky": {name: getattr(sky, name) for name in ("zenith", "horizon", "fog_m", "sun", "sun_rgb", "ambient_rgb")},
-            "files": {key: {"path": file, "sha256": _sha256(folder / file)} for key, file in named.items()},
+            "files": {
+                key: {"path": file, "sha256": _sha256(folder / file), "bytes": (folder / file).stat().st_size}
+                for key, file in named.items()
+            },
             "gaussians": len(splats.means),
             "free_anchors": [[round(float(x), 3), round(float(y), 3)] for x, y in free_anchors],
             **(more or {}),
@@ -243,8 +331,8 @@ def _numbers(where: Path, data: Any, key: str, shape: tuple[int, ...]) -> np.nda
         values = np.zeros(0)
     fits = len(values.shape) == len(shape) and all(w in (-1, f) for w, f in zip(shape, values.shape, strict=True))
     if not fits or values.size == 0 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        wanted = " x ".join("n" if w < 0 else str(w) for w in shape) or "one"
-        raise UserError(f"{where}: field {key!r} must hold {wanted} finite numbers; mend it or export again")
+        wanted = " x ".join("n" if w < 0 else str(w) for w in shape) + " finite numbers" if shape else "one finite number"
+        raise UserError(f"{where}: field {key!r} must hold {wanted}; mend it or export again")
     return values.astype(np.float64)
 
 
@@ -253,10 +341,15 @@ def _checked_file(where: Path, files: dict, key: str) -> Path:
     entry = _field(where, files, key, dict)
     relative, wanted = _field(where, entry, "path", str), _field(where, entry, "sha256", str)
     folder = where.parent.resolve()
-    if "\0" in relative or not (folder / relative).resolve().is_relative_to(folder):
-        raise UserError(f"{where}: files.{key}.path {relative!r} leads out of the scene folder; keep the files inside it")
-    path = where.parent / relative
-    if not path.is_file():
+    path, shown = where.parent / relative, relative if len(relative) < 80 else relative[:77] + "..."
+    try:
+        inside, there = (folder / relative).resolve().is_relative_to(folder), path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, no text, a loop of links
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{where}: files.{key}.path {shown!r} is no path of a file ({reason}); mend it or export again") from None
+    if not inside:
+        raise UserError(f"{where}: files.{key}.path {shown!r} leads out of the scene folder; keep the files inside it")
+    if not there:
         raise UserError(f"{path}: missing, but scene.json names it as files.{key}; copy the whole scene folder")
     try:
         found = _sha256(path)
@@ -270,21 +363,52 @@ def _checked_file(where: Path, files: dict, key: str) -> Path:
     return path
 
 
-def _read_occupancy(path: Path) -> tuple[Occupancy, Ground | None]:
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an occupancy.npz that are there; their headers are judged before memory is asked for."""
+    found = {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            grid, origin, resolution = arrays["grid"], arrays["origin"], arrays["resolution"]
-            level = (arrays["height"], arrays["surface"]) if "height" in arrays else None
-    except KeyError as error:
-        raise UserError(f"{path}: array {error} is missing; it needs grid, origin and resolution") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read as .npz ({error}); export the scene again") from None
+        with zipfile.ZipFile(path) as archive:
+            listed = {entry.filename: entry for entry in archive.infolist()}
+            for name in ("grid", "origin", "resolution", "height", "surface"):
+                entry = listed.get(f"{name}.npy")
+                if entry is None:
+                    continue
+                if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError(f"{name} is encrypted or packed in another way than numpy does")
+                with archive.open(entry) as file:
+                    if np.lib.format.read_magic(file) != (1, 0):
+                        raise ValueError(f"{name} has a header of another version than 1.0")
+                    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                    start = file.tell()
+                cells = math.prod(shape)
+                if min(shape, default=0) < 0 or max(shape, default=0) > MOST_CELLS or cells > MOST_CELLS:
+                    raise ValueError(f"{name} has shape {shape}, more than {MOST_CELLS:,} cells")
+                if dtype.itemsize > 8 or entry.file_size != start + cells * dtype.itemsize:
+                    raise ValueError(f"{name} has {entry.file_size:,} bytes, not those of {shape} {dtype}")
+                with archive.open(entry) as file:
+                    found[name] = np.lib.format.read_array(file, allow_pickle=False)
+    except _UNREADABLE as error:
+        raise UserError(
+            f"{path}: cannot be read as .npz ({str(error)[:200] or type(error).__name__}); export the scene again"
+        ) from None
+    return found
+
+
+def _read_occupancy(path: Path) -> tuple[Occupancy, Ground | None]:
+    arrays = _read_arrays(path)
+    missing = {"grid", "origin", "resolution"} - set(arrays)
+    if missing:
+        raise UserError(f"{path}: array {min(missing)!r} is missing; it needs grid, origin and resolution")
+    grid, origin, resolution = arrays["grid"], arrays["origin"], arrays["resolution"]
+    if ("height" in arrays) != ("surface" in arrays):
+        raise UserError(f"{path}: it has only one of height and surface; export it again")
+    level = (arrays["height"], arrays["surface"]) if "height" in arrays else None
     if grid.dtype != bool or grid.ndim != 2 or grid.size == 0:
         raise UserError(f"{path}: grid is {grid.dtype} {grid.shape}, expected a 2-D array of bool; export it again")
-    if origin.shape != (2,) or origin.dtype.kind != "f" or not np.isfinite(origin).all():
-        raise UserError(f"{path}: origin must be two finite floats; export it again")
-    if resolution.shape != () or resolution.dtype.kind != "f" or not 0 < resolution < np.inf:
-        raise UserError(f"{path}: resolution must be one positive float; export it again")
+    if origin.shape != (2,) or origin.dtype.kind != "f" or not (np.abs(origin) < 1e6).all():
+        raise UserError(f"{path}: origin must be two finite floats of under 1e6 m; export it again")
+    if resolution.shape != () or resolution.dtype.kind != "f" or not 0.01 <= resolution <= 10:
+        raise UserError(f"{path}: resolution must be one float from 0.01 to 10 m; export it again")
     return Occupancy(grid=grid, origin=origin.astype(np.float64), resolution=float(resolution)), _ground(path, grid, level)
 
 

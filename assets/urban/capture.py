@@ -125,7 +125,7 @@ def _floaters(rng, canvas: Canvas, cameras, means, colour, blur) -> tuple[np.nda
     where += rng.normal(0, 0.25, (count, 3))
     away = means[chosen] - eye + rng.normal(0, 1.0, (count, 3))
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    quats = Rotation.align_vectors(away[:1], [[1.0, 0, 0]])[0].as_quat()[None].repeat(count, 0)
+    quats = np.empty((count, 4))
     for k in range(count):
         quats[k] = Rotation.align_vectors(away[k : k + 1], [[1.0, 0, 0]])[0].as_quat()
     size = rng.uniform(0.03, 0.16, (count, 1)) * np.column_stack(

@@ -7,6 +7,7 @@ source they are made by has changed.
     python -m s2e.assets.urban.suite [NAMES] [--out DIR]
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
@@ -14,7 +15,9 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +32,6 @@ from s2e.assets.urban import SCENES
 from s2e.assets.urban.capture import capture, walk
 from s2e.assets.urban.light import bake, film
 from s2e.assets.urban.paint import CELL_M, Canvas, Place
-from s2e.envs.episodes import write_episodes
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import free_anchors, largest_region, make_episodes
@@ -37,17 +39,25 @@ from s2e.envs.scene import Ground, Scene, Sky
 from s2e.envs.scene_files import cache, write_scene
 from s2e.errors import UserError, run_command
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 EPISODE_SEED = 7
 SHIPPED_FILE = "splats.spz"
-_ENVS = ("propose.py", "astar.py", "occupancy.py", "people.py", "episodes.py")
+_ENVS = (
+    "propose.py", "astar.py", "occupancy.py", "people.py", "episodes.py", "fleet.py", "objects.py", "drive.py", "scene_files.py",
+    "splats/ply.py", "splats/spz.py",
+)  # fmt: skip
 
 
 def sources(name: str) -> str:
-    """sha256 of everything a scene is made by."""
+    """sha256 of everything a scene is made by, numpy's version with it: its generators and rounding may change."""
     folder = Path(s2e.assets.urban.__file__).parent
     files = sorted(p for p in folder.glob("*.py") if p.stem not in SCENES or p.stem == name)
     files += [folder.parent / "objects.npz"] + [Path(s2e.envs.__file__).parent / f for f in _ENVS]
-    total = hashlib.sha256()
+    total = hashlib.sha256(np.__version__.encode())
     for path in files:
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
@@ -116,11 +126,10 @@ def build(name: str, folder: str | os.PathLike, splats_file: str = "splats.ply",
     splats = capture(canvas, lit, walk(canvas, anchors))
     bar.update()
     sky = people_light(canvas.place)
-    write_scene(folder, name, splats, occupancy, anchors, sky, ground, splats_file, {"sources": sources(name)})
-    bar.update()
     scene = Scene(name, occupancy, empty_mesh(), np.round(anchors, 3), None, ground)
     episodes = make_episodes(scene, EPISODE_SEED)
-    write_episodes(folder / "episodes.json", name, episodes)
+    bar.update()
+    write_scene(folder, name, splats, occupancy, anchors, sky, ground, splats_file, {"sources": sources(name)}, episodes)
     bar.update()
     rows, columns = occupancy.grid.shape
     return {
@@ -131,19 +140,31 @@ def build(name: str, folder: str | os.PathLike, splats_file: str = "splats.ply",
 
 
 def _up_to_date(folder: Path, name: str) -> bool:
-    """Whether a folder holds a scene, whole, made by the sources that are here."""
+    """Whether a folder holds a scene made by the sources that are here, its files of the size they were written with."""
     try:
         data = json.loads((folder / "scene.json").read_bytes())
-        return data["sources"] == sources(name) and (folder / "episodes.json").is_file()
+        files = [data["files"][key] for key in ("splats", "occupancy", "episodes")]
+        whole = all((folder / file["path"]).stat().st_size == file["bytes"] for file in files)
+        return whole and data["sources"] == sources(name)
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Holds a lock file, so that of several processes one builds and the others wait; without locks all of them build."""
+    with path.open("w") as file:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def ensure(name: str) -> Path:
     """The folder of a scene in the user's cache, built if it is not there or if its sources have changed since.
 
     It is built beside its place and moved there whole, so that an interruption leaves nothing half done; of several processes that
-    build it at once, one's is kept.
+    want it at once, one builds it and the others wait.
 
     Raises:
         UserError: there is no such scene, or the cache cannot be written.
@@ -151,23 +172,28 @@ def ensure(name: str) -> Path:
     folder = cache() / "gs_urban" / name
     if _up_to_date(folder, name):
         return folder
-    made, old = (folder.with_name(f".{name}.{os.getpid()}{end}") for end in ("", ".old"))
+    beside = None
     try:
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir(parents=True)
-        print(f"gs_urban/{name} is built into {folder}, once", file=sys.stderr)
-        with tqdm(total=5, desc=name, unit="step", leave=False, disable=None) as bar:
-            build(name, made, bar=bar)
-        if not _up_to_date(folder, name):
-            if folder.exists():
-                os.replace(folder, old)
-            os.replace(made, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(folder.with_name(f".{name}.lock")):
+            if _up_to_date(folder, name):  # another process was faster
+                return folder
+            beside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=folder.parent))
+            made = beside / name
+            made.mkdir()
+            print(f"gs_urban/{name} is built into {folder}, once", file=sys.stderr)
+            with tqdm(total=5, desc=name, unit="step", leave=False, disable=None) as bar:
+                build(name, made, bar=bar)
+            if not _up_to_date(folder, name):
+                if folder.exists():
+                    os.replace(folder, beside / "old")
+                os.replace(made, folder)
     except OSError as error:
         if not _up_to_date(folder, name):  # else another process was faster
             raise UserError(f"{folder}: cannot be written ({error.strerror}); set S2E_CACHE to a folder with space") from None
     finally:
-        shutil.rmtree(made, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

@@ -2,6 +2,9 @@
 
 import json
 import os
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,10 +153,15 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     monkeypatch.setenv("S2E_CACHE", str(tmp_path))
     built = []
 
+    def write(name, folder):
+        files = {key: {"path": f"{key}.file", "bytes": 2} for key in ("splats", "occupancy", "episodes")}
+        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name), "files": files}))
+        for file in files.values():
+            (folder / file["path"]).write_text("{}")
+
     def build(name, folder, bar=None):
         built.append(name)
-        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name) if name in SCENES else ""}))
-        (folder / "episodes.json").write_text("{}")
+        write(name, folder)
 
     monkeypatch.setattr(suite, "build", build)
     folder = suite.ensure("lane")
@@ -161,12 +169,14 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     (folder / "scene.json").write_text(json.dumps({"sources": "0"}))
     suite.ensure("lane")
     assert built == ["lane", "lane"]
+    for k, damage in enumerate((Path.unlink, lambda path: path.write_text("{"))):
+        damage(folder / "splats.file")
+        assert suite.ensure("lane") == folder and len(built) == 3 + k and (folder / "splats.file").read_text() == "{}"
 
     def raced(name, folder, bar=None):
         build(name, folder)
         (tmp_path / "gs_urban" / name).mkdir()
-        build("another process", tmp_path / "gs_urban" / name)
-        (tmp_path / "gs_urban" / name / "scene.json").write_text(json.dumps({"sources": suite.sources(name)}))
+        write(name, tmp_path / "gs_urban" / name)
 
     monkeypatch.setattr(suite, "build", raced)
     assert suite.ensure("hall").is_dir()
@@ -178,7 +188,27 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     monkeypatch.setattr(suite, "build", stopped)
     with pytest.raises(KeyboardInterrupt):
         suite.ensure("park")
-    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir()) == ["hall", "lane"]
+    locks = [".hall.lock", ".lane.lock", ".park.lock"]
+    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir() if p.name not in locks) == ["hall", "lane"]
+
+
+def test_of_several_that_want_a_scene_one_builds(tmp_path, monkeypatch):
+    monkeypatch.setenv("S2E_CACHE", str(tmp_path))
+    built = []
+
+    def build(name, folder, bar=None):
+        built.append(name)
+        time.sleep(0.1)
+        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name), "files": {}}))
+
+    monkeypatch.setattr(suite, "build", build)
+    monkeypatch.setattr(suite, "_up_to_date", lambda folder, name: folder.is_dir())
+    wanted = [threading.Thread(target=suite.ensure, args=("lane",)) for _ in range(3)]
+    for thread in wanted:
+        thread.start()
+    for thread in wanted:
+        thread.join()
+    assert built == ["lane"] or suite.fcntl is None
 
 
 def test_no_such_scene():

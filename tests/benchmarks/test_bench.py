@@ -48,14 +48,25 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
     bench(args)
     file = tmp_path / "episodes.jsonl"
     whole = file.read_text().splitlines()
-    file.write_text(whole[0] + "\n" + whole[1][:40])  # killed while writing the second line
-    with file.open("a") as f:
-        f.write("\n")
-    bench(args)
-    again = {key(r): r for r in read_records(file)}
-    assert again == {key(r): r for r in map(json.loads, whole)}
+    for end in ("", "\n"):
+        file.write_text(whole[0] + "\n" + whole[1][:40] + end)  # killed while writing the second line
+        bench(args)
+        again = {key(r): r for r in read_records(file)}
+        assert again == {key(r): r for r in map(json.loads, whole)}
     with pytest.raises(UserError, match="another --out"):
         bench(BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=3, out=tmp_path))
+
+
+def test_an_episode_without_a_record_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("s2e.benchmarks.bench.run_episodes", lambda *_: {})
+    with pytest.raises(UserError, match="2 of 2 episodes have no record"):
+        bench(BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=2, out=tmp_path))
+
+
+def test_fewer_episodes_than_asked_for_are_noted(capsys):
+    assert len(chosen_episodes(BenchArgs(setting="empty", episodes=50), PLAZA)) == 50 and not capsys.readouterr().err
+    assert len(chosen_episodes(BenchArgs(setting="empty", episodes=70), PLAZA)) == 50
+    assert capsys.readouterr().err.count("note: gs_urban/plaza lists 50 of the 70 episodes") == 1
 
 
 def act_with(untrained, planner, weight, steps=6, count=2):

@@ -96,3 +96,16 @@ def test_a_suite_is_summed_up_by_scene_too():
     assert ["town/lane", "0.75"] in rows and ["town/quay", "0.00"] in rows
     alone = metrics.summarise(records[:4], "town/lane", "ours", 0, "1")
     assert "success rate, all settings" not in metrics.format_table([alone])
+
+
+def test_policies_of_like_names_are_told_apart_beside_one_another():
+    records = [record(0, scene="town/lane"), record(0, success=False, scene="town/" + "long" * 20)]
+    names = [f"{'finetuned-' * 9}run-{k}" for k in range(1, 21)]
+    text = metrics.format_table([metrics.summarise(records, "town", name, 0, "1") for name in names])
+    assert max(map(len, text.splitlines())) <= 100
+    block = text[text.index("success rate") :]
+    assert all(f"[{k}] ..." in block and f"run-{k}\n" in block for k in range(1, 21))
+    heads = [line.split() for line in block.splitlines() if line.split()[0] == "scene"]
+    assert [name for head in heads for name in head[1:]] == [f"[{k}]" for k in range(1, 21)] and len(heads) == 3
+    rows = [line for line in text.splitlines() if line.endswith("1.00") and "run-" in line]
+    assert len({row.split()[0] for row in rows}) == 20
