@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import time
 import warnings
 from dataclasses import dataclass
@@ -374,8 +375,12 @@ def hash_of(path: Path) -> str:
     try:
         if path.is_dir():
             parts = [p for p in sorted(path.iterdir()) if p.is_file()]
-            return hashlib.sha256(b"".join(p.name.encode() + b"\0" + bytes.fromhex(hash_of(p)) for p in parts)).hexdigest()
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.sha256(b"".join(os.fsencode(p.name) + b"\0" + _file_digest(p) for p in parts)).hexdigest()
+        return _file_digest(path).hex()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,5 +1,6 @@
 """Captures of a yard, turned and scaled anyhow, become scenes that can be driven in; what is no place is refused with a picture."""
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -10,7 +11,7 @@ from PIL import Image
 
 from s2e.envs.episodes import check_episodes, read_episodes
 from s2e.envs.scan import importer, store
-from s2e.envs.scan.importer import Import, import_scene, parse_up
+from s2e.envs.scan.importer import Import, hash_of, import_scene, parse_up
 from s2e.envs.scan.transform import Placement
 from s2e.envs.scene import Splats
 from s2e.envs.scene_files import load_scene
@@ -219,6 +220,16 @@ def test_senseless_arguments_are_refused_before_anything_is_read(asked, tmp_path
     with pytest.raises(UserError, match=match):
         import_scene(replace(asked, **{"out": tmp_path, **change}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_sog_is_hashed_by_its_files(tmp_path):
+    for name in ("meta.json", "means_l.webp"):
+        (tmp_path / name).write_text(name)
+    whole = hash_of(tmp_path)
+    assert whole == hash_of(tmp_path / "meta.json") and len(whole) == 64
+    assert hash_of(tmp_path / "means_l.webp") == hashlib.sha256(b"means_l.webp").hexdigest()
+    (tmp_path / "means_l.webp").write_text("other")
+    assert hash_of(tmp_path) != whole
 
 
 def test_axes_can_be_named_or_given():
