@@ -108,6 +108,13 @@ def test_bad_meshes_are_refused(tmp_path):
     refuse("b.glb", glb({"asset": {"version": "2.0"}, "buffers": [{"uri": "../secret.bin", "byteLength": 9}]}), "in another file")
     refuse("c.glb", glb({"asset": {"version": "2.0"}, "accessors": [{"count": 10**12}]}), "accessor of 1000000000000")
     refuse("d.glb", glb([]), "cannot be read as GLB")
+    many = {"accessors": [{"count": 3000}], "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}]}
+    refuse("e.glb", glb({**many, "nodes": [{"mesh": 0}] * 4001}), "4001000 triangles with all uses")
+    refuse("f.glb", glb({**many, "nodes": [{"mesh": 0}] * 20_001}), "20001 nodes")
+    refuse("g.glb", glb({**many, "nodes": [{"children": [1]}, {"children": [0]}]}), "in a circle")
+    refuse("h.glb", glb({**many, "nodes": [{"children": [k + 1]} for k in range(300)] + [{}]}), "nested more than 200 deep")
+    refuse("i.glb", glb({**many, "nodes": [{"children": [2]}, {"children": [2]}, {"mesh": 0}]}), "two parents")
+    refuse("j.glb", glb({**many, "nodes": [{"mesh": 7}]}), "cannot be read as GLB")
     refuse("a.ply", b"ply\nformat ascii 1.0\nelement vertex 99999999999\nend_header\n", r"a\.ply: ")
     refuse("cut.stl", b"\0" * 80 + struct.pack("<I", 4_000_000) + b"\0" * 50, r"cut\.stl: ")
     with pytest.raises(UserError, match="cannot be read"):
