@@ -138,7 +138,7 @@ def make_episodes(
         f"routes of {near:g} to {far:g} m: give two lengths of {SHORTEST_M:g} m or more",
     )
     anchors = scene.free_anchors
-    require(len(anchors) >= 2, f"{scene.name}: {len(anchors)} anchors; an episode needs two, a start and a goal")
+    require(len(anchors) >= 2, f"scene {scene.name!r}: {len(anchors)} anchors; an episode needs two, a start and a goal")
     kinds = [k for k in KINDS if k in object_kinds()]
     rng = np.random.default_rng(seed)
     occupancy = on_wheels(scene.occupancy, scene.ground)
@@ -164,9 +164,10 @@ def make_episodes(
             by_setting[episode.setting].append(episode)
     found = len(by_setting["empty"])
     if found < (count if at_least is None else at_least):
+        remedy = "ask for fewer or shorter ones" if at_least is None else "check --up and the scale"  # only the import bargains
         raise UserError(
-            f"{scene.name}: {found} of {count} episodes found with routes of {near:g} to {far:g} m and room for obstacles; "
-            "the place is too small or too narrow for them: ask for fewer or shorter ones"
+            f"scene {scene.name!r}: {found} of {count} episodes found with routes of {near:g} to {far:g} m and room for obstacles; "
+            f"the place is too small or too narrow for them: {remedy}"
         )
     return [e for setting in SETTINGS for e in by_setting[setting]]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import binary_closing, distance_transform_edt, label, maximum_filter, median_filter, minimum_filter
 
+from s2e.envs.scan.floor import NotNavigable
 from s2e.envs.scan.voxels import LEVELS, TOPS, count_strips, fill, flood, list_strips, look_up, read_columns, row_ranges
 from s2e.envs.scene import Splats
 from s2e.errors import UserError
@@ -24,7 +25,8 @@ SKIP_M = 0.1
 HOLE_M = 0.5
 """Holes in the ground narrower than this are filled."""
 _SEED_M = 0.12
-_MOST_CELLS = 1 << 23
+MOST_CELLS = 1 << 23
+"""More are not mapped: 289 x 289 m at 0.1 m."""
 _STRIP_BYTES = 64 << 20
 
 
@@ -74,7 +76,7 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -
     height, known = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
     flood(tops, free, _SEED_M, STEP_M, 2, height, known)
     if not known.any():
-        raise UserError("no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution")
+        raise NotNavigable("no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution")
     known &= ~_steep(height, known, resolution)
     raw, height = height, _smooth(_spread(height, known), known)
     base = maximum_filter(np.where(known, np.maximum(raw, height), -np.inf), 3, mode="nearest")
@@ -90,15 +92,17 @@ def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, i
     """Origin and shape of a grid over what lies within the voxels' heights, less a thousandth on each side that may be far away."""
     near = (splats.means[:, 2] > LOWEST_M) & (splats.means[:, 2] < HIGHEST_GROUND_M) & (splats.opacities > 0.1)
     if not near.any():
-        raise UserError(f"nothing solid lies {LOWEST_M} to {HIGHEST_GROUND_M} m above the floor's plane: check scale and floor height")
+        raise NotNavigable(
+            f"nothing solid lies {LOWEST_M} to {HIGHEST_GROUND_M} m above the floor's plane: check scale and floor height"
+        )
     xy = splats.means[near, :2].astype(np.float64)
     low, high = np.quantile(xy, 0.001, axis=0) - 1.0, np.quantile(xy, 0.999, axis=0) + 1.0
     first, last = np.floor(low / resolution), np.ceil(high / resolution)
-    cols, rows = (last - first).astype(np.int64)
-    if rows * cols > _MOST_CELLS:
+    cols, rows = last - first
+    if not rows * cols <= MOST_CELLS:
         raise UserError(
-            f"the place is {cols * resolution:.0f} x {rows * resolution:.0f} m: {rows * cols} cells of {resolution} m are more than "
-            f"{_MOST_CELLS}; check the scale, or give a coarser --resolution"
+            f"the place is {cols * resolution:.0f} x {rows * resolution:.0f} m, {rows * cols:.3g} cells of {resolution:g} m; at "
+            f"most {MOST_CELLS:,} are mapped; check the scale, or give a coarser --resolution"
         )
     return first * resolution, (int(rows), int(cols))
 

@@ -128,7 +128,7 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
         tilt = min(np.degrees(np.arccos(min(abs(normal @ up), 1.0))) for normal, _, _ in planes)  # pyright: ignore[reportOperatorIssue]
         raise NotNavigable(
             f"not navigable: none of the {len(planes)} large planes is level: the nearest leans {tilt:.0f} degrees from up, "
-            f"{HINT_DEG:.0f} are allowed; check --up"
+            f"{HINT_DEG:.0f} are allowed; check --up, or leave it out"
         )
     candidates.sort(key=lambda c: -c.score())
     best = candidates[0]
@@ -406,9 +406,9 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
     if floor.support < 0.04:
         why = f"{about}: too little to be ground; it is an object, or the ground is missing"
     elif floor.below > 0.3:
-        why = f"{about}, but {below} lies beneath it: a table, a roof or a ceiling; check --up"
+        why = f"{about}, but {below} lies beneath it: a table, a roof or a ceiling"
     elif floor.below > 0.01 and floor.above < 0.7 * floor.below:
-        why = f"{about}, with {below} beneath and {above} above it: a ceiling; check --up"
+        why = f"{about}, with {below} beneath and {above} above it: a ceiling"
     elif floor.spread < 0.45 and floor.height > 0.25 * floor.length:
         why = (
             f"{about}, and all that stands on it is one thing {floor.height:.3g} units tall (its parts lie {floor.spread:.2f} times as "
@@ -419,7 +419,12 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
     elif max(floor.cover, floor.layers) < 0.25:
         why = f"{about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
     if why:
-        raise NotNavigable(f"not navigable: {why}")
+        remedy = ""
+        if hinted:
+            remedy = "; check --up, or leave it out"
+        elif floor.support < 0.04 or floor.below > 0.01:
+            remedy = "; if it is a place all the same, say which way is up with --up"
+        raise NotNavigable(f"not navigable: {why}{remedy}")
     if not hinted and floor.above < 0.03:
         raise NotNavigable(
             f"not navigable without a hint: {about}, and next to nothing ({above}) stands on it; say which way is up with --up"

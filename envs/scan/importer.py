@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import time
 import warnings
 from dataclasses import dataclass
@@ -18,13 +19,13 @@ from s2e.envs.propose import EPISODES, ROUTE_M, SHORTEST_M, free_anchors, make_e
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.clean import REASONS, clean
 from s2e.envs.scan.columns import Columns, columns
-from s2e.envs.scan.floor import Floor, find_floor
+from s2e.envs.scan.floor import Floor, NotNavigable, find_floor
 from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
 from s2e.envs.scan.picture import draw_refusal
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
 from s2e.envs.scan.removed import removed_report, sky_of
 from s2e.envs.scan.scale import read_cameras, scale_from_cameras, scale_from_point
-from s2e.envs.scan.sidecar import Correction, correct_columns, read_correction, sidecar_path
+from s2e.envs.scan.sidecar import Correction, correct_columns, inside, read_correction, sidecar_path
 from s2e.envs.scan.store import check_target, store
 from s2e.envs.scan.transform import Placement, place, select, upright
 from s2e.envs.scene import Episode, Ground, Scene, Sky, Splats
@@ -34,9 +35,10 @@ from s2e.errors import UserError, require
 
 HANDFUL = 5
 """Fewer episodes of a setting than these make no benchmark."""
+TINY = 0.1
+"""A collision mesh that is smaller than this share of its capture has other units."""
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
-MOST_CELLS = 40_000_000
 _SEED = 7
 
 
@@ -124,20 +126,25 @@ def parse_up(text: str | None) -> np.ndarray | None:
 
 
 def check(args: Import) -> None:
-    """Refuses arguments that make no sense, before anything is read."""
+    """Refuses arguments and files beside the capture that make no sense, before the capture is read."""
     check_name(args.name)
     parse_up(args.up)
     for name in ("metres_per_unit", "capture_height", "known_height"):
         value = getattr(args, name)
         shown = "--" + name.replace("_", "-")
-        require(value is None or (math.isfinite(value) and 0 < value < 1e6), f"{shown} is {value}; give a number above 0")
+        require(value is None or (1e-6 <= value <= 1e6), f"{shown} is {value}; give 0.000001 to 1000000")
     require((args.cameras is None) == (args.capture_height is None), "--cameras and --capture-height belong together; give both")
     require((args.known_height is None) == (args.at is None), "--known-height and --at belong together; give both")
     ways = [args.metres_per_unit, args.cameras, args.known_height]
     require(sum(w is not None for w in ways) <= 1, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
-    require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; metres, 0.02 to 0.5")
-    require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; 1 to 1000 of each setting")
+    require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; give metres, 0.02 to 0.5")
+    require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; give 1 to 1000, of each setting")
     require(args.file.exists(), f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)")
+    # Read here to be refused at once, and again when needed: meanwhile their memory is the capture's.
+    if args.cameras is not None:
+        read_cameras(args.cameras)
+    if args.collision is not None:
+        read_mesh(args.collision)
 
 
 def scale_of(args: Import, correction: Correction, floor: Floor) -> tuple[float, float | None, str]:
@@ -180,9 +187,15 @@ def solid_splats(args: Import, placed: Splats, placement: Placement) -> Splats:
     if args.collision is None:
         return placed
     vertices, triangles = read_mesh(args.collision)
+    low, high = np.quantile(placed.means[:, :2], (0.02, 0.98), axis=0)
+    (wide, long), (width, length) = np.ptp(placement.points(vertices)[:, :2], axis=0), high - low
+    if max(wide, long) < TINY * max(width, length):
+        raise UserError(
+            f"{args.collision}: the mesh covers {wide:.3g} x {long:.3g} m, the capture {width:.3g} x {length:.3g} m; check its units: "
+            "it must be in the capture file's own coordinates"
+        )
     discs = place(surface_discs(args.collision, vertices, triangles, disc_spacing(args.resolution, placement.scale)), placement)
     near = float((np.abs(discs.means[:, 2]) < 0.3).mean())
-    low, high = np.quantile(placed.means[:, :2], (0.02, 0.98), axis=0)
     within = float(((discs.means[:, :2] > low) & (discs.means[:, :2] < high)).all(1).mean())
     if near < 0.02 or within < 0.05:
         raise UserError(
@@ -192,21 +205,29 @@ def solid_splats(args: Import, placed: Splats, placement: Placement) -> Splats:
     return discs
 
 
+def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> float:
+    """m2 that a collision mesh leaves free where the splats are solid, over 0.25 m from what it blocks, since edges differ by cells."""
+    try:
+        cells = columns(placed, occupancy.resolution)
+    except UserError:
+        return 0.0  # splats that are no ground by themselves are what meshes are given for
+    solid = cells.blocked.copy()
+    for polygon in correction.go:
+        solid &= ~inside(polygon, cells.origin, cells.resolution, solid.shape)
+    at = np.argwhere(solid) - np.round((occupancy.origin - cells.origin) / cells.resolution).astype(np.int64)[::-1]
+    rows, cols = at[((at >= 0) & (at < occupancy.grid.shape)).all(1)].T
+    return float((occupancy.distance()[rows, cols] > 0.25).sum()) * occupancy.resolution**2
+
+
 def map_place(args: Import, solid: Splats, correction: Correction, sidecar: Path) -> Mapped:
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
-    span = np.ptp(solid.means[:, :2], axis=0) / args.resolution
-    require(
-        float(span[0]) * float(span[1]) <= MOST_CELLS,
-        f"{args.file}: {span[0]:.0f} x {span[1]:.0f} cells of {args.resolution:g} m; at most {MOST_CELLS} are mapped: "
-        "give a coarser --resolution, or check the scale",
-    )
     cells: Columns = correct_columns(columns(solid, args.resolution), correction, sidecar)
     occupancy, ground = to_ground(cells)
     regions = {name: where_robots_go(occupancy, ground, name, cells.overhead) for name in ROBOTS}
     areas = {name: round(float(region.sum()) * args.resolution**2, 2) for name, region in regions.items()}
     if areas["jackal"] < LEAST_M2:
         known, free = (float(v.sum()) * args.resolution**2 for v in (cells.known, ~occupancy.grid))
-        raise UserError(
+        raise NotNavigable(
             f"{args.file}: not navigable: the Jackal could drive on {areas['jackal']:.1f} m2 in one piece, {LEAST_M2:g} are needed "
             f"({known:.0f} m2 of ground were seen, {free:.0f} of them are free); check the scale, or declare ground free in {sidecar}"
         )
@@ -228,8 +249,15 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
     """Anchors and episodes; in a large place more anchors and longer routes, in a small one shorter routes.
 
     Raises:
-        UserError: under a handful of episodes fit.
+        NotNavigable: under a handful of episodes fit.
     """
+    try:
+        return _propose(args, splats, mapped, sky)
+    except UserError as error:
+        raise NotNavigable(str(error)) from None
+
+
+def _propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Scene, list[Episode]]:
     area = float((~mapped.occupancy.grid).sum()) * args.resolution**2
     count = int(np.clip(area / 10.0, 64, 256))
     anchors = free_anchors(mapped.occupancy, mapped.ground, count)
@@ -277,10 +305,18 @@ def import_scene(args: Import) -> Path:
         steps.say(f"scale     {scale_words(measured)}")
         mapped = map_place(args, solid_splats(args, placed, measured.placement), correction, sidecar)
         steps.say("mapped    ground in m2: " + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items()))
+        gap_m2 = 0.0 if args.collision is None else left_free(placed, mapped.occupancy, correction)
+        if gap_m2 > 1.0:
+            steps.say(
+                f"warning   {args.collision} leaves {gap_m2:.1f} m2 free where the splats are solid: robots would drive through what "
+                f"they see; complete the mesh, or close it with no_go in {sidecar}"
+            )
         sky = sky_of(splats, reasons, measured.placement)
         scene, episodes = propose(args, placed, mapped, sky)
+    except NotNavigable as error:
+        raise refusal(args, folder, splats, floor, named(args, sidecar, error)) from None
     except UserError as error:
-        raise refusal(args, folder, splats, floor, error) from None
+        raise UserError(named(args, sidecar, error)) from None
     steps.say(f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings")
     more = record(args, digest, measured, mapped, correction, removed_report(splats, reasons, measured.placement), placed)
     store(folder, scene, episodes, more)
@@ -295,12 +331,17 @@ def refused_path(folder: Path) -> Path:
     return folder.with_name(folder.name + ".refused.png")
 
 
-def refusal(args: Import, folder: Path, splats: Splats, floor: Floor | None, error: UserError) -> UserError:
-    """The error with the file's name, and with the path of a picture where one can be drawn."""
-    reason = str(error) if str(error).startswith(str(args.file)) else f"{args.file}: {error}"
+def named(args: Import, sidecar: Path, error: UserError) -> str:
+    """The error after the name of the file it is about: the capture's, unless it names another itself."""
+    own = tuple(f"{path}:" for path in (args.file, args.cameras, args.collision, sidecar) if path is not None)
+    return str(error) if str(error).startswith(own) else f"{args.file}: {error}"
+
+
+def refusal(args: Import, folder: Path, splats: Splats, floor: Floor | None, reason: str) -> UserError:
+    """The reason why a capture is no place, and the path of a picture where one can be drawn."""
     picture = refused_path(folder)
     try:
-        draw_refusal(picture, splats, getattr(error, "floor", None) or floor, reason)
+        draw_refusal(picture, splats, floor, reason)
     except OSError:
         return UserError(reason)  # the reason matters more than its picture
     return UserError(f"{reason}; picture: {picture}")
@@ -374,8 +415,12 @@ def hash_of(path: Path) -> str:
     try:
         if path.is_dir():
             parts = [p for p in sorted(path.iterdir()) if p.is_file()]
-            return hashlib.sha256(b"".join(p.name.encode() + b"\0" + bytes.fromhex(hash_of(p)) for p in parts)).hexdigest()
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.sha256(b"".join(os.fsencode(p.name) + b"\0" + _file_digest(p) for p in parts)).hexdigest()
+        return _file_digest(path).hex()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+
+
+def _file_digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -5,6 +5,7 @@ import json
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from s2e.errors import UserError
 
 SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 MOST_BYTES, MOST_FACES, MOST_DISCS = 1 << 29, 4_000_000, 20_000_000
+MOST_NODES, MOST_DEPTH = 20_000, 200
+"""Of a GLB: each use of a mesh becomes a mesh of its own, which takes memory however few its triangles are."""
 _PICTURES = ("images", "textures", "samplers", "materials", "animations", "skins", "cameras", "extensions", "extensionsRequired")
 
 
@@ -88,12 +91,44 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
                 primitive.pop("material", None)
                 primitive.pop("extensions", None)
                 primitive["attributes"] = {k: v for k, v in primitive["attributes"].items() if k == "POSITION"}
-    except (struct.error, ValueError, AttributeError, TypeError, RecursionError, KeyError) as error:
+        faces = _faces_of_nodes(tree)
+    except (struct.error, ValueError, AttributeError, TypeError, RecursionError, LookupError) as error:
         raise UserError(f"{path}: cannot be read as GLB ({error}); export it again") from None
+    if faces > MOST_FACES:
+        raise UserError(f"{path}: {faces} triangles with all uses of its meshes; at most {MOST_FACES} are read, export it simplified")
     words = json.dumps(tree).encode()
     words += b" " * (-len(words) % 4)
     rest = data[20 + length : total]
     return struct.pack("<4sIIII", b"glTF", version, 20 + len(words) + len(rest), len(words), 0x4E4F534A) + words + rest
+
+
+def _faces_of_nodes(tree: dict[str, Any]) -> int:
+    """Triangles of all meshes (or a third of their vertices, where that is more), each as often as nodes name it.
+
+    Raises:
+        ValueError: more than `MOST_NODES` nodes, or they are no tree of at most `MOST_DEPTH` generations.
+    """
+    accessors, nodes = tree.get("accessors", []), tree.get("nodes", [])
+    if len(nodes) > MOST_NODES:
+        raise ValueError(f"{len(nodes)} nodes, at most {MOST_NODES}")
+    faces = []
+    for mesh in tree.get("meshes", []):
+        parts = [[accessors[k]["count"] for k in (p["attributes"].get("POSITION"), p.get("indices")) if k is not None]
+                 for p in mesh["primitives"]]  # fmt: skip
+        # A strip or a fan has almost as many triangles as corners, a list a third.
+        shares = [1 if p.get("mode", 4) in (5, 6) else 3 for p in mesh["primitives"]]
+        faces.append(sum(max(counts, default=0) // share for counts, share in zip(parts, shares, strict=True)))
+    children = [child for node in nodes for child in node.get("children", [])]
+    if len(set(children)) < len(children):
+        raise ValueError("a node has two parents")
+    layer = set(range(len(nodes))) - set(children)
+    seen = 0
+    for _ in range(MOST_DEPTH):
+        seen += len(layer)
+        layer = {child for k in layer for child in nodes[k].get("children", [])}
+    if seen < len(nodes):
+        raise ValueError(f"its nodes go round in a circle, or are nested more than {MOST_DEPTH} deep")
+    return max(sum(faces), sum(faces[node["mesh"]] for node in nodes if "mesh" in node))  # a mesh that no node uses is made too
 
 
 def _shape_of_obj(data: bytes) -> bytes:

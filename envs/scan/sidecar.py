@@ -89,10 +89,12 @@ def read_correction(path: Path) -> Correction:
 
 
 def _number(path: Path, data: dict[str, Any], name: str, least: float, most: float) -> float:
-    value = data.get(name, 0.0)
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or (name in data and not least <= value <= most):
-        raise UserError(f"{path}: field {name!r} is {json.dumps(value)}; give a number from {least:g} to {most:g}")
+    if name not in data:
+        return 0.0
+    value = data[name]
+    # Compared, not asked whether it is finite: JSON has whole numbers that no float holds.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise UserError(f"{path}: field {name!r} is {json.dumps(value)[:60]}; give a number from {least:g} to {most:g}")
     return float(value)
 
 

@@ -93,8 +93,8 @@ def test_free_ways_end_at_walls(scene):
 
 def test_the_list_shows_what_there_is(folder, tmp_path):
     assert describe("yard", folder)[3] == "12" and describe("yard", folder)[2].endswith(" m")
-    plaza = describe("gs_urban/plaza", scene_folder("gs_urban/plaza"))
-    assert plaza[1:4] == ("70,542", "40 x 25 m", "200") and plaza[5] == "the package"
+    plaza, where = describe("gs_urban/plaza", scene_folder("gs_urban/plaza")), scene_folder("gs_urban/plaza") / "scene.json"
+    assert plaza[1] == f"{json.loads(where.read_bytes())['gaussians']:,}" and plaza[3] == "200" and plaza[5] == "the package"
     assert describe("market", scene_folder("market"))[1] == "triangles"
     assert describe("none", tmp_path / "none")[5] == "not built yet"
     (tmp_path / "scene.json").write_text("[]")

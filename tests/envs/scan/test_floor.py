@@ -100,9 +100,9 @@ def test_refused(capture, words):
 def test_hints():
     plaza, up = captures.plaza(0), np.array([0.0, 0.1, 1.0])
     assert find_floor(plaza, up).up_sure
-    with pytest.raises(NotNavigable, match="ceiling"):
+    with pytest.raises(NotNavigable, match="ceiling; check --up, or leave it out$"):
         find_floor(captures.ceiling_only(0), up)
-    with pytest.raises(NotNavigable, match="none of the .* level"):
+    with pytest.raises(NotNavigable, match="none of the .* level.*check --up, or leave it out$"):
         find_floor(captures.wall_only(0), up)
     assert find_floor(captures.plane_only(0), up).normal[2] > 0.999
     for bad in (np.zeros(3), np.array([np.nan, 0, 1]), np.ones(2)):

@@ -1,5 +1,6 @@
 """Captures of a yard, turned and scaled anyhow, become scenes that can be driven in; what is no place is refused with a picture."""
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -10,7 +11,7 @@ from PIL import Image
 
 from s2e.envs.episodes import check_episodes, read_episodes
 from s2e.envs.scan import importer, store
-from s2e.envs.scan.importer import Import, import_scene, parse_up
+from s2e.envs.scan.importer import Import, hash_of, import_scene, parse_up
 from s2e.envs.scan.transform import Placement
 from s2e.envs.scene import Splats
 from s2e.envs.scene_files import load_scene
@@ -157,7 +158,7 @@ def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path):
         data = json.loads((import_scene(replace(bare, **more)) / "scene.json").read_text())
         assert data["transform"]["metres_per_unit"] == pytest.approx(METRES_PER_UNIT, rel=0.03)
         assert 0 < data["scale"]["relative_uncertainty"] < 0.2
-    with pytest.raises(UserError, match=r"yard\.ply: a floor was found, .* units across.*--metres-per-unit S .*; picture: "):
+    with pytest.raises(UserError, match=r"yard\.ply: a floor was found, .* units across.*--metres-per-unit S .* --at X Y Z$"):
         import_scene(replace(bare, name="none"))
     assert not (tmp_path / "none").exists()
 
@@ -206,6 +207,7 @@ def test_absurd_scales_are_refused(asked, tmp_path, scale, match):
         ({"name": "x.json"}, "--name"),
         ({"metres_per_unit": 0.0}, "--metres-per-unit is 0"),
         ({"metres_per_unit": float("nan")}, "--metres-per-unit"),
+        ({"metres_per_unit": 1e9}, r"--metres-per-unit is 1000000000\.0; give 0\.000001 to 1000000"),
         ({"up": "sideways"}, "--up sideways"),
         ({"up": "0,0,0"}, "--up"),
         ({"capture_height": 1.5}, "belong together"),
@@ -219,6 +221,43 @@ def test_senseless_arguments_are_refused_before_anything_is_read(asked, tmp_path
     with pytest.raises(UserError, match=match):
         import_scene(replace(asked, **{"out": tmp_path, **change}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_beside_the_capture_are_read_before_it(asked, tmp_path, monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("the capture was read")
+
+    monkeypatch.setattr(importer, "read_splats", never)
+    (tmp_path / "c.json").write_text("{}")
+    (tmp_path / "m.glb").write_bytes(b"glTF")
+    (tmp_path / "m.txt").write_bytes(b"mesh")
+    with pytest.raises(UserError, match=rf"^{tmp_path}/c\.json: neither a list of cameras"):
+        import_scene(replace(asked, out=tmp_path, metres_per_unit=None, cameras=tmp_path / "c.json", capture_height=1.5))
+    for name, match in (("none.glb", "cannot be read"), ("m.txt", "not one of"), ("m.glb", "cannot be read as GLB")):
+        with pytest.raises(UserError, match=rf"^{tmp_path}/{name}: {match}"):
+            import_scene(replace(asked, out=tmp_path, collision=tmp_path / name))
+    (tmp_path / "yard.correct.json").write_text("[]")
+    with pytest.raises(UserError, match=rf"^{tmp_path}/yard\.correct\.json: holds a list"):
+        import_scene(replace(asked, out=tmp_path))
+    assert not (tmp_path / "yard.refused.png").exists()
+
+
+def test_errors_name_the_file_they_are_about_and_draw_no_picture(asked, tmp_path):
+    sidecar = tmp_path / "yard.correct.json"
+    sidecar.write_text(json.dumps({"no_go": [[[900, 0], [901, 0], [901, 1]]]}))
+    with pytest.raises(UserError, match=rf"^{sidecar}: no_go\[0\] lies outside the place"):
+        import_scene(replace(asked, out=tmp_path))
+    assert [p.name for p in tmp_path.iterdir()] == ["yard.correct.json"]
+
+
+def test_a_folder_of_sog_is_hashed_by_its_files(tmp_path):
+    for name in ("meta.json", "means_l.webp"):
+        (tmp_path / name).write_text(name)
+    whole = hash_of(tmp_path)
+    assert whole == hash_of(tmp_path / "meta.json") and len(whole) == 64
+    assert hash_of(tmp_path / "means_l.webp") == hashlib.sha256(b"means_l.webp").hexdigest()
+    (tmp_path / "means_l.webp").write_text("other")
+    assert hash_of(tmp_path) != whole
 
 
 def test_axes_can_be_named_or_given():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from s2e.envs.scan import mesh_file
-from s2e.envs.scan.importer import Import, map_place, solid_splats
+from s2e.envs.scan.importer import Import, left_free, map_place, solid_splats
 from s2e.envs.scan.mesh_file import read_mesh, surface_discs
 from s2e.envs.scan.sidecar import Correction
 from s2e.envs.scan.transform import Placement, rotations, select
@@ -79,6 +79,19 @@ def test_a_mesh_in_place_of_the_splats(tmp_path, monkeypatch):
         assert grid[row, column]
     row, column = occupancy.cell_of(np.array([7.0, 6.0]))
     assert not grid[row, column] and 145 < mapped.areas["jackal"] < WIDTH_M * DEPTH_M - 3
+    assert left_free(placed, occupancy, Correction()) == 0.0
+    (x0, y0, x1, y1, _), bare = BOXES[0], grid.copy()
+    (r0, c0), (r1, c1) = occupancy.cell_of(np.array([[x0 - 0.3, y0 - 0.3], [x1 + 0.3, y1 + 0.3]]))
+    bare[r0:r1, c0:c1] = False
+    over = ((x0 - 0.2, y0 - 0.2), (x1 + 0.2, y0 - 0.2), (x1 + 0.2, y1 + 0.2), (x0 - 0.2, y1 + 0.2))
+    open_box = replace(occupancy, grid=bare)
+    assert left_free(placed, open_box, Correction()) > 0.6 * (x1 - x0) * (y1 - y0)
+    assert left_free(placed, open_box, Correction(go=(over,))) == 0.0
+    small = trimesh.load(tmp_path / "collision.glb", force="mesh")
+    small.vertices = small.vertices * 0.01
+    small.export(tmp_path / "small.glb")
+    with pytest.raises(UserError, match=r"small\.glb: the mesh covers 0\.\d+ x 0\.\d+ m, the capture 1.* x 1.* m; check its units"):
+        solid_splats(replace(args, collision=tmp_path / "small.glb"), placed, placement)
     elsewhere = replace(placement, translation=placement.translation + np.array([0.0, 0.0, 5.0]))
     with pytest.raises(UserError, match=r"collision\.glb: does not lie where the capture does"):
         solid_splats(args, placed, elsewhere)
@@ -108,6 +121,13 @@ def test_bad_meshes_are_refused(tmp_path):
     refuse("b.glb", glb({"asset": {"version": "2.0"}, "buffers": [{"uri": "../secret.bin", "byteLength": 9}]}), "in another file")
     refuse("c.glb", glb({"asset": {"version": "2.0"}, "accessors": [{"count": 10**12}]}), "accessor of 1000000000000")
     refuse("d.glb", glb([]), "cannot be read as GLB")
+    many = {"accessors": [{"count": 3000}], "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}]}
+    refuse("e.glb", glb({**many, "nodes": [{"mesh": 0}] * 4001}), "4001000 triangles with all uses")
+    refuse("f.glb", glb({**many, "nodes": [{"mesh": 0}] * 20_001}), "20001 nodes")
+    refuse("g.glb", glb({**many, "nodes": [{"children": [1]}, {"children": [0]}]}), "in a circle")
+    refuse("h.glb", glb({**many, "nodes": [{"children": [k + 1]} for k in range(300)] + [{}]}), "nested more than 200 deep")
+    refuse("i.glb", glb({**many, "nodes": [{"children": [2]}, {"children": [2]}, {"mesh": 0}]}), "two parents")
+    refuse("j.glb", glb({**many, "nodes": [{"mesh": 7}]}), "cannot be read as GLB")
     refuse("a.ply", b"ply\nformat ascii 1.0\nelement vertex 99999999999\nend_header\n", r"a\.ply: ")
     refuse("cut.stl", b"\0" * 80 + struct.pack("<I", 4_000_000) + b"\0" * 50, r"cut\.stl: ")
     with pytest.raises(UserError, match="cannot be read"):

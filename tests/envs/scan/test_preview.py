@@ -101,7 +101,7 @@ def test_the_sky_has_the_colours_of_its_dome():
     splats.sh[low] = (np.array([0.9, 0.8, 0.7]) - 0.5) / 0.2820948
     sky = sky_of(splats, np.full(400, 3, np.uint8), Placement(1.0, np.eye(3), np.zeros(3)))
     assert np.allclose(sky.zenith, [51, 102, 204], atol=1) and np.allclose(sky.horizon, [230, 204, 178], atol=1)
-    assert sky_of(splats, np.zeros(400, np.uint8), Placement(1.0, np.eye(3), np.zeros(3))) == Sky(fog_m=400.0)
+    assert sky_of(splats, np.zeros(400, np.uint8), Placement(1.0, np.eye(3), np.zeros(3))) == Sky(fog_m=400.0, sun=(0.0, 0.0, 1.0))
 
 
 def test_ticks_and_lines_of_text():
