@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from s2e.acting import Actor
 from s2e.benchmarks.bench import place_obstacles
 from s2e.encoder import FeatureNet
 from s2e.envs.drive import ExpertDriver, straight
-from s2e.envs.episodes import SETTINGS, ListedEpisodes, RandomEpisodes, read_episodes
+from s2e.envs.episodes import SETTINGS, ListedEpisodes, RandomEpisodes, check_episodes, read_episodes
 from s2e.envs.expert import command_to_waypoint
 from s2e.envs.fleet import CONTROL_S
 from s2e.envs.scene import Episode, Scene
@@ -32,6 +33,9 @@ HOLD_S = 0.35
 
 REST_S = 2.0
 """How long an episode's end is shown before the next begins, unless a person drives."""
+
+TRAIL = 600
+"""How many points of the way driven are kept: a person drives without an end."""
 
 TURN_RADS = 1.0
 """How fast a held key turns the robot, rad/s."""
@@ -63,7 +67,7 @@ class Moment:
         people: (P, 7) float32, rows of `Worlds.people_to_draw`.
         fan: of the policy that drives, if one does.
         contacts: (K, 3) x, y and whether it was a person, of those so far.
-        path: (L, 2) metres, where the robot has been so far.
+        path: (L, 2) metres, where the robot has been; of a drive the last `TRAIL` points at most.
         end: how the episode ended; empty while it runs.
     """
 
@@ -99,10 +103,16 @@ class Session(Protocol):
 
 
 def episodes_of(name: str, scene: Scene) -> list[Episode]:
-    """A scene's listed episodes; where it has no list, twenty drawn among its anchors."""
+    """A scene's listed episodes; where it has no list, twenty drawn among its anchors.
+
+    Raises:
+        UserError: the list cannot be read or does not belong to the scene; or there is neither a list nor two anchors.
+    """
     listed = scene_folder(name) / "episodes.json"
     if listed.exists():
-        return read_episodes(listed)
+        episodes = read_episodes(listed)
+        check_episodes(listed, scene, episodes)
+        return episodes
     if len(scene.free_anchors) < 2:
         raise UserError(
             f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again"
@@ -179,7 +189,7 @@ class Drive:
         self.wheel = PolicyWheel(learned[0], learned[1], self.worlds) if learned else None
         self.act = self._actor()
         self.end, self.rested = "", 0.0
-        self.path, self.contacts = [self.worlds.pose[0, :2].copy()], []
+        self.path, self.contacts = deque([self.worlds.pose[0, :2].copy()], maxlen=TRAIL), []
         self._look()
 
     def _actor(self) -> Callable[[float], np.ndarray]:
@@ -219,7 +229,8 @@ class Drive:
         before = int(self.worlds.contacts[0])
         self.seen, *_ = self.worlds.step(self.act(now))
         here = self.worlds.pose[0, :2].copy()
-        self.path.append(here)
+        if np.linalg.norm(here - self.path[-1]) > 0.01:
+            self.path.append(here)
         if int(self.worlds.contacts[0]) > before:
             self.contacts.append((here[0], here[1], float(self.worlds.with_person[0])))
         if not self.worlds.live[0]:

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from s2e.benchmarks import view_session
 from s2e.benchmarks.bench import CHUNK, PolicyDriver
-from s2e.benchmarks.view_session import REST_S, Drive, PolicyWheel, Replay, episodes_of, headings, read_replay, settings_of
+from s2e.benchmarks.view_session import REST_S, TRAIL, Drive, PolicyWheel, Replay, episodes_of, headings, read_replay, settings_of
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
-from s2e.envs.episodes import ListedEpisodes
+from s2e.envs.episodes import ListedEpisodes, write_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene_files import load_scene
 from s2e.envs.worlds import Worlds, WorldsConfig
@@ -58,7 +59,24 @@ def test_held_keys_drive_and_released_keys_stop(scene, episodes):
         drive.step(50 + 0.1 * k)
     turned = np.mod(drive.moment().pose[2] - there.pose[2], 2 * np.pi)
     assert 0.3 < turned < 2.5
-    assert len(drive.moment().path) == 1 + 5 + 10 + 15 + 10
+    assert 15 < len(drive.moment().path) < 1 + 10 + 15 + 10  # standing adds nothing
+
+
+def test_the_way_driven_stays_bounded(scene, episodes):
+    drive = Drive(scene, episodes, "empty")
+    for k in range(TRAIL + 50):
+        drive.path.append(np.array([float(k), 0.0]))
+    drive.hold("forward", 1.0)
+    drive.step(1.0)
+    assert len(drive.moment().path) == TRAIL and drive.moment().path[-1] == pytest.approx(drive.moment().pose[:2])
+
+
+def test_episodes_of_another_map_are_refused(scene, episodes, monkeypatch, tmp_path):
+    monkeypatch.setattr(view_session, "scene_folder", lambda name: tmp_path)
+    away = dataclasses.replace(episodes[0], start=(500.0, 0.0, 0.0))
+    write_episodes(tmp_path / "episodes.json", "plaza", [away])
+    with pytest.raises(UserError, match=r"start 500, 0 is outside"):
+        episodes_of("plaza", scene)
 
 
 def test_stop_wins_over_forward(scene, episodes):
