@@ -91,6 +91,8 @@ class Page:
     def __init__(self, server: viser.ViserServer, session: Session, name: str, drivers: Sequence[str], settings: Sequence[str]):
         self.server, self.session, self.name = server, session, name
         self.asked: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.offered: dict[str, tuple[str, ...]] = {}  # what may be chosen; a page can send anything
+        self.refusal = ""
         self.drawn: list[Any] = []  # what belongs to the episode and goes with it
         self.shown: tuple[float, int] = (time.monotonic(), 0)
         self.rate = 0.0
@@ -126,7 +128,8 @@ class Page:
         gui.add_markdown(self.notice)
 
     def _chooser(self, what: str, options: Sequence[str], value: str) -> Any:
-        box = self.server.gui.add_dropdown(what, tuple(options), initial_value=value)
+        self.offered[what] = tuple(options)
+        box = self.server.gui.add_dropdown(what, self.offered[what], initial_value=value)
 
         @box.on_update
         def _(event: viser.GuiEvent) -> None:
@@ -408,7 +411,7 @@ class Page:
             f"contacts: {len(moment.contacts) - person} static, {person} with people · {self.rate:.1f} updates/s",
             f"*{session.note}*",
         )
-        return "  \n".join(rows)
+        return "  \n".join(rows + ((f"**{plain(self.refusal)}**",) if self.refusal else ()))
 
 
 def choices(policy_name: str | None) -> tuple[str, ...]:

@@ -284,31 +284,45 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
     Args:
         jsonl: the file, or the folder it lies in.
         episodes: those of the scene, by id.
-        scene: its name, for messages.
+        scene: its name or folder; of a suite's file its episodes alone are taken.
 
     Raises:
-        UserError: no such file, no finished episode, a line that is none (a last line cut short is left out), or one of another scene.
+        UserError: no such file, no finished episode, a line that is none (a last line cut short is left out), or none of this scene.
     """
     jsonl = jsonl / "episodes.jsonl" if jsonl.is_dir() else jsonl
+    policies = [] if jsonl.exists() else sorted(jsonl.parent.glob("*/episodes.jsonl"))
+    require(not policies, f"{jsonl.parent}: results lie in its subfolders; give {' or '.join(str(p.parent) for p in policies)}")
     try:
         lines = jsonl.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{jsonl}: cannot be read ({error}); give the episodes.jsonl of s2e-bench") from None
-    records = []
+    records, elsewhere = [], set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = _record(json.loads(line), episodes)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            entry = json.loads(line)
+            where = entry.get("scene", scene)  # results of former versions do not say it
+            if not _same_scene(where, scene):
+                elsewhere.add(where)
+                continue
+            record = _record(entry, episodes)
+        except (AttributeError, ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError) as error:
             if number == len(lines):
                 break
             raise UserError(f"{jsonl}, line {number}: not a finished episode of s2e-bench ({error!r}); delete the line") from None
         if record is None:
             raise UserError(f"{jsonl}, line {number}: is of another scene than {scene}; name the scene that was benchmarked")
         records.append(record)
+    found = ", ".join(sorted(elsewhere)[:12])
+    require(bool(records) or not elsewhere, f"{jsonl}: is of {found}, not of {scene}; name the scene that was benchmarked")
     require(bool(records), f"{jsonl}: holds no finished episode; run s2e-bench to its end")
     return records
+
+
+def _same_scene(name: str, other: str) -> bool:
+    """Whether two names or folders of scenes mean the same one."""
+    return name == other or scene_folder(name).resolve() == scene_folder(other).resolve()
 
 
 def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:
