@@ -9,6 +9,7 @@ Open the address that it prints. It needs `pip install s2e[view]`, a browser wit
 
 import contextlib
 import io
+import math
 import socket
 import time
 from dataclasses import dataclass
@@ -108,7 +109,20 @@ class Viewer:
         return 0.05 if self.paused else max(min(self.due_s - time.monotonic(), period), 0.002)
 
     def _do(self, what: str, value: Any) -> bool:
-        """One wish of somebody at the page; whether there is something new to show."""
+        """One wish of somebody at the page; whether there is something new to show.
+
+        What cannot be done is said on the page, and the server goes on: a page can ask for anything.
+        """
+        self.page.refusal = ""
+        try:
+            offered = self.page.offered.get(what)
+            require(offered is None or value in offered, f"{what} {value!r} is not offered; choose one of the list")
+            self._do_one(what, value)
+        except (UserError, KeyError, ValueError) as error:
+            self.page.refusal = str(error)
+        return True
+
+    def _do_one(self, what: str, value: Any) -> None:
         session, page = self.session, self.page
         if what == "show":
             page.show()
@@ -122,12 +136,13 @@ class Viewer:
             self._do_replay(session, what, value)
         elif isinstance(session, Drive):
             self._do_drive(session, what, value)
-        return True
 
     def _do_replay(self, session: Replay, what: str, value: Any) -> None:
         if what == "time":
+            time_s = float(value)
+            require(math.isfinite(time_s), f"time {time_s}: give a time of the episode")
             session.playing = False
-            session.seek(float(value))
+            session.seek(time_s)
         elif what == "speed":
             session.pace = float(value.removesuffix("x"))
         elif what == "episode":
@@ -145,10 +160,11 @@ class Viewer:
         elif what in ("driver", "setting", "robot"):
             now = {"setting": session.episode.setting, "robot": session.robot, "driver": session.driver} | {what: value}
             index = session.index
-            self.session = Drive(self.scene, self.listed, now["setting"], now["robot"], now["driver"], self.learned)
+            drive = Drive(self.scene, self.listed, now["setting"], now["robot"], now["driver"], self.learned)
             if index and what != "setting":
-                self.session.begin(index)
-            self.page.begin(self.session)
+                drive.begin(index)
+            self.session = drive
+            self.page.begin(drive)
 
     def serve(self) -> None:
         """Runs until Ctrl-C."""

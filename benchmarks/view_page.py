@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import viser
 
-from s2e.benchmarks.view_session import DRIVERS, Drive, Moment, Replay, Session, ways_of_people
+from s2e.benchmarks.view_session import DRIVERS, TRAIL, Drive, Moment, Replay, Session, ways_of_people
 from s2e.benchmarks.view_shapes import (
     CUBE,
     CUBE_FACES,
@@ -91,6 +91,8 @@ class Page:
     def __init__(self, server: viser.ViserServer, session: Session, name: str, drivers: Sequence[str], settings: Sequence[str]):
         self.server, self.session, self.name = server, session, name
         self.asked: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.offered: dict[str, tuple[str, ...]] = {}  # what may be chosen; a page can send anything
+        self.refusal = ""
         self.drawn: list[Any] = []  # what belongs to the episode and goes with it
         self.shown: tuple[float, int] = (time.monotonic(), 0)
         self.rate = 0.0
@@ -126,7 +128,8 @@ class Page:
         gui.add_markdown(self.notice)
 
     def _chooser(self, what: str, options: Sequence[str], value: str) -> Any:
-        box = self.server.gui.add_dropdown(what, tuple(options), initial_value=value)
+        self.offered[what] = tuple(options)
+        box = self.server.gui.add_dropdown(what, self.offered[what], initial_value=value)
 
         @box.on_update
         def _(event: viser.GuiEvent) -> None:
@@ -302,6 +305,7 @@ class Page:
         nowhere = np.zeros((1, 2, 3), np.float32) - 1000.0
         self.driven = self._keep(self._lines("/driven", nowhere, (255, 255, 255), 3.0))
         self.fan: Any = None
+        self.touches: Any = None
         self.touched = 0
 
     def _first_camera(self, session: Session) -> None:
@@ -343,7 +347,7 @@ class Page:
             place, turn, size, colour = (np.asarray(a, np.float32) for a in bodies(moment.people))
             self.people.batched_positions, self.people.batched_wxyzs = place, turn
             self.people.batched_scales, self.people.batched_colors = size, colour.astype(np.uint8)
-            self.driven.points = segments(on_ground(scene, moment.path[-600:])).astype(np.float32)
+            self.driven.points = segments(on_ground(scene, moment.path[-TRAIL:])).astype(np.float32)
             self._contacts(moment)
             self._fan(moment, ground[2])
             self.picture.image = moment.rgb
@@ -366,7 +370,10 @@ class Page:
         colours = np.where(moment.contacts[:, 2:] > 0, [230, 40, 200], [230, 40, 40]).astype(np.uint8)
         if not self.touched:
             where, colours = np.full((1, 3), -1000.0, np.float32), np.zeros((1, 3), np.uint8)
-        self._keep(self.server.scene.add_point_cloud("/contacts", where, colours, point_size=0.3, point_shape="sparkle"))
+        if self.touches is None:
+            cloud = self.server.scene.add_point_cloud("/contacts", where, colours, point_size=0.3, point_shape="sparkle")
+            self.touches = self._keep(cloud)
+        self.touches.points, self.touches.colors = where, colours
 
     def _fan(self, moment: Moment, ground: float) -> None:
         if moment.fan is None:
@@ -404,7 +411,7 @@ class Page:
             f"contacts: {len(moment.contacts) - person} static, {person} with people · {self.rate:.1f} updates/s",
             f"*{session.note}*",
         )
-        return "  \n".join(rows)
+        return "  \n".join(rows + ((f"**{plain(self.refusal)}**",) if self.refusal else ()))
 
 
 def choices(policy_name: str | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from s2e.acting import Actor
 from s2e.benchmarks.bench import place_obstacles
 from s2e.encoder import FeatureNet
 from s2e.envs.drive import ExpertDriver, straight
-from s2e.envs.episodes import SETTINGS, ListedEpisodes, RandomEpisodes, read_episodes
+from s2e.envs.episodes import SETTINGS, ListedEpisodes, RandomEpisodes, check_episodes, read_episodes
 from s2e.envs.expert import command_to_waypoint
 from s2e.envs.fleet import CONTROL_S
 from s2e.envs.scene import Episode, Scene
@@ -32,6 +33,9 @@ HOLD_S = 0.35
 
 REST_S = 2.0
 """How long an episode's end is shown before the next begins, unless a person drives."""
+
+TRAIL = 600
+"""How many points of the way driven are kept: a person drives without an end."""
 
 TURN_RADS = 1.0
 """How fast a held key turns the robot, rad/s."""
@@ -63,7 +67,7 @@ class Moment:
         people: (P, 7) float32, rows of `Worlds.people_to_draw`.
         fan: of the policy that drives, if one does.
         contacts: (K, 3) x, y and whether it was a person, of those so far.
-        path: (L, 2) metres, where the robot has been so far.
+        path: (L, 2) metres, where the robot has been; of a drive the last `TRAIL` points at most.
         end: how the episode ended; empty while it runs.
     """
 
@@ -99,10 +103,16 @@ class Session(Protocol):
 
 
 def episodes_of(name: str, scene: Scene) -> list[Episode]:
-    """A scene's listed episodes; where it has no list, twenty drawn among its anchors."""
+    """A scene's listed episodes; where it has no list, twenty drawn among its anchors.
+
+    Raises:
+        UserError: the list cannot be read or does not belong to the scene; or there is neither a list nor two anchors.
+    """
     listed = scene_folder(name) / "episodes.json"
     if listed.exists():
-        return read_episodes(listed)
+        episodes = read_episodes(listed)
+        check_episodes(listed, scene, episodes)
+        return episodes
     if len(scene.free_anchors) < 2:
         raise UserError(
             f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again"
@@ -179,7 +189,7 @@ class Drive:
         self.wheel = PolicyWheel(learned[0], learned[1], self.worlds) if learned else None
         self.act = self._actor()
         self.end, self.rested = "", 0.0
-        self.path, self.contacts = [self.worlds.pose[0, :2].copy()], []
+        self.path, self.contacts = deque([self.worlds.pose[0, :2].copy()], maxlen=TRAIL), []
         self._look()
 
     def _actor(self) -> Callable[[float], np.ndarray]:
@@ -219,7 +229,8 @@ class Drive:
         before = int(self.worlds.contacts[0])
         self.seen, *_ = self.worlds.step(self.act(now))
         here = self.worlds.pose[0, :2].copy()
-        self.path.append(here)
+        if np.linalg.norm(here - self.path[-1]) > 0.01:
+            self.path.append(here)
         if int(self.worlds.contacts[0]) > before:
             self.contacts.append((here[0], here[1], float(self.worlds.with_person[0])))
         if not self.worlds.live[0]:
@@ -273,31 +284,45 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
     Args:
         jsonl: the file, or the folder it lies in.
         episodes: those of the scene, by id.
-        scene: its name, for messages.
+        scene: its name or folder; of a suite's file its episodes alone are taken.
 
     Raises:
-        UserError: no such file, no finished episode, a line that is none (a last line cut short is left out), or one of another scene.
+        UserError: no such file, no finished episode, a line that is none (a last line cut short is left out), or none of this scene.
     """
     jsonl = jsonl / "episodes.jsonl" if jsonl.is_dir() else jsonl
+    policies = [] if jsonl.exists() else sorted(jsonl.parent.glob("*/episodes.jsonl"))
+    require(not policies, f"{jsonl.parent}: results lie in its subfolders; give {' or '.join(str(p.parent) for p in policies)}")
     try:
         lines = jsonl.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{jsonl}: cannot be read ({error}); give the episodes.jsonl of s2e-bench") from None
-    records = []
+    records, elsewhere = [], set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = _record(json.loads(line), episodes)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            entry = json.loads(line)
+            where = entry.get("scene", scene)  # results of former versions do not say it
+            if not _same_scene(where, scene):
+                elsewhere.add(where)
+                continue
+            record = _record(entry, episodes)
+        except (AttributeError, ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError) as error:
             if number == len(lines):
                 break
             raise UserError(f"{jsonl}, line {number}: not a finished episode of s2e-bench ({error!r}); delete the line") from None
         if record is None:
             raise UserError(f"{jsonl}, line {number}: is of another scene than {scene}; name the scene that was benchmarked")
         records.append(record)
+    found = ", ".join(sorted(elsewhere)[:12])
+    require(bool(records) or not elsewhere, f"{jsonl}: is of {found}, not of {scene}; name the scene that was benchmarked")
     require(bool(records), f"{jsonl}: holds no finished episode; run s2e-bench to its end")
     return records
+
+
+def _same_scene(name: str, other: str) -> bool:
+    """Whether two names or folders of scenes mean the same one."""
+    return name == other or scene_folder(name).resolve() == scene_folder(other).resolve()
 
 
 def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from s2e.benchmarks import view as command
+from s2e.benchmarks import view_session
 from s2e.benchmarks.view import ViewArgs, Viewer
 from s2e.benchmarks.view_session import Replay
 from s2e.errors import UserError
@@ -51,6 +52,36 @@ def test_it_serves_and_does_what_is_asked(viewer):
     assert "empty-000" in viewer.page.state.content
 
 
+@pytest.mark.parametrize("viewer", [dict(scene="gs_urban/plaza", setting="empty")], indirect=True)
+def test_what_a_page_cannot_ask_for_is_said_and_the_server_goes_on(viewer, monkeypatch):
+    before = viewer.session
+    for what in ("driver", "setting", "robot"):
+        asked(viewer, what, "nonsense")
+        assert f"{what} &#39;nonsense&#39; is not offered" in viewer.page.state.content and viewer.session is before
+    monkeypatch.setattr(view_session, "place_obstacles", refuse)
+    asked(viewer, "robot", "go2")
+    assert "does not fit" in viewer.page.state.content and viewer.session is before
+    monkeypatch.undo()
+    asked(viewer, "next episode")
+    assert "does not fit" not in viewer.page.state.content and viewer.session.episode.id == "empty-001"
+
+
+def refuse(*_):
+    raise UserError("it does not fit; choose another")
+
+
+@pytest.mark.parametrize("viewer", [dict(scene="gs_urban/plaza", setting="empty")], indirect=True)
+def test_contacts_are_one_cloud_of_points(viewer):
+    drive, drawn = viewer.session, len(viewer.page.drawn)
+    for k in range(3):
+        drive.contacts.append((float(k), 0.0, float(k % 2)))
+        viewer.page.update()
+    assert len(viewer.page.drawn) == drawn + 1 and len(viewer.page.touches.points) == len(viewer.page.touches.colors) == 3
+    drive.contacts.clear()
+    viewer.page.update()
+    assert len(viewer.page.drawn) == drawn + 1 and (viewer.page.touches.points < -900).all()
+
+
 @pytest.fixture
 def recorded(tmp_path):
     episode = next(e for e in command.episodes_of("gs_urban/plaza", command.load_scene("gs_urban/plaza")) if e.id == "both-002")
@@ -66,6 +97,9 @@ def test_a_replay_plays_and_seeks(recorded):
         assert isinstance(viewer.session, Replay)
         assert viewer.session.moment().clock_s == pytest.approx(0.2) and not viewer.session.playing
         assert viewer.page.slider.value == pytest.approx(0.2) and viewer.page.touched == 1
+        for what, value in (("time", float("nan")), ("time", "now"), ("speed", "fast"), ("episode", "none-000")):
+            asked(viewer, what, value)
+            assert viewer.page.refusal and viewer.session.time_s == pytest.approx(0.2), what
         asked(viewer, "speed", "2x")
         asked(viewer, "pause")
         viewer.session.step(0.0)

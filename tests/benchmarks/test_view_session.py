@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.benchmarks.bench import CHUNK, PolicyDriver
-from s2e.benchmarks.view_session import REST_S, Drive, PolicyWheel, Replay, episodes_of, headings, read_replay, settings_of
+from s2e.benchmarks import bench, view_session
+from s2e.benchmarks.bench import PolicyDriver
+from s2e.benchmarks.view_session import REST_S, TRAIL, Drive, PolicyWheel, Replay, episodes_of, headings, read_replay, settings_of
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
-from s2e.envs.episodes import ListedEpisodes
+from s2e.envs.episodes import ListedEpisodes, write_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene_files import load_scene
 from s2e.envs.worlds import Worlds, WorldsConfig
@@ -58,7 +59,24 @@ def test_held_keys_drive_and_released_keys_stop(scene, episodes):
         drive.step(50 + 0.1 * k)
     turned = np.mod(drive.moment().pose[2] - there.pose[2], 2 * np.pi)
     assert 0.3 < turned < 2.5
-    assert len(drive.moment().path) == 1 + 5 + 10 + 15 + 10
+    assert 15 < len(drive.moment().path) < 1 + 10 + 15 + 10  # standing adds nothing
+
+
+def test_the_way_driven_stays_bounded(scene, episodes):
+    drive = Drive(scene, episodes, "empty")
+    for k in range(TRAIL + 50):
+        drive.path.append(np.array([float(k), 0.0]))
+    drive.hold("forward", 1.0)
+    drive.step(1.0)
+    assert len(drive.moment().path) == TRAIL and drive.moment().path[-1] == pytest.approx(drive.moment().pose[:2])
+
+
+def test_episodes_of_another_map_are_refused(scene, episodes, monkeypatch, tmp_path):
+    monkeypatch.setattr(view_session, "scene_folder", lambda name: tmp_path)
+    away = dataclasses.replace(episodes[0], start=(500.0, 0.0, 0.0))
+    write_episodes(tmp_path / "episodes.json", "plaza", [away])
+    with pytest.raises(UserError, match=r"start 500, 0 is outside"):
+        episodes_of("plaza", scene)
 
 
 def test_stop_wins_over_forward(scene, episodes):
@@ -116,13 +134,13 @@ def test_settings_and_people(scene, episodes):
         Drive(scene, episodes, driver="nobody")
 
 
-def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy):
+def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, monkeypatch):
+    monkeypatch.setattr(bench, "CHUNK", 3)  # the benchmark fills up to so many rows: its kernels round differently
     drive = Drive(scene, episodes, "empty", driver="mine", policy=policy)
     assert drive.period_s == pytest.approx(CONFIG.frame_spacing_s)
     config = WorldsConfig.for_policy(CONFIG, collision="counts")
     worlds = Worlds([drive.placed], config, 1, ListedEpisodes([drive.episode]))
     seen, judge = worlds.reset(), PolicyDriver(policy[0], policy[1], worlds, "none", 0.0, "cpu")
-    assert CHUNK > 1  # the benchmark fills up to so many rows: its kernels round differently
     for _ in range(2):
         wanted = judge.act(seen)
         ours = drive.act(0.0)
@@ -166,6 +184,28 @@ def test_replay_walks_the_recorded_path(tmp_path, scene, episodes):
     assert replay.episode is second and replay.time_s == 0.0
 
 
+def test_of_a_suites_results_the_scenes_own_are_replayed(tmp_path, episodes):
+    by_id = {e.id: e for e in episodes}
+    first, second = by_id["both-000"], by_id["empty-001"]
+    here, there = {"scene": "gs_urban/plaza"}, {"scene": "gs_urban/quay"}
+    file = tmp_path / "episodes.jsonl"
+    file.write_text(line(first, **here) + line(first, **there, start=[9.0, 9.0, 0.0]) + line(second, **here) + line(second, **there))
+    assert [r.id for r in read_replay(file, by_id, "gs_urban/plaza")] == [first.id, second.id]
+    folder = view_session.scene_folder("gs_urban/plaza")
+    assert len(read_replay(file, by_id, str(folder))) == 2  # a name and its folder are the same scene
+    file.write_text(line(first, **there))  # of the same id, start and goal
+    with pytest.raises(UserError, match="is of gs_urban/quay, not of gs_urban/plaza"):
+        read_replay(file, by_id, "gs_urban/plaza")
+
+
+def test_of_several_policies_results_one_is_to_be_named(tmp_path, episodes):
+    for name in ("straight", "expert"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "episodes.jsonl").write_text(line(episodes[0]))
+    with pytest.raises(UserError, match=f"give {tmp_path}/expert or {tmp_path}/straight"):
+        read_replay(tmp_path, {e.id: e for e in episodes}, "gs_urban/plaza")
+
+
 def test_headings_stay_where_nothing_moves():
     path = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 1.001], [-1.0, 1.001]])
     assert headings(path, 0.3) == pytest.approx([0.3, 0.3, np.pi / 2, np.pi / 2, np.pi])
@@ -185,6 +225,9 @@ def test_bad_replays(tmp_path, episodes):
         (line(good, path=[]) + line(good), "line 1: not a finished"),
         (line(good, steps=float("inf")) + line(good), "line 1: not a finished"),
         (line(good, id=[1]) + line(good), "line 1: not a finished"),
+        (line(good, scene=[1]) + line(good), "line 1: not a finished"),
+        (line(good, scene="a" * 5000) + line(good), "line 1: not a finished"),
+        ("7\n" + line(good), "line 1: not a finished"),
         (line(good, time_s=float("nan")) + line(good), "line 1: not a finished"),
         (line(good, contacts=[[0.1]]) + line(good), "line 1: not a finished"),
     ):

@@ -15,8 +15,10 @@ from s2e.envs.splats.reference import render_reference, view_matrices
 from s2e.errors import UserError
 
 gsplat = pytest.importorskip("gsplat")
-CAMERA = Camera(height_px=40, width_px=56)
+CAMERA = Camera(height_px=24, width_px=32)
 SIZE = CAMERA.height_px, CAMERA.width_px
+LARGE = Camera(height_px=40, width_px=56)
+"""For CUDA: the kernels written out below take a pixel at a time."""
 
 
 def make_splats(seed: int, count: int = 150, coefficients: int = 4) -> Splats:
@@ -31,19 +33,20 @@ def make_splats(seed: int, count: int = 150, coefficients: int = 4) -> Splats:
     )
 
 
-def background(seed: int, views: int):
+def background(seed: int, views: int, camera: Camera = CAMERA):
     rng = np.random.default_rng(seed)
-    rgb = rng.integers(0, 256, (views, *SIZE, 3)).astype(np.uint8)
-    depth = rng.uniform(0.5, 8, (views, *SIZE)).astype(np.float32)
-    depth[:, :15] = np.inf
-    depth[:, 20, 20] = 0.05
+    size = camera.height_px, camera.width_px
+    rgb = rng.integers(0, 256, (views, *size, 3)).astype(np.uint8)
+    depth = rng.uniform(0.5, 8, (views, *size)).astype(np.float32)
+    depth[:, : size[0] * 3 // 8] = np.inf
+    depth[:, size[0] // 2, 20] = 0.05
     return rgb, depth
 
 
-def views(count: int, seed: int = 0):
+def views(count: int, seed: int = 0, camera: Camera = CAMERA):
     poses = np.random.default_rng(seed).uniform((-1.5, -1, -0.4), (0.5, 1, 0.4), (count, 3))
-    lenses = np.tile(CAMERA.intrinsics(), (count, 1)) * np.linspace(1.0, 1.4, count)[:, None] ** np.array([1, 1, 0, 0])
-    return *camera_poses(poses, CAMERA), lenses
+    lenses = np.tile(camera.intrinsics(), (count, 1)) * np.linspace(1.0, 1.4, count)[:, None] ** np.array([1, 1, 0, 0])
+    return *camera_poses(poses, camera), lenses
 
 
 def packed_projection(means, covars, quats, scales, viewmats, Ks, width, height, **more):
@@ -119,7 +122,7 @@ def on_cpu(monkeypatch):
 
 @pytest.mark.parametrize("lens,antialiased", [("pinhole", False), ("fisheye", False), ("pinhole", True)])
 def test_backgrounds_as_gaussians_are_an_exact_depth_test(on_cpu, lens, antialiased):
-    splats, (positions, rotations, lenses), (rgb, depth) = make_splats(0), views(2), background(1, 2)
+    splats, (positions, rotations, lenses), (rgb, depth) = make_splats(0, 300), views(2), background(1, 2)
     got = gsplat_backend.render_splats(
         on_cpu(splats), positions, rotations, lenses, *SIZE, rgb, depth, lens=lens, antialiased=antialiased, dtype=np.float32
     )
@@ -191,9 +194,10 @@ def test_without_cuda_it_says_what_is_needed():
 @pytest.mark.parametrize("lens", ["pinhole", "fisheye"])
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_both_backends_draw_the_same(lens, antialiased):
-    splats, (positions, rotations, lenses), (rgb, depth) = make_splats(3, 5000, 16), views(5), background(6, 5)
+    splats, (positions, rotations, lenses), (rgb, depth) = make_splats(3, 5000, 16), views(5, camera=LARGE), background(6, 5, LARGE)
+    size = LARGE.height_px, LARGE.width_px
     drawn = [
-        door.render_splats(door.prepare(splats), positions, rotations, lenses, *SIZE, rgb, depth, lens=lens, antialiased=antialiased)
+        door.render_splats(door.prepare(splats), positions, rotations, lenses, *size, rgb, depth, lens=lens, antialiased=antialiased)
         for door in (cpu, gsplat_backend)
     ]
     (a, depth_a, alpha_a), (b, depth_b, alpha_b) = drawn

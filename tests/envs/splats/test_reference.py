@@ -113,9 +113,10 @@ def test_kernels_draw_what_gsplat_would_draw(name, lens, antialiased):
     agree(*make_scene(name), lens, antialiased)
 
 
-@pytest.mark.parametrize("lens,antialiased", [MODES[0], MODES[3], *(pytest.param(*m, marks=pytest.mark.slow) for m in MODES[1:3])])
-def test_kernels_draw_the_plaza_as_gsplat_would(lens, antialiased):
-    agree(*make_scene("plaza"), lens, antialiased)
+@pytest.mark.parametrize("lens,antialiased,count", [(*MODES[0], 2), *(pytest.param(*m, 5, marks=pytest.mark.slow) for m in MODES)])
+def test_kernels_draw_the_plaza_as_gsplat_would(lens, antialiased, count):
+    splats, poses = make_scene("plaza")
+    agree(splats, poses[:count], lens, antialiased)
 
 
 @pytest.mark.parametrize("name", ["biker.spz", "biker.compressed.ply", "playbot_sog/meta.json"])
@@ -135,15 +136,12 @@ def test_modes_and_lenses_differ():
 
 
 @pytest.mark.parametrize("lens,antialiased", [("pinhole", True), ("fisheye", False)])
-def test_threads_do_not_change_a_bit(lens, antialiased):
+def test_threads_do_not_change_a_bit(lens, antialiased, monkeypatch):
     splats, poses = make_scene("anisotropic")
-    given, before, results = views(poses, lens), numba.get_num_threads(), []
-    try:
-        for threads in (1, min(2, before)):
-            numba.set_num_threads(threads)
-            results.append(render_splats(prepare(splats), *given, lens=lens, antialiased=antialiased))
-    finally:
-        numba.set_num_threads(before)
+    given, results = views(poses, lens), []
+    for threads in (1, 16):  # the count that it reads, not that of the machine: that may have one core
+        monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
+        results.append(render_splats(prepare(splats), *given, lens=lens, antialiased=antialiased))
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
 
 
