@@ -21,7 +21,7 @@ from s2e.envs.scan.clean import REASONS, clean
 from s2e.envs.scan.columns import Columns, columns
 from s2e.envs.scan.floor import Floor, NotNavigable, find_floor
 from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
-from s2e.envs.scan.picture import draw_refusal
+from s2e.envs.scan.picture import compiling, draw_refusal
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
 from s2e.envs.scan.removed import removed_report, sky_of
 from s2e.envs.scan.scale import read_cameras, scale_from_cameras, scale_from_point
@@ -341,7 +341,8 @@ def refusal(args: Import, folder: Path, splats: Splats, floor: Floor | None, rea
     """The reason why a capture is no place, and the path of a picture where one can be drawn."""
     picture = refused_path(folder)
     try:
-        draw_refusal(picture, splats, floor, reason)
+        with compiling():
+            draw_refusal(picture, splats, floor, reason)
     except OSError:
         return UserError(reason)  # the reason matters more than its picture
     return UserError(f"{reason}; picture: {picture}")

@@ -2,12 +2,14 @@
 
 import json
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from s2e.envs.scene_files import PACKAGED, SUITES, collection, scene_folder
+from s2e.errors import UserError
 
 COLUMNS = ("name", "Gaussians", "size", "episodes", "made", "from")
 
@@ -18,8 +20,10 @@ def every_scene() -> list[tuple[str, Path]]:
     found = [(name, scene_folder(name)) for name in names]
     try:
         own = sorted(p for p in collection().iterdir() if p.is_dir() and not p.name.startswith("."))
-    except OSError:
+    except FileNotFoundError:
         own = []
+    except OSError as error:
+        raise UserError(f"{collection()}: cannot be listed ({error.strerror}); set S2E_SCENES to a folder") from None
     return found + [(p.name, p) for p in own]
 
 
@@ -31,28 +35,39 @@ def describe(name: str, folder: Path) -> tuple[str, ...]:
             built = "missing scene.json" if folder.is_dir() else "not built yet"
             return (name, "", "", "", "", built)
         data = json.loads(where.read_bytes())
+        if data["units"] != "m":
+            raise ValueError("its units are not metres")
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(where.stat().st_mtime))
         return (name, _gaussians(folder, data), _size(folder, data), _episodes(folder), made, _origin(name, data))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return (name, "", "", "", "", f"damaged: {error!r}"[:60])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile):
+        return (name, "", "", "", "", f"damaged; see `s2e-scene check {name}`")
 
 
 def _gaussians(folder: Path, data: dict[str, Any]) -> str:
     if "build" in data:
         return "triangles"
+    path = _inside(folder, data, "splats")
     if "gaussians" in data:
         return f"{int(data['gaussians']):,}"
-    with (folder / str(data["files"]["splats"]["path"])).open("rb") as file:
+    with path.open("rb") as file:
         for line in file.read(4096).splitlines():
             if line.startswith(b"element vertex "):
                 return f"{int(line.split()[2]):,}"
     return "?"
 
 
+def _inside(folder: Path, data: dict[str, Any], key: str) -> Path:
+    """The path of a scene's file, which has to be there and in its folder."""
+    path = (folder / str(data["files"][key]["path"])).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        raise ValueError(f"{path} is missing or outside the scene")
+    return path
+
+
 def _size(folder: Path, data: dict[str, Any]) -> str:
     if "build" in data:
         return ""
-    with np.load(folder / str(data["files"]["occupancy"]["path"]), allow_pickle=False) as arrays:
+    with np.load(_inside(folder, data, "occupancy"), allow_pickle=False) as arrays:
         rows, columns = np.array(arrays["grid"].shape) * float(arrays["resolution"])
     return f"{columns:.0f} x {rows:.0f} m"
 

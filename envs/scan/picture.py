@@ -1,5 +1,9 @@
 """Small drawing helpers over Pillow, and the picture that goes with a refusal."""
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from s2e.envs.scan.floor import Floor
 from s2e.envs.scan.plan import DOWN, NORTH, WEST, parallel_view
 from s2e.envs.scan.transform import Placement, place, select, upright
 from s2e.envs.scene import Splats
+from s2e.envs.warm import _stamp
 
 PAPER, INK, FAINT, RED = (250, 249, 246), (40, 40, 44), (150, 150, 155), (214, 39, 40)
 
@@ -17,6 +22,18 @@ PAPER, INK, FAINT, RED = (250, 249, 246), (40, 40, 44), (150, 150, 155), (214, 3
 def font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font."""
     return ImageFont.load_default(size)
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """Around the first drawing: says that kernels are compiled, unless splats were drawn before with these sources."""
+    mark = _stamp().with_suffix(".drawn")
+    if mark.exists() or not os.access(mark.parent, os.W_OK):
+        yield
+        return
+    print("compiling kernels, once for this version: half a minute or so", file=sys.stderr, flush=True)
+    yield
+    mark.touch()
 
 
 def ticks(low: float, high: float, most: int = 10) -> np.ndarray:

@@ -13,7 +13,7 @@ from s2e.envs.ground import GroundFields, ground_height_at
 from s2e.envs.propose import on_wheels
 from s2e.envs.render import Renderer
 from s2e.envs.scan.check import free_way, route_around
-from s2e.envs.scan.picture import FAINT, INK, PAPER, axes, font, ticks
+from s2e.envs.scan.picture import FAINT, INK, PAPER, axes, compiling, font, ticks
 from s2e.envs.scan.plan import top_down
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
@@ -43,24 +43,30 @@ def write_preview(name: str, out: Path) -> list[Path]:
     """
     scene, folder = load_scene(name), scene_folder(name)
     episodes = read_episodes(folder / "episodes.json") if (folder / "episodes.json").exists() else []
-    pictures = {"top.png": draw_top(scene, episodes)}
-    for k, view in enumerate(eye_views(scene), 1):
-        pictures[f"view-{k}.png"] = Image.fromarray(view)
     removed = json.loads((folder / "scene.json").read_bytes()).get("removed")
+    bars = None
     if isinstance(removed, dict):
         try:
-            pictures["removed.png"] = draw_removed(scene.name, removed)
+            bars = draw_removed(scene.name, removed)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{folder / 'scene.json'}: field 'removed' is damaged ({error!r}); import the scene again") from None
     written = []
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for file, picture in pictures.items():
+
+    def save(file: str, picture: Image.Image) -> None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
             picture.save(out / file)
-            written.append(out / file)
-            print(out / file)
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror}); give another --out") from None
+        except OSError as error:
+            raise UserError(f"{out}: cannot be written ({error.strerror}); give another --out") from None
+        written.append(out / file)
+        print(out / file, flush=True)
+
+    if bars is not None:
+        save("removed.png", bars)
+    with compiling():
+        save("top.png", draw_top(scene, episodes))
+        for k, view in enumerate(eye_views(scene), 1):
+            save(f"view-{k}.png", Image.fromarray(view))
     return written
 
 

@@ -9,7 +9,7 @@ import pytest
 from s2e.envs.episodes import read_episodes, write_episodes
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.scan.check import check_scene, findings, free_way, route_around, solved, splats_against_map
-from s2e.envs.scan.listing import describe
+from s2e.envs.scan.listing import describe, scene_table
 from s2e.envs.scene_files import scene_folder
 from s2e.errors import UserError
 from tests.envs.scan.yard import yard_scene
@@ -97,7 +97,17 @@ def test_the_list_shows_what_there_is(folder, tmp_path):
     assert plaza[1] == f"{json.loads(where.read_bytes())['gaussians']:,}" and plaza[3] == "200" and plaza[5] == "the package"
     assert describe("market", scene_folder("market"))[1] == "triangles"
     assert describe("none", tmp_path / "none")[5] == "not built yet"
-    (tmp_path / "scene.json").write_text("[]")
-    assert describe("bad", tmp_path)[5].startswith("damaged")
-    (tmp_path / "scene.json").write_text(json.dumps({"files": {"splats": {"path": "none"}}}))
-    assert describe("bad", tmp_path)[5].startswith("damaged")
+    good = json.loads((folder / "scene.json").read_bytes())
+    out = {**good, "files": {**good["files"], "splats": {"path": str(folder / "splats.ply")}}}
+    for data in ([], {"files": {"splats": {"path": "none"}}}, {**good, "units": "cm"}, out, good):
+        (tmp_path / "scene.json").write_text(json.dumps(data))
+        assert describe("bad", tmp_path) == ("bad", "", "", "", "", "damaged; see `s2e-scene check bad`")
+
+
+def test_a_collection_that_is_a_file_is_said_to_be_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("S2E_SCENES", str(tmp_path / "none"))
+    assert "gs_urban/plaza" in scene_table()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("S2E_SCENES", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"file: cannot be listed \(Not a directory\); set S2E_SCENES to a folder"):
+        scene_table()

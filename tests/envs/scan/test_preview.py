@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from s2e.envs.episodes import read_episodes
-from s2e.envs.scan import preview
+from s2e.envs.scan import picture, preview
 from s2e.envs.scan.picture import ticks, wrap
 from s2e.envs.scan.plan import DOWN, parallel_view, top_down
 from s2e.envs.scan.preview import draw_removed, draw_top, eye_views, tint, write_preview
@@ -108,3 +108,10 @@ def test_ticks_and_lines_of_text():
     assert np.allclose(ticks(-1.3, 7.9), np.arange(-1, 8)) and np.allclose(ticks(0, 1, 5), [0, 0.2, 0.4, 0.6, 0.8, 1.0])
     assert len(ticks(3.0, 3.0)) <= 2 and not np.signbit(ticks(-1, 1)[len(ticks(-1, 1)) // 2])
     assert wrap("a bb ccc dddd", 6) == ["a bb", "ccc", "dddd"] and wrap("x" * 9, 4) == ["x" * 9]
+
+
+def test_compiling_is_said_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(picture, "_stamp", lambda: tmp_path / "s2e-0.compiled")
+    for said in (True, False):
+        with picture.compiling():
+            assert ("compiling kernels, once for this version" in capsys.readouterr().err) == said
