@@ -17,7 +17,7 @@ from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError
 from s2e.policy import S2EPolicy
 
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
+CONFIG = PolicyConfig(height_px=48, width_px=80, dim=32, encoder_layers=1, decoder_layers=1)
 
 
 @pytest.fixture(scope="module")
