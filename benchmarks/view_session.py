@@ -20,7 +20,7 @@ from s2e.envs.episodes import SETTINGS, ListedEpisodes, RandomEpisodes, check_ep
 from s2e.envs.expert import command_to_waypoint
 from s2e.envs.fleet import CONTROL_S
 from s2e.envs.scene import Episode, Scene
-from s2e.envs.scene_files import scene_folder
+from s2e.envs.scene_files import episodes_file, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, require
 from s2e.policy import S2EPolicy
@@ -110,7 +110,7 @@ def episodes_of(name: str, scene: Scene) -> list[Episode]:
     """
     listed = scene_folder(name) / "episodes.json"
     if listed.exists():
-        episodes = read_episodes(listed)
+        episodes = read_episodes(episodes_file(name))
         check_episodes(listed, scene, episodes)
         return episodes
     if len(scene.free_anchors) < 2:

@@ -79,7 +79,9 @@ def check_name(name: str) -> str:
         raise UserError(f"--name {name}: a scene of the package has that name; choose another")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", name) or name.endswith("."):
         shown = name if len(name) < 80 else name[:77] + "..."
-        raise UserError(f"--name {shown!r}: give 1 to 64 letters, digits, '_', '-' or '.', the first a letter, digit or '_'")
+        raise UserError(
+            f"--name {shown!r}: give 1 to 64 characters: a-z, A-Z, digits, '_', '-' or '.', the first one a-z, A-Z, a digit or '_'"
+        )
     if name.endswith((".json", ".png")):
         raise UserError(f"--name {name}: files beside scenes end so; choose another")
     return name
