@@ -73,6 +73,7 @@ def test_the_way_driven_stays_bounded(scene, episodes):
 
 def test_episodes_of_another_map_are_refused(scene, episodes, monkeypatch, tmp_path):
     monkeypatch.setattr(view_session, "scene_folder", lambda name: tmp_path)
+    monkeypatch.setattr(view_session, "episodes_file", lambda name: tmp_path / "episodes.json")
     away = dataclasses.replace(episodes[0], start=(500.0, 0.0, 0.0))
     write_episodes(tmp_path / "episodes.json", "plaza", [away])
     with pytest.raises(UserError, match=r"start 500, 0 is outside"):
