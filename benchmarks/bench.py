@@ -329,6 +329,11 @@ def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
     return chosen
 
 
+def picture(scene: Scene) -> np.ndarray:
+    """(H, W, 3) uint8 the ground from above, without roofs and crowns; a large place is drawn coarser."""
+    return top_down(scene, min(12.0, 1600.0 / (max(scene.occupancy.grid.shape) * scene.occupancy.resolution)), below_m=2.5)
+
+
 def unique_names(policies: tuple[str, ...]) -> list[str]:
     """A short name for each policy, safe as a folder's name."""
     names: list[str] = []
@@ -394,7 +399,7 @@ def bench(args: BenchArgs) -> None:
         report = args.out / "report.html"
         conditions = {"robot": args.robot, "physics": args.physics, "splats": args.splat_backend, "planner": args.planner}
         conditions["contacts"] = "counted; they block, they do not end an episode"
-        grounds = {where: (scene.occupancy, top_down(scene)) for where, scene in scenes.items()}
+        grounds = {where: (scene.occupancy, picture(scene)) for where, scene in scenes.items()}
         write_report(report, summaries, records, grounds, clips, conditions)
         print(format_table(summaries))
         print(f"report: {report}")
