@@ -331,7 +331,9 @@ def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
 
 def picture(scene: Scene) -> np.ndarray:
     """(H, W, 3) uint8 the ground from above, without roofs and crowns; a large place is drawn coarser."""
-    return top_down(scene, min(12.0, 1600.0 / (max(scene.occupancy.grid.shape) * scene.occupancy.resolution)), below_m=2.5)
+    grid, ground = scene.occupancy.grid, scene.ground
+    highest = 0.0 if ground is None or grid.all() else float(ground.height[~grid].max())
+    return top_down(scene, min(12.0, 1600.0 / (max(grid.shape) * scene.occupancy.resolution)), below_m=highest + 2.5)
 
 
 def unique_names(policies: tuple[str, ...]) -> list[str]:
