@@ -6,8 +6,8 @@ import numpy as np
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from s2e.envs.scan.clean import diameter
-from s2e.envs.scan.transform import rotations
 from s2e.envs.scene import Splats
+from s2e.envs.splats.quats import rotations
 
 SAMPLES = 200_000
 CELLS = 100

@@ -172,17 +172,6 @@ def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     )
 
 
-def rotations(quats: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) rotation matrices of unit quaternions (..., 4); column k is the Gaussian's axis k in the world."""
-    w, x, y, z = np.moveaxis(np.asarray(quats), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, -1) for row in rows], -2)
-
-
 def place(splats: Splats, placement: Placement) -> Splats:
     """A capture in its scene's frame: metres, z up, floor at 0 where the placement says so.
 

@@ -9,6 +9,7 @@ from s2e.envs.scene import Splats
 from s2e.envs.splats.files import blank, check_values, opened, progress_bar, row_slices, unit
 from s2e.envs.splats.ply import MAX_COEFFICIENTS, REST_COUNTS, rest_names
 from s2e.envs.splats.ply_header import Element, PlyHeader, read_header, read_rows
+from s2e.envs.splats.quats import from_smallest
 from s2e.errors import UserError
 
 _CHUNK = 256
@@ -109,12 +110,7 @@ def _unpack(splats: Splats, rows: slice, vertices: np.ndarray, chunks: np.ndarra
 def _rotations(packed: np.ndarray) -> np.ndarray:
     """(n, 4) unit quaternions (w, x, y, z) from their three smaller components, each within 1 / sqrt(2)."""
     small = (_bits(packed, (20, 10), (10, 10), (0, 10)) - 0.5) * np.sqrt(2)
-    largest = (packed >> np.uint32(30)).astype(np.int64)
-    quats = np.empty((len(packed), 4))
-    others = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])[largest]
-    np.put_along_axis(quats, others, small, axis=1)
-    np.put_along_axis(quats, largest[:, None], np.sqrt(np.maximum(0, 1 - (small**2).sum(1)))[:, None], axis=1)
-    return unit(quats)
+    return unit(from_smallest(small, (packed >> np.uint32(30)).astype(np.int64)))
 
 
 def _unpack_sh(splats: Splats, rows: slice, packed: np.ndarray) -> None:

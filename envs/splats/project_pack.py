@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2e.envs.scene import Splats
+from s2e.envs.splats.quats import rotations
 
 GEOMETRY = 10
 """Rows of eight float32 in a packed block: mean (3), covariance (xx, xy, xz, yy, yz, zz), log2 of the opacity."""
@@ -47,16 +48,7 @@ class PreparedSplats:
 
 def covariances(quats: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """(G, 3, 3) float64 covariances R S S^T R^T from unit quaternions (w, x, y, z) and standard deviations."""
-    w, x, y, z = np.asarray(quats, dtype=np.float64).T
-    rotation = np.stack(
-        [
-            np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
-            np.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], -1),
-            np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1),
-        ],
-        -2,
-    )
-    half = rotation * np.asarray(scales, dtype=np.float64)[:, None, :]
+    half = rotations(np.asarray(quats, dtype=np.float64)) * np.asarray(scales, dtype=np.float64)[:, None, :]
     return half @ half.transpose(0, 2, 1)
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from s2e.envs.scene import Splats
 from s2e.envs.splats.files import blank, brief, check_density, check_values, opened, progress_bar, row_slices, size_of, unit
+from s2e.envs.splats.quats import from_smallest
 from s2e.errors import UserError
 
 _MAX_META = 1 << 20
@@ -238,11 +239,7 @@ def _quats(splats: Splats, where: str, pixels: np.ndarray) -> None:
             first = rows.start + int(np.argmax(largest < 0))
             raise UserError(f"{where}: pixel {first}: alpha {largest[first - rows.start] + 252}, not 252 to 255; export it again")
         small = (pixels[rows, :3] / 255.0 - 0.5) * math.sqrt(2)
-        quats = np.empty((len(small), 4))
-        others = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])[largest]
-        np.put_along_axis(quats, others, small, axis=1)
-        np.put_along_axis(quats, largest[:, None], np.sqrt(np.maximum(0.0, 1.0 - (small**2).sum(1)))[:, None], axis=1)
-        splats.quats[rows] = unit(quats)
+        splats.quats[rows] = unit(from_smallest(small, largest))
 
 
 def _palette(path: Path, where: str, meta: dict[str, Any], name: str, load: Load, coefficients: int) -> np.ndarray:

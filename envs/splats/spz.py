@@ -25,6 +25,7 @@ from s2e.envs.splats.files import (
     write_whole,
 )
 from s2e.envs.splats.ply import MAX_COEFFICIENTS
+from s2e.envs.splats.quats import OTHERS, from_smallest
 from s2e.errors import UserError
 
 _MAGIC = b"NGSP"
@@ -254,14 +255,7 @@ def _smallest_three(raw: np.ndarray) -> np.ndarray:
     words = raw.view("<u4")[:, 0]
     fields = np.stack([(words >> np.uint32(shift)) & np.uint32(1023) for shift in (20, 10, 0)], 1).astype(np.int64)
     small = np.where(fields & 512, -1.0, 1.0) * (fields & 511) * (np.sqrt(0.5) / 511)
-    largest = (words >> np.uint32(30)).astype(np.int64)[:, None]
-    quats = np.empty((len(raw), 4))
-    np.put_along_axis(quats, _OTHERS[largest[:, 0]], small, axis=1)
-    np.put_along_axis(quats, largest, np.sqrt(np.maximum(0.0, 1.0 - (small**2).sum(1, keepdims=True))), axis=1)
-    return quats[:, [3, 0, 1, 2]]
-
-
-_OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+    return from_smallest(small, (words >> np.uint32(30)).astype(np.int64))[:, [3, 0, 1, 2]]
 
 
 def _signs(axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -343,7 +337,7 @@ def _pack_rotations(quats: np.ndarray) -> bytes:
     """The inverse of `_smallest_three`, of (n, 4) quaternions (w, x, y, z)."""
     quats = unit(quats)[:, [1, 2, 3, 0]]
     largest = np.abs(quats).argmax(axis=1)
-    small = np.take_along_axis(quats, _OTHERS[largest], axis=1)
+    small = np.take_along_axis(quats, OTHERS[largest], axis=1)
     small *= np.where(np.take_along_axis(quats, largest[:, None], axis=1) < 0, -1.0, 1.0)
     fields = np.minimum(np.rint(np.abs(small) * (511 / np.sqrt(0.5))), 511).astype(np.uint32) | np.where(small < 0, 512, 0)
     words = largest << 30 | fields[:, 0] << 20 | fields[:, 1] << 10 | fields[:, 2]

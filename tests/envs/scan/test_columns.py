@@ -4,9 +4,10 @@ from scipy.ndimage import binary_dilation
 
 from s2e.envs.scan.clean import clean
 from s2e.envs.scan.columns import LEVEL_M, LOWEST_M, columns
-from s2e.envs.scan.transform import rotations, select
+from s2e.envs.scan.transform import select
 from s2e.envs.scan.voxels import LEVELS, fill
 from s2e.envs.scene import Splats
+from s2e.envs.splats.quats import rotations
 from s2e.errors import UserError
 from tests.envs.scan import captures
 from tests.envs.scan.captures import Builder

@@ -11,7 +11,8 @@ from s2e.envs.scan import mesh_file
 from s2e.envs.scan.importer import Import, left_free, map_place, solid_splats
 from s2e.envs.scan.mesh_file import read_mesh, surface_discs
 from s2e.envs.scan.sidecar import Correction
-from s2e.envs.scan.transform import Placement, rotations, select
+from s2e.envs.scan.transform import Placement, select
+from s2e.envs.splats.quats import rotations
 from s2e.errors import UserError
 from tests.envs.scan.yard import BOXES, DEPTH_M, WIDTH_M, disturbed, yard
 
