@@ -119,7 +119,7 @@ class PolicyDriver:
         """(N, 2) waypoints; worlds that are finished stand still."""
         live = np.flatnonzero(self.worlds.live)
         waypoints = np.zeros((self.worlds.count, 2))
-        context = self.actor.observe(seen["rgb"][live], seen["goal"][live], seen["ego"][live], live)
+        context = self.actor.observe(seen["rgb"][live], seen["goal"][live], seen["ego"][live], seen["robot"][live], live)
         metric, scores = self._decode(context)
         slower = np.ones(len(live))
         if self.guides:

@@ -256,10 +256,11 @@ def pretrain_samples(args: SpeedArgs) -> Measured:
     batch, rng = 256, torch.Generator().manual_seed(0)
     newest = torch.randn(batch, *policy.newest_shape, generator=rng)
     older = torch.randn(batch, *policy.older_shape, generator=rng)
+    robot = torch.randn(batch, 6, generator=rng)
     vector, future = torch.randn(batch, 3, generator=rng), torch.randn(batch, config.waypoints, 2, generator=rng).cumsum(1)
 
     def step() -> int:
-        modes = policy.decode(policy.context(newest, older, vector, vector))
+        modes = policy.decode(policy.context(newest, older, vector, vector, robot))
         loss = matching_loss(modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor)["loss"]
         optimizer.zero_grad()
         loss.backward()

@@ -6,6 +6,7 @@
 The layout is described in docs/data.md.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,8 @@ import tyro
 
 from s2e.envs.record import record
 from s2e.errors import UserError, require, run_command
-from s2e.walks import read_walks, unreadable
+from s2e.video.formats import read_walks
+from s2e.video.options import ReadOptions
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,21 @@ def _record(args: Record) -> None:
 
 def _check(args: Check) -> None:
     require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
-    walks, skipped = read_walks(args.data, args.hz)
-    broken = unreadable(walks)
-    kept = [w for w in walks if w.folder not in broken]
+    walks, skipped = read_walks(args.data, ReadOptions(hz=args.hz))
+    broken: dict[str, str] = {}
     for walk in walks:
-        if walk.folder in broken:
-            print(f"left out {walk.folder.name}: {broken[walk.folder]}")
+        try:
+            deque(walk.frames.images(range(len(walk))), maxlen=0)
+        except UserError as error:
+            broken[walk.name] = str(error)
+    kept = [w for w in walks if w.name not in broken]
+    for walk in walks:
+        if walk.name in broken:
+            print(f"left out {walk.name}: {broken[walk.name]}")
         elif walk.note:
-            print(f"note {walk.folder.name}: {walk.note}")
+            print(f"note {walk.name}: {walk.note}")
     for entry in skipped:
-        print(f"left out {entry.folder.name}: {entry.reason}")
+        print(f"left out {entry.source.name}: {entry.reason}")
     if not kept:
         raise UserError(f"{args.data[0]}: no walk is usable; record or copy them again")
     steps = np.concatenate([np.linalg.norm(np.diff(w.position, axis=0), axis=1) * w.hz for w in kept])

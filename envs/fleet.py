@@ -83,6 +83,10 @@ class Fleet:
         self.camera[row] = camera.hfov_deg, camera.x, camera.z, camera.pitch_deg
         self.sway[row] = robot.sway
 
+    def about(self) -> np.ndarray:
+        """(N, 6) `s2e.observation.ROBOT_FIELDS` of each robot."""
+        return np.column_stack([self.size[:, :2], self.limits[:, 0], self.limits[:, 3], self.camera[:, 2], self.camera[:, 0]])
+
     def rows(self, index: np.ndarray) -> "Fleet":
         """The robots of some worlds, copied."""
         some = Fleet(len(index))

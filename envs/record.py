@@ -21,7 +21,8 @@ from s2e.envs.scene_files import load_scenes
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
-from s2e.walks import MIN_FRAMES, write_walk
+from s2e.video.gnm import write_walk
+from s2e.video.walk import MIN_FRAMES
 
 NUDGE_PROBABILITY, NUDGE_STEPS = 0.03, 4
 

@@ -21,13 +21,14 @@ from s2e.envs.topdown import GOAL, SIZE_CELLS
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
 from s2e.errors import require
+from s2e.observation import ROBOT_FIELDS
 
 ACTION_LIMIT_M = 3.0
 SPEED_BOUND = np.array([10.0, 10.0, 2.0], dtype=np.float32)
 
 
 def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
-    """What one world shows: the images asked for, the goal, the robot's own motion."""
+    """What one world shows: the images asked for, the goal, the robot's own motion, what robot it is."""
     size = (config.height_px, config.width_px)
     every = {
         "rgb": gym.spaces.Box(0, 255, (*size, 3), np.uint8),
@@ -40,6 +41,7 @@ def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
     spaces: dict[str, Any] = {name: every[name] for name in config.outputs}
     spaces["goal"] = gym.spaces.Box(low, high, dtype=np.float32)
     spaces["ego"] = gym.spaces.Box(-SPEED_BOUND, SPEED_BOUND, dtype=np.float32)
+    spaces["robot"] = gym.spaces.Box(0, 10, (len(ROBOT_FIELDS),), np.float32)
     return gym.spaces.Dict(spaces)
 
 

@@ -23,7 +23,7 @@ from s2e.envs.stage import Stage
 from s2e.envs.topdown import top_down_maps
 from s2e.envs.tracks import read_tracks, replay
 from s2e.errors import UserError
-from s2e.observation import ego_state, goal_token, to_robot
+from s2e.observation import ego_state, goal_token, robot_token, to_robot
 
 ACTION_HORIZON_S = 1.0
 GOAL_RADIUS_M = 1.0
@@ -298,7 +298,7 @@ class Worlds:
         }
 
     def observe(self, worlds: np.ndarray) -> dict[str, np.ndarray]:
-        """What some worlds' robots see: `goal` (V, 3) and `ego` (V, 3) float32, and what `outputs` asks for.
+        """What some worlds' robots see: `goal` (V, 3), `ego` (V, 3), `robot` (V, 6) float32, and what `outputs` asks for.
 
         `rgb` is (V, H, W, 3) uint8, `depth` (V, H, W) float32 metres, `semantic` (V, H, W) uint8, `instance` (V, H, W) int32,
         `map` (V, 64, 64) uint8. Without drawing there are no images; in finished worlds they are 0.
@@ -307,6 +307,7 @@ class Worlds:
         seen = {
             "goal": goal_token(goal, self.config.goal_clip_m),
             "ego": ego_state(self.velocity[worlds, 0], self.velocity[worlds, 1]),
+            "robot": robot_token(self.fleet.about()[worlds]),
         }
         return {**self._images(worlds), **seen}
 

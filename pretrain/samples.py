@@ -1,9 +1,7 @@
 """From walks to training samples: what was seen, where the goal was, and where the robot went."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,8 +10,8 @@ from tqdm import tqdm
 from s2e.config import PolicyConfig
 from s2e.encoder import FrozenEncoder
 from s2e.errors import UserError
-from s2e.observation import ego_state, goal_token, to_robot
-from s2e.walks import Skipped, Walk, drop_broken
+from s2e.observation import ego_state, goal_token, robot_token, to_robot
+from s2e.video.walk import Skipped, Walk
 
 GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0  # how far ahead in time a goal is taken from the walk
 
@@ -28,7 +26,7 @@ class Samples:
         frame: (S,) place of each sample's frame among all frames of these walks.
         frames: (S, history) places in the array over all frames that `first` counts in, oldest first.
         goals: (S, 3) places in `position`: the nearest and the farthest goal to draw, and the fixed one.
-        future: (S, T, 2) float32, metres in the robot's frame. ego: (S, 3) float32.
+        future: (S, T, 2) float32, metres in the robot's frame. ego: (S, 3) float32. robot: (S, 6) float32 robot tokens.
     """
 
     walks: list[Walk]
@@ -40,6 +38,7 @@ class Samples:
     goals: np.ndarray
     future: np.ndarray
     ego: np.ndarray
+    robot: np.ndarray
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -50,7 +49,7 @@ def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray)
 
     `first` (W,) says where each walk's frames begin in the array over all frames.
     """
-    frame, frames, goals, future, ego = [], [], [], [], []
+    frame, frames, goals, future, ego, robot = [], [], [], [], [], []
     own = 0
     for walk, begin in zip(walks, first, strict=True):
         last = len(walk) - 1
@@ -65,6 +64,7 @@ def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray)
         goals.append(own + np.minimum(t[:, None] + reach, last))
         future.append(to_robot(track, pose[:, None]))
         ego.append(ego_states(walk, t, config.frame_spacing_s))
+        robot.append(np.repeat(robot_token(walk.body.token())[None], len(t), 0))
         own += len(walk)
     return Samples(
         list(walks),
@@ -76,30 +76,28 @@ def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray)
         np.concatenate(goals),
         np.concatenate(future).astype(np.float32),
         np.concatenate(ego).astype(np.float32),
+        np.concatenate(robot),
     )
 
 
-def encode_walks(
-    walks: Sequence[Walk], encoder: FrozenEncoder, label: str
-) -> tuple[np.ndarray, list[Walk], list[Skipped]]:
+def encode_walks(walks: Sequence[Walk], encoder: FrozenEncoder, label: str) -> tuple[np.ndarray, list[Walk], list[Skipped]]:
     """Features of every frame of every walk, (frames, rows, columns, C) float16, once.
 
     Walks with an unreadable frame are left out and reported.
     """
     height, width = encoder.size
     parts: list[np.ndarray] = []
-    broken: dict[Path, str] = {}
-    with ThreadPoolExecutor(2) as pool, tqdm(total=sum(map(len, walks)), desc=label, unit="frame", disable=None) as bar:
+    good, skipped = [], []
+    with tqdm(total=sum(map(len, walks)), desc=label, unit="frame", disable=None) as bar:
         for walk in walks:
             try:
-                # JPEG decoding releases the interpreter lock.
-                frames = list(pool.map(lambda t, walk=walk: walk.frame(t, height, width), range(len(walk))))
+                parts.append(encoder(np.stack(list(walk.images(height, width)))))
+                good.append(walk)
             except UserError as error:
-                broken[walk.folder] = str(error)
-            else:
-                parts.append(encoder(np.stack(frames)))
+                skipped.append(Skipped(walk.source, str(error)))
             bar.update(len(walk))
-    good, skipped = drop_broken(walks, broken)
+    if not good:
+        raise UserError(f"{walks[0].source}: no walk has readable frames; the first: {skipped[0].reason}")
     return np.concatenate(parts), good, skipped
 
 
@@ -107,7 +105,7 @@ def encode_walks(
 class Batch:
     """One batch. `frames` (B, history) are places in the array over all frames, oldest first; the rest are float32.
 
-    `future` (B, T, 2) and `goal_xy` (B, 2) are metres in the robot's frame; `goal` and `ego` (B, 3) are network inputs.
+    `future` (B, T, 2) and `goal_xy` (B, 2) are metres in the robot's frame; `goal`, `ego` (B, 3) and `robot` (B, 6) are network inputs.
     """
 
     frames: np.ndarray
@@ -115,6 +113,7 @@ class Batch:
     goal_xy: np.ndarray
     goal: torch.Tensor
     ego: torch.Tensor
+    robot: torch.Tensor
 
 
 def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: np.random.Generator | None) -> Batch:
@@ -132,6 +131,7 @@ def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: n
         goal_xy,
         torch.from_numpy(goal_token(goal_xy, config.goal_clip_m)),
         torch.from_numpy(samples.ego[index]),
+        torch.from_numpy(samples.robot[index]),
     )
 
 
@@ -147,7 +147,7 @@ def ego_states(walk: Walk, t: np.ndarray, spacing_s: float) -> np.ndarray:
 def split_walks(walks: Sequence[Walk], fraction: float, seed: int) -> tuple[list[Walk], list[Walk]]:
     """Training and validation walks: whole walks, never frames of one walk in both."""
     if len(walks) < 2:
-        raise UserError(f"{walks[0].folder}: one walk cannot be split into training and validation; give at least two")
+        raise UserError(f"{walks[0].source}: one walk cannot be split into training and validation; give at least two")
     order = np.random.default_rng(seed).permutation(len(walks))
     held = set(order[: max(1, round(fraction * len(walks)))].tolist())
     return [w for i, w in enumerate(walks) if i not in held], [w for i, w in enumerate(walks) if i in held]

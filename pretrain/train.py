@@ -39,7 +39,10 @@ from s2e.policy import S2EPolicy
 from s2e.pretrain.metrics import constant_velocity, format_rows, open_loop, straight_to_goal
 from s2e.pretrain.samples import Batch, Samples, encode_walks, make_batch, make_samples, split_walks
 from s2e.run import Interrupt, Run, check_out, same_config
-from s2e.walks import Walk, drop_broken, read_walks, unreadable
+from s2e.video.formats import read_walks
+from s2e.video.frames import resized
+from s2e.video.options import ReadOptions
+from s2e.video.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -128,37 +131,34 @@ class Trainer:
 
     def load_data(self, hz: float) -> tuple[Data, Data]:
         """Reads and encodes the walks; says what was left out."""
-        walks, skipped = read_walks(self.args.data, hz)
+        walks, skipped = read_walks(self.args.data, ReadOptions(hz=hz))
         for walk in walks:
             if walk.note:
-                self.run.say(f"note: {walk.folder.name}: {walk.note}")
+                self.run.say(f"note: {walk.name}: {walk.note}")
         features, pooled = None, None
-        if self.config.train_encoder:
-            walks, left_out = drop_broken(walks, unreadable(walks))
-        else:
+        left_out = []
+        if not self.config.train_encoder:
             encoder = FrozenEncoder(self.net, self.config, self.args.device)
             features, walks, left_out = encode_walks(walks, encoder, "encode")
             pooled = pool_older(features)
         skipped += left_out
         for entry in skipped:
-            self.run.say(f"skipped {entry.folder.name}: {entry.reason}")
+            self.run.say(f"skipped {entry.source.name}: {entry.reason}")
         training, held = split_walks(walks, self.args.validation, self.args.seed)
         self.run.say(
             f"{len(walks)} walks, {sum(map(len, walks))} frames, {len(skipped)} skipped; "
             f"{len(training)} to train on, {len(held)} held out"
         )
-        first = dict(zip((w.folder for w in walks), np.concatenate([[0], np.cumsum([len(w) for w in walks])]), strict=False))
+        first = dict(zip((id(w) for w in walks), np.concatenate([[0], np.cumsum([len(w) for w in walks])]), strict=False))
         split = self._split(training, features, pooled, first), self._split(held, features, pooled, first)
         self.steps = self.args.steps or max(300, 20 * len(split[0].samples) // (self.args.batch * self.world))
         return split
 
-    def _split(
-        self, walks: list[Walk], features: np.ndarray | None, pooled: np.ndarray | None, first: dict[Path, int]
-    ) -> Data:
-        samples = make_samples(walks, self.config, np.array([first[w.folder] for w in walks]))
+    def _split(self, walks: list[Walk], features: np.ndarray | None, pooled: np.ndarray | None, first: dict[int, int]) -> Data:
+        samples = make_samples(walks, self.config, np.array([first[id(w)] for w in walks]))
         if len(samples) == 0:
             seconds = self.config.waypoints * self.config.waypoint_dt_s
-            raise UserError(f"{walks[0].folder}: no walk in this split is longer than the {seconds:g} s that are predicted")
+            raise UserError(f"{walks[0].source}: no walk in this split is longer than the {seconds:g} s that are predicted")
         return Data(samples, features, pooled)
 
     def forward(self, data: Data, batch: Batch, hide: tuple[torch.Tensor, torch.Tensor] | None) -> Modes:
@@ -174,7 +174,9 @@ class Trainer:
             newest = self.policy.newest_tokens(features[:, -1])
             older = features[:, :-1].mean((2, 3))
         goal_hidden, ego_hidden = (h.to(device) for h in hide) if hide else (None, None)
-        context = self.policy.context(newest, older, batch.goal.to(device), batch.ego.to(device), goal_hidden, ego_hidden)
+        context = self.policy.context(
+            newest, older, batch.goal.to(device), batch.ego.to(device), batch.robot.to(device), goal_hidden, ego_hidden
+        )
         return self.policy.decode(context)
 
     def images(self, samples: Samples, batch: Batch) -> np.ndarray:
@@ -184,7 +186,8 @@ class Trainer:
         frames = []
         for place in batch.frames.ravel():
             w = int(order[np.searchsorted(samples.first[order], place, side="right") - 1])
-            frames.append(samples.walks[w].frame(int(place - samples.first[w]), *size))
+            (image,) = samples.walks[w].frames.images([int(place - samples.first[w])])
+            frames.append(resized(image, *size))
         return np.stack(frames)
 
     def train_step(self, data: Data) -> dict[str, float]:

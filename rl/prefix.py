@@ -41,4 +41,4 @@ class FrozenPrefix(VecEnvWrapper):
         return self._observe(seen), reward, done, infos
 
     def _observe(self, seen: Any) -> np.ndarray:
-        return self.actor.observe(seen["rgb"], seen["goal"], seen["ego"]).cpu().numpy()
+        return self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"]).cpu().numpy()

@@ -40,37 +40,39 @@ class Actor:
         self.older = np.zeros((worlds, steps, channels), np.float16)
         self.fresh = np.ones(worlds, dtype=bool)
 
-    def observe(self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, worlds: np.ndarray | None = None) -> torch.Tensor:
+    def observe(
+        self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None
+    ) -> torch.Tensor:
         """The context of some worlds' newest observation (V, L, d); remembers the frame.
 
         Args:
-            rgb: (V, H, W, 3) uint8. goal: (V, 3). ego: (V, 3). worlds: (V,) which worlds; all where None.
+            rgb: (V, H, W, 3) uint8. goal: (V, 3). ego: (V, 3). robot: (V, 6). worlds: (V,) which worlds; all where None.
         """
         worlds = np.arange(len(self.older)) if worlds is None else worlds
         features = np.concatenate(in_chunks(self.encoder, self.chunk, rgb)) if self.chunk and len(rgb) else self.encoder(rgb)
         pooled = pool_older(features)
         new = self.fresh[worlds]
         self.older[worlds[new]] = pooled[new, None]  # an episode begins as if the robot had stood there
-        context = self.context(features, self.older[worlds], goal, ego)
+        context = self.context(features, self.older[worlds], goal, ego, robot)
         self.older[worlds] = np.concatenate([self.older[worlds][:, 1:], pooled[:, None]], 1)
         self.fresh[worlds] = False
         return context
 
-    def peek(self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, worlds: np.ndarray) -> torch.Tensor:
+    def peek(self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray) -> torch.Tensor:
         """The context of an observation that ends an episode; remembers nothing."""
-        return self.context(self.encoder(rgb), self.older[worlds], goal, ego)
+        return self.context(self.encoder(rgb), self.older[worlds], goal, ego, robot)
 
     @torch.no_grad()
-    def context(self, features: np.ndarray, older: np.ndarray, goal: np.ndarray, ego: np.ndarray) -> torch.Tensor:
+    def context(self, features: np.ndarray, older: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray) -> torch.Tensor:
         """(V, L, d) from features (V, rows, columns, C) and older tokens (V, history - 1, C), both float16."""
         if self.chunk and len(features) != self.chunk:
-            return torch.cat(in_chunks(self.context, self.chunk, features, older, goal, ego))
+            return torch.cat(in_chunks(self.context, self.chunk, features, older, goal, ego, robot))
 
         def tensor(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(self.device).float()
 
         newest = self.policy.newest_tokens(tensor(features))
-        return self.policy.context(newest, tensor(older), tensor(goal), tensor(ego))
+        return self.policy.context(newest, tensor(older), tensor(goal), tensor(ego), tensor(robot))
 
     def begin(self, worlds: np.ndarray) -> None:
         """Forgets the history of worlds that begin an episode."""

@@ -17,9 +17,10 @@ class PolicyConfig:
 
     height_px: int = 96
     width_px: int = 160
-    encoder: str = "efficientnet-lite0"  # or efficientnet-b0
-    stride: int = 16  # the encoder's stage: 16 or 32 pixels a feature
-    newest: str = "columns"  # tokens of the newest frame: "columns" (its rows stacked into each) or "pooled" (one)
+    encoder: str = "efficientnet-lite0"  # or efficientnet-b0, or the path of an ONNX file (docs/training.md)
+    stride: int = 16  # the encoder's stage: 8, 16 or 32 pixels a feature
+    channels: int = 112  # of that stage
+    newest: str = "columns"  # tokens of the newest frame: "columns" (its rows stacked into each), "grid" (each feature) or "pooled" (one)
     train_encoder: bool = False  # pretraining may train the encoder; fine-tuning never does
     history: int = 5
     frame_spacing_s: float = 0.2
@@ -28,6 +29,7 @@ class PolicyConfig:
     encoder_layers: int = 2
     decoder_layers: int = 2
     ffn_factor: int = 2
+    free_space: bool = False  # an auxiliary head predicts the distance to the first thing at 16 bearings
     anchors: int = 8
     anchor_half_angle_deg: float = 60.0
     waypoints: int = 10
@@ -57,7 +59,7 @@ class PolicyConfig:
 
     def check(self, where: str) -> None:
         """Refuses shapes that no network can have; `where` names the file or option."""
-        for name in ("height_px", "width_px", "stride", "history", "dim", "heads", "encoder_layers", "decoder_layers",
+        for name in ("height_px", "width_px", "stride", "channels", "history", "dim", "heads", "encoder_layers", "decoder_layers",
                      "ffn_factor", "anchors", "waypoints"):  # fmt: skip
             require(1 <= getattr(self, name) <= 8192, f"{where}: field {name} is {getattr(self, name)}; 1 to 8192 is possible")
         for name in ("frame_spacing_s", "waypoint_dt_s", "goal_clip_m", "speed_floor", "anchor_half_angle_deg"):
@@ -65,11 +67,11 @@ class PolicyConfig:
             require(0 < value < 1e4, f"{where}: field {name} is {value}; it must be a positive number")
         require(self.dim % self.heads == 0, f"{where}: dim {self.dim} is not a multiple of heads {self.heads}")
         require(0 <= self.action_waypoint < self.waypoints, f"{where}: action_waypoint {self.action_waypoint} is not a waypoint")
-        require(self.newest in ("columns", "pooled"), f"{where}: newest is {self.newest!r}; columns or pooled")
+        require(self.newest in ("columns", "grid", "pooled"), f"{where}: newest is {self.newest!r}; columns, grid or pooled")
         require(self.encoder in ("efficientnet-lite0", "efficientnet-b0"), f"{where}: encoder {self.encoder!r} is unknown")
         require(self.frame_spacing_s >= 0.1, f"{where}: frame_spacing_s is {self.frame_spacing_s}; 0.1 at least")
-        fits = self.stride in (16, 32) and self.height_px % self.stride == 0 and self.width_px % self.stride == 0
-        require(fits, f"{where}: stride {self.stride} must be 16 or 32 and divide the image {self.height_px}x{self.width_px}")
+        fits = self.stride in (8, 16, 32) and self.height_px % self.stride == 0 and self.width_px % self.stride == 0
+        require(fits, f"{where}: stride {self.stride} must be 8, 16 or 32 and divide the image {self.height_px}x{self.width_px}")
 
 
 PRESETS = {
@@ -79,6 +81,7 @@ PRESETS = {
         width_px=640,
         encoder="efficientnet-b0",
         stride=32,
+        channels=320,
         newest="pooled",
         train_encoder=True,
         dim=768,

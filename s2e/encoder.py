@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from s2e.config import PolicyConfig
-from s2e.errors import UserError
+from s2e.errors import UserError, require
 
 # Blocks to run (the last block of the stage) and the channels it gives, per stride; B0 and lite0 share the layout.
-_STAGES = {16: (11, 112), 32: (16, 320)}
+_STAGES = {8: (5, 40), 16: (11, 112), 32: (16, 320)}
 _NORMALISATION = {
     "efficientnet-lite0": ((127.0,) * 3, (128.0,) * 3),  # as its published weights were trained
     "efficientnet-b0": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),  # ImageNet mean and deviation
@@ -33,7 +33,8 @@ class FeatureNet(nn.Module):
     def __init__(self, config: PolicyConfig, weights: Path | None = None):
         super().__init__()
         config.check("policy")
-        blocks, self.channels = _STAGES[config.stride]
+        blocks, channels = _STAGES[config.stride]
+        require(channels == config.channels, f"policy: stride {config.stride} has {channels} channels, not {config.channels}")
         net = _build(config.encoder, (config.height_px, config.width_px), weights)
         self.stem, self.norm = net._conv_stem, net._bn0
         self.activation = nn.ReLU6() if config.encoder == "efficientnet-lite0" else nn.SiLU()

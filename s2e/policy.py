@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from s2e.config import PolicyConfig
-from s2e.encoder import _STAGES
 from s2e.mixture import LOG_STD_MAX, LOG_STD_MIN, RHO_MAX, Modes, anchor_fan
+from s2e.observation import ROBOT_FIELDS
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -86,14 +86,17 @@ class S2EPolicy(nn.Module):
         super().__init__()
         self.config = config
         rows, columns = config.height_px // config.stride, config.width_px // config.stride
-        channels = _STAGES[config.stride][1]
-        newest_tokens, newest_width = (columns, rows * channels) if config.newest == "columns" else (1, channels)
+        channels = config.channels
+        newest_tokens, newest_width = {
+            "columns": (columns, rows * channels), "grid": (rows * columns, channels), "pooled": (1, channels)
+        }[config.newest]  # fmt: skip
         self.newest_shape, self.older_shape = (newest_tokens, newest_width), (config.history - 1, channels)
-        self.context_tokens = newest_tokens + config.history - 1 + 2
+        self.context_tokens = newest_tokens + config.history - 1 + 3
         self.newest_in, self.older_in = nn.Linear(newest_width, config.dim), nn.Linear(channels, config.dim)
         self.goal_in, self.ego_in = mlp(3, config.dim, config.dim), mlp(3, config.dim, config.dim)
         self.goal_mask = nn.Parameter(torch.zeros(config.dim))
         self.ego_mask = nn.Parameter(torch.zeros(config.dim))
+        self.robot_in, self.robot_mask = mlp(len(ROBOT_FIELDS), config.dim, config.dim), nn.Parameter(torch.zeros(config.dim))
         self.position = nn.Parameter(0.02 * torch.randn(self.context_tokens, config.dim))
         self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
         self.context_norm = nn.LayerNorm(config.dim)
@@ -109,6 +112,8 @@ class S2EPolicy(nn.Module):
         """Features of the newest frame (B, rows, columns, C) to its tokens (B, n, w)."""
         if self.config.newest == "pooled":
             return features.mean((1, 2))[:, None]
+        if self.config.newest == "grid":
+            return features.flatten(1, 2)
         return features.permute(0, 2, 1, 3).flatten(2)
 
     def context(
@@ -117,6 +122,7 @@ class S2EPolicy(nn.Module):
         older: torch.Tensor,
         goal: torch.Tensor,
         ego: torch.Tensor,
+        robot: torch.Tensor,
         hide_goal: torch.Tensor | None = None,
         hide_ego: torch.Tensor | None = None,
     ) -> torch.Tensor:
@@ -125,6 +131,7 @@ class S2EPolicy(nn.Module):
         Args:
             newest: (B, n, w) tokens of the newest frame. older: (B, history - 1, C), oldest first.
             goal: (B, 3) clipped distance over `goal_clip_m`, cos and sin of the bearing. ego: (B, 3) v, omega, last curvature.
+            robot: (B, 6) `robot_token`; rows with NaN are replaced by a learned token.
             hide_goal, hide_ego: (B,) bool, replaces the token by a learned one.
         """
         goal_token, ego_token = self.goal_in(goal), self.ego_in(ego)
@@ -132,7 +139,9 @@ class S2EPolicy(nn.Module):
             goal_token = torch.where(hide_goal[:, None], self.goal_mask, goal_token)
         if hide_ego is not None:
             ego_token = torch.where(hide_ego[:, None], self.ego_mask, ego_token)
-        tokens = [self.newest_in(newest), self.older_in(older), goal_token[:, None], ego_token[:, None]]
+        unknown = robot.isnan().any(-1, keepdim=True)
+        robot_token = torch.where(unknown, self.robot_mask, self.robot_in(robot.nan_to_num()))
+        tokens = [self.newest_in(newest), self.older_in(older), goal_token[:, None], ego_token[:, None], robot_token[:, None]]
         x = torch.cat(tokens, 1) + self.position
         for block in self.encoder:
             x = block(x)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.s2e.test_walks import make_walk
+from tests.video.test_gnm import make_walk
 
 COMMANDS = {
     "s2e-data": "s2e.envs.data",

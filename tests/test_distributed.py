@@ -8,7 +8,7 @@ import torch
 
 from s2e import dist
 from s2e.checkpoint import load_policy
-from tests.s2e.test_walks import make_walk
+from tests.video.test_gnm import make_walk
 
 
 def torchrun(module, *words):

@@ -14,8 +14,10 @@ from s2e.config import PRESETS
 from s2e.errors import UserError
 from s2e.observation import goal_token, to_robot
 from s2e.pretrain.samples import make_batch, make_samples, split_walks
-from s2e.walks import Walk, read_walks
-from tests.s2e.test_walks import make_walk
+from s2e.video.formats import read_walks
+from s2e.video.frames import ImageFiles
+from s2e.video.walk import Walk
+from tests.video.test_gnm import make_walk
 
 CONFIG = PRESETS["laptop"]
 DATA = Path(__file__).parents[3] / "shared" / "data" / "gnm" / "go2"
@@ -24,7 +26,12 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "gnm" / "go2"
 def circle(length=60, hz=10.0):
     """A walk around a circle: radius 2 m at 0.5 m/s."""
     angle = np.arange(length) / hz * 0.25
-    return Walk(Path("circle"), 2 * np.stack([np.cos(angle), np.sin(angle)], 1), angle + np.pi / 2, hz)
+    return walk(f"circle{length}", 2 * np.stack([np.cos(angle), np.sin(angle)], 1), angle + np.pi / 2, hz)
+
+
+def walk(name, position, yaw, hz=10.0):
+    frames = ImageFiles(lambda t: b"", len(position), str)
+    return Walk(name, Path(name), frames, np.arange(len(position)) / hz, position, yaw)
 
 
 def test_a_circle_looks_the_same_from_everywhere():
@@ -53,9 +60,9 @@ def test_to_robot():
 
 
 def test_split_is_by_walk():
-    walks = [Walk(Path(str(i)), np.zeros((9, 2)), np.zeros(9), 10) for i in range(10)]
+    walks = [walk(str(i), np.zeros((9, 2)), np.zeros(9)) for i in range(10)]
     train, held = split_walks(walks, 0.2, 0)
-    assert len(held) == 2 and not {w.folder for w in train} & {w.folder for w in held} and len(train) == 8
+    assert len(held) == 2 and not {w.name for w in train} & {w.name for w in held} and len(train) == 8
     with pytest.raises(UserError, match="at least two"):
         split_walks(walks[:1], 0.2, 0)
 

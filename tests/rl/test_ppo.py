@@ -83,9 +83,9 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
     seen = []
     observe = trainer.actor.observe
 
-    def spy(rgb, goal, ego, worlds=None):
-        seen.append((rgb.copy(), goal.copy(), ego.copy(), trainer.actor.fresh.copy()))
-        return observe(rgb, goal, ego, worlds)
+    def spy(rgb, goal, ego, robot, worlds=None):
+        seen.append((rgb.copy(), goal.copy(), ego.copy(), trainer.actor.fresh.copy(), robot.copy()))
+        return observe(rgb, goal, ego, robot, worlds)
 
     trainer.actor.observe = spy
     trainer.model._last_obs = trainer.env.reset()
@@ -98,10 +98,10 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
             frames = np.stack([seen[p][0][world] for p in past])
             features = trainer.actor.encoder(frames)
             older = features[:-1].astype(np.float32).mean((1, 2)).astype(np.float16)
-            goal, ego = (torch.from_numpy(seen[t][i][[world]]) for i in (1, 2))
+            goal, ego, robot = (torch.from_numpy(seen[t][i][[world]]) for i in (1, 2, 4))
             with torch.no_grad():
                 newest = s2e.newest_tokens(torch.from_numpy(features[-1:]).float())
-                context = s2e.context(newest, torch.from_numpy(older[None]).float(), goal, ego)
+                context = s2e.context(newest, torch.from_numpy(older[None]).float(), goal, ego, robot)
                 mixture = WaypointMixture.at(s2e.decode(context), CONFIG.action_waypoint, CONFIG.waypoint_dt_s)
                 uncached = mixture.log_prob(torch.from_numpy(buffer.actions[t, world][None]))
             np.testing.assert_allclose(uncached.item(), buffer.log_probs[t, world], atol=1e-5)

@@ -13,7 +13,7 @@ SMALL = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=2)
 
 def inputs(policy, batch=3, seed=0):
     g = torch.Generator().manual_seed(seed)
-    shapes = (policy.newest_shape, policy.older_shape, (3,), (3,))
+    shapes = (policy.newest_shape, policy.older_shape, (3,), (3,), (6,))
     return [torch.randn(batch, *shape, generator=g) for shape in shapes]
 
 
@@ -68,7 +68,7 @@ def test_paper_preset_has_the_papers_shape():
     config = PRESETS["paper"]
     assert (config.height_px, config.width_px, config.dim, config.encoder_layers, config.decoder_layers) == (320, 640, 768, 4, 4)
     policy = S2EPolicy(config)
-    assert policy.newest_shape == (1, 320) and policy.context_tokens == 7
+    assert policy.newest_shape == (1, 320) and policy.context_tokens == 8
     assert policy.decode(torch.zeros(1, 7, 768)).mean.shape == (1, 8, 10, 2)
 
 
@@ -106,15 +106,17 @@ def test_history_is_cached_frame_by_frame(lite0):
     rng = np.random.default_rng(1)
     frames = rng.integers(0, 255, (7, 2, 96, 160, 3), dtype=np.uint8)
     vectors = rng.normal(size=(7, 2, 2, 3)).astype(np.float32)
+    robots = rng.random((2, 6)).astype(np.float32)
     for t in range(7):
         if t == 4:
             actor.begin(np.array([1]))  # world 1 begins anew
-        context = actor.observe(frames[t], vectors[t, 0], vectors[t, 1])
+        context = actor.observe(frames[t], vectors[t, 0], vectors[t, 1], robots)
         for world in range(2):
             begin = 4 if world == 1 and t >= 4 else 0
             past = [max(begin, t - k) for k in (4, 3, 2, 1)]
             older = np.stack([encoder(frames[p, world][None]).astype(np.float32).mean((1, 2))[0] for p in past]).astype(np.float16)
-            fresh = actor.context(encoder(frames[t, world][None]), older[None], vectors[t, 0, [world]], vectors[t, 1, [world]])
+            goal, ego = vectors[t, 0, [world]], vectors[t, 1, [world]]
+            fresh = actor.context(encoder(frames[t, world][None]), older[None], goal, ego, robots[[world]])
             torch.testing.assert_close(context[[world]], fresh, atol=2e-4, rtol=1e-4)
 
 
@@ -132,8 +134,8 @@ def test_cuda_gives_what_the_cpu_gives(lite0):
     torch.manual_seed(0)
     policy = S2EPolicy(config).eval()
     images = np.random.default_rng(0).integers(0, 255, (4, 96, 160, 3), dtype=np.uint8)
-    vectors = np.ones((4, 3), np.float32)
-    on_cpu = policy.decode(Actor(policy, net, 4).observe(images, vectors, vectors))
-    on_gpu = policy.to("cuda").decode(Actor(policy, FeatureNet(config), 4, "cuda").observe(images, vectors, vectors))
+    vectors, robots = np.ones((4, 3), np.float32), np.ones((4, 6), np.float32)
+    on_cpu = policy.decode(Actor(policy, net, 4).observe(images, vectors, vectors, robots))
+    on_gpu = policy.to("cuda").decode(Actor(policy, FeatureNet(config), 4, "cuda").observe(images, vectors, vectors, robots))
     torch.testing.assert_close(on_gpu.mean.cpu(), on_cpu.mean, atol=2e-2, rtol=1e-2)
     assert encoder.session is not None

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from s2e.errors import UserError
-from s2e.walks import read_walks, write_walk
+from s2e.video.formats import read_walks
+from s2e.video.gnm import write_walk
 
 
 def make_walk(folder, length=12, images=None, seed=0):
@@ -28,7 +29,8 @@ def test_round_trip(tmp_path):
     (tmp_path / "d" / "dataset.json").write_text(json.dumps({"hz": 5}))
     (walk,), skipped = read_walks([tmp_path / "d"])
     np.testing.assert_array_equal(walk.position, position)
-    assert walk.hz == 5 and len(walk) == 12 and not skipped and walk.frame(3, 96, 160).shape == (96, 160, 3)
+    assert walk.hz == pytest.approx(5) and len(walk) == 12 and not skipped
+    assert [i.shape for i in walk.images(96, 160)] == [(96, 160, 3)] * 12
 
 
 def test_more_images_than_poses_uses_what_both_have(tmp_path):
@@ -59,7 +61,7 @@ def test_a_bad_walk_is_left_out_with_its_reason(tmp_path, name):
     make_walk(tmp_path / "ugly")
     spoil(tmp_path / "ugly", BAD[name])
     walks, skipped = read_walks([tmp_path])
-    assert [w.folder.name for w in walks] == ["good"] and [s.folder.name for s in skipped] == ["ugly"]
+    assert [w.name for w in walks] == ["good"] and [s.source.name for s in skipped] == ["ugly"]
     assert "traj_data.pkl" in skipped[0].reason
 
 
@@ -71,7 +73,7 @@ def test_all_bad_is_an_error(tmp_path):
 
 
 def test_missing_and_empty_folders(tmp_path):
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="no such file or folder"):
         read_walks([tmp_path / "nowhere"])
     with pytest.raises(UserError, match="no walk in it"):
         read_walks([tmp_path])
@@ -83,7 +85,7 @@ def test_truncated_jpeg_names_the_file(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     (walk,), _ = read_walks([tmp_path])
     with pytest.raises(UserError, match="5.jpg"):
-        walk.frame(5, 24, 32)
+        list(walk.images(24, 32))
 
 
 def test_a_gap_in_the_frames_is_refused(tmp_path):

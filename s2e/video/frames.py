@@ -1,0 +1,127 @@
+"""The frames of a walk: images that are read when they are asked for, whatever they are stored in."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from s2e.errors import UserError
+
+MAX_PIXELS = 1 << 26
+
+
+class Frames:
+    """T images. Subclasses give `__len__`, `images` and `digest`; those that hold JPEG files also `jpegs`."""
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+        """The frames `which` (increasing) as (H, W, 3) uint8 RGB at their own size, one after the other.
+
+        Raises:
+            UserError: a frame cannot be read; the message names the file and the frame.
+        """
+        raise NotImplementedError
+
+    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+        """The same frames as JPEG files."""
+        for image in self.images(which):
+            yield jpeg(image)
+
+    def digest(self) -> str:
+        """A hash that changes when any frame changes: what caches are keyed by."""
+        raise NotImplementedError
+
+    def part(self, which: np.ndarray) -> "Frames":
+        """The frames `which` (increasing) alone."""
+        return PartOf(self, which)
+
+
+class PartOf(Frames):
+    """Some of another's frames."""
+
+    def __init__(self, whole: Frames, which: np.ndarray):
+        self.whole, self.which = whole, np.asarray(which, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.which)
+
+    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+        """See `Frames`."""
+        return self.whole.images(self.which[np.asarray(which, dtype=np.int64)])
+
+    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+        """See `Frames`."""
+        return self.whole.jpegs(self.which[np.asarray(which, dtype=np.int64)])
+
+    def digest(self) -> str:
+        """Of the whole, and of which."""
+        return hashlib.sha256(self.whole.digest().encode() + self.which.tobytes()).hexdigest()
+
+
+class ImageFiles(Frames):
+    """Frames that are JPEG or PNG files, or such files' bytes inside another one.
+
+    Args:
+        read: gives the bytes of frame t. count: T. name: says where frame t is, for messages.
+    """
+
+    def __init__(self, read: Callable[[int], bytes], count: int, name: Callable[[int], str]):
+        self.read, self.count, self.name = read, count, name
+
+    def __len__(self) -> int:
+        return self.count
+
+    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+        """See `Frames`."""
+        for t in which:
+            yield decode(self._bytes(int(t)), self.name(int(t)))
+
+    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+        """See `Frames`; JPEG files pass as they are."""
+        for t in which:
+            data = self._bytes(int(t))
+            image = decode(data, self.name(int(t)))  # a broken one is found here, not by whoever reads the copy
+            yield data if data[:2] == b"\xff\xd8" else jpeg(image)
+
+    def digest(self) -> str:
+        """Of all bytes."""
+        total = hashlib.sha256()
+        for t in range(self.count):
+            data = self._bytes(t)
+            total.update(len(data).to_bytes(8, "little") + data)
+        return total.hexdigest()
+
+    def _bytes(self, t: int) -> bytes:
+        try:
+            return self.read(t)
+        except (OSError, KeyError) as error:
+            raise UserError(f"{self.name(t)}: not readable ({error}); remove the walk or record it again") from None
+
+
+def decode(data: bytes, where: str) -> np.ndarray:
+    """An image file's bytes as (H, W, 3) uint8 RGB; `where` names it in errors."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are too many")
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{where}: not a readable image ({error}); remove the walk or record it again") from None
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 as a JPEG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def resized(image: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
+    """(H, W, 3) uint8 stretched to another size."""
+    if image.shape[:2] == (height_px, width_px):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width_px, height_px), Image.Resampling.BILINEAR))

@@ -1,0 +1,156 @@
+"""The folder layout of GNM and visualnav-transformer.
+
+    DATASET/WALK/0.jpg, 1.jpg, ...      frames, numbered without padding
+    DATASET/WALK/traj_data.pkl          {"position": (T, 2) metres, "yaw": (T,) or (T, 1) radians}
+    DATASET/WALK/walk.json              ours, optional: {"times": [...], "body": {...}, "free_space": [[...], ...]}
+    DATASET/dataset.json                ours, optional: {"hz": frames a second, "body": {...}}
+
+Source of the layout: github.com/robodhruv/visualnav-transformer.
+"""
+
+import dataclasses
+import json
+import math
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2e.errors import UserError
+from s2e.unpickle import read_pickle
+from s2e.video.frames import ImageFiles
+from s2e.video.options import ReadOptions
+from s2e.video.walk import Body, Skipped, Walk, checked
+
+
+def find(path: Path) -> list[Path]:
+    """The walks' folders at any depth below a folder, in the order of their names."""
+    return sorted({p.parent for p in path.rglob("traj_data.pkl")}) if path.is_dir() else []
+
+
+def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
+    """Reads every walk below a folder."""
+    walks, skipped = [], []
+    for folder in find(path):
+        try:
+            walks.append(_read_walk(folder, path, options))
+        except UserError as error:
+            skipped.append(Skipped(folder, str(error)))
+    return walks, skipped
+
+
+def _read_walk(folder: Path, dataset: Path, options: ReadOptions) -> Walk:
+    file = folder / "traj_data.pkl"
+    position, yaw = _poses(file)
+    hz, body = _about(folder, options.hz)
+    images = 0
+    while (folder / f"{images}.jpg").is_file():
+        images += 1
+    total = sum(1 for p in folder.iterdir() if p.suffix == ".jpg")
+    if total > images:
+        raise UserError(f"{folder}: frame {images}.jpg is missing though later ones are there")
+    length = min(images, len(position))
+    times, free_space = np.arange(length) / hz, None
+    if (folder / "walk.json").is_file():
+        times, body, free_space = _extras(folder / "walk.json", length, times, body)
+    frames = ImageFiles(lambda t: (folder / f"{t}.jpg").read_bytes(), length, lambda t: str(folder / f"{t}.jpg"))
+    note = "" if images == len(position) else f"{images} images, {len(position)} poses: the first {length} of each are used"
+    name = str(folder.relative_to(dataset)) if folder != dataset else folder.name
+    return checked(Walk(name, file, frames, times, position[:length] * options.scale, yaw[:length], body, free_space, note))
+
+
+def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    data = read_pickle(file)
+    if not isinstance(data, dict) or "position" not in data or "yaw" not in data:
+        raise UserError(f"{file}: holds no dictionary with `position` and `yaw`")
+    try:
+        position = np.asarray(data["position"], dtype=np.float64)
+        yaw = np.asarray(data["yaw"], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"{file}: `position` or `yaw` is not an array of numbers") from None
+    yaw = yaw[:, 0] if yaw.ndim == 2 and yaw.shape[1] == 1 else yaw
+    if position.ndim != 2 or position.shape[1] < 2 or yaw.shape != position.shape[:1]:
+        raise UserError(f"{file}: position {position.shape} and yaw {yaw.shape} should be (T, 2) and (T,)")
+    return position[:, :2], yaw
+
+
+def _about(folder: Path, hz: float) -> tuple[float, Body]:
+    """Rate and body that a dataset.json beside the walk, or above it, gives."""
+    for path in (folder / "dataset.json", folder.parent / "dataset.json"):
+        if path.is_file():
+            values = _json(path)
+            try:
+                hz = float(values["hz"])
+            except (KeyError, TypeError, ValueError):
+                raise UserError(f"{path}: no number `hz` in it") from None
+            if not 0.1 <= hz <= 1000:
+                raise UserError(f"{path}: hz is {hz}; frames a second between 0.1 and 1000 are expected")
+            return hz, body_of(values.get("body", {}), path)
+    return hz, Body()
+
+
+def _extras(path: Path, length: int, times: np.ndarray, body: Body) -> tuple[np.ndarray, Body, np.ndarray | None]:
+    values = _json(path)
+    rays = None
+    try:
+        times = np.array(values["times"], dtype=np.float64)[:length] if "times" in values else times
+        if "free_space" in values:
+            rays = np.array(values["free_space"], dtype=np.float32)[:length]  # null becomes NaN
+    except (TypeError, ValueError):
+        raise UserError(f"{path}: `times` or `free_space` is not an array of numbers; remove the field") from None
+    return times, body_of(values["body"], path) if "body" in values else body, rays
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable JSON ({error}); mend or remove it") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: not a JSON object; mend or remove it")
+    return values
+
+
+def body_of(values: Any, where: Path | str) -> Body:
+    """Reads what `body_dict` wrote; `where` names the file in errors."""
+    known = {f.name for f in dataclasses.fields(Body)}
+    if not isinstance(values, dict) or set(values) - known:
+        raise UserError(f"{where}: body is {values!r}; it may have {', '.join(sorted(known))}")
+    for name, value in values.items():
+        good = isinstance(value, str) if name == "robot" else isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not good or (name != "robot" and not math.isfinite(value)):
+            raise UserError(f"{where}: body has {name} {value!r}; numbers are expected, a text for robot")
+    return Body(**values)
+
+
+def body_dict(body: Body) -> dict[str, Any]:
+    """What is known of a body, as JSON values."""
+    return {k: v for k, v in dataclasses.asdict(body).items() if v not in ("", None) and v == v}
+
+
+def write_walk(
+    folder: Path,
+    frames: Iterable[bytes],
+    position: np.ndarray,
+    yaw: np.ndarray,
+    times: np.ndarray | None = None,
+    body: Body | None = None,
+    free_space: np.ndarray | None = None,
+) -> None:
+    """Writes one walk: JPEG bytes of each frame, and the poses. `traj_data.pkl` comes last, so a cut walk is not a walk."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for t, data in enumerate(frames):
+        (folder / f"{t}.jpg").write_bytes(data)
+    more: dict[str, Any] = {"body": body_dict(body)} if body else {}
+    if times is not None:
+        more["times"] = np.round(times, 6).tolist()
+    if free_space is not None:
+        rounded = np.round(free_space.astype(np.float64), 3)
+        more["free_space"] = np.where(np.isnan(rounded), None, rounded).tolist()
+    if more:
+        (folder / "walk.json").write_text(json.dumps(more) + "\n")
+    # Plain lists: any reader of the layout understands them, whatever its NumPy.
+    poses = {"position": np.asarray(position).tolist(), "yaw": np.asarray(yaw).tolist()}
+    (folder / "traj_data.pkl").write_bytes(pickle.dumps(poses, protocol=4))
