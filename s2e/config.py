@@ -20,7 +20,7 @@ class PolicyConfig:
     encoder: str = "efficientnet-lite0"  # or efficientnet-b0, or the path of an ONNX file (docs/training.md)
     stride: int = 16  # the encoder's stage: 8, 16 or 32 pixels a feature
     channels: int = 112  # of that stage
-    newest: str = "columns"  # tokens of the newest frame: "columns" (its rows stacked into each), "grid" (each feature) or "pooled" (one)
+    newest: str = "columns"  # the newest frame's tokens: "columns" (rows stacked into each), "grid" (each feature), "pooled" (one)
     train_encoder: bool = False  # pretraining may train the encoder; fine-tuning never does
     history: int = 5
     frame_spacing_s: float = 0.2

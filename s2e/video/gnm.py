@@ -148,7 +148,7 @@ def write_walk(
         more["times"] = np.round(times, 6).tolist()
     if free_space is not None:
         rounded = np.round(free_space.astype(np.float64), 3)
-        more["free_space"] = np.where(np.isnan(rounded), None, rounded).tolist()
+        more["free_space"] = [[None if x != x else x for x in row] for row in rounded.tolist()]
     if more:
         (folder / "walk.json").write_text(json.dumps(more) + "\n")
     # Plain lists: any reader of the layout understands them, whatever its NumPy.

@@ -55,8 +55,8 @@ class Walk:
         times: (T,) float64 seconds, increasing.
         position: (T, 2) float64 metres; x, y on the ground. yaw: (T,) float64 radians, counter-clockwise, of x forward.
         body: robot and camera.
-        free_space: (T, RAYS) float32 metres from the robot's centre to the first thing at `RAY_ANGLES`, within `RAY_RANGE_M`, NaN where it
-            is not known; None where there is no such truth.
+        free_space: (T, RAYS) float32 metres from the robot's centre to the first thing at `RAY_ANGLES`, within `RAY_RANGE_M`, NaN
+            where it is not known; None where there is no such truth.
         note: what a user should know about how it was read.
     """
 
