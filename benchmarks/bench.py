@@ -27,7 +27,7 @@ from s2e import __version__, dist
 from s2e.acting import Actor, in_chunks
 from s2e.benchmarks.metrics import episode_metrics, format_table, summarise
 from s2e.benchmarks.report import write_report
-from s2e.checkpoint import find_checkpoint, load_policy
+from s2e.checkpoint import find_checkpoint, load_networks
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
@@ -178,7 +178,7 @@ def run_episodes(
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     learned = policy not in BASELINES
-    loaded = load_policy(Path(policy)) if learned else None
+    loaded = load_networks(Path(policy)) if learned else None
     config = loaded[0].config if loaded else PRESETS["laptop"]
     worlds = Worlds(
         scenes,
@@ -362,7 +362,7 @@ def check(args: BenchArgs) -> None:
     if planner is not None:
         planner.close()
     for policy in learned:
-        load_policy(Path(policy))
+        load_networks(Path(policy))
 
 
 def bench(args: BenchArgs) -> None:

@@ -27,7 +27,7 @@ from s2e import dist
 from s2e.acting import Actor
 from s2e.checkpoint import (
     find_checkpoint,
-    load_policy,
+    load_networks,
     load_training_state,
     optimizer_state,
     policy_state,
@@ -175,7 +175,7 @@ class Trainer:
         self.args, self.rank = args, rank
         torch.manual_seed(args.seed)
         source = args.out if args.resume else args.init
-        policy, self.net = load_policy(source)
+        policy, self.net = load_networks(source)
         torch.manual_seed(args.seed)  # the value network's start must not depend on how the policy was loaded
         policy.add_adapters()
         self.count = args.envs // world

@@ -101,7 +101,7 @@ def policy_state(policy: S2EPolicy, net: FeatureNet) -> dict[str, torch.Tensor]:
     return tensors | {f"encoder.{k}": v for k, v in net.state_dict().items()}
 
 
-def load_policy(path: Path | str) -> tuple[S2EPolicy, FeatureNet]:
+def load_networks(path: Path | str) -> tuple[S2EPolicy, FeatureNet]:
     """A policy and its encoder from a run folder or a checkpoint folder, in eval mode. Executes nothing of the file."""
     folder = find_checkpoint(Path(path))
     config_file, tensors = folder / "config.json", read_tensors(folder / "model.safetensors")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from s2e import dist
-from s2e.checkpoint import load_policy
+from s2e.checkpoint import load_networks
 from tests.video.test_gnm import make_walk
 
 
@@ -32,7 +32,7 @@ def test_two_ranks_train_and_judge(tmp_path):
     words = ("--init", tmp_path / "seen", "--out", tmp_path / "rl", "--envs", 4, "--horizon", 4, "--steps", 64, "--scenes", 1)
     experienced = torchrun("s2e.rl.train", *words)
     assert experienced.returncode == 0, experienced.stderr
-    assert load_policy(tmp_path / "rl")[0].has_adapters
+    assert load_networks(tmp_path / "rl")[0].has_adapters
     words = ("--policy", "expert", "--setting", "empty", "--episodes", 4, "--out", tmp_path / "bench")
     judged = torchrun("s2e.benchmarks.bench", *words)
     assert judged.returncode == 0, judged.stderr

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, place_obstacles, read_records
-from s2e.checkpoint import load_policy, policy_state, save_checkpoint
+from s2e.checkpoint import load_networks, policy_state, save_checkpoint
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.envs.episodes import ListedEpisodes
@@ -74,7 +74,7 @@ def act_with(untrained, planner, weight, steps=6, count=2):
     episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=count), PLAZA)
     config = WorldsConfig(people=6, collision="counts")
     worlds = Worlds([place_obstacles(scene, e) for e in episodes], config, count, ListedEpisodes(episodes))
-    driver, seen, actions = PolicyDriver(*load_policy(untrained), worlds, planner, weight, "cpu"), worlds.reset(), []
+    driver, seen, actions = PolicyDriver(*load_networks(untrained), worlds, planner, weight, "cpu"), worlds.reset(), []
     for _ in range(steps):
         actions.append(driver.act(seen))
         seen, *_ = worlds.step(actions[-1])

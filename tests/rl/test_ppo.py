@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.checkpoint import find_checkpoint, load_policy, policy_state, read_tensors, save_checkpoint
+from s2e.checkpoint import find_checkpoint, load_networks, policy_state, read_tensors, save_checkpoint
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.mixture import WaypointMixture
@@ -53,7 +53,7 @@ def rollout(trainer, watch):
 
 def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):
     trainer, _ = make(pretrained, tmp_path)
-    before, _ = load_policy(pretrained)
+    before, _ = load_networks(pretrained)
     context = torch.from_numpy(np.asarray(trainer.model._last_obs))
     with torch.no_grad():
         a, b = before.decode(context), trainer.policy.s2e.decode(context)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from s2e import checkpoint
-from s2e.checkpoint import find_checkpoint, load_policy, load_training_state, policy_state, save_checkpoint
+from s2e.checkpoint import find_checkpoint, load_networks, load_training_state, policy_state, save_checkpoint
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.errors import UserError
@@ -29,7 +29,7 @@ def write(run, step=1, adapters=False):
 def test_round_trip(tmp_path, adapters):
     policy, folder = write(tmp_path, adapters=adapters)
     for path in (tmp_path, folder):
-        loaded, _ = load_policy(path)
+        loaded, _ = load_networks(path)
         assert loaded.has_adapters == adapters
         for name, tensor in policy.state_dict().items():
             assert torch.equal(tensor, loaded.state_dict()[name])
@@ -55,7 +55,7 @@ def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
         write(tmp_path, 2)
     monkeypatch.undo()
     assert find_checkpoint(tmp_path).name == "00000001"
-    load_policy(tmp_path)
+    load_networks(tmp_path)
     assert not [p for p in (tmp_path / "checkpoints").iterdir() if p.name.startswith(".writing")]
 
 
@@ -64,7 +64,7 @@ def test_missing_files_are_named(tmp_path, name):
     _, folder = write(tmp_path)
     os.remove(folder / name)
     with pytest.raises(UserError, match=name):
-        load_policy(tmp_path)
+        load_networks(tmp_path)
 
 
 def test_broken_files_are_named(tmp_path):
@@ -72,20 +72,20 @@ def test_broken_files_are_named(tmp_path):
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="model.safetensors"):
-        load_policy(tmp_path)
+        load_networks(tmp_path)
     (folder / "model.safetensors").write_bytes(whole)
     for broken in ("{", "[]", '{"policy": {}}', json.dumps({"policy": {**CONFIG.to_dict(), "dim": "32"}})):
         (folder / "config.json").write_text(broken)
         with pytest.raises(UserError, match="config.json"):
-            load_policy(tmp_path)
+            load_networks(tmp_path)
     for field, value in (("dim", -8), ("heads", 0), ("heads", 7), ("anchors", 0), ("stride", 0), ("height_px", -96),
                          ("action_waypoint", 99), ("speed_floor", -1.0), ("encoder", "foo"), ("waypoints", 0)):  # fmt: skip
         (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), field: value}}))
         with pytest.raises(UserError, match="config.json"):
-            load_policy(tmp_path)
+            load_networks(tmp_path)
     (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), "dim": 64}}))
     with pytest.raises(UserError, match="does not fit"):
-        load_policy(tmp_path)
+        load_networks(tmp_path)
 
 
 def test_last_cannot_lead_out_of_the_run(tmp_path):
