@@ -20,6 +20,7 @@ import tyro
 from tqdm import tqdm
 
 from s2e import dist
+from s2e.cache import cache
 from s2e.checkpoint import (
     find_checkpoint,
     load_training_state,
@@ -32,15 +33,15 @@ from s2e.checkpoint import (
     save_checkpoint,
 )
 from s2e.config import PRESETS, PolicyConfig
-from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
+from s2e.encoder import FeatureNet
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.mixture import Modes, matching_loss
 from s2e.policy import S2EPolicy
 from s2e.pretrain.metrics import constant_velocity, format_rows, open_loop, straight_to_goal
-from s2e.pretrain.samples import Batch, Samples, encode_walks, make_batch, make_samples, split_walks
+from s2e.pretrain.samples import Batch, Samples, make_batch, make_samples, split_walks
+from s2e.pretrain.tokens import FrameStore, TokenStore
 from s2e.run import Interrupt, Run, check_out, same_config
 from s2e.video.formats import read_walks
-from s2e.video.frames import resized
 from s2e.video.options import ReadOptions
 from s2e.video.walk import Walk
 
@@ -105,15 +106,6 @@ def check(args: PretrainArgs) -> None:
     require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
 
 
-@dataclass
-class Data:
-    """Samples of one split, with the features of their frames (frozen encoder) or without (trained encoder)."""
-
-    samples: Samples
-    features: np.ndarray | None
-    pooled: np.ndarray | None
-
-
 class Trainer:
     """Network, optimiser and data of one pretraining run."""
 
@@ -129,18 +121,17 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=args.lr, weight_decay=0.01)
         self.step, self.steps = 0, args.steps
 
-    def load_data(self, hz: float) -> tuple[Data, Data]:
+    def load_data(self, hz: float) -> tuple[Samples, Samples]:
         """Reads and encodes the walks; says what was left out."""
         walks, skipped = read_walks(self.args.data, ReadOptions(hz=hz))
         for walk in walks:
             if walk.note:
                 self.run.say(f"note: {walk.name}: {walk.note}")
-        features, pooled = None, None
-        left_out = []
-        if not self.config.train_encoder:
-            encoder = FrozenEncoder(self.net, self.config, self.args.device)
-            features, walks, left_out = encode_walks(walks, encoder, "encode")
-            pooled = pool_older(features)
+        if self.config.train_encoder:
+            self.store = FrameStore(self.config, cache())
+        else:
+            self.store = TokenStore(self.net, self.config, cache(), self.args.device)
+        places, walks, left_out = self.store.add(walks)
         skipped += left_out
         for entry in skipped:
             self.run.say(f"skipped {entry.source.name}: {entry.reason}")
@@ -149,58 +140,42 @@ class Trainer:
             f"{len(walks)} walks, {sum(map(len, walks))} frames, {len(skipped)} skipped; "
             f"{len(training)} to train on, {len(held)} held out"
         )
-        first = dict(zip((id(w) for w in walks), np.concatenate([[0], np.cumsum([len(w) for w in walks])]), strict=False))
-        split = self._split(training, features, pooled, first), self._split(held, features, pooled, first)
-        self.steps = self.args.steps or max(300, 20 * len(split[0].samples) // (self.args.batch * self.world))
+        first = {id(w): place for w, place in zip(walks, places, strict=True)}
+        split = self._split(training, first), self._split(held, first)
+        self.steps = self.args.steps or max(300, 20 * len(split[0]) // (self.args.batch * self.world))
         return split
 
-    def _split(self, walks: list[Walk], features: np.ndarray | None, pooled: np.ndarray | None, first: dict[int, int]) -> Data:
+    def _split(self, walks: list[Walk], first: dict[int, np.int64]) -> Samples:
         samples = make_samples(walks, self.config, np.array([first[id(w)] for w in walks]))
         if len(samples) == 0:
             seconds = self.config.waypoints * self.config.waypoint_dt_s
             raise UserError(f"{walks[0].source}: no walk in this split is longer than the {seconds:g} s that are predicted")
-        return Data(samples, features, pooled)
+        return samples
 
-    def forward(self, data: Data, batch: Batch, hide: tuple[torch.Tensor, torch.Tensor] | None) -> Modes:
+    def forward(self, batch: Batch, hide: tuple[torch.Tensor, torch.Tensor] | None) -> Modes:
         """The policy's answer to a batch."""
         device = self.args.device
-        if data.features is not None:
-            newest = self.policy.newest_tokens(torch.from_numpy(data.features[batch.frames[:, -1]]).to(device).float())
-            assert data.pooled is not None
-            older = torch.from_numpy(data.pooled[batch.frames[:, :-1]]).to(device).float()
+        if isinstance(self.store, TokenStore):
+            features, older = (torch.from_numpy(a).to(device).float() for a in self.store.tokens(batch.frames))
+            newest = self.policy.newest_tokens(features)
         else:
-            features = self.net(torch.from_numpy(self.images(data.samples, batch)).to(device))
-            features = features.unflatten(0, (-1, self.config.history))
-            newest = self.policy.newest_tokens(features[:, -1])
-            older = features[:, :-1].mean((2, 3))
+            features = self.net(torch.from_numpy(self.store.images(batch.frames)).to(device)).unflatten(0, (-1, self.config.history))
+            newest, older = self.policy.newest_tokens(features[:, -1]), features[:, :-1].mean((2, 3))
         goal_hidden, ego_hidden = (h.to(device) for h in hide) if hide else (None, None)
-        context = self.policy.context(
-            newest, older, batch.goal.to(device), batch.ego.to(device), batch.robot.to(device), goal_hidden, ego_hidden
-        )
-        return self.policy.decode(context)
+        vectors = batch.goal.to(device), batch.ego.to(device), batch.robot.to(device)
+        return self.policy.decode(self.policy.context(newest, older, *vectors, goal_hidden, ego_hidden))
 
-    def images(self, samples: Samples, batch: Batch) -> np.ndarray:
-        """(B * history, H, W, 3) uint8 frames of a batch, read from disk (where the encoder is trained)."""
-        size = (self.config.height_px, self.config.width_px)
-        order = np.argsort(samples.first)
-        frames = []
-        for place in batch.frames.ravel():
-            w = int(order[np.searchsorted(samples.first[order], place, side="right") - 1])
-            (image,) = samples.walks[w].frames.images([int(place - samples.first[w])])
-            frames.append(resized(image, *size))
-        return np.stack(frames)
-
-    def train_step(self, data: Data) -> dict[str, float]:
+    def train_step(self, data: Samples) -> dict[str, float]:
         """One optimiser step; all its randomness is a function of seed, step and rank."""
         args, config = self.args, self.config
         rng = np.random.default_rng([args.seed, self.step, self.rank])
-        index = self._indices(len(data.samples))
-        batch = make_batch(data.samples, index, config, rng)
+        index = self._indices(len(data))
+        batch = make_batch(data, index, config, rng)
         self.net.train(config.train_encoder)  # batch statistics, where the encoder learns
         hide = (torch.from_numpy(rng.random(len(index)) < args.hide_goal), torch.from_numpy(rng.random(len(index)) < args.hide_ego))
         for group in self.optimizer.param_groups:
             group["lr"] = args.lr * schedule(self.step, self.steps)
-        modes = self.forward(data, batch, hide)
+        modes = self.forward(batch, hide)
         losses = matching_loss(modes, batch.future.to(args.device), self.policy.anchors, config.waypoint_dt_s, config.speed_floor)
         if not math.isfinite(float(losses["loss"].detach())):
             raise UserError(f"{args.out}: the loss is not finite at step {self.step}; start again with a smaller --lr")
@@ -230,15 +205,15 @@ class Trainer:
         return np.array([orders[e][p % count] for e, p in zip(epochs, places, strict=True)])
 
     @torch.no_grad()
-    def evaluate(self, data: Data) -> dict[str, dict[str, float]]:
+    def evaluate(self, data: Samples) -> dict[str, dict[str, float]]:
         """Open-loop metrics of the policy and the baselines on held-out samples."""
         self.net.eval()
         best, candidates, futures, baselines = [], [], [], {"constant velocity": [], "straight to goal": []}
         dt = self.config.waypoint_dt_s
-        for start in range(0, len(data.samples), self.args.batch):
-            index = np.arange(start, min(start + self.args.batch, len(data.samples)))
-            batch = make_batch(data.samples, index, self.config, None)
-            modes = self.forward(data, batch, None)
+        for start in range(0, len(data), self.args.batch):
+            index = np.arange(start, min(start + self.args.batch, len(data)))
+            batch = make_batch(data, index, self.config, None)
+            modes = self.forward(batch, None)
             metric = modes.metric(dt).cpu().numpy()
             best.append(metric[np.arange(len(index)), modes.logits.argmax(-1).cpu().numpy()])
             candidates.append(metric)
@@ -306,7 +281,7 @@ def train(args: PretrainArgs) -> None:
     if args.resume:
         trainer.load()
     size = sum(p.numel() for p in trainer.policy.parameters()) / 1e6
-    run.say(f"{len(training.samples)} samples, {trainer.steps} steps of {args.batch * world}, {size:.2f} M parameters")
+    run.say(f"{len(training)} samples, {trainer.steps} steps of {args.batch * world}, {size:.2f} M parameters")
     began, from_step = time.monotonic(), trainer.step
     bar = tqdm(total=trainer.steps, initial=trainer.step, desc="pretrain", unit="step", disable=None if rank == 0 else True)
     with bar, Interrupt() as interrupt:
@@ -324,7 +299,7 @@ def train(args: PretrainArgs) -> None:
     rows = trainer.evaluate(held)
     run.log(trainer.step, {f"held_out/{k}": v for k, v in rows["s2e"].items()})
     trainer.save()
-    run.say(f"held-out walks, {len(held.samples)} samples, {trainer.config.waypoints * trainer.config.waypoint_dt_s:g} s ahead")
+    run.say(f"held-out walks, {len(held)} samples, {trainer.config.waypoints * trainer.config.waypoint_dt_s:g} s ahead")
     run.say(format_rows(rows))
     run.say(verdict(rows))
     run.say(f"checkpoint: {find_checkpoint(args.out)}" if rank == 0 else "")
