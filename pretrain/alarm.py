@@ -18,8 +18,9 @@ ALONE, FEW = 0.95, 0.80
 two the data themselves have hardly another anchor, and a policy that says so is right; a policy that looks at its input finds at least
 one in four of the 20 % that are others."""
 UNIFORM = 0.98
-"""All scores alike: their mean entropy is this share of the highest possible (log M). Of eight scores, one that is 1.5 times the others
-has .995; a policy that knew nothing but that one anchor in eight is twice as frequent as the others would have .983, three times .95."""
+"""All scores alike: their mean entropy is this share of the highest possible (log M). Of eight scores, one that is 1.5 times the
+others has .995; a policy that knew nothing but that one anchor in eight is twice as frequent as the others would have .983, three times
+as frequent .95."""
 SPREAD = 0.05
 """All modes alike: their endpoints lie within this share of their reach around their mean (root mean square). The narrowest fan that is
 worth having, 16 anchors over 120 degrees, has neighbours .14 of the reach apart and a spread of .59."""
@@ -119,7 +120,7 @@ def collapse(use: AnchorUse) -> str:
     top = int(use.chosen.argmax())
     share, needed = use.chosen[top] / count, use.positive[top] / count
     if share >= ALONE and needed < FEW:
-        return f"one anchor alone: anchor {top} of {m} is scored best in {share:.0%} of the samples and is the right one in {needed:.0%}"
+        return f"one anchor alone: anchor {top} of {m} is scored best in {share:.0%} of the samples but right in {needed:.0%}"
     if use.entropy >= UNIFORM * math.log(m):
         return f"all anchors alike: the scores' mean entropy is {use.entropy:.2f} of at most {math.log(m):.2f} nats, as if drawn by lot"
     if use.reach > REACH_STEPS and use.spread < SPREAD * use.reach:

@@ -1,4 +1,4 @@
-"""Pictures of predicted fans: the frame with the waypoints on its ground, and the same from above, for a handful of held-out samples."""
+"""Pictures of predicted fans, for a handful of held-out samples: the frame with the waypoints on its ground, and the same from above."""
 
 import math
 
@@ -141,7 +141,12 @@ def sheet(pictures: list[np.ndarray], config: PolicyConfig, columns: int = 2) ->
         image.paste(Image.fromarray(picture), (gap + k % columns * (width + gap), legend + k // columns * (height + gap)))
     draw, font, x = ImageDraw.Draw(image), ImageFont.load_default(12), 8
     seconds = config.waypoints * config.waypoint_dt_s
-    entries = (TRUTH, f"where it went, {seconds:g} s"), (BEST, "scored best"), (OTHER, "other modes, faint: low score"), (GOAL, "goal")
+    entries = (
+        (TRUTH, f"where it went, {seconds:g} s"),
+        (BEST, "scored best"),
+        (OTHER, "other modes, faint: low score"),
+        (GOAL, "goal (ring: farther, that way)"),
+    )
     for colour, text in entries:
         draw.ellipse((x, 6, x + 10, 16), fill=colour)
         draw.text((x + 14, 4), text, "black", font)

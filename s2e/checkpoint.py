@@ -2,7 +2,6 @@
 
     RUN/checkpoints/00000400/config.json, model.safetensors, training_state/{tensors.safetensors, state.json}
     RUN/checkpoints/last            the name of the newest folder
-    RUN/checkpoints/best            the name of the folder to use, where training watches a validation loss
 
 A checkpoint is written beside its place, flushed to disk and renamed, so a killed process leaves the previous one.
 """
@@ -78,18 +77,6 @@ def save_checkpoint(
             shutil.rmtree(path, ignore_errors=True)
     for path in folder.parent.glob(".writing-*"):  # of a run that was killed while it saved
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _point(folder: Path, name: str) -> None:
-    """Makes `name`, beside a checkpoint folder, name that folder."""
-    try:
-        pointer = folder.parent / f".{name}"
-        pointer.write_text(folder.name + "\n")
-        _fsync(pointer)
-        os.replace(pointer, folder.parent / name)
-        _fsync(folder.parent)
-    except OSError as error:
-        raise UserError(f"{folder.parent / name}: not written ({error}); it names the previous checkpoint, free some space") from None
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -209,6 +196,18 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _point(folder: Path, name: str) -> None:
+    """Makes `name`, beside a checkpoint folder, name that folder."""
+    try:
+        pointer = folder.parent / f".{name}"
+        pointer.write_text(folder.name + "\n")
+        _fsync(pointer)
+        os.replace(pointer, folder.parent / name)
+        _fsync(folder.parent)
+    except OSError as error:
+        raise UserError(f"{folder.parent / name}: not written ({error}); it names the previous checkpoint, free some space") from None
 
 
 def _revision() -> str:
