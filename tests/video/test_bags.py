@@ -319,6 +319,7 @@ def test_a_bad_compressed_image_is_named(tmp_path, changes, text):
         ({"quaternion": (0, 0, 0, 0)}, "no rotation"),
         ({"quaternion": (0, 0, math.nan, 1)}, "not finite"),
         ({"x": math.inf}, "not finite"),
+        ({"x": -1e300}, "off the Earth"),
     ],
 )
 def test_a_bad_pose_is_named_by_its_number(tmp_path, bad, text):
