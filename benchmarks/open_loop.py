@@ -43,6 +43,7 @@ METRICS = {
     "min_ade_m": "minADE m", "min_fde_m": "minFDE m", "miss": "miss", "map": "mAP", "ade_m": "ADE m", "fde_m": "FDE m",
     "miss_1": "miss of best", "cos": "cos", "maoe_deg": "MAOE", "nll": "NLL", "ece": "ECE",
 }  # fmt: skip
+DIGITS = {"maoe_deg": 1, "nll": 2}  # after the point; 3 elsewhere
 PAPER = "S2E (arXiv 2507.22028) names mAP .57, .62, .59 for 1, 8, 16 anchors on RECON, thresholds unpublished"
 REAL, BOTH = "real", "real and recorded"
 
@@ -61,7 +62,7 @@ class OpenLoopArgs:
     """Where runs and results go."""
     seeds: int = 3
     """Seeds of each cell; for `real` the number of splits."""
-    steps: int = 600
+    steps: int = 500
     """Optimiser steps of every run."""
     batch: int = 256
     """Samples a step."""
@@ -215,11 +216,11 @@ def interval(values: Sequence[float], shared: float = 0.0) -> float:
     return float(student.ppf(0.975, n - 1)) * statistics.stdev(values) * math.sqrt(1 / n + shared)
 
 
-def shown(values: Sequence[float], shared: float = 0.0, sign: str = "") -> str:
+def shown(values: Sequence[float], digits: int, shared: float = 0.0, sign: str = "") -> str:
     """Mean and interval as they stand in a table."""
     if not values:
         return ""
-    half, digits = interval(values, shared), 3 if abs(statistics.fmean(values)) < 10 else 1
+    half = interval(values, shared)
     return f"{statistics.fmean(values):{sign}.{digits}f}" + ("" if math.isnan(half) else f" ±{half:.{digits}f}")
 
 
@@ -227,7 +228,7 @@ def table(rows: dict[str, list[Row]], shared: float) -> str:
     """A Markdown table: a line per label, each metric's mean over seeds or splits with its interval."""
     lines = ["| | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 1) + "|"]
     for label, each in rows.items():
-        cells = [shown([r[m] for r in each if m in r], shared) for m in METRICS]
+        cells = [shown([r[m] for r in each if m in r], DIGITS.get(m, 3), shared) for m in METRICS]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -238,7 +239,7 @@ def between_walks(rows: dict[str, list[Row]]) -> str:
     for metric, title in METRICS.items():
         half = [(r[f"{metric}_high"] - r[f"{metric}_low"]) / 2 for each in rows.values() for r in each if f"{metric}_high" in r]
         parts += [f"{title} ±{statistics.fmean(half):.3g}"] if half else []
-    return "95 % over held-out walks (bootstrap, the same walks in every row): " + ", ".join(parts)
+    return "95 % over held-out walks (bootstrap; mean half width of all runs): " + ", ".join(parts)
 
 
 def differences(rows: dict[str, list[Row]], shared: float) -> str:
@@ -248,7 +249,10 @@ def differences(rows: dict[str, list[Row]], shared: float) -> str:
         if label == REAL or len(each) != len(rows[REAL]):
             continue
         pairs = {m: [r[m] - base[m] for r, base in zip(each, rows[REAL], strict=True) if m in r and m in base] for m in METRICS}
-        lines.append(f"{label} minus {REAL}: " + ", ".join(f"{METRICS[m]} {shown(v, shared, '+')}" for m, v in pairs.items() if v))
+        lines.append(
+            f"{label} minus {REAL}: "
+            + ", ".join(f"{METRICS[m]} {shown(v, DIGITS.get(m, 3), shared, '+')}" for m, v in pairs.items() if v)
+        )
     return "\n".join(lines)
 
 
