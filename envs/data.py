@@ -7,14 +7,14 @@ The layout is described in docs/data.md.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
 
-from s2e.envs.record import record
+from s2e.envs.record import STREETS, Settings, record
 from s2e.errors import UserError, require, run_command
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
@@ -31,9 +31,10 @@ class Record:
     envs: int = 64
     """Worlds driven at once."""
     scenes: int = 64
-    """Different streets."""
-    scene: str = ""
-    """A scene to drive in instead of streets: gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them."""
+    """Different streets in each take: a recording is made of takes, each with streets of its own."""
+    scene: str = STREETS
+    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, gs_urban (all of them); several with commas between
+    take turns."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
@@ -42,6 +43,8 @@ class Record:
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
     seed: int = 0
     """Seed of streets, episodes and nudges."""
+    resume: bool = False
+    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ def _record(args: Record) -> None:
         if getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}; it must be at least 1")
     require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
-    drive = args.robot, args.people, args.camera_noise, args.scene
-    counts = record(args.out, args.frames, args.envs, args.scenes, args.seed, *drive)
+    same = {f.name: getattr(args, f.name) for f in fields(Settings)}
+    counts = record(args.out, args.frames, Settings(**same), args.resume)
     print(f"{args.out}: {counts['walks']} walks, {counts['frames']} frames; {counts['failed']} failed drives left out")
 
 

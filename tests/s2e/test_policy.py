@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,9 @@ from s2e.acting import Actor
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.errors import UserError
+from s2e.mixture import free_space_loss
 from s2e.policy import S2EPolicy
+from s2e.video.walk import RAYS
 
 SMALL = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=2)
 
@@ -62,6 +66,43 @@ def test_tokens_keep_their_column():
     features[0, :, :3] = 1
     tokens = policy.newest_tokens(features)
     assert tokens.shape == (1, 10, 672) and tokens[0, :3].sum() > 0 and tokens[0, 3:].abs().sum() == 0
+
+
+def test_free_space_head_reads_the_newest_frame_and_learns():
+    config = dataclasses.replace(SMALL, free_space=True)
+    torch.manual_seed(0)
+    policy = S2EPolicy(config)
+    context = policy.context(*inputs(policy))
+    predicted = policy.free_space(context)
+    assert predicted.shape == (3, RAYS)
+    changed = context.clone()
+    changed[:, policy.newest_shape[0] :] = 0
+    assert torch.equal(policy.free_space(changed), predicted)
+    truth = torch.full((3, RAYS), 4.0)
+    optimizer = torch.optim.Adam(policy.parameters(), 1e-2)
+    losses = []
+    for _ in range(20):
+        loss = free_space_loss(policy.free_space(policy.context(*inputs(policy))), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+    assert policy.newest_in.weight.grad is not None and policy.newest_in.weight.grad.abs().sum() > 0  # it shapes the tokens
+
+
+def test_free_space_head_is_only_where_it_was_asked_for():
+    torch.manual_seed(0)
+    without = S2EPolicy(SMALL)
+    torch.manual_seed(0)
+    policy = S2EPolicy(dataclasses.replace(SMALL, free_space=True))
+    assert set(policy.state_dict()) - set(without.state_dict()) == {n for n in policy.state_dict() if "free_space_head" in n}
+    for name, tensor in without.state_dict().items():  # the head is made last: everything else begins alike
+        assert torch.equal(tensor, policy.state_dict()[name]), name
+    with pytest.raises(ValueError, match="free_space"):
+        without.free_space(torch.zeros(1, 16, 32))
+    policy.add_adapters()
+    assert not any(p.requires_grad for n, p in policy.named_parameters() if "free_space_head" in n)
 
 
 def test_paper_preset_has_the_papers_shape():
