@@ -100,7 +100,7 @@ def test_several_sources_names_and_copies(tmp_path):
 @pytest.mark.parametrize("to", ["gnm", "shards"])
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_kill_costs_nothing_that_was_complete(tmp_path, monkeypatch, to, stop):
-    source = dataset(tmp_path / "in")
+    source = dataset(tmp_path / "in", frames=24)
     settings = Settings(to, shard_mb=0.08)
     convert([source], tmp_path / "whole", settings, ReadOptions())
     real, calls = module.check_walk, []
