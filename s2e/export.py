@@ -199,9 +199,9 @@ def _training_text(config: dict[str, Any]) -> str:
     training = config.get("training")
     if not training:
         return "Not known: exported from a checkpoint without its run."
-    return "\n".join(
-        ["| setting | value |", "|---|---|"] + [f"| {k} | {_cell(v)} |" for k, v in training.items() if v not in (None, "")]
-    )
+    hidden = ("out", "resume", "save_every", "device")
+    rows = [f"| {k} | {_cell(v)} |" for k, v in training.items() if v not in (None, "") and k not in hidden]
+    return "\n".join(["| setting | value |", "|---|---|", *rows])
 
 
 def _measured_text(config: dict[str, Any]) -> str:
