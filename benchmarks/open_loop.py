@@ -165,6 +165,13 @@ def load_results(out: Path) -> dict[str, dict[str, Any]]:
     return results
 
 
+def append(path: Path, record: dict[str, Any]) -> None:
+    """Adds a line, after the end of one that a kill cut short."""
+    cut = path.exists() and path.read_bytes()[-1:] not in (b"\n", b"")
+    with path.open("a") as file:
+        file.write("\n" * cut + json.dumps(record) + "\n")
+
+
 def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
     """Trains one cell (or goes on with it) and returns its line of results.jsonl."""
     values = settings(cell, args)
@@ -295,8 +302,7 @@ def open_loop(args: OpenLoopArgs) -> None:
         for cell in tqdm(open_cells, desc=args.what, unit="run", disable=None):
             record = run_cell(cell, args)
             results[record["key"]] = record
-            with (args.out / "results.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            append(args.out / "results.jsonl", record)
     except OSError as error:
         raise UserError(f"{args.out}: cannot be written ({error}); give another --out") from None
     report(cells, results, args)
