@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from s2e.benchmarks import open_loop as script
-from s2e.benchmarks.open_loop import OpenLoopArgs, cells_of, draw, held_out_names, interval, key_of, load_results, settings, table
+from s2e.benchmarks.open_loop import OpenLoopArgs, cells_of, held_out_names, key_of, load_results, settings
+from s2e.benchmarks.open_loop_tables import differences, draw, interval, table
 from s2e.benchmarks.policy_cost import LAPTOP, Subject, cost_table
 from s2e.errors import UserError
 from tests.video.test_gnm import make_walk
@@ -108,7 +109,7 @@ def test_real_walks_are_tested_on_what_no_cell_of_the_split_trained_on(data):
 
 def test_differences_are_split_by_split():
     rows = {"real": [{"map": 0.2}, {"map": 0.4}], "recorded": [{"map": 0.3}, {"map": 0.5}]}
-    assert "recorded minus real: mAP +0.100 ±0.000" in script.differences(rows, 0.25)
+    assert "recorded minus real: mAP +0.100 ±0.000" in differences(rows, "real", 0.25)
 
 
 def test_settings_make_the_key(data):
