@@ -67,24 +67,37 @@ def differences(rows: dict[str, list[Row]], reference: str, shared: float) -> st
 
 
 def draw(rows: dict[str, list[Row]], x: Sequence[float], title: str, caption: str, path: Path) -> bool:
-    """Curves of mAP and of the displacements over `x`, with intervals over seeds, as a PNG; False without matplotlib."""
+    """Curves of mAP and of the displacements over `x` as a PNG: a dot per seed, their mean, and its interval as a band.
+
+    Returns:
+        Whether it was drawn: matplotlib is not among the requirements.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return False
     figure = Figure((9, 3.8), dpi=150, layout="constrained")
-    for axes, names in zip(figure.subplots(1, 2), (("map", "soft_map"), ("ade_m", "min_ade_m", "min_fde_m")), strict=True):
-        for k, name in enumerate(names):
+    panels = {"mean average precision": {"map": "mAP", "soft_map": "soft mAP"},
+              "metres": {"ade_m": "ADE", "min_ade_m": "minADE", "min_fde_m": "minFDE"}}  # fmt: skip
+    for axes, (unit, names) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        for k, (name, label) in enumerate(names.items()):
             values = [[r[name] for r in each] for each in rows.values()]
-            half = [0 if math.isnan(interval(v)) else interval(v) for v in values]
-            label = {"map": "mAP", "soft_map": "soft mAP", "ade_m": "ADE", "min_ade_m": "minADE", "min_fde_m": "minFDE"}[name]
-            axes.errorbar(x, [statistics.fmean(v) for v in values], half, marker="o", capsize=3, label=label, color=f"C{k}")
+            means = [statistics.fmean(v) for v in values]
+            half = [0.0 if len(v) < 2 else interval(v) for v in values]
+            axes.plot(x, means, marker="o", label=label, color=f"C{k}")
+            axes.fill_between(
+                x, [m - h for m, h in zip(means, half, strict=True)], [m + h for m, h in zip(means, half, strict=True)],
+                color=f"C{k}", alpha=0.12, linewidth=0,
+            )  # fmt: skip
+            for at, each in zip(x, values, strict=True):
+                axes.plot([at] * len(each), each, ".", color=f"C{k}", alpha=0.5, markersize=5)
         axes.set_xscale("log", base=2)
         axes.set_xticks(list(x), [f"{v:g}" for v in x])
+        axes.minorticks_off()
         axes.set_xlabel(title)
-        axes.set_ylabel("mean average precision" if names[0] == "map" else "metres")
+        axes.set_ylabel(unit)
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    figure.supxlabel(caption, fontsize=7)
+    figure.supxlabel(f"{caption}. Dots: seeds; band: 95 % of their mean", fontsize=7)
     figure.savefig(path)
     return True
