@@ -44,8 +44,8 @@ class Record:
     scenes: int = 64
     """Different streets in each take: a recording is made of takes, each with streets of its own."""
     scene: str = STREETS
-    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, gs_urban (all of them); several with commas between
-    take turns."""
+    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them. Of several with commas
+    between each has the same share of the drives, one given twice two."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
