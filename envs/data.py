@@ -39,6 +39,8 @@ class Record:
     """Most people in a world."""
     robot: str = "jackal"
     """jackal, coco, go2, g1, several with commas between, or any."""
+    cameras: float = 0.0
+    """Share of drives with a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
     camera_noise: float = 0.0
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
     seed: int = 0
@@ -64,7 +66,9 @@ def _record(args: Record) -> None:
     require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
     same = {f.name: getattr(args, f.name) for f in fields(Settings)}
     counts = record(args.out, args.frames, Settings(**same), args.resume)
-    print(f"{args.out}: {counts['walks']} walks, {counts['frames']} frames; {counts['failed']} failed drives left out")
+    failed = ", ".join(f"{robot} {n}" for robot, n in sorted(counts.failed.items()))
+    left = f"{sum(counts.failed.values())} failed drives left out" + (f" ({failed})" if failed else "")
+    print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
 
 
 def _check(args: Check) -> None:

@@ -24,7 +24,7 @@ from s2e.pretrain.metrics import (
     trajectory_nll,
     waypoint_cosine,
 )
-from s2e.pretrain.samples import Batch, Samples
+from s2e.pretrain.samples import Batch, Samples, make_batch
 
 Row = dict[str, float]
 
@@ -39,7 +39,7 @@ _MEANS = ("ade_m", "fde_m", "min_ade_m", "min_fde_m", "miss_1", "miss", "cos", "
 
 
 def evaluate(
-    forward: Callable[[np.ndarray], tuple[Modes, Batch]],
+    forward: Callable[[np.ndarray], tuple[Modes, Batch]] | None,
     samples: Samples,
     config: PolicyConfig,
     batch: int,
@@ -50,7 +50,7 @@ def evaluate(
     """Metrics of the policy ("s2e") and the baselines ("constant velocity", "straight to goal") on all samples.
 
     Args:
-        forward: the policy's answer to the samples of an index (b,), and their batch.
+        forward: the policy's answer to the samples of an index (b,), and their batch; None is the baselines alone.
         samples: the held-out samples.
         config: the policy's.
         batch: samples at a time.
@@ -61,31 +61,37 @@ def evaluate(
     Returns:
         A row per predictor: the metrics (NaN where one is not defined), and with `_low` and `_high` behind their names the intervals.
     """
-    parts: dict[str, list[dict[str, np.ndarray]]] = {"constant velocity": [], "straight to goal": [], "s2e": []}
+    parts: dict[str, list[dict[str, np.ndarray]]] = {"constant velocity": [], "straight to goal": []}
     shape, dt = [], config.waypoint_dt_s
     for start in range(0, len(samples), batch):
         index = np.arange(start, min(start + batch, len(samples)))
-        with torch.no_grad():
-            modes, truth = forward(index)
+        if forward is None:
+            truth = make_batch(samples, index, config, None)
+        else:
+            with torch.no_grad():
+                modes, truth = forward(index)
+            parts.setdefault("s2e", []).append(_of_policy(modes, truth.future, dt, positive, density))
         future, ego = truth.future.cpu().numpy(), truth.ego.cpu().numpy()
         shape.append(shapes(future, dt))
-        for name, predicted in (
-            ("constant velocity", constant_velocity(ego, config)),
-            ("straight to goal", straight_to_goal(truth.goal_xy, ego, config)),
-        ):
-            parts[name].append(measure(predicted[:, None], np.ones((len(index), 1)), future, dt))
-        scores = modes.logits.double().softmax(-1)
-        own = measure(modes.metric(dt).double().cpu().numpy(), scores.cpu().numpy(), future, dt)
-        if density:
-            own["nll"] = trajectory_nll(modes, truth.future.to(modes.mean.device), dt).cpu().numpy()
-            if positive is not None and scores.shape[1] > 1:
-                own["correct"] = (positive(truth.future).cpu() == scores.argmax(-1).cpu()).numpy().astype(float)
-        parts["s2e"].append(own)
-    walk = walk_of(samples)
+        alone = np.ones((len(index), 1))
+        parts["constant velocity"].append(measure(constant_velocity(ego, config)[:, None], alone, future, dt))
+        parts["straight to goal"].append(measure(straight_to_goal(truth.goal_xy, ego, config)[:, None], alone, future, dt))
     return {
-        name: summarise({k: np.concatenate([p[k] for p in each]) for k in each[0]}, np.concatenate(shape), walk, resamples)
+        name: summarise({k: np.concatenate([p[k] for p in each]) for k in each[0]}, np.concatenate(shape), samples.walk, resamples)
         for name, each in parts.items()
     }
+
+
+def _of_policy(
+    modes: Modes, future: torch.Tensor, dt: float, positive: Callable[[torch.Tensor], torch.Tensor] | None, density: bool
+) -> dict[str, np.ndarray]:
+    scores = modes.logits.double().softmax(-1)
+    table = measure(modes.metric(dt).double().cpu().numpy(), scores.cpu().numpy(), future.cpu().numpy(), dt)
+    if density:
+        table["nll"] = trajectory_nll(modes, future.to(modes.mean.device), dt).cpu().numpy()
+        if positive is not None and scores.shape[1] > 1:  # a single mode is always the right one
+            table["correct"] = (positive(future).cpu() == scores.argmax(-1).cpu()).numpy().astype(float)
+    return table
 
 
 def measure(predicted: np.ndarray, scores: np.ndarray, future: np.ndarray, dt: float) -> dict[str, np.ndarray]:
@@ -108,12 +114,6 @@ def measure(predicted: np.ndarray, scores: np.ndarray, future: np.ndarray, dt: f
         "matching": matching,
         "scores": scores,
     }
-
-
-def walk_of(samples: Samples) -> np.ndarray:
-    """(S,) which of `samples.walks` each sample is from."""
-    ends = np.cumsum([len(w) for w in samples.walks])
-    return np.searchsorted(ends, samples.frame, side="right")
 
 
 def summarise(table: dict[str, np.ndarray], shape: np.ndarray, walk: np.ndarray, resamples: int) -> Row:

@@ -1,8 +1,8 @@
 """S2E: from seeing to experiencing. The parts that every stage shares.
 
-    import s2e
-    policy = s2e.load_policy("laptop")
-    plan = policy.act(frame, goal=(4.0, 1.0))
+import s2e
+policy = s2e.load_policy("laptop")
+plan = policy.act(frame, goal=(4.0, 1.0))
 """
 
 import os

@@ -194,7 +194,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a safetensors file from its header alone, which the library has checked against the file's size."""
     try:
         with safe_open(path, framework="pt") as file:
-            parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118: not a mapping
+            parts = {name: file.get_slice(name) for name in file.keys()}
             shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
             odd = sorted({part.get_dtype() for part in parts.values()} - {"F16", "BF16", "F32", "F64", "I64"})
     except (OSError, SafetensorError) as error:
@@ -254,16 +254,12 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.T
     """An optimizer's state as tensors and JSON."""
     packed = optimizer.state_dict()
     tensors = {
-        f"optimizer.{index}.{name}": torch.as_tensor(value)
-        for index, entry in packed["state"].items()
-        for name, value in entry.items()
+        f"optimizer.{index}.{name}": torch.as_tensor(value) for index, entry in packed["state"].items() for name, value in entry.items()
     }
     return tensors, {"optimizer": packed["param_groups"]}
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]
-) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
     """Puts back what `optimizer_state` took."""
     entries: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():

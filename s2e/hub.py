@@ -1,6 +1,6 @@
 """Policies from Hugging Face, and to there: a repository with the files of an exported folder (`s2e-export --folder`).
 
-Nothing of a repository is executed: config.json is JSON, weights are safetensors, an encoder is an ONNX graph. Needs `s2e[hub]`.
+Nothing of a repository is executed: config.json is JSON, weights are safetensors. Needs `s2e[hub]`.
 """
 
 import re
@@ -9,16 +9,20 @@ from typing import Any
 
 from s2e.errors import UserError
 
-FILES = ("config.json", "model.safetensors", "README.md", "encoder.onnx")
+FILES = ("config.json", "model.safetensors", "README.md")
 """What an exported folder may hold, and all that is ever downloaded."""
 
 _PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 
 
+def is_name(name: str) -> bool:
+    """Whether a name could be a repository's: owner/name."""
+    return re.fullmatch(f"{_PART}/{_PART}", name, re.ASCII) is not None and "--" not in name and ".." not in name and len(name) <= 96
+
+
 def is_repository(name: str) -> bool:
-    """Whether a name is meant as a repository: owner/name, and not a path into a folder that is there."""
-    good = re.fullmatch(f"{_PART}/{_PART}", name, re.ASCII) is not None and "--" not in name and ".." not in name
-    return good and len(name) <= 96 and not Path(name).parent.exists()
+    """Whether a name is meant as a repository and not as a path: owner/name, and there is no folder of the owner's name here."""
+    return is_name(name) and not Path(name).parent.exists()
 
 
 def download(name: str) -> Path:
@@ -40,7 +44,7 @@ def push(folder: Path, name: str) -> str:
     Raises:
         UserError: no such name, no token, no connection.
     """
-    if not is_repository(name):
+    if not is_name(name):
         raise UserError(f"--push {name}: not the name of a Hugging Face repository; owner/name is")
     api = _library().HfApi()
     try:

@@ -33,15 +33,11 @@ _LISTED = 40
 
 def _is_bag(path: Path) -> bool:
     try:
-        if path.is_dir():
-            file = path / "metadata.yaml"
-            with file.open("rb") as stream:
-                return b"rosbag2_bagfile_information" in stream.read(4096)
-        magic = _MAGIC.get(path.suffix)
-        if magic is None:
+        file, magic = (path / "metadata.yaml", b"") if path.is_dir() else (path, _MAGIC.get(path.suffix))
+        if magic is None or not file.is_file():  # a pipe would wait for ever
             return False
-        with path.open("rb") as stream:
-            return stream.read(len(magic)) == magic
+        with file.open("rb") as stream:
+            return stream.read(len(magic)) == magic if magic else b"rosbag2_bagfile_information" in stream.read(4096)
     except OSError:
         return False
 

@@ -48,7 +48,8 @@ class Video:
                     at = entry.timestamp * self.seconds_per_tick
                     raise UserError(f"{path}: cut at frame {t} ({at:.2f} s): {size} bytes, {entry.pos + entry.size} needed; {_REMEDY}")
             self.header_frames = len(shown)  # 0 where the header does not say (fragmented files)
-            self.end_s = shown[-1].timestamp * self.seconds_per_tick if shown else float("nan")
+            ticks = None if stream.duration is None else (stream.start_time or 0) + stream.duration
+            self.end_s = float("nan") if ticks is None else ticks * self.seconds_per_tick
 
     def index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Presentation times, and the keyframes to seek to, from one pass over the file without decoding.
@@ -75,7 +76,7 @@ class Video:
             times = np.array(pts, dtype=np.int64)[order]
             if (np.diff(times) <= 0).any():
                 t = int(np.argmax(np.diff(times) <= 0))
-                raise UserError(f"{self.path}: frames {t} and {t + 1} have one time ({self._seconds(times[t]):.3f} s); {_REMEDY}")
+                raise UserError(f"{self.path}: frames {t}, {t + 1} have one time ({times[t] * self.seconds_per_tick:.3f} s); {_REMEDY}")
             keys = np.flatnonzero(np.array(key)[order])
             self._index = times, keys, np.array(dts, dtype=np.int64)[order][keys]
         return self._index
@@ -106,7 +107,7 @@ class Video:
             at, image = -1, np.zeros((0, 0, 3), np.uint8)
             for target in which.tolist():
                 if target != at:
-                    with _refusing(f"{self.path}: frame {target} ({self._seconds(pts[target]):.2f} s) cannot be decoded"):
+                    with _refusing(f"{self.path}: frame {target} ({pts[target] * self.seconds_per_tick:.2f} s) cannot be decoded"):
                         k = int(np.searchsorted(keys, target, side="right")) - 1
                         if run is None or (k >= 0 and keys[k] - at > _SKIP):
                             seek = int(key_dts[k]) if k >= 0 and keys[k] > _SKIP else None
@@ -116,9 +117,6 @@ class Video:
                             raise ValueError("missing or damaged in the file")
                         at, image = target, _upright(frame)
                 yield image
-
-    def _seconds(self, ticks: int) -> float:
-        return float(ticks * self.seconds_per_tick)
 
     @contextmanager
     def _open(self) -> Iterator[tuple[Any, Any]]:
@@ -204,12 +202,12 @@ def _run(container: Any, stream: Any, pts: np.ndarray, seek: int | None, target:
 
 
 def _decoded(container: Any, stream: Any, pts: np.ndarray, since: int) -> Iterator[tuple[int, Any]]:
-    import av
+    from av.error import FFmpegError
 
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
-        except av.error.FFmpegError:
+        except FFmpegError:
             # After a seek, frames shown before their keyframe may lack what they refer to; nobody asked for them.
             if packet.pts is not None and packet.pts < since:
                 continue

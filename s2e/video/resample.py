@@ -64,7 +64,7 @@ def split_at(walk: Walk, cuts: np.ndarray, keep: np.ndarray | None = None) -> li
 
 
 def trajectory(name: str) -> str:
-    """The name of the walk that a piece was cut from: by this data are split into training and validation, so that pieces stay together."""
+    """The name of the walk that a piece was cut from. Training and validation are split by it, so that pieces stay together."""
     return re.sub(r"(\+\d+)+$", "", name)
 
 

@@ -23,6 +23,7 @@ POSE_TYPES = (
     "geometry_msgs/msg/TransformStamped",
 )
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+_FAR_M = 1e8
 
 
 class RawImage(NamedTuple):
@@ -119,14 +120,14 @@ def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, np.ndarray, float]:
     if "optical" in child:
         raise ValueError(f"it is the pose of {child}, whose x axis points right; poses of the robot's base are needed")
     values = fields.doubles(7)
-    if not np.isfinite(values).all():
-        raise ValueError(f"position or quaternion is not finite: {np.round(values, 3).tolist()}")
+    if not (np.abs(values) < _FAR_M).all():  # NaN is not, either
+        raise ValueError(f"position or quaternion is not finite, or far off the Earth: {np.round(values, 3).tolist()}")
     return stamp, values[:2], _yaw(values[3:])
 
 
 def _yaw(quaternion: np.ndarray) -> float:
     """Yaw of the x axis of a quaternion (x, y, z, w)."""
-    norm = float(np.linalg.norm(quaternion))
+    norm = math.hypot(*quaternion.tolist())
     if not 0.9 < norm < 1.1:
         raise ValueError(f"its quaternion {np.round(quaternion, 3).tolist()} is no rotation")
     x, y, z, w = (quaternion / norm).tolist()

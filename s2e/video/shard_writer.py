@@ -160,8 +160,12 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[-60:]
 
 
+class OutError(UserError):
+    """What is written to is at fault, not what is read."""
+
+
 class DiskErrors:
-    """Turns what a disk refuses into a `UserError` that says what to do."""
+    """Turns what a disk refuses into an `OutError` that says what to do."""
 
     def __init__(self, out: Path):
         self.out = out
@@ -172,7 +176,7 @@ class DiskErrors:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
             remedy = "what is complete is kept: make room and give the same command again, or give another --out"
-            raise UserError(f"{self.out}: cannot be written ({error.strerror or error}); {remedy}") from None
+            raise OutError(f"{self.out}: cannot be written ({error.strerror or error}); {remedy}") from None
 
 
 def write_safely(place: Path, data: bytes) -> None:

@@ -1,4 +1,3 @@
-import dataclasses
 import math
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import torch
 from s2e.config import PRESETS
 from s2e.mixture import Modes
 from s2e.pretrain.baselines import straight_to_goal
-from s2e.pretrain.evaluate import COLUMNS, evaluate, format_rows, measure, summarise, walk_of
+from s2e.pretrain.evaluate import COLUMNS, evaluate, format_rows, measure, summarise
 from s2e.pretrain.metrics import SHAPES, shapes
 from s2e.pretrain.samples import make_batch, make_samples
 from s2e.video.frames import ImageFiles
@@ -80,13 +79,13 @@ def test_intervals_hold_the_value_and_narrow_with_walks(samples):
 
 
 def test_the_interval_draws_whole_walks(samples):
-    row = evaluate(oracle(samples), samples, CONFIG, 64, None, resamples=4000)["straight to goal"]
+    row = evaluate(oracle(samples), samples, CONFIG, 64, None, resamples=1500)["straight to goal"]
     truth = make_batch(samples, np.arange(len(samples)), CONFIG, None)
     predicted = straight_to_goal(truth.goal_xy, truth.ego.numpy(), CONFIG)
     ade = np.linalg.norm(predicted - truth.future.numpy(), axis=-1).mean(-1).reshape(6, 40)
     drawn = ade[np.random.default_rng(5).integers(0, 6, (4000, 6))].mean((1, 2))
     low, high = np.quantile(drawn, (0.025, 0.975))
-    np.testing.assert_allclose([row["ade_m_low"], row["ade_m_high"]], [low, high], atol=0.05 * (high - low))
+    np.testing.assert_allclose([row["ade_m_low"], row["ade_m_high"]], [low, high], atol=0.1 * (high - low))
 
 
 def test_batches_do_not_matter_and_baselines_are_beside(samples):
@@ -128,10 +127,11 @@ def test_what_is_not_defined_is_left_out():
     assert math.isnan(row["maoe_deg"]) and math.isnan(row["maoe_deg_low"]) and row["ade_m"] == 0
 
 
-def test_walk_of(samples):
-    assert (np.bincount(walk_of(samples)) == 40).all()
-    assert dataclasses.replace(samples, frame=np.array([0, 59, 60, 359])).frame.size == 4
-    assert walk_of(dataclasses.replace(samples, frame=np.array([0, 59, 60, 359]))).tolist() == [0, 0, 1, 5]
+def test_the_baselines_alone(samples):
+    alone, beside = (evaluate(f, samples, CONFIG, 64, resamples=0) for f in (None, oracle(samples)))
+    assert set(alone) == {"constant velocity", "straight to goal"}
+    for name, row in alone.items():
+        assert row == pytest.approx(beside[name], nan_ok=True)
 
 
 def test_the_table_fits_a_terminal(samples):

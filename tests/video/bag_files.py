@@ -86,7 +86,7 @@ class Writer:
     def __exit__(self, *error: object) -> None:
         self.writer.close()
 
-    def make(self, kind: str, *values: object, **fields: object) -> Any:
+    def make(self, kind: str, *values: Any, **fields: Any) -> Any:
         """A message of a type."""
         return self.store.types[kind](*values, **fields)
 
@@ -110,7 +110,7 @@ class Writer:
             data = self.store.serialize_ros1(message, kind) if self.ros1 else self.store.serialize_cdr(message, kind)
         self.writer.write(self.connections[topic], round(seconds * 1e9), data)
 
-    def image(self, scene: Scene, k: int, seconds: float, **changes: object) -> None:
+    def image(self, scene: Scene, k: int, seconds: float, **changes: Any) -> None:
         """Frame k of a scene."""
         header = self.header(seconds + scene.header_shift[0], "camera")
         if scene.compressed:
@@ -169,4 +169,32 @@ def write_bag(path: Path, format: str = "db3", scene: Scene | None = None) -> Pa
                 bag.image(scene, k, scene.start + t)
             else:
                 bag.pose(scene, t)
+    return path
+
+
+def write_recon(path: Path, scene: Scene | None = None, images: str = "S", **more: Any) -> Path:
+    """A scene as RECON has it; `images` is how: S (fixed length), vlen, rows or pixels. `more` replaces datasets, None removes one."""
+    import h5py
+
+    scene = scene or Scene()
+    files = [encoded(scene.image(k), scene.compressed or "jpeg") for k in range(len(scene.image_t))]
+    poses = np.array([(*scene.pose(t), 0.3) for t in scene.image_t])
+    sets: dict[str, Any] = {"jackal/position": poses[:, [0, 1, 3]], "jackal/yaw": poses[:, 2], "gps/latlong": poses[:, :2]}
+    if images == "S":
+        sets["images/rgb_left"] = np.array(files, dtype=f"S{max(map(len, files))}")
+    elif images == "rows":
+        longest = max(map(len, files))
+        sets["images/rgb_left"] = np.stack([np.frombuffer(f.ljust(longest, b"\0"), np.uint8) for f in files])
+    elif images == "pixels":
+        sets["images/rgb_left"] = np.stack([scene.image(k) for k in range(len(files))])
+    sets |= {key.replace("__", "/"): value for key, value in more.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for key, value in sets.items():
+            if value is not None:
+                file[key] = value
+        if images == "vlen":
+            data = file.create_dataset("images/rgb_left", (len(files),), dtype=h5py.vlen_dtype(np.uint8))
+            for k, f in enumerate(files):
+                data[k] = np.frombuffer(f, np.uint8)
     return path

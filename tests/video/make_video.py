@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -31,7 +32,7 @@ def write_mp4(path: Path, numbers, ms=None, codec="libx264", gop=10, options=Non
     """Pictures with some numbers at some times (milliseconds; default 100 ms apart from 0)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format="mp4") as out:
-        stream = out.add_stream(codec, rate=10, options=options or {})
+        stream: Any = out.add_stream(codec, rate=10, options=options or {})
         stream.width, stream.height, stream.gop_size = *size, gop
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.codec_context.time_base = TICK

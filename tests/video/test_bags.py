@@ -70,6 +70,21 @@ def test_a_container_alone_and_a_folder_of_bags(tmp_path):
     assert [w.name for w in read(tmp_path)] == ["db3/walk", "mcap/walk/walk", "ros1/walk"]
 
 
+def test_a_ros2_bag_of_several_files_is_one_walk(tmp_path):
+    scene = Scene()
+    for part, name in enumerate("ab"):
+        with Writer(tmp_path / name, "db3") as bag:
+            for k in range(10 * part, 10 * part + 10):
+                bag.pose(scene, 0.1 * k)
+                bag.image(scene, k, scene.start + 0.1 * k)
+    (tmp_path / "b" / "b.db3").rename(tmp_path / "a" / "b.db3")
+    yaml = tmp_path / "a" / "metadata.yaml"
+    before, found, after = yaml.read_text().partition("- a.db3\n")
+    yaml.write_text(f"{before}{found}  {found.replace('a.db3', 'b.db3')}{after}")
+    (walk,) = read(tmp_path / "a")
+    same(walk, scene)
+
+
 def test_names_are_unique(tmp_path):
     write_bag(tmp_path / "a", "db3")
     write_bag(tmp_path / "a.bag", "ros1")
@@ -319,6 +334,7 @@ def test_a_bad_compressed_image_is_named(tmp_path, changes, text):
         ({"quaternion": (0, 0, 0, 0)}, "no rotation"),
         ({"quaternion": (0, 0, math.nan, 1)}, "not finite"),
         ({"x": math.inf}, "not finite"),
+        ({"x": -1e300}, "off the Earth"),
     ],
 )
 def test_a_bad_pose_is_named_by_its_number(tmp_path, bad, text):

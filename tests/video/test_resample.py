@@ -19,7 +19,7 @@ def walk_at(times, name="walk", rays=False):
 
 
 def levels(walk):
-    return [int(round(i.mean())) for i in walk.frames.images(range(len(walk)))]
+    return [round(i.mean()) for i in walk.frames.images(range(len(walk)))]
 
 
 @pytest.mark.parametrize("source, hz, step", [(30, 5, 6), (15, 5, 3), (10, 5, 2), (20, 4, 5)])

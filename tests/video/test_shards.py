@@ -64,7 +64,7 @@ def test_round_trip_on_a_disk_and_in_a_stream(tmp_path):
         same(a, b)
         same(a, c)
     (picked,) = back[2].frames.images([7])
-    np.testing.assert_array_equal(picked, list(walks()[2].frames.images([7]))[0])
+    np.testing.assert_array_equal(picked, next(iter(walks()[2].frames.images([7]))))
 
 
 def test_webdataset_reads_them(tmp_path):
