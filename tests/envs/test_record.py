@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from s2e.envs import record as module
-from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.pool import training_scenes
 from s2e.envs.record import ASIDE_M, ASIDE_ROOM_M, AWAY_RAD, DRIVES, NUDGE_STEPS, Drives, Settings, record
 from s2e.envs.robots import ROBOTS
@@ -94,14 +93,15 @@ def test_nudges_are_marked(whole):
         assert NUDGE_STEPS[0] * 0.2 - 1e-5 <= end - begin <= NUDGE_STEPS[1] * 0.2 + 1e-5
 
 
-def test_perturbed_starts_are_free_near_the_usual_ones_and_turned_away():
+def test_perturbed_starts_are_free_near_the_usual_ones_and_turned_away(monkeypatch):
     scenes = training_scenes(3, 0)
-    usual, drives = RandomEpisodes(scenes, 40, 7, 0), Drives(scenes, 40, 7, 0)
+    drives, usual = Drives([scenes], 40, 7, 0), Drives([scenes], 40, 7, 0)
     away, aside, changed = [], [], 0
     for world in range(40):
-        (_, before), drawn = usual.next(world), drives.next(world)
-        assert drawn is not None
-        scene, after = drawn
+        monkeypatch.setattr(module, "PERTURBED", 0.0)
+        scene, before = usual.next(world) or pytest.fail()
+        monkeypatch.setattr(module, "PERTURBED", 0.5)
+        _, after = drives.next(world) or pytest.fail()
         assert before.goal == after.goal and before.seed == after.seed
         if after == before:
             continue
@@ -125,11 +125,16 @@ def test_other_cameras(whole):
         assert 60 <= walk.body.camera_hfov_deg <= 120 and 0.3 <= walk.body.camera_height_m <= 1.3
 
 
-def test_places_take_turns(tmp_path):
-    settings = Settings(envs=1, scenes=1, scene="streets,gs_urban/plaza", people=0, seed=1)
-    record(tmp_path / "a", 450, settings)
-    takes = json.loads((tmp_path / "a" / "record.json").read_text())["takes"]
-    assert [t["place"] for t in takes[:2]] == ["streets", "gs_urban/plaza"]
+def test_places_share_the_drives(tmp_path):
+    streets = training_scenes(3, 0)
+    drives = Drives([streets[:2], streets[2:], streets[:2]], 200, 0, 0)
+    drawn = np.array([(drives.next(w) or (-1,))[0] for w in range(200)])
+    assert abs((drawn == 2).mean() - 1 / 3) < 0.1
+    counts = record(tmp_path / "a", 60, Settings(envs=2, scenes=1, scene="streets, gs_urban/plaza", people=0, seed=1))
+    assert counts.frames >= 60
+    with pytest.raises(UserError, match="nowhere"):
+        record(tmp_path / "b", 60, Settings(scene="streets,nowhere"))
+    assert not (tmp_path / "b").exists()
 
 
 def test_takes_differ(whole):
