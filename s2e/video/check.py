@@ -270,7 +270,7 @@ def _heading(walk: Walk) -> list[Finding]:
         why = "it drives backwards, or the yaw is reversed" if abs(mean) > np.radians(150) else turned
         text = f"moves {np.degrees(mean):+.0f} degrees off its yaw throughout: {why}"
         return [Finding(walk.name, "yaw", 0, t, float(np.degrees(mean)), text, True)]
-    if sure < 0.5:
+    if sure < 0.5 and _circular(2 * off)[1] < TURNED_SURE:  # twice the angle: forwards and backwards agree
         text = f"yaw hardly follows the motion (agreement {sure:.2f} of 1): moves sideways a lot, or its axes are wrong"
         return [Finding(walk.name, "yaw", 0, 0, sure, text, False)]
     return [Finding(walk.name, "backward", 0, 0, back, f"moves backwards {back:.0%} of the time", False)] if back > 0.1 else []
