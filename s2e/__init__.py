@@ -1,9 +1,35 @@
-"""S2E: from seeing to experiencing. The parts that every stage shares."""
+"""S2E: from seeing to experiencing. The parts that every stage shares.
+
+import s2e
+policy = s2e.load_policy("laptop")
+plan = policy.act(frame, goal=(4.0, 1.0))
+"""
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from s2e.navigator import Navigator
 
 # Before torch is loaded: OpenMP threads that spin while they wait take the cores from the rasteriser, the encoder and whatever
 # else runs on the machine. Waiting passively costs nothing on an idle one and is several times as fast on a busy one.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
+
+
+def load_policy(path: "str | Path", device: str = "cpu") -> "Navigator":
+    """A policy to drive with: see `s2e.navigator.Navigator`.
+
+    Args:
+        path: a run, a checkpoint or an exported folder; or the name of a shipped policy; or owner/name on Hugging Face (`s2e[hub]`).
+        device: cpu or cuda.
+
+    Raises:
+        UserError: there is no such policy, or its files are broken.
+    """
+    from s2e.navigator import Navigator  # torch is loaded here, not when s2e is imported
+
+    return Navigator.load(path, device)

@@ -1,7 +1,7 @@
 """Checkpoints are folders of JSON and safetensors: nothing in them can run code.
 
     RUN/checkpoints/00000400/config.json, model.safetensors, training_state/{tensors.safetensors, state.json}
-    RUN/checkpoints/last            the name of the newest folder
+    RUN/checkpoints/last            the name of the newest folder; `best`, where there is one, that of the best
 
 A checkpoint is written beside its place, flushed to disk and renamed, so a killed process leaves the previous one.
 """
@@ -18,13 +18,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from s2e import hub
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
-from s2e.errors import UserError
+from s2e.errors import UserError, require
 from s2e.policy import S2EPolicy
+
+# What a config.json may ask for: beyond these no policy of ours goes, and a hostile file would take all memory.
+MAX_CONFIG_BYTES, MAX_PIXELS, MAX_TOKENS = 1 << 20, 1 << 22, 4096
 
 
 def save_checkpoint(
@@ -34,8 +38,15 @@ def save_checkpoint(
     state_tensors: Mapping[str, torch.Tensor],
     state: Mapping[str, Any],
     keep: int = 2,
+    best: bool = False,
 ) -> None:
-    """Writes one checkpoint folder atomically, points `last` at it and deletes all but the newest `keep`."""
+    """Writes one checkpoint folder atomically, points `last` (and with `best` also `best`) at it and deletes old ones.
+
+    The newest `keep` folders stay, and so does the one that `best` names.
+
+    Raises:
+        UserError: the disk refused; the checkpoints that were there are as they were.
+    """
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -48,42 +59,86 @@ def save_checkpoint(
         (temporary / "training_state" / "state.json").write_text(json.dumps({**state, "revision": _revision()}))
         for path in [*temporary.rglob("*"), temporary]:
             _fsync(path)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        if folder.exists():  # set aside, not deleted first: a kill in between must not leave a pointer to nothing for long
+            former = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+            os.replace(folder, former)
+            os.replace(temporary, folder)
+            shutil.rmtree(former)
+        else:
+            os.replace(temporary, folder)
     except (OSError, SafetensorError) as error:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(f"{folder}: checkpoint not written ({error}); the previous one is intact, free some space") from None
-    pointer = folder.parent / ".last"
-    pointer.write_text(folder.name + "\n")
-    _fsync(pointer)
-    os.replace(pointer, folder.parent / "last")
-    _fsync(folder.parent)
+    # `last` after `best`: a run killed between the two resumes before this checkpoint and arrives at it again.
+    for name in ("best", "last") if best else ("last",):
+        _point(folder, name)
+    pointer = folder.parent / "best"
+    chosen = pointer.read_text().strip() if pointer.is_file() else ""
     older = sorted(p for p in folder.parent.iterdir() if p.is_dir() and p.name.isdigit())[:-keep]
     for path in older:
+        if path.name != chosen:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.parent.glob(".writing-*"):  # of a run that was killed while it saved
         shutil.rmtree(path, ignore_errors=True)
 
 
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint folder that a run folder or a checkpoint folder names."""
+def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
+    """The checkpoint folder that a name stands for.
+
+    Args:
+        path: a run folder, a checkpoint folder or an exported folder; where there is no such folder also the name of a shipped policy
+            (`shipped_policies`) or of a Hugging Face repository (owner/name), which is then downloaded.
+        newest: for going on with a run: its newest checkpoint, and local folders alone. Otherwise a run's best one (`checkpoints/best`)
+            where it has one.
+
+    Raises:
+        UserError: there is no such thing, or it is not complete.
+    """
+    path, name = Path(path), str(path)
     if not path.is_dir():
-        what = "a file, not a folder" if path.exists() else "no such folder"
-        raise UserError(f"{path}: {what}; give a run folder (with checkpoints/) or a checkpoint folder")
-    pointer = path / "checkpoints" / "last"
-    if pointer.is_file():
-        path = path / "checkpoints" / Path(pointer.read_text().strip()).name
+        if path.exists():
+            raise UserError(f"{path}: a file, not a folder; give a run folder (with checkpoints/) or a checkpoint folder")
+        shipped = {} if newest else shipped_policies()
+        if name in shipped:
+            path = shipped[name]
+        elif not newest and hub.is_repository(name):
+            path = hub.download(name)
+        else:
+            listed = f", or one of the shipped policies ({', '.join(shipped)})" if shipped else ""
+            raise UserError(f"{path}: no such folder; give a run folder (with checkpoints/) or a checkpoint folder{listed}")
+    for pointer in (path / "checkpoints" / name for name in (("last",) if newest else ("best", "last"))):
+        if pointer.is_file():
+            path = path / "checkpoints" / _pointed(pointer)
+            break
     for name in ("config.json", "model.safetensors"):
         if not (path / name).is_file():
             raise UserError(f"{path / name}: missing; {path} is not a complete checkpoint, give another or train again")
     return path
 
 
+def shipped_policies() -> dict[str, Path]:
+    """The folders of the policies that come with the package, by name."""
+    import s2e.assets
+
+    inside = Path(s2e.assets.__file__).parent
+    return {p.parent.name: p.parent for p in sorted(inside.glob("*/model.safetensors"))}
+
+
+def _pointed(pointer: Path) -> str:
+    """The folder name in a pointer file; never a way out of the pointer's folder."""
+    try:
+        with pointer.open() as file:
+            return Path(file.read(256).strip()).name
+    except (OSError, ValueError) as error:
+        raise UserError(f"{pointer}: not readable ({error}); write the name of a folder beside it there") from None
+
+
 def read_json(path: Path) -> Any:
     """A JSON file's value; a broken file is the user's error."""
     try:
         return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable JSON ({error}); restore the file or use another checkpoint") from None
 
 
@@ -101,25 +156,76 @@ def policy_state(policy: S2EPolicy, net: FeatureNet) -> dict[str, torch.Tensor]:
     return tensors | {f"encoder.{k}": v for k, v in net.state_dict().items()}
 
 
-def load_networks(path: Path | str) -> tuple[S2EPolicy, FeatureNet]:
-    """A policy and its encoder from a run folder or a checkpoint folder, in eval mode. Executes nothing of the file."""
-    folder = find_checkpoint(Path(path))
-    config_file, tensors = folder / "config.json", read_tensors(folder / "model.safetensors")
-    values = read_json(config_file)
-    if not isinstance(values, dict) or not isinstance(values.get("policy"), dict):
-        raise UserError(f"{config_file}: no object `policy`; this is not a policy's checkpoint")
-    config = PolicyConfig.from_dict(values["policy"], str(config_file))
+def load_networks(path: Path | str, newest: bool = False) -> tuple[S2EPolicy, FeatureNet]:
+    """A policy and its encoder, in eval mode, from what `find_checkpoint` finds. Executes nothing of the files.
+
+    Weights may be stored in half precision; the networks are float32.
+    """
+    folder = find_checkpoint(path, newest)
+    config_file, model_file = folder / "config.json", folder / "model.safetensors"
+    config = read_policy_config(config_file)
+    shapes = tensor_shapes(model_file)
+    _refuse_giants(config, shapes, config_file, model_file)
+    tensors = read_tensors(model_file)
     policy, net = S2EPolicy(config), FeatureNet(config)
     if any(".adapter." in name for name in tensors):
         policy.add_adapters()
     for module, prefix in ((policy, "policy."), (net, "encoder.")):
         part = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        broken = [k for k, v in part.items() if not v.isfinite().all()]
+        require(not broken, f"{model_file}: {prefix}{broken[0] if broken else ''} holds NaN or infinity; use another checkpoint")
         try:
             module.load_state_dict(part)
         except RuntimeError as error:
-            detail = str(error).splitlines()[-1].strip()
-            raise UserError(f"{folder / 'model.safetensors'}: does not fit config.json ({detail})") from None
+            raise UserError(_misfit(model_file, str(error).splitlines()[-1].strip())) from None
     return policy.eval(), net.eval()
+
+
+def read_policy_config(path: Path) -> PolicyConfig:
+    """The object `policy` of a checkpoint's config.json."""
+    require(path.stat().st_size <= MAX_CONFIG_BYTES, f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is not a policy's checkpoint")
+    values = read_json(path)
+    if not isinstance(values, dict) or not isinstance(values.get("policy"), dict):
+        raise UserError(f"{path}: no object `policy`; this is not a policy's checkpoint")
+    return PolicyConfig.from_dict(values["policy"], str(path))
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a safetensors file from its header alone, which the library has checked against the file's size."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            parts = {name: file.get_slice(name) for name in file.keys()}
+            shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
+            odd = sorted({part.get_dtype() for part in parts.values()} - {"F16", "BF16", "F32", "F64", "I64"})
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error}); use another checkpoint") from None
+    require(not odd, f"{path}: numbers of type {', '.join(odd)}; weights are floats (F16, BF16, F32)")
+    return shapes
+
+
+def _refuse_giants(config: PolicyConfig, shapes: Mapping[str, tuple[int, ...]], config_file: Path, model_file: Path) -> None:
+    """Refuses a config.json that would take more memory than its weights: shapes are compared before anything is allocated."""
+    pixels = config.height_px * config.width_px
+    require(pixels <= MAX_PIXELS, f"{config_file}: images of {config.height_px}x{config.width_px}; {MAX_PIXELS} pixels at most")
+    layers = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
+    for part, count in layers.items():
+        found = len({name.split(".")[2] for name in shapes if name.startswith(f"policy.{part}.")})
+        require(found == count, _misfit(model_file, f"{found} {part} layers, config.json says {count}"))
+    with torch.device("meta"):
+        policy = S2EPolicy(config)
+        if any(".adapter." in name for name in shapes):
+            policy.add_adapters()
+    tokens = policy.context_tokens
+    require(tokens <= MAX_TOKENS, f"{config_file}: {tokens} context tokens; {MAX_TOKENS} at most, use a larger stride or fewer frames")
+    wanted = {f"policy.{name}": tuple(tensor.shape) for name, tensor in policy.state_dict().items()}
+    given = {name: shape for name, shape in shapes.items() if name.startswith("policy.")}
+    for name in sorted(wanted.keys() | given.keys()):
+        has, needs = given.get(name, "absent"), wanted.get(name, "absent")
+        require(has == needs, _misfit(model_file, f"{name} is {has}, expected {needs}"))
+
+
+def _misfit(path: Path, detail: str) -> str:
+    return f"{path}: does not fit config.json ({detail}); use the pair as it was saved, and the version of s2e that saved it"
 
 
 def rng_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -148,16 +254,12 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.T
     """An optimizer's state as tensors and JSON."""
     packed = optimizer.state_dict()
     tensors = {
-        f"optimizer.{index}.{name}": torch.as_tensor(value)
-        for index, entry in packed["state"].items()
-        for name, value in entry.items()
+        f"optimizer.{index}.{name}": torch.as_tensor(value) for index, entry in packed["state"].items() for name, value in entry.items()
     }
     return tensors, {"optimizer": packed["param_groups"]}
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]
-) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
     """Puts back what `optimizer_state` took."""
     entries: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
@@ -182,6 +284,18 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _point(folder: Path, name: str) -> None:
+    """Makes `name`, beside a checkpoint folder, name that folder."""
+    try:
+        pointer = folder.parent / f".{name}"
+        pointer.write_text(folder.name + "\n")
+        _fsync(pointer)
+        os.replace(pointer, folder.parent / name)
+        _fsync(folder.parent)
+    except OSError as error:
+        raise UserError(f"{folder.parent / name}: not written ({error}); it names the previous checkpoint, free some space") from None
 
 
 def _revision() -> str:
