@@ -1,17 +1,23 @@
-"""The Gaussian-mixture mathematics of S2E: trajectories, anchors, the distribution-matching loss, the action density.
+"""The Gaussian-mixture mathematics of S2E: trajectories, the distribution-matching loss, the action density.
 
 Formulas: S2E (arXiv 2507.22028) for the mixture and the positive mode; MTR (arXiv 2209.13508) for the bivariate negative
-log-likelihood and its clamps. All functions are pure and work on any batch shape named in their docstrings.
+log-likelihood, its clamps and the other positive mode. All functions are pure and work on any batch shape named in their docstrings.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 
 LOG_STD_MIN, LOG_STD_MAX = -1.609, 5.0  # MTR: standard deviation in [0.2, 150] units
 RHO_MAX = 0.5
+STANDING = 0.5  # steps: an endpoint nearer than this has no direction worth following
+MIN_DISTANCE_M = 0.05  # before the logarithm of a free distance
+
+Rule = Literal["direction", "endpoint"]
+Objective = Literal["direction", "endpoint", "regression"]
 
 
 @dataclass(frozen=True)
@@ -37,13 +43,12 @@ class Modes:
         return self.mean * (self.speed * waypoint_dt_s)[..., None, None]
 
 
-def anchor_fan(anchors: int, half_angle_deg: float) -> torch.Tensor:
-    """(M, 2) unit directions fanned evenly around straight ahead, from right to left; a single anchor is straight ahead."""
-    if anchors < 1:
-        raise ValueError(f"{anchors} anchors; at least 1 is needed")
-    half = math.radians(half_angle_deg) if anchors > 1 else 0.0
-    angles = torch.linspace(-half, half, anchors)
-    return torch.stack([angles.cos(), angles.sin()], -1)
+def clamped_gaussian(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What a network says of a waypoint (..., 5) as offset (..., 2), log_std (..., 2) and rho (...), within MTR's clamps.
+
+    Outside a clamp the gradient is zero, as in MTR's `nll_loss_gmm_direct`.
+    """
+    return raw[..., :2], raw[..., 2:4].clamp(LOG_STD_MIN, LOG_STD_MAX), raw[..., 4].clamp(-RHO_MAX, RHO_MAX)
 
 
 def normalise(trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,17 +58,22 @@ def normalise(trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: flo
     return trajectories / (speed.clamp(min=speed_floor) * waypoint_dt_s)[:, None, None], speed
 
 
-def positive_mode(steps: torch.Tensor, anchors: torch.Tensor) -> torch.Tensor:
-    """(B,) index of the anchor whose direction fits the endpoint of (B, T, 2) best; standing still counts as straight on."""
+def positive_mode(steps: torch.Tensor, anchors: torch.Tensor, rule: Rule = "direction") -> torch.Tensor:
+    """(B,) index of the anchor that fits the endpoint of (B, T, 2) best; standing still counts as a little straight on.
+
+    Rule "direction" (S2E): the anchor whose direction is nearest; lengths of anchors do not count. Rule "endpoint" (MTR): the anchor
+    nearest to the endpoint over T, where straight motion ends at distance 1. On anchors of equal length both are the same rule.
+    """
     end = steps[:, -1]
-    ahead = torch.tensor([1.0, 0.0], dtype=end.dtype, device=end.device)
-    direction = torch.where(end.norm(dim=-1, keepdim=True) > 0.5, end, ahead)
-    return (F.normalize(direction, dim=-1) @ anchors.to(end).T).argmax(-1)
+    ahead = torch.tensor([STANDING, 0.0], dtype=end.dtype, device=end.device)
+    end = torch.where(end.norm(dim=-1, keepdim=True) > STANDING, end, ahead)
+    anchors = anchors.to(end)
+    if rule == "endpoint":
+        return (end[:, None] / steps.shape[1] - anchors).square().sum(-1).argmin(-1)
+    return (F.normalize(end, dim=-1) @ F.normalize(anchors, dim=-1).T).argmax(-1)
 
 
-def bivariate_nll(
-    x: torch.Tensor, mean: torch.Tensor, log_std: torch.Tensor, rho: torch.Tensor
-) -> torch.Tensor:
+def bivariate_nll(x: torch.Tensor, mean: torch.Tensor, log_std: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
     """Negative log-density of a bivariate normal, without the constant log(2 pi): (..., 2), (..., 2), (..., 2), (...) to (...)."""
     z = (x - mean) * torch.exp(-log_std)
     one_minus = 1 - rho.square()
@@ -72,20 +82,75 @@ def bivariate_nll(
 
 
 def matching_loss(
-    modes: Modes, trajectories: torch.Tensor, anchors: torch.Tensor, waypoint_dt_s: float, speed_floor: float
+    modes: Modes,
+    trajectories: torch.Tensor,
+    anchors: torch.Tensor,
+    waypoint_dt_s: float,
+    speed_floor: float,
+    rule: Rule = "direction",
 ) -> dict[str, torch.Tensor]:
     """The anchor-guided distribution-matching loss on metric ground truth (B, T, 2).
 
     L = -log N_h(w) - log q_h + (v_h - v)^2 for the positive mode h, averaged over the batch. The score term and the density are
-    reported apart; the density is summed over waypoints as in MTR.
+    reported apart; the density is summed over waypoints as in MTR. `rule` finds h, see `positive_mode`.
+
+    Returns:
+        Scalars `loss` and its terms `nll`, `score`, `velocity`.
     """
     steps, speed = normalise(trajectories, waypoint_dt_s, speed_floor)
-    h = positive_mode(steps, anchors)
+    h = positive_mode(steps, anchors, rule)
     row = torch.arange(len(h), device=h.device)
     nll = bivariate_nll(steps, modes.mean[row, h], modes.log_std[row, h], modes.rho[row, h]).sum(-1).mean()
     score = F.cross_entropy(modes.logits, h)
     velocity = (modes.speed[row, h] - speed.clamp(min=speed_floor)).square().mean()
     return {"loss": nll + score + velocity, "nll": nll, "score": score, "velocity": velocity}
+
+
+def regression_loss(modes: Modes, trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: float) -> dict[str, torch.Tensor]:
+    """Plain regression of one mode (M = 1) on metric ground truth (B, T, 2): what GNM and ViNT do with waypoints, as a baseline.
+
+    L = |w_hat - w|^2 + (v_hat - v)^2, the first the mean over waypoints and coordinates of normalised trajectories. Deviations and
+    scores learn nothing, so densities of a policy trained like this mean nothing.
+
+    Returns:
+        Scalars `loss` and its terms `mse`, `velocity`.
+
+    Raises:
+        ValueError: there is more than one mode; nothing would say which of them to regress.
+    """
+    if modes.mean.shape[1] != 1:
+        raise ValueError(f"regression has one mode, not {modes.mean.shape[1]}")
+    steps, speed = normalise(trajectories, waypoint_dt_s, speed_floor)
+    mse = F.mse_loss(modes.mean[:, 0], steps)
+    velocity = F.mse_loss(modes.speed[:, 0], speed.clamp(min=speed_floor))
+    return {"loss": mse + velocity, "mse": mse, "velocity": velocity}
+
+
+def policy_loss(
+    objective: Objective,
+    modes: Modes,
+    trajectories: torch.Tensor,
+    anchors: torch.Tensor,
+    waypoint_dt_s: float,
+    speed_floor: float,
+) -> dict[str, torch.Tensor]:
+    """The loss of an objective: `matching_loss` by either rule, or `regression_loss`."""
+    if objective == "regression":
+        return regression_loss(modes, trajectories, waypoint_dt_s, speed_floor)
+    return matching_loss(modes, trajectories, anchors, waypoint_dt_s, speed_floor, objective)
+
+
+def free_space_loss(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean error of predicted log metres (B, R) against true metres (B, R), smooth L1; NaN in the truth is not known.
+
+    In the logarithm, because an error of 0.3 m matters at 0.5 m and not at 10 m. Where nothing is known the loss is 0 and so is its
+    gradient.
+    """
+    known = ~truth.isnan()
+    # The unknown is replaced before the loss, not masked after it: 0 * NaN would be NaN in the backward pass.
+    target = torch.where(known, truth, 1.0).clamp(min=MIN_DISTANCE_M).log()
+    error = F.smooth_l1_loss(predicted, target.to(predicted), reduction="none", beta=0.1)
+    return (error * known).sum() / known.sum().clamp(min=1)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ scores, trajectories and velocity scale. The encoder is outside (`s2e/encoder.py
 """
 
 import copy
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from s2e.anchors import anchor_fan
 from s2e.config import PolicyConfig
-from s2e.mixture import LOG_STD_MAX, LOG_STD_MIN, RHO_MAX, Modes, anchor_fan
+from s2e.mixture import Modes, clamped_gaussian
 from s2e.observation import ROBOT_FIELDS
+from s2e.video.walk import RAYS
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -74,15 +77,57 @@ class Block(nn.Module):
         return x + self.ffn(self.norm2(x))
 
 
+def token_places(config: PolicyConfig) -> torch.Tensor:
+    """(L - 3, 3) where each image token was seen: column and row (0: the image's centre, 1: its width, height), age in seconds.
+
+    The newest frame's tokens come first, then the older frames, oldest first. A column token has no row (0), a pooled token neither.
+    An older frame's age is a multiple of `frame_spacing_s`.
+    """
+    rows, columns = config.height_px // config.stride, config.width_px // config.stride
+    rows, columns = {"columns": (1, columns), "grid": (rows, columns), "pooled": (1, 1)}[config.newest]
+    row, column = ((torch.arange(n) + 0.5) / n - 0.5 for n in (rows, columns))
+    newest = torch.stack([column.repeat(rows), row.repeat_interleave(columns), torch.zeros(rows * columns)], -1)
+    age = config.frame_spacing_s * torch.arange(config.history - 1, 0, -1.0)
+    return torch.cat([newest, torch.stack([torch.zeros_like(age), torch.zeros_like(age), age], -1)])
+
+
+def sinusoids(places: torch.Tensor, dim: int) -> torch.Tensor:
+    """(L, 3) places to (L, dim): sines and cosines of each coordinate, 1/4 to 2 periods a unit, so that near places are alike."""
+    frequencies = 2 * math.pi * torch.logspace(math.log10(0.25), math.log10(2.0), -(-dim // 6))
+    angles = (places[:, :, None] * frequencies).flatten(1)
+    return torch.cat([angles.sin(), angles.cos()], -1)[:, :dim]
+
+
+class FreeSpaceHead(nn.Module):
+    """Tokens of the newest frame (B, n, d) to log metres (B, RAYS): each token narrowed, then all of them together.
+
+    Flattened, not averaged: which token sees an obstacle says at which bearing it is.
+    """
+
+    def __init__(self, tokens: int, dim: int, narrow: int = 16, hidden: int = 64):
+        super().__init__()
+        self.narrow, self.head = nn.Linear(dim, narrow), mlp(tokens * narrow, hidden, RAYS)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Log metres."""
+        return self.head(F.gelu(self.narrow(tokens)).flatten(1))
+
+
 class S2EPolicy(nn.Module):
     """Features, goal and ego state in; a mixture of anchored trajectories out.
 
     `context` is the part that fine-tuning leaves alone: it may be computed once and kept. `decode` is the part with adapters.
+    `free_space` reads the context beside it, where `config.free_space` says so: an auxiliary task, for pretraining alone.
+
+    Args:
+        config: its shape.
+        anchors: (M, 2) normalised endpoints, M = `config.anchors`; `anchor_fan` where None. They are part of the state, so a
+            checkpoint brings its own.
     """
 
     anchors: torch.Tensor
 
-    def __init__(self, config: PolicyConfig):
+    def __init__(self, config: PolicyConfig, anchors: torch.Tensor | None = None):
         super().__init__()
         self.config = config
         rows, columns = config.height_px // config.stride, config.width_px // config.stride
@@ -97,16 +142,23 @@ class S2EPolicy(nn.Module):
         self.goal_mask = nn.Parameter(torch.zeros(config.dim))
         self.ego_mask = nn.Parameter(torch.zeros(config.dim))
         self.robot_in, self.robot_mask = mlp(len(ROBOT_FIELDS), config.dim, config.dim), nn.Parameter(torch.zeros(config.dim))
-        self.position = nn.Parameter(0.02 * torch.randn(self.context_tokens, config.dim))
+        # Learned, but not from nothing: neighbours in the image and in time begin alike. Goal, ego and robot have no place.
+        places = sinusoids(token_places(config), config.dim)
+        self.position = nn.Parameter(torch.cat([0.5 * places, 0.02 * torch.randn(3, config.dim)]))
         self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
         self.context_norm = nn.LayerNorm(config.dim)
-        self.register_buffer("anchors", anchor_fan(config.anchors, config.anchor_half_angle_deg))
+        if anchors is None:
+            anchors = anchor_fan(config.anchors, config.anchor_half_angle_deg)
+        if anchors.shape != (config.anchors, 2) or not anchors.isfinite().all():
+            raise ValueError(f"anchors are {tuple(anchors.shape)}, expected ({config.anchors}, 2), finite")
+        self.register_buffer("anchors", anchors.detach().clone().float())
         self.anchor_in = mlp(2, config.dim, config.dim)
         self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
         self.query_norm = nn.LayerNorm(config.dim)
         self.score_head = mlp(config.dim, config.dim, 1)
         self.trajectory_head = mlp(config.dim, config.dim, 5 * config.waypoints)
         self.speed_head = mlp(config.dim, config.dim, 1)
+        self.free_space_head = FreeSpaceHead(newest_tokens, config.dim) if config.free_space else None
 
     def newest_tokens(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the newest frame (B, rows, columns, C) to its tokens (B, n, w)."""
@@ -154,16 +206,26 @@ class S2EPolicy(nn.Module):
         for block in self.decoder:
             x = block(x, context)
         x = self.query_norm(x)
-        raw = self.trajectory_head(x).unflatten(-1, (config.waypoints, 5))
+        offset, log_std, rho = clamped_gaussian(self.trajectory_head(x).unflatten(-1, (config.waypoints, 5)))
         along = torch.arange(1, config.waypoints + 1, device=x.device, dtype=x.dtype)
-        straight = self.anchors[:, None] * along[:, None]  # (M, T, 2): the head refines the anchor's own ray
+        straight = self.anchors[:, None] * along[:, None]  # (M, T, 2): the head refines the straight way to the anchor
         return Modes(
             logits=self.score_head(x)[..., 0],
-            mean=straight + raw[..., :2],
-            log_std=raw[..., 2:4].clamp(LOG_STD_MIN, LOG_STD_MAX),
-            rho=raw[..., 4].clamp(-RHO_MAX, RHO_MAX),
+            mean=straight + offset,
+            log_std=log_std,
+            rho=rho,
             speed=config.speed_floor + F.softplus(self.speed_head(x)[..., 0]),
         )
+
+    def free_space(self, context: torch.Tensor) -> torch.Tensor:
+        """(B, RAYS) log metres to the first thing at `RAY_ANGLES`, from context tokens (B, L, d).
+
+        Raises:
+            ValueError: the policy was made without the head (`config.free_space`).
+        """
+        if self.free_space_head is None:
+            raise ValueError("this policy has no free-space head; make it with free_space=True")
+        return self.free_space_head(context[:, : self.newest_shape[0]])
 
     def add_adapters(self) -> None:
         """Puts a residual-attention branch beside every cross-attention block and freezes everything else."""

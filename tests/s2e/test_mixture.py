@@ -2,17 +2,25 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from s2e.anchors import anchor_fan
 from s2e.mixture import (
+    LOG_STD_MAX,
     LOG_STD_MIN,
+    RHO_MAX,
     Modes,
     WaypointMixture,
-    anchor_fan,
     bivariate_nll,
+    clamped_gaussian,
+    free_space_loss,
     matching_loss,
     normalise,
+    policy_loss,
     positive_mode,
+    regression_loss,
 )
 
 B, M, T = 5, 4, 6
@@ -78,17 +86,81 @@ def test_entropy_bound_is_above_the_sampled_entropy_and_exact_for_one_mode():
     torch.testing.assert_close(single.entropy_bound(), exact)
 
 
-def test_loss_matches_torch_distributions():
-    m, anchors = modes(), anchor_fan(M, 60.0)
-    path = torch.cumsum(0.2 + 0.1 * torch.randn(B, T, 2, dtype=torch.float64), 1)
-    losses = matching_loss(m, path, anchors, 0.2, 0.1)
+def walks(seed=0, batch=B):
+    g = torch.Generator().manual_seed(seed)
+    return torch.cumsum(0.2 + 0.1 * torch.randn(batch, T, 2, dtype=torch.float64, generator=g), 1)
+
+
+@pytest.mark.parametrize("rule", ["direction", "endpoint"])
+def test_every_term_of_the_loss_is_that_of_torch_distributions(rule):
+    m, path = modes(), walks()
+    anchors = anchor_fan(M, 60.0).double() * torch.tensor([0.4, 1.0, 0.7, 0.9], dtype=torch.float64)[:, None]
+    losses = matching_loss(m, path, anchors, 0.2, 0.1, rule)
     steps, speed = normalise(path, 0.2, 0.1)
-    h = positive_mode(steps, anchors)
+    h = positive_mode(steps, anchors, rule)
     row = torch.arange(B)
     normal = MultivariateNormal(m.mean[row, h], covariance(m.log_std[row, h], m.rho[row, h]))
     nll = (-normal.log_prob(steps) - math.log(2 * math.pi)).sum(1).mean()
     score = -Categorical(logits=m.logits).log_prob(h).mean()
-    torch.testing.assert_close(losses["loss"], nll + score + ((m.speed[row, h] - speed) ** 2).mean())
+    torch.testing.assert_close(losses["nll"], nll, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(losses["score"], score, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(losses["velocity"], ((m.speed[row, h] - speed) ** 2).mean(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(losses["loss"], losses["nll"] + losses["score"] + losses["velocity"], rtol=0, atol=0)
+    assert torch.equal(policy_loss(rule, m, path, anchors, 0.2, 0.1)["loss"], losses["loss"])
+
+
+@pytest.mark.parametrize("term", ["loss", "nll", "score", "velocity"])
+@pytest.mark.parametrize("rule", ["direction", "endpoint"])
+def test_gradient_of_every_term_is_right(rule, term):
+    m, path, anchors = modes(), walks(), anchor_fan(M, 60.0).double()
+    names = ("logits", "mean", "log_std", "rho", "speed")
+    values = tuple(getattr(m, n).clone().requires_grad_() for n in names)
+    assert torch.autograd.gradcheck(lambda *v: matching_loss(Modes(*v), path, anchors, 0.2, 0.1, rule)[term], values)
+
+
+def test_gradient_through_the_clamps_is_zero_outside_and_right_inside():
+    raw = torch.tensor(
+        [[0.3, -0.2, LOG_STD_MIN - 0.1, LOG_STD_MAX + 0.1, RHO_MAX + 0.1], [0.1, 0.4, 0.2, -0.3, 0.2]], dtype=torch.float64
+    ).requires_grad_()
+    x = torch.tensor([[1.0, 2.0], [0.5, -0.5]], dtype=torch.float64)
+    loss = bivariate_nll(x, *clamped_gaussian(raw))
+    loss.sum().backward()
+    assert raw.grad is not None
+    assert (raw.grad[0, 2:] == 0).all() and (raw.grad[0, :2] != 0).all() and (raw.grad[1] != 0).all()
+    assert torch.autograd.gradcheck(lambda r: bivariate_nll(x, *clamped_gaussian(r)), (raw,))  # 0.1 is far from every kink
+
+
+def test_regression_is_the_mean_square_and_has_one_mode():
+    m, path = modes(), walks()
+    one = Modes(*(v[:, :1] for v in (m.logits, m.mean, m.log_std, m.rho, m.speed)))
+    losses = regression_loss(one, path, 0.2, 0.1)
+    steps, speed = normalise(path, 0.2, 0.1)
+    torch.testing.assert_close(losses["mse"], (one.mean[:, 0] - steps).square().mean())
+    torch.testing.assert_close(losses["velocity"], (one.speed[:, 0] - speed).square().mean())
+    torch.testing.assert_close(losses["loss"], losses["mse"] + losses["velocity"])
+    assert torch.equal(policy_loss("regression", one, path, anchor_fan(1, 60.0), 0.2, 0.1)["loss"], losses["loss"])
+    values = one.mean.clone().requires_grad_(), one.speed.clone().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda mean, speed: regression_loss(Modes(one.logits, mean, one.log_std, one.rho, speed), path, 0.2, 0.1)["loss"], values
+    )
+    with pytest.raises(ValueError, match="one mode"):
+        regression_loss(m, path, 0.2, 0.1)
+
+
+def test_free_space_loss_knows_what_is_not_known():
+    predicted = torch.zeros(2, 4, dtype=torch.float64, requires_grad=True)
+    truth = torch.tensor([[1.0, math.e**2, float("nan"), float("nan")], [float("nan")] * 4], dtype=torch.float64)
+    loss = free_space_loss(predicted, truth)
+    torch.testing.assert_close(loss.detach(), torch.tensor((0 + (2 - 0.05)) / 2, dtype=torch.float64))  # smooth L1: |x| - beta / 2
+    loss.backward()
+    assert predicted.grad is not None and predicted.grad.isfinite().all()
+    assert (predicted.grad[truth.isnan()] == 0).all() and predicted.grad[0, 1] != 0
+    empty = free_space_loss(predicted, torch.full((2, 4), float("nan")))
+    (gradient,) = torch.autograd.grad(empty, predicted)
+    assert empty == 0 and (gradient == 0).all()
+    assert free_space_loss(torch.zeros(1, 2), torch.zeros(1, 2)).isfinite()  # something touches the robot: no log of 0
+    random = torch.randn(3, 16, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda p: free_space_loss(p, torch.full((3, 16), 2.0)), (random,))
 
 
 def test_normalise_and_metric_are_inverse():
@@ -108,6 +180,32 @@ def test_positive_mode_is_the_nearest_direction(count):
     assert torch.equal(positive_mode(ends, fan), (angles[:, None] - own).abs().argmin(1))
     straight = positive_mode(torch.zeros(1, 3, 2), fan)
     assert own[straight].abs() <= own.abs().min() + 1e-6
+
+
+@given(
+    st.lists(st.tuples(st.floats(-12, 12), st.floats(-12, 12)), min_size=1, max_size=20),
+    st.integers(1, 17),
+    st.floats(0.2, 3),
+    st.floats(10, 180),
+)
+def test_both_rules_are_one_on_anchors_of_equal_length(ends, count, radius, half_angle):
+    fan = radius * anchor_fan(count, half_angle).double()
+    steps = torch.tensor(ends, dtype=torch.float64)[:, None].expand(-1, T, -1)
+    by_direction, by_endpoint = positive_mode(steps, fan), positive_mode(steps, fan, "endpoint")
+    end = torch.where(steps[:, -1].norm(dim=-1, keepdim=True) > 0.5, steps[:, -1], torch.tensor([1.0, 0.0], dtype=torch.float64))
+    along = (torch.nn.functional.normalize(end, dim=-1)[:, None] * fan / radius).sum(-1)
+    row = torch.arange(len(ends))  # two anchors may be equally near: either is right, up to rounding
+    tie = (along[row, by_direction] - along[row, by_endpoint]).abs() < 1e-9
+    assert ((by_direction == by_endpoint) | tie).all()
+
+
+def test_endpoint_rule_tells_gentle_from_sharp():
+    """Two anchors in nearly one direction: their lengths, not their directions, tell them apart."""
+    anchors = torch.tensor([[0.95, 0.30], [0.60, 0.20]])
+    sharp = torch.tensor([[0.61, 0.19]])[:, None].expand(-1, T, -1) * T
+    assert positive_mode(sharp, anchors, "endpoint") == 1 and positive_mode(sharp, anchors) == 0
+    standing = torch.zeros(1, T, 2)
+    assert positive_mode(standing, torch.tensor([[1.0, 0.0], [0.05, 0.0]]), "endpoint") == 1
 
 
 def test_clamp_is_that_of_mtr():
