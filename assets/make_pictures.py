@@ -18,7 +18,7 @@ from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.config import WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes
-from s2e.envs.record import training_scenes
+from s2e.envs.pool import training_scenes
 from s2e.envs.render import Renderer
 from s2e.envs.scene import SEMANTICS, Scene
 from s2e.envs.scene_files import SUITES, load_scene, scene_folder

@@ -7,14 +7,14 @@ The layout is described in docs/data.md.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
 
-from s2e.envs.record import record
+from s2e.envs.record import STREETS, Settings, record
 from s2e.errors import UserError, require, run_command
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
@@ -31,17 +31,22 @@ class Record:
     envs: int = 64
     """Worlds driven at once."""
     scenes: int = 64
-    """Different streets."""
-    scene: str = ""
-    """A scene to drive in instead of streets: gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them."""
+    """Different streets in each take: a recording is made of takes, each with streets of its own."""
+    scene: str = STREETS
+    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, gs_urban (all of them); several with commas between
+    take turns."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
     """jackal, coco, go2, g1, several with commas between, or any."""
+    cameras: float = 0.0
+    """Share of drives with a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
     camera_noise: float = 0.0
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
     seed: int = 0
     """Seed of streets, episodes and nudges."""
+    resume: bool = False
+    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,11 @@ def _record(args: Record) -> None:
         if getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}; it must be at least 1")
     require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
-    drive = args.robot, args.people, args.camera_noise, args.scene
-    counts = record(args.out, args.frames, args.envs, args.scenes, args.seed, *drive)
-    print(f"{args.out}: {counts['walks']} walks, {counts['frames']} frames; {counts['failed']} failed drives left out")
+    same = {f.name: getattr(args, f.name) for f in fields(Settings)}
+    counts = record(args.out, args.frames, Settings(**same), args.resume)
+    failed = ", ".join(f"{robot} {n}" for robot, n in sorted(counts.failed.items()))
+    left = f"{sum(counts.failed.values())} failed drives left out" + (f" ({failed})" if failed else "")
+    print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
 
 
 def _check(args: Check) -> None:

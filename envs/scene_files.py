@@ -33,6 +33,7 @@ import numpy as np
 
 import s2e.assets
 from s2e.assets.urban import SCENES
+from s2e.cache import cache
 from s2e.envs.build import build_scene
 from s2e.envs.episodes import write_episodes
 from s2e.envs.meshes import empty_mesh
@@ -59,13 +60,6 @@ def collection() -> Path:
     if os.environ.get("S2E_SCENES"):
         return Path(os.environ["S2E_SCENES"])
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "s2e" / "scenes"
-
-
-def cache() -> Path:
-    """Where the scenes of gs_urban are built: $S2E_CACHE, or s2e in the user's cache folder."""
-    if os.environ.get("S2E_CACHE"):
-        return Path(os.environ["S2E_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s2e"
 
 
 def check_name(name: str) -> str:

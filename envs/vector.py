@@ -14,7 +14,7 @@ from tqdm import tqdm
 from s2e.envs.config import WorldsConfig
 from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.fresh import FreshScenes
-from s2e.envs.record import scene_builder, training_scenes
+from s2e.envs.pool import scene_builder, training_scenes
 from s2e.envs.scene import SEMANTICS
 from s2e.envs.scene_files import load_scenes
 from s2e.envs.topdown import GOAL, SIZE_CELLS

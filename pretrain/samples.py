@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from s2e.config import PolicyConfig
-from s2e.encoder import FrozenEncoder
 from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, robot_token, to_robot
-from s2e.video.walk import Skipped, Walk
+from s2e.video.walk import RAYS, Walk
 
 GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0  # how far ahead in time a goal is taken from the walk
+GAP_S = 1.0  # a sample does not reach over a longer hole in the times
 
 
 @dataclass(frozen=True)
@@ -21,16 +20,17 @@ class Samples:
     """Every moment of some walks that has a whole future, as arrays.
 
     Attributes:
-        walks: the walks. first: (W,) place of each walk's first frame in an array over all frames.
-        position: (F, 2), yaw: (F,) poses of all frames.
-        frame: (S,) place of each sample's frame among all frames of these walks.
-        frames: (S, history) places in the array over all frames that `first` counts in, oldest first.
+        walks: the walks. walk: (S,) which of them a sample is from.
+        position: (F, 2), yaw: (F,) poses of all frames of these walks, one walk after the other.
+        frame: (S,) place of each sample's newest frame in these.
+        frames: (S, history) places in the store that `first` counts in, oldest first.
         goals: (S, 3) places in `position`: the nearest and the farthest goal to draw, and the fixed one.
         future: (S, T, 2) float32, metres in the robot's frame. ego: (S, 3) float32. robot: (S, 6) float32 robot tokens.
+        free_space: (S, RAYS) float32 metres, NaN where it is not known.
     """
 
     walks: list[Walk]
-    first: np.ndarray
+    walk: np.ndarray
     position: np.ndarray
     yaw: np.ndarray
     frame: np.ndarray
@@ -39,6 +39,7 @@ class Samples:
     future: np.ndarray
     ego: np.ndarray
     robot: np.ndarray
+    free_space: np.ndarray
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -47,65 +48,79 @@ class Samples:
 def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray) -> Samples:
     """Lists the samples of walks: frames with `waypoints * waypoint_dt_s` seconds of future.
 
-    `first` (W,) says where each walk's frames begin in the array over all frames.
+    Works in the walks' own times, so that uneven ones are right; what would reach over a hole of more than `GAP_S`
+    or into a nudge is left out.
+
+    Args:
+        walks: W walks.
+        config: says how far samples look back and ahead.
+        first: (W,) place of each walk's first frame in the store of frames.
     """
-    frame, frames, goals, future, ego, robot = [], [], [], [], [], []
-    own = 0
-    for walk, begin in zip(walks, first, strict=True):
-        last = len(walk) - 1
-        t = np.arange(max(0, len(walk) - round(config.waypoints * config.waypoint_dt_s * walk.hz)))
-        back = np.round(np.arange(config.history - 1, -1, -1) * config.frame_spacing_s * walk.hz).astype(int)
-        ahead = t[:, None] + np.arange(1, config.waypoints + 1) * config.waypoint_dt_s * walk.hz
-        track = np.stack([np.interp(ahead, np.arange(len(walk)), walk.position[:, i]) for i in range(2)], -1)
-        pose = np.concatenate([walk.position[t], walk.yaw[t, None]], 1)
-        frame.append(own + t)
-        frames.append(begin + np.maximum(t[:, None] - back, 0))
-        reach = [round(s * walk.hz) for s in (GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S)]
-        goals.append(own + np.minimum(t[:, None] + reach, last))
-        future.append(to_robot(track, pose[:, None]))
-        ego.append(ego_states(walk, t, config.frame_spacing_s))
-        robot.append(np.repeat(robot_token(walk.body.token())[None], len(t), 0))
+    parts, own = [], 0
+    for number, (walk, begin) in enumerate(zip(walks, first, strict=True)):
+        part = _of_walk(walk, config)
+        size = len(part["frame"])
+        part["walk"] = np.full(size, number)
+        part["frames"] = part["frames"] + begin
+        part["frame"], part["goals"] = part["frame"] + own, part["goals"] + own
+        part["robot"] = np.repeat(robot_token(walk.body.token())[None], size, 0)
+        parts.append(part)
         own += len(walk)
-    return Samples(
-        list(walks),
-        np.asarray(first),
-        np.concatenate([w.position for w in walks]),
-        np.concatenate([w.yaw for w in walks]),
-        np.concatenate(frame),
-        np.concatenate(frames),
-        np.concatenate(goals),
-        np.concatenate(future).astype(np.float32),
-        np.concatenate(ego).astype(np.float32),
-        np.concatenate(robot),
-    )
+    joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    position, yaw = np.concatenate([w.position for w in walks]), np.concatenate([w.yaw for w in walks])
+    return Samples(list(walks), position=position, yaw=yaw, **joined)
 
 
-def encode_walks(walks: Sequence[Walk], encoder: FrozenEncoder, label: str) -> tuple[np.ndarray, list[Walk], list[Skipped]]:
-    """Features of every frame of every walk, (frames, rows, columns, C) float16, once.
+def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
+    """The samples of one walk; places count its own frames."""
+    times, last = walk.times, len(walk) - 1
+    horizon_s = config.waypoints * config.waypoint_dt_s
+    t = np.flatnonzero(times + horizon_s <= times[-1] + 1e-6)
+    holes = np.concatenate([[0], np.cumsum(np.diff(times) > GAP_S)])  # how many holes lie before each frame
+    ends = np.minimum(np.searchsorted(times, times[t] + horizon_s - 1e-6), last)
+    t = t[holes[ends] == holes[t]]
+    # What was done to the robot is no behaviour: a nudge is not to be foreseen, only what follows it is to be learned.
+    begin, end = walk.nudged.T
+    t = t[~((begin < times[t, None] + horizon_s) & (end > times[t, None])).any(1)]
+    back = np.arange(config.history - 1, -1, -1) * config.frame_spacing_s
+    frames = nearest(times, times[t, None] - back)
+    frames = np.maximum(frames, np.searchsorted(holes, holes[t])[:, None])  # a history begins after the hole
+    ahead = times[t, None] + np.arange(1, config.waypoints + 1) * config.waypoint_dt_s
+    track = np.stack([np.interp(ahead, times, walk.position[:, i]) for i in range(2)], -1)
+    pose = np.concatenate([walk.position[t], walk.yaw[t, None]], 1)
+    reach = np.array([GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S])
+    rays = np.full((len(walk), RAYS), np.nan, np.float32) if walk.free_space is None else walk.free_space.astype(np.float32)
+    return {
+        "frame": t,
+        "frames": frames,
+        "goals": np.maximum(nearest(times, times[t, None] + reach), np.minimum(t + 1, last)[:, None]),
+        "future": to_robot(track, pose[:, None]).astype(np.float32),
+        "ego": ego_states(walk, t, config.frame_spacing_s),
+        "free_space": rays[t],
+    }
 
-    Walks with an unreadable frame are left out and reported.
-    """
-    height, width = encoder.size
-    parts: list[np.ndarray] = []
-    good, skipped = [], []
-    with tqdm(total=sum(map(len, walks)), desc=label, unit="frame", disable=None) as bar:
-        for walk in walks:
-            try:
-                parts.append(encoder(np.stack(list(walk.images(height, width)))))
-                good.append(walk)
-            except UserError as error:
-                skipped.append(Skipped(walk.source, str(error)))
-            bar.update(len(walk))
-    if not good:
-        raise UserError(f"{walks[0].source}: no walk has readable frames; the first: {skipped[0].reason}")
-    return np.concatenate(parts), good, skipped
+
+def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Index of the entry of increasing `times` (T,) that is nearest to each of `wanted`."""
+    after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
+    return after - (wanted - times[after - 1] <= times[after] - wanted)
+
+
+def ego_states(walk: Walk, t: np.ndarray, spacing_s: float) -> np.ndarray:
+    """(S, 3) speed (m/s), yaw rate (rad/s) and curvature (1/m, within 2) over the last `spacing_s`; zeros at the start."""
+    before = np.maximum(np.minimum(nearest(walk.times, walk.times[t] - spacing_s), t - 1), 0)
+    dt = np.where(before < t, walk.times[t] - walk.times[before], 1.0)
+    forward = to_robot(walk.position[t], np.concatenate([walk.position[before], walk.yaw[before, None]], 1))[:, 0]
+    turn = walk.yaw[t] - walk.yaw[before]
+    return ego_state(forward / dt, np.arctan2(np.sin(turn), np.cos(turn)) / dt)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch. `frames` (B, history) are places in the array over all frames, oldest first; the rest are float32.
+    """One batch. `frames` (B, history) are places in the store of frames, oldest first; the rest are float32.
 
-    `future` (B, T, 2) and `goal_xy` (B, 2) are metres in the robot's frame; `goal`, `ego` (B, 3) and `robot` (B, 6) are network inputs.
+    `future` (B, T, 2) and `goal_xy` (B, 2) are metres in the robot's frame; `goal`, `ego` (B, 3) and `robot` (B, 6) are network inputs;
+    `free_space` (B, RAYS) is metres, NaN where it is not known.
     """
 
     frames: np.ndarray
@@ -114,6 +129,7 @@ class Batch:
     goal: torch.Tensor
     ego: torch.Tensor
     robot: torch.Tensor
+    free_space: torch.Tensor
 
 
 def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: np.random.Generator | None) -> Batch:
@@ -132,16 +148,8 @@ def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: n
         torch.from_numpy(goal_token(goal_xy, config.goal_clip_m)),
         torch.from_numpy(samples.ego[index]),
         torch.from_numpy(samples.robot[index]),
+        torch.from_numpy(samples.free_space[index]),
     )
-
-
-def ego_states(walk: Walk, t: np.ndarray, spacing_s: float) -> np.ndarray:
-    """(S, 3) speed (m/s), yaw rate (rad/s) and curvature (1/m, within 2) over the last `spacing_s`; zeros at the start."""
-    before = np.maximum(t - max(1, round(spacing_s * walk.hz)), 0)
-    dt = np.maximum(t - before, 1) / walk.hz
-    forward = to_robot(walk.position[t], np.concatenate([walk.position[before], walk.yaw[before, None]], 1))[:, 0]
-    turn = walk.yaw[t] - walk.yaw[before]
-    return ego_state(forward / dt, np.arctan2(np.sin(turn), np.cos(turn)) / dt)
 
 
 def split_walks(walks: Sequence[Walk], fraction: float, seed: int) -> tuple[list[Walk], list[Walk]]:

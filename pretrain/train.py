@@ -1,283 +1,143 @@
 """`s2e-pretrain`: from navigation video to a policy.
 
-    s2e-pretrain --data WALKS... --out RUN          walks in the GNM layout (docs/data.md)
+    s2e-pretrain --data WALKS... --out RUN          any format of docs/data.md
     s2e-pretrain --data WALKS... --out RUN --resume
 
 Reads the walks, encodes every frame once (a frozen encoder), splits by walk, trains with the distribution-matching loss,
 and prints open-loop metrics on the held-out walks beside two baselines. Stopped at any moment, it resumes to the same weights.
 """
 
-import dataclasses
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
 import tyro
+from PIL import Image
 from tqdm import tqdm
 
 from s2e import dist
-from s2e.checkpoint import (
-    find_checkpoint,
-    load_training_state,
-    optimizer_state,
-    policy_state,
-    read_tensors,
-    restore_optimizer,
-    restore_rng,
-    rng_state,
-    save_checkpoint,
-)
-from s2e.config import PRESETS, PolicyConfig
-from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
-from s2e.errors import UserError, check_device, require, run_command
-from s2e.mixture import Modes, matching_loss
-from s2e.policy import S2EPolicy
-from s2e.pretrain.metrics import constant_velocity, format_rows, open_loop, straight_to_goal
-from s2e.pretrain.samples import Batch, Samples, encode_walks, make_batch, make_samples, split_walks
+from s2e.checkpoint import find_checkpoint, load_training_state
+from s2e.config import PolicyConfig
+from s2e.encoder import FeatureNet
+from s2e.errors import run_command
+from s2e.mixture import normalise, positive_mode
+from s2e.pretrain.alarm import UseCounter, collapse, use_picture
+from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
+from s2e.pretrain.data import load_data
+from s2e.pretrain.evaluate import evaluate, format_rows
+from s2e.pretrain.loop import Trainer, any_rank
+from s2e.pretrain.pictures import fan_picture, pick, sheet
+from s2e.pretrain.samples import Samples
 from s2e.run import Interrupt, Run, check_out, same_config
-from s2e.video.formats import read_walks
-from s2e.video.frames import resized
-from s2e.video.options import ReadOptions
-from s2e.video.walk import Walk
+
+LOG_EVERY = 25  # steps
 
 
-@dataclass(frozen=True)
-class PretrainArgs:
-    """Pretrain an S2E policy on navigation video."""
-
-    data: tuple[Path, ...]
-    """Folders of walks in the GNM layout."""
-    out: Path
-    """The run's folder."""
-    preset: Literal["laptop", "paper"] = "laptop"
-    """Shape of the network: `laptop` (96x160, lite0, frozen) or `paper` (320x640, B0, 768-d)."""
-    anchors: int = 8
-    """Modes of the mixture."""
-    steps: int = 0
-    """Optimiser steps; 0 means 20 passes over the training samples, and 300 at least."""
-    batch: int = 256
-    """Samples a step."""
-    lr: float = 1e-3
-    """Peak learning rate, after a warm-up and before a cosine decay."""
-    hide_goal: float = 0.1
-    """Probability that a sample's goal is masked."""
-    hide_ego: float = 0.5
-    """Probability that a sample's own motion is masked: a policy that always sees it learns to go on as before."""
-    validation: float = 0.2
-    """Fraction of the walks held out."""
-    hz: float = 10.0
-    """Frames a second of datasets that have no dataset.json."""
-    encoder_weights: Path | None = None
-    """A state dict for the encoder; lite0's ImageNet weights come with its package, B0's do not."""
-    seed: int = 0
-    """Seed of everything random."""
-    save_every: int = 250
-    """Steps between checkpoints."""
-    device: str = "cpu"
-    """Torch device: cpu or cuda."""
-    resume: bool = False
-    """Continue the run in --out."""
+def train(args: PretrainArgs) -> None:
+    """The whole command."""
+    check(args)
+    check_out(args.out, args.resume)
+    config = policy_config(args)
+    rank, world = dist.start(args.device)
+    resume_at = None
+    if args.resume:
+        same_config(args.out, as_json(args, world), may_differ=("resume", "out", "device"))
+        resume_at = int(load_training_state(find_checkpoint(args.out, newest=True))[1]["step"])
+    run = Run(args.out, as_json(args, world), resume_at, write=rank == 0)
+    torch.manual_seed(args.seed)
+    net = FeatureNet(config, args.encoder_weights).to(args.device)
+    data = load_data(args, config, net, run.say)
+    trainer = Trainer(args, config, net, data, rank, world)
+    if args.resume:
+        trainer.load(find_checkpoint(args.out, newest=True))
+    size = sum(p.numel() for p in trainer.parameters) / 1e6
+    run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}, {size:.2f} M parameters")
+    steps(trainer, run)
+    finish(trainer, run)
+    run.close()
+    dist.finish()
 
 
-def policy_config(args: PretrainArgs) -> PolicyConfig:
-    """The preset with the command line's changes."""
-    return dataclasses.replace(PRESETS[args.preset], anchors=args.anchors)
+def steps(trainer: Trainer, run: Run) -> None:
+    """Trains to the end; logs, validates and saves on the way. Ctrl-C saves first."""
+    args, at, every = trainer.args, trainer.at, trainer.args.batch * trainer.world
+    pictures = Pictures(trainer, trainer.data.watched) if trainer.rank == 0 else None
+    bar = tqdm(total=trainer.steps * every, initial=at.step * every, desc="pretrain", unit="sample", unit_scale=True,
+               disable=None if trainer.rank == 0 else True)  # fmt: skip
+    saved, from_step, began = at.step, at.step, time.monotonic()
+    with bar, Interrupt() as interrupt:
+        while not trainer.done:
+            terms = trainer.train_step()
+            bar.update(every)
+            if at.step % LOG_EVERY == 0 or at.step == trainer.steps:
+                rate = (at.step - from_step) * every / max(time.monotonic() - began, 1e-9)
+                run.log(at.step, {f"train/{k}": float(v) for k, v in terms.items()} | {"time/samples_per_s": rate})
+                bar.set_postfix(loss=f"{float(terms['loss']):.2f}", step=at.step)
+            if args.validate_every and at.step % args.validate_every == 0:
+                better = validate(trainer, run, pictures)
+                if better and args.patience:
+                    trainer.save(best=True)
+                    saved = at.step
+            asked = any_rank(interrupt.asked, args.device)  # all of them stop at the same step
+            if saved < at.step and (at.step % args.save_every == 0 or asked or trainer.done):
+                trainer.save()
+                saved = at.step
+            if asked and not trainer.done:
+                raise KeyboardInterrupt
+    if at.step < trainer.steps:
+        run.say(f"stopped at step {at.step}: none lower in {at.waits} validations than {at.best:.4f} at step {at.best_step}")
 
 
-def check(args: PretrainArgs) -> None:
-    """Refuses numbers that cannot work."""
-    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
-    if args.steps < 0:
-        raise UserError(f"--steps is {args.steps}; it must not be negative")
-    for name in ("batch", "anchors", "save_every"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
-    for name in ("hide_goal", "hide_ego", "validation"):
-        if not 0 <= getattr(args, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it is a fraction, 0 to below 1")
-    if not (math.isfinite(args.lr) and args.lr > 0):
-        raise UserError(f"--lr is {args.lr}; it must be a positive number")
-    check_device(args.device)
-    require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
+def validate(trainer: Trainer, run: Run, pictures: "Pictures | None") -> bool:
+    """Losses on held-out samples, the alarm, and pictures; whether the loss is the lowest so far."""
+    at, values = trainer.at, trainer.validate()
+    better = trainer.better(values["loss"])
+    use = trainer.anchor_use()
+    told = collapse(use) if at.step > trainer.args.warmup * trainer.steps else ""
+    run.log(
+        at.step,
+        {f"validation/{k}": v for k, v in values.items()}
+        | {f"anchors/{k}": v for k, v in use.numbers().items()}
+        | {"anchors/collapsed": float(bool(told))},
+    )
+    if told:
+        run.say(f"ALARM at step {at.step}: {told}")
+    if pictures is not None:
+        run.picture(at.step, "fans", pictures.draw())
+        run.picture(at.step, "anchors", use_picture(use))
+    return better
 
 
-@dataclass
-class Data:
-    """Samples of one split, with the features of their frames (frozen encoder) or without (trained encoder)."""
-
-    samples: Samples
-    features: np.ndarray | None
-    pooled: np.ndarray | None
-
-
-class Trainer:
-    """Network, optimiser and data of one pretraining run."""
-
-    def __init__(self, args: PretrainArgs, rank: int, world: int, run: Run):
-        self.args, self.rank, self.world, self.run = args, rank, world, run
-        self.config = policy_config(args)
-        torch.manual_seed(args.seed)
-        self.net = FeatureNet(self.config, args.encoder_weights).to(args.device)
-        self.policy = S2EPolicy(self.config).to(args.device)
-        dist.same_start([*self.policy.parameters(), *self.net.parameters()])
-        self.net.eval().requires_grad_(self.config.train_encoder)
-        self.parameters = [*self.policy.parameters(), *(self.net.parameters() if self.config.train_encoder else ())]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=args.lr, weight_decay=0.01)
-        self.step, self.steps = 0, args.steps
-
-    def load_data(self, hz: float) -> tuple[Data, Data]:
-        """Reads and encodes the walks; says what was left out."""
-        walks, skipped = read_walks(self.args.data, ReadOptions(hz=hz))
-        for walk in walks:
-            if walk.note:
-                self.run.say(f"note: {walk.name}: {walk.note}")
-        features, pooled = None, None
-        left_out = []
-        if not self.config.train_encoder:
-            encoder = FrozenEncoder(self.net, self.config, self.args.device)
-            features, walks, left_out = encode_walks(walks, encoder, "encode")
-            pooled = pool_older(features)
-        skipped += left_out
-        for entry in skipped:
-            self.run.say(f"skipped {entry.source.name}: {entry.reason}")
-        training, held = split_walks(walks, self.args.validation, self.args.seed)
-        self.run.say(
-            f"{len(walks)} walks, {sum(map(len, walks))} frames, {len(skipped)} skipped; "
-            f"{len(training)} to train on, {len(held)} held out"
-        )
-        first = dict(zip((id(w) for w in walks), np.concatenate([[0], np.cumsum([len(w) for w in walks])]), strict=False))
-        split = self._split(training, features, pooled, first), self._split(held, features, pooled, first)
-        self.steps = self.args.steps or max(300, 20 * len(split[0].samples) // (self.args.batch * self.world))
-        return split
-
-    def _split(self, walks: list[Walk], features: np.ndarray | None, pooled: np.ndarray | None, first: dict[int, int]) -> Data:
-        samples = make_samples(walks, self.config, np.array([first[id(w)] for w in walks]))
-        if len(samples) == 0:
-            seconds = self.config.waypoints * self.config.waypoint_dt_s
-            raise UserError(f"{walks[0].source}: no walk in this split is longer than the {seconds:g} s that are predicted")
-        return Data(samples, features, pooled)
-
-    def forward(self, data: Data, batch: Batch, hide: tuple[torch.Tensor, torch.Tensor] | None) -> Modes:
-        """The policy's answer to a batch."""
-        device = self.args.device
-        if data.features is not None:
-            newest = self.policy.newest_tokens(torch.from_numpy(data.features[batch.frames[:, -1]]).to(device).float())
-            assert data.pooled is not None
-            older = torch.from_numpy(data.pooled[batch.frames[:, :-1]]).to(device).float()
-        else:
-            features = self.net(torch.from_numpy(self.images(data.samples, batch)).to(device))
-            features = features.unflatten(0, (-1, self.config.history))
-            newest = self.policy.newest_tokens(features[:, -1])
-            older = features[:, :-1].mean((2, 3))
-        goal_hidden, ego_hidden = (h.to(device) for h in hide) if hide else (None, None)
-        context = self.policy.context(
-            newest, older, batch.goal.to(device), batch.ego.to(device), batch.robot.to(device), goal_hidden, ego_hidden
-        )
-        return self.policy.decode(context)
-
-    def images(self, samples: Samples, batch: Batch) -> np.ndarray:
-        """(B * history, H, W, 3) uint8 frames of a batch, read from disk (where the encoder is trained)."""
-        size = (self.config.height_px, self.config.width_px)
-        order = np.argsort(samples.first)
-        frames = []
-        for place in batch.frames.ravel():
-            w = int(order[np.searchsorted(samples.first[order], place, side="right") - 1])
-            (image,) = samples.walks[w].frames.images([int(place - samples.first[w])])
-            frames.append(resized(image, *size))
-        return np.stack(frames)
-
-    def train_step(self, data: Data) -> dict[str, float]:
-        """One optimiser step; all its randomness is a function of seed, step and rank."""
-        args, config = self.args, self.config
-        rng = np.random.default_rng([args.seed, self.step, self.rank])
-        index = self._indices(len(data.samples))
-        batch = make_batch(data.samples, index, config, rng)
-        self.net.train(config.train_encoder)  # batch statistics, where the encoder learns
-        hide = (torch.from_numpy(rng.random(len(index)) < args.hide_goal), torch.from_numpy(rng.random(len(index)) < args.hide_ego))
-        for group in self.optimizer.param_groups:
-            group["lr"] = args.lr * schedule(self.step, self.steps)
-        modes = self.forward(data, batch, hide)
-        losses = matching_loss(modes, batch.future.to(args.device), self.policy.anchors, config.waypoint_dt_s, config.speed_floor)
-        if not math.isfinite(float(losses["loss"].detach())):
-            raise UserError(f"{args.out}: the loss is not finite at step {self.step}; start again with a smaller --lr")
-        self.optimizer.zero_grad()
-        losses["loss"].backward()
-        dist.average_gradients(self.parameters)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
-        self.step += 1
-        usage = torch.bincount(modes.logits.detach().argmax(-1).cpu(), minlength=config.anchors)
-        with torch.no_grad():
-            entropy = torch.distributions.Categorical(logits=modes.logits.float()).entropy().mean()
-        return {
-            **{k: float(v.detach()) for k, v in losses.items()},
-            "grad_norm": float(norm),
-            "score_entropy": float(entropy),
-            "anchors_used": int((usage > 0.01 * usage.sum()).sum()),
-        }
-
-    def _indices(self, count: int) -> np.ndarray:
-        """The samples of this step: epoch after epoch of seeded permutations, cut into batches, dealt to the ranks."""
-        batch, args = self.args.batch, self.args
-        start = (self.step * self.world + self.rank) * batch
-        places = np.arange(start, start + batch)
-        epochs = places // count
-        orders = {e: np.random.default_rng([args.seed, 7, e]).permutation(count) for e in np.unique(epochs)}
-        return np.array([orders[e][p % count] for e, p in zip(epochs, places, strict=True)])
-
-    @torch.no_grad()
-    def evaluate(self, data: Data) -> dict[str, dict[str, float]]:
-        """Open-loop metrics of the policy and the baselines on held-out samples."""
-        self.net.eval()
-        best, candidates, futures, baselines = [], [], [], {"constant velocity": [], "straight to goal": []}
-        dt = self.config.waypoint_dt_s
-        for start in range(0, len(data.samples), self.args.batch):
-            index = np.arange(start, min(start + self.args.batch, len(data.samples)))
-            batch = make_batch(data.samples, index, self.config, None)
-            modes = self.forward(data, batch, None)
-            metric = modes.metric(dt).cpu().numpy()
-            best.append(metric[np.arange(len(index)), modes.logits.argmax(-1).cpu().numpy()])
-            candidates.append(metric)
-            futures.append(batch.future.numpy())
-            baselines["constant velocity"].append(constant_velocity(batch.ego.numpy(), self.config))
-            baselines["straight to goal"].append(straight_to_goal(batch.goal_xy, batch.ego.numpy(), self.config))
-        future = np.concatenate(futures)
-        rows = {name: open_loop(np.concatenate(parts), future) for name, parts in baselines.items()}
-        rows["s2e"] = open_loop(np.concatenate(best), future, np.concatenate(candidates))
-        return rows
-
-    def save(self) -> None:
-        """Writes a checkpoint (rank 0) while the other ranks wait."""
-        if self.rank == 0:
-            tensors, state = rng_state()
-            more, groups = optimizer_state(self.optimizer)
-            folder = self.args.out / "checkpoints" / f"{self.step:08d}"
-            config = {"stage": "pretrain", "policy": self.config.to_dict()}
-            save_checkpoint(folder, config, policy_state(self.policy, self.net), tensors | more, {**state, **groups, "step": self.step})
-        dist.barrier()
-
-    def load(self) -> None:
-        """Puts back the newest checkpoint of --out."""
-        folder = find_checkpoint(self.args.out)
-        tensors = read_tensors(folder / "model.safetensors")
-        for module, prefix in ((self.policy, "policy."), (self.net, "encoder.")):
-            module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
-        state_tensors, state = load_training_state(folder)
-        restore_optimizer(self.optimizer, state_tensors, state)
-        restore_rng(state_tensors, state)
-        self.step = int(state["step"])
-
-
-def schedule(step: int, steps: int) -> float:
-    """Learning-rate factor: linear warm-up over 5 %, then cosine to 2 %."""
-    warm = max(1, steps // 20)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+def finish(trainer: Trainer, run: Run) -> None:
+    """Judges the best (or last) weights on held-out walks, beside baselines, and says where they are."""
+    args, config, data = trainer.args, trainer.config, trainer.data
+    if trainer.rank:
+        return
+    if args.patience and trainer.at.best_step:
+        trainer.show(args.out / "checkpoints" / f"{trainer.at.best_step:08d}")
+    counter, anchors = UseCounter(args.anchors, args.device), trainer.policy.anchors.cpu()
+    rows = evaluate(
+        trainer.answers(data.judged, counter),
+        data.judged,
+        config,
+        args.batch,
+        positive=lambda future: positive_mode(normalise(future, config.waypoint_dt_s, config.speed_floor)[0], anchors, args.rule),
+        density=args.loss == "mixture",
+    )
+    use = counter.use()
+    told = collapse(use)
+    Image.fromarray(Pictures(trainer, data.judged).draw()).save(args.out / "fans.png")
+    Image.fromarray(use_picture(use)).save(args.out / "anchors.png")
+    run.say(f"held-out walks, {len(data.judged)} samples, {config.waypoints * config.waypoint_dt_s:g} s ahead")
+    run.say(format_rows(rows))
+    run.say(verdict(rows))
+    if told:
+        run.say(f"ALARM on the held-out walks: {told}")
+    run.say(f"pictures: {args.out / 'fans.png'}, {args.out / 'anchors.png'}")
+    run.say(f"checkpoint: {find_checkpoint(args.out)}")
+    known = {f"held_out/{k}": v for k, v in rows["s2e"].items() if math.isfinite(v)}
+    run.log(trainer.at.step, known | {"held_out/collapsed": float(bool(told))})
 
 
 def verdict(rows: dict[str, dict[str, float]]) -> str:
@@ -288,48 +148,27 @@ def verdict(rows: dict[str, dict[str, float]]) -> str:
     return f"waypoint cosine {own:.3f} {'beats' if better else 'DOES NOT beat'} both baselines ({listed})"
 
 
-def train(args: PretrainArgs) -> None:
-    """The whole command."""
-    check(args)
-    check_out(args.out, args.resume)
-    rank, world = dist.start(args.device)
-    config: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
-    config["data"] = [str(p) for p in args.data]
-    config["world_size"] = world
-    resume_at = None
-    if args.resume:
-        same_config(args.out, config, may_differ=("resume", "out", "device"))
-        resume_at = int(load_training_state(find_checkpoint(args.out))[1]["step"])
-    run = Run(args.out, config, resume_at, write=rank == 0)
-    trainer = Trainer(args, rank, world, run)
-    training, held = trainer.load_data(args.hz)
-    if args.resume:
-        trainer.load()
-    size = sum(p.numel() for p in trainer.policy.parameters()) / 1e6
-    run.say(f"{len(training.samples)} samples, {trainer.steps} steps of {args.batch * world}, {size:.2f} M parameters")
-    began, from_step = time.monotonic(), trainer.step
-    bar = tqdm(total=trainer.steps, initial=trainer.step, desc="pretrain", unit="step", disable=None if rank == 0 else True)
-    with bar, Interrupt() as interrupt:
-        while trainer.step < trainer.steps:
-            values = trainer.train_step(training)
-            bar.update()
-            if trainer.step % 25 == 0 or trainer.step == trainer.steps:
-                rate = (trainer.step - from_step) * args.batch * world / (time.monotonic() - began)
-                run.log(trainer.step, {f"train/{k}": v for k, v in values.items()} | {"time/samples_per_s": rate})
-                bar.set_postfix(loss=f"{values['loss']:.2f}", samples_s=f"{rate:.0f}")
-            if (trainer.step % args.save_every == 0 and trainer.step < trainer.steps) or interrupt.asked:
-                trainer.save()
-            if interrupt.asked:
-                raise KeyboardInterrupt
-    rows = trainer.evaluate(held)
-    run.log(trainer.step, {f"held_out/{k}": v for k, v in rows["s2e"].items()})
-    trainer.save()
-    run.say(f"held-out walks, {len(held.samples)} samples, {trainer.config.waypoints * trainer.config.waypoint_dt_s:g} s ahead")
-    run.say(format_rows(rows))
-    run.say(verdict(rows))
-    run.say(f"checkpoint: {find_checkpoint(args.out)}" if rank == 0 else "")
-    run.close()
-    dist.finish()
+class Pictures:
+    """A few fixed samples, with their frames, to draw what the policy says of them again and again."""
+
+    def __init__(self, trainer: Trainer, samples: Samples):
+        self.config: PolicyConfig = trainer.config
+        self.trainer, self.samples, self.index = trainer, samples, pick(samples.future)
+        begins = np.concatenate([[0], np.cumsum([len(w) for w in samples.walks])])
+        self.walks = [samples.walks[i] for i in samples.walk[self.index]]
+        self.at = samples.frame[self.index] - begins[samples.walk[self.index]]
+        self.frames = [next(iter(w.frames.images([int(t)]))) for w, t in zip(self.walks, self.at, strict=True)]
+
+    def draw(self) -> np.ndarray:
+        """The sheet of all of them, (H, W, 3) uint8."""
+        modes, batch = self.trainer.answers(self.samples)(self.index)
+        metric, scores = modes.metric(self.config.waypoint_dt_s).cpu().numpy(), modes.logits.softmax(-1).cpu().numpy()
+        future, pictures = batch.future.numpy(), []
+        for k, walk in enumerate(self.walks):
+            error = np.linalg.norm(metric[k, scores[k].argmax()] - future[k], axis=-1).mean()
+            title = f"{walk.name[-40:]}, {walk.times[self.at[k]] - walk.times[0]:.1f} s, ADE {error:.2f} m"
+            pictures.append(fan_picture(self.frames[k], walk.body, metric[k], scores[k], future[k], batch.goal_xy[k], title))
+        return sheet(pictures, self.config)
 
 
 def main() -> None:

@@ -38,8 +38,15 @@ def save_checkpoint(
     state_tensors: Mapping[str, torch.Tensor],
     state: Mapping[str, Any],
     keep: int = 2,
+    best: bool = False,
 ) -> None:
-    """Writes one checkpoint folder atomically, points `last` at it and deletes all but the newest `keep`."""
+    """Writes one checkpoint folder atomically, points `last` (and with `best` also `best`) at it and deletes old ones.
+
+    The newest `keep` folders stay, and so does the one that `best` names.
+
+    Raises:
+        UserError: the disk refused; the checkpoints that were there are as they were.
+    """
     temporary = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -52,20 +59,27 @@ def save_checkpoint(
         (temporary / "training_state" / "state.json").write_text(json.dumps({**state, "revision": _revision()}))
         for path in [*temporary.rglob("*"), temporary]:
             _fsync(path)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        if folder.exists():  # set aside, not deleted first: a kill in between must not leave a pointer to nothing for long
+            former = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+            os.replace(folder, former)
+            os.replace(temporary, folder)
+            shutil.rmtree(former)
+        else:
+            os.replace(temporary, folder)
     except (OSError, SafetensorError) as error:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(f"{folder}: checkpoint not written ({error}); the previous one is intact, free some space") from None
-    pointer = folder.parent / ".last"
-    pointer.write_text(folder.name + "\n")
-    _fsync(pointer)
-    os.replace(pointer, folder.parent / "last")
-    _fsync(folder.parent)
+    # `last` after `best`: a run killed between the two resumes before this checkpoint and arrives at it again.
+    for name in ("best", "last") if best else ("last",):
+        _point(folder, name)
+    pointer = folder.parent / "best"
+    chosen = pointer.read_text().strip() if pointer.is_file() else ""
     older = sorted(p for p in folder.parent.iterdir() if p.is_dir() and p.name.isdigit())[:-keep]
     for path in older:
+        if path.name != chosen:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.parent.glob(".writing-*"):  # of a run that was killed while it saved
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -270,6 +284,18 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _point(folder: Path, name: str) -> None:
+    """Makes `name`, beside a checkpoint folder, name that folder."""
+    try:
+        pointer = folder.parent / f".{name}"
+        pointer.write_text(folder.name + "\n")
+        _fsync(pointer)
+        os.replace(pointer, folder.parent / name)
+        _fsync(folder.parent)
+    except OSError as error:
+        raise UserError(f"{folder.parent / name}: not written ({error}); it names the previous checkpoint, free some space") from None
 
 
 def _revision() -> str:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from s2e.checkpoint import read_json
 from s2e.errors import UserError
 
@@ -48,6 +50,11 @@ class Run:
             file.write(json.dumps({"step": step, **{k: float(v) for k, v in values.items()}}) + "\n")
         for name, value in values.items():
             self.events.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Shows (H, W, 3) uint8 in TensorBoard."""
+        if self.write:
+            self.events.add_image(name, image, step, dataformats="HWC")
 
     def say(self, text: str) -> None:
         """Prints and keeps what was printed in `printed.txt`."""

@@ -32,11 +32,12 @@ from s2e.assets.urban import SCENES
 from s2e.assets.urban.capture import capture, walk
 from s2e.assets.urban.light import bake, film
 from s2e.assets.urban.paint import CELL_M, Canvas, Place
+from s2e.cache import cache
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import free_anchors, largest_region, make_episodes
 from s2e.envs.scene import Ground, Scene, Sky
-from s2e.envs.scene_files import cache, write_scene
+from s2e.envs.scene_files import write_scene
 from s2e.errors import UserError, run_command
 
 try:

@@ -4,18 +4,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from s2e.errors import UserError
-from s2e.video import gnm
+from s2e.video import bags, gnm, lerobot, recon, shards
 from s2e.video.options import ReadOptions
+from s2e.video.remote import is_url
 from s2e.video.walk import Skipped, Walk
 
+Source = Path | str
 Reader = Callable[[Path, ReadOptions], tuple[list[Walk], list[Skipped]]]
 
-_FORMATS: tuple[tuple[str, Callable[[Path], bool], Reader], ...] = (("gnm", lambda path: bool(gnm.find(path)), gnm.read),)
-"""Name, whether a path is of this format, and its reader; asked in this order."""
+FORMATS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
+    "shards": (shards.fits, shards.read),
+    "gnm": (lambda path: bool(gnm.find(path)), gnm.read),
+    "lerobot": (lerobot.fits, lerobot.read),
+    "bags": (bags.fits, bags.read),
+    "recon": (recon.fits, recon.read),
+}
+"""Whether a path is of a format, and the format's reader; asked in this order."""
 
 
-def read_walks(paths: Sequence[Path], options: ReadOptions | None = None) -> tuple[list[Walk], list[Skipped]]:
+def read_walks(paths: Sequence[Source], options: ReadOptions | None = None) -> tuple[list[Walk], list[Skipped]]:
     """Reads every walk of some datasets, of any format.
+
+    Args:
+        paths: files and folders; shards may also be URLs (`s2e.video.shards`).
+        options: what the data do not say.
 
     Returns:
         The good walks in a fixed order, and those left out with their reasons.
@@ -26,16 +38,11 @@ def read_walks(paths: Sequence[Path], options: ReadOptions | None = None) -> tup
     options = options or ReadOptions()
     walks: list[Walk] = []
     skipped: list[Skipped] = []
-    seen: set[Path] = set()
+    seen: set[tuple[str, str]] = set()
     for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: no such file or folder; give navigation video (docs/data.md lists the formats)")
-        reader = next((read for _, fits, read in _FORMATS if fits(path)), None)
-        if reader is None:
-            raise UserError(f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes one")
-        good, bad = reader(path, options)
+        good, bad = _read(path, options)
         for walk in good:
-            place = walk.source.resolve() / walk.name
+            place = (str(walk.source if is_url(path) else walk.source.resolve()), walk.name)
             if place not in seen:  # given twice, it would be trained on and held out
                 seen.add(place)
                 walks.append(walk)
@@ -44,3 +51,15 @@ def read_walks(paths: Sequence[Path], options: ReadOptions | None = None) -> tup
         first = f"; the first: {skipped[0].reason}" if skipped else ""
         raise UserError(f"{paths[0]}: all {len(skipped)} walks are bad{first}")
     return walks, skipped
+
+
+def _read(path: Source, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
+    if is_url(path):
+        return shards.read(path, options)
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; give navigation video (docs/data.md lists the formats)")
+    reader = next((read for fits, read in FORMATS.values() if fits(path)), None)
+    if reader is None:
+        raise UserError(f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes one")
+    return reader(path, options)

@@ -6,7 +6,7 @@ import pytest
 from s2e.envs.build import build_scene
 from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.fresh import FreshScenes
-from s2e.envs.record import training_scenes
+from s2e.envs.pool import training_scenes
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from s2e.envs.collision import room_at_points
 from s2e.envs.config import OUTPUTS, WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
-from s2e.envs.record import training_scenes
+from s2e.envs.pool import training_scenes
 from s2e.envs.render import Renderer
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scene import Episode, Walker

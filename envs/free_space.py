@@ -1,0 +1,88 @@
+"""How far a robot can see: metres to the first thing along rays, the truth that the policy's free-space head learns from."""
+
+import math
+
+import numba
+import numpy as np
+
+from s2e.envs.crowd import PERSON_RADIUS
+from s2e.envs.worlds import Worlds
+from s2e.video.walk import RAY_ANGLES, RAY_RANGE_M
+
+
+@numba.njit(cache=True)
+def _wall(x, y, dx, dy, reach, values, start, rows, cols, origin_x, origin_y, resolution):
+    """Metres from (x, y) along the unit direction (dx, dy) to the first occupied cell, at most `reach`.
+
+    A walk from cell to cell (Amanatides and Woo 1987), all of whose cells are read: nothing is too thin to be found.
+    """
+    u, v = (x - origin_x) / resolution, (y - origin_y) / resolution
+    col, row = math.floor(u), math.floor(v)
+    step_col, step_row = (1 if dx > 0.0 else -1), (1 if dy > 0.0 else -1)
+    # Metres along the ray between the borders of columns (rows), and to the next border.
+    per_col = resolution / abs(dx) if dx != 0.0 else 1e18
+    per_row = resolution / abs(dy) if dy != 0.0 else 1e18
+    to_col = (col + 1 - u if dx > 0.0 else u - col) * per_col if dx != 0.0 else 1e18
+    to_row = (row + 1 - v if dy > 0.0 else v - row) * per_row if dy != 0.0 else 1e18
+    along = 0.0
+    while along < reach:
+        # A field is 0 in occupied cells only: its least value elsewhere is half a cell.
+        if col < 0 or row < 0 or col >= cols or row >= rows or values[start + row * cols + col] == 0:
+            return along
+        if to_col < to_row:
+            along, to_col, col = to_col, to_col + per_col, col + step_col
+        else:
+            along, to_row, row = to_row, to_row + per_row, row + step_row
+    return reach
+
+
+@numba.njit(cache=True)
+def _disc(x, y, dx, dy, reach, centre_x, centre_y, radius):
+    """Metres from (x, y) along (dx, dy) to a disc: 0 inside, `reach` where it is missed."""
+    px, py = centre_x - x, centre_y - y
+    ahead, square = px * dx + py * dy, px * px + py * py
+    if square <= radius * radius:
+        return 0.0
+    half = radius * radius - (square - ahead * ahead)
+    if ahead <= 0.0 or half < 0.0:
+        return reach
+    return min(ahead - math.sqrt(half), reach)
+
+
+@numba.njit(cache=True)
+def _cast(poses, half_view, people, active, values, start, shape, frame, field_id, angles, reach, radius, out):
+    for n in range(poses.shape[0]):
+        s, x, y = field_id[n], poses[n, 0], poses[n, 1]
+        for k in range(len(angles)):
+            if abs(angles[k]) > half_view[n]:
+                out[n, k] = np.nan
+                continue
+            dx, dy = math.cos(poses[n, 2] + angles[k]), math.sin(poses[n, 2] + angles[k])
+            far = _wall(x, y, dx, dy, reach, values, start[s], shape[s, 0], shape[s, 1], frame[s, 0], frame[s, 1], frame[s, 2])
+            for p in range(people.shape[1]):
+                if active[n, p]:
+                    far = _disc(x, y, dx, dy, far, people[n, p, 0], people[n, p, 1], radius)
+            out[n, k] = far
+
+
+def free_space(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
+    """What stands in the way of some worlds' robots, and how far: what their policy's free-space head should say.
+
+    Args:
+        worlds: where they are.
+        indices: (V,) which of them.
+
+    Returns:
+        (V, RAYS) float32 metres from each robot's pose along `RAY_ANGLES` (s2e/video/walk.py) to the first occupied cell of the map
+        that it moves in (kerbs that it does not climb are occupied) or the first person, at most `RAY_RANGE_M`; NaN for rays outside
+        its camera's field of view.
+    """
+    fields, people = worlds.fields, worlds.people
+    out = np.empty((len(indices), len(RAY_ANGLES)), dtype=np.float32)
+    _cast(
+        np.ascontiguousarray(worlds.pose[indices]), np.radians(worlds.fleet.camera[indices, 0]) / 2,
+        np.ascontiguousarray(people.position[indices]), np.ascontiguousarray(people.active[indices]),
+        fields.values, fields.start, fields.shape, fields.frame, np.ascontiguousarray(worlds.field_id[indices]),
+        RAY_ANGLES, RAY_RANGE_M, PERSON_RADIUS, out,
+    )  # fmt: skip
+    return out

@@ -1,0 +1,112 @@
+"""From the command line's datasets to the samples of a run: what is trained on, what is watched, what is judged."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from s2e.cache import cache
+from s2e.config import PolicyConfig
+from s2e.encoder import FeatureNet
+from s2e.errors import UserError, require
+from s2e.pretrain.args import PretrainArgs
+from s2e.pretrain.samples import Samples, make_samples, split_walks
+from s2e.pretrain.tokens import FrameStore, TokenStore
+from s2e.video.formats import read_walks
+from s2e.video.options import ReadOptions
+from s2e.video.walk import Walk
+
+
+@dataclass(frozen=True)
+class Data:
+    """The samples of a run, and where their frames are.
+
+    Attributes:
+        training: what is learned from. watched: for the validation loss. judged: for the result; the same samples as `watched`, unless
+            --held-out and --patience are given both: a run that stops when it is best on some walks must be judged on others.
+        store: tokens of the frames (frozen encoder) or the frames (trained encoder).
+    """
+
+    training: Samples
+    watched: Samples
+    judged: Samples
+    store: TokenStore | FrameStore
+
+
+def load_data(args: PretrainArgs, config: PolicyConfig, net: FeatureNet, say: Callable[[str], None]) -> Data:
+    """Reads the walks, encodes what is not in the cache yet, divides them; says what was left out.
+
+    Raises:
+        UserError: no good walk, none long enough, or no free space to learn.
+    """
+    walks, skipped = read_walks(args.data, ReadOptions(args.hz, args.image, args.poses, args.scale))
+    store = FrameStore(config, cache()) if config.train_encoder else TokenStore(net, config, cache(), args.device)
+    places, walks, unreadable = store.add(walks)
+    for walk in walks:
+        if walk.note:
+            say(f"note: {walk.name}: {walk.note}")
+    for entry in skipped + unreadable:
+        say(f"skipped {entry.source.name}: {entry.reason}")
+    first = {id(w): place for w, place in zip(walks, places, strict=True)}
+    training, watched, judged = divide(walks, args)
+    say(
+        f"{len(walks)} walks, {sum(map(len, walks))} frames, {len(skipped) + len(unreadable)} skipped; "
+        f"{len(training)} to train on, {len(judged)} held out"
+        + (f", {len(watched)} to watch for early stopping" if watched is not judged else "")
+    )
+
+    def samples(part: list[Walk], what: str) -> Samples:
+        made = make_samples(part, config, np.array([first[id(w)] for w in part]))
+        seconds = config.waypoints * config.waypoint_dt_s
+        require(len(made) > 0, f"{part[0].source}: no walk {what} is longer than the predicted {seconds:g} s; give longer ones")
+        return made
+
+    train = samples(training, "to train on")
+    if config.free_space and np.isnan(train.free_space).all():
+        raise UserError(f"--free-space {args.free_space:g}: no training walk has free space; add some of s2e-data record, or drop it")
+    watch = samples(watched, "held out")
+    return Data(train, watch, watch if watched is judged else samples(judged, "held out"), store)
+
+
+def divide(walks: Sequence[Walk], args: PretrainArgs) -> tuple[list[Walk], list[Walk], list[Walk]]:
+    """Walks to train on, to watch and to judge by; whole walks, never frames of one walk in two parts."""
+    if args.held_out is None:
+        training, watched = split_walks(walks, args.validation, args.seed)
+        judged = watched
+    else:
+        named = named_walks(args.held_out, walks)
+        judged = [w for w in walks if w.name in named]
+        training = [w for w in walks if w.name not in named]
+        require(len(training) > 0, f"{args.held_out}: names every walk; leave some to train on")
+        watched = judged
+        if args.patience:
+            training, watched = split_walks(training, args.validation, args.seed)
+    return share(training, args.fraction, args.seed), watched, judged
+
+
+def named_walks(path: Path, walks: Sequence[Walk]) -> set[str]:
+    """The names that a file lists, one a line, as GNM's traj_names.txt does.
+
+    Raises:
+        UserError: the file is not readable text, empty, or names a walk that is not there.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--held-out {path}: not readable ({error}); give a text file with names of walks, one a line") from None
+    have = {w.name for w in walks}
+    names = {name: number for number, line in enumerate(lines, 1) if (name := line.strip().rstrip("/"))}
+    require(bool(names), f"--held-out {path}: names no walk; give one name a line")
+    known = ", ".join(sorted(have)[:3])
+    known = ", ".join(sorted(have)[:3])
+    for name, number in names.items():
+        require(name in have, f"--held-out {path}: line {number}: no walk is called {name!r}; there is {known}...")
+    return set(names)
+
+
+def share(walks: list[Walk], fraction: float, seed: int) -> list[Walk]:
+    """The part of the walks that a data sweep uses, one at least: with one seed, smaller fractions are inside larger ones."""
+    order = np.random.default_rng([seed, 3]).permutation(len(walks))
+    kept = set(order[: max(1, round(fraction * len(walks)))].tolist())
+    return [w for i, w in enumerate(walks) if i in kept]

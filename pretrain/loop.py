@@ -1,0 +1,309 @@
+"""The state of a pretraining run: networks, optimiser, running mean, counters; one step, one validation, save and load."""
+
+import contextlib
+import math
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from s2e import dist
+from s2e.anchors import kmeans_anchors
+from s2e.checkpoint import (
+    load_training_state,
+    optimizer_state,
+    policy_state,
+    read_tensors,
+    restore_optimizer,
+    restore_rng,
+    rng_state,
+    save_checkpoint,
+)
+from s2e.config import PolicyConfig
+from s2e.encoder import FeatureNet
+from s2e.errors import UserError
+from s2e.mixture import Modes, free_space_loss, matching_loss, regression_loss
+from s2e.policy import S2EPolicy
+from s2e.pretrain.alarm import AnchorUse, UseCounter, use_of
+from s2e.pretrain.args import PretrainArgs
+from s2e.pretrain.data import Data
+from s2e.pretrain.optim import Average, decay_groups, schedule
+from s2e.pretrain.samples import Batch, Samples, make_batch
+from s2e.pretrain.tokens import TokenStore
+
+WATCHED = 4096  # samples of a validation at most, spread over all that are held out
+
+
+@dataclass
+class Progress:
+    """Where a run is, beside its weights. `best` is the lowest validation loss, `waits` the validations since then."""
+
+    step: int = 0
+    best: float = math.inf
+    best_step: int = 0
+    waits: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch and what the network sees of its frames: (features, older means) of a frozen encoder, or (images,)."""
+
+    batch: Batch
+    seen: tuple[torch.Tensor, ...]
+    hide: tuple[torch.Tensor, torch.Tensor] | None
+
+
+class Trainer:
+    """Everything that changes while a policy is pretrained."""
+
+    def __init__(self, args: PretrainArgs, config: PolicyConfig, net: FeatureNet, data: Data, rank: int, world: int):
+        self.args, self.config, self.data, self.rank, self.world = args, config, data, rank, world
+        anchors = None
+        if args.anchor_source == "kmeans":
+            anchors = kmeans_anchors(data.training.future, args.anchors, config, args.seed)
+        torch.manual_seed(args.seed)
+        self.policy, self.net = S2EPolicy(config, anchors).to(args.device), net
+        net.eval().requires_grad_(config.train_encoder)
+        dist.same_start([*self.policy.parameters(), *net.parameters()])
+        self.trained = [self.policy, net] if config.train_encoder else [self.policy]
+        self.parameters = [p for m in self.trained for p in m.parameters()]
+        fused = torch.device(args.device).type == "cuda"
+        self.optimizer = torch.optim.AdamW(decay_groups(self.trained), lr=args.peak_lr, fused=fused)
+        self.average = Average(self.trained, args.ema) if args.ema else None
+        self.use = UseCounter(args.anchors, args.device)
+        self.at = Progress()
+        self.steps = args.steps or max(300, 20 * len(data.training) // (args.batch * world))
+        self.pool, self.coming = ThreadPoolExecutor(1), None  # the next step's batch is read while this one's is learned
+        self._order = lru_cache(maxsize=2)(lambda e: np.random.default_rng([args.seed, 7, e]).permutation(len(data.training)))
+
+    @property
+    def shown(self) -> tuple[S2EPolicy, FeatureNet]:
+        """The networks that are judged and saved for use: the running means, where there are such."""
+        copies: list[Any] = self.average.copies if self.average else [self.policy, self.net]
+        return copies[0], copies[1] if len(copies) > 1 else self.net
+
+    def prepare(self, samples: Samples, index: np.ndarray, rng: np.random.Generator | None) -> Prepared:
+        """Reads the batch of some samples; with `rng` for training: drawn goals, some of what is seen hidden."""
+        args, store = self.args, self.data.store
+        batch = make_batch(samples, index, self.config, rng)
+        arrays = store.tokens(batch.frames) if isinstance(store, TokenStore) else (store.images(batch.frames),)
+        hide = None
+        if rng is not None:
+            goal, ego, robot = (torch.from_numpy(rng.random(len(index)) < p) for p in (args.hide_goal, args.hide_ego, args.hide_robot))
+            batch.robot[robot] = math.nan  # as a robot of which nothing is known
+            hide = goal, ego
+        return Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide)
+
+    def forward(self, policy: S2EPolicy, net: FeatureNet, ready: Prepared) -> tuple[torch.Tensor, Modes]:
+        """Context tokens (B, L, d) and what the policy says, float32."""
+        device, batch = self.args.device, ready.batch
+        seen = [s.to(device, non_blocking=True) for s in ready.seen]
+        with autocast(device, self.args.amp):
+            if len(seen) == 2:
+                newest, older = policy.newest_tokens(seen[0].float()), seen[1].float()
+            else:
+                features = net(seen[0]).unflatten(0, (-1, self.config.history))
+                newest, older = policy.newest_tokens(features[:, -1]), features[:, :-1].mean((2, 3))
+            hidden = [h.to(device) for h in ready.hide] if ready.hide else [None, None]
+            vectors = batch.goal.to(device), batch.ego.to(device), batch.robot.to(device)
+            context = policy.context(newest, older, *vectors, *hidden)
+            modes = policy.decode(context)
+        return context, Modes(*(field.float() for field in (modes.logits, modes.mean, modes.log_std, modes.rho, modes.speed)))
+
+    def losses(self, policy: S2EPolicy, context: torch.Tensor, modes: Modes, batch: Batch) -> dict[str, torch.Tensor]:
+        """The terms, and `total`, which is what is minimised; `loss` is that of the trajectories alone."""
+        args, config, device = self.args, self.config, self.args.device
+        future = batch.future.to(device)
+        if args.loss == "regression":
+            terms = regression_loss(modes, future, config.waypoint_dt_s, config.speed_floor)
+        else:
+            terms = matching_loss(modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor, args.rule)
+        total = terms["loss"]
+        if config.free_space:
+            with autocast(device, args.amp):
+                predicted = policy.free_space(context)
+            terms["free_space"] = free_space_loss(predicted.float(), batch.free_space.to(device))
+            total = total + args.free_space * terms["free_space"]
+        return {**terms, "total": total}
+
+    def train_step(self) -> dict[str, torch.Tensor]:
+        """One optimiser step; all its randomness is a function of seed, step and rank. Returns the losses and the gradient's norm.
+
+        Raises:
+            UserError: the loss or its gradient is not finite; the weights are as they were.
+        """
+        args, config, step = self.args, self.config, self.at.step
+        coming: Future | None = self.coming
+        ready = coming.result() if coming else self._batch_of(step)
+        self.coming = self.pool.submit(self._batch_of, step + 1) if step + 1 < self.steps else None
+        self.net.train(config.train_encoder)  # batch statistics, where the encoder learns
+        rate = args.peak_lr * schedule(step, self.steps, args.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        context, modes = self.forward(self.policy, self.net, ready)
+        terms = self.losses(self.policy, context, modes, ready.batch)
+        self.optimizer.zero_grad()
+        terms["total"].backward()
+        dist.average_gradients(self.parameters)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, args.clip or math.inf)
+        if not math.isfinite(float(terms["total"].detach() + norm)):
+            remedy = "start again with a smaller --lr, or look for bad walks (s2e-data check)"
+            raise UserError(f"{args.out}: the loss or its gradient is not finite at step {step}; {remedy}")
+        self.optimizer.step()
+        if config.train_encoder:
+            self._same_statistics()
+        if self.average:
+            self.average.update(step)
+        self._count(self.use, modes, ready.batch)
+        self.at.step += 1
+        return {**{k: v.detach() for k, v in terms.items()}, "grad_norm": norm, "lr": torch.tensor(rate)}
+
+    def _count(self, use: UseCounter, modes: Modes, batch: Batch) -> None:
+        future, config = batch.future.to(self.args.device), self.config
+        use.add(modes, future, self.policy.anchors, config.waypoint_dt_s, config.speed_floor, self.args.rule)
+
+    def _batch_of(self, step: int) -> Prepared:
+        """What a step learns from: epoch after epoch of seeded permutations, cut into batches, dealt to the ranks."""
+        batch, count = self.args.batch, len(self.data.training)
+        places = np.arange(batch) + (step * self.world + self.rank) * batch
+        epochs = places // count
+        index = np.concatenate([self._order(int(e))[places[epochs == e] % count] for e in np.unique(epochs)])
+        return self.prepare(self.data.training, index, np.random.default_rng([self.args.seed, step, self.rank]))
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Losses and errors on watched samples, nothing hidden, by the networks that are shown; the same on all ranks."""
+        samples, batch = self.data.watched, self.args.batch
+        index = np.unique(np.linspace(0, len(samples) - 1, min(WATCHED, len(samples))).round().astype(int))
+        policy, net = self.shown
+        policy.eval()
+        net.eval()
+        sums: dict[str, float] = {}
+        for start in range(self.rank * batch, len(index), self.world * batch):
+            ready = self.prepare(samples, index[start : start + batch], None)
+            context, modes = self.forward(policy, net, ready)
+            terms = self.losses(policy, context, modes, ready.batch) | self._errors(modes, ready.batch)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(ready.batch.frames)
+        names = self._loss_names()
+        totals = over_ranks(torch.tensor([sums.get(n, 0.0) for n in names], dtype=torch.float64, device=self.args.device))
+        return {n: float(v) / len(index) for n, v in zip(names, totals, strict=True)}
+
+    def _loss_names(self) -> list[str]:
+        terms = ["loss", "mse", "velocity"] if self.args.loss == "regression" else ["loss", "nll", "score", "velocity"]
+        return [*terms, *(["free_space"] if self.config.free_space else []), "total", "ade_m", "min_ade_m"]
+
+    def _errors(self, modes: Modes, batch: Batch) -> dict[str, torch.Tensor]:
+        """ADE of the best-scored mode and of the best of M. The loss punishes a wrong certainty without bound, these do not."""
+        away = modes.metric(self.config.waypoint_dt_s) - batch.future.to(self.args.device)[:, None]
+        ade = away.norm(dim=-1).mean(-1)
+        chosen = modes.logits.argmax(-1, keepdim=True)
+        return {"ade_m": ade.gather(1, chosen).mean(), "min_ade_m": ade.amin(1).mean()}
+
+    def better(self, loss: float) -> bool:
+        """Whether this validation loss is the lowest so far; counts the validations that were not."""
+        if loss < self.at.best:
+            self.at.best, self.at.best_step, self.at.waits = loss, self.at.step, 0
+            return True
+        self.at.waits += 1
+        return False
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are made or early stopping has come."""
+        return self.at.step >= self.steps or bool(self.args.patience and self.at.waits >= self.args.patience)
+
+    def anchor_use(self) -> AnchorUse:
+        """Use of the anchors since the last call, over the training samples of all ranks."""
+        use = use_of(over_ranks(self.use.state.clone()).cpu().numpy(), self.args.anchors)
+        self.use.reset()
+        return use
+
+    def answers(self, samples: Samples, use: UseCounter | None = None) -> Callable[[np.ndarray], tuple[Modes, Batch]]:
+        """The function that maps an index of samples to what the shown networks say, and the batch; counts in `use`."""
+        policy, net = self.shown
+        policy.eval()
+        net.eval()
+
+        @torch.no_grad()
+        def answer(index: np.ndarray) -> tuple[Modes, Batch]:
+            ready = self.prepare(samples, index, None)
+            _, modes = self.forward(policy, net, ready)
+            if use is not None:
+                self._count(use, modes, ready.batch)
+            return modes, ready.batch
+
+        return answer
+
+    def save(self, best: bool = False) -> None:
+        """Writes a checkpoint (rank 0) while the other ranks wait."""
+        if self.rank == 0:
+            tensors, state = rng_state()
+            more, groups = optimizer_state(self.optimizer)
+            tensors |= more | {"use": self.use.state}
+            if self.average:
+                tensors |= {f"raw.{k}": v for k, v in policy_state(self.policy, self.net).items() if self._is_trained(k)}
+            progress = asdict(self.at) | {"best": self.at.best if math.isfinite(self.at.best) else None}  # JSON has no infinity
+            folder = self.args.out / "checkpoints" / f"{self.at.step:08d}"
+            config = {"stage": "pretrain", "policy": self.config.to_dict()}
+            save_checkpoint(folder, config, policy_state(*self.shown), tensors, {**state, **groups, **progress}, best=best)
+        dist.barrier()
+
+    def _is_trained(self, name: str) -> bool:
+        return name.startswith("policy.") or self.config.train_encoder
+
+    def load(self, folder: Path) -> None:
+        """Puts back a checkpoint to go on from it."""
+        shown = read_tensors(folder / "model.safetensors")
+        tensors, state = load_training_state(folder)
+        load_into(*self.shown, shown)
+        if self.average:
+            raw = {k.removeprefix("raw."): v for k, v in tensors.items() if k.startswith("raw.")}
+            load_into(self.policy, self.net, shown | raw)
+        restore_optimizer(self.optimizer, tensors, state)
+        restore_rng(tensors, state)
+        self.use.state.copy_(tensors["use"])
+        best = math.inf if state["best"] is None else state["best"]
+        self.at = Progress(int(state["step"]), best, int(state["best_step"]), int(state["waits"]))
+
+    def show(self, folder: Path) -> None:
+        """Puts a checkpoint's networks where they are judged; no training goes on from there."""
+        load_into(*self.shown, read_tensors(folder / "model.safetensors"))
+
+    def _same_statistics(self) -> None:
+        """Gives the batch norms of all ranks the mean of their running statistics: what is validated and saved is one network."""
+        if self.world > 1:
+            buffers = [b for b in self.net.buffers() if b.is_floating_point()]
+            flat = over_ranks(torch.cat([b.flatten() for b in buffers])) / self.world
+            for buffer, part in zip(buffers, flat.split([b.numel() for b in buffers]), strict=True):
+                buffer.copy_(part.view_as(buffer))
+
+
+def load_into(policy: S2EPolicy, net: FeatureNet, tensors: dict[str, torch.Tensor]) -> None:
+    """Puts the tensors of `policy_state` into networks."""
+    for module, prefix in ((policy, "policy."), (net, "encoder.")):
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+
+
+def autocast(device: str, wanted: bool) -> contextlib.AbstractContextManager:
+    """bfloat16 where it is wanted and the device is CUDA."""
+    if wanted and torch.device(device).type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def over_ranks(tensor: torch.Tensor) -> torch.Tensor:
+    """The sum over ranks, in place."""
+    if torch.distributed.is_initialized():
+        torch.distributed.all_reduce(tensor)
+    return tensor
+
+
+def any_rank(flag: bool, device: str) -> bool:
+    """Whether the flag is set on any rank."""
+    return bool(over_ranks(torch.tensor(float(flag), device=device))) if torch.distributed.is_initialized() else flag

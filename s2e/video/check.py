@@ -1,0 +1,291 @@
+"""What is wrong with walks, as data: what training would learn from them that is not so.
+
+A finding either only tells, or drops frames: the walk is cut around them, and pieces too short to train on go as well. Thresholds are
+chosen, and meant for robots and people on foot; they were tried on real and on recorded walks.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from s2e.errors import UserError
+from s2e.video.resample import UNIFORM, is_uniform, split_at
+from s2e.video.walk import Walk
+
+GAP_S = 1.0  # seconds without a frame: what happened there cannot be told from what is around
+STILL_MPS, STILL_RADPS, STILL_S, STILL_KEPT_S = 0.05, 0.05, 10.0, 2.0  # long waits teach waiting; this much of each end is kept
+JUMP_TIMES, JUMP_MPS, JUMP_M = 5.0, 2.0, 0.3  # a step of so many times the walk's own fast ones, so fast and so far, is no motion
+YAW_JUMP_RAD, YAW_JUMP_RADPS = 0.8, 6.0
+FAST_MPS, SLOW_PATH_M = 6.0, 0.5
+FROZEN_M, FROZEN_FRAMES = 0.3, 3  # the same picture while the pose moves on
+DARK, BRIGHT, FLAT = 8.0, 247.0, 4.0  # mean and deviation of grey levels, of 255
+TURNED_RAD, TURNED_SURE = np.radians(35.0), 0.8
+MAX_BROKEN = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about one walk.
+
+    Attributes:
+        walk: its name. kind: one word or two, the same for the same trouble. frame: where it begins. until: the frame after its end;
+            equal to `frame` where it lies between two frames. value: how much, in the unit that `text` names. text: for people.
+        drop: whether the frames frame..until are left out, and the walk is cut there.
+    """
+
+    walk: str
+    kind: str
+    frame: int
+    until: int
+    value: float
+    text: str
+    drop: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of T frames: errors by frame; hashes, T; mean and deviation of grey levels (T,); sizes (T, 2) height, width."""
+
+    errors: dict[int, str]
+    hashes: list[bytes]
+    mean: np.ndarray
+    spread: np.ndarray
+    size: np.ndarray
+
+    @property
+    def digest(self) -> bytes:
+        """Of all pictures."""
+        return hashlib.blake2b(b"".join(self.hashes), digest_size=16).digest()
+
+
+def look(walk: Walk, seen: Callable[[int], object] = lambda _: None) -> Look:
+    """Decodes every frame once; `seen` is told how many at a time. After `MAX_BROKEN` broken frames the rest counts as broken."""
+    t = len(walk)
+    errors: dict[int, str] = {}
+    hashes, mean, spread, size = [b""] * t, np.full(t, np.nan), np.full(t, np.nan), np.zeros((t, 2), dtype=np.int64)
+    at = 0
+    while at < t:
+        try:
+            for image in walk.frames.images(range(at, t)):
+                hashes[at] = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+                grey = image[:: max(1, image.shape[0] // 48), :: max(1, image.shape[1] // 48)].mean(-1)
+                mean[at], spread[at], size[at] = grey.mean(), grey.std(), image.shape[:2]
+                at += 1
+                seen(1)
+            if at < t:
+                raise UserError(f"{walk.source}: {t} frames announced, {at} found; record or copy it again")
+        except UserError as error:
+            errors[at] = str(error)
+            after = t if len(errors) > MAX_BROKEN else at + 1
+            errors |= dict.fromkeys(range(at, after), str(error))
+            seen(after - at)
+            at = after
+    return Look(errors, hashes, mean, spread, size)
+
+
+def check_walk(walk: Walk, pictures: Look | None = None) -> list[Finding]:
+    """Everything about one walk, in the order of kinds; `pictures` is what `look` saw, None leaves the frames out of it."""
+    found = [*_times(walk), *_jumps(walk), *_still(walk), *_scale(walk), *_heading(walk)]
+    if pictures is not None:
+        found += [*_broken(walk, pictures), *_frozen(walk, pictures), *_plain(walk, pictures), *_sizes(walk, pictures)]
+    if walk.note:
+        found.append(Finding(walk.name, "note", 0, 0, 0.0, walk.note, False))
+    return found
+
+
+def check_walks(walks: Iterable[Walk], seen: Callable[[int], object] = lambda _: None) -> list[tuple[Walk, list[Finding]]]:
+    """Every walk with its findings, the same pictures under two names among them."""
+    first: dict[bytes, str] = {}
+    result = []
+    for walk in walks:
+        pictures = look(walk, seen)
+        result.append((walk, [*same_as(walk, pictures, first), *check_walk(walk, pictures)]))
+    return result
+
+
+def same_as(walk: Walk, pictures: Look, first: dict[bytes, str]) -> list[Finding]:
+    """Whether a walk's pictures are those of a former one; `first` holds names by digest, and grows."""
+    if not any(pictures.hashes):
+        return []
+    if (former := first.get(pictures.digest)) is None:
+        first[pictures.digest] = walk.name
+        return []
+    text = f"the same pictures as {former}: one walk would be trained on and held out"
+    return [Finding(walk.name, "copy", 0, len(walk), 0.0, text, True)]
+
+
+def kept(walk: Walk, findings: Sequence[Finding]) -> list[Walk]:
+    """What is left of a walk when all that its findings drop is gone."""
+    keep = np.ones(len(walk), dtype=bool)
+    cuts = []
+    for finding in findings:
+        if finding.drop:
+            keep[finding.frame : finding.until] = False
+            cuts += [finding.frame, finding.until]
+    return split_at(walk, np.array([c for c in cuts if 0 < c < len(walk)], dtype=np.int64), keep)
+
+
+def speeds(walk: Walk) -> np.ndarray:
+    """(T - 1,) m/s from frame to frame."""
+    return np.linalg.norm(np.diff(walk.position, axis=0), axis=1) / np.diff(walk.times)
+
+
+def runs(mask: np.ndarray) -> np.ndarray:
+    """(R, 2) beginnings and ends of the stretches where `mask` (T,) holds."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    return edges.reshape(-1, 2)
+
+
+def _times(walk: Walk) -> list[Finding]:
+    dt = np.diff(walk.times)
+    found = [
+        Finding(walk.name, "gap", i + 1, i + 1, float(dt[i]), f"{dt[i]:.1f} s without a frame", True)
+        for i in np.flatnonzero(dt > max(GAP_S, 3 * np.median(dt))).tolist()
+    ]
+    if not is_uniform(walk):
+        off = float((np.abs(dt - np.median(dt)) > UNIFORM * np.median(dt)).mean())
+        text = f"{off:.0%} of the intervals are more than {UNIFORM:.0%} off the median of {np.median(dt):.3f} s; convert with --hz"
+        found.append(Finding(walk.name, "irregular", int(np.argmax(np.abs(dt - np.median(dt)))) + 1, 0, off, text, False))
+    return found
+
+
+def _jumps(walk: Walk) -> list[Finding]:
+    step, dt = np.linalg.norm(np.diff(walk.position, axis=0), axis=1), np.diff(walk.times)
+    speed = step / dt
+    limit = max(JUMP_MPS, JUMP_TIMES * float(np.quantile(speed, 0.9)))
+    found = [
+        Finding(walk.name, "jump", i + 1, i + 1, float(step[i]), f"{step[i]:.2f} m in {dt[i]:.2f} s", True)
+        for i in np.flatnonzero((speed > limit) & (step > JUMP_M)).tolist()
+    ]
+    turn = np.abs(_wrapped(np.diff(walk.yaw)))
+    return found + [
+        Finding(walk.name, "yaw jump", i + 1, i + 1, float(turn[i]), f"{np.degrees(turn[i]):.0f} degrees in {dt[i]:.2f} s", True)
+        for i in np.flatnonzero((turn > YAW_JUMP_RAD) & (turn / dt > YAW_JUMP_RADPS)).tolist()
+    ]
+
+
+def _still(walk: Walk) -> list[Finding]:
+    span = max(1, round(0.5 * walk.hz))  # over half a second, so that noise of the poses is no motion
+    after = np.minimum(np.arange(len(walk)) + span, len(walk) - 1)
+    before = np.maximum(after - span, 0)
+    dt = np.maximum(walk.times[after] - walk.times[before], 1e-9)
+    speed = np.linalg.norm(walk.position[after] - walk.position[before], axis=1) / dt
+    still = (speed < STILL_MPS) & (np.abs(_wrapped(walk.yaw[after] - walk.yaw[before])) / dt < STILL_RADPS)
+    share = float(still.mean())
+    found = []
+    if share > 0.5:
+        found.append(Finding(walk.name, "still", 0, 0, share, f"stands still {share:.0%} of the time", False))
+    for a, b in runs(still).tolist():
+        when = walk.times[a:b]
+        lasts = when[-1] - when[0]
+        if lasts > STILL_S:
+            inner = np.flatnonzero((when > when[0] + STILL_KEPT_S) & (when < when[-1] - STILL_KEPT_S)) + a
+            if not len(inner):
+                continue  # a gap, found already
+            text = f"stands still for {lasts:.0f} s; {2 * STILL_KEPT_S:.0f} s of it are kept"
+            found.append(Finding(walk.name, "long stand", int(inner[0]), int(inner[-1]) + 1, float(lasts), text, True))
+    return found
+
+
+def _scale(walk: Walk) -> list[Finding]:
+    speed, t = speeds(walk), len(walk)
+    usual, path = float(np.quantile(speed, 0.75)), float(np.linalg.norm(np.diff(walk.position, axis=0), axis=1).sum())
+    if usual > FAST_MPS:
+        text = f"a quarter of the time faster than {usual:.1f} m/s: the positions are in other units (--scale), or this is a car"
+        return [Finding(walk.name, "scale", 0, t, usual, text, True)]
+    reach = float(np.ptp(walk.position, axis=0).max())
+    turned = float(np.abs(_wrapped(np.diff(walk.yaw))).sum())
+    if reach < SLOW_PATH_M and turned < np.pi:
+        lasts = walk.times[-1] - walk.times[0]
+        text = f"all of it within {reach:.3f} m in {lasts:.0f} s: it stands, or the positions are in other units (--scale)"
+        return [Finding(walk.name, "scale", 0, t, path, text, True)]
+    return []
+
+
+def _heading(walk: Walk) -> list[Finding]:
+    """Whether the yaw follows the motion: robots drive where they look, on the whole."""
+    span = max(1, round(0.5 * walk.hz))
+    if len(walk) <= 2 * span:
+        return []
+    move, dt = walk.position[span:] - walk.position[:-span], walk.times[span:] - walk.times[:-span]
+    fast = np.linalg.norm(move, axis=1) / dt > 0.2
+    if fast.sum() < 2 * walk.hz:
+        return []
+    course, yaw = np.arctan2(move[fast, 1], move[fast, 0]), walk.yaw[span // 2 :][: len(move)][fast]
+    off = _wrapped(course - yaw)
+    mean, sure = _circular(off)
+    _, mirrored = _circular(_wrapped(course + yaw))
+    t, back = len(walk), float((np.abs(off) > np.radians(120)).mean())
+    if mirrored > TURNED_SURE and sure < 0.5:
+        text = "yaw turns against the motion: it is clockwise (turn its sign), or x and y are swapped"
+        return [Finding(walk.name, "yaw", 0, t, mirrored, text, True)]
+    if sure > TURNED_SURE and abs(mean) > TURNED_RAD:
+        turned = "the poses' frame is turned, or x and y are swapped"
+        why = "it drives backwards, or the yaw is reversed" if abs(mean) > np.radians(150) else turned
+        text = f"moves {np.degrees(mean):+.0f} degrees off its yaw throughout: {why}"
+        return [Finding(walk.name, "yaw", 0, t, float(np.degrees(mean)), text, True)]
+    if sure < 0.5:
+        text = f"yaw hardly follows the motion (agreement {sure:.2f} of 1): moves sideways a lot, or its axes are wrong"
+        return [Finding(walk.name, "yaw", 0, 0, sure, text, False)]
+    return [Finding(walk.name, "backward", 0, 0, back, f"moves backwards {back:.0%} of the time", False)] if back > 0.1 else []
+
+
+def _broken(walk: Walk, seen: Look) -> list[Finding]:
+    bad = np.zeros(len(walk), dtype=bool)
+    bad[list(seen.errors)] = True
+    return [Finding(walk.name, "broken", a, b, float(b - a), seen.errors[a], True) for a, b in runs(bad).tolist()]
+
+
+def _frozen(walk: Walk, seen: Look) -> list[Finding]:
+    same = np.array([False] + [bool(a) and a == b for a, b in pairwise(seen.hashes)])
+    found = []
+    for a, b in runs(same).tolist():  # frame a - 1 is the picture, a..b repeat it
+        moved = float(np.linalg.norm(np.diff(walk.position[a - 1 : b], axis=0), axis=1).sum())
+        if b - a >= FROZEN_FRAMES and moved > FROZEN_M:
+            text = f"the same picture {b - a + 1} times while the pose moves {moved:.2f} m"
+            found.append(Finding(walk.name, "frozen", a, b, moved, text, True))
+    for finding in found:
+        same[finding.frame : finding.until] = False
+    share = float((same[1:] & (speeds(walk) > 0.2)).mean())
+    if share > 0.1:
+        text = (
+            f"{share:.0%} of the frames repeat the one before while moving: the camera is slower than that; convert with a lower --hz"
+        )
+        found.append(Finding(walk.name, "repeats", int(np.argmax(same)), 0, share, text, False))
+    return found
+
+
+def _plain(walk: Walk, seen: Look) -> list[Finding]:
+    black, white = seen.mean < DARK, seen.mean > BRIGHT  # NaN, a broken frame, is neither
+    found = []
+    for kind, mask in (("black", black), ("white", white), ("one colour", (seen.spread < FLAT) & ~black & ~white)):
+        found += [Finding(walk.name, kind, a, b, float(b - a), f"{b - a} frames are {kind}", True) for a, b in runs(mask).tolist()]
+    return found
+
+
+def _sizes(walk: Walk, seen: Look) -> list[Finding]:
+    sizes = Counter((int(h), int(w)) for h, w in seen.size if h)
+    if len(sizes) < 2:
+        return []
+    usual = sizes.most_common(1)[0][0]
+    other = int(np.argmax((seen.size != usual).any(1) & (seen.size[:, 0] > 0)))
+    named = ", ".join(f"{n} of {w} x {h}" for (h, w), n in sizes.most_common(4))
+    return [
+        Finding(
+            walk.name, "sizes", other, 0, float(len(sizes)), f"frames of {len(sizes)} sizes: {named}; all are stretched to one", False
+        )
+    ]
+
+
+def _wrapped(angle: np.ndarray) -> np.ndarray:
+    return np.arctan2(np.sin(angle), np.cos(angle))
+
+
+def _circular(angle: np.ndarray) -> tuple[float, float]:
+    """Mean of angles, and how much they agree: 1 all, 0 not at all."""
+    mean = np.exp(1j * angle).mean()
+    return float(np.angle(mean)), float(abs(mean))

@@ -1,0 +1,139 @@
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from s2e.envs import record as module
+from s2e.envs.episodes import RandomEpisodes
+from s2e.envs.pool import training_scenes
+from s2e.envs.record import ASIDE_M, ASIDE_ROOM_M, AWAY_RAD, DRIVES, NUDGE_STEPS, Drives, Settings, record
+from s2e.envs.robots import ROBOTS
+from s2e.errors import UserError
+from s2e.video.formats import read_walks
+from s2e.video.walk import RAYS
+
+SMALL = Settings(envs=2, scenes=2, people=3, robot="any", cameras=0.5, seed=4)
+
+
+def digests(folder):
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A recording of one take and a piece of a second one."""
+    out = tmp_path_factory.mktemp("record") / "whole"
+    counts = record(out, 700, SMALL)
+    return out, counts
+
+
+def test_walks_say_what_was_recorded(whole):
+    out, counts = whole
+    walks, skipped = read_walks([out])
+    assert not skipped and len(walks) == counts.walks and sum(map(len, walks)) == counts.frames >= 700
+    assert len({w.body.robot for w in walks}) > 1
+    for walk in walks:
+        assert walk.hz == pytest.approx(5.0) and walk.times[0] == 0.0
+        assert walk.free_space is not None and walk.free_space.shape == (len(walk), RAYS)
+        assert np.nanmin(walk.free_space) >= 0 and np.isfinite(walk.body.token()).all()
+        assert next(iter(walk.frames.images([0]))).shape == (96, 160, 3)
+    state = json.loads((out / "record.json").read_text())
+    assert [t["whole"] for t in state["takes"]] == [True, False], "the test needs two takes, the second cut short"
+
+
+def test_more_frames_later_is_the_same_as_more_at_once(whole, tmp_path):
+    out, counts = whole
+    assert record(tmp_path / "a", 200, SMALL).frames >= 200
+    assert record(tmp_path / "a", 700, SMALL, resume=True) == counts
+    assert digests(tmp_path / "a") == digests(out)
+    assert record(tmp_path / "a", 100, SMALL, resume=True) == counts, "nothing is left to do"
+
+
+def test_killed_and_resumed_is_the_same_as_not_interrupted(whole, tmp_path):
+    out, counts = whole
+    words = [f"{'--' + k}={v}" for k, v in vars(SMALL).items() if k in ("envs", "scenes", "people", "robot", "cameras", "seed")]
+    command = [sys.executable, "-m", "s2e.envs.data", "record", "--out", str(tmp_path / "a"), "--frames", "700", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("a/t000_w*"))) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 3 <= len(list(tmp_path.glob("a/t*"))) < counts.walks
+    assert record(tmp_path / "a", 700, SMALL, resume=True) == counts
+    assert digests(tmp_path / "a") == digests(out)
+
+
+def test_refusals(whole, tmp_path):
+    out, _ = whole
+    with pytest.raises(UserError, match="not empty.*--resume"):
+        record(out, 10, SMALL)
+    with pytest.raises(UserError, match=r"record.json: recorded with --seed 4, not 5"):
+        record(out, 5000, Settings(**{**vars(SMALL), "seed": 5}), resume=True)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine.txt").write_text("")
+    with pytest.raises(UserError, match="record.json is missing"):
+        record(tmp_path / "a", 10, SMALL, resume=True)
+    for bad in ("{", "[]", '{"settings": {}}', '{"settings": {}, "takes": [3]}', '{"settings": {}, "takes": [{"walks": "x"}]}'):
+        (tmp_path / "a" / "record.json").write_text(bad)
+        with pytest.raises(UserError, match=r"record.json: not the state"):
+            record(tmp_path / "a", 10, SMALL, resume=True)
+    assert (tmp_path / "a" / "mine.txt").exists()
+
+
+def test_nudges_are_marked(whole):
+    out, _ = whole
+    marks = [m for p in out.glob("t*/walk.json") for m in json.loads(p.read_text()).get("nudged", [])]
+    assert len(marks) > 3
+    for begin, end in marks:
+        assert NUDGE_STEPS[0] * 0.2 - 1e-5 <= end - begin <= NUDGE_STEPS[1] * 0.2 + 1e-5
+
+
+def test_perturbed_starts_are_free_near_the_usual_ones_and_turned_away():
+    scenes = training_scenes(3, 0)
+    usual, drives = RandomEpisodes(scenes, 40, 7, 0), Drives(scenes, 40, 7, 0)
+    away, aside, changed = [], [], 0
+    for world in range(40):
+        (_, before), drawn = usual.next(world), drives.next(world)
+        assert drawn is not None
+        scene, after = drawn
+        assert before.goal == after.goal and before.seed == after.seed
+        if after == before:
+            continue
+        changed += 1
+        row, col = scenes[scene].occupancy.cell_of(np.array(after.start[:2]))
+        assert scenes[scene].occupancy.distance()[row, col] > ASIDE_ROOM_M
+        aside.append(np.linalg.norm(np.subtract(after.start[:2], before.start[:2])))
+        bearing = np.arctan2(after.goal[1] - after.start[1], after.goal[0] - after.start[0])
+        away.append(abs((after.start[2] - bearing + np.pi) % (2 * np.pi) - np.pi))
+    assert 10 < changed < 30 and max(aside) <= ASIDE_M * 2**0.5 and np.mean(aside) > 0.5
+    assert max(away) <= AWAY_RAD and max(away) > 1.5
+    assert drives.drawn == [1] * 40 and [drives.next(0) is None for _ in range(DRIVES)] == [False] * (DRIVES - 1) + [True]
+
+
+def test_other_cameras(whole):
+    out, _ = whole
+    walks, _ = read_walks([out])
+    own = [w.body.camera_hfov_deg == ROBOTS[w.body.robot].camera.hfov_deg for w in walks]
+    assert any(own) and not all(own)
+    for walk in walks:
+        assert 60 <= walk.body.camera_hfov_deg <= 120 and 0.3 <= walk.body.camera_height_m <= 1.3
+
+
+def test_places_take_turns(tmp_path):
+    settings = Settings(envs=1, scenes=1, scene="streets,gs_urban/plaza", people=0, seed=1)
+    record(tmp_path / "a", 450, settings)
+    takes = json.loads((tmp_path / "a" / "record.json").read_text())["takes"]
+    assert [t["place"] for t in takes[:2]] == ["streets", "gs_urban/plaza"]
+
+
+def test_takes_differ(whole):
+    out, _ = whole
+    first, second = (next(out.glob(f"t00{k}_w0000")) / "0.jpg" for k in range(2))
+    assert first.read_bytes() != second.read_bytes()
+    assert module._seed(SMALL, 0) != module._seed(SMALL, 1)

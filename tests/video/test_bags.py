@@ -1,0 +1,478 @@
+import math
+import os
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from s2e.errors import UserError
+from s2e.video import bags, ros_images, ros_messages, ros_times
+from s2e.video.options import ReadOptions
+from s2e.video.walk import Walk
+from tests.video.bag_files import Scene, Writer, encoded, raw, write_bag
+
+pytest.importorskip("rosbags")
+
+FORMATS = ["ros1", "ros1-bz2", "ros1-lz4", "db3", "db3-file", "mcap", "mcap-message", "mcap-storage"]
+
+
+def path_of(folder: Path, format: str) -> Path:
+    return folder / ("walk.bag" if format.startswith("ros1") else "walk")
+
+
+def read(path: Path, **options) -> list[Walk]:
+    walks, skipped = bags.read(path, ReadOptions(**options))
+    assert not skipped, skipped
+    return walks
+
+
+def reason(path: Path, **options) -> str:
+    """Why a bag gives no walk."""
+    walks, skipped = bags.read(path, ReadOptions(**options))
+    assert not walks and len(skipped) == 1
+    assert "\n" not in skipped[0].reason and str(path) in skipped[0].reason
+    return skipped[0].reason
+
+
+def same(walk: Walk, scene: Scene, which: np.ndarray | None = None) -> None:
+    """The walk is the scene's images `which`, with the poses of their times."""
+    which = np.arange(len(scene.image_t)) if which is None else which
+    t = scene.image_t[which]
+    truth = np.array([scene.pose(s) for s in t])
+    np.testing.assert_allclose(walk.times, t - t[0], atol=1e-6)
+    np.testing.assert_allclose(walk.position, truth[:, :2], atol=1e-3)  # y is bent between poses
+    np.testing.assert_allclose(np.exp(1j * walk.yaw), np.exp(1j * truth[:, 2]), atol=1e-6)
+    for image, k in zip(walk.frames.images(range(len(walk))), which, strict=True):
+        np.testing.assert_array_equal(image, scene.image(int(k)))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_container_gives_the_same_walk(tmp_path, format):
+    scene = Scene()
+    path = write_bag(path_of(tmp_path, format), format, scene)
+    assert bags.fits(path) and bags.fits(tmp_path)
+    (walk,) = read(path)
+    same(walk, scene)
+    assert walk.name == "walk" and walk.body.camera_hfov_deg == pytest.approx(90)
+    assert ("compressed as a whole" in walk.note) == (format == "db3-file")
+
+
+def test_a_container_alone_and_a_folder_of_bags(tmp_path):
+    for format in ("ros1", "db3", "mcap"):
+        write_bag(path_of(tmp_path / format, format), format)
+    (tmp_path / "mcap" / "walk" / "metadata.yaml").unlink()
+    (tmp_path / "notes.db3").write_bytes(b"not a database")
+    assert bags.fits(next((tmp_path / "mcap" / "walk").glob("*.mcap")))
+    assert not bags.fits(tmp_path / "notes.db3") and not bags.fits(tmp_path / "nowhere")
+    assert [w.name for w in read(tmp_path)] == ["db3/walk", "mcap/walk/walk", "ros1/walk"]
+
+
+def test_a_ros2_bag_of_several_files_is_one_walk(tmp_path):
+    scene = Scene()
+    for part, name in enumerate("ab"):
+        with Writer(tmp_path / name, "db3") as bag:
+            for k in range(10 * part, 10 * part + 10):
+                bag.pose(scene, 0.1 * k)
+                bag.image(scene, k, scene.start + 0.1 * k)
+    (tmp_path / "b" / "b.db3").rename(tmp_path / "a" / "b.db3")
+    yaml = tmp_path / "a" / "metadata.yaml"
+    before, found, after = yaml.read_text().partition("- a.db3\n")
+    yaml.write_text(f"{before}{found}  {found.replace('a.db3', 'b.db3')}{after}")
+    (walk,) = read(tmp_path / "a")
+    same(walk, scene)
+
+
+def test_names_are_unique(tmp_path):
+    write_bag(tmp_path / "a", "db3")
+    write_bag(tmp_path / "a.bag", "ros1")
+    assert sorted(w.name for w in read(tmp_path)) == ["a", "a.bag"]
+
+
+@pytest.mark.parametrize("kind", ros_messages.POSE_TYPES)
+@pytest.mark.parametrize("format", ["ros1", "mcap"])
+def test_pose_types(tmp_path, format, kind):
+    scene = Scene(pose_type=kind)
+    same(read(write_bag(path_of(tmp_path, format), format, scene))[0], scene)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "mono8", "8UC1", "mono16"])
+@pytest.mark.parametrize("padding", [0, 6])
+def test_encodings(encoding, padding):
+    image = Scene().image(3)
+    data, step = raw(image, encoding, padding)
+    message = ros_messages.RawImage(24, 32, encoding, True, step, memoryview(data))
+    if encoding == "mono16":  # `raw` writes the grey as the second byte
+        message = message._replace(big_endian=False)
+    ros_images.check(message)
+    got = ros_images.rgb(message)
+    grey = encoding in ("mono8", "8UC1", "mono16")
+    expected = np.asarray(ros_images.Image.fromarray(image).convert("L").convert("RGB")) if grey else image
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("encoding", ["uyvy", "yuv422", "yuyv", "yuv422_yuy2"])
+def test_yuv_against_ffmpeg(encoding):
+    av = pytest.importorskip("av")
+    rng = np.random.default_rng(0)
+    pairs = np.empty((16, 16, 4), dtype=np.uint8)  # Y U Y V
+    pairs[...] = rng.integers(60, 200, 4)  # constant chroma: how it is interpolated is no part of this
+    pairs[..., [0, 2]] = np.linspace(30, 220, 16 * 32).reshape(16, 16, 2)
+    expected = av.VideoFrame.from_ndarray(pairs.reshape(16, 32, 2), format="yuyv422").to_ndarray(format="rgb24")
+    data = pairs[..., [1, 0, 3, 2]] if encoding in ("uyvy", "yuv422") else pairs
+    got = ros_images.rgb(ros_messages.RawImage(16, 32, encoding, False, 64, memoryview(data.tobytes())))
+    assert np.abs(got.astype(int) - expected).max() <= 4  # swscale's fast path rounds down in fixed point
+    # The definition: luma weights .299, .587, .114; 219 steps of luma, 224 of chroma.
+    y, u, v = (pairs[..., [0, 2]].reshape(16, 32) - 16.0) / 219, (pairs[0, 0, 1] - 128.0) / 224, (pairs[0, 0, 3] - 128.0) / 224
+    red, blue = y + 2 * (1 - 0.299) * v, y + 2 * (1 - 0.114) * u
+    exact = 255 * np.stack([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], -1)
+    assert np.abs(got - np.clip(exact, 0, 255)).max() <= 1
+
+
+@pytest.mark.parametrize("format", ["ros1", "db3"])
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_compressed_images(tmp_path, format, kind):
+    scene = Scene(compressed=kind, image_topic="/camera/image_raw/compressed")
+    (walk,) = read(write_bag(path_of(tmp_path, format), format, scene))
+    (frame,) = walk.frames.images([4])
+    (file,) = walk.frames.jpegs([4])
+    if kind == "png":
+        np.testing.assert_array_equal(frame, scene.image(4))
+    else:
+        assert file == encoded(scene.image(4), "jpeg")  # as it is
+    assert walk.body.camera_hfov_deg == pytest.approx(90)  # of /camera/camera_info
+
+
+def test_fisheye_and_uncalibrated_cameras(tmp_path):
+    scene = Scene(info=False)
+    with Writer(tmp_path / "a.bag", "ros1") as bag:
+        bag.camera_info(scene, scene.start, model="equidistant")
+    with bags.opened(tmp_path / "a.bag") as bag:
+        ((_, _, data),) = bag.messages(["/camera/camera_info"])
+    assert ros_messages.camera_hfov_deg(data, False) == pytest.approx(math.degrees(2.0))  # 640 / 320 radians
+    zero = data.replace(np.float64(320).tobytes(), bytes(8))
+    assert math.isnan(ros_messages.camera_hfov_deg(zero, False))
+
+
+def test_topics_are_chosen_or_listed(tmp_path):
+    scene, other = Scene(), Scene(image_topic="/rear/image_raw", pose_topic="/vo")
+    with Writer(tmp_path / "two.bag", "ros1") as bag:
+        for k in range(20):
+            for s in (scene, other):
+                bag.pose(s, 0.1 * k)
+                bag.image(s, k, s.start + 0.1 * k)
+    text = reason(tmp_path / "two.bag")
+    assert "--image" in text and "/rear/image_raw (sensor_msgs/Image, 20)" in text and "/vo (nav_msgs/Odometry, 20)" in text
+    assert "--poses" in reason(tmp_path / "two.bag", image="/rear/image_raw")
+    assert "no topic /front" in reason(tmp_path / "two.bag", image="/front")
+    assert "--image may be sensor_msgs/Image" in reason(tmp_path / "two.bag", image="/odom")
+    (walk,) = read(tmp_path / "two.bag", image="rear/image_raw", poses="/vo")
+    assert len(walk) == 20
+
+
+def test_a_bag_without_images_or_poses_lists_what_it_has(tmp_path):
+    scene = Scene(info=False)
+    with Writer(tmp_path / "a.bag", "ros1") as bag:
+        bag.pose(scene, 0.0)
+        bag.connect("/silent", "sensor_msgs/msg/Image")
+    text = reason(tmp_path / "a.bag")
+    assert "no topic of sensor_msgs/Image" in text and "/odom (nav_msgs/Odometry, 1)" in text
+    assert "no messages" in reason(tmp_path / "a.bag", image="/silent")
+
+
+@pytest.mark.parametrize("format", ["ros1", "db3", "mcap"])
+def test_types_that_nobody_knows_are_left_alone(tmp_path, format):
+    scene = Scene()
+    path = path_of(tmp_path, format)
+    with Writer(path, format) as bag:
+        bag.connect("/custom", "acme_msgs/msg/Thing", "nonsense ~~ not a definition", "0" * 32)
+        for k in range(20):
+            bag.write("/custom", "", scene.start + 0.1 * k, b"\1\2\3\4")
+            bag.pose(scene, 0.1 * k)
+            bag.image(scene, k, scene.start + 0.1 * k)
+    same(read(path)[0], scene)
+
+
+def test_images_outside_the_poses_are_dropped_with_a_note(tmp_path):
+    scene = Scene(pose_t=np.arange(0.48, 1.63, 0.05))
+    (walk,) = read(write_bag(tmp_path / "a.bag", "ros1", scene))
+    same(walk, scene, np.arange(5, 16))
+    assert "9 images before the first or after the last pose" in walk.note
+
+
+def test_gaps_split_the_walk(tmp_path):
+    t = np.arange(50) * 0.1
+    images = np.concatenate([t, 8 + t, 16 + t, 24 + t[:3]])
+    poses = np.arange(-0.1, 28, 0.05)
+    poses = poses[(poses < 18) | (poses > 20.1)]  # a gap amid the third piece's images
+    scene = Scene(image_t=images, pose_t=poses)
+    walks, skipped = bags.read(write_bag(tmp_path / "a.bag", "ros1", scene), ReadOptions())
+    assert [w.name for w in walks] == ["a_000", "a_001", "a_002", "a_003"]
+    same(walks[1], scene, np.arange(50, 100))
+    same(walks[2], scene, np.arange(100, 120))
+    same(walks[3], scene, np.arange(142, 150))
+    assert "22 images in gaps" in walks[0].note and "split into 5" in walks[0].note
+    assert len(skipped) == 1 and "1 pieces shorter than 8" in skipped[0].reason
+    assert len({w.frames.digest() for w in walks}) == 4
+
+
+@pytest.mark.parametrize("format", ["ros1", "db3", "mcap"])
+def test_shuffled_and_repeated_stamps(tmp_path, format):
+    scene = Scene()
+    order = np.arange(20).reshape(-1, 4)[:, [2, 0, 3, 1]].ravel()  # as received; the stamps say better
+    path = path_of(tmp_path, format)
+    with Writer(path, format) as bag:
+        for place, k in enumerate(order):
+            received = scene.start + 0.1 * place
+            for t in (0.1 * place - 0.05, 0.1 * place):
+                bag.pose(scene, t)
+            stamp = bag.header(scene.start + 0.1 * k)
+            bag.image(scene, int(k), received, header=stamp)
+            if k == 7:
+                bag.image(scene, 3, received + 0.01, header=stamp)
+    (walk,) = read(path)
+    same(walk, scene)
+    assert "1 images of repeated times" in walk.note
+    some = [0, 1, 5, 5, 18]
+    for image, k in zip(walk.frames.images(some), some, strict=True):
+        np.testing.assert_array_equal(image, scene.image(k))
+    part = walk.part(np.arange(6, 15))
+    np.testing.assert_array_equal(next(part.frames.images([2])), scene.image(8))
+
+
+@pytest.mark.parametrize(
+    ("shift", "note"),
+    [((0.0, 0.0), ""), ((-5e8, -5e8), ""), ((np.nan, 0.0), "are empty"), ((0.0, np.nan), "are empty"), ((30.0, 0.0), "clocks of")],
+)
+def test_which_clock(tmp_path, shift, note):
+    scene = Scene(header_shift=shift)
+    (walk,) = read(write_bag(tmp_path / "a.bag", "ros1", scene))
+    same(walk, scene)
+    assert (note in walk.note) if note else not walk.note
+
+
+def test_header_stamps_that_stand_still_or_jump_are_not_believed():
+    received = np.arange(100, dtype=np.int64) * 10**8 + 10**18
+    good = ros_times.Stamps("/odom", received.copy(), received)
+    for header in (np.full(100, 10**18), np.roll(received, 50), received[::-1]):
+        times, _, note = ros_times.choose_clock(ros_times.Stamps("/i", header.astype(np.int64), received), good)
+        assert times is received and "times are those at which" in note
+    jumbled = received[::-1].copy()
+    with pytest.raises(ValueError, match="out of order"):
+        ros_times.choose_clock(ros_times.Stamps("/i", np.zeros(100, np.int64), jumbled), good)
+
+
+@given(
+    st.lists(st.floats(0, 50, width=32), min_size=1, max_size=30, unique=True),
+    st.lists(st.floats(0, 50, width=32), min_size=1, max_size=30, unique=True),
+)
+def test_pieces_have_poses_on_both_sides(images, poses):
+    t, p = np.array(sorted(images), dtype=np.float64), np.array(sorted(poses), dtype=np.float64)
+    stretch, inside = ros_times.brackets(t, p)
+    parts = ros_times.pieces(t, stretch)
+    kept = np.concatenate(parts) if parts else np.array([], dtype=int)
+    for k, time in enumerate(t):  # the definition, one by one
+        before, after = p[p <= time], p[p >= time]
+        assert inside[k] == bool(len(before) and len(after))
+        known = inside[k] and after[0] - before[-1] <= ros_times.MAX_GAP_S
+        assert (k in kept) == known
+    for part in parts:
+        assert (np.diff(t[part]) <= ros_times.MAX_GAP_S).all() and (np.diff(part) >= 1).all()
+        bridged = p[(p >= p[p <= t[part[0]]][-1]) & (p <= p[p >= t[part[-1]]][0])]
+        assert (np.diff(bridged) <= ros_times.MAX_GAP_S).all()
+
+
+def test_yaw_takes_the_shorter_way():
+    _, yaw = ros_times.poses_at(np.array([0.25, 0.5]), np.array([0.0, 1.0]), np.zeros((2, 2)), np.array([3.0, -3.0]))
+    np.testing.assert_allclose(yaw, [3 + (math.pi - 3) / 2, math.pi], atol=1e-12)
+
+
+BAD_IMAGES = {
+    "encoding '16UC1'": {"encoding": "16UC1"},
+    "encoding 'bayer_rggb8'": {"encoding": "bayer_rggb8"},
+    "step 90 is shorter": {"step": 90},
+    "bytes of data": {"data": np.zeros(24 * 96 - 1, np.uint8)},
+    "0 x 24 pixels": {"width": 0, "step": 0, "data": np.zeros(0, np.uint8)},
+    "pixels, the ones before": {"height": 12, "data": np.zeros(12 * 96, np.uint8)},
+}
+
+
+@pytest.mark.parametrize("text", BAD_IMAGES)
+def test_a_bad_image_is_named_by_topic_and_number(tmp_path, text):
+    scene = Scene()
+    with Writer(tmp_path / "a.bag", "ros1") as bag:
+        for k in range(20):
+            bag.pose(scene, 0.1 * k)
+            bag.image(scene, k, scene.start + 0.1 * k, **(BAD_IMAGES[text] if k == 7 else {}))
+    assert "message 7 of /camera/image_raw: " in (said := reason(tmp_path / "a.bag")) and text in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"data": np.frombuffer(b"%!PS-Adobe-3.0 EPSF-3.0\n", np.uint8)}, "neither JPEG nor PNG"),
+        ({"data": np.zeros(0, np.uint8)}, "neither JPEG nor PNG"),
+        ({"format": "16UC1; png compressed"}, "8 bits a channel"),
+        ({"data": np.frombuffer(b"\xff\xd8 cut", np.uint8)}, "not a readable image"),
+    ],
+)
+def test_a_bad_compressed_image_is_named(tmp_path, changes, text):
+    scene = Scene(compressed="png")
+    with Writer(tmp_path / "a.bag", "ros1") as bag:
+        for k in range(20):
+            bag.pose(scene, 0.1 * k)
+            bag.image(scene, k, scene.start + 0.1 * k, **(changes if k == 7 else {}))
+    assert "message 7 of /camera/image_raw: " in (said := reason(tmp_path / "a.bag")) and text in said
+
+
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        ({"quaternion": (0, 0, 0, 0)}, "no rotation"),
+        ({"quaternion": (0, 0, math.nan, 1)}, "not finite"),
+        ({"x": math.inf}, "not finite"),
+        ({"x": -1e300}, "off the Earth"),
+    ],
+)
+def test_a_bad_pose_is_named_by_its_number(tmp_path, bad, text):
+    scene = Scene()
+    with Writer(tmp_path / "a.bag", "ros1") as bag:
+        for k in range(20):
+            bag.pose(scene, 0.1 * k, **(bad if k == 11 else {}))
+            bag.image(scene, k, scene.start + 0.1 * k)
+    assert "message 11 of /odom: " in (said := reason(tmp_path / "a.bag")) and text in said
+
+
+def test_poses_of_an_optical_frame_are_refused(tmp_path):
+    assert "x axis points right" in reason(write_bag(tmp_path / "a.bag", "ros1", Scene(frame="cam_optical_frame")))
+
+
+def test_units_that_imply_a_racing_car(tmp_path):
+    path = write_bag(tmp_path / "a.bag", "ros1")
+    assert "--scale" in reason(path, scale=100.0)
+    assert read(path, scale=0.5)[0].position[-1, 0] == pytest.approx(0.5 * 0.8 * 1.9)
+
+
+@pytest.mark.parametrize("format", ["ros1", "db3", "mcap"])
+def test_the_digest_changes_with_any_image(tmp_path, format):
+    first = read(write_bag(path_of(tmp_path / "1", format), format))[0].frames.digest()
+    assert first == read(write_bag(path_of(tmp_path / "2", format), format))[0].frames.digest()
+    scene = Scene()
+    path = path_of(tmp_path / "3", format)
+    path.parent.mkdir()
+    with Writer(path, format) as bag:
+        for k in range(20):
+            bag.pose(scene, 0.1 * k)
+            other = {"data": np.zeros(24 * 32 * 3, np.uint8)} if k == 19 else {}
+            bag.image(scene, k, scene.start + 0.1 * k, **other)
+    assert first != read(path)[0].frames.digest()
+
+
+def test_a_bag_that_changes_under_a_walk_is_said(tmp_path):
+    path = write_bag(tmp_path / "a.bag", "ros1")
+    (walk,) = read(path)
+    path.unlink()
+    with pytest.raises(UserError, match="not a readable bag"):
+        list(walk.frames.images([0]))
+    write_bag(path, "ros1", Scene(image_t=np.arange(4) * 0.1))
+    with pytest.raises(UserError, match="message 10 of /camera/image_raw is gone"):
+        list(walk.frames.images([10]))
+
+
+@pytest.mark.parametrize("format", ["ros1", "db3", "mcap", "mcap-message", "db3-file"])
+def test_truncated_bags_say_so(tmp_path, format):
+    path = write_bag(path_of(tmp_path, format), format)
+    file = path if path.is_file() else next(p for p in path.iterdir() if p.suffix != ".yaml")
+    data = file.read_bytes()
+    for part in (0.99, 0.5, 0.02):
+        file.write_bytes(data[: int(part * len(data))])
+        if bags.fits(path):
+            assert "not a readable bag" in reason(path)
+
+
+def test_an_unindexed_bag_names_the_remedy(tmp_path):
+    path = write_bag(tmp_path / "a.bag", "ros1")
+    data = path.read_bytes()
+    at = data.index(b"index_pos=") + len(b"index_pos=")
+    path.write_bytes(data[:at] + bytes(8) + data[at + 8 :])
+    assert "rosbag reindex" in reason(path)
+    path.write_bytes(b"#ROSBAG V1.2\n" + data[13:])
+    assert "not supported" in reason(path)
+
+
+def test_a_chunk_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
+    path = write_bag(tmp_path / "a.bag", "ros1-bz2")
+    monkeypatch.setattr(bags, "_MAX_CHUNK", 10_000)
+    assert "too big" in reason(path)
+
+
+def test_other_databases_and_formats(tmp_path):
+    database = sqlite3.connect(tmp_path / "other.db3")
+    database.execute("create table t (a)")
+    database.commit()
+    database.close()
+    assert "missing tables" in reason(tmp_path / "other.db3")
+    path = write_bag(tmp_path / "walk", "db3")
+    yaml = path / "metadata.yaml"
+    yaml.write_text(yaml.read_text().replace("serialization_format: cdr", "serialization_format: protobuf"))
+    assert "protobuf" in reason(path)
+
+
+def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
+    path = write_bag(tmp_path / "a.bag", "ros1")
+    monkeypatch.setitem(__import__("sys").modules, "rosbags", None)
+    monkeypatch.setitem(__import__("sys").modules, "rosbags.rosbag1", None)
+    assert bags.fits(path)
+    with pytest.raises(UserError, match=r"s2e\[video\]"):
+        bags.read(path, ReadOptions())
+
+
+@given(st.sampled_from([m for m in (True, False)]), st.binary(max_size=200), st.sampled_from(ros_messages.POSE_TYPES))
+def test_any_bytes_as_messages(cdr, data, kind):
+    for parse in (
+        lambda: ros_messages.raw_image(data, cdr),
+        lambda: ros_messages.compressed_image(data, cdr),
+        lambda: ros_messages.pose(data, cdr, kind),
+        lambda: ros_messages.camera_hfov_deg(data, cdr),
+        lambda: ros_images.size_of(data),
+    ):
+        try:
+            parse()
+        except ValueError:
+            pass
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> dict[str, Path]:
+    scene = Scene(image_t=np.arange(9) * 0.1, pose_t=np.arange(10) * 0.1)
+    folder = tmp_path_factory.mktemp("small")
+    return {f: write_bag(path_of(folder / f, f), f, scene) for f in ("ros1", "ros1-lz4", "db3", "mcap-storage")}
+
+
+def check_spoilt(small, tmp_path, format: str, changes: list[tuple[float, int]]) -> None:
+    path = small[format]
+    source = path if path.is_file() else next(p for p in path.iterdir() if p.suffix != ".yaml")
+    data = bytearray(source.read_bytes())
+    for place, value in changes:
+        data[int(place * (len(data) - 1))] = value
+    target = tmp_path / f"{os.urandom(4).hex()}{source.suffix}"
+    target.write_bytes(data)
+    walks, _ = bags.read(target, ReadOptions())
+    for walk in walks:
+        try:
+            list(walk.frames.images(range(len(walk))))
+        except UserError:
+            pass
+    target.unlink()
+
+
+SPOIL = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(format=st.sampled_from(["ros1", "ros1-lz4", "db3", "mcap-storage"]), changes=SPOIL)
+def test_spoilt_bytes_raise_user_errors_alone(small, tmp_path, format, changes):
+    check_spoilt(small, tmp_path, format, changes)

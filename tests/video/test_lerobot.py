@@ -1,0 +1,324 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("av")
+pytest.importorskip("pyarrow")
+sys.path.insert(0, str(Path(__file__).parent))
+from make_lerobot import DATA, FRONT, VIDEO, change_info, change_table, write_dataset
+from make_video import number, write_mp4
+
+from s2e.errors import UserError
+from s2e.video import lerobot
+from s2e.video.options import ReadOptions
+
+OPTIONS = ReadOptions()
+
+
+def data_file(root, n=0):
+    return root / DATA.format(chunk_index=0, file_index=n)
+
+
+def video_file(root, n=0):
+    return root / VIDEO.format(video_key=FRONT, chunk_index=0, file_index=n)
+
+
+@pytest.mark.parametrize("kind", ["video", "image"])
+def test_every_episode_is_a_walk(tmp_path, kind):
+    truth = write_dataset(tmp_path, kind=kind)
+    assert lerobot.fits(tmp_path)
+    walks, skipped = lerobot.read(tmp_path, OPTIONS)
+    assert not skipped and [w.name for w in walks] == ["episode_000000", "episode_000001", "episode_000002"]
+    for e, (walk, (position, yaw)) in enumerate(zip(walks, truth)):
+        np.testing.assert_allclose(walk.position, position, atol=1e-5)
+        np.testing.assert_allclose(walk.yaw, yaw, atol=1e-5)
+        np.testing.assert_allclose(walk.times, np.arange(len(yaw)) / 10, atol=1e-6)
+        assert walk.body.robot == "cart" and "observation.state:x,observation.state:y" in walk.note
+        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [100 * e + t for t in range(len(walk))]
+        assert [number(i) for i in walk.part([3, 7, 15]).frames.images(range(3))] == [100 * e + t for t in (3, 7, 15)]
+        assert len(list(walk.frames.jpegs([0, 5]))) == 2
+    assert len({w.frames.digest() for w in walks}) == 3
+    half, _ = lerobot.read(tmp_path, ReadOptions(scale=0.5))
+    np.testing.assert_allclose(half[1].position, truth[1][0] / 2, atol=1e-5)
+
+
+def choose_poses(root, said):
+    walks, skipped = lerobot.read(root, ReadOptions(poses=said))
+    assert not skipped
+    return walks[1].position, walks[1].yaw
+
+
+def test_pose_columns_are_told_or_recognised(tmp_path):
+    (position, yaw) = write_dataset(
+        tmp_path, state=("yaw", "pos.y", "pos.x"), extra=lambda p, a: np.column_stack([a, p[:, 1], p[:, 0]])
+    )[1]
+    for said in ("", "pos.x,pos.y,yaw", "observation.state:pos.x,pos.y,yaw", "observation.state:2,1,0"):
+        got = choose_poses(tmp_path, said)
+        np.testing.assert_allclose(got[0], position, atol=1e-6)
+        np.testing.assert_allclose(got[1], yaw, atol=1e-6)
+    change_info(tmp_path, lambda i: i["features"]["observation.state"].update(names={"axes": ["a", "b", "c"]}))
+    with pytest.raises(UserError, match=r"no columns look like x, y and yaw; .* there are observation.state \(a, b, c\); action"):
+        lerobot.read(tmp_path, OPTIONS)
+    np.testing.assert_allclose(choose_poses(tmp_path, "c,b,a")[1], yaw, atol=1e-6)
+    for said in ("c,b", "c,b,north", "observation.state:7,1,0", "c,b,a@gon", ":", ",,", "velocity:", "velocity:linear"):
+        with pytest.raises(UserError, match="--poses"):
+            lerobot.read(tmp_path, ReadOptions(poses=said))
+
+
+def test_positions_and_headings_in_features_of_their_own(tmp_path):
+    (position, yaw) = write_dataset(tmp_path, lengths=(20, 20))[1]
+
+    def split(rows):
+        for row in rows:
+            x, y, a = row.pop("observation.state")
+            row["observation.filtered_position"], row["observation.filtered_heading"] = [x, y], a
+
+    change_table(data_file(tmp_path), split)
+    features = {"observation.filtered_position": {"dtype": "float32", "shape": [2], "names": None}}
+    features["observation.filtered_heading"] = {"dtype": "float32", "shape": [1], "names": None}
+    change_info(tmp_path, lambda i: (i["features"].pop("observation.state"), i["features"].update(features)))
+    for said in ("", "observation.filtered_position,observation.filtered_heading"):
+        got = choose_poses(tmp_path, said)
+        np.testing.assert_allclose(got[0], position, atol=1e-6)
+        np.testing.assert_allclose(got[1], yaw, atol=1e-6)
+
+
+def test_latitude_longitude_and_compass(tmp_path):
+    def geographic(position, yaw):  # a sphere of the right size is near enough to check against
+        lat, lon = 48.0 + np.degrees(position[:, 1] / 6.366e6), 179.9999 + np.degrees(position[:, 0] / 6.389e6 / np.cos(np.radians(48)))
+        return np.column_stack([lat, (lon + 180) % 360 - 180, np.degrees(np.pi / 2 - yaw) % 360])
+
+    (position, yaw) = write_dataset(tmp_path, lengths=(20, 200), state=("latitude", "longitude", "heading"), extra=geographic)[1]
+    for said in ("", "latitude,longitude,heading"):
+        got = choose_poses(tmp_path, said)
+        np.testing.assert_allclose(got[0], position, rtol=2e-3, atol=2e-3)
+        np.testing.assert_allclose(np.cos(got[1] - yaw), 1, atol=1e-9)
+    with pytest.raises(AssertionError):
+        choose_poses(tmp_path, "latitude,longitude,heading@deg")
+    _, skipped = lerobot.read(tmp_path, ReadOptions(poses="latitude,longitude,heading@deg"))
+    assert any("fits the motion in compass, not in deg; add @compass" in s.reason for s in skipped)
+
+
+def test_velocities_are_integrated(tmp_path):
+    position, yaw = write_dataset(tmp_path)[1]
+    got = choose_poses(tmp_path, "velocity:linear,angular")
+    turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    np.testing.assert_allclose(got[0] @ turn.T, position, atol=1e-5)
+    np.testing.assert_allclose(got[1] + 0.3, yaw, atol=1e-5)
+
+
+def test_degrees_are_noticed(tmp_path):
+    write_dataset(tmp_path, lengths=(20, 120), extra=lambda p, a: np.column_stack([p, np.degrees(a)]))
+    _, skipped = lerobot.read(tmp_path, OPTIONS)
+    assert any("add @deg" in s.reason for s in skipped)
+    walks, skipped = lerobot.read(tmp_path, ReadOptions(poses="x,y,yaw@deg"))
+    assert len(walks) == 2 and not skipped and walks[1].yaw[-1] == pytest.approx(0.3 + 0.2 * 11.9)
+
+
+def test_one_camera_of_several(tmp_path):
+    write_dataset(tmp_path)
+    change_info(tmp_path, lambda i: i["features"].update({"observation.images.rear": i["features"][FRONT]}))
+    with pytest.raises(UserError, match=rf"2 videos or images; .*--image: {FRONT}, observation.images.rear"):
+        lerobot.read(tmp_path, OPTIONS)
+    walks, _ = lerobot.read(tmp_path, ReadOptions(image=FRONT))
+    assert len(walks) == 3
+    with pytest.raises(UserError, match="no such video"):
+        lerobot.read(tmp_path, ReadOptions(image="observation.images.top"))
+    depth = {**json.loads((tmp_path / "meta" / "info.json").read_text())["features"][FRONT], "info": {"video.is_depth_map": True}}
+    change_info(tmp_path, lambda i: i["features"].update({"observation.images.rear": depth}))
+    assert len(lerobot.read(tmp_path, OPTIONS)[0]) == 3
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v2.0", "v1.6", "v4.0", 3, None, "three"])
+def test_other_versions_are_refused_with_a_remedy(tmp_path, version):
+    write_dataset(tmp_path, codebase_version=version)
+    assert lerobot.fits(tmp_path)
+    with pytest.raises(UserError, match=rf"codebase_version is .*{version}.*convert"):
+        lerobot.read(tmp_path, OPTIONS)
+
+
+TEMPLATES = {
+    "data_path": [
+        "../{chunk_index}",
+        "/etc/{file_index}",
+        "data/{chunk_index.__class__}",
+        "data/{0}",
+        "{",
+        "",
+        None,
+        7,
+        "~/x",
+        "a/../../b",
+        "data\\..\\..\\x",
+    ],
+    "video_path": [
+        "{video_key}/../../{file_index}",
+        "file:///etc/passwd",
+        "{video_key:03d}",
+        "{episode_index}",
+        "http://a/{file_index}",
+        "x\0y",
+    ],
+}
+
+
+@pytest.mark.parametrize("field,template", [(f, t) for f, ts in TEMPLATES.items() for t in ts])
+def test_templates_stay_in_the_folder(tmp_path, field, template):
+    write_dataset(tmp_path / "d", lengths=(20,))
+    change_info(tmp_path / "d", lambda i: i.update({field: template}))
+    with pytest.raises(UserError, match=f"info.json: {field}"):
+        lerobot.read(tmp_path / "d", OPTIONS)
+
+
+@pytest.mark.parametrize("fps", [0, -1, 1e300, float("nan"), "10", None, True, 10**400])
+def test_a_bad_rate_is_refused(tmp_path, fps):
+    write_dataset(tmp_path, lengths=(20,), fps=fps)
+    with pytest.raises(UserError, match="fps"):
+        lerobot.read(tmp_path, OPTIONS)
+
+
+def reasons(root):
+    walks, skipped = lerobot.read(root, OPTIONS)
+    return [w.name for w in walks], [s.reason for s in skipped]
+
+
+def test_missing_files_are_named(tmp_path):
+    write_dataset(tmp_path)
+    video_file(tmp_path, 1).unlink()
+    names, why = reasons(tmp_path)
+    assert names == ["episode_000000", "episode_000001"] and "file-001.mp4" in why[0] and "episode 2" in why[0]
+    data_file(tmp_path, 1).unlink()
+    names, why = reasons(tmp_path)
+    assert len(names) == 2 and "file-001.parquet: missing" in why[0]
+    data_file(tmp_path, 0).unlink()
+    assert reasons(tmp_path)[0] == []
+    for file in (tmp_path / "meta" / "episodes").rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(UserError, match="no table of episodes"):
+        lerobot.read(tmp_path, OPTIONS)
+
+
+def test_counts_that_do_not_fit_are_told(tmp_path):
+    write_dataset(tmp_path)
+    change_info(tmp_path, lambda i: i.update(total_episodes=10**30))
+    assert "meta/episodes lists 3" in reasons(tmp_path)[1][0]
+    change_info(tmp_path, lambda i: i.update(total_episodes=3))
+    change_table(data_file(tmp_path), lambda rows: rows[:-4])
+    names, why = reasons(tmp_path)
+    assert names == ["episode_000000", "episode_000002"] and "21 rows, meta/episodes says 25" in why[0]
+    write_mp4(video_file(tmp_path, 1), range(200, 210))
+    names, why = reasons(tmp_path)
+    assert names == ["episode_000000"] and "ends at 1.00 s, the episode runs from 0.00 to 2.90 s" in why[1]
+
+
+def spoil(column, row, value):
+    def change(rows):
+        rows[row][column] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change,reason",
+    [
+        (spoil("observation.state", 5, [1.0, float("nan"), 0.0]), "row 5 of it has no finite"),
+        (spoil("timestamp", 5, 0.4), "stand still or run backwards after row 4"),
+        (spoil("timestamp", 5, 0.9), "run backwards after row 5"),
+        (spoil("frame_index", 5, 4), "frame_index is 4 at row 5"),
+        (spoil("observation.state", 5, [60.0, 0.0, 0.0]), "m/s"),
+    ],
+)
+def test_a_bad_episode_is_left_out_with_its_reason(tmp_path, change, reason):
+    write_dataset(tmp_path)
+    change_table(data_file(tmp_path), change)
+    names, why = reasons(tmp_path)
+    assert names == ["episode_000001", "episode_000002"] and len(why) == 1 and reason in why[0] and "episode 0" in why[0]
+
+
+def test_damaged_pictures_are_found_when_they_are_read(tmp_path):
+    write_dataset(tmp_path, kind="image")
+    for value in (
+        {"bytes": b"no picture", "path": None},
+        {"bytes": None, "path": "../../etc/passwd"},
+        {"bytes": None, "path": "absent.png"},
+    ):
+        change_table(data_file(tmp_path), spoil(FRONT, 5, value))
+        walks, _ = lerobot.read(tmp_path, OPTIONS)
+        with pytest.raises(UserError, match="row 5|absent"):
+            list(walks[0].frames.images(range(20)))
+
+
+def test_flipped_bytes_raise_nothing_else(tmp_path):
+    write_dataset(tmp_path, lengths=(12, 12), kind="image")
+    rng = np.random.default_rng(1)
+    for file in (data_file(tmp_path), next((tmp_path / "meta" / "episodes").rglob("*.parquet"))):
+        data = file.read_bytes()
+        for k in range(60):
+            spoilt = bytearray(data)
+            low = len(data) - 2500 if k % 2 else 0
+            for at in rng.integers(max(low, 0), len(data), rng.integers(1, 5)):
+                spoilt[at] = rng.integers(256)
+            file.write_bytes(spoilt if k % 10 else data[: rng.integers(len(data))])
+            try:
+                for walk in lerobot.read(tmp_path, OPTIONS)[0]:
+                    list(walk.frames.images(range(len(walk))))
+            except UserError as error:
+                assert "\n" not in str(error)
+        file.write_bytes(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    field=st.sampled_from(["fps", "features", "data_path", "video_path", "robot_type", "total_episodes", "names", "shape", "dtype"]),
+    value=JSON,
+)
+def test_any_info_is_read_or_refused(tmp_path_factory, field, value):
+    root = tmp_path_factory.getbasetemp() / "info"
+    if not root.exists():
+        write_dataset(root, lengths=(12,))
+    file = root / "meta" / "info.json"
+    text = file.read_text()
+    try:
+        if field in ("names", "shape", "dtype"):
+            change_info(root, lambda i: i["features"]["observation.state"].update({field: value}))
+        else:
+            change_info(root, lambda i: i.update({field: value}))
+        lerobot.fits(root)
+        lerobot.read(root, OPTIONS)
+    except UserError as error:
+        assert "\n" not in str(error)
+    finally:
+        file.write_text(text)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"codebase_version": "v3.0"}', b"1" * 5000])
+def test_info_that_is_no_info(tmp_path, data):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "info.json").write_bytes(data)
+    assert isinstance(lerobot.fits(tmp_path), bool)
+    with pytest.raises(UserError, match=r"info\.json"):
+        lerobot.read(tmp_path, OPTIONS)
+
+
+def test_other_folders_do_not_fit(tmp_path):
+    assert not lerobot.fits(tmp_path) and not lerobot.fits(tmp_path / "absent") and not lerobot.fits(Path(__file__))
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
+    write_dataset(tmp_path, lengths=(12,))
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UserError, match=r"s2e\[video\]"):
+        lerobot.read(tmp_path, OPTIONS)
