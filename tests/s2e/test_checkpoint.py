@@ -121,7 +121,7 @@ def test_names_of_shipped_policies(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "run")
     assert find_checkpoint("laptop") == tmp_path / "assets" / "laptop"
     load_networks("laptop")
-    for path, newest in (("desktop", False), ("laptop/", True), ("laptop", True)):
+    for path, newest in (("desktop", False), ("laptop/", True), ("laptop", True), ("x" * 5000, False), ("a\0b", False)):
         with pytest.raises(UserError, match="no such folder"):
             find_checkpoint(path, newest)
     with pytest.raises(UserError, match="shipped policies \\(laptop\\)"):
@@ -153,14 +153,14 @@ def test_giants_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
     _, folder = write(tmp_path)
     real, made = checkpoint.S2EPolicy, []
 
-    def on_paper(config):
+    def on_paper(config, anchors=None):
         made.append(torch.empty(0).device.type)
-        return real(config)
+        return real(config, anchors)
 
     monkeypatch.setattr(checkpoint, "S2EPolicy", on_paper)
-    for field, value, said in (("dim", 8192, "does not fit"), ("encoder_layers", 8192, "encoder layers"), ("decoder_layers", 3, "decoder layers"),
-                               ("waypoints", 8192, "does not fit"), ("anchors", 8192, "does not fit"), ("history", 8192, "context tokens"),
-                               ("height_px", 8192, "pixels"), ("ffn_factor", 8192, "does not fit")):  # fmt: skip
+    cases = [("dim", 8192, "does not fit"), ("encoder_layers", 8192, "encoder layers"), ("decoder_layers", 3, "decoder layers")]
+    cases += [(field, 8192, "does not fit") for field in ("waypoints", "anchors", "ffn_factor")]
+    for field, value, said in [*cases, ("history", 8192, "context tokens"), ("height_px", 8192, "pixels")]:
         changes = {field: value} | ({"width_px": 8192} if field == "height_px" else {})
         (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), **changes}}))
         with pytest.raises(UserError, match=said):

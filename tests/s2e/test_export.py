@@ -14,7 +14,7 @@ import s2e
 from s2e import export, graphs, hub
 from s2e.checkpoint import load_networks, policy_state, save_checkpoint
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.encoder import FeatureNet, visual_net
 from s2e.errors import UserError
 from s2e.export import ExportArgs, export_folder
 from s2e.navigator import Navigator
@@ -86,6 +86,44 @@ def test_graphs_say_what_torch_says(fields, adapters):
     assert ways[step][5].shape == (5, policy.config.channels)
     for a, b in zip(ways[whole], ways[step]):
         np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def encoder_file(path, opset):
+    """A tiny encoder: 16x16 patches of the image, through a convolution."""
+    helper, kind = onnx.helper, onnx.TensorProto
+    weights = np.random.default_rng(0).normal(0, 0.002, (6, 3, 16, 16)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["in"], ["float"], to=kind.FLOAT),
+        helper.make_node("Transpose", ["float"], ["first"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["first", "goal"], ["out"], strides=[16, 16]),  # a name that the policy uses as well
+        helper.make_node("Transpose", ["out"], ["waypoints"], perm=[0, 2, 3, 1]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [helper.make_tensor_value_info("in", kind.UINT8, ["n", None, None, 3])],
+        [helper.make_tensor_value_info("waypoints", kind.FLOAT, ["n", None, None, 6])],
+        [onnx.numpy_helper.from_array(weights, "goal")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+    return str(path)
+
+
+@pytest.mark.parametrize("opset", [13, 18])
+def test_an_encoder_of_the_users_goes_into_the_graphs(tmp_path, opset):
+    torch.manual_seed(0)
+    config = PolicyConfig(**SMALL, encoder=encoder_file(tmp_path / "mine.onnx", opset), channels=6, newest="grid")
+    pair = S2EPolicy(config).eval(), visual_net(config)
+    samples = graphs.sample_inputs(config, 4)
+    whole, step = graphs.Whole(*pair).eval(), graphs.Step(*pair).eval()
+    for module, inputs in ((whole, samples), (step, graphs.step_inputs(whole, samples))):
+        graph = graphs.traced(module, inputs)
+        assert graphs.worst_difference(graph, module, inputs) < graphs.TOLERANCE
+        assert [x.name for x in graphs.session(graph).get_inputs()] == list(module.inputs)
+    out, _ = quietly(write_run(tmp_path / "run", pair), tmp_path / "shared", half=True)
+    (tmp_path / "mine.onnx").unlink()
+    assert s2e.load_policy(out).act(np.zeros((60, 80, 3), np.uint8)).score > 0
+    assert "mine.onnx" in (out / "README.md").read_text()
 
 
 def test_the_step_graph_drives_like_the_library():
