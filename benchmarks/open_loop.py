@@ -14,7 +14,6 @@ matplotlib is installed.
 import hashlib
 import json
 import math
-import statistics
 import subprocess
 import sys
 import time
@@ -25,9 +24,9 @@ from typing import Any, Literal
 
 import numpy as np
 import tyro
-from scipy.stats import t as student
 from tqdm import tqdm
 
+from s2e.benchmarks.open_loop_tables import between_walks, differences, draw, table
 from s2e.benchmarks.policy_cost import cost_table
 from s2e.config import PRESETS
 from s2e.errors import UserError, require, run_command
@@ -39,13 +38,10 @@ from s2e.video.walk import Walk
 
 ANCHORS = (1, 2, 4, 8, 12, 16)
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
-METRICS = {
-    "min_ade_m": "minADE m", "min_fde_m": "minFDE m", "miss": "miss", "map": "mAP", "ade_m": "ADE m", "fde_m": "FDE m",
-    "miss_1": "miss of best", "cos": "cos", "maoe_deg": "MAOE", "nll": "NLL", "ece": "ECE",
-}  # fmt: skip
-DIGITS = {"maoe_deg": 1, "nll": 2}  # after the point; 3 elsewhere
 PAPER = "S2E (arXiv 2507.22028) names mAP .57, .62, .59 for 1, 8, 16 anchors on RECON, thresholds unpublished"
 REAL, BOTH = "real", "real and recorded"
+REFERENCE = {"anchors": "1 anchor", "data": "1 of the data", "heads": "unimodal", "real": REAL}
+"""What the other cells of an experiment are compared with, seed by seed."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,9 @@ class OpenLoopArgs:
     """Frames a second of data that do not say."""
     held_out: float = 0.2
     """Share of the walks of --data (for `real`: of --real) to test on."""
+    held_out_prefix: str = ""
+    """Test on the walks of --data whose names begin like this instead: `t003_` is a take of `s2e-data record`, whose streets no other
+    take has. Not for `real`."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,20 @@ def held_out_names(walks: Sequence[Walk], share: float, seed: int) -> tuple[str,
     return tuple(sorted(np.random.default_rng([seed, 5]).permutation(names)[:count].tolist()))
 
 
+def prefixed(args: OpenLoopArgs) -> tuple[str, ...]:
+    """Names of the walks that begin with --held-out-prefix."""
+    every = {w.name for w in read(args, args.data)}
+    names = {n for n in every if n.startswith(args.held_out_prefix)}
+    where = f"--held-out-prefix {args.held_out_prefix}"
+    require(bool(names) and names < every, f"{where}: {len(names)} of {len(every)} walks begin like this; some must, and not all")
+    return tuple(sorted(names))
+
+
 def cells_of(args: OpenLoopArgs) -> list[Cell]:
     """The trainings of an experiment, all seeds of a label after each other."""
     if args.what == "real":
         return real_cells(args)
-    names = held_out_names(read(args, args.data), args.held_out, 0)
+    names = prefixed(args) if args.held_out_prefix else held_out_names(read(args, args.data), args.held_out, 0)
     if args.what == "anchors":
         kinds = {f"{m} anchors" if m > 1 else "1 anchor": ("--anchors", str(m)) for m in ANCHORS}
     elif args.what == "data":
@@ -165,6 +173,13 @@ def load_results(out: Path) -> dict[str, dict[str, Any]]:
     return results
 
 
+def append(path: Path, record: dict[str, Any]) -> None:
+    """Adds a line, after the end of one that a kill cut short."""
+    cut = path.exists() and path.read_bytes()[-1:] not in (b"\n", b"")
+    with path.open("a") as file:
+        file.write("\n" * cut + json.dumps(record) + "\n")
+
+
 def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
     """Trains one cell (or goes on with it) and returns its line of results.jsonl."""
     values = settings(cell, args)
@@ -202,84 +217,6 @@ def baselines(cell: Cell, args: OpenLoopArgs) -> dict[str, Row]:
     return {k: finite(v) for k, v in evaluate(None, make_samples(walks, config, first), config, 4096).items()}
 
 
-def interval(values: Sequence[float], shared: float = 0.0) -> float:
-    """Half the width of the 95 % t-interval of a mean; NaN of fewer than two.
-
-    Args:
-        values: one per seed or split.
-        shared: test size over training size, where the values are from random splits of the same data: they are not independent,
-            and the variance is corrected for it (Nadeau & Bengio 2003).
-    """
-    n = len(values)
-    if n < 2:
-        return math.nan
-    return float(student.ppf(0.975, n - 1)) * statistics.stdev(values) * math.sqrt(1 / n + shared)
-
-
-def shown(values: Sequence[float], digits: int, shared: float = 0.0, sign: str = "") -> str:
-    """Mean and interval as they stand in a table."""
-    if not values:
-        return ""
-    half = interval(values, shared)
-    return f"{statistics.fmean(values):{sign}.{digits}f}" + ("" if math.isnan(half) else f" ±{half:.{digits}f}")
-
-
-def table(rows: dict[str, list[Row]], shared: float) -> str:
-    """A Markdown table: a line per label, each metric's mean over seeds or splits with its interval."""
-    lines = ["| | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 1) + "|"]
-    for label, each in rows.items():
-        cells = [shown([r[m] for r in each if m in r], DIGITS.get(m, 3), shared) for m in METRICS]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def between_walks(rows: dict[str, list[Row]]) -> str:
-    """How far the held-out walks determine the numbers: the mean half width of the bootstrap intervals."""
-    parts = []
-    for metric, title in METRICS.items():
-        half = [(r[f"{metric}_high"] - r[f"{metric}_low"]) / 2 for each in rows.values() for r in each if f"{metric}_high" in r]
-        parts += [f"{title} ±{statistics.fmean(half):.3g}"] if half else []
-    return "95 % over held-out walks (bootstrap; mean half width of all runs): " + ", ".join(parts)
-
-
-def differences(rows: dict[str, list[Row]], shared: float) -> str:
-    """Each label against training on real walks alone, split by split."""
-    lines = []
-    for label, each in rows.items():
-        if label == REAL or len(each) != len(rows[REAL]):
-            continue
-        pairs = {m: [r[m] - base[m] for r, base in zip(each, rows[REAL], strict=True) if m in r and m in base] for m in METRICS}
-        lines.append(
-            f"{label} minus {REAL}: "
-            + ", ".join(f"{METRICS[m]} {shown(v, DIGITS.get(m, 3), shared, '+')}" for m, v in pairs.items() if v)
-        )
-    return "\n".join(lines)
-
-
-def draw(rows: dict[str, list[Row]], x: Sequence[float], title: str, caption: str, path: Path) -> bool:
-    """Curves of mAP and of the displacements over `x`, with intervals over seeds, as a PNG; False without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    figure = Figure((9, 3.8), dpi=150, layout="constrained")
-    for axes, names in zip(figure.subplots(1, 2), (("map", "soft_map"), ("ade_m", "min_ade_m", "min_fde_m")), strict=True):
-        for k, name in enumerate(names):
-            values = [[r[name] for r in each] for each in rows.values()]
-            half = [0 if math.isnan(interval(v)) else interval(v) for v in values]
-            label = {"map": "mAP", "soft_map": "soft mAP", "ade_m": "ADE", "min_ade_m": "minADE", "min_fde_m": "minFDE"}[name]
-            axes.errorbar(x, [statistics.fmean(v) for v in values], half, marker="o", capsize=3, label=label, color=f"C{k}")
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(list(x), [f"{v:g}" for v in x])
-        axes.set_xlabel(title)
-        axes.set_ylabel("mean average precision" if names[0] == "map" else "metres")
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    figure.supxlabel(caption, fontsize=7)
-    figure.savefig(path)
-    return True
-
-
 def open_loop(args: OpenLoopArgs) -> None:
     """The whole command."""
     if args.what == "cost":
@@ -295,8 +232,7 @@ def open_loop(args: OpenLoopArgs) -> None:
         for cell in tqdm(open_cells, desc=args.what, unit="run", disable=None):
             record = run_cell(cell, args)
             results[record["key"]] = record
-            with (args.out / "results.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            append(args.out / "results.jsonl", record)
     except OSError as error:
         raise UserError(f"{args.out}: cannot be written ({error}); give another --out") from None
     report(cells, results, args)
@@ -318,9 +254,7 @@ def report(cells: list[Cell], results: dict[str, dict[str, Any]], args: OpenLoop
     print(
         f"\n{args.what}: {args.steps} steps of {args.batch}, {len(cells[0].held_out)} held-out walks; ± 95 % over {over} (t-interval)\n"
     )
-    print(table(rows, shared), f"\n\n{between_walks(swept)}", sep="")
-    if args.what == "real":
-        print(differences(swept, shared))
+    print(table(rows, shared), between_walks(swept), differences(swept, REFERENCE[args.what], shared), sep="\n\n")
     curves = {
         "anchors": (ANCHORS, "anchors", PAPER),
         "data": (FRACTIONS, "share of the training walks", "the same steps for every share"),

@@ -57,6 +57,16 @@ def test_a_circle_looks_the_same_from_everywhere():
     assert (samples.frames[10] == [2, 4, 6, 8, 10]).all() and (samples.frames[0] == 0).all()
 
 
+def test_nothing_is_learned_from_a_nudge_or_over_a_hole():
+    whole = circle()  # 6 s
+    nudged = dataclasses.replace(whole, nudged=np.array([[3.0, 3.5]]))
+    kept = make_samples([nudged], CONFIG, np.array([0])).frame
+    assert set(range(40)) - set(kept) == {t for t in range(40) if t / 10 + 2 > 3.0 + 1e-9 and t / 10 < 3.5}
+    later = np.where(np.arange(60) < 30, whole.times, whole.times + 5.0)
+    samples = make_samples([dataclasses.replace(whole, times=later)], CONFIG, np.array([0]))
+    assert set(samples.frame) == {*range(10), *range(30, 40)} and (samples.frames[samples.frame >= 30] >= 30).all()
+
+
 def test_goals_lie_ahead_in_the_same_walk():
     walks = [circle(), circle(80)]
     samples = make_samples(walks, CONFIG, np.array([100, 500]))
