@@ -117,12 +117,12 @@ def collapse(use: AnchorUse) -> str:
     m, count = len(use.chosen), use.samples
     if m < 2 or count < MIN_SAMPLES:
         return ""
+    if use.entropy >= UNIFORM * math.log(m):
+        return f"all anchors alike: the scores' mean entropy is {use.entropy:.2f} of at most {math.log(m):.2f} nats, as if drawn by lot"
     top = int(use.chosen.argmax())
     share, needed = use.chosen[top] / count, use.positive[top] / count
     if share >= ALONE and needed < FEW:
         return f"one anchor alone: anchor {top} of {m} is scored best in {share:.0%} of the samples but right in {needed:.0%}"
-    if use.entropy >= UNIFORM * math.log(m):
-        return f"all anchors alike: the scores' mean entropy is {use.entropy:.2f} of at most {math.log(m):.2f} nats, as if drawn by lot"
     if use.reach > REACH_STEPS and use.spread < SPREAD * use.reach:
         return f"all anchors alike: the ends of the {m} modes lie within {use.spread / use.reach:.1%} of their reach"
     return ""

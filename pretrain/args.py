@@ -30,6 +30,8 @@ class PretrainArgs:
     """The encoder's stage, in pixels a feature; the preset's where not given."""
     encoder: str | None = None
     """efficientnet-lite0, efficientnet-b0 or an ONNX file; the preset's where not given."""
+    channels: int | None = None
+    """Channels of an ONNX encoder's features."""
     encoder_weights: Path | None = None
     """A state dict for the encoder; lite0's ImageNet weights come with its package, B0's do not."""
     train_encoder: bool | None = None
@@ -108,7 +110,8 @@ def policy_config(args: PretrainArgs) -> PolicyConfig:
     for name in ("newest", "stride", "encoder", "train_encoder"):
         if getattr(args, name) is not None:
             changes[name] = getattr(args, name)
-    changes["channels"] = {8: 40, 16: 112, 32: 320}[changes.get("stride", config.stride)]
+    own = {8: 40, 16: 112, 32: 320}[changes.get("stride", config.stride)]
+    changes["channels"] = own if args.channels is None else args.channels
     config = dataclasses.replace(config, **changes, anchors=args.anchors, free_space=args.free_space > 0)
     config.check("the command line")
     return config

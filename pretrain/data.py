@@ -8,7 +8,7 @@ import numpy as np
 
 from s2e.cache import cache
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.encoder import VisualNet
 from s2e.errors import UserError, require
 from s2e.pretrain.args import PretrainArgs
 from s2e.pretrain.samples import Samples, make_samples, split_walks
@@ -34,7 +34,7 @@ class Data:
     store: TokenStore | FrameStore
 
 
-def load_data(args: PretrainArgs, config: PolicyConfig, net: FeatureNet, say: Callable[[str], None]) -> Data:
+def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Callable[[str], None]) -> Data:
     """Reads the walks, encodes what is not in the cache yet, divides them; says what was left out.
 
     Raises:

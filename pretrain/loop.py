@@ -25,7 +25,7 @@ from s2e.checkpoint import (
     save_checkpoint,
 )
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.encoder import VisualNet
 from s2e.errors import UserError
 from s2e.mixture import Modes, free_space_loss, matching_loss, regression_loss
 from s2e.policy import S2EPolicy
@@ -61,7 +61,7 @@ class Prepared:
 class Trainer:
     """Everything that changes while a policy is pretrained."""
 
-    def __init__(self, args: PretrainArgs, config: PolicyConfig, net: FeatureNet, data: Data, rank: int, world: int):
+    def __init__(self, args: PretrainArgs, config: PolicyConfig, net: VisualNet, data: Data, rank: int, world: int):
         self.args, self.config, self.data, self.rank, self.world = args, config, data, rank, world
         anchors = None
         if args.anchor_source == "kmeans":
@@ -82,7 +82,7 @@ class Trainer:
         self._order = lru_cache(maxsize=2)(lambda e: np.random.default_rng([args.seed, 7, e]).permutation(len(data.training)))
 
     @property
-    def shown(self) -> tuple[S2EPolicy, FeatureNet]:
+    def shown(self) -> tuple[S2EPolicy, VisualNet]:
         """The networks that are judged and saved for use: the running means, where there are such."""
         copies: list[Any] = self.average.copies if self.average else [self.policy, self.net]
         return copies[0], copies[1] if len(copies) > 1 else self.net
@@ -99,7 +99,7 @@ class Trainer:
             hide = goal, ego
         return Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide)
 
-    def forward(self, policy: S2EPolicy, net: FeatureNet, ready: Prepared) -> tuple[torch.Tensor, Modes]:
+    def forward(self, policy: S2EPolicy, net: VisualNet, ready: Prepared) -> tuple[torch.Tensor, Modes]:
         """Context tokens (B, L, d) and what the policy says, float32."""
         device, batch = self.args.device, ready.batch
         seen = [s.to(device, non_blocking=True) for s in ready.seen]
@@ -284,7 +284,7 @@ class Trainer:
                 buffer.copy_(part.view_as(buffer))
 
 
-def load_into(policy: S2EPolicy, net: FeatureNet, tensors: dict[str, torch.Tensor]) -> None:
+def load_into(policy: S2EPolicy, net: VisualNet, tensors: dict[str, torch.Tensor]) -> None:
     """Puts the tensors of `policy_state` into networks."""
     for module, prefix in ((policy, "policy."), (net, "encoder.")):
         module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from s2e import dist
 from s2e.checkpoint import find_checkpoint, load_training_state
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.encoder import visual_net
 from s2e.errors import run_command
 from s2e.mixture import normalise, positive_mode
 from s2e.pretrain.alarm import UseCounter, collapse, use_picture
@@ -46,7 +46,7 @@ def train(args: PretrainArgs) -> None:
         resume_at = int(load_training_state(find_checkpoint(args.out, newest=True))[1]["step"])
     run = Run(args.out, as_json(args, world), resume_at, write=rank == 0)
     torch.manual_seed(args.seed)
-    net = FeatureNet(config, args.encoder_weights).to(args.device)
+    net = visual_net(config, args.encoder_weights).to(args.device)
     data = load_data(args, config, net, run.say)
     trainer = Trainer(args, config, net, data, rank, world)
     if args.resume:
