@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2e.errors import UserError
-from s2e.video.ground import agreement, integrated, plane, rotations
+from s2e.video.ground import agreement, integrated, plane, rotations, unheld
 
 _ROLES = {
     "x": "x", "px": "x", "tx": "x", "posx": "x", "y": "y", "py": "y", "ty": "y", "posy": "y", "z": "z", "pz": "z", "tz": "z",
@@ -160,7 +160,7 @@ def poses(values: np.ndarray, times: np.ndarray, which: PoseColumns, scale: floa
         turn = {"rad": values[:, -1], "deg": np.radians(values[:, -1]), "compass": -np.radians(values[:, -1])}[last.unit]
         return *integrated(times, values[:, 0] * scale, left, turn), f"poses integrated from {which}"
     geographic = role(columns[0].name) == "lat"
-    position = plane(values[:, 0], values[:, 1]) if geographic else values[:, :2] * scale
+    position = unheld(times, plane(values[:, 0], values[:, 1])) if geographic else values[:, :2] * scale
     if len(columns) > 4:
         quaternion = values[:, -4:]
         norm = np.linalg.norm(quaternion, axis=1, keepdims=True)

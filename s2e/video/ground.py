@@ -51,6 +51,15 @@ def plane(latitude_deg: np.ndarray, longitude_deg: np.ndarray) -> np.ndarray:
     return np.stack([east, north], 1)
 
 
+def unheld(times: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """(T, 2) positions of a slow sensor, repeated until its next reading, made linear between readings; over 2 s it stood still."""
+    change = np.flatnonzero((np.diff(position, axis=0) != 0).any(1)) + 1
+    start = np.concatenate([[0], change])
+    last = np.concatenate([change - 1, [len(times) - 1]])
+    known = np.unique(np.concatenate([start, last[times[last] - times[start] > 2.0], last[-1:]]))
+    return np.stack([np.interp(times, times[known], position[known, k]) for k in range(2)], 1)
+
+
 def integrated(times: np.ndarray, forward: np.ndarray, left: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Poses from velocities (m/s, m/s, rad/s) in the robot's frame, each held until the next time; exact arcs.
 

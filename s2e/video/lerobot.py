@@ -248,7 +248,8 @@ def _names(value: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class _Rows:
-    episode: np.ndarray
+    order: np.ndarray  # of the rows, by episode
+    episode: np.ndarray  # in that order
     frame: np.ndarray
     times: np.ndarray
     values: np.ndarray
@@ -267,12 +268,14 @@ def _rows(file: Path, chosen: PoseColumns) -> _Rows:
         parts.append((*(tables[n][:, 0] for n in ("episode_index", "frame_index", "timestamp")), values))
     if not parts:
         raise UserError(f"{file}: no row in it; download it again")
-    return _Rows(*(np.concatenate(p) for p in zip(*parts)))
+    episode, frame, times, values = (np.concatenate(p) for p in zip(*parts))
+    order = np.argsort(episode, kind="stable")
+    return _Rows(order, episode[order], frame, times, values)
 
 
 def _of_episode(rows: _Rows, episode: _Episode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(T,) times, (T, C) values and (T,) row numbers of an episode."""
-    where = np.flatnonzero(rows.episode == episode.number)
+    where = rows.order[np.searchsorted(rows.episode, episode.number) : np.searchsorted(rows.episode, episode.number, side="right")]
     if len(where) != episode.length:
         raise UserError(f"{episode.data}: {len(where)} rows, meta/episodes says {episode.length}; download the dataset again")
     wrong = rows.frame[where] != np.arange(len(where))

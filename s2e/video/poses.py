@@ -209,16 +209,16 @@ def _csv(file: Path, lines: list[str], skip: int, columns: list[Column], axes: A
         order, more = _ordered(seconds)
         seconds, values, at, note = seconds[order], values[order, 1:], at[order], note + more
     if len(which.columns) < 6:
-        position, yaw, more = _flat(file, values, which, scale)
+        position, yaw, more = _flat(file, values, np.arange(len(values)) / 10 if seconds is None else seconds, which, scale)
         return Poses("csv", seconds, position, yaw, note + more)
     position = np.zeros((len(values), 3))
     position[:, : len(which.columns) - 4] = values[:, :-4] * scale
     return _on_ground("csv", file, seconds, position, rotations(_unit(file, values[:, -4:], at)), axes, note)
 
 
-def _flat(file: Path, values: np.ndarray, which: PoseColumns, scale: float) -> tuple[np.ndarray, np.ndarray, str]:
+def _flat(file: Path, values: np.ndarray, times: np.ndarray, which: PoseColumns, scale: float) -> tuple[np.ndarray, np.ndarray, str]:
     try:
-        position, yaw, note = poses(values, np.arange(len(values)), which, scale)
+        position, yaw, note = poses(values, times, which, scale)
     except UserError as error:
         text = str(error).split("; add @")[0]
         raise UserError(f"{file}: {text}; rename the column (yaw_deg is in degrees, counter-clockwise) or convert it") from None

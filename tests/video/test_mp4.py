@@ -47,6 +47,26 @@ def test_frames_are_those_of_a_full_decode(tmp_path, kind):
     np.testing.assert_array_equal(next(frames.part(np.arange(40, 50)).images([3])), truth[43][1])
 
 
+@pytest.mark.parametrize("skip", [0, 3, 17])
+def test_starts_that_a_file_puts_off_or_cuts_away(tmp_path, skip):
+    path = tmp_path / "v.mp4"
+    write_mp4(path, range(50), 700 + 100 * np.arange(50) if not skip else None)
+    if skip:  # players begin `skip` frames later, between keyframes
+        data = bytearray(path.read_bytes())
+        at = data.rfind(b"elst") + 16
+        start = int.from_bytes(data[at : at + 4], "big")
+        data[at : at + 4] = (start + skip * 1600).to_bytes(4, "big")
+        path.write_bytes(data)
+        with av.open(str(path)) as container:
+            assert container.streams.video[0].time_base == Fraction(1, 16000)
+    truth = whole(path)
+    assert number(truth[0][1]) == skip
+    np.testing.assert_allclose(video_times(path), [t for t, _ in truth], atol=1e-6)
+    for which in (range(len(truth)), [0, 1], [25, 26, len(truth) - 1]):
+        for t, image in zip(which, VideoFrames(path).images(which)):
+            np.testing.assert_array_equal(image, truth[t][1])
+
+
 def test_frames_by_their_times(tmp_path):
     path = tmp_path / "v.mp4"
     write_mp4(path, range(40))

@@ -1,3 +1,4 @@
+import os
 import sys
 from pathlib import Path
 
@@ -13,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from make_video import number, picture, write_mp4
 
 from s2e.errors import UserError
-from s2e.video import posed
-from s2e.video.ground import agreement, at_times, integrated, plane, rotations, to_ground
+from s2e.video import gnm, posed
+from s2e.video.ground import agreement, at_times, integrated, plane, rotations, to_ground, unheld
 from s2e.video.options import ReadOptions
 from s2e.video.poses import read_poses, sniff
 
@@ -119,6 +120,17 @@ def test_velocities_integrate_as_small_steps_do():
             a += w[k] * h / 2
     np.testing.assert_allclose(position[-1], p, atol=1e-6)
     assert yaw[-1] == pytest.approx(a)
+
+
+def test_readings_that_are_held_become_a_line():
+    times = np.arange(100) / 10
+    truth = np.column_stack([times, 2 * times])
+    held = truth[np.arange(100) // 10 * 10]
+    np.testing.assert_allclose(unheld(times, held)[:91], truth[:91])
+    held[30:70] = held[30]  # stood for 4 s
+    got = unheld(times, held)
+    np.testing.assert_allclose(got[:31], truth[:31])
+    np.testing.assert_array_equal(got[30:70], held[30:70])
 
 
 def test_poses_between_poses():
@@ -397,6 +409,24 @@ def test_other_bad_input(tmp_path):
         read_poses(file, None, 1.0)
     with pytest.raises(UserError, match="not readable"):
         read_poses(tmp_path / "absent.txt", None, 1.0)
+
+
+def test_a_real_walk_reads_the_same_from_every_format(tmp_path):
+    shared = Path(os.environ.get("S2E_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if not (shared / "gnm" / "go2").is_dir():
+        pytest.skip("no shared data")
+    truth = gnm.read(shared / "gnm" / "go2", OPTIONS)[0][5]
+    for k, data in enumerate(truth.frames.jpegs(range(len(truth)))):
+        (tmp_path / "walk").mkdir(exist_ok=True)
+        (tmp_path / "walk" / f"{k}.jpg").write_bytes(data)
+    space, matrix = in_axes(truth.position, truth.yaw, "optical")
+    tum(tmp_path / "walk" / "poses.txt", truth.times, space, matrix)
+    walk = one(tmp_path / "walk", ReadOptions(poses=":optical"))
+    same(walk, truth.position, truth.yaw)
+    kitti(tmp_path / "walk" / "poses.txt", space, matrix)
+    walk = one(tmp_path / "walk")
+    same(walk, truth.position, truth.yaw)
+    assert next(walk.frames.jpegs([9])) == next(truth.frames.jpegs([9]))
 
 
 def test_what_does_not_fit(tmp_path):
