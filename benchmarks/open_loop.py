@@ -66,6 +66,9 @@ class OpenLoopArgs:
     """Frames a second of data that do not say."""
     held_out: float = 0.2
     """Share of the walks of --data (for `real`: of --real) to test on."""
+    held_out_prefix: str = ""
+    """Test on the walks of --data whose names begin like this instead: `t003_` is a take of `s2e-data record`, whose streets no other
+    take has. Not for `real`."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,20 @@ def held_out_names(walks: Sequence[Walk], share: float, seed: int) -> tuple[str,
     return tuple(sorted(np.random.default_rng([seed, 5]).permutation(names)[:count].tolist()))
 
 
+def prefixed(args: OpenLoopArgs) -> tuple[str, ...]:
+    """Names of the walks that begin with --held-out-prefix."""
+    every = {w.name for w in read(args, args.data)}
+    names = {n for n in every if n.startswith(args.held_out_prefix)}
+    where = f"--held-out-prefix {args.held_out_prefix}"
+    require(bool(names) and names < every, f"{where}: {len(names)} of {len(every)} walks begin like this; some must, and not all")
+    return tuple(sorted(names))
+
+
 def cells_of(args: OpenLoopArgs) -> list[Cell]:
     """The trainings of an experiment, all seeds of a label after each other."""
     if args.what == "real":
         return real_cells(args)
-    names = held_out_names(read(args, args.data), args.held_out, 0)
+    names = prefixed(args) if args.held_out_prefix else held_out_names(read(args, args.data), args.held_out, 0)
     if args.what == "anchors":
         kinds = {f"{m} anchors" if m > 1 else "1 anchor": ("--anchors", str(m)) for m in ANCHORS}
     elif args.what == "data":

@@ -1,23 +1,34 @@
-"""`s2e-data`: record and check navigation video.
+"""`s2e-data`: record, convert and check navigation video.
 
     s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
-    s2e-data check DIR...                         what would be used, what would be left out, and why
+    s2e-data convert DATA... --out DIR            any format to GNM folders or tar shards, checked and at one rate
+    s2e-data check DATA...                        what would be used, what would be left out, and why
+    s2e-data stats DATA... --out stats.png        speeds, curves, lengths, goals, sample frames and paths
 
-The layout is described in docs/data.md.
+The formats are described in docs/data.md.
 """
 
-from collections import deque
-from dataclasses import dataclass, fields
+import functools
+import json
+import math
+import operator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import numpy as np
 import tyro
+from tqdm import tqdm
 
 from s2e.envs.record import STREETS, Settings, record
+from s2e.envs.robots import ROBOTS
 from s2e.errors import UserError, require, run_command
+from s2e.video.check import Row, check_walks, kept, span, table_of
+from s2e.video.convert import Conversion, convert
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
+from s2e.video.remote import is_url
+from s2e.video.stats import draw, measure, table
+from s2e.video.walk import Body, Skipped
 
 
 @dataclass(frozen=True)
@@ -33,8 +44,8 @@ class Record:
     scenes: int = 64
     """Different streets in each take: a recording is made of takes, each with streets of its own."""
     scene: str = STREETS
-    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, gs_urban (all of them); several with commas between
-    take turns."""
+    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them. Of several with commas
+    between each has the same share of the drives, one given twice two."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
@@ -50,13 +61,63 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Check:
-    """Read walks and say what pretraining would use."""
+class _Reading:
+    data: tyro.conf.Positional[tuple[str, ...]]
+    """Datasets of any format: files, folders, or URLs of shards."""
+    image: str = ""
+    """Which images, where there are several: a topic of a bag, a key of a LeRobot dataset."""
+    poses: str = ""
+    """Which poses: a topic of a bag, columns of a LeRobot dataset (x,y,yaw), a poses file beside a video."""
+    scale: float = 1.0
+    """Metres per unit of the positions."""
 
-    data: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of walks."""
+
+@dataclass(frozen=True)
+class Check(_Reading):
+    """Say what is wrong with walks, and what of them training should use."""
+
     hz: float = 10.0
-    """Frames a second of datasets without a dataset.json."""
+    """Frames a second, where the data do not say."""
+    json: Path | None = None
+    """Also write every finding into this file."""
+
+
+@dataclass(frozen=True)
+class Convert(_Reading):
+    """Copy walks of any format into GNM folders or tar shards: checked, cut, at one rate. Continues where it was cut off."""
+
+    out: Path = tyro.MISSING
+    """New folder, or one that the same command began."""
+    to: Literal["gnm", "shards"] = "gnm"
+    """Layout: folders of JPEGs, or tar shards to stream (webdataset)."""
+    hz: float = 5.0
+    """Frames a second of the copy; frames are left out, never made up. 0 keeps all."""
+    source_hz: float = 10.0
+    """Frames a second of the data, where they do not say."""
+    keep_all: bool = False
+    """Do not drop what check would drop."""
+    height: int = 0
+    """Shrink frames to this height in pixels; 0 follows --width."""
+    width: int = 0
+    """Shrink frames to this width in pixels; 0 follows --height."""
+    shard_mb: float = 256.0
+    """Size of a shard."""
+    robot: str = ""
+    """Robot, where the data do not say: jackal, coco, go2 or g1 bring their size and limits, another name is only noted."""
+    camera_height: float = math.nan
+    """Metres of the camera above the ground, where the data do not say."""
+    hfov: float = math.nan
+    """Degrees that a frame is wide, where the data do not say."""
+
+
+@dataclass(frozen=True)
+class Stats(_Reading):
+    """Print what walks are like, and draw it with sample frames and paths."""
+
+    out: Path = Path("stats.png")
+    """The picture."""
+    hz: float = 10.0
+    """Frames a second, where the data do not say."""
 
 
 def _record(args: Record) -> None:
@@ -71,30 +132,76 @@ def _record(args: Record) -> None:
     print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
 
 
+def _options(args: _Reading, hz: float, flag: str = "--hz") -> ReadOptions:
+    require(bool(args.data), "no data given; name files, folders or URLs of shards")
+    require(0.1 <= hz <= 1000, f"{flag} is {hz}; frames a second, 0.1 to 1000")
+    require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
+    return ReadOptions(hz, args.image, args.poses, args.scale)
+
+
 def _check(args: Check) -> None:
-    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
-    walks, skipped = read_walks(args.data, ReadOptions(hz=args.hz))
-    broken: dict[str, str] = {}
-    for walk in walks:
+    options = _options(args, args.hz)
+    rows, found, first = [], [], {}
+    for path in args.data:
         try:
-            deque(walk.frames.images(range(len(walk))), maxlen=0)
+            walks, skipped = read_walks([path], options)
         except UserError as error:
-            broken[walk.name] = str(error)
-    kept = [w for w in walks if w.name not in broken]
-    for walk in walks:
-        if walk.name in broken:
-            print(f"left out {walk.name}: {broken[walk.name]}")
-        elif walk.note:
-            print(f"note {walk.name}: {walk.note}")
-    for entry in skipped:
-        print(f"left out {entry.source.name}: {entry.reason}")
-    if not kept:
-        raise UserError(f"{args.data[0]}: no walk is usable; record or copy them again")
-    steps = np.concatenate([np.linalg.norm(np.diff(w.position, axis=0), axis=1) * w.hz for w in kept])
-    frames = sum(map(len, kept))
-    minutes = sum(len(w) / w.hz for w in kept) / 60
-    print(f"{len(kept)} walks of {len(walks) + len(skipped)} usable, {frames} frames, {minutes:.1f} minutes")
-    print(f"speed m/s: median {np.median(steps):.2f}, 95 % below {np.quantile(steps, 0.95):.2f}, most {steps.max():.2f}")
+            walks, skipped = [], [Skipped(Path(path), str(error))]
+        row = Row(path, walks=len(walks) + len(skipped))
+        for entry in skipped:
+            print(f"left out {entry.source}: {entry.reason.removeprefix(f'{entry.source}: ')}")
+            found.append({"data": path, "walk": str(entry.source), "kind": "unreadable", "text": entry.reason, "drop": True})
+        with tqdm(total=sum(map(len, walks)), desc=f"check {Path(path).name}", unit="frame", disable=None, leave=False) as bar:
+            for walk, findings in check_walks(walks, bar.update, first):
+                row.count(walk, kept(walk, findings))
+                for finding in findings:
+                    tqdm.write(f"{'left out' if finding.drop else 'note'} {path}: {walk.name}: {span(finding)}{finding.text}")
+                    found.append({"data": path, **asdict(finding)})
+        rows.append(row)
+    print("\n".join(table_of(rows)))
+    if args.json:
+        try:
+            args.json.write_text("".join(json.dumps(f) + "\n" for f in found))
+        except OSError as error:
+            raise UserError(f"{args.json}: cannot be written ({error.strerror or error}); give another --json") from None
+    require(any(r.kept_frames for r in rows), f"{args.data[0]}: no walk is usable; record or copy them again")
+
+
+def _convert(args: Convert) -> None:
+    options = _options(args, args.source_hz, "--source-hz")
+    sources = [path if is_url(path) else Path(path) for path in args.data]
+    size = args.height, args.width
+    settings = Conversion(args.to, args.hz, args.keep_all, *size, args.shard_mb, _body(args))
+    report = convert(sources, args.out, settings, options)
+    for text in report.left_out:
+        print(f"left out {text}")
+    many = f"{report.walks} walks in {report.pieces} pieces" if report.pieces > report.walks else f"{report.walks} walks"
+    print(f"{args.out}: {many}, {report.frames} frames, {report.seconds / 60:.1f} minutes, {report.metres / 1000:.2f} km")
+
+
+def _body(args: Convert) -> Body:
+    require(not args.camera_height <= 0, f"--camera-height is {args.camera_height}; metres above 0")
+    require(not (args.hfov <= 0 or args.hfov > 360), f"--hfov is {args.hfov}; degrees, up to 360")
+    robot = ROBOTS.get(args.robot)
+    if robot is None:
+        return Body(args.robot, camera_height_m=args.camera_height, camera_hfov_deg=args.hfov)
+    camera = args.camera_height, args.hfov  # a robot's camera here is one of ours: a real one's must be told
+    return Body(robot.name, robot.length, robot.width, robot.v_max, robot.omega_max, *camera)
+
+
+def _stats(args: Stats) -> None:
+    options = _options(args, args.hz)
+    datasets = {}
+    for path in args.data:
+        walks, skipped = read_walks([path], options)
+        for entry in skipped:
+            print(f"left out {entry.source}: {entry.reason.removeprefix(f'{entry.source}: ')}")
+        name = Path(path.split("?")[0]).name
+        datasets[name if name not in datasets else path] = walks
+    measured = {name: measure(walks) for name, walks in datasets.items()}
+    print("\n".join(table(measured)))
+    draw(datasets, measured, args.out)
+    print(f"drawn: {args.out}")
 
 
 def main() -> None:
@@ -103,9 +210,10 @@ def main() -> None:
 
 
 def _main() -> None:
-    commands = Annotated[Record, tyro.conf.subcommand("record")] | Annotated[Check, tyro.conf.subcommand("check")]
+    named = {"record": Record, "convert": Convert, "check": Check, "stats": Stats}
+    commands = functools.reduce(operator.or_, (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items()))
     args = tyro.cli(commands, description=__doc__)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    _record(args) if isinstance(args, Record) else _check(args)
+    {Record: _record, Convert: _convert, Check: _check, Stats: _stats}[type(args)](args)
 
 
 if __name__ == "__main__":

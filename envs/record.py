@@ -87,12 +87,23 @@ class Counts:
 
 
 class Drives(RandomEpisodes):
-    """`DRIVES` random episodes a world, then none; `PERTURBED` of them with perturbed starts. Arguments as of `RandomEpisodes`."""
+    """`DRIVES` random episodes a world, then none; `PERTURBED` of them with perturbed starts.
 
-    def __init__(self, scenes: Sequence[Scene], worlds: int, seed: int, people: int):
+    Args:
+        places: the scenes of each place; one is drawn as often as another, however many scenes it has.
+        worlds, seed, people: as in `RandomEpisodes`.
+    """
+
+    def __init__(self, places: Sequence[Sequence[Scene]], worlds: int, seed: int, people: int):
+        scenes = list({id(scene): scene for place in places for scene in place}.values())  # a place may be given twice
         super().__init__(scenes, worlds, seed, people)
-        self.seed = seed
+        self.seed, number = seed, {id(scene): i for i, scene in enumerate(scenes)}
+        self.places = [[number[id(scene)] for scene in place] for place in places]
         self._room: dict[int, np.ndarray] = {}
+
+    def _scene(self, world: int, rng: np.random.Generator, level: float) -> int:
+        place = self.places[rng.integers(len(self.places))]
+        return place[rng.integers(len(place))]
 
     def next(self, world: int) -> tuple[int, Episode] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Draws the world's next episode."""
@@ -157,17 +168,15 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
         state = _state(out, settings, resume)
         if _sum(state).frames >= frames:
             return _sum(state)
-        places = settings.places()
-        loaded = {name: load_scenes(name) for name in places if name != STREETS}
+        loaded = {name: load_scenes(name) for name in settings.places() if name != STREETS}
         warm_up()
         _begin(out, settings, state)
         with tqdm(total=frames, initial=_sum(state).frames, desc="record", unit="frame", disable=None) as bar:
             while _sum(state).frames < frames:
                 number = len(state["takes"])
-                place = places[number % len(places)]
-                pool = loaded[place] if place != STREETS else training_scenes(settings.scenes, _seed(settings, number))
-                take = _Take(out, number, pool, config, settings)
-                state["takes"].append({"place": place, **take.drive(frames - _sum(state).frames, bar)})
+                streets = training_scenes(settings.scenes, _seed(settings, number)) if STREETS in settings.places() else []
+                take = _Take(out, number, [loaded.get(name, streets) for name in settings.places()], config, settings)
+                state["takes"].append(take.drive(frames - _sum(state).frames, bar))
                 _write(out / "record.json", state)
     except OSError as error:
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
@@ -271,10 +280,11 @@ class _Drive:
 class _Take:
     """One batch of drives."""
 
-    def __init__(self, out: Path, number: int, pool: Sequence[Scene], config: WorldsConfig, settings: Settings):
+    def __init__(self, out: Path, number: int, places: Sequence[Sequence[Scene]], config: WorldsConfig, settings: Settings):
         seed = _seed(settings, number)
         self.out, self.number, self.rng = out, number, np.random.default_rng([seed, 23])
-        self.worlds = Filmed(pool, config, settings.envs, Drives(pool, settings.envs, seed, settings.people), settings.cameras)
+        source = Drives(places, settings.envs, seed, settings.people)
+        self.worlds = Filmed(source.scenes, config, settings.envs, source, settings.cameras)
         self.driver = ExpertDriver(self.worlds)
         self.walks = self.frames = 0
         self.push, self.left = np.zeros((settings.envs, 2)), np.zeros(settings.envs, dtype=int)

@@ -6,7 +6,7 @@ chosen, and meant for robots and people on foot; they were tried on real and on 
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -97,14 +97,56 @@ def check_walk(walk: Walk, pictures: Look | None = None) -> list[Finding]:
     return found
 
 
-def check_walks(walks: Iterable[Walk], seen: Callable[[int], object] = lambda _: None) -> list[tuple[Walk, list[Finding]]]:
-    """Every walk with its findings, the same pictures under two names among them."""
-    first: dict[bytes, str] = {}
-    result = []
+def check_walks(
+    walks: Iterable[Walk], seen: Callable[[int], object] = lambda _: None, first: dict[bytes, str] | None = None
+) -> Iterator[tuple[Walk, list[Finding]]]:
+    """Every walk with its findings, the same pictures under two names among them; `first` carries these over to other datasets."""
+    first = {} if first is None else first
     for walk in walks:
         pictures = look(walk, seen)
-        result.append((walk, [*same_as(walk, pictures, first), *check_walk(walk, pictures)]))
-    return result
+        yield walk, [*same_as(walk, pictures, first), *check_walk(walk, pictures)]
+
+
+@dataclass
+class Row:
+    """One dataset in the table that `table_of` makes."""
+
+    name: str
+    walks: int = 0
+    frames: int = 0
+    seconds: float = 0.0
+    metres: float = 0.0
+    kept_walks: int = 0
+    kept_frames: int = 0
+    kept_seconds: float = 0.0
+    kept_metres: float = 0.0
+
+    def count(self, walk: Walk, pieces: Sequence[Walk]) -> None:
+        """Adds a readable walk and what is kept of it."""
+        self.frames, self.seconds, self.metres = self.frames + len(walk), self.seconds + _seconds(walk), self.metres + _metres(walk)
+        self.kept_walks += bool(pieces)
+        for piece in pieces:
+            self.kept_frames += len(piece)
+            self.kept_seconds += _seconds(piece)
+            self.kept_metres += _metres(piece)
+
+
+def table_of(rows: Sequence[Row]) -> list[str]:
+    """Lines of text: what there is, and what would be kept of it."""
+    wide = max(7, *(len(r.name) for r in rows))
+    columns = f"{'walks':>8}{'frames':>10}{'minutes':>9}{'km':>9}"
+    lines = [f"{'':{wide}}{'  there':<38}{'would be kept':<36}", f"{'dataset':{wide}}{columns}  {columns}"]
+    for r in rows:
+        there = f"{r.walks:8d}{r.frames:10d}{r.seconds / 60:9.1f}{r.metres / 1000:9.3f}"
+        left = f"{r.kept_walks:8d}{r.kept_frames:10d}{r.kept_seconds / 60:9.1f}{r.kept_metres / 1000:9.3f}"
+        lines.append(f"{r.name:{wide}}{there}  {left}")
+    return lines
+
+
+def span(finding: Finding) -> str:
+    """Where a finding is, for messages; nothing where it is about the whole."""
+    a, b = finding.frame, finding.until
+    return "" if a == 0 and b == 0 else f"frame {a}: " if b <= a + 1 else f"frames {a} to {b - 1}: "
 
 
 def same_as(walk: Walk, pictures: Look, first: dict[bytes, str]) -> list[Finding]:
@@ -228,7 +270,7 @@ def _heading(walk: Walk) -> list[Finding]:
         why = "it drives backwards, or the yaw is reversed" if abs(mean) > np.radians(150) else turned
         text = f"moves {np.degrees(mean):+.0f} degrees off its yaw throughout: {why}"
         return [Finding(walk.name, "yaw", 0, t, float(np.degrees(mean)), text, True)]
-    if sure < 0.5:
+    if sure < 0.5 and _circular(2 * off)[1] < TURNED_SURE:  # twice the angle: forwards and backwards agree
         text = f"yaw hardly follows the motion (agreement {sure:.2f} of 1): moves sideways a lot, or its axes are wrong"
         return [Finding(walk.name, "yaw", 0, 0, sure, text, False)]
     return [Finding(walk.name, "backward", 0, 0, back, f"moves backwards {back:.0%} of the time", False)] if back > 0.1 else []
@@ -289,3 +331,11 @@ def _circular(angle: np.ndarray) -> tuple[float, float]:
     """Mean of angles, and how much they agree: 1 all, 0 not at all."""
     mean = np.exp(1j * angle).mean()
     return float(np.angle(mean)), float(abs(mean))
+
+
+def _seconds(walk: Walk) -> float:
+    return float(walk.times[-1] - walk.times[0])
+
+
+def _metres(walk: Walk) -> float:
+    return float(np.linalg.norm(np.diff(walk.position, axis=0), axis=1).sum())

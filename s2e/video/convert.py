@@ -12,8 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2e.errors import UserError, require
-from s2e.video import shards
-from s2e.video.check import GAP_S, check_walk, kept, look, same_as
+from s2e.video.check import GAP_S, check_walk, kept, look, same_as, span
 from s2e.video.formats import read_walks
 from s2e.video.frames import Frames, jpeg, resized
 from s2e.video.gnm import body_dict, write_walk
@@ -27,7 +26,7 @@ _SETTINGS, _JOURNAL, _PART = "convert.json", "convert.jsonl", ".part"
 
 
 @dataclass(frozen=True)
-class Settings:
+class Conversion:
     """What makes the output what it is; a conversion is continued only with the same.
 
     Attributes:
@@ -57,7 +56,7 @@ class Report:
     left_out: list[str] = field(default_factory=list)
 
 
-def convert(sources: Sequence[Path | str], out: Path, settings: Settings, options: ReadOptions) -> Report:
+def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, options: ReadOptions) -> Report:
     """Reads, checks, cuts, resamples and writes walks.
 
     Walks that are complete are on the disk and written down in `convert.jsonl`; the same call after a kill continues behind them and
@@ -102,7 +101,7 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Settings, option
 def _one(
     key: str,
     walk: Walk,
-    settings: Settings,
+    settings: Conversion,
     names: "_Names",
     first: dict[bytes, str],
     add: Callable[[Walk], None],
@@ -126,7 +125,7 @@ def _one(
         pictures = look(walk, seen)
         findings = [*same_as(walk, pictures, first), *check_walk(walk, pictures)]
         entry["digest"] = pictures.digest.hex()
-        entry["left"] = [f"{key}: {_span(f.frame, f.until)}{f.text}" for f in findings if f.drop]
+        entry["left"] = [f"{key}: {span(f)}{f.text}" for f in findings if f.drop]
         pieces = [p for piece in kept(walk, findings) for p in split_gaps(piece, GAP_S)]
         if not pieces and all(f.until - f.frame < len(walk) for f in findings if f.drop):
             entry["left"].append(f"{key}: what is left is shorter than {MIN_FRAMES} frames")
@@ -288,7 +287,7 @@ def _append(log: Any, entries: list[dict[str, Any]]) -> None:
         log.flush()
 
 
-def _check(sources: Sequence[Path | str], out: Path, settings: Settings) -> None:
+def _check(sources: Sequence[Path | str], out: Path, settings: Conversion) -> None:
     require(bool(sources), "convert: no data given")
     require(settings.to in ("gnm", "shards"), f"--to {settings.to}: gnm or shards")
     require(
@@ -303,7 +302,7 @@ def _check(sources: Sequence[Path | str], out: Path, settings: Settings) -> None
 
 
 def _read(source: Path | str, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
-    return shards.read(source, options) if is_url(source) else read_walks([Path(source)], options)
+    return read_walks([source], options)
 
 
 def _in_turn(sources: Sequence[Path | str], found: list[list[Walk]]) -> Iterator[tuple[str, Walk]]:
@@ -316,7 +315,7 @@ def _in_turn(sources: Sequence[Path | str], found: list[list[Walk]]) -> Iterator
             yield f"{dataset}{number}/{walk.name}" if len(sources) > 1 else walk.name, walk
 
 
-def _described(sources: Sequence[Path | str], settings: Settings, options: ReadOptions) -> dict[str, Any]:
+def _described(sources: Sequence[Path | str], settings: Conversion, options: ReadOptions) -> dict[str, Any]:
     plain = {k: v for k, v in asdict(settings).items() if k != "body"}
     return {
         "sources": [re.sub(r"\?.*", "", str(s)) for s in sources],
@@ -373,7 +372,3 @@ def _count(report: Report, entry: dict[str, Any]) -> None:
     report.seconds += entry["seconds"]
     report.metres += entry["metres"]
     report.left_out += entry["left"]
-
-
-def _span(a: int, b: int) -> str:
-    return f"frame {a}: " if b <= a + 1 else f"frames {a} to {b - 1}: "

@@ -264,7 +264,7 @@ def _on_ground(
     flat, _, yaw = to_ground(position, rotation, used)
     fit = {a: _plausible(position, rotation, a) for a in AXES}
     if fit[used] < 0.2:
-        better = [a for a in AXES if fit[a] > 0.6]
+        better = sorted((a for a in AXES if fit[a] > 0.6), key=lambda a: -fit[a])
         if axes is None:
             hint = f"{better[0]} fits" if better else "none fits well"
             raise UserError(

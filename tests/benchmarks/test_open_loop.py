@@ -58,6 +58,15 @@ def test_held_out_walks_are_whole_seeded_and_never_all(data):
         held_out_names(walks[:1], 0.2, 0)
 
 
+def test_a_prefix_holds_out_what_was_recorded_together(data):
+    args = OpenLoopArgs("anchors", data=(data / "rec", data / "real"), held_out_prefix="r")
+    assert {c.held_out for c in cells_of(args)} == {("r0", "r1", "r2", "r3")}
+    with pytest.raises(UserError, match="0 of 10 walks"):
+        cells_of(dataclasses.replace(args, held_out_prefix="t"))
+    with pytest.raises(UserError, match="4 of 4 walks"):
+        cells_of(dataclasses.replace(args, data=(data / "real",)))
+
+
 def test_interval_is_the_t_interval():
     values = [0.5, 0.62, 0.55, 0.6]
     low, high = ttest_1samp(values, 0).confidence_interval(0.95)

@@ -51,7 +51,7 @@ def fan(angles, speed=1.0):
     return np.stack([np.stack([t * math.cos(a), t * math.sin(a)], 1) for a in angles])
 
 
-def drawn(body=LEVEL, scores=(0.1, 0.3, 0.6), goal=(1.0, -1.5)):
+def drawn(body=LEVEL, scores=(0.1, 0.3, 0.6), goal=(1.5, -1.0)):
     frame = np.full((96, 160, 3), 128, np.uint8)
     return fan_picture(frame, body, fan([-0.5, 0.0, 0.5]), np.array(scores), fan([0.2])[0], np.array(goal), "a walk")
 
@@ -74,7 +74,7 @@ def test_a_low_score_is_faint():
 
 
 def test_a_far_goal_is_a_ring_on_the_rim():
-    filled, ring = (near(drawn(goal=g)[HEADER:, FRAME_W:], GOAL) for g in ((1.0, -1.5), (3.0, -60.0)))
+    filled, ring = (near(drawn(goal=g)[HEADER:, FRAME_W:], GOAL) for g in ((1.5, -1.0), (3.0, -60.0)))
     assert filled.sum() > ring.sum() > 10
     assert np.nonzero(ring)[1].min() > 0.9 * PANEL
 

@@ -26,7 +26,24 @@ def elsewhere(tmp_path, monkeypatch):
 def test_what_looks_like_a_repository(tmp_path):
     for name in ("owner/name", "UCLA-VAIL/s2e.laptop_v1", "a/b"):
         assert hub.is_repository(name)
-    for name in ("name", "a/b/c", "/a/b", "./a", "../a", "a/..", "a/", "/b", "a/.b", "-a/b", "a/b-", "a b/c", "a--b/c", "a/b\n", "~/x", "ä/b"):
+    for name in (
+        "name",
+        "a/b/c",
+        "/a/b",
+        "./a",
+        "../a",
+        "a/..",
+        "a/",
+        "/b",
+        "a/.b",
+        "-a/b",
+        "a/b-",
+        "a b/c",
+        "a--b/c",
+        "a/b\n",
+        "~/x",
+        "ä/b",
+    ):
         assert not hub.is_repository(name), name
     (tmp_path / "here" / "out").mkdir()
     assert hub.is_name("out/run") and not hub.is_repository("out/run")  # a folder `out` is here: a path that was mistyped

@@ -9,7 +9,7 @@ from PIL import Image
 from s2e.errors import UserError
 from s2e.video import convert as module
 from s2e.video import shards
-from s2e.video.convert import Settings, Shrunk, convert, filled
+from s2e.video.convert import Conversion, Shrunk, convert, filled
 from s2e.video.formats import read_walks
 from s2e.video.frames import ImageFiles, jpeg
 from s2e.video.gnm import write_walk
@@ -38,7 +38,7 @@ def snapshot(folder):
 def test_any_format_to_any_format(tmp_path, to):
     source = dataset(tmp_path / "in")
     given = Body("go2", 0.7, 0.31, 1.5, 2.0, camera_height_m=0.4)
-    report = convert([source], tmp_path / "out", Settings(to, 5.0, body=given), ReadOptions())
+    report = convert([source], tmp_path / "out", Conversion(to, 5.0, body=given), ReadOptions())
     assert (report.walks, report.pieces, report.frames, report.left_out) == (4, 4, 120, [])
     assert report.seconds == pytest.approx(24) and report.metres == pytest.approx(4 * 5.8, rel=0.01)
     walks = read_walks([tmp_path / "out"])[0] if to == "gnm" else shards.read(tmp_path / "out", ReadOptions())[0]
@@ -71,7 +71,7 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
 
     spoil(source, "walk_1", jump)
     spoil(source, "walk_2", lambda d: d.__setitem__("position", [[0.001 * t, 0.0] for t in range(60)]))
-    report = convert([source], tmp_path / "out", Settings(hz=0), ReadOptions())
+    report = convert([source], tmp_path / "out", Conversion(hz=0), ReadOptions())
     assert sorted(p.parent.name for p in (tmp_path / "out").rglob("traj_data.pkl")) == [
         "walk_0+0",
         "walk_0+1",
@@ -83,7 +83,7 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
     assert any("walk_1" in x and "1.60 m" in x for x in report.left_out) and any(
         "walk_2" in x and "within 0.059 m" in x for x in report.left_out
     )
-    everything = convert([source], tmp_path / "all", Settings(hz=0, keep_all=True), ReadOptions())
+    everything = convert([source], tmp_path / "all", Conversion(hz=0, keep_all=True), ReadOptions())
     assert everything.pieces == 3 and "30.jpg" in everything.left_out[0]  # a picture that is none cannot be kept
     assert not (tmp_path / "all" / ".part").exists()
 
@@ -91,7 +91,7 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
 def test_several_sources_names_and_copies(tmp_path):
     a, b = dataset(tmp_path / "a", 2), dataset(tmp_path / "b", 2, seed=1)
     same = dataset(tmp_path / "more" / "a", 1)
-    report = convert([a, b, same], tmp_path / "out", Settings(), ReadOptions())
+    report = convert([a, b, same], tmp_path / "out", Conversion(), ReadOptions())
     names = [str(p.parent.relative_to(tmp_path / "out")) for p in sorted((tmp_path / "out").rglob("traj_data.pkl"))]
     assert names == ["a1/walk_0", "a1/walk_1", "b/walk_0", "b/walk_1"]
     assert "a2/walk_0" in report.left_out[0] and "same pictures as walk_0" in report.left_out[0]
@@ -101,7 +101,7 @@ def test_several_sources_names_and_copies(tmp_path):
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_kill_costs_nothing_that_was_complete(tmp_path, monkeypatch, to, stop):
     source = dataset(tmp_path / "in", frames=24)
-    settings = Settings(to, shard_mb=0.08)
+    settings = Conversion(to, shard_mb=0.08)
     convert([source], tmp_path / "whole", settings, ReadOptions())
     real, calls = module.check_walk, []
 
@@ -127,12 +127,12 @@ def test_a_kill_costs_nothing_that_was_complete(tmp_path, monkeypatch, to, stop)
 
 def test_killed_between_the_walk_and_the_journal(tmp_path):
     source = dataset(tmp_path / "in")
-    convert([source], tmp_path / "out", Settings(), ReadOptions())
+    convert([source], tmp_path / "out", Conversion(), ReadOptions())
     whole = snapshot(tmp_path / "out")
     lines = (tmp_path / "out" / "convert.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "out" / "convert.jsonl").write_bytes(b"".join(lines[:2]))
     (tmp_path / "out" / ".part").mkdir()
-    convert([source], tmp_path / "out", Settings(), ReadOptions())
+    convert([source], tmp_path / "out", Conversion(), ReadOptions())
     assert snapshot(tmp_path / "out") == whole and not (tmp_path / "out" / ".part").exists()
 
 
@@ -141,21 +141,21 @@ def test_refusals(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     cases = {
-        "not empty": (tmp_path / "mine", Settings()),
-        "lies in": (source / "out", Settings()),
-        "--hz is": (tmp_path / "x", Settings(hz=float("nan"))),
-        "gnm or shards": (tmp_path / "x", Settings(to="zip")),
-        "--height": (tmp_path / "x", Settings(height_px=-1)),
-        "--shard-mb": (tmp_path / "x", Settings(shard_mb=0)),
-        "nothing is usable": (tmp_path / "y", Settings(hz=0.5)),
+        "not empty": (tmp_path / "mine", Conversion()),
+        "lies in": (source / "out", Conversion()),
+        "--hz is": (tmp_path / "x", Conversion(hz=float("nan"))),
+        "gnm or shards": (tmp_path / "x", Conversion(to="zip")),
+        "--height": (tmp_path / "x", Conversion(height_px=-1)),
+        "--shard-mb": (tmp_path / "x", Conversion(shard_mb=0)),
+        "nothing is usable": (tmp_path / "y", Conversion(hz=0.5)),
     }
     for text, (out, settings) in cases.items():
         with pytest.raises(UserError, match=text):
             convert([source], out, settings, ReadOptions())
     assert not (tmp_path / "x").exists() and not (source / "out").exists()
-    convert([source], tmp_path / "out", Settings(), ReadOptions())
+    convert([source], tmp_path / "out", Conversion(), ReadOptions())
     with pytest.raises(UserError, match="begun with hz 5.0, now 4.0"):
-        convert([source], tmp_path / "out", Settings(hz=4.0), ReadOptions())
+        convert([source], tmp_path / "out", Conversion(hz=4.0), ReadOptions())
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, monkeypatch):
@@ -169,9 +169,9 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, monkeypatc
 
     monkeypatch.setattr(module, "write_walk", full)
     with pytest.raises(UserError, match="No space left.*make room"):
-        convert([source], tmp_path / "out", Settings(), ReadOptions())
+        convert([source], tmp_path / "out", Conversion(), ReadOptions())
     assert len(list((tmp_path / "out").rglob("traj_data.pkl"))) == 2
-    assert convert([source], tmp_path / "out", Settings(), ReadOptions()).pieces == 4 and len(calls) == 5
+    assert convert([source], tmp_path / "out", Conversion(), ReadOptions()).pieces == 4 and len(calls) == 5
 
 
 @pytest.mark.parametrize("name", ["../../etc/x", "/abs", "a\\..\\b", "..", "...", ".part", "a b/ü?*"])
