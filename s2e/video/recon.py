@@ -143,7 +143,7 @@ def _listed(file: Any) -> str:
     h5py = _library()
     names: list[str] = []
     for name in file:
-        group = file[name] if file.get(name, getclass=True, getlink=True) is h5py.HardLink else None
+        group: Any = file[name] if file.get(name, getclass=True, getlink=True) is h5py.HardLink else None
         below = list(group) if isinstance(group, h5py.Group) else []
         names += [f"{name}/{b}" for b in below] or [name]
         if len(names) > _LISTED:
