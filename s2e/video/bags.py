@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from s2e.errors import UserError
 from s2e.video import ros_images, ros_messages
 from s2e.video.frames import Frames, decode, jpeg
+from s2e.video.ground import AXES, Axes, agreement, rotations, to_ground
 from s2e.video.options import ReadOptions
 from s2e.video.ros_times import MAX_GAP_S, Stamps, brackets, choose_clock, in_order, pieces, poses_at
 from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk, checked
@@ -29,6 +30,7 @@ from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk, checked
 _MAGIC = {".bag": b"#ROSBAG V", ".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
 _MAX_CHUNK = 1 << 30  # bytes that a chunk may become
 _LISTED = 40
+_MIN_AGREEMENT = 0.2
 
 
 def _is_bag(path: Path) -> bool:
@@ -64,7 +66,9 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     """Reads every bag below a path.
 
     Args:
-        path: a bag or a folder of them. options: `image` and `poses` name topics; without them a bag's only topic of the kind is taken.
+        path: a bag or a folder of them.
+        options: `image` and `poses` name topics; without them a bag's only topic of the kind is taken. `poses` may end in `:AXES`
+            (`s2e.video.ground.Axes`) where the poses are those of a camera.
 
     Raises:
         UserError: the rosbags package is missing.
@@ -216,12 +220,11 @@ class _Index:
     images: Stamps
     hashes: bytes  # 32 bytes of each image's message
     poses: Stamps
-    position: np.ndarray
-    yaw: np.ndarray
+    space: np.ndarray  # (M, 7) positions and quaternions
     hfov_deg: float
 
 
-def _index(bag: Bag, image_topic: str, pose_topic: str) -> _Index:
+def _index(bag: Bag, image_topic: str, pose_topic: str, axes: str) -> _Index:
     stamps: dict[str, list[tuple[int, int]]] = {image_topic: [], pose_topic: []}
     hashes, poses, hfov, first = [], [], float("nan"), (0, 0)
     camera = next((t for t in _camera_topics(image_topic) if bag.types.get(t) == ros_messages.CAMERA_INFO), "")
@@ -232,8 +235,10 @@ def _index(bag: Bag, image_topic: str, pose_topic: str) -> _Index:
                 hfov = ros_messages.camera_hfov_deg(data, bag.cdr) if hfov != hfov else hfov
                 continue
             if topic == pose_topic:
-                stamp, at, yaw = ros_messages.pose(data, bag.cdr, bag.types[topic])
-                poses.append((*at, yaw))
+                stamp, child, pose = ros_messages.pose(data, bag.cdr, bag.types[topic])
+                if "optical" in child and not axes:
+                    raise ValueError(f"it is of {child}, whose x axis points right; {_axes_advice(topic)}")
+                poses.append(pose)
             else:
                 stamp, size = _stamp_and_size(data, bag.cdr, bag.types[topic])
                 first = first if number else size
@@ -242,8 +247,7 @@ def _index(bag: Bag, image_topic: str, pose_topic: str) -> _Index:
                 hashes.append(hashlib.sha256(data).digest())
         stamps[topic].append((stamp, received))
     tables = [Stamps(t, *np.array(stamps[t], dtype=np.int64).reshape(-1, 2).T.copy()) for t in (image_topic, pose_topic)]
-    table = np.array(poses).reshape(-1, 3)
-    return _Index(tables[0], b"".join(hashes), tables[1], table[:, :2], table[:, 2], hfov)
+    return _Index(tables[0], b"".join(hashes), tables[1], np.array(poses).reshape(-1, 7), hfov)
 
 
 @contextmanager
@@ -336,13 +340,38 @@ class BagFrames(Frames):
             )
 
 
+def _split(said: str) -> tuple[str, Axes | Literal[""]]:
+    """`--poses [TOPIC][:AXES]`, as with poses files (s2e/video/ground.py says what the axes are)."""
+    topic, _, word = said.rpartition(":")
+    for axes in AXES:
+        if axes == word:
+            return topic, axes
+    return said, ""
+
+
+def _axes_advice(topic: str) -> str:
+    return f"give the poses of the robot's base, or say --poses {topic}:{'|'.join(AXES)}"
+
+
+def _on_ground(space: np.ndarray, axes: Axes | Literal[""], scale: float, where: str, advice: str) -> tuple[np.ndarray, np.ndarray]:
+    """(M, 2) positions and (M,) yaw of (M, 7) poses in space; ROS has x ahead and z up, where the user does not say otherwise."""
+    flat, height, yaw = to_ground(space[:, :3] * scale, rotations(space[:, 3:]), axes or "body")
+    steep = np.ptp(height) > max(float(np.hypot(*np.ptp(flat, axis=0))), 2.0)
+    if not axes and (steep or agreement(flat, yaw) < _MIN_AGREEMENT):
+        raise UserError(f"{where}: the motion is mostly sideways or vertical, so x may not point ahead; {advice}")
+    if np.isnan(yaw).any():
+        raise UserError(f"{where}: pose {int(np.argmax(np.isnan(yaw)))} by time looks straight up or down; {advice}")
+    return flat, yaw
+
+
 def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     with opened(path) as bag:
         image_topic = bag.topic(options.image, ros_messages.IMAGE_TYPES, "--image")
-        pose_topic = bag.topic(options.poses, ros_messages.POSE_TYPES, "--poses")
-        index, kind = _index(bag, image_topic, pose_topic), bag.types[image_topic]
+        wanted, axes = _split(options.poses)
+        pose_topic = bag.topic(wanted, ros_messages.POSE_TYPES, "--poses")
+        index, kind = _index(bag, image_topic, pose_topic, axes), bag.types[image_topic]
         packed = bag.cdr and bag.reader.compression_mode == "file"
-        for topic, count in ((image_topic, len(index.images.header)), (pose_topic, len(index.yaw))):
+        for topic, count in ((image_topic, len(index.images.header)), (pose_topic, len(index.space))):
             if not count:
                 raise UserError(f"{path}: topic {topic} has no messages though the bag's index says so; `rosbag reindex` may mend it")
     try:
@@ -365,7 +394,7 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
     ]
     frames = BagFrames(path, image_topic, kind, index, order)
     body = Body(camera_hfov_deg=index.hfov_deg)
-    position, yaw = index.position[pose_order] * options.scale, index.yaw[pose_order]
+    position, yaw = _on_ground(index.space[pose_order], axes, options.scale, f"{path}: {pose_topic}", _axes_advice(pose_topic))
 
     def walk(k: int, part: np.ndarray) -> Walk:
         at, turned = poses_at(times[part], pose_times, position, yaw)

@@ -140,10 +140,12 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
 
 def _listed(file: Any) -> str:
     """Names of what is in a file, to the depth that matters here."""
-    h5py, names = _library(), []
+    h5py = _library()
+    names: list[str] = []
     for name in file:
-        group = file.get(name, getclass=True, getlink=True) is h5py.HardLink and file[name]
-        names += [f"{name}/{below}" for below in group] if isinstance(group, h5py.Group) and len(group) else [name]
+        group: Any = file[name] if file.get(name, getclass=True, getlink=True) is h5py.HardLink else None
+        below = list(group) if isinstance(group, h5py.Group) else []
+        names += [f"{name}/{b}" for b in below] or [name]
         if len(names) > _LISTED:
             return ", ".join(names[:_LISTED]) + " and more"
     return ", ".join(names) or "nothing"

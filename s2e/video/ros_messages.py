@@ -108,30 +108,26 @@ def compressed_image(data: bytes, cdr: bool) -> tuple[int, str, bytes]:
     return fields.stamp(), fields.text(), bytes(fields.octets())
 
 
-def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, np.ndarray, float]:
-    """A message of one of `POSE_TYPES`: its time in nanoseconds, (2,) metres, and the yaw in radians.
+def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, str, np.ndarray]:
+    """A message of one of `POSE_TYPES`.
+
+    Returns:
+        Its time in nanoseconds; the frame that moves, "" where it is not said; (7,) position in metres and unit quaternion x, y, z, w.
 
     Raises:
-        ValueError: it ends too early, is not finite, or its quaternion is no rotation; or the pose is of a camera's optical frame.
+        ValueError: it ends too early, is not finite, or its quaternion is no rotation.
     """
     fields = Fields(data, cdr)
     stamp = fields.stamp()
     child = fields.text() if kind in (POSE_TYPES[0], POSE_TYPES[3]) else ""
-    if "optical" in child:
-        raise ValueError(f"it is the pose of {child}, whose x axis points right; poses of the robot's base are needed")
     values = fields.doubles(7)
     if not (np.abs(values) < _FAR_M).all():  # NaN is not, either
         raise ValueError(f"position or quaternion is not finite, or far off the Earth: {np.round(values, 3).tolist()}")
-    return stamp, values[:2], _yaw(values[3:])
-
-
-def _yaw(quaternion: np.ndarray) -> float:
-    """Yaw of the x axis of a quaternion (x, y, z, w)."""
-    norm = math.hypot(*quaternion.tolist())
+    norm = math.hypot(*values[3:].tolist())
     if not 0.9 < norm < 1.1:
-        raise ValueError(f"its quaternion {np.round(quaternion, 3).tolist()} is no rotation")
-    x, y, z, w = (quaternion / norm).tolist()
-    return math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        raise ValueError(f"its quaternion {np.round(values[3:], 3).tolist()} is no rotation")
+    values[3:] /= norm
+    return stamp, child, values
 
 
 def camera_hfov_deg(data: bytes, cdr: bool) -> float:

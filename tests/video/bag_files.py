@@ -34,8 +34,9 @@ class Scene:
         return ((ramp * 7 + 31 * k) % 256).astype(np.uint8)
 
     def pose(self, t: float) -> tuple[float, float, float]:
-        """x, y, yaw; the yaw passes through pi."""
-        return 0.8 * t, 0.1 * t * t, 3.0 + 0.4 * t
+        """x, y, yaw of a circle at 0.8 m/s; the yaw passes through pi."""
+        yaw = 3.0 + 0.4 * t
+        return 2 * (np.sin(yaw) - np.sin(3.0)), 2 * (np.cos(3.0) - np.cos(yaw)), yaw
 
 
 def encoded(image: np.ndarray, kind: str) -> bytes:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from s2e.errors import UserError
 from s2e.video import bags, ros_images, ros_messages, ros_times
@@ -43,7 +44,7 @@ def same(walk: Walk, scene: Scene, which: np.ndarray | None = None) -> None:
     t = scene.image_t[which]
     truth = np.array([scene.pose(s) for s in t])
     np.testing.assert_allclose(walk.times, t - t[0], atol=1e-6)
-    np.testing.assert_allclose(walk.position, truth[:, :2], atol=1e-3)  # y is bent between poses
+    np.testing.assert_allclose(walk.position, truth[:, :2], atol=1e-3)  # the way is bent between poses
     np.testing.assert_allclose(np.exp(1j * walk.yaw), np.exp(1j * truth[:, 2]), atol=1e-6)
     for image, k in zip(walk.frames.images(range(len(walk))), which, strict=True):
         np.testing.assert_array_equal(image, scene.image(int(k)))
@@ -346,14 +347,45 @@ def test_a_bad_pose_is_named_by_its_number(tmp_path, bad, text):
     assert "message 11 of /odom: " in (said := reason(tmp_path / "a.bag")) and text in said
 
 
+def camera_bag(path: Path, scene: Scene, world: str) -> Path:
+    """A bag whose poses are those of a camera that looks ahead; the `world`'s axes are z up, or those of the camera at the start."""
+    optical = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+
+    with Writer(path, "ros1") as bag:
+        for k in range(60):
+            x, y, yaw = scene.pose(0.1 * k)
+            turn, place = Rotation.from_euler("z", yaw) * optical, np.array([x, y, 0.3])
+            if world == "optical":
+                turn, place = optical.inv() * turn, optical.inv().apply(place)
+            pose = bag.make("geometry_msgs/msg/Point", *map(float, place)), bag.make("geometry_msgs/msg/Quaternion", *turn.as_quat())
+            header = bag.header(scene.start + 0.1 * k)
+            message = bag.make("geometry_msgs/msg/PoseStamped", header, bag.make("geometry_msgs/msg/Pose", *pose))
+            bag.write("/slam", "geometry_msgs/msg/PoseStamped", scene.start + 0.1 * k, message)
+            bag.image(scene, k, scene.start + 0.1 * k)
+    return path
+
+
+@pytest.mark.parametrize("world", ["camera", "optical"])
+def test_poses_of_a_camera_need_the_word_for_their_axes(tmp_path, world):
+    scene = Scene(image_t=np.arange(60) * 0.1)
+    scene.pose = lambda t: (math.sin(0.2 * t) / 0.2, (1 - math.cos(0.2 * t)) / 0.2, 0.2 * t)  # ahead on a circle
+    path = camera_bag(tmp_path / "a.bag", scene, world)
+    assert "--poses /slam:body|optical|camera" in reason(path)
+    for said in (f":{world}", f"/slam:{world}"):
+        same(read(path, poses=said)[0], scene)
+    assert "no topic /odom" in reason(path, poses=f"/odom:{world}")
+
+
 def test_poses_of_an_optical_frame_are_refused(tmp_path):
-    assert "x axis points right" in reason(write_bag(tmp_path / "a.bag", "ros1", Scene(frame="cam_optical_frame")))
+    path = write_bag(tmp_path / "a.bag", "ros1", Scene(frame="cam_optical_frame"))
+    assert "x axis points right; give the poses of the robot's base, or say --poses /odom:" in reason(path)
+    assert len(read(path, poses="/odom:body")) == 1
 
 
 def test_units_that_imply_a_racing_car(tmp_path):
     path = write_bag(tmp_path / "a.bag", "ros1")
     assert "--scale" in reason(path, scale=100.0)
-    assert read(path, scale=0.5)[0].position[-1, 0] == pytest.approx(0.5 * 0.8 * 1.9)
+    assert read(path, scale=0.5)[0].position[-1, 0] == pytest.approx(0.5 * Scene().pose(1.9)[0])
 
 
 @pytest.mark.parametrize("format", ["ros1", "db3", "mcap"])

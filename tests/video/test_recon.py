@@ -49,7 +49,7 @@ def test_ways_to_keep_images(tmp_path, images):
 def test_body_rate_times_and_scale(tmp_path):
     path = write_recon(tmp_path / "a.hdf5")
     (walk,) = read(path, hz=3, scale=2.0)
-    assert walk.hz == pytest.approx(3) and walk.position[-1, 0] == pytest.approx(2 * 0.8 * 1.9)
+    assert walk.hz == pytest.approx(3) and walk.position[-1, 0] == pytest.approx(2 * Scene().pose(1.9)[0])
     body = walk.body
     assert (body.robot, body.length_m, body.width_m, body.camera_height_m, body.camera_x_m) == ("jackal", 0.508, 0.43, 0.95, 0.45)
     assert body.camera_hfov_deg == pytest.approx(99.16, abs=0.01)  # 640 pixels of focal length 272.547
