@@ -178,7 +178,7 @@ def run_episodes(
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     learned = policy not in BASELINES
-    loaded = load_networks(Path(policy)) if learned else None
+    loaded = load_networks(policy) if learned else None
     config = loaded[0].config if loaded else PRESETS["laptop"]
     worlds = Worlds(
         scenes,
@@ -303,7 +303,7 @@ def fingerprint(args: BenchArgs, policy: str) -> str:
     """What the results depend on: the scenes, their episodes, and the policy's weights. Other contents are another question."""
     files = [scene_folder(scene) / name for scene in chosen_scenes(args) for name in ("scene.json", "episodes.json")]
     if policy not in BASELINES:
-        files.append(find_checkpoint(Path(policy)) / "model.safetensors")
+        files.append(find_checkpoint(policy) / "model.safetensors")
     return hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
 
 
@@ -362,7 +362,7 @@ def check(args: BenchArgs) -> None:
     if planner is not None:
         planner.close()
     for policy in learned:
-        load_networks(Path(policy))
+        load_networks(policy)
 
 
 def bench(args: BenchArgs) -> None:

@@ -66,7 +66,7 @@ class Viewer:
         require(args.replay is None or args.policy == "keyboard", both)
         viser = _viser()
         self.args = args
-        self.learned: tuple[S2EPolicy, FeatureNet] | None = load_networks(Path(args.policy)) if learned else None
+        self.learned: tuple[S2EPolicy, FeatureNet] | None = load_networks(args.policy) if learned else None
         name = Path(args.policy).resolve().name if learned else None
         self.scene = load_scene(args.scene)
         _check_port(args.host, args.port)

@@ -49,6 +49,16 @@ def camera_poses(robot_poses: np.ndarray, camera: Camera, ground_z: float = 0.0)
     return positions, np.stack([right, down, forward], 1)
 
 
+def draw_camera(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Horizontal field of view (degrees), height (m) and pitch (degrees, positive looks down) of a camera as robots carry them.
+
+    60 to 120 degrees: depth cameras and telephones to action cameras. 0.3 m, a small quadruped's, to 1.3 m, a humanoid's or a
+    cart's mast. From slightly up to 15 degrees down, and the higher the mount, up to 10 more.
+    """
+    hfov, height = rng.uniform(60.0, 120.0), rng.uniform(0.3, 1.3)
+    return hfov, height, rng.uniform(-4.0, 15.0 + 10.0 * (height - 0.3))
+
+
 def view_intrinsics(camera: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
     """(V, 4) float64 fx, fy, cx, cy in pixels of cameras (V, 4) whose first column is the horizontal field of view, degrees."""
     focal = 0.5 * width_px / np.tan(np.radians(camera[:, 0]) / 2)

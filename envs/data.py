@@ -44,12 +44,14 @@ class Record:
     scenes: int = 64
     """Different streets in each take: a recording is made of takes, each with streets of its own."""
     scene: str = STREETS
-    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, gs_urban (all of them); several with commas between
-    take turns."""
+    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them. Of several with commas
+    between each has the same share of the drives, one given twice two."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
     """jackal, coco, go2, g1, several with commas between, or any."""
+    cameras: float = 0.0
+    """Share of drives with a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
     camera_noise: float = 0.0
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
     seed: int = 0
@@ -125,7 +127,9 @@ def _record(args: Record) -> None:
     require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
     same = {f.name: getattr(args, f.name) for f in fields(Settings)}
     counts = record(args.out, args.frames, Settings(**same), args.resume)
-    print(f"{args.out}: {counts['walks']} walks, {counts['frames']} frames; {counts['failed']} failed drives left out")
+    failed = ", ".join(f"{robot} {n}" for robot, n in sorted(counts.failed.items()))
+    left = f"{sum(counts.failed.values())} failed drives left out" + (f" ({failed})" if failed else "")
+    print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
 
 
 def _options(args: _Reading, hz: float, flag: str = "--hz") -> ReadOptions:

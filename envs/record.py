@@ -1,13 +1,19 @@
 """Records navigation video: the expert drives through worlds, and what it saw becomes walks in the GNM layout.
 
+What the expert never does by itself must be in the data all the same: how to get back on course. So half the drives begin beside
+the usual places and turned away, and now and then the robot is nudged. Positions are those that were driven, the nudges' too; the
+walk says when they were (`nudged` in walk.json), so that nobody learns to swerve from them.
+
 A recording is made of takes. Each is a batch of worlds that live through a few drives each, and follows from the settings and its
 number alone: a take that was cut off is driven again, and the recording is the same as if nothing had happened.
 """
 
 import dataclasses
 import json
+import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,22 +23,32 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from s2e.envs.camera import draw_camera
 from s2e.envs.config import WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import RandomEpisodes
-from s2e.envs.fleet import CONTROL_S, Fleet
+from s2e.envs.fleet import CONTROL_S, STEP_CLASSES_M, Fleet
 from s2e.envs.free_space import free_space
 from s2e.envs.pool import training_scenes
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scenes
 from s2e.envs.warm import warm_up
-from s2e.envs.worlds import Worlds
-from s2e.errors import UserError
+from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
+from s2e.errors import UserError, require
 from s2e.video.frames import jpeg
 from s2e.video.gnm import write_walk
 from s2e.video.walk import MIN_FRAMES, Body
 
-NUDGE_PROBABILITY, NUDGE_STEPS = 0.03, 4
+NUDGES_HZ = 0.075
+"""Nudges a second of driving."""
+NUDGE_STEPS = (2, 6)
+"""Least and most steps that one lasts."""
+NUDGE_M = (0.2, 0.5)
+"""Standard deviation, ahead and aside, of what an ordinary one adds to the waypoint, metres; they have half to twice that."""
+PERTURBED = 0.5
+"""Share of drives with a perturbed start."""
+ASIDE_M, ASIDE_ROOM_M, AWAY_RAD = 1.5, 0.5, 2.4
+"""How far from the usual place those begin, with how much room, and how far turned away from the goal."""
 DRIVES = 6
 """Drives of each world in a take."""
 STREETS = "streets"
@@ -48,6 +64,7 @@ class Settings:
     scene: str = STREETS
     people: int = 6
     robot: str = "jackal"
+    cameras: float = 0.0
     camera_noise: float = 0.0
     seed: int = 0
 
@@ -60,70 +77,137 @@ class Settings:
         return WorldsConfig(robot=self.robot, people=self.people, camera_noise=self.camera_noise)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What a recording has: walks, their frames, and drives left out because the expert failed, by robot."""
+
+    walks: int
+    frames: int
+    failed: dict[str, int]
+
+
 class Drives(RandomEpisodes):
-    """`DRIVES` random episodes a world, then none."""
+    """`DRIVES` random episodes a world, then none; `PERTURBED` of them with perturbed starts.
+
+    Args:
+        places: the scenes of each place; one is drawn as often as another, however many scenes it has.
+        worlds, seed, people: as in `RandomEpisodes`.
+    """
+
+    def __init__(self, places: Sequence[Sequence[Scene]], worlds: int, seed: int, people: int):
+        scenes = list({id(scene): scene for place in places for scene in place}.values())  # a place may be given twice
+        super().__init__(scenes, worlds, seed, people)
+        self.seed, number = seed, {id(scene): i for i, scene in enumerate(scenes)}
+        self.places = [[number[id(scene)] for scene in place] for place in places]
+        self._room: dict[int, np.ndarray] = {}
+
+    def _scene(self, world: int, rng: np.random.Generator, level: float) -> int:
+        place = self.places[rng.integers(len(self.places))]
+        return place[rng.integers(len(place))]
 
     def next(self, world: int) -> tuple[int, Episode] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Draws the world's next episode."""
-        return super().next(world) if self.drawn[world] < DRIVES else None
+        if self.drawn[world] >= DRIVES:
+            return None
+        scene, episode = super().next(world)
+        rng = np.random.default_rng([self.seed, 41, world, self.drawn[world]])
+        return scene, self._perturbed(rng, scene, episode) if rng.random() < PERTURBED else episode
+
+    def _perturbed(self, rng: np.random.Generator, scene: int, episode: Episode) -> Episode:
+        """The same episode from a free place nearby, turned away from the goal."""
+        occupancy = self.scenes[scene].occupancy
+        places = np.array(episode.start[:2]) + rng.uniform(-ASIDE_M, ASIDE_M, (32, 2))
+        cells = occupancy.cell_of(places)
+        inside = np.all((cells >= 0) & (cells < np.array(occupancy.grid.shape)), axis=1)
+        room = np.where(inside, self._rooms(scene)[tuple(np.where(inside[:, None], cells, 0).T)], 0.0)
+        far = np.linalg.norm(places - episode.goal, axis=1)
+        good = np.flatnonzero((room > ASIDE_ROOM_M) & (far > 2 * GOAL_RADIUS_M))
+        x, y = places[good[0]] if len(good) else episode.start[:2]
+        yaw = math.atan2(episode.goal[1] - y, episode.goal[0] - x) + rng.uniform(-AWAY_RAD, AWAY_RAD)
+        return dataclasses.replace(episode, start=(float(x), float(y), yaw))
+
+    def _rooms(self, scene: int) -> np.ndarray:
+        """(R, C) metres from each cell to what stops a robot that climbs least."""
+        if scene not in self._room:
+            of = self.scenes[scene]
+            low = of.occupancy if of.ground is None else of.occupancy.blocked_by(STEP_CLASSES_M[0], of.ground.height)
+            self._room[scene] = low.distance()
+        return self._room[scene]
 
 
-def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> dict[str, int]:
+class Filmed(Worlds):
+    """Worlds in some of whose episodes the robot carries another camera.
+
+    Args:
+        cameras: the share of these episodes; the rest as in `Worlds`.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], config: WorldsConfig, worlds: int, source: Drives, cameras: float):
+        super().__init__(scenes, config, worlds, source)
+        self.cameras = cameras
+
+    def _equip(self, world: int, scene: int, episode: Episode) -> None:
+        super()._equip(world, scene, episode)
+        rng = np.random.default_rng([episode.seed, 43])
+        if rng.random() < self.cameras:
+            self.fleet.camera[world, [0, 2, 3]] = draw_camera(rng)
+
+
+def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> Counts:
     """Writes at least `frames` frames of successful drives below `out`, 5 a second.
 
-    Now and then the expert is nudged off its course for under a second, so that recovering is in the data. With `resume` a recording
-    of the same settings goes on after its last whole take, or begins where there is none.
-
-    Returns:
-        Counts: walks, frames, and drives left out because the expert failed.
+    With `resume` a recording of the same settings goes on after its last whole take, or begins where there is none.
 
     Raises:
         UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; it cannot be
             written.
     """
     config = settings.worlds()
+    require(0 <= settings.cameras <= 1, f"--cameras is {settings.cameras}; a share of drives, 0 to 1")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        state = _begin(out, settings, resume)
-        if _sum(state)["frames"] >= frames:
+        state = _state(out, settings, resume)
+        if _sum(state).frames >= frames:
             return _sum(state)
-        if state["takes"] and not state["takes"][-1]["whole"]:  # it ended early, because there were frames enough
-            state["takes"].pop()
-        _clear(out, len(state["takes"]))
+        loaded = {name: load_scenes(name) for name in settings.places() if name != STREETS}
         warm_up()
-        places = settings.places()
-        loaded = {name: load_scenes(name) for name in places if name != STREETS}
-        _write(out / "dataset.json", _about(settings))
-        with tqdm(total=frames, initial=_sum(state)["frames"], desc="record", unit="frame", disable=None) as bar:
-            while _sum(state)["frames"] < frames:
+        _begin(out, settings, state)
+        with tqdm(total=frames, initial=_sum(state).frames, desc="record", unit="frame", disable=None) as bar:
+            while _sum(state).frames < frames:
                 number = len(state["takes"])
-                place = places[number % len(places)]
-                pool = loaded[place] if place != STREETS else training_scenes(settings.scenes, _seed(settings, number))
-                take = _Take(out, number, pool, config, settings)
-                state["takes"].append(take.drive(frames - _sum(state)["frames"], bar))
+                streets = training_scenes(settings.scenes, _seed(settings, number)) if STREETS in settings.places() else []
+                take = _Take(out, number, [loaded.get(name, streets) for name in settings.places()], config, settings)
+                state["takes"].append(take.drive(frames - _sum(state).frames, bar))
                 _write(out / "record.json", state)
     except OSError as error:
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
     return _sum(state)
 
 
-def _begin(out: Path, settings: Settings, resume: bool) -> dict[str, Any]:
+def _state(out: Path, settings: Settings, resume: bool) -> dict[str, Any]:
     """The state of the recording in a folder, or that of a new one."""
     file, mine = out / "record.json", dataclasses.asdict(settings)
-    if not resume:
-        if any(out.iterdir()):
-            raise UserError(f"{out}: not empty; give a new folder for the walks, or --resume to go on with a recording")
-    elif file.is_file():
+    if resume and file.is_file():
         state = _read(file)
         for name, value in mine.items():
             if state["settings"].get(name) != value:
                 raise UserError(f"{file}: recorded with --{name.replace('_', '-')} {state['settings'].get(name)}, not {value}")
         return state
-    elif any(out.iterdir()):
-        raise UserError(f"{out}: no recording to resume (record.json is missing); give a new folder")
-    state = {"settings": mine, "takes": []}
-    _write(file, state)
-    return state
+    if out.exists() and any(out.iterdir()):
+        wrong = "no recording to resume (record.json is missing)" if resume else "not empty"
+        raise UserError(f"{out}: {wrong}; give a new folder for the walks{'' if resume else ', or --resume to go on with a recording'}")
+    return {"settings": mine, "takes": []}
+
+
+def _begin(out: Path, settings: Settings, state: dict[str, Any]) -> None:
+    """Prepares the folder for the next take: nothing is left there of one that was cut off."""
+    out.mkdir(parents=True, exist_ok=True)
+    if state["takes"] and not state["takes"][-1]["whole"]:  # it ended early, because there were frames enough
+        state["takes"].pop()
+    _write(out / "record.json", state)
+    _write(out / "dataset.json", _about(settings))
+    for folder in out.glob("t[0-9]*_w[0-9]*"):
+        if int(folder.name[1:].split("_")[0]) >= len(state["takes"]):
+            shutil.rmtree(folder)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -147,18 +231,12 @@ def _write(file: Path, state: dict[str, Any]) -> None:
     os.replace(fresh, file)
 
 
-def _clear(out: Path, number: int) -> None:
-    """Removes what there is of takes from `number` on."""
-    for folder in out.glob("t[0-9]*_w[0-9]*"):
-        if int(folder.name[1:].split("_")[0]) >= number:
-            shutil.rmtree(folder)
-
-
-def _sum(state: dict[str, Any]) -> dict[str, int]:
+def _sum(state: dict[str, Any]) -> Counts:
     """Counts over all takes."""
-    takes = state["takes"]
-    failed = sum(sum(take["failed"].values()) for take in takes)
-    return {"walks": sum(t["walks"] for t in takes), "frames": sum(t["frames"] for t in takes), "failed": failed}
+    takes, failed = state["takes"], Counter[str]()
+    for take in takes:
+        failed.update(take["failed"])
+    return Counts(sum(t["walks"] for t in takes), sum(t["frames"] for t in takes), dict(failed))
 
 
 def _seed(settings: Settings, number: int) -> int:
@@ -189,21 +267,27 @@ class _Drive:
         self.pose: list[np.ndarray] = []
         self.clock: list[float] = []
         self.rays: list[np.ndarray] = []
+        self.nudged: list[list[float]] = []
 
     def write(self, folder: Path) -> None:
         track = np.array(self.pose)
         write_walk(folder, self.images, track[:, :2], track[:, 2], np.array(self.clock), self.body, np.array(self.rays))
+        if self.nudged:
+            about = json.loads((folder / "walk.json").read_text())
+            _write(folder / "walk.json", {**about, "nudged": self.nudged})
 
 
 class _Take:
     """One batch of drives."""
 
-    def __init__(self, out: Path, number: int, pool: Sequence[Scene], config: WorldsConfig, settings: Settings):
+    def __init__(self, out: Path, number: int, places: Sequence[Sequence[Scene]], config: WorldsConfig, settings: Settings):
         seed = _seed(settings, number)
         self.out, self.number, self.rng = out, number, np.random.default_rng([seed, 23])
-        self.worlds = Worlds(pool, config, settings.envs, Drives(pool, settings.envs, seed, settings.people))
+        source = Drives(places, settings.envs, seed, settings.people)
+        self.worlds = Filmed(source.scenes, config, settings.envs, source, settings.cameras)
         self.driver = ExpertDriver(self.worlds)
         self.walks = self.frames = 0
+        self.push, self.left = np.zeros((settings.envs, 2)), np.zeros(settings.envs, dtype=int)
         self.failed: dict[str, int] = {}
 
     def drive(self, wanted: int, bar: tqdm) -> dict[str, Any]:
@@ -212,15 +296,10 @@ class _Take:
         seen = worlds.reset()
         self.driver.begin(np.arange(count))
         drives = [_Drive(body_of(worlds.fleet, w)) for w in range(count)]
-        nudge, left = np.zeros((count, 2)), np.zeros(count, dtype=int)
         with ThreadPoolExecutor(2) as threads:
             while worlds.live.any() and self.frames < wanted:
                 self._look(drives, seen["rgb"], threads)
-                start = (left == 0) & (self.rng.random(count) < NUDGE_PROBABILITY)
-                nudge[start], left[start] = self.rng.normal(0, [0.2, 0.5], (int(start.sum()), 2)), NUDGE_STEPS
-                action = self.driver.act() + np.where(left[:, None] > 0, nudge, 0.0)
-                left = np.maximum(left - 1, 0)
-                seen, _, _, _ = worlds.step(action)
+                seen, _, _, _ = worlds.step(self.driver.act() + self._nudge(drives))
                 self._end(drives, bar)
         whole = not worlds.live.any()
         return {"walks": self.walks, "frames": self.frames, "failed": self.failed, "whole": whole}
@@ -236,6 +315,20 @@ class _Take:
             drive.clock.append(float(self.worlds.clock[world]))
             drive.rays.append(rays[row])
 
+    def _nudge(self, drives: list[_Drive]) -> np.ndarray:
+        """(N, 2) what is added to each robot's waypoint, metres; begins and ends nudges."""
+        step_s, count = CONTROL_S * self.worlds.config.controls_per_step, len(self.left)
+        begins = (self.left == 0) & (self.rng.random(count) < NUDGES_HZ * step_s)
+        push = self.rng.normal(0, NUDGE_M, (count, 2)) * 2.0 ** self.rng.uniform(-1, 1, (count, 1))
+        lasts = self.rng.integers(NUDGE_STEPS[0], NUDGE_STEPS[1] + 1, count)
+        self.push[begins], self.left[begins] = push[begins], lasts[begins]
+        for world in np.flatnonzero(begins & self.worlds.live):
+            clock = drives[world].clock[-1]
+            drives[world].nudged.append([round(clock, 6), round(clock + step_s * int(lasts[world]), 6)])
+        pushed = np.where(self.left[:, None] > 0, self.push, 0.0)
+        self.left = np.maximum(self.left - 1, 0)
+        return pushed
+
     def _end(self, drives: list[_Drive], bar: tqdm) -> None:
         """Writes the drives that ended well, and begins the next ones."""
         last = self.worlds.last
@@ -248,5 +341,6 @@ class _Take:
                 bar.update(len(drive.images))
             elif not last["success"][row]:
                 self.failed[drive.body.robot] = self.failed.get(drive.body.robot, 0) + 1
+            self.left[world] = 0
             drives[world] = _Drive(body_of(self.worlds.fleet, world))
         self.driver.begin(last["world"])

@@ -15,7 +15,6 @@ import torch
 from s2e import dist
 from s2e.anchors import kmeans_anchors
 from s2e.checkpoint import (
-    find_checkpoint,
     load_training_state,
     optimizer_state,
     policy_state,
@@ -178,7 +177,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """The losses on watched samples, nothing hidden, by the networks that are shown; the same on all ranks."""
+        """Losses and errors on watched samples, nothing hidden, by the networks that are shown; the same on all ranks."""
         samples, batch = self.data.watched, self.args.batch
         index = np.unique(np.linspace(0, len(samples) - 1, min(WATCHED, len(samples))).round().astype(int))
         policy, net = self.shown
@@ -187,7 +186,8 @@ class Trainer:
         sums: dict[str, float] = {}
         for start in range(self.rank * batch, len(index), self.world * batch):
             ready = self.prepare(samples, index[start : start + batch], None)
-            terms = self.losses(policy, *self.forward(policy, net, ready), ready.batch)
+            context, modes = self.forward(policy, net, ready)
+            terms = self.losses(policy, context, modes, ready.batch) | self._errors(modes, ready.batch)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(ready.batch.frames)
         names = self._loss_names()
@@ -196,7 +196,14 @@ class Trainer:
 
     def _loss_names(self) -> list[str]:
         terms = ["loss", "mse", "velocity"] if self.args.loss == "regression" else ["loss", "nll", "score", "velocity"]
-        return [*terms, *(["free_space"] if self.config.free_space else []), "total"]
+        return [*terms, *(["free_space"] if self.config.free_space else []), "total", "ade_m", "min_ade_m"]
+
+    def _errors(self, modes: Modes, batch: Batch) -> dict[str, torch.Tensor]:
+        """ADE of the best-scored mode and of the best of M. The loss punishes a wrong certainty without bound, these do not."""
+        away = modes.metric(self.config.waypoint_dt_s) - batch.future.to(self.args.device)[:, None]
+        ade = away.norm(dim=-1).mean(-1)
+        chosen = modes.logits.argmax(-1, keepdim=True)
+        return {"ade_m": ade.gather(1, chosen).mean(), "min_ade_m": ade.amin(1).mean()}
 
     def better(self, loss: float) -> bool:
         """Whether this validation loss is the lowest so far; counts the validations that were not."""
@@ -283,12 +290,6 @@ def load_into(policy: S2EPolicy, net: FeatureNet, tensors: dict[str, torch.Tenso
         module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
 
 
-def newest_checkpoint(run: Path) -> Path:
-    """The checkpoint to go on from: the last one, whatever is best."""
-    name = (run / "checkpoints" / "last").read_text().strip()
-    return find_checkpoint(run / "checkpoints" / Path(name).name)
-
-
 def autocast(device: str, wanted: bool) -> contextlib.AbstractContextManager:
     """bfloat16 where it is wanted and the device is CUDA."""
     if wanted and torch.device(device).type == "cuda":
@@ -301,3 +302,8 @@ def over_ranks(tensor: torch.Tensor) -> torch.Tensor:
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(tensor)
     return tensor
+
+
+def any_rank(flag: bool, device: str) -> bool:
+    """Whether the flag is set on any rank."""
+    return bool(over_ranks(torch.tensor(float(flag), device=device))) if torch.distributed.is_initialized() else flag

@@ -11,8 +11,6 @@ import numpy as np
 import torch
 
 from s2e.mixture import Modes, bivariate_nll
-from s2e.pretrain.baselines import constant_velocity as constant_velocity
-from s2e.pretrain.baselines import straight_to_goal as straight_to_goal
 
 STILL_M = 0.05  # a waypoint this near has no direction
 STEP_M = 0.01  # a step this short has no heading
@@ -205,20 +203,3 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 1
     if len(confidence) == 0:
         return math.nan
     return float(np.abs(calibration_gaps(confidence, correct, bins).sum(0)).sum() / len(confidence))
-
-
-def open_loop(predicted: np.ndarray, future: np.ndarray, candidates: np.ndarray | None = None) -> dict[str, float]:
-    """The former summary; `s2e.pretrain.evaluate` replaces it."""
-    ade, fde = displacement(predicted, future)
-    result = {"ade_m": ade.mean(), "fde_m": fde.mean(), "cos": np.nanmean(waypoint_cosine(predicted, future))}
-    if candidates is not None:
-        each_ade, each_fde = displacement(candidates, future[:, None])
-        result |= {"min_ade_m": each_ade.min(1).mean(), "min_fde_m": each_fde.min(1).mean()}
-    return {k: float(v) for k, v in result.items()}
-
-
-def format_rows(rows: dict[str, dict[str, float]]) -> str:
-    """The former table."""
-    from s2e.pretrain import evaluate
-
-    return evaluate.format_rows(rows)

@@ -1,4 +1,4 @@
-"""Pictures of predicted fans, for a handful of held-out samples: the frame with the waypoints on its ground, and the same from above."""
+"""Pictures of predicted fans for a few held-out samples: the frame with the waypoints on the ground, and the view from above."""
 
 import math
 
@@ -49,8 +49,8 @@ def camera_known(body: Body) -> bool:
 
 
 def _opacity(scores: np.ndarray) -> np.ndarray:
-    """(M,) 45 to 255: the score beside the highest one."""
-    return (45 + 210 * scores / scores.max()).astype(int)
+    """(M,) 70 to 255: the score beside the highest one."""
+    return (70 + 185 * scores / scores.max()).astype(int)
 
 
 def _polyline(draw: ImageDraw.ImageDraw, points: np.ndarray, colour: tuple[int, ...], width: int, dots: float = 0) -> None:

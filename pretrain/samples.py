@@ -48,7 +48,8 @@ class Samples:
 def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray) -> Samples:
     """Lists the samples of walks: frames with `waypoints * waypoint_dt_s` seconds of future.
 
-    Works in the walks' own times, so that uneven ones are right; what would reach over a hole of more than `GAP_S` is left out.
+    Works in the walks' own times, so that uneven ones are right; what would reach over a hole of more than `GAP_S`
+    or into a nudge is left out.
 
     Args:
         walks: W walks.
@@ -78,6 +79,9 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     holes = np.concatenate([[0], np.cumsum(np.diff(times) > GAP_S)])  # how many holes lie before each frame
     ends = np.minimum(np.searchsorted(times, times[t] + horizon_s - 1e-6), last)
     t = t[holes[ends] == holes[t]]
+    # What was done to the robot is no behaviour: a nudge is not to be foreseen, only what follows it is to be learned.
+    begin, end = walk.nudged.T
+    t = t[~((begin < times[t, None] + horizon_s) & (end > times[t, None])).any(1)]
     back = np.arange(config.history - 1, -1, -1) * config.frame_spacing_s
     frames = nearest(times, times[t, None] - back)
     frames = np.maximum(frames, np.searchsorted(holes, holes[t])[:, None])  # a history begins after the hole

@@ -9,8 +9,9 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -122,32 +123,28 @@ class FrameStore:
 
 
 class _Book:
-    """The folder of a store: an append-only file and the list of what is in it, locked while it is written."""
+    """The folder of a store: an append-only file and the list of what is in it.
+
+    Several processes may use it at once: the list is read without a lock, a walk is written under one, and each looks again for what
+    the others wrote before it writes.
+    """
 
     def __init__(self, folder: Path, record_bytes: int):
         self.folder, self.record_bytes = folder, record_bytes
         self.path, self.index = folder / "frames.bin", folder / "walks.jsonl"
         self.entries: dict[str, dict[str, Any]] = {}
         self.digests: dict[int, str] = {}
-        self.lock: Any = None
+        self.read: tuple[int, int] = (0, 0)  # the list's file, and how much of it is known
 
     def __enter__(self) -> "_Book":
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = (self.folder / "lock").open("w")
-            fcntl.flock(self.lock, fcntl.LOCK_EX)  # other processes wait here, and find everything done
             self.path.touch()
+            self.index.touch()
         except OSError as error:
             raise UserError(f"{self.folder}: tokens cannot be kept there ({error}); give another folder with S2E_CACHE") from None
-        held = self.path.stat().st_size // self.record_bytes
-        self.entries = {}
-        for line in self.index.read_text().splitlines() if self.index.exists() else []:
-            try:
-                entry = json.loads(line)
-                if entry["first"] + entry["count"] <= held:
-                    self.entries[entry["walk"]] = entry
-            except (ValueError, KeyError, TypeError):
-                continue  # a line cut by a kill
+        self._look()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -159,39 +156,82 @@ class _Book:
             self.digests[id(walk)] = walk.frames.digest()
         return self.digests[id(walk)]
 
-    def write(self, walk: Walk, parts: Iterable[np.ndarray], more: Any) -> None:
-        """Appends a walk; its line follows when its data are on the disk."""
-        first = max((e["first"] + e["count"] for e in self.entries.values()), default=0)
+    def _look(self) -> None:
+        """Reads what was added to the list; lines that a kill cut are no JSON and are passed over."""
+        with self.index.open("rb") as file:
+            number = os.fstat(file.fileno()).st_ino
+            if number != self.read[0]:
+                self.entries, self.read = {}, (number, 0)
+            file.seek(self.read[1])
+            new = file.read()
+        new = new[: new.rfind(b"\n") + 1]
+        self.read = number, self.read[1] + len(new)
+        for line in new.splitlines():
+            try:
+                entry = json.loads(line)
+                self.entries[entry["walk"]] = {**entry, "end": entry["first"] + entry["count"]}
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def _mend(self) -> None:
+        """Takes from the list what the file does not hold: it was cut by others than us. Under the lock."""
+        held = self.path.stat().st_size // self.record_bytes
+        good = {k: e for k, e in self.entries.items() if e["end"] <= held}
+        if len(good) < len(self.entries):
+            fresh = self.index.with_suffix(".new")
+            fresh.write_text("".join(json.dumps(e) + "\n" for e in good.values()))
+            os.replace(fresh, self.index)
+            self._look()
+
+    def write(self, walk: Walk, parts: Callable[[], Iterable[np.ndarray]], more: Callable[[], dict[str, Any]]) -> None:
+        """Appends a walk, if nobody has meanwhile; its line follows when its data are on the disk."""
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
         try:
+            self._look()
+            self._mend()
+            if self.digest(walk) in self.entries:
+                return
+            first = max((e["end"] for e in self.entries.values()), default=0)
             with self.path.open("r+b") as file:
                 file.seek(first * self.record_bytes)
                 file.truncate()  # what a killed process had begun
-                for part in parts:
+                for part in parts():
                     file.write(part.tobytes())
                 file.flush()
                 os.fsync(file.fileno())
                 count = file.tell() // self.record_bytes - first
-            entry = {"walk": self.digest(walk), "first": first, "count": count, **more(walk)}
+            entry = {"walk": self.digest(walk), "first": first, "count": count, **more()}
             with self.index.open("a") as file:
-                file.write("\n" + json.dumps(entry) + "\n")  # first ends what a kill may have cut
+                file.write("\n" + json.dumps(entry) + "\n")  # the first ends what a kill may have cut
+            self._look()
         except OSError as error:
             raise _DiskError(f"{self.path}: not written ({error}); free some space or give another folder with S2E_CACHE") from None
-        self.entries[entry["walk"]] = entry
+        finally:
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
 
 
 class _DiskError(UserError):
     """The store cannot be written: unlike a broken frame, no reason to leave a walk out."""
 
 
-def _add(book: _Book, walks: Sequence[Walk], encoded: Any, label: str, more: Any = lambda walk: {}):
+def _add(
+    book: _Book,
+    walks: Sequence[Walk],
+    encoded: Callable[[Walk], Iterable[np.ndarray]],
+    label: str,
+    more: Callable[[Walk], dict[str, Any]] = lambda walk: {},
+) -> tuple[np.ndarray, list[Walk], list[Skipped]]:
+    """Writes what is missing; see `TokenStore.add`."""
     good: list[Walk] = []
     first: list[int] = []
     skipped: list[Skipped] = []
+    held = book.path.stat().st_size // book.record_bytes
     with tqdm(total=sum(map(len, walks)), desc=label, unit="frame", disable=None, leave=False) as bar:
         for walk in walks:
             try:
-                if book.digest(walk) not in book.entries:
-                    book.write(walk, encoded(walk), more)
+                known = book.entries.get(book.digest(walk))
+                if known is None or known["end"] > held:
+                    book.write(walk, partial(encoded, walk), partial(more, walk))
                 first.append(book.entries[book.digest(walk)]["first"])
                 good.append(walk)
             except _DiskError:

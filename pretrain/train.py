@@ -7,6 +7,7 @@ Reads the walks, encodes every frame once (a frozen encoder), splits by walk, tr
 and prints open-loop metrics on the held-out walks beside two baselines. Stopped at any moment, it resumes to the same weights.
 """
 
+import math
 import time
 
 import numpy as np
@@ -20,11 +21,12 @@ from s2e.checkpoint import find_checkpoint, load_training_state
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.errors import run_command
-from s2e.pretrain.alarm import AnchorUse, UseCounter, collapse, use_picture
+from s2e.mixture import normalise, positive_mode
+from s2e.pretrain.alarm import UseCounter, collapse, use_picture
 from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
 from s2e.pretrain.data import load_data
-from s2e.pretrain.loop import Trainer, newest_checkpoint
-from s2e.pretrain.metrics import constant_velocity, format_rows, open_loop, straight_to_goal
+from s2e.pretrain.evaluate import evaluate, format_rows
+from s2e.pretrain.loop import Trainer, any_rank
 from s2e.pretrain.pictures import fan_picture, pick, sheet
 from s2e.pretrain.samples import Samples
 from s2e.run import Interrupt, Run, check_out, same_config
@@ -41,14 +43,14 @@ def train(args: PretrainArgs) -> None:
     resume_at = None
     if args.resume:
         same_config(args.out, as_json(args, world), may_differ=("resume", "out", "device"))
-        resume_at = int(load_training_state(newest_checkpoint(args.out))[1]["step"])
+        resume_at = int(load_training_state(find_checkpoint(args.out, newest=True))[1]["step"])
     run = Run(args.out, as_json(args, world), resume_at, write=rank == 0)
     torch.manual_seed(args.seed)
     net = FeatureNet(config, args.encoder_weights).to(args.device)
     data = load_data(args, config, net, run.say)
     trainer = Trainer(args, config, net, data, rank, world)
     if args.resume:
-        trainer.load(newest_checkpoint(args.out))
+        trainer.load(find_checkpoint(args.out, newest=True))
     size = sum(p.numel() for p in trainer.parameters) / 1e6
     run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}, {size:.2f} M parameters")
     steps(trainer, run)
@@ -77,15 +79,14 @@ def steps(trainer: Trainer, run: Run) -> None:
                 if better and args.patience:
                     trainer.save(best=True)
                     saved = at.step
-            if saved < at.step and (at.step % args.save_every == 0 or interrupt.asked or trainer.done):
+            asked = any_rank(interrupt.asked, args.device)  # all of them stop at the same step
+            if saved < at.step and (at.step % args.save_every == 0 or asked or trainer.done):
                 trainer.save()
                 saved = at.step
-            if interrupt.asked and not trainer.done:
+            if asked and not trainer.done:
                 raise KeyboardInterrupt
     if at.step < trainer.steps:
-        run.say(
-            f"stopped at step {at.step}: validation loss {at.best:.4f} at step {at.best_step}, and none lower in {at.waits} validations"
-        )
+        run.say(f"stopped at step {at.step}: none lower in {at.waits} validations than {at.best:.4f} at step {at.best_step}")
 
 
 def validate(trainer: Trainer, run: Run, pictures: "Pictures | None") -> bool:
@@ -115,7 +116,16 @@ def finish(trainer: Trainer, run: Run) -> None:
         return
     if args.patience and trainer.at.best_step:
         trainer.show(args.out / "checkpoints" / f"{trainer.at.best_step:08d}")
-    rows, use = evaluate(trainer, data.judged)
+    counter, anchors = UseCounter(args.anchors, args.device), trainer.policy.anchors.cpu()
+    rows = evaluate(
+        trainer.answers(data.judged, counter),
+        data.judged,
+        config,
+        args.batch,
+        positive=lambda future: positive_mode(normalise(future, config.waypoint_dt_s, config.speed_floor)[0], anchors, args.rule),
+        density=args.loss == "mixture",
+    )
+    use = counter.use()
     told = collapse(use)
     Image.fromarray(Pictures(trainer, data.judged).draw()).save(args.out / "fans.png")
     Image.fromarray(use_picture(use)).save(args.out / "anchors.png")
@@ -126,26 +136,8 @@ def finish(trainer: Trainer, run: Run) -> None:
         run.say(f"ALARM on the held-out walks: {told}")
     run.say(f"pictures: {args.out / 'fans.png'}, {args.out / 'anchors.png'}")
     run.say(f"checkpoint: {find_checkpoint(args.out)}")
-    run.log(trainer.at.step, {f"held_out/{k}": v for k, v in rows["s2e"].items()} | {"held_out/collapsed": float(bool(told))})
-
-
-def evaluate(trainer: Trainer, samples: Samples) -> tuple[dict[str, dict[str, float]], AnchorUse]:
-    """Open-loop metrics of the shown policy and the baselines on held-out samples, and the use of the anchors."""
-    config, counter = trainer.config, UseCounter(trainer.args.anchors, trainer.args.device)
-    answer = trainer.answers(samples, counter)
-    best, candidates, futures, baselines = [], [], [], {"constant velocity": [], "straight to goal": []}
-    for start in range(0, len(samples), trainer.args.batch):
-        modes, batch = answer(np.arange(start, min(start + trainer.args.batch, len(samples))))
-        metric = modes.metric(config.waypoint_dt_s).cpu().numpy()
-        best.append(metric[np.arange(len(metric)), modes.logits.argmax(-1).cpu().numpy()])
-        candidates.append(metric)
-        futures.append(batch.future.numpy())
-        baselines["constant velocity"].append(constant_velocity(batch.ego.numpy(), config))
-        baselines["straight to goal"].append(straight_to_goal(batch.goal_xy, batch.ego.numpy(), config))
-    future = np.concatenate(futures)
-    rows = {name: open_loop(np.concatenate(parts), future) for name, parts in baselines.items()}
-    rows["s2e"] = open_loop(np.concatenate(best), future, np.concatenate(candidates))
-    return rows, counter.use()
+    known = {f"held_out/{k}": v for k, v in rows["s2e"].items() if math.isfinite(v)}
+    run.log(trainer.at.step, known | {"held_out/collapsed": float(bool(told))})
 
 
 def verdict(rows: dict[str, dict[str, float]]) -> str:

@@ -175,7 +175,7 @@ class Trainer:
         self.args, self.rank = args, rank
         torch.manual_seed(args.seed)
         source = args.out if args.resume else args.init
-        policy, self.net = load_networks(source)
+        policy, self.net = load_networks(source, newest=args.resume)
         torch.manual_seed(args.seed)  # the value network's start must not depend on how the policy was loaded
         policy.add_adapters()
         self.count = args.envs // world
@@ -265,7 +265,7 @@ class Trainer:
 
         Ranks other than 0 begin new episodes: exact resume is a promise for one process.
         """
-        tensors, state = load_training_state(find_checkpoint(self.args.out))
+        tensors, state = load_training_state(find_checkpoint(self.args.out, newest=True))
         self.policy.value.load_state_dict({k.removeprefix("value."): v for k, v in tensors.items() if k.startswith("value.")})
         restore_optimizer(self.policy.optimizer, tensors, state)
         self.model.num_timesteps, self.model._n_updates = state["env_steps"], state["n_updates"]
@@ -288,7 +288,7 @@ def train(args: PPOArgs) -> None:
     resume_at = None
     if args.resume:
         same_config(args.out, config, may_differ=("resume", "out", "device", "steps"))
-        resume_at = int(load_training_state(find_checkpoint(args.out))[1]["step"])
+        resume_at = int(load_training_state(find_checkpoint(args.out, newest=True))[1]["step"])
     trainer = Trainer(args, rank, world)
     run = Run(args.out, config, resume_at, write=rank == 0)
     per_update = args.envs * args.horizon

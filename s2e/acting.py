@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
+from s2e.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.policy import S2EPolicy
 
 
@@ -31,7 +31,7 @@ class Actor:
         chunk: rows that the network sees at once, whatever the number of worlds; 0 is all of them.
     """
 
-    def __init__(self, policy: S2EPolicy, net: FeatureNet, worlds: int, device: str = "cpu", chunk: int = 0):
+    def __init__(self, policy: S2EPolicy, net: VisualNet, worlds: int, device: str = "cpu", chunk: int = 0):
         self.chunk = chunk
         self.policy, self.device = policy.to(device), device
         self.encoder = FrozenEncoder(net, policy.config, device)

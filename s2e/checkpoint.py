@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from s2e import hub
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.encoder import VisualNet, visual_net
 from s2e.errors import UserError, require
 from s2e.policy import S2EPolicy
 
@@ -96,8 +96,9 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
         UserError: there is no such thing, or it is not complete.
     """
     path, name = Path(path), str(path)
-    if not path.is_dir():
-        if path.exists():
+    # os.path: names that no file can have (too long, with a zero byte) are just not there.
+    if not os.path.isdir(path):
+        if os.path.exists(path):
             raise UserError(f"{path}: a file, not a folder; give a run folder (with checkpoints/) or a checkpoint folder")
         shipped = {} if newest else shipped_policies()
         if name in shipped:
@@ -108,11 +109,11 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
             listed = f", or one of the shipped policies ({', '.join(shipped)})" if shipped else ""
             raise UserError(f"{path}: no such folder; give a run folder (with checkpoints/) or a checkpoint folder{listed}")
     for pointer in (path / "checkpoints" / name for name in (("last",) if newest else ("best", "last"))):
-        if pointer.is_file():
+        if os.path.isfile(pointer):
             path = path / "checkpoints" / _pointed(pointer)
             break
     for name in ("config.json", "model.safetensors"):
-        if not (path / name).is_file():
+        if not os.path.isfile(path / name):
             raise UserError(f"{path / name}: missing; {path} is not a complete checkpoint, give another or train again")
     return path
 
@@ -150,13 +151,13 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path}: not a readable safetensors file ({error}); use another checkpoint") from None
 
 
-def policy_state(policy: S2EPolicy, net: FeatureNet) -> dict[str, torch.Tensor]:
+def policy_state(policy: S2EPolicy, net: VisualNet) -> dict[str, torch.Tensor]:
     """The tensors of a policy and its encoder, under `policy.` and `encoder.`."""
     tensors = {f"policy.{k}": v for k, v in policy.state_dict().items()}
     return tensors | {f"encoder.{k}": v for k, v in net.state_dict().items()}
 
 
-def load_networks(path: Path | str, newest: bool = False) -> tuple[S2EPolicy, FeatureNet]:
+def load_networks(path: Path | str, newest: bool = False) -> tuple[S2EPolicy, VisualNet]:
     """A policy and its encoder, in eval mode, from what `find_checkpoint` finds. Executes nothing of the files.
 
     Weights may be stored in half precision; the networks are float32.
@@ -164,21 +165,16 @@ def load_networks(path: Path | str, newest: bool = False) -> tuple[S2EPolicy, Fe
     folder = find_checkpoint(path, newest)
     config_file, model_file = folder / "config.json", folder / "model.safetensors"
     config = read_policy_config(config_file)
-    shapes = tensor_shapes(model_file)
-    _refuse_giants(config, shapes, config_file, model_file)
+    _refuse_giants(config, tensor_shapes(model_file), config_file, model_file)
     tensors = read_tensors(model_file)
-    policy, net = S2EPolicy(config), FeatureNet(config)
-    if any(".adapter." in name for name in tensors):
+    for name, tensor in tensors.items():
+        require(bool(tensor.isfinite().all()), f"{model_file}: {name} holds NaN or infinity; use another checkpoint")
+    own, seen = ({k.removeprefix(x): v for k, v in tensors.items() if k.startswith(x)} for x in ("policy.", "encoder."))
+    policy = S2EPolicy(config)
+    if any(".adapter." in name for name in own):
         policy.add_adapters()
-    for module, prefix in ((policy, "policy."), (net, "encoder.")):
-        part = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        broken = [k for k, v in part.items() if not v.isfinite().all()]
-        require(not broken, f"{model_file}: {prefix}{broken[0] if broken else ''} holds NaN or infinity; use another checkpoint")
-        try:
-            module.load_state_dict(part)
-        except RuntimeError as error:
-            raise UserError(_misfit(model_file, str(error).splitlines()[-1].strip())) from None
-    return policy.eval(), net.eval()
+    policy.load_state_dict(own)  # fits: `_refuse_giants` compared it
+    return policy.eval(), visual_net(config, state=seen, where=str(model_file))
 
 
 def read_policy_config(path: Path) -> PolicyConfig:
@@ -196,9 +192,10 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, framework="pt") as file:
             parts = {name: file.get_slice(name) for name in file.keys()}
             shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
-            odd = sorted({part.get_dtype() for part in parts.values()} - {"F16", "BF16", "F32", "F64", "I64"})
+            kinds = {name: part.get_dtype() for name, part in parts.items() if name != "encoder.onnx"}
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({error}); use another checkpoint") from None
+    odd = sorted(set(kinds.values()) - {"F16", "BF16", "F32", "F64", "I64"})
     require(not odd, f"{path}: numbers of type {', '.join(odd)}; weights are floats (F16, BF16, F32)")
     return shapes
 
@@ -211,8 +208,9 @@ def _refuse_giants(config: PolicyConfig, shapes: Mapping[str, tuple[int, ...]], 
     for part, count in layers.items():
         found = len({name.split(".")[2] for name in shapes if name.startswith(f"policy.{part}.")})
         require(found == count, _misfit(model_file, f"{found} {part} layers, config.json says {count}"))
+    anchors = torch.zeros(config.anchors, 2)
     with torch.device("meta"):
-        policy = S2EPolicy(config)
+        policy = S2EPolicy(config, anchors)
         if any(".adapter." in name for name in shapes):
             policy.add_adapters()
     tokens = policy.context_tokens

@@ -2,9 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from s2e.errors import UserError, require
+
+ENCODERS = ("efficientnet-lite0", "efficientnet-b0")
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,13 @@ class PolicyConfig:
 
     height_px: int = 96
     width_px: int = 160
-    encoder: str = "efficientnet-lite0"  # or efficientnet-b0, or the path of an ONNX file (docs/training.md)
-    stride: int = 16  # the encoder's stage: 8, 16 or 32 pixels a feature
-    channels: int = 112  # of that stage
+    encoder: str = "efficientnet-lite0"  # or efficientnet-b0, or the path of an ONNX file (see s2e/encoder.py)
+    stride: int = 16  # pixels a feature: the encoder's stage 8, 16 or 32; an ONNX file has its own
+    channels: int = 112  # of that stage: 40, 112, 320; an ONNX file has its own
     newest: str = "columns"  # the newest frame's tokens: "columns" (rows stacked into each), "grid" (each feature), "pooled" (one)
     train_encoder: bool = False  # pretraining may train the encoder; fine-tuning never does
-    history: int = 5
-    frame_spacing_s: float = 0.2
+    history: int = 5  # frames, the newest among them
+    frame_spacing_s: float = 0.2  # between them: five frames look 0.8 s back, at any frame rate of the video
     dim: int = 128
     heads: int = 4
     encoder_layers: int = 2
@@ -39,8 +42,8 @@ class PolicyConfig:
     speed_floor: float = 0.1  # m/s; slower trajectories are normalised by this
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return dataclasses.asdict(self)
+        """The fields as JSON values. Of an encoder's path only the name: the file travels with the checkpoint."""
+        return {**dataclasses.asdict(self), "encoder": Path(self.encoder).name}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str) -> "PolicyConfig":
@@ -68,10 +71,14 @@ class PolicyConfig:
         require(self.dim % self.heads == 0, f"{where}: dim {self.dim} is not a multiple of heads {self.heads}")
         require(0 <= self.action_waypoint < self.waypoints, f"{where}: action_waypoint {self.action_waypoint} is not a waypoint")
         require(self.newest in ("columns", "grid", "pooled"), f"{where}: newest is {self.newest!r}; columns, grid or pooled")
-        require(self.encoder in ("efficientnet-lite0", "efficientnet-b0"), f"{where}: encoder {self.encoder!r} is unknown")
+        own = self.encoder.endswith(".onnx")
+        known = own or self.encoder in ENCODERS
+        require(known, f"{where}: encoder {self.encoder!r} is unknown; {', '.join(ENCODERS)} or the path of an .onnx file")
+        require(not (own and self.train_encoder), f"{where}: train_encoder with {self.encoder}; an ONNX encoder stays frozen")
         require(self.frame_spacing_s >= 0.1, f"{where}: frame_spacing_s is {self.frame_spacing_s}; 0.1 at least")
-        fits = self.stride in (8, 16, 32) and self.height_px % self.stride == 0 and self.width_px % self.stride == 0
-        require(fits, f"{where}: stride {self.stride} must be 8, 16 or 32 and divide the image {self.height_px}x{self.width_px}")
+        fits = self.height_px % self.stride == 0 and self.width_px % self.stride == 0
+        require(fits, f"{where}: stride {self.stride} does not divide the image {self.height_px}x{self.width_px}")
+        require(own or self.stride in (8, 16, 32), f"{where}: stride {self.stride} of {self.encoder}; it has 8, 16 and 32")
 
 
 PRESETS = {

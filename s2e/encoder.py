@@ -1,11 +1,16 @@
-"""The visual encoder: EfficientNet up to a chosen stage, from uint8 images to feature grids.
+"""The visual encoder: from uint8 images to feature grids, by EfficientNet up to a chosen stage or by a user's ONNX file.
 
 A frozen encoder runs in ONNX Runtime on a CPU (eight times torch eager there) and in torch elsewhere. Features leave it as
 float16, on every path, so that cached and fresh features are the same numbers.
+
+`visual_net` makes the net that a configuration names. Anything else than the two EfficientNets comes as an ONNX file, frozen: input
+uint8 (B, H, W, 3) RGB, output floating point (B, rows, columns, C), any names, any batch size, normalisation inside. Its bytes are a
+tensor of the net's state, so they travel in a checkpoint's safetensors file as weights do.
 """
 
 import io
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from s2e.config import PolicyConfig
+from s2e.config import ENCODERS, PolicyConfig
 from s2e.errors import UserError, require
 
 # Blocks to run (the last block of the stage) and the channels it gives, per stride; B0 and lite0 share the layout.
@@ -33,6 +38,8 @@ class FeatureNet(nn.Module):
     def __init__(self, config: PolicyConfig, weights: Path | None = None):
         super().__init__()
         config.check("policy")
+        if config.encoder not in ENCODERS:
+            raise ValueError(f"{config.encoder} is not an EfficientNet; make it with visual_net")
         blocks, channels = _STAGES[config.stride]
         require(channels == config.channels, f"policy: stride {config.stride} has {channels} channels, not {config.channels}")
         net = _build(config.encoder, (config.height_px, config.width_px), weights)
@@ -68,6 +75,11 @@ def _build(name: str, size: tuple[int, int], weights: Path | None) -> Any:  # ei
         net.set_swish(memory_efficient=False)
         if weights:
             _load(net, weights)
+        else:
+            # From scratch a deep layer's variance is tiny beside the running one's start: the package's 0.01 takes 1,500 steps to it.
+            for module in net.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.momentum = 0.1
     return net
 
 
@@ -79,16 +91,148 @@ def _load(net: nn.Module, path: Path) -> None:
         raise UserError(f"{path}: not weights of this encoder ({detail}); give its state dict of tensors") from None
 
 
+class OnnxNet(nn.Module):
+    """A user's encoder from an ONNX file: images (B, H, W, 3) uint8 to features (B, rows, columns, C) float32, without gradients.
+
+    Args:
+        config: the image size, and what must come out: rows and columns by `stride`, `channels`.
+        data: the file's content. where: its name, for errors.
+
+    Raises:
+        UserError: not such a model; tensors in files beside it; other inputs, shapes or types.
+    """
+
+    onnx: torch.Tensor
+
+    def __init__(self, config: PolicyConfig, data: bytes, where: str):
+        super().__init__()
+        config.check("policy")
+        _check_onnx(data, where)
+        self.register_buffer("onnx", torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        self._session: Any = None
+        try:
+            shape = self.forward(torch.zeros(2, config.height_px, config.width_px, 3, dtype=torch.uint8)).shape
+        except Exception as error:  # ONNX Runtime has a class of its own for each way to fail
+            detail = " ".join(str(error).split())[:200]
+            raise UserError(f"{where}: does not run on two images {config.height_px}x{config.width_px} ({detail}); export it with "
+                            "input uint8 (batch, height, width, 3) and a dynamic batch axis") from None  # fmt: skip
+        self._session = None  # of many copies of a large model one is enough; `FrozenEncoder` makes its own
+        rows, columns = config.height_px // config.stride, config.width_px // config.stride
+        if tuple(shape) != (2, rows, columns, config.channels):
+            raise UserError(f"{where}: two images give {tuple(shape)}; stride {config.stride} and {config.channels} channels mean "
+                            f"(2, {rows}, {columns}, {config.channels}): set stride and channels, or export channels last")  # fmt: skip
+
+    def session(self, device: str = "cpu", threads: int = 0) -> Any:
+        """An ONNX Runtime session of the model."""
+        return _session(self.onnx.cpu().numpy().tobytes(), device, threads)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features of a batch of RGB images."""
+        if self._session is None:
+            self._session = self.session()
+        return torch.from_numpy(_run(self._session, images.cpu().numpy())).float().to(images.device)
+
+
+VisualNet = FeatureNet | OnnxNet
+
+
+def visual_net(
+    config: PolicyConfig, weights: Path | None = None, state: Mapping[str, torch.Tensor] | None = None, where: str = "checkpoint"
+) -> VisualNet:
+    """The net that `config.encoder` names, in eval mode.
+
+    Args:
+        config: the policy's.
+        weights: a state dict (.pth) for an EfficientNet; lite0's ImageNet weights come with its package, B0's do not.
+        state: the net's tensors from a checkpoint, which are then loaded; an ONNX encoder comes from there, not from its path.
+        where: names the checkpoint in errors.
+
+    Raises:
+        UserError: no such file, a file that is no encoder, tensors that do not fit, or a frozen B0 without weights.
+    """
+    if config.encoder in ENCODERS:
+        if config.encoder == "efficientnet-b0" and not (weights or state or config.train_encoder):
+            raise UserError("encoder efficientnet-b0 is frozen and has no weights: give a state dict of it, or train it")
+        net = FeatureNet(config, weights)
+        if state is not None:
+            _fit(net, state, where)
+        return net.eval()
+    if weights is not None:
+        raise UserError(f"{weights}: encoder {config.encoder} has its weights inside; give no others")
+    if state is None:
+        path = Path(config.encoder)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: encoder not readable ({error.strerror}); give the path of an ONNX file") from None
+        return OnnxNet(config, data, str(path)).eval()
+    if set(state) != {"onnx"} or state["onnx"].dtype != torch.uint8:
+        raise UserError(f"{where}: does not hold the ONNX encoder that its config.json names; use another checkpoint")
+    return OnnxNet(config, state["onnx"].cpu().numpy().tobytes(), f"{where}: encoder").eval()
+
+
+def _fit(net: nn.Module, state: Mapping[str, torch.Tensor], where: str) -> None:
+    try:
+        net.load_state_dict(dict(state))
+    except RuntimeError as error:
+        raise UserError(f"{where}: does not fit config.json ({str(error).splitlines()[-1].strip()})") from None
+
+
+def _check_onnx(data: bytes, where: str) -> None:
+    """Refuses what is no ONNX model of one uint8 image input, and models that would make ONNX Runtime read other files."""
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's own
+        raise UserError(f"{where}: not an ONNX file ({type(error).__name__}); export the encoder again") from None
+    for message in _messages(model):
+        if isinstance(message, onnx.TensorProto) and (message.external_data or message.data_location == onnx.TensorProto.EXTERNAL):
+            raise UserError(f"{where}: tensor {message.name!r} lies in another file; save the model with its tensors inside")
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    kinds = [onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type) for value in inputs]
+    if kinds != ["UINT8"] or len(model.graph.output) != 1:
+        raise UserError(f"{where}: inputs {kinds} and {len(model.graph.output)} outputs; one input, UINT8, and one output are expected")
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """Every message inside a protobuf message, however deep: tensors hide in attributes, subgraphs and functions too."""
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for item in [value] if hasattr(value, "ListFields") else value:
+                yield item
+                yield from _messages(item)
+
+
+def _session(data: bytes, device: str, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.log_severity_level = 3
+    wanted = ["CUDAExecutionProvider"] if device != "cpu" else []
+    providers = [p for p in [*wanted, "CPUExecutionProvider"] if p in onnxruntime.get_available_providers()]
+    return onnxruntime.InferenceSession(data, options, providers=providers)
+
+
+def _run(session: Any, images: np.ndarray) -> np.ndarray:
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(images)})[0])
+
+
 class FrozenEncoder:
-    """A `FeatureNet` in eval mode that nothing trains any more.
+    """A net in eval mode that nothing trains any more.
 
     Calling it maps uint8 images (B, H, W, 3) to float16 features (B, rows, columns, C), NumPy to NumPy.
     """
 
-    def __init__(self, net: FeatureNet, config: PolicyConfig, device: str = "cpu", threads: int = 0):
+    def __init__(self, net: VisualNet, config: PolicyConfig, device: str = "cpu", threads: int = 0):
         self.net, self.device = net.eval().requires_grad_(False).to(device), device
         self.size = (config.height_px, config.width_px)
-        self.session = _onnx_session(self.net, self.size, threads) if device == "cpu" else None
+        if isinstance(net, OnnxNet):
+            self.session = net.session(device, threads)
+        else:
+            self.session = _session(_exported(net, self.size), device, threads) if device == "cpu" else None
 
     def __call__(self, images: np.ndarray, batch: int = 64) -> np.ndarray:
         """Encodes in batches of at most `batch` images; what a batch holds does not change a feature."""
@@ -99,7 +243,7 @@ class FrozenEncoder:
 
     def _encode(self, images: np.ndarray) -> np.ndarray:
         if self.session is not None:
-            return np.asarray(self.session.run(None, {"images": np.ascontiguousarray(images)})[0]).astype(np.float16)
+            return _run(self.session, images).astype(np.float16)
         with torch.inference_mode():
             return self.net(torch.from_numpy(images).to(self.device)).half().cpu().numpy()
 
@@ -110,9 +254,8 @@ def pool_older(features: np.ndarray) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros((0, features.shape[-1]), np.float16)
 
 
-def _onnx_session(net: FeatureNet, size: tuple[int, int], threads: int):
-    import onnxruntime
-
+def _exported(net: FeatureNet, size: tuple[int, int]) -> bytes:
+    """The net as an ONNX file."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -125,7 +268,4 @@ def _onnx_session(net: FeatureNet, size: tuple[int, int], threads: int):
             output_names=["features"],
             dynamic_axes={"images": {0: "batch"}, "features": {0: "batch"}},
         )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])
+    return buffer.getvalue()

@@ -25,7 +25,7 @@ import s2e
 from s2e import graphs, hub
 from s2e.checkpoint import find_checkpoint, load_networks, policy_state, read_json
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.encoder import VisualNet
 from s2e.errors import UserError, require, run_command
 from s2e.policy import S2EPolicy
 
@@ -52,7 +52,7 @@ class ExportArgs:
     """Calls that each latency is the median of; 0 measures none."""
 
 
-def export_onnx(policy: S2EPolicy, net: FeatureNet, path: Path, runs: int) -> None:
+def export_onnx(policy: S2EPolicy, net: VisualNet, path: Path, runs: int) -> None:
     """Writes both graphs and says how far they are from torch, and how fast."""
     require(path.suffix == ".onnx", f"--onnx {path}: give a name that ends in .onnx")
     places = {"whole": path, "step": path.with_name(f"{path.stem}_step.onnx")}
@@ -199,9 +199,9 @@ def _training_text(config: dict[str, Any]) -> str:
     training = config.get("training")
     if not training:
         return "Not known: exported from a checkpoint without its run."
-    return "\n".join(
-        ["| setting | value |", "|---|---|"] + [f"| {k} | {_cell(v)} |" for k, v in training.items() if v not in (None, "")]
-    )
+    hidden = ("out", "resume", "save_every", "device")
+    rows = [f"| {k} | {_cell(v)} |" for k, v in training.items() if v not in (None, "") and k not in hidden]
+    return "\n".join(["| setting | value |", "|---|---|", *rows])
 
 
 def _measured_text(config: dict[str, Any]) -> str:
@@ -269,7 +269,7 @@ Weights: {licence}. The walks that it was trained on keep their own licences; se
 """
 
 
-def _difference(first: tuple[S2EPolicy, FeatureNet], second: tuple[S2EPolicy, FeatureNet]) -> float:
+def _difference(first: tuple[S2EPolicy, VisualNet], second: tuple[S2EPolicy, VisualNet]) -> float:
     """Metres between the waypoints of two policies, at most, on drawn streets."""
     samples = graphs.sample_inputs(first[0].config, SAMPLES)
     one, other = (graphs.in_torch(graphs.Whole(*pair), samples)[0] for pair in (first, second))

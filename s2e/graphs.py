@@ -24,7 +24,7 @@ from torch import nn
 
 import s2e
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.encoder import OnnxNet, VisualNet
 from s2e.errors import UserError, require
 from s2e.observation import ego_state, goal_token, robot_token
 from s2e.policy import S2EPolicy
@@ -45,7 +45,7 @@ class _Graph(nn.Module):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...] = OUTPUTS
 
-    def __init__(self, policy: S2EPolicy, net: FeatureNet, rounds: bool = True):
+    def __init__(self, policy: S2EPolicy, net: VisualNet, rounds: bool = True):
         super().__init__()
         self.policy, self.net, self.rounds = policy, net, rounds
 
@@ -64,8 +64,8 @@ class Whole(_Graph):
 
     def forward(self, frames: torch.Tensor, goal: torch.Tensor, ego: torch.Tensor, robot: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Encodes all frames."""
-        features = self._kept(self.net(frames.flatten(0, 1)))
-        features = features.reshape(-1, frames.shape[1], *features.shape[1:])
+        features = self._kept(self.net(frames.flatten(0, -4)))
+        features = features.reshape(-1, self.policy.config.history, *features.shape[1:])
         return _answer(self.policy, features[:, -1], self._pooled(features[:, :-1]), goal, ego, robot)
 
     def tokens(self, frames: torch.Tensor) -> torch.Tensor:
@@ -157,25 +157,68 @@ def traced(module: _Graph, inputs: Mapping[str, np.ndarray]) -> bytes:
     import onnx
 
     # One row is traced: the constants that the trace makes of its size then broadcast to any batch.
-    rows = tuple(torch.from_numpy(v[:1]) for v in inputs.values())
+    rows = [torch.from_numpy(v[:1]) for v in inputs.values()]
+    model = _with_encoder(module, rows) if isinstance(module.net, OnnxNet) else _trace(module, rows, OPSET)
+    model.producer_name, model.producer_version, model.doc_string = "s2e", s2e.__version__, __doc__ or ""
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {"s2e.policy": json.dumps(module.policy.config.to_dict())})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _trace(module: _Graph, rows: list[torch.Tensor], opset: int) -> Any:
+    import onnx
+
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.eval(),
-            rows,
+            tuple(rows),
             buffer,  # pyright: ignore[reportArgumentType]
             dynamo=False,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=list(module.inputs),
             output_names=list(module.outputs),
-            dynamic_axes={name: {0: "batch"} for name in (*module.inputs, *module.outputs)},
+            dynamic_axes={name: {0: "batch" if k else "images"} for k, name in enumerate((*module.inputs, *module.outputs))},
         )
-    model = onnx.load_from_string(buffer.getvalue())
-    model.producer_name, model.producer_version, model.doc_string = "s2e", s2e.__version__, __doc__ or ""
-    onnx.helper.set_model_props(model, {"s2e.policy": json.dumps(module.policy.config.to_dict())})
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def _with_encoder(module: _Graph, rows: list[torch.Tensor]) -> Any:
+    """The graph of a user's ONNX encoder with what follows it: that is traced from features on, and the two are joined."""
+    import onnx
+    from onnx import compose, helper
+
+    net, config = module.net, module.policy.config
+    assert isinstance(net, OnnxNet)
+    encoder = onnx.load_from_string(net.onnx.cpu().numpy().tobytes())
+    opset = next(x.version for x in encoder.opset_import if x.domain in ("", "ai.onnx"))
+    if not 14 <= opset <= 20:  # what torch can trace
+        encoder, opset = onnx.version_converter.convert_version(encoder, OPSET), OPSET
+    after = type(module)(module.policy, net, module.rounds)
+    after.net = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+    with torch.inference_mode():
+        features = net(rows[0].flatten(0, -4))
+    tail = _trace(after, [features, *rows[1:]], opset)
+
+    encoder = compose.add_prefix(encoder, "encoder.")
+    first, graph = module.inputs[0], encoder.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    (given,) = [value.name for value in graph.input if value.name not in constants]
+    shape = ["batch", *rows[0].shape[1:]]
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info(first, onnx.TensorProto.UINT8, shape))
+    size = helper.make_tensor("encoder.size", onnx.TensorProto.INT64, [4], [-1, config.height_px, config.width_px, 3])
+    graph.initializer.append(size)
+    graph.node.insert(0, helper.make_node("Reshape", [first, "encoder.size"], [given]))
+    seen = graph.output[0].name
+    graph.node.append(helper.make_node("Cast", [seen], ["encoder.features"], to=onnx.TensorProto.FLOAT))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info("encoder.features", onnx.TensorProto.FLOAT, None))
+    encoder.ir_version = tail.ir_version = max(encoder.ir_version, tail.ir_version)
+    tail = compose.add_prefix(tail, "policy.", rename_inputs=False, rename_outputs=False)
+    return compose.merge_models(encoder, tail, io_map=[("encoder.features", first)])
 
 
 def worst_difference(graph: bytes, module: _Graph, inputs: Mapping[str, np.ndarray]) -> float:

@@ -3,6 +3,7 @@
 Nothing of a repository is executed: config.json is JSON, weights are safetensors. Needs `s2e[hub]`.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def is_name(name: str) -> bool:
 
 def is_repository(name: str) -> bool:
     """Whether a name is meant as a repository and not as a path: owner/name, and there is no folder of the owner's name here."""
-    return is_name(name) and not Path(name).parent.exists()
+    return is_name(name) and not os.path.exists(Path(name).parent)
 
 
 def download(name: str) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from s2e.checkpoint import load_networks
-from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
+from s2e.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.errors import check_device
 from s2e.observation import ROBOT_FIELDS, ego_state, goal_token, robot_token
 from s2e.policy import S2EPolicy
@@ -44,7 +44,7 @@ class Navigator:
         device: cpu or cuda.
     """
 
-    def __init__(self, policy: S2EPolicy, net: FeatureNet, device: str = "cpu"):
+    def __init__(self, policy: S2EPolicy, net: VisualNet, device: str = "cpu"):
         self.policy, self.config, self.device = policy.eval().to(device), policy.config, device
         self.encoder = FrozenEncoder(net, policy.config, device)
         self.times = (1 + np.arange(self.config.waypoints)) * self.config.waypoint_dt_s

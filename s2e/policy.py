@@ -5,6 +5,7 @@ scores, trajectories and velocity scale. The encoder is outside (`s2e/encoder.py
 """
 
 import copy
+import math
 
 import torch
 import torch.nn.functional as F
@@ -76,6 +77,27 @@ class Block(nn.Module):
         return x + self.ffn(self.norm2(x))
 
 
+def token_places(config: PolicyConfig) -> torch.Tensor:
+    """(L - 3, 3) where each image token was seen: column and row (0: the image's centre, 1: its width, height), age in seconds.
+
+    The newest frame's tokens come first, then the older frames, oldest first. A column token has no row (0), a pooled token neither.
+    An older frame's age is a multiple of `frame_spacing_s`.
+    """
+    rows, columns = config.height_px // config.stride, config.width_px // config.stride
+    rows, columns = {"columns": (1, columns), "grid": (rows, columns), "pooled": (1, 1)}[config.newest]
+    row, column = ((torch.arange(n) + 0.5) / n - 0.5 for n in (rows, columns))
+    newest = torch.stack([column.repeat(rows), row.repeat_interleave(columns), torch.zeros(rows * columns)], -1)
+    age = config.frame_spacing_s * torch.arange(config.history - 1, 0, -1.0)
+    return torch.cat([newest, torch.stack([torch.zeros_like(age), torch.zeros_like(age), age], -1)])
+
+
+def sinusoids(places: torch.Tensor, dim: int) -> torch.Tensor:
+    """(L, 3) places to (L, dim): sines and cosines of each coordinate, 1/4 to 2 periods a unit, so that near places are alike."""
+    frequencies = 2 * math.pi * torch.logspace(math.log10(0.25), math.log10(2.0), -(-dim // 6))
+    angles = (places[:, :, None] * frequencies).flatten(1)
+    return torch.cat([angles.sin(), angles.cos()], -1)[:, :dim]
+
+
 class FreeSpaceHead(nn.Module):
     """Tokens of the newest frame (B, n, d) to log metres (B, RAYS): each token narrowed, then all of them together.
 
@@ -120,7 +142,9 @@ class S2EPolicy(nn.Module):
         self.goal_mask = nn.Parameter(torch.zeros(config.dim))
         self.ego_mask = nn.Parameter(torch.zeros(config.dim))
         self.robot_in, self.robot_mask = mlp(len(ROBOT_FIELDS), config.dim, config.dim), nn.Parameter(torch.zeros(config.dim))
-        self.position = nn.Parameter(0.02 * torch.randn(self.context_tokens, config.dim))
+        # Learned, but not from nothing: neighbours in the image and in time begin alike. Goal, ego and robot have no place.
+        places = sinusoids(token_places(config), config.dim)
+        self.position = nn.Parameter(torch.cat([0.5 * places, 0.02 * torch.randn(3, config.dim)]))
         self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
         self.context_norm = nn.LayerNorm(config.dim)
         if anchors is None:

@@ -33,15 +33,11 @@ _LISTED = 40
 
 def _is_bag(path: Path) -> bool:
     try:
-        if path.is_dir():
-            file = path / "metadata.yaml"
-            with file.open("rb") as stream:
-                return b"rosbag2_bagfile_information" in stream.read(4096)
-        magic = _MAGIC.get(path.suffix)
-        if magic is None:
+        file, magic = (path / "metadata.yaml", b"") if path.is_dir() else (path, _MAGIC.get(path.suffix))
+        if magic is None or not file.is_file():  # a pipe would wait for ever
             return False
-        with path.open("rb") as stream:
-            return stream.read(len(magic)) == magic
+        with file.open("rb") as stream:
+            return stream.read(len(magic)) == magic if magic else b"rosbag2_bagfile_information" in stream.read(4096)
     except OSError:
         return False
 
@@ -321,10 +317,13 @@ class BagFrames(Frames):
         needed, held, done = set(wanted.tolist()), {}, 0
         with opened(self.path) as bag:
             for place, (_, at, data) in enumerate(bag.messages([self.topic], start, stop)):
-                if place >= len(coming) or at != received[coming[place]]:
+                number = int(coming[place]) if place < len(coming) else -1
+                if number < 0 or at != received[number]:
                     break
-                if int(coming[place]) in needed:
-                    held[int(coming[place])] = data  # at most as many as messages are out of order, see `ros_times.MAX_SHUFFLE`
+                if number in needed:
+                    if hashlib.sha256(data).digest() != self.hashes[32 * number : 32 * number + 32]:
+                        break
+                    held[number] = data  # at most as many as messages are out of order, see `ros_times.MAX_SHUFFLE`
                 while done < len(wanted) and int(wanted[done]) in held:
                     number = int(wanted[done])
                     yield number, held[number], bag.cdr
@@ -332,7 +331,9 @@ class BagFrames(Frames):
                     if done == len(wanted) or wanted[done] != number:  # a frame may be asked for twice
                         del held[number]
         if done < len(wanted):
-            raise UserError(f"{self.path}: message {int(wanted[done])} of {self.topic} is gone; the bag was changed while it was read")
+            raise UserError(
+                f"{self.path}: message {int(wanted[done])} of {self.topic} is not as it was; the bag has changed since it was read"
+            )
 
 
 def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:

@@ -14,21 +14,8 @@ _ROLES = {
     "posz": "z", "yaw": "yaw", "theta": "yaw", "heading": "yaw", "psi": "yaw", "lat": "lat", "latitude": "lat", "lon": "lon",
     "lng": "lon", "long": "lon", "longitude": "lon", "qx": "qx", "qy": "qy", "qz": "qz", "qw": "qw",
 }  # fmt: skip
-_NOISE = {
-    "pos",
-    "position",
-    "pose",
-    "base",
-    "odom",
-    "odometry",
-    "robot",
-    "state",
-    "observation",
-    "orientation",
-    "rotation",
-    "rot",
-    "world",
-}
+_TURNS = {"q", "quat", "quaternion", "orientation", "rotation", "rot"}
+_NOISE = {"pos", "position", "pose", "base", "odom", "odometry", "robot", "state", "observation", "world", "field", "rs", "r"} | _TURNS
 _NOISE |= {"m", "rad", "meters", "radians", "p", "t", "deg", "degrees"}
 
 
@@ -40,8 +27,8 @@ def tokens(name: str) -> list[str]:
 def role(name: str) -> str:
     """What a column of this name is: x, y, z, yaw, lat, lon, qx, qy, qz, qw; "" for anything else."""
     parts = tokens(name)
-    if len(parts) == 2 and parts[0] in ("q", "quat", "quaternion") and parts[1] in ("x", "y", "z", "w"):
-        return "q" + parts[1]
+    if len(parts) == 1 and parts[0] in ("x", "y", "z", "w") and _TURNS & set(re.split(r"[^a-z]+", name.lower())):
+        return "q" + parts[0]  # field.pose.orientation.x
     return _ROLES.get(parts[0], "") if len(parts) == 1 else ""
 
 
@@ -68,15 +55,17 @@ class PoseColumns:
     velocity: bool = False
 
     def __str__(self) -> str:
-        return ("velocity:" if self.velocity else "") + ",".join(f"{c.feature}:{c.name}" for c in self.columns)
+        return ("velocity:" if self.velocity else "") + ",".join(
+            c.name if c.name == c.feature else f"{c.feature}:{c.name}" for c in self.columns
+        )
 
 
-def choose(pool: Sequence[Column], said: str, where: object) -> PoseColumns:
+def choose(pool: Sequence[Column], said: str, where: object, remedy: str = "name them with --poses FEATURE:x,y,yaw") -> PoseColumns:
     """The columns that a user named, or else those whose names are unmistakable.
 
     Args:
         pool: every number there is. said: `[velocity:][FEATURE:]NAME[@deg|@compass],...`, NAME an element's name or number or a whole
-            feature; "" recognises. where: the file, for messages.
+            feature; "" recognises. where: the file, for messages. remedy: what to do where nothing is recognised.
 
     Raises:
         UserError: none, several or unknown ones; those there are, are listed.
@@ -91,19 +80,19 @@ def choose(pool: Sequence[Column], said: str, where: object) -> PoseColumns:
         whole = tokens(column.feature)
         if not kind and whole and whole[-1] in _ROLES and column.index == 0:
             kind, whole = _ROLES[whole[-1]], whole[:-1]  # observation.filtered_heading
+        elif kind and column.name == column.feature:
+            whole = whole[:-1]
         if kind:
-            groups.setdefault(tuple(whole[:-1] if whole and _ROLES.get(whole[-1]) == kind else whole), {}).setdefault(kind, []).append(
-                column
-            )
-    found = []
+            groups.setdefault(tuple(whole), {}).setdefault(kind, []).append(column)
+    found, turn = [], ("qx", "qy", "qz", "qw")
     for group in groups.values():
-        for kinds in (("x", "y", "yaw"), ("x", "y", "qx", "qy", "qz", "qw"), ("lat", "lon", "yaw")):
+        for kinds in (("x", "y", "yaw"), ("x", "y", "z", *turn), ("x", "y", *turn), ("lat", "lon", "yaw")):
             if all(len(group.get(k, ())) == 1 for k in kinds):
                 found.append(PoseColumns(tuple(_with_unit(group[k][0], kinds[0] == "lat") for k in kinds)))
                 break
     if len(found) != 1:
         what = f"{len(found)} sets of columns look" if found else "no columns look"
-        raise UserError(f"{where}: {what} like x, y and yaw; name them with --poses FEATURE:x,y,yaw; there are {listed(pool)}")
+        raise UserError(f"{where}: {what} like x, y and yaw; {remedy}; there are {listed(pool)}")
     return found[0]
 
 

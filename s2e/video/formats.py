@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from s2e.errors import UserError
-from s2e.video import bags, gnm, lerobot, recon, shards
+from s2e.video import bags, gnm, lerobot, posed, recon, shards
 from s2e.video.options import ReadOptions
 from s2e.video.remote import is_url
 from s2e.video.walk import Skipped, Walk
@@ -18,6 +18,7 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
     "lerobot": (lerobot.fits, lerobot.read),
     "bags": (bags.fits, bags.read),
     "recon": (recon.fits, recon.read),
+    "posed": (posed.fits, posed.read),
 }
 """Whether a path is of a format, and the format's reader; asked in this order."""
 

@@ -2,7 +2,8 @@
 
     DATASET/WALK/0.jpg, 1.jpg, ...      frames, numbered without padding
     DATASET/WALK/traj_data.pkl          {"position": (T, 2) metres, "yaw": (T,) or (T, 1) radians}
-    DATASET/WALK/walk.json              ours, optional: {"times": [...], "body": {...}, "free_space": [[...], ...]}
+    DATASET/WALK/walk.json              ours, optional: {"times": [...], "body": {...}, "free_space": [[...], ...],
+                                        "nudged": [[begin_s, end_s], ...]}
     DATASET/dataset.json                ours, optional: {"hz": frames a second, "body": {...}}
 
 Source of the layout: github.com/robodhruv/visualnav-transformer.
@@ -52,13 +53,13 @@ def _read_walk(folder: Path, dataset: Path, options: ReadOptions) -> Walk:
     if total > images:
         raise UserError(f"{folder}: frame {images}.jpg is missing though later ones are there")
     length = min(images, len(position))
-    times, free_space = np.arange(length) / hz, None
+    extras: dict[str, Any] = {"times": np.arange(length) / hz, "body": body}
     if (folder / "walk.json").is_file():
-        times, body, free_space = _extras(folder / "walk.json", length, times, body)
+        extras |= _extras(folder / "walk.json", length)
     frames = ImageFiles(lambda t: (folder / f"{t}.jpg").read_bytes(), length, lambda t: str(folder / f"{t}.jpg"))
     note = "" if images == len(position) else f"{images} images, {len(position)} poses: the first {length} of each are used"
     name = str(folder.relative_to(dataset)) if folder != dataset else folder.name
-    return checked(Walk(name, file, frames, times, position[:length] * options.scale, yaw[:length], body, free_space, note))
+    return checked(Walk(name, file, frames, position=position[:length] * options.scale, yaw=yaw[:length], note=note, **extras))
 
 
 def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -91,16 +92,21 @@ def _about(folder: Path, hz: float) -> tuple[float, Body]:
     return hz, Body()
 
 
-def _extras(path: Path, length: int, times: np.ndarray, body: Body) -> tuple[np.ndarray, Body, np.ndarray | None]:
-    values = _json(path)
-    rays = None
+def _extras(path: Path, length: int) -> dict[str, Any]:
+    """The fields of a walk that its walk.json has."""
+    values, extras = _json(path), {}
     try:
-        times = np.array(values["times"], dtype=np.float64)[:length] if "times" in values else times
+        if "times" in values:
+            extras["times"] = np.array(values["times"], dtype=np.float64)[:length]
         if "free_space" in values:
-            rays = np.array(values["free_space"], dtype=np.float32)[:length]  # null becomes NaN
+            extras["free_space"] = np.array(values["free_space"], dtype=np.float32)[:length]  # null becomes NaN
+        if "nudged" in values:
+            extras["nudged"] = np.array(values["nudged"], dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
-        raise UserError(f"{path}: `times` or `free_space` is not an array of numbers; remove the field") from None
-    return times, body_of(values["body"], path) if "body" in values else body, rays
+        raise UserError(f"{path}: `times`, `free_space` or `nudged` is not an array of numbers; remove the field") from None
+    if "body" in values:
+        extras["body"] = body_of(values["body"], path)
+    return extras
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -138,6 +144,7 @@ def write_walk(
     times: np.ndarray | None = None,
     body: Body | None = None,
     free_space: np.ndarray | None = None,
+    nudged: np.ndarray | None = None,
 ) -> None:
     """Writes one walk: JPEG bytes of each frame, and the poses. `traj_data.pkl` comes last, so a cut walk is not a walk."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,6 +156,8 @@ def write_walk(
     if free_space is not None:
         rounded = np.round(free_space.astype(np.float64), 3)
         more["free_space"] = [[None if x != x else x for x in row] for row in rounded.tolist()]
+    if nudged is not None and len(nudged):
+        more["nudged"] = np.round(nudged, 6).tolist()
     if more:
         (folder / "walk.json").write_text(json.dumps(more) + "\n")
     # Plain lists: any reader of the layout understands them, whatever its NumPy.

@@ -10,6 +10,7 @@ Axes = Literal["body", "optical", "camera"]
 y down, z forward (KITTI, monocular SLAM). camera: the world has z up, the moving frame is such a camera (motion capture, TUM RGB-D)."""
 
 AXES: tuple[Axes, ...] = ("body", "optical", "camera")
+_SAME_S = 1e-3  # clocks in text files are rounded
 _STEP_M = 0.5  # headings are compared with motion over so far, beyond what noise moves
 
 
@@ -95,10 +96,10 @@ def at_times(times: np.ndarray, known: np.ndarray, position: np.ndarray, yaw: np
     """
     place = np.stack([np.interp(times, known, position[:, k]) for k in range(2)], 1)
     turned = np.interp(times, known, np.unwrap(yaw))
-    good = (times >= known[0]) & (times <= known[-1])
+    good = (times >= known[0] - _SAME_S) & (times <= known[-1] + _SAME_S)
     if len(known) > 1:
         step = np.diff(known)
         after = np.clip(np.searchsorted(known, times, side="left"), 1, len(known) - 1)
-        on = (known[after] == times) | (known[after - 1] == times)
+        on = (np.abs(known[after] - times) < _SAME_S) | (np.abs(known[after - 1] - times) < _SAME_S)
         good &= on | (step[after - 1] <= max(1.0, 5 * float(np.median(step))))
     return good, place, turned

@@ -38,7 +38,7 @@ _HFOV_DEG, _ASPECT = math.degrees(2 * math.atan(640 / 2 / 272.547)), 640 / 480
 
 def _is_hdf5(path: Path) -> bool:
     try:
-        if path.suffix not in _SUFFIXES:
+        if path.suffix not in _SUFFIXES or not path.is_file():
             return False
         with path.open("rb") as stream:
             return stream.read(8) == _SIGNATURE

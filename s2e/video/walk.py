@@ -58,6 +58,7 @@ class Walk:
         free_space: (T, RAYS) float32 metres from the robot's centre to the first thing at `RAY_ANGLES`, within `RAY_RANGE_M`, NaN
             where it is not known; None where there is no such truth.
         note: what a user should know about how it was read.
+        nudged: (K, 2) float64 begin and end, on the clock of `times`, of what was done to the robot by others than its driver.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Walk:
     body: Body = field(default_factory=Body)
     free_space: np.ndarray | None = None
     note: str = ""
+    nudged: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
 
     def __len__(self) -> int:
         return len(self.position)
@@ -124,4 +126,6 @@ def checked(walk: Walk) -> Walk:
         raise UserError(f"{where}: a step of {speed:.0f} m/s at {walk.hz:.3g} Hz; if the positions are not metres, give --scale")
     if walk.free_space is not None and walk.free_space.shape != (t, RAYS):
         raise UserError(f"{where}: free_space is {walk.free_space.shape}, expected {(t, RAYS)}")
+    if walk.nudged.ndim != 2 or walk.nudged.shape[1] != 2 or not np.isfinite(walk.nudged).all():
+        raise UserError(f"{where}: nudged is {walk.nudged.shape}, expected (K, 2) finite seconds")
     return walk

@@ -112,3 +112,28 @@ def test_frames_come_back_at_the_policys_size(walks, tmp_path):
         assert images.shape == (6, 32, 64, 3) and images.dtype == np.uint8
         truth = np.stack([list(w.images(32, 64))[k] for w in walks for k in (0, 8)]).astype(int)
         assert np.abs(images - truth).mean() < 12  # JPEG of noise
+
+
+def test_two_stores_at_once_share_their_work(net, walks, tmp_path):
+    one, two = TokenStore(net, CONFIG, tmp_path), TokenStore(net, CONFIG, tmp_path)
+    with one.book:  # has read the list before the other writes
+        first = two.add(walks)[0]
+        calls = counted(one)
+        _, held = one.book.entries, list(walks)
+        for walk in held:
+            one.book.write(walk, lambda walk=walk: one._encoded(walk), dict)
+        assert not calls and [one.book.entries[one.book.digest(w)]["first"] for w in held] == list(first)
+
+
+def test_a_line_never_names_the_data_of_another_walk(net, walks, tmp_path):
+    store = TokenStore(net, CONFIG, tmp_path)
+    store.add(walks)
+    with store.book.path.open("r+b") as file:
+        file.truncate(80 * store.width * 2)  # the last walk has lost its end
+    other = TokenStore(net, CONFIG, tmp_path)
+    make_walk(tmp_path / "new" / "w", 30, seed=9)
+    other.add(read_walks([tmp_path / "new"])[0])  # is written where the last walk was
+    again = TokenStore(net, CONFIG, tmp_path)
+    calls = counted(again)
+    first, _, _ = again.add(walks)
+    assert sum(calls) == 12 and first[2] == 79 + 30

@@ -89,8 +89,8 @@ def test_policy_takes_anchors_and_a_checkpoint_brings_them():
     assert torch.equal(policy.anchors, anchors) and not torch.equal(other.anchors, anchors)
     other.load_state_dict(policy.state_dict())
     assert torch.equal(other.anchors, anchors)
-    torch.nn.init.zeros_(policy.trajectory_head[2].weight)
-    torch.nn.init.zeros_(policy.trajectory_head[2].bias)
+    for p in policy.trajectory_head.parameters():
+        torch.nn.init.zeros_(p)
     mean = policy.decode(torch.zeros(1, policy.context_tokens, 32)).mean  # no refinement: straight ways to the anchors
     torch.testing.assert_close(mean[0, :, -1], anchors * config.waypoints)
     for wrong in (anchors[:2], anchors * float("nan")):

@@ -1,10 +1,13 @@
 import json
 import os
+import struct
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+import s2e
 from s2e import checkpoint
 from s2e.checkpoint import find_checkpoint, load_networks, load_training_state, policy_state, save_checkpoint
 from s2e.config import PolicyConfig
@@ -94,6 +97,126 @@ def test_last_cannot_lead_out_of_the_run(tmp_path):
     (tmp_path / "run" / "checkpoints" / "last").write_text("../../other/checkpoints/00000009\n")
     with pytest.raises(UserError):
         find_checkpoint(tmp_path / "run")
+
+
+def test_best_is_used_and_last_is_resumed(tmp_path):
+    for step in (1, 2):
+        write(tmp_path, step)
+    (tmp_path / "checkpoints" / "best").write_text("00000001\n")
+    assert find_checkpoint(tmp_path).name == "00000001"
+    assert find_checkpoint(tmp_path, newest=True).name == "00000002"
+    policy, other = load_networks(tmp_path)[0], load_networks(tmp_path, newest=True)[0]
+    assert not torch.equal(policy.position, other.position)
+    for broken in ("", "x" * 10_000, "00000009", "..", "/"):
+        (tmp_path / "checkpoints" / "best").write_text(broken)
+        with pytest.raises(UserError):
+            find_checkpoint(tmp_path)
+
+
+def test_names_of_shipped_policies(tmp_path, monkeypatch):
+    _, folder = write(tmp_path / "run")
+    (tmp_path / "assets").mkdir()
+    os.rename(folder, tmp_path / "assets" / "laptop")
+    monkeypatch.setattr("s2e.assets.__file__", str(tmp_path / "assets" / "__init__.py"))
+    monkeypatch.chdir(tmp_path / "run")
+    assert find_checkpoint("laptop") == tmp_path / "assets" / "laptop"
+    load_networks("laptop")
+    for path, newest in (("desktop", False), ("laptop/", True), ("laptop", True), ("x" * 5000, False), ("a\0b", False)):
+        with pytest.raises(UserError, match="no such folder"):
+            find_checkpoint(path, newest)
+    with pytest.raises(UserError, match="shipped policies \\(laptop\\)"):
+        find_checkpoint("desktop")
+    _, here = write(tmp_path / "other", step=2)
+    os.rename(here, tmp_path / "run" / "laptop")
+    assert find_checkpoint("laptop").resolve() == tmp_path / "run" / "laptop"
+
+
+def test_the_shipped_policy_is_small_and_drives():
+    path = checkpoint.shipped_policies().get("laptop")
+    if path is None:
+        pytest.skip("assets/laptop holds no policy yet")
+    assert sum(p.stat().st_size for p in path.iterdir()) < 8e6 and (path / "README.md").is_file()
+    plan = s2e.load_policy("laptop").act(np.full((120, 160, 3), 128, np.uint8), goal=(4.0, 0.0))
+    assert np.isfinite(plan.candidates).all()
+
+
+def test_other_versions_are_said_to_be(tmp_path):
+    _, folder = write(tmp_path)
+    values = CONFIG.to_dict()
+    for changed in ({**values, "flux": 1}, {k: v for k, v in values.items() if k != "dim"}):
+        (folder / "config.json").write_text(json.dumps({"policy": changed}))
+        with pytest.raises(UserError, match="matching version"):
+            load_networks(tmp_path)
+
+
+def test_giants_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    _, folder = write(tmp_path)
+    real, made = checkpoint.S2EPolicy, []
+
+    def on_paper(config, anchors=None):
+        made.append(torch.empty(0).device.type)
+        return real(config, anchors)
+
+    monkeypatch.setattr(checkpoint, "S2EPolicy", on_paper)
+    cases = [("dim", 8192, "does not fit"), ("encoder_layers", 8192, "encoder layers"), ("decoder_layers", 3, "decoder layers")]
+    cases += [(field, 8192, "does not fit") for field in ("waypoints", "anchors", "ffn_factor")]
+    for field, value, said in [*cases, ("history", 8192, "context tokens"), ("height_px", 8192, "pixels")]:
+        changes = {field: value} | ({"width_px": 8192} if field == "height_px" else {})
+        (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), **changes}}))
+        with pytest.raises(UserError, match=said):
+            load_networks(tmp_path)
+    assert set(made) <= {"meta"}
+    (folder / "config.json").write_text(json.dumps({"policy": CONFIG.to_dict(), "more": "x" * (1 << 20)}))
+    with pytest.raises(UserError, match="larger than"):
+        load_networks(tmp_path)
+    (folder / "config.json").write_text("[" * 200_000)
+    with pytest.raises(UserError, match="not readable JSON"):
+        load_networks(tmp_path)
+
+
+def header(value, body=b""):
+    text = json.dumps(value).encode() if not isinstance(value, bytes) else value
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def tensor(shape, offsets, dtype="F32"):
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04.",
+        struct.pack("<Q", 1 << 62) + b"{}",
+        struct.pack("<Q", 100 << 20) + b"{}",
+        header(b"[" * 100_000),
+        header({"policy.position": tensor([1 << 40], [0, 4])}, bytes(4)),
+        header({"policy.position": tensor([1 << 32, 1 << 32], [0, 0])}),
+        header({"policy.position": tensor([1], [0, 1 << 50])}, bytes(4)),
+        header({"policy.position": tensor([1], [8, 4])}, bytes(8)),
+        header({"policy.position": tensor([-1], [0, 4])}, bytes(4)),
+        header({"a": tensor([2], [0, 8]), "b": tensor([2], [4, 12])}, bytes(12)),
+        header({"policy.position": tensor([4], [0, 4], "F8_E4M3")}, bytes(4)),
+        header({"policy.position": tensor([1], [0, 8], "C64")}, bytes(8)),
+        header({"policy.position": tensor([1], [0, 4])}, bytes(4)),
+        header({}),
+    ],
+)
+def test_hostile_weights(tmp_path, content):
+    (tmp_path / "config.json").write_text(json.dumps({"policy": CONFIG.to_dict()}))
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="model.safetensors"):
+        load_networks(tmp_path)
+
+
+def test_weights_that_are_no_numbers(tmp_path):
+    _, folder = write(tmp_path)
+    tensors = checkpoint.read_tensors(folder / "model.safetensors")
+    tensors["policy.position"][0, 0] = torch.nan
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(UserError, match="policy.position holds NaN"):
+        load_networks(tmp_path)
 
 
 def test_random_states_come_back():

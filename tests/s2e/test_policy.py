@@ -8,8 +8,8 @@ from s2e.acting import Actor
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.errors import UserError
-from s2e.mixture import free_space_loss
-from s2e.policy import S2EPolicy
+from s2e.mixture import free_space_loss, matching_loss
+from s2e.policy import S2EPolicy, token_places
 from s2e.video.walk import RAYS
 
 SMALL = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=2)
@@ -105,12 +105,76 @@ def test_free_space_head_is_only_where_it_was_asked_for():
     assert not any(p.requires_grad for n, p in policy.named_parameters() if "free_space_head" in n)
 
 
+@pytest.mark.parametrize("newest", ["columns", "grid", "pooled"])
+def test_places_are_where_features_lie(newest):
+    """The place of a token says the image column, row and age of the features it was made of."""
+    config = dataclasses.replace(SMALL, newest=newest)
+    policy = S2EPolicy(config)
+    places = token_places(config)
+    n = policy.newest_shape[0]
+    assert places.shape == (policy.context_tokens - 3, 3)
+    features = torch.zeros(1, 6, 10, 112)
+    features[0, 5, 7] = 1  # low in the image, right of its middle
+    (token,) = policy.newest_tokens(features)[0].abs().sum(-1).nonzero()
+    assert places[token, 0] == pytest.approx(0.0 if newest == "pooled" else 7.5 / 10 - 0.5)
+    assert places[token, 1] == pytest.approx(5.5 / 6 - 0.5 if newest == "grid" else 0.0)
+    torch.testing.assert_close(places[n:, 2], torch.tensor([0.8, 0.6, 0.4, 0.2]))  # oldest first, seconds
+    assert (places[:n, 2] == 0).all() and (places[n:, :2] == 0).all()
+
+
+def test_tokens_near_each_other_begin_alike():
+    policy = S2EPolicy(dataclasses.replace(SMALL, newest="grid"))
+    table = policy.position.detach()[:60]
+    alike = torch.nn.functional.cosine_similarity(table[:, None], table[None], dim=-1).view(6, 10, 6, 10)
+    assert alike[2, 4, 2, 5] > alike[2, 4, 2, 6] > alike[2, 4, 2, 8]
+    assert alike[2, 4, 3, 4] > alike[2, 4, 5, 4]
+    assert len(torch.unique(policy.position.detach(), dim=0)) == policy.context_tokens
+
+
+def test_unknown_robots_are_finite_and_robots_matter_after_a_step():
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    newest, older, goal, ego, robot = inputs(policy, 4)
+    robot[1] = float("nan")
+    robot[2, 3] = float("nan")  # `robot_token` never gives this, but nothing may become NaN
+    context = policy.context(newest, older, goal, ego, robot)
+    assert context.isfinite().all()
+    optimizer = torch.optim.SGD(policy.parameters(), 1e-2)
+    target = matching_loss(policy.decode(context), torch.ones(4, 10, 2).cumsum(1), policy.anchors, 0.2, 0.1)["loss"]
+    target.backward()
+    for name, p in policy.named_parameters():
+        assert p.grad is None or p.grad.isfinite().all(), name
+    assert policy.robot_mask.grad is not None and policy.robot_mask.grad.abs().sum() > 0
+    optimizer.step()
+    same = [t[:1] for t in (newest, older, goal, ego)]
+    small, large = (policy.decode(policy.context(*same, robot=r)).mean for r in (robot[:1], robot[:1] + 1))
+    unknown = policy.decode(policy.context(*same, robot=torch.full((1, 6), float("nan")))).mean
+    assert not torch.equal(small, large) and not torch.equal(small, unknown)
+
+
 def test_paper_preset_has_the_papers_shape():
     config = PRESETS["paper"]
     assert (config.height_px, config.width_px, config.dim, config.encoder_layers, config.decoder_layers) == (320, 640, 768, 4, 4)
     policy = S2EPolicy(config)
     assert policy.newest_shape == (1, 320) and policy.context_tokens == 8
     assert policy.decode(torch.zeros(1, 7, 768)).mean.shape == (1, 8, 10, 2)
+    encoder = sum(p.numel() for p in FeatureNet(config).parameters())
+    own = sum(p.numel() for p in policy.parameters())
+    assert 3.5e6 < encoder < 4.5e6  # B0 without its last convolution and classifier: 5.3 M less 1.3 M and 0.4 M
+    assert 50e6 < own < 70e6  # 8 blocks of 12 d^2
+
+
+@pytest.mark.slow
+def test_paper_preset_runs_on_a_cpu():
+    config = PRESETS["paper"]
+    torch.manual_seed(0)
+    policy, net = S2EPolicy(config).eval(), FeatureNet(config).eval()
+    images = np.random.default_rng(0).integers(0, 255, (2, 320, 640, 3), dtype=np.uint8)
+    vectors, robots = np.ones((2, 3), np.float32), np.full((2, 6), np.nan, np.float32)
+    actor = Actor(policy, net, 2)
+    with torch.no_grad():
+        modes = policy.decode(actor.observe(images, vectors, vectors, robots))
+    assert modes.metric(config.waypoint_dt_s).shape == (2, 8, 10, 2) and modes.mean.isfinite().all()
 
 
 @pytest.fixture(scope="module")

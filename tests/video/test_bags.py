@@ -70,6 +70,21 @@ def test_a_container_alone_and_a_folder_of_bags(tmp_path):
     assert [w.name for w in read(tmp_path)] == ["db3/walk", "mcap/walk/walk", "ros1/walk"]
 
 
+def test_a_ros2_bag_of_several_files_is_one_walk(tmp_path):
+    scene = Scene()
+    for part, name in enumerate("ab"):
+        with Writer(tmp_path / name, "db3") as bag:
+            for k in range(10 * part, 10 * part + 10):
+                bag.pose(scene, 0.1 * k)
+                bag.image(scene, k, scene.start + 0.1 * k)
+    (tmp_path / "b" / "b.db3").rename(tmp_path / "a" / "b.db3")
+    yaml = tmp_path / "a" / "metadata.yaml"
+    before, found, after = yaml.read_text().partition("- a.db3\n")
+    yaml.write_text(f"{before}{found}  {found.replace('a.db3', 'b.db3')}{after}")
+    (walk,) = read(tmp_path / "a")
+    same(walk, scene)
+
+
 def test_names_are_unique(tmp_path):
     write_bag(tmp_path / "a", "db3")
     write_bag(tmp_path / "a.bag", "ros1")
@@ -359,12 +374,31 @@ def test_the_digest_changes_with_any_image(tmp_path, format):
 def test_a_bag_that_changes_under_a_walk_is_said(tmp_path):
     path = write_bag(tmp_path / "a.bag", "ros1")
     (walk,) = read(path)
-    path.unlink()
-    with pytest.raises(UserError, match="not a readable bag"):
-        list(walk.frames.images([0]))
-    write_bag(path, "ros1", Scene(image_t=np.arange(4) * 0.1))
-    with pytest.raises(UserError, match="message 10 of /camera/image_raw is gone"):
-        list(walk.frames.images([10]))
+    other = Scene()
+    other.image = lambda k: Scene().image(k + (k == 10))
+    for scene in (Scene(image_t=np.arange(4) * 0.1), other):
+        path.unlink()
+        with pytest.raises(UserError, match="not a readable bag"):
+            list(walk.frames.images([0]))
+        write_bag(path, "ros1", scene)
+        with pytest.raises(UserError, match="message 10 of /camera/image_raw is not as it was"):
+            list(walk.frames.images([10]))
+    assert len(list(walk.frames.images([9]))) == 1
+
+
+@pytest.mark.parametrize("format", ["ros1", "db3", "mcap"])
+def test_messages_received_at_once_keep_their_order(tmp_path, format):
+    scene = Scene()
+    path = path_of(tmp_path, format)
+    with Writer(path, format) as bag:
+        for k in range(20):
+            bag.pose(scene, 0.1 * k)
+        for k in range(20):
+            bag.image(scene, k, scene.start + 0.5 * (k // 5), header=bag.header(scene.start + 0.1 * k))
+    (walk,) = read(path)
+    same(walk, scene)
+    for k in (0, 7, 13, 19):
+        np.testing.assert_array_equal(next(walk.frames.images([k])), scene.image(k))
 
 
 @pytest.mark.parametrize("format", ["ros1", "db3", "mcap", "mcap-message", "db3-file"])

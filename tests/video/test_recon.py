@@ -1,6 +1,4 @@
 import math
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -188,3 +186,26 @@ def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
     assert recon.fits(path)
     with pytest.raises(UserError, match=r"s2e\[video\]"):
         recon.read(path, ReadOptions())
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> list[bytes]:
+    folder, scene = tmp_path_factory.mktemp("small"), Scene(image_t=np.arange(9) * 0.1)
+    return [write_recon(folder / f"{i}.hdf5", scene, i).read_bytes() for i in ("S", "vlen", "rows")]
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, 2), changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_spoilt_bytes_raise_user_errors_alone(small, tmp_path, which, changes):
+    data = bytearray(small[which])
+    for place, value in changes:
+        data[int(place**3 * (len(data) - 1))] = value  # most of the structure is at the beginning
+    path = tmp_path / "spoilt.hdf5"
+    path.write_bytes(data)
+    walks, _ = recon.read(path, ReadOptions())
+    for walk in walks:
+        try:
+            list(walk.frames.images(range(len(walk))))
+        except UserError:
+            pass
