@@ -175,6 +175,8 @@ def _convert(args: Convert) -> None:
     report = convert(sources, args.out, settings, options)
     for text in report.left_out:
         print(f"left out {text}")
+    for text in report.notes:
+        print(f"note {text}")
     many = f"{report.walks} walks in {report.pieces} pieces" if report.pieces > report.walks else f"{report.walks} walks"
     print(f"{args.out}: {many}, {report.frames} frames, {report.seconds / 60:.1f} minutes, {report.metres / 1000:.2f} km")
 

@@ -46,7 +46,7 @@ class Conversion:
 
 @dataclass
 class Report:
-    """What came of a conversion: counts of the whole output, and why the rest was left out."""
+    """What came of a conversion: counts of the whole output, why the rest was left out, and what else to know."""
 
     walks: int = 0
     pieces: int = 0
@@ -54,6 +54,7 @@ class Report:
     seconds: float = 0.0
     metres: float = 0.0
     left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, options: ReadOptions) -> Report:
@@ -116,6 +117,7 @@ def _one(
         "seconds": 0.0,
         "metres": 0.0,
         "left": [],
+        "notes": [],
         "digest": "",
     }
     pieces = [walk]
@@ -148,6 +150,8 @@ def _one(
             entry["left"].append(f"{key}: {error}")
             continue
         entry["names"].append(name)
+        if piece.note and piece.note not in "".join(entry["notes"]):
+            entry["notes"].append(f"{key}: {piece.note}")
         entry["frames"] += len(piece)
         entry["seconds"] += float(piece.times[-1] - piece.times[0]) * len(piece) / (len(piece) - 1)
         entry["metres"] += float(np.linalg.norm(np.diff(piece.position, axis=0), axis=1).sum())
@@ -372,3 +376,4 @@ def _count(report: Report, entry: dict[str, Any]) -> None:
     report.seconds += entry["seconds"]
     report.metres += entry["metres"]
     report.left_out += entry["left"]
+    report.notes += entry["notes"]

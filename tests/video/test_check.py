@@ -41,6 +41,11 @@ def make(frames=100, hz=10.0, seed=0, name="walk", size=(24, 32)):
     return Walk(name, Path(name), Pictures(images), times, position, yaw)
 
 
+def images_of(walk):
+    assert isinstance(walk.frames, Pictures)
+    return walk.frames.list
+
+
 def found(walk, kinds=None):
     findings = check_walk(walk, look(walk))
     return {f.kind: f for f in findings if kinds is None or f.kind in kinds}
@@ -158,7 +163,7 @@ def test_some_reversing_is_told_only():
 def test_broken_frames_are_cut_out():
     walk = make()
     for t in (20, 50, 51, 52):
-        walk.frames.list[t] = None
+        images_of(walk)[t] = None
     findings = check_walk(walk, look(walk))
     assert [(f.kind, f.frame, f.until) for f in findings] == [("broken", 20, 21), ("broken", 50, 53)] and "20.jpg" in findings[0].text
     assert [len(p) for p in kept(walk, findings)] == [20, 29, 47]
@@ -166,7 +171,7 @@ def test_broken_frames_are_cut_out():
 
 def test_a_walk_of_broken_frames_is_given_up():
     walk, seen = make(), []
-    walk.frames.list[:] = [None] * 100
+    images_of(walk)[:] = [None] * 100
     pictures = look(walk, seen.append)
     assert len(pictures.errors) == 100 and sum(seen) == 100
     assert kept(walk, check_walk(walk, pictures)) == []
@@ -179,14 +184,14 @@ def test_fewer_frames_than_announced():
         def images(self, which):
             yield from super().images([t for t in which if t < 90])
 
-    walk = changed(walk, frames=Short(walk.frames.list))
+    walk = changed(walk, frames=Short(images_of(walk)))
     assert found(walk)["broken"].frame == 90
 
 
 def test_frozen_pictures_while_moving_and_not_while_standing():
     walk = make()
     for t in range(31, 41):
-        walk.frames.list[t] = walk.frames.list[30]
+        images_of(walk)[t] = images_of(walk)[30]
     f = found(walk)
     assert (
         set(f) == {"frozen"} and (f["frozen"].frame, f["frozen"].until) == (31, 41) and f["frozen"].value == pytest.approx(1, abs=0.3)
@@ -197,7 +202,7 @@ def test_frozen_pictures_while_moving_and_not_while_standing():
 
 def test_a_camera_slower_than_the_poses_is_told():
     walk = make()
-    walk.frames.list[1::2] = walk.frames.list[0::2]
+    images_of(walk)[1::2] = images_of(walk)[0::2]
     f = found(walk)
     assert set(f) == {"repeats"} and f["repeats"].value == pytest.approx(0.5, abs=0.02) and not f["repeats"].drop
 
@@ -205,14 +210,14 @@ def test_a_camera_slower_than_the_poses_is_told():
 def test_black_white_and_plain_frames():
     walk = make()
     for t, level in ((10, 0), (11, 2), (40, 255), (60, 128)):
-        walk.frames.list[t] = np.full((24, 32, 3), level, np.uint8)
+        images_of(walk)[t] = np.full((24, 32, 3), level, np.uint8)
     f = found(walk)
     assert {(k, x.frame, x.until) for k, x in f.items()} == {("black", 10, 12), ("white", 40, 41), ("one colour", 60, 61)}
 
 
 def test_mixed_sizes_and_notes_are_told():
     walk = changed(make(), note="110 images, 100 poses")
-    walk.frames.list[70] = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    images_of(walk)[70] = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
     f = found(walk)
     assert f["sizes"].frame == 70 and "1 of 64 x 48" in f["sizes"].text and not f["sizes"].drop
     assert f["note"].text == walk.note and not f["note"].drop

@@ -88,6 +88,11 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
     assert not (tmp_path / "all" / ".part").exists()
 
 
+def test_a_slower_source_is_said(tmp_path):
+    report = convert([dataset(tmp_path / "in", 1, hz=3)], tmp_path / "out", Conversion(), ReadOptions())
+    assert report.frames == 60 and "recorded at 3 Hz, kept at that" in report.notes[0]
+
+
 def test_several_sources_names_and_copies(tmp_path):
     a, b = dataset(tmp_path / "a", 2), dataset(tmp_path / "b", 2, seed=1)
     same = dataset(tmp_path / "more" / "a", 1)
@@ -203,6 +208,6 @@ def test_frames_are_made_smaller_never_larger(height, width, expected):
 
 def test_what_data_say_of_the_body_stands():
     said, more = Body("go2", 0.7, camera_height_m=0.3), Body("go2", 0.9, 0.4, camera_height_m=0.5, camera_hfov_deg=90)
-    assert json.dumps(filled(said, more).token().tolist()[:2]) == json.dumps(np.float32([0.7, 0.4]).tolist())
+    assert json.dumps(filled(said, more).token().tolist()[:2]) == json.dumps(np.array([0.7, 0.4], np.float32).tolist())
     assert filled(said, more).camera_height_m == 0.3 and filled(said, more).camera_hfov_deg == 90
     assert filled(said, replace(more, robot="coco")) is said and filled(Body(), more).robot == "go2"
