@@ -162,7 +162,7 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
         UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; it cannot be
             written.
     """
-    config = settings.worlds()
+    settings.worlds()  # refuses what is wrong before anything is written
     require(0 <= settings.cameras <= 1, f"--cameras is {settings.cameras}; a share of drives, 0 to 1")
     try:
         state = _state(out, settings, resume)
@@ -173,14 +173,19 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
         _begin(out, settings, state)
         with tqdm(total=frames, initial=_sum(state).frames, desc="record", unit="frame", disable=None) as bar:
             while _sum(state).frames < frames:
-                number = len(state["takes"])
-                streets = training_scenes(settings.scenes, _seed(settings, number)) if STREETS in settings.places() else []
-                take = _Take(out, number, [loaded.get(name, streets) for name in settings.places()], config, settings)
-                state["takes"].append(take.drive(frames - _sum(state).frames, bar))
+                done = _drive(out, len(state["takes"]), loaded, settings, frames - _sum(state).frames, bar)
+                state["takes"].append(done)
                 _write(out / "record.json", state)
     except OSError as error:
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
     return _sum(state)
+
+
+def _drive(out: Path, number: int, loaded: dict[str, list[Scene]], settings: Settings, wanted: int, bar: tqdm) -> dict[str, Any]:
+    """One take, whose worlds and streets are gone before the next one's are made."""
+    streets = training_scenes(settings.scenes, _seed(settings, number)) if STREETS in settings.places() else []
+    places = [loaded.get(name, streets) for name in settings.places()]
+    return _Take(out, number, places, settings).drive(wanted, bar)
 
 
 def _state(out: Path, settings: Settings, resume: bool) -> dict[str, Any]:
@@ -267,24 +272,22 @@ class _Drive:
         self.pose: list[np.ndarray] = []
         self.clock: list[float] = []
         self.rays: list[np.ndarray] = []
-        self.nudged: list[list[float]] = []
+        self.nudged: list[tuple[float, float]] = []
 
     def write(self, folder: Path) -> None:
         track = np.array(self.pose)
-        write_walk(folder, self.images, track[:, :2], track[:, 2], np.array(self.clock), self.body, np.array(self.rays))
-        if self.nudged:
-            about = json.loads((folder / "walk.json").read_text())
-            _write(folder / "walk.json", {**about, "nudged": self.nudged})
+        clock, rays, nudged = np.array(self.clock), np.array(self.rays), np.array(self.nudged).reshape(-1, 2)
+        write_walk(folder, self.images, track[:, :2], track[:, 2], clock, self.body, rays, nudged)
 
 
 class _Take:
     """One batch of drives."""
 
-    def __init__(self, out: Path, number: int, places: Sequence[Sequence[Scene]], config: WorldsConfig, settings: Settings):
+    def __init__(self, out: Path, number: int, places: Sequence[Sequence[Scene]], settings: Settings):
         seed = _seed(settings, number)
         self.out, self.number, self.rng = out, number, np.random.default_rng([seed, 23])
         source = Drives(places, settings.envs, seed, settings.people)
-        self.worlds = Filmed(source.scenes, config, settings.envs, source, settings.cameras)
+        self.worlds = Filmed(source.scenes, settings.worlds(), settings.envs, source, settings.cameras)
         self.driver = ExpertDriver(self.worlds)
         self.walks = self.frames = 0
         self.push, self.left = np.zeros((settings.envs, 2)), np.zeros(settings.envs, dtype=int)
@@ -324,7 +327,7 @@ class _Take:
         self.push[begins], self.left[begins] = push[begins], lasts[begins]
         for world in np.flatnonzero(begins & self.worlds.live):
             clock = drives[world].clock[-1]
-            drives[world].nudged.append([round(clock, 6), round(clock + step_s * int(lasts[world]), 6)])
+            drives[world].nudged.append((clock, clock + step_s * int(lasts[world])))
         pushed = np.where(self.left[:, None] > 0, self.push, 0.0)
         self.left = np.maximum(self.left - 1, 0)
         return pushed
