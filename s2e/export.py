@@ -136,7 +136,9 @@ def shared_config(checkpoint: Path, policy: PolicyConfig) -> dict[str, Any]:
     if checkpoint.parent.name == "checkpoints" and (run / "config.json").is_file():
         step = int(checkpoint.name) if checkpoint.name.isdigit() else 0
         training = _public(read_json(run / "config.json"))
-        told = {"training": {**training, "step": step}, "measured": _measured(run, step), "printed": _printed(run)}
+        chosen = find_checkpoint(run).name == checkpoint.name  # what the run printed and measured at its end is about this one
+        told = {"training": {**training, "step": step}, "measured": _measured(run, step, chosen)}
+        told |= {"printed": _printed(run)} if chosen else {}
     return {"exported_by": f"s2e {s2e.__version__}", "stage": own.get("stage", "unknown"), **told, "policy": policy.to_dict()}
 
 
@@ -151,8 +153,8 @@ def _public(value: Any) -> Any:
     return value
 
 
-def _measured(run: Path, step: int) -> dict[str, float]:
-    """The newest values, up to a step, of what a run measured rather than optimised: held-out metrics and episodes."""
+def _measured(run: Path, step: int, chosen: bool) -> dict[str, float]:
+    """What a run measured rather than optimised: the newest values up to a step, and held-out metrics, which come at its end."""
     found: dict[str, float] = {}
     try:
         lines = (run / "metrics.jsonl").read_text().splitlines()
@@ -161,8 +163,8 @@ def _measured(run: Path, step: int) -> dict[str, float]:
     for line in lines:
         try:
             values = json.loads(line)
-            if int(values.pop("step")) <= step:
-                found |= {k: float(v) for k, v in values.items() if k.split("/")[0] in ("held_out", "validation", "episode")}
+            kinds = ("held_out", "validation", "episode") if int(values.pop("step")) <= step else ("held_out",) if chosen else ()
+            found |= {k: float(v) for k, v in values.items() if k.split("/")[0] in kinds}
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # a line cut by a kill
     return {k: round(v, 4) for k, v in found.items() if np.isfinite(v)}
@@ -174,7 +176,7 @@ def _printed(run: Path) -> list[str]:
         lines = (run / "printed.txt").read_text().splitlines()
     except (OSError, ValueError):
         return []
-    place = re.compile(r"(^|[\s:])(/|~/|\.\./|\w:\\)|checkpoint:")
+    place = re.compile(r"(^|[\s:])(/|~/|\.\./|\w:\\)|^(checkpoint|pictures):")
     return [x.replace("```", "")[:160] for x in lines[-24:] if x.strip() and not place.search(x)]
 
 

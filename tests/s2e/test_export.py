@@ -53,9 +53,9 @@ def run(tmp_path_factory):
         json.dumps({"data": ["/home/someone/secret/go2", "walks"], "out": "/home/someone/x", "lr": 0.001})
     )
     lines = [
-        {"step": 5, "held_out/ade_m": 0.5, "train/loss": 3},
-        {"step": 7, "held_out/ade_m": 0.25},
-        {"step": 9, "held_out/ade_m": 0.1},
+        {"step": 5, "validation/loss": 0.5, "train/loss": 3},
+        {"step": 7, "validation/loss": 0.25},
+        {"step": 9, "validation/loss": 0.1, "held_out/ade_m": 0.125},  # judged at the end: the weights that the run chose
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines) + '{"step": 7, "held')
     (folder / "printed.txt").write_text("s2e  0.148\nskipped x: /home/someone/secret/go2 is broken\ncheckpoint: here\n")
@@ -215,7 +215,15 @@ def test_a_card_says_what_is_known_and_nothing_private(run, tmp_path):
     out, _ = quietly(run, tmp_path / "shared", licence="mit")
     card, config = (out / "README.md").read_text(), json.loads((out / "config.json").read_text())
     assert card.startswith("---\nlicense: mit\nlibrary_name: s2e\n") and 's2e.load_policy("shared")' in card
-    for said in ("| lr | 0.001 |", "| data | go2, walks |", "| held_out/ade_m | 0.25 |", "s2e  0.148", "float32", "0.2 s apart"):
+    for said in (
+        "| lr | 0.001 |",
+        "| data | go2, walks |",
+        "| validation/loss | 0.25 |",
+        "| held_out/ade_m | 0.125 |",
+        "s2e  0.148",
+        "float32",
+        "0.2 s apart",
+    ):
         assert said in card
     for private in ("someone", "secret", "/home", "checkpoint: here"):
         assert private not in card and private not in json.dumps(config)
