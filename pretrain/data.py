@@ -99,7 +99,6 @@ def named_walks(path: Path, walks: Sequence[Walk]) -> set[str]:
     names = {name: number for number, line in enumerate(lines, 1) if (name := line.strip().rstrip("/"))}
     require(bool(names), f"--held-out {path}: names no walk; give one name a line")
     known = ", ".join(sorted(have)[:3])
-    known = ", ".join(sorted(have)[:3])
     for name, number in names.items():
         require(name in have, f"--held-out {path}: line {number}: no walk is called {name!r}; there is {known}...")
     return set(names)

@@ -9,6 +9,7 @@ import torch
 from s2e.config import PolicyConfig
 from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, robot_token, to_robot
+from s2e.video.resample import trajectory
 from s2e.video.walk import RAYS, Walk
 
 GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0  # how far ahead in time a goal is taken from the walk
@@ -153,9 +154,10 @@ def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: n
 
 
 def split_walks(walks: Sequence[Walk], fraction: float, seed: int) -> tuple[list[Walk], list[Walk]]:
-    """Training and validation walks: whole walks, never frames of one walk in both."""
-    if len(walks) < 2:
+    """Training and validation walks: whole walks with all their pieces, never frames of one walk in both."""
+    names = list(dict.fromkeys(trajectory(w.name) for w in walks))
+    if len(names) < 2:
         raise UserError(f"{walks[0].source}: one walk cannot be split into training and validation; give at least two")
-    order = np.random.default_rng(seed).permutation(len(walks))
-    held = set(order[: max(1, round(fraction * len(walks)))].tolist())
-    return [w for i, w in enumerate(walks) if i not in held], [w for i, w in enumerate(walks) if i in held]
+    order = np.random.default_rng(seed).permutation(len(names))
+    held = {names[i] for i in order[: max(1, round(fraction * len(names)))]}
+    return [w for w in walks if trajectory(w.name) not in held], [w for w in walks if trajectory(w.name) in held]

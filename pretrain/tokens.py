@@ -43,7 +43,7 @@ class TokenStore:
         self.shape = config.height_px // config.stride, config.width_px // config.stride, config.channels
         self.width = int(np.prod(self.shape)) + config.channels
         self.size = config.height_px, config.width_px
-        key = _weights_key(net, f"{VERSION} tokens {config.encoder} {config.stride} {self.size} {device}")
+        key = _weights_key(net, f"{VERSION} tokens {Path(config.encoder).name} {config.stride} {self.size} {device}")
         self.book = _Book(folder / f"tokens_{key}", self.width * 2)
         self.records = np.zeros((0, self.width), np.float16)
 

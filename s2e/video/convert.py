@@ -239,7 +239,8 @@ class _GnmWriter:
             if place.exists():  # written, but killed before the journal said so
                 shutil.rmtree(place)
             try:
-                write_walk(part, walk.frames.jpegs(range(len(walk))), walk.position, walk.yaw, walk.times, walk.body, walk.free_space)
+                frames, poses = walk.frames.jpegs(range(len(walk))), (walk.position, walk.yaw)
+                write_walk(part, frames, *poses, walk.times, walk.body, walk.free_space, walk.nudged)
             except BaseException:
                 self.abandon()
                 raise

@@ -201,6 +201,8 @@ def _sample(key: str, walk: Walk, piece: int, pieces: int) -> list[bytes]:
     if walk.free_space is not None:
         rounded = np.round(walk.free_space.astype(np.float64), 3).tolist()
         about["free_space"] = [[None if x != x else x for x in row] for row in rounded]
+    if len(walk.nudged):
+        about["nudged"] = walk.nudged.tolist()
     about |= {"note": walk.note, "bytes": [len(f) for f in frames], "digest": digest_of(frames)}
     members = [packed(f"{key}.json", (json.dumps(about) + "\n").encode())]
     members += [packed(f"{key}.{t:06d}.jpg", data) for t, data in enumerate(frames)]

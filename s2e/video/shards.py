@@ -2,7 +2,7 @@
 
     OUT/index.json                       which shards are complete, and what is in them
     OUT/shard-000000.tar                 one sample after the other; a sample is a walk, or a piece of a long one:
-        000000_NAME.json                 name, piece, pieces, source, times, position, yaw, body, free_space, note, bytes of each frame
+        000000_NAME.json                 name, piece, pieces, source, times, position, yaw, body, free_space, nudged, note, bytes
         000000_NAME.000000.jpg           its frames in order
         000000_NAME.000001.jpg
 
@@ -232,13 +232,14 @@ def _walk(sample: _Sample, shard: Path | str, options: ReadOptions) -> tuple[dic
         yaw = np.array(about["yaw"], dtype=np.float64)
         times = np.array(about["times"], dtype=np.float64) if "times" in about else np.arange(count) / options.hz
         rays = np.array(about["free_space"], dtype=np.float32) if about.get("free_space") is not None else None
+        nudged = np.array(about.get("nudged", []), dtype=np.float64).reshape(-1, 2)
     except (KeyError, ValueError, TypeError, OverflowError) as error:
         text = f"{error} is missing" if isinstance(error, KeyError) else "not arrays of numbers"
-        raise UserError(f"{where}: times, position, yaw or free_space: {text}; pack the shard again with s2e-data convert") from None
+        raise UserError(f"{where}: times, position, yaw, free_space or nudged: {text}; pack the shard again with s2e-data convert") from None
     frames = _frames([sample.frames[t] for t in range(count)], shard, sample.key, about.get("digest", ""))
     name = about["name"] if about.get("pieces", 1) == 1 else f"{about['name']}+{about['piece']}"
     body = body_of(about.get("body", {}), where)
-    walk = Walk(name, Path(_shown(shard)), frames, times, position, yaw, body, rays, about.get("note", ""))
+    walk = Walk(name, Path(_shown(shard)), frames, times, position, yaw, body, rays, about.get("note", ""), nudged)
     try:
         return about, checked(walk)
     except UserError as error:

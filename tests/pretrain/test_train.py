@@ -85,6 +85,9 @@ def test_split_is_by_walk():
     walks = [walk(str(i), np.zeros((9, 2)), np.zeros(9)) for i in range(10)]
     train, held = split_walks(walks, 0.2, 0)
     assert len(held) == 2 and not {w.name for w in train} & {w.name for w in held} and len(train) == 8
+    pieces = [walk(f"{i}+{k}", np.zeros((9, 2)), np.zeros(9)) for i in range(5) for k in range(3)]
+    train, held = split_walks(pieces, 0.4, 1)
+    assert len(held) == 6 and not {w.name[0] for w in train} & {w.name[0] for w in held}
     with pytest.raises(UserError, match="at least two"):
         split_walks(walks[:1], 0.2, 0)
 

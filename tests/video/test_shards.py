@@ -36,12 +36,13 @@ def make(name, frames=20, seed=0, rays=True):
         Body("go2", 0.7, 0.31, 1.5, 2.0, 0.36, 100.0),
         free if rays else None,
         "a note",
+        np.array([[0.25, 0.75], [2.0, 2.5]])[: seed % 3],
     )
 
 
 def same(a, b):
     assert a.name == b.name and a.body.token().tolist() == b.body.token().tolist() and a.note == b.note
-    for name in ("times", "position", "yaw"):
+    for name in ("times", "position", "yaw", "nudged"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
     if a.free_space is None:
         assert b.free_space is None
