@@ -235,7 +235,8 @@ def _walk(sample: _Sample, shard: Path | str, options: ReadOptions) -> tuple[dic
         nudged = np.array(about.get("nudged", []), dtype=np.float64).reshape(-1, 2)
     except (KeyError, ValueError, TypeError, OverflowError) as error:
         text = f"{error} is missing" if isinstance(error, KeyError) else "not arrays of numbers"
-        raise UserError(f"{where}: times, position, yaw, free_space or nudged: {text}; pack the shard again with s2e-data convert") from None
+        fields = "times, position, yaw, free_space or nudged"
+        raise UserError(f"{where}: {fields}: {text}; pack the shard again with s2e-data convert") from None
     frames = _frames([sample.frames[t] for t in range(count)], shard, sample.key, about.get("digest", ""))
     name = about["name"] if about.get("pieces", 1) == 1 else f"{about['name']}+{about['piece']}"
     body = body_of(about.get("body", {}), where)
