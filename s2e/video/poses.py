@@ -87,8 +87,10 @@ def _header(lines: list[str]) -> tuple[int, list[Column]]:
             continue
         text = line.strip().lstrip("#%").strip()
         mark = _delimiter(text)
-        cells = [c.strip().strip('"') for c in text.split(mark)]
-        if len(cells) >= 3 and all(c and not _is_number(c) for c in cells):
+        cells = [c.strip().strip('"') for c in (text.split() if mark == " " else text.split(mark))]
+        below = next((b for b in lines[n + 1 :] if b.strip() and not b.lstrip().startswith("#")), mark)
+        words = mark == " " and line.lstrip().startswith("#")  # a sentence, or the columns of TUM
+        if len(cells) >= 3 and not words and mark in below.strip() and all(c and not _is_number(c) for c in cells):
             return n + 1, [Column(c, i, c) for i, c in enumerate(cells)]
         if not line.lstrip().startswith("#"):
             return 0, []
@@ -96,7 +98,7 @@ def _header(lines: list[str]) -> tuple[int, list[Column]]:
 
 
 def _delimiter(text: str) -> str:
-    return next((m for m in (",", ";", "\t") if m in text), ",")
+    return next((m for m in (",", ";", "\t", " ") if m in text), ",")
 
 
 def _is_number(text: str) -> bool:
@@ -126,7 +128,7 @@ def read_poses(file: Path, axes: Axes | None, scale: float) -> Poses:
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: byte {error.start} is not UTF-8; a text file with poses is expected") from None
     lines = text.splitlines()
-    skip, columns = _header(lines)
+    skip, columns = _header(lines[:200])
     if columns:
         return _csv(file, lines, skip, columns, axes, scale)
     rows = [
@@ -194,7 +196,7 @@ def _unit(file: Path, quaternion: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def _csv(file: Path, lines: list[str], skip: int, columns: list[Column], axes: Axes | None, scale: float) -> Poses:
-    mark = _delimiter(lines[skip - 1])
+    mark = _delimiter(lines[skip - 1].strip().lstrip("#%").strip())
     remedy = "rename its columns to time, x, y, yaw, or to time, x, y, z, qx, qy, qz, qw"
     which = choose(columns, "", file, remedy)
     clock = [(c.index, m[2] or "") for c in columns if (m := _TIME.fullmatch(c.name.lower()))][:1]
@@ -227,7 +229,7 @@ def _flat(file: Path, values: np.ndarray, times: np.ndarray, which: PoseColumns,
 
 def _csv_rows(file: Path, lines: list[str], skip: int, mark: str, need: list[int]) -> Iterator[tuple[int, list[str]]]:
     try:
-        reader = csv.reader(lines[skip:], delimiter=mark)
+        reader = csv.reader((line.strip(" ") for line in lines[skip:]), delimiter=mark, skipinitialspace=True)
         for cells in reader:
             if not any(c.strip() for c in cells) or cells[0].lstrip().startswith("#"):
                 continue

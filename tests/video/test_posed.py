@@ -258,6 +258,12 @@ def test_csv_of_other_shapes(tmp_path):
     same(one(tmp_path), position, yaw, 1e-3)
     table(file, "time,x,y,heading", clock / 1e9, *position.T, np.degrees(yaw))
     assert "fits the motion in deg" in posed.read(tmp_path, OPTIONS)[1][0].reason
+    table(file, "# made by hand\n  time,   x, y, heading_deg", clock / 1e9, *position.T, np.degrees(yaw))
+    file.write_text(file.read_text().replace(",", "  "))
+    same(one(tmp_path), position, yaw, 1e-3)
+    tum(file, clock / 1e9, *in_axes(position, yaw, "body"))
+    file.write_text(file.read_text().replace("# timestamp tx ty tz ", "# timestamp, tx, ty, tz, "))
+    same(one(tmp_path), position, yaw, 1e-3)
     table(file, "x,y,yaw", *position.T, yaw)  # no times: one pose a picture
     same(one(tmp_path), position, yaw)
 
