@@ -172,10 +172,33 @@ def _pictures(file: Any, path: Path) -> Any:
     byte_rows = data.dtype == np.uint8 and (data.ndim == 2 or (data.ndim == 4 and data.shape[-1] == 3))
     if not (byte_rows or (data.ndim == 1 and (data.dtype.kind in "SV" or varying == np.uint8))):
         raise UserError(f"{path}: {_IMAGES} is {data.shape} of {data.dtype}; JPEG files are expected")
-    size = math.prod(data.shape[1:]) * data.dtype.itemsize
+    size = math.prod(data.shape[1:]) * data.dtype.itemsize if varying is None else _longest(data, path)
     if size > min(_MAX_BYTES, 3 * MAX_PIXELS):
         raise UserError(f"{path}: {_IMAGES} has {size} bytes an image, which are too many")
     return data
+
+
+def _longest(data: Any, path: Path) -> int:
+    """The longest image that a dataset of variable lengths claims: HDF5 allocates what is claimed before it looks whether it is there.
+
+    Each is kept as 16 bytes, its length first, in the dataset's storage (HDF5 file format specification, IV.B, "variable-length").
+    """
+    if data.id.get_create_plist().get_nfilters():
+        raise UserError(f"{path}: {_IMAGES} has variable lengths and is compressed, which gains nothing; write it without")
+    if data.chunks is None:
+        places = [(data.id.get_offset(), 16 * len(data))]
+    else:
+        chunks = [data.id.get_chunk_info(k) for k in range(data.id.get_num_chunks())]
+        places = [(c.byte_offset, c.size) for c in chunks]
+    longest, end = 0, path.stat().st_size
+    with path.open("rb") as stream:
+        for at, count in places:
+            if at is None or at + count > end or count % 16:
+                raise ValueError(f"{_IMAGES} lies beyond the file's end")
+            stream.seek(at)
+            lengths = np.frombuffer(stream.read(count), dtype="<u4")[::4]
+            longest = max(longest, int(lengths.max(initial=0)))
+    return longest
 
 
 class HdfFrames(Frames):

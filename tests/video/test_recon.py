@@ -153,6 +153,33 @@ def test_sizes_are_refused_before_anything_is_allocated(tmp_path):
     assert "bytes an image" in reason(path)
 
 
+def test_variable_lengths_are_looked_at_before_they_are_read(tmp_path):
+    scene, path = Scene(), tmp_path / "a.hdf5"
+    length = len(encoded(scene.image(6), "jpeg"))
+    data = bytearray(write_recon(path, scene, "vlen").read_bytes())
+    with h5py.File(path) as file:
+        at = file["images/rgb_left"].id.get_offset() + 16 * 6
+    assert data[at : at + 4] == length.to_bytes(4, "little")
+    data[at : at + 4] = b"\xff" * 4
+    path.write_bytes(data)
+    assert "4294967295 bytes an image" in reason(path)
+
+
+@pytest.mark.parametrize("chunks", [(7,), (64,)])
+def test_variable_lengths_in_chunks(tmp_path, chunks):
+    scene, path = Scene(), tmp_path / "a.hdf5"
+
+    def put_chunks(file, files, **more):
+        new = file.create_dataset("images/rgb_left", (20,), h5py.vlen_dtype(np.uint8), chunks=chunks, maxshape=(None,), **more)
+        for k in range(20):
+            new[k] = np.frombuffer(encoded(scene.image(k), "jpeg"), np.uint8)
+
+    put(path, "images/rgb_left", put_chunks)
+    assert list(read(path)[0].frames.jpegs(range(20))) == [encoded(scene.image(k), "jpeg") for k in range(20)]
+    put(path, "images/rgb_left", lambda f, d: put_chunks(f, d, compression="gzip"))
+    assert "write it without" in reason(path)
+
+
 @pytest.mark.parametrize("images", ["S", "vlen"])
 def test_a_broken_image_is_named_when_it_is_read(tmp_path, images):
     scene = Scene()
