@@ -15,7 +15,7 @@ from s2e.encoder import FeatureNet
 from s2e.errors import UserError
 from s2e.policy import S2EPolicy
 
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
+CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40)
 
 
 def write(run, step=1, adapters=False):

@@ -14,7 +14,7 @@ from s2e.policy import S2EPolicy
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 errors = pytest.importorskip("huggingface_hub.errors")
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
+CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40)
 
 
 @pytest.fixture(autouse=True)

@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from s2e.policy import S2EPolicy
 from s2e.video.frames import resized
 from s2e.video.walk import Body
 
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
+CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40)
 BODY = Body(length_m=0.5, width_m=0.4, v_max=1.0, omega_max=1.0, camera_height_m=0.3, camera_hfov_deg=90)
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,7 +51,7 @@ def run(networks, tmp_path_factory):
     return folder
 
 
-def frames(count, height=96, width=160, seed=0):
+def frames(count, height=32, width=64, seed=0):
     rng = np.random.default_rng(seed)
     return [np.repeat(np.repeat(rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8), 8, 0), 8, 1) for _ in range(count)]
 
@@ -80,7 +81,7 @@ def test_it_plans_what_the_worlds_actor_plans(navigator, networks):
         goal, ego = np.array([[4.0, k - 3]]), np.array([0.5 + 0.1 * k, -0.2])
         plan = navigator.act(frame, goal=goal[0], ego=ego, robot=BODY)
         observed = actor.observe(
-            resized(frame, 96, 160)[None], goal_token(goal, 10.0), ego_state(ego[:1], ego[1:]), robot_token(BODY.token()[None])
+            resized(frame, 32, 64)[None], goal_token(goal, 10.0), ego_state(ego[:1], ego[1:]), robot_token(BODY.token()[None])
         )
         with torch.no_grad():
             modes = networks[0].decode(observed)
@@ -151,7 +152,7 @@ def test_memory_is_bounded_at_any_rate(navigator):
 
 def test_one_frame_of_history():
     torch.manual_seed(0)
-    config = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, history=1, anchors=1)
+    config = dataclasses.replace(CONFIG, history=1, anchors=1)
     navigator = Navigator(S2EPolicy(config), FeatureNet(config))
     assert navigator.act(frames(1)[0]).scores == pytest.approx([1.0])
 
