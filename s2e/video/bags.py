@@ -398,7 +398,7 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
 
     def walk(k: int, part: np.ndarray) -> Walk:
         at, turned = poses_at(times[part], pose_times, position, yaw)
-        called = name if len(parts) == 1 else f"{name}_{k:03d}"
+        called = name if len(parts) == 1 else f"{name}+{k}"
         whole = len(part) == len(frames)
         return Walk(
             called, path, frames if whole else frames.part(part), times[part] - times[part[0]], at, turned, body,

@@ -10,6 +10,7 @@ from PIL import Image
 from s2e.errors import UserError
 
 MAX_PIXELS = 1 << 26
+KINDS = ("JPEG", "PNG", "WEBP", "BMP")  # some others have Pillow start programs: PostScript is a language
 
 
 class Frames:
@@ -105,7 +106,7 @@ class ImageFiles(Frames):
 def decode(data: bytes, where: str) -> np.ndarray:
     """An image file's bytes as (H, W, 3) uint8 RGB; `where` names it in errors."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=KINDS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
             return np.asarray(image.convert("RGB"))

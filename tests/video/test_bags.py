@@ -211,7 +211,7 @@ def test_gaps_split_the_walk(tmp_path):
     poses = poses[(poses < 18) | (poses > 20.1)]  # a gap amid the third piece's images
     scene = Scene(image_t=images, pose_t=poses)
     walks, skipped = bags.read(write_bag(tmp_path / "a.bag", "ros1", scene), ReadOptions())
-    assert [w.name for w in walks] == ["a_000", "a_001", "a_002", "a_003"]
+    assert [w.name for w in walks] == ["a+0", "a+1", "a+2", "a+3"]
     same(walks[1], scene, np.arange(50, 100))
     same(walks[2], scene, np.arange(100, 120))
     same(walks[3], scene, np.arange(142, 150))

@@ -88,6 +88,14 @@ def test_truncated_jpeg_names_the_file(tmp_path):
         list(walk.images(24, 32))
 
 
+def test_only_pictures_are_opened(tmp_path):
+    make_walk(tmp_path / "walk")
+    (tmp_path / "walk" / "3.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
+    (walk,), _ = read_walks([tmp_path])
+    with pytest.raises(UserError, match="3.jpg: not a readable image"):
+        list(walk.images(24, 32))
+
+
 def test_a_gap_in_the_frames_is_refused(tmp_path):
     make_walk(tmp_path / "walk", 20)
     (tmp_path / "walk" / "10.jpg").unlink()
