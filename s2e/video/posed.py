@@ -176,7 +176,7 @@ def _named(files: list[Path], hz: float) -> np.ndarray | None:
     if len(numbers) < 2 or np.isnan(numbers).any() or len({m[1] for m in found if m}) > 1:
         return None
     if any("." in m[2] for m in found if m) or numbers.min() >= 1e9:
-        return poses._as_seconds(numbers)[0]
+        return poses.as_seconds(numbers)[0]
     step = np.diff(numbers)
     if (step <= 0).any() or (step == step[0]).all():
         return None
@@ -217,7 +217,7 @@ def _column(file: Path, width: int) -> tuple[np.ndarray, list[str]]:
             raise UserError(f"{file}: line {n + 1} is {line[:40]!r}; expected a time{' and a name' if width > 1 else ''}") from None
         if not abs(times[-1]) < 1e20:
             raise UserError(f"{file}: line {n + 1}: {cells[0][:40]} is no time")
-    return poses._as_seconds(np.array(times))[0] if times else np.zeros(0), rest
+    return poses.as_seconds(np.array(times))[0] if times else np.zeros(0), rest
 
 
 def _aligned(file: Path, known: Poses, timed: bool, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:

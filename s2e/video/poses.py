@@ -178,7 +178,7 @@ def _table(file: Path, rows: list[tuple[int, list[str]]], width: int, times: int
 
 
 def _tum(file: Path, values: np.ndarray, at: np.ndarray, axes: Axes | None, scale: float) -> Poses:
-    seconds, note = _as_seconds(values[:, 0])
+    seconds, note = as_seconds(values[:, 0])
     order, more = _ordered(seconds)
     values, at = values[order], at[order]
     rotation = rotations(_unit(file, values[:, 4:], at))
@@ -207,7 +207,7 @@ def _csv(file: Path, lines: list[str], skip: int, columns: list[Column], axes: A
     values, at = _table(file, rows, len(need), times=len(clock))
     seconds, note = None, ""
     if clock:
-        seconds, note = (values[:, 0] * _SECONDS[clock[0][1]], "") if clock[0][1] else _as_seconds(values[:, 0])
+        seconds, note = (values[:, 0] * _SECONDS[clock[0][1]], "") if clock[0][1] else as_seconds(values[:, 0])
         order, more = _ordered(seconds)
         seconds, values, at, note = seconds[order], values[order, 1:], at[order], note + more
     if len(which.columns) < 6:
@@ -240,7 +240,7 @@ def _csv_rows(file: Path, lines: list[str], skip: int, mark: str, need: list[int
         raise UserError(f"{file}: not readable CSV ({error})") from None
 
 
-def _as_seconds(times: np.ndarray) -> tuple[np.ndarray, str]:
+def as_seconds(times: np.ndarray) -> tuple[np.ndarray, str]:
     """Times in the unit that their size tells: clocks count from 1970."""
     size = float(np.median(np.abs(times)))
     for low, unit, factor in ((1e17, "nanoseconds", 1e-9), (1e14, "microseconds", 1e-6), (1e11, "milliseconds", 1e-3)):
