@@ -39,7 +39,7 @@ def test_help(command):
 
 
 def test_pretrain_refuses(tmp_path):
-    refused(run("s2e-pretrain", "--data", tmp_path / "none", "--out", tmp_path / "run"), "none", "no such folder")
+    refused(run("s2e-pretrain", "--data", tmp_path / "none", "--out", tmp_path / "run"), "none", "no such file or folder")
 
     class Hostile:
         def __reduce__(self):
@@ -75,7 +75,7 @@ def test_numbers_out_of_range_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     refused(run("s2e-data", "record", "--out", tmp_path / "file"), "file")
     refused(run("s2e-data", "check", tmp_path, "--hz", "nan"), "--hz")
-    refused(run("s2e-pretrain", "--data", tmp_path / "file", "--out", tmp_path / "run"), "a file, not a folder")
+    refused(run("s2e-pretrain", "--data", tmp_path / "file", "--out", tmp_path / "run"), "no walk in it")
     refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--entropy", "nan"), "--entropy")
 
 
