@@ -305,7 +305,8 @@ def _plain(walk: Walk, seen: Look) -> list[Finding]:
     black, white = seen.mean < DARK, seen.mean > BRIGHT  # NaN, a broken frame, is neither
     found = []
     for kind, mask in (("black", black), ("white", white), ("one colour", (seen.spread < FLAT) & ~black & ~white)):
-        found += [Finding(walk.name, kind, a, b, float(b - a), f"{b - a} frames are {kind}", True) for a, b in runs(mask).tolist()]
+        drop = kind != "one colour"  # a wall close by looks like that, too
+        found += [Finding(walk.name, kind, a, b, float(b - a), f"{b - a} frames are {kind}", drop) for a, b in runs(mask).tolist()]
     return found
 
 

@@ -213,6 +213,7 @@ def test_black_white_and_plain_frames():
         images_of(walk)[t] = np.full((24, 32, 3), level, np.uint8)
     f = found(walk)
     assert {(k, x.frame, x.until) for k, x in f.items()} == {("black", 10, 12), ("white", 40, 41), ("one colour", 60, 61)}
+    assert {k for k, x in f.items() if x.drop} == {"black", "white"}
 
 
 def test_mixed_sizes_and_notes_are_told():
