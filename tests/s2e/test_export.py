@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +23,15 @@ from s2e.observation import goal_token
 from s2e.policy import S2EPolicy
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = {"dim": 32, "encoder_layers": 1, "decoder_layers": 1, "height_px": 32, "width_px": 64, "stride": 8, "channels": 40}
+SMALL: dict[str, Any] = {
+    "dim": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "height_px": 32,
+    "width_px": 64,
+    "stride": 8,
+    "channels": 40,
+}
 
 
 def networks(adapters=False, seed=0, **fields):
