@@ -29,7 +29,7 @@ from s2e.benchmarks.metrics import episode_metrics, format_table, summarise
 from s2e.benchmarks.report import write_report
 from s2e.checkpoint import find_checkpoint, load_networks
 from s2e.config import PRESETS, PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.encoder import VisualNet
 from s2e.envs.drive import ExpertDriver, remaining_route, straight
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.meshes import bake, merge, transform
@@ -106,7 +106,7 @@ def floor_height(scene: Scene, x: float, y: float) -> float:
 class PolicyDriver:
     """A trained policy at the wheel: best-scored mode, the waypoint one second ahead; a planner may re-rank or slow it."""
 
-    def __init__(self, policy: S2EPolicy, net: FeatureNet, worlds: Worlds, planner: str, weight: float, device: str):
+    def __init__(self, policy: S2EPolicy, net: VisualNet, worlds: Worlds, planner: str, weight: float, device: str):
         self.config: PolicyConfig = policy.config
         self.worlds, self.policy, self.device = worlds, policy, device
         self.actor = Actor(policy, net, worlds.count, device, CHUNK)

@@ -20,7 +20,7 @@ import tyro
 
 from s2e.benchmarks.view_session import DRIVERS, Drive, Replay, Session, episodes_of, read_replay, settings_of
 from s2e.checkpoint import load_networks
-from s2e.encoder import FeatureNet
+from s2e.encoder import VisualNet
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scene_files import load_scene
 from s2e.envs.warm import warm_up
@@ -66,7 +66,7 @@ class Viewer:
         require(args.replay is None or args.policy == "keyboard", both)
         viser = _viser()
         self.args = args
-        self.learned: tuple[S2EPolicy, FeatureNet] | None = load_networks(args.policy) if learned else None
+        self.learned: tuple[S2EPolicy, VisualNet] | None = load_networks(args.policy) if learned else None
         name = Path(args.policy).resolve().name if learned else None
         self.scene = load_scene(args.scene)
         _check_port(args.host, args.port)

@@ -14,7 +14,7 @@ import torch
 
 from s2e.acting import Actor
 from s2e.benchmarks.bench import place_obstacles
-from s2e.encoder import FeatureNet
+from s2e.encoder import VisualNet
 from s2e.envs.drive import ExpertDriver, straight
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, RandomEpisodes, check_episodes, read_episodes
 from s2e.envs.expert import command_to_waypoint
@@ -125,7 +125,7 @@ def episodes_of(name: str, scene: Scene) -> list[Episode]:
 class PolicyWheel:
     """A policy at the wheel of one world, as `s2e-bench` has it act, and what it thought of."""
 
-    def __init__(self, policy: S2EPolicy, net: FeatureNet, worlds: Worlds):
+    def __init__(self, policy: S2EPolicy, net: VisualNet, worlds: Worlds):
         self.policy, self.worlds = policy, worlds
         self.actor = Actor(policy, net, 1)
         self.fan: Fan | None = None
@@ -161,7 +161,7 @@ class Drive:
         setting: str = "both",
         robot: str = "jackal",
         driver: str = "keyboard",
-        policy: tuple[S2EPolicy, FeatureNet] | None = None,
+        policy: tuple[S2EPolicy, VisualNet] | None = None,
     ):
         require(driver in DRIVERS or policy is not None, f"driver {driver!r} is not one of {', '.join(DRIVERS)}; give --policy RUN")
         self.scene, self.robot, self.driver, self.policy = scene, robot, driver, policy

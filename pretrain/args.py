@@ -18,8 +18,8 @@ READING = ("hz", "image", "poses", "scale")
 class PretrainArgs:
     """Pretrain an S2E policy on navigation video."""
 
-    data: tuple[Path, ...]
-    """Navigation video: files and folders of any format of docs/data.md."""
+    data: tuple[str, ...]
+    """Navigation video: files and folders of any format of docs/data.md, URLs of shards."""
     out: Path
     """The run's folder."""
     preset: Literal["laptop", "paper"] = "laptop"

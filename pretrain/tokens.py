@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
+from s2e.encoder import VisualNet, FrozenEncoder, pool_older
 from s2e.errors import UserError
 from s2e.video.frames import decode, jpeg
 from s2e.video.walk import Skipped, Walk
@@ -38,7 +38,7 @@ class TokenStore:
         net: the encoder, in eval mode. config: the policy's. folder: where stores live. device: torch device that encodes.
     """
 
-    def __init__(self, net: FeatureNet, config: PolicyConfig, folder: Path, device: str = "cpu"):
+    def __init__(self, net: VisualNet, config: PolicyConfig, folder: Path, device: str = "cpu"):
         self.encoder = FrozenEncoder(net, config, device)
         self.shape = config.height_px // config.stride, config.width_px // config.stride, config.channels
         self.width = int(np.prod(self.shape)) + config.channels
@@ -259,7 +259,7 @@ def _ahead(items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             yield item
 
 
-def _weights_key(net: FeatureNet, about: str) -> str:
+def _weights_key(net: VisualNet, about: str) -> str:
     """A short hash of an encoder's weights and of how it is used."""
     total = hashlib.sha256(about.encode())
     for name, tensor in sorted(net.state_dict().items()):

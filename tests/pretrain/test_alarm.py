@@ -127,6 +127,7 @@ def test_a_network_that_was_made_to_collapse():
         return collapse(counter.use())
 
     head = policy.score_head[-1]
+    assert isinstance(head, torch.nn.Linear)
     torch.nn.init.normal_(head.weight, std=3.0)
     assert told().startswith("one anchor alone"), "an untrained network does not look"
     torch.nn.init.zeros_(head.weight)
