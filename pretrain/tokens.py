@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2e.config import PolicyConfig
-from s2e.encoder import VisualNet, FrozenEncoder, pool_older
+from s2e.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.errors import UserError
 from s2e.video.frames import decode, jpeg
 from s2e.video.walk import Skipped, Walk
