@@ -50,10 +50,10 @@ from s2e.run import Interrupt, Run, check_out, same_config
 class PPOArgs:
     """Fine-tune a pretrained S2E policy with PPO in simulated streets."""
 
-    init: Path
-    """Pretrained run or checkpoint folder."""
     out: Path
     """The new run's folder."""
+    init: str = "laptop"
+    """What to start from: a pretrained run, a checkpoint or an exported folder, or the name of a shipped policy."""
     envs: int = 256
     """Worlds side by side, over all ranks."""
     steps: int = 500_000
