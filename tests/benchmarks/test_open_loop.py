@@ -56,6 +56,11 @@ def test_held_out_walks_are_whole_seeded_and_never_all(data):
     assert len(held_out_names(walks, 0.99, 0)) == 5 and len(held_out_names(walks, 0.01, 0)) == 1
     with pytest.raises(UserError, match="at least two"):
         held_out_names(walks[:1], 0.2, 0)
+    pieces = [dataclasses.replace(w, name=f"{w.name}+{k}") for w in walks for k in range(3)]
+    for seed in range(4):  # the same walks as before they were cut, whole
+        assert held_out_names(pieces, 0.34, seed) == tuple(f"{n}+{k}" for n in held_out_names(walks, 0.34, seed) for k in range(3))
+    with pytest.raises(UserError, match="at least two"):
+        held_out_names(pieces[:3], 0.2, 0)
 
 
 def test_a_prefix_holds_out_what_was_recorded_together(data):
