@@ -154,10 +154,10 @@ def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: n
 
 
 def split_walks(walks: Sequence[Walk], fraction: float, seed: int) -> tuple[list[Walk], list[Walk]]:
-    """Training and validation walks: whole walks with all their pieces, never frames of one walk in both."""
+    """Training and validation walks: whole walks with all their pieces, never frames of one in both; one walk each at least."""
     names = list(dict.fromkeys(trajectory(w.name) for w in walks))
     if len(names) < 2:
         raise UserError(f"{walks[0].source}: one walk cannot be split into training and validation; give at least two")
     order = np.random.default_rng(seed).permutation(len(names))
-    held = {names[i] for i in order[: max(1, round(fraction * len(names)))]}
+    held = {names[i] for i in order[: min(max(1, round(fraction * len(names))), len(names) - 1)]}
     return [w for w in walks if trajectory(w.name) not in held], [w for w in walks if trajectory(w.name) in held]

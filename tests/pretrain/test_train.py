@@ -90,6 +90,7 @@ def test_split_is_by_walk():
     assert len(held) == 6 and not {w.name[0] for w in train} & {w.name[0] for w in held}
     with pytest.raises(UserError, match="at least two"):
         split_walks(walks[:1], 0.2, 0)
+    assert [len(part) for part in split_walks(walks[:2], 0.9, 0)] == [1, 1]
 
 
 def test_shares_of_the_walks_are_nested():
