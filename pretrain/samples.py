@@ -90,11 +90,13 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     track = np.stack([np.interp(ahead, times, walk.position[:, i]) for i in range(2)], -1)
     pose = np.concatenate([walk.position[t], walk.yaw[t, None]], 1)
     reach = np.array([GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S])
+    goals = np.maximum(nearest(times, times[t, None] + reach), np.minimum(t + 1, last)[:, None])
+    goals = np.minimum(goals, np.searchsorted(holes, holes[t], side="right")[:, None] - 1)  # nothing is known of the way over a hole
     rays = np.full((len(walk), RAYS), np.nan, np.float32) if walk.free_space is None else walk.free_space.astype(np.float32)
     return {
         "frame": t,
         "frames": frames,
-        "goals": np.maximum(nearest(times, times[t, None] + reach), np.minimum(t + 1, last)[:, None]),
+        "goals": goals,
         "future": to_robot(track, pose[:, None]).astype(np.float32),
         "ego": ego_states(walk, t, config.frame_spacing_s),
         "free_space": rays[t],
@@ -136,7 +138,7 @@ class Batch:
 def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: np.random.Generator | None) -> Batch:
     """Builds the batch of some samples.
 
-    The goal is a pose that the walk reaches later: drawn by `rng`, or five seconds ahead (or the end) where it is None.
+    The goal is a pose that the walk reaches later: drawn by `rng`, or five seconds ahead where it is None, both before the next hole.
     """
     low, high, fixed = samples.goals[index].T
     at = fixed if rng is None else rng.integers(low, high + 1)

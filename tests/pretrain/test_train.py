@@ -77,6 +77,22 @@ def test_goals_lie_ahead_in_the_same_walk():
     np.testing.assert_allclose(batch.goal.numpy(), goal_token(batch.goal_xy, CONFIG.goal_clip_m))
 
 
+def test_goals_do_not_lie_beyond_a_hole():
+    whole = circle(200)  # 20 s at 10 Hz
+    late = np.arange(200) >= 100
+    torn = dataclasses.replace(whole, times=whole.times + 10.0 * late, position=whole.position + 500.0 * late[:, None])
+    samples, unbroken = (make_samples([w], CONFIG, np.array([0])) for w in (torn, whole))
+    first = samples.frame < 100
+    assert (samples.goals[first] <= 99).all() and (samples.goals[~first] > 100).all()
+    assert (samples.goals > samples.frame[:, None]).all()
+    same = [list(unbroken.frame).index(t) for t in samples.frame]
+    limit = np.where(first, 99, 199)[:, None]
+    np.testing.assert_array_equal(samples.goals, np.minimum(unbroken.goals[same], limit))
+    for rng in (None, np.random.default_rng(0)):
+        batch = make_batch(samples, np.arange(len(samples)), CONFIG, rng)
+        assert np.linalg.norm(batch.goal_xy, axis=1).max() <= 4 + 1e-9, "the circle is 4 m wide"
+
+
 def test_to_robot():
     np.testing.assert_allclose(to_robot(np.array([1.0, 1.0]), np.array([1.0, 0.0, np.pi / 2])), [1, 0], atol=1e-12)
 
