@@ -13,7 +13,7 @@ from s2e.video.resample import trajectory
 from s2e.video.walk import RAYS, Walk
 
 GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0  # how far ahead in time a goal is taken from the walk
-GAP_S = 1.0  # a sample does not reach over a longer hole in the times
+GAP_S = 1.0  # a sample does not reach over a longer hole in the times, unless the frames are that far apart anyway
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Samples:
 def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray) -> Samples:
     """Lists the samples of walks: frames with `waypoints * waypoint_dt_s` seconds of future.
 
-    Works in the walks' own times, so that uneven ones are right; what would reach over a hole of more than `GAP_S`
-    or into a nudge is left out.
+    Works in the walks' own times, so that uneven ones are right; what would reach over a hole or into a nudge is left out. A hole is
+    an interval of more than `GAP_S` and of more than three times the walk's median one (as in `s2e-data check`).
 
     Args:
         walks: W walks.
@@ -77,7 +77,8 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     times, last = walk.times, len(walk) - 1
     horizon_s = config.waypoints * config.waypoint_dt_s
     t = np.flatnonzero(times + horizon_s <= times[-1] + 1e-6)
-    holes = np.concatenate([[0], np.cumsum(np.diff(times) > GAP_S)])  # how many holes lie before each frame
+    dt = np.diff(times)
+    holes = np.concatenate([[0], np.cumsum(dt > max(GAP_S, 3 * np.median(dt)))])  # how many holes lie before each frame
     ends = np.minimum(np.searchsorted(times, times[t] + horizon_s - 1e-6), last)
     t = t[holes[ends] == holes[t]]
     # What was done to the robot is no behaviour: a nudge is not to be foreseen, only what follows it is to be learned.

@@ -67,6 +67,16 @@ def test_nothing_is_learned_from_a_nudge_or_over_a_hole():
     assert set(samples.frame) == {*range(10), *range(30, 40)} and (samples.frames[samples.frame >= 30] >= 30).all()
 
 
+def test_slow_frames_are_no_holes():
+    slow = walk("slow", np.arange(40.0)[:, None] * [0.4, 0.0], np.zeros(40), hz=0.5)
+    samples = make_samples([slow], CONFIG, np.array([0]))
+    assert list(samples.frame) == list(range(39))
+    np.testing.assert_allclose(samples.future[:, -1], [[0.4, 0.0]] * 39, atol=1e-6)
+    torn = dataclasses.replace(slow, times=slow.times + 5.0 * (np.arange(40) >= 20))  # 7 s, of 2 s
+    samples = make_samples([torn], CONFIG, np.array([0]))
+    assert 19 not in samples.frame and samples.goals[samples.frame < 19].max() == 19
+
+
 def test_goals_lie_ahead_in_the_same_walk():
     walks = [circle(), circle(80)]
     samples = make_samples(walks, CONFIG, np.array([100, 500]))
