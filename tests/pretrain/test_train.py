@@ -291,6 +291,18 @@ def test_every_kind_of_training_goes_to_its_end(tmp_path, changes):
         assert trainer.validate()["free_space"] > 0
 
 
+def test_validation_does_not_depend_on_the_batches(tmp_path):
+    """Free space is known for some rays of a few samples only."""
+    values = []
+    for batch in (7, 40):
+        trainer, _ = tiny(tmp_path, batch=batch, free_space=0.3)
+        trainer.data.watched.free_space[5:] = np.nan
+        trainer.data.watched.free_space[3, 2:] = np.nan
+        values.append(trainer.validate())
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
+    assert values[0]["total"] == pytest.approx(values[0]["loss"] + 0.3 * values[0]["free_space"])
+
+
 def test_what_is_saved_for_use_is_the_running_mean(tmp_path):
     trainer, _ = tiny(tmp_path)
     for _ in range(3):
