@@ -19,7 +19,7 @@ from s2e.errors import UserError
 from s2e.observation import goal_token, to_robot
 from s2e.policy import S2EPolicy
 from s2e.pretrain import train as command_module
-from s2e.pretrain.args import PretrainArgs, check, policy_config
+from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
 from s2e.pretrain.data import Data, divide, named_walks, share
 from s2e.pretrain.loop import Trainer
 from s2e.pretrain.optim import Average, decay_groups, schedule
@@ -174,6 +174,12 @@ def test_numbers_that_cannot_work_are_refused(tmp_path, name, value):
     args = dataclasses.replace(PretrainArgs((tmp_path,), tmp_path), **{name: value})
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')}"):
         check(args)
+
+
+def test_the_config_keeps_no_key_of_a_url(tmp_path):
+    args = PretrainArgs(("https://me:pass@host/a-{00..03}.tar?token=secret", "walks?", "hf://org/set/*.tar"), tmp_path)
+    assert as_json(args, 1)["data"] == ["https://host/a-{00..03}.tar", "walks?", "hf://org/set/*.tar"]
+    assert not any(word in json.dumps(as_json(args, 1)) for word in ("secret", "pass@"))
 
 
 def test_patience_needs_validations(tmp_path):
