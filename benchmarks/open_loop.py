@@ -14,6 +14,7 @@ matplotlib is installed.
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -178,9 +179,10 @@ def load_results(out: Path) -> dict[str, dict[str, Any]]:
 
 def append(path: Path, record: dict[str, Any]) -> None:
     """Adds a line, after the end of one that a kill cut short."""
-    cut = path.exists() and path.read_bytes()[-1:] not in (b"\n", b"")
-    with path.open("a") as file:
-        file.write("\n" * cut + json.dumps(record) + "\n")
+    with path.open("a+b") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        cut = file.read() not in (b"\n", b"")
+        file.write(b"\n" * cut + json.dumps(record).encode() + b"\n")
 
 
 def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:

@@ -98,6 +98,15 @@ def test_a_sweep_runs_each_cell_once_and_goes_on(data, trained, capsys):
     assert len({Path(p).read_text() for p in held}) == 1, "every cell is judged on the same walks"
 
 
+def test_a_line_begins_after_the_end_of_a_cut_one(tmp_path):
+    path = tmp_path / "results.jsonl"
+    script.append(path, {"key": "a"})
+    script.append(path, {"key": "b"})
+    path.write_bytes(path.read_bytes()[:-4])
+    script.append(path, {"key": "c"})
+    assert path.read_text() == '{"key": "a"}\n{"key": "\n{"key": "c"}\n' and list(load_results(tmp_path)) == ["a", "c"]
+
+
 def test_regression_has_no_density(data, trained, capsys):
     script.open_loop(OpenLoopArgs("heads", data=(data / "rec",), out=data / "out", seeds=1))
     lines = {line.split("|")[1].strip(): line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("|")}
