@@ -14,6 +14,7 @@ matplotlib is installed.
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ from s2e.pretrain.evaluate import Row, evaluate
 from s2e.pretrain.samples import make_samples
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
+from s2e.video.resample import trajectory
 from s2e.video.walk import Walk
 
 ANCHORS = (1, 2, 4, 8, 12, 16)
@@ -83,17 +85,19 @@ class Cell:
 
 
 def held_out_names(walks: Sequence[Walk], share: float, seed: int) -> tuple[str, ...]:
-    """Names of the walks to test on: one at least, and one at least left."""
-    names = sorted({w.name for w in walks})
-    require(len(names) > 1, f"{walks[0].source}: one walk cannot be split; give at least two")
-    count = min(max(1, round(share * len(names))), len(names) - 1)
-    return tuple(sorted(np.random.default_rng([seed, 5]).permutation(names)[:count].tolist()))
+    """Names of the walks to test on, with all their pieces: one walk at least, and one at least left."""
+    whole = sorted({trajectory(w.name) for w in walks})
+    require(len(whole) > 1, f"{walks[0].source}: one walk cannot be split; give at least two")
+    count = min(max(1, round(share * len(whole))), len(whole) - 1)
+    held = set(np.random.default_rng([seed, 5]).permutation(whole)[:count].tolist())
+    return tuple(sorted({w.name for w in walks if trajectory(w.name) in held}))
 
 
 def prefixed(args: OpenLoopArgs) -> tuple[str, ...]:
-    """Names of the walks that begin with --held-out-prefix."""
+    """Names of the walks that begin with --held-out-prefix, with all their pieces."""
     every = {w.name for w in read(args, args.data)}
-    names = {n for n in every if n.startswith(args.held_out_prefix)}
+    held = {trajectory(n) for n in every if n.startswith(args.held_out_prefix)}
+    names = {n for n in every if trajectory(n) in held}
     where = f"--held-out-prefix {args.held_out_prefix}"
     require(bool(names) and names < every, f"{where}: {len(names)} of {len(every)} walks begin like this; some must, and not all")
     return tuple(sorted(names))
@@ -175,9 +179,10 @@ def load_results(out: Path) -> dict[str, dict[str, Any]]:
 
 def append(path: Path, record: dict[str, Any]) -> None:
     """Adds a line, after the end of one that a kill cut short."""
-    cut = path.exists() and path.read_bytes()[-1:] not in (b"\n", b"")
-    with path.open("a") as file:
-        file.write("\n" * cut + json.dumps(record) + "\n")
+    with path.open("a+b") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        cut = file.read() not in (b"\n", b"")
+        file.write(b"\n" * cut + json.dumps(record).encode() + b"\n")
 
 
 def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:

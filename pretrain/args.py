@@ -9,6 +9,7 @@ from typing import Any, Literal
 from s2e.config import PRESETS, PolicyConfig
 from s2e.errors import check_device, require
 from s2e.mixture import Rule
+from s2e.video.remote import is_url, shown
 
 LEARNING_RATE = {"laptop": 1e-3, "paper": 1e-4}  # of 128 and of 768 dimensions; the second is MTR's
 READING = ("hz", "image", "poses", "scale")
@@ -145,6 +146,6 @@ def check(args: PretrainArgs) -> None:
 
 
 def as_json(args: PretrainArgs, world: int) -> dict[str, Any]:
-    """What a run's config.json keeps of the command line."""
+    """What a run's config.json keeps of the command line; URLs without what may hold a key."""
     values = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
-    return values | {"data": [str(p) for p in args.data], "world_size": world}
+    return values | {"data": [shown(p) if is_url(p) else str(p) for p in args.data], "world_size": world}

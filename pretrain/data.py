@@ -15,6 +15,7 @@ from s2e.pretrain.samples import Samples, make_samples, split_walks
 from s2e.pretrain.tokens import FrameStore, TokenStore
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
+from s2e.video.resample import trajectory
 from s2e.video.walk import Walk
 
 
@@ -70,14 +71,14 @@ def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Cal
 
 
 def divide(walks: Sequence[Walk], args: PretrainArgs) -> tuple[list[Walk], list[Walk], list[Walk]]:
-    """Walks to train on, to watch and to judge by; whole walks, never frames of one walk in two parts."""
+    """Walks to train on, to watch and to judge by; whole walks with all their pieces, never frames of one in two parts."""
     if args.held_out is None:
         training, watched = split_walks(walks, args.validation, args.seed)
         judged = watched
     else:
         named = named_walks(args.held_out, walks)
-        judged = [w for w in walks if w.name in named]
-        training = [w for w in walks if w.name not in named]
+        judged = [w for w in walks if trajectory(w.name) in named]
+        training = [w for w in walks if trajectory(w.name) not in named]
         require(len(training) > 0, f"{args.held_out}: names every walk; leave some to train on")
         watched = judged
         if args.patience:
@@ -86,7 +87,7 @@ def divide(walks: Sequence[Walk], args: PretrainArgs) -> tuple[list[Walk], list[
 
 
 def named_walks(path: Path, walks: Sequence[Walk]) -> set[str]:
-    """The names that a file lists, one a line, as GNM's traj_names.txt does.
+    """The names that a file lists, one a line, as GNM's traj_names.txt does; a piece (`walk+0`) stands for the whole `walk`.
 
     Raises:
         UserError: the file is not readable text, empty, or names a walk that is not there.
@@ -95,17 +96,20 @@ def named_walks(path: Path, walks: Sequence[Walk]) -> set[str]:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--held-out {path}: not readable ({error}); give a text file with names of walks, one a line") from None
-    have = {w.name for w in walks}
+    have = {trajectory(w.name) for w in walks}
     names = {name: number for number, line in enumerate(lines, 1) if (name := line.strip().rstrip("/"))}
     require(bool(names), f"--held-out {path}: names no walk; give one name a line")
     known = ", ".join(sorted(have)[:3])
     for name, number in names.items():
-        require(name in have, f"--held-out {path}: line {number}: no walk is called {name!r}; there is {known}...")
-    return set(names)
+        require(trajectory(name) in have, f"--held-out {path}: line {number}: no walk is called {name!r}; there is {known}...")
+    return {trajectory(name) for name in names}
 
 
 def share(walks: list[Walk], fraction: float, seed: int) -> list[Walk]:
-    """The part of the walks that a data sweep uses, one at least: with one seed, smaller fractions are inside larger ones."""
-    order = np.random.default_rng([seed, 3]).permutation(len(walks))
-    kept = set(order[: max(1, round(fraction * len(walks)))].tolist())
-    return [w for i, w in enumerate(walks) if i in kept]
+    """The part of the walks that a data sweep uses, one at least, with all its pieces: smaller fractions are inside larger ones."""
+    # Pieces go by name; whole walks one by one, since two datasets may give them equal names.
+    groups = [i if (whole := trajectory(w.name)) == w.name else whole for i, w in enumerate(walks)]
+    every = list(dict.fromkeys(groups))
+    order = np.random.default_rng([seed, 3]).permutation(len(every))
+    kept = {every[i] for i in order[: max(1, round(fraction * len(every)))]}
+    return [w for w, group in zip(walks, groups, strict=True) if group in kept]

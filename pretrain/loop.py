@@ -177,22 +177,31 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Losses and errors on watched samples, nothing hidden, by the networks that are shown; the same on all ranks."""
+        """Losses and errors on watched samples, nothing hidden, by the networks that are shown; the same on all ranks.
+
+        Means over samples; that of `free_space` is over known rays, however they fall into batches.
+        """
         samples, batch = self.data.watched, self.args.batch
         index = np.unique(np.linspace(0, len(samples) - 1, min(WATCHED, len(samples))).round().astype(int))
         policy, net = self.shown
         policy.eval()
         net.eval()
-        sums: dict[str, float] = {}
+        sums = {"rays": 0.0}
         for start in range(self.rank * batch, len(index), self.world * batch):
             ready = self.prepare(samples, index[start : start + batch], None)
             context, modes = self.forward(policy, net, ready)
             terms = self.losses(policy, context, modes, ready.batch) | self._errors(modes, ready.batch)
+            rays = int((~ready.batch.free_space.isnan()).sum())
+            sums["rays"] += rays
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(ready.batch.frames)
+                sums[name] = sums.get(name, 0.0) + float(value) * (rays if name == "free_space" else len(ready.batch.frames))
         names = self._loss_names()
-        totals = over_ranks(torch.tensor([sums.get(n, 0.0) for n in names], dtype=torch.float64, device=self.args.device))
-        return {n: float(v) / len(index) for n, v in zip(names, totals, strict=True)}
+        totals = over_ranks(torch.tensor([sums.get(n, 0.0) for n in [*names, "rays"]], dtype=torch.float64, device=self.args.device))
+        known = max(float(totals[-1]), 1.0)
+        means = {n: float(v) / (known if n == "free_space" else len(index)) for n, v in zip(names, totals[:-1], strict=True)}
+        if self.config.free_space:
+            means["total"] = means["loss"] + self.args.free_space * means["free_space"]
+        return means
 
     def _loss_names(self) -> list[str]:
         terms = ["loss", "mse", "velocity"] if self.args.loss == "regression" else ["loss", "nll", "score", "velocity"]

@@ -13,7 +13,7 @@ from s2e.video.resample import trajectory
 from s2e.video.walk import RAYS, Walk
 
 GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0  # how far ahead in time a goal is taken from the walk
-GAP_S = 1.0  # a sample does not reach over a longer hole in the times
+GAP_S = 1.0  # a sample does not reach over a longer hole in the times, unless the frames are that far apart anyway
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Samples:
 def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray) -> Samples:
     """Lists the samples of walks: frames with `waypoints * waypoint_dt_s` seconds of future.
 
-    Works in the walks' own times, so that uneven ones are right; what would reach over a hole of more than `GAP_S`
-    or into a nudge is left out.
+    Works in the walks' own times, so that uneven ones are right; what would reach over a hole or into a nudge is left out. A hole is
+    an interval of more than `GAP_S` and of more than three times the walk's median one (as in `s2e-data check`).
 
     Args:
         walks: W walks.
@@ -77,7 +77,8 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     times, last = walk.times, len(walk) - 1
     horizon_s = config.waypoints * config.waypoint_dt_s
     t = np.flatnonzero(times + horizon_s <= times[-1] + 1e-6)
-    holes = np.concatenate([[0], np.cumsum(np.diff(times) > GAP_S)])  # how many holes lie before each frame
+    dt = np.diff(times)
+    holes = np.concatenate([[0], np.cumsum(dt > max(GAP_S, 3 * np.median(dt)))])  # how many holes lie before each frame
     ends = np.minimum(np.searchsorted(times, times[t] + horizon_s - 1e-6), last)
     t = t[holes[ends] == holes[t]]
     # What was done to the robot is no behaviour: a nudge is not to be foreseen, only what follows it is to be learned.
@@ -90,11 +91,13 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     track = np.stack([np.interp(ahead, times, walk.position[:, i]) for i in range(2)], -1)
     pose = np.concatenate([walk.position[t], walk.yaw[t, None]], 1)
     reach = np.array([GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S])
+    goals = np.maximum(nearest(times, times[t, None] + reach), np.minimum(t + 1, last)[:, None])
+    goals = np.minimum(goals, np.searchsorted(holes, holes[t], side="right")[:, None] - 1)  # nothing is known of the way over a hole
     rays = np.full((len(walk), RAYS), np.nan, np.float32) if walk.free_space is None else walk.free_space.astype(np.float32)
     return {
         "frame": t,
         "frames": frames,
-        "goals": np.maximum(nearest(times, times[t, None] + reach), np.minimum(t + 1, last)[:, None]),
+        "goals": goals,
         "future": to_robot(track, pose[:, None]).astype(np.float32),
         "ego": ego_states(walk, t, config.frame_spacing_s),
         "free_space": rays[t],
@@ -136,7 +139,7 @@ class Batch:
 def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: np.random.Generator | None) -> Batch:
     """Builds the batch of some samples.
 
-    The goal is a pose that the walk reaches later: drawn by `rng`, or five seconds ahead (or the end) where it is None.
+    The goal is a pose that the walk reaches later: drawn by `rng`, or five seconds ahead where it is None, both before the next hole.
     """
     low, high, fixed = samples.goals[index].T
     at = fixed if rng is None else rng.integers(low, high + 1)
@@ -154,10 +157,10 @@ def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: n
 
 
 def split_walks(walks: Sequence[Walk], fraction: float, seed: int) -> tuple[list[Walk], list[Walk]]:
-    """Training and validation walks: whole walks with all their pieces, never frames of one walk in both."""
+    """Training and validation walks: whole walks with all their pieces, never frames of one in both; one walk each at least."""
     names = list(dict.fromkeys(trajectory(w.name) for w in walks))
     if len(names) < 2:
         raise UserError(f"{walks[0].source}: one walk cannot be split into training and validation; give at least two")
     order = np.random.default_rng(seed).permutation(len(names))
-    held = {names[i] for i in order[: max(1, round(fraction * len(names)))]}
+    held = {names[i] for i in order[: min(max(1, round(fraction * len(names))), len(names) - 1)]}
     return [w for w in walks if trajectory(w.name) not in held], [w for w in walks if trajectory(w.name) in held]

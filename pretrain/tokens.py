@@ -27,6 +27,7 @@ from s2e.video.walk import Skipped, Walk
 
 BATCH = 64  # frames encoded at once
 VERSION = 1  # of the files' layout
+QUALITY = 95  # of stored JPEG files
 
 
 class TokenStore:
@@ -83,13 +84,15 @@ class TokenStore:
 class FrameStore:
     """The frames of any number of walks at a policy's size, as JPEG files one after the other: for encoders that are trained.
 
+    Files of quality 95, the best that Pillow advises: when it drives, the encoder gets resized frames that no JPEG has been through.
+
     Args:
         config: the policy's. folder: where stores live.
     """
 
     def __init__(self, config: PolicyConfig, folder: Path):
         self.size = config.height_px, config.width_px
-        self.book = _Book(folder / f"frames_{VERSION}_{self.size[0]}x{self.size[1]}", 1)
+        self.book = _Book(folder / f"frames_{VERSION}_q{QUALITY}_{self.size[0]}x{self.size[1]}", 1)
         self.data, self.begin = np.zeros(0, np.uint8), np.zeros(1, np.int64)
 
     def add(self, walks: Sequence[Walk], label: str = "decode") -> tuple[np.ndarray, list[Walk], list[Skipped]]:
@@ -99,7 +102,7 @@ class FrameStore:
         def encoded(walk: Walk) -> Iterator[np.ndarray]:
             lengths[walk.name] = []
             for image in walk.images(*self.size):
-                data = np.frombuffer(jpeg(image), np.uint8)
+                data = np.frombuffer(jpeg(image, QUALITY), np.uint8)
                 lengths[walk.name].append(len(data))
                 yield data
 

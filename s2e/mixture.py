@@ -17,7 +17,6 @@ STANDING = 0.5  # steps: an endpoint nearer than this has no direction worth fol
 MIN_DISTANCE_M = 0.05  # before the logarithm of a free distance
 
 Rule = Literal["direction", "endpoint"]
-Objective = Literal["direction", "endpoint", "regression"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ def positive_mode(steps: torch.Tensor, anchors: torch.Tensor, rule: Rule = "dire
 
     Rule "direction" (S2E): the anchor whose direction is nearest; lengths of anchors do not count. Rule "endpoint" (MTR): the anchor
     nearest to the endpoint over T, where straight motion ends at distance 1. On anchors of equal length both are the same rule.
+    Of two anchors equally near (straight ahead lies between the middle two of an even fan) the first is taken, the one to the right.
     """
     end = steps[:, -1]
     ahead = torch.tensor([STANDING, 0.0], dtype=end.dtype, device=end.device)
@@ -124,20 +124,6 @@ def regression_loss(modes: Modes, trajectories: torch.Tensor, waypoint_dt_s: flo
     mse = F.mse_loss(modes.mean[:, 0], steps)
     velocity = F.mse_loss(modes.speed[:, 0], speed.clamp(min=speed_floor))
     return {"loss": mse + velocity, "mse": mse, "velocity": velocity}
-
-
-def policy_loss(
-    objective: Objective,
-    modes: Modes,
-    trajectories: torch.Tensor,
-    anchors: torch.Tensor,
-    waypoint_dt_s: float,
-    speed_floor: float,
-) -> dict[str, torch.Tensor]:
-    """The loss of an objective: `matching_loss` by either rule, or `regression_loss`."""
-    if objective == "regression":
-        return regression_loss(modes, trajectories, waypoint_dt_s, speed_floor)
-    return matching_loss(modes, trajectories, anchors, waypoint_dt_s, speed_floor, objective)
 
 
 def free_space_loss(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -114,10 +114,10 @@ def decode(data: bytes, where: str) -> np.ndarray:
         raise UserError(f"{where}: not a readable image ({error}); remove the walk or record it again") from None
 
 
-def jpeg(image: np.ndarray) -> bytes:
-    """(H, W, 3) uint8 as a JPEG file."""
+def jpeg(image: np.ndarray, quality: int = 90) -> bytes:
+    """(H, W, 3) uint8 as a JPEG file; `quality` is Pillow's, 1 to 95."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=90)
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 

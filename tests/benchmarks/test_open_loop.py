@@ -56,6 +56,11 @@ def test_held_out_walks_are_whole_seeded_and_never_all(data):
     assert len(held_out_names(walks, 0.99, 0)) == 5 and len(held_out_names(walks, 0.01, 0)) == 1
     with pytest.raises(UserError, match="at least two"):
         held_out_names(walks[:1], 0.2, 0)
+    pieces = [dataclasses.replace(w, name=f"{w.name}+{k}") for w in walks for k in range(3)]
+    for seed in range(4):  # the same walks as before they were cut, whole
+        assert held_out_names(pieces, 0.34, seed) == tuple(f"{n}+{k}" for n in held_out_names(walks, 0.34, seed) for k in range(3))
+    with pytest.raises(UserError, match="at least two"):
+        held_out_names(pieces[:3], 0.2, 0)
 
 
 def test_a_prefix_holds_out_what_was_recorded_together(data):
@@ -91,6 +96,15 @@ def test_a_sweep_runs_each_cell_once_and_goes_on(data, trained, capsys):
     assert len(load_results(args.out)) == 12 - 1 + 6
     held = {c[c.index("--held-out") + 1] for c in trained}
     assert len({Path(p).read_text() for p in held}) == 1, "every cell is judged on the same walks"
+
+
+def test_a_line_begins_after_the_end_of_a_cut_one(tmp_path):
+    path = tmp_path / "results.jsonl"
+    script.append(path, {"key": "a"})
+    script.append(path, {"key": "b"})
+    path.write_bytes(path.read_bytes()[:-4])
+    script.append(path, {"key": "c"})
+    assert path.read_text() == '{"key": "a"}\n{"key": "\n{"key": "c"}\n' and list(load_results(tmp_path)) == ["a", "c"]
 
 
 def test_regression_has_no_density(data, trained, capsys):

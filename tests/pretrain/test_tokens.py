@@ -9,6 +9,7 @@ from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
 from s2e.errors import UserError
 from s2e.pretrain.tokens import FrameStore, TokenStore
 from s2e.video.formats import read_walks
+from s2e.video.frames import decode, jpeg
 from tests.video.test_gnm import make_walk
 
 CONFIG = dataclasses.replace(PRESETS["laptop"], height_px=32, width_px=64)
@@ -111,6 +112,8 @@ def test_frames_come_back_at_the_policys_size(walks, tmp_path):
         images = store.images(first[:, None] + np.array([[0, 8]]))
         assert images.shape == (6, 32, 64, 3) and images.dtype == np.uint8
         truth = np.stack([list(w.images(32, 64))[k] for w in walks for k in (0, 8)]).astype(int)
+        through = [decode(jpeg(image.astype(np.uint8), 95), "") for image in truth]
+        np.testing.assert_array_equal(images, through)
         assert np.abs(images - truth).mean() < 12  # JPEG of noise
 
 

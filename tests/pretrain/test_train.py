@@ -19,7 +19,7 @@ from s2e.errors import UserError
 from s2e.observation import goal_token, to_robot
 from s2e.policy import S2EPolicy
 from s2e.pretrain import train as command_module
-from s2e.pretrain.args import PretrainArgs, check, policy_config
+from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
 from s2e.pretrain.data import Data, divide, named_walks, share
 from s2e.pretrain.loop import Trainer
 from s2e.pretrain.optim import Average, decay_groups, schedule
@@ -67,6 +67,16 @@ def test_nothing_is_learned_from_a_nudge_or_over_a_hole():
     assert set(samples.frame) == {*range(10), *range(30, 40)} and (samples.frames[samples.frame >= 30] >= 30).all()
 
 
+def test_slow_frames_are_no_holes():
+    slow = walk("slow", np.arange(40.0)[:, None] * [0.4, 0.0], np.zeros(40), hz=0.5)
+    samples = make_samples([slow], CONFIG, np.array([0]))
+    assert list(samples.frame) == list(range(39))
+    np.testing.assert_allclose(samples.future[:, -1], [[0.4, 0.0]] * 39, atol=1e-6)
+    torn = dataclasses.replace(slow, times=slow.times + 5.0 * (np.arange(40) >= 20))  # 7 s, of 2 s
+    samples = make_samples([torn], CONFIG, np.array([0]))
+    assert 19 not in samples.frame and samples.goals[samples.frame < 19].max() == 19
+
+
 def test_goals_lie_ahead_in_the_same_walk():
     walks = [circle(), circle(80)]
     samples = make_samples(walks, CONFIG, np.array([100, 500]))
@@ -75,6 +85,22 @@ def test_goals_lie_ahead_in_the_same_walk():
     own = np.linalg.norm(samples.position - [0, 0], axis=1)
     np.testing.assert_allclose(own, 2)
     np.testing.assert_allclose(batch.goal.numpy(), goal_token(batch.goal_xy, CONFIG.goal_clip_m))
+
+
+def test_goals_do_not_lie_beyond_a_hole():
+    whole = circle(200)  # 20 s at 10 Hz
+    late = np.arange(200) >= 100
+    torn = dataclasses.replace(whole, times=whole.times + 10.0 * late, position=whole.position + 500.0 * late[:, None])
+    samples, unbroken = (make_samples([w], CONFIG, np.array([0])) for w in (torn, whole))
+    first = samples.frame < 100
+    assert (samples.goals[first] <= 99).all() and (samples.goals[~first] > 100).all()
+    assert (samples.goals > samples.frame[:, None]).all()
+    same = [list(unbroken.frame).index(t) for t in samples.frame]
+    limit = np.where(first, 99, 199)[:, None]
+    np.testing.assert_array_equal(samples.goals, np.minimum(unbroken.goals[same], limit))
+    for rng in (None, np.random.default_rng(0)):
+        batch = make_batch(samples, np.arange(len(samples)), CONFIG, rng)
+        assert np.linalg.norm(batch.goal_xy, axis=1).max() <= 4 + 1e-9, "the circle is 4 m wide"
 
 
 def test_to_robot():
@@ -90,6 +116,7 @@ def test_split_is_by_walk():
     assert len(held) == 6 and not {w.name[0] for w in train} & {w.name[0] for w in held}
     with pytest.raises(UserError, match="at least two"):
         split_walks(walks[:1], 0.2, 0)
+    assert [len(part) for part in split_walks(walks[:2], 0.9, 0)] == [1, 1]
 
 
 def test_shares_of_the_walks_are_nested():
@@ -98,6 +125,10 @@ def test_shares_of_the_walks_are_nested():
     assert [len(p) for p in parts] == [1, 2, 4, 8, 16]
     assert all(set(small) < set(large) for small, large in itertools.pairwise(parts))
     assert parts[1] != [w.name for w in share(walks, 1 / 8, 1)]
+    cut = [dataclasses.replace(w, name=f"{w.name}+{k}") for w in walks for k in range(3)]
+    assert [w.name for w in share(cut, 1 / 8, 0)] == [f"{n}+{k}" for n in parts[1] for k in range(3)]
+    alike = [dataclasses.replace(w, name="walk") for w in walks]  # of many datasets
+    assert [w.source.name for w in share(alike, 1 / 8, 0)] == parts[1]
 
 
 def test_named_walks_are_held_out(tmp_path):
@@ -121,6 +152,18 @@ def test_named_walks_are_held_out(tmp_path):
         divide(walks, args)
 
 
+@pytest.mark.parametrize("listed", ["walk", "walk+0", "walk+1/"])
+def test_a_named_walk_is_held_out_with_all_its_pieces(tmp_path, listed):
+    walks = [walk(name, np.zeros((9, 2)), np.zeros(9)) for name in ("walk+0", "walk+1", "walk1", "other+0")]
+    names = tmp_path / "names.txt"
+    names.write_text(listed)
+    training, _, judged = divide(walks, PretrainArgs((str(tmp_path),), tmp_path, held_out=names))
+    assert [w.name for w in judged] == ["walk+0", "walk+1"] and [w.name for w in training] == ["walk1", "other+0"]
+    names.write_text("walk2+0")
+    with pytest.raises(UserError, match="line 1.*'walk2.0'"):
+        named_walks(names, walks)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("hz", 0), ("scale", -1), ("steps", -1), ("batch", 0), ("anchors", 0), ("ema", 1.0), ("warmup", 1.0), ("clip", float("nan")),
@@ -131,6 +174,12 @@ def test_numbers_that_cannot_work_are_refused(tmp_path, name, value):
     args = dataclasses.replace(PretrainArgs((tmp_path,), tmp_path), **{name: value})
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')}"):
         check(args)
+
+
+def test_the_config_keeps_no_key_of_a_url(tmp_path):
+    args = PretrainArgs(("https://me:pass@host/a-{00..03}.tar?token=secret", "walks?", "hf://org/set/*.tar"), tmp_path)
+    assert as_json(args, 1)["data"] == ["https://host/a-{00..03}.tar", "walks?", "hf://org/set/*.tar"]
+    assert not any(word in json.dumps(as_json(args, 1)) for word in ("secret", "pass@"))
 
 
 def test_patience_needs_validations(tmp_path):
@@ -246,6 +295,18 @@ def test_every_kind_of_training_goes_to_its_end(tmp_path, changes):
     assert torch.equal(state["policy.anchors"], trainer.policy.anchors) and all(v.isfinite().all() for v in state.values())
     if changes.get("free_space"):
         assert trainer.validate()["free_space"] > 0
+
+
+def test_validation_does_not_depend_on_the_batches(tmp_path):
+    """Free space is known for some rays of a few samples only."""
+    values = []
+    for batch in (7, 40):
+        trainer, _ = tiny(tmp_path, batch=batch, free_space=0.3)
+        trainer.data.watched.free_space[5:] = np.nan
+        trainer.data.watched.free_space[3, 2:] = np.nan
+        values.append(trainer.validate())
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
+    assert values[0]["total"] == pytest.approx(values[0]["loss"] + 0.3 * values[0]["free_space"])
 
 
 def test_what_is_saved_for_use_is_the_running_mean(tmp_path):
