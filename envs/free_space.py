@@ -12,8 +12,7 @@ from s2e.video.walk import RAY_ANGLES, RAY_RANGE_M
 
 @numba.njit(cache=True)
 def _wall(x, y, dx, dy, reach, values, start, rows, cols, origin_x, origin_y, resolution):
-    """Metres from (x, y) along the unit direction (dx, dy) to the first occupied cell or the map's border, at most `reach`; and whether
-    it is the border.
+    """Metres from (x, y) along the unit direction (dx, dy) to the first occupied cell, at most `reach`; and whether the map ends there.
 
     A walk from cell to cell (Amanatides and Woo 1987), all of whose cells are read: nothing is too thin to be found.
     """

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,8 @@ from s2e.video.ros_times import MAX_GAP_S, Stamps, brackets, choose_clock, in_or
 from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk, checked
 
 _MAGIC = {".bag": b"#ROSBAG V", ".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
-_MAX_CHUNK = 1 << 30  # bytes that a chunk may become
+_MAX_UNPACKED = 1 << 30  # bytes that a chunk or a message may become
+_MAX_RATIO = 100  # so many times its size may a packed file become on the disk, or `_MAX_UNPACKED`
 _LISTED = 40
 _MIN_AGREEMENT = 0.2
 
@@ -181,10 +183,12 @@ def opened(path: Path) -> Iterator[Bag]:
     rosbags = _library()
     ros1 = path.suffix == ".bag" and not path.is_dir()
     with _reading(path):
+        if not ros1:
+            _bound_ros2()
         reader = rosbags.rosbag1.Reader(path) if ros1 else rosbags.rosbag2.Reader(path)
         reader.open()
         if ros1:
-            _bound_chunks(reader)
+            _bound_ros1(reader)
         bag = Bag(path, reader, ros1)
     try:
         yield bag
@@ -192,25 +196,54 @@ def opened(path: Path) -> Iterator[Bag]:
         reader.close()
 
 
-def _bound_chunks(reader: Any) -> None:
-    """Chunks of a ROS 1 bag that would unpack to more than `_MAX_CHUNK` raise instead: a file may claim anything."""
+def _bounded(new: Callable[[], Any]) -> Callable[..., bytes]:
+    """Unpacks bytes by an incremental unpacker, to at most `_MAX_UNPACKED`: a file may claim anything."""
+
+    def unpack(data: bytes, *_: object) -> bytes:
+        unpacker = new()
+        out = unpacker.decompress(data, max_length=_MAX_UNPACKED)
+        if not unpacker.eof:
+            raise ValueError("a chunk or message is cut short, or too big")
+        return out
+
+    return unpack
+
+
+def _bound_ros1(reader: Any) -> None:
+    """Chunks of a ROS 1 bag that would unpack to more than `_MAX_UNPACKED` raise instead."""
     import bz2
 
     from lz4.frame import LZ4FrameDecompressor
     from rosbags.rosbag1.reader import decompressors
 
-    def bounded(new: Callable[[], Any]) -> Callable[[bytes], bytes]:
-        def unpack(data: bytes) -> bytes:
-            unpacker = new()
-            out = unpacker.decompress(data, max_length=_MAX_CHUNK)
-            if not unpacker.eof:
-                raise ValueError("a chunk is cut short, or too big")
-            return out
-
-        return unpack
-
-    safe = {decompressors["bz2"]: bounded(bz2.BZ2Decompressor), decompressors["lz4"]: bounded(LZ4FrameDecompressor)}
+    safe = {decompressors["bz2"]: _bounded(bz2.BZ2Decompressor), decompressors["lz4"]: _bounded(LZ4FrameDecompressor)}
     reader.chunks = {at: c._replace(decompressor=safe.get(c.decompressor, c.decompressor)) for at, c in reader.chunks.items()}
+
+
+def _bound_ros2() -> None:
+    """The same for chunks of MCAP, for packed messages and for packed files; rosbags unpacks the latter as it opens a bag.
+
+    It gives no place for this, so the names by which its modules know zstd and lz4 are set anew, for the whole process.
+    """
+    from lz4.frame import LZ4FrameDecompressor
+    from rosbags.rosbag2 import reader, storage_mcap
+
+    zstd = storage_mcap.zstd
+
+    class BoundedFile(zstd.ZstdFile):
+        def __init__(self, file: Any, mode: str):
+            super().__init__(file, mode)
+            self.most = max(_MAX_UNPACKED, _MAX_RATIO * os.fstat(file.fileno()).st_size)
+
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            if self.tell() > self.most:
+                raise ValueError("a packed file is too big")
+            return data
+
+    unpack = _bounded(zstd.ZstdDecompressor)
+    storage_mcap.DECOMPRESSORS.update(zstd=unpack, lz4=_bounded(LZ4FrameDecompressor))
+    reader.zstd = SimpleNamespace(open=BoundedFile, decompress=unpack)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclass(frozen=True)

@@ -456,8 +456,21 @@ def test_an_unindexed_bag_names_the_remedy(tmp_path):
 
 def test_a_chunk_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
     path = write_bag(tmp_path / "a.bag", "ros1-bz2")
-    monkeypatch.setattr(bags, "_MAX_CHUNK", 10_000)
+    monkeypatch.setattr(bags, "_MAX_UNPACKED", 10_000)
     assert "too big" in reason(path)
+
+
+@pytest.mark.parametrize("format", ["mcap-storage", "mcap-message", "db3-message", "db3-file"])
+def test_zstd_that_unpacks_without_end_is_refused(tmp_path, format, monkeypatch):
+    scene, black = Scene(), {"height": 600, "width": 600, "step": 1800, "data": np.zeros(600 * 1800, np.uint8)}
+    with Writer(tmp_path / "walk", format) as bag:
+        for k in range(20):
+            bag.pose(scene, 0.1 * k)
+            bag.image(scene, k, scene.start + 0.1 * k, **black)
+    with monkeypatch.context() as patch:
+        patch.setattr(bags, "_MAX_UNPACKED", 1_000_000)
+        assert "too big" in reason(tmp_path / "walk")
+    assert len(read(tmp_path / "walk")[0]) == 20
 
 
 def test_other_databases_and_formats(tmp_path):
