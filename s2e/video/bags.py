@@ -23,9 +23,9 @@ import numpy as np
 from s2e.errors import UserError
 from s2e.video import ros_images, ros_messages
 from s2e.video.frames import Frames, decode, jpeg
-from s2e.video.ground import AXES, Axes, agreement, rotations, to_ground
+from s2e.video.ground import AXES, MAX_GAP_S, Axes, agreement, at_times, rotations, to_ground
 from s2e.video.options import ReadOptions
-from s2e.video.ros_times import MAX_GAP_S, Stamps, brackets, choose_clock, in_order, pieces, poses_at
+from s2e.video.ros_times import Stamps, choose_clock, in_order, pieces
 from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk, checked
 
 _MAGIC = {".bag": b"#ROSBAG V", ".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
@@ -414,27 +414,27 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
     order, pose_order = in_order(image_ns), in_order(pose_ns)
     origin = image_ns[order[0]]
     times, pose_times = (image_ns[order] - origin) / 1e9, (pose_ns[pose_order] - origin) / 1e9
-    stretch, inside = brackets(times, pose_times)
+    position, yaw = _on_ground(index.space[pose_order], axes, options.scale, f"{path}: {pose_topic}", _axes_advice(pose_topic))
+    stretch, position, yaw = at_times(times, pose_times, position, yaw)
+    inside = (times >= pose_times[0]) & (times <= pose_times[-1])
     parts = pieces(times, stretch)
     notes = [
         clock_note,
         "compressed as a whole: every pass over its images unpacks all of it" if packed else "",
         _counted(len(image_ns) - len(order), "images of repeated times left out"),
         _counted(len(pose_ns) - len(pose_order), "poses of repeated times left out"),
-        _counted(int((~inside).sum()), "images before the first or after the last pose left out"),
+        _counted(int((~inside & (stretch < 0)).sum()), "images before the first or after the last pose left out"),
         _counted(int((inside & (stretch < 0)).sum()), f"images in gaps of over {MAX_GAP_S:g} s between poses left out"),
         f"split into {len(parts)} at gaps of over {MAX_GAP_S:g} s" if len(parts) > 1 else "",
     ]
     frames = BagFrames(path, image_topic, kind, index, order)
     body = Body(camera_hfov_deg=index.hfov_deg)
-    position, yaw = _on_ground(index.space[pose_order], axes, options.scale, f"{path}: {pose_topic}", _axes_advice(pose_topic))
 
     def walk(k: int, part: np.ndarray) -> Walk:
-        at, turned = poses_at(times[part], pose_times, position, yaw)
         called = name if len(parts) == 1 else f"{name}+{k}"
         whole = len(part) == len(frames)
         return Walk(
-            called, path, frames if whole else frames.part(part), times[part] - times[part[0]], at, turned, body,
+            called, path, frames if whole else frames.part(part), times[part] - times[part[0]], position[part], yaw[part], body,
             note="; ".join(n for n in notes if n),
         )  # fmt: skip
 
