@@ -12,7 +12,7 @@ from s2e.video.walk import RAY_ANGLES, RAY_RANGE_M
 
 @numba.njit(cache=True)
 def _wall(x, y, dx, dy, reach, values, start, rows, cols, origin_x, origin_y, resolution):
-    """Metres from (x, y) along the unit direction (dx, dy) to the first occupied cell, at most `reach`.
+    """Metres from (x, y) along the unit direction (dx, dy) to the first occupied cell, at most `reach`; and whether the map ends there.
 
     A walk from cell to cell (Amanatides and Woo 1987), all of whose cells are read: nothing is too thin to be found.
     """
@@ -26,14 +26,16 @@ def _wall(x, y, dx, dy, reach, values, start, rows, cols, origin_x, origin_y, re
     to_row = (row + 1 - v if dy > 0.0 else v - row) * per_row if dy != 0.0 else 1e18
     along = 0.0
     while along < reach:
+        if col < 0 or row < 0 or col >= cols or row >= rows:
+            return along, True
         # A field is 0 in occupied cells only: its least value elsewhere is half a cell.
-        if col < 0 or row < 0 or col >= cols or row >= rows or values[start + row * cols + col] == 0:
-            return along
+        if values[start + row * cols + col] == 0:
+            return along, False
         if to_col < to_row:
             along, to_col, col = to_col, to_col + per_col, col + step_col
         else:
             along, to_row, row = to_row, to_row + per_row, row + step_row
-    return reach
+    return reach, False
 
 
 @numba.njit(cache=True)
@@ -58,11 +60,13 @@ def _cast(poses, half_view, people, active, values, start, shape, frame, field_i
                 out[n, k] = np.nan
                 continue
             dx, dy = math.cos(poses[n, 2] + angles[k]), math.sin(poses[n, 2] + angles[k])
-            far = _wall(x, y, dx, dy, reach, values, start[s], shape[s, 0], shape[s, 1], frame[s, 0], frame[s, 1], frame[s, 2])
+            end, leaves = _wall(x, y, dx, dy, reach, values, start[s], shape[s, 0], shape[s, 1], frame[s, 0], frame[s, 1], frame[s, 2])
+            far = end
             for p in range(people.shape[1]):
                 if active[n, p]:
                     far = _disc(x, y, dx, dy, far, people[n, p, 0], people[n, p, 1], radius)
-            out[n, k] = far
+            # What is beyond the map nobody knows; the image may show open ground there.
+            out[n, k] = np.nan if leaves and far == end else far
 
 
 def free_space(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
@@ -75,7 +79,7 @@ def free_space(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
     Returns:
         (V, RAYS) float32 metres from each robot's pose along `RAY_ANGLES` (s2e/video/walk.py) to the first occupied cell of the map
         that it moves in (kerbs that it does not climb are occupied) or the first person, at most `RAY_RANGE_M`; NaN for rays outside
-        its camera's field of view.
+        its camera's field of view, and for those that leave the map before they meet anything.
     """
     fields, people = worlds.fields, worlds.people
     out = np.empty((len(indices), len(RAY_ANGLES)), dtype=np.float32)

@@ -11,7 +11,6 @@ number alone: a take that was cut off is driven again, and the recording is the 
 import dataclasses
 import json
 import math
-import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -37,6 +36,7 @@ from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
 from s2e.errors import UserError, require
 from s2e.video.frames import jpeg
 from s2e.video.gnm import write_walk
+from s2e.video.shard_writer import write_safely
 from s2e.video.walk import MIN_FRAMES, Body
 
 NUDGES_HZ = 0.075
@@ -156,7 +156,9 @@ class Filmed(Worlds):
 def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> Counts:
     """Writes at least `frames` frames of successful drives below `out`, 5 a second.
 
-    With `resume` a recording of the same settings goes on after its last whole take, or begins where there is none.
+    With `resume` a recording of the same settings goes on after its last whole take, or begins where there is none. This is safe
+    against kills, not against power loss: walks are left to the system to bring to the disk, since waiting for each frame would
+    take several times as long as writing it. After a power loss record anew.
 
     Raises:
         UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; it cannot be
@@ -230,10 +232,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, state: dict[str, Any]) -> None:
-    """Writes JSON in one go: a cut leaves the old file."""
-    fresh = file.with_name(file.name + ".new")
-    fresh.write_text(json.dumps(state) + "\n")
-    os.replace(fresh, file)
+    """Writes JSON so that, whatever happens, the old or the new file is there, whole."""
+    write_safely(file, (json.dumps(state) + "\n").encode())
 
 
 def _sum(state: dict[str, Any]) -> Counts:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,13 +23,14 @@ import numpy as np
 from s2e.errors import UserError
 from s2e.video import ros_images, ros_messages
 from s2e.video.frames import Frames, decode, jpeg
-from s2e.video.ground import AXES, Axes, agreement, rotations, to_ground
+from s2e.video.ground import AXES, MAX_GAP_S, Axes, agreement, at_times, rotations, to_ground
 from s2e.video.options import ReadOptions
-from s2e.video.ros_times import MAX_GAP_S, Stamps, brackets, choose_clock, in_order, pieces, poses_at
+from s2e.video.ros_times import Stamps, choose_clock, in_order, pieces
 from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk, checked
 
 _MAGIC = {".bag": b"#ROSBAG V", ".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
-_MAX_CHUNK = 1 << 30  # bytes that a chunk may become
+_MAX_UNPACKED = 1 << 30  # bytes that a chunk or a message may become
+_MAX_RATIO = 100  # so many times its size may a packed file become on the disk, or `_MAX_UNPACKED`
 _LISTED = 40
 _MIN_AGREEMENT = 0.2
 
@@ -181,10 +183,12 @@ def opened(path: Path) -> Iterator[Bag]:
     rosbags = _library()
     ros1 = path.suffix == ".bag" and not path.is_dir()
     with _reading(path):
+        if not ros1:
+            _bound_ros2()
         reader = rosbags.rosbag1.Reader(path) if ros1 else rosbags.rosbag2.Reader(path)
         reader.open()
         if ros1:
-            _bound_chunks(reader)
+            _bound_ros1(reader)
         bag = Bag(path, reader, ros1)
     try:
         yield bag
@@ -192,25 +196,54 @@ def opened(path: Path) -> Iterator[Bag]:
         reader.close()
 
 
-def _bound_chunks(reader: Any) -> None:
-    """Chunks of a ROS 1 bag that would unpack to more than `_MAX_CHUNK` raise instead: a file may claim anything."""
+def _bounded(new: Callable[[], Any]) -> Callable[..., bytes]:
+    """Unpacks bytes by an incremental unpacker, to at most `_MAX_UNPACKED`: a file may claim anything."""
+
+    def unpack(data: bytes, *_: object) -> bytes:
+        unpacker = new()
+        out = unpacker.decompress(data, max_length=_MAX_UNPACKED)
+        if not unpacker.eof:
+            raise ValueError("a chunk or message is cut short, or too big")
+        return out
+
+    return unpack
+
+
+def _bound_ros1(reader: Any) -> None:
+    """Chunks of a ROS 1 bag that would unpack to more than `_MAX_UNPACKED` raise instead."""
     import bz2
 
     from lz4.frame import LZ4FrameDecompressor
     from rosbags.rosbag1.reader import decompressors
 
-    def bounded(new: Callable[[], Any]) -> Callable[[bytes], bytes]:
-        def unpack(data: bytes) -> bytes:
-            unpacker = new()
-            out = unpacker.decompress(data, max_length=_MAX_CHUNK)
-            if not unpacker.eof:
-                raise ValueError("a chunk is cut short, or too big")
-            return out
-
-        return unpack
-
-    safe = {decompressors["bz2"]: bounded(bz2.BZ2Decompressor), decompressors["lz4"]: bounded(LZ4FrameDecompressor)}
+    safe = {decompressors["bz2"]: _bounded(bz2.BZ2Decompressor), decompressors["lz4"]: _bounded(LZ4FrameDecompressor)}
     reader.chunks = {at: c._replace(decompressor=safe.get(c.decompressor, c.decompressor)) for at, c in reader.chunks.items()}
+
+
+def _bound_ros2() -> None:
+    """The same for chunks of MCAP, for packed messages and for packed files; rosbags unpacks the latter as it opens a bag.
+
+    It gives no place for this, so the names by which its modules know zstd and lz4 are set anew, for the whole process.
+    """
+    from lz4.frame import LZ4FrameDecompressor
+    from rosbags.rosbag2 import reader, storage_mcap
+
+    zstd = storage_mcap.zstd
+
+    class BoundedFile(zstd.ZstdFile):
+        def __init__(self, file: Any, mode: str):
+            super().__init__(file, mode)
+            self.most = max(_MAX_UNPACKED, _MAX_RATIO * os.fstat(file.fileno()).st_size)
+
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            if self.tell() > self.most:
+                raise ValueError("a packed file is too big")
+            return data
+
+    unpack = _bounded(zstd.ZstdDecompressor)
+    storage_mcap.DECOMPRESSORS.update(zstd=unpack, lz4=_bounded(LZ4FrameDecompressor))
+    reader.zstd = SimpleNamespace(open=BoundedFile, decompress=unpack)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @dataclass(frozen=True)
@@ -381,27 +414,27 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
     order, pose_order = in_order(image_ns), in_order(pose_ns)
     origin = image_ns[order[0]]
     times, pose_times = (image_ns[order] - origin) / 1e9, (pose_ns[pose_order] - origin) / 1e9
-    stretch, inside = brackets(times, pose_times)
+    position, yaw = _on_ground(index.space[pose_order], axes, options.scale, f"{path}: {pose_topic}", _axes_advice(pose_topic))
+    stretch, position, yaw = at_times(times, pose_times, position, yaw)
+    inside = (times >= pose_times[0]) & (times <= pose_times[-1])
     parts = pieces(times, stretch)
     notes = [
         clock_note,
         "compressed as a whole: every pass over its images unpacks all of it" if packed else "",
         _counted(len(image_ns) - len(order), "images of repeated times left out"),
         _counted(len(pose_ns) - len(pose_order), "poses of repeated times left out"),
-        _counted(int((~inside).sum()), "images before the first or after the last pose left out"),
+        _counted(int((~inside & (stretch < 0)).sum()), "images before the first or after the last pose left out"),
         _counted(int((inside & (stretch < 0)).sum()), f"images in gaps of over {MAX_GAP_S:g} s between poses left out"),
         f"split into {len(parts)} at gaps of over {MAX_GAP_S:g} s" if len(parts) > 1 else "",
     ]
     frames = BagFrames(path, image_topic, kind, index, order)
     body = Body(camera_hfov_deg=index.hfov_deg)
-    position, yaw = _on_ground(index.space[pose_order], axes, options.scale, f"{path}: {pose_topic}", _axes_advice(pose_topic))
 
     def walk(k: int, part: np.ndarray) -> Walk:
-        at, turned = poses_at(times[part], pose_times, position, yaw)
         called = name if len(parts) == 1 else f"{name}+{k}"
         whole = len(part) == len(frames)
         return Walk(
-            called, path, frames if whole else frames.part(part), times[part] - times[part[0]], at, turned, body,
+            called, path, frames if whole else frames.part(part), times[part] - times[part[0]], position[part], yaw[part], body,
             note="; ".join(n for n in notes if n),
         )  # fmt: skip
 

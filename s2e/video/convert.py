@@ -61,7 +61,7 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
     """Reads, checks, cuts, resamples and writes walks.
 
     Walks that are complete are on the disk and written down in `convert.jsonl`; the same call after a kill continues behind them and
-    ends with the bytes of a call that was not killed.
+    ends with the bytes of a call that was not killed. Shards are safe against power loss, too; GNM folders are not (see `_GnmWriter`).
 
     Raises:
         UserError: nothing is usable; the output folder holds something else, other settings, or lies inside a source; the disk is full.
@@ -227,7 +227,11 @@ def _above(name: str) -> list[str]:
 
 
 class _GnmWriter:
-    """Every walk is written beside its place and renamed."""
+    """Every walk is written beside its place and renamed.
+
+    That is safe against kills, not against power loss: waiting for the disk at each frame would nearly double the time of a conversion.
+    After a power loss convert into a new folder.
+    """
 
     def __init__(self, out: Path):
         self.out = out

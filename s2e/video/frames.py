@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from PIL import Image
@@ -90,17 +90,21 @@ class ImageFiles(Frames):
 
     def digest(self) -> str:
         """Of all bytes."""
-        total = hashlib.sha256()
-        for t in range(self.count):
-            data = self._bytes(t)
-            total.update(len(data).to_bytes(8, "little") + data)
-        return total.hexdigest()
+        return digest_of(map(self._bytes, range(self.count)))
 
     def _bytes(self, t: int) -> bytes:
         try:
             return self.read(t)
         except (OSError, KeyError) as error:
             raise UserError(f"{self.name(t)}: not readable ({error}); remove the walk or record it again") from None
+
+
+def digest_of(files: Iterable[bytes]) -> str:
+    """A hash of files: of their bytes and lengths."""
+    total = hashlib.sha256()
+    for data in files:
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.hexdigest()
 
 
 def decode(data: bytes, where: str) -> np.ndarray:

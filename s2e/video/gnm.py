@@ -136,6 +136,11 @@ def body_dict(body: Body) -> dict[str, Any]:
     return {k: v for k, v in dataclasses.asdict(body).items() if v not in ("", None) and v == v}
 
 
+def rays_list(free_space: np.ndarray) -> list[list[float | None]]:
+    """(T, RAYS) metres of free space as JSON values: to the millimetre, null where it is not known."""
+    return [[None if x != x else x for x in row] for row in np.round(free_space.astype(np.float64), 3).tolist()]
+
+
 def write_walk(
     folder: Path,
     frames: Iterable[bytes],
@@ -154,8 +159,7 @@ def write_walk(
     if times is not None:
         more["times"] = np.round(times, 6).tolist()
     if free_space is not None:
-        rounded = np.round(free_space.astype(np.float64), 3)
-        more["free_space"] = [[None if x != x else x for x in row] for row in rounded.tolist()]
+        more["free_space"] = rays_list(free_space)
     if nudged is not None and len(nudged):
         more["nudged"] = np.round(nudged, 6).tolist()
     if more:

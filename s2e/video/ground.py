@@ -10,6 +10,8 @@ Axes = Literal["body", "optical", "camera"]
 y down, z forward (KITTI, monocular SLAM). camera: the world has z up, the moving frame is such a camera (motion capture, TUM RGB-D)."""
 
 AXES: tuple[Axes, ...] = ("body", "optical", "camera")
+MAX_GAP_S = 2.0
+"""Beyond this between images, or between poses, nothing is known of the way."""
 _SAME_S = 1e-3  # clocks in text files are rounded
 _STEP_M = 0.5  # headings are compared with motion over so far, beyond what noise moves
 
@@ -100,15 +102,15 @@ def at_times(times: np.ndarray, known: np.ndarray, position: np.ndarray, yaw: np
         times: (T,) asked for. known: (P,) of the poses, increasing. position: (P, 2). yaw: (P,).
 
     Returns:
-        (T,) bool, false before the first and after the last pose and inside gaps between poses longer than a second (and than five
-        usual ones); (T, 2) position; (T,) yaw.
+        (T,) int64 number of the stretch of poses, at most `MAX_GAP_S` apart, that the time lies in: -1 before the first and after the
+        last pose and inside gaps; (T, 2) position; (T,) yaw in (-pi, pi].
     """
     place = np.stack([np.interp(times, known, position[:, k]) for k in range(2)], 1)
     turned = np.interp(times, known, np.unwrap(yaw))
-    good = (times >= known[0] - _SAME_S) & (times <= known[-1] + _SAME_S)
-    if len(known) > 1:
-        step = np.diff(known)
-        after = np.clip(np.searchsorted(known, times, side="left"), 1, len(known) - 1)
-        on = (np.abs(known[after] - times) < _SAME_S) | (np.abs(known[after - 1] - times) < _SAME_S)
-        good &= on | (step[after - 1] <= max(1.0, 5 * float(np.median(step))))
-    return good, place, turned
+    run = np.concatenate([[0], np.cumsum(np.diff(known) > MAX_GAP_S)])
+    after = np.minimum(np.searchsorted(known, times), len(known) - 1)
+    before = np.maximum(after - 1, 0)
+    between = (run[before] == run[after]) & (known[0] <= times) & (times <= known[-1])
+    stretch = np.where(between | (np.abs(known[after] - times) < _SAME_S), run[after], -1)
+    stretch = np.where((stretch < 0) & (np.abs(known[before] - times) < _SAME_S), run[before], stretch)
+    return stretch, place, np.arctan2(np.sin(turned), np.cos(turned))

@@ -16,6 +16,7 @@ import numpy as np
 
 from s2e.errors import UserError
 from s2e.video.frames import MAX_PIXELS, Frames
+from s2e.video.resample import nearest
 
 SUFFIXES = (".mp4", ".m4v", ".mov")
 _SKIP = 16  # frames: a seek must save at least so many decoded ones
@@ -166,23 +167,15 @@ class VideoFrames(Frames):
 
     def _nearest(self, at: np.ndarray) -> np.ndarray:
         times = self.video.times()
-        after = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
-        after = np.minimum(after, len(times) - 1)
-        before = np.maximum(after - 1, 0)
-        nearest = np.where(at - times[before] <= times[after] - at, before, after)
-        off = np.abs(times[nearest] - at)
+        found = nearest(times, at)
+        off = np.abs(times[found] - at)
         if (off > self.tolerance_s).any():
             t = int(np.argmax(off > self.tolerance_s))
             raise UserError(
                 f"{self.video.path}: no frame within {self.tolerance_s:.3f} s of {at[t]:.3f} s; the video runs from {times[0]:.3f} to "
                 f"{times[-1]:.3f} s and does not fit the data beside it"
             )
-        return nearest
-
-
-def video_times(path: Path) -> np.ndarray:
-    """(T,) float64 seconds: when each frame of an MP4 is shown, as the file says."""
-    return Video(path).times()
+        return found
 
 
 def _run(container: Any, stream: Any, pts: np.ndarray, seek: int | None, target: int) -> Iterator[tuple[int, Any]]:

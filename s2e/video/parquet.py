@@ -1,6 +1,5 @@
 """Parquet files: numbers a batch at a time, and pictures when they are asked for."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from s2e.errors import UserError
-from s2e.video.frames import Frames, decode, jpeg
+from s2e.video.frames import Frames, decode, digest_of, jpeg
 
 _MAX_ROWS = 1 << 24  # in one file; datasets cut their files at some hundred megabytes
 _MAX_VALUES = 1 << 26  # numbers of a column in one group of rows
@@ -129,10 +128,7 @@ class ParquetImages(Frames):
 
     def digest(self) -> str:
         """Of all bytes."""
-        total = hashlib.sha256()
-        for _, data in self._bytes(range(len(self.rows))):
-            total.update(len(data).to_bytes(8, "little") + data)
-        return total.hexdigest()
+        return digest_of(data for _, data in self._bytes(range(len(self.rows))))
 
     def _where(self, t: int) -> str:
         return f"{self.file}: {self.key} in row {self.rows[t]}"

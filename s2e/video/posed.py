@@ -243,7 +243,8 @@ def _aligned(file: Path, known: Poses, timed: bool, times: np.ndarray) -> tuple[
     elif count == frames and (not timed or stamps[0] > times[-1] or stamps[-1] < times[0]):
         every = np.arange(frames)
         return every, stamps, known.position, known.yaw, "as many poses as frames: one each, at the poses' times; "
-    good, position, yaw = at_times(times, stamps, known.position, known.yaw)
+    stretch, position, yaw = at_times(times, stamps, known.position, known.yaw)
+    good = stretch >= 0
     if not good.any():
         how = "subtract what lies between" if timed else "name the pictures by their times, or give as many poses as pictures"
         raise UserError(

@@ -6,7 +6,6 @@ Sources: sites.google.com/view/recon-robot; the conversion and the camera's cali
 The frames are a quarter of a second apart; the files do not say so.
 """
 
-import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from s2e.errors import UserError
-from s2e.video.frames import MAX_PIXELS, Frames, decode, jpeg
+from s2e.video.frames import MAX_PIXELS, Frames, decode, digest_of, jpeg
 from s2e.video.options import ReadOptions
 from s2e.video.ros_images import size_of
 from s2e.video.walk import Body, Skipped, Walk, checked
@@ -223,11 +222,8 @@ class HdfFrames(Frames):
 
     def digest(self) -> str:
         """Of all images' bytes."""
-        total = hashlib.sha256()
-        for _, data in self._data(range(self.count)):
-            raw = data if isinstance(data, bytes) else repr(data.shape).encode() + data.tobytes()
-            total.update(len(raw).to_bytes(8, "little") + raw)
-        return total.hexdigest()
+        every = (data for _, data in self._data(range(self.count)))
+        return digest_of(data if isinstance(data, bytes) else repr(data.shape).encode() + data.tobytes() for data in every)
 
     def _image(self, t: int, data: bytes | np.ndarray) -> np.ndarray:
         if not isinstance(data, bytes):

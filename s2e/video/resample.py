@@ -14,6 +14,13 @@ UNIFORM = 0.25
 """How far an interval may be from the median one, as a share of it, where a rate still counts as uniform."""
 
 
+def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Index of the entry of increasing `times` (T,) that is nearest to each of `wanted`, the earlier one of two as near."""
+    after = np.searchsorted(times[:-1], wanted)
+    before = np.maximum(after - 1, 0)
+    return np.where(wanted - times[before] <= times[after] - wanted, before, after)
+
+
 def uniform(walk: Walk, hz: float) -> Walk:
     """A walk at a uniform rate: for each instant of a grid that begins with the walk, the frame nearest to it.
 
@@ -32,10 +39,9 @@ def uniform(walk: Walk, hz: float) -> Walk:
         return walk
     times = walk.times
     grid = times[0] + np.arange(math.floor((times[-1] - times[0]) * hz + 1e-6) + 1) / hz
-    after = np.clip(np.searchsorted(times, grid), 1, len(times) - 1)
-    nearest = after - (grid - times[after - 1] <= times[after] - grid)
-    near = np.abs(times[nearest] - grid) <= 0.5 / hz  # instants inside a gap have no frame
-    chosen = np.unique(nearest[near])
+    found = nearest(times, grid)
+    near = np.abs(times[found] - grid) <= 0.5 / hz  # instants inside a gap have no frame
+    chosen = np.unique(found[near])
     return walk if len(chosen) == len(times) else walk.part(chosen)
 
 

@@ -1,11 +1,11 @@
-"""Images and poses that were stamped apart, brought to one clock: which stamps to trust, their order, and the poses between."""
+"""Images and poses that were stamped apart, brought to one clock: which stamps to trust, their order, and where they have gaps."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-MAX_GAP_S = 2.0
-"""Beyond this between images, or between poses, nothing is known of the way: the walk is split."""
+from s2e.video.ground import MAX_GAP_S
+
 MAX_SHUFFLE = 32
 """How many places a message may be from where its time belongs."""
 _MAX_CLOCKS_APART_S = 1.0
@@ -70,39 +70,8 @@ def in_order(times: np.ndarray) -> np.ndarray:
     return order[np.concatenate([[True], np.diff(times[order]) > 0])] if len(order) else order
 
 
-def brackets(times: np.ndarray, pose_times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which images have poses on both sides, and the stretch without a pose gap that each lies in.
-
-    Args:
-        times: (N,) seconds, increasing. pose_times: (M,) seconds, increasing.
-
-    Returns:
-        (N,) int64 number of the stretch, -1 without a pose before and after within `MAX_GAP_S` of each other; (N,) bool, whether the
-        image lies within the poses' time at all.
-    """
-    inside = (times >= pose_times[0]) & (times <= pose_times[-1])
-    after = np.clip(np.searchsorted(pose_times, times), 0, len(pose_times) - 1)
-    stretch = np.concatenate([[0], np.cumsum(np.diff(pose_times) > MAX_GAP_S)])
-    known = (stretch[after] == stretch[np.maximum(after - 1, 0)]) | (pose_times[after] == times)
-    return np.where(inside & known, stretch[after], -1), inside
-
-
 def pieces(times: np.ndarray, stretch: np.ndarray) -> list[np.ndarray]:
-    """Indices of images that belong together: of one stretch, and never `MAX_GAP_S` apart."""
+    """Indices of images that belong together: of one stretch of poses (`ground.at_times`), and never `MAX_GAP_S` apart."""
     kept = np.flatnonzero(stretch >= 0)
     cuts = (np.diff(times[kept]) > MAX_GAP_S) | (np.diff(stretch[kept]) != 0)
     return [part for part in np.split(kept, np.flatnonzero(cuts) + 1) if len(part)]
-
-
-def poses_at(times: np.ndarray, pose_times: np.ndarray, position: np.ndarray, yaw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Poses between poses: positions on the straight line, yaw along the shorter way around.
-
-    Args:
-        times: (N,) seconds within `pose_times`, (M,) seconds, increasing. position: (M, 2). yaw: (M,) radians.
-
-    Returns:
-        (N, 2) positions and (N,) yaw in (-pi, pi].
-    """
-    at = np.stack([np.interp(times, pose_times, position[:, k]) for k in range(2)], -1)
-    turned = np.interp(times, pose_times, np.unwrap(yaw))
-    return at, np.arctan2(np.sin(turned), np.cos(turned))

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from s2e.errors import UserError, require
-from s2e.video.gnm import body_dict
-from s2e.video.shards import MAX_JSON, MAX_SAMPLE, digest_of, read_index
+from s2e.video.frames import digest_of
+from s2e.video.gnm import body_dict, rays_list
+from s2e.video.shards import MAX_JSON, MAX_SAMPLE, read_index
 from s2e.video.tar import END, MAX_MEMBER, packed
 from s2e.video.walk import Walk
 
@@ -72,11 +73,6 @@ class ShardWriter:
                 self._put(_sample(key, part, piece, pieces))
                 self.stored.add((walk.name, piece))
                 self.samples.append([walk.name, piece, len(part)])
-
-    @property
-    def pending(self) -> bool:
-        """Whether samples wait in a shard that is not complete."""
-        return bool(self.samples)
 
     def close(self) -> None:
         """Completes the last shard."""
@@ -199,8 +195,7 @@ def _sample(key: str, walk: Walk, piece: int, pieces: int) -> list[bytes]:
     about: dict[str, Any] = {"name": walk.name, "piece": piece, "pieces": pieces, "source": "/".join(walk.source.parts[-2:])}
     about |= {"times": walk.times.tolist(), "position": walk.position.tolist(), "yaw": walk.yaw.tolist(), "body": body_dict(walk.body)}
     if walk.free_space is not None:
-        rounded = np.round(walk.free_space.astype(np.float64), 3).tolist()
-        about["free_space"] = [[None if x != x else x for x in row] for row in rounded]
+        about["free_space"] = rays_list(walk.free_space)
     if len(walk.nudged):
         about["nudged"] = walk.nudged.tolist()
     about |= {"note": walk.note, "bytes": [len(f) for f in frames], "digest": digest_of(frames)}

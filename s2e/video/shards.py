@@ -15,7 +15,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from s2e.errors import UserError, require
-from s2e.video.frames import Frames, ImageFiles, decode
+from s2e.video.frames import Frames, ImageFiles, decode, digest_of
 from s2e.video.gnm import body_of
 from s2e.video.options import ReadOptions
 from s2e.video.remote import UrlFile, is_url, read_all, read_range, shown
@@ -289,7 +289,7 @@ class _UrlFrames(Frames):
 
     def digest(self) -> str:
         """What the writer found; only where it said nothing all frames are fetched."""
-        return self.said or digest_of([data for _, data in self._fetched(range(len(self)))])
+        return self.said or digest_of(data for _, data in self._fetched(range(len(self))))
 
     def _fetched(self, which: Sequence[int] | np.ndarray | range) -> Iterator[tuple[int, bytes]]:
         wanted = [int(t) for t in which]
@@ -357,14 +357,6 @@ def _one(parts: list[Walk], about: dict[str, Any]) -> Walk:
     return replace(
         parts[0], name=name, frames=_Joined([p.frames for p in parts]), times=times, position=position, yaw=yaw, free_space=rays
     )
-
-
-def digest_of(frames: Iterable[bytes]) -> str:
-    """As `ImageFiles.digest`."""
-    total = hashlib.sha256()
-    for data in frames:
-        total.update(len(data).to_bytes(8, "little") + data)
-    return total.hexdigest()
 
 
 def _shown(shard: Path | str) -> str:

@@ -38,7 +38,7 @@ def marched(worlds, world):
         solid[inside] |= occupancy.grid[tuple(cells[inside].T)]
         away = np.linalg.norm(points[:, None] - people, axis=-1).min(1, initial=np.inf)
         hit = np.flatnonzero(solid | (away <= PERSON_RADIUS))
-        found[k] = along[hit[0]] if len(hit) else RAY_RANGE_M
+        found[k] = (along[hit[0]] if inside[hit[0]] else np.nan) if len(hit) else RAY_RANGE_M
     return found
 
 
@@ -47,6 +47,8 @@ def test_rays_end_where_marching_ends(worlds):
     assert fast.shape == (24, RAYS) and fast.dtype == np.float32
     slow = np.stack([marched(worlds, w) for w in range(24)])
     seen = ~np.isnan(fast)
+    half = np.radians(worlds.fleet.camera[:, :1]) / 2
+    np.testing.assert_array_equal(seen, ~np.isnan(slow) & (np.abs(RAY_ANGLES) <= half))
     off = (slow - fast)[seen]
     # Marching can step over the corner of a cell or the rim of a person; it never ends before the ray does.
     assert off.min() > -1e-5 and (off < 2 * STEP_M).mean() > 0.98
@@ -55,7 +57,7 @@ def test_rays_end_where_marching_ends(worlds):
 
 
 def test_people_stand_in_the_way(worlds):
-    with_people = free_space(worlds, np.arange(24))
+    with_people = np.nan_to_num(free_space(worlds, np.arange(24)), nan=np.inf)  # beyond the map: farther than anybody
     there = worlds.people.active.copy()
     worlds.people.active[:] = False
     without = free_space(worlds, np.arange(24))
@@ -68,7 +70,7 @@ def test_unknown_outside_the_camera(worlds):
     rays = free_space(worlds, np.arange(24))
     for world in range(24):
         half = np.radians(worlds.fleet.camera[world, 0]) / 2
-        np.testing.assert_array_equal(np.isnan(rays[world]), np.abs(RAY_ANGLES) > half)
+        assert np.isnan(rays[world, np.abs(RAY_ANGLES) > half]).all() and not np.isnan(rays[world]).all()
     assert np.isnan(rays).any(), "a robot whose camera sees less than the rays is among them"
 
 
@@ -87,4 +89,31 @@ def test_a_wall_straight_ahead_and_whoever_stands_in_one(worlds):
     row, col = np.argwhere(occupancy.grid)[0]
     worlds.pose[world, :2] = occupancy.origin + (np.array([col, row]) + 0.5) * occupancy.resolution
     np.testing.assert_array_equal(free_space(worlds, np.array([world]))[0], 0.0)
+    worlds.pose[world] = keep
+
+
+def test_nothing_is_known_beyond_the_map(worlds):
+    world, keep, ray = 0, worlds.pose[0].copy(), 3
+    occupancy, _ = worlds.route_map(world)
+    field, size = worlds.field_id[world], np.array(occupancy.grid.shape)[::-1] * occupancy.resolution
+    values = worlds.fields.values.copy()
+    rows, cols = worlds.fields.shape[field]
+    start = worlds.fields.start[field]
+    worlds.fields.values[start : start + rows * cols] = 1  # an empty map
+    worlds.people.active[world] = False
+    worlds.fleet.camera[world, 0] = 90.0
+    east = occupancy.origin[0] + size[0]
+
+    def seen(before_border_m):
+        worlds.pose[world] = east - before_border_m, occupancy.origin[1] + size[1] / 2, -RAY_ANGLES[ray]
+        return free_space(worlds, np.array([world]))[0, ray]
+
+    assert np.isnan(seen(3.0)) and np.isnan(seen(-1.0))
+    assert seen(RAY_RANGE_M + 0.5) == RAY_RANGE_M
+    worlds.people.active[world, 0] = True
+    for away in (2.0, 4.0):  # before the border, and behind it
+        seen(3.0)
+        worlds.people.position[world, 0] = worlds.pose[world, :2] + [away, 0.0]
+        assert seen(3.0) == pytest.approx(away - PERSON_RADIUS) if away < 3 else np.isnan(seen(3.0))
+    worlds.fields.values[:] = values
     worlds.pose[world] = keep

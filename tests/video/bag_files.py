@@ -1,4 +1,4 @@
-"""Writes small bags and RECON files for the tests, with the libraries of others."""
+"""Writes small bags and RECON files for the tests, with the libraries of others; reads bags."""
 
 import io
 from dataclasses import dataclass, field
@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from s2e.video import bags
+from s2e.video.options import ReadOptions
+from s2e.video.walk import Walk
 
 T = 20
 
@@ -199,3 +203,35 @@ def write_recon(path: Path, scene: Scene | None = None, images: str = "S", **mor
             for k, f in enumerate(files):
                 data[k] = np.frombuffer(f, np.uint8)
     return path
+
+
+def path_of(folder: Path, format: str) -> Path:
+    """Where a bag of a format lies in a folder."""
+    return folder / ("walk.bag" if format.startswith("ros1") else "walk")
+
+
+def read(path: Path, **options) -> list[Walk]:
+    """The walks of a bag that has no other."""
+    walks, skipped = bags.read(path, ReadOptions(**options))
+    assert not skipped, skipped
+    return walks
+
+
+def reason(path: Path, **options) -> str:
+    """Why a bag gives no walk."""
+    walks, skipped = bags.read(path, ReadOptions(**options))
+    assert not walks and len(skipped) == 1
+    assert "\n" not in skipped[0].reason and str(path) in skipped[0].reason
+    return skipped[0].reason
+
+
+def same(walk: Walk, scene: Scene, which: np.ndarray | None = None) -> None:
+    """The walk is the scene's images `which`, with the poses of their times."""
+    which = np.arange(len(scene.image_t)) if which is None else which
+    t = scene.image_t[which]
+    truth = np.array([scene.pose(s) for s in t])
+    np.testing.assert_allclose(walk.times, t - t[0], atol=1e-6)
+    np.testing.assert_allclose(walk.position, truth[:, :2], atol=1e-3)  # the way is bent between poses
+    np.testing.assert_allclose(np.exp(1j * walk.yaw), np.exp(1j * truth[:, 2]), atol=1e-6)
+    for image, k in zip(walk.frames.images(range(len(walk))), which, strict=True):
+        np.testing.assert_array_equal(image, scene.image(int(k)))

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from make_video import number, picture, write_mp4  # noqa: E402
 
 from s2e.errors import UserError  # noqa: E402
-from s2e.video.mp4 import Video, VideoFrames, video_times  # noqa: E402
+from s2e.video.mp4 import Video, VideoFrames  # noqa: E402
 
 KINDS = {
     "b-frames": {"codec": "libx264"},
@@ -35,9 +35,9 @@ def test_frames_are_those_of_a_full_decode(tmp_path, kind):
     truth = whole(path)
     frames = VideoFrames(path)
     assert len(frames) == len(truth) == 70
-    np.testing.assert_allclose(video_times(path), [t for t, _ in truth], atol=1e-6)
+    np.testing.assert_allclose(Video(path).times(), [t for t, _ in truth], atol=1e-6)
     if ms is not None:
-        np.testing.assert_allclose(np.diff(video_times(path)), np.diff(ms) / 1000, atol=2e-4)
+        np.testing.assert_allclose(np.diff(Video(path).times()), np.diff(ms) / 1000, atol=2e-4)
     for which in (range(70), range(33, 41), [0, 1, 30, 31, 69], [49], [69], range(5, 70, 23), [20, 20, 21]):
         got = list(frames.images(which))
         assert len(got) == len(which)
@@ -61,7 +61,7 @@ def test_starts_that_a_file_puts_off_or_cuts_away(tmp_path, skip):
             assert container.streams.video[0].time_base == Fraction(1, 16000)
     truth = whole(path)
     assert number(truth[0][1]) == skip
-    np.testing.assert_allclose(video_times(path), [t for t, _ in truth], atol=1e-6)
+    np.testing.assert_allclose(Video(path).times(), [t for t, _ in truth], atol=1e-6)
     for which in (range(len(truth)), [0, 1], [25, 26, len(truth) - 1]):
         for t, image in zip(which, VideoFrames(path).images(which)):
             np.testing.assert_array_equal(image, truth[t][1])

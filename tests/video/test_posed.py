@@ -137,14 +137,15 @@ def test_poses_between_poses():
     times, position, yaw = drive()
     wrapped = np.angle(np.exp(1j * yaw))
     asked = np.array([-0.1, 0.0, 1.234, 2.87, 4.0, 4.01])
-    good, place, turned = at_times(asked, times, position, wrapped)
-    assert good.tolist() == [False, True, True, True, True, False]
+    stretch, place, turned = at_times(asked, times, position, wrapped)
+    assert stretch.tolist() == [-1, 0, 0, 0, 0, -1] and (np.abs(turned) <= np.pi).all()
     slerp = Slerp(times, Rotation.from_euler("z", yaw[:, None]))(asked[1:5]).as_matrix()
     np.testing.assert_allclose(np.stack([np.cos(turned[1:5]), np.sin(turned[1:5])], 1), slerp[:, :2, 0], atol=1e-9)
     np.testing.assert_allclose(place[1:5], np.stack([np.interp(asked[1:5], times, position[:, k]) for k in range(2)], 1))
-    holes = np.delete(np.arange(41), np.arange(10, 25))  # a second and a half without poses
-    good, _, _ = at_times(np.arange(41) / 10, times[holes], position[holes], yaw[holes])
-    assert np.flatnonzero(~good).tolist() == list(range(10, 25))
+    for until, gap in ((25, False), (32, True)):  # 1.6 and 2.3 s without poses
+        holes = np.delete(np.arange(41), np.arange(10, until))
+        stretch, _, _ = at_times(np.arange(41) / 10, times[holes], position[holes], yaw[holes])
+        assert stretch.tolist() == ([0] * 10 + [-1] * 22 + [1] * 9 if gap else [0] * 41)
 
 
 def test_tum_beside_a_video(tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from s2e.errors import UserError
 from s2e.video.frames import ImageFiles, jpeg
-from s2e.video.resample import is_uniform, split_at, split_gaps, trajectory, uniform
+from s2e.video.resample import is_uniform, nearest, split_at, split_gaps, trajectory, uniform
 from s2e.video.walk import RAYS, Walk
 
 
@@ -87,3 +87,9 @@ def test_short_pieces_and_dropped_frames():
 def test_rates_that_are_none(hz):
     with pytest.raises(UserError, match="rate"):
         uniform(walk_at(np.arange(20) / 4), hz)
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True), st.lists(st.integers(-9, 70), min_size=1, max_size=12))
+def test_nearest_is_the_nearest_and_of_two_the_earlier(times, wanted):
+    times = sorted(times)
+    assert nearest(np.array(times), np.array(wanted)).tolist() == [int(np.argmin([abs(t - w) for t in times])) for w in wanted]
