@@ -70,14 +70,14 @@ class _Reading:
     """Which poses: a topic of a bag, columns of a LeRobot dataset (x,y,yaw), a poses file beside a video."""
     scale: float = 1.0
     """Metres per unit of the positions."""
+    hz: float = 10.0
+    """Frames a second of data that do not say."""
 
 
 @dataclass(frozen=True)
 class Check(_Reading):
     """Say what is wrong with walks, and what of them training should use."""
 
-    hz: float = 10.0
-    """Frames a second, where the data do not say."""
     json: Path | None = None
     """Also write every finding into this file."""
 
@@ -90,10 +90,8 @@ class Convert(_Reading):
     """New folder, or one that the same command began."""
     to: Literal["gnm", "shards"] = "gnm"
     """Layout: folders of JPEGs, or tar shards to stream (webdataset)."""
-    hz: float = 5.0
-    """Frames a second of the copy; frames are left out, never made up. 0 keeps all."""
-    source_hz: float = 10.0
-    """Frames a second of the data, where they do not say."""
+    to_hz: float = 5.0
+    """Frames a second of the copy; frames are left out, never made up. 0 keeps those of the data."""
     keep_all: bool = False
     """Do not drop what check would drop."""
     height: int = 0
@@ -116,8 +114,6 @@ class Stats(_Reading):
 
     out: Path = Path("stats.png")
     """The picture."""
-    hz: float = 10.0
-    """Frames a second, where the data do not say."""
 
 
 def _record(args: Record) -> None:
@@ -132,15 +128,15 @@ def _record(args: Record) -> None:
     print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
 
 
-def _options(args: _Reading, hz: float, flag: str = "--hz") -> ReadOptions:
+def _options(args: _Reading) -> ReadOptions:
     require(bool(args.data), "no data given; name files, folders or URLs of shards")
-    require(0.1 <= hz <= 1000, f"{flag} is {hz}; frames a second, 0.1 to 1000")
+    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
     require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
-    return ReadOptions(hz, args.image, args.poses, args.scale)
+    return ReadOptions(args.hz, args.image, args.poses, args.scale)
 
 
 def _check(args: Check) -> None:
-    options = _options(args, args.hz)
+    options = _options(args)
     rows, found, first = [], [], {}
     for path in args.data:
         try:
@@ -168,10 +164,10 @@ def _check(args: Check) -> None:
 
 
 def _convert(args: Convert) -> None:
-    options = _options(args, args.source_hz, "--source-hz")
+    options = _options(args)
     sources = [path if is_url(path) else Path(path) for path in args.data]
     size = args.height, args.width
-    settings = Conversion(args.to, args.hz, args.keep_all, *size, args.shard_mb, _body(args))
+    settings = Conversion(args.to, args.to_hz, args.keep_all, *size, args.shard_mb, _body(args))
     report = convert(sources, args.out, settings, options)
     for text in report.left_out:
         print(f"left out {text}")
@@ -192,7 +188,7 @@ def _body(args: Convert) -> Body:
 
 
 def _stats(args: Stats) -> None:
-    options = _options(args, args.hz)
+    options = _options(args)
     datasets = {}
     for path in args.data:
         walks, skipped = read_walks([path], options)

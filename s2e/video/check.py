@@ -190,7 +190,7 @@ def _times(walk: Walk) -> list[Finding]:
     ]
     if not is_uniform(walk):
         off = float((np.abs(dt - np.median(dt)) > UNIFORM * np.median(dt)).mean())
-        text = f"{off:.0%} of the intervals are more than {UNIFORM:.0%} off the median of {np.median(dt):.3f} s; convert with --hz"
+        text = f"{off:.0%} of the intervals are more than {UNIFORM:.0%} off the median of {np.median(dt):.3f} s; convert with --to-hz"
         found.append(Finding(walk.name, "irregular", int(np.argmax(np.abs(dt - np.median(dt)))) + 1, 0, off, text, False))
     return found
 
@@ -294,9 +294,7 @@ def _frozen(walk: Walk, seen: Look) -> list[Finding]:
         same[finding.frame : finding.until] = False
     share = float((same[1:] & (speeds(walk) > 0.2)).mean())
     if share > 0.1:
-        text = (
-            f"{share:.0%} of the frames repeat the one before while moving: the camera is slower than that; convert with a lower --hz"
-        )
+        text = f"{share:.0%} of the frames repeat the one before while moving: the camera is slower; convert with a lower --to-hz"
         found.append(Finding(walk.name, "repeats", int(np.argmax(same)), 0, share, text, False))
     return found
 

@@ -79,7 +79,8 @@ REFUSED = {
     "no data": (["check"], "data"),
     "missing": (["convert", "NONE", "--out", "OUT"], "no such file or folder"),
     "hz": (["check", "IN", "--hz", "nan"], "--hz"),
-    "source hz": (["convert", "IN", "--out", "OUT", "--source-hz", "0"], "--source-hz"),
+    "source hz": (["convert", "IN", "--out", "OUT", "--hz", "0"], "--hz"),
+    "hz of the copy": (["convert", "IN", "--out", "OUT", "--to-hz", "-1"], "--to-hz"),
     "scale": (["stats", "IN", "--scale", "-1"], "--scale"),
     "height of the camera": (["convert", "IN", "--out", "OUT", "--camera-height", "0"], "--camera-height"),
     "hfov": (["convert", "IN", "--out", "OUT", "--hfov", "400"], "--hfov"),
@@ -96,3 +97,13 @@ def test_refusals_are_one_line_and_exit_code_2(monkeypatch, capsys, walks, tmp_p
     code, _, err = run(monkeypatch, capsys, *(places.get(w, w) for w in words))
     assert code == 2 and text in err and "Traceback" not in err
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.jpg"))
+
+
+def test_hz_is_the_sources_in_every_command(monkeypatch, capsys, walks, tmp_path):
+    for file in walks.glob("*/walk.json"):
+        file.unlink()  # with the times
+    for to_hz, hz in ((4, 4), (0, 20)):
+        out = tmp_path / f"out{to_hz}"
+        code, _, err = run(monkeypatch, capsys, "convert", walks, "--out", out, "--hz", 20, "--to-hz", to_hz)
+        assert code == 0, err
+        assert [w.hz for w in read_walks([out])[0]] == pytest.approx([hz] * 3)
