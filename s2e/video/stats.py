@@ -146,13 +146,9 @@ def _histogram(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], quantit
             line = np.stack([np.repeat(edges, 2), np.concatenate([[bottom], np.repeat(level, 2), [bottom]])], 1)
             pen.line([(float(x), float(y)) for x, y in line], fill=colour, width=2)
     pen.line((left, bottom, right, bottom), fill=INK)
-    pen.text(
-        (right, top - 22),
-        f"{', '.join(f'{len(v):,}' for v in values)} values, fullest bin {100 * most:.0f} %",
-        fill=FAINT,
-        font=_font(12),
-        anchor="ra",
-    )
+    few = f" (grey: under {FEW})" if any(len(v) < FEW for v in values) else ""
+    text = f"{', '.join(f'{len(v):,}' for v in values)} values{few}, fullest bin {100 * most:.0f} %"
+    pen.text((right, bottom + 22), text, fill=FAINT, font=_font(12), anchor="rt")
 
 
 def _contact_sheet(datasets: Mapping[str, Sequence[Walk]], columns: int = 5, wide: int = 168) -> Image.Image:
