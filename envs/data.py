@@ -12,9 +12,11 @@ import functools
 import json
 import math
 import operator
+import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from tqdm import tqdm
@@ -24,11 +26,11 @@ from s2e.envs.robots import ROBOTS
 from s2e.errors import UserError, require, run_command
 from s2e.video.check import Row, check_walks, kept, span, table_of
 from s2e.video.convert import Conversion, convert
-from s2e.video.formats import read_walks
+from s2e.video.formats import NoWalks, read_walks
 from s2e.video.options import ReadOptions
-from s2e.video.remote import is_url
+from s2e.video.remote import is_url, shown
 from s2e.video.stats import draw, measure, table
-from s2e.video.walk import Body, Skipped
+from s2e.video.walk import Body, Skipped, Walk
 
 
 @dataclass(frozen=True)
@@ -62,22 +64,23 @@ class Record:
 
 @dataclass(frozen=True)
 class _Reading:
-    data: tyro.conf.Positional[tuple[str, ...]]
+    data: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA...")]
     """Datasets of any format: files, folders, or URLs of shards."""
     image: str = ""
     """Which images, where there are several: a topic of a bag, a key of a LeRobot dataset."""
     poses: str = ""
-    """Which poses: a topic of a bag, columns of a LeRobot dataset (x,y,yaw), a poses file beside a video."""
+    """Which poses: TOPIC of a bag, COLUMNS of a LeRobot dataset (x,y,yaw), or FILE beside a video; TOPIC and FILE may say of what:
+    TOPIC|FILE[:body|:optical|:camera]."""
     scale: float = 1.0
     """Metres per unit of the positions."""
+    hz: float = 10.0
+    """Frames a second of data that do not say."""
 
 
 @dataclass(frozen=True)
 class Check(_Reading):
     """Say what is wrong with walks, and what of them training should use."""
 
-    hz: float = 10.0
-    """Frames a second, where the data do not say."""
     json: Path | None = None
     """Also write every finding into this file."""
 
@@ -90,10 +93,8 @@ class Convert(_Reading):
     """New folder, or one that the same command began."""
     to: Literal["gnm", "shards"] = "gnm"
     """Layout: folders of JPEGs, or tar shards to stream (webdataset)."""
-    hz: float = 5.0
-    """Frames a second of the copy; frames are left out, never made up. 0 keeps all."""
-    source_hz: float = 10.0
-    """Frames a second of the data, where they do not say."""
+    to_hz: float = 5.0
+    """Frames a second of the copy; frames are left out, never made up. 0 keeps those of the data."""
     keep_all: bool = False
     """Do not drop what check would drop."""
     height: int = 0
@@ -116,8 +117,6 @@ class Stats(_Reading):
 
     out: Path = Path("stats.png")
     """The picture."""
-    hz: float = 10.0
-    """Frames a second, where the data do not say."""
 
 
 def _record(args: Record) -> None:
@@ -132,51 +131,100 @@ def _record(args: Record) -> None:
     print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
 
 
-def _options(args: _Reading, hz: float, flag: str = "--hz") -> ReadOptions:
+def _options(args: _Reading) -> ReadOptions:
     require(bool(args.data), "no data given; name files, folders or URLs of shards")
-    require(0.1 <= hz <= 1000, f"{flag} is {hz}; frames a second, 0.1 to 1000")
+    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
     require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
-    return ReadOptions(hz, args.image, args.poses, args.scale)
+    return ReadOptions(args.hz, args.image, args.poses, args.scale)
 
 
 def _check(args: Check) -> None:
-    options = _options(args, args.hz)
-    rows, found, first = [], [], {}
+    options = _options(args)
+    rows, found, first, alone = [], [], {}, len(args.data) == 1
     for path in args.data:
-        try:
-            walks, skipped = read_walks([path], options)
-        except UserError as error:
-            walks, skipped = [], [Skipped(Path(path), str(error))]
-        row = Row(path, walks=len(walks) + len(skipped))
-        for entry in skipped:
-            print(f"left out {entry.source}: {entry.reason.removeprefix(f'{entry.source}: ')}")
-            found.append({"data": path, "walk": str(entry.source), "kind": "unreadable", "text": entry.reason, "drop": True})
-        with tqdm(total=sum(map(len, walks)), desc=f"check {Path(path).name}", unit="frame", disable=None, leave=False) as bar:
+        walks, skipped, error = _read(path, options, alone)
+        name = _shown(path)
+        row = Row(name, walks=len(walks) + len(skipped))
+        for text, place in [(s.reason, str(s.source)) for s in skipped] or [(str(error), name)] * (error is not None):
+            found.append({"data": path, "walk": name if is_url(path) else place, "kind": "unreadable", "text": text, "drop": True})
+        notes = []
+        with tqdm(total=sum(map(len, walks)), desc=f"check {_last(path)}", unit="frame", disable=None, leave=False) as bar:
             for walk, findings in check_walks(walks, bar.update, first):
                 row.count(walk, kept(walk, findings))
                 for finding in findings:
-                    tqdm.write(f"{'left out' if finding.drop else 'note'} {path}: {walk.name}: {span(finding)}{finding.text}")
                     found.append({"data": path, **asdict(finding)})
+                    if finding.drop:
+                        _say(f"left out {name}: {walk.name}: {span(finding)}{finding.text}")
+                    else:
+                        notes.append((f"{name}: {walk.name}", f"{span(finding)}{finding.text}"))
+        _say_notes(notes)
         rows.append(row)
+        if error and alone:
+            _write_json(args.json, found)
+            raise error
     print("\n".join(table_of(rows)))
-    if args.json:
-        try:
-            args.json.write_text("".join(json.dumps(f) + "\n" for f in found))
-        except OSError as error:
-            raise UserError(f"{args.json}: cannot be written ({error.strerror or error}); give another --json") from None
-    require(any(r.kept_frames for r in rows), f"{args.data[0]}: no walk is usable; record or copy them again")
+    _write_json(args.json, found)
+    require(any(r.kept_frames for r in rows), "no walk is usable; the reasons are above")
+
+
+def _read(path: str, options: ReadOptions, alone: bool) -> tuple[list[Walk], list[Skipped], UserError | None]:
+    """Walks of one dataset, the bad ones, and the error where none is good; says what is left out.
+
+    An error that is about to end the command, as there is no other dataset (`alone`), is not said twice.
+    """
+    try:
+        walks, skipped = read_walks([path], options)
+        error = None
+    except UserError as why:
+        walks, skipped, error = [], why.skipped if isinstance(why, NoWalks) else [], why
+    if error and not skipped and not alone:
+        _say(f"left out {error}")
+    for entry in skipped if walks or not alone or len(skipped) > 1 else []:
+        # `Path` makes one slash of a URL's two; the reason names the shard.
+        _say(f"left out {entry.reason if is_url(path) else f'{entry.source}: ' + entry.reason.removeprefix(f'{entry.source}: ')}")
+    return walks, skipped, error
+
+
+def _shown(path: str) -> str:
+    return shown(path) if is_url(path) else path
+
+
+def _last(path: str) -> str:
+    """A dataset's short name."""
+    return Path(path.split("?")[0] if is_url(path) else path).name or path
+
+
+def _say(text: str) -> None:
+    tqdm.write("\n".join(textwrap.wrap(text, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)))
+
+
+def _say_notes(notes: Sequence[tuple[str, str]]) -> None:
+    """Notes of (where, text); those of many walks once."""
+    places: dict[str, list[str]] = {}
+    for where, text in notes:
+        places.setdefault(text, []).append(where)
+    for text, where in places.items():
+        _say(f"note {where[0]}: {text}" if len(where) == 1 else f"note ({len(where)} walks): {text}")
+
+
+def _write_json(file: Path | None, found: Sequence[dict[str, Any]]) -> None:
+    if file is None:
+        return
+    try:
+        file.write_text("".join(json.dumps(f) + "\n" for f in found))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror or error}); give another --json") from None
 
 
 def _convert(args: Convert) -> None:
-    options = _options(args, args.source_hz, "--source-hz")
+    options = _options(args)
     sources = [path if is_url(path) else Path(path) for path in args.data]
     size = args.height, args.width
-    settings = Conversion(args.to, args.hz, args.keep_all, *size, args.shard_mb, _body(args))
+    settings = Conversion(args.to, args.to_hz, args.keep_all, *size, args.shard_mb, _body(args))
     report = convert(sources, args.out, settings, options)
     for text in report.left_out:
-        print(f"left out {text}")
-    for text in report.notes:
-        print(f"note {text}")
+        _say(f"left out {text}")
+    _say_notes([(walk, note) for walk, _, note in (text.partition(": ") for text in report.notes)])
     many = f"{report.walks} walks in {report.pieces} pieces" if report.pieces > report.walks else f"{report.walks} walks"
     print(f"{args.out}: {many}, {report.frames} frames, {report.seconds / 60:.1f} minutes, {report.metres / 1000:.2f} km")
 
@@ -192,14 +240,16 @@ def _body(args: Convert) -> Body:
 
 
 def _stats(args: Stats) -> None:
-    options = _options(args, args.hz)
-    datasets = {}
+    options = _options(args)
+    datasets, alone = {}, len(args.data) == 1
     for path in args.data:
-        walks, skipped = read_walks([path], options)
-        for entry in skipped:
-            print(f"left out {entry.source}: {entry.reason.removeprefix(f'{entry.source}: ')}")
-        name = Path(path.split("?")[0]).name
-        datasets[name if name not in datasets else path] = walks
+        walks, _, error = _read(path, options, alone)
+        if error and alone:
+            raise error
+        if walks:
+            name = _last(path)
+            datasets[name if name not in datasets else _shown(path)] = walks
+    require(bool(datasets), "no walk is usable; the reasons are above")
     measured = {name: measure(walks) for name, walks in datasets.items()}
     print("\n".join(table(measured)))
     draw(datasets, measured, args.out)

@@ -21,6 +21,7 @@ STILL_MPS, STILL_RADPS, STILL_S, STILL_KEPT_S = 0.05, 0.05, 10.0, 2.0  # long wa
 JUMP_TIMES, JUMP_MPS, JUMP_M = 5.0, 2.0, 0.3  # a step of so many times the walk's own fast ones, so fast and so far, is no motion
 YAW_JUMP_RAD, YAW_JUMP_RADPS = 0.8, 6.0
 FAST_MPS, SLOW_PATH_M = 6.0, 0.5
+SPOT_M, SPOT_LEAST_M, SPOT_AHEAD = 0.1, 0.005, 0.8  # a turn on the spot: so few metres a radian, of them no more than this share ahead
 FROZEN_M, FROZEN_FRAMES = 0.3, 3  # the same picture while the pose moves on
 DARK, BRIGHT, FLAT = 8.0, 247.0, 4.0  # mean and deviation of grey levels, of 255
 TURNED_RAD, TURNED_SURE = np.radians(35.0), 0.8
@@ -190,7 +191,7 @@ def _times(walk: Walk) -> list[Finding]:
     ]
     if not is_uniform(walk):
         off = float((np.abs(dt - np.median(dt)) > UNIFORM * np.median(dt)).mean())
-        text = f"{off:.0%} of the intervals are more than {UNIFORM:.0%} off the median of {np.median(dt):.3f} s; convert with --hz"
+        text = f"{off:.0%} of the intervals are more than {UNIFORM:.0%} off the median of {np.median(dt):.3f} s; convert with --to-hz"
         found.append(Finding(walk.name, "irregular", int(np.argmax(np.abs(dt - np.median(dt)))) + 1, 0, off, text, False))
     return found
 
@@ -240,12 +241,22 @@ def _scale(walk: Walk) -> list[Finding]:
         text = f"a quarter of the time faster than {usual:.1f} m/s: the positions are in other units (--scale), or this is a car"
         return [Finding(walk.name, "scale", 0, t, usual, text, True)]
     reach = float(np.ptp(walk.position, axis=0).max())
-    turned = float(np.abs(_wrapped(np.diff(walk.yaw))).sum())
-    if reach < SLOW_PATH_M and turned < np.pi:
+    if reach < SLOW_PATH_M and not _on_the_spot(walk):
         lasts = walk.times[-1] - walk.times[0]
         text = f"all of it within {reach:.3f} m in {lasts:.0f} s: it stands, or the positions are in other units (--scale)"
         return [Finding(walk.name, "scale", 0, t, path, text, True)]
     return []
+
+
+def _on_the_spot(walk: Walk) -> bool:
+    """Whether a walk that gets nowhere turns there: a path in other units is as short, but its motion follows its yaw."""
+    at = np.arange(0, len(walk), max(1, round(0.5 * walk.hz)))  # over half a second, so that noise of the poses is no motion
+    move, yaw = np.diff(walk.position[at], axis=0), walk.yaw[at]
+    turn = _wrapped(np.diff(yaw))
+    turned, path = float(np.abs(turn).sum()), float(np.linalg.norm(move, axis=1).sum())
+    middle = yaw[:-1] + turn / 2
+    ahead = abs(float((move * np.stack([np.cos(middle), np.sin(middle)], 1)).sum()))
+    return turned >= np.pi and path < SPOT_M * turned and (path < SPOT_LEAST_M or ahead < SPOT_AHEAD * path)
 
 
 def _heading(walk: Walk) -> list[Finding]:
@@ -294,9 +305,7 @@ def _frozen(walk: Walk, seen: Look) -> list[Finding]:
         same[finding.frame : finding.until] = False
     share = float((same[1:] & (speeds(walk) > 0.2)).mean())
     if share > 0.1:
-        text = (
-            f"{share:.0%} of the frames repeat the one before while moving: the camera is slower than that; convert with a lower --hz"
-        )
+        text = f"{share:.0%} of the frames repeat the one before while moving: the camera is slower; convert with a lower --to-hz"
         found.append(Finding(walk.name, "repeats", int(np.argmax(same)), 0, share, text, False))
     return found
 

@@ -30,13 +30,13 @@ class Conversion:
     """What makes the output what it is; a conversion is continued only with the same.
 
     Attributes:
-        to: "gnm" or "shards". hz: frames a second of the output; 0 keeps those of the source. keep_all: do not drop what `check` would.
+        to: "gnm" or "shards". to_hz: frames a second of the output; 0 keeps the source's. keep_all: keep what `check` would drop.
         height_px, width_px: frames are shrunk to this, never enlarged; 0 follows the other, both 0 keep the size.
         shard_mb: size of a shard. body: fills what the data do not say about robot and camera.
     """
 
     to: str = "gnm"
-    hz: float = 5.0
+    to_hz: float = 5.0
     keep_all: bool = False
     height_px: int = 0
     width_px: int = 0
@@ -132,9 +132,9 @@ def _one(
         if not pieces and all(f.until - f.frame < len(walk) for f in findings if f.drop):
             entry["left"].append(f"{key}: what is left is shorter than {MIN_FRAMES} frames")
     for piece in pieces:
-        piece = uniform(piece, settings.hz) if settings.hz else piece
+        piece = uniform(piece, settings.to_hz) if settings.to_hz else piece
         if len(piece) < MIN_FRAMES:
-            entry["left"].append(f"{key}: {len(piece)} frames at {settings.hz:g} Hz; {MIN_FRAMES} needed")
+            entry["left"].append(f"{key}: {len(piece)} frames at {settings.to_hz:g} Hz; {MIN_FRAMES} needed")
             continue
         frames = (
             Shrunk(piece.frames, settings.height_px, settings.width_px) if settings.height_px or settings.width_px else piece.frames
@@ -300,8 +300,8 @@ def _check(sources: Sequence[Path | str], out: Path, settings: Conversion) -> No
     require(bool(sources), "convert: no data given")
     require(settings.to in ("gnm", "shards"), f"--to {settings.to}: gnm or shards")
     require(
-        settings.hz == 0 or 0.1 <= settings.hz <= 1000,
-        f"--hz is {settings.hz}; frames a second, 0.1 to 1000, or 0 for those of the source",
+        settings.to_hz == 0 or 0.1 <= settings.to_hz <= 1000,
+        f"--to-hz is {settings.to_hz}; frames a second, 0.1 to 1000, or 0 for those of the source",
     )
     require(0 <= settings.height_px <= 8192 and 0 <= settings.width_px <= 8192, "--height and --width are pixels, 0 to 8192")
     require(0.01 <= settings.shard_mb <= 1e5, f"--shard-mb is {settings.shard_mb}; megabytes, 0.01 to 100000")

@@ -6,7 +6,7 @@ from pathlib import Path
 from s2e.errors import UserError
 from s2e.video import bags, gnm, lerobot, posed, recon, shards
 from s2e.video.options import ReadOptions
-from s2e.video.remote import is_url
+from s2e.video.remote import is_url, shown
 from s2e.video.walk import Skipped, Walk
 
 Source = Path | str
@@ -23,6 +23,14 @@ FORMATS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
 """Whether a path is of a format, and the format's reader; asked in this order."""
 
 
+class NoWalks(UserError):
+    """No walk of some datasets is good; `skipped` has every reason."""
+
+    def __init__(self, message: str, skipped: Sequence[Skipped]):
+        super().__init__(message)
+        self.skipped = list(skipped)
+
+
 def read_walks(paths: Sequence[Source], options: ReadOptions | None = None) -> tuple[list[Walk], list[Skipped]]:
     """Reads every walk of some datasets, of any format.
 
@@ -34,7 +42,8 @@ def read_walks(paths: Sequence[Source], options: ReadOptions | None = None) -> t
         The good walks in a fixed order, and those left out with their reasons.
 
     Raises:
-        UserError: a path is missing, of no known format, or no walk is good.
+        UserError: a path is missing or of no known format.
+        NoWalks: no walk is good.
     """
     options = options or ReadOptions()
     walks: list[Walk] = []
@@ -49,8 +58,10 @@ def read_walks(paths: Sequence[Source], options: ReadOptions | None = None) -> t
                 walks.append(walk)
         skipped += bad
     if not walks:
-        first = f"; the first: {skipped[0].reason}" if skipped else ""
-        raise UserError(f"{paths[0]}: all {len(skipped)} walks are bad{first}")
+        if not skipped:
+            raise NoWalks(f"{shown(str(paths[0]))}: no walk in it; docs/data.md lists the formats, s2e-data record makes one", skipped)
+        many = f"{shown(str(paths[0]))}: all {len(skipped)} walks are bad; the first: " if len(skipped) > 1 else ""
+        raise NoWalks(f"{many}{skipped[0].reason}", skipped)
     return walks, skipped
 
 

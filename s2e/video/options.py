@@ -8,7 +8,7 @@ class ReadOptions:
     """How to read a dataset."""
 
     hz: float = 10.0
-    """Frames a second, where the data do not say."""
+    """Frames a second of data that do not say."""
     image: str = ""
     """Which images, where there are several: a topic of a bag, a video or image key of a LeRobot dataset."""
     poses: str = ""

@@ -15,6 +15,7 @@ GOAL_S, TURNING_RADPS, MOVING_MPS, SPAN_S = 5.0, 0.2, 0.2, 0.5
 PAPER, INK, FAINT, GRID = (250, 249, 246), (40, 40, 44), (130, 130, 136), (226, 224, 218)
 COLOURS = ((38, 98, 160), (214, 110, 20), (40, 140, 80), (180, 50, 90), (120, 80, 170), (110, 110, 40))
 """Of datasets, in turn."""
+FEW = 30  # values: fewer make no distribution, and are drawn in grey
 WIDTH, MARGIN, HISTOGRAM, COLUMNS = 1500, 40, 230, 3
 
 
@@ -68,14 +69,14 @@ def measure(walks: Sequence[Walk]) -> dict[str, np.ndarray]:
 
 
 def table(measured: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
-    """Lines of text: of each dataset and quantity the quantiles."""
+    """Lines of text: of each dataset and quantity the number of values and the quantiles."""
     wide = max(8, *(len(name) for name in measured)) + 2
-    lines = [f"{'':{wide}}{'':58}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
+    lines = [f"{'':{wide}}{'':58}{'values':>9}{'5 %':>9}{'median':>9}{'95 %':>9}{'most':>9}"]
     for name, values in measured.items():
         for key, quantity in QUANTITIES.items():
             x = values[key]
             numbers = [*np.quantile(x, [0.05, 0.5, 0.95]), x[np.argmax(np.abs(x))]] if len(x) else [float("nan")] * 4
-            lines.append(f"{name:{wide}}{quantity.title:58}" + "".join(f"{n:9.2f}" for n in numbers))
+            lines.append(f"{name:{wide}}{quantity.title:58}{len(x):9d}" + "".join(f"{n:9.2f}" for n in numbers))
     return lines
 
 
@@ -137,7 +138,7 @@ def _histogram(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], quantit
     edges = left + np.arange(quantity.bins + 1) / quantity.bins * (right - left)
     for i, share in enumerate(counts):
         level = bottom - share / most * (bottom - top - 6)
-        colour = COLOURS[i % len(COLOURS)]
+        colour = FAINT if len(values[i]) < FEW else COLOURS[i % len(COLOURS)]
         if len(counts) == 1:
             for a, b, y in zip(edges[:-1], edges[1:], level, strict=True):
                 pen.rectangle((a, min(y, bottom), b - 1, bottom), fill=colour)
@@ -145,7 +146,9 @@ def _histogram(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], quantit
             line = np.stack([np.repeat(edges, 2), np.concatenate([[bottom], np.repeat(level, 2), [bottom]])], 1)
             pen.line([(float(x), float(y)) for x, y in line], fill=colour, width=2)
     pen.line((left, bottom, right, bottom), fill=INK)
-    pen.text((right, top - 22), f"fullest bin {100 * most:.0f} %", fill=FAINT, font=_font(12), anchor="ra")
+    few = f" (grey: under {FEW})" if any(len(v) < FEW for v in values) else ""
+    text = f"{', '.join(f'{len(v):,}' for v in values)} values{few}, fullest bin {100 * most:.0f} %"
+    pen.text((right, bottom + 22), text, fill=FAINT, font=_font(12), anchor="rt")
 
 
 def _contact_sheet(datasets: Mapping[str, Sequence[Walk]], columns: int = 5, wide: int = 168) -> Image.Image:
@@ -178,7 +181,7 @@ def _upright(walk: Walk) -> bool:
 
 
 def _paths(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], datasets: Mapping[str, Sequence[Walk]], most: int = 200) -> None:
-    """Paths from above, each begun in the middle of the lower third and headed up."""
+    """Paths from above, whole, all from one dot and headed up."""
     left, top, right, bottom = box
     ways = []
     for i, walks in enumerate(datasets.values()):
@@ -186,22 +189,25 @@ def _paths(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], datasets: M
             walk = walks[place]
             start = np.concatenate([walk.position[0], walk.yaw[:1]])
             ways.append((i, to_robot(walk.position, start)))
-    reach = _rounded_up(float(np.quantile([np.abs(way).max() for _, way in ways], 0.9)))
-    scale = (right - left) / (2 * reach)
-    x0, y0 = (left + right) / 2, bottom - (bottom - top) / 3
+    points = np.concatenate([way for _, way in ways])  # (P, 2) metres ahead and to the left; each way begins at 0, 0
+    low, high = points[:, 0].min(), points[:, 0].max()
+    scale = 0.94 * min((right - left) / (2 * max(np.abs(points[:, 1]).max(), 0.5)), (bottom - top) / max(high - low, 1.0))
+    reach = (right - left) / (2 * scale)
+    x0, y0 = (left + right) / 2, (top + bottom) / 2 + (low + high) / 2 * scale
     pen.text((left, top - 26), "paths from above, all headed up from the dot, metres", fill=INK, font=_font(15))
     pen.rectangle(box, fill=(255, 255, 255), outline=GRID)
-    for tick in _ticks(-reach, reach):
-        x, y = x0 + tick * scale, y0 - tick * scale
+    ticks = _ticks(-reach, reach)
+    step = ticks[1] - ticks[0]
+    for tick in ticks:
+        x = x0 + tick * scale
         pen.line((x, top, x, bottom), fill=GRID)
         pen.text((x, bottom + 5), f"{0.0 - tick:g}", fill=FAINT, font=_font(12), anchor="mt")
-        if top < y < bottom:
-            pen.line((left, y, right, y), fill=GRID)
-            pen.text((left - 6, y), f"{tick:g}", fill=FAINT, font=_font(12), anchor="rm")
+    for tick in np.arange(np.ceil((y0 - bottom) / scale / step), np.floor((y0 - top) / scale / step) + 1) * step + 0.0:
+        y = y0 - tick * scale
+        pen.line((left, y, right, y), fill=GRID)
+        pen.text((left - 6, y), f"{tick:g}", fill=FAINT, font=_font(12), anchor="rm")
     for i, way in sorted(ways, key=lambda w: len(w[1])):
-        inside = [(x0 - y * scale, y0 - x * scale) for x, y in way.tolist()]
-        kept = [(min(max(x, left), right), min(max(y, top), bottom)) for x, y in inside]
-        pen.line(kept, fill=_faded(COLOURS[i % len(COLOURS)]), width=2)
+        pen.line([(x0 - y * scale, y0 - x * scale) for x, y in way.tolist()], fill=_faded(COLOURS[i % len(COLOURS)]), width=2)
     pen.ellipse((x0 - 4, y0 - 4, x0 + 4, y0 + 4), fill=INK)
 
 

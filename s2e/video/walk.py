@@ -123,7 +123,7 @@ def checked(walk: Walk) -> Walk:
     # Over the median interval, not each: one late stamp is no proof of other units.
     speed = np.linalg.norm(np.diff(walk.position, axis=0), axis=1).max() / np.maximum(np.median(dt), 1e-9)
     if speed > MAX_SPEED:
-        raise UserError(f"{where}: a step of {speed:.0f} m/s at {walk.hz:.3g} Hz; if the positions are not metres, give --scale")
+        raise UserError(f"{where}: a step of {speed:.0f} m/s at {walk.hz:.3g} Hz; give --scale 0.001 if the positions are millimetres")
     if walk.free_space is not None and walk.free_space.shape != (t, RAYS):
         raise UserError(f"{where}: free_space is {walk.free_space.shape}, expected {(t, RAYS)}")
     if walk.nudged.ndim != 2 or walk.nudged.shape[1] != 2 or not np.isfinite(walk.nudged).all():

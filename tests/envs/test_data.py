@@ -41,8 +41,9 @@ def test_check_says_what_would_be_kept(monkeypatch, capsys, walks, tmp_path):
     (walks / "walk_2" / "traj_data.pkl").write_bytes(b"no pickle")
     code, out, _ = run(monkeypatch, capsys, "check", walks, "--json", tmp_path / "f.json")
     assert code == 0
+    out, text = " ".join(out.split()), out
     assert "left out" in out and "walk_1: frame 20: " in out and "20.jpg" in out and "walk_2" in out
-    assert out.splitlines()[-1].split()[1:] == ["3", "80", "0.1", "0.008", "2", "79", "0.1", "0.008"]
+    assert text.splitlines()[-1].split()[1:] == ["3", "80", "0.1", "0.008", "2", "79", "0.1", "0.008"]
     lines = [json.loads(x) for x in (tmp_path / "f.json").read_text().splitlines()]
     assert {x["kind"] for x in lines} == {"unreadable", "broken"} and all(x["drop"] for x in lines)
 
@@ -50,11 +51,43 @@ def test_check_says_what_would_be_kept(monkeypatch, capsys, walks, tmp_path):
 def test_check_of_several_datasets_and_of_nothing_usable(monkeypatch, capsys, walks, tmp_path):
     (tmp_path / "empty").mkdir()
     code, out, _ = run(monkeypatch, capsys, "check", walks, tmp_path / "empty")
-    assert code == 0 and "no walk in it" in out
+    assert code == 0 and "no walk in it" in " ".join(out.split())
+    assert out.splitlines()[-1].split()[1:] == ["0", "0", "0.0", "0.000"] * 2
     for i in range(3):
         (walks / f"walk_{i}" / "traj_data.pkl").write_bytes(b"no pickle")
     code, out, err = run(monkeypatch, capsys, "check", walks, tmp_path / "empty")
-    assert code == 2 and "no walk is usable" in err and err.count("\n") == 1 and "left out" in out
+    assert code == 2 and "no walk is usable; the reasons are above" in err and err.count("\n") == 1 and out.count("left out") == 4
+
+
+def test_check_and_stats_of_one_unreadable_dataset_give_the_readers_reason(monkeypatch, capsys, walks, tmp_path):
+    for command in ("check", "stats"):
+        code, out, err = run(monkeypatch, capsys, command, tmp_path / "none")
+        assert (code, out) == (2, "") and "no such file or folder" in err
+    for i in range(3):
+        (walks / f"walk_{i}" / "traj_data.pkl").write_bytes(b"no pickle")
+    code, out, err = run(monkeypatch, capsys, "check", walks, "--json", tmp_path / "f.json")
+    assert code == 2 and "all 3 walks are bad" in err and out.count("left out") == 3 and "would be kept" not in out
+    assert len((tmp_path / "f.json").read_text().splitlines()) == 3
+
+
+def test_stats_goes_on_behind_a_bad_dataset(monkeypatch, capsys, walks, tmp_path):
+    code, out, err = run(monkeypatch, capsys, "stats", tmp_path / "none", walks, "--out", tmp_path / "s.png")
+    assert code == 0 and "no such file or folder" in " ".join(out.split()) and (tmp_path / "s.png").exists(), err
+
+
+def test_a_url_is_shown_whole_and_once(monkeypatch, capsys, walks):
+    url = "http://127.0.0.1:9/set.tar"
+    code, out, err = run(monkeypatch, capsys, "check", url, walks)
+    assert code == 0 and " ".join(out.split()).count(f"left out {url}: cannot be read") == 1 and "http:/1" not in out, err
+    code, out, err = run(monkeypatch, capsys, "check", f"{url}?key=secret")
+    assert code == 2 and err.count(url) == 1 and "secret" not in out + err
+
+
+def test_equal_notes_are_said_once(monkeypatch, capsys, walks):
+    for folder in walks.iterdir():
+        (folder / "40.jpg").write_bytes((folder / "39.jpg").read_bytes())
+    code, out, _ = run(monkeypatch, capsys, "check", walks)
+    assert code == 0 and "note (3 walks): 41 images" in out and out.count("41 images") == 1, out
 
 
 @pytest.mark.parametrize("to", ["gnm", "shards"])
@@ -79,7 +112,8 @@ REFUSED = {
     "no data": (["check"], "data"),
     "missing": (["convert", "NONE", "--out", "OUT"], "no such file or folder"),
     "hz": (["check", "IN", "--hz", "nan"], "--hz"),
-    "source hz": (["convert", "IN", "--out", "OUT", "--source-hz", "0"], "--source-hz"),
+    "source hz": (["convert", "IN", "--out", "OUT", "--hz", "0"], "--hz"),
+    "hz of the copy": (["convert", "IN", "--out", "OUT", "--to-hz", "-1"], "--to-hz"),
     "scale": (["stats", "IN", "--scale", "-1"], "--scale"),
     "height of the camera": (["convert", "IN", "--out", "OUT", "--camera-height", "0"], "--camera-height"),
     "hfov": (["convert", "IN", "--out", "OUT", "--hfov", "400"], "--hfov"),
@@ -96,3 +130,13 @@ def test_refusals_are_one_line_and_exit_code_2(monkeypatch, capsys, walks, tmp_p
     code, _, err = run(monkeypatch, capsys, *(places.get(w, w) for w in words))
     assert code == 2 and text in err and "Traceback" not in err
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.jpg"))
+
+
+def test_hz_is_the_sources_in_every_command(monkeypatch, capsys, walks, tmp_path):
+    for file in walks.glob("*/walk.json"):
+        file.unlink()  # with the times
+    for to_hz, hz in ((4, 4), (0, 20)):
+        out = tmp_path / f"out{to_hz}"
+        code, _, err = run(monkeypatch, capsys, "convert", walks, "--out", out, "--hz", 20, "--to-hz", to_hz)
+        assert code == 0, err
+        assert [w.hz for w in read_walks([out])[0]] == pytest.approx([hz] * 3)

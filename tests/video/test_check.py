@@ -121,6 +121,21 @@ def test_turning_in_place_is_not_standing():
     assert "still" not in f and "long stand" not in f and "scale" not in f
 
 
+@pytest.mark.parametrize("factor", [0.01, 0.001])
+def test_a_winding_path_in_other_units_is_no_turn_on_the_spot(factor):
+    walk = make(250)
+    yaw = 1.2 * np.sin(0.5 * walk.times)
+    position = np.cumsum(0.1 * np.stack([np.cos(yaw), np.sin(yaw)], 1), 0)
+    assert np.abs(np.diff(yaw)).sum() > 2 * np.pi
+    assert found(changed(walk, position=position * factor, yaw=yaw))["scale"].drop
+
+
+def test_a_turn_on_the_spot_may_be_noisy():
+    walk = make(200)
+    noise = np.random.default_rng(0).normal(0, 0.01, (200, 2))
+    assert "scale" not in found(changed(walk, position=noise, yaw=0.5 * walk.times))
+
+
 @pytest.mark.parametrize("factor, drop", [(0.001, True), (0.01, True), (12.0, True), (0.5, False), (3.0, False)])
 def test_wrong_scale(factor, drop):
     walk = make()

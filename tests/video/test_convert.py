@@ -71,7 +71,7 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
 
     spoil(source, "walk_1", jump)
     spoil(source, "walk_2", lambda d: d.__setitem__("position", [[0.001 * t, 0.0] for t in range(60)]))
-    report = convert([source], tmp_path / "out", Conversion(hz=0), ReadOptions())
+    report = convert([source], tmp_path / "out", Conversion(to_hz=0), ReadOptions())
     assert sorted(p.parent.name for p in (tmp_path / "out").rglob("traj_data.pkl")) == [
         "walk_0+0",
         "walk_0+1",
@@ -83,7 +83,7 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
     assert any("walk_1" in x and "1.60 m" in x for x in report.left_out) and any(
         "walk_2" in x and "within 0.059 m" in x for x in report.left_out
     )
-    everything = convert([source], tmp_path / "all", Conversion(hz=0, keep_all=True), ReadOptions())
+    everything = convert([source], tmp_path / "all", Conversion(to_hz=0, keep_all=True), ReadOptions())
     assert everything.pieces == 3 and "30.jpg" in everything.left_out[0]  # a picture that is none cannot be kept
     assert not (tmp_path / "all" / ".part").exists()
 
@@ -148,19 +148,19 @@ def test_refusals(tmp_path):
     cases = {
         "not empty": (tmp_path / "mine", Conversion()),
         "lies in": (source / "out", Conversion()),
-        "--hz is": (tmp_path / "x", Conversion(hz=float("nan"))),
+        "--to-hz is": (tmp_path / "x", Conversion(to_hz=float("nan"))),
         "gnm or shards": (tmp_path / "x", Conversion(to="zip")),
         "--height": (tmp_path / "x", Conversion(height_px=-1)),
         "--shard-mb": (tmp_path / "x", Conversion(shard_mb=0)),
-        "nothing is usable": (tmp_path / "y", Conversion(hz=0.5)),
+        "nothing is usable": (tmp_path / "y", Conversion(to_hz=0.5)),
     }
     for text, (out, settings) in cases.items():
         with pytest.raises(UserError, match=text):
             convert([source], out, settings, ReadOptions())
     assert not (tmp_path / "x").exists() and not (source / "out").exists()
     convert([source], tmp_path / "out", Conversion(), ReadOptions())
-    with pytest.raises(UserError, match="begun with hz 5.0, now 4.0"):
-        convert([source], tmp_path / "out", Conversion(hz=4.0), ReadOptions())
+    with pytest.raises(UserError, match="begun with to_hz 5.0, now 4.0"):
+        convert([source], tmp_path / "out", Conversion(to_hz=4.0), ReadOptions())
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from s2e.errors import UserError
-from s2e.video.formats import read_walks
+from s2e.video.formats import NoWalks, read_walks
 from s2e.video.gnm import write_walk
 
 
@@ -68,8 +68,14 @@ def test_a_bad_walk_is_left_out_with_its_reason(tmp_path, name):
 def test_all_bad_is_an_error(tmp_path):
     make_walk(tmp_path / "ugly")
     spoil(tmp_path / "ugly", BAD["NaN poses"])
-    with pytest.raises(UserError, match="all 1 walks are bad.*not finite"):
+    with pytest.raises(NoWalks, match="^[^ ]*ugly[^ ]*: .*not finite") as one:
         read_walks([tmp_path])
+    assert "walks are bad" not in str(one.value) and str(one.value) == one.value.skipped[0].reason
+    make_walk(tmp_path / "worse")
+    spoil(tmp_path / "worse", BAD["NaN poses"])
+    with pytest.raises(NoWalks, match="all 2 walks are bad; the first: .*ugly") as both:
+        read_walks([tmp_path])
+    assert [s.source.name for s in both.value.skipped] == ["ugly", "worse"]
 
 
 def test_missing_and_empty_folders(tmp_path):

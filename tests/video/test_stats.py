@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from s2e.errors import UserError
-from s2e.video.stats import QUANTITIES, draw, measure, table
+from s2e.video.stats import COLOURS, FAINT, QUANTITIES, _faded, draw, measure, table
 from tests.video.test_check import changed, make
 
 
@@ -33,6 +33,19 @@ def test_standing_has_no_curvature_and_no_goal():
 def test_the_table_names_every_quantity():
     lines = table({"a": measure([circle()]), "b": measure([make()])})
     assert len(lines) == 1 + 2 * len(QUANTITIES) and "1.20" in lines[1]
+    assert lines[1].split()[-5] == "195" and "values" in lines[0]
+
+
+def test_few_values_are_grey_and_every_path_fits(tmp_path):
+    long = changed(make(40), position=np.stack([100 * make(40).times, 0 * make(40).times], 1), yaw=np.zeros(40))
+    walks = [circle() for _ in range(10)] + [long]
+    draw({"a": walks}, {"a": measure(walks)}, tmp_path / "a.png")
+    image = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    shades = [int((image == np.array(c)).all(-1).sum()) for c in (FAINT, COLOURS[0])]
+    assert min(shades) > 5000  # histograms of 11 walks, and of hundreds of frames
+    path = np.argwhere((image == np.array(_faded(COLOURS[0]))).all(-1))
+    box = path[path[:, 1] > 1000]
+    assert 400 < np.ptp(box[:, 0]) < 560 and np.ptp(box[:, 1]) < 520  # the long one is seen whole, ending inside the frame
 
 
 @pytest.mark.parametrize("count", [1, 3])
