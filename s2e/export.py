@@ -164,7 +164,7 @@ def _measured(run: Path, step: int, chosen: bool) -> dict[str, float]:
         try:
             values = json.loads(line)
             kinds = ("held_out", "validation", "episode") if int(values.pop("step")) <= step else ("held_out",) if chosen else ()
-            found |= {k: float(v) for k, v in values.items() if k.split("/")[0] in kinds}
+            found |= {k: float(v) for k, v in values.items() if k.split("/")[0] in kinds and not k.endswith(("_low", "_high"))}
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # a line cut by a kill
     return {k: round(v, 4) for k, v in found.items() if np.isfinite(v)}
