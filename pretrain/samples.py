@@ -86,7 +86,8 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     t = t[~((begin < times[t, None] + horizon_s) & (end > times[t, None])).any(1)]
     back = np.arange(config.history - 1, -1, -1) * config.frame_spacing_s
     frames = nearest(times, times[t, None] - back)
-    frames = np.maximum(frames, np.searchsorted(holes, holes[t])[:, None])  # a history begins after the hole
+    since = np.searchsorted(holes, holes[t])
+    frames = np.maximum(frames, since[:, None])  # a history begins after the hole
     ahead = times[t, None] + np.arange(1, config.waypoints + 1) * config.waypoint_dt_s
     track = np.stack([np.interp(ahead, times, walk.position[:, i]) for i in range(2)], -1)
     pose = np.concatenate([walk.position[t], walk.yaw[t, None]], 1)
@@ -99,7 +100,7 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
         "frames": frames,
         "goals": goals,
         "future": to_robot(track, pose[:, None]).astype(np.float32),
-        "ego": ego_states(walk, t, config.frame_spacing_s),
+        "ego": ego_states(walk, t, config.frame_spacing_s, since),
         "free_space": rays[t],
     }
 
@@ -110,9 +111,9 @@ def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return after - (wanted - times[after - 1] <= times[after] - wanted)
 
 
-def ego_states(walk: Walk, t: np.ndarray, spacing_s: float) -> np.ndarray:
-    """(S, 3) speed (m/s), yaw rate (rad/s) and curvature (1/m, within 2) over the last `spacing_s`; zeros at the start."""
-    before = np.maximum(np.minimum(nearest(walk.times, walk.times[t] - spacing_s), t - 1), 0)
+def ego_states(walk: Walk, t: np.ndarray, spacing_s: float, since: np.ndarray) -> np.ndarray:
+    """(S, 3) speed (m/s), yaw rate (rad/s) and curvature (1/m, within 2) over the last `spacing_s`; zeros at frames `since`."""
+    before = np.maximum(np.minimum(nearest(walk.times, walk.times[t] - spacing_s), t - 1), since)
     dt = np.where(before < t, walk.times[t] - walk.times[before], 1.0)
     forward = to_robot(walk.position[t], np.concatenate([walk.position[before], walk.yaw[before, None]], 1))[:, 0]
     turn = walk.yaw[t] - walk.yaw[before]

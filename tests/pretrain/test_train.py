@@ -65,6 +65,7 @@ def test_nothing_is_learned_from_a_nudge_or_over_a_hole():
     later = np.where(np.arange(60) < 30, whole.times, whole.times + 5.0)
     samples = make_samples([dataclasses.replace(whole, times=later)], CONFIG, np.array([0]))
     assert set(samples.frame) == {*range(10), *range(30, 40)} and (samples.frames[samples.frame >= 30] >= 30).all()
+    assert np.abs(samples.ego).max() < 0.6, "nothing is read across the hole"
 
 
 def test_slow_frames_are_no_holes():
