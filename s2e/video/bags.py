@@ -231,7 +231,7 @@ def _bound_ros2() -> None:
     zstd = storage_mcap.zstd
 
     class BoundedFile(zstd.ZstdFile):
-        def __init__(self, file: Any, mode: str):
+        def __init__(self, file: Any, mode: Literal["rb"]):
             super().__init__(file, mode)
             self.most = max(_MAX_UNPACKED, _MAX_RATIO * os.fstat(file.fileno()).st_size)
 
