@@ -9,7 +9,7 @@ import torch
 from s2e.config import PolicyConfig
 from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, robot_token, to_robot
-from s2e.video.resample import trajectory
+from s2e.video.resample import nearest, trajectory
 from s2e.video.walk import RAYS, Walk
 
 GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0  # how far ahead in time a goal is taken from the walk
@@ -103,12 +103,6 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
         "ego": ego_states(walk, t, config.frame_spacing_s, since),
         "free_space": rays[t],
     }
-
-
-def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Index of the entry of increasing `times` (T,) that is nearest to each of `wanted`."""
-    after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
-    return after - (wanted - times[after - 1] <= times[after] - wanted)
 
 
 def ego_states(walk: Walk, t: np.ndarray, spacing_s: float, since: np.ndarray) -> np.ndarray:

@@ -98,5 +98,6 @@ def _plain_errors(url: str) -> Iterator[None]:
         code = f" ({error.code})" if isinstance(error, urllib.error.HTTPError) else ""
         raise UserError(f"{shown(url)}: not there, or not allowed{code}; check the address") from None
     except Exception as error:  # every store has exceptions of its own
-        text = (str(error) or type(error).__name__).splitlines()[0].replace(url, shown(url))
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        text = (str(reason) or type(error).__name__).splitlines()[0].replace(url, shown(url))
         raise UserError(f"{shown(url)}: cannot be read ({text}); check the address, the network and the rights") from None
