@@ -33,7 +33,7 @@ def test_two_ranks_train_and_judge(tmp_path):
     experienced = torchrun("s2e.rl.train", *words)
     assert experienced.returncode == 0, experienced.stderr
     assert load_networks(tmp_path / "rl")[0].has_adapters
-    words = ("--policy", "expert", "--setting", "empty", "--episodes", 4, "--out", tmp_path / "bench")
+    words = ("--scene", "gs_urban/plaza", "--policy", "expert", "--setting", "empty", "--episodes", 4, "--out", tmp_path / "bench")
     judged = torchrun("s2e.benchmarks.bench", *words)
     assert judged.returncode == 0, judged.stderr
     lines = [f.read_text().count("\n") for f in (tmp_path / "bench").glob("episodes*.jsonl")]
