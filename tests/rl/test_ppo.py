@@ -39,7 +39,7 @@ class Watch:
 
 
 def make(pretrained, out, **more):
-    args = PPOArgs(pretrained, out, envs=4, horizon=8, scenes=2, steps=128, batch=16, **more)
+    args = PPOArgs(out, str(pretrained), envs=4, horizon=8, scenes=2, steps=128, batch=16, **more)
     trainer = Trainer(args, 0, 1)
     watch = Watch(trainer)
     trainer.start(watch)
