@@ -77,12 +77,14 @@ def drive(args: ChoicesArgs, runs: list[Path]) -> dict[str, list[dict]]:
         for run in runs:
             lines = (out / run.name / "episodes.jsonl").read_text().splitlines()
             records[run.name] += [json.loads(line) for line in lines]
-    return records
+    # A folder may hold more episodes than were asked for now: compare on those that all have.
+    common = set.intersection(*({(r["scene"], r["id"]) for r in mine} for mine in records.values()))
+    return {name: [r for r in mine if (r["scene"], r["id"]) in common] for name, mine in records.items()}
 
 
 def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
     """A line for each choice: success a setting, and of all with its interval; contacts; the seeds apart."""
-    lines = [f"{'':20}" + "".join(f"{s:>12}" for s in SETTINGS) + f"{'all':>20}{'contacts':>10}   seeds"]
+    lines = [f"{'':20}" + "".join(f"{s:>12}" for s in SETTINGS) + f"{'all':>24}{'contacts':>10}   seeds"]
     for choice in args.choices:
         mine = [records[f"{choice}_{seed}"] for seed in range(args.seeds)]
         every = [r for part in mine for r in part]
@@ -91,7 +93,7 @@ def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
         cells = [f"{np.mean([r['success'] for r in every if r['setting'] == s]):12.2f}" for s in SETTINGS]
         apart = " ".join(f"{np.mean([r['success'] for r in part]):.3f}" for part in mine)
         whole = f"{wins / len(every):.3f} [{low:.3f}, {high:.3f}]"
-        lines.append(f"{choice:20}" + "".join(cells) + f"{whole:>20}{np.mean([r['ct'] for r in every]):10.2f}   {apart}")
+        lines.append(f"{choice:20}" + "".join(cells) + f"{whole:>24}{np.mean([r['ct'] for r in every]):10.2f}   {apart}")
     return "\n".join([*lines, f"{len(every)} episodes a line: {', '.join(args.scenes)}; {args.steps} steps, {args.seeds} seeds"])
 
 
