@@ -8,7 +8,7 @@ import torch
 
 from s2e.config import PolicyConfig
 from s2e.errors import UserError
-from s2e.observation import ego_state, goal_token, robot_token, to_robot
+from s2e.observation import ego_state, goal_token, robot_token, to_robot, wrapped
 from s2e.video.resample import nearest, trajectory
 from s2e.video.walk import RAYS, Walk
 
@@ -110,8 +110,7 @@ def ego_states(walk: Walk, t: np.ndarray, spacing_s: float, since: np.ndarray) -
     before = np.maximum(np.minimum(nearest(walk.times, walk.times[t] - spacing_s), t - 1), since)
     dt = np.where(before < t, walk.times[t] - walk.times[before], 1.0)
     forward = to_robot(walk.position[t], np.concatenate([walk.position[before], walk.yaw[before, None]], 1))[:, 0]
-    turn = walk.yaw[t] - walk.yaw[before]
-    return ego_state(forward / dt, np.arctan2(np.sin(turn), np.cos(turn)) / dt)
+    return ego_state(forward / dt, wrapped(walk.yaw[t] - walk.yaw[before]) / dt)
 
 
 @dataclass(frozen=True)

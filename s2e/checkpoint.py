@@ -58,7 +58,7 @@ def save_checkpoint(
         save_file(tensors, temporary / "training_state" / "tensors.safetensors")
         (temporary / "training_state" / "state.json").write_text(json.dumps({**state, "revision": _revision()}))
         for path in [*temporary.rglob("*"), temporary]:
-            _fsync(path)
+            fsync(path)
         if folder.exists():  # set aside, not deleted first: a kill in between must not leave a pointer to nothing for long
             former = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
             os.replace(folder, former)
@@ -276,7 +276,8 @@ def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str
     return read_tensors(inside / "tensors.safetensors"), state
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Waits until a file's or a folder's content is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -289,9 +290,9 @@ def _point(folder: Path, name: str) -> None:
     try:
         pointer = folder.parent / f".{name}"
         pointer.write_text(folder.name + "\n")
-        _fsync(pointer)
+        fsync(pointer)
         os.replace(pointer, folder.parent / name)
-        _fsync(folder.parent)
+        fsync(folder.parent)
     except OSError as error:
         raise UserError(f"{folder.parent / name}: not written ({error}); it names the previous checkpoint, free some space") from None
 

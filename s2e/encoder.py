@@ -124,7 +124,7 @@ class OnnxNet(nn.Module):
 
     def session(self, device: str = "cpu", threads: int = 0) -> Any:
         """An ONNX Runtime session of the model."""
-        return _session(self.onnx.cpu().numpy().tobytes(), device, threads)
+        return onnx_session(self.onnx.cpu().numpy().tobytes(), device, threads)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Features of a batch of RGB images."""
@@ -205,7 +205,8 @@ def _messages(message: Any) -> Iterator[Any]:
                 yield from _messages(item)
 
 
-def _session(data: bytes, device: str, threads: int) -> Any:
+def onnx_session(data: bytes, device: str = "cpu", threads: int = 0) -> Any:
+    """An ONNX Runtime session of a model's bytes; 0 threads are as many as torch uses."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -232,7 +233,7 @@ class FrozenEncoder:
         if isinstance(net, OnnxNet):
             self.session = net.session(device, threads)
         else:
-            self.session = _session(_exported(net, self.size), device, threads) if device == "cpu" else None
+            self.session = onnx_session(_exported(net, self.size), device, threads) if device == "cpu" else None
 
     def __call__(self, images: np.ndarray, batch: int = 64) -> np.ndarray:
         """Encodes in batches of at most `batch` images; what a batch holds does not change a feature."""

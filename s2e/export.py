@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 import s2e
 from s2e import graphs, hub
-from s2e.checkpoint import find_checkpoint, load_networks, policy_state, read_json
+from s2e.checkpoint import find_checkpoint, fsync, load_networks, policy_state, read_json
 from s2e.config import PolicyConfig
 from s2e.encoder import VisualNet
 from s2e.errors import UserError, require, run_command
@@ -93,7 +93,7 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
         worst = _difference((policy, net), load_networks(temporary))
         for path in (*temporary.iterdir(), temporary):
             path.chmod(0o755 if path.is_dir() else 0o644)  # temporary files are private, shared ones are not
-            _flush(path)
+            fsync(path)
         _refuse_foreign(out)
         if out.exists():
             former = Path(tempfile.mkdtemp(prefix=".former-", dir=out.parent))
@@ -290,14 +290,6 @@ def _refuse_foreign(out: Path) -> None:
         if (out / name).is_file():
             with (out / name).open("rb") as file:
                 require(mark.encode() in file.read(4096), f"--folder {out}: its {name} is not of an export; give another name")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def export(args: ExportArgs) -> None:

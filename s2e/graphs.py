@@ -24,7 +24,7 @@ from torch import nn
 
 import s2e
 from s2e.config import PolicyConfig
-from s2e.encoder import OnnxNet, VisualNet
+from s2e.encoder import OnnxNet, VisualNet, onnx_session
 from s2e.errors import UserError, require
 from s2e.observation import ego_state, goal_token, robot_token
 from s2e.policy import S2EPolicy
@@ -143,15 +143,6 @@ def in_torch(module: nn.Module, inputs: Mapping[str, np.ndarray]) -> list[np.nda
         return [x.numpy() for x in module(*(torch.from_numpy(v) for v in inputs.values()))]
 
 
-def session(graph: bytes, threads: int = 1) -> Any:
-    """An onnxruntime session on a CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
 def traced(module: _Graph, inputs: Mapping[str, np.ndarray]) -> bytes:
     """The ONNX graph of a module, for any batch size; `inputs` are samples."""
     import onnx
@@ -227,7 +218,9 @@ def worst_difference(graph: bytes, module: _Graph, inputs: Mapping[str, np.ndarr
     A `token` is float16: it may be the neighbour of torch's, and counts only beyond that.
     """
     worst = 0.0
-    for name, a, b in zip(module.outputs, session(graph).run(None, dict(inputs)), in_torch(module, inputs), strict=True):
+    for name, a, b in zip(
+        module.outputs, onnx_session(graph, threads=1).run(None, dict(inputs)), in_torch(module, inputs), strict=True
+    ):
         error = np.abs(a - b) / np.maximum(1, np.abs(b))
         if name == "token" and module.rounds:
             error = np.maximum(error - 2.0**-10, 0)
@@ -301,7 +294,7 @@ def latency_table(graphs: Mapping[str, bytes], modules: Mapping[str, nn.Module],
         one = {k: v[:1] for k, v in samples.items()}
         for threads in counts:
             torch.set_num_threads(threads)
-            run = session(graphs[kind], threads).run
+            run = onnx_session(graphs[kind], threads=threads).run
             rows.setdefault(f"torch, {kind}", []).append(median_p95_ms(lambda m=modules[kind], x=one: in_torch(m, x), runs))
             rows.setdefault(f"ONNX Runtime, {kind}", []).append(median_p95_ms(lambda f=run, x=one: f(None, x), runs))
     torch.set_num_threads(before)

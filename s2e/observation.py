@@ -8,6 +8,11 @@ ROBOT_FIELDS = ("length_m", "width_m", "v_max", "omega_max", "camera_height_m", 
 _ROBOT_SCALE = np.array([1.0, 1.0, 2.0, 2.0, 1.0, 90.0], dtype=np.float32)
 
 
+def wrapped(angle: np.ndarray) -> np.ndarray:
+    """Angles in radians, brought into (-pi, pi]."""
+    return np.arctan2(np.sin(angle), np.cos(angle))
+
+
 def to_robot(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """World points (..., 2) in the frame of robot poses (..., 3) that broadcast against them."""
     d = points - pose[..., :2]

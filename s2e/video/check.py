@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from s2e.errors import UserError
+from s2e.observation import wrapped
 from s2e.video.resample import UNIFORM, is_uniform, split_at
 from s2e.video.walk import Walk
 
@@ -204,7 +205,7 @@ def _jumps(walk: Walk) -> list[Finding]:
         Finding(walk.name, "jump", i + 1, i + 1, float(step[i]), f"{step[i]:.2f} m in {dt[i]:.2f} s", True)
         for i in np.flatnonzero((speed > limit) & (step > JUMP_M)).tolist()
     ]
-    turn = np.abs(_wrapped(np.diff(walk.yaw)))
+    turn = np.abs(wrapped(np.diff(walk.yaw)))
     return found + [
         Finding(walk.name, "yaw jump", i + 1, i + 1, float(turn[i]), f"{np.degrees(turn[i]):.0f} degrees in {dt[i]:.2f} s", True)
         for i in np.flatnonzero((turn > YAW_JUMP_RAD) & (turn / dt > YAW_JUMP_RADPS)).tolist()
@@ -217,7 +218,7 @@ def _still(walk: Walk) -> list[Finding]:
     before = np.maximum(after - span, 0)
     dt = np.maximum(walk.times[after] - walk.times[before], 1e-9)
     speed = np.linalg.norm(walk.position[after] - walk.position[before], axis=1) / dt
-    still = (speed < STILL_MPS) & (np.abs(_wrapped(walk.yaw[after] - walk.yaw[before])) / dt < STILL_RADPS)
+    still = (speed < STILL_MPS) & (np.abs(wrapped(walk.yaw[after] - walk.yaw[before])) / dt < STILL_RADPS)
     share = float(still.mean())
     found = []
     if share > 0.5:
@@ -252,7 +253,7 @@ def _on_the_spot(walk: Walk) -> bool:
     """Whether a walk that gets nowhere turns there: a path in other units is as short, but its motion follows its yaw."""
     at = np.arange(0, len(walk), max(1, round(0.5 * walk.hz)))  # over half a second, so that noise of the poses is no motion
     move, yaw = np.diff(walk.position[at], axis=0), walk.yaw[at]
-    turn = _wrapped(np.diff(yaw))
+    turn = wrapped(np.diff(yaw))
     turned, path = float(np.abs(turn).sum()), float(np.linalg.norm(move, axis=1).sum())
     middle = yaw[:-1] + turn / 2
     ahead = abs(float((move * np.stack([np.cos(middle), np.sin(middle)], 1)).sum()))
@@ -269,9 +270,9 @@ def _heading(walk: Walk) -> list[Finding]:
     if fast.sum() < 2 * walk.hz:
         return []
     course, yaw = np.arctan2(move[fast, 1], move[fast, 0]), walk.yaw[span // 2 :][: len(move)][fast]
-    off = _wrapped(course - yaw)
+    off = wrapped(course - yaw)
     mean, sure = _circular(off)
-    _, mirrored = _circular(_wrapped(course + yaw))
+    _, mirrored = _circular(wrapped(course + yaw))
     t, back = len(walk), float((np.abs(off) > np.radians(120)).mean())
     if mirrored > TURNED_SURE and sure < 0.5:
         text = "yaw turns against the motion: it is clockwise (turn its sign), or x and y are swapped"
@@ -331,10 +332,6 @@ def _sizes(walk: Walk, seen: Look) -> list[Finding]:
             walk.name, "sizes", other, 0, float(len(sizes)), f"frames of {len(sizes)} sizes: {named}; all are stretched to one", False
         )
     ]
-
-
-def _wrapped(angle: np.ndarray) -> np.ndarray:
-    return np.arctan2(np.sin(angle), np.cos(angle))
 
 
 def _circular(angle: np.ndarray) -> tuple[float, float]:

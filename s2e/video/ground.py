@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from s2e.observation import wrapped
+
 Axes = Literal["body", "optical", "camera"]
 """Which axes poses are in. body: the world has z up, the moving frame x forward (ROS). optical: world and moving frame have x right,
 y down, z forward (KITTI, monocular SLAM). camera: the world has z up, the moving frame is such a camera (motion capture, TUM RGB-D)."""
@@ -113,4 +115,4 @@ def at_times(times: np.ndarray, known: np.ndarray, position: np.ndarray, yaw: np
     between = (run[before] == run[after]) & (known[0] <= times) & (times <= known[-1])
     stretch = np.where(between | (np.abs(known[after] - times) < _SAME_S), run[after], -1)
     stretch = np.where((stretch < 0) & (np.abs(known[before] - times) < _SAME_S), run[before], stretch)
-    return stretch, place, np.arctan2(np.sin(turned), np.cos(turned))
+    return stretch, place, wrapped(turned)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from s2e.errors import UserError
-from s2e.observation import to_robot
+from s2e.observation import to_robot, wrapped
 from s2e.video.walk import Walk
 
 GOAL_S, TURNING_RADPS, MOVING_MPS, SPAN_S = 5.0, 0.2, 0.2, 0.5
@@ -51,8 +51,7 @@ def measure(walks: Sequence[Walk]) -> dict[str, np.ndarray]:
         dt = walk.times[span:] - walk.times[:-span]
         pose = np.concatenate([walk.position, walk.yaw[:, None]], 1)
         speed = np.linalg.norm(walk.position[span:] - walk.position[:-span], axis=1) / dt
-        turn = walk.yaw[span:] - walk.yaw[:-span]
-        omega = np.arctan2(np.sin(turn), np.cos(turn)) / dt
+        omega = wrapped(walk.yaw[span:] - walk.yaw[:-span]) / dt
         moving = speed > MOVING_MPS
         goal_at = np.searchsorted(walk.times, walk.times + GOAL_S - 1e-6)
         here = np.flatnonzero(goal_at < len(walk))

@@ -53,7 +53,7 @@ def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_fsync", full)
+    monkeypatch.setattr(checkpoint, "fsync", full)
     with pytest.raises(UserError, match="previous one is intact"):
         write(tmp_path, 2)
     monkeypatch.undo()

@@ -15,7 +15,7 @@ import s2e
 from s2e import export, graphs, hub
 from s2e.checkpoint import load_networks, policy_state, save_checkpoint
 from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet, visual_net
+from s2e.encoder import FeatureNet, onnx_session, visual_net
 from s2e.errors import UserError
 from s2e.export import ExportArgs, export_folder
 from s2e.navigator import Navigator
@@ -89,7 +89,7 @@ def test_graphs_say_what_torch_says(fields, adapters):
     for module, inputs in ((whole, samples), (step, later)):
         graph = graphs.traced(module, {k: v[:2] for k, v in inputs.items()})
         assert graphs.worst_difference(graph, module, inputs) < graphs.TOLERANCE  # five rows: other than were traced
-        ways[module] = graphs.session(graph).run(None, inputs)
+        ways[module] = onnx_session(graph).run(None, inputs)
     m, t = policy.config.anchors, policy.config.waypoints
     assert [x.shape for x in ways[whole]] == [(5, m, t, 2), (5, m), (5, m, t, 2), (5, m, t), (5, m)]
     assert ways[step][5].shape == (5, policy.config.channels)
@@ -130,7 +130,7 @@ def test_an_encoder_of_the_users_goes_into_the_graphs(tmp_path, opset):
     for module, inputs in ((whole, samples), (step, graphs.step_inputs(whole, samples))):
         graph = graphs.traced(module, inputs)
         assert graphs.worst_difference(graph, module, inputs) < graphs.TOLERANCE
-        assert [x.name for x in graphs.session(graph).get_inputs()] == list(module.inputs)
+        assert [x.name for x in onnx_session(graph).get_inputs()] == list(module.inputs)
     out, _ = quietly(write_run(tmp_path / "run", pair), tmp_path / "shared", half=True)
     (tmp_path / "mine.onnx").unlink()
     assert s2e.load_policy(out).act(np.zeros((60, 80, 3), np.uint8)).score > 0
@@ -142,7 +142,7 @@ def test_the_step_graph_drives_like_the_library():
     navigator = Navigator(*pair)
     samples = graphs.sample_inputs(pair[0].config, 1)
     step = graphs.Step(*pair).eval()
-    run = graphs.session(graphs.traced(step, graphs.step_inputs(graphs.Whole(*pair), samples))).run
+    run = onnx_session(graphs.traced(step, graphs.step_inputs(graphs.Whole(*pair), samples))).run
     unknown, older = np.full((1, 6), np.nan, np.float32), None
     for frame in samples["frames"][0]:
         plan = navigator.act(frame, goal=(3.0, -1.0))
@@ -272,7 +272,7 @@ def test_a_failed_write_leaves_nothing(run, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "_flush", full)
+    monkeypatch.setattr(export, "fsync", full)
     with pytest.raises(UserError, match="No space"):
         quietly(run, out)
     assert [p.name for p in tmp_path.iterdir()] == ["shared"] and (out / "model.safetensors").read_bytes() == before
