@@ -12,7 +12,7 @@ A bag is read once from end to end for its poses, and for the time and a hash of
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ import numpy as np
 
 from s2e.errors import UserError
 from s2e.video import ros_images, ros_messages
+from s2e.video.files import read_each, reading
 from s2e.video.frames import Frames, decode, jpeg
 from s2e.video.ground import AXES, MAX_GAP_S, Axes, agreement, at_times, rotations, to_ground
 from s2e.video.options import ReadOptions
@@ -76,18 +77,8 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
         UserError: the rosbags package is missing.
     """
     _library()
-    walks: list[Walk] = []
-    skipped: list[Skipped] = []
     bags = list(_find(path))
-    names = [_name(bag, path) for bag in bags]
-    for bag, name in zip(bags, names, strict=True):
-        try:
-            good, bad = _read_bag(bag, name if names.count(name) == 1 else f"{name}{bag.suffix}", options)
-            walks += good
-            skipped += bad
-        except UserError as error:
-            skipped.append(Skipped(bag, str(error)))
-    return walks, skipped
+    return read_each(bags, [_name(bag, path) for bag in bags], lambda bag, name: _read_bag(bag, name, options))
 
 
 def _library() -> Any:
@@ -160,17 +151,9 @@ def _short(kind: str) -> str:
     return kind.replace("/msg/", "/")
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Whatever breaks in the containers' reader breaks because of the file: it raises many types, and says little with some."""
-    try:
-        yield
-    except (UserError, GeneratorExit, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
-        advice = "`rosbag reindex` may mend it" if path.suffix == ".bag" else "`ros2 bag reindex` or `mcap recover` may mend it"
-        raise UserError(f"{path}: not a readable bag ({text}); {advice}") from None
+def _reading(path: Path) -> AbstractContextManager[None]:
+    advice = "`rosbag reindex` may mend it" if path.suffix == ".bag" else "`ros2 bag reindex` or `mcap recover` may mend it"
+    return reading(path, "bag", advice)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ The frames are a quarter of a second apart; the files do not say so.
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from s2e.errors import UserError
+from s2e.video.files import read_each, reading
 from s2e.video.frames import MAX_PIXELS, Frames, decode, digest_of, jpeg
 from s2e.video.options import ReadOptions
 from s2e.video.ros_images import size_of
@@ -69,16 +70,9 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
         UserError: the h5py package is missing.
     """
     _library()
-    walks: list[Walk] = []
-    skipped: list[Skipped] = []
     files = list(_find(path))
     names = [str(f.with_suffix("").relative_to(path)) if f != path else f.stem for f in files]
-    for file, name in zip(files, names, strict=True):
-        try:
-            walks.append(_read_file(file, name if names.count(name) == 1 else name + file.suffix, options))
-        except UserError as error:
-            skipped.append(Skipped(file, str(error)))
-    return walks, skipped
+    return read_each(files, names, lambda file, name: ([_read_file(file, name, options)], []))
 
 
 def _library() -> Any:
@@ -89,16 +83,8 @@ def _library() -> Any:
     return h5py
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """HDF5 raises many types; whatever it is, it is the file."""
-    try:
-        yield
-    except (UserError, GeneratorExit, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path}: not a readable HDF5 file ({text}); fetch it again") from None
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, "HDF5 file", "fetch it again")
 
 
 @contextmanager
