@@ -15,27 +15,26 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import torch
 import tyro
+from tqdm import tqdm
 
-from s2e.acting import Actor
 from s2e.config import PRESETS
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.config import WorldsConfig
-from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scene_files import load_scene
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, run_command
 from s2e.mixture import matching_loss
 from s2e.policy import S2EPolicy
-from s2e.rl.policy import AdapterPolicy
-from s2e.rl.prefix import FrozenPrefix
+from s2e.rl.train import PPOArgs, Trainer, Watch
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class SpeedArgs:
     """Measure throughput."""
 
     only: str = ""
-    """Measure one part: raster_images, splat_images, splat_large, env_steps, env_scaling, startup, encoder_images, rollout_steps,
+    """Measure one part: raster_images, splat_images, splat_large, env_steps, env_scaling, startup, encoder_images,
     ppo_steps or pretrain_samples."""
     envs: int = 256
     """Worlds of the batched parts."""
@@ -199,53 +198,64 @@ def encoder_images(args: SpeedArgs) -> Measured:
     return rate(step, args.seconds), "images/s", {"encoder": config.encoder, "stride": config.stride, "size": "160x96", "batch": 64}
 
 
-def _prefix(args: SpeedArgs) -> FrozenPrefix:
-    config = PRESETS["laptop"]
-    policy = S2EPolicy(config).eval()
-    policy.add_adapters()
-    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig())
-    return FrozenPrefix(UrbanVecEnv(worlds), Actor(policy, FeatureNet(config), args.envs))
+def _split(trainer: Trainer) -> dict[str, float]:
+    """Wraps the parts of a training step so that each adds the seconds it takes to what is returned, by name."""
+    spent: dict[str, float] = {}
 
+    def timed(owner: Any, method: str, name: str) -> None:
+        inner = getattr(owner, method)
 
-def rollout_steps(args: SpeedArgs) -> Measured:
-    """Environment steps a second with rendering, encoder and policy, without learning."""
-    env = _prefix(args)
-    policy = AdapterPolicy(env.observation_space, env.action_space, lambda _: 1e-3, env.actor.policy)
-    seen = [env.reset()]
+        def outer(*args: Any, **more: Any) -> Any:
+            began = time.perf_counter()
+            answer = inner(*args, **more)
+            spent[name] = spent.get(name, 0.0) + time.perf_counter() - began
+            return answer
 
-    def step() -> int:
-        with torch.no_grad():
-            actions = policy(torch.from_numpy(seen[0]))[0].numpy()
-        seen[0] = env.step(actions)[0]  # pyright: ignore[reportArgumentType, reportCallIssue]
-        return args.envs
+        setattr(owner, method, outer)
 
-    return rate(step, args.seconds), "steps/s", {"size": "160x96", "worlds": args.envs, "people": 6}
+    env: Any = trainer.env
+    timed(trainer.worlds, "step", "worlds")  # what is rendered is inside, and taken off below
+    timed(trainer.worlds, "_images", "render")
+    timed(env.prefix.actor, "encoder", "encode")
+    timed(trainer.policy, "forward", "act")
+    if env.coach:
+        timed(env.coach, "label", "label")
+    timed(trainer.model, "train", "update")
+    return spent
 
 
 def ppo_steps(args: SpeedArgs) -> Measured:
-    """Environment steps a second of the whole of PPO: rollout, encoder, three epochs of updates."""
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.logger import Logger
+    """Environment steps a second of `s2e-ppo` as it is by default, over what the encoder alone does at the same batch; and its parts."""
+    with tempfile.TemporaryDirectory() as folder:
+        horizon = 8
+        wanted = PPOArgs(Path(folder) / "run", envs=args.envs, scenes=args.scenes, horizon=horizon, value_warmup=0, coach_drives=0.0)
+        trainer = Trainer(wanted, 0, 1)
+        encoder = trainer.prefix.actor.encoder
+        images = np.random.default_rng(0).integers(0, 255, (args.envs, *encoder.size, 3), dtype=np.uint8)
 
-    env, horizon = _prefix(args), 8
-    model = PPO(
-        AdapterPolicy,  # pyright: ignore[reportArgumentType]
-        env,
-        n_steps=horizon,
-        batch_size=1024,
-        n_epochs=3,
-        policy_kwargs={"s2e": env.actor.policy},
-        device="cpu",
-    )
-    model.set_logger(Logger(folder=None, output_formats=[]))
-    _, callback = model._setup_learn(1 << 30)
+        def alone() -> int:
+            encoder(images)
+            return args.envs
 
-    def step() -> int:
-        model.collect_rollouts(env, callback, model.rollout_buffer, horizon)
-        model.train()
-        return horizon * args.envs
+        least = rate(alone, args.seconds)
+        spent, watch = _split(trainer), Watch(tqdm(disable=True), trainer.worlds)
+        trainer.start(watch)
+        trainer.update(watch)
+        spent.clear()
+        began, done = time.perf_counter(), 0
 
-    return rate(step, args.seconds), "steps/s", {"size": "160x96", "worlds": args.envs, "horizon": horizon, "epochs": 3}
+        def step() -> int:
+            nonlocal done
+            trainer.update(watch)
+            done += 1
+            return horizon * args.envs
+
+        value = rate(step, args.seconds)
+        whole = time.perf_counter() - began
+        spent["simulate"] = spent.pop("worlds") - spent["render"]
+        shares = {f"{k}_share": round(v / whole, 2) for k, v in sorted(spent.items())}
+        conditions = {"size": "160x96", "worlds": args.envs, "horizon": horizon, "of_encoder_alone": round(value / least, 2)}
+        return value, "steps/s", {**conditions, **shares, "peak_memory_gib": peak_memory_gib()}
 
 
 def pretrain_samples(args: SpeedArgs) -> Measured:
@@ -274,7 +284,7 @@ PARTS: dict[str, Callable[[SpeedArgs], Measured]] = {
     f.__name__: f
     for f in (
         raster_images, splat_images, splat_large, env_steps, env_scaling, startup,
-        encoder_images, rollout_steps, ppo_steps, pretrain_samples,
+        encoder_images, ppo_steps, pretrain_samples,
     )
 }  # fmt: skip
 

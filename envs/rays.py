@@ -1,7 +1,7 @@
 """A policy that sees distances instead of images: what can be driven through a robot's camera, if nothing is mistaken.
 
 It is taught by PPO without drawing anything (`s2e-ppo --sense rays`), coaches policies that see images, and stands in the benchmark as
-the bound of what a camera's field of view allows. It knows no map: rays inside the field of view, what it remembers of them, the goal
+the bound of what a camera's field of view allows. It knows no map: rays inside the field of view, perhaps what it remembers of them, the goal
 and its own motion.
 """
 
@@ -37,6 +37,7 @@ class RayConfig:
         robots: names of the robots.
         rays: across the field of view of the camera.
         reach_m: how far they go.
+        trail: steps ago, whose places the robot knows from its own motion: one that stands where it wants to drive is stuck.
         memory: scans that are remembered, one every second step; 0 is none.
         memory_m: things farther away are not remembered.
         hidden: width of its two layers.
@@ -46,6 +47,7 @@ class RayConfig:
     robots: tuple[str, ...] = tuple(ROBOTS)
     rays: int = 32
     reach_m: float = 12.0
+    trail: tuple[int, ...] = (2, 5)
     memory: int = 0
     memory_m: float = 4.0
     hidden: int = 256
@@ -54,7 +56,7 @@ class RayConfig:
     @property
     def width(self) -> int:
         """Numbers of an observation."""
-        return 2 * self.rays + (AROUND + 2 * len(TRAIL) if self.memory else 0) + 12
+        return 2 * self.rays + (AROUND if self.memory else 0) + 2 * len(self.trail) + 12
 
     @classmethod
     def from_dict(cls, values: Any, where: str) -> "RayConfig":
@@ -63,19 +65,16 @@ class RayConfig:
         fits = isinstance(values, dict) and set(values) == fields
         require(fits, f"{where}: object `rays` does not have the fields {sorted(fields)}; this is not a ray policy's checkpoint")
         try:
-            config = cls(**{k: tuple(v) if k == "robots" else v for k, v in values.items()})
+            config = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
             sizes = (config.rays, config.memory, config.hidden)
             good = all(isinstance(n, int) and 0 <= n <= 4096 for n in sizes) and config.rays >= 2 and config.hidden >= 1
             good &= 0 < config.reach_m < 1e3 and 0 < config.memory_m < 1e3 and 0 < config.goal_clip_m < 1e3
             good &= all(isinstance(name, str) for name in config.robots)
+            good &= all(isinstance(n, int) and 0 < n <= 256 for n in config.trail)
         except TypeError:
             good = False
         require(good, f"{where}: a field of `rays` is out of range; use the file as it was saved")
         return config
-
-
-TRAIL = (5, 10, 20, 40)
-"""Steps ago, whose places are remembered."""
 
 
 @numba.njit(cache=True, parallel=True)
@@ -109,7 +108,7 @@ class RaySense:
     def __init__(self, worlds: Worlds, config: RayConfig):
         self.worlds, self.config, n = worlds, config, worlds.count
         self.points = np.full((n, config.memory, config.rays, 2), np.nan, np.float32)
-        self.trail = np.full((n, max(TRAIL) if config.memory else 0, 2), np.nan, np.float32)
+        self.trail = np.full((n, max(config.trail, default=0), 2), np.nan, np.float32)
         self.tick = np.zeros(n, np.int64)
 
     def begin(self, worlds: np.ndarray) -> None:
@@ -126,8 +125,7 @@ class RaySense:
         every = np.arange(self.worlds.count)
         w = self.worlds
         seen, walls = self._look(every, w.pose, w.velocity, w.people.position)
-        if self.config.memory:
-            self._remember(walls)
+        self._remember(walls)
         return seen
 
     def peek(self, worlds: np.ndarray, poses: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:
@@ -147,15 +145,20 @@ class RaySense:
         if config.memory:
             around = np.empty((len(worlds), AROUND), np.float32)
             _around(np.ascontiguousarray(poses), self.points[worlds], config.memory_m, around)
-            ago = self.trail[worlds][:, np.array(TRAIL) - 1]
-            been = np.clip(np.nan_to_num(to_robot(ago, poses[:, None])) / 5.0, -2.0, 2.0)
-            parts += [_log(around), been.reshape(len(worlds), -1)]
+            parts.append(_log(around))
+        if config.trail:  # an episode begins as if the robot had stood there
+            ago = self.trail[worlds][:, np.array(config.trail) - 1]
+            been = np.clip(np.nan_to_num(to_robot(ago, poses[:, None])), -5.0, 5.0)
+            parts.append(been.reshape(len(worlds), -1))
         return np.concatenate([*parts, *about], 1).astype(np.float32), cast.wall
 
     def _remember(self, walls: np.ndarray) -> None:
         w, every = self.worlds, np.arange(self.worlds.count)
-        self.trail[:, 1:] = self.trail[:, :-1]
-        self.trail[:, 0] = w.pose[:, :2]
+        if self.config.trail:
+            self.trail[:, 1:] = self.trail[:, :-1].copy()
+            self.trail[:, 0] = w.pose[:, :2]
+        if not self.config.memory:
+            return
         angles = self.angles(every) + w.pose[:, 2:]
         hit = walls < min(2.0 * self.config.memory_m, self.config.reach_m)
         ends = w.pose[:, None, :2] + walls[..., None] * np.stack([np.cos(angles), np.sin(angles)], -1)

@@ -101,21 +101,28 @@ class Diagonal:
         return self.normal.mean + self.normal.stddev * noise
 
 
+LOG_STD = -0.7, -2.0
+"""Logarithm of the deviation by which a ray policy explores (its actions are -1 to 1), at first and at last."""
+
+
 class RayActorCritic(ActorCritic):
-    """A ray policy with an exploration of its own: one standard deviation for each number of an action, -1 to 1.
+    """A ray policy that explores by normal noise, less and less: what it drives like without must be learned as well.
 
     Args:
         rays: the policy; the rest as in `ActorCritic`.
     """
 
     def __init__(self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, rays: RayPolicy, **more: Any):
-        actor = nn.Module()
-        actor.rays, actor.log_std = rays, nn.Parameter(torch.full((2,), -0.7))
-        super().__init__(observation_space, action_space, lr_schedule, actor, **more)
+        super().__init__(observation_space, action_space, lr_schedule, rays, **more)
+        self.log_std = torch.full((2,), LOG_STD[0])
+
+    def explore(self, done: float) -> None:
+        """Sets the noise when a share of the run is done."""
+        self.log_std[:] = LOG_STD[0] + (LOG_STD[1] - LOG_STD[0]) * min(done, 1.0)
 
     def density(self, obs: Rows, start: bool = False) -> Diagonal:
         """See `ActorCritic.density`; nothing is kept of its start."""
-        return Diagonal(self.actor.rays(obs["rays"]), self.actor.log_std)
+        return Diagonal(self.actor(obs["rays"]), self.log_std)
 
 
 class S2EActorCritic(ActorCritic):

@@ -129,11 +129,11 @@ class Sense(VecEnvWrapper):
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that `restore` needs."""
         kept = {f"coach.{k}": v for k, v in self.coach.arrays().items()} if self.coach else {}
-        return kept | {"tick": np.array(self.tick), "driver": self.driver.copy()}
+        return kept | {"tick": np.array([self.tick]), "driver": self.driver.copy()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Puts back what `arrays` took."""
-        self.tick, self.driver = int(arrays["tick"]), arrays["driver"].copy()
+        self.tick, self.driver = int(arrays["tick"][0]), arrays["driver"].copy()
         if self.coach:
             self.coach.restore({k.removeprefix("coach."): v for k, v in arrays.items() if k.startswith("coach.")})
 

@@ -214,7 +214,7 @@ def objective(args: PPOArgs) -> Objective:
     )  # fmt: skip
 
 
-class _Watch(BaseCallback):
+class Watch(BaseCallback):
     """Counts what finished episodes ended with, and the reward terms."""
 
     def __init__(self, bar: tqdm, worlds: Any):
@@ -322,7 +322,7 @@ class Trainer:
         """How many are done."""
         return self.model.updates
 
-    def start(self, watch: _Watch) -> None:
+    def start(self, watch: Watch) -> None:
         """Begins all episodes, or goes on with those of the checkpoint."""
         self._share_out(0.0)
         self.model._last_obs = self.env.reset()
@@ -337,8 +337,10 @@ class Trainer:
         args = self.args
         coached = max(0.0, 1.0 - done / args.coach_drives) if args.coach_drives and self.env.coach else 0.0
         self.env.drivers(args.greedy * (1.0 - coached), coached)
+        if args.sense == "rays":
+            self.policy.explore(done)
 
-    def update(self, watch: _Watch) -> dict[str, float]:
+    def update(self, watch: Watch) -> dict[str, float]:
         """One rollout and one PPO update; returns what to log."""
         began = time.monotonic()
         model, steps = self.model, self.count * self.args.horizon
@@ -404,10 +406,8 @@ class Trainer:
             counts = {"step": self.updates, "env_steps": self.model.num_timesteps, "n_updates": self.model._n_updates}
             counts |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
             if self.args.sense == "rays":
-                tensors["log_std"] = self.policy.actor.log_std
-                rays = self.policy.actor.rays
-                config = {"stage": "ppo", "rays": dataclasses.asdict(rays.config)}
-                model = {f"rays.{k}": v for k, v in rays.state_dict().items()}
+                config = {"stage": "ppo", "rays": dataclasses.asdict(self.policy.actor.config)}
+                model = {f"rays.{k}": v for k, v in self.policy.actor.state_dict().items()}
             else:
                 tensors |= {f"start.{k}": v for k, v in self.policy.started[0].state_dict().items()}
                 config = {"stage": "ppo", "policy": self.policy.actor.config.to_dict()}
@@ -427,10 +427,7 @@ class Trainer:
             return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
 
         self.policy.critic.load_state_dict(part("critic"))
-        if self.args.sense == "rays":
-            with torch.no_grad():
-                self.policy.actor.log_std.copy_(tensors["log_std"])
-        else:
+        if self.args.sense == "images":
             self.policy.restart_from(part("start"))
         restore_optimizer(self.policy.optimizer, tensors, state)
         self.model.num_timesteps, self.model._n_updates = state["env_steps"], state["n_updates"]
@@ -473,7 +470,7 @@ def train(args: PPOArgs) -> None:
         run.say(f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; coach: {args.coach}")
     bar = tqdm(total=updates * per_update // world, desc="ppo", unit="step", disable=None if rank == 0 else True)
     with bar, Interrupt() as interrupt:
-        watch = _Watch(bar, trainer.worlds)
+        watch = Watch(bar, trainer.worlds)
         trainer.start(watch)
         bar.update(trainer.updates * per_update // world)
         while trainer.updates < updates:

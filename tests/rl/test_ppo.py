@@ -7,13 +7,17 @@ import time
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 from s2e.checkpoint import find_checkpoint, load_networks, policy_state, read_tensors, save_checkpoint
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
+from s2e.errors import UserError
 from s2e.mixture import WaypointMixture
 from s2e.policy import S2EPolicy
-from s2e.rl.train import PPOArgs, Trainer
+from s2e.rl.ppo import Objective
+from s2e.rl.sense import COACHED
+from s2e.rl.train import PPOArgs, Trainer, Watch, check
 
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
 
@@ -27,99 +31,235 @@ def pretrained(tmp_path_factory):
     return run
 
 
-class Watch:
-    """Stands in for the progress bar's callback."""
-
-    def __new__(cls, trainer):
-        from tqdm import tqdm
-
-        from s2e.rl.train import _Watch
-
-        return _Watch(tqdm(disable=True), trainer.worlds)
-
-
 def make(pretrained, out, **more):
-    args = PPOArgs(out, str(pretrained), envs=4, horizon=8, scenes=2, steps=128, batch=16, **more)
-    trainer = Trainer(args, 0, 1)
-    watch = Watch(trainer)
+    settings = dict(envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, lessons=64, coach="expert", value_warmup=0)
+    trainer = Trainer(PPOArgs(out, str(pretrained), **{**settings, **more}), 0, 1)
+    watch = Watch(tqdm(disable=True), trainer.worlds)
     trainer.start(watch)
     return trainer, watch
 
 
 def rollout(trainer, watch):
     trainer.model.collect_rollouts(trainer.env, watch, trainer.model.rollout_buffer, 8)
-    return trainer.model.rollout_buffer
+    trainer.model._update_current_progress_remaining(trainer.model.num_timesteps, trainer.args.steps)
+    return trainer.model._rows()
+
+
+def changed(trainer, before):
+    return {k for k, v in trainer.policy.state_dict().items() if not torch.equal(v, before[k])}
+
+
+def weights(trainer):
+    return {k: v.clone() for k, v in trainer.policy.state_dict().items()}
 
 
 def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):
     trainer, _ = make(pretrained, tmp_path)
     before, _ = load_networks(pretrained)
-    context = torch.from_numpy(np.asarray(trainer.model._last_obs))
+    rows = torch.from_numpy(np.asarray(trainer.model._last_obs["seen"]))
+    context = rows.unflatten(1, (before.context_tokens, 32))
     with torch.no_grad():
-        a, b = before.decode(context), trainer.policy.s2e.decode(context)
-    assert trainer.policy.s2e.has_adapters and not before.has_adapters
+        a, b = before.decode(context), trainer.policy.actor.decode(context)
+    assert trainer.policy.actor.has_adapters and not before.has_adapters
     assert all(torch.equal(getattr(a, n), getattr(b, n)) for n in ("logits", "mean", "log_std", "rho", "speed"))
 
 
-def test_ratio_is_one_on_the_first_minibatch(pretrained, tmp_path):
-    trainer, watch = make(pretrained, tmp_path)
-    buffer = rollout(trainer, watch)
+@pytest.mark.parametrize("adapter", ["ram", "decoder", "full"])
+def test_ratio_is_one_on_the_first_minibatch(pretrained, tmp_path, adapter):
+    trainer, watch = make(pretrained, tmp_path, adapter=adapter, coach="none")
+    rows = rollout(trainer, watch)
     trainer.policy.set_training_mode(True)  # as PPO.train does
-    sample = next(buffer.get(16))
-    _, log_prob, _ = trainer.policy.evaluate_actions(sample.observations, sample.actions)
-    ratio = (log_prob - sample.old_log_prob).exp()
-    torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
+    obs = {k: rows[k][:16] for k in trainer.env.observation_space.spaces}
+    _, log_prob, _ = trainer.policy.evaluate_actions(obs, rows["actions"][:16])
+    torch.testing.assert_close(log_prob, rows["log_probs"][:16], atol=1e-5, rtol=0)
 
 
 def test_no_image_is_stored(pretrained, tmp_path):
     trainer, _ = make(pretrained, tmp_path)
-    assert trainer.model.rollout_buffer.observations.shape == (8, 4, trainer.policy.s2e.context_tokens, 32)
-    assert trainer.model.rollout_buffer.observations.dtype == np.float32
+    stored = trainer.model.rollout_buffer.observations
+    assert stored["seen"].shape == (8, 4, trainer.policy.actor.context_tokens * 32) and stored["seen"].dtype == np.float32
+    assert all(v.ndim == 3 for v in stored.values())
 
 
 def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
     """The stored context against encoding five whole frames and running the network from the images."""
-    trainer, watch = make(pretrained, tmp_path)
-    seen = []
-    observe = trainer.actor.observe
+    trainer, watch = make(pretrained, tmp_path, hide_ego=0.0, coach="none")
+    seen, actor = [], trainer.prefix.actor
+    observe = actor.observe
 
-    def spy(rgb, goal, ego, robot, worlds=None):
-        seen.append((rgb.copy(), goal.copy(), ego.copy(), trainer.actor.fresh.copy(), robot.copy()))
-        return observe(rgb, goal, ego, robot, worlds)
+    def spy(rgb, goal, ego, robot, worlds=None, hide_ego=None):
+        seen.append((rgb.copy(), goal.copy(), ego.copy(), actor.fresh.copy(), robot.copy()))
+        return observe(rgb, goal, ego, robot, worlds, hide_ego)
 
-    trainer.actor.observe = spy
+    actor.observe = spy
     trainer.model._last_obs = trainer.env.reset()
-    buffer = rollout(trainer, watch)
-    net, s2e = trainer.net, trainer.policy.s2e
+    rows = rollout(trainer, watch)
+    actions, logs = (rows[k].unflatten(0, (4, 8)) for k in ("actions", "log_probs"))
+    net, s2e = trainer.net, trainer.policy.actor
     for t in range(8):
         for world in range(4):
             begin = max(u for u in range(t + 1) if seen[u][3][world])
             past = [max(begin, t - k) for k in (4, 3, 2, 1, 0)]
             frames = np.stack([seen[p][0][world] for p in past])
-            features = trainer.actor.encoder(frames)
+            features = actor.encoder(frames)
             older = features[:-1].astype(np.float32).mean((1, 2)).astype(np.float16)
             goal, ego, robot = (torch.from_numpy(seen[t][i][[world]]) for i in (1, 2, 4))
             with torch.no_grad():
                 newest = s2e.newest_tokens(torch.from_numpy(features[-1:]).float())
                 context = s2e.context(newest, torch.from_numpy(older[None]).float(), goal, ego, robot)
                 mixture = WaypointMixture.at(s2e.decode(context), CONFIG.action_waypoint, CONFIG.waypoint_dt_s)
-                uncached = mixture.log_prob(torch.from_numpy(buffer.actions[t, world][None]))
-            np.testing.assert_allclose(uncached.item(), buffer.log_probs[t, world], atol=1e-5)
+                uncached = mixture.log_prob(actions[world, t][None])
+            np.testing.assert_allclose(uncached.item(), logs[world, t], atol=1e-5)
     assert not net.training
 
 
-def test_only_adapters_and_value_change(pretrained, tmp_path):
+def test_only_adapters_and_critic_change(pretrained, tmp_path):
     trainer, watch = make(pretrained, tmp_path, value_warmup=1)
-    before = {k: v.clone() for k, v in trainer.policy.state_dict().items()}
-    encoder = {k: v.clone() for k, v in trainer.net.state_dict().items()}
+    before, encoder = weights(trainer), {k: v.clone() for k, v in trainer.net.state_dict().items()}
     trainer.update(watch)
-    changed = {k for k, v in trainer.policy.state_dict().items() if not torch.equal(v, before[k])}
-    assert changed and all(k.startswith("value.") for k in changed), "the first update warms the value up"
+    first = changed(trainer, before)
+    assert first and all(k.startswith("critic.") for k in first), "the critic learns alone first"
     trainer.update(watch)
-    changed = {k for k, v in trainer.policy.state_dict().items() if not torch.equal(v, before[k])}
-    assert any(".adapter." in k for k in changed)
-    assert all(k.startswith("value.") or ".adapter." in k for k in changed)
+    second = changed(trainer, before)
+    assert any(".adapter." in k for k in second)
+    assert all(k.startswith("critic.") or ".adapter." in k for k in second)
     assert all(torch.equal(v, encoder[k]) for k, v in trainer.net.state_dict().items())
+
+
+def test_what_adapter_names_is_what_trains(pretrained, tmp_path):
+    for adapter, inside in (("decoder", ("decoder.",)), ("full", ("decoder.", "encoder.", "newest_in."))):
+        trainer, watch = make(pretrained, tmp_path / adapter, adapter=adapter, ppo_weight=0.0)
+        before = weights(trainer)
+        trainer.update(watch)
+        names = {k.removeprefix("actor.") for k in changed(trainer, before)}
+        assert all(any(n.startswith(part) for n in names) for part in inside), adapter
+        assert not trainer.policy.actor.has_adapters
+        if adapter == "decoder":
+            assert not any(n.startswith(("encoder.", "newest_in.", "context_norm")) for n in names)
+
+
+def test_without_ppo_nothing_but_the_coach_teaches(pretrained, tmp_path):
+    """Rewards do not count, the critic stays, and what the coach would do becomes likelier."""
+    trainer, watch = make(pretrained, tmp_path, ppo_weight=0.0, epochs=8)
+    rows = rollout(trainer, watch)
+    before, start = weights(trainer), trainer.policy.lesson(rows).mean().item()
+    trainer.model.rollout_buffer.rewards[:] = 1e3
+    trainer.model.train()
+    assert all(".adapter." in k for k in changed(trainer, before))
+    assert trainer.policy.lesson(rows).mean().item() < start - 0.1
+
+
+def test_the_coach_fades(pretrained, tmp_path):
+    goal = Objective(coach=2.0, coach_until=0.5)
+    assert [goal.coach_at(d) for d in (0.0, 0.25, 0.5, 0.9)] == [2.0, 1.0, 0.0, 0.0]
+    assert Objective(coach=2.0).coach_at(0.99) == 2.0
+
+
+def test_options_reach_what_they_name(pretrained, tmp_path):
+    trainer, _ = make(
+        pretrained, tmp_path, gamma=0.9, gae_lambda=0.8, clip=0.3, entropy=0.02, epochs=2, critic_lr=3e-4, lr=2e-4, target_kl=0.02,
+        divergence=0.5, ppo_weight=0.7, coach_weight=0.4, coach_until=0.6, coach_way=0.3, hide_ego=0.2, people=3, robot="go2",
+        reward="urban_sim", shaping="straight", collision="ends", camera_noise=0.1,
+    )  # fmt: skip
+    model, goal, worlds = trainer.model, trainer.objective, trainer.worlds.config
+    assert (model.gamma, model.gae_lambda, model.clip_range(1), model.ent_coef) == (0.9, 0.8, 0.3, 0.02)
+    assert (model.rollout_buffer.gamma, model.rollout_buffer.gae_lambda) == (0.9, 0.8)
+    assert goal == Objective(0.7, 0.4, 0.6, 0.5, 0.02, 0, 2, 16, 2e-4)
+    assert [g["lr"] for g in trainer.policy.optimizer.param_groups] == [2e-4, 3e-4]
+    assert (trainer.policy.way, trainer.env.hide_ego) == (0.3, 0.2)
+    assert (worlds.people, worlds.robots, worlds.reward, worlds.shaping) == (3, ("go2",), "urban_sim", "straight")
+    assert (worlds.collision, worlds.camera_noise) == ("ends", 0.1)
+
+
+def test_entropy_is_rewarded(pretrained, tmp_path):
+    """With no advantage and a large weight the mixture becomes wider."""
+    trainer, watch = make(pretrained, tmp_path, entropy=1.0, coach="none", epochs=8)
+    rows = rollout(trainer, watch)
+    trainer.model.rollout_buffer.advantages[:] = 0.0
+    with torch.no_grad():
+        before = trainer.policy.density(rows).entropy_bound().mean()
+    trainer.model.train()
+    with torch.no_grad():
+        assert trainer.policy.density(rows).entropy_bound().mean() > before + 0.01
+
+
+def test_what_pays_becomes_likelier(pretrained, tmp_path):
+    trainer, watch = make(pretrained, tmp_path, coach="none", epochs=4, greedy=0.0)
+    rows = rollout(trainer, watch)
+    good = rows["actions"][:, 1] > rows["actions"][:, 1].median()
+    trainer.model.rollout_buffer.advantages[:] = good.numpy().reshape(4, 8).T * 2.0 - 1.0
+    trainer.model.train()
+    with torch.no_grad():
+        gain = trainer.policy.density(rows).log_prob(rows["actions"]) - rows["log_probs"]
+    assert gain[good].mean() > 0.01 > -0.01 > gain[~good].mean()
+
+
+def test_greedy_and_coached_worlds_do_not_count_for_ppo(pretrained, tmp_path):
+    trainer, watch = make(pretrained, tmp_path, coach="expert", coach_drives=1.0, coach_weight=0.0)
+    assert (trainer.env.driver == COACHED).all()
+    rows = rollout(trainer, watch)
+    apart = (rows["actions"] - rows["label"][:, :2]).norm(dim=1)
+    assert apart.median() < 0.6, "the coach drives, disturbed"
+    before = weights(trainer)
+    trainer.model.train()
+    assert all(k.startswith("critic.") for k in changed(trainer, before))
+    trainer.env.drivers(greedy=1.0, coached=0.0)
+    trainer.model._last_obs = trainer.env._observe(trainer.worlds.observe(np.arange(4)))
+    rows = rollout(trainer, watch)
+    with torch.no_grad():
+        torch.testing.assert_close(trainer.policy.density(rows).mode(), rows["actions"], atol=1e-5, rtol=0)
+
+
+def test_an_update_that_goes_wrong_is_skipped_and_three_in_a_row_stop(pretrained, tmp_path, capsys, monkeypatch):
+    trainer, watch = make(pretrained, tmp_path)
+    before, step = weights(trainer), trainer.worlds.step
+
+    def poisoned(waypoints):
+        seen, reward, terminated, truncated = step(waypoints)
+        reward[2] = np.nan
+        return seen, reward, terminated, truncated
+
+    monkeypatch.setattr(trainer.worlds, "step", poisoned)
+    values = trainer.update(watch)
+    assert values["train/skipped"] == 1 and not changed(trainer, before)
+    assert f"reward of world 2 (seed {int(trainer.worlds.seed[2])})" in capsys.readouterr().out
+    trainer.update(watch)
+    with pytest.raises(UserError, match=r"3rd in a row; there is no checkpoint"):
+        trainer.update(watch)
+
+
+def test_a_loss_that_is_not_finite_changes_nothing(pretrained, tmp_path, monkeypatch):
+    trainer, watch = make(pretrained, tmp_path, epochs=2)
+    before, evaluate, calls = weights(trainer), trainer.policy.evaluate_actions, []
+
+    def late(obs, actions):
+        calls.append(1)
+        values, log_prob, entropy = evaluate(obs, actions)
+        return values, log_prob * (np.nan if len(calls) == 3 else 1.0), entropy
+
+    monkeypatch.setattr(trainer.policy, "evaluate_actions", late)
+    assert trainer.update(watch)["train/skipped"] == 1
+    assert not changed(trainer, before), "two minibatches had been learned from before the third went wrong"
+    assert trainer.update(watch)["train/skipped"] == 1 and changed(trainer, before), "and then it goes on"
+
+
+def test_the_rate_follows_the_divergence(pretrained, tmp_path):
+    trainer, watch = make(pretrained, tmp_path, coach="none", target_kl=1e-9, lr=1e-3)
+    trainer.update(watch)
+    assert trainer.policy.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 / 1.5)
+    assert trainer.policy.optimizer.param_groups[1]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize(("more", "text"), [
+    (dict(coach="none", ppo_weight=0.0), "nothing would be learned"),
+    (dict(hide_ego=1.5), "--hide-ego is 1.5"),
+    (dict(target_kl=0.0), "--target-kl is 0.0"),
+    (dict(divergence=float("nan")), "--divergence is nan"),
+    (dict(coach="nobody"), "nobody: no such folder"),
+])  # fmt: skip
+def test_what_cannot_work_is_refused(tmp_path, more, text):
+    with pytest.raises(UserError, match=text):
+        check(PPOArgs(tmp_path, **more), 1)
 
 
 def command(*words):
@@ -127,7 +267,7 @@ def command(*words):
 
 
 def test_killed_and_resumed_is_bit_for_bit_the_same(pretrained, tmp_path):
-    common = ["--init", pretrained, "--envs", 4, "--horizon", 8, "--scenes", 2, "--steps", 320, "--batch", 16, "--save-every", 2]
+    common = ["--init", pretrained, "--envs", 4, "--horizon", 8, "--scenes", 2, "--splats", 0, "--coach", "expert", "--steps", 320, "--batch", 16, "--save-every", 2]
     subprocess.run(command(*common, "--out", tmp_path / "whole"), check=True, capture_output=True)
     cut = subprocess.Popen(command(*common, "--out", tmp_path / "cut"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     pointer = tmp_path / "cut" / "checkpoints" / "last"
