@@ -44,6 +44,15 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         offset += p.numel()
 
 
+def any_rank(flag: bool, device: str = "cpu") -> bool:
+    """Whether the flag is set on any rank: all of them get the same answer."""
+    if not dist.is_initialized():
+        return flag
+    total = torch.tensor(float(flag), device=device)
+    dist.all_reduce(total)
+    return bool(total)
+
+
 def barrier() -> None:
     """Waits for all ranks."""
     if dist.is_initialized():
