@@ -28,6 +28,7 @@ class WorldsConfig:
         controls_per_step: control periods of 0.1 s that one action lasts.
         collision: "ends" finishes the episode at the first contact; "counts" blocks the robot and counts contacts.
         reward: a key of `REWARDS`.
+        shaping: what a reward calls the distance to the goal: "straight" through the air, or "geodesic", the way there.
         outputs: what `observe` shows, of `OUTPUTS`.
         camera_noise: how strongly exposure, noise and blur vary from episode to episode, 0 to 1.
         splat_backend: "cpu" draws Gaussian splats with our own kernels, "gsplat" on an NVIDIA GPU (pip install s2e[gs]).
@@ -44,6 +45,7 @@ class WorldsConfig:
     controls_per_step: int = 2
     collision: Literal["ends", "counts"] = "ends"
     reward: str = "urban_sim"
+    shaping: Literal["straight", "geodesic"] = "straight"
     outputs: tuple[str, ...] = ("rgb",)
     camera_noise: float = 0.0
     splat_backend: Literal["cpu", "gsplat"] = "cpu"
@@ -65,6 +67,7 @@ class WorldsConfig:
         require(self.physics in ("kinematic", "mujoco"), f"physics {self.physics!r} is not one of kinematic, mujoco")
         require(self.splat_backend in ("cpu", "gsplat"), f"splat_backend {self.splat_backend!r} is not one of cpu, gsplat")
         require(self.collision in ("ends", "counts"), f"collision {self.collision!r} is not one of ends, counts")
+        require(self.shaping in ("straight", "geodesic"), f"shaping {self.shaping!r} is not one of straight, geodesic")
         require(0 <= self.people <= 64, f"people is {self.people}; a world holds 0 to 64")
         for name in ("randomise", "camera_noise"):
             require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must be between 0 and 1")

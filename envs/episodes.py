@@ -69,6 +69,7 @@ class RandomEpisodes:
             failure easier (half as much), up to the full range.
         fresh: gives every world a scene of its own and a new one after `refresh` episodes; the curriculum then leaves scenes alone.
         crowded: whether every episode has the most people.
+        first: number of the first world: what a world lives through follows from the seed and its number.
     """
 
     def __init__(
@@ -82,18 +83,20 @@ class RandomEpisodes:
         fresh: FreshScenes | None = None,
         refresh: int = 1,
         crowded: bool = False,
+        first: int = 0,
     ):
         near, far = distance_m
         require(math.isfinite(far) and 2.0 <= near <= far, f"distance_m is {distance_m}; give two numbers of metres, at least 2")
         self.scenes, self.people, self.distance_m, self.curriculum = list(scenes), people, distance_m, curriculum
         self.worlds, self.fresh, self.refresh, self.crowded = worlds, fresh, refresh, crowded
+        self.first = first
         self.held = [0] * worlds  # generation of the scene that each world is in
         self.reseed(seed)
         self.things = [int(s.mesh.instance.max(initial=0)) for s in scenes]
 
     def reseed(self, seed: int) -> None:
         """Begins anew from a seed of episodes; scenes have a seed of their own."""
-        self.rngs = [np.random.default_rng([seed, 11, w]) for w in range(self.worlds)]
+        self.rngs = [np.random.default_rng([seed, 11, self.first + w]) for w in range(self.worlds)]
         self.level = np.full(self.worlds, 0.0 if self.curriculum else 1.0)
         self.drawn = [0] * self.worlds
         if self.fresh:

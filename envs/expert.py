@@ -243,3 +243,13 @@ class Expert:
             chosen,
         )
         return command_to_waypoint(chosen)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Routes and how far along them each world is: everything that `restore` needs."""
+        names = ("routes", "counts", "progress", "waited", "candidates")
+        return {name: getattr(self, f"_{name}").copy() for name in names}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Puts back what `arrays` took."""
+        for name in ("routes", "counts", "progress", "waited", "candidates"):
+            setattr(self, f"_{name}", arrays[name].copy())

@@ -1,6 +1,7 @@
 """How far a robot can see: metres to the first thing along rays, the truth that the policy's free-space head learns from."""
 
 import math
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -52,21 +53,58 @@ def _disc(x, y, dx, dy, reach, centre_x, centre_y, radius):
 
 
 @numba.njit(cache=True)
-def _cast(poses, half_view, people, active, values, start, shape, frame, field_id, angles, reach, radius, out):
+def _cast(poses, people, active, values, start, shape, frame, field_id, angles, reach, radius, wall, leaves, person):
     for n in range(poses.shape[0]):
         s, x, y = field_id[n], poses[n, 0], poses[n, 1]
-        for k in range(len(angles)):
-            if abs(angles[k]) > half_view[n]:
-                out[n, k] = np.nan
-                continue
-            dx, dy = math.cos(poses[n, 2] + angles[k]), math.sin(poses[n, 2] + angles[k])
-            end, leaves = _wall(x, y, dx, dy, reach, values, start[s], shape[s, 0], shape[s, 1], frame[s, 0], frame[s, 1], frame[s, 2])
-            far = end
+        for k in range(angles.shape[1]):
+            dx, dy = math.cos(poses[n, 2] + angles[n, k]), math.sin(poses[n, 2] + angles[n, k])
+            wall[n, k], leaves[n, k] = _wall(
+                x, y, dx, dy, reach, values, start[s], shape[s, 0], shape[s, 1], frame[s, 0], frame[s, 1], frame[s, 2]
+            )
+            far = reach
             for p in range(people.shape[1]):
                 if active[n, p]:
                     far = _disc(x, y, dx, dy, far, people[n, p, 0], people[n, p, 1], radius)
-            # What is beyond the map nobody knows; the image may show open ground there.
-            out[n, k] = np.nan if leaves and far == end else far
+            person[n, k] = far
+
+
+@dataclass(frozen=True)
+class Cast:
+    """What rays met. `wall` (V, K) float32 metres to the first occupied cell or the map's end, `leaves` (V, K) bool which of them
+    is the map's end, `person` (V, K) float32 metres to the first person; each at most the reach.
+    """
+
+    wall: np.ndarray
+    leaves: np.ndarray
+    person: np.ndarray
+
+
+def cast_rays(
+    worlds: Worlds,
+    indices: np.ndarray,
+    angles: np.ndarray,
+    reach_m: float,
+    poses: np.ndarray | None = None,
+    people_xy: np.ndarray | None = None,
+) -> Cast:
+    """Rays from some worlds' robots, in the maps that they move in (kerbs that a robot does not climb are occupied).
+
+    Args:
+        worlds: where they are. indices: (V,) which of them.
+        angles: (V, K) radians from each robot's heading, counter-clockwise. reach_m: how far rays go.
+        poses: (V, 3) where they would be instead of where they are. people_xy: (V, P, 2) the same of people.
+    """
+    fields, people = worlds.fields, worlds.people
+    poses = worlds.pose[indices] if poses is None else poses
+    people_xy = people.position[indices] if people_xy is None else people_xy
+    wall, person = (np.empty(angles.shape, dtype=np.float32) for _ in range(2))
+    leaves = np.empty(angles.shape, dtype=np.bool_)
+    _cast(
+        np.ascontiguousarray(poses), np.ascontiguousarray(people_xy), np.ascontiguousarray(people.active[indices]),
+        fields.values, fields.start, fields.shape, fields.frame, np.ascontiguousarray(worlds.field_id[indices]),
+        np.ascontiguousarray(angles), reach_m, PERSON_RADIUS, wall, leaves, person,
+    )  # fmt: skip
+    return Cast(wall, leaves, person)
 
 
 def free_space(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
@@ -78,15 +116,10 @@ def free_space(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
 
     Returns:
         (V, RAYS) float32 metres from each robot's pose along `RAY_ANGLES` (s2e/video/walk.py) to the first occupied cell of the map
-        that it moves in (kerbs that it does not climb are occupied) or the first person, at most `RAY_RANGE_M`; NaN for rays outside
-        its camera's field of view, and for those that leave the map before they meet anything.
+        that it moves in or the first person, at most `RAY_RANGE_M`; NaN for rays outside its camera's field of view, and for those
+        that leave the map before they meet anything: what is beyond it nobody knows; the image may show open ground there.
     """
-    fields, people = worlds.fields, worlds.people
-    out = np.empty((len(indices), len(RAY_ANGLES)), dtype=np.float32)
-    _cast(
-        np.ascontiguousarray(worlds.pose[indices]), np.radians(worlds.fleet.camera[indices, 0]) / 2,
-        np.ascontiguousarray(people.position[indices]), np.ascontiguousarray(people.active[indices]),
-        fields.values, fields.start, fields.shape, fields.frame, np.ascontiguousarray(worlds.field_id[indices]),
-        RAY_ANGLES, RAY_RANGE_M, PERSON_RADIUS, out,
-    )  # fmt: skip
-    return out
+    cast = cast_rays(worlds, indices, np.tile(RAY_ANGLES, (len(indices), 1)), RAY_RANGE_M)
+    outside = np.abs(RAY_ANGLES) > np.radians(worlds.fleet.camera[indices, 0])[:, None] / 2
+    unknown = outside | (cast.leaves & (cast.wall <= cast.person))
+    return np.where(unknown, np.float32(np.nan), np.minimum(cast.wall, cast.person))

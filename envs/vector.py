@@ -66,6 +66,7 @@ def make_worlds(
     density: float | None = None,
     distance_m: tuple[float, float] = (5.0, 14.0),
     crowded: bool = False,
+    draw: bool = True,
 ) -> Worlds:
     """Training worlds.
 
@@ -74,13 +75,14 @@ def make_worlds(
         scenes: size of the pool that all worlds draw from; not used with `refresh` or `scene`.
         seed: of scenes and episodes.
         config: what they share.
-        first: offsets the worlds' seeds (ranks of a distributed run).
+        first: number of the first world: ranks of a distributed run have worlds that follow one another.
         scene: a scene of splats or triangles to train in instead of procedural streets, as `load_scene` names it, or a suite.
         curriculum: begin with near goals, emptier scenes and fewer people.
         refresh: 0 keeps the pool; otherwise every world has a scene of its own and a new one after so many episodes.
         families, objects, blocks, density: see `training_scenes`.
         distance_m: straight distance from start to goal, least and most.
         crowded: whether every episode has the most people.
+        draw: whether there are images.
     """
     require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
     require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
@@ -92,14 +94,14 @@ def make_worlds(
     if scene:
         fresh, pool = None, load_scenes(scene)
     elif refresh:
-        fresh = FreshScenes(scene_builder(families, objects, blocks, density), seed, count, first * count)
+        fresh = FreshScenes(scene_builder(families, objects, blocks, density), seed, count, first)
         pool = [fresh.current(w) for w in tqdm(range(count), desc="scenes", disable=None if count > 32 else True, leave=False)]
     else:
         fresh, pool = None, training_scenes(scenes, seed, families, objects, blocks, density)
     source = RandomEpisodes(
-        pool, count, seed + 1_000_003 * first, config.people, distance_m, curriculum, fresh, max(refresh, 1), crowded
+        pool, count, seed, config.people, distance_m, curriculum, fresh, max(refresh, 1), crowded, first
     )
-    return Worlds(pool, config, count, source)
+    return Worlds(pool, config, count, source, draw)
 
 
 class UrbanVectorEnv(gym.vector.VectorEnv):

@@ -1,6 +1,6 @@
 """N independent worlds stepped in one call: robots, people, contacts, goals, images. All state is arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from s2e.envs.controller import waypoint_to_command
 from s2e.envs.crowd import step_crowd
 from s2e.envs.episodes import EpisodeSource
 from s2e.envs.fleet import CONTROL_S, Fleet
+from s2e.envs.geodesic import GoalFields
 from s2e.envs.ground import ground_height_at, surface_at
 from s2e.envs.kinematic import Kinematic, Physics
 from s2e.envs.occupancy import DistanceFields, Occupancy
@@ -58,6 +59,7 @@ class Worlds:
         self.people = People.empty(n, config.people)
         self.tracks = read_tracks(config.tracks) if config.tracks else None
         self.physics = self._physics()
+        self.ways = GoalFields(n) if config.shaping == "geodesic" else None
         self.pose, self.velocity = np.zeros((n, 3)), np.zeros((n, 3))
         self.scene_id, self.field_id = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
         self.goal, self.way = np.zeros((n, 2)), np.zeros((n, 2, 2))
@@ -70,6 +72,7 @@ class Worlds:
         self.seed, self.effects = np.zeros(n, dtype=np.int64), np.tile([1.0, 0.0, 0.0], (n, 1))
         self.track_offset_s, self.track_turn = np.zeros(n), np.zeros(n)
         self.last: dict[str, np.ndarray] = {}
+        self.finals: dict[str, Callable[[np.ndarray], np.ndarray]] = {}  # what else `last` keeps of finished worlds, by name
 
     def _physics(self) -> Physics:
         if self.config.physics == "kinematic":
@@ -143,11 +146,20 @@ class Worlds:
             self.pose[world] = clear_heading(self.fleet, world, self.pose[world], self.fields, int(self.field_id[world]))
         self.physics.reset(world, scene, int(self.field_id[world]), self.pose[world], robot, episode.seed)
         self.seed[world], self.way[world] = episode.seed, [episode.start[:2], episode.goal]
+        self._find_way(world)
         strength = config.camera_noise
         exposure, noise, blur = np.exp(rng.normal(0, 0.18)), rng.uniform(0, 10), rng.uniform(0, 0.8)
         self.effects[world] = [exposure**strength, noise * strength, blur * strength]
         if self.tracks is not None:
             self._cue(world, rng, max(self.tracks.duration_s - episode.time_limit_s, 0.0))
+
+    def _find_way(self, world: int) -> None:
+        if self.ways:
+            self.ways.begin(world, *self.route_map(world), float(self.fleet.disc_radius[world]), self.goal[world])
+
+    def to_go(self) -> np.ndarray:
+        """(N,) metres to each goal, as `config.shaping` measures them; NaN where no way is known."""
+        return self.ways.at(self.pose[:, :2]) if self.ways else np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
 
     def _cue(self, world: int, rng: np.random.Generator, latest_s: float) -> None:
         """Chooses when and how turned a recording begins in a world, with nobody near the robot if that can be."""
@@ -176,7 +188,7 @@ class Worlds:
         if waypoints.shape != (self.count, 2):
             raise UserError(f"actions: shape {waypoints.shape}, expected ({self.count}, 2): one waypoint a world")
         waypoints = np.where(self.live[:, None], waypoints, 0.0)
-        before = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
+        before = self.to_go()
         omega_before = self.velocity[:, 1].copy()
         command = waypoint_to_command(waypoints, ACTION_HORIZON_S, self.fleet)
         arrived, collided = np.zeros(self.count, dtype=bool), np.zeros(self.count, dtype=bool)
@@ -201,10 +213,13 @@ class Worlds:
 
     def _change(self, before: np.ndarray, omega_before: np.ndarray, arrived: np.ndarray, collided: np.ndarray) -> Change:
         surface = surface_at(self.stage.ground, self.scene_id, self.pose[:, :2])
+        after = self.to_go()
+        known = np.isfinite(before) & np.isfinite(after)  # else nothing is said to have come nearer
+        straight = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
         return Change(
             step_s=CONTROL_S * self.config.controls_per_step,
-            distance_before=before,
-            distance_after=np.linalg.norm(self.goal - self.pose[:, :2], axis=1),
+            distance_before=np.where(known, before, straight),
+            distance_after=np.where(known, after, straight),
             speed=np.hypot(self.velocity[:, 0], self.velocity[:, 2]),
             arrived=arrived,
             collided=collided,
@@ -216,7 +231,7 @@ class Worlds:
 
     def _ending(self, done: np.ndarray, arrived: np.ndarray, terms: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What the finished worlds ended with, before they begin anew: rows in the order of `world`."""
-        final = self.observe(done)
+        final = self.observe(done) | {name: of(done) for name, of in self.finals.items()}
         return {
             "world": done,
             "success": arrived[done].copy(),
@@ -353,4 +368,6 @@ class Worlds:
         self._update_scenes()  # before the physics, which may build its own of them
         self.fleet.restore(part("fleet"))
         self.people.load(part("people"))
+        for world in np.flatnonzero(self.live):
+            self._find_way(int(world))
         self.physics.restore(part("physics"))

@@ -1,5 +1,6 @@
-"""The policy object that PPO trains: S2E's decoder with adapters as actor, a small value network beside it."""
+"""What PPO trains: an actor that sees images (S2E's decoder with adapters) or rays, and beside it a critic that sees the truth."""
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -7,59 +8,169 @@ import torch
 from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
-from s2e.mixture import WaypointMixture
-from s2e.policy import S2EPolicy, mlp
+from s2e.envs.rays import RayPolicy
+from s2e.mixture import WaypointMixture, trajectory_log_prob
+from s2e.policy import S2EPolicy
+from s2e.rl.sense import COACHED, GREEDY, STATE, Prefix
+
+Rows = dict[str, torch.Tensor]
+"""Observations by name, each (B, width)."""
+
+DISTURBANCE_M = 0.25
+"""What disturbs the coach where he drives: a normal of 0, 1 or 2 times this."""
+DECODER = ("anchor_in", "decoder", "query_norm", "score_head", "trajectory_head", "speed_head")
+"""Parts of an `S2EPolicy` behind its context."""
 
 
-class ValueNet(nn.Module):
-    """(B, L, d) frozen context to (B, 1): each token narrowed, then all of them together, so places in the image stay apart."""
+class ActorCritic(BasePolicy):
+    """What SB3's PPO needs of a policy. Subclasses say which density the action has.
 
-    def __init__(self, tokens: int, dim: int, narrow: int = 32, hidden: int = 128):
-        super().__init__()
-        self.narrow = nn.Linear(dim, narrow)
-        self.head = mlp(tokens * narrow, hidden, 1)
-
-    def forward(self, context: torch.Tensor) -> torch.Tensor:
-        """Values."""
-        return self.head(torch.nn.functional.gelu(self.narrow(context)).flatten(1))
-
-
-class AdapterPolicy(BasePolicy):
-    """What SB3's PPO needs of a policy, with S2E's exact mixture density. Only adapters and the value network train.
+    The critic reads `state`, which the simulator alone can know: it helps to learn and is thrown away. `driver` says who drives a
+    world: the actor, as `chance` has it (`EXPLORES`); the actor, as it holds best (`GREEDY`); the coach, disturbed (`COACHED`).
 
     Args:
-        observation_space: context tokens (L, d). action_space: a waypoint (2,). lr_schedule: SB3's.
-        s2e: the policy, with adapters.
+        observation_space, action_space, lr_schedule: SB3's. critic_lr: the critic's own rate. decay: of the actor's weights.
     """
 
     def __init__(
-        self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, s2e: S2EPolicy, use_sde: bool = False
-    ):
+        self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, actor: nn.Module, critic_lr: float,
+        decay: float = 0.0, use_sde: bool = False,
+    ):  # fmt: skip
         super().__init__(observation_space, action_space)
-        self.s2e = s2e
-        self.value = ValueNet(s2e.context_tokens, s2e.config.dim)
-        trained = [p for p in self.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(trained, lr=lr_schedule(1), eps=1e-5)
+        self.actor = actor
+        self.critic = nn.Sequential(
+            nn.Linear(STATE, 256), nn.LayerNorm(256), nn.Tanh(), nn.Linear(256, 256), nn.Tanh(), nn.Linear(256, 1)
+        )
+        groups = [
+            {"params": [p for p in self.actor.parameters() if p.requires_grad], "lr": lr_schedule(1), "weight_decay": decay},
+            {"params": list(self.critic.parameters()), "lr": critic_lr, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, eps=1e-5)
 
-    def distribution(self, context: torch.Tensor) -> WaypointMixture:
-        """The density of the action given context tokens (B, L, d)."""
-        config = self.s2e.config
-        return WaypointMixture.at(self.s2e.decode(context), config.action_waypoint, config.waypoint_dt_s)
+    def density(self, obs: Rows, start: bool = False) -> Any:
+        """The density of the action: log_prob, entropy_bound, mode, draw. `start`: that of the policy as it was at first."""
+        raise AssertionError("a subclass has the density")
 
-    def forward(self, obs: torch.Tensor, deterministic: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, obs: Rows, deterministic: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Actions (B, 2), values (B, 1), log-probabilities (B,)."""
-        mixture = self.distribution(obs)
-        actions = mixture.mode() if deterministic else mixture.sample()
-        return actions, self.value(obs), mixture.log_prob(actions)
+        density, chance, driver = self.density(obs), obs["chance"], obs["driver"]
+        actions = density.mode()
+        if not deterministic:
+            coached = obs["label"][:, :2] + DISTURBANCE_M * torch.floor(3 * chance[:, 3:]) * chance[:, 1:3]
+            drawn = torch.where(driver == COACHED, coached, density.draw(chance[:, 0], chance[:, 1:3]))
+            actions = torch.where(driver == GREEDY, actions, drawn)
+        return actions, self.critic(obs["state"]), density.log_prob(actions)
 
-    def evaluate_actions(self, obs: torch.Tensor, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def evaluate_actions(self, obs: Rows, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Values (B, 1), log-probabilities (B,) and an entropy bound (B,) of given actions."""
-        mixture = self.distribution(obs)
-        return self.value(obs), mixture.log_prob(actions), mixture.entropy_bound()
+        density = self.density(obs)
+        return self.critic(obs["state"]), density.log_prob(actions), density.entropy_bound()
 
-    def predict_values(self, obs: torch.Tensor) -> torch.Tensor:
+    def lesson(self, obs: Rows) -> torch.Tensor:
+        """(B,) -log p of what the coach would do."""
+        raise AssertionError("a subclass has the density")
+
+    def predict_values(self, obs: Rows) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Values (B, 1)."""
-        return self.value(obs)
+        return self.critic(obs["state"])
 
-    def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:
+    def _predict(self, observation: Any, deterministic: bool = False) -> torch.Tensor:
         return self.forward(observation, deterministic)[0]
+
+
+class Diagonal:
+    """Independent normals: mean (B, 2), log standard deviations (2,)."""
+
+    def __init__(self, mean: torch.Tensor, log_std: torch.Tensor):
+        self.normal = torch.distributions.Normal(mean, log_std.exp().expand_as(mean))
+
+    def log_prob(self, action: torch.Tensor) -> torch.Tensor:
+        """(B,)."""
+        return self.normal.log_prob(action).sum(-1)
+
+    def entropy_bound(self) -> torch.Tensor:
+        """(B,) the entropy itself."""
+        return self.normal.entropy().sum(-1)
+
+    def mode(self) -> torch.Tensor:
+        """(B, 2)."""
+        return self.normal.mean
+
+    def draw(self, u: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """(B, 2) the draw that `noise` (B, 2), standard normal, gives."""
+        return self.normal.mean + self.normal.stddev * noise
+
+
+class RayActorCritic(ActorCritic):
+    """A ray policy with an exploration of its own: one standard deviation for each number of an action, -1 to 1.
+
+    Args:
+        rays: the policy; the rest as in `ActorCritic`.
+    """
+
+    def __init__(self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, rays: RayPolicy, **more: Any):
+        actor = nn.Module()
+        actor.rays, actor.log_std = rays, nn.Parameter(torch.full((2,), -0.7))
+        super().__init__(observation_space, action_space, lr_schedule, actor, **more)
+
+    def density(self, obs: Rows, start: bool = False) -> Diagonal:
+        """See `ActorCritic.density`; nothing is kept of its start."""
+        return Diagonal(self.actor.rays(obs["rays"]), self.actor.log_std)
+
+
+class S2EActorCritic(ActorCritic):
+    """An S2E policy, with S2E's exact mixture density, of which a part trains.
+
+    Args:
+        s2e: the policy. prefix: what `seen` holds. adapter: what trains: "ram" the adapters beside each cross-attention, "decoder"
+            all that is behind the context instead, "full" the context's self-attention too. way: weight of the coach's way beside
+            his action. The rest as in `ActorCritic`.
+    """
+
+    def __init__(
+        self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, s2e: S2EPolicy, prefix: Prefix, adapter: str,
+        way: float, **more: Any,
+    ):  # fmt: skip
+        start = copy.deepcopy(s2e).requires_grad_(False)
+        choose_trained(s2e, adapter)
+        super().__init__(observation_space, action_space, lr_schedule, s2e, **more)
+        self.prefix, self.way, self.started = prefix, way, [start]  # in a list: no part of this module's own weights
+
+    def restart_from(self, state: Rows) -> None:
+        """Sets what the run began with; from there its divergence counts."""
+        start = copy.deepcopy(self.actor)
+        for block in start.decoder:
+            block.adapter = block.adapter if any(".adapter." in name for name in state) else None
+        start.load_state_dict(state)
+        self.started = [start.requires_grad_(False)]
+
+    def density(self, obs: Rows, start: bool = False) -> WaypointMixture:
+        """See `ActorCritic.density`."""
+        policy = self.started[0] if start else self.actor
+        return self._density(policy, policy.decode(self.prefix.context(policy, obs["seen"])))
+
+    @staticmethod
+    def _density(policy: S2EPolicy, modes: Any) -> WaypointMixture:
+        return WaypointMixture.at(modes, policy.config.action_waypoint, policy.config.waypoint_dt_s)
+
+    def lesson(self, obs: Rows) -> torch.Tensor:
+        """(B,) -log p of the coach's action, and `way` times that of a waypoint of his way, under the exact mixture."""
+        policy, label = self.actor, obs["label"]
+        modes = policy.decode(self.prefix.context(policy, obs["seen"]))
+        loss = -self._density(policy, modes).log_prob(label[:, :2])
+        if self.way:
+            way = label[:, 2:].unflatten(1, (-1, 2))
+            loss = loss - self.way / way.shape[1] * trajectory_log_prob(modes, way, policy.config.waypoint_dt_s)
+        return loss
+
+
+def choose_trained(policy: S2EPolicy, adapter: str) -> None:
+    """Freezes all of a policy but what `adapter` names; see `S2EActorCritic`."""
+    if adapter == "ram":
+        policy.add_adapters()
+        return
+    policy.requires_grad_(adapter == "full")
+    for part in DECODER:
+        getattr(policy, part).requires_grad_(True)
+    if policy.free_space_head is not None:
+        policy.free_space_head.requires_grad_(False)  # nothing here teaches it

@@ -2,9 +2,11 @@
 
     s2e-ppo --envs 256 --init RUN --out RUN2
     s2e-ppo --envs 256 --init RUN --out RUN2 --resume
+    s2e-ppo --sense rays --robot any --out RAYS          a policy on distances: coach and bound of those that see
 
-PPO of Stable-Baselines3 over batched worlds. Only the residual-attention adapters (and a value network) are trained; what is frozen
-runs once per frame. At step 0 the policy is the pretrained one exactly. Stopped at any moment, it resumes to the same weights.
+PPO of Stable-Baselines3 over batched worlds, with a coach who labels what the policy drives into. Only the residual-attention
+adapters (and a critic) are trained; what is frozen runs once per frame. At step 0 the policy is the pretrained one exactly. Stopped
+at any moment, it resumes to the same weights.
 """
 
 import dataclasses
@@ -18,7 +20,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import tyro
-from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from tqdm import tqdm
@@ -37,13 +38,28 @@ from s2e.checkpoint import (
     save_checkpoint,
 )
 from s2e.config import PRESETS, PolicyConfig
+from s2e.encoder import visual_net
 from s2e.envs.config import WorldsConfig
+from s2e.envs.rays import RayConfig, RayPolicy, load_rays
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, check_device, require, run_command
-from s2e.rl.policy import AdapterPolicy
-from s2e.rl.prefix import FrozenPrefix
+from s2e.policy import S2EPolicy
+from s2e.rl.coach import LABEL, make_coach
+from s2e.rl.lessons import Lessons
+from s2e.rl.policy import RayActorCritic, S2EActorCritic
+from s2e.rl.ppo import CoachedPPO, Objective
+from s2e.rl.sense import GREEDY, Prefix, SenseImages, SenseRays, Share
 from s2e.run import Interrupt, Run, check_out, same_config
+
+SCRATCH = "scratch"
+SKIPS = 3
+"""Updates in a row that may go wrong before a run stops."""
+SCALE = {
+    "rays": {"ram": 5e-4},
+    "images": {"ram": 1e-3, "decoder": 5e-4, "full": 5e-4},
+}
+"""The actor's rate where --lr is 0."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +69,19 @@ class PPOArgs:
     out: Path
     """The new run's folder."""
     init: str = "laptop"
-    """What to start from: a pretrained run, a checkpoint or an exported folder, or the name of a shipped policy."""
+    """What to start from: a pretrained run, a checkpoint or an exported folder, the name of a shipped policy, or scratch."""
+    sense: Literal["images", "rays"] = "images"
+    """What the policy sees. One of rays starts from scratch, and nothing is drawn."""
     envs: int = 256
     """Worlds side by side, over all ranks."""
     steps: int = 500_000
     """Environment steps (0.2 s each), over all worlds."""
     horizon: int = 32
     """Steps of each world between updates."""
-    scenes: int = 64
+    scenes: int = 256
     """Different streets in the pool."""
+    splats: float = 1 / 3
+    """Share of the streets that are Gaussian splats, spoiled as captures are; of images alone."""
     scene: str = ""
     """A scene to train in instead of streets: gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them."""
     refresh: int = 0
@@ -71,24 +91,58 @@ class PPOArgs:
     robot: str = "jackal"
     """jackal, coco, go2, g1, several with commas between, or any: of several, each episode draws one."""
     randomise: float = 0.0
-    """How far each episode's robot strays from its figures, and its camera from a clean image: 0 to 1."""
+    """How far each episode's robot strays from its figures: 0 to 1."""
+    camera_noise: float = 0.5
+    """How far each episode's camera strays from a clean image: 0 to 1."""
     physics: Literal["kinematic", "mujoco"] = "kinematic"
     """What moves the robots."""
     splat_backend: Literal["cpu", "gsplat"] = "cpu"
-    """What draws the splats of --scene: our own kernels, or gsplat on an NVIDIA GPU (pip install s2e[gs])."""
+    """What draws splats: our own kernels, or gsplat on an NVIDIA GPU (pip install s2e[gs])."""
     objects: Path | None = None
     """A GLB or OBJ file, or a folder of them, to stand in the way instead of the packaged things."""
     tracks: Path | None = None
     """Recorded pedestrians (ETH/UCY obsmat.txt) instead of simulated ones."""
-    reward: str = "urban_sim"
+    reward: str = "compact"
     """Set of reward terms: urban_sim or compact."""
+    shaping: Literal["geodesic", "straight"] = "geodesic"
+    """What coming nearer to the goal means: along the way there, or through the air."""
+    collision: Literal["counts", "ends"] = "counts"
+    """Contacts are counted, as the benchmark does, or end the episode; both cost."""
     curriculum: bool = False
     """Begin with near goals, emptier streets and fewer people; success makes it harder, world by world."""
-    lr: float = 1e-3
-    """Learning rate."""
-    batch: int = 1024
+    adapter: Literal["ram", "decoder", "full"] = "ram"
+    """What trains: the residual-attention adapters, the decoder instead, or all but the visual encoder."""
+    coach: str = "rays"
+    """Who labels what the policy drives into: rays (shipped), a run of --sense rays, expert (the planner), or none."""
+    coach_weight: float = 1.0
+    """Weight of -log p of what the coach would do, at first."""
+    coach_until: float = 1.0
+    """Share of the run after which that weight has fallen to 0, in a straight line; 0 keeps it."""
+    coach_drives: float = 0.15
+    """Share of the run in which the coach drives, disturbed: at first in all worlds, then in fewer and fewer."""
+    coach_way: float = 0.1
+    """Weight of the coach's way of two seconds beside his action."""
+    ppo_weight: float = 1.0
+    """Weight of PPO's own terms for the actor; 0 imitates the coach alone (on-policy distillation)."""
+    divergence: float = 0.0
+    """Weight of the divergence from the policy that the run starts with."""
+    lessons: int = 60_000
+    """Frames with the coach's labels that are kept; hard ones and near things stay longer."""
+    hide_ego: float = 0.3
+    """Share of frames in which the robot's own motion is hidden from the policy."""
+    greedy: float = 1 / 16
+    """Share of worlds whose policy does not explore: their success is that of its best mode. PPO does not learn from them."""
+    memory: int = 0
+    """Scans that a policy of rays remembers."""
+    lr: float = 0.0
+    """The actor's learning rate, which PPO lowers and raises to hold --target-kl; 0 is 1e-3 for adapters and 5e-4 for all else."""
+    critic_lr: float = 1e-3
+    """The critic's learning rate."""
+    target_kl: float = 0.01
+    """Divergence of an update that the actor's rate is held to."""
+    batch: int = 512
     """Samples of a minibatch."""
-    epochs: int = 3
+    epochs: int = 4
     """Passes over each rollout."""
     gamma: float = 0.98
     """Discount per step of 0.2 s."""
@@ -97,10 +151,10 @@ class PPOArgs:
     clip: float = 0.2
     """PPO's clip range."""
     entropy: float = 0.001
-    """Weight of the mixture's entropy bound."""
-    value_warmup: int = 2
-    """Updates in which only the value network learns."""
-    save_every: int = 5
+    """Weight of the entropy, of mixtures a bound on it."""
+    value_warmup: int = 4
+    """Updates in which only the critic learns."""
+    save_every: int = 10
     """Updates between checkpoints."""
     seed: int = 0
     """Seed of everything random."""
@@ -112,31 +166,51 @@ class PPOArgs:
 
 def check(args: PPOArgs, world: int) -> None:
     """Refuses numbers that cannot work."""
-    for name in ("envs", "steps", "horizon", "scenes", "batch", "epochs", "save_every"):
+    for name in ("envs", "steps", "horizon", "scenes", "batch", "epochs", "save_every", "lessons"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
-    require(args.value_warmup >= 0, f"--value-warmup is {args.value_warmup}; it must not be negative")
+    for name in ("value_warmup", "refresh", "memory", "seed"):
+        require(getattr(args, name) >= 0, f"--{name.replace('_', '-')} is {getattr(args, name)}; it must not be negative")
     worlds_config(args)  # refuses names and numbers that cannot be, before anything is loaded
-    require(args.refresh >= 0, f"--refresh is {args.refresh}; it must not be negative")
     if args.envs % world:
         raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
     if args.envs // world * args.horizon < 2:
         raise UserError("--envs times --horizon is 1; PPO needs at least 2 samples an update")
-    require(math.isfinite(args.entropy) and args.entropy >= 0, f"--entropy is {args.entropy}; it must be a number, 0 or more")
-    for name in ("lr", "clip"):
-        if not (math.isfinite(getattr(args, name)) and getattr(args, name) > 0):
-            raise UserError(f"--{name} is {getattr(args, name)}; it must be a positive number")
+    for name in ("entropy", "coach_weight", "ppo_weight", "divergence", "coach_way", "lr"):
+        value = getattr(args, name)
+        require(math.isfinite(value) and value >= 0, f"--{name.replace('_', '-')} is {value}; it must be a number, 0 or more")
+    for name in ("critic_lr", "clip", "target_kl"):
+        value = getattr(args, name)
+        require(math.isfinite(value) and value > 0, f"--{name.replace('_', '-')} is {value}; it must be a positive number")
+    for name in ("coach_until", "coach_drives", "hide_ego", "greedy", "splats"):
+        value = getattr(args, name)
+        require(0 <= value <= 1, f"--{name.replace('_', '-')} is {value}; it is a share, 0 to 1")
     if not (0 < args.gamma < 1 and 0 <= args.gae_lambda <= 1):
         raise UserError(f"--gamma {args.gamma} must be between 0 and 1, --gae-lambda {args.gae_lambda} within 0 and 1")
+    learns = args.ppo_weight > 0 or (args.sense == "images" and args.coach != "none" and args.coach_weight > 0)
+    require(learns, "--ppo-weight is 0 and no coach teaches; nothing would be learned")
     check_device(args.device)
-    require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
+    if args.sense == "images" and args.coach not in ("none", "expert"):
+        load_rays(args.coach, worlds_config(args).robots)
 
 
 def worlds_config(args: PPOArgs, policy: PolicyConfig = PRESETS["laptop"]) -> WorldsConfig:
     """What the worlds of a run share."""
+    more = {"outputs": ()} if args.sense == "rays" else {}
     return WorldsConfig.for_policy(
-        policy, robot=args.robot, people=args.people, randomise=args.randomise, camera_noise=args.randomise,
-        physics=args.physics, reward=args.reward, tracks=args.tracks, splat_backend=args.splat_backend,
+        policy, robot=args.robot, people=args.people, randomise=args.randomise, camera_noise=args.camera_noise,
+        physics=args.physics, reward=args.reward, shaping=args.shaping, collision=args.collision, tracks=args.tracks,
+        splat_backend=args.splat_backend, **more,
+    )  # fmt: skip
+
+
+def objective(args: PPOArgs) -> Objective:
+    """What the run minimises."""
+    coached = args.sense == "images" and args.coach != "none"
+    return Objective(
+        ppo=args.ppo_weight, coach=args.coach_weight if coached else 0.0, coach_until=args.coach_until if args.ppo_weight else 0.0,
+        divergence=args.divergence, target_kl=args.target_kl, warmup=args.value_warmup, epochs=args.epochs, batch=args.batch,
+        lr=args.lr or SCALE[args.sense].get(args.adapter, 5e-4),
     )  # fmt: skip
 
 
@@ -146,13 +220,17 @@ class _Watch(BaseCallback):
     def __init__(self, bar: tqdm, worlds: Any):
         super().__init__()
         self.bar, self.worlds = bar, worlds
-        self.ended: deque[tuple[float, float, float]] = deque(maxlen=400)
+        self.ended: deque[tuple[float, ...]] = deque(maxlen=400)
+        self.greedy: deque[float] = deque(maxlen=100)
         self.terms: dict[str, list[float]] = {}
 
     def _on_step(self) -> bool:
         self.bar.update(self.worlds.count)
-        last = self.worlds.last
-        self.ended.extend(zip(last["success"], last["contacts"] > 0, last["return"], strict=True))
+        last, env = self.worlds.last, self.training_env
+        best = env.driver[last["world"]] == GREEDY  # pyright: ignore[reportAttributeAccessIssue]
+        self.greedy.extend(last["success"][best].astype(float))
+        ended = zip(last["success"][~best], last["contacts"][~best], last["return"][~best], last["time_s"][~best], strict=True)
+        self.ended.extend(ended)
         for name, values in last.items():
             if name.startswith("reward_"):
                 self.terms.setdefault(name.removeprefix("reward_"), []).append(float(values.mean()))
@@ -163,32 +241,42 @@ class _Watch(BaseCallback):
         values = {f"reward/{k}": float(np.mean(v)) for k, v in self.terms.items()}
         self.terms = {}
         if self.ended:
-            success, collided, returned = np.array(self.ended, dtype=float).mean(0)
-            values |= {"episode/success": success, "episode/collision": collided, "episode/return": returned}
+            success, contacts, returned, time_s = np.array(self.ended, dtype=float).mean(0)
+            touched = float(np.mean([e[1] > 0 for e in self.ended]))
+            values |= {"episode/success": success, "episode/contacts": contacts, "episode/touched": touched}
+            values |= {"episode/return": returned, "episode/time_s": time_s}
+        if self.greedy:
+            values["episode/success_best_mode"] = float(np.mean(self.greedy))
         return values
 
 
 class Trainer:
-    """Worlds, frozen prefix and PPO of one fine-tuning run."""
+    """Worlds, what is seen of them, and PPO of one run."""
 
     def __init__(self, args: PPOArgs, rank: int, world: int):
         self.args, self.rank = args, rank
-        torch.manual_seed(args.seed)
-        source = args.out if args.resume else args.init
-        policy, self.net = load_networks(source, newest=args.resume)
-        torch.manual_seed(args.seed)  # the value network's start must not depend on how the policy was loaded
-        policy.add_adapters()
         self.count = args.envs // world
-        self.worlds = make_worlds(
-            self.count, args.scenes, args.seed, worlds_config(args, policy.config), rank,
-            scene=args.scene, curriculum=args.curriculum, refresh=args.refresh, objects=args.objects,
-        )  # fmt: skip
-        self.actor = Actor(policy, self.net, self.count, args.device)
-        self.env = FrozenPrefix(UrbanVecEnv(self.worlds), self.actor)
-        self.model = PPO(
-            AdapterPolicy,  # pyright: ignore[reportArgumentType]
+        self.share = Share(rank * self.count, self.count, args.envs)
+        self.objective = objective(args)
+        torch.manual_seed(args.seed)
+        more: dict[str, Any] = {"critic_lr": args.critic_lr}
+        if args.sense == "rays":
+            rays = self._rays()
+            self.worlds = self._worlds(PRESETS["laptop"], draw=False)
+            self.env: SenseImages | SenseRays = SenseRays(UrbanVecEnv(self.worlds), rays.config, self.share, args.seed)
+            policy, more = RayActorCritic, more | {"rays": rays}
+        else:
+            s2e, self.net = self._images()
+            self.worlds = self._worlds(s2e.config)
+            coach = make_coach(args.coach, self.worlds)
+            self.prefix = Prefix(Actor(s2e, self.net, self.count, args.device), args.adapter == "full")
+            self.env = SenseImages(UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed)
+            policy, more = S2EActorCritic, more | {"s2e": s2e, "prefix": self.prefix, "adapter": args.adapter, "way": args.coach_way}
+        torch.manual_seed(args.seed)  # the critic's start must not depend on how the policy was loaded
+        self.model = CoachedPPO(
+            policy,  # pyright: ignore[reportArgumentType]
             self.env,
-            learning_rate=args.lr,
+            learning_rate=self.objective.lr,
             n_steps=args.horizon,
             batch_size=min(args.batch, self.count * args.horizon),
             n_epochs=args.epochs,
@@ -197,18 +285,46 @@ class Trainer:
             clip_range=args.clip,
             ent_coef=args.entropy,
             max_grad_norm=1.0,
-            policy_kwargs={"s2e": policy},
+            policy_kwargs=more,
             device=args.device,
-            seed=args.seed + rank,
         )
+        self.model.seed = args.seed
+        self.model.objective, self.model.share = self.objective, self.share
+        if args.sense == "images" and self.env.coach is not None:
+            self.model.lessons = Lessons(-(-args.lessons // world), self.prefix.width, LABEL)
         self.model.set_logger(Logger(folder=None, output_formats=[]))
-        self.policy: AdapterPolicy = self.model.policy  # pyright: ignore[reportAttributeAccessIssue]
+        self.policy: Any = self.model.policy
         dist.same_start(self.policy.parameters())
-        self.policy.optimizer.register_step_pre_hook(lambda *_: dist.average_gradients(self.policy.parameters()))
-        self.updates = 0
+        self.skipped = self.skipped_in_a_row = 0
+
+    def _rays(self) -> RayPolicy:
+        args = self.args
+        if args.resume:
+            return load_rays(args.out, worlds_config(args).robots).train()
+        return RayPolicy(RayConfig(robots=worlds_config(args).robots, memory=args.memory))
+
+    def _images(self) -> tuple[S2EPolicy, Any]:
+        args = self.args
+        if args.init == SCRATCH and not args.resume:
+            config = PRESETS["laptop"]
+            return S2EPolicy(config), visual_net(config)
+        return load_networks(args.out if args.resume else args.init, newest=args.resume)
+
+    def _worlds(self, policy: PolicyConfig, draw: bool = True) -> Any:
+        args = self.args
+        return make_worlds(
+            self.count, args.scenes, args.seed, worlds_config(args, policy), self.share.first, scene=args.scene,
+            curriculum=args.curriculum, refresh=args.refresh, objects=args.objects, draw=draw,
+        )  # fmt: skip
+
+    @property
+    def updates(self) -> int:
+        """How many are done."""
+        return self.model.updates
 
     def start(self, watch: _Watch) -> None:
         """Begins all episodes, or goes on with those of the checkpoint."""
+        self._share_out(0.0)
         self.model._last_obs = self.env.reset()
         self.model._last_episode_starts = np.ones(self.count, dtype=bool)
         if self.args.resume:
@@ -216,32 +332,61 @@ class Trainer:
         watch.init_callback(self.model)
         self.model.ep_info_buffer, self.model.ep_success_buffer = deque(maxlen=100), deque(maxlen=100)
 
+    def _share_out(self, done: float) -> None:
+        """Says who drives which worlds when a share of the run is done."""
+        args = self.args
+        coached = max(0.0, 1.0 - done / args.coach_drives) if args.coach_drives and self.env.coach else 0.0
+        self.env.drivers(args.greedy * (1.0 - coached), coached)
+
     def update(self, watch: _Watch) -> dict[str, float]:
         """One rollout and one PPO update; returns what to log."""
         began = time.monotonic()
-        model = self.model
+        model, steps = self.model, self.count * self.args.horizon
+        self._share_out(model.num_timesteps * self.share.total / self.count / self.args.steps)
         model.collect_rollouts(self.env, watch, model.rollout_buffer, self.args.horizon)
         collected = time.monotonic()
-        model._update_current_progress_remaining(model.num_timesteps, self.args.steps)
-        warm = self.updates >= self.args.value_warmup
-        for name, parameter in self.policy.s2e.named_parameters():
-            if ".adapter." in name:
-                parameter.requires_grad_(warm)
-                parameter.grad = None  # a stale gradient would still move it
-        model.train()
-        if not math.isfinite(model.logger.name_to_value["train/loss"]):
-            raise UserError(f"{self.args.out}: the loss is not finite at update {self.updates}; resume with a smaller --lr")
-        self.updates += 1
+        model._update_current_progress_remaining(model.num_timesteps * self.share.total // self.count, self.args.steps)
+        wrong = self._not_finite()
+        if dist.all_agree(not wrong):
+            model.train()
+            wrong = "the loss" if model.told.get("skipped") else ""
+        else:
+            model.told = {"skipped": 1.0}
+        self._count_skipped(wrong)
+        model.updates += 1
         ended = time.monotonic()
-        steps = self.count * self.args.horizon
-        values = {k: float(v) for k, v in model.logger.name_to_value.items() if k.startswith("train/")}
-        model.logger.name_to_value.clear()
         return {
-            **values,
+            **{f"train/{k}": v for k, v in model.told.items()},
             **watch.collect(),
+            "train/skipped": float(self.skipped),
             "time/steps_per_s": steps / (ended - began),
             "time/rollout_per_s": steps / (collected - began),
         }
+
+    def _not_finite(self) -> str:
+        """What of the rollout is no finite number, and in which world; empty where all is."""
+        buffer: Any = self.model.rollout_buffer
+        parts = {"reward": buffer.rewards, **{k: v for k, v in buffer.observations.items() if k != "label"}}
+        for name, values in parts.items():
+            bad = ~np.isfinite(values).reshape(*values.shape[:2], -1).all((0, 2))
+            if bad.any():
+                world = int(np.flatnonzero(bad)[0])
+                return f"{name} of world {self.share.first + world} (seed {int(self.worlds.seed[world])})"
+        return ""
+
+    def _count_skipped(self, wrong: str) -> None:
+        if not self.model.told.get("skipped"):
+            self.skipped_in_a_row = 0
+            return
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        what = f"update {self.updates + 1} is skipped: {wrong or 'something on another rank'} is not finite"
+        if self.skipped_in_a_row < SKIPS:
+            print(what, flush=True)
+            return
+        last = self.args.out / "checkpoints" / "last"
+        good = f"the last good checkpoint is {find_checkpoint(self.args.out, newest=True)}" if last.exists() else "there is no checkpoint"
+        raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; try a smaller --lr")
 
     def save(self) -> None:
         """Writes a checkpoint (rank 0) while the other ranks wait. It holds rank 0's worlds only: see `load`."""
@@ -249,32 +394,59 @@ class Trainer:
             tensors, state = rng_state()
             more, groups = optimizer_state(self.policy.optimizer)
             arrays, worlds = self.worlds.state()
-            arrays |= {"older": self.actor.older, "fresh": self.actor.fresh}
-            arrays |= {"last_obs": np.asarray(self.model._last_obs), "starts": np.asarray(self.model._last_episode_starts)}
+            arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
+            last: Any = self.model._last_obs
+            arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()} | {"starts": np.asarray(self.model._last_episode_starts)}
+            if self.model.lessons is not None:
+                arrays |= {f"lessons.{k}": v for k, v in self.model.lessons.arrays().items()}
             tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
-            tensors |= {f"value.{k}": v for k, v in self.policy.value.state_dict().items()}
+            tensors |= {f"critic.{k}": v for k, v in self.policy.critic.state_dict().items()}
             counts = {"step": self.updates, "env_steps": self.model.num_timesteps, "n_updates": self.model._n_updates}
-            config = {"stage": "ppo", "policy": self.policy.s2e.config.to_dict()}
+            counts |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
+            if self.args.sense == "rays":
+                tensors["log_std"] = self.policy.actor.log_std
+                rays = self.policy.actor.rays
+                config = {"stage": "ppo", "rays": dataclasses.asdict(rays.config)}
+                model = {f"rays.{k}": v for k, v in rays.state_dict().items()}
+            else:
+                tensors |= {f"start.{k}": v for k, v in self.policy.started[0].state_dict().items()}
+                config = {"stage": "ppo", "policy": self.policy.actor.config.to_dict()}
+                model = policy_state(self.policy.actor, self.net)
             folder = self.args.out / "checkpoints" / f"{self.updates:08d}"
-            model = policy_state(self.policy.s2e, self.net)
             save_checkpoint(folder, config, model, tensors, {**state, **groups, **counts, "worlds": worlds})
         dist.barrier()
 
     def load(self) -> None:
         """Puts back everything but the weights, which came with the policy.
 
-        Ranks other than 0 begin new episodes: exact resume is a promise for one process.
+        Ranks other than 0 begin new episodes and lessons: exact resume is a promise for one process.
         """
         tensors, state = load_training_state(find_checkpoint(self.args.out, newest=True))
-        self.policy.value.load_state_dict({k.removeprefix("value."): v for k, v in tensors.items() if k.startswith("value.")})
+
+        def part(name: str) -> dict[str, torch.Tensor]:
+            return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+
+        self.policy.critic.load_state_dict(part("critic"))
+        if self.args.sense == "rays":
+            with torch.no_grad():
+                self.policy.actor.log_std.copy_(tensors["log_std"])
+        else:
+            self.policy.restart_from(part("start"))
         restore_optimizer(self.policy.optimizer, tensors, state)
         self.model.num_timesteps, self.model._n_updates = state["env_steps"], state["n_updates"]
-        self.updates = state["step"]
+        self.model.updates = state["step"]
+        self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
         if self.rank == 0:
-            arrays = {k.removeprefix("world."): v.numpy() for k, v in tensors.items() if k.startswith("world.")}
+            arrays = {k: v.numpy() for k, v in part("world").items()}
+
+            def of(name: str) -> dict[str, np.ndarray]:
+                return {k.removeprefix(f"{name}."): v.copy() for k, v in arrays.items() if k.startswith(f"{name}.")}
+
             self.worlds.restore(arrays, state["worlds"])
-            self.actor.older, self.actor.fresh = arrays["older"].copy(), arrays["fresh"].copy()
-            self.model._last_obs, self.model._last_episode_starts = arrays["last_obs"].copy(), arrays["starts"].copy()
+            self.env.restore(of("sense"))
+            if self.model.lessons is not None:
+                self.model.lessons.restore(of("lessons"))
+            self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
             restore_rng(tensors, state)
 
 
@@ -293,10 +465,12 @@ def train(args: PPOArgs) -> None:
     run = Run(args.out, config, resume_at, write=rank == 0)
     per_update = args.envs * args.horizon
     updates = max(1, math.ceil(args.steps / per_update))
-    adapters = sum(p.numel() for n, p in trainer.policy.s2e.named_parameters() if ".adapter." in n)
+    trained = sum(p.numel() for p in trainer.policy.actor.parameters() if p.requires_grad)
+    what = {"ram": "adapters", "decoder": "the decoder", "full": "all but the encoder"}[args.adapter]
     streets = f"new streets every {args.refresh} episodes" if args.refresh else f"{args.scenes} streets"
     run.say(f"{args.envs} worlds, {streets}, {updates} updates of {per_update} steps")
-    run.say(f"{adapters / 1e6:.2f} M adapter weights train, all else of the policy is frozen")
+    if args.sense == "images":
+        run.say(f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; coach: {args.coach}")
     bar = tqdm(total=updates * per_update // world, desc="ppo", unit="step", disable=None if rank == 0 else True)
     with bar, Interrupt() as interrupt:
         watch = _Watch(bar, trainer.worlds)

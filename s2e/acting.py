@@ -41,38 +41,49 @@ class Actor:
         self.fresh = np.ones(worlds, dtype=bool)
 
     def observe(
-        self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None
-    ) -> torch.Tensor:
+        self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
+        hide_ego: np.ndarray | None = None,
+    ) -> torch.Tensor:  # fmt: skip
         """The context of some worlds' newest observation (V, L, d); remembers the frame.
 
         Args:
             rgb: (V, H, W, 3) uint8. goal: (V, 3). ego: (V, 3). robot: (V, 6). worlds: (V,) which worlds; all where None.
+            hide_ego: (V,) bool, in which the robot's own motion is hidden; in none where None.
+        """
+        features, older = self.remember(rgb, worlds)
+        return self.context(features, older, goal, ego, robot, hide_ego)
+
+    def remember(self, rgb: np.ndarray, worlds: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Features (V, rows, columns, C) of some worlds' newest frames and what is kept of the older ones (V, history - 1, C), float16.
+
+        The newest frame will be among the older ones of the next call.
         """
         worlds = np.arange(len(self.older)) if worlds is None else worlds
         features = np.concatenate(in_chunks(self.encoder, self.chunk, rgb)) if self.chunk and len(rgb) else self.encoder(rgb)
         pooled = pool_older(features)
         new = self.fresh[worlds]
         self.older[worlds[new]] = pooled[new, None]  # an episode begins as if the robot had stood there
-        context = self.context(features, self.older[worlds], goal, ego, robot)
-        self.older[worlds] = np.concatenate([self.older[worlds][:, 1:], pooled[:, None]], 1)
+        before = self.older[worlds]
+        self.older[worlds] = np.concatenate([before[:, 1:], pooled[:, None]], 1)
         self.fresh[worlds] = False
-        return context
-
-    def peek(self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray) -> torch.Tensor:
-        """The context of an observation that ends an episode; remembers nothing."""
-        return self.context(self.encoder(rgb), self.older[worlds], goal, ego, robot)
+        return features, before
 
     @torch.no_grad()
-    def context(self, features: np.ndarray, older: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray) -> torch.Tensor:
+    def context(
+        self, features: np.ndarray, older: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray,
+        hide_ego: np.ndarray | None = None,
+    ) -> torch.Tensor:  # fmt: skip
         """(V, L, d) from features (V, rows, columns, C) and older tokens (V, history - 1, C), both float16."""
+        hide_ego = np.zeros(len(features), bool) if hide_ego is None else hide_ego
         if self.chunk and len(features) != self.chunk:
-            return torch.cat(in_chunks(self.context, self.chunk, features, older, goal, ego, robot))
+            return torch.cat(in_chunks(self.context, self.chunk, features, older, goal, ego, robot, hide_ego))
 
         def tensor(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(self.device).float()
 
         newest = self.policy.newest_tokens(tensor(features))
-        return self.policy.context(newest, tensor(older), tensor(goal), tensor(ego), tensor(robot))
+        hidden = tensor(hide_ego) > 0.5 if hide_ego.any() else None
+        return self.policy.context(newest, tensor(older), tensor(goal), tensor(ego), tensor(robot), hide_ego=hidden)
 
     def begin(self, worlds: np.ndarray) -> None:
         """Forgets the history of worlds that begin an episode."""

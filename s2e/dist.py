@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -29,19 +30,55 @@ def same_start(parameters: Iterable[torch.Tensor]) -> None:
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replaces each gradient by its mean over ranks."""
+    if dist.is_initialized():
+        _sum(list(parameters), 1.0 / dist.get_world_size())
+
+
+def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replaces each gradient by its sum over ranks; one that a rank lacks counts as zeros there, if any rank has it."""
     if not dist.is_initialized():
         return
-    with_gradient = [p for p in parameters if p.grad is not None]
-    if not with_gradient:
+    every = [p for p in parameters if p.requires_grad]
+    has = total(torch.tensor([float(p.grad is not None) for p in every]))
+    some = [p for p, n in zip(every, has.tolist(), strict=True) if n > 0]
+    for p in some:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    _sum(some, 1.0)
+
+
+def _sum(parameters: list[torch.nn.Parameter], scale: float) -> None:
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
         return
-    flat = torch.cat([p.grad.flatten() for p in with_gradient if p.grad is not None])
+    flat = torch.cat([g.flatten() for g in gradients])
     dist.all_reduce(flat)
-    flat /= dist.get_world_size()
+    flat *= scale
     offset = 0
-    for p in with_gradient:
-        assert p.grad is not None
-        p.grad.copy_(flat[offset : offset + p.numel()].view_as(p))
-        offset += p.numel()
+    for gradient in gradients:
+        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
+        offset += gradient.numel()
+
+
+def total(values: torch.Tensor) -> torch.Tensor:
+    """The sum of a tensor over ranks."""
+    if dist.is_initialized():
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def all_agree(value: bool) -> bool:
+    """Whether it is true on every rank."""
+    return bool(total(torch.tensor(float(not value))) == 0)
+
+
+def gathered(values: np.ndarray) -> np.ndarray:
+    """The arrays (B,) of all ranks, one after the other; each rank's has the same length."""
+    if not dist.is_initialized():
+        return values
+    parts = [torch.empty(len(values), dtype=torch.float64) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, torch.from_numpy(values.astype(np.float64)))
+    return torch.cat(parts).numpy().astype(values.dtype)
 
 
 def any_rank(flag: bool, device: str = "cpu") -> bool:

@@ -180,9 +180,21 @@ class WaypointMixture:
 
     def sample(self, generator: torch.Generator | None = None) -> torch.Tensor:
         """(B, 2) one draw: a component, then a correlated normal."""
-        chosen = torch.multinomial(self.log_weight.exp(), 1, generator=generator)[:, 0]
+        rows, device = len(self.mean), self.mean.device
+        u = torch.rand(rows, generator=generator, dtype=self.mean.dtype).to(device)
+        return self.draw(u, torch.randn(rows, 2, generator=generator, dtype=self.mean.dtype).to(device))
+
+    def draw(self, u: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """(B, 2) the draw that chance gives: u (B,) uniform in 0..1 chooses the component, `noise` (B, 2) is standard normal."""
+        chosen = (self.log_weight.exp().cumsum(-1) < u[:, None]).sum(-1).clamp(max=self.log_weight.shape[1] - 1)
         row = torch.arange(len(chosen), device=chosen.device)
-        noise = torch.randn(len(chosen), 2, generator=generator, dtype=self.mean.dtype).to(self.mean.device)
         rho = self.rho[row, chosen]
         z = torch.stack([noise[:, 0], rho * noise[:, 0] + (1 - rho.square()).sqrt() * noise[:, 1]], -1)
         return self.mean[row, chosen] + self.log_std[row, chosen].exp() * z
+
+
+def trajectory_log_prob(modes: Modes, way: torch.Tensor, waypoint_dt_s: float) -> torch.Tensor:
+    """(B, T, 2) metres to (B,): log-density of a whole way under the exact mixture, where a mode's waypoints are independent."""
+    scale = (modes.speed * waypoint_dt_s)[..., None, None]
+    nll = bivariate_nll(way[:, None], modes.mean * scale, modes.log_std + scale.log(), modes.rho) + math.log(2 * math.pi)
+    return torch.logsumexp(modes.logits.log_softmax(-1) - nll.sum(-1), -1)

@@ -1,0 +1,243 @@
+"""A policy that sees distances instead of images: what can be driven through a robot's camera, if nothing is mistaken.
+
+It is taught by PPO without drawing anything (`s2e-ppo --sense rays`), coaches policies that see images, and stands in the benchmark as
+the bound of what a camera's field of view allows. It knows no map: rays inside the field of view, what it remembers of them, the goal
+and its own motion.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import nn
+
+from s2e.checkpoint import find_checkpoint, read_json, read_tensors
+from s2e.envs.free_space import cast_rays
+from s2e.envs.robots import ROBOTS
+from s2e.envs.worlds import Worlds
+from s2e.errors import UserError, require
+from s2e.observation import ego_state, goal_token, robot_token, to_robot
+
+AROUND = 32
+"""Directions around the robot in which remembered things are told."""
+NEAR_M = 0.05
+BACK_M, ASIDE = 0.1, 0.8
+"""How far behind a waypoint may lie, and how far aside in units of what the robot drives in a second."""
+
+
+@dataclass(frozen=True)
+class RayConfig:
+    """Shape of a ray policy, and what it was trained for.
+
+    Attributes:
+        robots: names of the robots.
+        rays: across the field of view of the camera.
+        reach_m: how far they go.
+        memory: scans that are remembered, one every second step; 0 is none.
+        memory_m: things farther away are not remembered.
+        hidden: width of its two layers.
+        goal_clip_m: as in `PolicyConfig`.
+    """
+
+    robots: tuple[str, ...] = tuple(ROBOTS)
+    rays: int = 32
+    reach_m: float = 12.0
+    memory: int = 0
+    memory_m: float = 4.0
+    hidden: int = 256
+    goal_clip_m: float = 10.0
+
+    @property
+    def width(self) -> int:
+        """Numbers of an observation."""
+        return 2 * self.rays + (AROUND + 2 * len(TRAIL) if self.memory else 0) + 12
+
+    @classmethod
+    def from_dict(cls, values: Any, where: str) -> "RayConfig":
+        """Reads what a checkpoint's config.json holds; `where` names the file in errors."""
+        fields = {f.name for f in dataclasses.fields(cls)}
+        fits = isinstance(values, dict) and set(values) == fields
+        require(fits, f"{where}: object `rays` does not have the fields {sorted(fields)}; this is not a ray policy's checkpoint")
+        try:
+            config = cls(**{k: tuple(v) if k == "robots" else v for k, v in values.items()})
+            sizes = (config.rays, config.memory, config.hidden)
+            good = all(isinstance(n, int) and 0 <= n <= 4096 for n in sizes) and config.rays >= 2 and config.hidden >= 1
+            good &= 0 < config.reach_m < 1e3 and 0 < config.memory_m < 1e3 and 0 < config.goal_clip_m < 1e3
+            good &= all(isinstance(name, str) for name in config.robots)
+        except TypeError:
+            good = False
+        require(good, f"{where}: a field of `rays` is out of range; use the file as it was saved")
+        return config
+
+
+TRAIL = (5, 10, 20, 40)
+"""Steps ago, whose places are remembered."""
+
+
+@numba.njit(cache=True, parallel=True)
+def _around(poses, points, reach, out):
+    """Distance (N, AROUND) to the nearest remembered point in each sector around each robot."""
+    for n in numba.prange(poses.shape[0]):
+        cos, sin = np.cos(poses[n, 2]), np.sin(poses[n, 2])
+        for k in range(out.shape[1]):
+            out[n, k] = reach
+        for s in range(points.shape[1]):
+            for r in range(points.shape[2]):
+                px = points[n, s, r, 0]
+                if np.isnan(px):
+                    continue
+                dx, dy = px - poses[n, 0], points[n, s, r, 1] - poses[n, 1]
+                d = np.sqrt(dx * dx + dy * dy)
+                if d >= reach:
+                    continue
+                bearing = np.arctan2(dy * cos - dx * sin, dx * cos + dy * sin)
+                k = int(np.floor(bearing / (2 * np.pi) * out.shape[1] + 0.5)) % out.shape[1]
+                out[n, k] = min(out[n, k], d)
+
+
+class RaySense:
+    """What a ray policy sees of N worlds; with a memory, its state.
+
+    Args:
+        worlds: they need not be drawn. config: the policy's.
+    """
+
+    def __init__(self, worlds: Worlds, config: RayConfig):
+        self.worlds, self.config, n = worlds, config, worlds.count
+        self.points = np.full((n, config.memory, config.rays, 2), np.nan, np.float32)
+        self.trail = np.full((n, max(TRAIL) if config.memory else 0, 2), np.nan, np.float32)
+        self.tick = np.zeros(n, np.int64)
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """Forgets what worlds that begin an episode remember."""
+        self.points[worlds], self.trail[worlds], self.tick[worlds] = np.nan, np.nan, 0
+
+    def angles(self, worlds: np.ndarray) -> np.ndarray:
+        """(V, rays) radians across the field of view of each robot's camera, from right to left."""
+        half = np.radians(self.worlds.fleet.camera[worlds, :1]) / 2
+        return half * np.linspace(-1.0, 1.0, self.config.rays)
+
+    def observe(self) -> np.ndarray:
+        """(N, width) of all worlds; remembers it."""
+        every = np.arange(self.worlds.count)
+        w = self.worlds
+        seen, walls = self._look(every, w.pose, w.velocity, w.people.position)
+        if self.config.memory:
+            self._remember(walls)
+        return seen
+
+    def peek(self, worlds: np.ndarray, poses: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:
+        """(V, width) of some worlds if they were at other poses (V, 3) and velocities (V, 3), and people (V, P, 2) elsewhere too;
+        remembers nothing.
+        """
+        return self._look(worlds, poses, velocity, people_xy)[0]
+
+    def _look(
+        self, worlds: np.ndarray, poses: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        w, config = self.worlds, self.config
+        cast = cast_rays(w, worlds, self.angles(worlds), config.reach_m, poses, people_xy)
+        goal = goal_token(to_robot(w.goal[worlds], poses), config.goal_clip_m)
+        about = goal, ego_state(velocity[:, 0], velocity[:, 1]), robot_token(w.fleet.about()[worlds])
+        parts = [_log(cast.wall), _log(cast.person)]
+        if config.memory:
+            around = np.empty((len(worlds), AROUND), np.float32)
+            _around(np.ascontiguousarray(poses), self.points[worlds], config.memory_m, around)
+            ago = self.trail[worlds][:, np.array(TRAIL) - 1]
+            been = np.clip(np.nan_to_num(to_robot(ago, poses[:, None])) / 5.0, -2.0, 2.0)
+            parts += [_log(around), been.reshape(len(worlds), -1)]
+        return np.concatenate([*parts, *about], 1).astype(np.float32), cast.wall
+
+    def _remember(self, walls: np.ndarray) -> None:
+        w, every = self.worlds, np.arange(self.worlds.count)
+        self.trail[:, 1:] = self.trail[:, :-1]
+        self.trail[:, 0] = w.pose[:, :2]
+        angles = self.angles(every) + w.pose[:, 2:]
+        hit = walls < min(2.0 * self.config.memory_m, self.config.reach_m)
+        ends = w.pose[:, None, :2] + walls[..., None] * np.stack([np.cos(angles), np.sin(angles)], -1)
+        due = np.flatnonzero(self.tick % 2 == 0)
+        slot = (self.tick[due] // 2) % self.config.memory
+        self.points[due, slot] = np.where(hit[due, :, None], ends[due], np.nan)
+        self.tick += 1
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything that `restore` needs; the arrays are copies."""
+        return {name: getattr(self, name).copy() for name in ("points", "trail", "tick")}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Puts back what `arrays` took, in place."""
+        for name in ("points", "trail", "tick"):
+            getattr(self, name)[:] = arrays[name]
+
+
+def _log(metres: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(metres, NEAR_M))
+
+
+class RayPolicy(nn.Module):
+    """Observations of `RaySense` (B, width) to actions (B, 2), about -1 to 1: see `to_waypoint`."""
+
+    def __init__(self, config: RayConfig):
+        super().__init__()
+        self.config = config
+        self.net = nn.Sequential(
+            nn.Linear(config.width, config.hidden), nn.Tanh(), nn.Linear(config.hidden, config.hidden), nn.Tanh(),
+            nn.Linear(config.hidden, 2),
+        )  # fmt: skip
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        """Mean actions."""
+        return self.net(seen)
+
+    @torch.no_grad()
+    def waypoints(self, seen: np.ndarray, v_max: np.ndarray) -> np.ndarray:
+        """(B, width) observations and (B,) m/s to (B, 2) metres ahead and left, to be reached in a second."""
+        return to_waypoint(self.net(torch.from_numpy(seen)).numpy(), v_max)
+
+
+def to_waypoint(actions: np.ndarray, v_max: np.ndarray) -> np.ndarray:
+    """(B, 2) actions, clipped to -1..1, to waypoints (B, 2) in metres: all that a robot of `v_max` (B,) m/s can reach in a second."""
+    a = np.clip(actions, -1.0, 1.0)
+    return np.stack([(a[:, 0] + 1.0) * 0.5 * (v_max + BACK_M) - BACK_M, a[:, 1] * ASIDE * v_max], 1)
+
+
+def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPolicy:
+    """A ray policy from a run, a checkpoint or a shipped policy's name; `robots` are those that it shall drive.
+
+    Raises:
+        UserError: there is none, it does not fit its config.json, or it was trained for other robots.
+    """
+    folder = find_checkpoint(path)
+    values, file = read_json(folder / "config.json"), folder / "model.safetensors"
+    rays = values.get("rays") if isinstance(values, dict) else None
+    config = RayConfig.from_dict(rays, str(folder / "config.json"))
+    other = [name for name in robots if name not in config.robots]
+    require(not other, f"{folder}: trained for {', '.join(config.robots)}, not for {', '.join(other)}; train one with "
+            f"s2e-ppo --sense rays --robot {','.join(other)}")  # fmt: skip
+    policy, tensors = RayPolicy(config), {k.removeprefix("rays."): v.float() for k, v in read_tensors(file).items()}
+    for name, tensor in tensors.items():
+        require(bool(tensor.isfinite().all()), f"{file}: {name} holds NaN or infinity; use another checkpoint")
+    try:
+        policy.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{file}: does not fit config.json ({str(error).splitlines()[-1].strip()})") from None
+    return policy.eval()
+
+
+class RayDriver:
+    """A ray policy at the wheel of N worlds."""
+
+    def __init__(self, worlds: Worlds, policy: RayPolicy):
+        self.worlds, self.policy, self.sense = worlds, policy, RaySense(worlds, policy.config)
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """Forgets what worlds that begin an episode remember."""
+        self.sense.begin(worlds)
+
+    def act(self) -> np.ndarray:
+        """(N, 2) waypoints, metres; call it once a step."""
+        return self.policy.waypoints(self.sense.observe(), self.worlds.fleet.limits[:, 0])

@@ -1,0 +1,130 @@
+"""Coaches: who looks on while a policy drives and says, at every frame that it drives into, what he would do there.
+
+A policy that imitates drives of others meets situations of its own making that nobody showed it. A coach labels just those (DAgger,
+Ross et al. 2011), and he should see no more than the policy can: imitation of what cannot be seen teaches to guess. So the coach is a
+policy on rays inside the camera's field of view; the privileged planner is there for comparison.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from s2e.envs.collision import sweep
+from s2e.envs.controller import waypoint_to_command
+from s2e.envs.drive import ExpertDriver
+from s2e.envs.fleet import CONTROL_S
+from s2e.envs.kinematic import step_robots
+from s2e.envs.rays import RayDriver, load_rays
+from s2e.envs.worlds import ACTION_HORIZON_S, Worlds
+from s2e.observation import to_robot
+
+WAYPOINTS = 10
+LABEL = 2 + 2 * WAYPOINTS
+"""Numbers of a label: the coach's action, and the way that he would go in the next two seconds; metres in the robot's frame."""
+
+
+class Coach(Protocol):
+    """Who labels frames."""
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """Worlds begin an episode."""
+        ...
+
+    def label(self) -> np.ndarray:
+        """(N, LABEL) float32 for where the worlds are now; called once a step."""
+        ...
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `restore` needs."""
+        ...
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Puts back what `arrays` gave."""
+        ...
+
+
+class RayCoach:
+    """A ray policy. Where it would be in two seconds a ghost finds out, who drives on from here without touching the worlds."""
+
+    def __init__(self, worlds: Worlds, path: str):
+        self.worlds = worlds
+        self.driver = RayDriver(worlds, load_rays(path, worlds.config.robots))
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """See `Coach.begin`."""
+        self.driver.begin(worlds)
+
+    def label(self) -> np.ndarray:
+        """See `Coach.label`."""
+        action = self.driver.act()
+        return np.concatenate([action, self.ghost(action).reshape(len(action), -1)], 1).astype(np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See `Coach.arrays`."""
+        return self.driver.sense.arrays()
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """See `Coach.restore`."""
+        self.driver.sense.restore(arrays)
+
+    def ghost(self, action: np.ndarray) -> np.ndarray:
+        """(N, WAYPOINTS, 2) where the robots would be, every 0.2 s of two seconds, if the coach drove on; people walk straight on."""
+        w, policy, sense = self.worlds, self.driver.policy, self.driver.sense
+        every, pose, velocity = np.arange(w.count), w.pose, w.velocity
+        people = w.people.position
+        way = np.empty((w.count, WAYPOINTS, 2))
+        for k in range(WAYPOINTS):
+            if k:
+                action = policy.waypoints(sense.peek(every, pose, velocity, people), w.fleet.limits[:, 0])
+            command = waypoint_to_command(action, ACTION_HORIZON_S, w.fleet)
+            for _ in range(w.config.controls_per_step):
+                wanted, driven = step_robots(w.fleet, pose, velocity, command, CONTROL_S)
+                pose, blocked = sweep(w.fleet, pose, wanted, w.fields, w.field_id)
+                velocity = np.where(blocked[:, None], 0.0, driven)
+                people = people + CONTROL_S * w.people.velocity
+            way[:, k] = pose[:, :2]
+        return to_robot(way, w.pose[:, None])
+
+
+class ExpertCoach:
+    """The privileged planner: it sees the map and people behind walls. Its way is the arc of what it does now."""
+
+    def __init__(self, worlds: Worlds):
+        self.worlds, self.driver = worlds, ExpertDriver(worlds)
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """See `Coach.begin`."""
+        self.driver.begin(worlds)
+
+    def label(self) -> np.ndarray:
+        """See `Coach.label`."""
+        w, action = self.worlds, self.driver.act()
+        command = waypoint_to_command(action, ACTION_HORIZON_S, w.fleet)
+        pose, velocity, way = w.pose, w.velocity, np.empty((w.count, WAYPOINTS, 2))
+        for k in range(WAYPOINTS):
+            for _ in range(w.config.controls_per_step):
+                wanted, driven = step_robots(w.fleet, pose, velocity, command, CONTROL_S)
+                pose, blocked = sweep(w.fleet, pose, wanted, w.fields, w.field_id)
+                velocity = np.where(blocked[:, None], 0.0, driven)
+            way[:, k] = pose[:, :2]
+        way = to_robot(way, w.pose[:, None])
+        return np.concatenate([action, way.reshape(len(way), -1)], 1).astype(np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """See `Coach.arrays`."""
+        return self.driver.expert.arrays()
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """See `Coach.restore`."""
+        self.driver.expert.restore(arrays)
+
+
+def make_coach(name: str, worlds: Worlds) -> Coach | None:
+    """The coach that `--coach` names: none, expert, or a ray policy (a shipped one's name, a run or a checkpoint).
+
+    Raises:
+        UserError: there is no such ray policy, or it was trained for other robots.
+    """
+    if name == "none":
+        return None
+    return ExpertCoach(worlds) if name == "expert" else RayCoach(worlds, name)
