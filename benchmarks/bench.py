@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from s2e import __version__, dist
 from s2e.acting import Actor, in_chunks
-from s2e.benchmarks.baselines import BASELINES
+from s2e.benchmarks.baselines import BASELINES, baseline_of
 from s2e.benchmarks.failures import CAUSES
 from s2e.benchmarks.films import FILMED, Film, choose_filmed, choose_kept
 from s2e.benchmarks.metrics import differences, episode_metrics, format_table, summarise
 from s2e.benchmarks.report import write_report
-from s2e.checkpoint import find_checkpoint, load_networks
+from s2e.checkpoint import find_checkpoint, load_networks, read_policy_config
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import VisualNet
 from s2e.envs.drive import ExpertDriver, remaining_route
@@ -57,7 +57,7 @@ class BenchArgs:
     scene: str = "gs_urban"
     """gs_urban is all scenes of the suite; one scene is gs_urban/plaza, market, boulevard, what `s2e-scene` imported, or a folder."""
     policy: tuple[str, ...] = ("straight",)
-    """Run folders, checkpoint folders, or bounds and baselines: zero, straight, expert. Several learned ones are compared."""
+    """Run folders, checkpoint folders, or bounds and baselines: zero, straight, rays, expert. Several learned ones are compared."""
     setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
     """What stands and walks in the way."""
     planner: str = "none"
@@ -202,9 +202,8 @@ def run_episodes(
     """Runs episodes side by side, one world each; appends a line for each when it ends. Returns films of `filmed` of them."""
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
-    learned = policy not in BASELINES
-    loaded = load_networks(policy) if learned else None
-    config = loaded[0].config if loaded else PRESETS["laptop"]
+    baseline = baseline_of(policy)
+    config = PRESETS["laptop"] if baseline else read_policy_config(find_checkpoint(policy) / "config.json")
     worlds = Worlds(
         scenes,
         WorldsConfig.for_policy(
@@ -212,19 +211,22 @@ def run_episodes(
         ),
         len(episodes),
         ListedEpisodes(episodes),
-        draw=learned,
+        draw=baseline is None,
     )
     seen = worlds.reset()
     expert = ExpertDriver(worlds)
     routes = [remaining_route(expert, w) for w in range(len(episodes))]
-    driver = PolicyDriver(*loaded, worlds, args.planner, args.planner_weight, args.device) if loaded else None
-    act = (lambda: driver.act(seen)) if driver else BASELINES[policy].start(worlds, expert)
+    if baseline:
+        driver, act = None, baseline.start(worlds, expert)
+    else:
+        driver = PolicyDriver(*load_networks(policy), worlds, args.planner, args.planner_weight, args.device)
+        act = driver.act
     traces = [Trace([e.start[:2]]) for e in episodes]
-    films = {w: Film() for w in choose_filmed(episodes, filmed if learned else 0)}
+    films = {w: Film() for w in choose_filmed(episodes, 0 if baseline else filmed)}
     with tqdm(total=len(episodes), desc=f"{where} {Path(policy).name}", unit="episode", disable=None) as bar:
         while worlds.live.any():
             live = np.flatnonzero(worlds.live)
-            action = act()
+            action = act(seen)
             for w, film in films.items():
                 if worlds.live[w]:
                     film.add(seen["rgb"][w])
@@ -300,7 +302,8 @@ def every_record(folder: Path) -> list[dict]:
 def fingerprint(args: BenchArgs, policy: str) -> str:
     """What the results depend on: the scenes, their episodes, and the policy's weights. Other contents are another question."""
     files = [scene_folder(scene) / name for scene in chosen_scenes(args) for name in ("scene.json", "episodes.json")]
-    files += BASELINES[policy].files() if policy in BASELINES else [find_checkpoint(policy) / "model.safetensors"]
+    baseline = baseline_of(policy)
+    files += baseline.files() if baseline else [find_checkpoint(policy) / "model.safetensors"]
     return hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
 
 
@@ -352,7 +355,8 @@ def check(args: BenchArgs) -> None:
     require(math.isfinite(args.planner_weight) and args.planner_weight >= 0, "--planner-weight must be a number, 0 or more")
     require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
     check_device(args.device)
-    learned = [p for p in args.policy if p not in BASELINES]
+    baselines = {policy: baseline_of(policy) for policy in args.policy}
+    learned = [policy for policy, baseline in baselines.items() if baseline is None]
     alone = "--planner advises learned policies, and --policy names none; add a run folder"
     require(args.planner == "none" or bool(learned), alone)
     planner = parse_planner(args.planner)
@@ -360,6 +364,9 @@ def check(args: BenchArgs) -> None:
         planner.close()
     for policy in learned:
         load_networks(policy)
+    for baseline in baselines.values():
+        if baseline is not None:
+            baseline.check(args.robot)
 
 
 def bench(args: BenchArgs) -> None:
@@ -398,14 +405,14 @@ def bench(args: BenchArgs) -> None:
             records[name] = [r for r in every_record(folder) if key(r) in wanted]
             lost = len(wanted) - len(records[name])
             require(lost == 0, f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command again")
-            summary = summarise(records[name], args.scene, name, args.seed, __version__, policy not in BASELINES)
+            summary = summarise(records[name], args.scene, name, args.seed, __version__, baseline_of(policy) is None)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
     if rank == 0:
         report = args.out / "report.html"
         conditions = {"robot": args.robot, "physics": args.physics, "splats": args.splat_backend, "planner": args.planner}
         conditions["contacts"] = "counted; they block, they do not end an episode"
-        conditions |= {p: BASELINES[p].about for p in args.policy if p in BASELINES}
+        conditions |= {name: b.about for name, b in zip(names, map(baseline_of, args.policy), strict=True) if b}
         grounds = {where: (scene.occupancy, picture(scene)) for where, scene in scenes.items()}
         compared = differences({s["policy"]: records[s["policy"]] for s in summaries if s["learned"]}, args.seed)
         if compared:

@@ -7,8 +7,8 @@ import numpy as np
 
 CAUSES = {
     "stuck at a thing": "it ended within 0.5 m of where it was 5 s before, and its last contact there was with something static",
-    "stuck with a person": "the same, and the last contact was with a person",
-    "stood still": "the same, touching nothing",
+    "stuck with a person": "it ended within 0.5 m of where it was 5 s before, and its last contact there was with a person",
+    "stood still": "it ended within 0.5 m of where it was 5 s before, touching nothing",
     "slow": "it moved, and 2 m or less of the route were left, or it came 1 m nearer in the second half of the time",
     "wandering or dead end": "it moved, and came no nearer in the second half of the time than it had been",
 }

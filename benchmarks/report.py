@@ -35,18 +35,22 @@ main{max-width:1120px;margin:0 auto;padding:24px 20px 60px}h1{font-size:26px;mar
 p{margin:4px 0 10px;color:var(--soft);max-width:75ch}.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:5px 10px;text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}
+thead th:first-child,td:first-child{position:sticky;left:0;background:var(--card)}
 thead th{color:var(--soft);font-weight:600;border-bottom:1px solid var(--line)}
 tbody tr.group th{text-align:left;padding-top:14px;font-size:13px;color:var(--soft);border-bottom:1px solid var(--line)}
 td small{color:var(--soft);font-weight:400;font-size:12px;margin-left:5px}td.best{font-weight:700}td.name,.legend span,figcaption{overflow-wrap:anywhere;white-space:normal}
-td.name{min-width:150px}td.bound{font-style:italic;color:var(--soft)}td.same{color:var(--soft)}.meaning{margin:12px 2px 0}.wide{min-width:640px}.dot{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:7px}
+td.name{min-width:150px}td.bound{font-style:italic;color:var(--soft)}td.same{color:var(--soft)}.meaning{margin:12px 2px 0}.meaning dd{font:inherit;color:var(--soft)}.meaning dt{color:inherit}
+.wide{min-width:640px}.dot{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:7px}
 svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font:12px system-ui,sans-serif}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 12px;font-size:14px}.legend label{cursor:pointer}
 .toggle{position:absolute;opacity:0}.toggle:focus-visible~.legend{outline:2px solid var(--c0)}
-.panels{display:grid;gap:14px}.panels h3{font-size:14px;margin:0 0 8px}.panels svg{max-height:560px;border-radius:4px}
+.panels{display:grid;gap:14px;grid-template-columns:minmax(0,1fr)}.two{grid-template-columns:repeat(2,minmax(0,1fr))}.panels h3{font-size:14px;margin:0 0 8px}.panels svg{max-height:560px;border-radius:4px}
 .clips{display:flex;flex-wrap:wrap;gap:14px}.clips figure{margin:0;width:320px;max-width:100%}.clips img{width:100%;border-radius:6px;display:block}
 figcaption{font-size:13px;color:var(--soft);margin-top:5px}dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:0;font-size:14px}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;font-family:ui-monospace,monospace;font-size:13px}
 .path{fill:none;stroke-linejoin:round;stroke-linecap:round}
+@media(max-width:720px){main{padding:12px 10px 40px}.two{grid-template-columns:minmax(0,1fr)}.card{padding:10px}th,td{padding:5px 6px}
+dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
 """  # noqa: E501
 
 
@@ -149,7 +153,7 @@ def _lead(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -
 
 def _meaning(summaries: Sequence[dict[str, Any]]) -> str:
     bold = "Bold: the learned policy with the highest SR of a setting, and those that are not told apart from it. "
-    others = "Italic: bounds and baselines, which see more than a camera or nothing at all and are not compared. "
+    others = "Italic, and outlined below: bounds and baselines, which see more than a camera or nothing at all and are not compared. "
     return (
         "<p>SR success rate (Wilson interval). RC completed share of the route. CT contacts per episode. SPL success "
         "weighted by path length. SNS share of steps without contact. Brackets: 95 % intervals, bootstrap for the "
@@ -284,8 +288,9 @@ def _bars(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
             entry = summary["settings"][setting]
             x = middle + (k - (len(here) - 1) / 2) * pitch
             marks.append(_bar(x, bar, top, height, entry, summary, colour, pitch >= 30))
-    svg = f'<svg viewBox="0 0 {width} {top + height + 28}" role="img" aria-label="success rate">{"".join(marks)}</svg>'
-    return f'<div class="card">{_legend({str(s["policy"]): colour[str(s["policy"])] for s in summaries}, False)}{svg}</div>'
+    svg = f'<svg class="wide" viewBox="0 0 {width} {top + height + 28}" role="img" aria-label="success rate">{"".join(marks)}</svg>'
+    legend = _legend({str(s["policy"]): colour[str(s["policy"])] for s in summaries}, False)
+    return f'<div class="card">{legend}<div class="scroll">{svg}</div></div>'
 
 
 def _bar(
@@ -411,7 +416,7 @@ def _panels(
     veil = "" if background is None else (
         f'<rect x="{box[0]:.2f}" y="{-box[3]:.2f}" width="{wide:.2f}" height="{tall:.2f}" fill="var(--card)" opacity=".45"/>'
     )  # fmt: skip
-    panels = []
+    panels, wide = [], ' class="wide"' if columns == 1 else ""
     for setting in settings:
         mine = {name: [r for r in records if r["setting"] == setting] for name, records in episodes.items()}
         total = max(len(records) for records in mine.values())
@@ -421,11 +426,11 @@ def _panels(
         ends = {(tuple(r["start"][:2]), tuple(r["goal"][:2])): None for records in drawn.values() for r in records}
         few = "" if total <= most else f" ({most} of {total} episodes drawn)"
         panels.append(
-            f'<div class="card"><h3>{_text(setting)}{few}</h3><svg viewBox="{view}" role="img" '
+            f'<div class="card"><h3>{_text(setting)}{few}</h3><div class="scroll"><svg{wide} viewBox="{view}" role="img" '
             f'aria-label="paths, {_text(setting)}"><use href="#{anchor}"/>{veil}{"".join(marks)}'
-            f"{''.join(_ends(*pair, unit) for pair in ends)}{_scale_bar(box, unit)}</svg></div>"
+            f"{''.join(_ends(*pair, unit) for pair in ends)}{_scale_bar(box, unit)}</svg></div></div>"
         )
-    grid = f'<div class="panels" style="grid-template-columns:repeat({columns},minmax(0,1fr))">{"".join(panels)}</div>'
+    grid = f'<div class="panels{" two" if columns == 2 else ""}">{"".join(panels)}</div>'
     return ground + grid
 
 

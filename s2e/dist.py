@@ -85,9 +85,9 @@ def any_rank(flag: bool, device: str = "cpu") -> bool:
     """Whether the flag is set on any rank: all of them get the same answer."""
     if not dist.is_initialized():
         return flag
-    total = torch.tensor(float(flag), device=device)
-    dist.all_reduce(total)
-    return bool(total)
+    flags = torch.tensor(float(flag), device=device)
+    dist.all_reduce(flags)
+    return bool(flags)
 
 
 def barrier() -> None:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.benchmarks.baselines import BASELINES
+from s2e.benchmarks.baselines import BASELINES, rays
 from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, place_obstacles, read_records
 from s2e.benchmarks.failures import cause
-from s2e.checkpoint import load_networks, policy_state, save_checkpoint
+from s2e.checkpoint import load_networks, policy_state, save_checkpoint, shipped_policies
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.envs.episodes import ListedEpisodes
+from s2e.envs.rays import RayConfig, RayPolicy
 from s2e.envs.scene_files import load_scene
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError
@@ -52,7 +53,7 @@ def test_baselines_order_and_files(tmp_path, capsys):
 
 
 def test_learned_policies_are_compared_and_their_failures_shown(tmp_path, untrained, capsys, monkeypatch):
-    short = lambda *words: [dataclasses.replace(e, time_limit_s=4.0) for e in chosen_episodes(*words)]  # noqa: E731
+    short = lambda *words: [dataclasses.replace(e, time_limit_s=2.0) for e in chosen_episodes(*words)]  # noqa: E731
     monkeypatch.setattr("s2e.benchmarks.bench.chosen_episodes", short)
     other = tmp_path / "other"
     shutil.copytree(untrained, other)
@@ -105,6 +106,36 @@ def test_an_episode_without_a_record_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("s2e.benchmarks.bench.run_episodes", lambda *_: {})
     with pytest.raises(UserError, match="2 of 2 episodes have no record"):
         bench(BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=2, out=tmp_path))
+
+
+@pytest.fixture(scope="module")
+def ray_run(tmp_path_factory):
+    """A run of `s2e-ppo --sense rays` that has learned nothing."""
+    torch.manual_seed(1)
+    run, config = tmp_path_factory.mktemp("rays") / "untaught", RayConfig(robots=("jackal",), hidden=8)
+    tensors = {f"rays.{k}": v for k, v in RayPolicy(config).state_dict().items()}
+    save_checkpoint(run / "checkpoints" / "00000001", {"rays": dataclasses.asdict(config)}, tensors, {}, {"step": 1})
+    return run
+
+
+def test_a_ray_policy_is_a_bound(tmp_path, ray_run, monkeypatch):
+    monkeypatch.setitem(BASELINES, "rays", rays(str(ray_run)))
+    bench(BenchArgs(scene=PLAZA, policy=("rays", str(ray_run)), setting="both", episodes=2, out=tmp_path))
+    named, by_path = (read_records(tmp_path / name / "episodes.jsonl") for name in ("rays", "untaught"))
+    assert named == by_path and len(named) == 2 and any(r["path_m"] > 0 for r in named)
+    assert not json.loads((tmp_path / "untaught" / "summary.json").read_text())["learned"]
+    text = (tmp_path / "report.html").read_text()
+    assert "No learned policy was driven" in text and "exact distances inside the camera" in text
+    with pytest.raises(UserError, match="trained for jackal, not for coco"):
+        bench(BenchArgs(scene=PLAZA, policy=("rays",), robot="coco", out=tmp_path / "coco"))
+    assert not (tmp_path / "coco").exists()
+
+
+@pytest.mark.skipif("rays" not in shipped_policies(), reason="no ray policy is shipped")
+def test_the_shipped_ray_policy_is_far_above_driving_straight(tmp_path):
+    bench(BenchArgs(scene=PLAZA, policy=("rays", "straight"), setting="both", episodes=10, out=tmp_path))
+    wins = {name: sum(r["success"] for r in read_records(tmp_path / name / "episodes.jsonl")) for name in ("rays", "straight")}
+    assert wins["rays"] >= wins["straight"] + 4
 
 
 def test_fewer_episodes_than_asked_for_are_noted(capsys):

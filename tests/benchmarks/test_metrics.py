@@ -124,7 +124,8 @@ def test_a_difference_is_paired_over_the_same_episodes():
     assert d is not None and (d.a, d.b, d.episodes) == ("a", "b", 200)
     assert d.difference == pytest.approx(a.mean() - b.mean()) and d.apart and 0 < d.ci95[0] < d.difference < d.ci95[1]
     paired = a.astype(float) - b
-    reference = stats.bootstrap((paired,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)).confidence_interval
+    drawn = stats.bootstrap((paired,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1))
+    reference = drawn.confidence_interval
     assert d.ci95 == pytest.approx((reference.low, reference.high), abs=0.02)
     independent = 1.96 * math.sqrt(a.var() / 200 + b.var() / 200)
     assert d.ci95[1] - d.ci95[0] < 0.7 * 2 * independent
@@ -152,7 +153,7 @@ def test_settings_of_one_start_and_goal_stay_together():
     wins = np.arange(40) % 5 == 0
     alone = metrics.difference(("a", drives(wins)), ("b", drives(~wins & False)), "all", 0)
     four = [[r for s in metrics.SETTINGS for r in drives(w, s)] for w in (wins, ~wins & False)]
-    for k, r in enumerate(four[0] + four[1]):
+    for r in four[0] + four[1]:
         r["id"] = f"{r['setting']}-{r['id']}"
     together = metrics.difference(("a", four[0]), ("b", four[1]), "all", 0)
     assert alone is not None and together is not None and together.episodes == 160
