@@ -1,6 +1,6 @@
 """`s2e-bench`: closed-loop evaluation in Gaussian-splat scenes.
 
-    s2e-bench --scene gs_urban --policy zero straight expert runs/out/finetuned --setting all --out DIR
+    s2e-bench --scene gs_urban --policy runs/seen runs/experienced straight rays expert --setting all --out DIR
 
 Every episode is written in the scene's episode file; nothing is sampled here. Contacts are counted and block the robot, they do not
 end an episode; success is coming within 1.0 m of the goal before the time limit. Finished episodes are appended to episodes.jsonl at
