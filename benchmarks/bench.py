@@ -1,6 +1,6 @@
 """`s2e-bench`: closed-loop evaluation in Gaussian-splat scenes.
 
-    s2e-bench --scene gs_urban --policy zero straight expert runs/out/finetuned --setting all --out DIR
+    s2e-bench --scene gs_urban --policy runs/seen runs/experienced straight rays expert --setting all --out DIR
 
 Every episode is written in the scene's episode file; nothing is sampled here. Contacts are counted and block the robot, they do not
 end an episode; success is coming within 1.0 m of the goal before the time limit. Finished episodes are appended to episodes.jsonl at
@@ -13,8 +13,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -25,12 +24,15 @@ from tqdm import tqdm
 
 from s2e import __version__, dist
 from s2e.acting import Actor, in_chunks
-from s2e.benchmarks.metrics import episode_metrics, format_table, summarise
+from s2e.benchmarks.baselines import BASELINES, baseline_of
+from s2e.benchmarks.failures import CAUSES
+from s2e.benchmarks.films import FILMED, Film, choose_filmed, choose_kept
+from s2e.benchmarks.metrics import differences, episode_metrics, format_table, summarise
 from s2e.benchmarks.report import write_report
-from s2e.checkpoint import find_checkpoint, load_networks
+from s2e.checkpoint import find_checkpoint, load_networks, read_policy_config
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import VisualNet
-from s2e.envs.drive import ExpertDriver, remaining_route, straight
+from s2e.envs.drive import ExpertDriver, remaining_route
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.meshes import bake, merge, transform
 from s2e.envs.objects import obstacle_mesh, stamp
@@ -40,12 +42,12 @@ from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import SUITES, episodes_file, load_scene, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
+from s2e.lock import hold, release
 from s2e.observation import to_robot
 from s2e.planner import Guide, PlannerView, parse_planner
 from s2e.policy import S2EPolicy
 
 CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
-BASELINES = ("zero", "straight", "expert")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class BenchArgs:
     scene: str = "gs_urban"
     """gs_urban is all scenes of the suite; one scene is gs_urban/plaza, market, boulevard, what `s2e-scene` imported, or a folder."""
     policy: tuple[str, ...] = ("straight",)
-    """Run folders, checkpoint folders, or baselines: zero, straight, expert. Several are compared."""
+    """Run folders, checkpoint folders, or bounds and baselines: zero, straight, rays, expert. Several learned ones are compared."""
     setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
     """What stands and walks in the way."""
     planner: str = "none"
@@ -75,7 +77,8 @@ class BenchArgs:
     seed: int = 0
     """Seed of the intervals' bootstrap."""
     clips: int = 2
-    """Short videos of each learned policy in the report; of a suite, one from each of the first scenes."""
+    """Short videos of each learned policy in the report; of a suite, one from each of the first scenes. One of a failure by each cause
+    is added, where it was filmed; 0 films nothing."""
     device: str = "cpu"
     """Torch device of the policy."""
 
@@ -171,15 +174,36 @@ class PolicyDriver:
         return total
 
 
+@dataclass
+class Trace:
+    """What an episode leaves while it runs."""
+
+    path: list[tuple[float, float]]
+    """Where the robot was at every action."""
+    contacts: list[tuple[float, str]] = field(default_factory=list)
+    """When each contact began, and what it was with: "static" or "person"."""
+    touched_s: float | None = None
+    """When the robot last touched anything."""
+    contact_steps: int = 0
+
+    def step(self, worlds: Worlds, world: int) -> None:
+        """Reads a world after an action."""
+        now_s = round(float(worlds.clock[world]), 1)
+        self.path.append(tuple(np.round(worlds.pose[world, :2], 3)))
+        fresh = int(worlds.contacts[world]) - len(self.contacts)
+        self.contacts += fresh * [(now_s, "person" if worlds.with_person[world] else "static")]
+        if worlds.contact_steps[world] > self.contact_steps:
+            self.contact_steps, self.touched_s = int(worlds.contact_steps[world]), now_s
+
+
 def run_episodes(
     args: BenchArgs, policy: str, where: str, scene: Scene, episodes: list[Episode], jsonl: Path, filmed: int
-) -> dict[str, list[np.ndarray]]:
-    """Runs episodes side by side, one world each; appends a line for each when it ends. Returns clips of `filmed` of them."""
+) -> dict[str, Film]:
+    """Runs episodes side by side, one world each; appends a line for each when it ends. Returns films of `filmed` of them."""
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
-    learned = policy not in BASELINES
-    loaded = load_networks(policy) if learned else None
-    config = loaded[0].config if loaded else PRESETS["laptop"]
+    baseline = baseline_of(policy)
+    config = PRESETS["laptop"] if baseline else read_policy_config(find_checkpoint(policy) / "config.json")
     worlds = Worlds(
         scenes,
         WorldsConfig.for_policy(
@@ -187,77 +211,52 @@ def run_episodes(
         ),
         len(episodes),
         ListedEpisodes(episodes),
-        draw=learned,
+        draw=baseline is None,
     )
     seen = worlds.reset()
     expert = ExpertDriver(worlds)
     routes = [remaining_route(expert, w) for w in range(len(episodes))]
-    driver = PolicyDriver(*loaded, worlds, args.planner, args.planner_weight, args.device) if loaded else None
-    act = (lambda: driver.act(seen)) if driver else baseline(policy, worlds, expert)
-    paths = [[e.start[:2]] for e in episodes]
-    contacts: list[list[tuple[float, str]]] = [[] for _ in episodes]
-    shots = choose_filmed(episodes, filmed) if learned else []
-    clips: dict[str, list[np.ndarray]] = {episodes[w].id: [] for w in shots}
+    if baseline:
+        driver, act = None, baseline.start(worlds, expert)
+    else:
+        driver = PolicyDriver(*load_networks(policy), worlds, args.planner, args.planner_weight, args.device)
+        act = driver.act
+    traces = [Trace([e.start[:2]]) for e in episodes]
+    films = {w: Film() for w in choose_filmed(episodes, 0 if baseline else filmed)}
     with tqdm(total=len(episodes), desc=f"{where} {Path(policy).name}", unit="episode", disable=None) as bar:
         while worlds.live.any():
             live = np.flatnonzero(worlds.live)
-            action = act()
-            for w in shots:
+            action = act(seen)
+            for w, film in films.items():
                 if worlds.live[w]:
-                    clips[episodes[w].id].append(seen["rgb"][w].copy())
+                    film.add(seen["rgb"][w])
             seen, _, _, _ = worlds.step(action)
             ended = {int(w): row for row, w in enumerate(worlds.last["world"])}
-            for w in live:
-                paths[w].append(tuple(np.round(worlds.pose[w, :2], 3)))
-                fresh = int(worlds.contacts[w]) - len(contacts[w])
-                contacts[w] += fresh * [(round(float(worlds.clock[w]), 1), "person" if worlds.with_person[w] else "static")]
-                if int(w) in ended:
-                    line = {"scene": where} | finish(
-                        episodes[w], worlds, int(w), ended[int(w)], expert, routes[w], contacts[w], paths[w]
-                    )
+            for w in map(int, live):
+                traces[w].step(worlds, w)
+                if w in ended:
+                    route = routes[w], remaining_route(expert, w)
+                    line = {"scene": where} | finish(episodes[w], worlds.last, ended[w], route, traces[w])
                     with jsonl.open("a") as file:
                         file.write(json.dumps(line) + "\n")
                         file.flush()
                     bar.update()
     if driver and driver.planners:
         print("planner:", json.dumps(driver.close()))
-    return clips
+    return {episodes[w].id: film for w, film in films.items()}
 
 
-def baseline(policy: str, worlds: Worlds, expert: ExpertDriver) -> Callable[[], np.ndarray]:
-    """How one of `BASELINES` acts."""
-    if policy == "zero":
-        return lambda: np.zeros((worlds.count, 2))
-    if policy == "straight":
-        return lambda: straight(worlds)
-    expert.begin(np.arange(worlds.count))
-    return expert.act
-
-
-def choose_filmed(episodes: list[Episode], count: int) -> list[int]:
-    """The worlds to film: the first episode of each setting, the hardest settings first, then the second, and so on."""
-    nth: dict[str, int] = {}
-    rank = []
-    for w, episode in enumerate(episodes):
-        nth[episode.setting] = nth.get(episode.setting, 0) + 1
-        rank.append((nth[episode.setting], -SETTINGS.index(episode.setting), w))
-    return [w for _, _, w in sorted(rank)[:count]]
-
-
-def finish(
-    episode: Episode, worlds: Worlds, world: int, row: int, expert: ExpertDriver, route_m: float, contacts: list, path: list
-) -> dict:
-    """The record of an episode that has just ended."""
-    last = worlds.last
+def finish(episode: Episode, last: dict[str, np.ndarray], row: int, route: tuple[float, float], trace: Trace) -> dict:
+    """The record of an episode that has just ended: `row` of `last`; `route` is what it was at the start and what is left, metres."""
     success, steps = bool(last["success"][row]), int(last["steps"][row])
     numbers = episode_metrics(
         success=success,
-        remaining_m=remaining_route(expert, world),
-        route_m=route_m,
+        remaining_m=route[1],
+        route_m=route[0],
         path_m=float(last["path_m"][row]),
         steps=steps,
         contact_steps=int(last["contact_steps"][row]),
-        contacts=len(contacts),
+        contacts=len(trace.contacts),
     )
     return {
         "id": episode.id,
@@ -266,10 +265,11 @@ def finish(
         "steps": steps,
         "time_s": round(float(last["time_s"][row]), 2),
         "path_m": round(float(last["path_m"][row]), 3),
-        "route_m": round(route_m, 3),
+        "route_m": round(route[0], 3),
         "end": "goal" if success else "timeout",
-        "contacts": [list(c) for c in contacts],
-        "path": [[float(x), float(y)] for x, y in path],
+        "contacts": [list(c) for c in trace.contacts],
+        "touched_s": trace.touched_s,
+        "path": [[float(x), float(y)] for x, y in trace.path],
         "start": list(episode.start),
         "goal": list(episode.goal),
     }
@@ -302,8 +302,8 @@ def every_record(folder: Path) -> list[dict]:
 def fingerprint(args: BenchArgs, policy: str) -> str:
     """What the results depend on: the scenes, their episodes, and the policy's weights. Other contents are another question."""
     files = [scene_folder(scene) / name for scene in chosen_scenes(args) for name in ("scene.json", "episodes.json")]
-    if policy not in BASELINES:
-        files.append(find_checkpoint(policy) / "model.safetensors")
+    baseline = baseline_of(policy)
+    files += baseline.files() if baseline else [find_checkpoint(policy) / "model.safetensors"]
     return hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
 
 
@@ -355,7 +355,8 @@ def check(args: BenchArgs) -> None:
     require(math.isfinite(args.planner_weight) and args.planner_weight >= 0, "--planner-weight must be a number, 0 or more")
     require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
     check_device(args.device)
-    learned = [p for p in args.policy if p not in BASELINES]
+    baselines = {policy: baseline_of(policy) for policy in args.policy}
+    learned = [policy for policy, baseline in baselines.items() if baseline is None]
     alone = "--planner advises learned policies, and --policy names none; add a run folder"
     require(args.planner == "none" or bool(learned), alone)
     planner = parse_planner(args.planner)
@@ -363,6 +364,9 @@ def check(args: BenchArgs) -> None:
         planner.close()
     for policy in learned:
         load_networks(policy)
+    for baseline in baselines.values():
+        if baseline is not None:
+            baseline.check(args.robot)
 
 
 def bench(args: BenchArgs) -> None:
@@ -374,37 +378,51 @@ def bench(args: BenchArgs) -> None:
     episodes = {where: chosen_episodes(args, where) for where in scenes}
     for where, listed in episodes.items():
         check_episodes(scene_folder(where) / "episodes.json", scenes[where], listed)
+    folders = [args.out if len(names) == 1 else args.out / name for name in names]
+    for folder in {args.out, *folders} if rank == 0 else ():
+        hold(folder)
+    dist.barrier()  # no rank touches a folder before rank 0 holds it
     summaries, records, clips = [], {}, {}
-    for policy, name in zip(args.policy, names, strict=True):
-        folder = args.out if len(names) == 1 else args.out / name
+    for policy, name, folder in zip(args.policy, names, folders, strict=True):
         asked = dict(policy=policy, planner=args.planner, weight=args.planner_weight, files=fingerprint(args, policy))
         asked |= dict(robot=args.robot, physics=args.physics, splat_backend=args.splat_backend)
         jsonl = open_results(folder, asked, rank)
         done = {key(r) for r in every_record(folder)}
         dist.barrier()  # nobody writes before all have read what is done
+        shown: set[str] = set()  # causes of failure that have a clip
         for k, (where, scene) in enumerate(scenes.items()):
             left = [e for e in episodes[where][rank::world] if (where, e.id) not in done]
             if left:
-                filmed = args.clips if len(scenes) == 1 else int(k < args.clips)
-                made = run_episodes(args, policy, where, scene, left, jsonl, filmed)
-                clips |= {f"{name} {where} {k}": v for k, v in made.items()}
+                planned = args.clips if len(scenes) == 1 else int(k < args.clips)
+                more = FILMED if args.clips and not shown.issuperset(CAUSES) else 0
+                films = run_episodes(args, policy, where, scene, left, jsonl, 0 if rank else max(planned, more))
+                ended = {r["id"]: r for r in read_records(jsonl) if r["scene"] == where}
+                kept = choose_kept(list(films), ended, planned, shown)
+                clips |= {f"{name}, {where}, {id}: {outcome}": films[id].images() for id, outcome in kept.items()}
         dist.barrier()
         if rank == 0:
             wanted = {(where, e.id) for where, listed in episodes.items() for e in listed}
             records[name] = [r for r in every_record(folder) if key(r) in wanted]
             lost = len(wanted) - len(records[name])
             require(lost == 0, f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command again")
-            summary = summarise(records[name], args.scene, name, args.seed, __version__)
+            summary = summarise(records[name], args.scene, name, args.seed, __version__, baseline_of(policy) is None)
             (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
     if rank == 0:
         report = args.out / "report.html"
         conditions = {"robot": args.robot, "physics": args.physics, "splats": args.splat_backend, "planner": args.planner}
         conditions["contacts"] = "counted; they block, they do not end an episode"
+        conditions |= {name: b.about for name, b in zip(names, map(baseline_of, args.policy), strict=True) if b}
         grounds = {where: (scene.occupancy, picture(scene)) for where, scene in scenes.items()}
-        write_report(report, summaries, records, grounds, clips, conditions)
-        print(format_table(summaries))
+        compared = differences({s["policy"]: records[s["policy"]] for s in summaries if s["learned"]}, args.seed)
+        if compared:
+            lines = json.dumps([dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2)
+            (args.out / "comparisons.json").write_text(lines + "\n")
+        write_report(report, summaries, records, grounds, clips, conditions, compared)
+        print(format_table(summaries, compared))
         print(f"report: {report}")
+    for folder in {args.out, *folders}:
+        release(folder)
     dist.finish()
 
 

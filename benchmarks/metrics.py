@@ -5,11 +5,17 @@ An episode record is a dictionary that is one line of `episodes.jsonl`: scene, i
 steps, time_s, path_m, route_m, end, contacts, path, start, goal.
 """
 
+import functools
+import itertools
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from s2e.benchmarks.failures import count_causes
 
 SETTINGS = ("empty", "obstacle", "pedestrian", "both")
 MEANS = ("rc", "ct", "spl", "sns")
@@ -93,7 +99,78 @@ def bootstrap(values: Sequence[float] | np.ndarray, seed: int) -> tuple[float, f
     return float(low), float(high)
 
 
-def summarise(records: Sequence[dict[str, Any]], scene: str, policy: str, seed: int, version: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Difference:
+    """Success rate of policy `a` minus that of `b` over the `episodes` that both have driven, with its 95 % interval."""
+
+    a: str
+    b: str
+    setting: str
+    episodes: int
+    difference: float
+    ci95: tuple[float, float]
+
+    @property
+    def apart(self) -> bool:
+        """Whether the interval excludes 0: only then is one of them said to be better."""
+        return self.ci95[0] > 0.0 or self.ci95[1] < 0.0
+
+
+def difference(
+    a: tuple[str, Sequence[dict[str, Any]]], b: tuple[str, Sequence[dict[str, Any]]], setting: str, seed: int
+) -> Difference | None:
+    """The paired difference in success of two policies, by a bootstrap over what both have driven.
+
+    What is drawn again and again are starts and goals: an episode's settings share them, so over all settings they stay
+    together. Two more draws, one won by either side, keep few episodes from looking certain, in the manner of Agresti and Min
+    (2005) for paired shares: four wins of four, or five more of fifty, do not tell two policies apart.
+
+    Args:
+        a: name and records of one policy.
+        b: of the other.
+        setting: one setting, or "all".
+        seed: of the bootstrap.
+
+    Returns:
+        None where they have no episode in common.
+    """
+    won = [{_key(r): r for r in records if setting in ("all", str(r["setting"]))} for _, records in (a, b)]
+    common = sorted(won[0].keys() & won[1].keys())
+    if not common:
+        return None
+    places: dict[Any, list[int]] = {}
+    for k in common:
+        r = won[0][k]
+        place = (k[0], *map(tuple, (r["start"], r["goal"]))) if "start" in r and "goal" in r else k
+        places.setdefault(place, []).append(int(bool(r["success"])) - int(bool(won[1][k]["success"])))
+    size = max(map(len, places.values()))
+    sums = np.array([sum(v) for v in places.values()] + [size, -size], dtype=np.float64)
+    sizes = np.array([len(v) for v in places.values()] + [size, size], dtype=np.float64)
+    pick = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
+    low, high = np.percentile(sums[pick].sum(1) / sizes[pick].sum(1), [2.5, 97.5])
+    mean = sum(map(sum, places.values())) / len(common)
+    return Difference(a[0], b[0], setting, len(common), mean, (float(low), float(high)))
+
+
+def differences(records: Mapping[str, Sequence[dict[str, Any]]], seed: int) -> list[Difference]:
+    """Every pair of policies, over all settings and in each; of a pair the one with more success over all comes first."""
+    share = {name: (np.mean([bool(r["success"]) for r in mine]) if mine else 0.0) for name, mine in records.items()}
+    names = sorted(records, key=lambda name: -share[name])
+    settings = all_settings([{"settings": {str(r["setting"]): None for mine in records.values() for r in mine}}])
+    found = []
+    for a, b in itertools.combinations(names, 2):
+        both = [difference((a, records[a]), (b, records[b]), s, seed) for s in ["all", *settings]]
+        found += [d for d in both if d is not None]
+    return found
+
+
+def _key(record: dict[str, Any]) -> tuple[str, str, str]:
+    return str(record["scene"]), str(record["setting"]), str(record["id"])
+
+
+def summarise(
+    records: Sequence[dict[str, Any]], scene: str, policy: str, seed: int, version: str, learned: bool = True
+) -> dict[str, Any]:
     """Means and 95 % intervals per setting.
 
     Args:
@@ -102,11 +179,13 @@ def summarise(records: Sequence[dict[str, Any]], scene: str, policy: str, seed: 
         policy: name of the policy.
         seed: of the bootstrap and of the run.
         version: of the benchmark.
+        learned: whether it is a learned policy; others are bounds and baselines, which no sentence compares.
 
     Returns:
-        scene, policy, seed, version, settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ...}} with only the
-        settings that have episodes, in the order of SETTINGS, and scenes: {scene: {episodes, sr, sr_ci95}} of all
-        settings together. Intervals take episodes as independent, also those of one scene.
+        scene, policy, learned, seed, version, settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ..., failures}} with
+        only the settings that have episodes, in the order of SETTINGS, `failures` the number of episodes lost to each
+        cause (`failures.CAUSES`), and scenes: {scene: {episodes, sr, sr_ci95}} of all settings together. Intervals
+        take episodes as independent, also those of one scene.
     """
     names = {str(record["setting"]) for record in records}
     order = [name for name in SETTINGS if name in names] + sorted(names - set(SETTINGS))
@@ -119,12 +198,14 @@ def summarise(records: Sequence[dict[str, Any]], scene: str, policy: str, seed: 
             values = np.array([float(r[key]) for r in mine])
             entry[key] = float(values.mean())
             entry[f"{key}_ci95"] = list(bootstrap(values, seed))
+        entry["failures"] = count_causes(mine)
         settings[name] = entry
     scenes = {}
     for where in dict.fromkeys(str(r["scene"]) for r in records):
         wins, count = sum(bool(r["success"]) for r in records if r["scene"] == where), sum(r["scene"] == where for r in records)
         scenes[where] = {"episodes": count, "sr": wins / count, "sr_ci95": list(wilson(wins, count))}
-    return {"scene": scene, "policy": policy, "seed": seed, "version": version, "settings": settings, "scenes": scenes}
+    about = {"scene": scene, "policy": policy, "learned": learned, "seed": seed, "version": version}
+    return {**about, "settings": settings, "scenes": scenes}
 
 
 def all_settings(summaries: Sequence[dict[str, Any]]) -> list[str]:
@@ -133,8 +214,32 @@ def all_settings(summaries: Sequence[dict[str, Any]]) -> list[str]:
     return [name for name in SETTINGS if name in names] + sorted(names - set(SETTINGS))
 
 
-def format_table(summaries: Sequence[dict[str, Any]]) -> str:
-    """A plain-text table, one block per setting, one row per policy, at most 100 columns wide; of a suite also SR per scene."""
+def learned_first(summaries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The summaries of learned policies, then those of bounds and baselines."""
+    return sorted(summaries, key=lambda s: not s["learned"])
+
+
+def signed(value: float) -> str:
+    """A difference of shares: +0.21, -0.03, 0.00."""
+    text = f"{value:+.2f}"
+    return text[1:] if float(text) == 0.0 else text
+
+
+def verdict(d: Difference) -> str:
+    """A difference in words, with its interval: what may be said of two policies and no more."""
+    interval = f"{signed(d.difference)} [{signed(d.ci95[0])}, {signed(d.ci95[1])}]"
+    if not d.apart:
+        return f"{d.a} and {d.b} are not told apart ({interval})"
+    better, worse = (d.a, d.b) if d.difference > 0 else (d.b, d.a)
+    return f"{better} is above {worse} ({interval if better == d.a else f'{d.a} minus {d.b} {interval}'})"
+
+
+def format_table(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference] = ()) -> str:
+    """A plain-text table, one block per setting, one row per policy, at most 100 columns wide; of a suite also SR per scene.
+
+    Learned policies come first, and `compared` says which of them differ; bounds and baselines are named as such.
+    """
+    summaries = learned_first(summaries)
     width = min(max([len(str(s["policy"])) for s in summaries] + [6]), 32)
     blocks = []
     for scene in dict.fromkeys(str(s["scene"]) for s in summaries):
@@ -153,6 +258,7 @@ def format_table(summaries: Sequence[dict[str, Any]]) -> str:
                 lines.append(f"  {name:<{width}}  {entry['episodes']:>5}  {entry['sr']:>5.2f} {interval:>12}  {numbers}")
             blocks.append("\n".join(lines))
         blocks += _scene_block(here)
+        blocks += _compared_block(here, compared)
     return "\n\n".join(blocks) if blocks else "no episodes"
 
 
@@ -172,6 +278,18 @@ def _scene_block(summaries: Sequence[dict[str, Any]]) -> list[str]:
             rates = [f"{s['scenes'][scene]['sr']:.2f}" if scene in s["scenes"] else "-" for s in some]
             lines.append(f"  {_short(scene, wide):<{wide}}" + "".join(f"{rate:>7}" for rate in rates))
     return ["\n".join(lines)]
+
+
+def _compared_block(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -> list[str]:
+    """Which learned policies differ over all settings; the rest is in the report."""
+    lines = [verdict(d) for d in compared if d.setting == "all"]
+    if lines:
+        lines = ["success, all settings, difference with its 95 % interval:", *(f"  {line}" for line in lines)]
+    others = [str(s["policy"]) for s in summaries if not s["learned"] and s["settings"]]
+    if others:
+        lines.append(f"bounds and baselines, which nothing is compared with: {', '.join(others)}")
+    wrap = functools.partial(textwrap.wrap, width=100, subsequent_indent="    ", break_long_words=True, break_on_hyphens=False)
+    return ["\n".join(part for line in lines for part in wrap(line))] if lines else []
 
 
 def _short(name: str, most: int) -> str:

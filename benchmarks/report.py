@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from s2e.benchmarks.metrics import MEANS, all_settings
+from s2e.benchmarks.failures import CAUSES, cause, finite_path
+from s2e.benchmarks.metrics import MEANS, Difference, all_settings, learned_first, signed, verdict
 from s2e.envs.occupancy import Occupancy
 
 # Eight hues, a light and a dark step of each. The order keeps neighbours, and any two of the first five, apart for
@@ -34,18 +35,22 @@ main{max-width:1120px;margin:0 auto;padding:24px 20px 60px}h1{font-size:26px;mar
 p{margin:4px 0 10px;color:var(--soft);max-width:75ch}.card{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:14px 16px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:5px 10px;text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}
+thead th:first-child,td:first-child{position:sticky;left:0;background:var(--card)}
 thead th{color:var(--soft);font-weight:600;border-bottom:1px solid var(--line)}
 tbody tr.group th{text-align:left;padding-top:14px;font-size:13px;color:var(--soft);border-bottom:1px solid var(--line)}
 td small{color:var(--soft);font-weight:400;font-size:12px;margin-left:5px}td.best{font-weight:700}td.name,.legend span,figcaption{overflow-wrap:anywhere;white-space:normal}
-td.name{min-width:150px}.dot{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:7px}
+td.name{min-width:150px}td.bound{font-style:italic;color:var(--soft)}td.same{color:var(--soft)}.meaning{margin:12px 2px 0}.meaning dd{font:inherit;color:var(--soft)}.meaning dt{color:inherit}
+.wide{min-width:640px}.dot{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:7px}
 svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font:12px system-ui,sans-serif}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 12px;font-size:14px}.legend label{cursor:pointer}
 .toggle{position:absolute;opacity:0}.toggle:focus-visible~.legend{outline:2px solid var(--c0)}
-.panels{display:grid;gap:14px}.panels h3{font-size:14px;margin:0 0 8px}.panels svg{max-height:560px;border-radius:4px}
+.panels{display:grid;gap:14px;grid-template-columns:minmax(0,1fr)}.two{grid-template-columns:repeat(2,minmax(0,1fr))}.panels h3{font-size:14px;margin:0 0 8px}.panels svg{max-height:560px;border-radius:4px}
 .clips{display:flex;flex-wrap:wrap;gap:14px}.clips figure{margin:0;width:320px;max-width:100%}.clips img{width:100%;border-radius:6px;display:block}
 figcaption{font-size:13px;color:var(--soft);margin-top:5px}dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:0;font-size:14px}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;font-family:ui-monospace,monospace;font-size:13px}
 .path{fill:none;stroke-linejoin:round;stroke-linecap:round}
+@media(max-width:720px){main{padding:12px 10px 40px}.two{grid-template-columns:minmax(0,1fr)}.card{padding:10px}th,td{padding:5px 6px}
+dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
 """  # noqa: E501
 
 
@@ -56,6 +61,7 @@ def write_report(
     grounds: Mapping[str, tuple[Occupancy, np.ndarray | None]],
     clips: dict[str, list[np.ndarray]],
     extra: dict[str, Any],
+    compared: Sequence[Difference] = (),
 ) -> None:
     """Writes report.html, a few megabytes at most.
 
@@ -67,16 +73,21 @@ def write_report(
             above that covers the grid's extent exactly, north (y) up and east (x) right; or None.
         clips: caption to frames, each (H, W, 3) uint8; shown as small GIFs.
         extra: further conditions to list: the command, the date, what the user must know.
+        compared: from `metrics.differences` of the learned policies: what the report says of which is better.
     """
+    summaries = learned_first(summaries)
+    episodes = {str(s["policy"]): episodes[str(s["policy"])] for s in summaries if str(s["policy"]) in episodes} | episodes
     labels = [str(s["policy"]) for s in summaries]
     colour = {name: i for i, name in enumerate(dict.fromkeys([*labels, *episodes]))}
     scene = ", ".join(dict.fromkeys(str(s["scene"]) for s in summaries)) or "no scene"
     parts = [
-        f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. {_lead(summaries)}</p>",
-        _section("Results", _table(summaries, colour) + _meaning()),
+        f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. {_lead(summaries, compared)}</p>",
+        _section("Results", _table(summaries, colour, compared) + _meaning(summaries)),
+        _section("Differences between learned policies", _differences(compared)),
         _section("Success rate", _bars(summaries, colour)),
         _section("Scenes", _by_scene(episodes, grounds, colour)),
         _section("Paths", _paths(summaries, episodes, grounds, colour)),
+        _section("Failures by cause", _causes(summaries, colour)),
         _section("Clips", _clips(clips)),
         _section("Worst episodes", _failures(episodes, colour)),
         _section("Conditions", _conditions(summaries, episodes, extra)),
@@ -123,50 +134,119 @@ def _dot(index: int) -> str:
     return f'<i class="dot" style="background:{_paint(index)}"></i>'
 
 
-def _lead(summaries: Sequence[dict[str, Any]]) -> str:
-    """One sentence with the outcome: per setting, who succeeds most often."""
-    wins = []
-    for setting in all_settings(summaries):
-        here = [s for s in summaries if setting in s["settings"]]
-        best = max(here, key=lambda s: s["settings"][setting]["sr"])
-        wins.append(f"{_text(setting)} {_text(best['policy'])} ({_number(best['settings'][setting]['sr'])})")
-    return f"Highest success rate per setting: {', '.join(wins)}." if wins else "There are no episodes yet."
+def _lead(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -> str:
+    """The outcome of learned policies: their success, and which differ. Bounds and baselines are not in the race."""
+    learned = [s for s in summaries if s["learned"] and s["settings"]]
+    if not learned:
+        there = any(s["settings"] for s in summaries)
+        return "No learned policy was driven: these are bounds and baselines." if there else "There are no episodes yet."
+
+    def over_all(summary: dict[str, Any]) -> float:
+        entries = summary["settings"].values()
+        return sum(e["sr"] * e["episodes"] for e in entries) / sum(e["episodes"] for e in entries)
+
+    shares = ", ".join(f"{_text(s['policy'])} {_number(over_all(s))}" for s in sorted(learned, key=over_all, reverse=True))
+    pairs = [d for d in compared if d.setting == "all"]
+    said = pairs if len(learned) <= 3 else pairs[: len(learned) - 1]  # of many, the first with each other
+    return " ".join([f"Success over all settings: {shares}.", *(f"{_text(verdict(d))}." for d in said)])
 
 
-def _meaning() -> str:
+def _meaning(summaries: Sequence[dict[str, Any]]) -> str:
+    bold = "Bold: the learned policy with the highest SR of a setting, and those that are not told apart from it. "
+    others = "Italic, and outlined below: bounds and baselines, which see more than a camera or nothing at all and are not compared. "
     return (
         "<p>SR success rate (Wilson interval). RC completed share of the route. CT contacts per episode. SPL success "
         "weighted by path length. SNS share of steps without contact. Brackets: 95 % intervals, bootstrap for the "
-        "means. Bold: best of the setting.</p>"
+        f"means. {bold if sum(s['learned'] for s in summaries) > 1 else ''}"
+        f"{others if not all(s['learned'] for s in summaries) else ''}</p>"
     )
 
 
-def _table(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
+def _leaders(here: Sequence[dict[str, Any]], setting: str, compared: Sequence[Difference]) -> set[str]:
+    """The learned policy with the highest SR of a setting and those not told apart from it; nobody where that is all."""
+    learned = [s for s in here if s["learned"]]
+    if not learned:
+        return set()
+    first = str(max(learned, key=lambda s: s["settings"][setting]["sr"])["policy"])
+    below = {d.b if d.a == first else d.a for d in compared if d.setting == setting and d.apart and first in (d.a, d.b)}
+    return {str(s["policy"]) for s in learned} - below if below else set()
+
+
+def _name(summary: dict[str, Any], colour: dict[str, int]) -> str:
+    kind = "name" if summary["learned"] else "name bound"
+    return f'<td class="{kind}">{_dot(colour[str(summary["policy"])])}{_text(summary["policy"])}</td>'
+
+
+def _table(summaries: Sequence[dict[str, Any]], colour: dict[str, int], compared: Sequence[Difference]) -> str:
     rows = []
     for setting in all_settings(summaries):
-        here = [(s, s["settings"][setting]) for s in summaries if setting in s["settings"]]
+        here = [s for s in summaries if setting in s["settings"]]
+        leaders = _leaders(here, setting, compared)
         rows.append(f'<tr class="group"><th colspan="7">{_text(setting)}</th></tr>')
-        for summary, entry in here:
-            cells = []
+        for summary in here:
+            entry, cells = summary["settings"][setting], []
             for key in ("sr", *MEANS):
-                best = (min if key == "ct" else max)(e[key] for _, e in here)
                 low, high = entry[f"{key}_ci95"]
-                mark = ' class="best"' if len(here) > 1 and entry[key] == best else ""
+                mark = ' class="best"' if key == "sr" and str(summary["policy"]) in leaders else ""
                 interval = f"<small>[{_number(low)}, {_number(high)}]</small>"
                 cells.append(f"<td{mark}>{_number(entry[key])}{interval}</td>")
-            name = f'<td class="name">{_dot(colour[str(summary["policy"])])}{_text(summary["policy"])}</td>'
-            rows.append(f"<tr>{name}<td>{entry['episodes']}</td>{''.join(cells)}</tr>")
+            rows.append(f"<tr>{_name(summary, colour)}<td>{entry['episodes']}</td>{''.join(cells)}</tr>")
     if not rows:
         return "<p>No episodes.</p>"
-    head = "".join(f"<th>{h}</th>" for h in ("policy", "episodes", "SR", "RC", "CT", "SPL", "SNS"))
-    return f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return _sheet(("policy", "episodes", "SR", "RC", "CT", "SPL", "SNS"), rows)
+
+
+def _sheet(head: Sequence[str], rows: Sequence[str]) -> str:
+    """A table that scrolls sideways where the page is narrow."""
+    cells = "".join(f"<th>{_text(h)}</th>" for h in head)
+    return f'<div class="card scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _differences(compared: Sequence[Difference]) -> str:
+    """One row a pair, one column a setting; what is not told apart is grey."""
+    if not compared:
+        return ""
+    settings = list(dict.fromkeys(d.setting for d in compared))
+    found = {(d.a, d.b, d.setting): d for d in compared}
+    rows = []
+    for a, b in dict.fromkeys((d.a, d.b) for d in compared):
+        cells = []
+        for setting in settings:
+            d = found.get((a, b, setting))
+            if d is None:
+                cells.append("<td>–</td>")
+                continue
+            interval = f"<small>[{signed(d.ci95[0])}, {signed(d.ci95[1])}]</small>"
+            cells.append(f'<td class="{"best" if d.apart else "same"}">{signed(d.difference)}{interval}</td>')
+        rows.append(f'<tr><td class="name">{_text(a)} minus {_text(b)}</td>{"".join(cells)}</tr>')
+    note = (
+        "<p>Success rate of one minus that of the other on the same episodes, with the 95 % interval of a paired bootstrap. "
+        "Bold: told apart. Grey: the interval includes 0, they are not told apart.</p>"
+    )
+    return note + _sheet(("policies", *settings), rows)
+
+
+def _causes(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
+    """Why episodes failed: counts a policy and setting, and what each cause means."""
+    found = [name for name in CAUSES if any(name in e["failures"] for s in summaries for e in s["settings"].values())]
+    if not found:
+        return "<p>No episode failed.</p>" if any(s["settings"] for s in summaries) else ""
+    rows = []
+    for setting in all_settings(summaries):
+        rows.append(f'<tr class="group"><th colspan="{len(found) + 2}">{_text(setting)}</th></tr>')
+        for summary in (s for s in summaries if setting in s["settings"]):
+            entry = summary["settings"][setting]
+            cells = "".join(f"<td>{entry['failures'].get(name, 0) or '·'}</td>" for name in found)
+            lost = f"{sum(entry['failures'].values())} of {entry['episodes']}"
+            rows.append(f"<tr>{_name(summary, colour)}<td>{lost}</td>{cells}</tr>")
+    meaning = "".join(f"<dt>{_text(name)}</dt><dd>{_text(CAUSES[name])}</dd>" for name in found)
+    return _sheet(("policy", "failed", *found), rows) + f'<dl class="meaning">{meaning}</dl>'
 
 
 def _by_scene(episodes: dict[str, list[dict[str, Any]]], grounds: Mapping[str, Any], colour: dict[str, int]) -> str:
     """Success rates of all settings together, one column a scene; nothing where there is only one scene."""
     if len(grounds) < 2:
         return ""
-    head = "".join(f"<th>{_text(scene.split('/')[-1])}</th>" for scene in grounds)
     rows = []
     for name, records in episodes.items():
         cells = []
@@ -175,8 +255,7 @@ def _by_scene(episodes: dict[str, list[dict[str, Any]]], grounds: Mapping[str, A
             cells.append(f"<td>{_number(sum(mine) / len(mine)) if mine else '–'}</td>")
         rows.append(f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td>{"".join(cells)}</tr>')
     note = "<p>Success rate in each scene, all settings together.</p>"
-    body = f"<thead><tr><th>policy</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'{note}<div class="card scroll"><table>{body}</table></div>'
+    return note + _sheet(("policy", *(scene.split("/")[-1] for scene in grounds)), rows)
 
 
 def _legend(colour: dict[str, int], toggles: bool) -> str:
@@ -208,12 +287,19 @@ def _bars(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
         for k, summary in enumerate(here):
             entry = summary["settings"][setting]
             x = middle + (k - (len(here) - 1) / 2) * pitch
-            marks.append(_bar(x, bar, top, height, entry, str(summary["policy"]), colour, pitch >= 30))
-    svg = f'<svg viewBox="0 0 {width} {top + height + 28}" role="img" aria-label="success rate">{"".join(marks)}</svg>'
-    return f'<div class="card">{_legend({str(s["policy"]): colour[str(s["policy"])] for s in summaries}, False)}{svg}</div>'
+            marks.append(_bar(x, bar, top, height, entry, summary, colour, pitch >= 30))
+    svg = f'<svg class="wide" viewBox="0 0 {width} {top + height + 28}" role="img" aria-label="success rate">{"".join(marks)}</svg>'
+    legend = _legend({str(s["policy"]): colour[str(s["policy"])] for s in summaries}, False)
+    return f'<div class="card">{legend}<div class="scroll">{svg}</div></div>'
 
 
-def _bar(x: float, bar: float, top: int, height: int, entry: dict, name: str, colour: dict[str, int], value: bool) -> str:
+def _bar(
+    x: float, bar: float, top: int, height: int, entry: dict, summary: dict[str, Any], colour: dict[str, int], value: bool
+) -> str:
+    """A policy's bar; a bound or baseline is an outline."""
+    name = str(summary["policy"])
+    paint = _paint(colour[name])
+    fill = f'fill="{paint}"' if summary["learned"] else f'fill="{paint}" fill-opacity=".12" stroke="{paint}" stroke-width="1.5"'
     tall = height * entry["sr"]
     low, high = (top + height * (1 - v) for v in entry["sr_ci95"])
     base, radius = top + height, min(4.0, bar / 2, tall)
@@ -225,7 +311,7 @@ def _bar(x: float, bar: float, top: int, height: int, entry: dict, name: str, co
     label = f'<text x="{x:.1f}" y="{high - 4:.1f}" text-anchor="middle">{entry["sr"]:.2f}</text>' if value else ""
     cap = min(4.0, bar / 3)
     return (
-        f'<g><title>{_text(title)}</title><path d="{shape}" fill="{_paint(colour[name])}"/>'
+        f'<g><title>{_text(title)}</title><path d="{shape}" {fill}/>'
         f'<path d="M{x:.1f},{low:.1f}V{high:.1f}M{x - cap:.1f},{high:.1f}h{2 * cap:.1f}M{x - cap:.1f},{low:.1f}'
         f'h{2 * cap:.1f}" stroke="var(--ink)" stroke-width="1.3"/>{label}</g>'
     )
@@ -330,7 +416,7 @@ def _panels(
     veil = "" if background is None else (
         f'<rect x="{box[0]:.2f}" y="{-box[3]:.2f}" width="{wide:.2f}" height="{tall:.2f}" fill="var(--card)" opacity=".45"/>'
     )  # fmt: skip
-    panels = []
+    panels, wide = [], ' class="wide"' if columns == 1 else ""
     for setting in settings:
         mine = {name: [r for r in records if r["setting"] == setting] for name, records in episodes.items()}
         total = max(len(records) for records in mine.values())
@@ -340,23 +426,17 @@ def _panels(
         ends = {(tuple(r["start"][:2]), tuple(r["goal"][:2])): None for records in drawn.values() for r in records}
         few = "" if total <= most else f" ({most} of {total} episodes drawn)"
         panels.append(
-            f'<div class="card"><h3>{_text(setting)}{few}</h3><svg viewBox="{view}" role="img" '
+            f'<div class="card"><h3>{_text(setting)}{few}</h3><div class="scroll"><svg{wide} viewBox="{view}" role="img" '
             f'aria-label="paths, {_text(setting)}"><use href="#{anchor}"/>{veil}{"".join(marks)}'
-            f"{''.join(_ends(*pair, unit) for pair in ends)}{_scale_bar(box, unit)}</svg></div>"
+            f"{''.join(_ends(*pair, unit) for pair in ends)}{_scale_bar(box, unit)}</svg></div></div>"
         )
-    grid = f'<div class="panels" style="grid-template-columns:repeat({columns},minmax(0,1fr))">{"".join(panels)}</div>'
+    grid = f'<div class="panels{" two" if columns == 2 else ""}">{"".join(panels)}</div>'
     return ground + grid
-
-
-def _points(record: dict[str, Any]) -> np.ndarray:
-    """(N, 2) the finite points of a record's path."""
-    points = np.asarray(record["path"], dtype=np.float64).reshape(-1, 2)
-    return points[np.isfinite(points).all(axis=1)]
 
 
 def _episode(record: dict[str, Any], unit: float, index: int) -> str:
     """A path with a halo that keeps it apart from what lies under it."""
-    points = _points(record)
+    points = finite_path(record)
     if len(points) == 0:
         return ""
     keep = np.unique(np.linspace(0, len(points) - 1, min(len(points), POINTS_DRAWN)).round().astype(int))
@@ -371,7 +451,7 @@ def _episode(record: dict[str, Any], unit: float, index: int) -> str:
 
 def _contacts(record: dict[str, Any], unit: float, index: int) -> str:
     """The contacts of an episode, placed on its path by their times."""
-    points, marks = _points(record), []
+    points, marks = finite_path(record), []
     if len(points) == 0:
         return ""
     for time_s, kind in record.get("contacts", [])[:20]:
@@ -453,15 +533,14 @@ def _failures(episodes: dict[str, list[dict[str, Any]]], colour: dict[str, int])
     worst = sorted(turns, key=lambda item: (item[1]["rc"], -item[1]["ct"]))
     if not worst:
         return "<p>No episode failed.</p>" if any(episodes.values()) else ""
-    rows = "".join(
+    rows = [
         f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td><td>{_text(r["scene"])}</td><td>{_text(r["id"])}</td>'
-        f"<td>{_number(r['rc'])}</td><td>{r['ct']:d}</td><td>{_text(r['end'])}</td><td>{_number(r['time_s'], 1)}</td>"
+        f"<td>{_text(cause(r))}</td><td>{_number(r['rc'])}</td><td>{r['ct']:d}</td><td>{_text(r['end'])}</td>"
+        f"<td>{_number(r['time_s'], 1)}</td>"
         f"<td>{_number(r['path_m'], 1)} / {_number(r['route_m'], 1)}</td></tr>"
         for name, r in worst
-    )
-    names = ("policy", "scene", "episode", "RC", "CT", "end", "time, s", "driven / route, m")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    return f'<div class="card scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    ]
+    return _sheet(("policy", "scene", "episode", "cause", "RC", "CT", "end", "time, s", "driven / route, m"), rows)
 
 
 def _conditions(summaries: Sequence[dict[str, Any]], episodes: dict[str, list[dict[str, Any]]], extra: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ from s2e.envs.scene_files import load_scenes
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
 from s2e.errors import UserError, require
+from s2e.lock import LOCK, hold, release
 from s2e.video.frames import jpeg
 from s2e.video.gnm import write_walk
 from s2e.video.shard_writer import write_safely
@@ -161,17 +162,21 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
     take several times as long as writing it. After a power loss record anew.
 
     Raises:
-        UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; it cannot be
-            written.
+        UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; another process
+            records there; it cannot be written.
     """
     settings.worlds()  # refuses what is wrong before anything is written
     require(0 <= settings.cameras <= 1, f"--cameras is {settings.cameras}; a share of drives, 0 to 1")
     try:
+        if (out / LOCK).exists():
+            hold(out)  # refused at once where another process records
         state = _state(out, settings, resume)
         if _sum(state).frames >= frames:
             return _sum(state)
         loaded = {name: load_scenes(name) for name in settings.places() if name != STREETS}
         warm_up()
+        hold(out)
+        state = _state(out, settings, resume)  # as it is now that nobody else writes it
         _begin(out, settings, state)
         with tqdm(total=frames, initial=_sum(state).frames, desc="record", unit="frame", disable=None) as bar:
             while _sum(state).frames < frames:
@@ -180,6 +185,8 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
                 _write(out / "record.json", state)
     except OSError as error:
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
+    finally:
+        release(out)
     return _sum(state)
 
 
@@ -199,7 +206,7 @@ def _state(out: Path, settings: Settings, resume: bool) -> dict[str, Any]:
             if state["settings"].get(name) != value:
                 raise UserError(f"{file}: recorded with --{name.replace('_', '-')} {state['settings'].get(name)}, not {value}")
         return state
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and any(p.name != LOCK for p in out.iterdir()):
         wrong = "no recording to resume (record.json is missing)" if resume else "not empty"
         raise UserError(f"{out}: {wrong}; give a new folder for the walks{'' if resume else ', or --resume to go on with a recording'}")
     return {"settings": mine, "takes": []}

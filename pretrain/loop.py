@@ -311,8 +311,3 @@ def over_ranks(tensor: torch.Tensor) -> torch.Tensor:
     if torch.distributed.is_initialized():
         torch.distributed.all_reduce(tensor)
     return tensor
-
-
-def any_rank(flag: bool, device: str) -> bool:
-    """Whether the flag is set on any rank."""
-    return bool(over_ranks(torch.tensor(float(flag), device=device))) if torch.distributed.is_initialized() else flag

@@ -26,7 +26,7 @@ from s2e.pretrain.alarm import UseCounter, collapse, use_picture
 from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
 from s2e.pretrain.data import load_data
 from s2e.pretrain.evaluate import evaluate, format_rows
-from s2e.pretrain.loop import Trainer, any_rank
+from s2e.pretrain.loop import Trainer
 from s2e.pretrain.pictures import fan_picture, pick, sheet
 from s2e.pretrain.samples import Samples
 from s2e.run import Interrupt, Run, check_out, same_config
@@ -60,7 +60,7 @@ def train(args: PretrainArgs) -> None:
 
 
 def steps(trainer: Trainer, run: Run) -> None:
-    """Trains to the end; logs, validates and saves on the way. Ctrl-C saves first."""
+    """Trains to the end; logs, validates and saves on the way. Ctrl-C and SIGTERM save first."""
     args, at, every = trainer.args, trainer.at, trainer.args.batch * trainer.world
     pictures = Pictures(trainer, trainer.data.watched) if trainer.rank == 0 else None
     bar = tqdm(total=trainer.steps * every, initial=at.step * every, desc="pretrain", unit="sample", unit_scale=True,
@@ -79,7 +79,7 @@ def steps(trainer: Trainer, run: Run) -> None:
                 if better and args.patience:
                     trainer.save(best=True)
                     saved = at.step
-            asked = any_rank(interrupt.asked, args.device)  # all of them stop at the same step
+            asked = dist.any_rank(interrupt.asked, args.device)  # all of them stop at the same step
             if saved < at.step and (at.step % args.save_every == 0 or asked or trainer.done):
                 trainer.save()
                 saved = at.step

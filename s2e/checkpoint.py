@@ -45,7 +45,7 @@ def save_checkpoint(
     The newest `keep` folders stay, and so does the one that `best` names.
 
     Raises:
-        UserError: the disk refused; the checkpoints that were there are as they were.
+        UserError: the disk refused; the checkpoints that were there, if any, are as they were.
     """
     temporary = None
     try:
@@ -69,7 +69,7 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-        raise UserError(f"{folder}: checkpoint not written ({error}); the previous one is intact, free some space") from None
+        raise UserError(f"{folder}: checkpoint not written ({error}); {_remains(folder)}") from None
     # `last` after `best`: a run killed between the two resumes before this checkpoint and arrives at it again.
     for name in ("best", "last") if best else ("last",):
         _point(folder, name)
@@ -294,7 +294,14 @@ def _point(folder: Path, name: str) -> None:
         os.replace(pointer, folder.parent / name)
         fsync(folder.parent)
     except OSError as error:
-        raise UserError(f"{folder.parent / name}: not written ({error}); it names the previous checkpoint, free some space") from None
+        raise UserError(f"{folder.parent / name}: not written ({error}); {_remains(folder)}") from None
+
+
+def _remains(folder: Path) -> str:
+    """What is left, and to do, when the checkpoint `folder` could not be written."""
+    if (folder.parent / "last").is_file():
+        return "the previous one is intact: free some space and go on with --resume"
+    return "there is no checkpoint yet: free some space and start again, without --resume"
 
 
 def _revision() -> str:

@@ -81,6 +81,15 @@ def gathered(values: np.ndarray) -> np.ndarray:
     return torch.cat(parts).numpy().astype(values.dtype)
 
 
+def any_rank(flag: bool, device: str = "cpu") -> bool:
+    """Whether the flag is set on any rank: all of them get the same answer."""
+    if not dist.is_initialized():
+        return flag
+    flags = torch.tensor(float(flag), device=device)
+    dist.all_reduce(flags)
+    return bool(flags)
+
+
 def barrier() -> None:
     """Waits for all ranks."""
     if dist.is_initialized():

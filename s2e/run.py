@@ -1,8 +1,10 @@
 """A run is a folder: config.json, metrics.jsonl, TensorBoard events, checkpoints/, and what was printed."""
 
 import json
+import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import numpy as np
 
 from s2e.checkpoint import read_json
 from s2e.errors import UserError
+from s2e.lock import hold, release
 
 
 class Run:
-    """The folder of one training run, opened for writing by rank 0.
+    """The folder of one training run, opened for writing by rank 0 and locked against other processes.
 
     Args:
         folder: where the run lives.
@@ -28,8 +31,8 @@ class Run:
             return
         from torch.utils.tensorboard.writer import SummaryWriter
 
+        hold(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             self.metrics = folder / "metrics.jsonl"
             if resume_at is None:
                 (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -46,8 +49,7 @@ class Run:
         """Appends one line of metrics and the same numbers to TensorBoard."""
         if not self.write:
             return
-        with self.metrics.open("a") as file:
-            file.write(json.dumps({"step": step, **{k: float(v) for k, v in values.items()}}) + "\n")
+        self._append("metrics.jsonl", json.dumps({"step": step, **{k: float(v) for k, v in values.items()}}))
         for name, value in values.items():
             self.events.add_scalar(name, value, step)
 
@@ -61,42 +63,68 @@ class Run:
         if not self.write:
             return
         print(text, flush=True)
-        with (self.folder / "printed.txt").open("a") as file:
-            file.write(text + "\n")
+        self._append("printed.txt", text)
+
+    def _append(self, name: str, line: str) -> None:
+        try:
+            with (self.folder / name).open("a") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            saved = (self.folder / "checkpoints" / "last").exists()
+            then = "go on with --resume" if saved else "start again: there is no checkpoint yet"
+            raise UserError(f"{self.folder / name}: not written ({error}); free some space and {then}") from None
 
     def close(self) -> None:
-        """Flushes TensorBoard."""
+        """Flushes TensorBoard and gives up the folder."""
         if self.write:
             self.events.close()
+            release(self.folder)
 
 
 class Interrupt:
-    """Turns the first Ctrl-C into a flag, so that the step in hand is finished and saved; the second stops at once."""
+    """Turns the first Ctrl-C or SIGTERM into a flag, so that the step in hand is finished and saved; the second stops at once.
+
+    SIGTERM is what schedulers, containers and `torchrun` send before they kill. Where a scheduler tells every process and `torchrun`
+    passes it on, it arrives twice: what comes within a second of the first is the first. For the main thread alone, as signals are.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SAME_S = 1.0
 
     def __init__(self) -> None:
-        self.asked = False
-        self.former: Any = None
+        self.asked, self.asked_at = False, 0.0
+        self.former: list[Any] = []
 
     def __enter__(self) -> "Interrupt":
-        self.former = signal.signal(signal.SIGINT, self._ask)
+        self.former = [signal.signal(number, self._ask) for number in self.SIGNALS]
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self.former)
+        for number, handler in zip(self.SIGNALS, self.former, strict=True):
+            signal.signal(number, handler)
 
-    def _ask(self, *_: object) -> None:
+    def _ask(self, number: int, _: object) -> None:
         if self.asked:
+            if number == signal.SIGTERM and time.monotonic() - self.asked_at < self.SAME_S:
+                return
             raise KeyboardInterrupt
-        self.asked = True
-        print("\nfinishing this step and saving; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+        self.asked, self.asked_at = True, time.monotonic()
+        again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
+        print(f"\nfinishing this step and saving; {again} stops at once", file=sys.stderr, flush=True)
 
 
 def check_out(folder: Path, resume: bool) -> None:
-    """Refuses to overwrite a run by accident, and to resume one that is not there."""
-    exists = (folder / "checkpoints" / "last").exists()
-    if resume and not exists:
+    """Takes a run's folder for this process (rank 0) until it ends; see `hold`.
+
+    Raises:
+        UserError: it holds a run already and `resume` is not asked for, or it is and there is none; another process writes there.
+    """
+    last = folder / "checkpoints" / "last"
+    if resume and not last.exists():
         raise UserError(f"{folder}: nothing to resume (no checkpoints/last); start without --resume")
-    if not resume and exists:
+    if int(os.environ.get("RANK", "0")) == 0:
+        hold(folder)
+    if not resume and last.exists():
         raise UserError(f"{folder}: holds a run already; give another --out, delete it, or continue it with --resume")
 
 

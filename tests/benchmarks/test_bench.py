@@ -1,14 +1,19 @@
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from s2e.benchmarks.baselines import BASELINES, rays
 from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, place_obstacles, read_records
-from s2e.checkpoint import load_networks, policy_state, save_checkpoint
+from s2e.benchmarks.failures import cause
+from s2e.checkpoint import load_networks, policy_state, save_checkpoint, shipped_policies
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.envs.episodes import ListedEpisodes
+from s2e.envs.rays import RayConfig, RayPolicy
 from s2e.envs.scene_files import load_scene
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError
@@ -33,14 +38,54 @@ def test_baselines_order_and_files(tmp_path, capsys):
     rates = {}
     for name in args.policy:
         summary = json.loads((tmp_path / name / "summary.json").read_text())
-        assert set(summary) == {"scene", "policy", "seed", "version", "settings", "scenes"} and summary["scene"] == PLAZA
+        assert set(summary) == {"scene", "policy", "learned", "seed", "version", "settings", "scenes"}
+        assert summary["scene"] == PLAZA and not summary["learned"]
         row = summary["settings"]["empty"]
         assert row["episodes"] == 4 and row["sr_ci95"][0] <= row["sr"] <= row["sr_ci95"][1]
         rates[name] = row["sr"], row["rc"]
     assert rates["zero"][0] == 0 and rates["expert"][0] == 1 and rates["zero"][1] < rates["straight"][1] < rates["expert"][1]
     printed = capsys.readouterr().out
     assert "expert" in printed and "report.html" in printed
-    assert "<svg" in (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.html").read_text()
+    assert "<svg" in text and "No learned policy was driven" in text and "sees the whole map and everybody" in text
+    assert json.loads((tmp_path / "zero" / "summary.json").read_text())["settings"]["empty"]["failures"] == {"stood still": 4}
+    assert not (tmp_path / "comparisons.json").exists() and not list(tmp_path.rglob(".lock"))
+
+
+def test_learned_policies_are_compared_and_their_failures_shown(tmp_path, untrained, capsys, monkeypatch):
+    short = lambda *words: [dataclasses.replace(e, time_limit_s=2.0) for e in chosen_episodes(*words)]  # noqa: E731
+    monkeypatch.setattr("s2e.benchmarks.bench.chosen_episodes", short)
+    other = tmp_path / "other"
+    shutil.copytree(untrained, other)
+    policies = str(untrained), str(other), "zero"
+    bench(BenchArgs(scene=PLAZA, policy=policies, setting="empty", episodes=2, clips=1, out=tmp_path / "out"))
+    over_all, empty = json.loads((tmp_path / "out" / "comparisons.json").read_text())
+    assert (over_all["setting"], empty["setting"]) == ("all", "empty")
+    assert {k: over_all[k] for k in ("a", "b", "episodes", "difference", "apart")} == {
+        "a": "untrained", "b": "other", "episodes": 2, "difference": 0.0, "apart": False,
+    }  # fmt: skip
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert "untrained and other are not told apart" in text and "untrained and other are not told apart" in capsys.readouterr().out
+    for name in ("untrained", "other"):
+        records = read_records(tmp_path / "out" / name / "episodes.jsonl")
+        causes = {cause(r) for r in records if not r["success"]}
+        assert causes and f"{name}, {PLAZA}, {short(BenchArgs(setting='empty', episodes=1), PLAZA)[0].id}: " in text
+        assert all(f": failed, {why}</figcaption>" in text for why in causes)
+        assert all(r["touched_s"] is None or r["touched_s"] >= r["contacts"][-1][0] for r in records)
+    before = fingerprint(BenchArgs(scene=PLAZA), "zero")
+    assert before == fingerprint(BenchArgs(scene=PLAZA), "straight")
+
+
+def test_a_baselines_weights_are_part_of_the_question(tmp_path, monkeypatch):
+    weights = tmp_path / "weights"
+    weights.write_text("a")
+    drive = dataclasses.replace(BASELINES["straight"], files=lambda: (weights,))
+    monkeypatch.setitem(BASELINES, "drilled", drive)
+    args = BenchArgs(scene=PLAZA, policy=("drilled",), setting="empty", episodes=1, out=tmp_path / "out")
+    bench(args)
+    weights.write_text("b")
+    with pytest.raises(UserError, match="of other weights"):
+        bench(args)
 
 
 def test_a_stopped_benchmark_goes_on(tmp_path):
@@ -61,6 +106,36 @@ def test_an_episode_without_a_record_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("s2e.benchmarks.bench.run_episodes", lambda *_: {})
     with pytest.raises(UserError, match="2 of 2 episodes have no record"):
         bench(BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=2, out=tmp_path))
+
+
+@pytest.fixture(scope="module")
+def ray_run(tmp_path_factory):
+    """A run of `s2e-ppo --sense rays` that has learned nothing."""
+    torch.manual_seed(1)
+    run, config = tmp_path_factory.mktemp("rays") / "untaught", RayConfig(robots=("jackal",), hidden=8)
+    tensors = {f"rays.{k}": v for k, v in RayPolicy(config).state_dict().items()}
+    save_checkpoint(run / "checkpoints" / "00000001", {"rays": dataclasses.asdict(config)}, tensors, {}, {"step": 1})
+    return run
+
+
+def test_a_ray_policy_is_a_bound(tmp_path, ray_run, monkeypatch):
+    monkeypatch.setitem(BASELINES, "rays", rays(str(ray_run)))
+    bench(BenchArgs(scene=PLAZA, policy=("rays", str(ray_run)), setting="both", episodes=2, out=tmp_path))
+    named, by_path = (read_records(tmp_path / name / "episodes.jsonl") for name in ("rays", "untaught"))
+    assert named == by_path and len(named) == 2 and any(r["path_m"] > 0 for r in named)
+    assert not json.loads((tmp_path / "untaught" / "summary.json").read_text())["learned"]
+    text = (tmp_path / "report.html").read_text()
+    assert "No learned policy was driven" in text and "exact distances inside the camera" in text
+    with pytest.raises(UserError, match="trained for jackal, not for coco"):
+        bench(BenchArgs(scene=PLAZA, policy=("rays",), robot="coco", out=tmp_path / "coco"))
+    assert not (tmp_path / "coco").exists()
+
+
+@pytest.mark.skipif("rays" not in shipped_policies(), reason="no ray policy is shipped")
+def test_the_shipped_ray_policy_is_far_above_driving_straight(tmp_path):
+    bench(BenchArgs(scene=PLAZA, policy=("rays", "straight"), setting="both", episodes=10, out=tmp_path))
+    wins = {name: sum(r["success"] for r in read_records(tmp_path / name / "episodes.jsonl")) for name in ("rays", "straight")}
+    assert wins["rays"] >= wins["straight"] + 4
 
 
 def test_fewer_episodes_than_asked_for_are_noted(capsys):

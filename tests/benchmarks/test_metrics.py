@@ -60,12 +60,12 @@ def test_summarise_has_the_agreed_shape_and_ignores_order():
     records = [record(i, success=i < 3, rc=0.25 * i, ct=i, sns=1 - 0.1 * i) for i in range(4)]
     records += [record(9, setting="both", ct=1)]
     summary = metrics.summarise(records, "street", "ours", 7, "1")
-    assert {k: summary[k] for k in ("scene", "policy", "seed", "version")} == {
-        "scene": "street", "policy": "ours", "seed": 7, "version": "1",
+    assert {k: summary[k] for k in ("scene", "policy", "learned", "seed", "version")} == {
+        "scene": "street", "policy": "ours", "learned": True, "seed": 7, "version": "1",
     }  # fmt: skip
     assert list(summary["settings"]) == ["empty", "both"]
     entry = summary["settings"]["empty"]
-    assert set(entry) == {"episodes"} | {k + s for k in ("sr", "rc", "ct", "spl", "sns") for s in ("", "_ci95")}
+    assert set(entry) == {"episodes", "failures"} | {k + s for k in ("sr", "rc", "ct", "spl", "sns") for s in ("", "_ci95")}
     assert (entry["episodes"], entry["sr"], entry["rc"], entry["ct"]) == (4, 0.75, 0.375, 1.5)
     assert entry["sns"] == pytest.approx(0.85)
     assert entry["ct_ci95"][0] <= 1.5 <= entry["ct_ci95"][1]
@@ -109,3 +109,82 @@ def test_policies_of_like_names_are_told_apart_beside_one_another():
     assert [name for head in heads for name in head[1:]] == [f"[{k}]" for k in range(1, 21)] and len(heads) == 3
     rows = [line for line in text.splitlines() if line.endswith("1.00") and "run-" in line]
     assert len({row.split()[0] for row in rows}) == 20
+
+
+def drives(wins, setting="empty"):
+    """One policy's records: which episodes it won."""
+    return [record(i, setting, success=bool(won)) | {"start": [0.0, i, 0.0], "goal": [9.0, i]} for i, won in enumerate(wins)]
+
+
+def test_a_difference_is_paired_over_the_same_episodes():
+    rng = np.random.default_rng(0)
+    hard = rng.random(200) < 0.5  # both fail where it is hard, so that few episodes tell them apart
+    a, b = ~hard, ~hard & (np.arange(200) % 8 > 0)
+    d = metrics.difference(("a", drives(a)), ("b", drives(b)), "empty", 0)
+    assert d is not None and (d.a, d.b, d.episodes) == ("a", "b", 200)
+    assert d.difference == pytest.approx(a.mean() - b.mean()) and d.apart and 0 < d.ci95[0] < d.difference < d.ci95[1]
+    paired = a.astype(float) - b
+    drawn = stats.bootstrap((paired,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1))
+    reference = drawn.confidence_interval
+    assert d.ci95 == pytest.approx((reference.low, reference.high), abs=0.02)
+    independent = 1.96 * math.sqrt(a.var() / 200 + b.var() / 200)
+    assert d.ci95[1] - d.ci95[0] < 0.7 * 2 * independent
+    assert metrics.difference(("a", drives(a)), ("b", drives(b)), "empty", 0) == d
+    back = metrics.difference(("b", drives(b)), ("a", drives(a)), "empty", 0)
+    assert back is not None and back.apart and back.difference == -d.difference
+    assert metrics.difference(("a", drives(a)), ("b", drives(b)[:0]), "empty", 0) is None
+    few = metrics.difference(("a", drives(a)), ("b", drives(b)[:50]), "all", 0)
+    assert few is not None and few.episodes == 50
+
+
+@pytest.mark.parametrize(
+    ("wins", "episodes", "apart"), [(0, 50, False), (1, 1, False), (4, 4, False), (5, 50, False), (6, 6, True), (8, 50, True)]
+)
+def test_few_episodes_do_not_look_certain(wins, episodes, apart):
+    """One policy wins `wins` episodes more, and never loses one that the other wins: compare McNemar's exact test."""
+    a, b = np.arange(episodes) < wins, np.zeros(episodes, bool)
+    d = metrics.difference(("a", drives(a)), ("b", drives(b)), "empty", 0)
+    assert d is not None and d.apart == apart and d.ci95[0] < d.ci95[1]
+    assert apart == (wins > 0 and stats.binomtest(wins, wins).pvalue < 0.05)
+
+
+def test_settings_of_one_start_and_goal_stay_together():
+    """Four settings that all say the same of a place are one place's word, not four."""
+    wins = np.arange(40) % 5 == 0
+    alone = metrics.difference(("a", drives(wins)), ("b", drives(~wins & False)), "all", 0)
+    four = [[r for s in metrics.SETTINGS for r in drives(w, s)] for w in (wins, ~wins & False)]
+    for r in four[0] + four[1]:
+        r["id"] = f"{r['setting']}-{r['id']}"
+    together = metrics.difference(("a", four[0]), ("b", four[1]), "all", 0)
+    assert alone is not None and together is not None and together.episodes == 160
+    assert together.ci95 == pytest.approx(alone.ci95, abs=1e-9)
+
+
+def test_every_pair_in_every_setting_and_what_may_be_said():
+    sure, same = [True] * 30, [True] * 29 + [False]
+    records = {"low": drives([False] * 30), "high": drives(sure), "like": drives(same)}
+    found = metrics.differences(records, 0)
+    assert [(d.a, d.b, d.setting) for d in found] == [
+        (a, b, s) for a, b in (("high", "like"), ("high", "low"), ("like", "low")) for s in ("all", "empty")
+    ]
+    assert [d.apart for d in found] == [False, False, True, True, True, True]
+    assert "high and like are not told apart (+0.03 [" in metrics.verdict(found[0])
+    assert metrics.verdict(found[2]).startswith("high is above low (+1.00 [+0.8")
+    assert metrics.differences({"alone": drives(sure)}, 0) == metrics.differences({}, 0) == []
+
+
+def test_bounds_come_last_and_are_not_compared():
+    bound = metrics.summarise(drives([True] * 9), "street", "expert", 0, "1", learned=False)
+    ours = metrics.summarise(drives([False] * 9), "street", "ours", 0, "1")
+    lines = metrics.format_table([bound, ours]).splitlines()
+    assert [line.split()[0] for line in lines if " 9 " in line] == ["ours", "expert"]
+    assert lines[-1] == "bounds and baselines, which nothing is compared with: expert"
+    compared = metrics.differences({"a" * 60: drives([True] * 9), "b" * 60: drives([False] * 9)}, 0)
+    lines = metrics.format_table([ours], compared).splitlines()
+    assert max(map(len, lines)) <= 100 and "is above" in " ".join(lines)
+
+
+def test_causes_are_counted_by_setting():
+    lost = record(1, success=False) | {"path": [[0.0, 0.0]] * 40, "time_s": 20.0, "contacts": [[3.0, "static"]], "route_m": 9.0}
+    summary = metrics.summarise([lost, lost | {"id": "e2"}, record(3)], "street", "ours", 0, "1")
+    assert summary["settings"]["empty"]["failures"] == {"stuck at a thing": 2}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.benchmarks.metrics import summarise
+from s2e.benchmarks.failures import CAUSES
+from s2e.benchmarks.metrics import differences, summarise
 from s2e.benchmarks.report import DARK, LIGHT, write_report
 from s2e.envs.occupancy import Occupancy
 
@@ -178,3 +179,68 @@ def test_a_suite_has_panels_and_a_column_for_each_scene(tmp_path):
     assert len(page.of_class("panels")) == 2 and len(page.of_class("toggle")) == 2
     named = [attrs["id"] for tag, attrs in page.tags if tag == "g" and "id" in attrs]
     assert named == ["ground0", "ground1"]
+
+
+def judged(tmp_path, learned, bounds):
+    """A report of learned policies and bounds, each given as the episodes that it wins of 40 in each setting; its page."""
+    episodes = {n: [record(i, s, i < w) for s in ("empty", "both") for i in range(40)] for n, w in (bounds | learned).items()}
+    summaries = [summarise(r, "street", n, 3, "1", learned=n in learned) for n, r in episodes.items()]
+    compared = differences({n: episodes[n] for n in learned}, 3)
+    write_report(tmp_path / "r.html", summaries, episodes, {"street": (OCCUPANCY, None)}, {}, {}, compared)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    Page(text)
+    return text, text[text.index("<h1>") : text.index("<h2>")]
+
+
+def rows(text, title):
+    """The rows of the table under a heading, each with its cells' classes and words."""
+    part = text[text.index(f"<h2>{title}</h2>") :].partition("</table>")[0]
+    return [re.findall(r'<t[dh](?: class="([^"]*)")?[^>]*>(.*?)</t[dh]>', row) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", part)]
+
+
+BOUNDS = {"zero": 0, "expert": 40}
+
+
+def test_the_headline_compares_learned_policies_alone(tmp_path):
+    text, lead = judged(tmp_path, {"seen": 10, "tuned": 32, "twin": 31}, BOUNDS)
+    assert "Success over all settings: tuned 0.80, twin 0.78, seen 0.25." in lead
+    assert re.search(r"tuned is above seen \(\+0\.55 \[\+0\.\d\d, \+0\.\d\d\]\)", lead)
+    assert "tuned and twin are not told apart (+0.03 [" in lead
+    assert "expert" not in lead and "zero" not in lead and "best" not in lead and "ighest" not in lead
+    table = rows(text, "Results")
+    names = [re.sub("<.*?>", "", row[0][1]) for row in table if len(row) == 7]
+    assert names[1:] == 2 * ["seen", "tuned", "twin", "zero", "expert"]  # learned first, in their own order
+    bold = {re.sub("<.*?>", "", row[0][1]): [k for k, (kind, _) in enumerate(row) if kind == "best"] for row in table if len(row) == 7}
+    assert bold == {"policy": [], "seen": [], "tuned": [2], "twin": [2], "zero": [], "expert": []}  # of SR alone
+    assert [row[0][0] for row in table if len(row) == 7][1:6] == 3 * ["name"] + 2 * ["name bound"]
+    pairs = rows(text, "Differences between learned policies")
+    assert [[c[1] for c in pairs[0]]] == [["policies", "all", "empty", "both"]]
+    assert {row[0][1]: [c[0] for c in row[1:]] for row in pairs[1:]} == {
+        "tuned minus twin": 3 * ["same"], "tuned minus seen": 3 * ["best"], "twin minus seen": 3 * ["best"],
+    }  # fmt: skip
+
+
+def test_nothing_is_bold_where_learned_policies_are_not_told_apart(tmp_path):
+    text, lead = judged(tmp_path, {"tuned": 32, "twin": 31}, BOUNDS)
+    assert "not told apart" in lead and 'class="best"' not in text
+
+
+@pytest.mark.parametrize(
+    ("learned", "said"),
+    [({}, "No learned policy was driven: these are bounds and baselines."), ({"tuned": 32}, "settings: tuned 0.80.")],
+)
+def test_headlines_without_a_comparison(tmp_path, learned, said):
+    text, lead = judged(tmp_path, learned, BOUNDS)
+    assert said in lead and "expert" not in lead and "Differences between" not in text and 'class="best"' not in text
+
+
+def test_failures_are_counted_by_cause(tmp_path):
+    text, _ = judged(tmp_path, {"tuned": 32}, BOUNDS)
+    table = [[re.sub("<.*?>", "", words) for _, words in row] for row in rows(text, "Failures by cause")]
+    column = {name: k for k, name in enumerate(table[0])}
+    tuned, zero, expert = (next(row for row in table if row[0] == name) for name in ("tuned", "zero", "expert"))
+    assert tuned[1] == "8 of 40" and zero[1] == "40 of 40" and expert[1] == "0 of 40"
+    assert sum(int(n) for n in zero[2:] if n != "·") == 40 and set(column) - {"policy", "failed"} <= set(CAUSES)
+    assert all(CAUSES[name] in text for name in column if name in CAUSES)
+    alone, _ = judged(tmp_path, {"tuned": 40}, {})
+    assert "No episode failed." in alone

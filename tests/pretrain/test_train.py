@@ -391,22 +391,34 @@ def logged(run):
     return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
 
 
-def test_killed_and_resumed_is_bit_for_bit_the_same(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The options of a short run, and its folder, trained without a stop."""
+    place = tmp_path_factory.mktemp("whole")
     for i in range(4):
-        make_walk(tmp_path / "data" / f"w{i}", 40, seed=i)
-    common = ["--data", tmp_path / "data", "--steps", 24, "--batch", 8, "--save-every", 4, "--validate-every", 6, "--patience", 9]
-    subprocess.run(command(*common, "--out", tmp_path / "whole"), check=True, capture_output=True)
-    cut = subprocess.Popen(command(*common, "--out", tmp_path / "cut"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        make_walk(place / "data" / f"w{i}", 40, seed=i)
+    common = ["--data", place / "data", "--steps", 24, "--batch", 8, "--save-every", 4, "--validate-every", 6, "--patience", 9]
+    subprocess.run(command(*common, "--out", place / "run"), check=True, capture_output=True)
+    return common, place / "run"
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_stopped_and_resumed_is_bit_for_bit_the_same(tmp_path, whole, how):
+    common, run = whole
+    cut = subprocess.Popen(command(*common, "--out", tmp_path / "cut"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     pointer = tmp_path / "cut" / "checkpoints" / "last"
     deadline = time.monotonic() + 600
     while not pointer.exists() and cut.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.kill(cut.pid, signal.SIGKILL)
-    cut.wait()
-    assert int(pointer.read_text()) < 24, "it was to be killed in the middle"
+    at = int(pointer.read_text())
+    os.kill(cut.pid, how)
+    _, told = cut.communicate()
+    assert int(pointer.read_text()) < 24, "it was to be stopped in the middle"
+    if how == signal.SIGTERM:  # as Ctrl-C: the step in hand is finished and saved
+        assert cut.returncode == 130 and "finishing this step" in told and int(pointer.read_text()) > at
     subprocess.run(command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True)
     for newest in (False, True):  # the best, and the last with all that training needs
-        one, other = (find_checkpoint(tmp_path / run, newest) for run in ("whole", "cut"))
+        one, other = (find_checkpoint(folder, newest) for folder in (run, tmp_path / "cut"))
         assert one.name == other.name
         for file in ("model.safetensors", "training_state/tensors.safetensors"):
             a, b = read_tensors(one / file), read_tensors(other / file)
@@ -414,7 +426,7 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(tmp_path):
             assert a.keys() == b.keys() and [k for k in a if k != "rng.numpy" and not torch.equal(a[k], b[k])] == []
         one, other = (load_training_state(folder)[1] for folder in (one, other))
         assert all(other[k] == v for k, v in one.items() if k not in ("rng", "revision"))
-    assert logged(tmp_path / "whole") == logged(tmp_path / "cut")
+    assert logged(run) == logged(tmp_path / "cut")
     again = subprocess.run(command(*common, "--out", tmp_path / "cut"), capture_output=True, text=True)
     assert again.returncode == 2 and "--resume" in again.stderr
 

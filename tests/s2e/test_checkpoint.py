@@ -62,6 +62,21 @@ def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
     assert not [p for p in (tmp_path / "checkpoints").iterdir() if p.name.startswith(".writing")]
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", ".last"])  # while it is written; when `last` is to name it
+def test_a_full_disk_at_the_first_checkpoint_says_that_there_is_none(tmp_path, monkeypatch, file):
+    def full(path):
+        if path.name == file:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "fsync", full)
+    with pytest.raises(UserError, match="No space left.*there is no checkpoint yet") as refused:
+        write(tmp_path, 1)
+    assert "intact" not in str(refused.value) and not (tmp_path / "checkpoints" / "last").exists()
+    monkeypatch.undo()
+    write(tmp_path, 1)
+    load_networks(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_missing_files_are_named(tmp_path, name):
     _, folder = write(tmp_path)

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,40 @@ def test_the_first_interrupt_asks_and_the_second_stops():
         assert interrupt.asked
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_sigterm_is_ctrl_c(first, monkeypatch):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Interrupt() as interrupt:
+        os.kill(os.getpid(), first)
+        assert interrupt.asked
+        os.kill(os.getpid(), signal.SIGTERM)  # at once: a scheduler's and torchrun's are one
+        monkeypatch.setattr(Interrupt, "SAME_S", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "printed.txt"])
+def test_a_full_disk_says_what_is_left(tmp_path, monkeypatch, name):
+    run = Run(tmp_path, {})
+    write = {"metrics.jsonl": lambda: run.log(1, {"a": 1}), "printed.txt": lambda: run.say("hello")}[name]
+    whole = Path.open
+
+    def full(self, *args, **more):
+        if self.name == name:
+            raise OSError(28, "No space left on device")
+        return whole(self, *args, **more)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(UserError, match=f"{name}.*No space left.*no checkpoint yet"):
+        write()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last").write_text("00000001")
+    with pytest.raises(UserError, match="--resume"):
+        write()
+    run.close()
 
 
 def test_exit_codes(capsys):

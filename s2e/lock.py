@@ -1,0 +1,84 @@
+"""One process writes into a folder; a second one is refused as long as the first lives."""
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+from pathlib import Path
+
+from s2e.errors import UserError
+
+LOCK = ".lock"
+"""The file inside a folder that is locked; one that a killed process left means nothing."""
+
+_held: dict[Path, int] = {}  # an open file for each folder that this process holds
+
+
+def hold(folder: Path) -> None:
+    """Makes a folder, where there is none, and keeps it for this process until it ends, however it ends.
+
+    The kernel gives up the lock (flock) with the process, so none is ever stale. A folder that this process holds already is
+    held once. Where the file system knows no locks this is said, and the folder is used without one.
+
+    Raises:
+        UserError: another process holds the folder, or it cannot be written.
+    """
+    place = folder.resolve()
+    if place in _held:
+        if _is_there(_held[place], folder / LOCK):
+            return
+        release(folder)  # the folder was deleted and made anew
+    file = _open(folder)
+    while not _lock(folder, file):
+        os.close(file)
+        file = _open(folder)
+    _held[place] = file
+    try:
+        os.ftruncate(file, 0)
+        os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except OSError:  # who holds it is said for comfort; a full disk is found out by what needs the room
+        return
+
+
+def release(folder: Path) -> None:
+    """Gives up a folder that this process holds, and leaves no trace in it; for processes that live on."""
+    file = _held.pop(folder.resolve(), None)
+    if file is None:
+        return
+    if _is_there(file, folder / LOCK):
+        (folder / LOCK).unlink(missing_ok=True)
+    os.close(file)
+
+
+def _open(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error}); give another --out") from None
+
+
+def _lock(folder: Path, file: int) -> bool:
+    """Locks an open lock file; False where its holder removed it in between, and another one is to be opened."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        who = os.read(file, 200).decode(errors="replace").strip() or "another process"
+        os.close(file)
+        remedy = "wait for its end, stop it, or give another --out"
+        raise UserError(f"{folder}: {who} is writing into this folder; {remedy}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
+            os.close(file)
+            raise UserError(f"{folder}: cannot be locked ({error}); give another --out") from None
+        print(f"note: {folder} is on a file system without locks; let no second process write there", file=sys.stderr)
+    return _is_there(file, folder / LOCK)
+
+
+def _is_there(file: int, path: Path) -> bool:
+    """Whether a path still names an open file."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except OSError:
+        return False
