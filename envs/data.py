@@ -1,6 +1,7 @@
 """`s2e-data`: record, convert and check navigation video.
 
     s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
+    s2e-data stills --out DIR --frames 40000      frames at random poses with their free space, for s2e-pretrain --stills
     s2e-data convert DATA... --out DIR            any format to GNM folders or tar shards, checked and at one rate
     s2e-data check DATA...                        what would be used, what would be left out, and why
     s2e-data stats DATA... --out stats.png        speeds, curves, lengths, goals, sample frames and paths
@@ -23,6 +24,7 @@ from tqdm import tqdm
 
 from s2e.envs.record import STREETS, Settings, record
 from s2e.envs.robots import ROBOTS
+from s2e.envs.stills import VIEWS, record_stills
 from s2e.errors import UserError, require, run_command
 from s2e.video.check import Row, check_walks, kept, span, table_of
 from s2e.video.convert import Conversion, convert
@@ -58,6 +60,32 @@ class Record:
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
     seed: int = 0
     """Seed of streets, episodes and nudges."""
+    resume: bool = False
+    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
+
+
+@dataclass(frozen=True)
+class StillsArgs:
+    """Look at streets, or a scene, from random poses close to things, kerbs and people, and keep the free space with each frame."""
+
+    out: Path
+    """New folder for the shards."""
+    frames: int = 40000
+    """How many stills."""
+    scenes: int = 64
+    """Different streets in each shard of some 6,000 stills."""
+    scene: str = STREETS
+    """Where to look around: as for `record`."""
+    people: int = 4
+    """Most people in a still."""
+    robot: str = "any"
+    """jackal, coco, go2, g1, several with commas between, or any."""
+    cameras: float = 0.5
+    """Share of stills by a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
+    camera_noise: float = 0.5
+    """How strongly exposure, noise and blur vary from still to still, 0 to 1."""
+    seed: int = 0
+    """Seed of streets and poses."""
     resume: bool = False
     """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
 
@@ -129,6 +157,15 @@ def _record(args: Record) -> None:
     failed = ", ".join(f"{robot} {n}" for robot, n in sorted(counts.failed.items()))
     left = f"{sum(counts.failed.values())} failed drives left out" + (f" ({failed})" if failed else "")
     print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
+
+
+def _stills(args: StillsArgs) -> None:
+    for name in ("frames", "scenes"):
+        require(getattr(args, name) >= 1, f"--{name} is {getattr(args, name)}; it must be at least 1")
+    require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
+    same = {f.name: getattr(args, f.name) for f in fields(Settings) if hasattr(args, f.name)}
+    count = record_stills(args.out, args.frames, Settings(envs=VIEWS, **same), args.resume)
+    print(f"{args.out}: {count} stills")
 
 
 def _options(args: _Reading) -> ReadOptions:
@@ -262,10 +299,10 @@ def main() -> None:
 
 
 def _main() -> None:
-    named = {"record": Record, "convert": Convert, "check": Check, "stats": Stats}
+    named = {"record": Record, "stills": StillsArgs, "convert": Convert, "check": Check, "stats": Stats}
     commands = functools.reduce(operator.or_, (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items()))
     args = tyro.cli(commands, description=__doc__)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    {Record: _record, Convert: _convert, Check: _check, Stats: _stats}[type(args)](args)
+    {Record: _record, StillsArgs: _stills, Convert: _convert, Check: _check, Stats: _stats}[type(args)](args)
 
 
 if __name__ == "__main__":
