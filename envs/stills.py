@@ -170,7 +170,7 @@ class _Take:
         other = ~found & (free != FREE)  # no such place in this scene
         kind[other], with_person[other] = FREE, False
         found |= self._near(np.where(other, FREE, -1), ground)
-        self._press(np.flatnonzero(found & (kind == CONTACT) & ~with_person))
+        kind[self._press(np.flatnonzero(found & (kind == CONTACT) & ~with_person))] = NEAR
         if self.slots:
             self._people(kind, with_person)
         return np.where(found, kind, -1)
@@ -205,18 +205,19 @@ class _Take:
         worlds.pose[which] = poses[np.arange(count), first]
         return found
 
-    def _press(self, which: np.ndarray) -> None:
-        """Drives the robots of some worlds on until they touch, and back by up to `TOUCH_M`."""
+    def _press(self, which: np.ndarray) -> np.ndarray:
+        """Drives the robots of some worlds on until they touch, and back by up to `TOUCH_M`; returns those that meet nothing."""
         worlds, rng = self.worlds, self.rng
         back = np.where(rng.random(len(which)) < 0.5, 0.0, rng.uniform(0, TOUCH_M, len(which)))
         if not len(which):
-            return
+            return which
         pose, fleet, field = worlds.pose[which], worlds.fleet.rows(which), worlds.field_id[which]
         ahead = np.column_stack([np.cos(pose[:, 2]), np.sin(pose[:, 2]), np.zeros(len(which))])
-        reached, _ = sweep(fleet, pose, pose + 1.5 * ahead, worlds.fields, field)
+        reached, blocked = sweep(fleet, pose, pose + 1.5 * ahead, worlds.fields, field)
         backed = reached - back[:, None] * ahead
         touching = robot_contacts(fleet, backed, worlds.fields, field)
-        worlds.pose[which] = np.where(touching[:, None], reached, backed)
+        worlds.pose[which] = np.where(blocked[:, None], np.where(touching[:, None], reached, backed), pose)
+        return which[~blocked]
 
     def _people(self, kind: np.ndarray, with_person: np.ndarray) -> None:
         """Puts people before the robots that are to meet one, and some around others; nobody touches robots or stands in things."""
