@@ -51,6 +51,8 @@ ASIDE_M, ASIDE_ROOM_M, AWAY_RAD = 1.5, 0.5, 2.4
 """How far from the usual place those begin, with how much room, and how far turned away from the goal."""
 DRIVES = 6
 """Drives of each world in a take."""
+LOOKS = ("mesh", "splats", "mixed")
+"""What streets are made of: triangles, Gaussian splats as captures have them, or some of both."""
 STREETS = "streets"
 """Among the names of scenes: procedural streets."""
 
@@ -66,7 +68,13 @@ class Settings:
     robot: str = "jackal"
     cameras: float = 0.0
     camera_noise: float = 0.0
+    look: str = "mixed"
+    splats: float = 0.33
     seed: int = 0
+
+    def splat_share(self) -> float:
+        """Which share of the streets are splats."""
+        return {"mesh": 0.0, "splats": 1.0}.get(self.look, self.splats)
 
     def places(self) -> list[str]:
         """The names in `scene`."""
@@ -166,6 +174,8 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
     """
     settings.worlds()  # refuses what is wrong before anything is written
     require(0 <= settings.cameras <= 1, f"--cameras is {settings.cameras}; a share of drives, 0 to 1")
+    require(settings.look in LOOKS, f"--look is {settings.look!r}; one of {', '.join(LOOKS)}")
+    require(0 <= settings.splats <= 1, f"--splats is {settings.splats}; a share of streets, 0 to 1")
     try:
         state = _state(out, settings, resume)
         if _sum(state).frames >= frames:
@@ -185,7 +195,9 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
 
 def _drive(out: Path, number: int, loaded: dict[str, list[Scene]], settings: Settings, wanted: int, bar: tqdm) -> dict[str, Any]:
     """One take, whose worlds and streets are gone before the next one's are made."""
-    streets = training_scenes(settings.scenes, _seed(settings, number)) if STREETS in settings.places() else []
+    streets: list[Scene] = []
+    if STREETS in settings.places():
+        streets = training_scenes(settings.scenes, _seed(settings, number), splats=settings.splat_share())
     places = [loaded.get(name, streets) for name in settings.places()]
     return _Take(out, number, places, settings).drive(wanted, bar)
 
