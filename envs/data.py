@@ -58,6 +58,10 @@ class Record:
     """Share of drives with a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
     camera_noise: float = 0.0
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
+    look: Literal["mesh", "splats", "mixed"] = "mixed"
+    """What streets are made of: triangles, Gaussian splats as captures of them would be, or some of both."""
+    splats: float = 0.33
+    """The share of streets that are splats in mixed, 0 to 1."""
     seed: int = 0
     """Seed of streets, episodes and nudges."""
     resume: bool = False
@@ -84,6 +88,10 @@ class StillsArgs:
     """Share of stills by a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
     camera_noise: float = 0.5
     """How strongly exposure, noise and blur vary from still to still, 0 to 1."""
+    look: Literal["mesh", "splats", "mixed"] = "mixed"
+    """What streets are made of: triangles, Gaussian splats as captures of them would be, or some of both."""
+    splats: float = 0.33
+    """The share of streets that are splats in mixed, 0 to 1."""
     seed: int = 0
     """Seed of streets and poses."""
     resume: bool = False

@@ -52,6 +52,8 @@ DRIVES = 6
 """Drives of each world in a take."""
 TAKE = {"walks": int, "frames": int, "failed": dict}
 """What is noted of a take."""
+LOOKS = ("mesh", "splats", "mixed")
+"""What streets are made of: triangles, Gaussian splats as captures have them, or some of both."""
 STREETS = "streets"
 """Among the names of scenes: procedural streets."""
 
@@ -67,11 +69,28 @@ class Settings:
     robot: str = "jackal"
     cameras: float = 0.0
     camera_noise: float = 0.0
+    look: str = "mixed"
+    splats: float = 0.33
     seed: int = 0
+
+    def splat_share(self) -> float:
+        """Which share of the streets are splats."""
+        return {"mesh": 0.0, "splats": 1.0}.get(self.look, self.splats)
 
     def places(self) -> list[str]:
         """The names in `scene`."""
         return [name.strip() for name in self.scene.split(",") if name.strip()] or [STREETS]
+
+    def check(self, what: str) -> None:
+        """Refuses what is wrong before anything is written; `what` is recorded.
+
+        Raises:
+            UserError: naming the option.
+        """
+        self.worlds()
+        require(0 <= self.cameras <= 1, f"--cameras is {self.cameras}; a share of {what}, 0 to 1")
+        require(self.look in LOOKS, f"--look is {self.look!r}; one of {', '.join(LOOKS)}")
+        require(0 <= self.splats <= 1, f"--splats is {self.splats}; a share of streets, 0 to 1")
 
     def worlds(self) -> WorldsConfig:
         """What the worlds share."""
@@ -165,8 +184,7 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
         UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; it cannot be
             written.
     """
-    settings.worlds()  # refuses what is wrong before anything is written
-    require(0 <= settings.cameras <= 1, f"--cameras is {settings.cameras}; a share of drives, 0 to 1")
+    settings.check("drives")
     try:
         state = read_state(out, settings, resume, TAKE)
         if _sum(state).frames >= frames:
@@ -196,7 +214,9 @@ def _drive(out: Path, number: int, loaded: dict[str, list[Scene]], settings: Set
 
 def places_of(settings: Settings, number: int, loaded: dict[str, list[Scene]]) -> list[list[Scene]]:
     """The scenes of each place that a take draws from; its streets are its own."""
-    streets = training_scenes(settings.scenes, take_seed(settings.seed, number)) if STREETS in settings.places() else []
+    streets: list[Scene] = []
+    if STREETS in settings.places():
+        streets = training_scenes(settings.scenes, take_seed(settings.seed, number), splats=settings.splat_share())
     return [loaded.get(name, streets) for name in settings.places()]
 
 

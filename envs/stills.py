@@ -87,8 +87,7 @@ def record_stills(out: Path, frames: int, settings: Settings, resume: bool = Fal
         UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; it cannot be
             written.
     """
-    settings.worlds()  # refuses what is wrong before anything is written
-    require(0 <= settings.cameras <= 1, f"--cameras is {settings.cameras}; a share of stills, 0 to 1")
+    settings.check("stills")
     try:
         state = read_state(out, settings, resume, TAKE, "stills")
         if _count(state) < frames:
