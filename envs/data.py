@@ -32,7 +32,12 @@ from s2e.video.formats import NoWalks, read_walks
 from s2e.video.options import ReadOptions
 from s2e.video.remote import is_url, shown
 from s2e.video.stats import draw, measure, table
+from s2e.video.stills import is_stills, read_stills
+from s2e.video.stills import table as stills_table
 from s2e.video.walk import Body, Skipped, Walk
+
+MOST_SAID = 10
+"""Stills left out whose reasons are printed."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class _Reading:
 
 @dataclass(frozen=True)
 class Check(_Reading):
-    """Say what is wrong with walks, and what of them training should use."""
+    """Say what is wrong with walks, and what of them training should use; of stills also which kinds there are, and how near things are."""
 
     json: Path | None = None
     """Also write every finding into this file."""
@@ -185,8 +190,13 @@ def _options(args: _Reading) -> ReadOptions:
 
 def _check(args: Check) -> None:
     options = _options(args)
-    rows, found, first, alone = [], [], {}, len(args.data) == 1
-    for path in args.data:
+    rows, found, first = [], [], {}
+    still = [path for path in args.data if is_stills(path)]
+    paths = [path for path in args.data if path not in still]
+    alone, usable = len(args.data) == 1, 0
+    for path in still:
+        usable += _check_stills(path, found, alone, args.json)
+    for path in paths:
         walks, skipped, error = _read(path, options, alone)
         name = _shown(path)
         row = Row(name, walks=len(walks) + len(skipped))
@@ -207,9 +217,38 @@ def _check(args: Check) -> None:
         if error and alone:
             _write_json(args.json, found)
             raise error
-    print("\n".join(table_of(rows)))
+    if rows:
+        print("\n".join(table_of(rows)))
     _write_json(args.json, found)
-    require(any(r.kept_frames for r in rows), "no walk is usable; the reasons are above")
+    require(usable > 0 or any(r.kept_frames for r in rows), "no walk is usable; the reasons are above")
+
+
+def _check_stills(path: str, found: list[dict[str, Any]], alone: bool, file: Path | None) -> int:
+    """Says what a dataset of stills holds and what of it is left out, which is added to `found`; returns how many are usable."""
+    name = _shown(path)
+    try:
+        stills, left_out = read_stills([path])
+    except UserError as error:
+        found.append({"data": path, "walk": name, "kind": "unreadable", "text": str(error), "drop": True})
+        if alone:
+            _write_json(file, found)
+            raise
+        _say(f"left out {error}")
+        return 0
+    good = []
+    with tqdm(total=sum(map(len, stills)), desc=f"check {_last(path)}", unit="still", disable=None, leave=False) as bar:
+        for shard in stills:
+            whole, broken = shard.readable(bar.update)
+            good.append(whole)
+            left_out += broken
+    found += [{"data": path, "walk": str(e.source), "kind": "unreadable", "text": e.reason, "drop": True} for e in left_out]
+    for entry in left_out[:MOST_SAID]:
+        _say(f"left out {entry.reason}")
+    if len(left_out) > MOST_SAID:
+        _say(f"left out {len(left_out) - MOST_SAID} more; --json FILE has every one")
+    if sum(map(len, good)):
+        print(f"{name}: {stills_table(good, len(left_out))}")
+    return sum(map(len, good))
 
 
 def _read(path: str, options: ReadOptions, alone: bool) -> tuple[list[Walk], list[Skipped], UserError | None]:
