@@ -1,6 +1,7 @@
 """`s2e-data`: record, convert and check navigation video.
 
     s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
+    s2e-data stills --out DIR --frames 40000      frames at random poses with their free space, for s2e-pretrain --stills
     s2e-data convert DATA... --out DIR            any format to GNM folders or tar shards, checked and at one rate
     s2e-data check DATA...                        what would be used, what would be left out, and why
     s2e-data stats DATA... --out stats.png        speeds, curves, lengths, goals, sample frames and paths
@@ -23,6 +24,7 @@ from tqdm import tqdm
 
 from s2e.envs.record import STREETS, Settings, record
 from s2e.envs.robots import ROBOTS
+from s2e.envs.stills import VIEWS, record_stills
 from s2e.errors import UserError, require, run_command
 from s2e.video.check import Row, check_walks, kept, span, table_of
 from s2e.video.convert import Conversion, convert
@@ -30,7 +32,12 @@ from s2e.video.formats import NoWalks, read_walks
 from s2e.video.options import ReadOptions
 from s2e.video.remote import is_url, shown
 from s2e.video.stats import draw, measure, table
+from s2e.video.stills import is_stills, read_stills
+from s2e.video.stills import table as stills_table
 from s2e.video.walk import Body, Skipped, Walk
+
+MOST_SAID = 10
+"""Stills left out whose reasons are printed."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,42 @@ class Record:
     """Share of drives with a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
     camera_noise: float = 0.0
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
+    look: Literal["mesh", "splats", "mixed"] = "mixed"
+    """What streets are made of: triangles, Gaussian splats as captures of them would be, or some of both."""
+    splats: float = 0.33
+    """The share of streets that are splats in mixed, 0 to 1."""
     seed: int = 0
     """Seed of streets, episodes and nudges."""
+    resume: bool = False
+    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
+
+
+@dataclass(frozen=True)
+class StillsArgs:
+    """Look at streets, or a scene, from random poses close to things, kerbs and people, and keep the free space with each frame."""
+
+    out: Path
+    """New folder for the shards."""
+    frames: int = 40000
+    """How many stills."""
+    scenes: int = 64
+    """Different streets in each shard of some 6,000 stills."""
+    scene: str = STREETS
+    """Where to look around: as for `record`."""
+    people: int = 4
+    """Most people in a still."""
+    robot: str = "any"
+    """jackal, coco, go2, g1, several with commas between, or any."""
+    cameras: float = 0.5
+    """Share of stills by a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
+    camera_noise: float = 0.5
+    """How strongly exposure, noise and blur vary from still to still, 0 to 1."""
+    look: Literal["mesh", "splats", "mixed"] = "mixed"
+    """What streets are made of: triangles, Gaussian splats as captures of them would be, or some of both."""
+    splats: float = 0.33
+    """The share of streets that are splats in mixed, 0 to 1."""
+    seed: int = 0
+    """Seed of streets and poses."""
     resume: bool = False
     """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
 
@@ -79,7 +120,7 @@ class _Reading:
 
 @dataclass(frozen=True)
 class Check(_Reading):
-    """Say what is wrong with walks, and what of them training should use."""
+    """Say what is wrong with walks, and what of them training should use; of stills also which kinds there are, and how near things are."""
 
     json: Path | None = None
     """Also write every finding into this file."""
@@ -131,6 +172,15 @@ def _record(args: Record) -> None:
     print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
 
 
+def _stills(args: StillsArgs) -> None:
+    for name in ("frames", "scenes"):
+        require(getattr(args, name) >= 1, f"--{name} is {getattr(args, name)}; it must be at least 1")
+    require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
+    same = {f.name: getattr(args, f.name) for f in fields(Settings) if hasattr(args, f.name)}
+    count = record_stills(args.out, args.frames, Settings(envs=VIEWS, **same), args.resume)
+    print(f"{args.out}: {count} stills")
+
+
 def _options(args: _Reading) -> ReadOptions:
     require(bool(args.data), "no data given; name files, folders or URLs of shards")
     require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
@@ -140,8 +190,13 @@ def _options(args: _Reading) -> ReadOptions:
 
 def _check(args: Check) -> None:
     options = _options(args)
-    rows, found, first, alone = [], [], {}, len(args.data) == 1
-    for path in args.data:
+    rows, found, first = [], [], {}
+    still = [path for path in args.data if is_stills(path)]
+    paths = [path for path in args.data if path not in still]
+    alone, usable = len(args.data) == 1, 0
+    for path in still:
+        usable += _check_stills(path, found, alone, args.json)
+    for path in paths:
         walks, skipped, error = _read(path, options, alone)
         name = _shown(path)
         row = Row(name, walks=len(walks) + len(skipped))
@@ -162,9 +217,38 @@ def _check(args: Check) -> None:
         if error and alone:
             _write_json(args.json, found)
             raise error
-    print("\n".join(table_of(rows)))
+    if rows:
+        print("\n".join(table_of(rows)))
     _write_json(args.json, found)
-    require(any(r.kept_frames for r in rows), "no walk is usable; the reasons are above")
+    require(usable > 0 or any(r.kept_frames for r in rows), "no walk is usable; the reasons are above")
+
+
+def _check_stills(path: str, found: list[dict[str, Any]], alone: bool, file: Path | None) -> int:
+    """Says what a dataset of stills holds and what of it is left out, which is added to `found`; returns how many are usable."""
+    name = _shown(path)
+    try:
+        stills, left_out = read_stills([path])
+    except UserError as error:
+        found.append({"data": path, "walk": name, "kind": "unreadable", "text": str(error), "drop": True})
+        if alone:
+            _write_json(file, found)
+            raise
+        _say(f"left out {error}")
+        return 0
+    good = []
+    with tqdm(total=sum(map(len, stills)), desc=f"check {_last(path)}", unit="still", disable=None, leave=False) as bar:
+        for shard in stills:
+            whole, broken = shard.readable(bar.update)
+            good.append(whole)
+            left_out += broken
+    found += [{"data": path, "walk": str(e.source), "kind": "unreadable", "text": e.reason, "drop": True} for e in left_out]
+    for entry in left_out[:MOST_SAID]:
+        _say(f"left out {entry.reason}")
+    if len(left_out) > MOST_SAID:
+        _say(f"left out {len(left_out) - MOST_SAID} more; --json FILE has every one")
+    if sum(map(len, good)):
+        print(f"{name}: {stills_table(good, len(left_out))}")
+    return sum(map(len, good))
 
 
 def _read(path: str, options: ReadOptions, alone: bool) -> tuple[list[Walk], list[Skipped], UserError | None]:
@@ -262,10 +346,10 @@ def main() -> None:
 
 
 def _main() -> None:
-    named = {"record": Record, "convert": Convert, "check": Check, "stats": Stats}
+    named = {"record": Record, "stills": StillsArgs, "convert": Convert, "check": Check, "stats": Stats}
     commands = functools.reduce(operator.or_, (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items()))
     args = tyro.cli(commands, description=__doc__)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    {Record: _record, Convert: _convert, Check: _check, Stats: _stats}[type(args)](args)
+    {Record: _record, StillsArgs: _stills, Convert: _convert, Check: _check, Stats: _stats}[type(args)](args)
 
 
 if __name__ == "__main__":

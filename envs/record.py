@@ -9,7 +9,6 @@ number alone: a take that was cut off is driven again, and the recording is the 
 """
 
 import dataclasses
-import json
 import math
 import shutil
 from collections import Counter
@@ -25,19 +24,19 @@ from tqdm import tqdm
 from s2e.envs.camera import draw_camera
 from s2e.envs.config import WorldsConfig
 from s2e.envs.drive import ExpertDriver
-from s2e.envs.episodes import RandomEpisodes
+from s2e.envs.episodes import EpisodeSource, RandomEpisodes
 from s2e.envs.fleet import CONTROL_S, STEP_CLASSES_M, Fleet
 from s2e.envs.free_space import free_space
 from s2e.envs.pool import training_scenes
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scenes
+from s2e.envs.takes import STATE, begin, read_state, take_seed, write_state
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
 from s2e.errors import UserError, require
 from s2e.lock import LOCK, hold, release
 from s2e.video.frames import jpeg
 from s2e.video.gnm import write_walk
-from s2e.video.shard_writer import write_safely
 from s2e.video.walk import MIN_FRAMES, Body
 
 NUDGES_HZ = 0.075
@@ -52,6 +51,10 @@ ASIDE_M, ASIDE_ROOM_M, AWAY_RAD = 1.5, 0.5, 2.4
 """How far from the usual place those begin, with how much room, and how far turned away from the goal."""
 DRIVES = 6
 """Drives of each world in a take."""
+TAKE = {"walks": int, "frames": int, "failed": dict}
+"""What is noted of a take."""
+LOOKS = ("mesh", "splats", "mixed")
+"""What streets are made of: triangles, Gaussian splats as captures have them, or some of both."""
 STREETS = "streets"
 """Among the names of scenes: procedural streets."""
 
@@ -67,11 +70,28 @@ class Settings:
     robot: str = "jackal"
     cameras: float = 0.0
     camera_noise: float = 0.0
+    look: str = "mixed"
+    splats: float = 0.33
     seed: int = 0
+
+    def splat_share(self) -> float:
+        """Which share of the streets are splats."""
+        return {"mesh": 0.0, "splats": 1.0}.get(self.look, self.splats)
 
     def places(self) -> list[str]:
         """The names in `scene`."""
         return [name.strip() for name in self.scene.split(",") if name.strip()] or [STREETS]
+
+    def check(self, what: str) -> None:
+        """Refuses what is wrong before anything is written; `what` is recorded.
+
+        Raises:
+            UserError: naming the option.
+        """
+        self.worlds()
+        require(0 <= self.cameras <= 1, f"--cameras is {self.cameras}; a share of {what}, 0 to 1")
+        require(self.look in LOOKS, f"--look is {self.look!r}; one of {', '.join(LOOKS)}")
+        require(0 <= self.splats <= 1, f"--splats is {self.splats}; a share of streets, 0 to 1")
 
     def worlds(self) -> WorldsConfig:
         """What the worlds share."""
@@ -143,7 +163,7 @@ class Filmed(Worlds):
         cameras: the share of these episodes; the rest as in `Worlds`.
     """
 
-    def __init__(self, scenes: Sequence[Scene], config: WorldsConfig, worlds: int, source: Drives, cameras: float):
+    def __init__(self, scenes: Sequence[Scene], config: WorldsConfig, worlds: int, source: EpisodeSource, cameras: float):
         super().__init__(scenes, config, worlds, source)
         self.cameras = cameras
 
@@ -165,24 +185,23 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
         UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; another process
             records there; it cannot be written.
     """
-    settings.worlds()  # refuses what is wrong before anything is written
-    require(0 <= settings.cameras <= 1, f"--cameras is {settings.cameras}; a share of drives, 0 to 1")
+    settings.check("drives")
     try:
         if (out / LOCK).exists():
             hold(out)  # refused at once where another process records
-        state = _state(out, settings, resume)
+        state = read_state(out, settings, resume, TAKE)
         if _sum(state).frames >= frames:
             return _sum(state)
-        loaded = {name: load_scenes(name) for name in settings.places() if name != STREETS}
+        loaded = load_places(settings)
         warm_up()
         hold(out)
-        state = _state(out, settings, resume)  # as it is now that nobody else writes it
+        state = read_state(out, settings, resume, TAKE)  # as it is now that nobody else writes it
         _begin(out, settings, state)
         with tqdm(total=frames, initial=_sum(state).frames, desc="record", unit="frame", disable=None) as bar:
             while _sum(state).frames < frames:
                 done = _drive(out, len(state["takes"]), loaded, settings, frames - _sum(state).frames, bar)
                 state["takes"].append(done)
-                _write(out / "record.json", state)
+                write_state(out / STATE, state)
     except OSError as error:
         raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
     finally:
@@ -190,57 +209,31 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
     return _sum(state)
 
 
+def load_places(settings: Settings) -> dict[str, list[Scene]]:
+    """The scenes that are named; streets are drawn for each take."""
+    return {name: load_scenes(name) for name in settings.places() if name != STREETS}
+
+
 def _drive(out: Path, number: int, loaded: dict[str, list[Scene]], settings: Settings, wanted: int, bar: tqdm) -> dict[str, Any]:
     """One take, whose worlds and streets are gone before the next one's are made."""
-    streets = training_scenes(settings.scenes, _seed(settings, number)) if STREETS in settings.places() else []
-    places = [loaded.get(name, streets) for name in settings.places()]
-    return _Take(out, number, places, settings).drive(wanted, bar)
+    return _Take(out, number, places_of(settings, number, loaded), settings).drive(wanted, bar)
 
 
-def _state(out: Path, settings: Settings, resume: bool) -> dict[str, Any]:
-    """The state of the recording in a folder, or that of a new one."""
-    file, mine = out / "record.json", dataclasses.asdict(settings)
-    if resume and file.is_file():
-        state = _read(file)
-        for name, value in mine.items():
-            if state["settings"].get(name) != value:
-                raise UserError(f"{file}: recorded with --{name.replace('_', '-')} {state['settings'].get(name)}, not {value}")
-        return state
-    if out.exists() and any(p.name != LOCK for p in out.iterdir()):
-        wrong = "no recording to resume (record.json is missing)" if resume else "not empty"
-        raise UserError(f"{out}: {wrong}; give a new folder for the walks{'' if resume else ', or --resume to go on with a recording'}")
-    return {"settings": mine, "takes": []}
+def places_of(settings: Settings, number: int, loaded: dict[str, list[Scene]]) -> list[list[Scene]]:
+    """The scenes of each place that a take draws from; its streets are its own."""
+    streets: list[Scene] = []
+    if STREETS in settings.places():
+        streets = training_scenes(settings.scenes, take_seed(settings.seed, number), splats=settings.splat_share())
+    return [loaded.get(name, streets) for name in settings.places()]
 
 
 def _begin(out: Path, settings: Settings, state: dict[str, Any]) -> None:
     """Prepares the folder for the next take: nothing is left there of one that was cut off."""
-    out.mkdir(parents=True, exist_ok=True)
-    if state["takes"] and not state["takes"][-1]["whole"]:  # it ended early, because there were frames enough
-        state["takes"].pop()
-    _write(out / "record.json", state)
-    _write(out / "dataset.json", _about(settings))
+    begin(out, state)
+    write_state(out / "dataset.json", _about(settings))
     for folder in out.glob("t[0-9]*_w[0-9]*"):
         if int(folder.name[1:].split("_")[0]) >= len(state["takes"]):
             shutil.rmtree(folder)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """What `_write` wrote of a recording."""
-    try:
-        state = json.loads(file.read_text())
-        good = isinstance(state["settings"], dict) and all(
-            isinstance(take[key], kind) for take in state["takes"] for key, kind in (("walks", int), ("frames", int), ("failed", dict))
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not the state of a recording ({error!r}); record into a new folder") from None
-    if not good:
-        raise UserError(f"{file}: not the state of a recording; record into a new folder")
-    return state
-
-
-def _write(file: Path, state: dict[str, Any]) -> None:
-    """Writes JSON so that, whatever happens, the old or the new file is there, whole."""
-    write_safely(file, (json.dumps(state) + "\n").encode())
 
 
 def _sum(state: dict[str, Any]) -> Counts:
@@ -249,11 +242,6 @@ def _sum(state: dict[str, Any]) -> Counts:
     for take in takes:
         failed.update(take["failed"])
     return Counts(sum(t["walks"] for t in takes), sum(t["frames"] for t in takes), dict(failed))
-
-
-def _seed(settings: Settings, number: int) -> int:
-    """What everything in a take is drawn from."""
-    return int(np.random.SeedSequence([settings.seed, 23, number]).generate_state(1)[0])
 
 
 def _about(settings: Settings) -> dict[str, Any]:
@@ -291,7 +279,7 @@ class _Take:
     """One batch of drives."""
 
     def __init__(self, out: Path, number: int, places: Sequence[Sequence[Scene]], settings: Settings):
-        seed = _seed(settings, number)
+        seed = take_seed(settings.seed, number)
         self.out, self.number, self.rng = out, number, np.random.default_rng([seed, 23])
         source = Drives(places, settings.envs, seed, settings.people)
         self.worlds = Filmed(source.scenes, settings.worlds(), settings.envs, source, settings.cameras)

@@ -28,6 +28,11 @@ def _prepared(splats: Splats, door: Any) -> Any:
     return _KEPT[key]
 
 
+def _standing(scene: Scene) -> np.ndarray:
+    """(K, 8) what casts shadows on a scene's splats; nothing where there are none."""
+    return footprints(scene.mesh) if scene.splats is not None else np.zeros((0, CASTER), np.float32)
+
+
 class Renderer:
     """Draws views of a list of scenes.
 
@@ -46,30 +51,45 @@ class Renderer:
     def __init__(self, scenes: Sequence[Scene], backend: str = "cpu"):
         self.meshes = PackedMeshes.pack([s.mesh for s in scenes])
         self.sky = np.array([s.sky.row() for s in scenes], dtype=np.float32)
-        distinct = {id(s.splats): s.splats for s in scenes if s.splats is not None}
+        self.backend = backend
         self.splat_door: Any = cpu
-        if backend == "gsplat" and distinct:
+        self.splats = [s.splats for s in scenes]
+        self.prepared: dict[int, tuple[Any, bool]] = {}
+        for splats in self.splats:
+            self._prepare(splats)
+        self.splats_of = np.array([id(s) if s is not None else 0 for s in self.splats], dtype=np.int64)
+        self.standing = [_standing(s) for s in scenes]
+        self._gather()
+
+    def _prepare(self, splats: Splats | None) -> None:
+        """Makes splats ready to be drawn, once."""
+        if splats is None or id(splats) in self.prepared:
+            return
+        if self.backend == "gsplat":
             from s2e.envs.splats import gsplat_backend
 
             self.splat_door = gsplat_backend
-        self.prepared = {key: (_prepared(splats, self.splat_door), splats.antialiased) for key, splats in distinct.items()}
-        self.splats_of = np.array([id(s.splats) if s.splats is not None else 0 for s in scenes], dtype=np.int64)
-        standing: Any = (
-            [footprints(s.mesh) if s.splats is not None else np.zeros((0, CASTER), np.float32) for s in scenes] if distinct else []
-        )
-        self.things = np.concatenate([np.zeros((0, CASTER), np.float32), *standing])
-        self.first_thing = np.cumsum([0, *(len(t) for t in standing)])
+        self.prepared[id(splats)] = _prepared(splats, self.splat_door), splats.antialiased
+
+    def _gather(self) -> None:
+        """Puts what stands in all scenes into one array."""
+        self.things = np.concatenate([np.zeros((0, CASTER), np.float32), *self.standing])
+        self.first_thing = np.cumsum([0, *(len(t) for t in self.standing)])
 
     def replace(self, slot: int, scene: Scene) -> None:
-        """Puts another mesh scene in the place of one.
-
-        Raises:
-            ValueError: the scene has splats: those are prepared when the renderer is made.
-        """
-        if scene.splats is not None:
-            raise ValueError(f"scene {scene.name!r} has splats; a renderer exchanges mesh scenes only, make another one")
+        """Puts another scene in the place of one, and forgets splats that no scene shows any more."""
         self.meshes = self.meshes.replace(slot, scene.mesh)
-        self.sky[slot], self.splats_of[slot] = scene.sky.row(), 0
+        self.sky[slot] = scene.sky.row()
+        # Prepared before the old ones are let go: while they live, no others have their id.
+        self._prepare(scene.splats)
+        old, self.splats[slot] = self.splats[slot], scene.splats
+        self.splats_of[slot] = id(scene.splats) if scene.splats is not None else 0
+        if old is not None and not (self.splats_of == id(old)).any():
+            del self.prepared[id(old)]
+        standing = _standing(scene)
+        if len(standing) or len(self.standing[slot]):
+            self.standing[slot] = standing
+            self._gather()
 
     def draw(
         self,

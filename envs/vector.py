@@ -64,6 +64,7 @@ def make_worlds(
     objects: Path | None = None,
     blocks: tuple[int, int] = (1, 1),
     density: float | None = None,
+    splats: float = 0.0,
     distance_m: tuple[float, float] = (5.0, 14.0),
     crowded: bool = False,
     draw: bool = True,
@@ -79,7 +80,7 @@ def make_worlds(
         scene: a scene of splats or triangles to train in instead of procedural streets, as `load_scene` names it, or a suite.
         curriculum: begin with near goals, emptier scenes and fewer people.
         refresh: 0 keeps the pool; otherwise every world has a scene of its own and a new one after so many episodes.
-        families, objects, blocks, density: see `training_scenes`.
+        families, objects, blocks, density, splats: see `training_scenes`.
         distance_m: straight distance from start to goal, least and most.
         crowded: whether every episode has the most people.
         draw: whether there are images.
@@ -89,15 +90,16 @@ def make_worlds(
     require(isinstance(refresh, int) and refresh >= 0, f"refresh is {refresh}; give a whole number of episodes, 0 or more")
     require(seed >= 0, f"seed is {seed}; it must not be negative")
     own = bool(scene) and (refresh or families or objects or blocks != (1, 1) or density is not None)
-    require(not own, f"scene {scene!r} is a place as it is: refresh, families, objects, blocks and density do not go with it")
+    own = own or (bool(scene) and splats != 0)
+    require(not own, f"scene {scene!r} is a place as it is: refresh, families, objects, blocks, density, splats do not go with it")
     warm_up()
     if scene:
         fresh, pool = None, load_scenes(scene)
     elif refresh:
-        fresh = FreshScenes(scene_builder(families, objects, blocks, density), seed, count, first)
+        fresh = FreshScenes(scene_builder(families, objects, blocks, density, splats), seed, count, first)
         pool = [fresh.current(w) for w in tqdm(range(count), desc="scenes", disable=None if count > 32 else True, leave=False)]
     else:
-        fresh, pool = None, training_scenes(scenes, seed, families, objects, blocks, density)
+        fresh, pool = None, training_scenes(scenes, seed, families, objects, blocks, density, splats)
     source = RandomEpisodes(
         pool, count, seed, config.people, distance_m, curriculum, fresh, max(refresh, 1), crowded, first
     )
@@ -114,8 +116,8 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
         num_envs: N.
         scenes, seed: see `make_worlds`.
         render_mode: None or rgb_array.
-        more: scene, curriculum, refresh, families, objects, blocks, density, distance_m and crowded of `make_worlds`, and fields of
-            `WorldsConfig`: robot, people, physics, reward, collision, outputs, image size, ...
+        more: scene, curriculum, refresh, families, objects, blocks, density, splats, distance_m and crowded of `make_worlds`, and
+            fields of `WorldsConfig`: robot, people, physics, reward, collision, outputs, image size, ...
     """
 
     metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 5}

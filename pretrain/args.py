@@ -47,6 +47,15 @@ class PretrainArgs:
     """Distribution matching, or plain regression of a single mode (with --anchors 1) as a baseline."""
     free_space: float = 0.0
     """Weight of an auxiliary loss, the free distance at 16 bearings, where the data have it (`s2e-data record`); 0 is no such head."""
+    stills: tuple[str, ...] = ()
+    """Stills (`s2e-data stills`): folders, shards or URLs; the policy learns their free space beside the video, and is judged by
+    those of scenes held out."""
+    stills_share: float = 0.5
+    """Stills of a step, as a share of --batch."""
+    stills_weight: float = 1.0
+    """Weight of their loss."""
+    mirror: float = 0.5
+    """Probability that a sample, and a still, is seen and driven mirrored left to right."""
     steps: int = 0
     """Optimiser steps; 0 means 20 passes over the training samples, and 300 at least."""
     batch: int = 256
@@ -113,7 +122,7 @@ def policy_config(args: PretrainArgs) -> PolicyConfig:
             changes[name] = getattr(args, name)
     own = {8: 40, 16: 112, 32: 320}[changes.get("stride", config.stride)]
     changes["channels"] = own if args.channels is None else args.channels
-    config = dataclasses.replace(config, **changes, anchors=args.anchors, free_space=args.free_space > 0)
+    config = dataclasses.replace(config, **changes, anchors=args.anchors, free_space=args.free_space > 0 or bool(args.stills))
     config.check("the command line")
     return config
 
@@ -134,7 +143,9 @@ def check(args: PretrainArgs) -> None:
         value = getattr(args, name)
         require(0 <= value < 1, f"--{name.replace('_', '-')} is {value}; it is a fraction, 0 to below 1")
     require(0 < args.fraction <= 1, f"--fraction is {args.fraction}; it is a fraction, above 0 to 1")
-    for name in ("clip", "free_space"):
+    require(0 < args.stills_share <= 16, f"--stills-share is {args.stills_share}; stills per sample of the batch, above 0, 16 at most")
+    require(0 <= args.mirror <= 1, f"--mirror is {args.mirror}; it is a probability, 0 to 1")
+    for name in ("clip", "free_space", "stills_weight"):
         value = getattr(args, name)
         require(math.isfinite(value) and value >= 0, f"--{name.replace('_', '-')} is {value}; it must be a number, 0 or more")
     require(math.isfinite(args.peak_lr) and args.peak_lr > 0, f"--lr is {args.peak_lr}; it must be a positive number")
@@ -148,4 +159,5 @@ def check(args: PretrainArgs) -> None:
 def as_json(args: PretrainArgs, world: int) -> dict[str, Any]:
     """What a run's config.json keeps of the command line; URLs without what may hold a key."""
     values = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
-    return values | {"data": [shown(p) if is_url(p) else str(p) for p in args.data], "world_size": world}
+    paths = {name: [shown(p) if is_url(p) else str(p) for p in getattr(args, name)] for name in ("data", "stills")}
+    return values | paths | {"world_size": world}

@@ -12,11 +12,13 @@ from s2e.encoder import VisualNet
 from s2e.errors import UserError, require
 from s2e.pretrain.args import PretrainArgs
 from s2e.pretrain.samples import Samples, make_samples, split_walks
+from s2e.pretrain.stills import StillSamples, split_scenes, still_samples
 from s2e.pretrain.tokens import FrameStore, TokenStore
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
 from s2e.video.resample import trajectory
-from s2e.video.walk import Walk
+from s2e.video.stills import Stills, read_stills
+from s2e.video.walk import Skipped, Walk
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Data:
     Attributes:
         training: what is learned from. watched: for the validation loss. judged: for the result; the same samples as `watched`, unless
             --held-out and --patience are given both: a run that stops when it is best on some walks must be judged on others.
+        stills: what free space is learned from. unseen: those that it is judged by; None where there are none.
         store: tokens of the frames (frozen encoder) or the frames (trained encoder).
     """
 
@@ -33,6 +36,8 @@ class Data:
     watched: Samples
     judged: Samples
     store: TokenStore | FrameStore
+    stills: StillSamples | None = None
+    unseen: StillSamples | None = None
 
 
 def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Callable[[str], None]) -> Data:
@@ -43,13 +48,20 @@ def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Cal
     """
     walks, skipped = read_walks(args.data, ReadOptions(args.hz, args.image, args.poses, args.scale))
     store = FrameStore(config, cache()) if config.train_encoder else TokenStore(net, config, cache(), args.device)
-    places, walks, unreadable = store.add(walks)
+    stills, dropped = read_stills(args.stills) if args.stills else ([], [])
+    places, good, unreadable = store.add([*walks, *stills])
+    if len(good) < len(walks) + len(stills) and any(not _has(good, s) for s in stills):
+        stills, more = _mended(stills, good)  # a shard with a broken frame loses that frame, not all of them
+        dropped, unreadable = dropped + more, [u for u in unreadable if u.source not in {s.source for s in stills}]
+        places, good, _ = store.add([*walks, *stills])
+    first = {id(film): place for film, place in zip(good, places, strict=True)}
+    walks = [w for w in walks if id(w) in first]
+    require(len(walks) > 0, f"no walk has readable frames; the first: {unreadable[0].reason if unreadable else ''}")
     for walk in walks:
         if walk.note:
             say(f"note: {walk.name}: {walk.note}")
     for entry in skipped + unreadable:
         say(f"skipped {entry.source.name}: {entry.reason}")
-    first = {id(w): place for w, place in zip(walks, places, strict=True)}
     training, watched, judged = divide(walks, args)
     say(
         f"{len(walks)} walks, {sum(map(len, walks))} frames, {len(skipped) + len(unreadable)} skipped; "
@@ -64,10 +76,33 @@ def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Cal
         return made
 
     train = samples(training, "to train on")
-    if config.free_space and np.isnan(train.free_space).all():
+    if args.free_space and np.isnan(train.free_space).all():
         raise UserError(f"--free-space {args.free_space:g}: no training walk has free space; add some of s2e-data record, or drop it")
     watch = samples(watched, "held out")
-    return Data(train, watch, watch if watched is judged else samples(judged, "held out"), store)
+    judge = watch if watched is judged else samples(judged, "held out")
+    if not stills:
+        return Data(train, watch, judge, store)
+    every, scene = still_samples(stills, np.array([first[id(s)] for s in stills]))
+    learned, unseen = split_scenes(scene, every.look, args.validation, args.seed)
+    say(f"{len(every)} stills, {len(dropped)} dropped; {len(learned)} to train on, {len(unseen)} of scenes held out")
+    for entry in dropped[:3]:
+        say(f"dropped {entry.reason}")
+    return Data(train, watch, judge, store, every.part(learned), every.part(unseen))
+
+
+def _has(films: Sequence[Walk | Stills], film: Walk | Stills) -> bool:
+    return any(film is other for other in films)
+
+
+def _mended(stills: list[Stills], good: Sequence[Walk | Stills]) -> tuple[list[Stills], list[Skipped]]:
+    """The shards without the frames that cannot be decoded, and these."""
+    kept: list[Stills] = []
+    bad: list[Skipped] = []
+    for shard in stills:
+        whole, broken = (shard, []) if _has(good, shard) else shard.readable()
+        kept += [whole] if len(whole) else []
+        bad += broken
+    return kept, bad
 
 
 def divide(walks: Sequence[Walk], args: PretrainArgs) -> tuple[list[Walk], list[Walk], list[Walk]]:

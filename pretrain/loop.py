@@ -33,7 +33,8 @@ from s2e.pretrain.alarm import AnchorUse, UseCounter, use_of
 from s2e.pretrain.args import PretrainArgs
 from s2e.pretrain.data import Data
 from s2e.pretrain.optim import Average, decay_groups, schedule
-from s2e.pretrain.samples import Batch, Samples, make_batch
+from s2e.pretrain.samples import Batch, Samples, make_batch, mirrored
+from s2e.pretrain.stills import StillSamples, seeing_by_look, still_batch
 from s2e.pretrain.tokens import TokenStore
 
 WATCHED = 4096  # samples of a validation at most, spread over all that are held out
@@ -79,7 +80,8 @@ class Trainer:
         self.at = Progress()
         self.steps = args.steps or max(300, 20 * len(data.training) // (args.batch * world))
         self.pool, self.coming = ThreadPoolExecutor(1), None  # the next step's batch is read while this one's is learned
-        self._order = lru_cache(maxsize=2)(lambda e: np.random.default_rng([args.seed, 7, e]).permutation(len(data.training)))
+        self._order = lru_cache(maxsize=4)(lambda count, e: np.random.default_rng([args.seed, 7, e]).permutation(count))
+        self.still_count = max(1, round(args.stills_share * args.batch))
 
     @property
     def shown(self) -> tuple[S2EPolicy, VisualNet]:
@@ -97,21 +99,50 @@ class Trainer:
             goal, ego, robot = (torch.from_numpy(rng.random(len(index)) < p) for p in (args.hide_goal, args.hide_ego, args.hide_robot))
             batch.robot[robot] = math.nan  # as a robot of which nothing is known
             hide = goal, ego
-        return Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide)
+        return self._mirrored(Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide), rng)
 
-    def forward(self, policy: S2EPolicy, net: VisualNet, ready: Prepared) -> tuple[torch.Tensor, Modes]:
-        """Context tokens (B, L, d) and what the policy says, float32."""
-        device, batch = self.args.device, ready.batch
+    def prepare_stills(self, stills: StillSamples, index: np.ndarray, rng: np.random.Generator | None) -> Prepared:
+        """Reads the batch of some stills; with `rng` for training."""
+        batch, hide = still_batch(stills, index, self.config, rng)
+        if isinstance(self.data.store, TokenStore):
+            arrays = self.data.store.tokens(batch.frames)
+        else:  # one image each: the history repeats it
+            arrays = (self.data.store.images(batch.frames[:, -1:]),)
+        if rng is not None:
+            batch.robot[torch.from_numpy(rng.random(len(index)) < self.args.hide_robot)] = math.nan
+        return self._mirrored(Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide), rng)
+
+    def _mirrored(self, ready: Prepared, rng: np.random.Generator | None) -> Prepared:
+        """Some of the samples with left and right exchanged. An encoder gives nearly the mirrored features of a mirrored image."""
+        if rng is None or not self.args.mirror:
+            return ready
+        which = rng.random(len(ready.batch.frames)) < self.args.mirror
+        turned = torch.from_numpy(which)
+        seen = ready.seen[0].clone()
+        per = len(seen) // len(which)  # images of a sample
+        rows = turned.repeat_interleave(per)
+        seen[rows] = seen[rows].flip(2)
+        return Prepared(mirrored(ready.batch, which), (seen, *ready.seen[1:]), ready.hide)
+
+    def context(self, policy: S2EPolicy, net: VisualNet, ready: Prepared) -> torch.Tensor:
+        """Context tokens (B, L, d)."""
+        device, batch, older_frames = self.args.device, ready.batch, self.config.history - 1
         seen = [s.to(device, non_blocking=True) for s in ready.seen]
         with autocast(device, self.args.amp):
             if len(seen) == 2:
                 newest, older = policy.newest_tokens(seen[0].float()), seen[1].float()
             else:
-                features = net(seen[0]).unflatten(0, (-1, self.config.history))
-                newest, older = policy.newest_tokens(features[:, -1]), features[:, :-1].mean((2, 3))
+                features = net(seen[0]).unflatten(0, (len(batch.frames), -1))
+                newest = policy.newest_tokens(features[:, -1])
+                older = (features[:, :-1] if features.shape[1] > 1 else features.expand(-1, older_frames, -1, -1, -1)).mean((2, 3))
             hidden = [h.to(device) for h in ready.hide] if ready.hide else [None, None]
             vectors = batch.goal.to(device), batch.ego.to(device), batch.robot.to(device)
-            context = policy.context(newest, older, *vectors, *hidden)
+            return policy.context(newest, older, *vectors, *hidden)
+
+    def forward(self, policy: S2EPolicy, net: VisualNet, ready: Prepared) -> tuple[torch.Tensor, Modes]:
+        """Context tokens (B, L, d) and what the policy says, float32."""
+        context = self.context(policy, net, ready)
+        with autocast(self.args.device, self.args.amp):
             modes = policy.decode(context)
         return context, Modes(*(field.float() for field in (modes.logits, modes.mean, modes.log_std, modes.rho, modes.speed)))
 
@@ -124,12 +155,15 @@ class Trainer:
         else:
             terms = matching_loss(modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor, args.rule)
         total = terms["loss"]
-        if config.free_space:
-            with autocast(device, args.amp):
-                predicted = policy.free_space(context)
-            terms["free_space"] = free_space_loss(predicted.float(), batch.free_space.to(device))
+        if args.free_space:
+            terms["free_space"] = self._space_loss(policy, context, batch)
             total = total + args.free_space * terms["free_space"]
         return {**terms, "total": total}
+
+    def _space_loss(self, policy: S2EPolicy, context: torch.Tensor, batch: Batch) -> torch.Tensor:
+        with autocast(self.args.device, self.args.amp):
+            predicted = policy.free_space(context)
+        return free_space_loss(predicted.float(), batch.free_space.to(self.args.device))
 
     def train_step(self) -> dict[str, torch.Tensor]:
         """One optimiser step; all its randomness is a function of seed, step and rank. Returns the losses and the gradient's norm.
@@ -139,7 +173,7 @@ class Trainer:
         """
         args, config, step = self.args, self.config, self.at.step
         coming: Future | None = self.coming
-        ready = coming.result() if coming else self._batch_of(step)
+        ready, still = coming.result() if coming else self._batch_of(step)
         self.coming = self.pool.submit(self._batch_of, step + 1) if step + 1 < self.steps else None
         self.net.train(config.train_encoder)  # batch statistics, where the encoder learns
         rate = args.peak_lr * schedule(step, self.steps, args.warmup)
@@ -147,6 +181,9 @@ class Trainer:
             group["lr"] = rate
         context, modes = self.forward(self.policy, self.net, ready)
         terms = self.losses(self.policy, context, modes, ready.batch)
+        if still is not None:
+            terms["stills"] = self._space_loss(self.policy, self.context(self.policy, self.net, still), still.batch)
+            terms["total"] = terms["total"] + args.stills_weight * terms["stills"]
         self.optimizer.zero_grad()
         terms["total"].backward()
         dist.average_gradients(self.parameters)
@@ -167,13 +204,21 @@ class Trainer:
         future, config = batch.future.to(self.args.device), self.config
         use.add(modes, future, self.policy.anchors, config.waypoint_dt_s, config.speed_floor, self.args.rule)
 
-    def _batch_of(self, step: int) -> Prepared:
-        """What a step learns from: epoch after epoch of seeded permutations, cut into batches, dealt to the ranks."""
-        batch, count = self.args.batch, len(self.data.training)
+    def _batch_of(self, step: int) -> tuple[Prepared, Prepared | None]:
+        """What a step learns from: samples of the video and, where there are such, stills."""
+        data, seeds = self.data, [self.args.seed, step, self.rank]
+        index = self._dealt(step, self.args.batch, len(data.training))
+        ready = self.prepare(data.training, index, np.random.default_rng(seeds))
+        if data.stills is None:
+            return ready, None
+        index = self._dealt(step, self.still_count, len(data.stills))
+        return ready, self.prepare_stills(data.stills, index, np.random.default_rng([*seeds, 59]))
+
+    def _dealt(self, step: int, batch: int, count: int) -> np.ndarray:
+        """Which of `count` samples a step learns from: epochs of seeded permutations, cut into batches, dealt to the ranks."""
         places = np.arange(batch) + (step * self.world + self.rank) * batch
         epochs = places // count
-        index = np.concatenate([self._order(int(e))[places[epochs == e] % count] for e in np.unique(epochs)])
-        return self.prepare(self.data.training, index, np.random.default_rng([self.args.seed, step, self.rank]))
+        return np.concatenate([self._order(count, int(e))[places[epochs == e] % count] for e in np.unique(epochs)])
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -199,13 +244,34 @@ class Trainer:
         totals = over_ranks(torch.tensor([sums.get(n, 0.0) for n in [*names, "rays"]], dtype=torch.float64, device=self.args.device))
         known = max(float(totals[-1]), 1.0)
         means = {n: float(v) / (known if n == "free_space" else len(index)) for n, v in zip(names, totals[:-1], strict=True)}
-        if self.config.free_space:
+        if self.args.free_space:
             means["total"] = means["loss"] + self.args.free_space * means["free_space"]
         return means
 
+    @torch.no_grad()
+    def seeing(self, most: int = 0) -> dict[str, dict[str, float]]:
+        """What the shown networks' context says of free space in stills of scenes held out, by look; see `stills.seeing`.
+
+        Args:
+            most: stills to read, spread over all; 0 is all of them.
+        """
+        stills = self.data.unseen
+        if stills is None:
+            return {}
+        index = np.unique(np.linspace(0, len(stills) - 1, min(most or len(stills), len(stills))).round().astype(int))
+        policy, net = self.shown
+        policy.eval()
+        net.eval()
+        said = []
+        for start in range(0, len(index), self.args.batch):
+            ready = self.prepare_stills(stills, index[start : start + self.args.batch], None)
+            with autocast(self.args.device, self.args.amp):
+                said.append(policy.free_space(self.context(policy, net, ready)).float().cpu().numpy())
+        return seeing_by_look(np.concatenate(said), stills.free_space[index], stills.look[index])
+
     def _loss_names(self) -> list[str]:
         terms = ["loss", "mse", "velocity"] if self.args.loss == "regression" else ["loss", "nll", "score", "velocity"]
-        return [*terms, *(["free_space"] if self.config.free_space else []), "total", "ade_m", "min_ade_m"]
+        return [*terms, *(["free_space"] if self.args.free_space else []), "total", "ade_m", "min_ade_m"]
 
     def _errors(self, modes: Modes, batch: Batch) -> dict[str, torch.Tensor]:
         """ADE of the best-scored mode and of the best of M. The loss punishes a wrong certainty without bound, these do not."""

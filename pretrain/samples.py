@@ -1,7 +1,7 @@
 """From walks to training samples: what was seen, where the goal was, and where the robot went."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -147,6 +147,25 @@ def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: n
         torch.from_numpy(samples.ego[index]),
         torch.from_numpy(samples.robot[index]),
         torch.from_numpy(samples.free_space[index]),
+    )
+
+
+def mirrored(batch: Batch, which: np.ndarray) -> Batch:
+    """The batch with the samples `which` (B,) bool seen and driven the other way round: left and right are exchanged.
+
+    What the network sees of their frames is mirrored beside this, by columns.
+    """
+    sign = torch.where(torch.from_numpy(which), -1.0, 1.0)[:, None]
+    aside = torch.cat([torch.ones_like(sign), sign], 1)
+    goal, ego = torch.cat([torch.ones_like(aside), sign], 1), torch.cat([torch.ones_like(sign), sign, sign], 1)
+    rays = torch.where(sign < 0, batch.free_space.flip(1), batch.free_space)
+    return replace(
+        batch,
+        future=batch.future * aside[:, None],
+        goal_xy=batch.goal_xy * aside.numpy(),
+        goal=batch.goal * goal,
+        ego=batch.ego * ego,
+        free_space=rays,
     )
 
 

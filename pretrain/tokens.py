@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -22,9 +22,36 @@ from tqdm import tqdm
 from s2e.config import PolicyConfig
 from s2e.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.errors import UserError
-from s2e.video.frames import decode, jpeg
-from s2e.video.walk import Skipped, Walk
+from s2e.video.frames import Frames, decode, jpeg
+from s2e.video.walk import Skipped
 
+
+class Film(Protocol):
+    """What a store keeps: some frames with a name, such as a walk or a shard of stills."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its dataset."""
+        ...
+
+    @property
+    def source(self) -> Path:
+        """For messages."""
+        ...
+
+    @property
+    def frames(self) -> Frames:
+        """Its images, with their digest."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def images(self, height_px: int, width_px: int) -> Iterator[np.ndarray]:
+        """All of them at a size."""
+        ...
+
+
+AnyFilm = TypeVar("AnyFilm", bound=Film)
 BATCH = 64  # frames encoded at once
 VERSION = 1  # of the files' layout
 QUALITY = 95  # of stored JPEG files
@@ -48,7 +75,7 @@ class TokenStore:
         self.book = _Book(folder / f"tokens_{key}", self.width * 2)
         self.records = np.zeros((0, self.width), np.float16)
 
-    def add(self, walks: Sequence[Walk], label: str = "encode") -> tuple[np.ndarray, list[Walk], list[Skipped]]:
+    def add(self, walks: Sequence[AnyFilm], label: str = "encode") -> tuple[np.ndarray, list[AnyFilm], list[Skipped]]:
         """Encodes the frames that are not in the store yet.
 
         Returns:
@@ -63,7 +90,7 @@ class TokenStore:
         self.records = np.memmap(book.path, np.float16, "r", shape=(count, self.width))
         return first, good, skipped
 
-    def _encoded(self, walk: Walk) -> Iterator[np.ndarray]:
+    def _encoded(self, walk: Film) -> Iterator[np.ndarray]:
         for images in _ahead(_batched(walk.images(*self.size))):
             features = self.encoder(images)
             yield np.concatenate([features.reshape(len(images), -1), pool_older(features)], 1)
@@ -95,11 +122,11 @@ class FrameStore:
         self.book = _Book(folder / f"frames_{VERSION}_q{QUALITY}_{self.size[0]}x{self.size[1]}", 1)
         self.data, self.begin = np.zeros(0, np.uint8), np.zeros(1, np.int64)
 
-    def add(self, walks: Sequence[Walk], label: str = "decode") -> tuple[np.ndarray, list[Walk], list[Skipped]]:
+    def add(self, walks: Sequence[AnyFilm], label: str = "decode") -> tuple[np.ndarray, list[AnyFilm], list[Skipped]]:
         """See `TokenStore.add`; places count frames of the walks given here."""
         lengths: dict[str, list[int]] = {}
 
-        def encoded(walk: Walk) -> Iterator[np.ndarray]:
+        def encoded(walk: Film) -> Iterator[np.ndarray]:
             lengths[walk.name] = []
             for image in walk.images(*self.size):
                 data = np.frombuffer(jpeg(image, QUALITY), np.uint8)
@@ -153,7 +180,7 @@ class _Book:
     def __exit__(self, *_: object) -> None:
         self.lock.close()
 
-    def digest(self, walk: Walk) -> str:
+    def digest(self, walk: Film) -> str:
         """Of a walk's frames, computed once."""
         if id(walk) not in self.digests:
             self.digests[id(walk)] = walk.frames.digest()
@@ -186,7 +213,7 @@ class _Book:
             os.replace(fresh, self.index)
             self._look()
 
-    def write(self, walk: Walk, parts: Callable[[], Iterable[np.ndarray]], more: Callable[[], dict[str, Any]]) -> None:
+    def write(self, walk: Film, parts: Callable[[], Iterable[np.ndarray]], more: Callable[[], dict[str, Any]]) -> None:
         """Appends a walk, if nobody has meanwhile; its line follows when its data are on the disk."""
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         try:
@@ -219,13 +246,13 @@ class _DiskError(UserError):
 
 def _add(
     book: _Book,
-    walks: Sequence[Walk],
-    encoded: Callable[[Walk], Iterable[np.ndarray]],
+    walks: Sequence[AnyFilm],
+    encoded: Callable[[AnyFilm], Iterable[np.ndarray]],
     label: str,
-    more: Callable[[Walk], dict[str, Any]] = lambda walk: {},
-) -> tuple[np.ndarray, list[Walk], list[Skipped]]:
+    more: Callable[[AnyFilm], dict[str, Any]] = lambda walk: {},
+) -> tuple[np.ndarray, list[AnyFilm], list[Skipped]]:
     """Writes what is missing; see `TokenStore.add`."""
-    good: list[Walk] = []
+    good: list[AnyFilm] = []
     first: list[int] = []
     skipped: list[Skipped] = []
     held = book.path.stat().st_size // book.record_bytes

@@ -26,9 +26,10 @@ from s2e.pretrain.alarm import UseCounter, collapse, use_picture
 from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
 from s2e.pretrain.data import load_data
 from s2e.pretrain.evaluate import evaluate, format_rows
-from s2e.pretrain.loop import Trainer
+from s2e.pretrain.loop import WATCHED, Trainer
 from s2e.pretrain.pictures import fan_picture, pick, sheet
 from s2e.pretrain.samples import Samples
+from s2e.pretrain.stills import format_seeing
 from s2e.run import Interrupt, Run, check_out, same_config
 
 LOG_EVERY = 25  # steps
@@ -52,7 +53,8 @@ def train(args: PretrainArgs) -> None:
     if args.resume:
         trainer.load(find_checkpoint(args.out, newest=True))
     size = sum(p.numel() for p in trainer.parameters) / 1e6
-    run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}, {size:.2f} M parameters")
+    beside = f" and {trainer.still_count * world} stills" if data.stills else ""
+    run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}{beside}, {size:.2f} M parameters")
     steps(trainer, run)
     finish(trainer, run)
     run.close()
@@ -93,6 +95,8 @@ def validate(trainer: Trainer, run: Run, pictures: "Pictures | None") -> bool:
     """Losses on held-out samples, the alarm, and pictures; whether the loss is the lowest so far."""
     at, values = trainer.at, trainer.validate()
     better = trainer.better(values["loss"])
+    if trainer.rank == 0:
+        values |= seen(trainer, WATCHED)
     use = trainer.anchor_use()
     told = collapse(use) if at.step > trainer.args.warmup * trainer.steps else ""
     run.log(
@@ -136,8 +140,18 @@ def finish(trainer: Trainer, run: Run) -> None:
         run.say(f"ALARM on the held-out walks: {told}")
     run.say(f"pictures: {args.out / 'fans.png'}, {args.out / 'anchors.png'}")
     run.say(f"checkpoint: {find_checkpoint(args.out)}")
+    sight = trainer.seeing()
+    if sight:
+        run.say(format_seeing(sight))
     known = {f"held_out/{k}": v for k, v in rows["s2e"].items() if math.isfinite(v)}
+    known |= {f"held_out/{look}_{k}": v for look, row in sight.items() for k, v in row.items() if math.isfinite(v)}
     run.log(trainer.at.step, known | {"held_out/collapsed": float(bool(told))})
+
+
+def seen(trainer: Trainer, most: int) -> dict[str, float]:
+    """What a log keeps of `Trainer.seeing`."""
+    rows = trainer.seeing(most)
+    return {f"{look}_{k}": row[k] for look, row in rows.items() for k in ("r2", "near_m") if math.isfinite(row[k])}
 
 
 def verdict(rows: dict[str, dict[str, float]]) -> str:

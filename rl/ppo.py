@@ -110,7 +110,7 @@ class CoachedPPO(PPO):
                 if loss.requires_grad:
                     (loss / len(every)).backward()
                 finite = bool(torch.isfinite(loss.detach()))
-                if not dist.all_agree(finite):
+                if dist.any_rank(not finite, str(self.device)):
                     self._restore(*before)
                     self.told = {"skipped": 1.0}
                     return

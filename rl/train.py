@@ -314,7 +314,8 @@ class Trainer:
         args = self.args
         return make_worlds(
             self.count, args.scenes, args.seed, worlds_config(args, policy), self.share.first, scene=args.scene,
-            curriculum=args.curriculum, refresh=args.refresh, objects=args.objects, draw=draw,
+            curriculum=args.curriculum, refresh=args.refresh, objects=args.objects, splats=args.splats if draw and not args.scene else 0.0,
+            draw=draw,
         )  # fmt: skip
 
     @property
@@ -349,7 +350,7 @@ class Trainer:
         collected = time.monotonic()
         model._update_current_progress_remaining(model.num_timesteps * self.share.total // self.count, self.args.steps)
         wrong = self._not_finite()
-        if dist.all_agree(not wrong):
+        if not dist.any_rank(bool(wrong), self.args.device):
             model.train()
             wrong = "the loss" if model.told.get("skipped") else ""
         else:
@@ -477,9 +478,10 @@ def train(args: PPOArgs) -> None:
             values = trainer.update(watch)
             run.log(trainer.updates, values)
             bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
-            if trainer.updates % args.save_every == 0 or trainer.updates == updates or interrupt.asked:
+            asked = dist.any_rank(interrupt.asked, args.device)  # all of them stop at the same update
+            if trainer.updates % args.save_every == 0 or trainer.updates == updates or asked:
                 trainer.save()
-            if interrupt.asked and trainer.updates < updates:
+            if asked and trainer.updates < updates:
                 raise KeyboardInterrupt
     ended = watch.collect()
     means = ", ".join(f"{k.split('/')[1]} {v:.2f}" for k, v in ended.items() if k.startswith("episode/"))

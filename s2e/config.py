@@ -8,6 +8,8 @@ from typing import Any
 from s2e.errors import UserError, require
 
 ENCODERS = ("efficientnet-lite0", "efficientnet-b0")
+LATER = ("newest_hidden", "free_space_narrow", "free_space_hidden")
+"""Fields that checkpoints of earlier versions lack: those are as the defaults say."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,10 @@ class PolicyConfig:
     encoder_layers: int = 2
     decoder_layers: int = 2
     ffn_factor: int = 2
+    newest_hidden: int = 0  # width of a hidden layer between the newest frame's features and its tokens; 0 is one linear layer
     free_space: bool = False  # an auxiliary head predicts the distance to the first thing at 16 bearings
+    free_space_narrow: int = 16  # numbers that the head keeps of each token
+    free_space_hidden: int = 64  # width of its hidden layer
     anchors: int = 8
     anchor_half_angle_deg: float = 60.0
     waypoints: int = 10
@@ -49,7 +54,7 @@ class PolicyConfig:
     def from_dict(cls, values: dict[str, Any], where: str) -> "PolicyConfig":
         """Reads what `to_dict` wrote; `where` names the file in errors."""
         fields = {f.name: f.type for f in dataclasses.fields(cls)}
-        unknown, missing = sorted(set(values) - set(fields)), sorted(set(fields) - set(values))
+        unknown, missing = sorted(set(values) - set(fields)), sorted(set(fields) - set(values) - set(LATER))
         if unknown or missing:
             raise UserError(f"{where}: policy has unknown fields {unknown} and lacks {missing}; use a matching version")
         for name, value in values.items():
@@ -63,11 +68,12 @@ class PolicyConfig:
     def check(self, where: str) -> None:
         """Refuses shapes that no network can have; `where` names the file or option."""
         for name in ("height_px", "width_px", "stride", "channels", "history", "dim", "heads", "encoder_layers", "decoder_layers",
-                     "ffn_factor", "anchors", "waypoints"):  # fmt: skip
+                     "ffn_factor", "anchors", "waypoints", "free_space_narrow", "free_space_hidden"):  # fmt: skip
             require(1 <= getattr(self, name) <= 8192, f"{where}: field {name} is {getattr(self, name)}; 1 to 8192 is possible")
         for name in ("frame_spacing_s", "waypoint_dt_s", "goal_clip_m", "speed_floor", "anchor_half_angle_deg"):
             value = getattr(self, name)
             require(0 < value < 1e4, f"{where}: field {name} is {value}; it must be a positive number")
+        require(0 <= self.newest_hidden <= 8192, f"{where}: field newest_hidden is {self.newest_hidden}; 0 to 8192 is possible")
         require(self.dim % self.heads == 0, f"{where}: dim {self.dim} is not a multiple of heads {self.heads}")
         require(0 <= self.action_waypoint < self.waypoints, f"{where}: action_waypoint {self.action_waypoint} is not a waypoint")
         require(self.newest in ("columns", "grid", "pooled"), f"{where}: newest is {self.newest!r}; columns, grid or pooled")

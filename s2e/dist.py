@@ -67,11 +67,6 @@ def total(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def all_agree(value: bool) -> bool:
-    """Whether it is true on every rank."""
-    return bool(total(torch.tensor(float(not value))) == 0)
-
-
 def gathered(values: np.ndarray) -> np.ndarray:
     """The arrays (B,) of all ranks, one after the other; each rank's has the same length."""
     if not dist.is_initialized():

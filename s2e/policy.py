@@ -104,7 +104,7 @@ class FreeSpaceHead(nn.Module):
     Flattened, not averaged: which token sees an obstacle says at which bearing it is.
     """
 
-    def __init__(self, tokens: int, dim: int, narrow: int = 16, hidden: int = 64):
+    def __init__(self, tokens: int, dim: int, narrow: int, hidden: int):
         super().__init__()
         self.narrow, self.head = nn.Linear(dim, narrow), mlp(tokens * narrow, hidden, RAYS)
 
@@ -137,7 +137,9 @@ class S2EPolicy(nn.Module):
         }[config.newest]  # fmt: skip
         self.newest_shape, self.older_shape = (newest_tokens, newest_width), (config.history - 1, channels)
         self.context_tokens = newest_tokens + config.history - 1 + 3
-        self.newest_in, self.older_in = nn.Linear(newest_width, config.dim), nn.Linear(channels, config.dim)
+        deep = config.newest_hidden
+        self.newest_in: nn.Module = mlp(newest_width, deep, config.dim) if deep else nn.Linear(newest_width, config.dim)
+        self.older_in = nn.Linear(channels, config.dim)
         self.goal_in, self.ego_in = mlp(3, config.dim, config.dim), mlp(3, config.dim, config.dim)
         self.goal_mask = nn.Parameter(torch.zeros(config.dim))
         self.ego_mask = nn.Parameter(torch.zeros(config.dim))
@@ -158,7 +160,8 @@ class S2EPolicy(nn.Module):
         self.score_head = mlp(config.dim, config.dim, 1)
         self.trajectory_head = mlp(config.dim, config.dim, 5 * config.waypoints)
         self.speed_head = mlp(config.dim, config.dim, 1)
-        self.free_space_head = FreeSpaceHead(newest_tokens, config.dim) if config.free_space else None
+        sizes = config.free_space_narrow, config.free_space_hidden
+        self.free_space_head = FreeSpaceHead(newest_tokens, config.dim, *sizes) if config.free_space else None
 
     def newest_tokens(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the newest frame (B, rows, columns, C) to its tokens (B, n, w)."""

@@ -12,10 +12,9 @@ from scipy.spatial.transform import Rotation
 from s2e.assets.urban.light import Lit, voxels
 from s2e.assets.urban.paint import Canvas
 from s2e.assets.urban.rays import seen_by
-from s2e.assets.urban.surfaces import mottle
 from s2e.envs.scene import Splats
+from s2e.envs.splats.marks import SH0, SH1, mottle
 
-SH0, SH1 = 0.28209479177387814, 0.4886025119029199
 CAMERA_M = 1.55
 _REACH_M, _ENOUGH, _RAGGED_M = 16.0, 2.2, 9.0
 

@@ -49,7 +49,7 @@ EPISODE_SEED = 7
 SHIPPED_FILE = "splats.spz"
 _ENVS = (
     "propose.py", "astar.py", "occupancy.py", "people.py", "episodes.py", "fleet.py", "objects.py", "drive.py", "scene_files.py",
-    "splats/ply.py", "splats/spz.py",
+    "splats/marks.py", "splats/ply.py", "splats/spz.py",
 )  # fmt: skip
 
 

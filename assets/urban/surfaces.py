@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from s2e.envs.splats.marks import mottle
+
 Colour = Callable[[np.ndarray], np.ndarray]
 
 
@@ -15,16 +17,6 @@ def hexes(*codes: str) -> np.ndarray:
 def tone(code: str) -> np.ndarray:
     """(3,) one colour in 0..1 from its hexadecimal code."""
     return hexes(code)[0]
-
-
-def mottle(x: np.ndarray, y: np.ndarray, frequency: float, seed: int) -> np.ndarray:
-    """Smooth noise around 0, mostly within -1.5..1.5, from a sum of six waves; `frequency` in cycles per metre."""
-    rng = np.random.default_rng(seed)
-    total = np.zeros(np.shape(x))
-    for _ in range(6):
-        angle, phase, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.6)
-        total += np.sin(2 * np.pi * frequency * scale * (np.cos(angle) * x + np.sin(angle) * y) + phase)
-    return total * 0.4
 
 
 def scatter(i: np.ndarray, j: np.ndarray, seed: int = 0) -> np.ndarray:

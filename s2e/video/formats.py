@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from s2e.errors import UserError
-from s2e.video import bags, gnm, lerobot, posed, recon, shards
+from s2e.errors import UserError, require
+from s2e.video import bags, gnm, lerobot, posed, recon, shards, stills
 from s2e.video.options import ReadOptions
 from s2e.video.remote import is_url, shown
 from s2e.video.walk import Skipped, Walk
@@ -73,5 +73,7 @@ def _read(path: Source, options: ReadOptions) -> tuple[list[Walk], list[Skipped]
         raise UserError(f"{path}: no such file or folder; give navigation video (docs/data.md lists the formats)")
     reader = next((read for fits, read in FORMATS.values() if fits(path)), None)
     if reader is None:
+        still = (path / "dataset.json").is_file() and stills.is_stills(path)
+        require(not still, f"{path}: stills, no walks; give them to s2e-pretrain with --stills")
         raise UserError(f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes one")
     return reader(path, options)

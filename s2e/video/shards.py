@@ -257,7 +257,7 @@ def _frames(kept: list[Any], shard: Path | str, key: str, digest: str) -> Frames
         return ImageFiles(lambda t: kept[t], len(kept), name)
     offsets = np.array(kept, dtype=np.int64).reshape(-1, 2)
     if isinstance(shard, str):
-        return _UrlFrames(shard, offsets, name, digest)
+        return UrlFrames(shard, offsets, name, digest)
 
     def file_bytes(t: int) -> bytes:
         with shard.open("rb") as file:
@@ -267,7 +267,7 @@ def _frames(kept: list[Any], shard: Path | str, key: str, digest: str) -> Frames
     return ImageFiles(file_bytes, len(offsets), name)
 
 
-class _UrlFrames(Frames):
+class UrlFrames(Frames):
     """Frames behind a URL; neighbours are fetched together."""
 
     def __init__(self, url: str, offsets: np.ndarray, name: Callable[[int], str], digest: str):
