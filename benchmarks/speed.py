@@ -225,7 +225,7 @@ def _split(trainer: Trainer) -> dict[str, float]:
 
 
 def ppo_steps(args: SpeedArgs) -> Measured:
-    """Environment steps a second of `s2e-ppo` as it is by default, over what the encoder alone does at the same batch; and its parts."""
+    """Environment steps a second of `s2e-ppo` with its defaults; beside it the encoder alone at the same batch, and shares of time."""
     with tempfile.TemporaryDirectory() as folder:
         horizon = 8
         wanted = PPOArgs(Path(folder) / "run", envs=args.envs, scenes=args.scenes, horizon=horizon, value_warmup=0, coach_drives=0.0)

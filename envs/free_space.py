@@ -70,8 +70,12 @@ def _cast(poses, people, active, values, start, shape, frame, field_id, angles, 
 
 @dataclass(frozen=True)
 class Cast:
-    """What rays met. `wall` (V, K) float32 metres to the first occupied cell or the map's end, `leaves` (V, K) bool which of them
-    is the map's end, `person` (V, K) float32 metres to the first person; each at most the reach.
+    """What rays met.
+
+    Attributes:
+        wall: (V, K) float32 metres to the first occupied cell or the map's end, at most the reach.
+        leaves: (V, K) bool, which of them is the map's end.
+        person: (V, K) float32 metres to the first person, at most the reach.
     """
 
     wall: np.ndarray

@@ -1,8 +1,8 @@
 """A policy that sees distances instead of images: what can be driven through a robot's camera, if nothing is mistaken.
 
 It is taught by PPO without drawing anything (`s2e-ppo --sense rays`), coaches policies that see images, and stands in the benchmark as
-the bound of what a camera's field of view allows. It knows no map: rays inside the field of view, perhaps what it remembers of them, the goal
-and its own motion.
+the bound of what a camera's field of view allows. It knows no map: rays inside the field of view, perhaps what it remembers of them,
+the goal and its own motion.
 """
 
 import dataclasses
@@ -129,8 +129,9 @@ class RaySense:
         return seen
 
     def peek(self, worlds: np.ndarray, poses: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:
-        """(V, width) of some worlds if they were at other poses (V, 3) and velocities (V, 3), and people (V, P, 2) elsewhere too;
-        remembers nothing.
+        """(V, width) of some worlds, if they were at other poses (V, 3) and velocities (V, 3) and people (V, P, 2) elsewhere too.
+
+        Remembers nothing.
         """
         return self._look(worlds, poses, velocity, people_xy)[0]
 

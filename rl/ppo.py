@@ -28,13 +28,15 @@ class Objective:
     """What is minimised beside PPO's own terms.
 
     Attributes:
-        ppo: weight of PPO's terms for the actor. coach: of -log p of what the coach would do, at first; it falls to 0 in a straight line
-            over the share `coach_until` of the run, where that is above 0.
+        ppo: weight of PPO's terms for the actor.
+        coach: of -log p of what the coach would do, at first; it falls to 0 in a straight line over the share `coach_until` of the
+            run, where that is above 0.
         divergence: weight of the divergence from the policy that the run began with.
         target_kl: divergence of an update that the actor's rate is held to, where PPO has weight.
         warmup: updates in which the critic alone learns, where PPO has weight.
         epochs, batch: passes over a rollout, and samples of a minibatch over all ranks.
-        lr: the actor's rate at first. lr_end: share of it that is left at the end where PPO has no weight and so no divergence to follow.
+        lr: the actor's rate at first.
+        lr_end: share of it that is left at the end where PPO has no weight, and so no divergence to follow.
     """
 
     ppo: float = 1.0

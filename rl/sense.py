@@ -59,8 +59,9 @@ def critic_state(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Share:
-    """This rank's part of all worlds: `count` from `first` on, of `total`. What is drawn by chance is drawn for all of them, so that
-    many ranks do what one would.
+    """This rank's part of all worlds: `count` from `first` on, of `total`.
+
+    What is drawn by chance is drawn for all of them, so that many ranks do what one would.
     """
 
     first: int

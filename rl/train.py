@@ -22,6 +22,7 @@ import torch
 import tyro
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.utils import set_random_seed
 from tqdm import tqdm
 
 from s2e import dist
@@ -258,7 +259,7 @@ class Trainer:
         self.count = args.envs // world
         self.share = Share(rank * self.count, self.count, args.envs)
         self.objective = objective(args)
-        torch.manual_seed(args.seed)
+        set_random_seed(args.seed)
         more: dict[str, Any] = {"critic_lr": args.critic_lr}
         if args.sense == "rays":
             rays = self._rays()
@@ -314,8 +315,8 @@ class Trainer:
         args = self.args
         return make_worlds(
             self.count, args.scenes, args.seed, worlds_config(args, policy), self.share.first, scene=args.scene,
-            curriculum=args.curriculum, refresh=args.refresh, objects=args.objects, splats=args.splats if draw and not args.scene else 0.0,
-            draw=draw,
+            curriculum=args.curriculum, refresh=args.refresh, objects=args.objects, draw=draw,
+            splats=args.splats if draw and not args.scene else 0.0,
         )  # fmt: skip
 
     @property
@@ -388,7 +389,9 @@ class Trainer:
             print(what, flush=True)
             return
         last = self.args.out / "checkpoints" / "last"
-        good = f"the last good checkpoint is {find_checkpoint(self.args.out, newest=True)}" if last.exists() else "there is no checkpoint"
+        good = "there is no checkpoint"
+        if last.exists():
+            good = f"the last good checkpoint is {find_checkpoint(self.args.out, newest=True)}"
         raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; try a smaller --lr")
 
     def save(self) -> None:
