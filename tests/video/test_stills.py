@@ -100,6 +100,8 @@ BAD = {
     "unknown": {**GOOD, "free_space": [None] * RAYS},
     "missing": {"kind": "near"},
     "body": {**GOOD, "body": {"robot": 3}},
+    "giant": {**GOOD, "body": {"length_m": 1e300}},
+    "digits": {**GOOD, "free_space": [10**400] + [1.0] * (RAYS - 1)},
     "kind": {**GOOD, "kind": 5},
     "long": {**GOOD, "scene": "s" * 400},
 }
