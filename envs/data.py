@@ -120,7 +120,7 @@ class _Reading:
 
 @dataclass(frozen=True)
 class Check(_Reading):
-    """Say what is wrong with walks, and what of them training should use; of stills also which kinds there are, and how near things are."""
+    """Say what is wrong with walks or stills, and what of them training should use."""
 
     json: Path | None = None
     """Also write every finding into this file."""

@@ -37,8 +37,8 @@ VIEWS = 256
 """Views drawn at once."""
 TRIES = 32
 """Poses that are drawn for each view; the first good one is taken."""
-GAP_M = np.array([(0.02, np.inf), (0.05, 1.0), (0.05, 1.0), (0.05, 1.5), (0.02, np.inf), (0.02, 0.6)])
-"""Least and most room between the footprint and what stands still, by kind."""
+GAP_M = np.array([(0.02, np.inf), (0.05, 1.0), (0.05, 1.0), (0.05, 1.5), (0.02, np.inf), (0.05, 0.6)])
+"""Least and most room between the footprint and what stands still, by kind; who makes contact drives on from there."""
 TURN_RAD = np.radians([(0, 180), (0, 30), (30, 70), (0, 60), (0, 180), (0, 60)])
 """How far the robot is turned from what it is near, by kind."""
 BEFORE_PERSON_M = (0.5, 3.0)

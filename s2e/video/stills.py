@@ -291,15 +291,18 @@ def _row(sample: _Sample, where: str) -> dict[str, Any]:
         body = values.get("body", {})
         numbers = [v for v in rays if v is not None]
         good = isinstance(rays, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        inside = good and all(math.isfinite(v) and 0 <= v <= RAY_RANGE_M + 1e-3 for v in numbers)
+        body = body_of(body, where)
+        plausible = not any(abs(getattr(body, name)) > 1e3 for name in ROBOT_FIELDS)  # NaN is unknown
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise UserError(f"{where}: its .json is no object with free_space") from None
     require(good and len(rays) == RAYS, f"{where}: free_space has {len(rays)} values; {RAYS} numbers or null are expected")
-    inside = all(math.isfinite(v) and 0 <= v <= RAY_RANGE_M + 1e-3 for v in numbers)
     require(inside, f"{where}: free_space has a value that is no distance from 0 to {RAY_RANGE_M:g} m")
+    require(plausible, f"{where}: its body has a size, a limit or an angle beyond 1000")
     require(bool(numbers), f"{where}: nothing of its free_space is known")
     plain = all(isinstance(v, str) and len(v) <= 300 and (v.isprintable()) for v in texts.values())
     require(plain, f"{where}: kind, look and scene are texts of 300 characters at most")
-    return {"free_space": [math.nan if v is None else v for v in rays], "body": body_of(body, where), **texts}
+    return {"free_space": [math.nan if v is None else v for v in rays], "body": body, **texts}
 
 
 def _frames(shard: Path | str, offsets: np.ndarray, name: Callable[[int], str], digest: str) -> Frames:
