@@ -4,6 +4,7 @@ gs_urban.jpg every scene of the suite
 worlds.jpg   the README's: training worlds above, episodes in eight scenes of gs_urban (Gaussians with people and obstacles) below
 sheet.jpg    64 training worlds, each with a scene, weather, robot and camera of its own
 worlds.webp  a minute of four robots driving through training worlds
+captures.jpg training streets, the same as captures from clean to poor, and scenes of gs_urban below
 outputs.jpg  colour, depth, semantic classes, instances and top-down map of three worlds
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from s2e.benchmarks.bench import floor_height, place_obstacles
+from s2e.envs.build import build_scene
 from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.config import WorldsConfig
 from s2e.envs.drive import ExpertDriver
@@ -22,6 +24,7 @@ from s2e.envs.pool import training_scenes
 from s2e.envs.render import Renderer
 from s2e.envs.scene import SEMANTICS, Scene
 from s2e.envs.scene_files import SUITES, load_scene, scene_folder
+from s2e.envs.splats.street import as_capture, draw_wear
 from s2e.envs.worlds import Worlds
 
 VIDEO_S, STEP_S = 60.0, 0.2
@@ -105,6 +108,25 @@ def readme_picture(out: Path) -> None:
     Image.fromarray(tiled(np.concatenate([upper, lower]), 4)).save(out, quality=86, optimize=True)
 
 
+def captures_picture(out: Path) -> None:
+    """Eight streets from a clean to a poor capture: triangles, the same as Gaussians, and the suite for comparison."""
+    seeds = range(2000, 2048)
+    wear = {seed: draw_wear(np.random.default_rng([seed, 51])) for seed in seeds}
+    by_wear = sorted(seeds, key=lambda seed: wear[seed].round + wear[seed].holes + 10 * wear[seed].noise)
+    chosen = [by_wear[round(k)] for k in np.linspace(0, len(by_wear) - 1, 8)]
+    camera, nobody, rows = Camera(96, 160, z=0.5), np.zeros((1, 0, 7), np.float32), [[], [], []]
+    for k, seed in enumerate(chosen):
+        street = build_scene(seed)
+        suite = load_scene(f"gs_urban/{('plaza', 'residential', 'station', 'courtyard')[k % 4]}")
+        for row, scene, place in ((0, street, street), (1, as_capture(street, seed), street), (2, suite, suite)):
+            (x, y), yaw = open_view(place, np.random.default_rng([3, k]))
+            positions, rotations = camera_poses(np.array([[x, y, yaw]]), camera)
+            positions[0, 2] += floor_height(place, x, y)
+            view = np.zeros(1, dtype=int), positions, rotations, camera.intrinsics()[None], (96, 160), nobody
+            rows[row].append(Renderer([scene]).draw(*view).rgb[0])
+    Image.fromarray(tiled(np.array([image for row in rows for image in row]), 8)).save(out, quality=88, optimize=True)
+
+
 def contact_sheet(out: Path) -> None:
     """64 worlds after three seconds of driving."""
     worlds = random_worlds(64, (108, 192), 11, robot="any", randomise=1.0, camera_noise=0.5)
@@ -148,6 +170,7 @@ def main() -> None:
     readme_picture(folder / "worlds.jpg")
     suite_picture(folder / "gs_urban.jpg")
     contact_sheet(folder / "sheet.jpg")
+    captures_picture(folder / "captures.jpg")
     video(folder / "worlds.webp")
     outputs(folder / "outputs.jpg")
 

@@ -29,6 +29,8 @@ CAMERAS = (7, 20)
 """Places that photographs were taken from, least and most."""
 LAYER_M = 0.012
 """Faces that lie so close on others (shadows, dark feet, pools of light) colour them."""
+LIGHT = 0.42
+"""Mean of what a metered capture sees, 0..1."""
 THICK_M = 0.004
 """Least standard deviation of a Gaussian."""
 
@@ -82,7 +84,9 @@ class Film:
 
     Attributes:
         gain: (3,) exposure and white balance.
+        metered: how far exposure follows the scene's own light, 0 (as lit) to 1 (all scenes equally bright).
         gamma: above 1 is darker in between.
+        contrast: of the patterns of surfaces; 1 keeps their textures.
         saturation: 1 keeps colours.
         lift: veil of light over black, 0..1.
         tint: standard deviation by which surfaces of different texture change colour.
@@ -91,7 +95,9 @@ class Film:
     """
 
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    metered: float = 0.0
     gamma: float = 1.0
+    contrast: float = 1.0
     saturation: float = 1.0
     lift: float = 0.0
     tint: float = 0.0
@@ -101,7 +107,7 @@ class Film:
 
 def draw_wear(rng: np.random.Generator) -> Wear:
     """A capture's quality, then each defect within what that quality allows."""
-    poor = rng.uniform(0.0, 1.0)
+    poor = rng.uniform(0.0, 1.0) ** 1.3
 
     def drawn(most: float) -> float:
         return float(most * poor * rng.uniform(0.15, 1.0))
@@ -129,15 +135,17 @@ def draw_wear(rng: np.random.Generator) -> Wear:
 def draw_film(rng: np.random.Generator) -> Film:
     """White balance, exposure, contrast and saturation of a capture."""
     warm = rng.normal(0.02, 0.06) * np.array([1.0, 0.0, -1.0])
-    gain = np.exp(rng.normal(0.05, 0.22) + rng.normal(0, 0.035, 3) + warm)
+    gain = np.exp(rng.normal(0.0, 0.22) + rng.normal(0, 0.035, 3) + warm)
     return Film(
         gain=(float(gain[0]), float(gain[1]), float(gain[2])),
+        metered=float(rng.uniform(0.4, 1.0)),
         gamma=float(np.exp(rng.normal(0.05, 0.2))),
+        contrast=float(rng.uniform(0.8, 2.2)),
         saturation=float(np.clip(rng.normal(1.05, 0.3), 0.2, 1.8)),
         lift=float(rng.uniform(0, 0.12) if rng.random() < 0.5 else 0.0),
         tint=float(rng.uniform(0.05, 0.35)),
         stains=float(rng.uniform(0.0, 1.5)),
-        dapple=float(rng.uniform(0, 0.6) if rng.random() < 0.6 else 0.0),
+        dapple=float(rng.uniform(0.1, 0.75) if rng.random() < 0.6 else 0.0),
     )
 
 
@@ -159,7 +167,8 @@ def as_capture(scene: Scene, seed: int, wear: Wear | None = None, film: Film | N
     wear, film = wear or drawn_wear, film or drawn_film
     faces, layers = _surfaces(scene)
     eyes = _eyes(scene, rng, wear.cameras)
-    of, points, area = _sampled(rng, faces, eyes)
+    known = _seen(scene, eyes, faces.corners.mean(1) + 0.03 * faces.normal, faces.normal, faces.semantic == _LEAF)
+    of, points, area = _sampled(rng, faces, eyes, known)
     splats = _spoiled(scene, rng, seed, wear, film, faces, layers, eyes, of, points, area)
     return Scene(
         scene.name, scene.occupancy, empty_mesh(), scene.free_anchors, splats, scene.ground, scene.sky, scene.ground_z
@@ -188,11 +197,13 @@ def _eyes(scene: Scene, rng: np.random.Generator, count: int) -> np.ndarray:
     return np.column_stack([spots, z])
 
 
-def _sampled(rng, faces: Faces, eyes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sampled(rng, faces: Faces, eyes: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Faces (n,), points (n, 3) spread evenly over them, and square metres (n,) that each stands for."""
     middle = faces.corners.mean(1)
     far = KDTree(eyes).query(middle)[0]
     spacing = np.clip(far / NEAR_M, 1.0, 3.0) * np.where(faces.instance > 0, 0.6, 1.0)
+    # Roofs and backs of houses get little; robots go where no camera was, so not nothing.
+    spacing *= np.where((known < 0.01) & (faces.instance == 0), 2.5, 1.0)
     share = faces.area / spacing**2
     wanted = rng.integers(*GAUSSIANS)
     share *= wanted / share.sum()
@@ -245,7 +256,7 @@ def _spoiled(scene, rng, seed, wear: Wear, film: Film, faces: Faces, layers: Fac
     bad = np.where(floor, np.minimum(bad, 0.55), bad)
     kept = _kept(rng, seed, wear, faces, of, points, area, bad, floor)
     of, points, area, normal, leaf, floor, bad = (x[kept] for x in (of, points, area, normal, leaf, floor, bad))
-    colour = _coloured(rng, seed, film, faces, layers, of, points, area)
+    colour = _coloured(rng, seed, film, faces, layers, of, points, area, bad < 0.7)
     colour = _drifted(rng, seed, wear, points, colour, bad, leaf)
     means = _moved(rng, seed, wear, points, normal, bad, leaf, floor, semantic[kept] == _GRASS)
     normal, along, scales = _shaped(rng, wear, faces, of, area, normal, bad, leaf, floor)
@@ -282,7 +293,13 @@ def _texels(faces: Faces, of, uv: np.ndarray, size_m: np.ndarray) -> np.ndarray:
     return np.stack([packed & 255, packed >> 8 & 255, packed >> 16 & 255], 1) / 255.0
 
 
-def _coloured(rng, seed, film: Film, faces: Faces, layers: Faces, of, points, area) -> np.ndarray:
+def _means() -> np.ndarray:
+    """(K, 3) mean colours of the textures, 0..1: their smallest mip level."""
+    packed = mipmaps()[:, 1]
+    return np.stack([packed & 255, packed >> 8 & 255, packed >> 16 & 255], 1) / 255.0
+
+
+def _coloured(rng, seed, film: Film, faces: Faces, layers: Faces, of, points, area, known) -> np.ndarray:
     """(n, 3) what the street's surfaces look like on this film; shadows and the like lie on what they cover."""
     size = 0.9 * np.sqrt(area)
     uv, shade = faces.at(of, points)
@@ -294,6 +311,8 @@ def _coloured(rng, seed, film: Film, faces: Faces, layers: Faces, of, points, ar
         covered = np.flatnonzero(top >= 0)
         uv_over, shade[covered] = layers.at(top[covered], points[covered])
         albedo[covered] = _texels(layers, top[covered], uv_over, size[covered])
+    mean = _means()[faces.texture[of]]
+    albedo = np.clip(mean + film.contrast * (albedo - mean), 0.02, 1.0)
     base = seed % 1_000_003
     x, y, z = points.T
     s, t = x + 0.6 * z, y - 0.6 * z
@@ -301,7 +320,9 @@ def _coloured(rng, seed, film: Film, faces: Faces, layers: Faces, of, points, ar
     colour = albedo * shade * _tones(rng, film, faces)[of] * (1 + film.stains * stain)[:, None]
     shadow = 1 / (1 + np.exp(-6 * mottle(x, y, 0.35, base + 4) - 4 * mottle(x, y, 1.1, base + 5)))
     colour *= 1 - (film.dapple * shadow * np.isin(faces.semantic[of], _FLOORS))[:, None]
-    colour = np.clip(colour * film.gain, 0.0, None)
+    seen = colour[known] if known.any() else colour
+    exposure = (LIGHT / max(float(seen.mean()), 0.02)) ** film.metered if len(seen) else 1.0
+    colour = np.clip(colour * exposure * film.gain, 0.0, None)
     colour = colour / (1 + np.maximum(colour - 0.75, 0) * 0.9)  # a shoulder for what is bright
     colour = np.clip(colour, 1e-4, 1.0) ** film.gamma
     grey = colour.mean(1, keepdims=True)
