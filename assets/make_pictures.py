@@ -109,22 +109,26 @@ def readme_picture(out: Path) -> None:
 
 
 def captures_picture(out: Path) -> None:
-    """Eight streets from a clean to a poor capture: triangles, the same as Gaussians, and the suite for comparison."""
+    """Eight streets from clean to poor captures: triangles, Gaussians, the suite below."""
     seeds = range(2000, 2048)
     wear = {seed: draw_wear(np.random.default_rng([seed, 51])) for seed in seeds}
-    by_wear = sorted(seeds, key=lambda seed: wear[seed].round + wear[seed].holes + 10 * wear[seed].noise)
+    poor = {seed: w.round + w.holes + 10 * w.noise for seed, w in wear.items()}
+    by_wear = sorted(seeds, key=poor.__getitem__)
     chosen = [by_wear[round(k)] for k in np.linspace(0, len(by_wear) - 1, 8)]
     camera, nobody, rows = Camera(96, 160, z=0.5), np.zeros((1, 0, 7), np.float32), [[], [], []]
     for k, seed in enumerate(chosen):
         street = build_scene(seed)
         suite = load_scene(f"gs_urban/{('plaza', 'residential', 'station', 'courtyard')[k % 4]}")
-        for row, scene, place in ((0, street, street), (1, as_capture(street, seed), street), (2, suite, suite)):
+        shown = (street, street), (as_capture(street, seed), street), (suite, suite)
+        for row, (scene, place) in enumerate(shown):
             (x, y), yaw = open_view(place, np.random.default_rng([3, k]))
             positions, rotations = camera_poses(np.array([[x, y, yaw]]), camera)
             positions[0, 2] += floor_height(place, x, y)
-            view = np.zeros(1, dtype=int), positions, rotations, camera.intrinsics()[None], (96, 160), nobody
+            lens = camera.intrinsics()[None]
+            view = np.zeros(1, dtype=int), positions, rotations, lens, (96, 160), nobody
             rows[row].append(Renderer([scene]).draw(*view).rgb[0])
-    Image.fromarray(tiled(np.array([image for row in rows for image in row]), 8)).save(out, quality=88, optimize=True)
+    images = np.array([image for row in rows for image in row])
+    Image.fromarray(tiled(images, 8)).save(out, quality=88, optimize=True)
 
 
 def contact_sheet(out: Path) -> None:

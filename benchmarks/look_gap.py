@@ -1,9 +1,10 @@
-"""What training on captures of streets does for perception in splat scenes that nobody trained on: one table.
+"""What training on captures of streets does for perception in splat scenes: one table.
 
     python -m s2e.benchmarks.look_gap
 
-Free space is read from a frozen encoder's features of frames at random poses, by a small head that is trained on
-streets of triangles alone, and on some of them as captures (`envs/splats/street.py`). Both heads see as many frames.
+Free space is read from a frozen encoder's features of frames at random poses, by a small head that
+is trained on streets of triangles alone, and on some of them as captures (`envs/splats/street.py`).
+Both heads see as many frames, and none of the scenes that they are judged in.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ from s2e.video.walk import RAY_RANGE_M, RAYS
 NEAR_M = 2.5
 """The nearest thing counts where it is within this."""
 ROOM_M = (0.3, 0.8)
-"""Half of the poses have at least the first to the next thing, half from the first to the second."""
+"""Half of the poses have at least the first to the next thing, half at most the second."""
 BATCH = 128
 """Worlds drawn at once."""
 STREETS = 16
@@ -42,7 +43,7 @@ LEAST_M = 0.05
 
 @dataclass(frozen=True)
 class LookGapArgs:
-    """Train a head on frozen features of streets, with and without captures among them, and judge both in splat scenes."""
+    """Train a head on features of streets, with and without captures, and judge both in splats."""
 
     frames: int = 16_000
     """Frames to train on."""
@@ -65,7 +66,9 @@ class Head(nn.Module):
         super().__init__()
         rows, columns, channels = shape
         self.narrow = nn.Conv2d(channels, 48, 1)
-        self.out = nn.Sequential(nn.Linear(48 * rows * columns, 256), nn.GELU(), nn.Linear(256, RAYS))
+        self.out = nn.Sequential(
+            nn.Linear(48 * rows * columns, 256), nn.GELU(), nn.Linear(256, RAYS)
+        )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Log metres along each ray."""
@@ -73,18 +76,23 @@ class Head(nn.Module):
 
 
 def random_poses(worlds: Worlds, rng: np.random.Generator) -> None:
-    """Puts every robot somewhere free in a scene of its own draw, half of them close to something."""
+    """Puts every robot somewhere free in its scene, half of them close to something."""
     for world in range(worlds.count):
         occupancy, room = worlds.route_map(world)
         high = ROOM_M[1] if world % 2 else np.inf
         rows, columns = np.nonzero((room > ROOM_M[0]) & (room < high))
         k = rng.integers(len(rows))
-        x, y = occupancy.origin + (np.array([columns[k], rows[k]]) + rng.random(2)) * occupancy.resolution
+        x, y = (
+            occupancy.origin
+            + (np.array([columns[k], rows[k]]) + rng.random(2)) * occupancy.resolution
+        )
         worlds.pose[world] = x, y, rng.uniform(-np.pi, np.pi)
 
 
-def frames(scenes: Sequence[Scene], count: int, seed: int, encoder: FrozenEncoder, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Features (count, 6, 10, C) float16 and free space (count, RAYS) metres at random poses in scenes."""
+def frames(
+    scenes: Sequence[Scene], count: int, seed: int, encoder: FrozenEncoder, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features (count, 6, 10, C) and free space (count, RAYS) metres at random poses."""
     source = RandomEpisodes(scenes, BATCH, seed, 0)
     worlds = Worlds(scenes, WorldsConfig(people=0, camera_noise=noise), BATCH, source)
     rng, features, rays = np.random.default_rng([seed, 61]), [], []
@@ -97,10 +105,14 @@ def frames(scenes: Sequence[Scene], count: int, seed: int, encoder: FrozenEncode
     return np.concatenate(features)[:count], np.concatenate(rays)[:count]
 
 
-def streets(count: int, seed: int, splats: float, encoder: FrozenEncoder, noise: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+def streets(
+    count: int, seed: int, splats: float, encoder: FrozenEncoder, noise: float = 0.5
+) -> tuple[np.ndarray, np.ndarray]:
     """`frames` in procedural streets, of which a share are captures."""
     build, each, parts = scene_builder(splats=splats), 4 * BATCH, []
-    with tqdm(total=count, desc=f"streets, {splats:.0%} captures", unit="frame", disable=None) as bar:
+    with tqdm(
+        total=count, desc=f"streets, {splats:.0%} captures", unit="frame", disable=None
+    ) as bar:
         for k in range(-(-count // each)):
             some = min(each, count - k * each)
             scenes = [build(1_000_000 + 10_000 * seed + STREETS * k + i) for i in range(STREETS)]
@@ -123,11 +135,15 @@ def train(features: np.ndarray, rays: np.ndarray, epochs: int, seed: int) -> Hea
     optimizer = torch.optim.AdamW(head.parameters(), 1e-3, weight_decay=1e-2)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for _ in tqdm(range(epochs), desc="head", unit="epoch", disable=None, leave=False):
-        for rows in np.array_split(rng.permutation(len(features))[: len(features) // size * size], len(features) // size):
+        for rows in np.array_split(
+            rng.permutation(len(features))[: len(features) // size * size], len(features) // size
+        ):
             rows = np.sort(rows)
             wanted = torch.from_numpy(target[rows])
             known = torch.isfinite(wanted)
-            loss = F.smooth_l1_loss(head(torch.from_numpy(features[rows]).float())[known], wanted[known], beta=0.2)
+            loss = F.smooth_l1_loss(
+                head(torch.from_numpy(features[rows]).float())[known], wanted[known], beta=0.2
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -136,12 +152,15 @@ def train(features: np.ndarray, rays: np.ndarray, epochs: int, seed: int) -> Hea
 
 
 def score(head: Head, features: np.ndarray, rays: np.ndarray) -> tuple[float, float]:
-    """R2 of log range over all rays, and the median error (m) of the nearest thing where that is within `NEAR_M`."""
+    """R2 of log range, and the median error (m) of the nearest thing within `NEAR_M`."""
     with torch.inference_mode():
         found = head(torch.from_numpy(features).float()).numpy()
     wanted = log_metres(rays)
     known = np.isfinite(wanted)
-    r2 = 1 - ((found - wanted)[known] ** 2).sum() / ((wanted[known] - wanted[known].mean()) ** 2).sum()
+    r2 = (
+        1
+        - ((found - wanted)[known] ** 2).sum() / ((wanted[known] - wanted[known].mean()) ** 2).sum()
+    )
     some = known.any(1)
     nearest = np.exp(np.where(known, wanted, np.inf)[some].min(1))
     guessed = np.exp(np.where(known, found, np.inf)[some].min(1))
@@ -158,9 +177,14 @@ def main(args: LookGapArgs) -> None:
     mixed = tuple(np.concatenate([m[:kept], c]) for m, c in zip(mesh, captures, strict=True))
     heads = {
         f"{args.frames:,} of triangles": train(*mesh, args.epochs, args.seed),
-        f"{kept:,} of triangles, {args.captures:,} captures": train(mixed[0], mixed[1], args.epochs, args.seed),
+        f"{kept:,} of triangles, {args.captures:,} captures": train(
+            mixed[0], mixed[1], args.epochs, args.seed
+        ),
     }
-    judged = {name: frames([load_scene(f"gs_urban/{name}")], args.judged, 7, encoder, 0.0) for name in args.scenes}
+    judged = {
+        name: frames([load_scene(f"gs_urban/{name}")], args.judged, 7, encoder, 0.0)
+        for name in args.scenes
+    }
     judged["new streets"] = streets(args.judged, args.seed + 2, 0.0, encoder, 0.0)
     judged["new captures"] = streets(args.judged, args.seed + 3, 1.0, encoder, 0.0)
     print(f"| trained on | {' | '.join(judged)} |")

@@ -64,7 +64,7 @@ class Record:
     camera_noise: float = 0.0
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
     look: Literal["mesh", "splats", "mixed"] = "mixed"
-    """What streets are made of: triangles, Gaussian splats as captures of them would be, or some of both."""
+    """What streets are made of: triangles, Gaussian splats as captures have them, or both."""
     splats: float = 0.33
     """The share of streets that are splats in mixed, 0 to 1."""
     seed: int = 0

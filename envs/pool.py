@@ -49,7 +49,7 @@ def scene_builder(
     density: float | None = None,
     splats: float = 0.0,
 ) -> Callable[[int], Scene]:
-    """`build_scene` with everything but the seed given, then `as_capture` for a share of seeds; see `training_scenes`."""
+    """`build_scene` with all but the seed given, `as_capture` for a share; see `training_scenes`."""
     require(0 <= splats <= 1, f"splats is {splats}; give the share of scenes that are splats, 0 to 1")
     kinds = load_objects(objects) if objects else None
     families = (families,) if isinstance(families, str) else families

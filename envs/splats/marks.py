@@ -1,4 +1,4 @@
-"""What the captures of the suite (`assets/urban/capture.py`) and of training streets (`street.py`) have in common."""
+"""What captures of the suite (`assets/urban/capture.py`) and of streets (`street.py`) share."""
 
 import numpy as np
 
@@ -7,10 +7,16 @@ SH0, SH1 = 0.28209479177387814, 0.4886025119029199
 
 
 def mottle(x: np.ndarray, y: np.ndarray, frequency: float, seed: int) -> np.ndarray:
-    """Smooth noise around 0, mostly within -1.5..1.5, from a sum of six waves; `frequency` in cycles per metre."""
+    """Smooth noise around 0, mostly within -1.5..1.5: six waves of about `frequency` per metre."""
     rng = np.random.default_rng(seed)
     total = np.zeros(np.shape(x))
     for _ in range(6):
-        angle, phase, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 1.6)
-        total += np.sin(2 * np.pi * frequency * scale * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+        angle, phase, scale = (
+            rng.uniform(0, 2 * np.pi),
+            rng.uniform(0, 2 * np.pi),
+            rng.uniform(0.5, 1.6),
+        )
+        total += np.sin(
+            2 * np.pi * frequency * scale * (np.cos(angle) * x + np.sin(angle) * y) + phase
+        )
     return total * 0.4

@@ -1,4 +1,4 @@
-"""Training streets as captures: Gaussians on the surfaces of a mesh, spoiled as those of real scans are.
+"""Training streets as captures: Gaussians on a mesh's surfaces, spoiled as those of real scans are.
 
 A walk of cameras through the street decides where it is well known, as in the suite's own captures
 (`assets/urban/capture.py`). How strongly each defect applies is drawn for each scene (`draw_wear`),
@@ -24,7 +24,7 @@ GAUSSIANS = (75_000, 120_000)
 EDGE_M = 1.2
 """Faces are split until no edge is longer."""
 NEAR_M = 7.0
-"""Up to this distance from a camera surfaces are sampled most densely; beyond, spacing grows with it."""
+"""Up to this distance from a camera surfaces are sampled most densely; then spacing grows."""
 CAMERAS = (7, 20)
 """Places that photographs were taken from, least and most."""
 LAYER_M = 0.012
@@ -34,8 +34,20 @@ LIGHT = 0.42
 THICK_M = 0.004
 """Least standard deviation of a Gaussian."""
 
-_SHINY = ("glass", "glass_lit", "car_glass", "car_side", "shop", "shop_lit", "water", "metal", "modern")
-_FLOORS = [SEMANTIC_ID[name] for name in ("road", "sidewalk", "crossing", "grass", "floor", "stairs")]
+_SHINY = (
+    "glass",
+    "glass_lit",
+    "car_glass",
+    "car_side",
+    "shop",
+    "shop_lit",
+    "water",
+    "metal",
+    "modern",
+)
+_FLOORS = [
+    SEMANTIC_ID[name] for name in ("road", "sidewalk", "crossing", "grass", "floor", "stairs")
+]
 _LEAF, _GRASS = SEMANTIC_ID["vegetation"], SEMANTIC_ID["grass"]
 
 
@@ -84,7 +96,7 @@ class Film:
 
     Attributes:
         gain: (3,) exposure and white balance.
-        metered: how far exposure follows the scene's own light, 0 (as lit) to 1 (all scenes equally bright).
+        metered: how far exposure follows the scene's light, 0 (as lit) to 1 (all equally bright).
         gamma: above 1 is darker in between.
         contrast: of the patterns of surfaces; 1 keeps their textures.
         saturation: 1 keeps colours.
@@ -149,7 +161,9 @@ def draw_film(rng: np.random.Generator) -> Film:
     )
 
 
-def as_capture(scene: Scene, seed: int, wear: Wear | None = None, film: Film | None = None) -> Scene:
+def as_capture(
+    scene: Scene, seed: int, wear: Wear | None = None, film: Film | None = None
+) -> Scene:
     """The same place as a capture would have it: all of its mesh as Gaussians of SH degree 1.
 
     Args:
@@ -167,11 +181,24 @@ def as_capture(scene: Scene, seed: int, wear: Wear | None = None, film: Film | N
     wear, film = wear or drawn_wear, film or drawn_film
     faces, layers = _surfaces(scene)
     eyes = _eyes(scene, rng, wear.cameras)
-    known = _seen(scene, eyes, faces.corners.mean(1) + 0.03 * faces.normal, faces.normal, faces.semantic == _LEAF)
+    known = _seen(
+        scene,
+        eyes,
+        faces.corners.mean(1) + 0.03 * faces.normal,
+        faces.normal,
+        faces.semantic == _LEAF,
+    )
     of, points, area = _sampled(rng, faces, eyes, known)
     splats = _spoiled(scene, rng, seed, wear, film, faces, layers, eyes, of, points, area)
     return Scene(
-        scene.name, scene.occupancy, empty_mesh(), scene.free_anchors, splats, scene.ground, scene.sky, scene.ground_z
+        scene.name,
+        scene.occupancy,
+        empty_mesh(),
+        scene.free_anchors,
+        splats,
+        scene.ground,
+        scene.sky,
+        scene.ground_z,
     )
 
 
@@ -186,7 +213,7 @@ def _surfaces(scene: Scene) -> tuple[Faces, Faces]:
 
 
 def _eyes(scene: Scene, rng: np.random.Generator, count: int) -> np.ndarray:
-    """(C, 3) where photographs were taken: anchors are ordered so that the first ones are far apart."""
+    """(C, 3) where photographs were taken: the first anchors, which are far apart."""
     spots = scene.free_anchors[:count]
     if not len(spots):
         spots = np.zeros((1, 2))
@@ -197,8 +224,10 @@ def _eyes(scene: Scene, rng: np.random.Generator, count: int) -> np.ndarray:
     return np.column_stack([spots, z])
 
 
-def _sampled(rng, faces: Faces, eyes: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Faces (n,), points (n, 3) spread evenly over them, and square metres (n,) that each stands for."""
+def _sampled(
+    rng, faces: Faces, eyes: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Faces (n,), points (n, 3) spread evenly over them, square metres (n,) of each."""
     middle = faces.corners.mean(1)
     far = KDTree(eyes).query(middle)[0]
     spacing = np.clip(far / NEAR_M, 1.0, 3.0) * np.where(faces.instance > 0, 0.6, 1.0)
@@ -243,11 +272,15 @@ def _seen(scene: Scene, eyes: np.ndarray, points, normal, leaf) -> np.ndarray:
     nobody, sky = np.zeros((4 * count, 0, 7), np.float32), np.array([scene.sky.row()], np.float32)
     lenses = np.tile(camera.intrinsics(), (4 * count, 1))
     packed = PackedMeshes.pack([scene.mesh])
-    depth = render_meshes(packed, np.zeros(4 * count, np.int64), positions, rotations, lenses, side, side, nobody, sky).depth
+    depth = render_meshes(
+        packed, np.zeros(4 * count, np.int64), positions, rotations, lenses, side, side, nobody, sky
+    ).depth
     return seen_from(points, normal, leaf, positions, np.ascontiguousarray(rotations), depth)
 
 
-def _spoiled(scene, rng, seed, wear: Wear, film: Film, faces: Faces, layers: Faces, eyes, of, points, area) -> Splats:
+def _spoiled(
+    scene, rng, seed, wear: Wear, film: Film, faces: Faces, layers: Faces, eyes, of, points, area
+) -> Splats:
     """Gaussians at points, with everything that a capture does to them."""
     normal, semantic = faces.normal[of], faces.semantic[of]
     leaf, floor = semantic == _LEAF, np.isin(semantic, _FLOORS) & (faces.normal[of, 2] > 0.6)
@@ -255,26 +288,34 @@ def _spoiled(scene, rng, seed, wear: Wear, film: Film, faces: Faces, layers: Fac
     bad = 1 / (1 + (seen / 0.9) ** 1.2)  # 0: seen well from many places, 1: by nobody
     bad = np.where(floor, np.minimum(bad, 0.55), bad)
     kept = _kept(rng, seed, wear, faces, of, points, area, bad, floor)
-    of, points, area, normal, leaf, floor, bad = (x[kept] for x in (of, points, area, normal, leaf, floor, bad))
+    of, points, area, normal, leaf, floor, bad = (
+        x[kept] for x in (of, points, area, normal, leaf, floor, bad)
+    )
     colour = _coloured(rng, seed, film, faces, layers, of, points, area, bad < 0.7)
     colour = _drifted(rng, seed, wear, points, colour, bad, leaf)
     means = _moved(rng, seed, wear, points, normal, bad, leaf, floor, semantic[kept] == _GRASS)
     normal, along, scales = _shaped(rng, wear, faces, of, area, normal, bad, leaf, floor)
     faint = wear.faint * rng.beta(1.2, 2.0, len(of)) + 0.25 * bad * rng.random(len(of))
-    opacity = rng.uniform(0.88, 0.98, len(of)) * (1 - np.where(floor, 0.6, 1.0) * np.minimum(faint, 0.95))
+    opacity = rng.uniform(0.88, 0.98, len(of)) * (
+        1 - np.where(floor, 0.6, 1.0) * np.minimum(faint, 0.95)
+    )
     sh = np.zeros((len(of), 4, 3))
     sh[:, 0] = (colour - 0.5) / SH0
     sh[:, 1:] = _view_dependent(scene, rng, wear, faces, of, normal, bad)
     surface = means, _quaternions(along, np.cross(normal, along), normal), scales, opacity, sh
     air = _floaters(scene, rng, wear, eyes, means, colour, bad), _haze(scene, rng, wear, film)
     parts = [surface, *air]
-    means, quats, scales, opacity, sh = (np.concatenate([p[k] for p in parts]).astype(np.float32) for k in range(5))
+    means, quats, scales, opacity, sh = (
+        np.concatenate([p[k] for p in parts]).astype(np.float32) for k in range(5)
+    )
     return Splats(means, quats, scales, opacity, sh)
 
 
 def _kept(rng, seed, wear: Wear, faces: Faces, of, points, area, bad, floor) -> np.ndarray:
     """(n,) bool: without holes where few looked, and without some of what is thin."""
-    noise = mottle(points[:, 0] + 0.7 * points[:, 2], points[:, 1] - 0.7 * points[:, 2], 0.25, seed % 1_000_003)
+    noise = mottle(
+        points[:, 0] + 0.7 * points[:, 2], points[:, 1] - 0.7 * points[:, 2], 0.25, seed % 1_000_003
+    )
     thing = faces.instance[of] > 0
     missing = (bad - 0.35) * wear.holes + 0.25 * noise * wear.holes > np.where(thing, 0.62, 0.45)
     hole = missing & ~floor
@@ -285,8 +326,10 @@ def _kept(rng, seed, wear: Wear, faces: Faces, of, points, area, bad, floor) -> 
 
 
 def _texels(faces: Faces, of, uv: np.ndarray, size_m: np.ndarray) -> np.ndarray:
-    """(n, 3) colours in 0..1 of textures at (n, 2), from the mip level whose texels are as large as Gaussians."""
-    level = np.clip(np.ceil(np.log2(np.maximum(size_m * SIZE / faces.texture_m[of], 1e-6))), 0, LEVELS - 1)
+    """(n, 3) colours in 0..1 of textures at (n, 2), from texels as large as Gaussians."""
+    level = np.clip(
+        np.ceil(np.log2(np.maximum(size_m * SIZE / faces.texture_m[of], 1e-6))), 0, LEVELS - 1
+    )
     size = SIZE >> level.astype(np.int64)
     column, row = ((np.floor(uv[:, k] * size).astype(np.int64)) & (size - 1) for k in (0, 1))
     packed = mipmaps()[faces.texture[of], size * size + row * size + column]
@@ -299,8 +342,10 @@ def _means() -> np.ndarray:
     return np.stack([packed & 255, packed >> 8 & 255, packed >> 16 & 255], 1) / 255.0
 
 
-def _coloured(rng, seed, film: Film, faces: Faces, layers: Faces, of, points, area, known) -> np.ndarray:
-    """(n, 3) what the street's surfaces look like on this film; shadows and the like lie on what they cover."""
+def _coloured(
+    rng, seed, film: Film, faces: Faces, layers: Faces, of, points, area, known
+) -> np.ndarray:
+    """(n, 3) surfaces on this film; shadows and the like lie on what they cover."""
     size = 0.9 * np.sqrt(area)
     uv, shade = faces.at(of, points)
     albedo = _texels(faces, of, uv, size)
@@ -316,12 +361,18 @@ def _coloured(rng, seed, film: Film, faces: Faces, layers: Faces, of, points, ar
     base = seed % 1_000_003
     x, y, z = points.T
     s, t = x + 0.6 * z, y - 0.6 * z
-    stain = 0.1 * mottle(s, t, 0.2, base + 1) + 0.08 * mottle(s, t, 0.9, base + 2) + 0.06 * mottle(2.7 * s, 2.7 * t, 1.0, base + 3)
+    stain = (
+        0.1 * mottle(s, t, 0.2, base + 1)
+        + 0.08 * mottle(s, t, 0.9, base + 2)
+        + 0.06 * mottle(2.7 * s, 2.7 * t, 1.0, base + 3)
+    )
     colour = albedo * shade * _tones(rng, film, faces)[of] * (1 + film.stains * stain)[:, None]
     shadow = 1 / (1 + np.exp(-6 * mottle(x, y, 0.35, base + 4) - 4 * mottle(x, y, 1.1, base + 5)))
     colour *= 1 - (film.dapple * shadow * np.isin(faces.semantic[of], _FLOORS))[:, None]
-    seen = colour[known] if known.any() else colour
-    exposure = (LIGHT / max(float(seen.mean()), 0.02)) ** film.metered if len(seen) else 1.0
+    light = np.maximum((colour[known] if known.any() else colour).mean(0), 0.02)
+    # A camera's own exposure, and half of its white balance.
+    exposure = (LIGHT / light.mean()) ** film.metered
+    exposure = exposure * (light.mean() / light) ** (0.5 * film.metered)
     colour = np.clip(colour * exposure * film.gain, 0.0, None)
     colour = colour / (1 + np.maximum(colour - 0.75, 0) * 0.9)  # a shoulder for what is bright
     colour = np.clip(colour, 1e-4, 1.0) ** film.gamma
@@ -330,32 +381,48 @@ def _coloured(rng, seed, film: Film, faces: Faces, layers: Faces, of, points, ar
 
 
 def _tones(rng, film: Film, faces: Faces) -> np.ndarray:
-    """(F, 3) that textures' colours are multiplied by: each texture, wall and thing has a tone of its own in each capture."""
+    """(F, 3) that colours are multiplied by: each texture, wall and thing has its own tone."""
 
     def drawn(count: int, light: float, hue: float) -> np.ndarray:
         """(count, 3) mostly between warm and cold, as paint and daylight vary."""
-        warm = rng.normal(0, hue, (count, 1)) * np.array([1.0, 0.1, -1.1]) + rng.normal(0, 0.3 * hue, (count, 3))
+        warm = rng.normal(0, hue, (count, 1)) * np.array([1.0, 0.1, -1.1]) + rng.normal(
+            0, 0.3 * hue, (count, 3)
+        )
         return np.exp(rng.normal(0, light, (count, 1)) + warm)
 
     texture = drawn(len(TEXTURES), film.tint, 0.2 * film.tint)[faces.texture]
-    thing = drawn(int(faces.instance.max(initial=0)) + 1, 0.5 * film.tint, 0.5 * film.tint)[faces.instance]
+    thing = drawn(int(faces.instance.max(initial=0)) + 1, 0.5 * film.tint, 0.5 * film.tint)[
+        faces.instance
+    ]
     # Walls of one plane are one house's.
     upright = (faces.instance == 0) & (np.abs(faces.normal[:, 2]) < 0.3)
     offset = np.round(2 * (faces.normal * faces.corners[:, 0]).sum(1))
-    plane = (offset * 31 + np.round(faces.normal[:, 0]) * 17 + np.round(faces.normal[:, 1]) * 7 + faces.texture * 101).astype(np.int64)
+    plane = (
+        offset * 31
+        + np.round(faces.normal[:, 0]) * 17
+        + np.round(faces.normal[:, 1]) * 7
+        + faces.texture * 101
+    ).astype(np.int64)
     wall = drawn(257, 0.4 * film.tint, 0.45 * film.tint)[plane % 257]
     return texture * thing * np.where(upright[:, None], wall, 1.0)
 
 
 def _drifted(rng, seed, wear: Wear, points, colour, bad, leaf) -> np.ndarray:
-    """Exposure and white balance that drift along the walk; noise, more of it where few looked and in leaves."""
+    """Exposure and white balance that drift; noise, more where few looked and in leaves."""
     x, y = points[:, 0], points[:, 1]
     base = seed % 1_000_003
-    exposure = 1 + wear.drift * (mottle(x, y, 0.05, base + 100) + 0.5 * mottle(x, y, 0.25, base + 101))
+    exposure = 1 + wear.drift * (
+        mottle(x, y, 0.05, base + 100) + 0.5 * mottle(x, y, 0.25, base + 101)
+    )
     warm = 0.4 * wear.drift * mottle(x, y, 0.06, base + 102)
     drift = np.stack([exposure * (1 + warm), exposure, exposure * (1 - warm)], 1)
-    amount = wear.noise * (0.4 + 1.6 * bad**2) + np.where(leaf, 0.09, 0.0) * np.clip(colour.mean(1) * 2.5, 0.2, 1)
-    noise = rng.normal(0, 1, (len(x), 1)) * amount[:, None] + rng.normal(0, 0.3, colour.shape) * wear.noise
+    amount = wear.noise * (0.4 + 1.6 * bad**2) + np.where(leaf, 0.09, 0.0) * np.clip(
+        colour.mean(1) * 2.5, 0.2, 1
+    )
+    noise = (
+        rng.normal(0, 1, (len(x), 1)) * amount[:, None]
+        + rng.normal(0, 0.3, colour.shape) * wear.noise
+    )
     grey = colour.mean(1, keepdims=True)
     washed = colour + (grey - colour) * (0.3 * bad**2)[:, None]
     return np.clip(washed * drift + noise, 0, 1)
@@ -365,27 +432,46 @@ def _moved(rng, seed, wear: Wear, points, normal, bad, leaf, floor, grass) -> np
     """Places off their surfaces: noise, bent walls, fuzzy leaves, blades of grass."""
     x, y, z = points.T
     base = seed % 1_000_003
-    bend = wear.warp_m * 0.6 * mottle(x + 0.5 * z, y - 0.5 * z, 0.15, base + 7) * np.where(floor, 0.35, 1.0)
-    along = rng.normal(0, 1, len(x)) * wear.shift_m * np.where(floor, 0.5, 1.0) + np.clip(bend, -0.15, 0.15)
+    bend = (
+        wear.warp_m
+        * 0.6
+        * mottle(x + 0.5 * z, y - 0.5 * z, 0.15, base + 7)
+        * np.where(floor, 0.35, 1.0)
+    )
+    along = rng.normal(0, 1, len(x)) * wear.shift_m * np.where(floor, 0.5, 1.0) + np.clip(
+        bend, -0.15, 0.15
+    )
     fuzz = np.where(leaf, 0.06, 0.0)
     along += rng.normal(0, 1, len(x)) * fuzz + np.where(grass, rng.exponential(0.008, len(x)), 0.0)
-    loose = rng.normal(0, 1, points.shape) * (0.04 * bad**2 * ~floor * min(10 * wear.shift_m, 1.0) + 0.4 * fuzz)[:, None]
+    loose = (
+        rng.normal(0, 1, points.shape)
+        * (0.04 * bad**2 * ~floor * min(10 * wear.shift_m, 1.0) + 0.4 * fuzz)[:, None]
+    )
     return points + normal * along[:, None] + loose
 
 
 def _shaped(rng, wear: Wear, faces: Faces, of, area, normal, bad, leaf, floor):
-    """Normals and first axes (n, 3), standard deviations (n, 3) along first axis, across, along the normal."""
+    """Normals, first axes, and standard deviations along that, across, along the normal."""
     size = 0.55 * np.sqrt(area)
     limit = 0.34 * faces.width[of]
     across = np.clip(np.minimum(size, limit), THICK_M, None)
-    along = np.minimum(np.maximum(size * size / across, size), np.maximum(0.42 * faces.length[of], across))
+    along = np.minimum(
+        np.maximum(size * size / across, size), np.maximum(0.42 * faces.length[of], across)
+    )
     along = np.where(limit < size, along, size)
-    uneven = np.exp(rng.normal(0, 0.6 * wear.uneven, (len(of), 1)) + rng.normal(0, 0.55 * wear.uneven, (len(of), 3)))
-    worse = (1 + np.where(leaf | (faces.instance[of] > 0), 0.25, 0.7) * bad**1.5)
+    uneven = np.exp(
+        rng.normal(0, 0.6 * wear.uneven, (len(of), 1))
+        + rng.normal(0, 0.55 * wear.uneven, (len(of), 3))
+    )
+    worse = 1 + np.where(leaf | (faces.instance[of] > 0), 0.25, 0.7) * bad**1.5
     blur = wear.blur_m * np.where(floor, 0.5, 1.0)
-    scales = np.stack([np.hypot(along * worse, blur), np.hypot(across * worse, blur), np.zeros(len(of))], 1)
+    scales = np.stack(
+        [np.hypot(along * worse, blur), np.hypot(across * worse, blur), np.zeros(len(of))], 1
+    )
     flat = np.where(floor, 0.12 * wear.round, 0.6 * wear.round)
-    scales[:, 2] = np.hypot(flat * scales[:, 1], 0.5 * blur) + np.where(leaf, 0.55 * scales[:, 1], 0.008)
+    scales[:, 2] = np.hypot(flat * scales[:, 1], 0.5 * blur) + np.where(
+        leaf, 0.55 * scales[:, 1], 0.008
+    )
     scales *= uneven
     long = (rng.random(len(of)) < wear.needles * (0.2 + 2.0 * bad)) & ~floor
     scales[:, 0] *= np.where(long, 1.5 + 2.5 * rng.random(len(of)), 1.0)
@@ -393,16 +479,22 @@ def _shaped(rng, wear: Wear, faces: Faces, of, area, normal, bad, leaf, floor):
     lean = np.where(floor, 0.02, 0.03 + 0.4 * wear.round * bad) + np.where(leaf, 0.8, 0.0)
     normal = _unit(normal + rng.normal(0, 1, normal.shape) * lean[:, None])
     first = faces.first[of]
-    turn = rng.uniform(0, 2 * np.pi, len(of)) * (limit >= size) + np.where(long, rng.normal(0, 0.6, len(of)), 0.0)
-    first = first * np.cos(turn)[:, None] + np.cross(faces.normal[of], first) * np.sin(turn)[:, None]
+    turn = rng.uniform(0, 2 * np.pi, len(of)) * (limit >= size) + np.where(
+        long, rng.normal(0, 0.6, len(of)), 0.0
+    )
+    first = (
+        first * np.cos(turn)[:, None] + np.cross(faces.normal[of], first) * np.sin(turn)[:, None]
+    )
     first = _unit(first - (first * normal).sum(1, keepdims=True) * normal)
     return normal, first, np.clip(scales, THICK_M, 0.6)
 
 
 def _view_dependent(scene: Scene, rng, wear: Wear, faces: Faces, of, normal, bad) -> np.ndarray:
-    """(n, 3, 3) harmonics of degree 1: mirrored sky on what shines, and noise of the optimiser on everything."""
+    """(n, 3, 3) harmonics of degree 1: mirrored sky on what shines, noise on everything."""
     shiny = np.zeros(len(TEXTURES))
-    shiny[[TEXTURES[name] for name in _SHINY]] = rng.uniform(0.05, 0.3, len(_SHINY)) * min(wear.gloss, 1.5)
+    shiny[[TEXTURES[name] for name in _SHINY]] = rng.uniform(0.05, 0.3, len(_SHINY)) * min(
+        wear.gloss, 1.5
+    )
     damp = 0.25 * scene.sky.wet * np.isin(faces.semantic[of], _FLOORS)
     # As in the suite: what a mirror shows along r is taken as linear in r . up.
     up = np.array([0.0, 0.0, 1.0]) + 0.5 * np.array(scene.sky.sun)
@@ -420,7 +512,13 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 def _quaternions(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """(n, 4) w, x, y, z of rotations whose columns are three axes (n, 3)."""
     trace = np.stack(
-        [x[:, 0] + y[:, 1] + z[:, 2], x[:, 0] - y[:, 1] - z[:, 2], y[:, 1] - x[:, 0] - z[:, 2], z[:, 2] - x[:, 0] - y[:, 1]], 1
+        [
+            x[:, 0] + y[:, 1] + z[:, 2],
+            x[:, 0] - y[:, 1] - z[:, 2],
+            y[:, 1] - x[:, 0] - z[:, 2],
+            z[:, 2] - x[:, 0] - y[:, 1],
+        ],
+        1,
     )
     best = trace.argmax(1)
     a, b, c = y[:, 2] - z[:, 1], z[:, 0] - x[:, 2], x[:, 1] - y[:, 0]
@@ -436,14 +534,16 @@ def _quaternions(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def _floaters(scene: Scene, rng, wear: Wear, eyes, means, colour, bad) -> tuple[np.ndarray, ...]:
-    """Faint stretched blobs in the air between cameras and what they saw badly, in its colours or the sky's."""
+    """Faint stretched blobs between cameras and what they saw badly, in its or sky colours."""
     count = int(wear.floaters * len(means) / 1000)
     weight = 0.02 + bad**2
     chosen = rng.choice(len(means), count, p=weight / weight.sum())
     eye = eyes[rng.integers(0, len(eyes), count)]
     where = eye + (means[chosen] - eye) * rng.uniform(0.4, 0.95, (count, 1))
     low = rng.random(count) < 0.25  # most hang over heads, some do not
-    where[:, 2] = np.where(low, np.maximum(where[:, 2], 0.5), np.maximum(where[:, 2], 1.7 + 2.0 * rng.random(count)))
+    where[:, 2] = np.where(
+        low, np.maximum(where[:, 2], 0.5), np.maximum(where[:, 2], 1.7 + 2.0 * rng.random(count))
+    )
     where += rng.normal(0, 0.25, (count, 3))
     away = _unit(means[chosen] - eye + rng.normal(0, 1.0, (count, 3)))
     side = _unit(np.cross(away, rng.normal(0, 1.0, (count, 3))))
@@ -455,14 +555,22 @@ def _floaters(scene: Scene, rng, wear: Wear, eyes, means, colour, bad) -> tuple[
     sh = np.zeros((count, 4, 3))
     sh[:, 0] = (np.clip(tint + rng.normal(0, 0.05, (count, 3)), 0, 1) - 0.5) / SH0
     sh[:, 1:] = rng.normal(0, 0.06, (count, 3, 3))
-    return where, _quaternions(away, side, np.cross(away, side)), size, rng.uniform(0.04, 0.22, count), sh
+    return (
+        where,
+        _quaternions(away, side, np.cross(away, side)),
+        size,
+        rng.uniform(0.04, 0.22, count),
+        sh,
+    )
 
 
 def _haze(scene: Scene, rng, wear: Wear, film: Film) -> tuple[np.ndarray, ...]:
     """Large, very faint blobs over the whole place, in the horizon's colour on this film."""
     count, occupancy = wear.haze, scene.occupancy
     high = occupancy.origin + np.array(occupancy.grid.shape[::-1]) * occupancy.resolution
-    where = np.column_stack([rng.uniform(occupancy.origin, high, (count, 2)), rng.uniform(0.3, 5.0, count)])
+    where = np.column_stack(
+        [rng.uniform(occupancy.origin, high, (count, 2)), rng.uniform(0.3, 5.0, count)]
+    )
     size = rng.uniform(0.4, 1.5, (count, 1)) * rng.uniform(0.6, 1.0, (count, 3))
     quats = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
     veil = np.clip(np.array(scene.sky.horizon) / 255 * film.gain, 0, 0.95)

@@ -1,4 +1,4 @@
-"""Faces of a mesh to put Gaussians on: small triangles, what lies on them, and how well cameras saw them."""
+"""Faces of a mesh to put Gaussians on: small triangles, what lies on them, who saw them."""
 
 from dataclasses import dataclass, fields
 
@@ -43,7 +43,7 @@ class Faces:
         return Faces(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def at(self, of: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Texture coordinates (n, 2) and light (n, 3) of faces `of` (n,) at points (n, 3) on them."""
+        """Texture coordinates (n, 2) and light (n, 3) of faces `of` (n,) at points (n, 3)."""
         a = self.corners[of, 0]
         p, q, d = self.corners[of, 1] - a, self.corners[of, 2] - a, points - a
         pp, pq, qq = ((x * y).sum(1) for x, y in ((p, p), (p, q), (q, q)))
@@ -51,7 +51,10 @@ class Faces:
         scale = 1.0 / np.maximum(pp * qq - pq * pq, 1e-18)
         v, w = ((qq * dp - pq * dq) * scale)[:, None], ((pp * dq - pq * dp) * scale)[:, None]
         weights = 1 - v - w, v, w
-        return tuple(sum(x * values[of, k] for k, x in enumerate(weights)) for values in (self.uv, self.shade))  # pyright: ignore[reportReturnType]
+        return tuple(
+            sum(x * values[of, k] for k, x in enumerate(weights))
+            for values in (self.uv, self.shade)
+        )  # pyright: ignore[reportReturnType]
 
 
 def split(mesh: Mesh, edge_m: float) -> Faces:
@@ -71,7 +74,10 @@ def split(mesh: Mesh, edge_m: float) -> Faces:
         middle = (a + b) / 2
         values = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
         source = np.concatenate([source, source])
-    values, source = np.concatenate([np.zeros((0, 3, 8)), *done]), np.concatenate([np.zeros(0, np.int64), *from_])
+    values, source = (
+        np.concatenate([np.zeros((0, 3, 8)), *done]),
+        np.concatenate([np.zeros(0, np.int64), *from_]),
+    )
     # As the mesh had them, so that neighbours stay together.
     order = np.argsort(source, kind="stable")
     return _faces(mesh, values[order], source[order])
@@ -83,7 +89,9 @@ def _faces(mesh: Mesh, values: np.ndarray, source: np.ndarray) -> Faces:
     normal = np.cross(edges[:, 0], -edges[:, 2])
     double = np.linalg.norm(normal, axis=1)
     good = double > 1e-8
-    corners, uv, shade, edges, normal, double, source = (x[good] for x in (corners, uv, shade, edges, normal, double, source))
+    corners, uv, shade, edges, normal, double, source = (
+        x[good] for x in (corners, uv, shade, edges, normal, double, source)
+    )
     sides = np.linalg.norm(edges, axis=2)
     k = sides.argmax(1)
     rows = np.arange(len(k))
@@ -91,24 +99,31 @@ def _faces(mesh: Mesh, values: np.ndarray, source: np.ndarray) -> Faces:
     turned = np.roll(uv, -1, 1) - uv
     flat = np.abs(turned[:, 0, 0] * turned[:, 1, 1] - turned[:, 0, 1] * turned[:, 1, 0])
     return Faces(
-        corners=np.ascontiguousarray(corners), uv=uv, shade=shade, texture=mesh.texture[source], semantic=mesh.semantic[source],
-        instance=mesh.instance[source], normal=normal / double[:, None], first=edges[rows, k] / length[:, None], length=length,
+        corners=np.ascontiguousarray(corners), uv=uv, shade=shade, texture=mesh.texture[source],
+        semantic=mesh.semantic[source], instance=mesh.instance[source],
+        normal=normal / double[:, None], first=edges[rows, k] / length[:, None], length=length,
         width=double / length, area=double / 2, texture_m=np.sqrt(double / np.maximum(flat, 1e-9)),
     )  # fmt: skip
 
 
 def _cells(faces: Faces) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Which faces touch each cell of a grid over the ground: first (K + 1,), members, corner (2,) and shape (2,) of the grid."""
+    """Faces in each cell of a grid: first (K + 1,), members, the grid's corner and shape."""
     low, high = faces.corners[:, :, :2].min(1), faces.corners[:, :, :2].max(1)
     origin = low.min(0) - 0.01
-    begin, end = (np.floor((x - origin) / _CELL_M).astype(np.int64) for x in (low - 0.005, high + 0.005))
+    begin, end = (
+        np.floor((x - origin) / _CELL_M).astype(np.int64) for x in (low - 0.005, high + 0.005)
+    )
     begin = np.maximum(begin, 0)
     shape = end.max(0) + 1
     wide = end - begin + 1
     each = wide.prod(1)
     member = np.repeat(np.arange(len(each)), each)
     k = np.arange(len(member)) - np.repeat(np.cumsum(each) - each, each)
-    cell = (begin[member, 1] + k // wide[member, 0]) * shape[0] + begin[member, 0] + k % wide[member, 0]
+    cell = (
+        (begin[member, 1] + k // wide[member, 0]) * shape[0]
+        + begin[member, 0]
+        + k % wide[member, 0]
+    )
     order = np.argsort(cell, kind="stable")
     first = np.searchsorted(cell[order], np.arange(shape.prod() + 1))
     return first, member[order], origin, shape
@@ -137,13 +152,28 @@ def _layer(points, normals, corners, face_normals, first, members, origin, shape
             f = members[k]
             c, m = corners[f], face_normals[f]
             h = sign * ((c[0, 0] - x) * m[0] + (c[0, 1] - y) * m[1] + (c[0, 2] - z) * m[2])
-            if h < best or h > most or m[0] * normals[n, 0] + m[1] * normals[n, 1] + m[2] * normals[n, 2] < 0.999:
+            if (
+                h < best
+                or h > most
+                or m[0] * normals[n, 0] + m[1] * normals[n, 1] + m[2] * normals[n, 2] < 0.999
+            ):
                 continue
             inside = True
             for e in range(3):
                 a, b = c[e], c[(e + 1) % 3]
-                ux, uy, uz, vx, vy, vz = b[0] - a[0], b[1] - a[1], b[2] - a[2], x - a[0], y - a[1], z - a[2]
-                turn = m[0] * (uy * vz - uz * vy) + m[1] * (uz * vx - ux * vz) + m[2] * (ux * vy - uy * vx)
+                ux, uy, uz, vx, vy, vz = (
+                    b[0] - a[0],
+                    b[1] - a[1],
+                    b[2] - a[2],
+                    x - a[0],
+                    y - a[1],
+                    z - a[2],
+                )
+                turn = (
+                    m[0] * (uy * vz - uz * vy)
+                    + m[1] * (uz * vx - ux * vz)
+                    + m[2] * (ux * vy - uy * vx)
+                )
                 if turn < -1e-9:
                     inside = False
                     break
@@ -154,7 +184,7 @@ def _layer(points, normals, corners, face_normals, first, members, origin, shape
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def seen_from(points, normals, leaf, positions, rotations, depth):
-    """(n,) float64: the sum of facing / (1 + (metres / 5)^2) over square views (V) of 90 degrees that show a point.
+    """(n,) float64: sum of facing / (1 + (metres / 5)^2) over 90 degree views of each point.
 
     Args:
         points, normals: (n, 3).
@@ -182,7 +212,12 @@ def seen_from(points, normals, leaf, positions, rotations, depth):
             if z > 1.03 * depth[v, int(row), int(column)] + 0.08:
                 continue
             far = np.sqrt(far2)
-            facing = 0.4 if leaf[n] else -(normals[n, 0] * dx + normals[n, 1] * dy + normals[n, 2] * dz) / max(far, 1e-6)
+            facing = (
+                0.4
+                if leaf[n]
+                else -(normals[n, 0] * dx + normals[n, 1] * dy + normals[n, 2] * dz)
+                / max(far, 1e-6)
+            )
             if facing > 0.02:
                 out[n] += facing / (1.0 + 0.04 * far2)
     return out

@@ -1,4 +1,4 @@
-"""Streets as captures: where their Gaussians lie, what they look like, and that pools and worlds take them."""
+"""Streets as captures: where Gaussians lie, how they look, and that pools and worlds take them."""
 
 import dataclasses
 
@@ -41,7 +41,14 @@ def views(scene, count, camera, seed=0):
 def draw(renderer, scene, slot=0, count=12, camera=CAMERA):
     positions, rotations = views(scene, count, camera)
     nobody, lenses = np.zeros((count, 0, 7), np.float32), np.tile(camera.intrinsics(), (count, 1))
-    return renderer.draw(np.full(count, slot), positions, rotations, lenses, (camera.height_px, camera.width_px), nobody)
+    return renderer.draw(
+        np.full(count, slot),
+        positions,
+        rotations,
+        lenses,
+        (camera.height_px, camera.width_px),
+        nobody,
+    )
 
 
 def shown(scene) -> Splats:
@@ -50,7 +57,9 @@ def shown(scene) -> Splats:
 
 
 def same(a, b) -> bool:
-    return all(np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+    return all(
+        np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a)
+    )
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_one_another_look(mesh):
@@ -72,7 +81,11 @@ def test_splats_are_finite_in_range_and_the_place_stays_as_it_is(seed):
     assert splats.scales.min() > 0 and 0 < splats.opacities.min() <= splats.opacities.max() < 1
     colour = 0.5 + SH0 * splats.sh[:, 0]
     assert splats.sh.shape[1:] == (4, 3) and -1e-5 <= colour.min() and colour.max() <= 1 + 1e-5
-    assert scene.occupancy is before.occupancy and scene.ground is before.ground and scene.sky == before.sky
+    assert (
+        scene.occupancy is before.occupancy
+        and scene.ground is before.ground
+        and scene.sky == before.sky
+    )
     assert scene.free_anchors is before.free_anchors and len(scene.mesh.triangles) == 0
 
 
@@ -82,7 +95,7 @@ def test_gaussians_of_a_clean_capture_lie_on_surfaces_and_of_others_near_them(me
     hard = ~np.isin(faces.semantic, [street._LEAF, street._GRASS])
 
     def off(scene):
-        """Metres from every tenth to the nearest plane of eight faces near it, without leaves and lawns."""
+        """Metres from every tenth to the nearest plane of eight faces, without plants."""
         means = shown(scene).means[::10]
         far, nearest = tree.query(means, 8)
         away = np.abs(((means[:, None] - faces.corners[nearest, 0]) * faces.normal[nearest]).sum(2))
@@ -94,9 +107,12 @@ def test_gaussians_of_a_clean_capture_lie_on_surfaces_and_of_others_near_them(me
 
 
 def test_depth_and_colours_of_a_clean_capture_agree_with_the_meshs(mesh, clean):
-    """Seen steeply: the depth of a flat Gaussian is its centre's, which at a low angle lies well before what it covers."""
+    """Seen steeply: a Gaussian has its centre's depth, too near at a low angle."""
     steep = Camera(height_px=60, width_px=100, hfov_deg=60.0, x=0.0, z=2.5, pitch_deg=40.0)
-    wanted, found = draw(Renderer([mesh]), mesh, camera=steep), draw(Renderer([clean]), clean, camera=steep)
+    wanted, found = (
+        draw(Renderer([mesh]), mesh, camera=steep),
+        draw(Renderer([clean]), clean, camera=steep),
+    )
     near = wanted.depth < 10
     error = (found.depth - wanted.depth)[near] / wanted.depth[near]
     assert np.median(np.abs(error)) < 0.06
@@ -106,7 +122,7 @@ def test_depth_and_colours_of_a_clean_capture_agree_with_the_meshs(mesh, clean):
 
 
 def test_shadows_lie_on_the_ground_they_darken(mesh):
-    """Faces a few millimetres over others colour what they cover, and are no surfaces of their own."""
+    """Faces a few millimetres over others colour what they cover, and are no surfaces."""
     faces, layers = street._surfaces(mesh)
     assert len(layers.area) > 20 and (layers.instance == 0).all()
     assert len(faces.area) + len(layers.area) <= len(split(mesh.mesh, street.EDGE_M).area)
@@ -120,7 +136,10 @@ def test_defects_and_colours_differ_from_scene_to_scene():
         values = np.array([getattr(w, field.name) for w in drawn], float)
         assert values.std() > 0.2 * values.mean() or field.name == "cameras", field.name
     assert max(w.haze for w in drawn) > 50 and min(w.haze for w in drawn) == 0
-    assert np.std([f.gain[0] / f.gain[2] for f in films]) > 0.08 and np.std([np.mean(f.gain) for f in films]) > 0.15
+    assert (
+        np.std([f.gain[0] / f.gain[2] for f in films]) > 0.08
+        and np.std([np.mean(f.gain) for f in films]) > 0.15
+    )
 
 
 def test_a_share_of_the_pool_evenly_and_of_every_layout():
