@@ -29,18 +29,20 @@ class Objective:
 
     Attributes:
         ppo: weight of PPO's terms for the actor.
-        coach: of -log p of what the coach would do, at first; it falls to 0 in a straight line over the share `coach_until` of the
-            run, where that is above 0.
+        coach: of -log p of what the coach would do, at first.
+        coach_alone: share of the run in which the coach alone teaches the actor, while the critic learns what to expect of it.
+        coach_until: share after which the coach's weight has fallen to 0, in a straight line from there on; 0 keeps it.
         divergence: weight of the divergence from the policy that the run began with.
         target_kl: divergence of an update that the actor's rate is held to, where PPO has weight.
-        warmup: updates in which the critic alone learns, where PPO has weight.
+        warmup: updates after that in which the critic alone learns from rewards.
         epochs, batch: passes over a rollout, and samples of a minibatch over all ranks.
         lr: the actor's rate at first.
-        lr_end: share of it that is left at the end where PPO has no weight, and so no divergence to follow.
+        lr_end: share of it that is left when PPO begins, or at the end without it: there is no divergence to follow before.
     """
 
     ppo: float = 1.0
     coach: float = 0.0
+    coach_alone: float = 0.0
     coach_until: float = 0.0
     divergence: float = 0.0
     target_kl: float = 0.01
@@ -52,17 +54,23 @@ class Objective:
 
     def coach_at(self, done: float) -> float:
         """The coach's weight when a share of the run is done."""
-        return self.coach * (max(0.0, 1.0 - done / self.coach_until) if self.coach_until else 1.0)
+        if not self.coach_until or done <= self.coach_alone:
+            return self.coach
+        return self.coach * max(0.0, 1.0 - (done - self.coach_alone) / max(self.coach_until - self.coach_alone, 1e-9))
 
 
 class CoachedPPO(PPO):
-    """PPO whose `train` is written out here; `objective`, `share`, `lessons` and `updates` are set by who makes it."""
+    """PPO whose `train` is written out here; `objective`, `share`, `lessons` and the counts are set by who makes it.
+
+    `updates` are all, `criticised` those in which the actor could have learned from rewards.
+    """
 
     policy: ActorCritic  # pyright: ignore[reportIncompatibleVariableOverride]
     objective: Objective
     share: Share
     lessons: Lessons | None = None
     updates = 0
+    criticised = 0
 
     def train(self) -> None:
         """Learns from the rollout that was collected; what to log is in `told`."""
@@ -73,10 +81,13 @@ class CoachedPPO(PPO):
         coach = goal.coach_at(done) if self.lessons is not None else 0.0
         if self.lessons is not None:
             self._keep_lessons(rows)
-        warm = goal.ppo > 0 and self.updates < goal.warmup  # the critic learns first: what it says now would mislead the actor
+        alone = coach > 0 and (goal.ppo == 0 or done <= goal.coach_alone)
+        self.criticised += goal.ppo > 0 and not alone
+        warm = alone or self.criticised <= goal.warmup  # what the critic says at first would mislead the actor
         actor, critic = optimizer.param_groups
-        if goal.ppo == 0:
-            actor["lr"] = goal.lr * (1.0 - (1.0 - goal.lr_end) * done)
+        if alone:
+            span = goal.coach_alone if goal.ppo else 1.0
+            actor["lr"] = goal.lr * (1.0 - (1.0 - goal.lr_end) * min(done / span, 1.0))
         normal = normalised(rows.pop("advantages"), rows["driver"] == EXPLORES)
         size, total, kl = len(normal), len(normal) * self.share.total // self.share.count, torch.zeros(2)
         before = [p.detach().clone() for p in policy.parameters()], copy.deepcopy(optimizer.state_dict())
@@ -89,21 +100,23 @@ class CoachedPPO(PPO):
                 loss = torch.zeros(())
                 obs = {k: rows[k][part] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
                 if goal.ppo > 0:
-                    values, log_prob, entropy = policy.evaluate_actions(obs, rows["actions"][part])
+                    values = policy.predict_values(obs)[:, 0]
+                    loss = loss + self.vf_coef * (values - rows["returns"][part]).square().sum()
+                if goal.ppo > 0 and not warm:
+                    _, log_prob, entropy = policy.evaluate_actions(obs, rows["actions"][part])
                     explores = (rows["driver"][part, 0] == EXPLORES).float()
-                    ratio = (log_prob - rows["log_probs"][part]).exp()
-                    gain, clip = normal[part], self.clip_range(1.0)  # pyright: ignore[reportCallIssue]
+                    log_ratio = log_prob - rows["log_probs"][part]
+                    ratio, gain = log_ratio.exp(), normal[part]
+                    clip = self.clip_range(1.0)  # pyright: ignore[reportCallIssue]
                     surrogate = torch.minimum(gain * ratio, gain * ratio.clamp(1 - clip, 1 + clip))
-                    loss = loss + (values[:, 0] - rows["returns"][part]).square().sum() * self.vf_coef
-                    if not warm:
-                        loss = loss - goal.ppo * (explores * (surrogate + self.ent_coef * entropy)).sum()
-                    log_ratio = (log_prob - rows["log_probs"][part]).detach()
-                    kl += torch.stack([(explores * (log_ratio.exp() - 1 - log_ratio)).sum(), explores.sum()])
-                    if goal.divergence > 0 and not warm:  # the unbiased estimate of KL(now || start) with low variance
+                    loss = loss - goal.ppo * (explores * (surrogate + self.ent_coef * entropy)).sum()
+                    with torch.no_grad():
+                        kl += torch.stack([(explores * (ratio - 1 - log_ratio)).sum(), explores.sum()])
+                    if goal.divergence > 0:  # the unbiased estimate of KL(now || start) with low variance
                         with torch.no_grad():
                             first = policy.density(obs, start=True).log_prob(rows["actions"][part])
                         loss = loss + goal.divergence * (explores * ((first - log_prob).exp() - 1 - (first - log_prob))).sum()
-                if coach > 0 and not warm:
+                if coach > 0:
                     lesson = self._lesson(order, goal.batch)
                     imitation = policy.lesson(lesson).sum() if len(lesson["label"]) else torch.zeros(())
                     loss = loss + coach * imitation * (len(every) / goal.batch)
@@ -116,9 +129,6 @@ class CoachedPPO(PPO):
                     self._restore(*before)
                     self.told = {"skipped": 1.0}
                     return
-                if warm:
-                    for p in policy.actor.parameters():
-                        p.grad = None
                 dist.sum_gradients(policy.parameters())
                 for group in optimizer.param_groups:  # apart: the critic's errors must not scale the actor's step
                     torch.nn.utils.clip_grad_norm_(group["params"], self.max_grad_norm)
@@ -152,11 +162,9 @@ class CoachedPPO(PPO):
     def _keep_lessons(self, rows: dict[str, torch.Tensor]) -> None:
         """Offers the rollout's frames to the store of lessons."""
         assert self.lessons is not None
-        losses = []
+        parts = [{k: rows[k][i : i + 2048] for k in ("seen", "label")} for i in range(0, len(rows["label"]), 2048)]
         with torch.no_grad():
-            for start in range(0, len(rows["label"]), 2048):
-                losses.append(self.policy.lesson({k: rows[k][start : start + 2048] for k in ("seen", "label")}))
-        loss = torch.cat(losses).cpu().numpy()
+            loss = torch.cat([self.policy.lesson(part) for part in parts]).cpu().numpy()
         gap = rows["state"][:, GAP : GAP + 2].min(1).values.cpu().numpy()
         every = dist.gathered(loss)
         hard = np.searchsorted(np.sort(every), loss) / len(every)

@@ -56,6 +56,8 @@ from s2e.run import Interrupt, Run, check_out, same_config
 SCRATCH = "scratch"
 SKIPS = 3
 """Updates in a row that may go wrong before a run stops."""
+BATCH = {"rays": 2048, "images": 256}
+"""Samples of a minibatch where --batch is 0."""
 SCALE = {
     "rays": {"ram": 5e-4},
     "images": {"ram": 1e-3, "decoder": 5e-4, "full": 5e-4},
@@ -117,8 +119,10 @@ class PPOArgs:
     """Who labels what the policy drives into: rays (shipped), a run of --sense rays, expert (the planner), or none."""
     coach_weight: float = 1.0
     """Weight of -log p of what the coach would do, at first."""
+    coach_alone: float = 0.6
+    """Share of the run in which the coach alone teaches, while the critic learns what to expect; then PPO begins."""
     coach_until: float = 1.0
-    """Share of the run after which that weight has fallen to 0, in a straight line; 0 keeps it."""
+    """Share of the run after which the coach's weight has fallen to 0, in a straight line from there on; 0 keeps it."""
     coach_drives: float = 0.15
     """Share of the run in which the coach drives, disturbed: at first in all worlds, then in fewer and fewer."""
     coach_way: float = 0.1
@@ -133,19 +137,19 @@ class PPOArgs:
     """Share of frames in which the robot's own motion is hidden from the policy."""
     greedy: float = 1 / 16
     """Share of worlds whose policy does not explore: their success is that of its best mode. PPO does not learn from them."""
-    memory: int = 0
-    """Scans that a policy of rays remembers."""
+    memory: int = 12
+    """Scans that a policy of rays remembers, one every .4 s."""
     lr: float = 0.0
     """The actor's learning rate, which PPO lowers and raises to hold --target-kl; 0 is 1e-3 for adapters and 5e-4 for all else."""
     critic_lr: float = 1e-3
     """The critic's learning rate."""
     target_kl: float = 0.01
     """Divergence of an update that the actor's rate is held to."""
-    batch: int = 512
-    """Samples of a minibatch."""
+    batch: int = 0
+    """Samples of a minibatch; 0 is 256 of images and 2,048 of rays."""
     epochs: int = 4
     """Passes over each rollout."""
-    gamma: float = 0.98
+    gamma: float = 0.985
     """Discount per step of 0.2 s."""
     gae_lambda: float = 0.95
     """Lambda of generalised advantage estimation."""
@@ -167,10 +171,10 @@ class PPOArgs:
 
 def check(args: PPOArgs, world: int) -> None:
     """Refuses numbers that cannot work."""
-    for name in ("envs", "steps", "horizon", "scenes", "batch", "epochs", "save_every", "lessons"):
+    for name in ("envs", "steps", "horizon", "scenes", "epochs", "save_every", "lessons"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
-    for name in ("value_warmup", "refresh", "memory", "seed"):
+    for name in ("value_warmup", "refresh", "memory", "seed", "batch"):
         require(getattr(args, name) >= 0, f"--{name.replace('_', '-')} is {getattr(args, name)}; it must not be negative")
     worlds_config(args)  # refuses names and numbers that cannot be, before anything is loaded
     if args.envs % world:
@@ -183,7 +187,7 @@ def check(args: PPOArgs, world: int) -> None:
     for name in ("critic_lr", "clip", "target_kl"):
         value = getattr(args, name)
         require(math.isfinite(value) and value > 0, f"--{name.replace('_', '-')} is {value}; it must be a positive number")
-    for name in ("coach_until", "coach_drives", "hide_ego", "greedy", "splats"):
+    for name in ("coach_alone", "coach_until", "coach_drives", "hide_ego", "greedy", "splats"):
         value = getattr(args, name)
         require(0 <= value <= 1, f"--{name.replace('_', '-')} is {value}; it is a share, 0 to 1")
     if not (0 < args.gamma < 1 and 0 <= args.gae_lambda <= 1):
@@ -209,9 +213,10 @@ def objective(args: PPOArgs) -> Objective:
     """What the run minimises."""
     coached = args.sense == "images" and args.coach != "none"
     return Objective(
-        ppo=args.ppo_weight, coach=args.coach_weight if coached else 0.0, coach_until=args.coach_until if args.ppo_weight else 0.0,
-        divergence=args.divergence, target_kl=args.target_kl, warmup=args.value_warmup, epochs=args.epochs, batch=args.batch,
-        lr=args.lr or SCALE[args.sense].get(args.adapter, 5e-4),
+        ppo=args.ppo_weight, coach=args.coach_weight if coached else 0.0, coach_alone=args.coach_alone if coached else 0.0,
+        coach_until=args.coach_until if args.ppo_weight else 0.0, divergence=args.divergence, target_kl=args.target_kl,
+        warmup=args.value_warmup, epochs=args.epochs,
+        batch=args.batch or BATCH[args.sense], lr=args.lr or SCALE[args.sense].get(args.adapter, 5e-4),
     )  # fmt: skip
 
 
@@ -279,7 +284,7 @@ class Trainer:
             self.env,
             learning_rate=self.objective.lr,
             n_steps=args.horizon,
-            batch_size=min(args.batch, self.count * args.horizon),
+            batch_size=min(self.objective.batch, self.count * args.horizon),
             n_epochs=args.epochs,
             gamma=args.gamma,
             gae_lambda=args.gae_lambda,
@@ -408,6 +413,7 @@ class Trainer:
             tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
             tensors |= {f"critic.{k}": v for k, v in self.policy.critic.state_dict().items()}
             counts = {"step": self.updates, "env_steps": self.model.num_timesteps, "n_updates": self.model._n_updates}
+            counts |= {"criticised": self.model.criticised}
             counts |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
             if self.args.sense == "rays":
                 config = {"stage": "ppo", "rays": dataclasses.asdict(self.policy.actor.config)}
@@ -435,7 +441,7 @@ class Trainer:
             self.policy.restart_from(part("start"))
         restore_optimizer(self.policy.optimizer, tensors, state)
         self.model.num_timesteps, self.model._n_updates = state["env_steps"], state["n_updates"]
-        self.model.updates = state["step"]
+        self.model.updates, self.model.criticised = state["step"], state["criticised"]
         self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
         if self.rank == 0:
             arrays = {k: v.numpy() for k, v in part("world").items()}

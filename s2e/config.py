@@ -88,7 +88,7 @@ class PolicyConfig:
 
 
 PRESETS = {
-    "laptop": PolicyConfig(),
+    "laptop": PolicyConfig(newest_hidden=256, free_space_narrow=32, free_space_hidden=128),
     "paper": PolicyConfig(
         height_px=320,
         width_px=640,

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 
 import s2e
 from s2e import graphs, hub
-from s2e.checkpoint import find_checkpoint, fsync, load_networks, policy_state, read_json
+from s2e.checkpoint import find_checkpoint, fsync, load_networks, policy_state, read_json, read_tensors
 from s2e.config import PolicyConfig
 from s2e.encoder import VisualNet
 from s2e.errors import UserError, require, run_command
@@ -80,17 +80,20 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
     out = Path(os.path.abspath(out))
     _refuse_foreign(out)
     checkpoint = find_checkpoint(source)
-    policy, net = load_networks(checkpoint)
-    tensors = stored(policy_state(policy, net), half)
-    config = shared_config(checkpoint, policy.config)
+    rays = read_json(checkpoint / "config.json").get("rays")
+    networks = None if rays else load_networks(checkpoint)
+    whole = policy_state(*networks) if networks else read_tensors(checkpoint / "model.safetensors")
+    tensors = stored(whole, half)
+    config = shared_config(checkpoint, {"policy": networks[0].config.to_dict()} if networks else {"rays": rays})
     temporary = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=out.parent))
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file(tensors, temporary / "model.safetensors")
-        (temporary / "README.md").write_text(model_card(out.name, config, tensors, licence))
-        worst = _difference((policy, net), load_networks(temporary))
+        card = model_card if networks else rays_card
+        (temporary / "README.md").write_text(card(out.name, config, tensors, licence))
+        worst = _difference(networks, load_networks(temporary)) if networks else 0.0
         for path in (*temporary.iterdir(), temporary):
             path.chmod(0o755 if path.is_dir() else 0o644)  # temporary files are private, shared ones are not
             fsync(path)
@@ -108,7 +111,7 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
-    print(f"{out}: {size:.1f} MB; read back, its waypoints are within {worst * 1e3:.2g} mm of the source's")
+    print(f"{out}: {size:.1f} MB" + (f"; read back, its waypoints are within {worst * 1e3:.2g} mm of the source's" if networks else ""))
     return out
 
 
@@ -121,15 +124,15 @@ def stored(tensors: dict[str, torch.Tensor], half: bool) -> dict[str, torch.Tens
     kept = {}
     for name, tensor in tensors.items():
         value = tensor.detach().cpu().contiguous().clone()
-        if half and name.startswith("policy.") and value.dtype == torch.float32 and value.ndim > 1:
+        if half and name.startswith(("policy.", "rays.")) and value.dtype == torch.float32 and value.ndim > 1:
             value = value.half()
             require(bool(value.isfinite().all()), f"--half: {name} has values beyond float16's range; export without --half")
         kept[name] = value
     return kept
 
 
-def shared_config(checkpoint: Path, policy: PolicyConfig) -> dict[str, Any]:
-    """What an exported config.json says: the network's shape, how it was trained and what it measured, without private paths."""
+def shared_config(checkpoint: Path, shape: dict[str, Any]) -> dict[str, Any]:
+    """What an exported config.json says: the network's `shape`, how it was trained and what it measured, without private paths."""
     own = read_json(checkpoint / "config.json")
     run = checkpoint.parent.parent
     told = {key: own[key] for key in ("training", "measured", "printed") if key in own}  # an exported folder's own
@@ -139,7 +142,7 @@ def shared_config(checkpoint: Path, policy: PolicyConfig) -> dict[str, Any]:
         chosen = find_checkpoint(run).name == checkpoint.name  # what the run printed and measured at its end is about this one
         told = {"training": {**training, "step": step}, "measured": _measured(run, step, chosen)}
         told |= {"printed": _printed(run)} if chosen else {}
-    return {"exported_by": f"s2e {s2e.__version__}", "stage": own.get("stage", "unknown"), **told, "policy": policy.to_dict()}
+    return {"exported_by": f"s2e {s2e.__version__}", "stage": own.get("stage", "unknown"), **told, **shape}
 
 
 def _public(value: Any) -> Any:
@@ -194,6 +197,16 @@ def model_card(name: str, config: dict[str, Any], tensors: dict[str, torch.Tenso
         kept=kept, dim=policy.dim, layers=f"{policy.encoder_layers} + {policy.decoder_layers}", history=policy.history,
         spacing=policy.frame_spacing_s, size=f"{policy.height_px}x{policy.width_px}", clip=policy.goal_clip_m, anchors=policy.anchors,
         waypoints=policy.waypoints, seconds=seconds, training=_training_text(config), measured=_measured_text(config),
+    )  # fmt: skip
+
+
+def rays_card(name: str, config: dict[str, Any], tensors: dict[str, torch.Tensor], licence: str) -> str:
+    """README.md of an exported policy that sees rays."""
+    rays, millions = config["rays"], sum(v.numel() for v in tensors.values()) / 1e6
+    memory = f"the nearest of what it saw in the last {0.4 * rays['memory']:.1f} s in 32 directions" if rays["memory"] else "no memory"
+    return RAYS_CARD.format(
+        name=name, licence=licence, version=s2e.__version__, robots=", ".join(rays["robots"]), rays=rays["rays"], reach=rays["reach_m"],
+        memory=memory, millions=millions, training=_training_text(config), measured=_measured_text(config),
     )  # fmt: skip
 
 
@@ -268,6 +281,42 @@ Cameras, heights, light and places unlike those of its training data make it wor
 ## Licence
 
 Weights: {licence}. The walks that it was trained on keep their own licences; see to it that these allow what you do with the weights.
+"""
+
+
+RAYS_CARD = """---
+license: {licence}
+library_name: s2e
+pipeline_tag: robotics
+tags: [robotics, navigation, reinforcement-learning]
+---
+
+# {name}
+
+A policy that sees exact distances instead of images: the coach of `s2e-ppo`, and in `s2e-bench --policy {name}` the bound of what can
+be driven through a robot's camera. Exported by s2e {version}. It needs a simulator, so it drives no real robot.
+
+## What it is
+
+- Drives {robots}.
+- Sees {rays} rays to things and as many to people, across its camera's field of view, up to {reach:g} m; {memory}; the goal; its own
+  motion and where it was a second ago; what robot it is. No map, nothing behind it that it has not seen.
+- Says a waypoint, to be reached in a second. Two layers, {millions:.2f} M weights.
+- Comes as `config.json` and `model.safetensors`; nothing in them is executed.
+
+## How it was trained
+
+{training}
+
+## What it measured
+
+In its training streets, the last 400 episodes. How it does in the benchmark's scenes is in docs/results.md of the project.
+
+{measured}
+
+## Licence
+
+Weights: {licence}.
 """
 
 

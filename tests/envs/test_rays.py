@@ -87,7 +87,7 @@ def test_its_own_way_is_known(scenes):
     sense = RaySense(worlds, config)
     assert (sense.observe()[:, 64:68] == 0).all(), "as if it had stood there"
     heading = np.stack([np.cos(worlds.pose[:, 2]), np.sin(worlds.pose[:, 2])], 1)
-    for k in range(3):
+    for _ in range(3):
         worlds.pose[:, :2] += 0.1 * heading
         seen = sense.observe()
     np.testing.assert_allclose(seen[:, 64:68], np.tile([-0.1, 0.0, -0.3, 0.0], (12, 1)), atol=1e-5)

@@ -114,7 +114,7 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
 
 
 def test_only_adapters_and_critic_change(pretrained, tmp_path):
-    trainer, watch = make(pretrained, tmp_path, value_warmup=1)
+    trainer, watch = make(pretrained, tmp_path, value_warmup=1, coach="none")
     before, encoder = weights(trainer), {k: v.clone() for k, v in trainer.net.state_dict().items()}
     trainer.update(watch)
     first = changed(trainer, before)
@@ -152,19 +152,21 @@ def test_without_ppo_nothing_but_the_coach_teaches(pretrained, tmp_path):
 def test_the_coach_fades(pretrained, tmp_path):
     goal = Objective(coach=2.0, coach_until=0.5)
     assert [goal.coach_at(d) for d in (0.0, 0.25, 0.5, 0.9)] == [2.0, 1.0, 0.0, 0.0]
+    goal = Objective(coach=2.0, coach_alone=0.4, coach_until=0.8)
+    assert [round(goal.coach_at(d), 9) for d in (0.2, 0.4, 0.6, 0.8)] == [2.0, 2.0, 1.0, 0.0]
     assert Objective(coach=2.0).coach_at(0.99) == 2.0
 
 
 def test_options_reach_what_they_name(pretrained, tmp_path):
     trainer, _ = make(
         pretrained, tmp_path, gamma=0.9, gae_lambda=0.8, clip=0.3, entropy=0.02, epochs=2, critic_lr=3e-4, lr=2e-4, target_kl=0.02,
-        divergence=0.5, ppo_weight=0.7, coach_weight=0.4, coach_until=0.6, coach_way=0.3, hide_ego=0.2, people=3, robot="go2",
+        divergence=0.5, ppo_weight=0.7, coach_weight=0.4, coach_alone=0.2, coach_until=0.6, coach_way=0.3, hide_ego=0.2, people=3, robot="go2",
         reward="urban_sim", shaping="straight", collision="ends", camera_noise=0.1,
     )  # fmt: skip
     model, goal, worlds = trainer.model, trainer.objective, trainer.worlds.config
     assert (model.gamma, model.gae_lambda, model.clip_range(1), model.ent_coef) == (0.9, 0.8, 0.3, 0.02)
     assert (model.rollout_buffer.gamma, model.rollout_buffer.gae_lambda) == (0.9, 0.8)
-    assert goal == Objective(0.7, 0.4, 0.6, 0.5, 0.02, 0, 2, 16, 2e-4)
+    assert goal == Objective(0.7, 0.4, 0.2, 0.6, 0.5, 0.02, 0, 2, 16, 2e-4)
     assert [g["lr"] for g in trainer.policy.optimizer.param_groups] == [2e-4, 3e-4]
     assert (trainer.policy.way, trainer.env.hide_ego) == (0.3, 0.2)
     assert (worlds.people, worlds.robots, worlds.reward, worlds.shaping) == (3, ("go2",), "urban_sim", "straight")
@@ -229,7 +231,7 @@ def test_an_update_that_goes_wrong_is_skipped_and_three_in_a_row_stop(pretrained
 
 
 def test_a_loss_that_is_not_finite_changes_nothing(pretrained, tmp_path, monkeypatch):
-    trainer, watch = make(pretrained, tmp_path, epochs=2)
+    trainer, watch = make(pretrained, tmp_path, epochs=2, coach="none")
     before, evaluate, calls = weights(trainer), trainer.policy.evaluate_actions, []
 
     def late(obs, actions):
@@ -248,6 +250,18 @@ def test_the_rate_follows_the_divergence(pretrained, tmp_path):
     trainer.update(watch)
     assert trainer.policy.optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 / 1.5)
     assert trainer.policy.optimizer.param_groups[1]["lr"] == 1e-3
+
+
+def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
+    """Rewards move the actor from `coach_alone` on, after the critic's warm-up; the critic learns all the while."""
+    trainer, watch = make(pretrained, tmp_path, coach_alone=0.5, value_warmup=1, coach_drives=0.0)
+    kl = []
+    for update in range(4):  # of 32 steps each, a quarter of the run
+        before = weights(trainer)
+        kl.append(trainer.update(watch)["train/kl"])
+        names = changed(trainer, before)
+        assert any(k.startswith("critic.") for k in names) and any(".adapter." in k for k in names), update
+    assert kl[:3] == [0, 0, 0] and kl[3] > 0 and trainer.model.criticised == 2
 
 
 @pytest.mark.parametrize(("more", "text"), [
