@@ -4,16 +4,14 @@
 set -eu
 out=${1:-out/demo}
 if [ "${2:-}" = tiny ]; then # the same path in a minute or two, to see that it runs; its numbers mean nothing
-    frames=250 scenes=4 pretrain_steps=20 ppo_steps=512 envs=8 episodes=1 horizon=16
+    frames=250 scenes=4 stills=64 pretrain_steps=20 ppo_steps=512 envs=8 episodes=1 horizon=16
 else
-    frames=20000 scenes=64 pretrain_steps=650 ppo_steps=32768 envs=128 episodes=10 horizon=16
+    frames=12000 scenes=32 stills=16384 pretrain_steps=600 ppo_steps=49152 envs=128 episodes=20 horizon=32
 fi
 mkdir -p "$out"
 
-if [ ! -e "$out/walks/dataset.json" ]; then
-    rm -rf "$out/walks"
-    s2e-data record --out "$out/walks" --frames $frames --scenes $scenes --envs $((envs < 64 ? envs : 64))
-fi
+s2e-data record --out "$out/walks" --frames $frames --scenes $scenes --envs $((envs < 64 ? envs : 64)) --resume
+s2e-data stills --out "$out/stills" --frames $stills --scenes $scenes --robot jackal --resume
 
 run() { # run COMMAND OUT ARGS...: start it, or go on with it
     command=$1 folder=$2
@@ -23,9 +21,8 @@ run() { # run COMMAND OUT ARGS...: start it, or go on with it
         "$command" --out "$folder" "$@"
     fi
 }
-run s2e-pretrain "$out/pretrained" --data "$out/walks" --steps $pretrain_steps
-run s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps --scenes $scenes \
-    --horizon $horizon --batch 512
+run s2e-pretrain "$out/pretrained" --data "$out/walks" --stills "$out/stills" --steps $pretrain_steps
+run s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps --scenes $scenes --horizon $horizon
 
 s2e-bench --scene gs_urban/plaza --setting all --episodes $episodes --out "$out/bench" \
-    --policy zero straight "$out/pretrained" "$out/finetuned" expert
+    --policy "$out/pretrained" "$out/finetuned" laptop laptop-experienced zero straight rays expert

@@ -160,8 +160,8 @@ def test_the_coach_fades(pretrained, tmp_path):
 def test_options_reach_what_they_name(pretrained, tmp_path):
     trainer, _ = make(
         pretrained, tmp_path, gamma=0.9, gae_lambda=0.8, clip=0.3, entropy=0.02, epochs=2, critic_lr=3e-4, lr=2e-4, target_kl=0.02,
-        divergence=0.5, ppo_weight=0.7, coach_weight=0.4, coach_alone=0.2, coach_until=0.6, coach_way=0.3, hide_ego=0.2, people=3, robot="go2",
-        reward="urban_sim", shaping="straight", collision="ends", camera_noise=0.1,
+        divergence=0.5, ppo_weight=0.7, coach_weight=0.4, coach_alone=0.2, coach_until=0.6, coach_way=0.3, hide_ego=0.2,
+        people=3, robot="go2", reward="urban_sim", shaping="straight", collision="ends", camera_noise=0.1,
     )  # fmt: skip
     model, goal, worlds = trainer.model, trainer.objective, trainer.worlds.config
     assert (model.gamma, model.gae_lambda, model.clip_range(1), model.ent_coef) == (0.9, 0.8, 0.3, 0.02)
