@@ -65,7 +65,8 @@ class RayConfig:
         fits = isinstance(values, dict) and set(values) == fields
         require(fits, f"{where}: object `rays` does not have the fields {sorted(fields)}; this is not a ray policy's checkpoint")
         try:
-            config = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+            read: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            config = cls(**read)
             sizes = (config.rays, config.memory, config.hidden)
             good = all(isinstance(n, int) and 0 <= n <= 4096 for n in sizes) and config.rays >= 2 and config.hidden >= 1
             good &= 0 < config.reach_m < 1e3 and 0 < config.memory_m < 1e3 and 0 < config.goal_clip_m < 1e3

@@ -277,7 +277,7 @@ class _Take:
             rows, columns = np.nonzero(reached)
             nearest = index[:, rows, columns].T if occupancy.grid.any() else np.stack([rows, columns], 1)
             # Kerbs alone stop the robot and nobody else; those that no reached cell is near are found out when a pose is drawn.
-            kerb = np.argwhere(occupancy.grid & ~of.occupancy.grid & (distance_transform_edt(~reached) < 12))
+            kerb = np.argwhere(occupancy.grid & ~of.occupancy.grid & (np.asarray(distance_transform_edt(~reached)) < 12))
 
             def centres(cells: np.ndarray) -> np.ndarray:
                 return occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution

@@ -37,7 +37,7 @@ class ActorCritic(BasePolicy):
         decay: float = 0.0, use_sde: bool = False,
     ):  # fmt: skip
         super().__init__(observation_space, action_space)
-        self.actor = actor
+        self.actor: Any = actor
         self.critic = nn.Sequential(
             nn.Linear(STATE, 256), nn.LayerNorm(256), nn.Tanh(), nn.Linear(256, 256), nn.Tanh(), nn.Linear(256, 1)
         )
@@ -145,7 +145,7 @@ class S2EActorCritic(ActorCritic):
 
     def restart_from(self, state: Rows) -> None:
         """Sets what the run began with; from there its divergence counts."""
-        start = copy.deepcopy(self.actor)
+        start: Any = copy.deepcopy(self.actor)
         for block in start.decoder:
             block.adapter = block.adapter if any(".adapter." in name for name in state) else None
         start.load_state_dict(state)
@@ -153,7 +153,7 @@ class S2EActorCritic(ActorCritic):
 
     def density(self, obs: Rows, start: bool = False) -> WaypointMixture:
         """See `ActorCritic.density`."""
-        policy = self.started[0] if start else self.actor
+        policy: Any = self.started[0] if start else self.actor
         return self._density(policy, policy.decode(self.prefix.context(policy, obs["seen"])))
 
     @staticmethod
@@ -162,7 +162,8 @@ class S2EActorCritic(ActorCritic):
 
     def lesson(self, obs: Rows) -> torch.Tensor:
         """(B,) -log p of the coach's action, and `way` times that of a waypoint of his way, under the exact mixture."""
-        policy, label = self.actor, obs["label"]
+        policy: Any = self.actor
+        label = obs["label"]
         modes = policy.decode(self.prefix.context(policy, obs["seen"]))
         loss = -self._density(policy, modes).log_prob(label[:, :2])
         if self.way:

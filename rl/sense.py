@@ -82,7 +82,7 @@ class Sense(VecEnvWrapper):
     """
 
     def __init__(self, venv: UrbanVecEnv, spaces: dict[str, gym.Space], coach: Coach | None, share: Share, seed: int):
-        self.worlds, self.coach, self.share, self.seed, self.tick = venv.worlds, coach, share, seed, 0
+        self.worlds, self.coach, self.share, self.chance_seed, self.tick = venv.worlds, coach, share, seed, 0
         self.driver = np.full(share.count, EXPLORES, np.float32)
         more = {"state": _box(STATE), "label": _box(LABEL), "driver": _box(1), "chance": _box(4)}
         super().__init__(venv, gym.spaces.Dict({**spaces, **more}))
@@ -120,7 +120,7 @@ class Sense(VecEnvWrapper):
         return self._observe(seen), reward, done, infos
 
     def _observe(self, seen: Any) -> dict[str, np.ndarray]:
-        count, rng = self.share.count, np.random.default_rng([self.seed, 51, self.tick])
+        count, rng = self.share.count, np.random.default_rng([self.chance_seed, 51, self.tick])
         self.tick += 1
         chance = np.concatenate([rng.random((self.share.total, 2)), rng.normal(size=(self.share.total, 2))], 1)[:, [0, 2, 3, 1]]
         label = self.coach.label() if self.coach else np.full((count, LABEL), np.nan, np.float32)

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def weights(trainer):
 def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):
     trainer, _ = make(pretrained, tmp_path)
     before, _ = load_networks(pretrained)
-    rows = torch.from_numpy(np.asarray(trainer.model._last_obs["seen"]))
+    last: Any = trainer.model._last_obs
+    rows = torch.from_numpy(np.asarray(last["seen"]))
     context = rows.unflatten(1, (before.context_tokens, 32))
     with torch.no_grad():
         a, b = before.decode(context), trainer.policy.actor.decode(context)
@@ -69,14 +71,15 @@ def test_ratio_is_one_on_the_first_minibatch(pretrained, tmp_path, adapter):
     trainer, watch = make(pretrained, tmp_path, adapter=adapter, coach="none")
     rows = rollout(trainer, watch)
     trainer.policy.set_training_mode(True)  # as PPO.train does
-    obs = {k: rows[k][:16] for k in trainer.env.observation_space.spaces}
+    space: Any = trainer.env.observation_space
+    obs = {k: rows[k][:16] for k in space.spaces}
     _, log_prob, _ = trainer.policy.evaluate_actions(obs, rows["actions"][:16])
     torch.testing.assert_close(log_prob, rows["log_probs"][:16], atol=1e-5, rtol=0)
 
 
 def test_no_image_is_stored(pretrained, tmp_path):
     trainer, _ = make(pretrained, tmp_path)
-    stored = trainer.model.rollout_buffer.observations
+    stored: Any = trainer.model.rollout_buffer.observations
     assert stored["seen"].shape == (8, 4, trainer.policy.actor.context_tokens * 32) and stored["seen"].dtype == np.float32
     assert all(v.ndim == 3 for v in stored.values())
 
@@ -163,7 +166,8 @@ def test_options_reach_what_they_name(pretrained, tmp_path):
         divergence=0.5, ppo_weight=0.7, coach_weight=0.4, coach_alone=0.2, coach_until=0.6, coach_way=0.3, hide_ego=0.2,
         people=3, robot="go2", reward="urban_sim", shaping="straight", collision="ends", camera_noise=0.1,
     )  # fmt: skip
-    model, goal, worlds = trainer.model, trainer.objective, trainer.worlds.config
+    goal, worlds = trainer.objective, trainer.worlds.config
+    model: Any = trainer.model
     assert (model.gamma, model.gae_lambda, model.clip_range(1), model.ent_coef) == (0.9, 0.8, 0.3, 0.02)
     assert (model.rollout_buffer.gamma, model.rollout_buffer.gae_lambda) == (0.9, 0.8)
     assert goal == Objective(0.7, 0.4, 0.2, 0.6, 0.5, 0.02, 0, 2, 16, 2e-4)

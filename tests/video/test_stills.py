@@ -56,7 +56,9 @@ def test_what_is_written_is_read_again(folder):
 def test_standard_tools_see_pairs_of_jpg_and_json(folder):
     with tarfile.open(folder / "stills-00001.tar") as tar:
         names = tar.getnames()
-        about = json.load(tar.extractfile("00001_000000.json"))
+        file = tar.extractfile("00001_000000.json")
+        assert file is not None
+        about = json.load(file)
     assert names[:2] == ["00001_000000.jpg", "00001_000000.json"] and len(names) == 12
     assert len(about["free_space"]) == RAYS and about["free_space"][0] is None and about["body"]["robot"] == "go2"
     make(folder.parent / "again", number=1)
