@@ -19,7 +19,6 @@ from s2e.envs.pool import training_scenes
 from s2e.envs.render import Renderer
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scene import Episode, Walker
-from s2e.envs.scene_files import load_scene
 from s2e.envs.vector import make_worlds
 from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
 from s2e.errors import UserError
@@ -291,10 +290,3 @@ def test_worlds_in_a_scene_of_splats():
         make_worlds(1, 1, 0, config, scene="gs_urban/plaza", refresh=2)
     with pytest.raises(UserError, match="no such scene"):
         make_worlds(1, 1, 0, config, scene="nowhere")
-
-
-def test_a_scene_of_splats_cannot_take_the_place_of_a_mesh():
-    worlds = make_worlds(1, 1, 0, WorldsConfig(people=0, height_px=24, width_px=40))
-    assert worlds.stage.renderer is not None
-    with pytest.raises(ValueError, match="exchanges mesh scenes only"):
-        worlds.stage.renderer.replace(0, load_scene("gs_urban/plaza"))
