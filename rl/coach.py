@@ -5,6 +5,7 @@ Ross et al. 2011), and he should see no more than the policy can: imitation of w
 policy on rays inside the camera's field of view; the privileged planner is there for comparison.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -43,6 +44,30 @@ class Coach(Protocol):
         ...
 
 
+Act = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""Poses (N, 3), velocities (N, 3) and people (N, P, 2) to waypoints (N, 2)."""
+
+
+def drive_on(worlds: Worlds, action: np.ndarray, act: Act) -> np.ndarray:
+    """Where robots would be every 0.2 s of two seconds, after `action` (N, 2) and then what `act` says; people walk straight on.
+
+    Returns:
+        (N, WAYPOINTS, 2) metres in each robot's frame. The worlds stay as they are.
+    """
+    w, pose, velocity, people_xy = worlds, worlds.pose, worlds.velocity, worlds.people.position
+    way = np.empty((w.count, WAYPOINTS, 2))
+    for k in range(WAYPOINTS):
+        action = act(pose, velocity, people_xy) if k else action
+        command = waypoint_to_command(action, ACTION_HORIZON_S, w.fleet)
+        for _ in range(w.config.controls_per_step):
+            wanted, driven = step_robots(w.fleet, pose, velocity, command, CONTROL_S)
+            pose, blocked = sweep(w.fleet, pose, wanted, w.fields, w.field_id)
+            velocity = np.where(blocked[:, None], 0.0, driven)
+            people_xy = people_xy + CONTROL_S * w.people.velocity
+        way[:, k] = pose[:, :2]
+    return to_robot(way, w.pose[:, None])
+
+
 class RayCoach:
     """A ray policy. Where it would be in two seconds a ghost finds out, who drives on from here without touching the worlds."""
 
@@ -70,20 +95,12 @@ class RayCoach:
     def ghost(self, action: np.ndarray) -> np.ndarray:
         """(N, WAYPOINTS, 2) where the robots would be, every 0.2 s of two seconds, if the coach drove on; people walk straight on."""
         w, policy, sense = self.worlds, self.driver.policy, self.driver.sense
-        every, pose, velocity = np.arange(w.count), w.pose, w.velocity
-        people = w.people.position
-        way = np.empty((w.count, WAYPOINTS, 2))
-        for k in range(WAYPOINTS):
-            if k:
-                action = policy.waypoints(sense.peek(every, pose, velocity, people), w.fleet.limits[:, 0])
-            command = waypoint_to_command(action, ACTION_HORIZON_S, w.fleet)
-            for _ in range(w.config.controls_per_step):
-                wanted, driven = step_robots(w.fleet, pose, velocity, command, CONTROL_S)
-                pose, blocked = sweep(w.fleet, pose, wanted, w.fields, w.field_id)
-                velocity = np.where(blocked[:, None], 0.0, driven)
-                people = people + CONTROL_S * w.people.velocity
-            way[:, k] = pose[:, :2]
-        return to_robot(way, w.pose[:, None])
+        every = np.arange(w.count)
+
+        def act(pose: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:
+            return policy.waypoints(sense.peek(every, pose, velocity, people_xy), w.fleet.limits[:, 0])
+
+        return drive_on(w, action, act)
 
 
 class ExpertCoach:
@@ -98,16 +115,8 @@ class ExpertCoach:
 
     def label(self) -> np.ndarray:
         """See `Coach.label`."""
-        w, action = self.worlds, self.driver.act()
-        command = waypoint_to_command(action, ACTION_HORIZON_S, w.fleet)
-        pose, velocity, way = w.pose, w.velocity, np.empty((w.count, WAYPOINTS, 2))
-        for k in range(WAYPOINTS):
-            for _ in range(w.config.controls_per_step):
-                wanted, driven = step_robots(w.fleet, pose, velocity, command, CONTROL_S)
-                pose, blocked = sweep(w.fleet, pose, wanted, w.fields, w.field_id)
-                velocity = np.where(blocked[:, None], 0.0, driven)
-            way[:, k] = pose[:, :2]
-        way = to_robot(way, w.pose[:, None])
+        action = self.driver.act()
+        way = drive_on(self.worlds, action, lambda *_: action)
         return np.concatenate([action, way.reshape(len(way), -1)], 1).astype(np.float32)
 
     def arrays(self) -> dict[str, np.ndarray]:

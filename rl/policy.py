@@ -29,12 +29,12 @@ class ActorCritic(BasePolicy):
     world: the actor, as `chance` has it (`EXPLORES`); the actor, as it holds best (`GREEDY`); the coach, disturbed (`COACHED`).
 
     Args:
-        observation_space, action_space, lr_schedule: SB3's. critic_lr: the critic's own rate. decay: of the actor's weights.
+        observation_space, action_space, lr_schedule: SB3's. critic_lr: the critic's own rate.
     """
 
     def __init__(
         self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, actor: nn.Module, critic_lr: float,
-        decay: float = 0.0, use_sde: bool = False,
+        use_sde: bool = False,
     ):  # fmt: skip
         super().__init__(observation_space, action_space)
         self.actor: Any = actor
@@ -42,7 +42,7 @@ class ActorCritic(BasePolicy):
             nn.Linear(STATE, 256), nn.LayerNorm(256), nn.Tanh(), nn.Linear(256, 256), nn.Tanh(), nn.Linear(256, 1)
         )
         groups = [
-            {"params": [p for p in self.actor.parameters() if p.requires_grad], "lr": lr_schedule(1), "weight_decay": decay},
+            {"params": [p for p in self.actor.parameters() if p.requires_grad], "lr": lr_schedule(1), "weight_decay": 0.0},
             {"params": list(self.critic.parameters()), "lr": critic_lr, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, eps=1e-5)

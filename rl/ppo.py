@@ -84,7 +84,7 @@ class CoachedPPO(PPO):
         alone = coach > 0 and (goal.ppo == 0 or done <= goal.coach_alone)
         self.criticised += goal.ppo > 0 and not alone
         warm = alone or self.criticised <= goal.warmup  # what the critic says at first would mislead the actor
-        actor, critic = optimizer.param_groups
+        actor = optimizer.param_groups[0]
         if alone:
             span = goal.coach_alone if goal.ppo else 1.0
             actor["lr"] = goal.lr * (1.0 - (1.0 - goal.lr_end) * min(done / span, 1.0))
@@ -174,7 +174,6 @@ class CoachedPPO(PPO):
         first = self.share.first * (size // self.share.count)
         seen, label = (rows[k].cpu().numpy() for k in ("seen", "label"))
         self.lessons.add(seen, label, weight, u[first : first + size])
-        self.worth = float(loss.mean())
 
     def _lesson(self, order: np.random.Generator, batch: int) -> dict[str, torch.Tensor]:
         """A batch of lessons over all ranks: this rank's part of it."""
