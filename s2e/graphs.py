@@ -5,8 +5,9 @@
     both    waypoints (B, M, T, 2) metres; scores (B, M) probabilities; log_std (B, M, T, 2) log metres; rho (B, M, T); speed (B, M) m/s
     step    also token (B, C), to be kept
 
-A policy that knows its odometry has one more input, odometry (B, ODOMETRY). `goal`, `ego`, `robot` and `odometry` are the tokens of `s2e.observation`; a row with a NaN in it is unknown: a goal to explore without, a
-motion or a robot that nobody knows. Features are rounded to float16 where the library rounds them, so kept and fresh ones are the same numbers.
+A policy that knows its odometry has one more input, odometry (B, ODOMETRY). `goal`, `ego`, `robot` and `odometry` are the tokens of
+`s2e.observation`; a row with a NaN in it is unknown: a goal to explore without, a motion or a robot that nobody knows. Features are
+rounded to float16 where the library rounds them, so kept and fresh ones are the same numbers.
 """
 
 import io

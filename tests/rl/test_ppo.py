@@ -113,7 +113,8 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
             with torch.no_grad():
                 newest = s2e.newest_tokens(torch.from_numpy(features[-1:]).float())
                 context = s2e.context(newest, torch.from_numpy(older[None]).float(), goal, ego, robot)
-                odometry = odometry_by_hand([seen[u][2][world] for u in range(begin, t + 1)], actions[world, t - 1] if t > begin else None)
+                egos, command = [seen[u][2][world] for u in range(begin, t + 1)], actions[world, t - 1] if t > begin else None
+                odometry = odometry_by_hand(egos, command)
                 mixture = WaypointMixture.at(s2e.decode(context, odometry), CONFIG.action_waypoint, CONFIG.waypoint_dt_s)
                 uncached = mixture.log_prob(actions[world, t][None])
             np.testing.assert_allclose(uncached.item(), logs[world, t], atol=1e-5)
