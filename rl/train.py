@@ -54,6 +54,8 @@ from s2e.rl.sense import GREEDY, Prefix, SenseImages, SenseRays, Share
 from s2e.run import Interrupt, Run, check_out, same_config
 
 SCRATCH = "scratch"
+GREEDY_ALONE = 0.5
+"""Least share of worlds without exploration while the coach teaches alone: a policy that does not explore has jams of its own."""
 SKIPS = 3
 """Updates in a row that may go wrong before a run stops."""
 BATCH = {"rays": 2048, "images": 256}
@@ -138,7 +140,8 @@ class PPOArgs:
     hide_ego: float = 0.3
     """Share of frames in which the robot's own motion is hidden from the policy."""
     greedy: float = 1 / 16
-    """Share of worlds whose policy does not explore: their success is that of its best mode. PPO does not learn from them."""
+    """Share of worlds whose policy does not explore: their success is that of its best mode. PPO does not learn from them. While the
+    coach teaches alone it is half of them at least: he labels what the best mode drives into."""
     memory: int = 12
     """Scans that a policy of rays remembers, one every .4 s."""
     lr: float = 0.0
@@ -347,7 +350,9 @@ class Trainer:
         """Says who drives which worlds when a share of the run is done."""
         args = self.args
         coached = max(0.0, 1.0 - done / args.coach_drives) if args.coach_drives and self.env.coach else 0.0
-        self.env.drivers(args.greedy * (1.0 - coached), coached)
+        alone = self.env.coach is not None and (args.ppo_weight == 0 or done <= self.objective.coach_alone)
+        greedy = max(args.greedy, GREEDY_ALONE) if alone and self.objective.coach > 0 else args.greedy
+        self.env.drivers(greedy * (1.0 - coached), coached)
         if args.sense == "rays":
             self.policy.explore(done)
 
