@@ -162,12 +162,12 @@ class SenseRays(Sense):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Sense.arrays`."""
-        return super().arrays() | self.sense.arrays()
+        return super().arrays() | {f"rays.{k}": v for k, v in self.sense.arrays().items()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
-        self.sense.restore(arrays)
+        self.sense.restore({k.removeprefix("rays."): v for k, v in arrays.items() if k.startswith("rays.")})
 
 
 class SenseImages(Sense):
@@ -220,7 +220,7 @@ class Prefix:
             context = self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"], hide_ego=hide_ego)
             return context.cpu().numpy().reshape(len(hide_ego), -1)
         features, older = self.actor.remember(seen["rgb"])
-        newest = self.actor.policy.newest_tokens(torch.from_numpy(features)).numpy()
+        newest = self.actor.policy.newest_tokens(torch.from_numpy(features).to(self.actor.device)).cpu().numpy()
         parts = newest, older, seen["goal"], seen["ego"], seen["robot"], hide_ego
         return np.concatenate([np.asarray(p, np.float32).reshape(len(hide_ego), -1) for p in parts], 1)
 
