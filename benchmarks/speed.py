@@ -277,14 +277,18 @@ rank_steps(SpeedArgs(envs=int(sys.argv[1]), scenes=int(sys.argv[2]), seconds=flo
 
 
 def rank_steps(args: SpeedArgs) -> None:
-    """One rank of `ppo_ranks`: updates for three times `args.seconds`; rank 0 prints the steps a second of all ranks, the median."""
+    """One rank of `ppo_ranks`: updates for three times `args.seconds`.
+
+    Rank 0 prints the median of the steps a second of all ranks.
+    """
     rank, ranks = dist.start()
     with tempfile.TemporaryDirectory() as folder:
         trainer, watch = _trainer(args, folder, rank, ranks)
         trainer.start(watch)
         trainer.update(watch)
         took: list[float] = []
-        while not dist.any_rank(sum(took) >= 3 * args.seconds and len(took) >= 3):  # all of them stop at the same update
+        # all ranks stop at the same update
+        while not dist.any_rank(sum(took) >= 3 * args.seconds and len(took) >= 3):
             began = time.perf_counter()
             trainer.update(watch)
             took.append(time.perf_counter() - began)
@@ -294,9 +298,9 @@ def rank_steps(args: SpeedArgs) -> None:
 
 
 def ppo_ranks(args: SpeedArgs) -> Measured:
-    """Steps a second of two ranks of `s2e-ppo` over twice those of one rank; each has one thread and `args.envs` worlds.
+    """Steps a second of two ranks of `s2e-ppo` over twice those of one rank.
 
-    Beside it what one rank with two threads does.
+    Each rank has one thread and `args.envs` worlds. Beside it what one rank with two threads does.
     """
 
     def steps(ranks: int, threads: int) -> float:

@@ -15,8 +15,8 @@ class Lessons:
     Which stay is a weighted reservoir (Efraimidis and Spirakis 2006): each frame draws u ** (1 / weight) once, and those with the
     largest draws stay, whatever the order in which they came.
 
-    Of several ranks all know the draws of all frames, so what stays where is the same for each and for one rank with all worlds;
-    each rank keeps the frames that it has seen, those of `mine`.
+    Of several ranks all know the draws of all frames, so what stays where is the same for each and
+    for one rank with all worlds; each rank keeps the frames that it has seen, those of `mine`.
 
     Args:
         size: frames. width: numbers of what the policy saw. labels: numbers of a label.
@@ -33,8 +33,9 @@ class Lessons:
         """Offers frames, on all ranks at once.
 
         Args:
-            seen: (B, width) of this rank. label: (B, labels) of this rank. weight: (A,) above 0, of all ranks' frames. u: (A,) uniform
-                in 0..1, exclusive, of all ranks' frames. first: where among those this rank's begin.
+            seen: (B, width) of this rank. label: (B, labels) of this rank.
+            weight: (A,) above 0, of all ranks' frames. u: (A,) uniform in 0..1, exclusive, of all
+                ranks' frames. first: where among those this rank's begin.
         """
         draw = np.log(u) / weight
         frames = np.full(len(draw), -1)

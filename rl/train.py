@@ -59,7 +59,7 @@ TICK = "sense.tick"
 SKIPS = 3
 """Updates in a row that may go wrong before a run stops."""
 PATIENCE_S = 600.0
-"""How long a rank waits for the others; an update takes seconds, and making worlds, which each does for itself, minutes."""
+"""How long a rank waits for the others: an update takes seconds, making worlds minutes."""
 BATCH = {"rays": 2048, "images": 256}
 """Samples of a minibatch where --batch is 0."""
 SCALE = {
@@ -253,13 +253,18 @@ class Watch(BaseCallback):
         return True
 
     def collect(self) -> dict[str, float]:
-        """Means since the last call (terms) and over the last 400 episodes (the rest), on rank 0; to be called on all ranks at once."""
-        parts = dist.to_first(({k: float(np.mean(v)) for k, v in self.terms.items()}, self.new_ended, self.new_greedy))
+        """Means since the last call (terms) and over the last 400 episodes (the rest), on rank 0.
+
+        It is to be called on all ranks at once.
+        """
+        terms = {k: float(np.mean(v)) for k, v in self.terms.items()}
+        parts = dist.to_first((terms, self.new_ended, self.new_greedy))
         self._begin()
         for _, ended, greedy in parts:
             self.ended.extend(ended)
             self.greedy.extend(greedy)
-        values = {f"reward/{k}": float(np.mean([terms[k] for terms, *_ in parts])) for k in (parts[0][0] if parts else ())}
+        names = terms if parts else ()
+        values = {f"reward/{k}": float(np.mean([every[k] for every, *_ in parts])) for k in names}
         if self.ended:
             success, contacts, returned, time_s = np.array(self.ended, dtype=float).mean(0)
             touched = float(np.mean([e[1] > 0 for e in self.ended]))
@@ -423,8 +428,9 @@ class Trainer:
             more, groups = optimizer_state(self.policy.optimizer)
             tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
             tensors |= {f"critic.{k}": v for k, v in self.policy.critic.state_dict().items()}
-            counts = {"step": self.updates, "env_steps": self.model.num_timesteps * self.ranks, "n_updates": self.model._n_updates}
-            counts |= {"criticised": self.model.criticised, "ranks": self.ranks}
+            counts = {"step": self.updates, "n_updates": self.model._n_updates, "ranks": self.ranks}
+            counts |= {"env_steps": self.model.num_timesteps * self.ranks}
+            counts |= {"criticised": self.model.criticised}
             counts |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
             if self.args.sense == "rays":
                 config = {"stage": "ppo", "rays": dataclasses.asdict(self.policy.actor.config)}
@@ -438,11 +444,12 @@ class Trainer:
         dist.barrier()
 
     def _all_worlds(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The state of all ranks' worlds and of what looks at them, one world after the other, on rank 0; elsewhere nothing."""
+        """The state of all ranks' worlds and of what looks at them, on rank 0; elsewhere nothing."""
         arrays, state = self.worlds.state()
         arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
         last: Any = self.model._last_obs
-        arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()} | {"starts": np.asarray(self.model._last_episode_starts)}
+        arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()}
+        arrays |= {"starts": np.asarray(self.model._last_episode_starts)}
         parts = dist.to_first((arrays, state["source"]))
         if not parts:
             return {}, {}
@@ -489,9 +496,12 @@ class Trainer:
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Arrays (B, ...) of all ranks, one after the other; where rows differ in length, as routes do, they are filled up with zeros."""
-    joined = np.zeros((sum(map(len, parts)), *np.max([p.shape[1:] for p in parts], axis=0).astype(int)), parts[0].dtype)
-    first = 0
+    """Arrays (B, ...) of all ranks, one after the other.
+
+    Where rows differ in length, as the expert's routes do, they are filled up with zeros.
+    """
+    widest = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
+    joined, first = np.zeros((sum(map(len, parts)), *widest), parts[0].dtype), 0
     for part in parts:
         joined[(slice(first, first + len(part)), *map(slice, part.shape[1:]))] = part
         first += len(part)
@@ -519,7 +529,8 @@ def train(args: PPOArgs) -> None:
     streets = f"new streets every {args.refresh} episodes" if args.refresh else f"{args.scenes} streets"
     run.say(f"{args.envs} worlds, {streets}, {updates} updates of {per_update} steps")
     if before != world:
-        run.say(f"ranks: {before} before, {world} now; worlds and lessons are dealt out anew and go on where they were")
+        dealt = "worlds and lessons are dealt out anew and go on where they were"
+        run.say(f"ranks: {before} before, {world} now; {dealt}")
     if args.sense == "images":
         run.say(f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; coach: {args.coach}")
     bar = tqdm(total=updates * per_update, desc="ppo", unit="step", disable=None if rank == 0 else True)

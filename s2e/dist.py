@@ -126,12 +126,12 @@ def to_first(value: Any) -> list[Any]:
 
 
 def merged(rows: np.ndarray, mine: np.ndarray) -> np.ndarray:
-    """Rows (K, ...) of which each rank has those that `mine` (K,) marks, and no other rank: all of them on rank 0."""
+    """Rows (K, ...) of which each rank alone has those that `mine` (K,) marks: all, on rank 0."""
     if not dist.is_initialized():
         return rows
     own = np.where(mine.reshape(-1, *[1] * (rows.ndim - 1)), rows, np.zeros((), rows.dtype))
     with _together():
-        dist.reduce(torch.from_numpy(own.reshape(-1).view(np.uint8)), 0)  # of each byte one rank has other than 0
+        dist.reduce(torch.from_numpy(own.reshape(-1).view(np.uint8)), 0)  # bytes: others have 0
     return own
 
 

@@ -1,4 +1,4 @@
-"""Ranks as threads of one process that take turns: what `torch.distributed` does between processes, done on the spot."""
+"""Ranks as threads of one process that take turns, with what they need of `torch.distributed`."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,10 @@ import torch
 
 
 class Ranks:
-    """Stands in for `torch.distributed` where `s2e.dist` calls it. One thread runs at a time, until it has to wait for the others."""
+    """Stands in for `torch.distributed` where `s2e.dist` calls it.
+
+    One thread runs at a time, until it has to wait for the others.
+    """
 
     def __init__(self, count: int):
         self.count, self.turn, self.local = count, threading.Condition(), threading.local()

@@ -1,5 +1,7 @@
 """Two ranks do what one does with all their worlds, and a run goes on with another number of ranks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,13 +14,13 @@ from s2e.encoder import FeatureNet
 from s2e.envs.rays import RayConfig
 from s2e.policy import S2EPolicy
 from s2e.rl.lessons import Lessons
-from s2e.rl.train import PPOArgs, Trainer, Watch
+from s2e.rl.train import PPOArgs, Trainer, Watch, _joined
 from tests.envs.test_rays import save as save_rays
 from tests.ranks import Ranks
 
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
-FLOAT = dict(atol=2e-5, rtol=1e-4)
-"""How far weights may lie apart: matrix products of other shapes are summed in another order, and Adam makes more of it."""
+FLOAT: dict[str, Any] = dict(atol=2e-5, rtol=1e-4)
+"""How far weights may lie apart: products of other shapes are summed in another order."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,9 @@ def snap(trainer):
 
 def train(monkeypatch, ranks, out, updates, more, resume=False):
     """Some updates, saved at the end; of each rank the weights, what was logged last, the trainer."""
-    settings = dict(envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, value_warmup=0, greedy=0.25, people=2, **more)
+    settings: dict[str, Any] = dict(
+        envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, value_warmup=0, greedy=0.25, people=2, **more
+    )
 
     def one(rank):
         trainer = Trainer(PPOArgs(out, resume=resume, **settings), rank, ranks)
@@ -119,3 +123,10 @@ def test_what_lessons_stay_does_not_depend_on_the_number_of_ranks():
         (holder,) = (store for store in ranks if store.mine[slot])
         assert holder.label[slot] == alone.label[slot] and (holder.seen[slot] == alone.seen[slot]).all()
     assert all(np.array_equal(store.draw, alone.draw) for store in ranks)
+
+
+def test_rows_of_different_length_are_filled_up_where_ranks_are_joined():
+    """As the expert's routes are, of which one rank may have longer ones."""
+    joined = _joined([np.ones((2, 3, 2)), np.full((1, 5, 2), 2.0)])
+    assert joined.shape == (3, 5, 2) and joined.sum() == 12 + 20 and (joined[:2, 3:] == 0).all()
+    assert _joined([np.array([True]), np.array([False])]).tolist() == [True, False]
