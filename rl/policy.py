@@ -82,7 +82,7 @@ class Diagonal:
     """Independent normals: mean (B, 2), log standard deviations (2,)."""
 
     def __init__(self, mean: torch.Tensor, log_std: torch.Tensor):
-        self.normal = torch.distributions.Normal(mean, log_std.exp().expand_as(mean))
+        self.normal = torch.distributions.Normal(mean, log_std.to(mean).exp().expand_as(mean))
 
     def log_prob(self, action: torch.Tensor) -> torch.Tensor:
         """(B,)."""

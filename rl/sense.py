@@ -163,12 +163,12 @@ class SenseRays(Sense):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Sense.arrays`."""
-        return super().arrays() | self.sense.arrays()
+        return super().arrays() | {f"rays.{k}": v for k, v in self.sense.arrays().items()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
-        self.sense.restore(arrays)
+        self.sense.restore({k.removeprefix("rays."): v for k, v in arrays.items() if k.startswith("rays.")})
 
 
 class SenseImages(Sense):
@@ -233,7 +233,7 @@ class Prefix:
             context = self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"], hide_ego=hide_ego)
             return self._rows(len(hide_ego), context.cpu().numpy(), odometry)
         features, older = self.actor.remember(seen["rgb"])
-        newest = self.actor.policy.newest_tokens(torch.from_numpy(features)).numpy()
+        newest = self.actor.policy.newest_tokens(torch.from_numpy(features).to(self.actor.device)).cpu().numpy()
         return self._rows(len(hide_ego), newest, older, seen["goal"], seen["ego"], seen["robot"], hide_ego, odometry)
 
     @staticmethod

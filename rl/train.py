@@ -56,8 +56,12 @@ from s2e.run import Interrupt, Run, check_out, same_config
 SCRATCH = "scratch"
 GREEDY_ALONE = 0.5
 """Least share of worlds without exploration while the coach teaches alone: a policy that does not explore has jams of its own."""
+TICK = "sense.tick"
+"""Of a checkpoint's arrays of worlds the one that all worlds share."""
 SKIPS = 3
 """Updates in a row that may go wrong before a run stops."""
+PATIENCE_S = 600.0
+"""How long a rank waits for the others: an update takes seconds, making worlds minutes."""
 BATCH = {"rays": 2048, "images": 256}
 """Samples of a minibatch where --batch is 0."""
 SCALE = {
@@ -226,31 +230,46 @@ def objective(args: PPOArgs) -> Objective:
 
 
 class Watch(BaseCallback):
-    """Counts what finished episodes ended with, and the reward terms."""
+    """Counts what finished episodes of all ranks ended with, and the reward terms."""
 
     def __init__(self, bar: tqdm, worlds: Any):
         super().__init__()
         self.bar, self.worlds = bar, worlds
         self.ended: deque[tuple[float, ...]] = deque(maxlen=400)
         self.greedy: deque[float] = deque(maxlen=100)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forgets what this rank has seen since `collect`."""
+        self.new_ended: list[tuple[float, ...]] = []
+        self.new_greedy: list[float] = []
         self.terms: dict[str, list[float]] = {}
 
     def _on_step(self) -> bool:
-        self.bar.update(self.worlds.count)
         last, env = self.worlds.last, self.training_env
+        self.bar.update(env.share.total)  # pyright: ignore[reportAttributeAccessIssue]
         best = env.driver[last["world"]] == GREEDY  # pyright: ignore[reportAttributeAccessIssue]
-        self.greedy.extend(last["success"][best].astype(float))
+        self.new_greedy.extend(last["success"][best].astype(float))
         ended = zip(last["success"][~best], last["contacts"][~best], last["return"][~best], last["time_s"][~best], strict=True)
-        self.ended.extend(ended)
+        self.new_ended.extend(ended)
         for name, values in last.items():
             if name.startswith("reward_"):
                 self.terms.setdefault(name.removeprefix("reward_"), []).append(float(values.mean()))
         return True
 
     def collect(self) -> dict[str, float]:
-        """Means since the last call (terms) and over the last 400 episodes (the rest)."""
-        values = {f"reward/{k}": float(np.mean(v)) for k, v in self.terms.items()}
-        self.terms = {}
+        """Means since the last call (terms) and over the last 400 episodes (the rest), on rank 0.
+
+        It is to be called on all ranks at once.
+        """
+        terms = {k: float(np.mean(v)) for k, v in self.terms.items()}
+        parts = dist.to_first((terms, self.new_ended, self.new_greedy))
+        self._begin()
+        for _, ended, greedy in parts:
+            self.ended.extend(ended)
+            self.greedy.extend(greedy)
+        names = terms if parts else ()
+        values = {f"reward/{k}": float(np.mean([every[k] for every, *_ in parts])) for k in names}
         if self.ended:
             success, contacts, returned, time_s = np.array(self.ended, dtype=float).mean(0)
             touched = float(np.mean([e[1] > 0 for e in self.ended]))
@@ -265,7 +284,7 @@ class Trainer:
     """Worlds, what is seen of them, and PPO of one run."""
 
     def __init__(self, args: PPOArgs, rank: int, world: int):
-        self.args, self.rank = args, rank
+        self.args, self.rank, self.ranks = args, rank, world
         self.count = args.envs // world
         self.share = Share(rank * self.count, self.count, args.envs)
         self.objective = objective(args)
@@ -304,7 +323,7 @@ class Trainer:
         self.model.seed = args.seed
         self.model.objective, self.model.share = self.objective, self.share
         if args.sense == "images" and self.env.coach is not None:
-            self.model.lessons = Lessons(-(-args.lessons // world), self.prefix.width, LABEL)
+            self.model.lessons = Lessons(args.lessons, self.prefix.width, LABEL)
         self.model.set_logger(Logger(folder=None, output_formats=[]))
         self.policy: Any = self.model.policy
         dist.same_start(self.policy.parameters())
@@ -359,13 +378,13 @@ class Trainer:
     def update(self, watch: Watch) -> dict[str, float]:
         """One rollout and one PPO update; returns what to log."""
         began = time.monotonic()
-        model, steps = self.model, self.count * self.args.horizon
-        self._share_out(model.num_timesteps * self.share.total / self.count / self.args.steps)
+        model, steps = self.model, self.args.envs * self.args.horizon
+        self._share_out(model.num_timesteps * self.ranks / self.args.steps)
         model.collect_rollouts(self.env, watch, model.rollout_buffer, self.args.horizon)
         collected = time.monotonic()
-        model._update_current_progress_remaining(model.num_timesteps * self.share.total // self.count, self.args.steps)
+        model._update_current_progress_remaining(model.num_timesteps * self.ranks, self.args.steps)
         wrong = self._not_finite()
-        if not dist.any_rank(bool(wrong), self.args.device):
+        if not dist.any_rank(bool(wrong)):
             model.train()
             wrong = "the loss" if model.told.get("skipped") else ""
         else:
@@ -409,19 +428,17 @@ class Trainer:
         raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; try a smaller --lr")
 
     def save(self) -> None:
-        """Writes a checkpoint (rank 0) while the other ranks wait. It holds rank 0's worlds only: see `load`."""
+        """Writes a checkpoint (rank 0, while the others wait) with the worlds and lessons of all ranks."""
+        arrays, worlds = self._all_worlds()
+        if self.model.lessons is not None:
+            arrays |= {f"lessons.{k}": v for k, v in self.model.lessons.arrays().items()}
         if self.rank == 0:
             tensors, state = rng_state()
             more, groups = optimizer_state(self.policy.optimizer)
-            arrays, worlds = self.worlds.state()
-            arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
-            last: Any = self.model._last_obs
-            arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()} | {"starts": np.asarray(self.model._last_episode_starts)}
-            if self.model.lessons is not None:
-                arrays |= {f"lessons.{k}": v for k, v in self.model.lessons.arrays().items()}
             tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
             tensors |= {f"critic.{k}": v for k, v in self.policy.critic.state_dict().items()}
-            counts = {"step": self.updates, "env_steps": self.model.num_timesteps, "n_updates": self.model._n_updates}
+            counts = {"step": self.updates, "n_updates": self.model._n_updates, "ranks": self.ranks}
+            counts |= {"env_steps": self.model.num_timesteps * self.ranks}
             counts |= {"criticised": self.model.criticised}
             counts |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
             if self.args.sense == "rays":
@@ -435,11 +452,33 @@ class Trainer:
             save_checkpoint(folder, config, model, tensors, {**state, **groups, **counts, "worlds": worlds})
         dist.barrier()
 
-    def load(self) -> None:
-        """Puts back everything but the weights, which came with the policy.
+    def _all_worlds(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The state of all ranks' worlds and of what looks at them, on rank 0; elsewhere nothing."""
+        arrays, state = self.worlds.state()
+        arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
+        last: Any = self.model._last_obs
+        arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()}
+        arrays |= {"starts": np.asarray(self.model._last_episode_starts)}
+        parts = dist.to_first((arrays, state["source"]))
+        if not parts:
+            return {}, {}
+        every = {k: _joined([part[k] for part, _ in parts]) for k in arrays if k != TICK}
+        source = {k: [world for _, part in parts for world in part[k]] for k in state["source"]}
+        return every | {TICK: arrays[TICK]}, {"source": source}
 
-        Ranks other than 0 begin new episodes and lessons: exact resume is a promise for one process.
-        """
+    def _own_worlds(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """This rank's part of what `_all_worlds` gave, whatever the number of ranks was."""
+        here = slice(self.share.first, self.share.first + self.count)
+        own = {k: v if k == TICK or k.startswith("lessons.") else v[here] for k, v in arrays.items()}
+        if self.args.refresh:  # each world has a scene of its own, and ranks count theirs from 0
+            scene = np.arange(self.count)
+            field = self.worlds.stage.field_of(scene, own["fleet.step_class"])
+            places = {"scene_id": scene, "physics.scene": scene, "field_id": field, "physics.field_id": field}
+            own |= {k: v for k, v in places.items() if k in own}
+        return own, {"source": {k: v[here] for k, v in state["source"].items()}}
+
+    def load(self) -> None:
+        """Puts back everything but the weights, which came with the policy, on any number of ranks."""
         tensors, state = load_training_state(find_checkpoint(self.args.out, newest=True))
 
         def part(name: str) -> dict[str, torch.Tensor]:
@@ -449,34 +488,47 @@ class Trainer:
         if self.args.sense == "images":
             self.policy.restart_from(part("start"))
         restore_optimizer(self.policy.optimizer, tensors, state)
-        self.model.num_timesteps, self.model._n_updates = state["env_steps"], state["n_updates"]
+        self.model.num_timesteps, self.model._n_updates = state["env_steps"] // self.ranks, state["n_updates"]
         self.model.updates, self.model.criticised = state["step"], state["criticised"]
         self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
-        if self.rank == 0:
-            arrays = {k: v.numpy() for k, v in part("world").items()}
+        arrays, worlds = self._own_worlds({k: v.numpy() for k, v in part("world").items()}, state["worlds"])
 
-            def of(name: str) -> dict[str, np.ndarray]:
-                return {k.removeprefix(f"{name}."): v.copy() for k, v in arrays.items() if k.startswith(f"{name}.")}
+        def of(name: str) -> dict[str, np.ndarray]:
+            return {k.removeprefix(f"{name}."): v.copy() for k, v in arrays.items() if k.startswith(f"{name}.")}
 
-            self.worlds.restore(arrays, state["worlds"])
-            self.env.restore(of("sense"))
-            if self.model.lessons is not None:
-                self.model.lessons.restore(of("lessons"))
-            self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
-            restore_rng(tensors, state)
+        self.worlds.restore(arrays, worlds)
+        self.env.restore(of("sense"))
+        if self.model.lessons is not None:
+            self.model.lessons.restore(of("lessons"), self.rank, self.ranks)
+        self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
+        restore_rng(tensors, state)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Arrays (B, ...) of all ranks, one after the other.
+
+    Where rows differ in length, as the expert's routes do, they are filled up with zeros.
+    """
+    widest = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
+    joined, first = np.zeros((sum(map(len, parts)), *widest), parts[0].dtype), 0
+    for part in parts:
+        joined[(slice(first, first + len(part)), *map(slice, part.shape[1:]))] = part
+        first += len(part)
+    return joined
 
 
 def train(args: PPOArgs) -> None:
     """The whole command."""
-    rank, world = dist.start(args.device)
+    rank, world = dist.start(args.device, PATIENCE_S)
     check(args, world)
     check_out(args.out, args.resume)
     config: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
     config["world_size"] = world
-    resume_at = None
+    resume_at, before = None, world
     if args.resume:
-        same_config(args.out, config, may_differ=("resume", "out", "device", "steps"))
-        resume_at = int(load_training_state(find_checkpoint(args.out, newest=True))[1]["step"])
+        same_config(args.out, config, may_differ=("resume", "out", "device", "steps", "world_size"))
+        state = load_training_state(find_checkpoint(args.out, newest=True))[1]
+        resume_at, before = int(state["step"]), int(state.get("ranks", 1))
     trainer = Trainer(args, rank, world)
     run = Run(args.out, config, resume_at, write=rank == 0)
     per_update = args.envs * args.horizon
@@ -485,18 +537,21 @@ def train(args: PPOArgs) -> None:
     what = {"ram": "adapters", "decoder": "the decoder", "full": "all but the encoder"}[args.adapter]
     streets = f"new streets every {args.refresh} episodes" if args.refresh else f"{args.scenes} streets"
     run.say(f"{args.envs} worlds, {streets}, {updates} updates of {per_update} steps")
+    if before != world:
+        dealt = "worlds and lessons are dealt out anew and go on where they were"
+        run.say(f"ranks: {before} before, {world} now; {dealt}")
     if args.sense == "images":
         run.say(f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; coach: {args.coach}")
-    bar = tqdm(total=updates * per_update // world, desc="ppo", unit="step", disable=None if rank == 0 else True)
+    bar = tqdm(total=updates * per_update, desc="ppo", unit="step", disable=None if rank == 0 else True)
     with bar, Interrupt() as interrupt:
         watch = Watch(bar, trainer.worlds)
         trainer.start(watch)
-        bar.update(trainer.updates * per_update // world)
+        bar.update(trainer.updates * per_update)
         while trainer.updates < updates:
             values = trainer.update(watch)
             run.log(trainer.updates, values)
             bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
-            asked = dist.any_rank(interrupt.asked, args.device)  # all of them stop at the same update
+            asked = dist.any_rank(interrupt.asked)  # all of them stop at the same update
             if trainer.updates % args.save_every == 0 or trainer.updates == updates or asked:
                 trainer.save()
             if asked and trainer.updates < updates:
