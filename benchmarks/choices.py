@@ -1,9 +1,14 @@
-"""What the policy's design choices are worth where it drives: python -m s2e.benchmarks.choices --data WALKS --out DIR.
+"""What design choices are worth where a policy drives.
 
-Pretrains each choice with each seed on the same walks for the same steps, then drives the benchmark's four settings with all of them,
-and prints success with 95 % intervals: of episodes (Wilson) for each seed together, and the spread over seeds. Finished parts are kept.
+    python -m s2e.benchmarks.choices --data WALKS --out DIR                                       of pretraining
+    python -m s2e.benchmarks.choices --init RUN --out DIR --choices sft ppo_full coached_ram      of fine-tuning
+
+Trains each choice with each seed, on the same walks or from the same policy, for the same steps; then drives the benchmark's four
+settings with all of them, and prints success with 95 % intervals: of episodes (Wilson) for each seed together, and of the mean over
+seeds (t). Finished parts are kept: the same command goes on after an interruption.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,7 +20,8 @@ import numpy as np
 import tyro
 
 from s2e.benchmarks.metrics import SETTINGS, wilson
-from s2e.errors import UserError, run_command
+from s2e.benchmarks.open_loop_tables import shown
+from s2e.errors import UserError, require, run_command
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "pooled": ("--newest", "pooled"),
@@ -26,22 +32,40 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "one_mode": ("--anchors", "1"),
     "kmeans": ("--anchors", "64", "--anchor-source", "kmeans", "--positive", "endpoint"),
 }
+"""Of pretraining."""
+TUNINGS: dict[str, tuple[str, ...]] = {
+    "sft": ("--ppo-weight", "0"),
+    "scratch": ("--init", "scratch", "--adapter", "full", "--coach", "none"),
+    "ppo_full": ("--adapter", "full", "--coach", "none"),
+    "ppo_decoder": ("--adapter", "decoder", "--coach", "none"),
+    "ppo_ram": ("--coach", "none"),
+    "coached_ram": (),
+    "coached_decoder": ("--adapter", "decoder"),
+    "coached_full": ("--adapter", "full"),
+    "no_odometry": ("--no-odometry",),
+    "expert": ("--coach", "expert"),
+    **{f"streets_{n}": ("--scenes", str(n)) for n in (1, 16, 256, 1024)},
+    **{f"splats_{share}": ("--splats", str(share / 100)) for share in (0, 33, 100)},
+}
+"""Of fine-tuning, all with s2e-ppo's defaults elsewhere: `coached_ram` is these alone."""
 
 
 @dataclass(frozen=True)
 class ChoicesArgs:
-    """Pretrain design choices and compare them in closed loop."""
+    """Train design choices and compare them in closed loop."""
 
-    data: tuple[Path, ...]
-    """Walks to pretrain on."""
     out: Path
     """Folder for runs and results."""
-    choices: tuple[str, ...] = ("pooled", "columns", "grid", "columns_free_space")
-    """Names of `CHOICES`."""
+    data: tuple[Path, ...] = ()
+    """Walks to pretrain on."""
+    init: str = ""
+    """What to fine-tune instead: a run, a checkpoint or a shipped policy's name. It drives as well."""
+    choices: tuple[str, ...] = ()
+    """Names of `CHOICES`, or with --init of `TUNINGS`; where not given, the four of tokens, or sft, ppo_full, ppo_ram, coached_ram."""
     seeds: int = 2
-    """Pretraining runs of each."""
-    steps: int = 650
-    """Optimiser steps of each run."""
+    """Runs of each."""
+    steps: int = 0
+    """Optimiser steps of each run, or with --init environment steps; 0 is 650, or 65,536."""
     scenes: tuple[str, ...] = ("gs_urban/plaza", "market")
     """Where they drive."""
     episodes: int = 25
@@ -62,8 +86,19 @@ def pretrain(args: ChoicesArgs, choice: str, seed: int) -> Path:
     if log.exists() and any("held_out" in line for line in log.read_text().splitlines()[-1:]):
         return run
     resume = ["--resume"] if (run / "checkpoints" / "last").exists() else []
-    fixed = ["--steps", args.steps, "--seed", seed, "--out", run, "--data", *args.data]
+    fixed = ["--steps", args.steps or 650, "--seed", seed, "--out", run, "--data", *args.data]
     command("s2e.pretrain.train", *fixed, *CHOICES[choice], *resume)
+    return run
+
+
+def tune(args: ChoicesArgs, choice: str, seed: int) -> Path:
+    """The fine-tuned run of a choice and a seed, trained if it is not there."""
+    run = args.out / f"{choice}_{seed}"
+    if (run / "printed.txt").exists() and "checkpoint: " in (run / "printed.txt").read_text():
+        return run
+    resume = ["--resume"] if (run / "checkpoints" / "last").exists() else []
+    init = [] if "--init" in TUNINGS[choice] else ["--init", args.init]
+    command("s2e.rl.train", "--steps", args.steps or 65_536, "--seed", seed, "--out", run, *init, *TUNINGS[choice], *resume)
     return run
 
 
@@ -84,25 +119,33 @@ def drive(args: ChoicesArgs, runs: list[Path]) -> dict[str, list[dict]]:
 
 def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
     """A line for each choice: success a setting, and of all with its interval; contacts; the seeds apart."""
-    lines = [f"{'':20}" + "".join(f"{s:>12}" for s in SETTINGS) + f"{'all':>24}{'contacts':>10}   seeds"]
-    for choice in args.choices:
-        mine = [records[f"{choice}_{seed}"] for seed in range(args.seeds)]
+    lines = [f"{'':20}" + "".join(f"{s:>12}" for s in SETTINGS) + f"{'all':>24}{'over seeds':>16}{'contacts':>10}   seeds"]
+    rows = {choice: [records[f"{choice}_{seed}"] for seed in range(args.seeds)] for choice in args.choices}
+    if args.init:
+        rows = {"init": [records[Path(args.init).name]]} | rows
+    for choice, mine in rows.items():
         every = [r for part in mine for r in part]
         wins = sum(r["success"] for r in every)
         low, high = wilson(wins, len(every))
         cells = [f"{np.mean([r['success'] for r in every if r['setting'] == s]):12.2f}" for s in SETTINGS]
         apart = " ".join(f"{np.mean([r['success'] for r in part]):.3f}" for part in mine)
         whole = f"{wins / len(every):.3f} [{low:.3f}, {high:.3f}]"
-        lines.append(f"{choice:20}" + "".join(cells) + f"{whole:>24}{np.mean([r['ct'] for r in every]):10.2f}   {apart}")
-    return "\n".join([*lines, f"{len(every)} episodes a line: {', '.join(args.scenes)}; {args.steps} steps, {args.seeds} seeds"])
+        over = shown([float(np.mean([r["success"] for r in part])) for part in mine], 3)
+        lines.append(f"{choice:20}" + "".join(cells) + f"{whole:>24}{over:>16}{np.mean([r['ct'] for r in every]):10.2f}   {apart}")
+    return "\n".join([*lines, f"{len(mine[0])} episodes a run: {', '.join(args.scenes)}; {args.seeds} seeds"])
 
 
 def compare(args: ChoicesArgs) -> None:
     """The whole script."""
+    require(bool(args.data) != bool(args.init), "give --data to compare choices of pretraining, or --init for those of fine-tuning")
+    known, make = (TUNINGS, tune) if args.init else (CHOICES, pretrain)
+    usual = ("sft", "ppo_full", "ppo_ram", "coached_ram") if args.init else ("pooled", "columns", "grid", "columns_free_space")
+    args = dataclasses.replace(args, choices=args.choices or usual)
     for name in args.choices:
-        if name not in CHOICES:
-            raise UserError(f"--choices {name!r} is not one of {', '.join(CHOICES)}")
-    runs = [pretrain(args, choice, seed) for seed in range(args.seeds) for choice in args.choices]
+        require(name in known, f"--choices {name!r} is not one of {', '.join(known)}")
+    runs = [make(args, choice, seed) for seed in range(args.seeds) for choice in args.choices]
+    if args.init:
+        runs.append(Path(args.init))
     text = table(args, drive(args, runs))
     (args.out / "choices.txt").write_text(text + "\n")
     print(text)
