@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from s2e.benchmarks import choices
+from s2e.benchmarks.choices import TUNINGS, ChoicesArgs, compare
+from s2e.benchmarks.metrics import SETTINGS
+from s2e.errors import UserError
+from s2e.rl.train import PPOArgs, check
+
+
+@pytest.fixture
+def called(monkeypatch, tmp_path):
+    """Commands are noted instead of run; a benchmark writes ten episodes of each setting, of which the k-th run wins k."""
+    lines = []
+
+    def command(module, *words):
+        words = [str(w) for w in words]
+        lines.append([module, *words])
+        if module == "s2e.rl.train":
+            run = Path(words[words.index("--out") + 1])
+            run.mkdir(parents=True)
+            (run / "printed.txt").write_text("checkpoint: there\n")
+        if module == "s2e.benchmarks.bench":
+            out = Path(words[words.index("--out") + 1])
+            for k, run in enumerate(words[words.index("--policy") + 1 : -1]):
+                (out / Path(run).name).mkdir(parents=True, exist_ok=True)
+                rows = [
+                    {"scene": "here", "id": f"{s}-{n}", "setting": s, "success": n < k, "ct": 0.5} for s in SETTINGS for n in range(10)
+                ]
+                (out / Path(run).name / "episodes.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+    monkeypatch.setattr(choices, "command", command)
+    return lines
+
+
+def test_fine_tuning_is_compared_seed_by_seed_with_its_start(called, tmp_path, capsys):
+    args = ChoicesArgs(tmp_path / "out", init="runs/seen", choices=("sft", "scratch"), seeds=2, steps=99, scenes=("here",))
+    compare(args)
+    trained = [line for line in called if line[0] == "s2e.rl.train"]
+    assert [line[line.index("--seed") + 1] for line in trained] == ["0", "0", "1", "1"]
+    assert [line[line.index("--init") + 1] for line in trained] == ["runs/seen", "scratch"] * 2
+    assert trained[0][-2:] == ["--ppo-weight", "0"] and all("--resume" not in line for line in trained)
+    told = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
+    assert told["sft"][1:5] == ["0.10"] * 4 and told["sft"][-2:] == ["0.000", "0.200"]  # runs 0 and 2
+    assert told["init"][1:5] == ["0.40"] * 4 and told["scratch"][-2:] == ["0.100", "0.300"]
+    compare(args)
+    assert sum(line[0] == "s2e.rl.train" for line in called) == 4, "what is trained stays"
+
+
+def test_every_tuning_is_a_run_that_starts(tmp_path):
+    import tyro
+
+    for words in TUNINGS.values():
+        args = tyro.cli(PPOArgs, args=["--out", str(tmp_path), *words])
+        check(args, 1)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "give --data"),
+        ({"init": "laptop", "data": (Path("w"),)}, "give --data"),
+        ({"init": "laptop", "choices": ("grid",)}, "grid"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(more, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        compare(ChoicesArgs(tmp_path, **more))
