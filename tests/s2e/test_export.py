@@ -280,7 +280,8 @@ def test_a_failed_write_leaves_nothing(run, tmp_path, monkeypatch):
 
 
 def test_half_refuses_what_does_not_fit():
-    tensors = {"policy.big": torch.full((2, 2), 1e5), "policy.count": torch.tensor(3), "encoder.kernel": torch.ones(2, 2), "encoder.bias": torch.ones(2)}
+    tensors = {"policy.big": torch.full((2, 2), 1e5), "policy.count": torch.tensor(3)}
+    tensors |= {"encoder.kernel": torch.ones(2, 2), "encoder.bias": torch.ones(2)}
     with pytest.raises(UserError, match=r"policy\.big"):
         export.stored(tensors, True)
     assert export.stored(tensors, False)["policy.big"].dtype == torch.float32
