@@ -42,6 +42,7 @@ from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import visual_net
 from s2e.envs.config import WorldsConfig
 from s2e.envs.rays import RayConfig, RayPolicy, load_rays
+from s2e.envs.robots import ROBOTS
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, check_device, require, run_command
@@ -229,9 +230,15 @@ class Watch(BaseCallback):
         self.ended: deque[tuple[float, ...]] = deque(maxlen=400)
         self.greedy: deque[float] = deque(maxlen=100)
         self.terms: dict[str, list[float]] = {}
+        self.seeds: list[np.ndarray] = []
+        """The worlds' seeds at each step of the rollout: who ended an episode has another afterwards."""
+
+    def _on_rollout_start(self) -> None:
+        self.seeds = [self.worlds.seed.copy()]
 
     def _on_step(self) -> bool:
         self.bar.update(self.worlds.count)
+        self.seeds.append(self.worlds.seed.copy())
         last, env = self.worlds.last, self.training_env
         best = env.driver[last["world"]] == GREEDY  # pyright: ignore[reportAttributeAccessIssue]
         self.greedy.extend(last["success"][best].astype(float))
@@ -254,6 +261,15 @@ class Watch(BaseCallback):
         if self.greedy:
             values["episode/success_best_mode"] = float(np.mean(self.greedy))
         return values
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The episodes that `restore` needs."""
+        return {"ended": np.array(self.ended, dtype=float).reshape(-1, 4), "greedy": np.array(self.greedy, dtype=float)}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Puts back what `arrays` gave."""
+        self.ended.extend(map(tuple, arrays["ended"].tolist()))
+        self.greedy.extend(arrays["greedy"].tolist())
 
 
 class Trainer:
@@ -307,7 +323,9 @@ class Trainer:
         args = self.args
         if args.resume:
             return load_rays(args.out, worlds_config(args).robots).train()
-        return RayPolicy(RayConfig(robots=worlds_config(args).robots, memory=args.memory))
+        robots = worlds_config(args).robots
+        views = tuple(ROBOTS[name].camera.hfov_deg for name in robots)
+        return RayPolicy(RayConfig(robots=robots, views_deg=views, memory=args.memory))
 
     def _images(self) -> tuple[S2EPolicy, Any]:
         args = self.args
@@ -331,6 +349,7 @@ class Trainer:
 
     def start(self, watch: Watch) -> None:
         """Begins all episodes, or goes on with those of the checkpoint."""
+        self.watch = watch
         self._share_out(0.0)
         self.model._last_obs = self.env.reset()
         self.model._last_episode_starts = np.ones(self.count, dtype=bool)
@@ -355,12 +374,15 @@ class Trainer:
         model.collect_rollouts(self.env, watch, model.rollout_buffer, self.args.horizon)
         collected = time.monotonic()
         model._update_current_progress_remaining(model.num_timesteps * self.share.total // self.count, self.args.steps)
-        wrong = self._not_finite()
+        wrong, place = self._not_finite()
         if not dist.any_rank(bool(wrong), self.args.device):
             model.train()
-            wrong = "the loss" if model.told.get("skipped") else ""
+            wrong, place = "the loss or its gradient", model.culprit
         else:
             model.told = {"skipped": 1.0}
+        if place:
+            world, step = place
+            wrong += f" of world {self.share.first + world} (seed {int(watch.seeds[step][world])})"
         self._count_skipped(wrong)
         model.updates += 1
         ended = time.monotonic()
@@ -372,16 +394,17 @@ class Trainer:
             "time/rollout_per_s": steps / (collected - began),
         }
 
-    def _not_finite(self) -> str:
-        """What of the rollout is no finite number, and in which world; empty where all is."""
+    def _not_finite(self) -> tuple[str, tuple[int, int] | None]:
+        """What of the rollout is no finite number, and where first: world of this rank and step. Empty where all is."""
         buffer: Any = self.model.rollout_buffer
-        parts = {"reward": buffer.rewards, **{k: v for k, v in buffer.observations.items() if k != "label"}}
-        for name, values in parts.items():
-            bad = ~np.isfinite(values).reshape(*values.shape[:2], -1).all((0, 2))
+        nobody_labels = self.env.coach is None
+        seen = {k: v for k, v in buffer.observations.items() if k != "label" or not nobody_labels}
+        for name, values in {"reward": buffer.rewards, **seen}.items():
+            bad = ~np.isfinite(values).reshape(*values.shape[:2], -1).all(2)
             if bad.any():
-                world = int(np.flatnonzero(bad)[0])
-                return f"{name} of world {self.share.first + world} (seed {int(self.worlds.seed[world])})"
-        return ""
+                step, world = map(int, np.argwhere(bad)[0])
+                return name, (world, step)
+        return "", None
 
     def _count_skipped(self, wrong: str) -> None:
         if not self.model.told.get("skipped"):
@@ -397,7 +420,10 @@ class Trainer:
         good = "there is no checkpoint"
         if last.exists():
             good = f"the last good checkpoint is {find_checkpoint(self.args.out, newest=True)}"
-        raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; try a smaller --lr")
+        again = "start anew with a smaller --lr"
+        if last.exists() and self.args.sense == "images":
+            again += ", or with --init from there"
+        raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; {again}")
 
     def save(self) -> None:
         """Writes a checkpoint (rank 0) while the other ranks wait. It holds rank 0's worlds only: see `load`."""
@@ -406,6 +432,7 @@ class Trainer:
             more, groups = optimizer_state(self.policy.optimizer)
             arrays, worlds = self.worlds.state()
             arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
+            arrays |= {f"watch.{k}": v for k, v in self.watch.arrays().items()}
             last: Any = self.model._last_obs
             arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()} | {"starts": np.asarray(self.model._last_episode_starts)}
             if self.model.lessons is not None:
@@ -451,6 +478,7 @@ class Trainer:
 
             self.worlds.restore(arrays, state["worlds"])
             self.env.restore(of("sense"))
+            self.watch.restore(of("watch"))
             if self.model.lessons is not None:
                 self.model.lessons.restore(of("lessons"))
             self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
@@ -488,7 +516,8 @@ def train(args: PPOArgs) -> None:
             run.log(trainer.updates, values)
             bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
             asked = dist.any_rank(interrupt.asked, args.device)  # all of them stop at the same update
-            if trainer.updates % args.save_every == 0 or trainer.updates == updates or asked:
+            due = trainer.updates % args.save_every == 0 and not trainer.skipped_in_a_row  # the last good one stays
+            if due or trainer.updates == updates or asked:
                 trainer.save()
             if asked and trainer.updates < updates:
                 raise KeyboardInterrupt
