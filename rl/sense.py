@@ -162,12 +162,12 @@ class SenseRays(Sense):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Sense.arrays`."""
-        return super().arrays() | self.sense.arrays()
+        return super().arrays() | {f"rays.{k}": v for k, v in self.sense.arrays().items()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
-        self.sense.restore(arrays)
+        self.sense.restore({k.removeprefix("rays."): v for k, v in arrays.items() if k.startswith("rays.")})
 
 
 class SenseImages(Sense):

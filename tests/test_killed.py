@@ -179,9 +179,8 @@ def test_killed_at_random_moments_it_ends_the_same(tmp_path, fork, inputs, stage
             ended += 1
             continue
         assert code in (-signal.SIGKILL, -signal.SIGTERM, 130), printed.read_text()
-        last = cut / "checkpoints" / "last"
-        kills.append(f"{how!s} after {worked:.1f} s, last checkpoint {last.read_text().strip() if last.exists() else 'none'}")
-        print(kills[-1], flush=True)
+        kills.append(f"{how!s} after {worked:.1f} s with {done(cut)} done")
+        print(f"{stage}: {kills[-1]}", flush=True)
     code, _ = run(process(cut))
     assert code == 0, printed.read_text()
     same(stage, whole, cut)

@@ -346,6 +346,19 @@ def test_what_cannot_work_is_refused(tmp_path, more, text):
         check(PPOArgs(tmp_path, **more), 1)
 
 
+@pytest.mark.parametrize(("sense", "coach"), [("rays", "none"), ("images", "expert")])
+def test_what_is_sensed_goes_on_as_if_nothing_had_happened(pretrained, tmp_path, sense, coach):
+    """The clock of chance, and those of what worlds remember, which begin anew with every episode."""
+    trainer, watch = make(pretrained, tmp_path, sense=sense, coach=coach)
+    trainer.update(watch)
+    trainer.env.begin(np.array([0]))
+    again, _ = make(pretrained, tmp_path, sense=sense, coach=coach)
+    again.env.restore(trainer.env.arrays())
+    one, other = trainer.env.arrays(), again.env.arrays()
+    assert one.keys() == other.keys() and trainer.env.tick == again.env.tick == 9
+    assert all(np.array_equal(one[k], other[k], equal_nan=True) for k in one)
+
+
 def command(*words):
     return [sys.executable, "-c", "from s2e.rl.train import main; main()", *map(str, words)]
 
