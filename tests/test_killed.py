@@ -71,8 +71,9 @@ def command(module, words, printed, dies_at):
     os.dup2(file, 1)
     os.dup2(file, 2)
     if module == "s2e.envs.data":
-        importlib.import_module("s2e.envs.stills").STILLS = importlib.import_module(module).VIEWS = SHARD
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaves behind
+        for name, constant in (("s2e.envs.stills", "STILLS"), (module, "VIEWS")):
+            setattr(importlib.import_module(name), constant, SHARD)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, of which a killed process would leave one more
     writes = 0
 
     def deadly(function):
