@@ -478,7 +478,8 @@ class Trainer:
 
             self.worlds.restore(arrays, state["worlds"])
             self.env.restore(of("sense"))
-            self.watch.restore(of("watch"))
+            if watched := of("watch"):  # checkpoints of before have none
+                self.watch.restore(watched)
             if self.model.lessons is not None:
                 self.model.lessons.restore(of("lessons"))
             self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
