@@ -126,7 +126,7 @@ class PolicyDriver:
         live = np.flatnonzero(self.worlds.live)
         waypoints = np.zeros((self.worlds.count, 2))
         context = self.actor.observe(seen["rgb"][live], seen["goal"][live], seen["ego"][live], seen["robot"][live], live)
-        metric, scores = self._decode(context)
+        metric, scores = self._decode(context, self.actor.moved(seen["ego"][live], live))
         slower = np.ones(len(live))
         if self.guides:
             for row, world in enumerate(live):
@@ -134,16 +134,17 @@ class PolicyDriver:
                 scores[row], slower[row] = self.guides[world].apply(view)
         best = metric[np.arange(len(live)), scores.argmax(-1)]
         waypoints[live] = best[:, self.config.action_waypoint] * slower[:, None]
+        self.actor.told(waypoints[live], live)
         return waypoints
 
-    def _decode(self, context: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _decode(self, context: torch.Tensor, odometry: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Trajectories (V, M, T, 2) in metres and log-scores (V, M)."""
 
-        def both(rows: np.ndarray) -> torch.Tensor:
-            modes = self.policy.decode(torch.from_numpy(rows).to(self.device))
+        def both(*rows: np.ndarray) -> torch.Tensor:
+            modes = self.policy.decode(*(torch.from_numpy(r).to(self.device) for r in rows))
             return torch.cat([modes.metric(self.config.waypoint_dt_s).flatten(2), modes.logits.log_softmax(-1)[..., None]], -1)
 
-        answers = torch.cat(in_chunks(both, CHUNK, context.cpu().numpy())).cpu().numpy()
+        answers = torch.cat(in_chunks(both, CHUNK, context.cpu().numpy(), odometry.cpu().numpy())).cpu().numpy()
         return answers[..., :-1].reshape(*answers.shape[:2], -1, 2), answers[..., -1]
 
     def _view(self, world: int, image: np.ndarray, candidates: np.ndarray, scores: np.ndarray) -> PlannerView:

@@ -2,6 +2,7 @@
 
 s2e-speed                     all parts, a table
 s2e-speed --only env_steps --json
+s2e-speed --only ppo_ranks    two ranks against one, one thread each
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ import torch
 import tyro
 from tqdm import tqdm
 
+from s2e import dist
 from s2e.config import PRESETS
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.envs.camera import Camera, camera_poses
@@ -43,9 +45,9 @@ class SpeedArgs:
 
     only: str = ""
     """Measure one part: raster_images, splat_images, splat_large, env_steps, env_scaling, startup, encoder_images,
-    ppo_steps or pretrain_samples."""
+    ppo_steps, ppo_ranks or pretrain_samples."""
     envs: int = 256
-    """Worlds of the batched parts."""
+    """Worlds of the batched parts; in ppo_ranks of each rank."""
     scenes: int = 32
     """Different streets."""
     seconds: float = 3.0
@@ -84,6 +86,9 @@ def hardware() -> dict[str, Any]:
 
 
 Measured = tuple[float, str, dict[str, Any]]
+
+HORIZON = 8
+"""Steps of each world between the updates of PPO that are measured."""
 
 
 def raster_images(args: SpeedArgs) -> Measured:
@@ -227,9 +232,7 @@ def _split(trainer: Trainer) -> dict[str, float]:
 def ppo_steps(args: SpeedArgs) -> Measured:
     """Environment steps a second of `s2e-ppo` with its defaults; beside it the encoder alone at the same batch, and shares of time."""
     with tempfile.TemporaryDirectory() as folder:
-        horizon = 8
-        wanted = PPOArgs(Path(folder) / "run", envs=args.envs, scenes=args.scenes, horizon=horizon, value_warmup=0, coach_drives=0.0)
-        trainer = Trainer(wanted, 0, 1)
+        trainer, watch = _trainer(args, folder)
         encoder = trainer.prefix.actor.encoder
         images = np.random.default_rng(0).integers(0, 255, (args.envs, *encoder.size, 3), dtype=np.uint8)
 
@@ -238,7 +241,7 @@ def ppo_steps(args: SpeedArgs) -> Measured:
             return args.envs
 
         least = rate(alone, args.seconds)
-        spent, watch = _split(trainer), Watch(tqdm(disable=True), trainer.worlds)
+        spent = _split(trainer)
         trainer.start(watch)
         trainer.update(watch)
         spent.clear()
@@ -248,14 +251,71 @@ def ppo_steps(args: SpeedArgs) -> Measured:
             nonlocal done
             trainer.update(watch)
             done += 1
-            return horizon * args.envs
+            return HORIZON * args.envs
 
         value = rate(step, args.seconds)
         whole = time.perf_counter() - began
         spent["simulate"] = spent.pop("worlds") - spent["render"]
         shares = {f"{k}_share": round(v / whole, 2) for k, v in sorted(spent.items())}
-        conditions = {"size": "160x96", "worlds": args.envs, "horizon": horizon, "of_encoder_alone": round(value / least, 2)}
+        conditions = {"size": "160x96", "worlds": args.envs, "horizon": HORIZON, "of_encoder_alone": round(value / least, 2)}
         return value, "steps/s", {**conditions, **shares, "peak_memory_gib": peak_memory_gib()}
+
+
+def _trainer(args: SpeedArgs, folder: str, rank: int = 0, ranks: int = 1) -> tuple[Trainer, Watch]:
+    """What `s2e-ppo` trains with by its defaults, `args.envs` worlds on each rank."""
+    envs = args.envs * ranks
+    wanted = PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, horizon=HORIZON, value_warmup=0, coach_drives=0.0)
+    trainer = Trainer(wanted, rank, ranks)
+    return trainer, Watch(tqdm(disable=True), trainer.worlds)
+
+
+_RANK = """
+import sys
+from s2e.benchmarks.speed import SpeedArgs, rank_steps
+rank_steps(SpeedArgs(envs=int(sys.argv[1]), scenes=int(sys.argv[2]), seconds=float(sys.argv[3])))
+"""
+
+
+def rank_steps(args: SpeedArgs) -> None:
+    """One rank of `ppo_ranks`: updates for three times `args.seconds`.
+
+    Rank 0 prints the median of the steps a second of all ranks.
+    """
+    rank, ranks = dist.start()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer, watch = _trainer(args, folder, rank, ranks)
+        trainer.start(watch)
+        trainer.update(watch)
+        took: list[float] = []
+        # all ranks stop at the same update
+        while not dist.any_rank(sum(took) >= 3 * args.seconds and len(took) >= 3):
+            began = time.perf_counter()
+            trainer.update(watch)
+            took.append(time.perf_counter() - began)
+    if rank == 0:
+        print(HORIZON * args.envs * ranks / float(np.median(took)))
+    dist.finish()
+
+
+def ppo_ranks(args: SpeedArgs) -> Measured:
+    """Steps a second of two ranks of `s2e-ppo` over twice those of one rank.
+
+    Each rank has one thread and `args.envs` worlds. Beside it what one rank with two threads does.
+    """
+
+    def steps(ranks: int, threads: int) -> float:
+        limits = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "--no-python"]
+        command += [sys.executable, "-c", _RANK, str(args.envs), str(args.scenes), str(args.seconds)]
+        ran = subprocess.run(command, env={**os.environ, **limits}, capture_output=True, text=True)
+        if ran.returncode:
+            raise UserError(f"{ranks} ranks did not run:\n{ran.stderr[-2000:]}")
+        return float(ran.stdout.split()[-1])
+
+    one, two, threaded = steps(1, 1), steps(2, 1), steps(1, 2)
+    rates = {"one_rank": round(one, 1), "two_ranks": round(two, 1), "one_rank_two_threads": round(threaded, 1)}
+    conditions = {"size": "160x96", "worlds_each": args.envs, "horizon": HORIZON, "unit_of_rates": "steps/s"}
+    return two / (2 * one), "ratio", {**conditions, **rates, "over_two_threads": round(two / threaded, 2)}
 
 
 def pretrain_samples(args: SpeedArgs) -> Measured:
@@ -284,7 +344,7 @@ PARTS: dict[str, Callable[[SpeedArgs], Measured]] = {
     f.__name__: f
     for f in (
         raster_images, splat_images, splat_large, env_steps, env_scaling, startup,
-        encoder_images, ppo_steps, pretrain_samples,
+        encoder_images, ppo_steps, ppo_ranks, pretrain_samples,
     )
 }  # fmt: skip
 
@@ -298,7 +358,7 @@ def speed(args: SpeedArgs) -> None:
     machine, results = hardware(), []
     for name in [args.only] if args.only else list(PARTS):
         value, unit, conditions = PARTS[name](args)
-        results.append({"name": name, "value": round(value, 1), "unit": unit, "conditions": {**conditions, **machine}})
+        results.append({"name": name, "value": float(f"{value:.5g}"), "unit": unit, "conditions": {**conditions, **machine}})
         if not args.json:
             listed = ", ".join(f"{k} {v}" for k, v in conditions.items())
             print(f"{name:18}{value:10.5g} {unit:10} {listed}", flush=True)

@@ -134,13 +134,16 @@ class PolicyWheel:
     def act(self, seen: dict[str, np.ndarray]) -> np.ndarray:
         """(1, 2) the waypoint of the best-scored mode; `fan` keeps all of them."""
         config = self.policy.config
-        modes = self.policy.decode(self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"]))
+        context = self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"])
+        modes = self.policy.decode(context, self.actor.moved(seen["ego"]))
         metric = modes.metric(config.waypoint_dt_s)[0].cpu().numpy()
         scores = modes.logits.log_softmax(-1)[0].cpu().numpy()
         x, y, yaw = self.worlds.pose[0]
         c, s = math.cos(yaw), math.sin(yaw)
         self.fan = Fan(metric @ np.array([[c, s], [-s, c]]) + [x, y], scores)
-        return metric[scores.argmax(), config.action_waypoint][None].astype(np.float64)
+        waypoint = metric[scores.argmax(), config.action_waypoint][None].astype(np.float64)
+        self.actor.told(waypoint)
+        return waypoint
 
 
 class Drive:

@@ -50,9 +50,9 @@ class PretrainArgs:
     stills: tuple[str, ...] = ()
     """Stills (`s2e-data stills`): folders, shards or URLs; the policy learns their free space beside the video, and is judged by
     those of scenes held out."""
-    stills_share: float = 1.0
+    stills_share: float = 3.0
     """Stills of a step, as a share of --batch."""
-    stills_weight: float = 3.0
+    stills_weight: float = 30.0
     """Weight of their loss."""
     mirror: float = 0.0
     """Probability that a sample, and a still, is seen and driven mirrored left to right."""

@@ -81,7 +81,7 @@ def steps(trainer: Trainer, run: Run) -> None:
                 if better and args.patience:
                     trainer.save(best=True)
                     saved = at.step
-            asked = dist.any_rank(interrupt.asked, args.device)  # all of them stop at the same step
+            asked = dist.any_rank(interrupt.asked)  # all of them stop at the same step
             if saved < at.step and (at.step % args.save_every == 0 or asked or trainer.done):
                 trainer.save()
                 saved = at.step

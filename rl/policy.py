@@ -84,7 +84,7 @@ class Diagonal:
     """Independent normals: mean (B, 2), log standard deviations (2,)."""
 
     def __init__(self, mean: torch.Tensor, log_std: torch.Tensor):
-        self.normal = torch.distributions.Normal(mean, log_std.exp().expand_as(mean))
+        self.normal = torch.distributions.Normal(mean, log_std.to(mean).exp().expand_as(mean))
 
     def log_prob(self, action: torch.Tensor) -> torch.Tensor:
         """(B,)."""
@@ -133,14 +133,16 @@ class S2EActorCritic(ActorCritic):
     Args:
         s2e: the policy. prefix: what `seen` holds. adapter: what trains: "ram" the adapters beside each cross-attention, "decoder"
             all that is behind the context instead, "full" the context's self-attention too. way: weight of the coach's way beside
-            his action. The rest as in `ActorCritic`.
+            his action. odometry: whether it learns to use its odometry too. The rest as in `ActorCritic`.
     """
 
     def __init__(
         self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, s2e: S2EPolicy, prefix: Prefix, adapter: str,
-        way: float, **more: Any,
+        way: float, odometry: bool = True, **more: Any,
     ):  # fmt: skip
         start = copy.deepcopy(s2e).requires_grad_(False)
+        if odometry:
+            s2e.add_odometry()
         choose_trained(s2e, adapter)
         super().__init__(observation_space, action_space, lr_schedule, s2e, **more)
         self.prefix, self.way, self.started = prefix, way, [start]  # in a list: no part of this module's own weights
@@ -150,13 +152,14 @@ class S2EActorCritic(ActorCritic):
         start: Any = copy.deepcopy(self.actor)
         for block in start.decoder:
             block.adapter = block.adapter if any(".adapter." in name for name in state) else None
+        start.odometry_in = start.odometry_in if any(name.startswith("odometry_in.") for name in state) else None
         start.load_state_dict(state)
         self.started = [start.requires_grad_(False)]
 
     def density(self, obs: Rows, start: bool = False) -> WaypointMixture:
         """See `ActorCritic.density`."""
         policy: Any = self.started[0] if start else self.actor
-        return self._density(policy, policy.decode(self.prefix.context(policy, obs["seen"])))
+        return self._density(policy, self.prefix.decode(policy, obs["seen"]))
 
     @staticmethod
     def _density(policy: S2EPolicy, modes: Any) -> WaypointMixture:
@@ -166,7 +169,7 @@ class S2EActorCritic(ActorCritic):
         """(B,) -log p of the coach's action, and `way` times that of a waypoint of his way, under the exact mixture."""
         policy: Any = self.actor
         label = obs["label"]
-        modes = policy.decode(self.prefix.context(policy, obs["seen"]))
+        modes = self.prefix.decode(policy, obs["seen"])
         loss = -self._density(policy, modes).log_prob(label[:, :2])
         if self.way:
             way = label[:, 2:].unflatten(1, (-1, 2))
@@ -182,5 +185,7 @@ def choose_trained(policy: S2EPolicy, adapter: str) -> None:
     policy.requires_grad_(adapter == "full")
     for part in DECODER:
         getattr(policy, part).requires_grad_(True)
+    if policy.odometry_in is not None:
+        policy.odometry_in.requires_grad_(True)
     if policy.free_space_head is not None:
         policy.free_space_head.requires_grad_(False)  # nothing here teaches it

@@ -91,7 +91,8 @@ class CoachedPPO(PPO):
             span = goal.coach_alone if goal.ppo else 1.0
             actor["lr"] = goal.lr * (1.0 - (1.0 - goal.lr_end) * min(done / span, 1.0))
         normal = normalised(rows.pop("advantages"), rows["driver"] == EXPLORES)
-        size, total, kl = len(normal), len(normal) * self.share.total // self.share.count, torch.zeros(2)
+        size, total = len(normal), len(normal) * self.share.total // self.share.count
+        kl = torch.zeros(2, device=self.device)
         before = [p.detach().clone() for p in policy.parameters()], copy.deepcopy(optimizer.state_dict())
         order = np.random.default_rng([self.seed or 0, 57, self.updates])
         for _ in range(goal.epochs):
@@ -130,8 +131,8 @@ class CoachedPPO(PPO):
                 norms = [  # apart: the critic's errors must not scale the actor's step
                     torch.nn.utils.clip_grad_norm_(group["params"], self.max_grad_norm) for group in optimizer.param_groups
                 ]
-                finite = bool(torch.isfinite(torch.stack([loss.detach(), *norms])).all())
-                if dist.any_rank(not finite, str(self.device)):
+                finite = np.isfinite([float(x.detach()) for x in (loss, *norms)]).all()  # not all lie on one device
+                if dist.any_rank(not finite):
                     self._restore(*before)
                     self.told, self.culprit = {"skipped": 1.0}, self._culprit(rows, part)
                     return
@@ -176,14 +177,13 @@ class CoachedPPO(PPO):
         u = np.random.default_rng([self.seed or 0, 53, self.updates]).random(total) * (1 - 2e-9) + 1e-9
         first = self.share.first * (size // self.share.count)
         seen, label = (rows[k].cpu().numpy() for k in ("seen", "label"))
-        self.lessons.add(seen, label, weight, u[first : first + size])
+        self.lessons.add(seen, label, dist.gathered(weight), u, first)
 
     def _lesson(self, order: np.random.Generator, batch: int) -> dict[str, torch.Tensor]:
         """A batch of lessons over all ranks: this rank's part of it."""
         assert self.lessons is not None
-        ranks, rank = self.share.total // self.share.count, self.share.first // self.share.count
-        drawn = order.integers(0, len(self.lessons) * ranks, batch)
-        own = drawn[drawn // len(self.lessons) == rank] % len(self.lessons)
+        drawn = order.integers(0, len(self.lessons), batch)
+        own = drawn[self.lessons.mine[drawn]]
         rows = {"seen": self.lessons.seen[own], "label": self.lessons.label[own]}
         return {k: torch.from_numpy(v).float().to(self.device) for k, v in rows.items()}
 

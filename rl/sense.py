@@ -19,7 +19,8 @@ from s2e.envs.free_space import cast_rays
 from s2e.envs.rays import RayConfig, RaySense, to_waypoint
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.worlds import Worlds
-from s2e.observation import ego_state, goal_token, robot_token, to_robot
+from s2e.mixture import Modes
+from s2e.observation import ODOMETRY, ego_state, goal_token, robot_token, to_robot
 from s2e.policy import S2EPolicy
 from s2e.rl.coach import LABEL, Coach
 
@@ -191,20 +192,30 @@ class SenseImages(Sense):
         hidden = self.share.of(rng.random(self.share.total)) < self.hide_ego
         return {"seen": self.prefix(seen, hidden & (self.driver != GREEDY))}
 
+    def step_async(self, actions: np.ndarray) -> None:
+        """Actions (N, 2): waypoints in metres."""
+        self.prefix.actor.told(actions)
+        self.venv.step_async(actions)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Sense.arrays`."""
         actor = self.prefix.actor
-        return super().arrays() | {"older": actor.older.copy(), "fresh": actor.fresh.copy()}
+        kept = {"older": actor.older, "fresh": actor.fresh, "trail": actor.odometry.trail, "command": actor.odometry.command}
+        return super().arrays() | {name: array.copy() for name, array in kept.items()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
         actor = self.prefix.actor
         actor.older, actor.fresh = arrays["older"].copy(), arrays["fresh"].copy()
+        actor.odometry.trail, actor.odometry.command = arrays["trail"].copy(), arrays["command"].copy()
 
 
 class Prefix:
-    """Images to the rows that are stored: context tokens, or with `whole` what comes before them, if the self-attention trains too."""
+    """Images to the rows that are stored: context tokens, or with `whole` what comes before them, if the self-attention trains too.
+
+    Behind either stands the odometry, whether the policy knows what to do with it or not.
+    """
 
     def __init__(self, actor: Actor, whole: bool):
         policy = actor.policy
@@ -212,25 +223,31 @@ class Prefix:
         self.shape = policy.context_tokens, policy.config.dim
         (tokens, channels), older = policy.newest_shape, policy.older_shape
         self.sizes = [tokens * channels, int(np.prod(older)), 3, 3, 6, 1]
-        self.width = sum(self.sizes) if whole else int(np.prod(self.shape))
+        self.sizes = self.sizes if whole else [int(np.prod(self.shape))]
+        self.width = sum(self.sizes) + ODOMETRY
 
     def __call__(self, seen: dict[str, np.ndarray], hide_ego: np.ndarray) -> np.ndarray:
         """(N, width) float32 of all worlds' newest frames; remembers them."""
+        odometry = self.actor.moved(seen["ego"], hide_ego=hide_ego).cpu().numpy()
         if not self.whole:
             context = self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"], hide_ego=hide_ego)
-            return context.cpu().numpy().reshape(len(hide_ego), -1)
+            return self._rows(len(hide_ego), context.cpu().numpy(), odometry)
         features, older = self.actor.remember(seen["rgb"])
-        newest = self.actor.policy.newest_tokens(torch.from_numpy(features)).numpy()
-        parts = newest, older, seen["goal"], seen["ego"], seen["robot"], hide_ego
-        return np.concatenate([np.asarray(p, np.float32).reshape(len(hide_ego), -1) for p in parts], 1)
+        newest = self.actor.policy.newest_tokens(torch.from_numpy(features).to(self.actor.device)).cpu().numpy()
+        return self._rows(len(hide_ego), newest, older, seen["goal"], seen["ego"], seen["robot"], hide_ego, odometry)
 
-    def context(self, policy: S2EPolicy, rows: torch.Tensor) -> torch.Tensor:
-        """Rows (B, width) to context tokens (B, L, d)."""
+    @staticmethod
+    def _rows(count: int, *parts: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.asarray(p, np.float32).reshape(count, -1) for p in parts], 1)
+
+    def decode(self, policy: S2EPolicy, rows: torch.Tensor) -> Modes:
+        """Rows (B, width) to what the policy says."""
+        *parts, odometry = rows.split([*self.sizes, ODOMETRY], 1)
         if not self.whole:
-            return rows.unflatten(1, self.shape)
-        newest, older, goal, ego, robot, hidden = rows.split(self.sizes, 1)
+            return policy.decode(parts[0].unflatten(1, self.shape), odometry)
+        newest, older, goal, ego, robot, hidden = parts
         newest, older = newest.unflatten(1, policy.newest_shape), older.unflatten(1, policy.older_shape)
-        return policy.context(newest, older, goal, ego, robot, hide_ego=hidden[:, 0] > 0.5)
+        return policy.decode(policy.context(newest, older, goal, ego, robot, hide_ego=hidden[:, 0] > 0.5), odometry)
 
 
 def _box(size: int) -> gym.spaces.Box:

@@ -55,8 +55,14 @@ from s2e.rl.sense import GREEDY, Prefix, SenseImages, SenseRays, Share
 from s2e.run import Interrupt, Run, check_out, same_config
 
 SCRATCH = "scratch"
+GREEDY_ALONE = 0.5
+"""Least share of worlds without exploration while the coach teaches alone: a policy that does not explore has jams of its own."""
+TICK = "sense.tick"
+"""Of a checkpoint's arrays of worlds the one that all worlds share."""
 SKIPS = 3
 """Updates in a row that may go wrong before a run stops."""
+PATIENCE_S = 600.0
+"""How long a rank waits for the others: an update takes seconds, making worlds minutes."""
 BATCH = {"rays": 2048, "images": 256}
 """Samples of a minibatch where --batch is 0."""
 SCALE = {
@@ -116,6 +122,8 @@ class PPOArgs:
     """Begin with near goals, emptier streets and fewer people; success makes it harder, world by world."""
     adapter: Literal["ram", "decoder", "full"] = "ram"
     """What trains: the residual-attention adapters, the decoder instead, or all but the visual encoder."""
+    odometry: bool = True
+    """Tell the policy what the robot did in the last four seconds and what it was told: videos cannot, and it gets it out of a jam."""
     coach: str = "rays"
     """Who labels what the policy drives into: rays (shipped), a run of --sense rays, expert (the planner), or none."""
     coach_weight: float = 1.0
@@ -137,7 +145,8 @@ class PPOArgs:
     hide_ego: float = 0.3
     """Share of frames in which the robot's own motion is hidden from the policy."""
     greedy: float = 1 / 16
-    """Share of worlds whose policy does not explore: their success is that of its best mode. PPO does not learn from them."""
+    """Share of worlds whose policy does not explore: their success is that of its best mode. PPO does not learn from them. While the
+    coach teaches alone it is half of them at least: he labels what the best mode drives into."""
     memory: int = 12
     """Scans that a policy of rays remembers, one every .4 s."""
     lr: float = 0.0
@@ -222,37 +231,52 @@ def objective(args: PPOArgs) -> Objective:
 
 
 class Watch(BaseCallback):
-    """Counts what finished episodes ended with, and the reward terms."""
+    """Counts what finished episodes of all ranks ended with, and the reward terms."""
 
     def __init__(self, bar: tqdm, worlds: Any):
         super().__init__()
         self.bar, self.worlds = bar, worlds
         self.ended: deque[tuple[float, ...]] = deque(maxlen=400)
         self.greedy: deque[float] = deque(maxlen=100)
-        self.terms: dict[str, list[float]] = {}
         self.seeds: list[np.ndarray] = []
         """The worlds' seeds at each step of the rollout: who ended an episode has another afterwards."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forgets what this rank has seen since `collect`."""
+        self.new_ended: list[tuple[float, ...]] = []
+        self.new_greedy: list[float] = []
+        self.terms: dict[str, list[float]] = {}
 
     def _on_rollout_start(self) -> None:
         self.seeds = [self.worlds.seed.copy()]
 
     def _on_step(self) -> bool:
-        self.bar.update(self.worlds.count)
         self.seeds.append(self.worlds.seed.copy())
         last, env = self.worlds.last, self.training_env
+        self.bar.update(env.share.total)  # pyright: ignore[reportAttributeAccessIssue]
         best = env.driver[last["world"]] == GREEDY  # pyright: ignore[reportAttributeAccessIssue]
-        self.greedy.extend(last["success"][best].astype(float))
+        self.new_greedy.extend(last["success"][best].astype(float))
         ended = zip(last["success"][~best], last["contacts"][~best], last["return"][~best], last["time_s"][~best], strict=True)
-        self.ended.extend(ended)
+        self.new_ended.extend(ended)
         for name, values in last.items():
             if name.startswith("reward_"):
                 self.terms.setdefault(name.removeprefix("reward_"), []).append(float(values.mean()))
         return True
 
     def collect(self) -> dict[str, float]:
-        """Means since the last call (terms) and over the last 400 episodes (the rest)."""
-        values = {f"reward/{k}": float(np.mean(v)) for k, v in self.terms.items()}
-        self.terms = {}
+        """Means since the last call (terms) and over the last 400 episodes (the rest), on rank 0.
+
+        It is to be called on all ranks at once.
+        """
+        terms = {k: float(np.mean(v)) for k, v in self.terms.items()}
+        parts = dist.to_first((terms, self.new_ended, self.new_greedy))
+        self._begin()
+        for _, ended, greedy in parts:
+            self.ended.extend(ended)
+            self.greedy.extend(greedy)
+        names = terms if parts else ()
+        values = {f"reward/{k}": float(np.mean([every[k] for every, *_ in parts])) for k in names}
         if self.ended:
             success, contacts, returned, time_s = np.array(self.ended, dtype=float).mean(0)
             touched = float(np.mean([e[1] > 0 for e in self.ended]))
@@ -263,7 +287,7 @@ class Watch(BaseCallback):
         return values
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The episodes that `restore` needs."""
+        """The episodes that `restore` needs, on rank 0."""
         return {"ended": np.array(self.ended, dtype=float).reshape(-1, 4), "greedy": np.array(self.greedy, dtype=float)}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
@@ -276,7 +300,7 @@ class Trainer:
     """Worlds, what is seen of them, and PPO of one run."""
 
     def __init__(self, args: PPOArgs, rank: int, world: int):
-        self.args, self.rank = args, rank
+        self.args, self.rank, self.ranks = args, rank, world
         self.count = args.envs // world
         self.share = Share(rank * self.count, self.count, args.envs)
         self.objective = objective(args)
@@ -293,7 +317,9 @@ class Trainer:
             coach = make_coach(args.coach, self.worlds)
             self.prefix = Prefix(Actor(s2e, self.net, self.count, args.device), args.adapter == "full")
             self.env = SenseImages(UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed)
-            policy, more = S2EActorCritic, more | {"s2e": s2e, "prefix": self.prefix, "adapter": args.adapter, "way": args.coach_way}
+            policy, more = S2EActorCritic, more | {
+                "s2e": s2e, "prefix": self.prefix, "adapter": args.adapter, "way": args.coach_way, "odometry": args.odometry,
+            }  # fmt: skip
         torch.manual_seed(args.seed)  # the critic's start must not depend on how the policy was loaded
         self.model = CoachedPPO(
             policy,  # pyright: ignore[reportArgumentType]
@@ -313,7 +339,7 @@ class Trainer:
         self.model.seed = args.seed
         self.model.objective, self.model.share = self.objective, self.share
         if args.sense == "images" and self.env.coach is not None:
-            self.model.lessons = Lessons(-(-args.lessons // world), self.prefix.width, LABEL)
+            self.model.lessons = Lessons(args.lessons, self.prefix.width, LABEL)
         self.model.set_logger(Logger(folder=None, output_formats=[]))
         self.policy: Any = self.model.policy
         dist.same_start(self.policy.parameters())
@@ -362,20 +388,22 @@ class Trainer:
         """Says who drives which worlds when a share of the run is done."""
         args = self.args
         coached = max(0.0, 1.0 - done / args.coach_drives) if args.coach_drives and self.env.coach else 0.0
-        self.env.drivers(args.greedy * (1.0 - coached), coached)
+        alone = self.env.coach is not None and (args.ppo_weight == 0 or done <= self.objective.coach_alone)
+        greedy = max(args.greedy, GREEDY_ALONE) if alone and self.objective.coach > 0 else args.greedy
+        self.env.drivers(greedy * (1.0 - coached), coached)
         if args.sense == "rays":
             self.policy.explore(done)
 
     def update(self, watch: Watch) -> dict[str, float]:
         """One rollout and one PPO update; returns what to log."""
         began = time.monotonic()
-        model, steps = self.model, self.count * self.args.horizon
-        self._share_out(model.num_timesteps * self.share.total / self.count / self.args.steps)
+        model, steps = self.model, self.args.envs * self.args.horizon
+        self._share_out(model.num_timesteps * self.ranks / self.args.steps)
         model.collect_rollouts(self.env, watch, model.rollout_buffer, self.args.horizon)
         collected = time.monotonic()
-        model._update_current_progress_remaining(model.num_timesteps * self.share.total // self.count, self.args.steps)
+        model._update_current_progress_remaining(model.num_timesteps * self.ranks, self.args.steps)
         wrong, place = self._not_finite()
-        if not dist.any_rank(bool(wrong), self.args.device):
+        if not dist.any_rank(bool(wrong)):
             model.train()
             wrong, place = "the loss or its gradient", model.culprit
         else:
@@ -426,20 +454,18 @@ class Trainer:
         raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; {again}")
 
     def save(self) -> None:
-        """Writes a checkpoint (rank 0) while the other ranks wait. It holds rank 0's worlds only: see `load`."""
+        """Writes a checkpoint (rank 0, while the others wait) with the worlds and lessons of all ranks."""
+        arrays, worlds = self._all_worlds()
+        if self.model.lessons is not None:
+            arrays |= {f"lessons.{k}": v for k, v in self.model.lessons.arrays().items()}
         if self.rank == 0:
             tensors, state = rng_state()
             more, groups = optimizer_state(self.policy.optimizer)
-            arrays, worlds = self.worlds.state()
-            arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
             arrays |= {f"watch.{k}": v for k, v in self.watch.arrays().items()}
-            last: Any = self.model._last_obs
-            arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()} | {"starts": np.asarray(self.model._last_episode_starts)}
-            if self.model.lessons is not None:
-                arrays |= {f"lessons.{k}": v for k, v in self.model.lessons.arrays().items()}
             tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
             tensors |= {f"critic.{k}": v for k, v in self.policy.critic.state_dict().items()}
-            counts = {"step": self.updates, "env_steps": self.model.num_timesteps, "n_updates": self.model._n_updates}
+            counts = {"step": self.updates, "n_updates": self.model._n_updates, "ranks": self.ranks}
+            counts |= {"env_steps": self.model.num_timesteps * self.ranks}
             counts |= {"criticised": self.model.criticised}
             counts |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
             if self.args.sense == "rays":
@@ -453,11 +479,34 @@ class Trainer:
             save_checkpoint(folder, config, model, tensors, {**state, **groups, **counts, "worlds": worlds})
         dist.barrier()
 
-    def load(self) -> None:
-        """Puts back everything but the weights, which came with the policy.
+    def _all_worlds(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The state of all ranks' worlds and of what looks at them, on rank 0; elsewhere nothing."""
+        arrays, state = self.worlds.state()
+        arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
+        last: Any = self.model._last_obs
+        arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()}
+        arrays |= {"starts": np.asarray(self.model._last_episode_starts)}
+        parts = dist.to_first((arrays, state["source"]))
+        if not parts:
+            return {}, {}
+        every = {k: _joined([part[k] for part, _ in parts]) for k in arrays if k != TICK}
+        source = {k: [world for _, part in parts for world in part[k]] for k in state["source"]}
+        return every | {TICK: arrays[TICK]}, {"source": source}
 
-        Ranks other than 0 begin new episodes and lessons: exact resume is a promise for one process.
-        """
+    def _own_worlds(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """This rank's part of what `_all_worlds` gave, whatever the number of ranks was."""
+        here = slice(self.share.first, self.share.first + self.count)
+        shared = (TICK, "lessons.", "watch.")
+        own = {k: v if k.startswith(shared) else v[here] for k, v in arrays.items()}
+        if self.args.refresh:  # each world has a scene of its own, and ranks count theirs from 0
+            scene = np.arange(self.count)
+            field = self.worlds.stage.field_of(scene, own["fleet.step_class"])
+            places = {"scene_id": scene, "physics.scene": scene, "field_id": field, "physics.field_id": field}
+            own |= {k: v for k, v in places.items() if k in own}
+        return own, {"source": {k: v[here] for k, v in state["source"].items()}}
+
+    def load(self) -> None:
+        """Puts back everything but the weights, which came with the policy, on any number of ranks."""
         tensors, state = load_training_state(find_checkpoint(self.args.out, newest=True))
 
         def part(name: str) -> dict[str, torch.Tensor]:
@@ -467,36 +516,49 @@ class Trainer:
         if self.args.sense == "images":
             self.policy.restart_from(part("start"))
         restore_optimizer(self.policy.optimizer, tensors, state)
-        self.model.num_timesteps, self.model._n_updates = state["env_steps"], state["n_updates"]
+        self.model.num_timesteps, self.model._n_updates = state["env_steps"] // self.ranks, state["n_updates"]
         self.model.updates, self.model.criticised = state["step"], state["criticised"]
         self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
-        if self.rank == 0:
-            arrays = {k: v.numpy() for k, v in part("world").items()}
+        arrays, worlds = self._own_worlds({k: v.numpy() for k, v in part("world").items()}, state["worlds"])
 
-            def of(name: str) -> dict[str, np.ndarray]:
-                return {k.removeprefix(f"{name}."): v.copy() for k, v in arrays.items() if k.startswith(f"{name}.")}
+        def of(name: str) -> dict[str, np.ndarray]:
+            return {k.removeprefix(f"{name}."): v.copy() for k, v in arrays.items() if k.startswith(f"{name}.")}
 
-            self.worlds.restore(arrays, state["worlds"])
-            self.env.restore(of("sense"))
-            if watched := of("watch"):  # checkpoints of before have none
-                self.watch.restore(watched)
-            if self.model.lessons is not None:
-                self.model.lessons.restore(of("lessons"))
-            self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
-            restore_rng(tensors, state)
+        self.worlds.restore(arrays, worlds)
+        self.env.restore(of("sense"))
+        if self.rank == 0 and (watched := of("watch")):  # checkpoints of before have none
+            self.watch.restore(watched)
+        if self.model.lessons is not None:
+            self.model.lessons.restore(of("lessons"), self.rank, self.ranks)
+        self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
+        restore_rng(tensors, state)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Arrays (B, ...) of all ranks, one after the other.
+
+    Where rows differ in length, as the expert's routes do, they are filled up with zeros.
+    """
+    widest = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
+    joined, first = np.zeros((sum(map(len, parts)), *widest), parts[0].dtype), 0
+    for part in parts:
+        joined[(slice(first, first + len(part)), *map(slice, part.shape[1:]))] = part
+        first += len(part)
+    return joined
 
 
 def train(args: PPOArgs) -> None:
     """The whole command."""
-    rank, world = dist.start(args.device)
+    rank, world = dist.start(args.device, PATIENCE_S)
     check(args, world)
     check_out(args.out, args.resume)
     config: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
     config["world_size"] = world
-    resume_at = None
+    resume_at, before = None, world
     if args.resume:
-        same_config(args.out, config, may_differ=("resume", "out", "device", "steps"))
-        resume_at = int(load_training_state(find_checkpoint(args.out, newest=True))[1]["step"])
+        same_config(args.out, config, may_differ=("resume", "out", "device", "steps", "world_size"))
+        state = load_training_state(find_checkpoint(args.out, newest=True))[1]
+        resume_at, before = int(state["step"]), int(state.get("ranks", 1))
     trainer = Trainer(args, rank, world)
     run = Run(args.out, config, resume_at, write=rank == 0)
     per_update = args.envs * args.horizon
@@ -505,18 +567,21 @@ def train(args: PPOArgs) -> None:
     what = {"ram": "adapters", "decoder": "the decoder", "full": "all but the encoder"}[args.adapter]
     streets = f"new streets every {args.refresh} episodes" if args.refresh else f"{args.scenes} streets"
     run.say(f"{args.envs} worlds, {streets}, {updates} updates of {per_update} steps")
+    if before != world:
+        dealt = "worlds and lessons are dealt out anew and go on where they were"
+        run.say(f"ranks: {before} before, {world} now; {dealt}")
     if args.sense == "images":
         run.say(f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; coach: {args.coach}")
-    bar = tqdm(total=updates * per_update // world, desc="ppo", unit="step", disable=None if rank == 0 else True)
+    bar = tqdm(total=updates * per_update, desc="ppo", unit="step", disable=None if rank == 0 else True)
     with bar, Interrupt() as interrupt:
         watch = Watch(bar, trainer.worlds)
         trainer.start(watch)
-        bar.update(trainer.updates * per_update // world)
+        bar.update(trainer.updates * per_update)
         while trainer.updates < updates:
             values = trainer.update(watch)
             run.log(trainer.updates, values)
             bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
-            asked = dist.any_rank(interrupt.asked, args.device)  # all of them stop at the same update
+            asked = dist.any_rank(interrupt.asked)  # all of them stop at the same update
             due = trainer.updates % args.save_every == 0 and not trainer.skipped_in_a_row  # the last good one stays
             if due or trainer.updates == updates or asked:
                 trainer.save()

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from s2e.encoder import FrozenEncoder, VisualNet, pool_older
+from s2e.observation import Odometry
 from s2e.policy import S2EPolicy
 
 
@@ -39,6 +40,7 @@ class Actor:
         # What older frames keep, newest last, before the newest frame itself.
         self.older = np.zeros((worlds, steps, channels), np.float16)
         self.fresh = np.ones(worlds, dtype=bool)
+        self.odometry = Odometry(worlds, policy.config.frame_spacing_s)
 
     def observe(
         self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
@@ -85,6 +87,19 @@ class Actor:
         hidden = tensor(hide_ego) > 0.5 if hide_ego.any() else None
         return self.policy.context(newest, tensor(older), tensor(goal), tensor(ego), tensor(robot), hide_ego=hidden)
 
+    def moved(self, ego: np.ndarray, worlds: np.ndarray | None = None, hide_ego: np.ndarray | None = None) -> torch.Tensor:
+        """What `S2EPolicy.decode` is told of some worlds' odometry (V, ODOMETRY), once a step; arguments as of `observe`."""
+        worlds = np.arange(len(self.older)) if worlds is None else worlds
+        token = self.odometry.token(ego, worlds)
+        if hide_ego is not None:
+            token[hide_ego] = 0.0
+        return torch.from_numpy(token).to(self.device)
+
+    def told(self, waypoints: np.ndarray, worlds: np.ndarray | None = None) -> None:
+        """Where some worlds' robots (V, 2) were told to be in a second: part of the next step's odometry."""
+        self.odometry.command[slice(None) if worlds is None else worlds] = waypoints
+
     def begin(self, worlds: np.ndarray) -> None:
         """Forgets the history of worlds that begin an episode."""
         self.fresh[worlds] = True
+        self.odometry.begin(worlds)

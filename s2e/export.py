@@ -118,13 +118,13 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
 def stored(tensors: dict[str, torch.Tensor], half: bool) -> dict[str, torch.Tensor]:
     """Weights as they go into the file.
 
-    In half precision the policy's matrices are float16. The encoder stays float32: rounding its kernels moved waypoints by 1.3 mm, all
-    the rest by 0.3; and vectors, which are small, do too.
+    In half precision all matrices are float16: an encoder's kernels then move waypoints by a millimetre or two, the policy's by 0.3 mm.
+    Vectors, which are small, stay float32.
     """
     kept = {}
     for name, tensor in tensors.items():
         value = tensor.detach().cpu().contiguous().clone()
-        if half and name.startswith(("policy.", "rays.")) and value.dtype == torch.float32 and value.ndim > 1:
+        if half and value.dtype == torch.float32 and value.ndim > 1:
             value = value.half()
             require(bool(value.isfinite().all()), f"--half: {name} has values beyond float16's range; export without --half")
         kept[name] = value

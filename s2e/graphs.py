@@ -5,8 +5,9 @@
     both    waypoints (B, M, T, 2) metres; scores (B, M) probabilities; log_std (B, M, T, 2) log metres; rho (B, M, T); speed (B, M) m/s
     step    also token (B, C), to be kept
 
-`goal`, `ego` and `robot` are the tokens of `s2e.observation`; a row with a NaN in it is unknown: a goal to explore without, a motion or
-a robot that nobody knows. Features are rounded to float16 where the library rounds them, so kept and fresh ones are the same numbers.
+A policy that knows its odometry has one more input, odometry (B, ODOMETRY). `goal`, `ego`, `robot` and `odometry` are the tokens of
+`s2e.observation`; a row with a NaN in it is unknown: a goal to explore without, a motion or a robot that nobody knows. Features are
+rounded to float16 where the library rounds them, so kept and fresh ones are the same numbers.
 """
 
 import io
@@ -26,7 +27,7 @@ import s2e
 from s2e.config import PolicyConfig
 from s2e.encoder import OnnxNet, VisualNet, onnx_session
 from s2e.errors import UserError, require
-from s2e.observation import ego_state, goal_token, robot_token
+from s2e.observation import ODOMETRY_AGO_S, ego_state, goal_token, odometry_token, robot_token
 from s2e.policy import S2EPolicy
 
 OUTPUTS = ("waypoints", "scores", "log_std", "rho", "speed")
@@ -48,6 +49,8 @@ class _Graph(nn.Module):
     def __init__(self, policy: S2EPolicy, net: VisualNet, rounds: bool = True):
         super().__init__()
         self.policy, self.net, self.rounds = policy, net, rounds
+        if policy.config.odometry:
+            self.inputs = (*self.inputs, "odometry")
 
     def _kept(self, values: torch.Tensor) -> torch.Tensor:
         return values.half().float() if self.rounds else values
@@ -62,11 +65,11 @@ class Whole(_Graph):
 
     inputs = ("frames", "goal", "ego", "robot")
 
-    def forward(self, frames: torch.Tensor, goal: torch.Tensor, ego: torch.Tensor, robot: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, frames: torch.Tensor, *about: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Encodes all frames."""
         features = self._kept(self.net(frames.flatten(0, -4)))
         features = features.reshape(-1, self.policy.config.history, *features.shape[1:])
-        return _answer(self.policy, features[:, -1], self._pooled(features[:, :-1]), goal, ego, robot)
+        return _answer(self.policy, features[:, -1], self._pooled(features[:, :-1]), *about)
 
     def tokens(self, frames: torch.Tensor) -> torch.Tensor:
         """(B, history - 1, C): what the older ones of some frames (B, history, H, W, 3) keep."""
@@ -80,21 +83,22 @@ class Step(_Graph):
 
     inputs, outputs = ("frame", "older", "goal", "ego", "robot"), (*OUTPUTS, "token")
 
-    def forward(
-        self, frame: torch.Tensor, older: torch.Tensor, goal: torch.Tensor, ego: torch.Tensor, robot: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
+    def forward(self, frame: torch.Tensor, older: torch.Tensor, *about: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Encodes the newest frame alone."""
         features = self._kept(self.net(frame))
-        return (*_answer(self.policy, features, older, goal, ego, robot), self._pooled(features))
+        return (*_answer(self.policy, features, older, *about), self._pooled(features))
 
 
 def _answer(
-    policy: S2EPolicy, features: torch.Tensor, older: torch.Tensor, goal: torch.Tensor, ego: torch.Tensor, robot: torch.Tensor
+    policy: S2EPolicy, features: torch.Tensor, older: torch.Tensor, goal: torch.Tensor, ego: torch.Tensor, robot: torch.Tensor,
+    odometry: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, ...]:
     hide_goal, hide_ego = goal.isnan().any(-1), ego.isnan().any(-1)
     newest = policy.newest_tokens(features)
     context = policy.context(newest, older, goal.nan_to_num(), ego.nan_to_num(), robot, hide_goal, hide_ego)
-    modes, dt = policy.decode(context), policy.config.waypoint_dt_s
+    if odometry is not None:
+        odometry = torch.where(odometry.isnan().any(-1, keepdim=True), 0.0, odometry)
+    modes, dt = policy.decode(context, odometry), policy.config.waypoint_dt_s
     log_std = modes.log_std + (modes.speed * dt).log()[..., None, None]
     return modes.metric(dt), modes.logits.softmax(-1), log_std, modes.rho, modes.speed
 
@@ -108,7 +112,12 @@ def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, 
         "ego": ego_state(rng.uniform(0, 2, count), rng.uniform(-1, 1, count)),
         "robot": robot_token(rng.uniform((0.3, 0.2, 0.5, 0.5, 0.2, 50), (1.2, 0.8, 3, 2, 1.5, 120), (count, 6))),
     }
-    for k, name in enumerate(("robot", "goal", "ego")):  # the first row knows everything
+    unknown = ["robot", "goal", "ego"]
+    if config.odometry:
+        ago = rng.normal(0, 1, (count, len(ODOMETRY_AGO_S), 3))
+        inputs["odometry"] = odometry_token(np.zeros((count, 3)), ago, rng.normal(0, 1, (count, 2)))
+        unknown.append("odometry")
+    for k, name in enumerate(unknown):  # the first row knows everything
         inputs[name][1 + k :: 4] = np.nan
     return inputs
 

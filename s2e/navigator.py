@@ -11,7 +11,7 @@ import torch
 from s2e.checkpoint import load_networks
 from s2e.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.errors import check_device
-from s2e.observation import ROBOT_FIELDS, ego_state, goal_token, robot_token
+from s2e.observation import ODOMETRY_AGO_S, ROBOT_FIELDS, ego_state, goal_token, odometry_token, reckoned, robot_token
 from s2e.policy import S2EPolicy
 from s2e.video.frames import MAX_PIXELS, resized
 from s2e.video.walk import Body
@@ -59,6 +59,8 @@ class Navigator:
     def reset(self) -> None:
         """Forgets all frames: call it when the robot was carried somewhere else, or another episode begins."""
         self.seen: list[tuple[float, np.ndarray]] = []  # (seconds, (C,) float16), oldest first; the newest frame is the last
+        self.way: list[tuple[float, np.ndarray]] = []  # (seconds, (3,) pose by its own reckoning), oldest first
+        self.told = np.zeros(2)  # metres ahead and left, where the last plan would have it a second later
         self.timed: bool | None = None
 
     def act(
@@ -77,7 +79,8 @@ class Navigator:
             goal: (x, y) metres in the robot's frame now; None explores, with the goal hidden from the policy.
             time_s: when the frame was taken, by any clock. Frames may then come at any rate: the policy sees, for each moment of its
                 history, the frame nearest to it. Without it every call counts as `config.frame_spacing_s` after the one before.
-            ego: the robot's speed (m/s) and yaw rate (rad/s); None hides its motion from the policy.
+            ego: the robot's speed (m/s) and yaw rate (rad/s); None hides its motion from the policy. Where it is known for four seconds
+                and more the policy also knows its odometry, if it learned to: it takes the robot for one that follows its plans.
             robot: what is driven and how its camera sees; unless all of `ROBOT_FIELDS` are known it counts as unknown.
 
         Raises:
@@ -93,6 +96,8 @@ class Navigator:
         features = self.encoder(image[None])
         token = pool_older(features)[0]
         older = self._older(now, token)
+        way = self._reckoned(now, motion)
+        ago = np.stack([way[np.abs([t - now + s for t, _ in way]).argmin()][1] for s in ODOMETRY_AGO_S])
         hidden = np.zeros((1, 2), np.float32)
         with torch.inference_mode():
             context = self.policy.context(
@@ -104,11 +109,13 @@ class Navigator:
                 hide_goal=torch.tensor([goal_xy is None], device=self.device),
                 hide_ego=torch.tensor([motion is None], device=self.device),
             )
-            modes = self.policy.decode(context)
+            modes = self.policy.decode(context, self._tensor(odometry_token(way[-1][1][None], ago[None], self.told[None])))
             candidates = modes.metric(self.config.waypoint_dt_s)[0].cpu().numpy()
             scores, speeds = modes.logits.softmax(-1)[0].cpu().numpy(), modes.speed[0].cpu().numpy()
         self._remember(now, token, time_s is not None)
+        self.way = [(t, pose) for t, pose in way if t >= now - 2 * ODOMETRY_AGO_S[-1]]
         best = int(scores.argmax())
+        self.told = candidates[best, self.config.action_waypoint].astype(float)
         return Plan(candidates[best], self.times.copy(), float(scores[best]), float(speeds[best]), candidates, scores)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
@@ -126,6 +133,18 @@ class Navigator:
         if self.seen and now <= self.seen[-1][0]:
             raise ValueError(f"time_s is {now:.9g} after a frame of {self.seen[-1][0]:.9g}; time must go on, or call reset() between")
         return now
+
+    def _reckoned(self, now: float, motion: np.ndarray | None) -> list[tuple[float, np.ndarray]]:
+        """The robot's way with its place now; NaN while its motion is not known, and anew from there."""
+        known = motion is not None
+        if not known:
+            return [*self.way, (now, np.full(3, np.nan))]
+        if not self.way:
+            return [(now, np.zeros(3))]
+        then, pose = self.way[-1]
+        if np.isnan(pose).any():
+            return [*self.way, (now, np.zeros(3))]
+        return [*self.way, (now, reckoned(pose[None], motion[None], now - then)[0])]
 
     def _older(self, now: float, token: np.ndarray) -> np.ndarray:
         """(history - 1, C) float16: what older frames keep, oldest first, each the frame nearest to its moment.

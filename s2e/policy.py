@@ -5,6 +5,7 @@ scores, trajectories and velocity scale. The encoder is outside (`s2e/encoder.py
 """
 
 import copy
+import dataclasses
 import math
 
 import torch
@@ -14,8 +15,11 @@ from torch import nn
 from s2e.anchors import anchor_fan
 from s2e.config import PolicyConfig
 from s2e.mixture import Modes, clamped_gaussian
-from s2e.observation import ROBOT_FIELDS
+from s2e.observation import ODOMETRY, ROBOT_FIELDS
 from s2e.video.walk import RAYS
+
+ODOMETRY_HIDDEN = 64
+"""Width of the hidden layer that reads the odometry."""
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -162,6 +166,7 @@ class S2EPolicy(nn.Module):
         self.speed_head = mlp(config.dim, config.dim, 1)
         sizes = config.free_space_narrow, config.free_space_hidden
         self.free_space_head = FreeSpaceHead(newest_tokens, config.dim, *sizes) if config.free_space else None
+        self.odometry_in = self._zero_odometry() if config.odometry else None
 
     def newest_tokens(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the newest frame (B, rows, columns, C) to its tokens (B, n, w)."""
@@ -202,10 +207,17 @@ class S2EPolicy(nn.Module):
             x = block(x)
         return self.context_norm(x)
 
-    def decode(self, context: torch.Tensor) -> Modes:
-        """Anchors query the context; three heads read the answers."""
+    def decode(self, context: torch.Tensor, odometry: torch.Tensor | None = None) -> Modes:
+        """Anchors query the context; three heads read the answers.
+
+        Args:
+            context: (B, L, d). odometry: (B, ODOMETRY) `odometry_token`, for policies that know it; None is not known.
+        """
         config = self.config
         x = self.anchor_in(self.anchors).expand(len(context), -1, -1)
+        if self.odometry_in is not None:
+            odometry = context.new_zeros(len(context), ODOMETRY) if odometry is None else odometry
+            x = x + self.odometry_in(odometry).unflatten(1, x.shape[1:])
         for block in self.decoder:
             x = block(x, context)
         x = self.query_norm(x)
@@ -230,14 +242,28 @@ class S2EPolicy(nn.Module):
             raise ValueError("this policy has no free-space head; make it with free_space=True")
         return self.free_space_head(context[:, : self.newest_shape[0]])
 
+    def _zero_odometry(self) -> nn.Sequential:
+        layers = mlp(ODOMETRY, ODOMETRY_HIDDEN, self.config.anchors * self.config.dim)
+        nn.init.zeros_(layers[-1].weight)  # pyright: ignore[reportArgumentType]
+        nn.init.zeros_(layers[-1].bias)  # pyright: ignore[reportArgumentType]
+        return layers
+
+    def add_odometry(self) -> None:
+        """Lets what the robot did lately shift the anchors' queries: by nothing at all, until it is trained."""
+        if self.odometry_in is None:
+            self.config = dataclasses.replace(self.config, odometry=True)
+            self.odometry_in = self._zero_odometry().to(self.anchors.device)
+
     def add_adapters(self) -> None:
-        """Puts a residual-attention branch beside every cross-attention block and freezes everything else."""
+        """Puts a residual-attention branch beside every cross-attention block and freezes all but these and the odometry's layers."""
         self.requires_grad_(False)
         for block in self.decoder:
             assert isinstance(block, Block)
             if block.adapter is None:
                 block.adapter = ResidualAttention(block.attention, self.config.dim)
             block.adapter.requires_grad_(True)
+        if self.odometry_in is not None:
+            self.odometry_in.requires_grad_(True)
 
     @property
     def has_adapters(self) -> bool:

@@ -15,6 +15,7 @@ from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.errors import UserError
 from s2e.mixture import WaypointMixture
+from s2e.observation import ODOMETRY
 from s2e.policy import S2EPolicy
 from s2e.rl.ppo import Objective
 from s2e.rl.sense import COACHED
@@ -59,9 +60,10 @@ def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):
     before, _ = load_networks(pretrained)
     last: Any = trainer.model._last_obs
     rows = torch.from_numpy(np.asarray(last["seen"]))
-    context = rows.unflatten(1, (before.context_tokens, 32))
+    context, odometry = rows[:, :-ODOMETRY].unflatten(1, (before.context_tokens, 32)), rows[:, -ODOMETRY:]
     with torch.no_grad():
-        a, b = before.decode(context), trainer.policy.actor.decode(context)
+        a, b = before.decode(context), trainer.policy.actor.decode(context, odometry)
+    assert (odometry[:, 0] == 1).any() and trainer.policy.actor.config.odometry and not before.config.odometry
     assert trainer.policy.actor.has_adapters and not before.has_adapters
     assert all(torch.equal(getattr(a, n), getattr(b, n)) for n in ("logits", "mean", "log_std", "rho", "speed"))
 
@@ -80,13 +82,14 @@ def test_ratio_is_one_on_the_first_minibatch(pretrained, tmp_path, adapter):
 def test_no_image_is_stored(pretrained, tmp_path):
     trainer, _ = make(pretrained, tmp_path)
     stored: Any = trainer.model.rollout_buffer.observations
-    assert stored["seen"].shape == (8, 4, trainer.policy.actor.context_tokens * 32) and stored["seen"].dtype == np.float32
+    assert stored["seen"].shape == (8, 4, trainer.policy.actor.context_tokens * 32 + ODOMETRY) and stored["seen"].dtype == np.float32
     assert all(v.ndim == 3 for v in stored.values())
 
 
 def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
-    """The stored context against encoding five whole frames and running the network from the images."""
+    """What is stored against encoding five whole frames, reckoning the way by hand, and running the network from the images."""
     trainer, watch = make(pretrained, tmp_path, hide_ego=0.0, coach="none")
+    torch.nn.init.normal_(trainer.policy.actor.odometry_in[-1].weight, std=0.1)
     seen, actor = [], trainer.prefix.actor
     observe = actor.observe
 
@@ -110,10 +113,27 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
             with torch.no_grad():
                 newest = s2e.newest_tokens(torch.from_numpy(features[-1:]).float())
                 context = s2e.context(newest, torch.from_numpy(older[None]).float(), goal, ego, robot)
-                mixture = WaypointMixture.at(s2e.decode(context), CONFIG.action_waypoint, CONFIG.waypoint_dt_s)
+                egos, command = [seen[u][2][world] for u in range(begin, t + 1)], actions[world, t - 1] if t > begin else None
+                odometry = odometry_by_hand(egos, command)
+                mixture = WaypointMixture.at(s2e.decode(context, odometry), CONFIG.action_waypoint, CONFIG.waypoint_dt_s)
                 uncached = mixture.log_prob(actions[world, t][None])
             np.testing.assert_allclose(uncached.item(), logs[world, t], atol=1e-5)
     assert not net.training
+
+
+def odometry_by_hand(egos, command):
+    """What a robot is told that has moved by `egos`, 0.2 s each, and was last told `command`."""
+    poses = [np.zeros(3)]
+    for v, omega in (e[:2] for e in egos):
+        x, y, yaw = poses[-1]
+        poses.append(np.array([x + 0.2 * v * np.cos(yaw + 0.1 * omega), y + 0.2 * v * np.sin(yaw + 0.1 * omega), yaw + 0.2 * omega]))
+    token = [1.0, *(command.tolist() if command is not None else (0.0, 0.0))]
+    x, y, yaw = poses[-1]
+    for steps in (2, 5, 10, 20):
+        ago = poses[max(len(poses) - 1 - steps, 0)]
+        dx, dy, turned = ago[0] - x, ago[1] - y, ago[2] - yaw
+        token += [dx * np.cos(yaw) + dy * np.sin(yaw), dy * np.cos(yaw) - dx * np.sin(yaw), np.sin(turned), np.cos(turned)]
+    return torch.tensor([token], dtype=torch.float32)
 
 
 def test_only_adapters_and_critic_change(pretrained, tmp_path):
@@ -124,8 +144,8 @@ def test_only_adapters_and_critic_change(pretrained, tmp_path):
     assert first and all(k.startswith("critic.") for k in first), "the critic learns alone first"
     trainer.update(watch)
     second = changed(trainer, before)
-    assert any(".adapter." in k for k in second)
-    assert all(k.startswith("critic.") or ".adapter." in k for k in second)
+    assert any(".adapter." in k for k in second) and any(".odometry_in." in k for k in second)
+    assert all(k.startswith("critic.") or ".adapter." in k or ".odometry_in." in k for k in second)
     assert all(torch.equal(v, encoder[k]) for k, v in trainer.net.state_dict().items())
 
 
@@ -148,7 +168,7 @@ def test_without_ppo_nothing_but_the_coach_teaches(pretrained, tmp_path):
     before, start = weights(trainer), trainer.policy.lesson(rows).mean().item()
     trainer.model.rollout_buffer.rewards[:] = 1e3
     trainer.model.train()
-    assert all(".adapter." in k for k in changed(trainer, before))
+    assert all(".adapter." in k or ".odometry_in." in k for k in changed(trainer, before))
     assert trainer.policy.lesson(rows).mean().item() < start - 0.1
 
 

@@ -43,7 +43,7 @@ def networks(adapters=False, seed=0, **fields):
     if adapters:
         policy.add_adapters()
         for name, parameter in policy.named_parameters():
-            if ".zero_" in name:
+            if ".zero_" in name or name.startswith("odometry_in."):
                 torch.nn.init.normal_(parameter, std=0.1)
     return policy.eval(), net.eval()
 
@@ -76,6 +76,7 @@ def run(tmp_path_factory):
     [
         ({}, False),
         ({"newest": "grid"}, True),
+        ({"odometry": True}, True),
         ({"newest": "pooled", "history": 2, "free_space": True}, False),
     ],
 )
@@ -84,7 +85,7 @@ def test_graphs_say_what_torch_says(fields, adapters):
     whole, step = graphs.Whole(policy, net).eval(), graphs.Step(policy, net).eval()
     samples = graphs.sample_inputs(policy.config, 5)  # of which some have no goal, no motion, no robot
     later = graphs.step_inputs(whole, samples)
-    assert all(np.isnan(samples[name]).any() for name in ("goal", "ego", "robot"))
+    assert all(np.isnan(samples[name]).any() for name in ("goal", "ego", "robot", *(["odometry"] if policy.config.odometry else [])))
     ways = {}
     for module, inputs in ((whole, samples), (step, later)):
         graph = graphs.traced(module, {k: v[:2] for k, v in inputs.items()})
@@ -279,13 +280,14 @@ def test_a_failed_write_leaves_nothing(run, tmp_path, monkeypatch):
 
 
 def test_half_refuses_what_does_not_fit():
-    tensors = {"policy.big": torch.full((2, 2), 1e5), "policy.count": torch.tensor(3), "encoder.kernel": torch.ones(2, 2)}
+    tensors = {"policy.big": torch.full((2, 2), 1e5), "policy.count": torch.tensor(3)}
+    tensors |= {"encoder.kernel": torch.ones(2, 2), "encoder.bias": torch.ones(2)}
     with pytest.raises(UserError, match=r"policy\.big"):
         export.stored(tensors, True)
     assert export.stored(tensors, False)["policy.big"].dtype == torch.float32
     tensors["policy.big"] /= 2
     kept = export.stored(tensors, True)
-    assert [v.dtype for v in kept.values()] == [torch.float16, torch.int64, torch.float32]
+    assert [v.dtype for v in kept.values()] == [torch.float16, torch.int64, torch.float16, torch.float32]
 
 
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):

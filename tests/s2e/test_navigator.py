@@ -89,6 +89,25 @@ def test_it_plans_what_the_worlds_actor_plans(navigator, networks):
         np.testing.assert_allclose(plan.scores, modes.logits.softmax(-1)[0].numpy(), rtol=1e-6)
 
 
+def test_it_reckons_its_way_as_the_worlds_actor_does():
+    torch.manual_seed(1)
+    policy, net = S2EPolicy(CONFIG), FeatureNet(CONFIG).eval()
+    policy.add_odometry()
+    for parameter in policy.odometry_in.parameters():  # pyright: ignore[reportOptionalMemberAccess]
+        torch.nn.init.normal_(parameter, std=0.3)
+    navigator, actor, rng = Navigator(policy, net), Actor(policy.eval(), net, 1), np.random.default_rng(3)
+    for step, frame in enumerate(frames(30)):
+        ego = rng.uniform((0, -1), (1, 1)) * (step > 0)
+        plan = navigator.act(frame, goal=(4.0, 1.0), ego=ego, robot=BODY)
+        tokens = goal_token(np.array([[4.0, 1.0]]), 10.0), ego_state(*ego[None].T), robot_token(BODY.token()[None])
+        with torch.no_grad():
+            modes = policy.decode(actor.observe(frame[None], *tokens), actor.moved(tokens[1]))
+        np.testing.assert_allclose(plan.candidates, modes.metric(0.2)[0], atol=1e-5)
+        actor.told(plan.waypoints[CONFIG.action_waypoint][None])
+    after_a_jam = navigator.act(frame, goal=(4.0, 1.0), robot=BODY)
+    assert not np.allclose(after_a_jam.scores, plan.scores), "without its motion the way is not known either"
+
+
 def test_what_is_not_known_is_hidden(navigator, networks):
     (frame,) = frames(1)
     plan = navigator.act(frame)

@@ -10,6 +10,7 @@ from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.errors import UserError
 from s2e.mixture import free_space_loss, matching_loss
+from s2e.observation import ODOMETRY
 from s2e.policy import S2EPolicy, token_places
 from s2e.video.walk import RAYS
 
@@ -39,6 +40,21 @@ def test_adapters_add_nothing_until_they_are_trained():
     after = policy.decode(policy.context(*inputs(policy)))
     for name in ("logits", "mean", "log_std", "rho", "speed"):
         assert torch.equal(getattr(before, name), getattr(after, name)), name
+
+
+def test_odometry_says_nothing_until_it_is_trained():
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    context = policy.context(*inputs(policy))
+    before, odometry = policy.decode(context), torch.randn(3, ODOMETRY)
+    policy.add_odometry()
+    after = policy.decode(context, odometry)
+    assert policy.config.odometry and all(torch.equal(getattr(before, n), getattr(after, n)) for n in ("logits", "mean", "speed"))
+    after.mean.square().sum().backward()
+    assert policy.odometry_in[-1].weight.grad.abs().sum() > 0  # pyright: ignore
+    torch.nn.init.normal_(policy.odometry_in[-1].weight)  # pyright: ignore
+    assert not torch.equal(policy.decode(context, odometry).mean, before.mean)
+    assert torch.equal(policy.decode(context).mean, policy.decode(context, torch.zeros(3, ODOMETRY)).mean), "None is not known"
 
 
 def test_only_adapters_learn_and_they_do():
