@@ -73,7 +73,7 @@ class _Places:
     def holds(self, xy: np.ndarray) -> np.ndarray:
         """(...) bool: which points (..., 2) lie in free cells that can be reached."""
         cells = np.floor((xy - self.origin) / self.resolution).astype(np.int64)[..., ::-1]
-        inside = ((cells >= 0) & (cells < self.reached.shape)).all(-1)
+        inside = np.all((cells >= 0) & (cells < self.reached.shape), axis=-1)
         cells = np.where(inside[..., None], cells, 0)
         return inside & self.reached[cells[..., 0], cells[..., 1]]
 
