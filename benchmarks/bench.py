@@ -13,6 +13,8 @@ import json
 import math
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -46,6 +48,7 @@ from s2e.lock import hold, release
 from s2e.observation import to_robot
 from s2e.planner import Guide, PlannerView, parse_planner
 from s2e.policy import S2EPolicy
+from s2e.video.shard_writer import write_safely
 
 CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
 
@@ -238,7 +241,7 @@ def run_episodes(
                 if w in ended:
                     route = routes[w], remaining_route(expert, w)
                     line = {"scene": where} | finish(episodes[w], worlds.last, ended[w], route, traces[w])
-                    with jsonl.open("a") as file:
+                    with on_disk(jsonl), jsonl.open("a") as file:
                         file.write(json.dumps(line) + "\n")
                         file.flush()
                     bar.update()
@@ -407,7 +410,8 @@ def bench(args: BenchArgs) -> None:
             lost = len(wanted) - len(records[name])
             require(lost == 0, f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command again")
             summary = summarise(records[name], args.scene, name, args.seed, __version__, baseline_of(policy) is None)
-            (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+            with on_disk(folder / "summary.json"):
+                (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
     if rank == 0:
         report = args.out / "report.html"
@@ -416,15 +420,30 @@ def bench(args: BenchArgs) -> None:
         conditions |= {name: b.about for name, b in zip(names, map(baseline_of, args.policy), strict=True) if b}
         grounds = {where: (scene.occupancy, picture(scene)) for where, scene in scenes.items()}
         compared = differences({s["policy"]: records[s["policy"]] for s in summaries if s["learned"]}, args.seed)
-        if compared:
-            lines = json.dumps([dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2)
-            (args.out / "comparisons.json").write_text(lines + "\n")
-        write_report(report, summaries, records, grounds, clips, conditions, compared)
+        with on_disk(report):
+            if compared:
+                lines = json.dumps([dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2)
+                (args.out / "comparisons.json").write_text(lines + "\n")
+            write_report(report, summaries, records, grounds, clips, conditions, compared)
         print(format_table(summaries, compared))
         print(f"report: {report}")
     for folder in {args.out, *folders}:
         release(folder)
     dist.finish()
+
+
+@contextmanager
+def on_disk(file: Path) -> Iterator[None]:
+    """While a results file is written: where the disk refuses, this is said, and how to go on.
+
+    Raises:
+        UserError: the disk refused. Episodes that are on it whole are kept; `open_results` cuts off what was written of the last.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = "free some space and give the same command again: the episodes that are finished are kept"
+        raise UserError(f"{file}: not written ({error}); {remedy}") from None
 
 
 def open_results(folder: Path, asked: dict, rank: int) -> Path:
@@ -435,8 +454,8 @@ def open_results(folder: Path, asked: dict, rank: int) -> Path:
         question = folder / "config.json"
         if rank == 0 and question.exists() and json.loads(question.read_text()) != asked:
             raise UserError(f"{folder}: holds results of another question or of other weights; give another --out or delete it")
-        if rank == 0:
-            question.write_text(json.dumps(asked) + "\n")
+        if rank == 0 and not question.exists():
+            write_safely(question, (json.dumps(asked) + "\n").encode())
         if jsonl.exists():
             with jsonl.open("r+b") as file:  # else the next record would be written onto what a kill left of the last
                 file.truncate(file.read().rfind(b"\n") + 1)

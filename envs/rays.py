@@ -27,6 +27,8 @@ AROUND = 32
 NEAR_M = 0.05
 BACK_M, ASIDE = 0.1, 0.8
 """How far behind a waypoint may lie, and how far aside in units of what the robot drives in a second."""
+VIEW_SHARE = 0.1
+"""How far a camera's field of view may be from that of training; what `randomise` makes of one is within it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class RayConfig:
 
     Attributes:
         robots: names of the robots.
+        views_deg: the field of view of each one's camera, degrees; what is not told (in older files) is that of the robot as it is.
         rays: across the field of view of the camera.
         reach_m: how far they go.
         trail: steps ago, whose places the robot knows from its own motion: one that stands where it wants to drive is stuck.
@@ -52,6 +55,7 @@ class RayConfig:
     memory_m: float = 4.0
     hidden: int = 256
     goal_clip_m: float = 10.0
+    views_deg: tuple[float, ...] = ()
 
     @property
     def width(self) -> int:
@@ -62,7 +66,7 @@ class RayConfig:
     def from_dict(cls, values: Any, where: str) -> "RayConfig":
         """Reads what a checkpoint's config.json holds; `where` names the file in errors."""
         fields = {f.name for f in dataclasses.fields(cls)}
-        fits = isinstance(values, dict) and set(values) == fields
+        fits = isinstance(values, dict) and fields - {"views_deg"} <= set(values) <= fields
         require(fits, f"{where}: object `rays` does not have the fields {sorted(fields)}; this is not a ray policy's checkpoint")
         try:
             read: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
@@ -71,6 +75,7 @@ class RayConfig:
             good = all(isinstance(n, int) and 0 <= n <= 4096 for n in sizes) and config.rays >= 2 and config.hidden >= 1
             good &= 0 < config.reach_m < 1e3 and 0 < config.memory_m < 1e3 and 0 < config.goal_clip_m < 1e3
             good &= all(isinstance(name, str) for name in config.robots)
+            good &= len(config.views_deg) in (0, len(config.robots)) and all(0 < v < 360 for v in config.views_deg)
             good &= all(isinstance(n, int) and 0 < n <= 256 for n in config.trail)
         except TypeError:
             good = False
@@ -214,7 +219,7 @@ def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPol
     """A ray policy from a run, a checkpoint or a shipped policy's name; `robots` are those that it shall drive.
 
     Raises:
-        UserError: there is none, it does not fit its config.json, or it was trained for other robots.
+        UserError: there is none, it does not fit its config.json, or it was trained for other robots or cameras.
     """
     folder = find_checkpoint(path)
     values, file = read_json(folder / "config.json"), folder / "model.safetensors"
@@ -223,6 +228,7 @@ def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPol
     other = [name for name in robots if name not in config.robots]
     require(not other, f"{folder}: trained for {', '.join(config.robots)}, not for {', '.join(other)}; train one with "
             f"s2e-ppo --sense rays --robot {','.join(other)}")  # fmt: skip
+    _refuse_cameras(config, robots, folder)
     policy, tensors = RayPolicy(config), {k.removeprefix("rays."): v.float() for k, v in read_tensors(file).items()}
     for name, tensor in tensors.items():
         require(bool(tensor.isfinite().all()), f"{file}: {name} holds NaN or infinity; use another checkpoint")
@@ -231,6 +237,17 @@ def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPol
     except RuntimeError as error:
         raise UserError(f"{file}: does not fit config.json ({str(error).splitlines()[-1].strip()})") from None
     return policy.eval()
+
+
+def _refuse_cameras(config: RayConfig, robots: tuple[str, ...], folder: Path) -> None:
+    """Refuses other fields of view, since each ray would mean another direction; height and pitch move none."""
+    for name, trained in zip(config.robots, config.views_deg, strict=False):
+        if name not in robots:
+            continue
+        view = ROBOTS[name].camera.hfov_deg
+        what = f"trained for a camera of {trained:g} degrees on {name}, which has one of {view:g}"
+        remedy = f"train one with s2e-ppo --sense rays --robot {name}"
+        require(abs(trained / view - 1.0) <= VIEW_SHARE, f"{folder}: {what}; {remedy}")
 
 
 class RayDriver:

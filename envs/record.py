@@ -30,7 +30,7 @@ from s2e.envs.free_space import free_space
 from s2e.envs.pool import training_scenes
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scenes
-from s2e.envs.takes import STATE, begin, read_state, take_seed, write_state
+from s2e.envs.takes import RESUME, STATE, begin, read_state, take_seed, write_state
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
 from s2e.errors import UserError, require
@@ -203,7 +203,7 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
                 state["takes"].append(done)
                 write_state(out / STATE, state)
     except OSError as error:
-        raise UserError(f"{out}: walks cannot be written there ({error}); give another --out") from None
+        raise UserError(f"{out}: walks cannot be written there ({error}); {RESUME}") from None
     finally:
         release(out)
     return _sum(state)

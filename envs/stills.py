@@ -21,7 +21,7 @@ from s2e.envs.free_space import free_space
 from s2e.envs.people import BEHAVIOURS, PHONE, STAND
 from s2e.envs.record import Drives, Filmed, Settings, body_of, load_places, places_of
 from s2e.envs.scene import Episode, Scene
-from s2e.envs.takes import STATE, begin, read_state, take_seed, write_state
+from s2e.envs.takes import RESUME, STATE, begin, read_state, take_seed, write_state
 from s2e.envs.warm import warm_up
 from s2e.errors import UserError, require
 from s2e.lock import hold, release
@@ -73,7 +73,7 @@ class _Places:
     def holds(self, xy: np.ndarray) -> np.ndarray:
         """(...) bool: which points (..., 2) lie in free cells that can be reached."""
         cells = np.floor((xy - self.origin) / self.resolution).astype(np.int64)[..., ::-1]
-        inside = ((cells >= 0) & (cells < self.reached.shape)).all(-1)
+        inside = np.all((cells >= 0) & (cells < self.reached.shape), axis=-1)
         cells = np.where(inside[..., None], cells, 0)
         return inside & self.reached[cells[..., 0], cells[..., 1]]
 
@@ -96,8 +96,8 @@ def record_stills(out: Path, frames: int, settings: Settings, resume: bool = Fal
         if _count(state) < frames:
             loaded = load_places(settings)
             warm_up()
-            out.mkdir(parents=True, exist_ok=True)
             hold(out)
+            state = read_state(out, settings, resume, TAKE, "stills")  # as it is now that nobody else writes it
             begin(out, state)
             for file in out.glob("stills-*.tar*"):
                 if file.name not in {t["shard"]["name"] for t in state["takes"]}:
@@ -113,7 +113,7 @@ def record_stills(out: Path, frames: int, settings: Settings, resume: bool = Fal
                 write_state(out / "dataset.json", dataset([t["shard"] for t in state["takes"]], about))
                 write_state(out / STATE, state)
     except OSError as error:
-        raise UserError(f"{out}: stills cannot be written there ({error}); give another --out") from None
+        raise UserError(f"{out}: stills cannot be written there ({error}); {RESUME}") from None
     finally:
         release(out)
     return _count(state)

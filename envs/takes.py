@@ -16,11 +16,11 @@ from s2e.lock import LOCK
 from s2e.video.shard_writer import write_safely
 
 STATE = "record.json"
+RESUME = "free some space and go on with --resume, or give another --out"
+"""What to do where a recording cannot be written."""
 
 
-def read_state(
-    out: Path, settings: Any, resume: bool, fields: Mapping[str, type], what: str = "walks"
-) -> dict[str, Any]:
+def read_state(out: Path, settings: Any, resume: bool, fields: Mapping[str, type], what: str = "walks") -> dict[str, Any]:
     """The state of the recording in a folder, or that of a new one: its settings, and what each take holds.
 
     Args:
@@ -41,7 +41,8 @@ def read_state(
                 option = name.replace("_", "-")
                 raise UserError(f"{file}: recorded with --{option} {state['settings'].get(name)}, not {value}")
         return state
-    if out.exists() and any(p.name != LOCK for p in out.iterdir()):
+    nothing = (LOCK, f"{STATE}.part")  # the latter of a recording that was killed while it began
+    if out.exists() and any(p.name not in nothing for p in out.iterdir()):
         wrong = f"no recording to resume ({STATE} is missing)" if resume else "not empty"
         more = "" if resume else ", or --resume to go on with a recording"
         raise UserError(f"{out}: {wrong}; give a new folder for the {what}{more}")

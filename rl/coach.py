@@ -132,7 +132,7 @@ def make_coach(name: str, worlds: Worlds) -> Coach | None:
     """The coach that `--coach` names: none, expert, or a ray policy (a shipped one's name, a run or a checkpoint).
 
     Raises:
-        UserError: there is no such ray policy, or it was trained for other robots.
+        UserError: there is no such ray policy, or it was trained for other robots or cameras.
     """
     if name == "none":
         return None

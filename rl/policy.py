@@ -59,6 +59,8 @@ class ActorCritic(BasePolicy):
             coached = obs["label"][:, :2] + DISTURBANCE_M * torch.floor(3 * chance[:, 3:]) * chance[:, 1:3]
             drawn = torch.where(driver == COACHED, coached, density.draw(chance[:, 0], chance[:, 1:3]))
             actions = torch.where(driver == GREEDY, actions, drawn)
+        # Worlds take no NaN. What the policy made NaN of is found after the rollout, which is then not learned from.
+        actions = torch.nan_to_num(actions, nan=0.0, posinf=0.0, neginf=0.0)
         return actions, self.critic(obs["state"]), density.log_prob(actions)
 
     def evaluate_actions(self, obs: Rows, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

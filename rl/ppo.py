@@ -62,7 +62,8 @@ class Objective:
 class CoachedPPO(PPO):
     """PPO whose `train` is written out here; `objective`, `share`, `lessons` and the counts are set by who makes it.
 
-    `updates` are all, `criticised` those in which the actor could have learned from rewards.
+    `updates` are all, `criticised` those in which the actor could have learned from rewards; `culprit` are the world and
+    the step that made the last one go wrong, where that is known.
     """
 
     policy: ActorCritic  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -71,6 +72,7 @@ class CoachedPPO(PPO):
     lessons: Lessons | None = None
     updates = 0
     criticised = 0
+    culprit: tuple[int, int] | None = None
 
     def train(self) -> None:
         """Learns from the rollout that was collected; what to log is in `told`."""
@@ -125,14 +127,15 @@ class CoachedPPO(PPO):
                 optimizer.zero_grad()
                 if loss.requires_grad:
                     (loss / len(every)).backward()
-                finite = bool(torch.isfinite(loss.detach()))
+                dist.sum_gradients(policy.parameters())
+                norms = [  # apart: the critic's errors must not scale the actor's step
+                    torch.nn.utils.clip_grad_norm_(group["params"], self.max_grad_norm) for group in optimizer.param_groups
+                ]
+                finite = np.isfinite([float(x.detach()) for x in (loss, *norms)]).all()  # not all lie on one device
                 if dist.any_rank(not finite):
                     self._restore(*before)
-                    self.told = {"skipped": 1.0}
+                    self.told, self.culprit = {"skipped": 1.0}, self._culprit(rows, part)
                     return
-                dist.sum_gradients(policy.parameters())
-                for group in optimizer.param_groups:  # apart: the critic's errors must not scale the actor's step
-                    torch.nn.utils.clip_grad_norm_(group["params"], self.max_grad_norm)
                 optimizer.step()
         kl = dist.total(kl)
         divergence = float(kl[0] / kl[1].clamp(min=1))
@@ -183,6 +186,15 @@ class CoachedPPO(PPO):
         own = drawn[self.lessons.mine[drawn]]
         rows = {"seen": self.lessons.seen[own], "label": self.lessons.label[own]}
         return {k: torch.from_numpy(v).float().to(self.device) for k, v in rows.items()}
+
+    def _culprit(self, rows: dict[str, torch.Tensor], part: torch.Tensor) -> tuple[int, int] | None:
+        """World of this rank and step of the first of the samples `part` that makes a term of the loss infinite or NaN."""
+        obs = {k: rows[k][part] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
+        with torch.no_grad():
+            values, log_prob, entropy = self.policy.evaluate_actions(obs, rows["actions"][part])
+        missed, ratio = values[:, 0] - rows["returns"][part], (log_prob - rows["log_probs"][part]).exp()
+        bad = ~torch.isfinite(torch.stack([missed.square(), ratio, entropy])).all(0)
+        return divmod(int(part[bad][0]), self.n_steps) if bad.any() else None
 
     def _restore(self, parameters: list[torch.Tensor], optimizer: dict[str, Any]) -> None:
         """Puts back what was before an update that went wrong."""

@@ -42,6 +42,7 @@ from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import visual_net
 from s2e.envs.config import WorldsConfig
 from s2e.envs.rays import RayConfig, RayPolicy, load_rays
+from s2e.envs.robots import ROBOTS
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, check_device, require, run_command
@@ -237,6 +238,8 @@ class Watch(BaseCallback):
         self.bar, self.worlds = bar, worlds
         self.ended: deque[tuple[float, ...]] = deque(maxlen=400)
         self.greedy: deque[float] = deque(maxlen=100)
+        self.seeds: list[np.ndarray] = []
+        """The worlds' seeds at each step of the rollout: who ended an episode has another afterwards."""
         self._begin()
 
     def _begin(self) -> None:
@@ -245,7 +248,11 @@ class Watch(BaseCallback):
         self.new_greedy: list[float] = []
         self.terms: dict[str, list[float]] = {}
 
+    def _on_rollout_start(self) -> None:
+        self.seeds = [self.worlds.seed.copy()]
+
     def _on_step(self) -> bool:
+        self.seeds.append(self.worlds.seed.copy())
         last, env = self.worlds.last, self.training_env
         self.bar.update(env.share.total)  # pyright: ignore[reportAttributeAccessIssue]
         best = env.driver[last["world"]] == GREEDY  # pyright: ignore[reportAttributeAccessIssue]
@@ -278,6 +285,15 @@ class Watch(BaseCallback):
         if self.greedy:
             values["episode/success_best_mode"] = float(np.mean(self.greedy))
         return values
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The episodes that `restore` needs, on rank 0."""
+        return {"ended": np.array(self.ended, dtype=float).reshape(-1, 4), "greedy": np.array(self.greedy, dtype=float)}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Puts back what `arrays` gave."""
+        self.ended.extend(map(tuple, arrays["ended"].tolist()))
+        self.greedy.extend(arrays["greedy"].tolist())
 
 
 class Trainer:
@@ -333,7 +349,9 @@ class Trainer:
         args = self.args
         if args.resume:
             return load_rays(args.out, worlds_config(args).robots).train()
-        return RayPolicy(RayConfig(robots=worlds_config(args).robots, memory=args.memory))
+        robots = worlds_config(args).robots
+        views = tuple(ROBOTS[name].camera.hfov_deg for name in robots)
+        return RayPolicy(RayConfig(robots=robots, views_deg=views, memory=args.memory))
 
     def _images(self) -> tuple[S2EPolicy, Any]:
         args = self.args
@@ -357,6 +375,7 @@ class Trainer:
 
     def start(self, watch: Watch) -> None:
         """Begins all episodes, or goes on with those of the checkpoint."""
+        self.watch = watch
         self._share_out(0.0)
         self.model._last_obs = self.env.reset()
         self.model._last_episode_starts = np.ones(self.count, dtype=bool)
@@ -383,12 +402,15 @@ class Trainer:
         model.collect_rollouts(self.env, watch, model.rollout_buffer, self.args.horizon)
         collected = time.monotonic()
         model._update_current_progress_remaining(model.num_timesteps * self.ranks, self.args.steps)
-        wrong = self._not_finite()
+        wrong, place = self._not_finite()
         if not dist.any_rank(bool(wrong)):
             model.train()
-            wrong = "the loss" if model.told.get("skipped") else ""
+            wrong, place = "the loss or its gradient", model.culprit
         else:
             model.told = {"skipped": 1.0}
+        if place:
+            world, step = place
+            wrong += f" of world {self.share.first + world} (seed {int(watch.seeds[step][world])})"
         self._count_skipped(wrong)
         model.updates += 1
         ended = time.monotonic()
@@ -400,16 +422,17 @@ class Trainer:
             "time/rollout_per_s": steps / (collected - began),
         }
 
-    def _not_finite(self) -> str:
-        """What of the rollout is no finite number, and in which world; empty where all is."""
+    def _not_finite(self) -> tuple[str, tuple[int, int] | None]:
+        """What of the rollout is no finite number, and where first: world of this rank and step. Empty where all is."""
         buffer: Any = self.model.rollout_buffer
-        parts = {"reward": buffer.rewards, **{k: v for k, v in buffer.observations.items() if k != "label"}}
-        for name, values in parts.items():
-            bad = ~np.isfinite(values).reshape(*values.shape[:2], -1).all((0, 2))
+        nobody_labels = self.env.coach is None
+        seen = {k: v for k, v in buffer.observations.items() if k != "label" or not nobody_labels}
+        for name, values in {"reward": buffer.rewards, **seen}.items():
+            bad = ~np.isfinite(values).reshape(*values.shape[:2], -1).all(2)
             if bad.any():
-                world = int(np.flatnonzero(bad)[0])
-                return f"{name} of world {self.share.first + world} (seed {int(self.worlds.seed[world])})"
-        return ""
+                step, world = map(int, np.argwhere(bad)[0])
+                return name, (world, step)
+        return "", None
 
     def _count_skipped(self, wrong: str) -> None:
         if not self.model.told.get("skipped"):
@@ -425,7 +448,10 @@ class Trainer:
         good = "there is no checkpoint"
         if last.exists():
             good = f"the last good checkpoint is {find_checkpoint(self.args.out, newest=True)}"
-        raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; try a smaller --lr")
+        again = "start anew with a smaller --lr"
+        if last.exists() and self.args.sense == "images":
+            again += ", or with --init from there"
+        raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; {again}")
 
     def save(self) -> None:
         """Writes a checkpoint (rank 0, while the others wait) with the worlds and lessons of all ranks."""
@@ -435,6 +461,7 @@ class Trainer:
         if self.rank == 0:
             tensors, state = rng_state()
             more, groups = optimizer_state(self.policy.optimizer)
+            arrays |= {f"watch.{k}": v for k, v in self.watch.arrays().items()}
             tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
             tensors |= {f"critic.{k}": v for k, v in self.policy.critic.state_dict().items()}
             counts = {"step": self.updates, "n_updates": self.model._n_updates, "ranks": self.ranks}
@@ -469,7 +496,8 @@ class Trainer:
     def _own_worlds(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """This rank's part of what `_all_worlds` gave, whatever the number of ranks was."""
         here = slice(self.share.first, self.share.first + self.count)
-        own = {k: v if k == TICK or k.startswith("lessons.") else v[here] for k, v in arrays.items()}
+        shared = (TICK, "lessons.", "watch.")
+        own = {k: v if k.startswith(shared) else v[here] for k, v in arrays.items()}
         if self.args.refresh:  # each world has a scene of its own, and ranks count theirs from 0
             scene = np.arange(self.count)
             field = self.worlds.stage.field_of(scene, own["fleet.step_class"])
@@ -498,6 +526,8 @@ class Trainer:
 
         self.worlds.restore(arrays, worlds)
         self.env.restore(of("sense"))
+        if self.rank == 0 and (watched := of("watch")):  # checkpoints of before have none
+            self.watch.restore(watched)
         if self.model.lessons is not None:
             self.model.lessons.restore(of("lessons"), self.rank, self.ranks)
         self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
@@ -552,7 +582,8 @@ def train(args: PPOArgs) -> None:
             run.log(trainer.updates, values)
             bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
             asked = dist.any_rank(interrupt.asked)  # all of them stop at the same update
-            if trainer.updates % args.save_every == 0 or trainer.updates == updates or asked:
+            due = trainer.updates % args.save_every == 0 and not trainer.skipped_in_a_row  # the last good one stays
+            if due or trainer.updates == updates or asked:
                 trainer.save()
             if asked and trainer.updates < updates:
                 raise KeyboardInterrupt

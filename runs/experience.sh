@@ -2,27 +2,19 @@
 # From nothing to the shipped policies: rays, laptop and laptop-experienced. Some ninety minutes on two cores. Usage: runs/experience.sh [OUT]
 # Finished stages are kept: run it again after an interruption and it goes on where it stopped.
 set -eu
+. "$(dirname "$0")/stage.sh"
 out=${1:-out/experience}
 mkdir -p "$out"
 
-run() { # run COMMAND OUT ARGS...: start it, or go on with it
-    command=$1 folder=$2
-    shift 2
-    if [ -e "$folder/checkpoints/last" ]; then "$command" --out "$folder" "$@" --resume; else
-        rm -rf "$folder"
-        "$command" --out "$folder" "$@"
-    fi
-}
-
 # The coach: distances inside each robot's field of view, 5 million undrawn steps.
-run s2e-ppo "$out/rays" --sense rays --robot any --scenes 128 --steps 5000000
+stage s2e-ppo "$out/rays" --sense rays --robot any --scenes 128 --steps 5000000
 
 # Seeing: three hours of an expert's drives, and stills of what is near.
 s2e-data record --out "$out/walks" --frames 50000 --robot any --cameras 0.3 --camera-noise 0.5 --scenes 96 --seed 1 --resume
 s2e-data stills --out "$out/stills" --frames 61440 --robot any --cameras 0.3 --seed 1 --resume
-run s2e-pretrain "$out/seen" --data "$out/walks" --stills "$out/stills" --steps 3500 --validation 0.1
+stage s2e-pretrain "$out/seen" --data "$out/walks" --stills "$out/stills" --steps 3500 --validation 0.1
 
 # Experiencing: the coach's labels on the policy's own drives, then PPO.
-run s2e-ppo "$out/experienced" --init "$out/seen" --coach "$out/rays" --steps 400000
+stage s2e-ppo "$out/experienced" --init "$out/seen" --coach "$out/rays" --steps 400000
 
 s2e-bench --scene gs_urban --episodes 10 --policy "$out/seen" "$out/experienced" "$out/rays" --out "$out/bench"

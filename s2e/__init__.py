@@ -28,7 +28,7 @@ def load_policy(path: "str | Path", device: str = "cpu") -> "Navigator":
         device: cpu or cuda.
 
     Raises:
-        UserError: there is no such policy, or its files are broken.
+        UserError: there is no such policy, its files are broken, or it is one of rays, which sees no images.
     """
     from s2e.navigator import Navigator  # torch is loaded here, not when s2e is imported
 

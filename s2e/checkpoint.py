@@ -181,6 +181,10 @@ def read_policy_config(path: Path) -> PolicyConfig:
     """The object `policy` of a checkpoint's config.json."""
     require(path.stat().st_size <= MAX_CONFIG_BYTES, f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is not a policy's checkpoint")
     values = read_json(path)
+    if isinstance(values, dict) and "rays" in values and "policy" not in values:
+        use = "it is for s2e-bench --policy and s2e-ppo --coach"
+        instead = "what drives by a camera is laptop-experienced, or a run without --sense rays"
+        raise UserError(f"{path}: a policy of rays, which sees distances in simulated worlds and no images: {use}; {instead}")
     if not isinstance(values, dict) or not isinstance(values.get("policy"), dict):
         raise UserError(f"{path}: no object `policy`; this is not a policy's checkpoint")
     return PolicyConfig.from_dict(values["policy"], str(path))

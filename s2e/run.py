@@ -35,12 +35,16 @@ class Run:
         try:
             self.metrics = folder / "metrics.jsonl"
             if resume_at is None:
+                for left in (folder / "printed.txt", *folder.glob("events.out.tfevents.*")):
+                    left.unlink(missing_ok=True)  # by a run that was killed before its first checkpoint
                 (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
                 self.metrics.write_text("")
             else:
                 logged = self.metrics.read_text().splitlines() if self.metrics.exists() else []
                 kept = [x for x in logged if _step_of(x) <= resume_at]
-                self.metrics.write_text("".join(f"{x}\n" for x in kept))
+                part = folder / ".metrics.jsonl"
+                part.write_text("".join(f"{x}\n" for x in kept))
+                part.replace(self.metrics)  # at once: a kill in between must not take what was logged
             self.events = SummaryWriter(str(folder), purge_step=None if resume_at is None else resume_at + 1)
         except OSError as error:
             raise UserError(f"{folder}: the run folder cannot be written ({error}); give another --out") from None

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import resource
 import shutil
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from s2e.benchmarks.baselines import BASELINES, rays
-from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, place_obstacles, read_records
+from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, main, place_obstacles, read_records
 from s2e.benchmarks.failures import cause
 from s2e.checkpoint import load_networks, policy_state, save_checkpoint, shipped_policies
 from s2e.config import PolicyConfig
@@ -100,6 +101,39 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
         assert again == {key(r): r for r in map(json.loads, whole)}
     with pytest.raises(UserError, match="another --out"):
         bench(BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=3, out=tmp_path))
+
+
+def test_a_full_disk_is_said_and_what_was_finished_is_kept(tmp_path, monkeypatch, capsys):
+    """A limit on the size of files stands for the disk: of the second line a part is written."""
+    words = ["s2e-bench", "--scene", PLAZA, "--policy", "straight", "--setting", "empty", "--episodes", "3", "--out"]
+    monkeypatch.setattr("sys.argv", [*words, str(tmp_path / "whole")])
+    main()
+    whole = (tmp_path / "whole" / "episodes.jsonl").read_text()
+    first = len(whole.splitlines()[0]) + 1
+    out = tmp_path / "out"
+    monkeypatch.setattr("sys.argv", [*words, str(out)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (first + 50, limits[1]))
+    capsys.readouterr()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    told = capsys.readouterr().err
+    error = next(line for line in told.splitlines() if "error: " in line)
+    assert ended.value.code == 2 and "Traceback" not in told
+    assert str(out / "episodes.jsonl") in error and "free some space" in error and "same command again" in error
+    assert (out / "episodes.jsonl").read_text() == whole[: first + 50]
+    monkeypatch.setattr("s2e.benchmarks.bench.write_report", lambda *_: (out / "nowhere" / "x").write_text(""))
+    with pytest.raises(SystemExit):
+        main()
+    assert f"{out / 'report.html'}: not written" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr("sys.argv", [*words, str(out)])
+    main()
+    assert sorted((out / "episodes.jsonl").read_text().splitlines()) == sorted(whole.splitlines())
+    assert (out / "episodes.jsonl").read_text().startswith(whole[:first]) and (out / "report.html").exists()
 
 
 def test_an_episode_without_a_record_is_an_error(tmp_path, monkeypatch):

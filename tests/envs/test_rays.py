@@ -6,10 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from s2e.envs.camera import Camera
 from s2e.envs.config import WorldsConfig
 from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.pool import training_scenes
-from s2e.envs.rays import AROUND, RayConfig, RayDriver, RayPolicy, RaySense, load_rays, to_waypoint
+from s2e.envs.rays import AROUND, VIEW_SHARE, RayConfig, RayDriver, RayPolicy, RaySense, load_rays, to_waypoint
+from s2e.envs.robots import ROBOTS, randomise
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
 
@@ -133,3 +135,32 @@ def test_what_does_not_fit_is_refused(tmp_path):
     (tmp_path / "p" / "config.json").write_text(json.dumps({"policy": {}}))
     with pytest.raises(UserError, match="not a ray policy's checkpoint"):
         load_rays(tmp_path / "p")
+
+
+def test_another_camera_is_refused(tmp_path, monkeypatch):
+    """A policy of before fields of view were noted is for those of the robots as they are."""
+    save(tmp_path / "p", RayConfig(robots=("coco", "go2"), views_deg=(90.0, 120.0)))
+    load_rays(tmp_path / "p", ("coco",))
+    with pytest.raises(UserError, match=r"a camera of 120 degrees on go2, which has one of 100; .* --robot go2"):
+        load_rays(tmp_path / "p", ("coco", "go2"))
+    narrow = dataclasses.replace(ROBOTS["coco"], camera=Camera(hfov_deg=60.0))
+    monkeypatch.setitem(ROBOTS, "coco", narrow)
+    with pytest.raises(UserError, match="a camera of 90 degrees on coco, which has one of 60"):
+        load_rays(tmp_path / "p", ("coco",))
+    old = dataclasses.asdict(RayConfig(robots=("coco",)))
+    del old["views_deg"]
+    assert RayConfig.from_dict(old, "old") == RayConfig(robots=("coco",))
+    for views in ((90.0, 90.0), (0.0,), ("wide",), 90.0):
+        with pytest.raises(UserError, match="out of range"):
+            RayConfig.from_dict({**old, "views_deg": views}, "file")
+
+
+def test_cameras_that_vary_are_no_other_cameras():
+    for robot in ROBOTS.values():
+        drawn = [randomise(np.random.default_rng(seed), robot).camera.hfov_deg / robot.camera.hfov_deg for seed in range(100)]
+        assert max(abs(share - 1.0) for share in drawn) < VIEW_SHARE
+
+
+def test_the_shipped_policy_says_which_cameras_it_is_for():
+    config = load_rays("rays", tuple(ROBOTS)).config
+    assert config.views_deg == tuple(ROBOTS[name].camera.hfov_deg for name in config.robots)

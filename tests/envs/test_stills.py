@@ -1,6 +1,7 @@
 """Recording stills: poses are what their kind says, and a recording that was cut off is the same as one that was not."""
 
 import hashlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from s2e.envs.free_space import free_space
 from s2e.envs.pool import training_scenes
 from s2e.envs.record import Settings
 from s2e.envs.stills import CONTACT, GAP_M, KERB, NEAR, PERSON, TOUCH_M, record_stills
+from s2e.envs.takes import read_state
 from s2e.errors import UserError
 from s2e.video.stills import read_stills
 
@@ -59,6 +61,28 @@ def test_more_later_is_the_same_as_more_at_once(whole, tmp_path):
         record_stills(tmp_path / "a", WANTED, SMALL)
     with pytest.raises(UserError, match="--people 2, not 1"):
         record_stills(tmp_path / "a", WANTED, Settings(**{**SMALL.__dict__, "people": 1}), resume=True)
+
+
+def test_a_recording_that_was_killed_as_it_began_begins_again(tmp_path):
+    (tmp_path / "record.json.part").write_bytes(b"{")
+    assert read_state(tmp_path, SMALL, True, module.TAKE)["takes"] == []
+    (tmp_path / "other").touch()
+    with pytest.raises(UserError, match="no recording to resume"):
+        read_state(tmp_path, SMALL, True, module.TAKE)
+
+
+def test_what_another_process_recorded_meanwhile_is_kept(whole, tmp_path, monkeypatch):
+    """It began and ended while this one loaded its scenes."""
+    load = module.load_places
+
+    def meanwhile(settings):
+        shutil.copytree(whole, tmp_path / "a")
+        return load(settings)
+
+    monkeypatch.setattr(module, "load_places", meanwhile)
+    with pytest.raises(UserError, match="not empty"):
+        record_stills(tmp_path / "a", WANTED, SMALL)
+    assert digests(tmp_path / "a") == digests(whole)
 
 
 def test_killed_and_resumed_is_the_same_as_not_interrupted(whole, tmp_path):

@@ -19,7 +19,7 @@ from s2e.observation import ODOMETRY
 from s2e.policy import S2EPolicy
 from s2e.rl.ppo import Objective
 from s2e.rl.sense import COACHED
-from s2e.rl.train import PPOArgs, Trainer, Watch, check
+from s2e.rl.train import PPOArgs, Trainer, Watch, check, train
 
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
 
@@ -250,8 +250,74 @@ def test_an_update_that_goes_wrong_is_skipped_and_three_in_a_row_stop(pretrained
     assert values["train/skipped"] == 1 and not changed(trainer, before)
     assert f"reward of world 2 (seed {int(trainer.worlds.seed[2])})" in capsys.readouterr().out
     trainer.update(watch)
-    with pytest.raises(UserError, match=r"3rd in a row; there is no checkpoint"):
+    with pytest.raises(UserError, match=r"3rd in a row; there is no checkpoint; start anew with a smaller --lr"):
         trainer.update(watch)
+
+
+@pytest.mark.parametrize("name", ["seen", "state", "label"])
+def test_what_was_seen_and_is_not_finite_is_named(pretrained, tmp_path, capsys, monkeypatch, name):
+    """The policy acts on, and the seed is that of the episode in which it happened, though another may have begun since."""
+    trainer, watch = make(pretrained, tmp_path, coach_drives=0.5)
+    before, step, observe = weights(trainer), trainer.env.venv.step_wait, trainer.env._observe
+    seeds = []
+
+    def poisoned(seen):
+        seeds.append(int(trainer.worlds.seed[1]))
+        obs = observe(seen)
+        if len(seeds) == 3:
+            obs[name][1] = np.inf
+        return obs
+
+    def ended():
+        trainer.worlds.seed[1] += 1
+        return step()
+
+    monkeypatch.setattr(trainer.env, "_observe", poisoned)
+    monkeypatch.setattr(trainer.env.venv, "step_wait", ended)
+    values = trainer.update(watch)
+    assert values["train/skipped"] == 1 and not changed(trainer, before)
+    assert f"{name} of world 1 (seed {seeds[2]}) is not finite" in capsys.readouterr().out and seeds[2] != seeds[-1]
+    assert trainer.update(watch)["train/skipped"] == 1 and changed(trainer, before), "and then it goes on"
+
+
+@pytest.mark.parametrize("sense", ["images", "rays"])
+def test_three_in_a_row_name_the_last_good_checkpoint(pretrained, tmp_path, monkeypatch, sense):
+    """No checkpoint is written while updates go wrong, since worlds may have something in them that makes them do so."""
+    whole = Trainer._not_finite
+    monkeypatch.setattr(Trainer, "_not_finite", lambda self: ("reward", (0, 0)) if self.updates >= 2 else whole(self))
+    args = PPOArgs(
+        tmp_path / "out", str(pretrained), sense, envs=2, horizon=4, scenes=1, splats=0.0, steps=80, coach="none", save_every=1
+    )
+    with pytest.raises(UserError, match=r"update 5 is skipped: reward of world 0 \(seed \d+\).* 3rd in a row") as stopped:
+        train(args)
+    good = find_checkpoint(tmp_path / "out", newest=True)
+    assert good.name == "00000002" and f"the last good checkpoint is {good}; start anew" in str(stopped.value)
+    assert ("--init from there" in str(stopped.value)) == (sense == "images")
+
+
+def test_a_sample_that_makes_the_loss_infinite_is_found(pretrained, tmp_path, capsys, monkeypatch):
+    trainer, watch = make(pretrained, tmp_path, coach="none")
+    before, step = weights(trainer), trainer.worlds.step
+
+    def excited(waypoints):
+        seen, reward, terminated, truncated = step(waypoints)
+        reward[1] = 1e30  # its square is infinite
+        return seen, reward, terminated, truncated
+
+    monkeypatch.setattr(trainer.worlds, "step", excited)
+    assert trainer.update(watch)["train/skipped"] == 1 and not changed(trainer, before)
+    seed = int(trainer.worlds.seed[1])
+    assert f"the loss or its gradient of world 1 (seed {seed}) is not finite" in capsys.readouterr().out
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing(pretrained, tmp_path):
+    """Under a finite loss, in the last minibatch: nothing would be noticed before the next rollout."""
+    trainer, watch = make(pretrained, tmp_path, epochs=1, batch=32, coach="none")
+    before = weights(trainer)
+    hook = trainer.policy.critic[0].weight.register_hook(lambda gradient: gradient * np.nan)
+    assert trainer.update(watch)["train/skipped"] == 1 and not changed(trainer, before)
+    hook.remove()
+    assert trainer.update(watch)["train/skipped"] == 1 and changed(trainer, before)
 
 
 def test_a_loss_that_is_not_finite_changes_nothing(pretrained, tmp_path, monkeypatch):
@@ -298,6 +364,19 @@ def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
 def test_what_cannot_work_is_refused(tmp_path, more, text):
     with pytest.raises(UserError, match=text):
         check(PPOArgs(tmp_path, **more), 1)
+
+
+@pytest.mark.parametrize(("sense", "coach"), [("rays", "none"), ("images", "expert")])
+def test_what_is_sensed_goes_on_as_if_nothing_had_happened(pretrained, tmp_path, sense, coach):
+    """The clock of chance, and those of what worlds remember, which begin anew with every episode."""
+    trainer, watch = make(pretrained, tmp_path, sense=sense, coach=coach)
+    trainer.update(watch)
+    trainer.env.begin(np.array([0]))
+    again, _ = make(pretrained, tmp_path, sense=sense, coach=coach)
+    again.env.restore(trainer.env.arrays())
+    one, other = trainer.env.arrays(), again.env.arrays()
+    assert one.keys() == other.keys() and trainer.env.tick == again.env.tick == 9
+    assert all(np.array_equal(one[k], other[k], equal_nan=True) for k in one)
 
 
 def command(*words):

@@ -79,8 +79,6 @@ def assert_same(ones, others):
         for name, value in rank[0].items():
             torch.testing.assert_close(value, weights[name], **FLOAT, msg=lambda text, name=name: f"{name}: {text}")
     for name in ("train/lr", "train/kl", "train/coach_weight", *(k for k in logged if k.startswith(("reward/", "episode/")))):
-        if name.startswith("episode/") and other.args.resume:
-            continue  # of the episodes since
         assert said[name] == pytest.approx(logged[name], abs=1e-4), name
     poses = np.concatenate([rank[2].worlds.pose for rank in others])
     np.testing.assert_array_equal(poses, np.concatenate([rank[2].worlds.pose for rank in ones]))
@@ -107,6 +105,49 @@ def test_two_ranks_do_what_one_does_and_take_over_from_it(monkeypatch, tmp_path,
     never_stopped = train(monkeypatch, 1, tmp_path / "whole", 3, more)
     assert_same(never_stopped, train(monkeypatch, 2, tmp_path / "one", 3, more, resume=True))
     assert_same(never_stopped, train(monkeypatch, 1, tmp_path / "two", 3, more, resume=True))
+
+
+@pytest.mark.parametrize("what", ["reward", "gradient"])
+def test_what_is_not_finite_on_one_rank_is_skipped_by_all_and_said_by_that_one(monkeypatch, tmp_path, capsys, what):
+    """The loss may be finite everywhere: gradients are looked at after they are summed."""
+
+    def one(rank):
+        settings: dict[str, Any] = dict(RAYS, envs=4, horizon=8, scenes=1, people=0, batch=16, value_warmup=0)
+        trainer = Trainer(PPOArgs(tmp_path, **settings), rank, 2)
+        watch = Watch(tqdm(disable=True), trainer.worlds)
+        trainer.start(watch)
+        step, taught = trainer.worlds.step, trainer.policy.critic[0].weight
+
+        def poisoned(waypoints):
+            seen, reward, terminated, truncated = step(waypoints)
+            reward[1] = 1e30  # its square is infinite
+            return seen, reward, terminated, truncated
+
+        hook = None
+        if rank == 1 and what == "reward":
+            trainer.worlds.step = poisoned
+        elif rank == 1:
+            hook = taught.register_hook(lambda gradient: gradient * np.nan)
+        before = {k: v.clone() for k, v in trainer.policy.state_dict().items()}
+        first, seed = trainer.update(watch)["train/skipped"], int(watch.seeds[0][1])
+        same = all(torch.equal(v, before[k]) for k, v in trainer.policy.state_dict().items())
+        trainer.worlds.step = step
+        if hook is not None:
+            hook.remove()
+        second = trainer.update(watch)["train/skipped"]
+        return first, same, second, seed, {k: v.clone() for k, v in trainer.policy.state_dict().items()}
+
+    fake = Ranks(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(s2e.dist, "dist", fake)
+        ranks = fake.run(one)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("update 1 is skipped")]
+    for first, same, second, *_ in ranks:
+        assert first == second == 1 and same
+    assert all(torch.equal(v, ranks[0][-1][k]) for k, v in ranks[1][-1].items())
+    assert len(said) == 2 and all("the loss or its gradient" in line for line in said)
+    named = f"world 3 (seed {ranks[1][3]})"
+    assert sum(named in line for line in said) == (what == "reward") == sum("world" in line for line in said)
 
 
 def test_what_lessons_stay_does_not_depend_on_the_number_of_ranks():

@@ -23,7 +23,9 @@ sys.stdin.read()
 COMMANDS = {
     "s2e-pretrain": ("s2e.pretrain.train", "--data", "none"),
     "s2e-ppo": ("s2e.rl.train", "--envs", "2", "--scenes", "1"),
-    "s2e-data": ("s2e.envs.data", "record", "--frames", "5"),
+    "s2e-data record": ("s2e.envs.data", "record", "--frames", "5"),
+    "s2e-data stills": ("s2e.envs.data", "stills", "--frames", "5"),
+    "s2e-data stills, gone on with": ("s2e.envs.data", "stills", "--frames", "5", "--resume"),
     "s2e-bench": ("s2e.benchmarks.bench", "--scene", "gs_urban/plaza", "--policy", "zero", "--episodes", "1", "--setting", "empty"),
 }
 

@@ -236,3 +236,12 @@ def test_time_goes_on(navigator):
 def test_a_device_that_is_not_there():
     with pytest.raises(UserError, match="cpu"):
         s2e.load_policy("anything", device="tpu")
+
+
+@pytest.mark.parametrize("name", ["shipped", "own"])
+def test_a_policy_of_rays_is_refused_with_what_it_is_for(tmp_path, name):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "config.json").write_text('{"stage": "ppo", "rays": {}}')
+    (tmp_path / "own" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match=r"policy of rays.* no images.* --coach; what drives by a camera is laptop-experienced"):
+        s2e.load_policy("rays" if name == "shipped" else tmp_path / "own")

@@ -24,6 +24,29 @@ def test_resuming_drops_what_came_after_the_checkpoint(tmp_path):
     assert list(tmp_path.glob("events.*"))
 
 
+def test_a_kill_while_it_resumes_takes_no_metrics(tmp_path, monkeypatch):
+    run = Run(tmp_path, {})
+    run.log(1, {"loss": 1})
+    run.close()
+    before = run.metrics.read_text()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path, {}, resume_at=1)
+    assert run.metrics.read_text() == before
+
+
+def test_what_a_run_without_a_checkpoint_left_goes(tmp_path):
+    for text in ("before", "after"):
+        run = Run(tmp_path, {})
+        run.say(text)
+        run.close()
+    assert (tmp_path / "printed.txt").read_text() == "after\n" and len(list(tmp_path.glob("events.*"))) == 1
+
+
 def test_what_was_said_is_kept(tmp_path, capsys):
     run = Run(tmp_path, {})
     run.say("hello")

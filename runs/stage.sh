@@ -1,0 +1,8 @@
+# Read by the recipes beside it: stages of training that go on where they were stopped.
+
+stage() { # stage COMMAND OUT ARGS...: start it, or go on with it
+    command=$1 folder=$2
+    shift 2
+    if [ -e "$folder/checkpoints/last" ]; then set -- "$@" --resume; fi
+    "$command" --out "$folder" "$@"
+}
