@@ -42,7 +42,7 @@ TUNINGS: dict[str, tuple[str, ...]] = {
     "coached_ram": (),
     "coached_decoder": ("--adapter", "decoder"),
     "coached_full": ("--adapter", "full"),
-    "no_odometry": ("--no-odometry",),
+    "no_reader": ("--no-reader",),
     "expert": ("--coach", "expert"),
     **{f"streets_{n}": ("--scenes", str(n)) for n in (1, 16, 256, 1024)},
     **{f"splats_{share}": ("--splats", str(share / 100)) for share in (0, 33, 100)},

@@ -10,6 +10,8 @@ TURN_FROM_RAD = np.radians(62.0)
 TURN_FULLY_RAD = np.radians(88.0)
 # A bearing of a waypoint this near says nothing (a stop with noise on it): turning fades out below, metres.
 NEAR_M = 0.1
+# How far beside the robot the waypoint lies that turns it in place, and the yaw rate below which that is not meant, rad/s.
+BESIDE_M, SLOW_RADS = 0.5, 0.5
 # An Ackermann robot's speed while it turns towards a waypoint beside or behind it, m/s.
 CRAWL = 0.5
 # Who can step sideways does so to a waypoint beside it that is nearer than the first; beyond the second it turns, metres.
@@ -19,6 +21,25 @@ SIDE_M = (0.25, 0.35)
 def _smoothstep(x: np.ndarray) -> np.ndarray:
     x = np.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)
+
+
+def command_to_waypoint(command: np.ndarray, horizon_s: float) -> np.ndarray:
+    """The waypoint that `waypoint_to_command` makes a command of: the end of its arc, or where it turns in place, a point beside it.
+
+    A command turns in place below `NEAR_M` of arc; what turns it slowly there is a stop.
+
+    Args:
+        command: (N, >= 2) v (m/s, not negative) and omega (rad/s); steps aside are not looked at. horizon_s: seconds (> 0).
+
+    Returns:
+        (N, 2) metres ahead and left.
+    """
+    v, omega = command[:, 0], command[:, 1]
+    bearing = np.clip(0.5 * omega * horizon_s, -TURN_FROM_RAD, TURN_FROM_RAD)
+    distance = v * horizon_s * np.sinc(bearing / np.pi)
+    arc = distance[:, None] * np.stack([np.cos(bearing), np.sin(bearing)], 1)
+    beside = np.stack([np.zeros(len(v)), np.sign(omega) * BESIDE_M], 1) * (np.abs(omega) > SLOW_RADS)[:, None]
+    return np.where((distance < NEAR_M)[:, None], beside, arc)
 
 
 def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, fleet: Fleet) -> np.ndarray:

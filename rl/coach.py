@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from s2e.envs.collision import sweep
-from s2e.envs.controller import waypoint_to_command
+from s2e.envs.controller import command_to_waypoint, waypoint_to_command
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.fleet import CONTROL_S
 from s2e.envs.kinematic import step_robots
@@ -20,6 +20,9 @@ from s2e.envs.worlds import ACTION_HORIZON_S, Worlds
 from s2e.observation import to_robot
 
 WAYPOINTS = 10
+STEADY = 2
+"""Steps over which the coach's commands are averaged to say what he means: learned by PPO, he steers by jerks that nobody can foresee.
+At 2 he drives as well as at 1, at 3 a little worse, at 5 much."""
 LABEL = 2 + 2 * WAYPOINTS
 """Numbers of a label: the coach's action, and the way that he would go in the next two seconds; metres in the robot's frame."""
 
@@ -48,24 +51,25 @@ Act = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Poses (N, 3), velocities (N, 3) and people (N, P, 2) to waypoints (N, 2)."""
 
 
-def drive_on(worlds: Worlds, action: np.ndarray, act: Act) -> np.ndarray:
+def drive_on(worlds: Worlds, action: np.ndarray, act: Act) -> tuple[np.ndarray, np.ndarray]:
     """Where robots would be every 0.2 s of two seconds, after `action` (N, 2) and then what `act` says; people walk straight on.
 
     Returns:
-        (N, WAYPOINTS, 2) metres in each robot's frame. The worlds stay as they are.
+        (N, WAYPOINTS, 2) metres in each robot's frame, and (N, WAYPOINTS, 3) what their controllers were told: m/s, rad/s, m/s aside.
+        The worlds stay as they are.
     """
     w, pose, velocity, people_xy = worlds, worlds.pose, worlds.velocity, worlds.people.position
-    way = np.empty((w.count, WAYPOINTS, 2))
+    way, commands = np.empty((w.count, WAYPOINTS, 2)), np.empty((w.count, WAYPOINTS, 3))
     for k in range(WAYPOINTS):
         action = act(pose, velocity, people_xy) if k else action
-        command = waypoint_to_command(action, ACTION_HORIZON_S, w.fleet)
+        command = commands[:, k] = waypoint_to_command(action, ACTION_HORIZON_S, w.fleet)
         for _ in range(w.config.controls_per_step):
             wanted, driven = step_robots(w.fleet, pose, velocity, command, CONTROL_S)
             pose, blocked = sweep(w.fleet, pose, wanted, w.fields, w.field_id)
             velocity = np.where(blocked[:, None], 0.0, driven)
             people_xy = people_xy + CONTROL_S * w.people.velocity
         way[:, k] = pose[:, :2]
-    return to_robot(way, w.pose[:, None])
+    return to_robot(way, w.pose[:, None]), commands
 
 
 class RayCoach:
@@ -82,7 +86,11 @@ class RayCoach:
     def label(self) -> np.ndarray:
         """See `Coach.label`."""
         action = self.driver.act()
-        return np.concatenate([action, self.ghost(action).reshape(len(action), -1)], 1).astype(np.float32)
+        way, commands = self.ghost(action)
+        meant = command_to_waypoint(commands[:, :STEADY].mean(1), ACTION_HORIZON_S)
+        aside = (commands[:, :STEADY, 2] != 0).any(1)  # who steps aside means it
+        action = np.where(aside[:, None], action, meant)
+        return np.concatenate([action, way.reshape(len(action), -1)], 1).astype(np.float32)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Coach.arrays`."""
@@ -92,8 +100,8 @@ class RayCoach:
         """See `Coach.restore`."""
         self.driver.sense.restore(arrays)
 
-    def ghost(self, action: np.ndarray) -> np.ndarray:
-        """(N, WAYPOINTS, 2) where the robots would be, every 0.2 s of two seconds, if the coach drove on; people walk straight on."""
+    def ghost(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`drive_on` as if the coach drove."""
         w, policy, sense = self.worlds, self.driver.policy, self.driver.sense
         every = np.arange(w.count)
 
@@ -116,7 +124,7 @@ class ExpertCoach:
     def label(self) -> np.ndarray:
         """See `Coach.label`."""
         action = self.driver.act()
-        way = drive_on(self.worlds, action, lambda *_: action)
+        way, _ = drive_on(self.worlds, action, lambda *_: action)
         return np.concatenate([action, way.reshape(len(way), -1)], 1).astype(np.float32)
 
     def arrays(self) -> dict[str, np.ndarray]:

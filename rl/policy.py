@@ -133,16 +133,16 @@ class S2EActorCritic(ActorCritic):
     Args:
         s2e: the policy. prefix: what `seen` holds. adapter: what trains: "ram" the adapters beside each cross-attention, "decoder"
             all that is behind the context instead, "full" the context's self-attention too. way: weight of the coach's way beside
-            his action. odometry: whether it learns to use its odometry too. The rest as in `ActorCritic`.
+            his action. reader: whether it gets one, which learns as well. The rest as in `ActorCritic`.
     """
 
     def __init__(
         self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, s2e: S2EPolicy, prefix: Prefix, adapter: str,
-        way: float, odometry: bool = True, **more: Any,
+        way: float, reader: bool = True, **more: Any,
     ):  # fmt: skip
         start = copy.deepcopy(s2e).requires_grad_(False)
-        if odometry:
-            s2e.add_odometry()
+        if reader:
+            s2e.add_reader()
         choose_trained(s2e, adapter)
         super().__init__(observation_space, action_space, lr_schedule, s2e, **more)
         self.prefix, self.way, self.started = prefix, way, [start]  # in a list: no part of this module's own weights
@@ -152,7 +152,7 @@ class S2EActorCritic(ActorCritic):
         start: Any = copy.deepcopy(self.actor)
         for block in start.decoder:
             block.adapter = block.adapter if any(".adapter." in name for name in state) else None
-        start.odometry_in = start.odometry_in if any(name.startswith("odometry_in.") for name in state) else None
+        start.reader = start.reader if any(name.startswith("reader.") for name in state) else None
         start.load_state_dict(state)
         self.started = [start.requires_grad_(False)]
 
@@ -185,7 +185,7 @@ def choose_trained(policy: S2EPolicy, adapter: str) -> None:
     policy.requires_grad_(adapter == "full")
     for part in DECODER:
         getattr(policy, part).requires_grad_(True)
-    if policy.odometry_in is not None:
-        policy.odometry_in.requires_grad_(True)
+    if policy.reader is not None:
+        policy.reader.requires_grad_(True)
     if policy.free_space_head is not None:
         policy.free_space_head.requires_grad_(False)  # nothing here teaches it

@@ -122,8 +122,8 @@ class PPOArgs:
     """Begin with near goals, emptier streets and fewer people; success makes it harder, world by world."""
     adapter: Literal["ram", "decoder", "full"] = "ram"
     """What trains: the residual-attention adapters, the decoder instead, or all but the visual encoder."""
-    odometry: bool = True
-    """Tell the policy what the robot did in the last four seconds and what it was told: videos cannot, and it gets it out of a jam."""
+    reader: bool = True
+    """Train beside it a branch that reads the whole context and the odometry of the last four seconds, which gets it out of a jam."""
     coach: str = "rays"
     """Who labels what the policy drives into: rays (shipped), a run of --sense rays, expert (the planner), or none."""
     coach_weight: float = 1.0
@@ -318,7 +318,7 @@ class Trainer:
             self.prefix = Prefix(Actor(s2e, self.net, self.count, args.device), args.adapter == "full")
             self.env = SenseImages(UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed)
             policy, more = S2EActorCritic, more | {
-                "s2e": s2e, "prefix": self.prefix, "adapter": args.adapter, "way": args.coach_way, "odometry": args.odometry,
+                "s2e": s2e, "prefix": self.prefix, "adapter": args.adapter, "way": args.coach_way, "reader": args.reader,
             }  # fmt: skip
         torch.manual_seed(args.seed)  # the critic's start must not depend on how the policy was loaded
         self.model = CoachedPPO(

@@ -8,7 +8,7 @@ from typing import Any
 from s2e.errors import UserError, require
 
 ENCODERS = ("efficientnet-lite0", "efficientnet-b0")
-LATER = ("newest_hidden", "free_space_narrow", "free_space_hidden", "odometry")
+LATER = ("newest_hidden", "free_space_narrow", "free_space_hidden", "reader")
 """Fields that checkpoints of earlier versions lack: those are as the defaults say."""
 
 
@@ -38,7 +38,7 @@ class PolicyConfig:
     free_space: bool = False  # an auxiliary head predicts the distance to the first thing at 16 bearings
     free_space_narrow: int = 16  # numbers that the head keeps of each token
     free_space_hidden: int = 64  # width of its hidden layer
-    odometry: bool = False  # the decoder is told what the robot did lately: videos cannot teach it, fine-tuning does
+    reader: bool = False  # a branch that fine-tuning adds: it reads the whole context and what the robot did lately
     anchors: int = 8
     anchor_half_angle_deg: float = 60.0
     waypoints: int = 10

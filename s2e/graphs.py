@@ -49,7 +49,7 @@ class _Graph(nn.Module):
     def __init__(self, policy: S2EPolicy, net: VisualNet, rounds: bool = True):
         super().__init__()
         self.policy, self.net, self.rounds = policy, net, rounds
-        if policy.config.odometry:
+        if policy.config.reader:
             self.inputs = (*self.inputs, "odometry")
 
     def _kept(self, values: torch.Tensor) -> torch.Tensor:
@@ -113,7 +113,7 @@ def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, 
         "robot": robot_token(rng.uniform((0.3, 0.2, 0.5, 0.5, 0.2, 50), (1.2, 0.8, 3, 2, 1.5, 120), (count, 6))),
     }
     unknown = ["robot", "goal", "ego"]
-    if config.odometry:
+    if config.reader:
         ago = rng.normal(0, 1, (count, len(ODOMETRY_AGO_S), 3))
         inputs["odometry"] = odometry_token(np.zeros((count, 3)), ago, rng.normal(0, 1, (count, 2)))
         unknown.append("odometry")

@@ -18,9 +18,6 @@ from s2e.mixture import Modes, clamped_gaussian
 from s2e.observation import ODOMETRY, ROBOT_FIELDS
 from s2e.video.walk import RAYS
 
-ODOMETRY_HIDDEN = 64
-"""Width of the hidden layer that reads the odometry."""
-
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Two layers with GELU."""
@@ -117,6 +114,26 @@ class FreeSpaceHead(nn.Module):
         return self.head(F.gelu(self.narrow(tokens)).flatten(1))
 
 
+class Reader(nn.Module):
+    """Context tokens (B, L, d), at their places, and odometry (B, ODOMETRY) to shifts of the anchors' queries (B, M, d); zero at first.
+
+    What an adapter beside attention adds is a mixture of tokens, whichever they are. Which token sees an obstacle says where it is.
+    """
+
+    NARROW, HIDDEN = 32, 256
+
+    def __init__(self, tokens: int, config: PolicyConfig):
+        super().__init__()
+        self.anchors, self.narrow = config.anchors, nn.Linear(config.dim, self.NARROW)
+        self.head = mlp(tokens * self.NARROW + ODOMETRY, self.HIDDEN, config.anchors * config.dim)
+        nn.init.zeros_(self.head[-1].weight)  # pyright: ignore[reportArgumentType]
+        nn.init.zeros_(self.head[-1].bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, context: torch.Tensor, odometry: torch.Tensor) -> torch.Tensor:
+        """What is added."""
+        return self.head(torch.cat([F.gelu(self.narrow(context)).flatten(1), odometry], 1)).unflatten(1, (self.anchors, -1))
+
+
 class S2EPolicy(nn.Module):
     """Features, goal and ego state in; a mixture of anchored trajectories out.
 
@@ -166,7 +183,7 @@ class S2EPolicy(nn.Module):
         self.speed_head = mlp(config.dim, config.dim, 1)
         sizes = config.free_space_narrow, config.free_space_hidden
         self.free_space_head = FreeSpaceHead(newest_tokens, config.dim, *sizes) if config.free_space else None
-        self.odometry_in = self._zero_odometry() if config.odometry else None
+        self.reader = Reader(self.context_tokens, config) if config.reader else None
 
     def newest_tokens(self, features: torch.Tensor) -> torch.Tensor:
         """Features of the newest frame (B, rows, columns, C) to its tokens (B, n, w)."""
@@ -215,9 +232,9 @@ class S2EPolicy(nn.Module):
         """
         config = self.config
         x = self.anchor_in(self.anchors).expand(len(context), -1, -1)
-        if self.odometry_in is not None:
+        if self.reader is not None:
             odometry = context.new_zeros(len(context), ODOMETRY) if odometry is None else odometry
-            x = x + self.odometry_in(odometry).unflatten(1, x.shape[1:])
+            x = x + self.reader(context, odometry)
         for block in self.decoder:
             x = block(x, context)
         x = self.query_norm(x)
@@ -242,28 +259,22 @@ class S2EPolicy(nn.Module):
             raise ValueError("this policy has no free-space head; make it with free_space=True")
         return self.free_space_head(context[:, : self.newest_shape[0]])
 
-    def _zero_odometry(self) -> nn.Sequential:
-        layers = mlp(ODOMETRY, ODOMETRY_HIDDEN, self.config.anchors * self.config.dim)
-        nn.init.zeros_(layers[-1].weight)  # pyright: ignore[reportArgumentType]
-        nn.init.zeros_(layers[-1].bias)  # pyright: ignore[reportArgumentType]
-        return layers
-
-    def add_odometry(self) -> None:
-        """Lets what the robot did lately shift the anchors' queries: by nothing at all, until it is trained."""
-        if self.odometry_in is None:
-            self.config = dataclasses.replace(self.config, odometry=True)
-            self.odometry_in = self._zero_odometry().to(self.anchors.device)
+    def add_reader(self) -> None:
+        """Lets the context as a whole and what the robot did lately shift the anchors' queries: by nothing, until it is trained."""
+        if self.reader is None:
+            self.config = dataclasses.replace(self.config, reader=True)
+            self.reader = Reader(self.context_tokens, self.config).to(self.anchors.device)
 
     def add_adapters(self) -> None:
-        """Puts a residual-attention branch beside every cross-attention block and freezes all but these and the odometry's layers."""
+        """Puts a residual-attention branch beside every cross-attention block and freezes all but these and the reader."""
         self.requires_grad_(False)
         for block in self.decoder:
             assert isinstance(block, Block)
             if block.adapter is None:
                 block.adapter = ResidualAttention(block.attention, self.config.dim)
             block.adapter.requires_grad_(True)
-        if self.odometry_in is not None:
-            self.odometry_in.requires_grad_(True)
+        if self.reader is not None:
+            self.reader.requires_grad_(True)
 
     @property
     def has_adapters(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.envs.controller import waypoint_to_command
+from s2e.envs.controller import command_to_waypoint, waypoint_to_command
 from s2e.envs.fleet import MAX_LATENCY, STEP_CLASSES_M, Fleet
 from s2e.envs.kinematic import delay, step_robots
 from s2e.envs.robots import ROBOTS, Robot, randomise
@@ -214,6 +214,21 @@ def test_commands_are_finite_within_limits_and_smooth(robot):
     # Straight behind left and right are as good as each other: there, and only there, the side flips.
     smooth = ~((waypoints[:, 0] < 0) & (np.abs(waypoints[:, 1]) < 1e-4))
     assert np.abs(commands - moved)[smooth].max() < 0.01
+
+
+@given(st.floats(0.2, 1.0), st.floats(-1.0, 1.0), st.sampled_from(["jackal", "go2", "g1"]))
+def test_a_command_has_a_waypoint_that_means_it(fast, sharp, name):
+    robot = ROBOTS[name]
+    command = np.array([[fast * robot.v_max, sharp * min(robot.omega_max, 2.0), 0.0]])
+    waypoint = command_to_waypoint(command, 1.0)
+    np.testing.assert_allclose(waypoint_to_command(waypoint, 1.0, fleet_of(robot, 1)), command, atol=1e-6)
+
+
+def test_commands_of_robots_that_stand_turn_them_or_stop_them():
+    commands = np.array([[0.0, 1.0], [0.0, -1.0], [0.05, 0.1], [0.0, 0.0]])
+    told = waypoint_to_command(command_to_waypoint(commands, 1.0), 1.0, fleet_of(JACKAL, 4))
+    np.testing.assert_allclose(told[:2, :2], [[0, JACKAL.omega_max], [0, -JACKAL.omega_max]], atol=1e-6)
+    assert (told[2:] == 0).all()
 
 
 def test_origin_means_stop_and_limits_keep_the_curvature():

@@ -4,7 +4,7 @@ import pytest
 from s2e.envs.controller import waypoint_to_command
 from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.pool import training_scenes
-from s2e.envs.rays import RayConfig
+from s2e.envs.rays import RayConfig, RayDriver, load_rays
 from s2e.envs.worlds import ACTION_HORIZON_S, Worlds, WorldsConfig
 from s2e.observation import to_robot
 from s2e.rl.coach import LABEL, WAYPOINTS, ExpertCoach, RayCoach, make_coach
@@ -28,19 +28,24 @@ def test_the_ghost_goes_where_the_coach_would(scenes, tmp_path):
     """Without people and latency, worlds that follow the coach for two seconds pass the waypoints of his first label."""
     save(tmp_path / "p", RayConfig(robots=("jackal", "go2")))
     worlds = make_worlds(scenes)
-    coach = RayCoach(worlds, tmp_path / "p")
+    coach, driver = RayCoach(worlds, tmp_path / "p"), RayDriver(worlds, load_rays(tmp_path / "p"))
     coach.begin(np.arange(8))
     start, state = worlds.pose.copy(), {k: v.copy() for k, v in worlds.state()[0].items()}
     label = coach.label()
     assert label.shape == (8, LABEL) and label.dtype == np.float32
     after = worlds.state()[0]
     assert all(np.array_equal(after[k], v, equal_nan=True) for k, v in state.items()), "the worlds are as they were"
-    way, action, ended = [], label[:, :2], np.zeros(8, bool)
+    way, commands, ended = [], [], np.zeros(8, bool)
     for _ in range(WAYPOINTS):
+        action = driver.act()
+        commands.append(waypoint_to_command(action, ACTION_HORIZON_S, worlds.fleet))
         _, _, terminated, truncated = worlds.step(action)
         ended |= terminated | truncated
         way.append(to_robot(worlds.pose[:, :2], start))
-        action = coach.label()[:, :2]
+    told = waypoint_to_command(label[:, :2], ACTION_HORIZON_S, worlds.fleet)
+    arcs = ~ended & (np.mean(commands[:2], 0)[:, 0] > 0.2) & (np.array(commands[:2])[..., 2] == 0).all(0)
+    assert arcs.any(), "of those who drive the label is what they are told in two steps, on average"
+    np.testing.assert_allclose(told[arcs, :2], np.mean(commands[:2], 0)[arcs, :2], atol=0.02)
     driven = np.stack(way, 1)[~ended]
     # The trail of what a ghost has driven is not remembered, so later on it may differ a little.
     np.testing.assert_allclose(label[~ended, 2:].reshape(-1, WAYPOINTS, 2)[:, :1], driven[:, :1], atol=1e-6)

@@ -63,7 +63,7 @@ def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):
     context, odometry = rows[:, :-ODOMETRY].unflatten(1, (before.context_tokens, 32)), rows[:, -ODOMETRY:]
     with torch.no_grad():
         a, b = before.decode(context), trainer.policy.actor.decode(context, odometry)
-    assert (odometry[:, 0] == 1).any() and trainer.policy.actor.config.odometry and not before.config.odometry
+    assert (odometry[:, 0] == 1).any() and trainer.policy.actor.config.reader and not before.config.reader
     assert trainer.policy.actor.has_adapters and not before.has_adapters
     assert all(torch.equal(getattr(a, n), getattr(b, n)) for n in ("logits", "mean", "log_std", "rho", "speed"))
 
@@ -89,7 +89,7 @@ def test_no_image_is_stored(pretrained, tmp_path):
 def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
     """What is stored against encoding five whole frames, reckoning the way by hand, and running the network from the images."""
     trainer, watch = make(pretrained, tmp_path, hide_ego=0.0, coach="none")
-    torch.nn.init.normal_(trainer.policy.actor.odometry_in[-1].weight, std=0.1)
+    torch.nn.init.normal_(trainer.policy.actor.reader.head[-1].weight, std=0.1)
     seen, actor = [], trainer.prefix.actor
     observe = actor.observe
 
@@ -144,8 +144,8 @@ def test_only_adapters_and_critic_change(pretrained, tmp_path):
     assert first and all(k.startswith("critic.") for k in first), "the critic learns alone first"
     trainer.update(watch)
     second = changed(trainer, before)
-    assert any(".adapter." in k for k in second) and any(".odometry_in." in k for k in second)
-    assert all(k.startswith("critic.") or ".adapter." in k or ".odometry_in." in k for k in second)
+    assert any(".adapter." in k for k in second) and any(".reader." in k for k in second)
+    assert all(k.startswith("critic.") or ".adapter." in k or ".reader." in k for k in second)
     assert all(torch.equal(v, encoder[k]) for k, v in trainer.net.state_dict().items())
 
 
@@ -168,7 +168,7 @@ def test_without_ppo_nothing_but_the_coach_teaches(pretrained, tmp_path):
     before, start = weights(trainer), trainer.policy.lesson(rows).mean().item()
     trainer.model.rollout_buffer.rewards[:] = 1e3
     trainer.model.train()
-    assert all(".adapter." in k or ".odometry_in." in k for k in changed(trainer, before))
+    assert all(".adapter." in k or ".reader." in k for k in changed(trainer, before))
     assert trainer.policy.lesson(rows).mean().item() < start - 0.1
 
 

@@ -43,7 +43,7 @@ def networks(adapters=False, seed=0, **fields):
     if adapters:
         policy.add_adapters()
         for name, parameter in policy.named_parameters():
-            if ".zero_" in name or name.startswith("odometry_in."):
+            if ".zero_" in name or name.startswith("reader."):
                 torch.nn.init.normal_(parameter, std=0.1)
     return policy.eval(), net.eval()
 
@@ -76,7 +76,7 @@ def run(tmp_path_factory):
     [
         ({}, False),
         ({"newest": "grid"}, True),
-        ({"odometry": True}, True),
+        ({"reader": True}, True),
         ({"newest": "pooled", "history": 2, "free_space": True}, False),
     ],
 )
@@ -85,7 +85,7 @@ def test_graphs_say_what_torch_says(fields, adapters):
     whole, step = graphs.Whole(policy, net).eval(), graphs.Step(policy, net).eval()
     samples = graphs.sample_inputs(policy.config, 5)  # of which some have no goal, no motion, no robot
     later = graphs.step_inputs(whole, samples)
-    assert all(np.isnan(samples[name]).any() for name in ("goal", "ego", "robot", *(["odometry"] if policy.config.odometry else [])))
+    assert all(np.isnan(samples[name]).any() for name in ("goal", "ego", "robot", *(["odometry"] if policy.config.reader else [])))
     ways = {}
     for module, inputs in ((whole, samples), (step, later)):
         graph = graphs.traced(module, {k: v[:2] for k, v in inputs.items()})

@@ -92,8 +92,8 @@ def test_it_plans_what_the_worlds_actor_plans(navigator, networks):
 def test_it_reckons_its_way_as_the_worlds_actor_does():
     torch.manual_seed(1)
     policy, net = S2EPolicy(CONFIG), FeatureNet(CONFIG).eval()
-    policy.add_odometry()
-    for parameter in policy.odometry_in.parameters():  # pyright: ignore[reportOptionalMemberAccess]
+    policy.add_reader()
+    for parameter in policy.reader.parameters():  # pyright: ignore[reportOptionalMemberAccess]
         torch.nn.init.normal_(parameter, std=0.3)
     navigator, actor, rng = Navigator(policy, net), Actor(policy.eval(), net, 1), np.random.default_rng(3)
     for step, frame in enumerate(frames(30)):

@@ -47,12 +47,12 @@ def test_odometry_says_nothing_until_it_is_trained():
     policy = S2EPolicy(SMALL)
     context = policy.context(*inputs(policy))
     before, odometry = policy.decode(context), torch.randn(3, ODOMETRY)
-    policy.add_odometry()
+    policy.add_reader()
     after = policy.decode(context, odometry)
-    assert policy.config.odometry and all(torch.equal(getattr(before, n), getattr(after, n)) for n in ("logits", "mean", "speed"))
+    assert policy.config.reader and all(torch.equal(getattr(before, n), getattr(after, n)) for n in ("logits", "mean", "speed"))
     after.mean.square().sum().backward()
-    assert policy.odometry_in[-1].weight.grad.abs().sum() > 0  # pyright: ignore
-    torch.nn.init.normal_(policy.odometry_in[-1].weight)  # pyright: ignore
+    assert policy.reader.head[-1].weight.grad.abs().sum() > 0  # pyright: ignore
+    torch.nn.init.normal_(policy.reader.head[-1].weight)  # pyright: ignore
     assert not torch.equal(policy.decode(context, odometry).mean, before.mean)
     assert torch.equal(policy.decode(context).mean, policy.decode(context, torch.zeros(3, ODOMETRY)).mean), "None is not known"
 
