@@ -9,7 +9,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from s2e.envs.rays import RayPolicy
-from s2e.mixture import WaypointMixture, trajectory_log_prob
+from s2e.mixture import WaypointMixture, positive_mode, trajectory_log_prob
 from s2e.policy import S2EPolicy
 from s2e.rl.sense import COACHED, GREEDY, STATE, Prefix
 
@@ -166,14 +166,19 @@ class S2EActorCritic(ActorCritic):
         return WaypointMixture.at(modes, policy.config.action_waypoint, policy.config.waypoint_dt_s)
 
     def lesson(self, obs: Rows) -> torch.Tensor:
-        """(B,) -log p of the coach's action, and `way` times that of a waypoint of his way, under the exact mixture."""
+        """(B,) -log p of the coach's action, and `way` times that of a waypoint of his way, under the mode whose anchor points there.
+
+        Under the whole mixture one broad mode learns to mean "left or right", and the best mode then drives between the two.
+        """
         policy: Any = self.actor
         label = obs["label"]
         modes = self.prefix.decode(policy, obs["seen"])
-        loss = -self._density(policy, modes).log_prob(label[:, :2])
+        slowest = policy.config.speed_floor * policy.config.waypoint_dt_s  # in its steps even a turn on the spot has a direction
+        meant = positive_mode(label[:, None, :2] / slowest, policy.anchors)
+        loss = -self._density(policy, modes).log_prob(label[:, :2], meant)
         if self.way:
             way = label[:, 2:].unflatten(1, (-1, 2))
-            loss = loss - self.way / way.shape[1] * trajectory_log_prob(modes, way, policy.config.waypoint_dt_s)
+            loss = loss - self.way / way.shape[1] * trajectory_log_prob(modes, way, policy.config.waypoint_dt_s, meant)
         return loss
 
 

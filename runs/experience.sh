@@ -9,10 +9,10 @@ mkdir -p "$out"
 # The coach: distances inside each robot's field of view, 5 million undrawn steps.
 stage s2e-ppo "$out/rays" --sense rays --robot any --scenes 128 --steps 5000000
 
-# Seeing: three hours of an expert's drives, and stills of what is near.
-s2e-data record --out "$out/walks" --frames 50000 --robot any --cameras 0.3 --camera-noise 0.5 --scenes 96 --seed 1 --resume
-s2e-data stills --out "$out/stills" --frames 61440 --robot any --cameras 0.3 --seed 1 --resume
-stage s2e-pretrain "$out/seen" --data "$out/walks" --stills "$out/stills" --steps 3500 --validation 0.1
+# Seeing: five hours of an expert's drives, and stills of what is near.
+s2e-data record --out "$out/walks" --frames 96000 --robot any --cameras 0.3 --camera-noise 0.5 --scenes 192 --seed 1 --resume
+s2e-data stills --out "$out/stills" --frames 116736 --robot any --cameras 0.3 --seed 1 --resume
+stage s2e-pretrain "$out/seen" --data "$out/walks" --stills "$out/stills" --batch 128 --steps 5000 --validation 0.08
 
 # Experiencing: the coach's labels on the policy's own drives, then PPO.
 stage s2e-ppo "$out/experienced" --init "$out/seen" --coach "$out/rays" --steps 400000

@@ -14,7 +14,7 @@ mkdir -p "$out"
 s2e-data record --out "$out/walks" --frames $frames --scenes $scenes --envs $((envs < 64 ? envs : 64)) --resume
 s2e-data stills --out "$out/stills" --frames $stills --scenes $scenes --robot jackal --resume
 
-stage s2e-pretrain "$out/pretrained" --data "$out/walks" --stills "$out/stills" --steps $pretrain_steps
+stage s2e-pretrain "$out/pretrained" --data "$out/walks" --stills "$out/stills" --batch 128 --steps $pretrain_steps
 stage s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps --scenes $scenes --horizon $horizon
 
 s2e-bench --scene gs_urban/plaza --setting all --episodes $episodes --out "$out/bench" \

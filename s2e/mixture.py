@@ -164,10 +164,10 @@ class WaypointMixture:
             modes.rho[:, :, waypoint],
         )
 
-    def log_prob(self, action: torch.Tensor) -> torch.Tensor:
-        """(B, 2) metres to (B,): log of the sum over modes."""
+    def log_prob(self, action: torch.Tensor, mode: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, 2) metres to (B,): log of the sum over modes, or of the share of one mode each, (B,): that is never more."""
         nll = bivariate_nll(action[:, None], self.mean, self.log_std, self.rho) + math.log(2 * math.pi)
-        return torch.logsumexp(self.log_weight - nll, -1)
+        return _all_or_one(self.log_weight - nll, mode)
 
     def entropy_bound(self) -> torch.Tensor:
         """(B,) upper bound on the entropy (a mixture has no closed form): entropy of the scores plus the modes' mean entropy."""
@@ -193,8 +193,15 @@ class WaypointMixture:
         return self.mean[row, chosen] + self.log_std[row, chosen].exp() * z
 
 
-def trajectory_log_prob(modes: Modes, way: torch.Tensor, waypoint_dt_s: float) -> torch.Tensor:
-    """(B, T, 2) metres to (B,): log-density of a whole way under the exact mixture, where a mode's waypoints are independent."""
+def _all_or_one(parts: torch.Tensor, mode: torch.Tensor | None) -> torch.Tensor:
+    return torch.logsumexp(parts, -1) if mode is None else parts.gather(1, mode[:, None])[:, 0]
+
+
+def trajectory_log_prob(modes: Modes, way: torch.Tensor, waypoint_dt_s: float, mode: torch.Tensor | None = None) -> torch.Tensor:
+    """(B, T, 2) metres to (B,): log-density of a whole way under the exact mixture, where a mode's waypoints are independent.
+
+    With `mode` (B,) it is the share of one mode each, as in `WaypointMixture.log_prob`.
+    """
     scale = (modes.speed * waypoint_dt_s)[..., None, None]
     nll = bivariate_nll(way[:, None], modes.mean * scale, modes.log_std + scale.log(), modes.rho) + math.log(2 * math.pi)
-    return torch.logsumexp(modes.logits.log_softmax(-1) - nll.sum(-1), -1)
+    return _all_or_one(modes.logits.log_softmax(-1) - nll.sum(-1), mode)
