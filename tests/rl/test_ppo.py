@@ -172,6 +172,24 @@ def test_without_ppo_nothing_but_the_coach_teaches(pretrained, tmp_path):
     assert trainer.policy.lesson(rows).mean().item() < start - 0.1
 
 
+def test_left_and_right_on_the_spot_are_taught_to_modes_of_their_own(pretrained, tmp_path):
+    """Half of the lessons turn left where the other half turns right: what is said is one of both, not something between them."""
+    trainer, watch = make(pretrained, tmp_path, ppo_weight=0.0)
+    rows = {k: v[:1].repeat(16, 1) for k, v in rollout(trainer, watch).items() if k in ("seen", "label")}
+    rows["label"][:, 2:] = 0.0
+    rows["label"][:, 0], rows["label"][:, 1] = 0.0, torch.tensor([0.5, -0.5]).repeat(8)
+    optimizer = torch.optim.Adam([p for p in trainer.policy.actor.parameters() if p.requires_grad], 3e-3)
+    for _ in range(150):
+        optimizer.zero_grad()
+        trainer.policy.lesson(rows).mean().backward()
+        optimizer.step()
+    said = trainer.policy.density(rows)
+    best = said.log_weight[0].topk(2).indices
+    mean = said.mean[0, best].detach()
+    assert sorted(best.tolist()) == [0, 7] and said.log_weight[0].exp()[best].sum() > 0.5
+    assert mean[:, 1].max() > 0.2 and mean[:, 1].min() < -0.2
+
+
 def test_the_coach_fades(pretrained, tmp_path):
     goal = Objective(coach=2.0, coach_until=0.5)
     assert [goal.coach_at(d) for d in (0.0, 0.25, 0.5, 0.9)] == [2.0, 1.0, 0.0, 0.0]

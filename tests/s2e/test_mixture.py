@@ -20,6 +20,7 @@ from s2e.mixture import (
     normalise,
     positive_mode,
     regression_loss,
+    trajectory_log_prob,
 )
 
 B, M, T = 5, 4, 6
@@ -62,6 +63,15 @@ def test_action_density_is_the_mixture_of_scaled_modes():
     reference = MixtureSameFamily(Categorical(logits=m.logits), components)
     action = torch.randn(B, 2, dtype=torch.float64)
     torch.testing.assert_close(WaypointMixture.at(m, k, dt).log_prob(action), reference.log_prob(action), rtol=1e-12, atol=1e-10)
+
+
+def test_shares_of_the_modes_add_up_to_the_density():
+    said, where = modes(), torch.randn(B, 2, dtype=torch.float64)
+    mixture, way = WaypointMixture.at(said, 3, 0.2), torch.randn(B, T, 2, dtype=torch.float64)
+    each = [torch.full((B,), k) for k in range(M)]
+    torch.testing.assert_close(sum(mixture.log_prob(where, k).exp() for k in each), mixture.log_prob(where).exp())
+    shares = torch.stack([trajectory_log_prob(said, way, 0.2, k) for k in each])
+    torch.testing.assert_close(shares.logsumexp(0), trajectory_log_prob(said, way, 0.2))
 
 
 def test_samples_follow_the_density():
