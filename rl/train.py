@@ -128,7 +128,7 @@ class PPOArgs:
     """Who labels what the policy drives into: rays (shipped), a run of --sense rays, expert (the planner), or none."""
     coach_weight: float = 1.0
     """Weight of -log p of what the coach would do, at first."""
-    coach_alone: float = 0.6
+    coach_alone: float = 0.8
     """Share of the run in which the coach alone teaches, while the critic learns what to expect; then PPO begins."""
     coach_until: float = 1.0
     """Share of the run after which the coach's weight has fallen to 0, in a straight line from there on; 0 keeps it."""
@@ -168,7 +168,7 @@ class PPOArgs:
     entropy: float = 0.001
     """Weight of the entropy, of mixtures a bound on it."""
     value_warmup: int = 4
-    """Updates in which only the critic learns."""
+    """Updates in which only the critic learns, where no coach has taught alone before: meanwhile it has learned."""
     save_every: int = 10
     """Updates between checkpoints."""
     seed: int = 0
@@ -225,7 +225,7 @@ def objective(args: PPOArgs) -> Objective:
     return Objective(
         ppo=args.ppo_weight, coach=args.coach_weight if coached else 0.0, coach_alone=args.coach_alone if coached else 0.0,
         coach_until=args.coach_until if args.ppo_weight else 0.0, divergence=args.divergence, target_kl=args.target_kl,
-        warmup=args.value_warmup, epochs=args.epochs,
+        warmup=0 if coached and args.coach_alone else args.value_warmup, epochs=args.epochs,
         batch=args.batch or BATCH[args.sense], lr=args.lr or SCALE[args.sense].get(args.adapter, 5e-4),
     )  # fmt: skip
 

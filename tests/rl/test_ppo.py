@@ -361,7 +361,7 @@ def test_the_rate_follows_the_divergence(pretrained, tmp_path):
 
 
 def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
-    """Rewards move the actor from `coach_alone` on, after the critic's warm-up; the critic learns all the while."""
+    """Rewards move the actor from `coach_alone` on, without a warm-up; the critic learns all the while."""
     trainer, watch = make(pretrained, tmp_path, coach_alone=0.5, value_warmup=1, coach_drives=0.0)
     kl = []
     for update in range(4):  # of 32 steps each, a quarter of the run
@@ -369,7 +369,7 @@ def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
         kl.append(trainer.update(watch)["train/kl"])
         names = changed(trainer, before)
         assert any(k.startswith("critic.") for k in names) and any(".adapter." in k for k in names), update
-    assert kl[:3] == [0, 0, 0] and kl[3] > 0 and trainer.model.criticised == 2
+    assert kl[:2] == [0, 0] and min(kl[2:]) > 0 and trainer.model.criticised == 2
 
 
 @pytest.mark.parametrize(("more", "text"), [
