@@ -79,26 +79,18 @@ def command(module: str, *words: Any) -> None:
         raise UserError(f"{module} failed with exit code {done.returncode}; see above, then run the same command again")
 
 
-def pretrain(args: ChoicesArgs, choice: str, seed: int) -> Path:
-    """The run of a choice and a seed, trained if it is not there."""
+def trained(args: ChoicesArgs, choice: str, seed: int) -> Path:
+    """The run of a choice and a seed: trained, or gone on with, if it is not at its end."""
     run = args.out / f"{choice}_{seed}"
-    log = run / "metrics.jsonl"
-    if log.exists() and any("held_out" in line for line in log.read_text().splitlines()[-1:]):
+    log, end = (run / "printed.txt", "checkpoint: ") if args.init else (run / "metrics.jsonl", "held_out")
+    if log.exists() and any(end in line for line in log.read_text().splitlines()[-1:]):
         return run
-    resume = ["--resume"] if (run / "checkpoints" / "last").exists() else []
-    fixed = ["--steps", args.steps or 650, "--seed", seed, "--out", run, "--data", *args.data]
-    command("s2e.pretrain.train", *fixed, *CHOICES[choice], *resume)
-    return run
-
-
-def tune(args: ChoicesArgs, choice: str, seed: int) -> Path:
-    """The fine-tuned run of a choice and a seed, trained if it is not there."""
-    run = args.out / f"{choice}_{seed}"
-    if (run / "printed.txt").exists() and "checkpoint: " in (run / "printed.txt").read_text():
-        return run
-    resume = ["--resume"] if (run / "checkpoints" / "last").exists() else []
-    init = [] if "--init" in TUNINGS[choice] else ["--init", args.init]
-    command("s2e.rl.train", "--steps", args.steps or 65_536, "--seed", seed, "--out", run, *init, *TUNINGS[choice], *resume)
+    fixed = ["--seed", seed, "--out", run, *(["--resume"] if (run / "checkpoints" / "last").exists() else [])]
+    if args.init:
+        init = [] if "--init" in TUNINGS[choice] else ["--init", args.init]
+        command("s2e.rl.train", "--steps", args.steps or 65_536, *fixed, *init, *TUNINGS[choice])
+    else:
+        command("s2e.pretrain.train", "--steps", args.steps or 650, *fixed, "--data", *args.data, *CHOICES[choice])
     return run
 
 
@@ -138,12 +130,12 @@ def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
 def compare(args: ChoicesArgs) -> None:
     """The whole script."""
     require(bool(args.data) != bool(args.init), "give --data to compare choices of pretraining, or --init for those of fine-tuning")
-    known, make = (TUNINGS, tune) if args.init else (CHOICES, pretrain)
+    known = TUNINGS if args.init else CHOICES
     usual = ("sft", "ppo_full", "ppo_ram", "coached_ram") if args.init else ("pooled", "columns", "grid", "columns_free_space")
     args = dataclasses.replace(args, choices=args.choices or usual)
     for name in args.choices:
         require(name in known, f"--choices {name!r} is not one of {', '.join(known)}")
-    runs = [make(args, choice, seed) for seed in range(args.seeds) for choice in args.choices]
+    runs = [trained(args, choice, seed) for seed in range(args.seeds) for choice in args.choices]
     if args.init:
         runs.append(Path(args.init))
     text = table(args, drive(args, runs))

@@ -58,6 +58,10 @@ class Objective:
             return self.coach
         return self.coach * max(0.0, 1.0 - (done - self.coach_alone) / max(self.coach_until - self.coach_alone, 1e-9))
 
+    def alone_at(self, done: float) -> bool:
+        """Whether nobody but the coach teaches the actor when a share of the run is done."""
+        return self.coach_at(done) > 0 and (self.ppo == 0 or done <= self.coach_alone)
+
 
 class CoachedPPO(PPO):
     """PPO whose `train` is written out here; `objective`, `share`, `lessons` and the counts are set by who makes it.
@@ -83,7 +87,7 @@ class CoachedPPO(PPO):
         coach = goal.coach_at(done) if self.lessons is not None else 0.0
         if self.lessons is not None:
             self._keep_lessons(rows)
-        alone = coach > 0 and (goal.ppo == 0 or done <= goal.coach_alone)
+        alone = coach > 0 and goal.alone_at(done)
         self.criticised += goal.ppo > 0 and not alone
         warm = alone or self.criticised <= goal.warmup  # what the critic says at first would mislead the actor
         actor = optimizer.param_groups[0]

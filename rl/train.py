@@ -388,8 +388,7 @@ class Trainer:
         """Says who drives which worlds when a share of the run is done."""
         args = self.args
         coached = max(0.0, 1.0 - done / args.coach_drives) if args.coach_drives and self.env.coach else 0.0
-        alone = self.env.coach is not None and (args.ppo_weight == 0 or done <= self.objective.coach_alone)
-        greedy = max(args.greedy, GREEDY_ALONE) if alone and self.objective.coach > 0 else args.greedy
+        greedy = max(args.greedy, GREEDY_ALONE) if self.objective.alone_at(done) else args.greedy
         self.env.drivers(greedy * (1.0 - coached), coached)
         if args.sense == "rays":
             self.policy.explore(done)
@@ -425,8 +424,8 @@ class Trainer:
     def _not_finite(self) -> tuple[str, tuple[int, int] | None]:
         """What of the rollout is no finite number, and where first: world of this rank and step. Empty where all is."""
         buffer: Any = self.model.rollout_buffer
-        nobody_labels = self.env.coach is None
-        seen = {k: v for k, v in buffer.observations.items() if k != "label" or not nobody_labels}
+        labelled = self.env.coach is not None
+        seen = {k: v for k, v in buffer.observations.items() if k != "label" or labelled}
         for name, values in {"reward": buffer.rewards, **seen}.items():
             bad = ~np.isfinite(values).reshape(*values.shape[:2], -1).all(2)
             if bad.any():

@@ -136,15 +136,12 @@ class Navigator:
 
     def _reckoned(self, now: float, motion: np.ndarray | None) -> list[tuple[float, np.ndarray]]:
         """The robot's way with its place now; NaN while its motion is not known, and anew from there."""
-        known = motion is not None
-        if not known:
+        if motion is None:
             return [*self.way, (now, np.full(3, np.nan))]
-        if not self.way:
-            return [(now, np.zeros(3))]
-        then, pose = self.way[-1]
-        if np.isnan(pose).any():
-            return [*self.way, (now, np.zeros(3))]
-        return [*self.way, (now, reckoned(pose[None], motion[None], now - then)[0])]
+        then, pose = self.way[-1] if self.way else (now, np.zeros(3))
+        if self.way and not np.isnan(pose).any():
+            return [*self.way, (now, reckoned(pose[None], motion[None], now - then)[0])]
+        return [*self.way, (now, np.zeros(3))]
 
     def _older(self, now: float, token: np.ndarray) -> np.ndarray:
         """(history - 1, C) float16: what older frames keep, oldest first, each the frame nearest to its moment.

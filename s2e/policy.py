@@ -99,39 +99,38 @@ def sinusoids(places: torch.Tensor, dim: int) -> torch.Tensor:
     return torch.cat([angles.sin(), angles.cos()], -1)[:, :dim]
 
 
-class FreeSpaceHead(nn.Module):
-    """Tokens of the newest frame (B, n, d) to log metres (B, RAYS): each token narrowed, then all of them together.
+class PlacedHead(nn.Module):
+    """Tokens (B, n, d), and more numbers (B, more), to (B, outputs): each token narrowed, then all of them together.
 
     Flattened, not averaged: which token sees an obstacle says at which bearing it is.
     """
 
-    def __init__(self, tokens: int, dim: int, narrow: int, hidden: int):
+    def __init__(self, tokens: int, dim: int, narrow: int, hidden: int, outputs: int, more: int = 0):
         super().__init__()
-        self.narrow, self.head = nn.Linear(dim, narrow), mlp(tokens * narrow, hidden, RAYS)
+        self.narrow, self.head = nn.Linear(dim, narrow), mlp(tokens * narrow + more, hidden, outputs)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Log metres."""
-        return self.head(F.gelu(self.narrow(tokens)).flatten(1))
+    def forward(self, tokens: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        """What the head says."""
+        return self.head(torch.cat([F.gelu(self.narrow(tokens)).flatten(1), *more], 1))
 
 
-class Reader(nn.Module):
-    """Context tokens (B, L, d), at their places, and odometry (B, ODOMETRY) to shifts of the anchors' queries (B, M, d); zero at first.
+class Reader(PlacedHead):
+    """Context tokens (B, L, d) and odometry (B, ODOMETRY) to shifts of the anchors' queries (B, M, d); zero at first.
 
-    What an adapter beside attention adds is a mixture of tokens, whichever they are. Which token sees an obstacle says where it is.
+    What an adapter beside attention adds is a mixture of tokens, whichever they are; here each has its place.
     """
 
     NARROW, HIDDEN = 32, 256
 
     def __init__(self, tokens: int, config: PolicyConfig):
-        super().__init__()
-        self.anchors, self.narrow = config.anchors, nn.Linear(config.dim, self.NARROW)
-        self.head = mlp(tokens * self.NARROW + ODOMETRY, self.HIDDEN, config.anchors * config.dim)
+        super().__init__(tokens, config.dim, self.NARROW, self.HIDDEN, config.anchors * config.dim, ODOMETRY)
+        self.anchors = config.anchors
         nn.init.zeros_(self.head[-1].weight)  # pyright: ignore[reportArgumentType]
         nn.init.zeros_(self.head[-1].bias)  # pyright: ignore[reportArgumentType]
 
-    def forward(self, context: torch.Tensor, odometry: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
         """What is added."""
-        return self.head(torch.cat([F.gelu(self.narrow(context)).flatten(1), odometry], 1)).unflatten(1, (self.anchors, -1))
+        return super().forward(tokens, *more).unflatten(1, (self.anchors, -1))
 
 
 class S2EPolicy(nn.Module):
@@ -182,7 +181,7 @@ class S2EPolicy(nn.Module):
         self.trajectory_head = mlp(config.dim, config.dim, 5 * config.waypoints)
         self.speed_head = mlp(config.dim, config.dim, 1)
         sizes = config.free_space_narrow, config.free_space_hidden
-        self.free_space_head = FreeSpaceHead(newest_tokens, config.dim, *sizes) if config.free_space else None
+        self.free_space_head = PlacedHead(newest_tokens, config.dim, *sizes, RAYS) if config.free_space else None
         self.reader = Reader(self.context_tokens, config) if config.reader else None
 
     def newest_tokens(self, features: torch.Tensor) -> torch.Tensor:
