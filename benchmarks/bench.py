@@ -125,8 +125,9 @@ class PolicyDriver:
         """(N, 2) waypoints; worlds that are finished stand still."""
         live = np.flatnonzero(self.worlds.live)
         waypoints = np.zeros((self.worlds.count, 2))
-        context = self.actor.observe(seen["rgb"][live], seen["goal"][live], seen["ego"][live], seen["robot"][live], live)
-        metric, scores = self._decode(context, self.actor.moved(seen["ego"][live], live))
+        rgb, goal, ego, robot = (seen[name][live] for name in ("rgb", "goal", "ego", "robot"))
+        context, odometry = self.actor.observe(rgb, goal, ego, robot, live)
+        metric, scores = self._decode(context, odometry)
         slower = np.ones(len(live))
         if self.guides:
             for row, world in enumerate(live):

@@ -28,7 +28,7 @@ from s2e.envs.scene_files import load_scene
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
 from s2e.errors import run_command
-from s2e.video.walk import RAY_RANGE_M, RAYS
+from s2e.observation import RAY_RANGE_M, RAYS
 
 NEAR_M = 2.5
 """The nearest thing counts where it is within this."""

@@ -134,8 +134,7 @@ class PolicyWheel:
     def act(self, seen: dict[str, np.ndarray]) -> np.ndarray:
         """(1, 2) the waypoint of the best-scored mode; `fan` keeps all of them."""
         config = self.policy.config
-        context = self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"])
-        modes = self.policy.decode(context, self.actor.moved(seen["ego"]))
+        modes = self.policy.decode(*self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"]))
         metric = modes.metric(config.waypoint_dt_s)[0].cpu().numpy()
         scores = modes.logits.log_softmax(-1)[0].cpu().numpy()
         x, y, yaw = self.worlds.pose[0]

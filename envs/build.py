@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from s2e.envs.block import RESOLUTION, Builder
 from s2e.envs.layouts import alleys, cafe, crossing, plaza, street
-from s2e.envs.layouts_more import boulevard, construction, corridor, market, park
+from s2e.envs.layouts_more import boulevard, construction, corridor, market, park, yards
 from s2e.envs.light import Lighter
 from s2e.envs.meshes import place
 from s2e.envs.objects import ObjectKind
@@ -27,10 +27,11 @@ LAYOUTS: dict[str, Callable[[Builder], None]] = {
     "construction": construction,
     "park": park,
     "corridor": corridor,
+    "yards": yards,
     "market": market,
     "boulevard": boulevard,
 }
-TRAIN_FAMILIES = ("street", "plaza", "alleys", "crossing", "cafe", "construction", "park", "corridor")
+TRAIN_FAMILIES = ("street", "plaza", "alleys", "crossing", "cafe", "construction", "park", "corridor", "yards")
 HELD_OUT_FAMILIES = ("market", "boulevard")
 """Layouts that training never draws."""
 

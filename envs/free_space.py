@@ -8,7 +8,7 @@ import numpy as np
 
 from s2e.envs.crowd import PERSON_RADIUS
 from s2e.envs.worlds import Worlds
-from s2e.video.walk import RAY_ANGLES, RAY_RANGE_M
+from s2e.observation import RAY_ANGLES, RAY_RANGE_M
 
 
 @numba.njit(cache=True)

@@ -1,4 +1,4 @@
-"""More layouts: building sites, parks, corridors, and the held-out ones, markets and boulevards (see `envs/layouts.py`)."""
+"""More layouts: building sites, parks, yards, corridors, and the held-out ones, markets and boulevards (see `envs/layouts.py`)."""
 
 import numpy as np
 
@@ -134,6 +134,87 @@ def park(b: Builder) -> None:
         if joined:
             b.floor(-2.0, min(side * 9.6, side * HALF_Y), 2.0, max(side * 9.6, side * HALF_Y), path)
     for y in (0.0, 7.4, -7.4):
+        b.lane(-16, 16, y)
+    far_ends(b)
+
+
+def _screen(b: Builder, x0: float, y0: float, x1: float, y1: float, kind: str, tall: float) -> None:
+    """A wall, hedge or fence that fills a rectangle."""
+    if x1 - x0 < 0.05 or y1 - y0 < 0.05:
+        return
+    b.solid(x0, y0, x1, y1)
+    semantic = "vegetation" if kind == "hedge" else "fence"
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+    for i in range(4):
+        (ax, ay), (cx, cy) = corners[i], corners[(i + 1) % 4]
+        b.wall((ax, ay), (cx, cy), 0.0, tall, kind, (max((abs(cx - ax) + abs(cy - ay)) / 1.5, 0.2), 1.0), semantic=semantic)
+    b.add(quad([[x, y, tall] for x, y in corners], kind, (max((x1 - x0) / 1.5, 0.2), 0.2)), semantic=semantic)
+    b.slabs.append(np.array([[x + b.dx, y + b.dy, z] for x, y in corners for z in (0.0, tall)]))
+
+
+def yards(b: Builder) -> None:
+    """Walled plots between two lanes, each with a gate or two: what is near in a straight line is far to walk.
+
+    Some have a side left open (a pocket that leads nowhere), some share their walls, some have a path between them.
+    """
+    rng = b.rng
+    front, half = 9.4, 5.2
+    x0, x1 = b.reach()
+    pave = pavement(b)
+    b.floor(x0, -front, x1, front, pave)
+    between = round(float(rng.choice([0.0, 1.8, 2.4])), 1)
+    edges = np.array([-15.4, -5.2, 5.0, 15.4]) + rng.uniform([0.0, -1.6, -1.6, -1.0], [1.0, 1.6, 1.6, 0.0])
+    edges = [round(float(x), 1) for x in edges]
+    apart = [round(float(a), 1) for a in rng.choice([0.0, 2.0], 2, p=[0.6, 0.4])]  # between columns
+    kinds = (("hedge", 0.4), ("planks", 0.2), ("brick", 0.3), ("fence", 0.2))
+    for column in range(3):
+        west = edges[column] + (apart[column - 1] / 2 if column else 0.0)
+        east = edges[column + 1] - (apart[column] / 2 if column < 2 else 0.0)
+        for side in (-1.0, 1.0):
+            south, north = sorted((side * between / 2, side * half))
+            kind, thick = kinds[rng.integers(4)]
+            tall = round(float(rng.uniform(0.9, 1.9)), 1)
+            ground = ("gravel", "concrete", "paving", "cobble")[rng.integers(4)]
+            b.floor(west, south, east, north, ground)
+            outer = "south" if side < 0 else "north"
+            ways = [outer, outer] + (["north" if side < 0 else "south"] if between else [])
+            ways += (["east"] if column < 2 and apart[column] else []) + (["west"] if column and apart[column - 1] else [])
+            gates = {ways[rng.integers(len(ways))] for _ in range(1 + (rng.random() < 0.3))}
+            pocket = rng.random() < 0.2
+            for name, (a, c), (low, high) in (
+                ("south", (west, east), (south, south + thick)), ("north", (west, east), (north - thick, north)),
+                ("west", (south, north), (west, west + thick)), ("east", (south, north), (east - thick, east)),
+            ):  # fmt: skip
+                if pocket and name in gates:
+                    continue
+                pieces = [(a, c)]
+                if name in gates:
+                    gap = round(float(rng.uniform(1.4, 2.2)), 1)
+                    at = round(float(rng.uniform(a + 0.6, c - gap - 0.6)), 1)
+                    pieces = [(a, at), (at + gap, c)]
+                for p, q in pieces:
+                    _screen(b, *((p, low, q, high) if name in ("south", "north") else (low, p, high, q)), kind, tall)
+            middle = 0.5 * (south + north)
+            draw = rng.random()
+            if draw < 0.3 and east - west > 7.0:
+                x = west + 2.2 if rng.random() < 0.5 else east - 4.4
+                low, high = sorted((side * (between / 2 + thick), side * (between / 2 + thick + 1.2)))
+                if {"north" if side < 0 else "south"}.isdisjoint(gates):
+                    b.house(round(x, 1), round(low, 1), round(x + 2.2, 1), round(high, 1), 3.0, 4.0)
+            elif draw < 0.7:
+                for x in (west + 1.6, east - 1.6):
+                    kind = ("tree", "blossom_tree", "shrub", "bench", "bicycle", "planter", "wheelie_bin", "pallet")[rng.integers(8)]
+                    spot = (round(x, 1), round(middle + float(rng.uniform(-0.8, 0.8)), 1), float(rng.uniform(0, 6)))
+                    if b.free(kind, *spot, 0.9):
+                        b.put(kind, *spot)
+            b.lane(west + 1.0, east - 1.0, middle)
+    for y in (-front + 0.6, front - 0.6):
+        for x in np.arange(-14.0, 15.0, float(rng.uniform(5.0, 8.0))):
+            kind = ("lamp", "bin", "wheelie_bin", "planter", "bicycle", "post_bin")[rng.integers(6)]
+            if rng.random() < 0.5 and b.free(kind, float(x), y, 0.0):
+                b.put(kind, float(x), y)
+    fronts(b, front, pave, 3.0, 10.0, shops=0.1, awnings=0.05)
+    for y in (-7.1, 7.1):
         b.lane(-16, 16, y)
     far_ends(b)
 

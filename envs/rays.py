@@ -16,11 +16,13 @@ import torch
 from torch import nn
 
 from s2e.checkpoint import find_checkpoint, read_json, read_tensors
+from s2e.envs.collision import static_gaps, sweep
+from s2e.envs.controller import BESIDE_M
 from s2e.envs.free_space import cast_rays
 from s2e.envs.robots import ROBOTS
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError, require
-from s2e.observation import ego_state, goal_token, robot_token, to_robot
+from s2e.observation import ego_state, goal_token, robot_token, to_robot, wrapped
 
 AROUND = 32
 """Directions around the robot in which remembered things are told."""
@@ -250,16 +252,71 @@ def _refuse_cameras(config: RayConfig, robots: tuple[str, ...], folder: Path) ->
         require(abs(trained / view - 1.0) <= VIEW_SHARE, f"{folder}: {what}; {remedy}")
 
 
+class Jams:
+    """Turns robots out of jams: who touches something and stands there turns to the side on which it can, for a moment.
+
+    A policy learned by PPO explores while it learns, and small noise gets it out of most jams. Without the noise it is told the same,
+    sees the same, and stands there for good.
+
+    Args:
+        worlds: N of them; a robot feels that it touches something, and to which side it can turn.
+    """
+
+    STOOD, TURNS, FREE_M, STILL_M, STILL_RAD, TRY_RAD = 2, 2, 0.02, 0.03, 0.05, 0.3
+    """Steps after which who stands is in a jam, and those that it is turned when it does not stand any more; room of who touches
+    something; what counts as standing; how far it must be able to turn."""
+
+    def __init__(self, worlds: Worlds):
+        self.worlds = worlds
+        self.pose, self.side = np.full((worlds.count, 3), np.inf), np.zeros(worlds.count)
+        self.stood, self.left = (np.zeros(worlds.count, np.int64) for _ in range(2))
+        self.turning = np.zeros(worlds.count, bool)
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """Worlds begin an episode."""
+        self.pose[worlds] = np.inf
+        self.stood[worlds] = self.left[worlds] = 0
+
+    def relieve(self, waypoints: np.ndarray) -> np.ndarray:
+        """What is told instead of `waypoints` (N, 2), once a step; `turning` says where that is a turn."""
+        w, before = self.worlds, self.pose
+        moved = ~(np.hypot(w.pose[:, 0] - before[:, 0], w.pose[:, 1] - before[:, 1]) < self.STILL_M)
+        turned = ~(np.abs(wrapped(w.pose[:, 2] - np.nan_to_num(before[:, 2], posinf=0.0))) < self.STILL_RAD)
+        self.pose = w.pose.copy()
+        touches = static_gaps(w.fleet, w.pose, w.fields, w.field_id) < self.FREE_M
+        self.stood = np.where(touches & ~moved & ~turned, self.stood + 1, 0)
+        jam = self.stood >= self.STOOD
+        if jam.any():
+            can = [self._turns(side) for side in (1.0, -1.0)]
+            other = -np.sign(waypoints[:, 1])  # than it was told, where both sides or none are free
+            side = np.where(can[0] == can[1], other, np.where(can[0], 1.0, -1.0))
+            self.side = np.where(jam, side, self.side)
+        self.turning = jam | (self.left > 0)
+        self.left = np.where(jam, self.TURNS - 1, np.maximum(self.left - 1, 0))
+        return np.where(self.turning[:, None], np.stack([np.zeros(w.count), BESIDE_M * self.side], 1), waypoints)
+
+    def _turns(self, side: float) -> np.ndarray:
+        """(N,) bool, who can turn on the spot to a side."""
+        w, there = self.worlds, self.worlds.pose.copy()
+        there[:, 2] += side * self.TRY_RAD
+        return ~sweep(w.fleet, w.pose, there, w.fields, w.field_id)[1]
+
+
 class RayDriver:
-    """A ray policy at the wheel of N worlds."""
+    """A ray policy at the wheel of N worlds, which is turned out of jams."""
 
     def __init__(self, worlds: Worlds, policy: RayPolicy):
-        self.worlds, self.policy, self.sense = worlds, policy, RaySense(worlds, policy.config)
+        self.worlds, self.policy, self.sense, self.jams = worlds, policy, RaySense(worlds, policy.config), Jams(worlds)
 
     def begin(self, worlds: np.ndarray) -> None:
         """Forgets what worlds that begin an episode remember."""
         self.sense.begin(worlds)
+        self.jams.begin(worlds)
 
     def act(self) -> np.ndarray:
         """(N, 2) waypoints, metres; call it once a step."""
+        return self.jams.relieve(self.steer())
+
+    def steer(self) -> np.ndarray:
+        """The same as the policy has it, jam or not."""
         return self.policy.waypoints(self.sense.observe(), self.worlds.fleet.limits[:, 0])

@@ -8,9 +8,9 @@ import torch
 
 from s2e.config import PolicyConfig
 from s2e.errors import UserError
-from s2e.observation import ego_state, goal_token, robot_token, to_robot, wrapped
+from s2e.observation import RAYS, ego_state, goal_token, robot_token, to_robot, wrapped
 from s2e.video.resample import nearest, trajectory
-from s2e.video.walk import RAYS, Walk
+from s2e.video.walk import Walk
 
 GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0  # how far ahead in time a goal is taken from the walk
 GAP_S = 1.0  # a sample does not reach over a longer hole in the times, unless the frames are that far apart anyway

@@ -85,7 +85,7 @@ class RayCoach:
 
     def label(self) -> np.ndarray:
         """See `Coach.label`."""
-        action = self.driver.act()
+        action = self.driver.steer()
         way, commands = self.ghost(action)
         meant = command_to_waypoint(commands[:, :STEADY].mean(1), ACTION_HORIZON_S)
         aside = (commands[:, :STEADY, 2] != 0).any(1)  # who steps aside means it

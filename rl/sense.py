@@ -200,15 +200,15 @@ class SenseImages(Sense):
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Sense.arrays`."""
         actor = self.prefix.actor
-        kept = {"older": actor.older, "fresh": actor.fresh, "trail": actor.odometry.trail, "command": actor.odometry.command}
-        return super().arrays() | {name: array.copy() for name, array in kept.items()}
+        kept = {"older": actor.older.copy(), "fresh": actor.fresh.copy()}
+        return super().arrays() | kept | {f"odometry.{k}": v for k, v in actor.odometry.arrays().items()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
         actor = self.prefix.actor
         actor.older, actor.fresh = arrays["older"].copy(), arrays["fresh"].copy()
-        actor.odometry.trail, actor.odometry.command = arrays["trail"].copy(), arrays["command"].copy()
+        actor.odometry.restore({k.removeprefix("odometry."): v for k, v in arrays.items() if k.startswith("odometry.")})
 
 
 class Prefix:
@@ -228,13 +228,15 @@ class Prefix:
 
     def __call__(self, seen: dict[str, np.ndarray], hide_ego: np.ndarray) -> np.ndarray:
         """(N, width) float32 of all worlds' newest frames; remembers them."""
-        odometry = self.actor.moved(seen["ego"], hide_ego=hide_ego).cpu().numpy()
+        about = seen["goal"], seen["ego"], seen["robot"]
         if not self.whole:
-            context = self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"], hide_ego=hide_ego)
-            return self._rows(len(hide_ego), context.cpu().numpy(), odometry)
+            context, odometry = self.actor.observe(seen["rgb"], *about, hide_ego=hide_ego)
+            return self._rows(len(hide_ego), context.cpu().numpy(), odometry.cpu().numpy())
         features, older = self.actor.remember(seen["rgb"])
+        context = self.actor.context(features, older, *about, hide_ego)
+        odometry = self.actor.moved(context, seen["ego"], seen["robot"], hide_ego=hide_ego).cpu().numpy()
         newest = self.actor.policy.newest_tokens(torch.from_numpy(features).to(self.actor.device)).cpu().numpy()
-        return self._rows(len(hide_ego), newest, older, seen["goal"], seen["ego"], seen["robot"], hide_ego, odometry)
+        return self._rows(len(hide_ego), newest, older, *about, hide_ego, odometry)
 
     @staticmethod
     def _rows(count: int, *parts: np.ndarray) -> np.ndarray:

@@ -65,6 +65,8 @@ PATIENCE_S = 600.0
 """How long a rank waits for the others: an update takes seconds, making worlds minutes."""
 BATCH = {"rays": 2048, "images": 256}
 """Samples of a minibatch where --batch is 0."""
+HORIZON, POOL, REFRESH = {"rays": 32, "images": 16}, {"rays": 128, "images": 0}, 2
+"""Where --horizon and --scenes are 0, and after how many episodes streets without end are new."""
 SCALE = {
     "rays": {"ram": 5e-4},
     "images": {"ram": 1e-3, "decoder": 5e-4, "full": 5e-4},
@@ -86,16 +88,17 @@ class PPOArgs:
     """Worlds side by side, over all ranks."""
     steps: int = 500_000
     """Environment steps (0.2 s each), over all worlds."""
-    horizon: int = 32
-    """Steps of each world between updates."""
-    scenes: int = 256
-    """Different streets in the pool."""
+    horizon: int = 0
+    """Steps of each world between updates; 0 is 16 of images and 32 of rays."""
+    scenes: int = 0
+    """Different streets in the pool; 0 is streets without end of images, and 128 of rays."""
     splats: float = 1 / 3
     """Share of the streets that are Gaussian splats, spoiled as captures are; of images alone."""
     scene: str = ""
     """A scene to train in instead of streets: gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them."""
     refresh: int = 0
-    """0 draws from the pool; otherwise each world has streets of its own and a new one after so many episodes."""
+    """0 draws from the pool of --scenes; otherwise each world has streets of its own and a new one after so many episodes. Streets
+    without end are new every two."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
@@ -140,7 +143,7 @@ class PPOArgs:
     """Weight of PPO's own terms for the actor; 0 imitates the coach alone (on-policy distillation)."""
     divergence: float = 0.0
     """Weight of the divergence from the policy that the run starts with."""
-    lessons: int = 60_000
+    lessons: int = 131_072
     """Frames with the coach's labels that are kept; hard ones and near things stay longer."""
     hide_ego: float = 0.3
     """Share of frames in which the robot's own motion is hidden from the policy."""
@@ -179,17 +182,25 @@ class PPOArgs:
     """Continue the run in --out."""
 
 
+def settled(args: PPOArgs) -> PPOArgs:
+    """The same with what stands behind a 0 of --horizon, --scenes and --refresh."""
+    scenes, refresh = args.scenes or POOL[args.sense], args.refresh
+    if not scenes and not refresh:
+        scenes, refresh = 1, 0 if args.scene else REFRESH  # neither uses a pool
+    return dataclasses.replace(args, horizon=args.horizon or HORIZON[args.sense], scenes=scenes, refresh=refresh)
+
+
 def check(args: PPOArgs, world: int) -> None:
     """Refuses numbers that cannot work."""
-    for name in ("envs", "steps", "horizon", "scenes", "epochs", "save_every", "lessons"):
+    for name in ("envs", "steps", "epochs", "save_every", "lessons"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
-    for name in ("value_warmup", "refresh", "memory", "seed", "batch"):
+    for name in ("value_warmup", "horizon", "scenes", "refresh", "memory", "seed", "batch"):
         require(getattr(args, name) >= 0, f"--{name.replace('_', '-')} is {getattr(args, name)}; it must not be negative")
     worlds_config(args)  # refuses names and numbers that cannot be, before anything is loaded
     if args.envs % world:
         raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
-    if args.envs // world * args.horizon < 2:
+    if args.envs // world * settled(args).horizon < 2:
         raise UserError("--envs times --horizon is 1; PPO needs at least 2 samples an update")
     for name in ("entropy", "coach_weight", "ppo_weight", "divergence", "coach_way", "lr"):
         value = getattr(args, name)
@@ -550,6 +561,7 @@ def train(args: PPOArgs) -> None:
     """The whole command."""
     rank, world = dist.start(args.device, PATIENCE_S)
     check(args, world)
+    args = settled(args)
     check_out(args.out, args.resume)
     config: dict[str, Any] = {k: str(v) if isinstance(v, Path) else v for k, v in dataclasses.asdict(args).items()}
     config["world_size"] = world

@@ -15,6 +15,6 @@ s2e-data stills --out "$out/stills" --frames 116736 --robot any --cameras 0.3 --
 stage s2e-pretrain "$out/seen" --data "$out/walks" --stills "$out/stills" --batch 128 --steps 5000 --validation 0.08
 
 # Experiencing: the coach's labels on the policy's own drives. PPO after him gained nothing in what a tenth of these steps can show.
-stage s2e-ppo "$out/experienced" --init "$out/seen" --coach "$out/rays" --steps 131072 --ppo-weight 0
+stage s2e-ppo "$out/experienced" --init "$out/seen" --coach "$out/rays" --scenes 1024 --steps 131072 --ppo-weight 0
 
 s2e-bench --scene gs_urban --episodes 10 --policy "$out/seen" "$out/experienced" "$out/rays" --out "$out/bench"

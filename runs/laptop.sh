@@ -5,9 +5,9 @@ set -eu
 . "$(dirname "$0")/stage.sh"
 out=${1:-out/demo}
 if [ "${2:-}" = tiny ]; then # the same path in a minute or two, to see that it runs; its numbers mean nothing
-    frames=250 scenes=4 stills=64 pretrain_steps=20 ppo_steps=512 envs=8 episodes=1 horizon=16
+    frames=250 scenes=4 stills=64 pretrain_steps=20 ppo_steps=512 envs=8 episodes=1
 else
-    frames=12000 scenes=32 stills=16384 pretrain_steps=600 ppo_steps=49152 envs=128 episodes=20 horizon=32
+    frames=6000 scenes=32 stills=8192 pretrain_steps=400 ppo_steps=24576 envs=128 episodes=20
 fi
 mkdir -p "$out"
 
@@ -15,7 +15,7 @@ s2e-data record --out "$out/walks" --frames $frames --scenes $scenes --envs $((e
 s2e-data stills --out "$out/stills" --frames $stills --scenes $scenes --robot jackal --resume
 
 stage s2e-pretrain "$out/pretrained" --data "$out/walks" --stills "$out/stills" --batch 128 --steps $pretrain_steps
-stage s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps --scenes $scenes --horizon $horizon
+stage s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps
 
 s2e-bench --scene gs_urban/plaza --setting all --episodes $episodes --out "$out/bench" \
     --policy "$out/pretrained" "$out/finetuned" laptop laptop-experienced zero straight rays expert

@@ -45,15 +45,18 @@ class Actor:
     def observe(
         self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
         hide_ego: np.ndarray | None = None,
-    ) -> torch.Tensor:  # fmt: skip
-        """The context of some worlds' newest observation (V, L, d); remembers the frame.
+    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+        """What `S2EPolicy.decode` asks of some worlds' newest observation, once a step: context (V, L, d) and odometry (V, ODOMETRY).
+
+        Remembers the frame, and what is seen in it.
 
         Args:
             rgb: (V, H, W, 3) uint8. goal: (V, 3). ego: (V, 3). robot: (V, 6). worlds: (V,) which worlds; all where None.
             hide_ego: (V,) bool, in which the robot's own motion is hidden; in none where None.
         """
         features, older = self.remember(rgb, worlds)
-        return self.context(features, older, goal, ego, robot, hide_ego)
+        context = self.context(features, older, goal, ego, robot, hide_ego)
+        return context, self.moved(context, ego, robot, worlds, hide_ego)
 
     def remember(self, rgb: np.ndarray, worlds: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Features (V, rows, columns, C) of some worlds' newest frames and what is kept of the older ones (V, history - 1, C), float16.
@@ -87,13 +90,24 @@ class Actor:
         hidden = tensor(hide_ego) > 0.5 if hide_ego.any() else None
         return self.policy.context(newest, tensor(older), tensor(goal), tensor(ego), tensor(robot), hide_ego=hidden)
 
-    def moved(self, ego: np.ndarray, worlds: np.ndarray | None = None, hide_ego: np.ndarray | None = None) -> torch.Tensor:
-        """What `S2EPolicy.decode` is told of some worlds' odometry (V, ODOMETRY), once a step; arguments as of `observe`."""
+    @torch.no_grad()
+    def moved(
+        self, context: torch.Tensor, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
+        hide_ego: np.ndarray | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """The odometry alone (V, ODOMETRY); `context` (V, L, d) says what is seen, the rest is as in `observe`."""
         worlds = np.arange(len(self.older)) if worlds is None else worlds
         token = self.odometry.token(ego, worlds)
+        if self.policy.config.reader and self.policy.config.free_space and len(worlds):
+            rows = in_chunks(self._free_m, self.chunk or len(worlds), context.cpu().numpy())
+            self.odometry.saw(np.concatenate(rows), robot, worlds)
         if hide_ego is not None:
             token[hide_ego] = 0.0
         return torch.from_numpy(token).to(self.device)
+
+    def _free_m(self, context: np.ndarray) -> np.ndarray:
+        """(V, RAYS) metres of free space, as the policy sees it."""
+        return self.policy.free_space(torch.from_numpy(context).to(self.device)).exp().cpu().numpy()
 
     def told(self, waypoints: np.ndarray, worlds: np.ndarray | None = None) -> None:
         """Where some worlds' robots (V, 2) were told to be in a second: part of the next step's odometry."""

@@ -5,7 +5,8 @@
     both    waypoints (B, M, T, 2) metres; scores (B, M) probabilities; log_std (B, M, T, 2) log metres; rho (B, M, T); speed (B, M) m/s
     step    also token (B, C), to be kept
 
-A policy that knows its odometry has one more input, odometry (B, ODOMETRY). `goal`, `ego`, `robot` and `odometry` are the tokens of
+A policy that knows its odometry has one more input, odometry (B, ODOMETRY), and one more output, free_space (B, RAYS) in metres, from
+which the next odometry is made (`s2e.observation.Odometry`). `goal`, `ego`, `robot` and `odometry` are the tokens of
 `s2e.observation`; a row with a NaN in it is unknown: a goal to explore without, a motion or a robot that nobody knows. Features are
 rounded to float16 where the library rounds them, so kept and fresh ones are the same numbers.
 """
@@ -27,7 +28,7 @@ import s2e
 from s2e.config import PolicyConfig
 from s2e.encoder import OnnxNet, VisualNet, onnx_session
 from s2e.errors import UserError, require
-from s2e.observation import ODOMETRY_AGO_S, ego_state, goal_token, odometry_token, robot_token
+from s2e.observation import ODOMETRY_AGO_S, RAYS, ego_state, goal_token, odometry_token, robot_token
 from s2e.policy import S2EPolicy
 
 OUTPUTS = ("waypoints", "scores", "log_std", "rho", "speed")
@@ -51,6 +52,7 @@ class _Graph(nn.Module):
         self.policy, self.net, self.rounds = policy, net, rounds
         if policy.config.reader:
             self.inputs = (*self.inputs, "odometry")
+            self.outputs = (*self.outputs, "free_space") if policy.config.free_space else self.outputs
 
     def _kept(self, values: torch.Tensor) -> torch.Tensor:
         return values.half().float() if self.rounds else values
@@ -86,7 +88,8 @@ class Step(_Graph):
     def forward(self, frame: torch.Tensor, older: torch.Tensor, *about: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Encodes the newest frame alone."""
         features = self._kept(self.net(frame))
-        return (*_answer(self.policy, features, older, *about), self._pooled(features))
+        answer = _answer(self.policy, features, older, *about)
+        return (*answer[: len(OUTPUTS)], self._pooled(features), *answer[len(OUTPUTS) :])
 
 
 def _answer(
@@ -100,7 +103,8 @@ def _answer(
         odometry = torch.where(odometry.isnan().any(-1, keepdim=True), 0.0, odometry)
     modes, dt = policy.decode(context, odometry), policy.config.waypoint_dt_s
     log_std = modes.log_std + (modes.speed * dt).log()[..., None, None]
-    return modes.metric(dt), modes.logits.softmax(-1), log_std, modes.rho, modes.speed
+    answer = modes.metric(dt), modes.logits.softmax(-1), log_std, modes.rho, modes.speed
+    return (*answer, policy.free_space(context).exp()) if policy.config.reader and policy.config.free_space else answer
 
 
 def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -115,7 +119,8 @@ def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, 
     unknown = ["robot", "goal", "ego"]
     if config.reader:
         ago = rng.normal(0, 1, (count, len(ODOMETRY_AGO_S), 3))
-        inputs["odometry"] = odometry_token(np.zeros((count, 3)), ago, rng.normal(0, 1, (count, 2)))
+        seen = rng.normal(0, 3, (count, RAYS, 2))
+        inputs["odometry"] = odometry_token(np.zeros((count, 3)), ago, rng.normal(0, 1, (count, 2)), seen)
         unknown.append("odometry")
     for k, name in enumerate(unknown):  # the first row knows everything
         inputs[name][1 + k :: 4] = np.nan

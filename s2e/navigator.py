@@ -11,7 +11,20 @@ import torch
 from s2e.checkpoint import load_networks
 from s2e.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.errors import check_device
-from s2e.observation import ODOMETRY_AGO_S, ROBOT_FIELDS, ego_state, goal_token, odometry_token, reckoned, robot_token
+from s2e.observation import (
+    NOWHERE_M,
+    ODOMETRY_AGO_S,
+    RAYS,
+    ROBOT_FIELDS,
+    SCAN_STEPS,
+    SCANS,
+    ego_state,
+    goal_token,
+    odometry_token,
+    reckoned,
+    robot_token,
+    scan_points,
+)
 from s2e.policy import S2EPolicy
 from s2e.video.frames import MAX_PIXELS, resized
 from s2e.video.walk import Body
@@ -60,6 +73,7 @@ class Navigator:
         """Forgets all frames: call it when the robot was carried somewhere else, or another episode begins."""
         self.seen: list[tuple[float, np.ndarray]] = []  # (seconds, (C,) float16), oldest first; the newest frame is the last
         self.way: list[tuple[float, np.ndarray]] = []  # (seconds, (3,) pose by its own reckoning), oldest first
+        self.scans: list[tuple[float, np.ndarray]] = []  # (seconds, (RAYS, 2) where rays ended), oldest first
         self.told = np.zeros(2)  # metres ahead and left, where the last plan would have it a second later
         self.timed: bool | None = None
 
@@ -109,7 +123,10 @@ class Navigator:
                 hide_goal=torch.tensor([goal_xy is None], device=self.device),
                 hide_ego=torch.tensor([motion is None], device=self.device),
             )
-            modes = self.policy.decode(context, self._tensor(odometry_token(way[-1][1][None], ago[None], self.told[None])))
+            seen = np.concatenate([scan for _, scan in self.scans] or [np.full((RAYS, 2), NOWHERE_M)])
+            odometry = odometry_token(way[-1][1][None], ago[None], self.told[None], seen[None])
+            modes = self.policy.decode(context, self._tensor(odometry))
+            self._scan(now, way, context, body)
             candidates = modes.metric(self.config.waypoint_dt_s)[0].cpu().numpy()
             scores, speeds = modes.logits.softmax(-1)[0].cpu().numpy(), modes.speed[0].cpu().numpy()
         self._remember(now, token, time_s is not None)
@@ -142,6 +159,16 @@ class Navigator:
         if self.way and not np.isnan(pose).any():
             return [*self.way, (now, reckoned(pose[None], motion[None], now - then)[0])]
         return [*self.way, (now, np.zeros(3))]
+
+    def _scan(self, now: float, way: list[tuple[float, np.ndarray]], context: torch.Tensor, body: np.ndarray) -> None:
+        """Keeps where rays of the free space end that a policy with a reader sees now; anew where the robot's way begins anew."""
+        if len(way) < 2 or np.isnan(way[-2][1]).any():
+            self.scans = []
+        spacing = SCAN_STEPS * self.config.frame_spacing_s
+        due = not self.scans or now - self.scans[-1][0] > spacing - 0.5 * self.config.frame_spacing_s
+        if self.config.reader and self.config.free_space and due:
+            free_m = self.policy.free_space(context).exp().cpu().numpy()
+            self.scans = [*self.scans, (now, scan_points(way[-1][1][None], free_m, body)[0])][-SCANS:]
 
     def _older(self, now: float, token: np.ndarray) -> np.ndarray:
         """(history - 1, C) float16: what older frames keep, oldest first, each the frame nearest to its moment.

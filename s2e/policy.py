@@ -15,8 +15,7 @@ from torch import nn
 from s2e.anchors import anchor_fan
 from s2e.config import PolicyConfig
 from s2e.mixture import Modes, clamped_gaussian
-from s2e.observation import ODOMETRY, ROBOT_FIELDS
-from s2e.video.walk import RAYS
+from s2e.observation import ODOMETRY, RAYS, ROBOT_FIELDS
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -118,6 +117,7 @@ class Reader(PlacedHead):
     """Context tokens (B, L, d) and odometry (B, ODOMETRY) to shifts of the anchors' queries (B, M, d); zero at first.
 
     What an adapter beside attention adds is a mixture of tokens, whichever they are; here each has its place.
+    `answers` adds to what the three heads say of each anchor (B, M, 2 + 5 T); zero at first as well.
     """
 
     NARROW, HIDDEN = 32, 256
@@ -125,8 +125,10 @@ class Reader(PlacedHead):
     def __init__(self, tokens: int, config: PolicyConfig):
         super().__init__(tokens, config.dim, self.NARROW, self.HIDDEN, config.anchors * config.dim, ODOMETRY)
         self.anchors = config.anchors
-        nn.init.zeros_(self.head[-1].weight)  # pyright: ignore[reportArgumentType]
-        nn.init.zeros_(self.head[-1].bias)  # pyright: ignore[reportArgumentType]
+        self.answers = mlp(config.dim, config.dim, 2 + 5 * config.waypoints)
+        for last in (self.head[-1], self.answers[-1]):
+            nn.init.zeros_(last.weight)  # pyright: ignore[reportArgumentType]
+            nn.init.zeros_(last.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, tokens: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
         """What is added."""
@@ -237,15 +239,19 @@ class S2EPolicy(nn.Module):
         for block in self.decoder:
             x = block(x, context)
         x = self.query_norm(x)
-        offset, log_std, rho = clamped_gaussian(self.trajectory_head(x).unflatten(-1, (config.waypoints, 5)))
+        score, trajectory, speed = self.score_head(x), self.trajectory_head(x), self.speed_head(x)
+        if self.reader is not None:
+            more = self.reader.answers(x).split([1, 5 * config.waypoints, 1], -1)
+            score, trajectory, speed = score + more[0], trajectory + more[1], speed + more[2]
+        offset, log_std, rho = clamped_gaussian(trajectory.unflatten(-1, (config.waypoints, 5)))
         along = torch.arange(1, config.waypoints + 1, device=x.device, dtype=x.dtype)
         straight = self.anchors[:, None] * along[:, None]  # (M, T, 2): the head refines the straight way to the anchor
         return Modes(
-            logits=self.score_head(x)[..., 0],
+            logits=score[..., 0],
             mean=straight + offset,
             log_std=log_std,
             rho=rho,
-            speed=config.speed_floor + F.softplus(self.speed_head(x)[..., 0]),
+            speed=config.speed_floor + F.softplus(speed[..., 0]),
         )
 
     def free_space(self, context: torch.Tensor) -> torch.Tensor:

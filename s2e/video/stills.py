@@ -24,14 +24,14 @@ from typing import Any
 import numpy as np
 
 from s2e.errors import UserError, require
-from s2e.observation import ROBOT_FIELDS
+from s2e.observation import RAY_ANGLES, RAY_RANGE_M, RAYS, ROBOT_FIELDS
 from s2e.video.frames import Frames, ImageFiles, digest_of, resized
 from s2e.video.gnm import body_dict, body_of, rays_list
 from s2e.video.remote import UrlFile, is_url, read_all, shown
 from s2e.video.shard_writer import write_safely
 from s2e.video.shards import UrlFrames
 from s2e.video.tar import END, MAX_MEMBER, Member, TarReader, packed
-from s2e.video.walk import RAY_ANGLES, RAY_RANGE_M, RAYS, Body, Skipped
+from s2e.video.walk import Body, Skipped
 
 FORMAT = "s2e-stills"
 NEAR_M = (0.25, 0.5, 1.0, 1.5, 2.5, 5.0)

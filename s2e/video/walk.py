@@ -7,15 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from s2e.errors import UserError
-from s2e.observation import ROBOT_FIELDS
+from s2e.observation import RAYS, ROBOT_FIELDS
 from s2e.video.frames import Frames, resized
 
 MIN_FRAMES = 8
 MAX_SPEED = 20.0  # m/s: beyond this a walk's poses are in other units
-RAYS = 16
-RAY_RANGE_M = 12.0
-RAY_ANGLES = np.radians(np.linspace(42.1875, -42.1875, RAYS))
-"""(RAYS,) bearings of the free-space profile from left to right: the middles of 16 equal parts of 90 degrees."""
 
 
 @dataclass(frozen=True)

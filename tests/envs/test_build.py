@@ -144,8 +144,8 @@ def test_what_is_held_out_stays_out():
     drawn = {name for seed in range(400) for name in _families(seed, None, (3, 1))}
     assert drawn == set(TRAIN_FAMILIES) and len(TRAIN_FAMILIES) >= 8 and len(HELD_OUT_FAMILIES) >= 2
     assert not drawn & set(HELD_OUT_FAMILIES)
-    for seed in range(8):
-        assert build_scene(seed).name == f"{TRAIN_FAMILIES[seed % 8]}-{seed}"
+    for seed in range(len(TRAIN_FAMILIES)):
+        assert build_scene(seed).name == f"{TRAIN_FAMILIES[seed % len(TRAIN_FAMILIES)]}-{seed}"
 
 
 def test_sizes():

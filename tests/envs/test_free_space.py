@@ -7,7 +7,7 @@ from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.free_space import free_space
 from s2e.envs.pool import training_scenes
 from s2e.envs.worlds import Worlds
-from s2e.video.walk import RAY_ANGLES, RAY_RANGE_M, RAYS
+from s2e.observation import RAY_ANGLES, RAY_RANGE_M, RAYS
 
 STEP_M = 0.001
 
@@ -15,7 +15,7 @@ STEP_M = 0.001
 @pytest.fixture(scope="module")
 def worlds():
     scenes = training_scenes(3, 0)
-    worlds = Worlds(scenes, WorldsConfig(robot="any", people=8), 24, RandomEpisodes(scenes, 24, 5, 8, crowded=True), draw=False)
+    worlds = Worlds(scenes, WorldsConfig(robot="any", people=8), 24, RandomEpisodes(scenes, 24, 6, 8, crowded=True), draw=False)
     worlds.reset()
     rng = np.random.default_rng(0)
     for _ in range(10):

@@ -14,10 +14,10 @@ from s2e.envs.record import ASIDE_M, ASIDE_ROOM_M, AWAY_RAD, DRIVES, NUDGE_STEPS
 from s2e.envs.robots import ROBOTS
 from s2e.envs.takes import take_seed
 from s2e.errors import UserError
+from s2e.observation import RAYS
 from s2e.video.formats import read_walks
-from s2e.video.walk import RAYS
 
-SMALL = Settings(envs=2, scenes=2, people=3, robot="any", cameras=0.5, look="mesh", seed=4)
+SMALL = Settings(envs=2, scenes=2, people=3, robot="any", cameras=0.5, look="mesh", seed=5)
 SHORT = 3  # drives a world in a take
 WANTED = 330
 
@@ -86,8 +86,8 @@ def test_refusals(whole, tmp_path):
     out, _ = whole
     with pytest.raises(UserError, match="not empty.*--resume"):
         record(out, 10, SMALL)
-    with pytest.raises(UserError, match=r"record.json: recorded with --seed 4, not 5"):
-        record(out, 5000, Settings(**{**vars(SMALL), "seed": 5}), resume=True)
+    with pytest.raises(UserError, match=r"record.json: recorded with --seed 5, not 6"):
+        record(out, 5000, Settings(**{**vars(SMALL), "seed": 6}), resume=True)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "mine.txt").write_text("")
     with pytest.raises(UserError, match="record.json is missing"):

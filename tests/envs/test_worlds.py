@@ -91,7 +91,9 @@ def episode(scene, **more):
 
 def test_counting_contacts_blocks_and_goes_on(scenes):
     config = WorldsConfig(people=0, collision="counts", height_px=24, width_px=40)
-    worlds = Worlds(scenes, config, 1, ListedEpisodes([episode(scenes[0])]), draw=False)
+    x, y = scenes[0].free_anchors[0]
+    start = (x, y, np.pi / 2 if y > 0 else -np.pi / 2)  # towards the nearer long side
+    worlds = Worlds(scenes, config, 1, ListedEpisodes([episode(scenes[0], start=start)]), draw=False)
     worlds.reset()
     while worlds.live[0]:
         worlds.step(np.array([[1.5, 0.0]]))  # straight on until a wall, and on

@@ -13,11 +13,11 @@ from s2e.checkpoint import find_checkpoint, load_networks
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.errors import UserError
+from s2e.observation import RAYS
 from s2e.policy import S2EPolicy
 from s2e.pretrain.loop import Trainer
 from s2e.pretrain.samples import Batch, mirrored
 from s2e.pretrain.stills import StillSamples, seeing, seeing_by_look, split_scenes, still_batch
-from s2e.video.walk import RAYS
 from tests.pretrain.test_train import FakeStore, command, logged, tiny, weights
 from tests.video.test_gnm import make_walk
 from tests.video.test_stills import finish, make

@@ -15,13 +15,13 @@ from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.errors import UserError
 from s2e.mixture import WaypointMixture
-from s2e.observation import ODOMETRY
+from s2e.observation import NOWHERE_M, ODOMETRY, RAY_ANGLES, surroundings
 from s2e.policy import S2EPolicy
 from s2e.rl.ppo import Objective
 from s2e.rl.sense import COACHED
 from s2e.rl.train import PPOArgs, Trainer, Watch, check, train
 
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
+CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, free_space=True)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,10 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
     observe = actor.observe
 
     def spy(rgb, goal, ego, robot, worlds=None, hide_ego=None):
-        seen.append((rgb.copy(), goal.copy(), ego.copy(), actor.fresh.copy(), robot.copy()))
-        return observe(rgb, goal, ego, robot, worlds, hide_ego)
+        before = rgb.copy(), goal.copy(), ego.copy(), actor.fresh.copy(), robot.copy()
+        context, odometry = observe(rgb, goal, ego, robot, worlds, hide_ego)
+        seen.append((*before, actor.policy.free_space(context).exp().detach().numpy()))
+        return context, odometry
 
     actor.observe = spy
     trainer.model._last_obs = trainer.env.reset()
@@ -114,15 +116,15 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
                 newest = s2e.newest_tokens(torch.from_numpy(features[-1:]).float())
                 context = s2e.context(newest, torch.from_numpy(older[None]).float(), goal, ego, robot)
                 egos, command = [seen[u][2][world] for u in range(begin, t + 1)], actions[world, t - 1] if t > begin else None
-                odometry = odometry_by_hand(egos, command)
+                odometry = odometry_by_hand(egos, command, [seen[u][5][world] for u in range(begin, t)])
                 mixture = WaypointMixture.at(s2e.decode(context, odometry), CONFIG.action_waypoint, CONFIG.waypoint_dt_s)
                 uncached = mixture.log_prob(actions[world, t][None])
             np.testing.assert_allclose(uncached.item(), logs[world, t], atol=1e-5)
     assert not net.training
 
 
-def odometry_by_hand(egos, command):
-    """What a robot is told that has moved by `egos`, 0.2 s each, and was last told `command`."""
+def odometry_by_hand(egos, command, free_m):
+    """What a robot is told that has moved by `egos`, 0.2 s each, was last told `command`, and saw `free_m` each time but now."""
     poses = [np.zeros(3)]
     for v, omega in (e[:2] for e in egos):
         x, y, yaw = poses[-1]
@@ -133,6 +135,10 @@ def odometry_by_hand(egos, command):
         ago = poses[max(len(poses) - 1 - steps, 0)]
         dx, dy, turned = ago[0] - x, ago[1] - y, ago[2] - yaw
         token += [dx * np.cos(yaw) + dy * np.sin(yaw), dy * np.cos(yaw) - dx * np.sin(yaw), np.sin(turned), np.cos(turned)]
+    points = []
+    for (x0, y0, yaw0), rays in list(zip(poses[1:], free_m, strict=False))[::2]:
+        points += [(x0 + d * np.cos(yaw0 + a), y0 + d * np.sin(yaw0 + a)) for d, a in zip(rays, RAY_ANGLES, strict=True) if d < 6.0]
+    token += surroundings(np.array([[x, y, yaw]]), np.array([points or [(NOWHERE_M, NOWHERE_M)]]))[0].tolist()
     return torch.tensor([token], dtype=torch.float32)
 
 

@@ -70,7 +70,7 @@ def test_tokens_of_every_kind_reach_the_policy(newest, stride, channels):
     policy = S2EPolicy(config).eval()
     tokens = {"columns": 96 // stride, "grid": (64 // stride) * (96 // stride), "pooled": 1}[newest]
     actor, robot = Actor(policy, net, 2), np.ones((2, 6), np.float32)
-    context = actor.observe(pictures(2), np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), robot)
+    context, _ = actor.observe(pictures(2), np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), robot)
     assert context.shape == (2, tokens + 4 + 3, 32) and context.isfinite().all()
     assert policy.decode(context).mean.shape == (2, 8, 10, 2)
     seen = policy.newest_tokens(torch.from_numpy(actor.encoder(pictures(2))).float())
@@ -140,7 +140,8 @@ def test_own_encoder_runs_from_its_file_and_from_a_checkpoint(patches, tmp_path)
 
     actor = Actor(S2EPolicy(carried).eval(), again, 2, chunk=4)
     robot = np.full((2, 6), np.nan, np.float32)
-    assert actor.observe(pictures(2), np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), robot).isfinite().all()
+    context, _ = actor.observe(pictures(2), np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), robot)
+    assert context.isfinite().all()
 
 
 def test_own_encoder_of_another_shape_or_type_is_refused(patches, tmp_path):

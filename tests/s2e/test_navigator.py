@@ -80,7 +80,7 @@ def test_it_plans_what_the_worlds_actor_plans(navigator, networks):
     for k, frame in enumerate(frames(8, 120, 200)):
         goal, ego = np.array([[4.0, k - 3]]), np.array([0.5 + 0.1 * k, -0.2])
         plan = navigator.act(frame, goal=goal[0], ego=ego, robot=BODY)
-        observed = actor.observe(
+        observed, _ = actor.observe(
             resized(frame, 32, 64)[None], goal_token(goal, 10.0), ego_state(ego[:1], ego[1:]), robot_token(BODY.token()[None])
         )
         with torch.no_grad():
@@ -91,7 +91,8 @@ def test_it_plans_what_the_worlds_actor_plans(navigator, networks):
 
 def test_it_reckons_its_way_as_the_worlds_actor_does():
     torch.manual_seed(1)
-    policy, net = S2EPolicy(CONFIG), FeatureNet(CONFIG).eval()
+    config = dataclasses.replace(CONFIG, free_space=True)
+    policy, net = S2EPolicy(config), FeatureNet(config).eval()
     policy.add_reader()
     for parameter in policy.reader.parameters():  # pyright: ignore[reportOptionalMemberAccess]
         torch.nn.init.normal_(parameter, std=0.3)
@@ -101,7 +102,7 @@ def test_it_reckons_its_way_as_the_worlds_actor_does():
         plan = navigator.act(frame, goal=(4.0, 1.0), ego=ego, robot=BODY)
         tokens = goal_token(np.array([[4.0, 1.0]]), 10.0), ego_state(*ego[None].T), robot_token(BODY.token()[None])
         with torch.no_grad():
-            modes = policy.decode(actor.observe(frame[None], *tokens), actor.moved(tokens[1]))
+            modes = policy.decode(*actor.observe(frame[None], *tokens))
         np.testing.assert_allclose(plan.candidates, modes.metric(0.2)[0], atol=1e-5)
         actor.told(plan.waypoints[CONFIG.action_waypoint][None])
     after_a_jam = navigator.act(frame, goal=(4.0, 1.0), robot=BODY)

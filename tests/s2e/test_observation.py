@@ -1,7 +1,23 @@
 import numpy as np
 import pytest
 
-from s2e.observation import ODOMETRY, ODOMETRY_AGO_S, Odometry, ego_state, odometry_token, reckoned
+from s2e.observation import (
+    AROUND,
+    AROUND_M,
+    NOWHERE_M,
+    ODOMETRY,
+    ODOMETRY_AGO_S,
+    RAY_ANGLES,
+    RAYS,
+    SCAN_STEPS,
+    SCANS,
+    Odometry,
+    ego_state,
+    odometry_token,
+    reckoned,
+    robot_token,
+    surroundings,
+)
 
 
 def test_reckoning_follows_a_circle():
@@ -27,15 +43,52 @@ def test_the_way_is_told_in_the_robots_frame():
     odometry, one = Odometry(1, 0.2), np.array([0])
     for _ in range(21):
         token = odometry.token(ego_state(np.array([1.0]), np.array([0.0])), one)
-    np.testing.assert_allclose(token[0, 3:].reshape(-1, 4)[:, 0], [-s for s in ODOMETRY_AGO_S], atol=1e-6)
+    np.testing.assert_allclose(token[0, 3:-AROUND].reshape(-1, 4)[:, 0], [-s for s in ODOMETRY_AGO_S], atol=1e-6)
     odometry.token(ego_state(np.array([0.0]), np.array([5 * np.pi / 2])), one)  # turned to the left on the spot
-    turned = odometry.token(ego_state(np.zeros(1), np.zeros(1)), one)[0, 3:].reshape(-1, 4)
+    turned = odometry.token(ego_state(np.zeros(1), np.zeros(1)), one)[0, 3:-AROUND].reshape(-1, 4)
     np.testing.assert_allclose(turned[2], [0, 1.6, -1, 0], atol=1e-6)  # where it was two seconds ago is to its left now
 
 
 @pytest.mark.parametrize("where", ["pose", "ago", "command"])
 def test_what_is_not_known_is_zeros(where):
     arrays = {"pose": np.zeros((2, 3)), "ago": np.ones((2, len(ODOMETRY_AGO_S), 3)), "command": np.ones((2, 2))}
+    arrays["points"] = np.ones((2, 3, 2))
     arrays[where][1].flat[0] = np.nan
     token = odometry_token(**arrays)
     assert token[0, 0] == 1 and (token[1] == 0).all() and token.dtype == np.float32
+
+
+def test_surroundings_are_the_nearest_points_by_direction():
+    rng = np.random.default_rng(2)
+    pose, points = rng.normal(0, 1, (5, 3)), rng.normal(0, 3, (5, 60, 2))
+    points[0, :30] = NOWHERE_M
+    told = surroundings(pose, points)
+    for b in range(5):
+        nearest = np.full(AROUND, AROUND_M)
+        for x, y in points[b]:
+            bearing = np.degrees(np.arctan2(y - pose[b, 1], x - pose[b, 0]) - pose[b, 2])
+            for k in range(AROUND):  # sectors of 11.25 degrees, the first around straight ahead
+                if abs((bearing - k * 360 / AROUND + 180) % 360 - 180) < 180 / AROUND:
+                    nearest[k] = min(nearest[k], np.hypot(x - pose[b, 0], y - pose[b, 1]))
+        np.testing.assert_allclose(told[b], np.log(AROUND_M / np.maximum(nearest, 0.05)))
+
+
+def test_what_was_seen_is_remembered_for_a_while_where_it_was():
+    odometry, one = Odometry(1, 0.2), np.array([0])
+    robot, stands = robot_token(np.array([[0.5, 0.4, 1.5, 1.0, 0.4, 60.0]])), ego_state(np.zeros(1), np.zeros(1))
+    odometry.token(stands, one)
+    odometry.saw(np.full((1, RAYS), 2.0), robot, one)
+    around = odometry.token(stands, one)[0, -AROUND:]
+    shown = np.abs(RAY_ANGLES) < np.radians(30)  # what lies outside of the camera's field of view was not seen
+    sectors = np.unique(np.floor(RAY_ANGLES[shown] / (2 * np.pi) * AROUND + 0.5).astype(int) % AROUND)
+    np.testing.assert_allclose(around[sectors], np.log(AROUND_M / 2.0), atol=1e-6)
+    assert not np.delete(around, sectors).any()
+    turned = odometry.token(ego_state(np.zeros(1), np.full(1, 5 * np.pi / 2)), one)[0, -AROUND:]  # to the left: it lies to the right
+    np.testing.assert_allclose(turned, np.roll(around, -AROUND // 4), atol=1e-6)
+    for _ in range(SCANS * SCAN_STEPS):
+        odometry.saw(np.full((1, RAYS), 100.0), robot, one)
+        after = odometry.token(stands, one)[0, -AROUND:]
+    assert not np.any(after), "forgotten"
+    odometry.saw(np.full((1, RAYS), 2.0), robot, one)
+    odometry.begin(one)
+    assert (odometry.token(stands, one)[0, -AROUND:] == 0).all()

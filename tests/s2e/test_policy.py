@@ -10,9 +10,8 @@ from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.errors import UserError
 from s2e.mixture import free_space_loss, matching_loss
-from s2e.observation import ODOMETRY
+from s2e.observation import ODOMETRY, RAYS
 from s2e.policy import S2EPolicy, token_places
-from s2e.video.walk import RAYS
 
 SMALL = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=2)
 
@@ -191,7 +190,7 @@ def test_paper_preset_runs_on_a_cpu():
     vectors, robots = np.ones((2, 3), np.float32), np.full((2, 6), np.nan, np.float32)
     actor = Actor(policy, net, 2)
     with torch.no_grad():
-        modes = policy.decode(actor.observe(images, vectors, vectors, robots))
+        modes = policy.decode(*actor.observe(images, vectors, vectors, robots))
     assert modes.metric(config.waypoint_dt_s).shape == (2, 8, 10, 2) and modes.mean.isfinite().all()
 
 
@@ -233,7 +232,7 @@ def test_history_is_cached_frame_by_frame(lite0):
     for t in range(7):
         if t == 4:
             actor.begin(np.array([1]))  # world 1 begins anew
-        context = actor.observe(frames[t], vectors[t, 0], vectors[t, 1], robots)
+        context, _ = actor.observe(frames[t], vectors[t, 0], vectors[t, 1], robots)
         for world in range(2):
             begin = 4 if world == 1 and t >= 4 else 0
             past = [max(begin, t - k) for k in (4, 3, 2, 1)]
@@ -258,7 +257,7 @@ def test_cuda_gives_what_the_cpu_gives(lite0):
     policy = S2EPolicy(config).eval()
     images = np.random.default_rng(0).integers(0, 255, (4, 96, 160, 3), dtype=np.uint8)
     vectors, robots = np.ones((4, 3), np.float32), np.ones((4, 6), np.float32)
-    on_cpu = policy.decode(Actor(policy, net, 4).observe(images, vectors, vectors, robots))
-    on_gpu = policy.to("cuda").decode(Actor(policy, FeatureNet(config), 4, "cuda").observe(images, vectors, vectors, robots))
+    on_cpu = policy.decode(*Actor(policy, net, 4).observe(images, vectors, vectors, robots))
+    on_gpu = policy.to("cuda").decode(*Actor(policy, FeatureNet(config), 4, "cuda").observe(images, vectors, vectors, robots))
     torch.testing.assert_close(on_gpu.mean.cpu(), on_cpu.mean, atol=2e-2, rtol=1e-2)
     assert encoder.session is not None

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2e.errors import UserError
+from s2e.observation import RAYS
 from s2e.video import shard_writer
 from s2e.video.frames import ImageFiles, jpeg
 from s2e.video.options import ReadOptions
 from s2e.video.remote import is_url, shown
 from s2e.video.shard_writer import ShardWriter, write_shards
 from s2e.video.shards import fits, read, stream
-from s2e.video.walk import RAYS, Body, Walk
+from s2e.video.walk import Body, Walk
 
 
 def make(name, frames=20, seed=0, rays=True):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from s2e.errors import UserError
+from s2e.observation import RAYS
 from s2e.video.formats import read_walks
 from s2e.video.frames import jpeg
 from s2e.video.stills import ShardBytes, Still, dataset, is_stills, read_stills, table
-from s2e.video.walk import RAYS, Body
+from s2e.video.walk import Body
 
 BODY = Body("go2", 0.7, 0.31, 1.5, 2.0, 0.36, 100.0)
 
