@@ -176,8 +176,8 @@ def yards(b: Builder) -> None:
             tall = round(float(rng.uniform(0.9, 1.9)), 1)
             ground = ("gravel", "concrete", "paving", "cobble")[rng.integers(4)]
             b.floor(west, south, east, north, ground)
-            outer = "south" if side < 0 else "north"
-            ways = [outer, outer] + (["north" if side < 0 else "south"] if between else [])
+            outer, inner = ("south", "north") if side < 0 else ("north", "south")
+            ways = [outer, outer] + ([inner] if between else [])
             ways += (["east"] if column < 2 and apart[column] else []) + (["west"] if column and apart[column - 1] else [])
             gates = {ways[rng.integers(len(ways))] for _ in range(1 + (rng.random() < 0.3))}
             pocket = rng.random() < 0.2
@@ -199,7 +199,7 @@ def yards(b: Builder) -> None:
             if draw < 0.3 and east - west > 7.0:
                 x = west + 2.2 if rng.random() < 0.5 else east - 4.4
                 low, high = sorted((side * (between / 2 + thick), side * (between / 2 + thick + 1.2)))
-                if {"north" if side < 0 else "south"}.isdisjoint(gates):
+                if inner not in gates:
                     b.house(round(x, 1), round(low, 1), round(x + 2.2, 1), round(high, 1), 3.0, 4.0)
             elif draw < 0.7:
                 for x in (west + 1.6, east - 1.6):

@@ -22,10 +22,8 @@ from s2e.envs.free_space import cast_rays
 from s2e.envs.robots import ROBOTS
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError, require
-from s2e.observation import ego_state, goal_token, robot_token, to_robot, wrapped
+from s2e.observation import AROUND, ego_state, goal_token, robot_token, to_robot, wrapped
 
-AROUND = 32
-"""Directions around the robot in which remembered things are told."""
 NEAR_M = 0.05
 BACK_M, ASIDE = 0.1, 0.8
 """How far behind a waypoint may lie, and how far aside in units of what the robot drives in a second."""

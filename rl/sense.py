@@ -233,7 +233,7 @@ class Prefix:
             context, odometry = self.actor.observe(seen["rgb"], *about, hide_ego=hide_ego)
             return self._rows(len(hide_ego), context.cpu().numpy(), odometry.cpu().numpy())
         features, older = self.actor.remember(seen["rgb"])
-        context = self.actor.context(features, older, *about, hide_ego)
+        context = self.actor.context(features, older, *about, hide_ego) if self.actor.policy.remembers else None
         odometry = self.actor.moved(context, seen["ego"], seen["robot"], hide_ego=hide_ego).cpu().numpy()
         newest = self.actor.policy.newest_tokens(torch.from_numpy(features).to(self.actor.device)).cpu().numpy()
         return self._rows(len(hide_ego), newest, older, *about, hide_ego, odometry)

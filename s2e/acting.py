@@ -92,13 +92,16 @@ class Actor:
 
     @torch.no_grad()
     def moved(
-        self, context: torch.Tensor, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
+        self, context: torch.Tensor | None, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
         hide_ego: np.ndarray | None = None,
     ) -> torch.Tensor:  # fmt: skip
-        """The odometry alone (V, ODOMETRY); `context` (V, L, d) says what is seen, the rest is as in `observe`."""
+        """The odometry alone (V, ODOMETRY).
+
+        `context` (V, L, d) is what is seen; None where the policy does not remember it. The rest is as in `observe`.
+        """
         worlds = np.arange(len(self.older)) if worlds is None else worlds
         token = self.odometry.token(ego, worlds)
-        if self.policy.config.reader and self.policy.config.free_space and len(worlds):
+        if self.policy.remembers and context is not None and len(worlds):
             rows = in_chunks(self._free_m, self.chunk or len(worlds), context.cpu().numpy())
             self.odometry.saw(np.concatenate(rows), robot, worlds)
         if hide_ego is not None:

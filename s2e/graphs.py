@@ -52,7 +52,7 @@ class _Graph(nn.Module):
         self.policy, self.net, self.rounds = policy, net, rounds
         if policy.config.reader:
             self.inputs = (*self.inputs, "odometry")
-            self.outputs = (*self.outputs, "free_space") if policy.config.free_space else self.outputs
+            self.outputs = (*self.outputs, "free_space") if policy.remembers else self.outputs
 
     def _kept(self, values: torch.Tensor) -> torch.Tensor:
         return values.half().float() if self.rounds else values
@@ -104,7 +104,7 @@ def _answer(
     modes, dt = policy.decode(context, odometry), policy.config.waypoint_dt_s
     log_std = modes.log_std + (modes.speed * dt).log()[..., None, None]
     answer = modes.metric(dt), modes.logits.softmax(-1), log_std, modes.rho, modes.speed
-    return (*answer, policy.free_space(context).exp()) if policy.config.reader and policy.config.free_space else answer
+    return (*answer, policy.free_space(context).exp()) if policy.remembers else answer
 
 
 def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -166,7 +166,7 @@ class Navigator:
             self.scans = []
         spacing = SCAN_STEPS * self.config.frame_spacing_s
         due = not self.scans or now - self.scans[-1][0] > spacing - 0.5 * self.config.frame_spacing_s
-        if self.config.reader and self.config.free_space and due:
+        if self.policy.remembers and due:
             free_m = self.policy.free_space(context).exp().cpu().numpy()
             self.scans = [*self.scans, (now, scan_points(way[-1][1][None], free_m, body)[0])][-SCANS:]
 

@@ -282,6 +282,11 @@ class S2EPolicy(nn.Module):
             self.reader.requires_grad_(True)
 
     @property
+    def remembers(self) -> bool:
+        """Whether what its free-space head saw is part of its odometry."""
+        return self.config.reader and self.config.free_space
+
+    @property
     def has_adapters(self) -> bool:
         """Whether `add_adapters` was called."""
         return any(isinstance(block, Block) and block.adapter is not None for block in self.decoder)
