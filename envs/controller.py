@@ -3,7 +3,7 @@
 import numpy as np
 
 from s2e.envs.fleet import Fleet
-from s2e.envs.robots import DRIVES
+from s2e.envs.robots import DRIVES, REVERSE_MPS
 
 # Beyond the first bearing the arc to a waypoint becomes a detour, and turning towards it takes over by the second.
 TURN_FROM_RAD = np.radians(62.0)
@@ -16,6 +16,9 @@ BESIDE_M, SLOW_RADS = 0.5, 0.5
 CRAWL = 0.5
 # Who can step sideways does so to a waypoint beside it that is nearer than the first; beyond the second it turns, metres.
 SIDE_M = (0.25, 0.35)
+# A waypoint right behind a robot that is farther off than the first (else it is a stop with noise on it) and no farther than the second
+# makes it back off; from either it fades over the third, metres. So does the bearing, up to the second.
+BACK_M, BACK_RAD = (0.12, 0.5, 0.06), np.radians([140.0, 160.0])
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:
@@ -49,6 +52,7 @@ def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, fleet: Fleet) -
     d b / sin(b), along which the robot turns by 2 b. Too fast a command is slowed with its curvature kept. The origin
     means stop. Towards a waypoint beside or behind it a differential robot turns in place; an Ackermann robot turns
     as tightly as it can at low speed; a holonomic robot steps sideways to what is near (0.3 m) and turns to what is not.
+    All back off, slowly, to what is right behind them and near (0.5 m).
 
     Args:
         waypoints: (N, 2) x forward, y left, in each robot's frame, metres.
@@ -56,7 +60,7 @@ def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, fleet: Fleet) -
         fleet: the N robots, whose limits the commands respect.
 
     Returns:
-        (N, 3) v (m/s, never negative), omega (rad/s) and lateral (m/s to the left, 0 on wheels).
+        (N, 3) v (m/s, below 0 backwards), omega (rad/s) and lateral (m/s to the left, 0 on wheels).
     """
     waypoints = np.asarray(waypoints, dtype=np.float64)
     v_max, omega_max, lateral_max = fleet.limits[:, 0], fleet.limits[:, 3], fleet.limits[:, 7]
@@ -68,18 +72,23 @@ def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, fleet: Fleet) -
     arc_bearing = np.clip(bearing, -TURN_FULLY_RAD, TURN_FULLY_RAD)
     v = distance / np.sinc(arc_bearing / np.pi) / horizon_s
     omega = 2.0 * bearing / horizon_s * near
-    # On wheels that steer, curvature times speed.
+    # On wheels that steer, curvature.
     tightest = np.where(steered, fleet.limits[:, 5], 0.0)
     curvature = np.clip(2.0 * np.sin(arc_bearing) / np.maximum(distance, 1e-9), -tightest, tightest)
     curvature = curvature * (1.0 - turn) + np.sign(bearing) * tightest * turn
     v = v * (1.0 - turn) + np.where(steered, np.minimum(CRAWL, v_max) * near * turn, 0.0)
-    omega = np.where(steered, curvature * v * near, omega)
     # On legs, sideways instead of turning.
     side = np.where(lateral_max > 0.0, 1.0 - _smoothstep((distance - SIDE_M[0]) / (SIDE_M[1] - SIDE_M[0])), 0.0)
     side = side * turn * np.sin(bearing) ** 2
     v = v + side * np.maximum(waypoints[:, 0], 0.0) / horizon_s
     omega = omega * (1.0 - side)
     lateral = np.clip(side * waypoints[:, 1] / horizon_s, -lateral_max, lateral_max)
-    slower = np.minimum(1.0, v_max / np.maximum(v, 1e-9))
+    # Straight back: the least turn could touch what it shall get away from.
+    far = (distance - BACK_M[0]) / BACK_M[2], (BACK_M[1] + BACK_M[2] - distance) / BACK_M[2]
+    back = _smoothstep((np.abs(bearing) - BACK_RAD[0]) / (BACK_RAD[1] - BACK_RAD[0])) * _smoothstep(far[0]) * _smoothstep(far[1])
+    v = v + back * (-np.minimum(distance / horizon_s, REVERSE_MPS) - v)
+    omega, lateral = omega * (1.0 - back), lateral * (1.0 - back)
+    omega = np.where(steered, curvature * (1.0 - back) * v * near, omega)
+    slower = np.minimum(1.0, v_max / np.maximum(np.abs(v), 1e-9))
     slower = np.minimum(slower, omega_max / np.maximum(np.abs(omega), 1e-9))
     return np.stack([v * slower, omega * slower, lateral], axis=1)

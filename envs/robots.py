@@ -15,11 +15,13 @@ DRIVES = ("differential", "ackermann", "holonomic")
 
 MAX_DISCS = 3
 """Discs of a footprint at most."""
+REVERSE_MPS = 0.3
+"""How fast any robot backs off, m/s: none has a camera behind."""
 
 
 @dataclass(frozen=True)
 class Robot:
-    """One kind of robot, or one specimen of it (`randomise`). It does not reverse.
+    """One kind of robot, or one specimen of it (`randomise`). All back off at `REVERSE_MPS` at most.
 
     Attributes:
         name: the kind, a key of `ROBOTS`.
@@ -308,18 +310,19 @@ def advance(x, y, yaw, v, omega, v_command, omega_command, limits, dt):
     """One robot's next (x, y, yaw, v, omega) after `dt` seconds of one command; see `s2e.envs.kinematic.step_robots`."""
     v_max, accel, brake, omega_max = limits[0], limits[1], limits[2], limits[3]
     alpha, curvature_max, lag = limits[4], limits[5], limits[6]
-    v_target = min(max(v_command, 0.0), v_max)
+    slowest = -min(REVERSE_MPS, v_max)
+    v_target = min(max(v_command, slowest), v_max)
     omega_target = min(max(omega_command, -omega_max), omega_max)
     follow = 1.0 - math.exp(-dt / lag) if lag > 0.0 else 1.0
     v_new = v + min(max((v_target - v) * follow, -brake * dt), accel * dt)
-    v_new = min(max(v_new, 0.0), v_max)
+    v_new = min(max(v_new, slowest), v_max)
     steered = curvature_max < 1e6
     if steered:
         # A steered robot holds a curvature, so its turn rate grows with the speed it has, not the one it was told.
-        curvature = omega_target / v_target if v_target > 1e-6 else 0.0
+        curvature = omega_target / v_target if abs(v_target) > 1e-6 else 0.0
         omega_target = min(max(curvature, -curvature_max), curvature_max) * v_new
     omega_new = omega + min(max((omega_target - omega) * follow, -alpha * dt), alpha * dt)
-    bound = min(omega_max, curvature_max * v_new) if steered else omega_max
+    bound = min(omega_max, curvature_max * abs(v_new)) if steered else omega_max
     omega_new = min(max(omega_new, -bound), bound)
     x, y, yaw = along_arc(x, y, yaw, v_new, 0.0, omega_new, dt)
     return x, y, yaw, v_new, omega_new

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from s2e.envs.controller import command_to_waypoint, waypoint_to_command
 from s2e.envs.fleet import MAX_LATENCY, STEP_CLASSES_M, Fleet
 from s2e.envs.kinematic import delay, step_robots
-from s2e.envs.robots import ROBOTS, Robot, randomise
+from s2e.envs.robots import REVERSE_MPS, ROBOTS, Robot, randomise
 from s2e.errors import UserError
 
 JACKAL, COCO, GO2 = ROBOTS["jackal"], ROBOTS["coco"], ROBOTS["go2"]
@@ -61,19 +61,19 @@ def test_velocities_stay_within_every_limit():
     fleet = mixed(64)
     v_max, accel, brake, omega_max, _, curvature_max, _, lateral_max, lateral_accel = fleet.limits.T
     poses, velocities, dt = np.zeros((64, 3)), np.zeros((64, 3)), 0.1
+    steered = np.isfinite(curvature_max)
     for _ in range(60):
         before = velocities
         poses, velocities = step_robots(fleet, poses, velocities, rng.normal(0, 4, (64, 3)), dt)
         change = velocities - before
-        assert (velocities[:, 0] >= 0).all() and (velocities[:, 0] <= v_max).all()
+        assert (velocities[:, 0] >= -REVERSE_MPS).all() and (velocities[:, 0] <= v_max).all()
         assert (np.abs(velocities[:, 1]) <= omega_max + 1e-12).all()
         assert (change[:, 0] <= accel * dt + 1e-12).all() and (change[:, 0] >= -brake * dt - 1e-12).all()
         assert (np.abs(velocities[:, 2]) <= lateral_max).all()
         assert (np.abs(change[:, 2]) <= lateral_accel * dt + 1e-12).all()
-        steered = np.isfinite(curvature_max)
-        assert (np.abs(velocities[steered, 1]) <= curvature_max[steered] * velocities[steered, 0] + 1e-12).all()
+        assert (np.abs(velocities[steered, 1]) <= curvature_max[steered] * np.abs(velocities[steered, 0]) + 1e-12).all()
     assert (np.abs(poses[:, 2]) <= math.pi).all()
-    assert np.abs(velocities[:, 2]).max() > 0.5
+    assert np.abs(velocities[:, 2]).max() > 0.5 and (velocities[steered, 0] < 0).any() and (velocities[~steered, 0] < 0).any()
 
 
 def test_motion_is_the_exact_arc():
@@ -193,6 +193,21 @@ def test_the_command_reaches_the_waypoint(distance, bearing, horizon_s, name):
     np.testing.assert_allclose(poses[:, :2], waypoint, atol=1e-9 + 1e-6 * distance)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.floats(0.18, 0.5), st.floats(-20.0, 20.0), st.sampled_from(list(ROBOTS)))
+def test_who_is_told_what_is_right_behind_it_backs_off(distance, aside_deg, name):
+    aside, fleet = math.radians(aside_deg), Fleet.of([unlimited(ROBOTS[name])])
+    waypoint = np.array([[-distance * math.cos(aside), distance * math.sin(aside)]])
+    poses, _ = step_robots(fleet, np.zeros((1, 3)), np.zeros((1, 3)), waypoint_to_command(waypoint, 2.0, fleet), 2.0)
+    np.testing.assert_allclose(poses, [[-distance, 0.0, 0.0]], atol=1e-6)
+
+
+def test_a_stop_with_noise_on_it_and_what_is_far_behind_are_no_backing_off():
+    behind = np.array([[-0.1, 0.0], [-0.7, 0.1], [-0.25, 0.25]])
+    for robot in ROBOTS.values():
+        assert (waypoint_to_command(behind, 1.0, fleet_of(robot, 3))[:, 0] >= 0).all()
+
+
 def fleet_of(robot: Robot, count: int) -> Fleet:
     return Fleet.of([robot] * count)
 
@@ -205,11 +220,11 @@ def test_commands_are_finite_within_limits_and_smooth(robot):
     fleet = fleet_of(robot, len(waypoints))
     commands = waypoint_to_command(waypoints, 1.0, fleet)
     assert np.isfinite(commands).all()
-    assert (commands[:, 0] >= 0).all() and (commands[:, 0] <= robot.v_max + 1e-9).all()
+    assert (commands[:, 0] >= -REVERSE_MPS - 1e-9).all() and (commands[:, 0] <= robot.v_max + 1e-9).all()
     assert (np.abs(commands[:, 1]) <= robot.omega_max + 1e-9).all()
     assert (np.abs(commands[:, 2]) <= robot.lateral_max).all() and (np.abs(commands[:, 2]).max() > 0.2) == (robot.lateral_max > 0)
     if robot.drive == "ackermann":
-        assert (np.abs(commands[:, 1]) <= robot.curvature_max * commands[:, 0] + 1e-9).all()
+        assert (np.abs(commands[:, 1]) <= robot.curvature_max * np.abs(commands[:, 0]) + 1e-9).all()
     moved = waypoint_to_command(waypoints + np.array([1e-5, -1e-5]), 1.0, fleet)
     # Straight behind left and right are as good as each other: there, and only there, the side flips.
     smooth = ~((waypoints[:, 0] < 0) & (np.abs(waypoints[:, 1]) < 1e-4))
