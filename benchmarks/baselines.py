@@ -22,23 +22,24 @@ class Baseline:
 
     about: str
     """What it knows, for the report."""
-    start: Callable[[Worlds, ExpertDriver], Act]
-    """Makes it drive worlds that have just begun their episodes; the expert is one of these worlds."""
+    start: Callable[[Worlds, ExpertDriver, bool], Act]
+    """Makes it drive worlds that have just begun their episodes; the expert is one of these worlds. The last says whether a policy is
+    helped out of jams."""
     files: Callable[[], tuple[Path, ...]] = tuple
     """Its weights: other contents are another question."""
     check: Callable[[str], object] = str
     """Refuses a robot that it cannot drive, by its name."""
 
 
-def _zero(worlds: Worlds, _: ExpertDriver) -> Act:
+def _zero(worlds: Worlds, *_: object) -> Act:
     return lambda _: np.zeros((worlds.count, 2))
 
 
-def _straight(worlds: Worlds, _: ExpertDriver) -> Act:
+def _straight(worlds: Worlds, *_: object) -> Act:
     return lambda _: straight(worlds)
 
 
-def _expert(worlds: Worlds, expert: ExpertDriver) -> Act:
+def _expert(worlds: Worlds, expert: ExpertDriver, _: bool) -> Act:
     expert.begin(np.arange(worlds.count))
     return lambda _: expert.act()
 
@@ -46,8 +47,8 @@ def _expert(worlds: Worlds, expert: ExpertDriver) -> Act:
 def rays(policy: str) -> Baseline:
     """The ray policy that a name or a path stands for."""
 
-    def start(worlds: Worlds, _: ExpertDriver) -> Act:
-        driver = RayDriver(worlds, load_rays(policy, worlds.config.robots))
+    def start(worlds: Worlds, _: ExpertDriver, recovery: bool) -> Act:
+        driver = RayDriver(worlds, load_rays(policy, worlds.config.robots), recovery)
         driver.begin(np.arange(worlds.count))
         return lambda _: driver.act()
 

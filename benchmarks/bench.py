@@ -48,6 +48,7 @@ from s2e.lock import hold, release
 from s2e.observation import to_robot
 from s2e.planner import Guide, PlannerView, parse_planner
 from s2e.policy import S2EPolicy
+from s2e.recovery import Recovery
 from s2e.video.shard_writer import write_safely
 
 CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
@@ -67,6 +68,8 @@ class BenchArgs:
     """none, rules, or openai:URL#MODEL (docs/planner.md)."""
     planner_weight: float = 3.0
     """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
+    recovery: bool = True
+    """Policies that stand in a jam back off and turn away (s2e/recovery.py); zero, straight and the expert never do."""
     episodes: int = 0
     """Episodes of each setting in each scene, the first of the file; 0 is all."""
     robot: str = "jackal"
@@ -110,12 +113,18 @@ def floor_height(scene: Scene, x: float, y: float) -> float:
 
 
 class PolicyDriver:
-    """A trained policy at the wheel: best-scored mode, the waypoint one second ahead; a planner may re-rank or slow it."""
+    """A trained policy at the wheel: best-scored mode, the waypoint one second ahead.
 
-    def __init__(self, policy: S2EPolicy, net: VisualNet, worlds: Worlds, planner: str, weight: float, device: str):
+    A planner may re-rank or slow it, and `recovery` gets it out of jams.
+    """
+
+    def __init__(
+        self, policy: S2EPolicy, net: VisualNet, worlds: Worlds, planner: str, weight: float, device: str, recovery: bool = True
+    ):  # fmt: skip
         self.config: PolicyConfig = policy.config
         self.worlds, self.policy, self.device = worlds, policy, device
         self.actor = Actor(policy, net, worlds.count, device, CHUNK)
+        self.recovery = Recovery(worlds.count) if recovery else None
         bare = planner == "none" or weight == 0
         self.planners = [] if bare else [parse_planner(planner) for _ in range(worlds.count)]
         self.guides = [Guide(p, weight) for p in self.planners]
@@ -135,6 +144,9 @@ class PolicyDriver:
                 scores[row], slower[row] = self.guides[world].apply(view)
         best = metric[np.arange(len(live)), scores.argmax(-1)]
         waypoints[live] = best[:, self.config.action_waypoint] * slower[:, None]
+        if self.recovery:
+            here, step_s = self.actor.odometry.trail[live, 0], self.config.frame_spacing_s
+            waypoints[live] = self.recovery.relieve(waypoints[live], here, ego, step_s, live)
         self.actor.told(waypoints[live], live)
         return waypoints
 
@@ -222,9 +234,9 @@ def run_episodes(
     expert = ExpertDriver(worlds)
     routes = [remaining_route(expert, w) for w in range(len(episodes))]
     if baseline:
-        driver, act = None, baseline.start(worlds, expert)
+        driver, act = None, baseline.start(worlds, expert, args.recovery)
     else:
-        driver = PolicyDriver(*load_networks(policy), worlds, args.planner, args.planner_weight, args.device)
+        driver = PolicyDriver(*load_networks(policy), worlds, args.planner, args.planner_weight, args.device, args.recovery)
         act = driver.act
     traces = [Trace([e.start[:2]]) for e in episodes]
     films = {w: Film() for w in choose_filmed(episodes, 0 if baseline else filmed)}
@@ -390,7 +402,7 @@ def bench(args: BenchArgs) -> None:
     summaries, records, clips = [], {}, {}
     for policy, name, folder in zip(args.policy, names, folders, strict=True):
         asked = dict(policy=policy, planner=args.planner, weight=args.planner_weight, files=fingerprint(args, policy))
-        asked |= dict(robot=args.robot, physics=args.physics, splat_backend=args.splat_backend)
+        asked |= dict(robot=args.robot, recovery=args.recovery, physics=args.physics, splat_backend=args.splat_backend)
         jsonl = open_results(folder, asked, rank)
         done = {key(r) for r in every_record(folder)}
         dist.barrier()  # nobody writes before all have read what is done
@@ -418,6 +430,8 @@ def bench(args: BenchArgs) -> None:
         report = args.out / "report.html"
         conditions = {"robot": args.robot, "physics": args.physics, "splats": args.splat_backend, "planner": args.planner}
         conditions["contacts"] = "counted; they block, they do not end an episode"
+        helped = "where a policy is told to drive and stands, it backs off and turns away (not zero, straight, expert)"
+        conditions["recovery"] = helped if args.recovery else "none"
         conditions |= {name: b.about for name, b in zip(names, map(baseline_of, args.policy), strict=True) if b}
         grounds = {where: (scene.occupancy, picture(scene)) for where, scene in scenes.items()}
         compared = differences({s["policy"]: records[s["policy"]] for s in summaries if s["learned"]}, args.seed)

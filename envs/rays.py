@@ -16,15 +16,16 @@ import torch
 from torch import nn
 
 from s2e.checkpoint import find_checkpoint, read_json, read_tensors
-from s2e.envs.collision import static_gaps, sweep
-from s2e.envs.controller import BESIDE_M
+from s2e.envs.fleet import CONTROL_S
 from s2e.envs.free_space import cast_rays
 from s2e.envs.robots import ROBOTS
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError, require
-from s2e.observation import AROUND, ego_state, goal_token, robot_token, to_robot, wrapped
+from s2e.observation import AROUND, ego_state, goal_token, robot_token, to_robot
+from s2e.recovery import Recovery
 
-NEAR_M = 0.05
+NEAR_M, KEEPS_M = 0.05, 0.06
+"""Nearest range that is told from nearer ones; how much nearer than they are things seem to a policy that drives."""
 BACK_M, ASIDE = 0.1, 0.8
 """How far behind a waypoint may lie, and how far aside in units of what the robot drives in a second."""
 VIEW_SHARE = 0.1
@@ -108,11 +109,11 @@ class RaySense:
     """What a ray policy sees of N worlds; with a memory, its state.
 
     Args:
-        worlds: they need not be drawn. config: the policy's.
+        worlds: they need not be drawn. config: the policy's. nearer_m: how much nearer than they are things seem, but not people.
     """
 
-    def __init__(self, worlds: Worlds, config: RayConfig):
-        self.worlds, self.config, n = worlds, config, worlds.count
+    def __init__(self, worlds: Worlds, config: RayConfig, nearer_m: float = 0.0):
+        self.worlds, self.config, self.nearer_m, n = worlds, config, nearer_m, worlds.count
         self.points = np.full((n, config.memory, config.rays, 2), np.nan, np.float32)
         self.trail = np.full((n, max(config.trail, default=0), 2), np.nan, np.float32)
         self.tick = np.zeros(n, np.int64)
@@ -146,9 +147,10 @@ class RaySense:
     ) -> tuple[np.ndarray, np.ndarray]:
         w, config = self.worlds, self.config
         cast = cast_rays(w, worlds, self.angles(worlds), config.reach_m, poses, people_xy)
+        walls = np.maximum(cast.wall - np.float32(self.nearer_m), np.float32(NEAR_M))
         goal = goal_token(to_robot(w.goal[worlds], poses), config.goal_clip_m)
         about = goal, ego_state(velocity[:, 0], velocity[:, 1]), robot_token(w.fleet.about()[worlds])
-        parts = [_log(cast.wall), _log(cast.person)]
+        parts = [_log(walls), _log(cast.person)]
         if config.memory:
             around = np.empty((len(worlds), AROUND), np.float32)
             _around(np.ascontiguousarray(poses), self.points[worlds], config.memory_m, around)
@@ -157,7 +159,7 @@ class RaySense:
             ago = self.trail[worlds][:, np.array(config.trail) - 1]
             been = np.clip(np.nan_to_num(to_robot(ago, poses[:, None])), -5.0, 5.0)
             parts.append(been.reshape(len(worlds), -1))
-        return np.concatenate([*parts, *about], 1).astype(np.float32), cast.wall
+        return np.concatenate([*parts, *about], 1).astype(np.float32), walls
 
     def _remember(self, walls: np.ndarray) -> None:
         w, every = self.worlds, np.arange(self.worlds.count)
@@ -250,71 +252,27 @@ def _refuse_cameras(config: RayConfig, robots: tuple[str, ...], folder: Path) ->
         require(abs(trained / view - 1.0) <= VIEW_SHARE, f"{folder}: {what}; {remedy}")
 
 
-class Jams:
-    """Turns robots out of jams: who touches something and stands there turns to the side on which it can, for a moment.
-
-    A policy learned by PPO explores while it learns, and small noise gets it out of most jams. Without the noise it is told the same,
-    sees the same, and stands there for good.
+class RayDriver:
+    """A ray policy at the wheel of N worlds.
 
     Args:
-        worlds: N of them; a robot feels that it touches something, and to which side it can turn.
+        worlds: N of them. policy: it. recovery: whether it gets out of jams; see there.
     """
 
-    STOOD, TURNS, FREE_M, STILL_M, STILL_RAD, TRY_RAD = 2, 2, 0.02, 0.03, 0.05, 0.3
-    """Steps after which who stands is in a jam, and those that it is turned when it does not stand any more; room of who touches
-    something; what counts as standing; how far it must be able to turn."""
-
-    def __init__(self, worlds: Worlds):
-        self.worlds = worlds
-        self.pose, self.side = np.full((worlds.count, 3), np.inf), np.zeros(worlds.count)
-        self.stood, self.left = (np.zeros(worlds.count, np.int64) for _ in range(2))
-        self.turning = np.zeros(worlds.count, bool)
-
-    def begin(self, worlds: np.ndarray) -> None:
-        """Worlds begin an episode."""
-        self.pose[worlds] = np.inf
-        self.stood[worlds] = self.left[worlds] = 0
-
-    def relieve(self, waypoints: np.ndarray) -> np.ndarray:
-        """What is told instead of `waypoints` (N, 2), once a step; `turning` says where that is a turn."""
-        w, before = self.worlds, self.pose
-        moved = ~(np.hypot(w.pose[:, 0] - before[:, 0], w.pose[:, 1] - before[:, 1]) < self.STILL_M)
-        turned = ~(np.abs(wrapped(w.pose[:, 2] - np.nan_to_num(before[:, 2], posinf=0.0))) < self.STILL_RAD)
-        self.pose = w.pose.copy()
-        touches = static_gaps(w.fleet, w.pose, w.fields, w.field_id) < self.FREE_M
-        self.stood = np.where(touches & ~moved & ~turned, self.stood + 1, 0)
-        jam = self.stood >= self.STOOD
-        if jam.any():
-            can = [self._turns(side) for side in (1.0, -1.0)]
-            other = -np.sign(waypoints[:, 1])  # than it was told, where both sides or none are free
-            side = np.where(can[0] == can[1], other, np.where(can[0], 1.0, -1.0))
-            self.side = np.where(jam, side, self.side)
-        self.turning = jam | (self.left > 0)
-        self.left = np.where(jam, self.TURNS - 1, np.maximum(self.left - 1, 0))
-        return np.where(self.turning[:, None], np.stack([np.zeros(w.count), BESIDE_M * self.side], 1), waypoints)
-
-    def _turns(self, side: float) -> np.ndarray:
-        """(N,) bool, who can turn on the spot to a side."""
-        w, there = self.worlds, self.worlds.pose.copy()
-        there[:, 2] += side * self.TRY_RAD
-        return ~sweep(w.fleet, w.pose, there, w.fields, w.field_id)[1]
-
-
-class RayDriver:
-    """A ray policy at the wheel of N worlds, which is turned out of jams."""
-
-    def __init__(self, worlds: Worlds, policy: RayPolicy):
-        self.worlds, self.policy, self.sense, self.jams = worlds, policy, RaySense(worlds, policy.config), Jams(worlds)
+    def __init__(self, worlds: Worlds, policy: RayPolicy, recovery: bool = True):
+        self.worlds, self.policy, self.sense = worlds, policy, RaySense(worlds, policy.config, KEEPS_M)
+        self.recovery = Recovery(worlds.count) if recovery else None
 
     def begin(self, worlds: np.ndarray) -> None:
         """Forgets what worlds that begin an episode remember."""
         self.sense.begin(worlds)
-        self.jams.begin(worlds)
+        if self.recovery:
+            self.recovery.begin(worlds)
 
     def act(self) -> np.ndarray:
         """(N, 2) waypoints, metres; call it once a step."""
-        return self.jams.relieve(self.steer())
-
-    def steer(self) -> np.ndarray:
-        """The same as the policy has it, jam or not."""
-        return self.policy.waypoints(self.sense.observe(), self.worlds.fleet.limits[:, 0])
+        w = self.worlds
+        waypoints = self.policy.waypoints(self.sense.observe(), w.fleet.limits[:, 0])
+        if self.recovery:
+            waypoints = self.recovery.relieve(waypoints, w.pose, w.velocity, CONTROL_S * w.config.controls_per_step)
+        return waypoints

@@ -15,7 +15,7 @@ from s2e.envs.controller import command_to_waypoint, waypoint_to_command
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.fleet import CONTROL_S
 from s2e.envs.kinematic import step_robots
-from s2e.envs.rays import RayDriver, load_rays
+from s2e.envs.rays import RaySense, load_rays
 from s2e.envs.worlds import ACTION_HORIZON_S, Worlds
 from s2e.observation import to_robot
 
@@ -73,19 +73,24 @@ def drive_on(worlds: Worlds, action: np.ndarray, act: Act) -> tuple[np.ndarray, 
 
 
 class RayCoach:
-    """A ray policy. Where it would be in two seconds a ghost finds out, who drives on from here without touching the worlds."""
+    """A ray policy. Where it would be in two seconds a ghost finds out, who drives on from here without touching the worlds.
 
-    def __init__(self, worlds: Worlds, path: str):
-        self.worlds = worlds
-        self.driver = RayDriver(worlds, load_rays(path, worlds.config.robots))
+    Args:
+        worlds: N of them. path: the policy. nearer_m: how much nearer than they are things seem to it, so that it keeps as much more
+            distance where there is room: those who learn from it judge distances by images.
+    """
+
+    def __init__(self, worlds: Worlds, path: str, nearer_m: float = 0.0):
+        self.worlds, self.policy = worlds, load_rays(path, worlds.config.robots)
+        self.sense = RaySense(worlds, self.policy.config, nearer_m)
 
     def begin(self, worlds: np.ndarray) -> None:
         """See `Coach.begin`."""
-        self.driver.begin(worlds)
+        self.sense.begin(worlds)
 
     def label(self) -> np.ndarray:
         """See `Coach.label`."""
-        action = self.driver.steer()
+        action = self.policy.waypoints(self.sense.observe(), self.worlds.fleet.limits[:, 0])
         way, commands = self.ghost(action)
         meant = command_to_waypoint(commands[:, :STEADY].mean(1), ACTION_HORIZON_S)
         aside = (commands[:, :STEADY, 2] != 0).any(1)  # who steps aside means it
@@ -94,15 +99,15 @@ class RayCoach:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Coach.arrays`."""
-        return self.driver.sense.arrays()
+        return self.sense.arrays()
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Coach.restore`."""
-        self.driver.sense.restore(arrays)
+        self.sense.restore(arrays)
 
     def ghost(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`drive_on` as if the coach drove."""
-        w, policy, sense = self.worlds, self.driver.policy, self.driver.sense
+        w, policy, sense = self.worlds, self.policy, self.sense
         every = np.arange(w.count)
 
         def act(pose: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:
@@ -136,12 +141,12 @@ class ExpertCoach:
         self.driver.expert.restore(arrays)
 
 
-def make_coach(name: str, worlds: Worlds) -> Coach | None:
-    """The coach that `--coach` names: none, expert, or a ray policy (a shipped one's name, a run or a checkpoint).
+def make_coach(name: str, worlds: Worlds, nearer_m: float = 0.0) -> Coach | None:
+    """The coach that `--coach` names: none, expert, or a ray policy (a shipped one's name, a run or a checkpoint); see `RayCoach`.
 
     Raises:
         UserError: there is no such ray policy, or it was trained for other robots or cameras.
     """
     if name == "none":
         return None
-    return ExpertCoach(worlds) if name == "expert" else RayCoach(worlds, name)
+    return ExpertCoach(worlds) if name == "expert" else RayCoach(worlds, name, nearer_m)

@@ -137,6 +137,8 @@ class PPOArgs:
     """Share of the run after which the coach's weight has fallen to 0, in a straight line from there on; 0 keeps it."""
     coach_drives: float = 0.15
     """Share of the run in which the coach drives, disturbed: at first in all worlds, then in fewer and fewer."""
+    coach_margin: float = 0.1
+    """Metres that things seem nearer to the coach than they are: so he keeps a distance that images are good enough for."""
     coach_way: float = 0.1
     """Weight of the coach's way of two seconds beside his action."""
     ppo_weight: float = 1.0
@@ -202,7 +204,7 @@ def check(args: PPOArgs, world: int) -> None:
         raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
     if args.envs // world * settled(args).horizon < 2:
         raise UserError("--envs times --horizon is 1; PPO needs at least 2 samples an update")
-    for name in ("entropy", "coach_weight", "ppo_weight", "divergence", "coach_way", "lr"):
+    for name in ("entropy", "coach_weight", "coach_margin", "ppo_weight", "divergence", "coach_way", "lr"):
         value = getattr(args, name)
         require(math.isfinite(value) and value >= 0, f"--{name.replace('_', '-')} is {value}; it must be a number, 0 or more")
     for name in ("critic_lr", "clip", "target_kl"):
@@ -325,7 +327,7 @@ class Trainer:
         else:
             s2e, self.net = self._images()
             self.worlds = self._worlds(s2e.config)
-            coach = make_coach(args.coach, self.worlds)
+            coach = make_coach(args.coach, self.worlds, args.coach_margin)
             self.prefix = Prefix(Actor(s2e, self.net, self.count, args.device), args.adapter == "full")
             self.env = SenseImages(UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed)
             policy, more = S2EActorCritic, more | {

@@ -26,6 +26,7 @@ from s2e.observation import (
     scan_points,
 )
 from s2e.policy import S2EPolicy
+from s2e.recovery import Recovery
 from s2e.video.frames import MAX_PIXELS, resized
 from s2e.video.walk import Body
 
@@ -38,6 +39,7 @@ class Plan:
         waypoints: (T, 2) float32, the trajectory of the best score.
         times: (T,) seconds from now at which each waypoint is reached.
         score: its probability. speed: m/s, along it on average.
+        recovers: the robot is in a jam, and `waypoints` are what gets it out of it instead: see `s2e.recovery`.
         candidates: (M, T, 2) float32, all trajectories, by anchor. scores: (M,) float32, their probabilities.
     """
 
@@ -47,6 +49,7 @@ class Plan:
     speed: float
     candidates: np.ndarray
     scores: np.ndarray
+    recovers: bool = False
 
 
 class Navigator:
@@ -54,20 +57,21 @@ class Navigator:
 
     Args:
         policy, net: the networks, as `load_networks` gives them.
-        device: cpu or cuda.
+        device: cpu or cuda. recovery: plans of a robot that is told to drive and stands get it out of there, also backwards.
     """
 
-    def __init__(self, policy: S2EPolicy, net: VisualNet, device: str = "cpu"):
+    def __init__(self, policy: S2EPolicy, net: VisualNet, device: str = "cpu", recovery: bool = True):
+        self.recovery = Recovery(1) if recovery else None
         self.policy, self.config, self.device = policy.eval().to(device), policy.config, device
         self.encoder = FrozenEncoder(net, policy.config, device)
         self.times = (1 + np.arange(self.config.waypoints)) * self.config.waypoint_dt_s
         self.reset()
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu") -> "Navigator":
+    def load(cls, path: str | Path, device: str = "cpu", recovery: bool = True) -> "Navigator":
         """See `s2e.load_policy`."""
         check_device(device)
-        return cls(*load_networks(path), device)
+        return cls(*load_networks(path), device, recovery)
 
     def reset(self) -> None:
         """Forgets all frames: call it when the robot was carried somewhere else, or another episode begins."""
@@ -75,6 +79,8 @@ class Navigator:
         self.way: list[tuple[float, np.ndarray]] = []  # (seconds, (3,) pose by its own reckoning), oldest first
         self.scans: list[tuple[float, np.ndarray]] = []  # (seconds, (RAYS, 2) where rays ended), oldest first
         self.told = np.zeros(2)  # metres ahead and left, where the last plan would have it a second later
+        if self.recovery:
+            self.recovery.begin(np.arange(1))
         self.timed: bool | None = None
 
     def act(
@@ -93,7 +99,8 @@ class Navigator:
             goal: (x, y) metres in the robot's frame now; None explores, with the goal hidden from the policy.
             time_s: when the frame was taken, by any clock. Frames may then come at any rate: the policy sees, for each moment of its
                 history, the frame nearest to it. Without it every call counts as `config.frame_spacing_s` after the one before.
-            ego: the robot's speed (m/s) and yaw rate (rad/s); None hides its motion from the policy. Where it is known for four seconds
+            ego: the robot's speed (m/s) and yaw rate (rad/s); None hides its motion from the policy, and nothing tells that it is in a
+                jam. Where it is known for four seconds
                 and more the policy also knows its odometry, if it learned to: it takes the robot for one that follows its plans.
             robot: what is driven and how its camera sees; unless all of `ROBOT_FIELDS` are known it counts as unknown.
 
@@ -133,7 +140,16 @@ class Navigator:
         self.way = [(t, pose) for t, pose in way if t >= now - 2 * ODOMETRY_AGO_S[-1]]
         best = int(scores.argmax())
         self.told = candidates[best, self.config.action_waypoint].astype(float)
-        return Plan(candidates[best], self.times.copy(), float(scores[best]), float(speeds[best]), candidates, scores)
+        waypoints, recovers = candidates[best], False
+        if self.recovery and motion is None:
+            self.recovery.begin(np.arange(1))
+        elif self.recovery and motion is not None:
+            passed_s = now - way[-2][0] if len(way) > 1 else 0.0
+            self.told = self.recovery.relieve(self.told[None], way[-1][1][None], motion[None], passed_s)[0]
+            recovers = bool(self.recovery.busy()[0])
+        if recovers:  # told for a second from now
+            waypoints = (self.times[:, None] * self.told).astype(np.float32)
+        return Plan(waypoints, self.times.copy(), float(scores[best]), float(speeds[best]), candidates, scores, recovers)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device).float()

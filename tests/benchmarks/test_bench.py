@@ -204,6 +204,28 @@ def test_an_episode_does_not_depend_on_how_many_run_beside_it(untrained):
     assert (alone[:, 0] == among[:, 0]).all()
 
 
+@pytest.mark.parametrize("recovery", [True, False])
+def test_a_policy_that_drives_at_a_wall_backs_off(untrained, monkeypatch, recovery):
+    scene = load_scene(PLAZA)
+    episodes = chosen_episodes(BenchArgs(setting="empty", episodes=4), PLAZA)
+    worlds = Worlds([scene] * 4, WorldsConfig(collision="counts"), 4, ListedEpisodes(episodes))
+    driver, seen = PolicyDriver(*load_networks(untrained), worlds, "none", 0.0, "cpu", recovery), worlds.reset()
+    decode, told = driver._decode, []
+
+    def ahead(context, odometry):
+        metric, scores = decode(context, odometry)
+        return np.broadcast_to([1.5, 0.1], metric.shape), scores
+
+    monkeypatch.setattr(driver, "_decode", ahead)
+    for _ in range(100):
+        if not worlds.live.any():
+            break
+        told.append(driver.act(seen))
+        np.testing.assert_array_equal(driver.actor.odometry.command[worlds.live], told[-1][worlds.live])
+        seen, *_ = worlds.step(told[-1])
+    assert (np.array(told)[..., 0] < 0).any() == recovery
+
+
 def test_new_weights_are_a_new_question(tmp_path, untrained):
     args = BenchArgs(scene=PLAZA, policy=("zero",), setting="empty", episodes=1, out=tmp_path / "z")
     bench(args)

@@ -4,7 +4,7 @@ import pytest
 from s2e.envs.controller import waypoint_to_command
 from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.pool import training_scenes
-from s2e.envs.rays import RayConfig, RayDriver, load_rays
+from s2e.envs.rays import KEEPS_M, RayConfig, RayDriver, load_rays
 from s2e.envs.worlds import ACTION_HORIZON_S, Worlds, WorldsConfig
 from s2e.observation import to_robot
 from s2e.rl.coach import LABEL, WAYPOINTS, ExpertCoach, RayCoach, make_coach
@@ -28,7 +28,7 @@ def test_the_ghost_goes_where_the_coach_would(scenes, tmp_path):
     """Without people and latency, worlds that follow the coach for two seconds pass the waypoints of his first label."""
     save(tmp_path / "p", RayConfig(robots=("jackal", "go2")))
     worlds = make_worlds(scenes)
-    coach, driver = RayCoach(worlds, tmp_path / "p"), RayDriver(worlds, load_rays(tmp_path / "p"))
+    coach, driver = RayCoach(worlds, tmp_path / "p", KEEPS_M), RayDriver(worlds, load_rays(tmp_path / "p"), recovery=False)
     coach.begin(np.arange(8))
     start, state = worlds.pose.copy(), {k: v.copy() for k, v in worlds.state()[0].items()}
     label = coach.label()

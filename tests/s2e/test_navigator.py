@@ -109,6 +109,22 @@ def test_it_reckons_its_way_as_the_worlds_actor_does():
     assert not np.allclose(after_a_jam.scores, plan.scores), "without its motion the way is not known either"
 
 
+def test_who_stands_where_it_should_drive_is_told_to_back_off(networks):
+    """Whatever the policy says: this one is not trained, so it is made to say that it drives on."""
+    navigator, alone = Navigator(*networks), Navigator(*networks, recovery=False)
+    (frame,) = frames(1)
+    for step in range(5):
+        plan, other = (n.act(frame, goal=(4.0, 1.0), ego=(0.0, 0.0), robot=BODY) for n in (navigator, alone))
+        navigator.recovery.told[:] = [1.0, 0.0]  # pyright: ignore[reportOptionalMemberAccess]
+        assert not other.recovers and plan.recovers == (step >= 3)
+        np.testing.assert_array_equal(plan.candidates, other.candidates)
+    assert plan.waypoints.shape == other.waypoints.shape and plan.waypoints.dtype == np.float32
+    np.testing.assert_allclose(plan.waypoints[CONFIG.action_waypoint], plan.times[CONFIG.action_waypoint] * navigator.told, atol=1e-6)
+    assert not navigator.act(frame, goal=(4.0, 1.0), robot=BODY).recovers, "nobody knows whether it stands"
+    navigator.reset()
+    assert not navigator.act(frame, goal=(4.0, 1.0), ego=(0.0, 0.0), robot=BODY).recovers
+
+
 def test_what_is_not_known_is_hidden(navigator, networks):
     (frame,) = frames(1)
     plan = navigator.act(frame)
