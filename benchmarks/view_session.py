@@ -24,7 +24,6 @@ from s2e.envs.scene_files import episodes_file, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, require
 from s2e.policy import S2EPolicy
-from s2e.recovery import Recovery
 
 DRIVERS = ("keyboard", "straight", "expert")
 """Who drives without having learned it."""
@@ -128,12 +127,12 @@ class PolicyWheel:
 
     def __init__(self, policy: S2EPolicy, net: VisualNet, worlds: Worlds):
         self.policy, self.worlds = policy, worlds
-        self.actor, self.recovery = Actor(policy, net, 1), Recovery(1)
+        self.actor = Actor(policy, net, 1)
         self.fan: Fan | None = None
 
     @torch.no_grad()
     def act(self, seen: dict[str, np.ndarray]) -> np.ndarray:
-        """(1, 2) the waypoint of the best-scored mode, or what gets the robot out of a jam; `fan` keeps all modes."""
+        """(1, 2) the waypoint of the best-scored mode; `fan` keeps all of them."""
         config = self.policy.config
         modes = self.policy.decode(*self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"]))
         metric = modes.metric(config.waypoint_dt_s)[0].cpu().numpy()
@@ -142,7 +141,6 @@ class PolicyWheel:
         c, s = math.cos(yaw), math.sin(yaw)
         self.fan = Fan(metric @ np.array([[c, s], [-s, c]]) + [x, y], scores)
         waypoint = metric[scores.argmax(), config.action_waypoint][None].astype(np.float64)
-        waypoint = self.recovery.relieve(waypoint, self.actor.odometry.trail[:, 0], seen["ego"], config.frame_spacing_s)
         self.actor.told(waypoint)
         return waypoint
 

@@ -259,7 +259,7 @@ class RayDriver:
         worlds: N of them. policy: it. recovery: whether it gets out of jams; see there.
     """
 
-    def __init__(self, worlds: Worlds, policy: RayPolicy, recovery: bool = True):
+    def __init__(self, worlds: Worlds, policy: RayPolicy, recovery: bool = False):
         self.worlds, self.policy, self.sense = worlds, policy, RaySense(worlds, policy.config, KEEPS_M)
         self.recovery = Recovery(worlds.count) if recovery else None
 

@@ -20,13 +20,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 __version__ = "0.1.0"
 
 
-def load_policy(path: "str | Path", device: str = "cpu", recovery: bool = True) -> "Navigator":
+def load_policy(path: "str | Path", device: str = "cpu", recovery: bool = False) -> "Navigator":
     """A policy to drive with: see `s2e.navigator.Navigator`.
 
     Args:
         path: a run, a checkpoint or an exported folder; or the name of a shipped policy; or owner/name on Hugging Face (`s2e[hub]`).
         device: cpu or cuda.
-        recovery: a robot that is told to drive and stands is told to back off and to turn away; False for one that cannot back off.
+        recovery: whether a robot that is told to drive and stands is told to back off, where no camera looks, and to turn away.
 
     Raises:
         UserError: there is no such policy, its files are broken, or it is one of rays, which sees no images.

@@ -60,7 +60,7 @@ class Navigator:
         device: cpu or cuda. recovery: plans of a robot that is told to drive and stands get it out of there, also backwards.
     """
 
-    def __init__(self, policy: S2EPolicy, net: VisualNet, device: str = "cpu", recovery: bool = True):
+    def __init__(self, policy: S2EPolicy, net: VisualNet, device: str = "cpu", recovery: bool = False):
         self.recovery = Recovery(1) if recovery else None
         self.policy, self.config, self.device = policy.eval().to(device), policy.config, device
         self.encoder = FrozenEncoder(net, policy.config, device)
@@ -68,7 +68,7 @@ class Navigator:
         self.reset()
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu", recovery: bool = True) -> "Navigator":
+    def load(cls, path: str | Path, device: str = "cpu", recovery: bool = False) -> "Navigator":
         """See `s2e.load_policy`."""
         check_device(device)
         return cls(*load_networks(path), device, recovery)

@@ -28,7 +28,7 @@ def test_the_ghost_goes_where_the_coach_would(scenes, tmp_path):
     """Without people and latency, worlds that follow the coach for two seconds pass the waypoints of his first label."""
     save(tmp_path / "p", RayConfig(robots=("jackal", "go2")))
     worlds = make_worlds(scenes)
-    coach, driver = RayCoach(worlds, tmp_path / "p", KEEPS_M), RayDriver(worlds, load_rays(tmp_path / "p"), recovery=False)
+    coach, driver = RayCoach(worlds, tmp_path / "p", KEEPS_M), RayDriver(worlds, load_rays(tmp_path / "p"))
     coach.begin(np.arange(8))
     start, state = worlds.pose.copy(), {k: v.copy() for k, v in worlds.state()[0].items()}
     label = coach.label()

@@ -111,7 +111,7 @@ def test_it_reckons_its_way_as_the_worlds_actor_does():
 
 def test_who_stands_where_it_should_drive_is_told_to_back_off(networks):
     """Whatever the policy says: this one is not trained, so it is made to say that it drives on."""
-    navigator, alone = Navigator(*networks), Navigator(*networks, recovery=False)
+    navigator, alone = Navigator(*networks, recovery=True), Navigator(*networks)
     (frame,) = frames(1)
     for step in range(5):
         plan, other = (n.act(frame, goal=(4.0, 1.0), ego=(0.0, 0.0), robot=BODY) for n in (navigator, alone))
