@@ -20,6 +20,7 @@ def warm_up() -> None:
     if stamp.exists() or not os.access(stamp.parent, os.W_OK):
         return
     print("compiling kernels, once for this version: half a minute or so", file=sys.stderr, flush=True)
+    _forget(stamp.parent)
     code = "from s2e.envs.warm import compile_movement; compile_movement()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}  # the same sources
     with subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], env=environment, stderr=subprocess.DEVNULL) as other:
@@ -29,6 +30,17 @@ def warm_up() -> None:
             other.kill()
             raise
     stamp.touch()  # also after a failure: what is missing is compiled when it is needed
+
+
+def _forget(folder: Path) -> None:
+    """Drops the kernels of other sources, since numba compares a kernel's own file and none of those whose kernels it calls."""
+    here = Path(__file__).parent
+    if folder == here / "__pycache__":
+        kernels = here.rglob("__pycache__/*.nb[ic]")
+    else:  # numba's own folder for all packages: in it one for each folder of sources, by its name
+        kernels = (p for name in {p.parent.name for p in here.rglob("*.py")} for p in folder.glob(f"{name}_*/*.nb[ic]"))
+    for path in [*kernels, *folder.glob("s2e-*.compiled")]:
+        path.unlink(missing_ok=True)
 
 
 def _stamp() -> Path:
