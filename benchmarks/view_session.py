@@ -186,7 +186,7 @@ class Drive:
             config = WorldsConfig(robot=self.robot, people=people, collision="counts", controls_per_step=1)
         source = ListedEpisodes([dataclasses.replace(self.episode, time_limit_s=limit)])
         self.worlds = Worlds([self.placed], config, 1, source)
-        self.period_s = CONTROL_S * config.controls_per_step
+        self.period_s = config.step_s
         self.seen = self.worlds.reset()
         self.wheel = PolicyWheel(learned[0], learned[1], self.worlds) if learned else None
         self.act = self._actor()

@@ -79,6 +79,11 @@ class WorldsConfig:
         """The names in `robot`."""
         return tuple(ROBOTS) if self.robot == "any" else tuple(n.strip() for n in self.robot.split(",") if n.strip())
 
+    @property
+    def step_s(self) -> float:
+        """Seconds that one action lasts."""
+        return CONTROL_S * self.controls_per_step
+
     @classmethod
     def for_policy(cls, policy: PolicyConfig, **more: Any) -> "WorldsConfig":
         """What a policy needs to see: its image size, its step and its goal's unit; `more` sets the other fields."""

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from s2e.checkpoint import find_checkpoint, read_json, read_tensors
-from s2e.envs.fleet import CONTROL_S
 from s2e.envs.free_space import cast_rays
 from s2e.envs.robots import ROBOTS
 from s2e.envs.worlds import Worlds
@@ -256,11 +255,11 @@ class RayDriver:
     """A ray policy at the wheel of N worlds.
 
     Args:
-        worlds: N of them. policy: it. recovery: whether it gets out of jams; see there.
+        worlds: N of them. policy: it. recovery: whether it gets out of jams; see there. nearer_m: as in `RaySense`.
     """
 
-    def __init__(self, worlds: Worlds, policy: RayPolicy, recovery: bool = False):
-        self.worlds, self.policy, self.sense = worlds, policy, RaySense(worlds, policy.config, KEEPS_M)
+    def __init__(self, worlds: Worlds, policy: RayPolicy, recovery: bool = False, nearer_m: float = KEEPS_M):
+        self.worlds, self.policy, self.sense = worlds, policy, RaySense(worlds, policy.config, nearer_m)
         self.recovery = Recovery(worlds.count) if recovery else None
 
     def begin(self, worlds: np.ndarray) -> None:
@@ -274,5 +273,5 @@ class RayDriver:
         w = self.worlds
         waypoints = self.policy.waypoints(self.sense.observe(), w.fleet.limits[:, 0])
         if self.recovery:
-            waypoints = self.recovery.relieve(waypoints, w.pose, w.velocity, CONTROL_S * w.config.controls_per_step)
+            waypoints = self.recovery.relieve(waypoints, w.pose, w.velocity, w.config.step_s)
         return waypoints

@@ -25,7 +25,7 @@ from s2e.envs.camera import draw_camera
 from s2e.envs.config import WorldsConfig
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import EpisodeSource, RandomEpisodes
-from s2e.envs.fleet import CONTROL_S, STEP_CLASSES_M, Fleet
+from s2e.envs.fleet import STEP_CLASSES_M, Fleet
 from s2e.envs.free_space import free_space
 from s2e.envs.pool import training_scenes
 from s2e.envs.scene import Episode, Scene
@@ -246,7 +246,7 @@ def _sum(state: dict[str, Any]) -> Counts:
 
 def _about(settings: Settings) -> dict[str, Any]:
     """dataset.json."""
-    hz = 1.0 / (CONTROL_S * settings.worlds().controls_per_step)
+    hz = 1.0 / settings.worlds().step_s
     return {"hz": hz, "source": f"expert in {', '.join(settings.places())}", "robot": settings.robot, "seed": settings.seed}
 
 
@@ -315,7 +315,7 @@ class _Take:
 
     def _nudge(self, drives: list[_Drive]) -> np.ndarray:
         """(N, 2) what is added to each robot's waypoint, metres; begins and ends nudges."""
-        step_s, count = CONTROL_S * self.worlds.config.controls_per_step, len(self.left)
+        step_s, count = self.worlds.config.step_s, len(self.left)
         begins = (self.left == 0) & (self.rng.random(count) < NUDGES_HZ * step_s)
         push = self.rng.normal(0, NUDGE_M, (count, 2)) * 2.0 ** self.rng.uniform(-1, 1, (count, 1))
         lasts = self.rng.integers(NUDGE_STEPS[0], NUDGE_STEPS[1] + 1, count)

@@ -217,7 +217,7 @@ class Worlds:
         known = np.isfinite(before) & np.isfinite(after)  # else nothing is said to have come nearer
         straight = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
         return Change(
-            step_s=CONTROL_S * self.config.controls_per_step,
+            step_s=self.config.step_s,
             distance_before=np.where(known, before, straight),
             distance_after=np.where(known, after, straight),
             speed=np.hypot(self.velocity[:, 0], self.velocity[:, 2]),

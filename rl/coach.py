@@ -15,7 +15,7 @@ from s2e.envs.controller import command_to_waypoint, waypoint_to_command
 from s2e.envs.drive import ExpertDriver
 from s2e.envs.fleet import CONTROL_S
 from s2e.envs.kinematic import step_robots
-from s2e.envs.rays import RaySense, load_rays
+from s2e.envs.rays import RayDriver, load_rays
 from s2e.envs.worlds import ACTION_HORIZON_S, Worlds
 from s2e.observation import to_robot
 
@@ -81,16 +81,16 @@ class RayCoach:
     """
 
     def __init__(self, worlds: Worlds, path: str, nearer_m: float = 0.0):
-        self.worlds, self.policy = worlds, load_rays(path, worlds.config.robots)
-        self.sense = RaySense(worlds, self.policy.config, nearer_m)
+        self.worlds = worlds
+        self.driver = RayDriver(worlds, load_rays(path, worlds.config.robots), nearer_m=nearer_m)
 
     def begin(self, worlds: np.ndarray) -> None:
         """See `Coach.begin`."""
-        self.sense.begin(worlds)
+        self.driver.begin(worlds)
 
     def label(self) -> np.ndarray:
         """See `Coach.label`."""
-        action = self.policy.waypoints(self.sense.observe(), self.worlds.fleet.limits[:, 0])
+        action = self.driver.act()
         way, commands = self.ghost(action)
         meant = command_to_waypoint(commands[:, :STEADY].mean(1), ACTION_HORIZON_S)
         aside = (commands[:, :STEADY, 2] != 0).any(1)  # who steps aside means it
@@ -99,15 +99,15 @@ class RayCoach:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Coach.arrays`."""
-        return self.sense.arrays()
+        return self.driver.sense.arrays()
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Coach.restore`."""
-        self.sense.restore(arrays)
+        self.driver.sense.restore(arrays)
 
     def ghost(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`drive_on` as if the coach drove."""
-        w, policy, sense = self.worlds, self.policy, self.sense
+        w, policy, sense = self.worlds, self.driver.policy, self.driver.sense
         every = np.arange(w.count)
 
         def act(pose: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:

@@ -126,7 +126,7 @@ class PPOArgs:
     adapter: Literal["ram", "decoder", "full"] = "ram"
     """What trains: the residual-attention adapters, the decoder instead, or all but the visual encoder."""
     reader: bool = True
-    """Train beside it a branch that reads the whole context and the odometry of the last four seconds, which gets it out of a jam."""
+    """Train beside it a branch that reads the whole context and the odometry of the last four seconds."""
     coach: str = "rays"
     """Who labels what the policy drives into: rays (shipped), a run of --sense rays, expert (the planner), or none."""
     coach_weight: float = 1.0

@@ -301,8 +301,7 @@ be driven through a robot's camera. Exported by s2e {version}. It needs a simula
 - Drives {robots}.
 - Sees {rays} rays to things and as many to people, across its camera's field of view, up to {reach:g} m; {memory}; the goal; its own
   motion and where it was a second ago; what robot it is. No map, nothing behind it that it has not seen.
-- Says a waypoint, to be reached in a second. Two layers, {millions:.2f} M weights. Where it touches something and stands,
-  `s2e.envs.rays.Jams` turns it to the side on which it can.
+- Says a waypoint, to be reached in a second. Two layers, {millions:.2f} M weights.
 - Comes as `config.json` and `model.safetensors`; nothing in them is executed.
 
 ## How it was trained

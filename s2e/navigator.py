@@ -100,8 +100,8 @@ class Navigator:
             time_s: when the frame was taken, by any clock. Frames may then come at any rate: the policy sees, for each moment of its
                 history, the frame nearest to it. Without it every call counts as `config.frame_spacing_s` after the one before.
             ego: the robot's speed (m/s) and yaw rate (rad/s); None hides its motion from the policy, and nothing tells that it is in a
-                jam. Where it is known for four seconds
-                and more the policy also knows its odometry, if it learned to: it takes the robot for one that follows its plans.
+                jam. Where it is known for four seconds and more the policy also knows its odometry, if it learned to: it takes the
+                robot for one that follows its plans.
             robot: what is driven and how its camera sees; unless all of `ROBOT_FIELDS` are known it counts as unknown.
 
         Raises:
@@ -141,12 +141,12 @@ class Navigator:
         best = int(scores.argmax())
         self.told = candidates[best, self.config.action_waypoint].astype(float)
         waypoints, recovers = candidates[best], False
-        if self.recovery and motion is None:
-            self.recovery.begin(np.arange(1))
-        elif self.recovery and motion is not None:
+        if self.recovery and motion is not None:
             passed_s = now - way[-2][0] if len(way) > 1 else 0.0
             self.told = self.recovery.relieve(self.told[None], way[-1][1][None], motion[None], passed_s)[0]
             recovers = bool(self.recovery.busy()[0])
+        elif self.recovery:
+            self.recovery.begin(np.arange(1))
         if recovers:  # told for a second from now
             waypoints = (self.times[:, None] * self.told).astype(np.float32)
         return Plan(waypoints, self.times.copy(), float(scores[best]), float(speeds[best]), candidates, scores, recovers)

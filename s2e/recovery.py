@@ -5,6 +5,8 @@ navigation have recovery behaviours for it (Marder-Eppstein et al., "The Office 
 alone: who is told to move and stands is in a jam.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 STANDS_MPS, STANDS_RADPS = 0.1, 0.25
@@ -47,12 +49,12 @@ class Recovery:
         r = np.arange(len(self.told)) if robots is None else robots
         told, since = self.told[r], self.since[r] + passed_s
         stands = (np.abs(ego[:, 0]) < STANDS_MPS) & (np.abs(ego[:, 1]) < STANDS_RADPS)
-        for before, until in zip((0.0, *UNTIL_S), UNTIL_S, strict=False):  # what moves nothing is not gone on with
+        for before, until in pairwise((0.0, *UNTIL_S)):  # what moves nothing is not gone on with
             begun = (since > before + _SOON_S) & (since < until - _SOON_S)
             since = np.where(begun & stands, until, since)
-        busy = since < UNTIL_S[-1] - _SOON_S
+        driven = since < UNTIL_S[-1] - _SOON_S
         should = (told[:, 0] > AHEAD_M) | (np.abs(told[:, 1]) > ASIDE_M)
-        self.stood[r] = stood = np.where(stands & should & ~busy, self.stood[r] + passed_s, 0.0)
+        stood = np.where(stands & should & ~driven, self.stood[r] + passed_s, 0.0)
         jam = stood > STOOD_S - _SOON_S
         again = np.hypot(*(pose[:, :2] - self.where[r]).T) < HERE_M
         away = np.where(waypoints[:, 1] > 0, -1.0, 1.0)
@@ -62,8 +64,8 @@ class Recovery:
         self.since[r] = since = np.where(jam, 0.0, since)
         stage = np.searchsorted(np.array(UNTIL_S) - _SOON_S, since, side="right")
         mirrored = np.stack([np.ones(len(r)), side], 1)
-        driven = np.array([BACK, TURN, ON, (0.0, 0.0)])[stage] * mirrored
-        self.told[r] = now = np.where((stage < len(UNTIL_S))[:, None], driven, waypoints)
+        relief = np.array([BACK, TURN, ON, (0.0, 0.0)])[stage] * mirrored
+        self.told[r] = now = np.where(self.busy(r)[:, None], relief, waypoints)
         return now
 
     def busy(self, robots: np.ndarray | None = None) -> np.ndarray:
