@@ -73,8 +73,7 @@ class Trainer:
         dist.same_start([*self.policy.parameters(), *net.parameters()])
         self.trained = [self.policy, net] if config.train_encoder else [self.policy]
         self.parameters = [p for m in self.trained for p in m.parameters()]
-        fused = torch.device(args.device).type == "cuda"
-        self.optimizer = torch.optim.AdamW(decay_groups(self.trained), lr=args.peak_lr, fused=fused)
+        self.optimizer = torch.optim.AdamW(decay_groups(self.trained), lr=args.peak_lr, fused=True)
         self.average = Average(self.trained, args.ema) if args.ema else None
         self.use = UseCounter(args.anchors, args.device)
         self.at = Progress()

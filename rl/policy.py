@@ -45,7 +45,7 @@ class ActorCritic(BasePolicy):
             {"params": [p for p in self.actor.parameters() if p.requires_grad], "lr": lr_schedule(1), "weight_decay": 0.0},
             {"params": list(self.critic.parameters()), "lr": critic_lr, "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, eps=1e-5)
+        self.optimizer = torch.optim.AdamW(groups, eps=1e-5, fused=True)
 
     def density(self, obs: Rows, start: bool = False) -> Any:
         """The density of the action: log_prob, entropy_bound, mode, draw. `start`: that of the policy as it was at first."""
