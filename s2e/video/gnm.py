@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from s2e.errors import UserError
-from s2e.unpickle import read_pickle
+from s2e.unpickle import numbers, read_pickle
 from s2e.video.frames import ImageFiles
 from s2e.video.options import ReadOptions
 from s2e.video.walk import Body, Skipped, Walk, checked
@@ -66,15 +66,19 @@ def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
     data = read_pickle(file)
     if not isinstance(data, dict) or "position" not in data or "yaw" not in data:
         raise UserError(f"{file}: holds no dictionary with `position` and `yaw`")
-    try:
-        position = np.asarray(data["position"], dtype=np.float64)
-        yaw = np.asarray(data["yaw"], dtype=np.float64)
-    except (TypeError, ValueError):
-        raise UserError(f"{file}: `position` or `yaw` is not an array of numbers") from None
-    yaw = yaw[:, 0] if yaw.ndim == 2 and yaw.shape[1] == 1 else yaw
+    position, yaw = (_array(data[name], f"{file}: `{name}`") for name in ("position", "yaw"))
     if position.ndim != 2 or position.shape[1] < 2 or yaw.shape != position.shape[:1]:
         raise UserError(f"{file}: position {position.shape} and yaw {yaw.shape} should be (T, 2) and (T,)")
     return position[:, :2], yaw
+
+
+def _array(value: Any, where: str) -> np.ndarray:
+    """Numbers by frame, however they are boxed: axes of one element, but for the first, are no axes."""
+    try:
+        array = numbers(value)
+    except ValueError as error:
+        raise UserError(f"{where} is no array of numbers ({error}); write lists of numbers, one entry a frame") from None
+    return array.reshape(array.shape[:1] + tuple(n for n in array.shape[1:] if n != 1))
 
 
 def _about(folder: Path, hz: float) -> tuple[float, Body]:
