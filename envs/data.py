@@ -199,7 +199,7 @@ def _check(args: Check) -> None:
     for path in paths:
         walks, skipped, error = _read(path, options, alone)
         name = _shown(path)
-        row = Row(name, walks=len(walks) + len(skipped))
+        row = Row(name, walks=len(walks) + sum(s.walks for s in skipped))
         for text, place in [(s.reason, str(s.source)) for s in skipped] or [(str(error), name)] * (error is not None):
             found.append({"data": path, "walk": name if is_url(path) else place, "kind": "unreadable", "text": text, "drop": True})
         notes = []

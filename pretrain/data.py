@@ -64,7 +64,7 @@ def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Cal
         say(f"skipped {entry.source.name}: {entry.reason}")
     training, watched, judged = divide(walks, args)
     say(
-        f"{len(walks)} walks, {sum(map(len, walks))} frames, {len(skipped) + len(unreadable)} skipped; "
+        f"{len(walks)} walks, {sum(map(len, walks))} frames, {sum(s.walks for s in [*skipped, *unreadable])} skipped; "
         f"{len(training)} to train on, {len(judged)} held out"
         + (f", {len(watched)} to watch for early stopping" if watched is not judged else "")
     )

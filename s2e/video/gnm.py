@@ -13,7 +13,7 @@ import dataclasses
 import json
 import math
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,31 @@ import numpy as np
 
 from s2e.errors import UserError
 from s2e.unpickle import numbers, read_pickle
+from s2e.video.files import Search
 from s2e.video.frames import ImageFiles
 from s2e.video.options import ReadOptions
 from s2e.video.walk import Body, Skipped, Walk, checked
 
 
-def find(path: Path) -> list[Path]:
-    """The walks' folders at any depth below a folder, in the order of their names."""
-    return sorted({p.parent for p in path.rglob("traj_data.pkl")}) if path.is_dir() else []
+def _find(search: Search) -> Iterator[Path]:
+    """The walks' folders at any depth below a folder."""
+    return (folder for folder, _, files in search.folders() if "traj_data.pkl" in files)
+
+
+def fits(path: Path) -> bool:
+    """Whether there is such a walk in a folder, at any depth."""
+    return path.is_dir() and next(_find(Search(path)), None) is not None
 
 
 def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
-    """Reads every walk below a folder."""
-    walks, skipped = [], []
-    for folder in find(path):
+    """Reads every walk below a folder, in the order of their names."""
+    walks, skipped, search = [], [], Search(path)
+    for folder in sorted(_find(search)):
         try:
             walks.append(_read_walk(folder, path, options))
         except UserError as error:
             skipped.append(Skipped(folder, str(error)))
-    return walks, skipped
+    return walks, skipped + search.passed_over()
 
 
 def _read_walk(folder: Path, dataset: Path, options: ReadOptions) -> Walk:

@@ -14,6 +14,7 @@ import numpy as np
 
 from s2e.errors import UserError
 from s2e.video import mp4, poses
+from s2e.video.files import Search, once
 from s2e.video.frames import Frames, ImageFiles
 from s2e.video.ground import AXES, at_times
 from s2e.video.mp4 import VideoFrames
@@ -41,7 +42,7 @@ class _Place:
 def fits(path: Path) -> bool:
     """Whether there are pictures or an MP4 with a file of poses."""
     try:
-        return bool(_places(path, _DEPTH))
+        return bool(_places(path, _DEPTH, Search(path)))
     except OSError:
         return False
 
@@ -52,31 +53,31 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     Raises:
         UserError: there is none.
     """
-    walks, skipped = [], []
-    found = _places(path, _DEPTH)
+    walks, skipped, search = [], [], Search(path)
+    found = _places(path, _DEPTH, search)
     if not found:
         raise UserError(f"{path}: no pictures or MP4 with a file of poses (TUM, KITTI, or CSV with x, y, yaw in its header)")
-    for place in found:
+    places = {place.folder: place for place in found}
+    for place in (places[folder] for folder in once(list(places))):
         try:
             walks.append(_walk(place, path, options))
         except UserError as error:
             skipped.append(Skipped(place.folder, str(error)))
-    return walks, skipped
+    return walks, skipped + search.passed_over()
 
 
-def _places(path: Path, depth: int) -> list[_Place]:
+def _places(path: Path, depth: int, search: Search) -> list[_Place]:
     if path.is_file():
         return _of_videos([path], path.parent) if path.suffix.lower() in mp4.SUFFIXES else []
     if not path.is_dir():
         return []
-    files = sorted(path.iterdir())
-    folders = [f for f in files if f.is_dir() and not f.name.startswith(".")]
+    folders, files = search.entries(path)
     videos = [f for f in files if f.suffix.lower() in mp4.SUFFIXES and f.is_file()]
     texts = tuple(f for f in files if f.suffix.lower() in poses.SUFFIXES and f.is_file() and f.name not in _TIMES and sniff(f))
     own = _of_videos(videos, path) if len(videos) > 1 else []
     named = [f for f in folders if any(t.stem == f.name for t in texts)]
     if own or named:
-        return [*own, *(place for folder in named for place in _places(folder, 0))]
+        return [*own, *(place for folder in named for place in _places(folder, 0, search))]
     beside = (
         *(path.with_name(path.name + s) for s in poses.SUFFIXES),
         path.parent.parent / "poses" / f"{path.name}.txt",
@@ -85,7 +86,7 @@ def _places(path: Path, depth: int) -> list[_Place]:
     if texts:
         shown = [path] if _has_pictures(path) else [f for f in folders if _has_pictures(f)]
         return [_Place(path, (*shown, *videos), texts)] if shown or videos else []
-    return [place for folder in folders for place in _places(folder, depth - 1)] if depth else []
+    return [place for folder in folders for place in _places(folder, depth - 1, search)] if depth else []
 
 
 def _of_videos(videos: list[Path], folder: Path) -> list[_Place]:

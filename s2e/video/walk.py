@@ -91,10 +91,15 @@ class Walk:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A walk that was left out, and why."""
+    """Something that was left out, and why.
+
+    Attributes:
+        source: the file or folder. reason: for people. walks: how many walks that is, 0 where it cannot be told.
+    """
 
     source: Path
     reason: str
+    walks: int = 1
 
 
 def checked(walk: Walk) -> Walk:
