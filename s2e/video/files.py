@@ -1,5 +1,4 @@
-"""What readers of datasets of many files share: a search that follows links, each file read by itself, and whatever breaks in a
-library said as the file's fault."""
+"""What readers of datasets of many files share: a search that follows links, and each file read by itself, faults said as its own."""
 
 import os
 from collections import deque
@@ -9,7 +8,6 @@ from pathlib import Path
 
 from s2e.errors import UserError
 from s2e.video.walk import Skipped, Walk
-
 
 _SHOWN = 3  # of what was passed over, by name
 
@@ -127,6 +125,14 @@ class Search:
         except OSError:
             self.closed.append(folder)
         return sorted(folders), sorted(files), linked
+
+
+def lines_of(notes: Sequence[tuple[str, str]]) -> list[str]:
+    """Notes of (place, text) as lines; those of many places once, with their number."""
+    places: dict[str, list[str]] = {}
+    for place, text in notes:
+        places.setdefault(text, []).append(place)
+    return [f"note {p[0]}: {text}" if len(p) == 1 else f"note ({len(p)} walks): {text}" for text, p in places.items()]
 
 
 def once(paths: Sequence[Path]) -> list[Path]:

@@ -51,7 +51,7 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
 def _read_walk(folder: Path, dataset: Path, options: ReadOptions) -> Walk:
     file = folder / "traj_data.pkl"
     position, yaw = _poses(file)
-    hz, body = _about(folder, options.hz)
+    hz, body, assumed = _about(folder, options)
     images = 0
     while (folder / f"{images}.jpg").is_file():
         images += 1
@@ -60,12 +60,15 @@ def _read_walk(folder: Path, dataset: Path, options: ReadOptions) -> Walk:
         raise UserError(f"{folder}: frame {images}.jpg is missing though later ones are there")
     length = min(images, len(position))
     extras: dict[str, Any] = {"times": np.arange(length) / hz, "body": body}
-    if (folder / "walk.json").is_file():
-        extras |= _extras(folder / "walk.json", length)
+    own = _extras(folder / "walk.json", length) if (folder / "walk.json").is_file() else {}
     frames = ImageFiles(lambda t: (folder / f"{t}.jpg").read_bytes(), length, lambda t: str(folder / f"{t}.jpg"))
-    note = "" if images == len(position) else f"{images} images, {len(position)} poses: the first {length} of each are used"
+    notes = [assumed] if assumed and "times" not in own else []
+    if images != len(position):
+        notes.append(f"{images} images, {len(position)} poses: the first {length} of each are used")
     name = str(folder.relative_to(dataset)) if folder != dataset else folder.name
-    return checked(Walk(name, file, frames, position=position[:length] * options.scale, yaw=yaw[:length], note=note, **extras))
+    return checked(
+        Walk(name, file, frames, position=position[:length] * options.scale, yaw=yaw[:length], note="; ".join(notes), **(extras | own))
+    )
 
 
 def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -87,8 +90,8 @@ def _array(value: Any, where: str) -> np.ndarray:
     return array.reshape(array.shape[:1] + tuple(n for n in array.shape[1:] if n != 1))
 
 
-def _about(folder: Path, hz: float) -> tuple[float, Body]:
-    """Rate and body that a dataset.json beside the walk, or above it, gives."""
+def _about(folder: Path, options: ReadOptions) -> tuple[float, Body, str]:
+    """Rate and body that a dataset.json beside the walk, or above it, gives; a note where nothing gives the rate."""
     for path in (folder / "dataset.json", folder.parent / "dataset.json"):
         if path.is_file():
             values = _json(path)
@@ -98,8 +101,9 @@ def _about(folder: Path, hz: float) -> tuple[float, Body]:
                 raise UserError(f"{path}: no number `hz` in it") from None
             if not 0.1 <= hz <= 1000:
                 raise UserError(f"{path}: hz is {hz}; frames a second between 0.1 and 1000 are expected")
-            return hz, body_of(values.get("body", {}), path)
-    return hz, Body()
+            return hz, body_of(values.get("body", {}), path), ""
+    hz, note = options.rate()
+    return hz, Body(), note
 
 
 def _extras(path: Path, length: int) -> dict[str, Any]:

@@ -114,9 +114,13 @@ def _walk(place: _Place, dataset: Path, options: ReadOptions) -> Walk:
     usual = [p for p in place.pictures if p.name in _USUAL] if not options.image else []
     source = _chosen(tuple(usual) if len(usual) == 1 else place.pictures, options.image, "--image", place.folder)
     known: Poses = read_poses(file, axes, options.scale)
-    frames, times, note = _video(source) if source.is_file() else _images(source, place.folder, options.hz)
-    rate = times if times is not None else np.arange(len(frames)) / options.hz
-    keep, times, position, yaw, more = _aligned(file, known, times is not None, rate)
+    hz, assumed = options.rate()
+    frames, times, note = _video(source) if source.is_file() else _images(source, place.folder, options)
+    rate = times if times is not None else np.arange(len(frames)) / hz
+    timed = times is not None
+    keep, times, position, yaw, more = _aligned(file, known, timed, rate)
+    if assumed and not timed and times is not known.times:
+        note += f"{assumed}; "
     if len(keep) < len(frames):
         frames = frames.part(keep)
     title = place.folder.name if place.folder == dataset else str(place.folder.relative_to(dataset))
@@ -138,7 +142,7 @@ def _video(file: Path) -> tuple[Frames, np.ndarray, str]:
     return frames, frames.video.times(), ""
 
 
-def _images(folder: Path, walk: Path, hz: float) -> tuple[Frames, np.ndarray | None, str]:
+def _images(folder: Path, walk: Path, options: ReadOptions) -> tuple[Frames, np.ndarray | None, str]:
     """The pictures of a folder and their times, None where nothing tells them."""
     note, times = "", None
     listed = walk / f"{folder.name}.txt"
@@ -152,7 +156,10 @@ def _images(folder: Path, walk: Path, hz: float) -> tuple[Frames, np.ndarray | N
             if len(times) != len(files):
                 raise UserError(f"{stamps}: {len(times)} times, {len(files)} pictures in {folder}; they must be as many")
         else:
-            times = _named(files, hz)
+            times, is_rank = _named(files)
+            if times is not None and is_rank:
+                hz, assumed = options.rate()
+                times, note = times / hz, f"{assumed}; " if assumed else ""
     if times is not None:
         order = np.argsort(times, kind="stable")
         first = order[np.concatenate([[True], np.diff(times[order]) > 0])] if len(order) else order
@@ -170,18 +177,18 @@ def _natural(file: Path) -> list[tuple[int, int, str]]:
     return [(0, int(p[:4000]), p) if p[0] in "0123456789" else (1, 0, p) for p in parts]
 
 
-def _named(files: list[Path], hz: float) -> np.ndarray | None:
-    """Times that the pictures' names are, or that their numbers tell where some are missing; None where they count without gaps."""
+def _named(files: list[Path]) -> tuple[np.ndarray | None, bool]:
+    """Times that the pictures' names are, or where some numbers are missing their ranks (True); None where they count without gaps."""
     found = [re.fullmatch(r"(.*?)([0-9]{1,19}(?:\.[0-9]{1,9})?)", f.stem) for f in files]
     numbers = np.array([float(m[2]) if m else np.nan for m in found])
     if len(numbers) < 2 or np.isnan(numbers).any() or len({m[1] for m in found if m}) > 1:
-        return None
+        return None, False
     if any("." in m[2] for m in found if m) or numbers.min() >= 1e9:
-        return poses.as_seconds(numbers)[0]
+        return poses.as_seconds(numbers)[0], False
     step = np.diff(numbers)
     if (step <= 0).any() or (step == step[0]).all():
-        return None
-    return (numbers - numbers[0]) / float(np.median(step)) / hz
+        return None, False
+    return (numbers - numbers[0]) / float(np.median(step)), True
 
 
 def _list(file: Path, walk: Path) -> tuple[list[Path], np.ndarray]:

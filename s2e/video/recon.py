@@ -62,7 +62,7 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     """Reads every file below a path.
 
     Args:
-        path: a file or a folder of them. options: an `hz` other than its default takes the place of RECON's 4 Hz.
+        path: a file or a folder of them. options: an `hz` takes the place of RECON's 4 Hz.
 
     Raises:
         UserError: the h5py package is missing.
@@ -247,8 +247,8 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Walk:
     if len(set(lengths.values())) > 1:
         notes.append(f"{', '.join(f'{n} of {k}' for k, n in lengths.items())}: the first {length} of each are used")
     if times is None:
-        hz = options.hz if options.hz != ReadOptions().hz else _HZ
-        notes.append(f"the file has no times: {hz:g} frames a second are assumed")
+        hz, assumed = options.rate(_HZ)
+        notes += [assumed] if assumed else []
         times = np.arange(length) / hz
     frames = HdfFrames(path, length)
     height, width = next(frames.images([0])).shape[:2]

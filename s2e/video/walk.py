@@ -53,7 +53,7 @@ class Walk:
         body: robot and camera.
         free_space: (T, RAYS) float32 metres from the robot's centre to the first thing at `RAY_ANGLES`, within `RAY_RANGE_M`, NaN
             where it is not known; None where there is no such truth.
-        note: what a user should know about how it was read.
+        note: what a user should know about how it was read; facts with "; " between.
         nudged: (K, 2) float64 begin and end, on the clock of `times`, of what was done to the robot by others than its driver.
     """
 
@@ -75,6 +75,11 @@ class Walk:
     def hz(self) -> float:
         """Frames a second: the inverse of the median interval."""
         return float(1 / np.median(np.diff(self.times)))
+
+    @property
+    def notes(self) -> list[str]:
+        """The facts of `note`, one by one."""
+        return [fact for fact in self.note.split("; ") if fact]
 
     def images(self, height_px: int, width_px: int) -> Iterator[np.ndarray]:
         """All frames in order as (H, W, 3) uint8, stretched to the size asked for."""
