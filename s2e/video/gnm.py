@@ -91,8 +91,9 @@ def _array(value: Any, where: str) -> np.ndarray:
 
 
 def _about(folder: Path, options: ReadOptions) -> tuple[float, Body, str]:
-    """Rate and body that a dataset.json beside the walk, or above it, gives; a note where nothing gives the rate."""
-    for path in (folder / "dataset.json", folder.parent / "dataset.json"):
+    """Rate and body that a dataset.json in the walk, or above it, gives; a note where nothing gives the rate."""
+    stored = folder.resolve().parent  # of a walk that is linked here
+    for path in (place / "dataset.json" for place in (folder, folder.parent, stored)):
         if path.is_file():
             values = _json(path)
             try:

@@ -76,6 +76,20 @@ def test_numbers_come_back_however_they_are_boxed(tmp_path_factory, both, protoc
     np.testing.assert_array_equal(numbers(read_pickle(path)).reshape(-1, 2), np.array(values, dtype=np.float64))
 
 
+def test_what_python_2_wrote_is_read(tmp_path):
+    """Its pickles know no difference between text and bytes."""
+    raw = np.array([1.5, -2.0]).tobytes()
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    array += (
+        b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U"
+        + bytes([len(raw)])
+        + raw
+        + b"tb"
+    )
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02}U\x03yaw" + array + b"s.")
+    np.testing.assert_array_equal(read_pickle(tmp_path / "a.pkl")["yaw"], [1.5, -2.0])
+
+
 def test_what_is_no_array_of_numbers_is_said():
     for value, text in {
         "north": "holds str",

@@ -58,6 +58,14 @@ def test_a_folder_of_links_is_read_as_what_they_lead_to(tmp_path, kind):
     assert len(read_walks([tmp_path / "all"])[0]) == 3
 
 
+def test_a_linked_walk_has_the_rate_of_its_own_dataset(tmp_path):
+    gnm(tmp_path / "store" / "walk")
+    (tmp_path / "store" / "dataset.json").write_text('{"hz": 4}')
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "walk").symlink_to(tmp_path / "store" / "walk")
+    assert read_walks([tmp_path / "data"])[0][0].hz == pytest.approx(4)
+
+
 @pytest.mark.parametrize("kind", WRITERS)
 def test_each_walk_is_read_once_and_circles_end(tmp_path, kind):
     WRITERS[kind](tmp_path / "data" / "walks" / "real")
