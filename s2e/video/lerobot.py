@@ -321,12 +321,13 @@ def _film(path: Path, episodes: list[_Episode], fps: float) -> _Film | str:
         rows = sum(e.length for e in episodes)
         starts = sorted(e.video_start_s for e in episodes)
         end = {e.number: next((s for s in starts if s > e.video_start_s), math.inf) for e in episodes}
+        first, off = counted([e.length for e in episodes], [e.video_start_s for e in episodes], fps)
         if frames != rows or min(e.length for e in episodes) < 0:
-            note = f"{path.name} has {frames} frames, its episodes {rows} rows: frames are taken by from_timestamp"
+            apart = f", from_timestamp is up to {np.abs(off).max():.1f} frames off them" if (np.abs(off) > 0.5).any() else ""
+            note = f"{path.name} has {frames} frames, its episodes {rows} rows{apart}: frames are taken by from_timestamp"
             clash = clashing([e.length for e in episodes], [e.video_start_s for e in episodes], fps)
             overlap = {e.number for e, bad in zip(episodes, clash.tolist(), strict=True) if bad}
             return _Film(video, {}, end, overlap, {e.number: [note] for e in episodes})
-        first, off = counted([e.length for e in episodes], [e.video_start_s for e in episodes], fps)
         if (np.abs(off) > 0.5).any():  # or the frames are not shown at the rate
             shown = video.times()
             off = np.array([e.video_start_s for e in episodes]) * fps - shown[np.minimum(first, frames - 1)] * fps
