@@ -13,6 +13,7 @@ from s2e.video.files import Search, once
 from s2e.video.formats import read_walks
 from s2e.video.frames import jpeg
 from s2e.video.gnm import write_walk
+from tests.video.bag_files import path_of, write_bag, write_recon
 
 
 def gnm(folder: Path) -> Path:
@@ -30,17 +31,18 @@ def posed(folder: Path) -> Path:
     return folder
 
 
+def bag(folder: Path) -> Path:
+    pytest.importorskip("rosbags")
+    return write_bag(path_of(folder, "mcap"), "mcap").parent
+
+
 def recon(folder: Path) -> Path:
-    h5py = pytest.importorskip("h5py")
+    pytest.importorskip("h5py")
     folder.mkdir(parents=True)
-    with h5py.File(folder / "walk.hdf5", "w") as file:
-        file["jackal/position"] = np.stack([0.1 * np.arange(12), np.zeros(12)], 1)
-        file["jackal/yaw"] = np.zeros(12)
-        file["images/rgb_left"] = np.zeros((12, 8, 12, 3), np.uint8)
-    return folder
+    return write_recon(folder / "walk.hdf5").parent
 
 
-WRITERS = {"gnm": gnm, "posed": posed, "recon": recon}
+WRITERS = {"gnm": gnm, "posed": posed, "recon": recon, "bag": bag}
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -53,7 +55,7 @@ def test_a_folder_of_links_is_read_as_what_they_lead_to(tmp_path, kind):
     walks, skipped = read_walks([tmp_path / "data"])
     assert sorted(w.name.split("/")[0] for w in walks) == ["one", "own", "two"] and not skipped
     for walk in walks:
-        assert len(list(walk.frames.images(range(len(walk))))) == 12
+        assert len(list(walk.frames.images(range(len(walk))))) == len(walk)
     (tmp_path / "all").symlink_to("data")
     assert len(read_walks([tmp_path / "all"])[0]) == 3
 
