@@ -11,6 +11,7 @@ the same command goes on where it was stopped, and prints the tables again when 
 matplotlib is installed.
 """
 
+import functools
 import hashlib
 import json
 import math
@@ -33,6 +34,7 @@ from s2e.config import PRESETS
 from s2e.errors import UserError, require, run_command
 from s2e.pretrain.evaluate import Row, evaluate
 from s2e.pretrain.samples import make_samples
+from s2e.video.files import lines_of
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
 from s2e.video.resample import trajectory
@@ -64,8 +66,8 @@ class OpenLoopArgs:
     """Optimiser steps of every run."""
     batch: int = 256
     """Samples a step."""
-    hz: float = 10.0
-    """Frames a second of data that do not say."""
+    hz: float | None = None
+    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it is said."""
     held_out: float = 0.2
     """Share of the walks of --data (for `real`: of --real) to test on."""
     held_out_prefix: str = ""
@@ -148,14 +150,23 @@ def real_cells(args: OpenLoopArgs) -> list[Cell]:
 def read(args: OpenLoopArgs, paths: tuple[Path, ...]) -> list[Walk]:
     """The good walks of a dataset."""
     require(bool(paths), f"{args.what} needs --data{' and --real' if args.what == 'real' else ''}: folders of walks")
-    return read_walks(paths, ReadOptions(hz=args.hz))[0]
+    return _walks(paths, args.hz)
+
+
+@functools.cache
+def _walks(paths: tuple[Path, ...], hz: float | None) -> list[Walk]:
+    """Reads the walks, and says once what is to be known about it."""
+    walks, skipped = read_walks(paths, ReadOptions(hz=hz))
+    for line in [*lines_of([(w.name, fact) for w in walks for fact in w.notes]), *(f"left out {s.reason}" for s in skipped)]:
+        tqdm.write(line, file=sys.stderr)
+    return walks
 
 
 def settings(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
     """All that a cell's result depends on; experiments share cells of equal settings."""
     return {
         "data": [str(p) for p in cell.data], "held_out": list(cell.held_out), "options": list(cell.options), "seed": cell.seed,
-        "steps": args.steps, "batch": args.batch, "hz": args.hz,
+        "steps": args.steps, "batch": args.batch, "hz": ReadOptions(hz=args.hz).rate()[0],
     }  # fmt: skip
 
 
@@ -192,7 +203,8 @@ def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     listed = folder.with_suffix(".txt")
     listed.write_text("\n".join(cell.held_out) + "\n")
-    words = [*cell.options, "--steps", args.steps, "--batch", args.batch, "--hz", args.hz, "--seed", cell.seed, "--validate-every", 0]
+    words = [*cell.options, "--steps", args.steps, "--batch", args.batch, "--seed", cell.seed, "--validate-every", 0]
+    words += ["--hz", args.hz] if args.hz is not None else []
     command = [sys.executable, "-m", "s2e.pretrain.train", "--data", *cell.data, "--out", folder, "--held-out", listed, *words]
     if (folder / "checkpoints" / "last").exists():
         command.append("--resume")

@@ -2,7 +2,7 @@
 
     s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
     s2e-data stills --out DIR --frames 40000      frames at random poses with their free space, for s2e-pretrain --stills
-    s2e-data convert DATA... --out DIR            any format to GNM folders or tar shards, checked and at one rate
+    s2e-data convert DATA... --out DIR            any format to GNM folders or tar shards, checked
     s2e-data check DATA...                        what would be used, what would be left out, and why
     s2e-data stats DATA... --out stats.png        speeds, curves, lengths, goals, sample frames and paths
 
@@ -28,6 +28,7 @@ from s2e.envs.stills import VIEWS, record_stills
 from s2e.errors import UserError, require, run_command
 from s2e.video.check import Row, check_walks, kept, span, table_of
 from s2e.video.convert import Conversion, convert
+from s2e.video.files import lines_of
 from s2e.video.formats import NoWalks, read_walks
 from s2e.video.options import ReadOptions
 from s2e.video.remote import is_url, shown
@@ -114,8 +115,8 @@ class _Reading:
     TOPIC|FILE[:body|:optical|:camera]."""
     scale: float = 1.0
     """Metres per unit of the positions."""
-    hz: float = 10.0
-    """Frames a second of data that do not say."""
+    hz: float | None = None
+    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it is said."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,13 @@ class Check(_Reading):
 
 @dataclass(frozen=True)
 class Convert(_Reading):
-    """Copy walks of any format into GNM folders or tar shards: checked, cut, at one rate. Continues where it was cut off."""
+    """Copy walks of any format into GNM folders or tar shards: checked, cut, at their rate or --to-hz. Goes on where it was stopped."""
 
     out: Path = tyro.MISSING
     """New folder, or one that the same command began."""
     to: Literal["gnm", "shards"] = "gnm"
     """Layout: folders of JPEGs, or tar shards to stream (webdataset)."""
-    to_hz: float = 5.0
+    to_hz: float = 0.0
     """Frames a second of the copy; frames are left out, never made up. 0 keeps those of the data."""
     keep_all: bool = False
     """Do not drop what check would drop."""
@@ -183,7 +184,7 @@ def _stills(args: StillsArgs) -> None:
 
 def _options(args: _Reading) -> ReadOptions:
     require(bool(args.data), "no data given; name files, folders or URLs of shards")
-    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
+    require(args.hz is None or 0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
     require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
     return ReadOptions(args.hz, args.image, args.poses, args.scale)
 
@@ -199,7 +200,7 @@ def _check(args: Check) -> None:
     for path in paths:
         walks, skipped, error = _read(path, options, alone)
         name = _shown(path)
-        row = Row(name, walks=len(walks) + len(skipped))
+        row = Row(name, walks=len(walks) + sum(s.walks for s in skipped))
         for text, place in [(s.reason, str(s.source)) for s in skipped] or [(str(error), name)] * (error is not None):
             found.append({"data": path, "walk": name if is_url(path) else place, "kind": "unreadable", "text": text, "drop": True})
         notes = []
@@ -284,11 +285,8 @@ def _say(text: str) -> None:
 
 def _say_notes(notes: Sequence[tuple[str, str]]) -> None:
     """Notes of (where, text); those of many walks once."""
-    places: dict[str, list[str]] = {}
-    for where, text in notes:
-        places.setdefault(text, []).append(where)
-    for text, where in places.items():
-        _say(f"note {where[0]}: {text}" if len(where) == 1 else f"note ({len(where)} walks): {text}")
+    for line in lines_of(notes):
+        _say(line)
 
 
 def _write_json(file: Path | None, found: Sequence[dict[str, Any]]) -> None:
@@ -310,7 +308,9 @@ def _convert(args: Convert) -> None:
         _say(f"left out {text}")
     _say_notes([(walk, note) for walk, _, note in (text.partition(": ") for text in report.notes)])
     many = f"{report.walks} walks in {report.pieces} pieces" if report.pieces > report.walks else f"{report.walks} walks"
-    print(f"{args.out}: {many}, {report.frames} frames, {report.seconds / 60:.1f} minutes, {report.metres / 1000:.2f} km")
+    rates = [f"{hz:.3g}" for hz in sorted(report.hz)]
+    hz = f" at {' to '.join(dict.fromkeys(rates[:1] + rates[-1:]))} Hz" if rates else ""
+    print(f"{args.out}: {many}, {report.frames} frames{hz}, {report.seconds / 60:.1f} minutes, {report.metres / 1000:.2f} km")
 
 
 def _body(args: Convert) -> Body:
@@ -331,6 +331,7 @@ def _stats(args: Stats) -> None:
         if error and alone:
             raise error
         if walks:
+            _say_notes([(f"{_shown(path)}: {walk.name}", fact) for walk in walks for fact in walk.notes])
             name = _last(path)
             datasets[name if name not in datasets else _shown(path)] = walks
     require(bool(datasets), "no walk is usable; the reasons are above")

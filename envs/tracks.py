@@ -22,6 +22,16 @@ GAP_S = 2.0
 """Who is missing for longer comes back as somebody else; shorter gaps are walked straight."""
 MOST_BYTES = 64 << 20
 """Larger files are refused."""
+FAST_MPS, SLOW_MPS, STRAIGHT = 3.5, 0.5, 0.9
+"""Half of the people faster than the first, or those who walk straight (so much of their path is way) slower than the second, do not
+walk: the positions are no metres."""
+
+_PUT = "put 0 where a column is not known, only frame, id, x and y are used"
+_LACKS = {
+    4: "frame id x y, as Social-GAN and TrajNet have it, becomes that with awk '{print $1,$2,$3,0,$4,0,0,0}'",
+    5: "without velocities, put 0 0 0 behind each row",
+}
+_UNITS = {"centimetres": 0.01, "millimetres": 0.001, "feet": 0.3048, "kilometres": 1000.0}
 
 
 @dataclass(frozen=True)
@@ -162,51 +172,58 @@ def replay(
 
 
 def read_tracks(path: str | os.PathLike) -> Tracks:
-    """Reads an `obsmat.txt`: rows of `frame id x z y vx vz vy`, ascending frames.
+    """Reads an `obsmat.txt`: rows of `frame id x z y vx vz vy`, in any order.
 
     Annotated frames are `ANNOTATED_S` apart; how many frame numbers that is (6 in eth, 10 in hotel) is the most common difference.
     A person who is missing for more than `GAP_S` becomes two; shorter gaps are filled. The file's velocities are not used: those of
     `Tracks` are the positions' central differences.
 
     Raises:
-        UserError: missing, too large, empty, or a row that is not 8 finite numbers, goes back in time or names somebody twice in a
-            frame; with file and line.
+        UserError: missing, a folder, too large, empty, or a row that is not 8 finite numbers or names somebody twice in a frame, with
+            file and line; people so fast or so slow that the positions are not metres, or the frames not `ANNOTATED_S` apart.
     """
     path = Path(path)
     try:
+        if path.is_dir():
+            raise UserError(f"{path}: a folder; {_recordings(path)}")
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise UserError(f"{path}: {size >> 20} MiB, more than {MOST_BYTES >> 20}; cut it into pieces")
-        text = path.read_text(encoding="ascii", errors="replace")
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give an obsmat.txt of the ETH or UCY recordings") from None
-    rows, seen, before = [], set(), -math.inf
+    rows: list[tuple[float, int, float, float]] = []
+    lines: dict[tuple[float, int], int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        frame, person, x, y = _row(f"{path}:{number}", line)
-        if frame < before:
-            raise UserError(f"{path}:{number}: frame {frame:g} after frame {before:g}; sort the rows by frame")
-        if frame > before:
-            seen.clear()
-        if person in seen:
-            raise UserError(f"{path}:{number}: person {person} twice in frame {frame:g}; remove one of the rows")
-        seen.add(person)
-        before = frame
-        rows.append((frame, person, x, y))
+        row = _row(f"{path}:{number}", line)
+        if (first := lines.setdefault(row[:2], number)) != number:
+            raise UserError(
+                f"{path}:{number}: person {row[1]} twice in frame {row[0]:g}, first in line {first}; remove one of the rows"
+            )
+        rows.append(row)
     if not rows:
         raise UserError(f"{path}: no rows; it needs lines of `frame id x z y vx vz vy`")
-    return _tracks(path, np.array(rows))
+    return _tracks(path, np.array(sorted(rows, key=lambda r: r[0])))
+
+
+def _recordings(folder: Path) -> str:
+    """What to give instead of a folder."""
+    found = [str(p) for pattern in ("*obsmat*.txt", "*/*obsmat*.txt") for p in sorted(folder.glob(pattern))]
+    more = f", ... ({len(found)})" if len(found) > 6 else ""
+    return f"give one of its recordings: {', '.join(found[:6])}{more}" if found else "give the obsmat.txt of a recording"
 
 
 def _row(where: str, line: str) -> tuple[float, int, float, float]:
-    cells = line.split()
-    if len(cells) != 8:
-        raise UserError(f"{where}: {len(cells)} columns, 8 expected: frame id x z y vx vz vy")
+    cells = line.replace(",", " ").replace(";", " ").split()
     try:
         values = [float(cell) for cell in cells]
     except ValueError:
-        raise UserError(f"{where}: not numbers: {line.strip()[:60]!r}") from None
+        head = "; remove a header" if where.endswith(":1") else ""
+        raise UserError(f"{where}: not numbers: {line.strip()[:60]!r}; rows of frame id x z y vx vz vy are expected{head}") from None
+    if len(cells) != 8:
+        raise UserError(f"{where}: {len(cells)} columns, 8 expected: frame id x z y vx vz vy; {_LACKS.get(len(cells), _PUT)}")
     if not all(math.isfinite(v) for v in values) or max(abs(v) for v in values) > 1e9:
         raise UserError(f"{where}: a value is not finite or beyond 1e9; remove the row")
     if values[1] != round(values[1]):
@@ -237,6 +254,7 @@ def _tracks(path: Path, rows: np.ndarray) -> Tracks:
             points.append(np.hstack([at, np.gradient(at, ANNOTATED_S, axis=0)]))
     if not points:
         raise UserError(f"{path}: nobody is seen in two frames; nobody moves in it")
+    _check_speeds(path, points)
     every = np.vstack(points)
     centre = (every[:, :2].min(0) + every[:, :2].max(0)) / 2
     every[:, :2] -= centre
@@ -249,4 +267,26 @@ def _tracks(path: Path, rows: np.ndarray) -> Tracks:
         points=np.ascontiguousarray(np.vstack([every[first[k] : first[k + 1]] for k in order])),
         centre=centre,
         duration_s=float(time[-1]),
+    )
+
+
+def _check_speeds(path: Path, points: list[np.ndarray]) -> None:
+    """Refuses tracks whose people cannot be walking; nothing in the file names its units."""
+    step = [np.linalg.norm(np.diff(p[:, :2], axis=0), axis=1) for p in points]
+    length = np.array([s.sum() for s in step])
+    speed = length / np.array([len(s) for s in step]) / ANNOTATED_S
+    way = np.array([np.linalg.norm(p[-1, :2] - p[0, :2]) for p in points])
+    moves = length > 0
+    straight = moves & (way >= STRAIGHT * length)
+    if not moves.any():
+        return
+    usual = float(np.median(speed[moves]))
+    slow = 2 * straight.sum() >= len(points) and np.median(speed[straight]) < SLOW_MPS
+    if usual <= FAST_MPS and not slow:
+        return
+    unit = next((f"{name} fit: multiply x and y by {by:g}" for name, by in _UNITS.items() if 0.7 <= usual * by <= 2.2), "")
+    advice = "pixels become metres by the recording's homography" if usual > FAST_MPS else "keep the frames that are 0.4 s apart"
+    raise UserError(
+        f"{path}: people move at {usual:.2g} m/s, who walk at 1.3: x and y are expected in metres, frames {ANNOTATED_S} s apart; "
+        f"{unit or advice}"
     )

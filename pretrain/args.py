@@ -88,8 +88,8 @@ class PretrainArgs:
     """Stop after this many validations without a lower loss, and keep the best; 0 trains to the end and keeps the last."""
     save_every: int = 250
     """Steps between checkpoints."""
-    hz: float = 10.0
-    """Frames a second of data that do not say."""
+    hz: float | None = None
+    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it is said."""
     image: str = ""
     """Which images, where a format has several: a topic or key."""
     poses: str = ""
@@ -133,7 +133,7 @@ def check(args: PretrainArgs) -> None:
     Raises:
         UserError: naming the option and what it may be.
     """
-    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
+    require(args.hz is None or 0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
     require(math.isfinite(args.scale) and args.scale > 0, f"--scale is {args.scale}; metres per unit, a positive number")
     least_of = {"steps": 0, "validate_every": 0, "patience": 0, "seed": 0, "batch": 1, "anchors": 1, "save_every": 1}
     for name, least in least_of.items():

@@ -14,6 +14,7 @@ from s2e.pretrain.args import PretrainArgs
 from s2e.pretrain.samples import Samples, make_samples, split_walks
 from s2e.pretrain.stills import StillSamples, split_scenes, still_samples
 from s2e.pretrain.tokens import FrameStore, TokenStore
+from s2e.video.files import lines_of
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
 from s2e.video.resample import trajectory
@@ -57,14 +58,13 @@ def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Cal
     first = {id(film): place for film, place in zip(good, places, strict=True)}
     walks = [w for w in walks if id(w) in first]
     require(len(walks) > 0, f"no walk has readable frames; the first: {unreadable[0].reason if unreadable else ''}")
-    for walk in walks:
-        if walk.note:
-            say(f"note: {walk.name}: {walk.note}")
+    for line in lines_of([(walk.name, fact) for walk in walks for fact in walk.notes]):
+        say(line)
     for entry in skipped + unreadable:
         say(f"skipped {entry.source.name}: {entry.reason}")
     training, watched, judged = divide(walks, args)
     say(
-        f"{len(walks)} walks, {sum(map(len, walks))} frames, {len(skipped) + len(unreadable)} skipped; "
+        f"{len(walks)} walks, {sum(map(len, walks))} frames, {sum(s.walks for s in [*skipped, *unreadable])} skipped; "
         f"{len(training)} to train on, {len(judged)} held out"
         + (f", {len(watched)} to watch for early stopping" if watched is not judged else "")
     )

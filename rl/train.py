@@ -44,6 +44,7 @@ from s2e.envs.config import WorldsConfig
 from s2e.envs.rays import RayConfig, RayPolicy, load_rays
 from s2e.envs.robots import ROBOTS
 from s2e.envs.sb3 import UrbanVecEnv
+from s2e.envs.tracks import read_tracks
 from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.policy import S2EPolicy
@@ -114,7 +115,7 @@ class PPOArgs:
     objects: Path | None = None
     """A GLB or OBJ file, or a folder of them, to stand in the way instead of the packaged things."""
     tracks: Path | None = None
-    """Recorded pedestrians (ETH/UCY obsmat.txt) instead of simulated ones."""
+    """The obsmat.txt of recorded pedestrians (ETH, UCY), instead of simulated ones."""
     reward: str = "compact"
     """Set of reward terms: urban_sim or compact."""
     shaping: Literal["geodesic", "straight"] = "geodesic"
@@ -200,6 +201,8 @@ def check(args: PPOArgs, world: int) -> None:
     for name in ("value_warmup", "horizon", "scenes", "refresh", "memory", "seed", "batch"):
         require(getattr(args, name) >= 0, f"--{name.replace('_', '-')} is {getattr(args, name)}; it must not be negative")
     worlds_config(args)  # refuses names and numbers that cannot be, before anything is loaded
+    if args.tracks is not None:
+        read_tracks(args.tracks)
     if args.envs % world:
         raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
     if args.envs // world * settled(args).horizon < 2:

@@ -22,7 +22,7 @@ import numpy as np
 
 from s2e.errors import UserError
 from s2e.video import ros_images, ros_messages
-from s2e.video.files import read_each, reading
+from s2e.video.files import Search, once, read_each, reading
 from s2e.video.frames import Frames, decode, jpeg
 from s2e.video.ground import AXES, MAX_GAP_S, Axes, agreement, at_times, rotations, to_ground
 from s2e.video.options import ReadOptions
@@ -47,22 +47,21 @@ def _is_bag(path: Path) -> bool:
         return False
 
 
-def _find(path: Path) -> Iterator[Path]:
+def _find(path: Path, search: Search) -> Iterator[Path]:
     if _is_bag(path):
         yield path
     elif path.is_dir():
-        for folder, folders, files in os.walk(path):
-            folders.sort()
-            if Path(folder) != path and _is_bag(Path(folder)):
+        for folder, folders, files in search.folders():
+            if folder != path and _is_bag(folder):
                 folders.clear()  # its files are one bag
-                yield Path(folder)
+                yield folder
             else:
-                yield from (Path(folder, name) for name in sorted(files) if _is_bag(Path(folder, name)))
+                yield from (folder / name for name in files if _is_bag(folder / name))
 
 
 def fits(path: Path) -> bool:
     """Whether this is a bag, or a folder with bags at any depth; told by their first bytes."""
-    return next(_find(path), None) is not None
+    return next(_find(path, Search(path)), None) is not None
 
 
 def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
@@ -77,8 +76,10 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
         UserError: the rosbags package is missing.
     """
     _library()
-    bags = list(_find(path))
-    return read_each(bags, [_name(bag, path) for bag in bags], lambda bag, name: _read_bag(bag, name, options))
+    search = Search(path)
+    bags = once(list(_find(path, search)))
+    walks, skipped = read_each(bags, [_name(bag, path) for bag in bags], lambda bag, name: _read_bag(bag, name, options))
+    return walks, skipped + search.passed_over()
 
 
 def _library() -> Any:

@@ -94,9 +94,7 @@ def check_walk(walk: Walk, pictures: Look | None = None) -> list[Finding]:
     found = [*_times(walk), *_jumps(walk), *_still(walk), *_scale(walk), *_heading(walk)]
     if pictures is not None:
         found += [*_broken(walk, pictures), *_frozen(walk, pictures), *_plain(walk, pictures), *_sizes(walk, pictures)]
-    if walk.note:
-        found.append(Finding(walk.name, "note", 0, 0, 0.0, walk.note, False))
-    return found
+    return found + [Finding(walk.name, "note", 0, 0, 0.0, fact, False) for fact in walk.notes]
 
 
 def check_walks(

@@ -1,4 +1,4 @@
-"""`s2e-data convert`: any readable walks into GNM folders or shards, checked, at one rate; continues where it was cut off."""
+"""`s2e-data convert`: any readable walks into GNM folders or shards, checked; continues where it was cut off."""
 
 import json
 import re
@@ -30,13 +30,13 @@ class Conversion:
     """What makes the output what it is; a conversion is continued only with the same.
 
     Attributes:
-        to: "gnm" or "shards". to_hz: frames a second of the output; 0 keeps the source's. keep_all: keep what `check` would drop.
+        to: "gnm" or "shards". to_hz: frames a second of the output, 0 keeps the source's. keep_all: keep what `check` would drop.
         height_px, width_px: frames are shrunk to this, never enlarged; 0 follows the other, both 0 keep the size.
         shard_mb: size of a shard. body: fills what the data do not say about robot and camera.
     """
 
     to: str = "gnm"
-    to_hz: float = 5.0
+    to_hz: float = 0.0
     keep_all: bool = False
     height_px: int = 0
     width_px: int = 0
@@ -46,13 +46,14 @@ class Conversion:
 
 @dataclass
 class Report:
-    """What came of a conversion: counts of the whole output, why the rest was left out, and what else to know."""
+    """What came of a conversion: counts of the whole output, the pieces' rates, why the rest was left out, and what else to know."""
 
     walks: int = 0
     pieces: int = 0
     frames: int = 0
     seconds: float = 0.0
     metres: float = 0.0
+    hz: list[float] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -69,7 +70,7 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
     _check(sources, out, settings)
     found = [_read(source, options) for source in sources]
     journal = _begin(out, _described(sources, settings, options))
-    report = Report(left_out=[f"{s.source}: {s.reason}" for _, skipped in found for s in skipped])
+    report = Report(left_out=[f"{s.source}: {s.reason.removeprefix(f'{s.source}: ')}" for _, skipped in found for s in skipped])
     names, first = _Names(), {bytes.fromhex(e["digest"]): e["name"] for e in journal.values() if e["digest"]}
     for entry in journal.values():
         for name in entry["names"]:
@@ -113,6 +114,7 @@ def _one(
         "key": key,
         "name": walk.name,
         "names": [],
+        "hz": [],
         "frames": 0,
         "seconds": 0.0,
         "metres": 0.0,
@@ -132,7 +134,7 @@ def _one(
         if not pieces and all(f.until - f.frame < len(walk) for f in findings if f.drop):
             entry["left"].append(f"{key}: what is left is shorter than {MIN_FRAMES} frames")
     for piece in pieces:
-        piece = uniform(piece, settings.to_hz) if settings.to_hz else piece
+        rate, piece = piece.hz, uniform(piece, settings.to_hz) if settings.to_hz else piece
         if len(piece) < MIN_FRAMES:
             entry["left"].append(f"{key}: {len(piece)} frames at {settings.to_hz:g} Hz; {MIN_FRAMES} needed")
             continue
@@ -150,8 +152,9 @@ def _one(
             entry["left"].append(f"{key}: {error}")
             continue
         entry["names"].append(name)
-        if piece.note and piece.note not in "".join(entry["notes"]):
-            entry["notes"].append(f"{key}: {piece.note}")
+        entry["hz"].append(piece.hz)
+        thinned = [f"thinned from {rate:.3g} to {piece.hz:.3g} frames a second"] if piece.hz < 0.95 * rate else []
+        entry["notes"] += [n for fact in [*piece.notes, *thinned] if (n := f"{key}: {fact}") not in entry["notes"]]
         entry["frames"] += len(piece)
         entry["seconds"] += float(piece.times[-1] - piece.times[0]) * len(piece) / (len(piece) - 1)
         entry["metres"] += float(np.linalg.norm(np.diff(piece.position, axis=0), axis=1).sum())
@@ -380,5 +383,6 @@ def _count(report: Report, entry: dict[str, Any]) -> None:
     report.frames += entry["frames"]
     report.seconds += entry["seconds"]
     report.metres += entry["metres"]
+    report.hz += entry.get("hz", [])
     report.left_out += entry["left"]
     report.notes += entry["notes"]

@@ -1,10 +1,12 @@
 """From a path to walks: the format is told by what is there, never by a guess at a name alone."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from s2e.errors import UserError, require
 from s2e.video import bags, gnm, lerobot, posed, recon, shards, stills
+from s2e.video.files import Search
 from s2e.video.options import ReadOptions
 from s2e.video.remote import is_url, shown
 from s2e.video.walk import Skipped, Walk
@@ -14,7 +16,7 @@ Reader = Callable[[Path, ReadOptions], tuple[list[Walk], list[Skipped]]]
 
 FORMATS: dict[str, tuple[Callable[[Path], bool], Reader]] = {
     "shards": (shards.fits, shards.read),
-    "gnm": (lambda path: bool(gnm.find(path)), gnm.read),
+    "gnm": (gnm.fits, gnm.read),
     "lerobot": (lerobot.fits, lerobot.read),
     "bags": (bags.fits, bags.read),
     "recon": (recon.fits, recon.read),
@@ -60,9 +62,17 @@ def read_walks(paths: Sequence[Source], options: ReadOptions | None = None) -> t
     if not walks:
         if not skipped:
             raise NoWalks(f"{shown(str(paths[0]))}: no walk in it; docs/data.md lists the formats, s2e-data record makes one", skipped)
-        many = f"{shown(str(paths[0]))}: all {len(skipped)} walks are bad; the first: " if len(skipped) > 1 else ""
+        count = sum(s.walks for s in skipped)
+        many = f"{shown(str(paths[0]))}: all {count} walks are bad; the first: " if count > 1 else ""
         raise NoWalks(f"{many}{skipped[0].reason}", skipped)
     return walks, skipped
+
+
+def _not_searched(path: Path) -> str:
+    """Where there may be walks, but nobody looked."""
+    search = Search(path)
+    deque(search.folders(), maxlen=0)
+    return "".join(f"; {s.reason.removeprefix(f'{path}: ')}" for s in search.passed_over()) if path.is_dir() else ""
 
 
 def _read(path: Source, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
@@ -75,5 +85,5 @@ def _read(path: Source, options: ReadOptions) -> tuple[list[Walk], list[Skipped]
     if reader is None:
         still = (path / "dataset.json").is_file() and stills.is_stills(path)
         require(not still, f"{path}: stills, no walks; give them to s2e-pretrain with --stills")
-        raise UserError(f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes one")
+        raise UserError(f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes one{_not_searched(path)}")
     return reader(path, options)

@@ -13,39 +13,45 @@ import dataclasses
 import json
 import math
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from s2e.errors import UserError
-from s2e.unpickle import read_pickle
+from s2e.unpickle import numbers, read_pickle
+from s2e.video.files import Search
 from s2e.video.frames import ImageFiles
 from s2e.video.options import ReadOptions
 from s2e.video.walk import Body, Skipped, Walk, checked
 
 
-def find(path: Path) -> list[Path]:
-    """The walks' folders at any depth below a folder, in the order of their names."""
-    return sorted({p.parent for p in path.rglob("traj_data.pkl")}) if path.is_dir() else []
+def _find(search: Search) -> Iterator[Path]:
+    """The walks' folders at any depth below a folder."""
+    return (folder for folder, _, files in search.folders() if "traj_data.pkl" in files)
+
+
+def fits(path: Path) -> bool:
+    """Whether there is such a walk in a folder, at any depth."""
+    return path.is_dir() and next(_find(Search(path)), None) is not None
 
 
 def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
-    """Reads every walk below a folder."""
-    walks, skipped = [], []
-    for folder in find(path):
+    """Reads every walk below a folder, in the order of their names."""
+    walks, skipped, search = [], [], Search(path)
+    for folder in sorted(_find(search)):
         try:
             walks.append(_read_walk(folder, path, options))
         except UserError as error:
             skipped.append(Skipped(folder, str(error)))
-    return walks, skipped
+    return walks, skipped + search.passed_over()
 
 
 def _read_walk(folder: Path, dataset: Path, options: ReadOptions) -> Walk:
     file = folder / "traj_data.pkl"
     position, yaw = _poses(file)
-    hz, body = _about(folder, options.hz)
+    hz, body, assumed = _about(folder, options)
     images = 0
     while (folder / f"{images}.jpg").is_file():
         images += 1
@@ -54,32 +60,40 @@ def _read_walk(folder: Path, dataset: Path, options: ReadOptions) -> Walk:
         raise UserError(f"{folder}: frame {images}.jpg is missing though later ones are there")
     length = min(images, len(position))
     extras: dict[str, Any] = {"times": np.arange(length) / hz, "body": body}
-    if (folder / "walk.json").is_file():
-        extras |= _extras(folder / "walk.json", length)
+    own = _extras(folder / "walk.json", length) if (folder / "walk.json").is_file() else {}
     frames = ImageFiles(lambda t: (folder / f"{t}.jpg").read_bytes(), length, lambda t: str(folder / f"{t}.jpg"))
-    note = "" if images == len(position) else f"{images} images, {len(position)} poses: the first {length} of each are used"
+    notes = [assumed] if assumed and "times" not in own else []
+    if images != len(position):
+        notes.append(f"{images} images, {len(position)} poses: the first {length} of each are used")
     name = str(folder.relative_to(dataset)) if folder != dataset else folder.name
-    return checked(Walk(name, file, frames, position=position[:length] * options.scale, yaw=yaw[:length], note=note, **extras))
+    return checked(
+        Walk(name, file, frames, position=position[:length] * options.scale, yaw=yaw[:length], note="; ".join(notes), **(extras | own))
+    )
 
 
 def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
     data = read_pickle(file)
     if not isinstance(data, dict) or "position" not in data or "yaw" not in data:
         raise UserError(f"{file}: holds no dictionary with `position` and `yaw`")
-    try:
-        position = np.asarray(data["position"], dtype=np.float64)
-        yaw = np.asarray(data["yaw"], dtype=np.float64)
-    except (TypeError, ValueError):
-        raise UserError(f"{file}: `position` or `yaw` is not an array of numbers") from None
-    yaw = yaw[:, 0] if yaw.ndim == 2 and yaw.shape[1] == 1 else yaw
+    position, yaw = (_array(data[name], f"{file}: `{name}`") for name in ("position", "yaw"))
     if position.ndim != 2 or position.shape[1] < 2 or yaw.shape != position.shape[:1]:
         raise UserError(f"{file}: position {position.shape} and yaw {yaw.shape} should be (T, 2) and (T,)")
     return position[:, :2], yaw
 
 
-def _about(folder: Path, hz: float) -> tuple[float, Body]:
-    """Rate and body that a dataset.json beside the walk, or above it, gives."""
-    for path in (folder / "dataset.json", folder.parent / "dataset.json"):
+def _array(value: Any, where: str) -> np.ndarray:
+    """Numbers by frame, however they are boxed: axes of one element, but for the first, are no axes."""
+    try:
+        array = numbers(value)
+    except ValueError as error:
+        raise UserError(f"{where} is no array of numbers ({error}); write lists of numbers, one entry a frame") from None
+    return array.reshape(array.shape[:1] + tuple(n for n in array.shape[1:] if n != 1))
+
+
+def _about(folder: Path, options: ReadOptions) -> tuple[float, Body, str]:
+    """Rate and body that a dataset.json in the walk, or above it, gives; a note where nothing gives the rate."""
+    stored = folder.resolve().parent  # of a walk that is linked here
+    for path in (place / "dataset.json" for place in (folder, folder.parent, stored)):
         if path.is_file():
             values = _json(path)
             try:
@@ -88,8 +102,9 @@ def _about(folder: Path, hz: float) -> tuple[float, Body]:
                 raise UserError(f"{path}: no number `hz` in it") from None
             if not 0.1 <= hz <= 1000:
                 raise UserError(f"{path}: hz is {hz}; frames a second between 0.1 and 1000 are expected")
-            return hz, body_of(values.get("body", {}), path)
-    return hz, Body()
+            return hz, body_of(values.get("body", {}), path), ""
+    hz, note = options.rate()
+    return hz, Body(), note
 
 
 def _extras(path: Path, length: int) -> dict[str, Any]:

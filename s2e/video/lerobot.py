@@ -20,6 +20,7 @@ import numpy as np
 from s2e.errors import UserError
 from s2e.video.columns import Column, PoseColumns, choose, poses
 from s2e.video.frames import Frames
+from s2e.video.lerobot_times import clashing, counted, settled, shown_at
 from s2e.video.mp4 import Video, VideoFrames
 from s2e.video.options import ReadOptions
 from s2e.video.parquet import ParquetImages, batches, inside, matrix, types
@@ -64,11 +65,14 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     total = info.get("total_episodes")
     if isinstance(total, int) and total != len(episodes):
         skipped.append(Skipped(path / _INFO, f"{path / _INFO}: total_episodes is {total}, meta/episodes lists {len(episodes)}"))
-    videos: dict[Path, Video | str] = {}
+    films: dict[Path, _Film | str] = {}
+    sharing: dict[Path, list[_Episode]] = {}
     walks: list[Walk] = []
     by_file: dict[Path, list[_Episode]] = {}
     for episode in episodes:
         by_file.setdefault(episode.data, []).append(episode)
+        if episode.video is not None:
+            sharing.setdefault(episode.video, []).append(episode)
     robot = info.get("robot_type")
     body = Body(robot=robot if isinstance(robot, str) else "")
     chosen: PoseColumns | None = None
@@ -87,31 +91,36 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
             continue
         for episode in here:
             try:
-                times, values, where = _of_episode(rows, episode)
-                if episode.video is not None:
-                    frames: Frames = _video_frames(videos, episode, times, fps)
+                stamps, values, where, notes = _of_episode(rows, episode)
+                if episode.video is None:
+                    frames: Frames = ParquetImages(file, key, where, path)
                 else:
-                    frames = ParquetImages(file, key, where, path)
-                walks.append(_walk(episode, frames, times, values, chosen, fps, body, options.scale))
+                    if episode.video not in films:
+                        films[episode.video] = _film(episode.video, sharing[episode.video], fps)
+                    frames, more = _video_frames(films[episode.video], episode, stamps, fps)
+                    notes += more
+                times, more = settled(stamps, fps)
+                walks.append(_walk(episode, frames, times, values, chosen, body, options.scale, notes + more))
             except UserError as error:
                 skipped.append(Skipped(file, f"episode {episode.number}: {error}"))
     return walks, skipped
 
 
 def _walk(
-    episode: _Episode, frames: Frames, times: np.ndarray, values: np.ndarray, chosen: PoseColumns, fps: float, body: Body, scale: float
+    episode: _Episode,
+    frames: Frames,
+    times: np.ndarray,
+    values: np.ndarray,
+    chosen: PoseColumns,
+    body: Body,
+    scale: float,
+    notes: list[str],
 ) -> Walk:
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values).all(1)))
         raise UserError(f"{episode.data}: row {row} of it has no finite {chosen}; remove the episode")
-    if len(times) > 1 and (np.diff(times) <= 0).any():
-        raise UserError(
-            f"{episode.data}: timestamps stand still or run backwards after row {int(np.argmax(np.diff(times) <= 0))} of it"
-        )
     position, yaw, note = poses(values, times, chosen, scale)
-    late = np.abs(times - times[0] - np.arange(len(times)) / fps).max() if len(times) else 0.0
-    if late > 0.5 / fps:
-        note += f"; timestamps are up to {late:.2f} s off {fps:g} frames a second, and are used"
+    note = "; ".join([note, *notes])
     return checked(Walk(f"episode_{episode.number:06d}", episode.data, frames, times, position, yaw, body, None, note))
 
 
@@ -273,29 +282,73 @@ def _rows(file: Path, chosen: PoseColumns) -> _Rows:
     return _Rows(order, episode[order], frame, times, values)
 
 
-def _of_episode(rows: _Rows, episode: _Episode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(T,) times, (T, C) values and (T,) row numbers of an episode."""
+def _of_episode(rows: _Rows, episode: _Episode) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """(T,) timestamps, (T, C) values and (T,) row numbers of an episode, and notes."""
     where = rows.order[np.searchsorted(rows.episode, episode.number) : np.searchsorted(rows.episode, episode.number, side="right")]
     if len(where) != episode.length:
         raise UserError(f"{episode.data}: {len(where)} rows, meta/episodes says {episode.length}; download the dataset again")
-    wrong = rows.frame[where] != np.arange(len(where))
-    if wrong.any():
-        t = int(np.argmax(wrong))
-        raise UserError(f"{episode.data}: frame_index is {rows.frame[where][t]:g} at row {t} of it; frames must count up from 0 by one")
-    return rows.times[where], rows.values[where], where
+    frame, count, notes = rows.frame[where], np.arange(len(where)), []
+    if len(frame) and frame[0] > 0 and np.array_equal(frame - frame[0], count):
+        notes.append("frame_index does not begin at 0 with the episode: it is counted from its first row")
+    elif not np.array_equal(frame, count):
+        t = int(np.argmax(frame != count))
+        raise UserError(f"{episode.data}: frame_index is {frame[t]:g} at row {t} of it; frames must count up from 0 by one")
+    return rows.times[where], rows.values[where], where, notes
 
 
-def _video_frames(videos: dict[Path, Video | str], episode: _Episode, times: np.ndarray, fps: float) -> VideoFrames:
-    assert episode.video is not None
-    if episode.video not in videos:
-        try:
-            videos[episode.video] = Video(episode.video)
-        except UserError as error:
-            videos[episode.video] = str(error)
-    video = videos[episode.video]
-    if isinstance(video, str):
-        raise UserError(video)
-    at = episode.video_start_s + times
-    if len(at) and (at[0] < -0.5 / fps or at[-1] > video.end_s + 0.5 / fps):
-        raise UserError(f"{episode.video}: ends at {video.end_s:.2f} s, the episode runs from {at[0]:.2f} to {at[-1]:.2f} s there")
-    return VideoFrames(video, at, 0.5 / fps)
+@dataclass(frozen=True)
+class _Film:
+    """A video file that episodes share.
+
+    Attributes:
+        video: the file. first: where episodes begin, by their numbers; empty where it has not as many frames as they have rows.
+        end_s: when each episode must have ended, because the next begins. clashing: those that overlap by `from_timestamp`, where
+            that matters. notes: what was off, by episode.
+    """
+
+    video: Video
+    first: dict[int, int]
+    end_s: dict[int, float]
+    clashing: set[int]
+    notes: dict[int, list[str]]
+
+
+def _film(path: Path, episodes: list[_Episode], fps: float) -> _Film | str:
+    """Opens a video file and divides it among its episodes; the reason where it cannot be opened."""
+    try:
+        video = Video(path)
+        frames = video.header_frames or len(video.index()[0])
+        rows = sum(e.length for e in episodes)
+        starts = sorted(e.video_start_s for e in episodes)
+        end = {e.number: next((s for s in starts if s > e.video_start_s), math.inf) for e in episodes}
+        first, off = counted([e.length for e in episodes], [e.video_start_s for e in episodes], fps)
+        if frames != rows or min(e.length for e in episodes) < 0:
+            apart = f", from_timestamp is up to {np.abs(off).max():.1f} frames off them" if (np.abs(off) > 0.5).any() else ""
+            note = f"{path.name} has {frames} frames, its episodes {rows} rows{apart}: frames are taken by from_timestamp"
+            clash = clashing([e.length for e in episodes], [e.video_start_s for e in episodes], fps)
+            overlap = {e.number for e, bad in zip(episodes, clash.tolist(), strict=True) if bad}
+            return _Film(video, {}, end, overlap, {e.number: [note] for e in episodes})
+        if (np.abs(off) > 0.5).any():  # or the frames are not shown at the rate
+            shown = video.times()
+            off = np.array([e.video_start_s for e in episodes]) * fps - shown[np.minimum(first, frames - 1)] * fps
+        wrong = np.abs(off) > 0.5
+        note = f"from_timestamp is up to {np.abs(off).max():.1f} frames off the frames before it in {path.name}: frames are counted"
+        notes = {e.number: [note] if bad else [] for e, bad in zip(episodes, wrong.tolist(), strict=True)}
+        return _Film(video, {e.number: int(k) for e, k in zip(episodes, first, strict=True)}, end, set(), notes)
+    except UserError as error:
+        return str(error)
+
+
+def _video_frames(film: _Film | str, episode: _Episode, stamps: np.ndarray, fps: float) -> tuple[Frames, list[str]]:
+    if isinstance(film, str):
+        raise UserError(film)
+    notes = film.notes[episode.number]
+    if film.first:
+        return VideoFrames(film.video).part(film.first[episode.number] + np.arange(len(stamps))), notes
+    if episode.number in film.clashing:
+        raise UserError(f"{film.video.path}: it overlaps another by from_timestamp, and {notes[0]}; correct meta/episodes")
+    if not len(stamps):
+        return VideoFrames(film.video, stamps), notes
+    room = film.end_s[episode.number], film.video.end_s
+    at, more = shown_at(len(stamps), float(stamps[0]), episode.video_start_s, room, fps, str(film.video.path))
+    return VideoFrames(film.video, at, 0.5 / fps), notes + more

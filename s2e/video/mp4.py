@@ -103,6 +103,8 @@ class Video:
             UserError: one cannot be decoded; the message gives its number and time.
         """
         pts, keys, key_dts = self.index()
+        if len(which) and which[-1] >= len(pts):
+            raise UserError(f"{self.path}: frame {which[-1]} is asked for, {len(pts)} can be read; {_REMEDY}")
         with self._open() as (container, stream):
             run: Iterator[tuple[int, Any]] | None = None
             at, image = -1, np.zeros((0, 0, 3), np.uint8)

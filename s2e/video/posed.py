@@ -14,6 +14,7 @@ import numpy as np
 
 from s2e.errors import UserError
 from s2e.video import mp4, poses
+from s2e.video.files import Search, once
 from s2e.video.frames import Frames, ImageFiles
 from s2e.video.ground import AXES, at_times
 from s2e.video.mp4 import VideoFrames
@@ -41,7 +42,7 @@ class _Place:
 def fits(path: Path) -> bool:
     """Whether there are pictures or an MP4 with a file of poses."""
     try:
-        return bool(_places(path, _DEPTH))
+        return bool(_places(path, _DEPTH, Search(path)))
     except OSError:
         return False
 
@@ -52,31 +53,31 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     Raises:
         UserError: there is none.
     """
-    walks, skipped = [], []
-    found = _places(path, _DEPTH)
+    walks, skipped, search = [], [], Search(path)
+    found = _places(path, _DEPTH, search)
     if not found:
         raise UserError(f"{path}: no pictures or MP4 with a file of poses (TUM, KITTI, or CSV with x, y, yaw in its header)")
-    for place in found:
+    places = {place.folder: place for place in found}
+    for place in (places[folder] for folder in once(list(places))):
         try:
             walks.append(_walk(place, path, options))
         except UserError as error:
             skipped.append(Skipped(place.folder, str(error)))
-    return walks, skipped
+    return walks, skipped + search.passed_over()
 
 
-def _places(path: Path, depth: int) -> list[_Place]:
+def _places(path: Path, depth: int, search: Search) -> list[_Place]:
     if path.is_file():
         return _of_videos([path], path.parent) if path.suffix.lower() in mp4.SUFFIXES else []
     if not path.is_dir():
         return []
-    files = sorted(path.iterdir())
-    folders = [f for f in files if f.is_dir() and not f.name.startswith(".")]
+    folders, files = search.entries(path)
     videos = [f for f in files if f.suffix.lower() in mp4.SUFFIXES and f.is_file()]
     texts = tuple(f for f in files if f.suffix.lower() in poses.SUFFIXES and f.is_file() and f.name not in _TIMES and sniff(f))
     own = _of_videos(videos, path) if len(videos) > 1 else []
     named = [f for f in folders if any(t.stem == f.name for t in texts)]
     if own or named:
-        return [*own, *(place for folder in named for place in _places(folder, 0))]
+        return [*own, *(place for folder in named for place in _places(folder, 0, search))]
     beside = (
         *(path.with_name(path.name + s) for s in poses.SUFFIXES),
         path.parent.parent / "poses" / f"{path.name}.txt",
@@ -85,7 +86,7 @@ def _places(path: Path, depth: int) -> list[_Place]:
     if texts:
         shown = [path] if _has_pictures(path) else [f for f in folders if _has_pictures(f)]
         return [_Place(path, (*shown, *videos), texts)] if shown or videos else []
-    return [place for folder in folders for place in _places(folder, depth - 1)] if depth else []
+    return [place for folder in folders for place in _places(folder, depth - 1, search)] if depth else []
 
 
 def _of_videos(videos: list[Path], folder: Path) -> list[_Place]:
@@ -113,9 +114,13 @@ def _walk(place: _Place, dataset: Path, options: ReadOptions) -> Walk:
     usual = [p for p in place.pictures if p.name in _USUAL] if not options.image else []
     source = _chosen(tuple(usual) if len(usual) == 1 else place.pictures, options.image, "--image", place.folder)
     known: Poses = read_poses(file, axes, options.scale)
-    frames, times, note = _video(source) if source.is_file() else _images(source, place.folder, options.hz)
-    rate = times if times is not None else np.arange(len(frames)) / options.hz
-    keep, times, position, yaw, more = _aligned(file, known, times is not None, rate)
+    hz, assumed = options.rate()
+    frames, times, note = _video(source) if source.is_file() else _images(source, place.folder, options)
+    rate = times if times is not None else np.arange(len(frames)) / hz
+    timed = times is not None
+    keep, times, position, yaw, more = _aligned(file, known, timed, rate)
+    if assumed and not timed and times is not known.times:
+        note += f"{assumed}; "
     if len(keep) < len(frames):
         frames = frames.part(keep)
     title = place.folder.name if place.folder == dataset else str(place.folder.relative_to(dataset))
@@ -137,7 +142,7 @@ def _video(file: Path) -> tuple[Frames, np.ndarray, str]:
     return frames, frames.video.times(), ""
 
 
-def _images(folder: Path, walk: Path, hz: float) -> tuple[Frames, np.ndarray | None, str]:
+def _images(folder: Path, walk: Path, options: ReadOptions) -> tuple[Frames, np.ndarray | None, str]:
     """The pictures of a folder and their times, None where nothing tells them."""
     note, times = "", None
     listed = walk / f"{folder.name}.txt"
@@ -151,7 +156,10 @@ def _images(folder: Path, walk: Path, hz: float) -> tuple[Frames, np.ndarray | N
             if len(times) != len(files):
                 raise UserError(f"{stamps}: {len(times)} times, {len(files)} pictures in {folder}; they must be as many")
         else:
-            times = _named(files, hz)
+            times, is_rank = _named(files)
+            if times is not None and is_rank:
+                hz, assumed = options.rate()
+                times, note = times / hz, f"{assumed}; " if assumed else ""
     if times is not None:
         order = np.argsort(times, kind="stable")
         first = order[np.concatenate([[True], np.diff(times[order]) > 0])] if len(order) else order
@@ -169,18 +177,18 @@ def _natural(file: Path) -> list[tuple[int, int, str]]:
     return [(0, int(p[:4000]), p) if p[0] in "0123456789" else (1, 0, p) for p in parts]
 
 
-def _named(files: list[Path], hz: float) -> np.ndarray | None:
-    """Times that the pictures' names are, or that their numbers tell where some are missing; None where they count without gaps."""
+def _named(files: list[Path]) -> tuple[np.ndarray | None, bool]:
+    """Times that the pictures' names are, or where some numbers are missing their ranks (True); None where they count without gaps."""
     found = [re.fullmatch(r"(.*?)([0-9]{1,19}(?:\.[0-9]{1,9})?)", f.stem) for f in files]
     numbers = np.array([float(m[2]) if m else np.nan for m in found])
     if len(numbers) < 2 or np.isnan(numbers).any() or len({m[1] for m in found if m}) > 1:
-        return None
+        return None, False
     if any("." in m[2] for m in found if m) or numbers.min() >= 1e9:
-        return poses.as_seconds(numbers)[0]
+        return poses.as_seconds(numbers)[0], False
     step = np.diff(numbers)
     if (step <= 0).any() or (step == step[0]).all():
-        return None
-    return (numbers - numbers[0]) / float(np.median(step)) / hz
+        return None, False
+    return (numbers - numbers[0]) / float(np.median(step)), True
 
 
 def _list(file: Path, walk: Path) -> tuple[list[Path], np.ndarray]:

@@ -7,7 +7,6 @@ The frames are a quarter of a second apart; the files do not say so.
 """
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from s2e.errors import UserError
-from s2e.video.files import read_each, reading
+from s2e.video.files import Search, once, read_each, reading
 from s2e.video.frames import MAX_PIXELS, Frames, decode, digest_of, jpeg
 from s2e.video.options import ReadOptions
 from s2e.video.ros_images import size_of
@@ -46,33 +45,34 @@ def _is_hdf5(path: Path) -> bool:
         return False
 
 
-def _find(path: Path) -> Iterator[Path]:
+def _find(path: Path, search: Search) -> Iterator[Path]:
     if _is_hdf5(path):
         yield path
     elif path.is_dir():
-        for folder, folders, files in os.walk(path):
-            folders.sort()
-            yield from (Path(folder, name) for name in sorted(files) if _is_hdf5(Path(folder, name)))
+        for folder, _, files in search.folders():
+            yield from (folder / name for name in files if _is_hdf5(folder / name))
 
 
 def fits(path: Path) -> bool:
     """Whether this is an HDF5 file, or a folder with such files at any depth; what a file lacks of RECON's layout, `read` says."""
-    return next(_find(path), None) is not None
+    return next(_find(path, Search(path)), None) is not None
 
 
 def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     """Reads every file below a path.
 
     Args:
-        path: a file or a folder of them. options: an `hz` other than its default takes the place of RECON's 4 Hz.
+        path: a file or a folder of them. options: an `hz` takes the place of RECON's 4 Hz.
 
     Raises:
         UserError: the h5py package is missing.
     """
     _library()
-    files = list(_find(path))
+    search = Search(path)
+    files = once(list(_find(path, search)))
     names = [str(f.with_suffix("").relative_to(path)) if f != path else f.stem for f in files]
-    return read_each(files, names, lambda file, name: ([_read_file(file, name, options)], []))
+    walks, skipped = read_each(files, names, lambda file, name: ([_read_file(file, name, options)], []))
+    return walks, skipped + search.passed_over()
 
 
 def _library() -> Any:
@@ -247,8 +247,8 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Walk:
     if len(set(lengths.values())) > 1:
         notes.append(f"{', '.join(f'{n} of {k}' for k, n in lengths.items())}: the first {length} of each are used")
     if times is None:
-        hz = options.hz if options.hz != ReadOptions().hz else _HZ
-        notes.append(f"the file has no times: {hz:g} frames a second are assumed")
+        hz, assumed = options.rate(_HZ)
+        notes += [assumed] if assumed else []
         times = np.arange(length) / hz
     frames = HdfFrames(path, length)
     height, width = next(frames.images([0])).shape[:2]

@@ -227,10 +227,12 @@ def _walk(sample: _Sample, shard: Path | str, options: ReadOptions) -> tuple[dic
         sorted(sample.frames) == list(range(count)),
         f"{where}: frames are missing in the middle; pack the shard again with s2e-data convert",
     )
+    hz, assumed = options.rate()
+    assumed = "" if "times" in about else assumed
     try:
         position = np.array(about["position"], dtype=np.float64) * options.scale
         yaw = np.array(about["yaw"], dtype=np.float64)
-        times = np.array(about["times"], dtype=np.float64) if "times" in about else np.arange(count) / options.hz
+        times = np.array(about["times"], dtype=np.float64) if "times" in about else np.arange(count) / hz
         rays = np.array(about["free_space"], dtype=np.float32) if about.get("free_space") is not None else None
         nudged = np.array(about.get("nudged", []), dtype=np.float64).reshape(-1, 2)
     except (KeyError, ValueError, TypeError, OverflowError) as error:
@@ -240,7 +242,8 @@ def _walk(sample: _Sample, shard: Path | str, options: ReadOptions) -> tuple[dic
     frames = _frames([sample.frames[t] for t in range(count)], shard, sample.key, about.get("digest", ""))
     name = about["name"] if about.get("pieces", 1) == 1 else f"{about['name']}+{about['piece']}"
     body = body_of(about.get("body", {}), where)
-    walk = Walk(name, Path(_shown(shard)), frames, times, position, yaw, body, rays, about.get("note", ""), nudged)
+    note = "; ".join(n for n in (about.get("note", ""), assumed) if n)
+    walk = Walk(name, Path(_shown(shard)), frames, times, position, yaw, body, rays, note, nudged)
     try:
         return about, checked(walk)
     except UserError as error:

@@ -53,7 +53,7 @@ class Walk:
         body: robot and camera.
         free_space: (T, RAYS) float32 metres from the robot's centre to the first thing at `RAY_ANGLES`, within `RAY_RANGE_M`, NaN
             where it is not known; None where there is no such truth.
-        note: what a user should know about how it was read.
+        note: what a user should know about how it was read; facts with "; " between.
         nudged: (K, 2) float64 begin and end, on the clock of `times`, of what was done to the robot by others than its driver.
     """
 
@@ -76,6 +76,11 @@ class Walk:
         """Frames a second: the inverse of the median interval."""
         return float(1 / np.median(np.diff(self.times)))
 
+    @property
+    def notes(self) -> list[str]:
+        """The facts of `note`, one by one."""
+        return [fact for fact in self.note.split("; ") if fact]
+
     def images(self, height_px: int, width_px: int) -> Iterator[np.ndarray]:
         """All frames in order as (H, W, 3) uint8, stretched to the size asked for."""
         for image in self.frames.images(range(len(self))):
@@ -91,10 +96,15 @@ class Walk:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A walk that was left out, and why."""
+    """Something that was left out, and why.
+
+    Attributes:
+        source: the file or folder. reason: for people. walks: how many walks that is, 0 where it cannot be told.
+    """
 
     source: Path
     reason: str
+    walks: int = 1
 
 
 def checked(walk: Walk) -> Walk:

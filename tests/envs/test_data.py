@@ -95,9 +95,9 @@ def test_convert_then_check_then_stats(monkeypatch, capsys, walks, tmp_path, to)
     robot = ("--robot", "go2", "--camera-height", 0.36, "--hfov", 100, "--width", 16)
     code, out, err = run(monkeypatch, capsys, "convert", walks, "--out", tmp_path / "out", "--to", to, *robot)
     assert code == 0, err
-    assert "3 walks, 60 frames" in out
+    assert "3 walks, 120 frames at 10 Hz, " in out and "note" not in out
     for walk in read_walks([tmp_path / "out"])[0]:
-        assert walk.hz == pytest.approx(5) and walk.body.robot == "go2" and np.isfinite(walk.body.token()).all()
+        assert walk.hz == pytest.approx(10) and walk.body.robot == "go2" and np.isfinite(walk.body.token()).all()
         assert [i.shape for i in walk.frames.images([0])] == [(12, 16, 3)]
     assert run(monkeypatch, capsys, "convert", walks, "--out", tmp_path / "out", "--to", to, *robot)[:2] == (0, out)
     code, out, err = run(monkeypatch, capsys, "convert", walks, "--out", tmp_path / "out", "--to", to)
@@ -130,6 +130,21 @@ def test_refusals_are_one_line_and_exit_code_2(monkeypatch, capsys, walks, tmp_p
     code, _, err = run(monkeypatch, capsys, *(places.get(w, w) for w in words))
     assert code == 2 and text in err and "Traceback" not in err
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.jpg"))
+
+
+def test_an_assumed_rate_and_a_changed_one_are_said(monkeypatch, capsys, walks, tmp_path):
+    for file in walks.glob("*/walk.json"):
+        file.unlink()
+    assumed = "note (3 walks): no times in the data: 10 frames a second are assumed (--hz says another rate)"
+    for command in ("check", "stats", "convert"):
+        place = [] if command == "check" else ["--out", tmp_path / f"{command}.png"]
+        code, out, _ = run(monkeypatch, capsys, command, walks, *place)
+        assert code == 0 and assumed in " ".join(out.split()), out
+        place = [] if command == "check" else ["--out", tmp_path / f"{command}-4.png"]
+        code, out, _ = run(monkeypatch, capsys, command, walks, *place, "--hz", 4)
+        assert code == 0 and "are assumed" not in " ".join(out.split())
+    code, out, _ = run(monkeypatch, capsys, "convert", walks, "--out", tmp_path / "thin", "--to-hz", 5)
+    assert code == 0 and "note (3 walks): thinned from 10 to 5 frames a second" in out and "60 frames at 5 Hz" in out
 
 
 def test_hz_is_the_sources_in_every_command(monkeypatch, capsys, walks, tmp_path):

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from s2e.envs.people import People
 from s2e.envs.tracks import MOST_BYTES, read_tracks, replay
@@ -102,21 +104,82 @@ def test_replayed_people_turn_and_stride_and_can_be_saved(tmp_path):
     np.testing.assert_array_equal(people.real, again.real)
 
 
+def walkers(count=4, frames=12, factor=1.0, step=10):
+    """Rows of people who walk ahead at about 1.3 m/s, in units of 1 / factor metres."""
+    return np.array(
+        [(step * f, p, factor * (0.5 * f + p), 0.0, factor * p, 0.0, 0.0, 0.0) for f in range(frames) for p in range(count)]
+    )
+
+
+def same(a, b):
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("person", "start_s", "first", "points", "centre"))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(range(48)), st.sampled_from([" ", "\t", ",", " , ", ";"]), st.booleans())
+def test_rows_may_come_in_any_order(tmp_path, order, between, mark):
+    rows = walkers()
+    usual = read_tracks(written(tmp_path, rows))
+    path = tmp_path / "mixed.txt"
+    lines = "".join(between.join(f"{v:.7e}" for v in row) + "\n" for row in rows[order])
+    path.write_text(lines, encoding="utf-8-sig" if mark else "utf-8")
+    assert same(read_tracks(path), usual) and np.diff(usual.first).tolist() == [12] * 4
+
+
+@pytest.mark.parametrize(
+    "factor, text",
+    [
+        (100, "centimetres fit: multiply x and y by 0.01"),
+        (1000, "millimetres fit"),
+        (1 / 0.3048, "feet fit"),
+        (0.001, "kilometres fit"),
+        (30, "homography"),
+        (0.1, "keep the frames that are 0.4 s apart"),
+    ],
+)
+def test_other_units_are_said(tmp_path, factor, text):
+    with pytest.raises(UserError, match=rf"obsmat.txt: people move at .* in metres, frames 0.4 s apart; .*{text}"):
+        read_tracks(written(tmp_path, walkers(factor=factor)))
+
+
+def test_who_stands_or_strolls_is_in_metres(tmp_path):
+    rng = np.random.default_rng(0)
+    stands = walkers(factor=0.0) + np.where(np.arange(8) % 2 == 0, 0.02, 0.0) * (np.arange(8) > 1) * rng.normal(size=(48, 8))
+    assert len(read_tracks(written(tmp_path, stands)).person) == 4
+    assert len(read_tracks(written(tmp_path, walkers(factor=0.0))).person) == 4
+    assert len(read_tracks(written(tmp_path, walkers(factor=0.5))).person) == 4
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.one_of(st.integers(-9, 9), st.floats(), st.sampled_from(["", "x", "1e999", "#"])), max_size=9), max_size=9))
+def test_any_text_is_tracks_or_one_line(tmp_path, cells):
+    path = tmp_path / "obsmat.txt"
+    path.write_text("\n".join(" ".join(map(str, row)) for row in cells))
+    try:
+        tracks = read_tracks(path)
+    except UserError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
+    else:
+        assert np.isfinite(tracks.points).all() and tracks.first[-1] == len(tracks.points)
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
         ("", "no rows"),
         ("\n \n", "no rows"),
-        ("1 1 0 0 0 0 0 0\n2 1 0 0 0 0 0\n", ":2: 7 columns, 8 expected"),
+        ("1 1 0 0 0 0 0 0\n2 1 0 0 0 0 0\n", ":2: 7 columns, 8 expected: frame id x z y vx vz vy; put 0 where a column is not known"),
+        ("1 1 0 0\n", ":1: 4 columns, 8 expected.*awk"),
         ("1 1 0 0 0 0 0 0\n2 1 0 0 zero 0 0 0\n", ":2: not numbers"),
+        ("frame id x z y vx vz vy\n2 1 0 0 0 0 0 0\n", ":1: not numbers.*remove a header"),
         ("1 1 0 0 0 0 0 0\n2 1 nan 0 0 0 0 0\n", ":2: a value is not finite"),
         ("1 1 0 0 0 0 0 0\n2 1 0 0 inf 0 0 0\n", ":2: a value is not finite"),
-        ("1 1 0 0 0 0 0 0\n\n7 1 0 0 0 0 0 0\n6 1 0 0 0 0 0 0\n", ":4: frame 6 after frame 7"),
-        ("1 1 0 0 0 0 0 0\n1 1 0 0 0 0 0 0\n", ":2: person 1 twice in frame 1"),
+        ("1 1 0 0 0 0 0 0\n1 1 0 0 0 0 0 0\n", ":2: person 1 twice in frame 1, first in line 1"),
+        ("1 1 0 0 0 0 0 0\n\n7 1 0 0 0 0 0 0\n1 1 0 0 0 0 0 0\n", ":4: person 1 twice in frame 1, first in line 1"),
         ("1 1.5 0 0 0 0 0 0\n", ":1: person 1.5 is not a whole number"),
         ("1 1 0 0 0 0 0 0\n1 2 0 0 0 0 0 0\n", "a single frame"),
         ("1 1 0 0 0 0 0 0\n2 2 0 0 0 0 0 0\n", "nobody is seen in two frames"),
-        ("\xff\x00\x01 binary", ":1: 2 columns"),
+        ("\xff\x00\x01 binary", ":1: not numbers"),
     ],
 )
 def test_bad_files_are_refused_with_their_line(tmp_path, text, message):
@@ -129,7 +192,12 @@ def test_bad_files_are_refused_with_their_line(tmp_path, text, message):
 def test_missing_and_huge_files_are_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         read_tracks(tmp_path / "none.txt")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="a folder; give the obsmat.txt of a recording"):
+        read_tracks(tmp_path)
+    for name in ("eth", "hotel"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "obsmat.txt").write_text("")
+    with pytest.raises(UserError, match="a folder; give one of its recordings: .*eth/obsmat.txt, .*hotel/obsmat.txt$"):
         read_tracks(tmp_path)
     huge = tmp_path / "huge.txt"
     with huge.open("wb") as file:

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -384,6 +385,7 @@ def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
     (dict(target_kl=0.0), "--target-kl is 0.0"),
     (dict(divergence=float("nan")), "--divergence is nan"),
     (dict(coach="nobody"), "nobody: no such folder"),
+    (dict(tracks=Path("nowhere.txt")), "nowhere.txt: cannot be read"),
 ])  # fmt: skip
 def test_what_cannot_work_is_refused(tmp_path, more, text):
     with pytest.raises(UserError, match=text):

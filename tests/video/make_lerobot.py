@@ -100,3 +100,8 @@ def change_info(root: Path, change) -> None:
 def change_table(file: Path, change) -> None:
     rows = pq.read_table(file).to_pylist()
     pq.write_table(pa.Table.from_pylist(change(rows) or rows), file, row_group_size=12)
+
+
+def change_episodes(root: Path, change) -> None:
+    """Changes rows of the table of episodes."""
+    change_table(root / "meta" / "episodes" / "chunk-000" / "file-000.parquet", change)

@@ -72,7 +72,7 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
 
     spoil(source, "walk_1", jump)
     spoil(source, "walk_2", lambda d: d.__setitem__("position", [[0.001 * t, 0.0] for t in range(60)]))
-    report = convert([source], tmp_path / "out", Conversion(to_hz=0), ReadOptions())
+    report = convert([source], tmp_path / "out", Conversion(), ReadOptions())
     assert sorted(p.parent.name for p in (tmp_path / "out").rglob("traj_data.pkl")) == [
         "walk_0+0",
         "walk_0+1",
@@ -90,8 +90,29 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
 
 
 def test_a_slower_source_is_said(tmp_path):
-    report = convert([dataset(tmp_path / "in", 1, hz=3)], tmp_path / "out", Conversion(), ReadOptions())
+    report = convert([dataset(tmp_path / "in", 1, hz=3)], tmp_path / "out", Conversion(to_hz=5), ReadOptions())
     assert report.frames == 60 and "recorded at 3 Hz, kept at that" in report.notes[0]
+
+
+@pytest.mark.parametrize("hz", [4, 10, 30])
+def test_the_rate_of_the_source_is_kept_unless_told(tmp_path, hz):
+    source = dataset(tmp_path / "in", 1, hz=hz)
+    report = convert([source], tmp_path / "out", Conversion(), ReadOptions())
+    assert report.frames == 60 and report.hz == pytest.approx([hz], rel=1e-4) and not report.notes
+    thinned = convert([source], tmp_path / "less", Conversion(to_hz=hz / 2), ReadOptions())
+    assert thinned.frames == 30 and thinned.notes == [f"walk_0: thinned from {hz} to {hz // 2} frames a second"]
+
+
+def test_a_rate_that_is_assumed_is_said(tmp_path):
+    source = dataset(tmp_path / "in", 2)
+    for file in source.glob("*/walk.json"):
+        file.unlink()
+    assumed = "no times in the data: 10 frames a second are assumed (--hz says another rate)"
+    report = convert([source], tmp_path / "out", Conversion(), ReadOptions())
+    assert report.notes == [f"walk_0: {assumed}", f"walk_1: {assumed}"]
+    told = convert([source], tmp_path / "told", Conversion(), ReadOptions(hz=4))
+    assert not told.notes and told.hz == pytest.approx([4, 4])
+    assert not any(w.note for w in read_walks([tmp_path / "out"])[0])
 
 
 def test_several_sources_names_and_copies(tmp_path):
@@ -160,7 +181,7 @@ def test_refusals(tmp_path):
             convert([source], out, settings, ReadOptions())
     assert not (tmp_path / "x").exists() and not (source / "out").exists()
     convert([source], tmp_path / "out", Conversion(), ReadOptions())
-    with pytest.raises(UserError, match="begun with to_hz 5.0, now 4.0"):
+    with pytest.raises(UserError, match="begun with to_hz 0.0, now 4.0"):
         convert([source], tmp_path / "out", Conversion(to_hz=4.0), ReadOptions())
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 from s2e.errors import UserError
 from s2e.video.formats import NoWalks, read_walks
 from s2e.video.gnm import write_walk
+from s2e.video.options import ReadOptions
 
 
 def make_walk(folder, length=12, images=None, seed=0):
@@ -37,6 +38,27 @@ def test_more_images_than_poses_uses_what_both_have(tmp_path):
     make_walk(tmp_path / "walk", 12, images=13)
     (walk,), _ = read_walks([tmp_path])
     assert len(walk) == 12 and "13 images" in walk.note
+
+
+def test_poses_of_dtype_object_are_numbers(tmp_path):
+    position = make_walk(tmp_path / "walk")
+    boxed = np.empty(12, dtype=object)
+    boxed[:] = [np.array([0.1 * t]) for t in range(12)]
+    spoil(tmp_path / "walk", lambda d: d.update(position=position.astype(object), yaw=boxed))
+    (walk,), _ = read_walks([tmp_path])
+    np.testing.assert_array_equal(walk.position, position)
+    np.testing.assert_array_equal(walk.yaw, 0.1 * np.arange(12))
+
+
+def test_a_rate_that_nothing_tells_is_assumed_and_said(tmp_path):
+    make_walk(tmp_path / "walk")
+    (walk,), _ = read_walks([tmp_path])
+    assert walk.hz == pytest.approx(10) and "10 frames a second are assumed" in walk.note
+    (walk,), _ = read_walks([tmp_path], ReadOptions(hz=4))
+    assert walk.hz == pytest.approx(4) and not walk.note
+    (tmp_path / "walk" / "walk.json").write_text(json.dumps({"times": [0.2 * t for t in range(12)]}))
+    (walk,), _ = read_walks([tmp_path])
+    assert walk.hz == pytest.approx(5) and not walk.note
 
 
 def spoil(folder, change):

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,11 +11,11 @@ from hypothesis import strategies as st
 pytest.importorskip("av")
 pytest.importorskip("pyarrow")
 sys.path.insert(0, str(Path(__file__).parent))
-from make_lerobot import DATA, FRONT, VIDEO, change_info, change_table, write_dataset
+from make_lerobot import DATA, FRONT, VIDEO, change_episodes, change_info, change_table, write_dataset
 from make_video import number, write_mp4
 
 from s2e.errors import UserError
-from s2e.video import lerobot
+from s2e.video import lerobot, lerobot_times
 from s2e.video.options import ReadOptions
 
 OPTIONS = ReadOptions()
@@ -227,8 +228,6 @@ def spoil(column, row, value):
     "change,reason",
     [
         (spoil("observation.state", 5, [1.0, float("nan"), 0.0]), "row 5 of it has no finite"),
-        (spoil("timestamp", 5, 0.4), "stand still or run backwards after row 4"),
-        (spoil("timestamp", 5, 0.9), "run backwards after row 5"),
         (spoil("frame_index", 5, 4), "frame_index is 4 at row 5"),
         (spoil("observation.state", 5, [60.0, 0.0, 0.0]), "m/s"),
     ],
@@ -238,6 +237,114 @@ def test_a_bad_episode_is_left_out_with_its_reason(tmp_path, change, reason):
     change_table(data_file(tmp_path), change)
     names, why = reasons(tmp_path)
     assert names == ["episode_000001", "episode_000002"] and len(why) == 1 and reason in why[0] and "episode 0" in why[0]
+
+
+def each_row(column, change):
+    def rows_changed(rows):
+        for row in rows:
+            row[column] = change(row)
+
+    return rows_changed
+
+
+FROM = f"videos/{FRONT}/from_timestamp"
+OFF = {
+    "running on": ("timestamp", lambda r: r["index"] / 10, "do not begin at 0", [1, 2]),
+    "a clock": ("timestamp", lambda r: 1.7e9 + 60 * r["episode_index"] + r["timestamp"], "do not begin at 0", [0, 1, 2]),
+    "a clock in float32": ("timestamp", lambda r: float(np.float32(1.7e9 + r["timestamp"])), "stand still or run backwards", [0, 1, 2]),
+    "milliseconds": ("timestamp", lambda r: 1000 * r["timestamp"], "advance by 100 a frame", [0, 1, 2]),
+    "one that goes back": ("timestamp", lambda r: r["timestamp"] - 0.2 * (r["index"] == 5), "stand still or run backwards", [0]),
+    "not finite": ("timestamp", lambda r: float("nan") if r["index"] == 5 else r["timestamp"], "stand still or run backwards", [0]),
+    "frames that run on": ("frame_index", lambda r: r["index"], "frame_index does not begin at 0", [1, 2]),
+    "starts that drift": (FROM, lambda r: r[FROM] + 0.06 * r["episode_index"], "1.2 frames off|0.6 frames off", [1, 2]),
+    "starts that run on over files": (FROM, lambda r: r["dataset_from_index"] / 10, "45.0 frames off", [2]),
+    "starts that are all 0": (FROM, lambda r: 0.0, "20.0 frames off", [1]),
+}
+
+
+@pytest.mark.parametrize("name", OFF)
+def test_counting_settles_what_times_do_not(tmp_path, name):
+    truth = write_dataset(tmp_path)
+    column, change, text, where = OFF[name]
+    for file in (0, 1):
+        if column != FROM:
+            change_table(data_file(tmp_path, file), each_row(column, change))
+    if column == FROM:
+        change_episodes(tmp_path, each_row(column, change))
+    walks, skipped = lerobot.read(tmp_path, OPTIONS)
+    assert not skipped and len(walks) == 3
+    for e, (walk, (position, _)) in enumerate(zip(walks, truth)):
+        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [100 * e + t for t in range(len(walk))]
+        np.testing.assert_allclose(walk.times, np.arange(len(walk)) / 10, atol=1e-6)
+        np.testing.assert_allclose(walk.position, position, atol=1e-5)
+        assert (re.search(text, walk.note) is not None) == (e in where), walk.note
+
+
+def test_times_that_are_a_little_off_are_used_with_pictures_in_order(tmp_path):
+    write_dataset(tmp_path)
+    change_table(data_file(tmp_path), each_row("timestamp", lambda r: r["timestamp"] + (2.0 if r["frame_index"] > 9 else 0.0)))
+    walk = lerobot.read(tmp_path, OPTIONS)[0][1]
+    assert walk.times[10] == pytest.approx(3.0) and "up to 2.00 s off" in walk.note
+    assert [number(i) for i in walk.frames.images(range(25))] == [100 + t for t in range(25)]
+
+
+def pictures_of(walk):
+    return [number(i) for i in walk.frames.images(range(len(walk)))]
+
+
+def test_where_counts_differ_the_starts_decide_and_it_is_said(tmp_path):
+    write_dataset(tmp_path)
+    write_mp4(video_file(tmp_path), [*range(20), 90, *range(100, 125), 91], gop=2)  # a frame too many before and behind
+    change_episodes(tmp_path, lambda rows: rows[1].update({FROM: 2.1}))
+    for change in (lambda r: r["timestamp"], lambda r: r["index"] / 10, lambda r: 1e9 + r["index"] / 10):
+        change_table(data_file(tmp_path), each_row("timestamp", change))
+        walks, skipped = lerobot.read(tmp_path, OPTIONS)
+        assert not skipped and pictures_of(walks[1]) == list(range(100, 125)) and pictures_of(walks[0]) == list(range(20))
+        note = "file-000.mp4 has 47 frames, its episodes 45 rows, from_timestamp is up to 1.0 frames off them"
+        assert note in walks[1].note and "has 47" not in walks[2].note
+    change_episodes(tmp_path, lambda rows: rows[1].update({FROM: 2.15}))
+    assert "between two frames" in lerobot.read(tmp_path, OPTIONS)[0][1].note
+    change_episodes(tmp_path, lambda rows: rows[1].update({FROM: 1.5}))
+    names, why = reasons(tmp_path)
+    assert names == ["episode_000002"] and len(why) == 2 and "overlaps another by from_timestamp" in why[0]
+
+
+def test_the_first_rows_of_an_episode_may_be_cut_off(tmp_path):
+    write_dataset(tmp_path, lengths=(20,))
+
+    def cut(rows):
+        for k, row in enumerate(rows):
+            row["frame_index"], row["timestamp"] = max(k - 5, 0), k / 10
+        return rows[5:]
+
+    change_table(data_file(tmp_path), cut)
+    change_episodes(tmp_path, lambda rows: rows[0].update(length=15))
+    (walk,), _ = lerobot.read(tmp_path, OPTIONS)
+    assert pictures_of(walk) == list(range(5, 20)) and "do not begin at 0" in walk.note
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.floats(-0.02, 0.05), st.sampled_from([5.0, 30.0]), st.randoms())
+def test_counting_finds_every_episode_however_its_start_drifts(lengths, drift_s, fps, random):
+    first = np.cumsum(lengths) - lengths
+    starts = first / fps + drift_s * np.arange(len(lengths))
+    if (np.diff(starts) <= 0).any():
+        return
+    order = list(range(len(lengths)))
+    random.shuffle(order)  # numbers in another order than in the file
+    found, off = lerobot_times.counted([lengths[k] for k in order], [starts[k] for k in order], fps)
+    np.testing.assert_array_equal(found, first[order])
+    np.testing.assert_allclose(off, (drift_s * np.arange(len(lengths)) * fps)[order], atol=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(), max_size=20), st.sampled_from([0.5, 10.0, 240.0]))
+def test_any_timestamps_give_times_that_go_forward(stamps, fps):
+    times, notes = lerobot_times.settled(np.array(stamps), fps)
+    assert len(times) == len(stamps) and np.isfinite(times).all() and (np.diff(times) > 0).all()
+    assert not len(times) or times[0] == 0
+    even, notes = lerobot_times.settled(np.arange(20) / fps, fps)
+    assert not notes and even.tolist() == (np.arange(20) / fps).tolist()
 
 
 def test_damaged_pictures_are_found_when_they_are_read(tmp_path):
