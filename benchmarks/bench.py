@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.lock import hold, release
 from s2e.observation import to_robot
-from s2e.planner import Guide, PlannerView, parse_planner
+from s2e.planner import Guide, Planner, PlannerView, parse_planner
 from s2e.policy import S2EPolicy
 from s2e.recovery import Recovery
 from s2e.video.shard_writer import write_safely
@@ -68,6 +69,8 @@ class BenchArgs:
     """none, rules, or openai:URL#MODEL (docs/planner.md)."""
     planner_weight: float = 3.0
     """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
+    planner_required: bool = False
+    """Refuse to run where the planner, asked once before, does not answer with a directive; otherwise that is a warning."""
     recovery: bool = False
     """Policies that stand in a jam back off and turn away (s2e/recovery.py); zero, straight and the expert never do. Then success also
     comes to those that touch everything: look at contacts."""
@@ -179,17 +182,19 @@ class PolicyDriver:
             step_s=self.config.waypoint_dt_s,
         )
 
-    def close(self) -> dict[str, float]:
-        """Stops the planners; their counts summed, their latencies the worst of all."""
-        total: dict[str, float] = {}
+    def asked(self, world: int) -> dict | None:
+        """What a record keeps of a world's planner: counts, and latencies in seconds; None without a planner."""
+        planner = self.planners[world] if self.planners else None
+        if planner is None:
+            return None
+        said = planner.statistics()
+        return said.counts | {"latencies_s": [round(v, 3) for v in said.latencies_s]}
+
+    def close(self) -> None:
+        """Stops the planners."""
         for planner in self.planners:
-            if planner is None:
-                continue
-            for name, value in planner.statistics().items():
-                worst = name.startswith("latency")
-                total[name] = max(total.get(name, 0), value or 0) if worst else total.get(name, 0) + value
-            planner.close()
-        return total
+            if planner is not None:
+                planner.close()
 
 
 @dataclass
@@ -255,12 +260,15 @@ def run_episodes(
                 if w in ended:
                     route = routes[w], remaining_route(expert, w)
                     line = {"scene": where} | finish(episodes[w], worlds.last, ended[w], route, traces[w])
+                    advice = driver.asked(w) if driver else None
+                    if advice:
+                        line["planner"] = advice
                     with on_disk(jsonl), jsonl.open("a") as file:
                         file.write(json.dumps(line) + "\n")
                         file.flush()
                     bar.update()
-    if driver and driver.planners:
-        print("planner:", json.dumps(driver.close()))
+    if driver:
+        driver.close()
     return {episodes[w].id: film for w, film in films.items()}
 
 
@@ -378,13 +386,26 @@ def check(args: BenchArgs) -> None:
     alone = "--planner advises learned policies, and --policy names none; add a run folder"
     require(args.planner == "none" or bool(learned), alone)
     planner = parse_planner(args.planner)
-    if planner is not None:
-        planner.close()
     for policy in learned:
         load_networks(policy)
     for baseline in baselines.values():
         if baseline is not None:
             baseline.check(args.robot)
+    if planner is not None:
+        ask_once(args, planner)
+
+
+def ask_once(args: BenchArgs, planner: Planner) -> None:
+    """Asks a planner before anything is built, since a run without its answers is the bare policy's; closes it."""
+    wrong = planner.problem() if args.planner_weight > 0 else ""
+    planner.close()
+    if not wrong:
+        return
+    said = f"--planner {args.planner} {wrong}"
+    remedy = "see that the server runs, that URL and model are right, and for a key S2E_API_KEY"
+    require(not args.planner_required, f"{said}; {remedy}, or leave --planner-required out")
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"warning: {said}; as long as it does not, the figures are the bare policy's: {remedy}", file=sys.stderr)
 
 
 def bench(args: BenchArgs) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from s2e.benchmarks.failures import CAUSES, cause, finite_path
-from s2e.benchmarks.metrics import MEANS, Difference, all_settings, learned_first, signed, verdict
+from s2e.benchmarks.metrics import MEANS, Difference, all_settings, learned_first, planner_words, signed, verdict
 from s2e.envs.occupancy import Occupancy
 
 # Eight hues, a light and a dark step of each. The order keeps neighbours, and any two of the first five, apart for
@@ -82,7 +82,7 @@ def write_report(
     scene = ", ".join(dict.fromkeys(str(s["scene"]) for s in summaries)) or "no scene"
     parts = [
         f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. {_lead(summaries, compared)}</p>",
-        _section("Results", _table(summaries, colour, compared) + _meaning(summaries)),
+        _section("Results", _table(summaries, colour, compared) + _planners(summaries) + _meaning(summaries)),
         _section("Differences between learned policies", _differences(compared)),
         _section("Success rate", _bars(summaries, colour)),
         _section("Scenes", _by_scene(episodes, grounds, colour)),
@@ -149,6 +149,11 @@ def _lead(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -
     pairs = [d for d in compared if d.setting == "all"]
     said = pairs if len(learned) <= 3 else pairs[: len(learned) - 1]  # of many, the first with each other
     return " ".join([f"Success over all settings: {shares}.", *(f"{_text(verdict(d))}." for d in said)])
+
+
+def _planners(summaries: Sequence[dict[str, Any]]) -> str:
+    """What became of the questions to each policy's planner: without answers a table is the bare policy's."""
+    return "".join(f'<p class="planner">{_text(words[0].upper() + words[1:])}.</p>' for words in map(planner_words, summaries) if words)
 
 
 def _meaning(summaries: Sequence[dict[str, Any]]) -> str:
