@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -489,16 +489,25 @@ def open_results(folder: Path, asked: dict, rank: int) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         question = folder / "config.json"
-        if rank == 0 and question.exists() and json.loads(question.read_text()) != asked:
+        if rank == 0 and question.exists() and _before(question) != asked:
             raise UserError(f"{folder}: holds results of another question or of other weights; give another --out or delete it")
         if rank == 0 and not question.exists():
             write_safely(question, (json.dumps(asked) + "\n").encode())
         if jsonl.exists():
             with jsonl.open("r+b") as file:  # else the next record would be written onto what a kill left of the last
                 file.truncate(file.read().rfind(b"\n") + 1)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UserError(f"{folder}: results cannot be written there ({error}); give another --out") from None
     return jsonl
+
+
+def _before(question: Path) -> Any:
+    """What a results folder was asked before."""
+    try:
+        return json.loads(question.read_text())
+    except (ValueError, RecursionError) as error:
+        remedy = "give another --out, or delete the folder"
+        raise UserError(f"{question}: not JSON ({error}), so what the results are of is not known; {remedy}") from None
 
 
 def main() -> None:

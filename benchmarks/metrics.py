@@ -182,10 +182,11 @@ def summarise(
         learned: whether it is a learned policy; others are bounds and baselines, which no sentence compares.
 
     Returns:
-        scene, policy, learned, seed, version, with a planner its `planner_totals`, settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ..., failures}} with
-        only the settings that have episodes, in the order of SETTINGS, `failures` the number of episodes lost to each
-        cause (`failures.CAUSES`), and scenes: {scene: {episodes, sr, sr_ci95}} of all settings together. Intervals
-        take episodes as independent, also those of one scene.
+        scene, policy, learned, seed, version, planner (`planner_totals`, where one was asked),
+        settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ..., failures}} with only the settings that have
+        episodes, in the order of SETTINGS, `failures` the number of episodes lost to each cause (`failures.CAUSES`),
+        and scenes: {scene: {episodes, sr, sr_ci95}} of all settings together. Intervals take episodes as
+        independent, also those of one scene.
     """
     names = {str(record["setting"]) for record in records}
     order = [name for name in SETTINGS if name in names] + sorted(names - set(SETTINGS))

@@ -54,7 +54,8 @@ def train(args: PretrainArgs) -> None:
         trainer.load(find_checkpoint(args.out, newest=True))
     size = sum(p.numel() for p in trainer.parameters) / 1e6
     beside = f" and {trainer.still_count * world} stills" if data.stills else ""
-    run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}{beside}, {size:.2f} M parameters")
+    done = f", {resume_at} of them done" if resume_at else ""
+    run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}{beside}{done}, {size:.2f} M parameters")
     steps(trainer, run)
     finish(trainer, run)
     run.close()

@@ -258,7 +258,8 @@ def test_a_planner_is_asked_before_the_run_and_its_answers_are_summed_up(tmp_pat
     printed = capsys.readouterr()
     assert printed.err.count("warning: --planner openai:") == 1 and "Connection refused" in printed.err
     totals = json.loads((args.out / "summary.json").read_text())["planner"]
-    assert totals["episodes"] == 2 and totals["answered"] == totals["advised"] == 0 < totals["failed"] and totals["latency_p50_s"] is None
+    assert totals["episodes"] == 2 and totals["answered"] == totals["advised"] == 0 < totals["failed"]
+    assert totals["latency_p50_s"] is None
     said = "it gave no advice at all: these are the figures of the bare policy"
     assert said in " ".join(printed.out.split()) and said in (args.out / "report.html").read_text()
     bench(dataclasses.replace(args, planner="rules", planner_required=True, out=tmp_path / "rules"))
