@@ -31,6 +31,7 @@ from s2e.benchmarks.baselines import BASELINES, baseline_of
 from s2e.benchmarks.failures import CAUSES
 from s2e.benchmarks.films import FILMED, Film, choose_filmed, choose_kept
 from s2e.benchmarks.metrics import differences, episode_metrics, format_table, summarise
+from s2e.benchmarks.origins import origin_of
 from s2e.benchmarks.report import write_report
 from s2e.checkpoint import find_checkpoint, load_networks, read_policy_config
 from s2e.config import PRESETS, PolicyConfig
@@ -461,7 +462,9 @@ def bench(args: BenchArgs) -> None:
             if compared:
                 lines = json.dumps([dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2)
                 (args.out / "comparisons.json").write_text(lines + "\n")
-            write_report(report, summaries, records, grounds, clips, conditions, compared)
+            made = [(n, p) for n, p in zip(names, args.policy, strict=True) if (b := baseline_of(p)) is None or b.files()]
+            origins = {name: found for name, policy in made if (found := origin_of(policy))}
+            write_report(report, summaries, records, grounds, clips, conditions, compared, origins)
         print(format_table(summaries, compared))
         print(f"report: {report}")
     for folder in {args.out, *folders}:

@@ -233,7 +233,7 @@ def planner_words(summary: dict[str, Any]) -> str:
     if not totals:
         return ""
     parts = [f"{totals['answered']:,} answered"]
-    for name, words in (("unparsed", "could not be read"), ("failed", "failed"), ("skipped", "not asked: too many open or resting")):
+    for name, words in (("unparsed", "could not be read"), ("failed", "failed"), ("skipped", "passed over while others were open or the endpoint rested")):
         if totals.get(name):
             parts.append(f"{totals[name]:,} {words}")
     if totals["asked"] > totals["answered"] + totals.get("failed", 0):

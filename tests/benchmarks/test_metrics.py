@@ -81,7 +81,7 @@ def test_what_became_of_a_planners_questions():
     doubled = {name: 2 * count for name, count in asked.items()}
     assert summary["planner"] == {"episodes": 2, **doubled, "latency_p50_s": 0.2, "latency_p95_s": 0.29}
     said = metrics.planner_words(summary)
-    assert "asked 10 times in 2 episodes: 6 answered, 2 could not be read, 2 failed, 4 not asked" in said
+    assert "asked 10 times in 2 episodes: 6 answered, 2 could not be read, 2 failed, 4 passed over" in said
     assert "2 open when their episode ended, 4 with advice; latency 0.20 s in the median, 0.29 s at 95 %" in said
     assert said in " ".join(metrics.format_table([summary]).split()) and "bare policy" not in said
     assert "planner" not in metrics.summarise([record(2)], "street", "ours", 0, "1")
