@@ -233,17 +233,21 @@ def planner_words(summary: dict[str, Any]) -> str:
     if not totals:
         return ""
     parts = [f"{totals['answered']:,} answered"]
-    for name, words in (("unparsed", "could not be read"), ("failed", "failed"), ("skipped", "passed over while others were open or the endpoint rested")):
+    others = {
+        "unparsed": "could not be read",
+        "failed": "failed",
+        "skipped": "passed over while others were open or the endpoint rested",
+    }
+    for name, words in others.items():
         if totals.get(name):
             parts.append(f"{totals[name]:,} {words}")
     if totals["asked"] > totals["answered"] + totals.get("failed", 0):
         parts.append(f"{totals['asked'] - totals['answered'] - totals.get('failed', 0):,} open when their episode ended")
-    late = f"; latency {totals['latency_p50_s']:.2f} s in the median, {totals['latency_p95_s']:.2f} s at 95 %"
-    none = "; it gave no advice at all: these are the figures of the bare policy"
-    return (
-        f"the planner of {summary['policy']} was asked {totals['asked']:,} times in {totals['episodes']} episodes: {', '.join(parts)}, "
-        f"{totals['advised']:,} with advice{late if totals['latency_p50_s'] is not None else ''}{'' if totals['advised'] else none}"
-    )
+    end = "" if totals["advised"] else "; it gave no advice at all: these are the figures of the bare policy"
+    if totals["latency_p50_s"] is not None:
+        end = f"; latency {totals['latency_p50_s']:.2f} s in the median, {totals['latency_p95_s']:.2f} s at 95 %{end}"
+    asked = f"was asked {totals['asked']:,} times in {totals['episodes']} episodes"
+    return f"the planner of {summary['policy']} {asked}: {', '.join(parts)}, {totals['advised']:,} with advice{end}"
 
 
 def all_settings(summaries: Sequence[dict[str, Any]]) -> list[str]:
