@@ -100,11 +100,9 @@ def legend(policy: bool, live: bool) -> str:
     if policy and live:
         rows.append((FAN, "ways that the policy weighs, unlikely to likely; it takes the thick one"))
     rows += [((TOUCH_THING,), "contact with a thing"), ((TOUCH_PERSON,), "contact with a person")]
-    rows += [
-        ((WAYS,), "people's ways"),
-        ((ANCHORS,), "anchors: where episodes start and end"),
-        ((NO_GO,), "ground where the robot cannot be"),
-    ]
+    off = ", once shown"
+    rows.append(((WAYS,), f"people's ways{off if live else ''}"))
+    rows += [((ANCHORS,), f"anchors, where episodes start and end{off}"), ((NO_GO,), f"ground where the robot cannot be{off}")]
 
     def swatch(colours: Sequence[Sequence[int]]) -> str:
         stops = ",".join(f"rgb({','.join(map(str, c))})" for c in (*colours, colours[-1]))

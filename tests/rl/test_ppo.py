@@ -66,12 +66,12 @@ def test_what_is_printed_says_how_many_episodes_ended_and_where():
     said = watch.in_words({"episode/success": 1.0, "episode/success_best_mode": 0.5})
     assert said == "last 11 episodes: success 1.00; success 0.50 of the best mode, without exploring, in 3 more"
     for asked, words in (
-        ({"scene": "gs_urban/plaza", "scenes": 64}, "the scene gs_urban/plaza"),
-        ({"scene": "gs_urban"}, "the 11 scenes of gs_urban"),
-        ({"scenes": 64}, "64 streets"),
-        ({}, "streets of their own, new every 2 episodes"),
+        (PPOArgs(Path("out"), scene="gs_urban/plaza", scenes=64), "the scene gs_urban/plaza"),
+        (PPOArgs(Path("out"), scene="gs_urban"), "the 11 scenes of gs_urban"),
+        (PPOArgs(Path("out"), scenes=64), "64 streets"),
+        (PPOArgs(Path("out")), "streets of their own, new every 2 episodes"),
     ):
-        assert ground(settled(PPOArgs(Path("out"), **asked))) == words
+        assert ground(settled(asked)) == words
 
 
 def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):
