@@ -8,6 +8,7 @@ and prints open-loop metrics on the held-out walks beside two baselines. Stopped
 """
 
 import math
+import textwrap
 import time
 
 import numpy as np
@@ -138,7 +139,8 @@ def finish(trainer: Trainer, run: Run) -> None:
     run.say(format_rows(rows))
     if told:
         run.say(f"ALARM on the held-out walks: {told}")
-    run.say(verdict(rows, told or trainer.alarm))
+    said = verdict(rows, told or trainer.alarm).splitlines()
+    run.say("\n".join(part for line in said for part in textwrap.wrap(line, 98, subsequent_indent="    ")))
     run.say(f"pictures: {args.out / 'fans.png'}, {args.out / 'anchors.png'}")
     run.say(f"checkpoint: {find_checkpoint(args.out)}")
     sight = trainer.seeing()
