@@ -11,13 +11,14 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from s2e.benchmarks.baselines import BASELINES, baseline_of
 from s2e.benchmarks.failures import CAUSES
 from s2e.benchmarks.films import FILMED, Film, choose_filmed, choose_kept
 from s2e.benchmarks.metrics import differences, episode_metrics, format_table, summarise
+from s2e.benchmarks.origins import origin_of
 from s2e.benchmarks.report import write_report
 from s2e.checkpoint import find_checkpoint, load_networks, read_policy_config
 from s2e.config import PRESETS, PolicyConfig
@@ -46,7 +48,7 @@ from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.errors import UserError, check_device, require, run_command
 from s2e.lock import hold, release
 from s2e.observation import to_robot
-from s2e.planner import Guide, PlannerView, parse_planner
+from s2e.planner import Guide, Planner, PlannerView, parse_planner
 from s2e.policy import S2EPolicy
 from s2e.recovery import Recovery
 from s2e.video.shard_writer import write_safely
@@ -68,6 +70,8 @@ class BenchArgs:
     """none, rules, or openai:URL#MODEL (docs/planner.md)."""
     planner_weight: float = 3.0
     """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
+    planner_required: bool = False
+    """Refuse to run where the planner, asked once before, does not answer with a directive; otherwise that is a warning."""
     recovery: bool = False
     """Policies that stand in a jam back off and turn away (s2e/recovery.py); zero, straight and the expert never do. Then success also
     comes to those that touch everything: look at contacts."""
@@ -179,17 +183,19 @@ class PolicyDriver:
             step_s=self.config.waypoint_dt_s,
         )
 
-    def close(self) -> dict[str, float]:
-        """Stops the planners; their counts summed, their latencies the worst of all."""
-        total: dict[str, float] = {}
+    def asked(self, world: int) -> dict | None:
+        """What a record keeps of a world's planner: counts, and latencies in seconds; None without a planner."""
+        planner = self.planners[world] if self.planners else None
+        if planner is None:
+            return None
+        said = planner.statistics()
+        return said.counts | {"latencies_s": [round(v, 3) for v in said.latencies_s]}
+
+    def close(self) -> None:
+        """Stops the planners."""
         for planner in self.planners:
-            if planner is None:
-                continue
-            for name, value in planner.statistics().items():
-                worst = name.startswith("latency")
-                total[name] = max(total.get(name, 0), value or 0) if worst else total.get(name, 0) + value
-            planner.close()
-        return total
+            if planner is not None:
+                planner.close()
 
 
 @dataclass
@@ -255,12 +261,15 @@ def run_episodes(
                 if w in ended:
                     route = routes[w], remaining_route(expert, w)
                     line = {"scene": where} | finish(episodes[w], worlds.last, ended[w], route, traces[w])
+                    advice = driver.asked(w) if driver else None
+                    if advice:
+                        line["planner"] = advice
                     with on_disk(jsonl), jsonl.open("a") as file:
                         file.write(json.dumps(line) + "\n")
                         file.flush()
                     bar.update()
-    if driver and driver.planners:
-        print("planner:", json.dumps(driver.close()))
+    if driver:
+        driver.close()
     return {episodes[w].id: film for w, film in films.items()}
 
 
@@ -378,13 +387,26 @@ def check(args: BenchArgs) -> None:
     alone = "--planner advises learned policies, and --policy names none; add a run folder"
     require(args.planner == "none" or bool(learned), alone)
     planner = parse_planner(args.planner)
-    if planner is not None:
-        planner.close()
     for policy in learned:
         load_networks(policy)
     for baseline in baselines.values():
         if baseline is not None:
             baseline.check(args.robot)
+    if planner is not None:
+        ask_once(args, planner)
+
+
+def ask_once(args: BenchArgs, planner: Planner) -> None:
+    """Asks a planner before anything is built, since a run without its answers is the bare policy's; closes it."""
+    wrong = planner.problem() if args.planner_weight > 0 else ""
+    planner.close()
+    if not wrong:
+        return
+    said = f"--planner {args.planner} {wrong}"
+    remedy = "see that the server runs, that URL and model are right, and for a key S2E_API_KEY"
+    require(not args.planner_required, f"{said}; {remedy}, or leave --planner-required out")
+    if int(os.environ.get("RANK", "0")) == 0:
+        print(f"warning: {said}; as long as it does not, the figures are the bare policy's: {remedy}", file=sys.stderr)
 
 
 def bench(args: BenchArgs) -> None:
@@ -440,7 +462,9 @@ def bench(args: BenchArgs) -> None:
             if compared:
                 lines = json.dumps([dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2)
                 (args.out / "comparisons.json").write_text(lines + "\n")
-            write_report(report, summaries, records, grounds, clips, conditions, compared)
+            made = [(n, p) for n, p in zip(names, args.policy, strict=True) if (b := baseline_of(p)) is None or b.files()]
+            origins = {name: found for name, policy in made if (found := origin_of(policy))}
+            write_report(report, summaries, records, grounds, clips, conditions, compared, origins)
         print(format_table(summaries, compared))
         print(f"report: {report}")
     for folder in {args.out, *folders}:
@@ -468,16 +492,25 @@ def open_results(folder: Path, asked: dict, rank: int) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         question = folder / "config.json"
-        if rank == 0 and question.exists() and json.loads(question.read_text()) != asked:
+        if rank == 0 and question.exists() and _before(question) != asked:
             raise UserError(f"{folder}: holds results of another question or of other weights; give another --out or delete it")
         if rank == 0 and not question.exists():
             write_safely(question, (json.dumps(asked) + "\n").encode())
         if jsonl.exists():
             with jsonl.open("r+b") as file:  # else the next record would be written onto what a kill left of the last
                 file.truncate(file.read().rfind(b"\n") + 1)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UserError(f"{folder}: results cannot be written there ({error}); give another --out") from None
     return jsonl
+
+
+def _before(question: Path) -> Any:
+    """What a results folder was asked before."""
+    try:
+        return json.loads(question.read_text())
+    except (ValueError, RecursionError) as error:
+        remedy = "give another --out, or delete the folder"
+        raise UserError(f"{question}: not JSON ({error}), so what the results are of is not known; {remedy}") from None
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 SR, RC and CT are those of NavBench-GS, SPL is that of Anderson et al. (arXiv 1807.06757), SNS that of Vid2Sim.
 An episode record is a dictionary that is one line of `episodes.jsonl`: scene, id, setting, success, rc, ct, spl, sns,
-steps, time_s, path_m, route_m, end, contacts, path, start, goal.
+steps, time_s, path_m, route_m, end, contacts, path, start, goal, and with a planner what became of its questions.
 """
 
 import functools
@@ -182,10 +182,11 @@ def summarise(
         learned: whether it is a learned policy; others are bounds and baselines, which no sentence compares.
 
     Returns:
-        scene, policy, learned, seed, version, settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ..., failures}} with
-        only the settings that have episodes, in the order of SETTINGS, `failures` the number of episodes lost to each
-        cause (`failures.CAUSES`), and scenes: {scene: {episodes, sr, sr_ci95}} of all settings together. Intervals
-        take episodes as independent, also those of one scene.
+        scene, policy, learned, seed, version, planner (`planner_totals`, where one was asked),
+        settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ..., failures}} with only the settings that have
+        episodes, in the order of SETTINGS, `failures` the number of episodes lost to each cause (`failures.CAUSES`),
+        and scenes: {scene: {episodes, sr, sr_ci95}} of all settings together. Intervals take episodes as
+        independent, also those of one scene.
     """
     names = {str(record["setting"]) for record in records}
     order = [name for name in SETTINGS if name in names] + sorted(names - set(SETTINGS))
@@ -205,7 +206,48 @@ def summarise(
         wins, count = sum(bool(r["success"]) for r in records if r["scene"] == where), sum(r["scene"] == where for r in records)
         scenes[where] = {"episodes": count, "sr": wins / count, "sr_ci95": list(wilson(wins, count))}
     about = {"scene": scene, "policy": policy, "learned": learned, "seed": seed, "version": version}
-    return {**about, "settings": settings, "scenes": scenes}
+    totals = planner_totals(records)
+    return {**about, **({"planner": totals} if totals else {}), "settings": settings, "scenes": scenes}
+
+
+def planner_totals(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """What became of all questions to a planner.
+
+    Returns:
+        episodes with a planner, the sums of their counts (asked, answered, advised, ...), and median and 95th
+        percentile of the latencies in seconds, None where there are none; None where no episode had a planner.
+    """
+    asked = [r["planner"] for r in records if r.get("planner")]
+    if not asked:
+        return None
+    names = dict.fromkeys(name for each in asked for name in each if name != "latencies_s")
+    latencies = [v for each in asked for v in each["latencies_s"]]
+    p50, p95 = (round(float(v), 3) for v in np.percentile(latencies, [50, 95])) if latencies else (None, None)
+    counts = {name: sum(each.get(name, 0) for each in asked) for name in names}
+    return {"episodes": len(asked), **counts, "latency_p50_s": p50, "latency_p95_s": p95}
+
+
+def planner_words(summary: dict[str, Any]) -> str:
+    """A policy's planner in one sentence: how often it was asked, answered and failed, and how late; "" without one."""
+    totals = summary.get("planner")
+    if not totals:
+        return ""
+    parts = [f"{totals['answered']:,} answered"]
+    others = {
+        "unparsed": "could not be read",
+        "failed": "failed",
+        "skipped": "passed over while others were open or the endpoint rested",
+    }
+    for name, words in others.items():
+        if totals.get(name):
+            parts.append(f"{totals[name]:,} {words}")
+    if totals["asked"] > totals["answered"] + totals.get("failed", 0):
+        parts.append(f"{totals['asked'] - totals['answered'] - totals.get('failed', 0):,} open when their episode ended")
+    end = "" if totals["advised"] else "; it gave no advice at all: these are the figures of the bare policy"
+    if totals["latency_p50_s"] is not None:
+        end = f"; latency {totals['latency_p50_s']:.2f} s in the median, {totals['latency_p95_s']:.2f} s at 95 %{end}"
+    asked = f"was asked {totals['asked']:,} times in {totals['episodes']} episodes"
+    return f"the planner of {summary['policy']} {asked}: {', '.join(parts)}, {totals['advised']:,} with advice{end}"
 
 
 def all_settings(summaries: Sequence[dict[str, Any]]) -> list[str]:
@@ -288,6 +330,7 @@ def _compared_block(summaries: Sequence[dict[str, Any]], compared: Sequence[Diff
     others = [str(s["policy"]) for s in summaries if not s["learned"] and s["settings"]]
     if others:
         lines.append(f"bounds and baselines, which nothing is compared with: {', '.join(others)}")
+    lines += [words for words in map(planner_words, summaries) if words]
     wrap = functools.partial(textwrap.wrap, width=100, subsequent_indent="    ", break_long_words=True, break_on_hyphens=False)
     return ["\n".join(part for line in lines for part in wrap(line))] if lines else []
 

@@ -5,6 +5,7 @@ import html
 import io
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from s2e.benchmarks.failures import CAUSES, cause, finite_path
-from s2e.benchmarks.metrics import MEANS, Difference, all_settings, learned_first, signed, verdict
+from s2e.benchmarks.metrics import MEANS, Difference, all_settings, learned_first, planner_words, signed, verdict
+from s2e.benchmarks.origins import Origin
 from s2e.envs.occupancy import Occupancy
 
 # Eight hues, a light and a dark step of each. The order keeps neighbours, and any two of the first five, apart for
@@ -40,7 +42,7 @@ thead th{color:var(--soft);font-weight:600;border-bottom:1px solid var(--line)}
 tbody tr.group th{text-align:left;padding-top:14px;font-size:13px;color:var(--soft);border-bottom:1px solid var(--line)}
 td small{color:var(--soft);font-weight:400;font-size:12px;margin-left:5px}td.best{font-weight:700}td.name,.legend span,figcaption{overflow-wrap:anywhere;white-space:normal}
 td.name{min-width:150px}td.bound{font-style:italic;color:var(--soft)}td.same{color:var(--soft)}.meaning{margin:12px 2px 0}.meaning dd{font:inherit;color:var(--soft)}.meaning dt{color:inherit}
-.wide{min-width:640px}.dot{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:7px}
+.bars{display:flex;flex-wrap:wrap;gap:8px 18px}.bars figure{margin:0;max-width:100%}.bars figcaption{text-align:center;padding-left:36px}.dot{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:7px}
 svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font:12px system-ui,sans-serif}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 12px;font-size:14px}.legend label{cursor:pointer}
 .toggle{position:absolute;opacity:0}.toggle:focus-visible~.legend{outline:2px solid var(--c0)}
@@ -48,9 +50,17 @@ svg{display:block;width:100%;height:auto}svg text{fill:var(--soft);font:12px sys
 .clips{display:flex;flex-wrap:wrap;gap:14px}.clips figure{margin:0;width:320px;max-width:100%}.clips img{width:100%;border-radius:6px;display:block}
 figcaption{font-size:13px;color:var(--soft);margin-top:5px}dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:0;font-size:14px}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;font-family:ui-monospace,monospace;font-size:13px}
-.path{fill:none;stroke-linejoin:round;stroke-linecap:round}
-@media(max-width:720px){main{padding:12px 10px 40px}.two{grid-template-columns:minmax(0,1fr)}.card{padding:10px}th,td{padding:5px 6px}
-dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}}
+.path,.line{fill:none;stroke-linejoin:round;vector-effect:non-scaling-stroke}.path{stroke-linecap:round}
+.mark{transform:scale(calc(var(--u)*var(--k,1)))}.mark text{fill:var(--ink);font-size:13px}
+summary{cursor:pointer}details{overflow-wrap:anywhere}
+@media(max-width:720px){main{padding:12px 10px 40px}.two{grid-template-columns:minmax(0,1fr)}.card{padding:10px}
+.map{--k:1.5}.long{--k:2.9}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}
+table,tbody,tr.group{display:block}thead{display:none}
+tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:0 16px;padding:6px 0;border-bottom:1px solid var(--line)}
+tbody tr.group{border:0;padding:8px 0 0}tbody tr.group th{display:block;padding:0}
+td{display:flex;flex-wrap:wrap;justify-content:flex-end;padding:2px 0;white-space:normal;min-width:0;overflow-wrap:anywhere}
+td small{white-space:nowrap}td::before{content:attr(data-of);flex:none;margin-right:auto;padding-right:8px;color:var(--soft);font:400 13px/1.6 system-ui,sans-serif}
+td:first-child{grid-column:1/-1;position:static;display:block}td:first-child::before{content:none}}
 """  # noqa: E501
 
 
@@ -62,6 +72,7 @@ def write_report(
     clips: dict[str, list[np.ndarray]],
     extra: dict[str, Any],
     compared: Sequence[Difference] = (),
+    origins: Mapping[str, Origin] | None = None,
 ) -> None:
     """Writes report.html, a few megabytes at most.
 
@@ -74,6 +85,7 @@ def write_report(
         clips: caption to frames, each (H, W, 3) uint8; shown as small GIFs.
         extra: further conditions to list: the command, the date, what the user must know.
         compared: from `metrics.differences` of the learned policies: what the report says of which is better.
+        origins: of each policy that has files, how it was made.
     """
     summaries = learned_first(summaries)
     episodes = {str(s["policy"]): episodes[str(s["policy"])] for s in summaries if str(s["policy"]) in episodes} | episodes
@@ -82,7 +94,7 @@ def write_report(
     scene = ", ".join(dict.fromkeys(str(s["scene"]) for s in summaries)) or "no scene"
     parts = [
         f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. {_lead(summaries, compared)}</p>",
-        _section("Results", _table(summaries, colour, compared) + _meaning(summaries)),
+        _section("Results", _table(summaries, colour, compared) + _planners(summaries) + _meaning(summaries)),
         _section("Differences between learned policies", _differences(compared)),
         _section("Success rate", _bars(summaries, colour)),
         _section("Scenes", _by_scene(episodes, grounds, colour)),
@@ -90,6 +102,7 @@ def write_report(
         _section("Failures by cause", _causes(summaries, colour)),
         _section("Clips", _clips(clips)),
         _section("Worst episodes", _failures(episodes, colour)),
+        _section("Where the policies come from", _origins(origins or {})),
         _section("Conditions", _conditions(summaries, episodes, extra)),
     ]
     text = (
@@ -151,6 +164,11 @@ def _lead(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -
     return " ".join([f"Success over all settings: {shares}.", *(f"{_text(verdict(d))}." for d in said)])
 
 
+def _planners(summaries: Sequence[dict[str, Any]]) -> str:
+    """What became of the questions to each policy's planner: without answers a table is the bare policy's."""
+    return "".join(f'<p class="planner">{_text(words[0].upper() + words[1:])}.</p>' for words in map(planner_words, summaries) if words)
+
+
 def _meaning(summaries: Sequence[dict[str, Any]]) -> str:
     bold = "Bold: the learned policy with the highest SR of a setting, and those that are not told apart from it. "
     others = "Italic, and outlined below: bounds and baselines, which see more than a camera or nothing at all and are not compared. "
@@ -197,8 +215,14 @@ def _table(summaries: Sequence[dict[str, Any]], colour: dict[str, int], compared
 
 
 def _sheet(head: Sequence[str], rows: Sequence[str]) -> str:
-    """A table that scrolls sideways where the page is narrow."""
+    """A table; where the page is narrow each row is a card whose cells are named, since no table of seven columns fits a phone."""
     cells = "".join(f"<th>{_text(h)}</th>" for h in head)
+
+    def named(row: str) -> str:
+        names = iter(head)
+        return re.sub(r'<td((?: class="[^"]*")?)', lambda cell: f'<td{cell[1]} data-of="{_text(next(names, ""))}"', row)
+
+    rows = [named(row) for row in rows]
     return f'<div class="card scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
@@ -267,30 +291,28 @@ def _legend(colour: dict[str, int], toggles: bool) -> str:
 
 
 def _bars(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
-    """Bars of SR with whiskers, one group per setting."""
+    """Bars of SR with whiskers, one chart per setting, drawn pixel for pixel: its text is no smaller on a phone."""
     settings = all_settings(summaries)
     if not settings:
         return ""
-    left, top, height, width = 36, 14, 200, 1060
-    group = (width - left) / len(settings)
-    pitch = min(46.0, (group - 24) / len(summaries))
-    bar = max(2.0, min(26.0, pitch - 2))
-    marks = []
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = top + height * (1 - tick)
-        marks.append(f'<line x1="{left}" x2="{width}" y1="{y:g}" y2="{y:g}" stroke="var(--line)"/>')
-        marks.append(f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{tick:g}</text>')
-    for g, setting in enumerate(settings):
-        middle = left + group * (g + 0.5)
-        marks.append(f'<text x="{middle:.1f}" y="{top + height + 20}" text-anchor="middle">{_text(setting)}</text>')
+    left, top, height, widest = 36, 18, 150, 320
+    pitch = min(46.0, (widest - left - 16) / len(summaries))
+    bar, width = max(2.0, min(26.0, pitch - 2)), max(150, round(left + 16 + pitch * len(summaries)))
+    charts = []
+    for setting in settings:
+        marks = []
+        for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+            y = top + height * (1 - tick)
+            marks.append(f'<line x1="{left}" x2="{width}" y1="{y:g}" y2="{y:g}" stroke="var(--line)"/>')
+            marks.append(f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{tick:g}</text>')
         here = [s for s in summaries if setting in s["settings"]]
         for k, summary in enumerate(here):
-            entry = summary["settings"][setting]
-            x = middle + (k - (len(here) - 1) / 2) * pitch
-            marks.append(_bar(x, bar, top, height, entry, summary, colour, pitch >= 30))
-    svg = f'<svg class="wide" viewBox="0 0 {width} {top + height + 28}" role="img" aria-label="success rate">{"".join(marks)}</svg>'
+            x = (left + width) / 2 + (k - (len(here) - 1) / 2) * pitch
+            marks.append(_bar(x, bar, top, height, summary["settings"][setting], summary, colour, pitch >= 30))
+        svg = f'<svg style="width:{width}px" viewBox="0 0 {width} {top + height + 6}" role="img" aria-label="success rate, '
+        charts.append(f'<figure>{svg}{_text(setting)}">{"".join(marks)}</svg><figcaption>{_text(setting)}</figcaption></figure>')
     legend = _legend({str(s["policy"]): colour[str(s["policy"])] for s in summaries}, False)
-    return f'<div class="card">{legend}<div class="scroll">{svg}</div></div>'
+    return f'<div class="card">{legend}<div class="bars">{"".join(charts)}</div></div>'
 
 
 def _bar(
@@ -416,40 +438,40 @@ def _panels(
     veil = "" if background is None else (
         f'<rect x="{box[0]:.2f}" y="{-box[3]:.2f}" width="{wide:.2f}" height="{tall:.2f}" fill="var(--card)" opacity=".45"/>'
     )  # fmt: skip
-    panels, wide = [], ' class="wide"' if columns == 1 else ""
+    panels, kind = [], "map long" if columns == 1 else "map"
     for setting in settings:
         mine = {name: [r for r in records if r["setting"] == setting] for name, records in episodes.items()}
         total = max(len(records) for records in mine.values())
         drawn = {name: records[:most] for name, records in mine.items()}
-        marks = [f'<g class="p{colour[n]}">{"".join(_episode(r, unit, colour[n]) for r in rs)}</g>' for n, rs in drawn.items()]
-        marks += [f'<g class="p{colour[n]}">{"".join(_contacts(r, unit, colour[n]) for r in rs)}</g>' for n, rs in drawn.items()]
+        marks = [f'<g class="p{colour[n]}">{"".join(_episode(r, colour[n]) for r in rs)}</g>' for n, rs in drawn.items()]
+        marks += [f'<g class="p{colour[n]}">{"".join(_contacts(r, colour[n]) for r in rs)}</g>' for n, rs in drawn.items()]
         ends = {(tuple(r["start"][:2]), tuple(r["goal"][:2])): None for records in drawn.values() for r in records}
         few = "" if total <= most else f" ({most} of {total} episodes drawn)"
         panels.append(
-            f'<div class="card"><h3>{_text(setting)}{few}</h3><div class="scroll"><svg{wide} viewBox="{view}" role="img" '
+            f'<div class="card"><h3>{_text(setting)}{few}</h3><svg class="{kind}" style="--u:{unit:.4g}" viewBox="{view}" role="img" '
             f'aria-label="paths, {_text(setting)}"><use href="#{anchor}"/>{veil}{"".join(marks)}'
-            f"{''.join(_ends(*pair, unit) for pair in ends)}{_scale_bar(box, unit)}</svg></div></div>"
+            f"{''.join(_ends(*pair) for pair in ends)}{_scale_bar(box, unit)}</svg></div>"
         )
     grid = f'<div class="panels{" two" if columns == 2 else ""}">{"".join(panels)}</div>'
     return ground + grid
 
 
-def _episode(record: dict[str, Any], unit: float, index: int) -> str:
+def _episode(record: dict[str, Any], index: int) -> str:
     """A path with a halo that keeps it apart from what lies under it."""
     points = finite_path(record)
     if len(points) == 0:
         return ""
     keep = np.unique(np.linspace(0, len(points) - 1, min(len(points), POINTS_DRAWN)).round().astype(int))
     line = "M" + "L".join(f"{x:.2f},{-y:.2f}" for x, y in points[keep])
-    dash = "" if record["success"] else f' stroke-dasharray="{5 * unit:.3g} {4 * unit:.3g}"'
+    dash = "" if record["success"] else ' stroke-dasharray="5 4"'
     return (
-        f'<path class="path" d="{line}" stroke="var(--halo)" stroke-width="{4 * unit:.3g}" opacity=".55"/>'
-        f'<path class="path" d="{line}" stroke="{_paint(index)}" stroke-width="{2 * unit:.3g}"{dash}><title>'
+        f'<path class="path" d="{line}" stroke="var(--halo)" stroke-width="4" opacity=".55"/>'
+        f'<path class="path" d="{line}" stroke="{_paint(index)}" stroke-width="2"{dash}><title>'
         f"{_text(record['id'])}</title></path>"
     )
 
 
-def _contacts(record: dict[str, Any], unit: float, index: int) -> str:
+def _contacts(record: dict[str, Any], index: int) -> str:
     """The contacts of an episode, placed on its path by their times."""
     points, marks = finite_path(record), []
     if len(points) == 0:
@@ -458,38 +480,35 @@ def _contacts(record: dict[str, Any], unit: float, index: int) -> str:
         share = min(max(time_s / record["time_s"], 0.0), 1.0) if record["time_s"] > 0 else 0.0
         at = share * (len(points) - 1)
         x, y = (float(np.interp(at, np.arange(len(points)), points[:, d])) for d in (0, 1))
-        marks.append(_contact(x, -y, 4.5 * unit, kind, unit, index))
+        marks.append(_mark(x, y, _contact(kind, index)))
     return "".join(marks)
 
 
-def _contact(x: float, y: float, r: float, kind: str, unit: float, index: int) -> str:
+def _mark(x: float, y: float, shape: str) -> str:
+    """A shape around the origin, in pixels of the page, at a place in metres: as large on a phone as on a desk."""
+    return f'<g transform="translate({x:.2f} {-y:.2f})"><g class="mark">{shape}</g></g>'
+
+
+def _contact(kind: str, index: int) -> str:
     if kind == "person":
-        shape = f"M{x:.2f},{y - r:.3f}l{r:.3f},{r:.3f}l{-r:.3f},{r:.3f}l{-r:.3f},{-r:.3f}z"
-        return f'<path d="{shape}" fill="{_paint(index)}" stroke="var(--ink)" stroke-width="{1.3 * unit:.3g}"/>'
-    shape = f"M{x - r:.3f},{y - r:.3f}l{2 * r:.3f},{2 * r:.3f}m0,{-2 * r:.3f}l{-2 * r:.3f},{2 * r:.3f}"
-    return (
-        f'<path d="{shape}" stroke="var(--halo)" stroke-width="{4 * unit:.3g}"/>'
-        f'<path d="{shape}" stroke="var(--ink)" stroke-width="{2 * unit:.3g}"/>'
-    )
+        return f'<path d="M0,-4.5l4.5,4.5l-4.5,4.5l-4.5,-4.5z" fill="{_paint(index)}" stroke="var(--ink)" stroke-width="1.3"/>'
+    cross = "M-4.5,-4.5l9,9m0,-9l-9,9"
+    return f'<path d="{cross}" stroke="var(--halo)" stroke-width="4"/><path d="{cross}" stroke="var(--ink)" stroke-width="2"/>'
 
 
-def _ends(start: Sequence[float], goal: Sequence[float], unit: float) -> str:
-    r = 4.5 * unit
-    return (
-        f'<circle cx="{start[0]:.2f}" cy="{-start[1]:.2f}" r="{r:.3g}" fill="var(--card)" stroke="var(--ink)" '
-        f'stroke-width="{1.8 * unit:.3g}"/><rect x="{goal[0] - r:.3f}" y="{-goal[1] - r:.3f}" width="{2 * r:.3g}" '
-        f'height="{2 * r:.3g}" fill="var(--ink)" stroke="var(--card)" stroke-width="{1.2 * unit:.3g}"/>'
-    )
+def _ends(start: Sequence[float], goal: Sequence[float]) -> str:
+    ring = '<circle r="4.5" fill="var(--card)" stroke="var(--ink)" stroke-width="1.8"/>'
+    square = '<rect x="-4.5" y="-4.5" width="9" height="9" fill="var(--ink)" stroke="var(--card)" stroke-width="1.2"/>'
+    return _mark(start[0], start[1], ring) + _mark(goal[0], goal[1], square)
 
 
 def _scale_bar(box: tuple[float, float, float, float], unit: float) -> str:
     length = max(v for v in (1, 2, 5, 10, 20, 50, 100) if v <= max(1.0, (box[2] - box[0]) / 3))
-    x, y = box[0] + 12 * unit, -box[1] - 12 * unit
+    x, y = box[0] + 12 * unit, box[1] + 12 * unit
+    words = f'<text y="-6" fill="var(--ink)" stroke="var(--halo)" stroke-width="3" paint-order="stroke">{length} m</text>'
     return (
-        f'<path d="M{x:.2f},{y:.2f}h{length}" stroke="var(--halo)" stroke-width="{6 * unit:.3g}"/>'
-        f'<path d="M{x:.2f},{y:.2f}h{length}" stroke="var(--ink)" stroke-width="{2.5 * unit:.3g}"/>'
-        f'<text x="{x:.2f}" y="{y - 6 * unit:.2f}" style="font-size:{12 * unit:.3g}px;fill:var(--ink)" '
-        f'stroke="var(--halo)" stroke-width="{3 * unit:.3g}" paint-order="stroke">{length} m</text>'
+        f'<path class="line" d="M{x:.2f},{-y:.2f}h{length}" stroke="var(--halo)" stroke-width="6"/>'
+        f'<path class="line" d="M{x:.2f},{-y:.2f}h{length}" stroke="var(--ink)" stroke-width="2.5"/>{_mark(x, y, words)}'
     )
 
 
@@ -541,6 +560,20 @@ def _failures(episodes: dict[str, list[dict[str, Any]]], colour: dict[str, int])
         for name, r in worst
     ]
     return _sheet(("policy", "scene", "episode", "cause", "RC", "CT", "end", "time, s", "driven / route, m"), rows)
+
+
+def _origins(origins: Mapping[str, Origin]) -> str:
+    """Which run made each policy, when, by what command; the whole command unfolds."""
+    items = []
+    for name, origin in origins.items():
+        lines = [origin.source, *([f"written {origin.when}"] if origin.when else []), *([origin.about] if origin.about else [])]
+        body = "".join(f"<div>{_text(line)}</div>" for line in lines)
+        if origin.command:
+            body += f"<details><summary>{_text(origin.short)}</summary>with all options: {_text(origin.command)}</details>"
+        else:
+            body += "<div>by what command is not known</div>"
+        items.append(f"<dt>{_text(name)}</dt><dd>{body}</dd>")
+    return f'<div class="card"><dl>{"".join(items)}</dl></div>' if items else ""
 
 
 def _conditions(summaries: Sequence[dict[str, Any]], episodes: dict[str, list[dict[str, Any]]], extra: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from s2e.benchmarks.view_session import DRIVERS, TRAIL, Drive, Moment, Replay, S
 from s2e.benchmarks.view_shapes import (
     CUBE,
     CUBE_FACES,
+    FAN,
     MOST_GAUSSIANS,
     bodies,
     fan_colours,
@@ -41,6 +42,16 @@ KEYS = {
 """What the drive buttons say, and the keys that hold them down."""
 
 PAUSE = "pause / go on (space)"
+
+ROBOT, GOAL, DRIVEN, WAYS, ANCHORS, NO_GO = (
+    (225, 130, 0),
+    (60, 200, 90),
+    (255, 255, 255),
+    (120, 120, 130),
+    (40, 120, 220),
+    (230, 40, 40),
+)
+TOUCH_THING, TOUCH_PERSON = (230, 40, 40), (230, 40, 200)
 
 # viser has no events of keys, and flies its camera with W, A, S, D. So the page itself turns a key that is held into a held
 # button, before viser sees it; disabled buttons leave the keys to viser. The text is fixed: nothing of a file goes into it.
@@ -75,6 +86,33 @@ def key_script() -> str:
     return _KEY_SCRIPT.replace("LABELS", html.escape(labels))
 
 
+def legend(policy: bool, live: bool) -> str:
+    """What the colours of the scene mean, as HTML.
+
+    Args:
+        policy: whether one may drive. live: whether people walk, or a recorded episode is played back.
+    """
+    rows: list[tuple[Sequence[Sequence[int]], str]] = [
+        ((ROBOT,), "the robot, and what its camera looks at"),
+        ((GOAL,), "goal, and the way there that a planner with a map would take"),
+        ((DRIVEN,), "way driven so far"),
+    ]
+    if policy and live:
+        rows.append((FAN, "ways that the policy weighs, unlikely to likely; it takes the thick one"))
+    rows += [((TOUCH_THING,), "contact with a thing"), ((TOUCH_PERSON,), "contact with a person")]
+    off = ", once shown"
+    rows.append(((WAYS,), f"people's ways{off if live else ''}"))
+    rows += [((ANCHORS,), f"anchors, where episodes start and end{off}"), ((NO_GO,), f"ground where the robot cannot be{off}")]
+
+    def swatch(colours: Sequence[Sequence[int]]) -> str:
+        stops = ",".join(f"rgb({','.join(map(str, c))})" for c in (*colours, colours[-1]))
+        box = "display:inline-block;flex:none;width:1.1em;height:.8em;margin:.25em .6em 0 0;border:1px solid #8888"
+        return f'<span style="{box};background:linear-gradient(90deg,{stops})"></span>'
+
+    lines = "".join(f'<div style="display:flex">{swatch(colours)}<span>{words}</span></div>' for colours, words in rows)
+    return f'<div style="font-size:.8em;line-height:1.5;padding:.2em .8em">{lines}</div>'
+
+
 def plain(text: object) -> str:
     """Text of a file, so that markdown shows it as it is and reads nothing into it."""
     return "".join(c if c.isalnum() or c in " -_./,:" else f"&#{ord(c)};" for c in str(text)[:200])
@@ -93,6 +131,7 @@ class Page:
         self.asked: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.offered: dict[str, tuple[str, ...]] = {}  # what may be chosen; a page can send anything
         self.refusal = ""
+        self.start: tuple[float, ...] = ()  # of the episode shown
         self.drawn: list[Any] = []  # what belongs to the episode and goes with it
         self.shown: tuple[float, int] = (time.monotonic(), 0)
         self.rate = 0.0
@@ -125,6 +164,8 @@ class Page:
         else:
             self._drive_folder(drivers, settings)
         self._show_folder()
+        with gui.add_folder("legend"):
+            gui.add_html(legend(policy=any(d not in DRIVERS for d in drivers), live=isinstance(self.session, Drive)))
         gui.add_markdown(self.notice)
 
     def _chooser(self, what: str, options: Sequence[str], value: str) -> Any:
@@ -239,23 +280,21 @@ class Page:
         ((x, y, z),) = on_ground(scene, np.array([episode.goal]), 0.0).tolist()
         robot = ROBOTS[session.worlds.config.robots[0]]
         self.goal = [
-            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=(60, 200, 90), opacity=0.45, position=(x, y, z + 0.03))),
+            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=GOAL, opacity=0.45, position=(x, y, z + 0.03))),
             self._keep(add.add_cylinder("/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=(x, y, z + 0.8))),
         ]
         route = on_ground(scene, ExpertDriver(session.worlds).route(0))
-        self.route = self._keep(self._lines("/route", segments(route), (60, 200, 90), 4.0))
+        self.route = self._keep(self._lines("/route", segments(route), GOAL, 4.0))
         ways = ways_of_people(episode)
-        self.ways = self._keep(self._lines("/ways", on_ground(scene, ways), (120, 120, 130), 2.0)) if len(ways) else None
+        self.ways = self._keep(self._lines("/ways", on_ground(scene, ways), WAYS, 2.0)) if len(ways) else None
         anchors = on_ground(scene, scene.free_anchors)
         self.anchors = self._keep(
-            add.add_point_cloud("/anchors", anchors.astype(np.float32), (40, 120, 220), point_size=0.2, point_shape="circle")
+            add.add_point_cloud("/anchors", anchors.astype(np.float32), ANCHORS, point_size=0.2, point_shape="circle")
         )
         # Opaque: splats are drawn later than what is transparent, and would cover it.
         vertices, faces = forbidden_ground(placed, robot)
         self.forbidden = self._keep(
-            add.add_mesh_simple(
-                "/forbidden", vertices, faces, color=(230, 40, 40), side="double", cast_shadow=False, receive_shadow=False
-            )
+            add.add_mesh_simple("/forbidden", vertices, faces, color=NO_GO, side="double", cast_shadow=False, receive_shadow=False)
         )
 
     def _lines(self, name: str, lines: np.ndarray, colour: tuple[int, int, int], width: float) -> Any:
@@ -270,7 +309,7 @@ class Page:
         low = robot.wheel_radius if robot.wheel_radius else 0.4 * robot.height
         deck = min(0.25, robot.height) if robot.name == "jackal" else robot.height  # a jackal's mast is no body
         centre = float(np.mean(robot.disc_offsets))
-        size, colour = (robot.length, robot.width, deck - low * 0.7), (225, 130, 0)
+        size, colour = (robot.length, robot.width, deck - low * 0.7), ROBOT
         add.add_box("/robot/body", colour, size, position=(centre, 0, (deck + low * 0.7) / 2))
         add.add_box(
             "/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6)
@@ -291,7 +330,7 @@ class Page:
         config = session.worlds.config
         fx = session.moment().camera[2][0]
         fov, aspect = 2 * math.atan(config.height_px / 2 / fx), config.width_px / config.height_px
-        self.frustum = self._keep(add.add_camera_frustum("/camera", fov, aspect, scale=0.3, color=(235, 140, 0), thickness=0.012))
+        self.frustum = self._keep(add.add_camera_frustum("/camera", fov, aspect, scale=0.3, color=ROBOT, thickness=0.012))
 
     def _moving(self, session: Session) -> None:
         """What every update moves: people, the way driven, contacts, the fan."""
@@ -303,13 +342,13 @@ class Page:
             )
         )
         nowhere = np.zeros((1, 2, 3), np.float32) - 1000.0
-        self.driven = self._keep(self._lines("/driven", nowhere, (255, 255, 255), 3.0))
+        self.driven = self._keep(self._lines("/driven", nowhere, DRIVEN, 3.0))
         self.fan: Any = None
         self.touches: Any = None
         self.touched = 0
 
     def _first_camera(self, session: Session) -> None:
-        """New visitors begin behind the robot, as far back as there is room."""
+        """New visitors begin behind the robot, as far back as there is room; who is here goes along to another start."""
         x, y, yaw = session.episode.start
         ahead = np.array([math.cos(yaw), math.sin(yaw)])
         occupancy, back = session.scene.occupancy, 0.5
@@ -322,6 +361,9 @@ class Page:
         (eye,) = on_ground(session.scene, (np.array([x, y]) - back * ahead)[None], 1.9)
         (target,) = on_ground(session.scene, (np.array([x, y]) + 4.0 * ahead)[None], 0.4)
         self.server.initial_camera.position, self.server.initial_camera.look_at = tuple(eye), tuple(target)
+        if session.episode.start != self.start:
+            self._look_from(eye, target)
+        self.start = session.episode.start
 
     # --- every update ----------------------------------------------------------------------------------------------------------
 
@@ -367,7 +409,7 @@ class Page:
             return
         self.touched = len(moment.contacts)
         where = on_ground(self.session.scene, moment.contacts[:, :2], 0.5).astype(np.float32)
-        colours = np.where(moment.contacts[:, 2:] > 0, [230, 40, 200], [230, 40, 40]).astype(np.uint8)
+        colours = np.where(moment.contacts[:, 2:] > 0, TOUCH_PERSON, TOUCH_THING).astype(np.uint8)
         if not self.touched:
             where, colours = np.full((1, 3), -1000.0, np.float32), np.zeros((1, 3), np.uint8)
         if self.touches is None:
@@ -389,16 +431,19 @@ class Page:
         if self.fan is None:
             self.fan = (
                 self._keep(self._lines("/fan/all", lines, (0, 0, 0), 6.0)),
-                self._keep(self._lines("/fan/best", best, (255, 200, 0), 11.0)),
+                self._keep(self._lines("/fan/best", best, tuple(FAN[-1]), 11.0)),
             )
         self.fan[0].points, self.fan[0].colors, self.fan[1].points = lines, colours, best
 
     def _follow(self, ground: np.ndarray, yaw: float) -> None:
         behind = ground + np.array([-3.2 * math.cos(yaw), -3.2 * math.sin(yaw), 1.9])
-        ahead = ground + np.array([2.5 * math.cos(yaw), 2.5 * math.sin(yaw), 0.4])
+        self._look_from(behind, ground + np.array([2.5 * math.cos(yaw), 2.5 * math.sin(yaw), 0.4]))
+
+    def _look_from(self, eye: np.ndarray, target: np.ndarray) -> None:
+        """Moves everybody's camera."""
         for client in self.server.get_clients().values():
             with client.atomic():
-                client.camera.position, client.camera.look_at = behind, ahead
+                client.camera.position, client.camera.look_at = eye, target
 
     def _text(self, moment: Moment) -> str:
         session, episode = self.session, self.session.episode

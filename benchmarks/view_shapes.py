@@ -128,10 +128,14 @@ def segments(points: np.ndarray) -> np.ndarray:
     return np.stack([points[..., :-1, :], points[..., 1:, :]], -2)
 
 
+FAN = ((20, 50, 200), (220, 10, 130), (255, 200, 0))
+"""Colours of a policy's ways, from the unlikely ones to the likeliest."""
+
+
 def fan_colours(scores: np.ndarray) -> np.ndarray:
     """(M, 3) uint8: blue for the unlikely ones over magenta to yellow for the likeliest; scores (M,) are log-probabilities."""
     share = np.exp(scores - scores.max())
-    stops = np.array([[20, 50, 200], [220, 10, 130], [255, 200, 0]], dtype=np.float64)
+    stops = np.array(FAN, dtype=np.float64)
     at = np.sqrt(share)  # most modes are unlikely: spread them
     return np.stack([np.interp(at, [0.0, 0.5, 1.0], stops[:, k]) for k in range(3)], -1).round().astype(np.uint8)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from s2e.envs.fresh import FreshScenes
 from s2e.envs.people import draw_walkers, people_count
-from s2e.envs.scene import BEHAVIOURS, Episode, Obstacle, Scene, Walker
+from s2e.envs.scene import BEHAVIOURS, GOAL_RADIUS_M, Episode, Obstacle, Scene, Walker
 from s2e.errors import UserError, require
 
 WAY_M = 6.0
@@ -233,7 +233,8 @@ def read_episodes(path: Path) -> list[Episode]:
     """Reads an episode file.
 
     Raises:
-        UserError: missing, not JSON, or an episode with a field missing or of the wrong kind; says which.
+        UserError: missing, not JSON, an episode with a field missing or of the wrong kind, or episodes that
+            start at their goal, which standing still would solve; says which.
     """
     try:
         listed = json.loads(path.read_text())["episodes"]
@@ -241,7 +242,15 @@ def read_episodes(path: Path) -> list[Episode]:
         raise UserError(f"{path}: not an episode file ({error!r}); it needs a list `episodes`") from None
     if not isinstance(listed, list) or not listed:
         raise UserError(f"{path}: `episodes` holds no episode")
-    return [_episode(path, i, entry) for i, entry in enumerate(listed)]
+    episodes = [_episode(path, i, entry) for i, entry in enumerate(listed)]
+    solved = [e.id for e in episodes if math.dist(e.start[:2], e.goal) < GOAL_RADIUS_M]
+    if solved:
+        named = ", ".join(solved[:8]) + (f" and {len(solved) - 8} more" if len(solved) > 8 else "")
+        raise UserError(
+            f"{path}: episode{'s' if len(solved) > 1 else ''} {named}: the start is within {GOAL_RADIUS_M:g} m of the"
+            " goal, which counts as reached; move one of the two or remove the episode"
+        )
+    return episodes
 
 
 def _episode(path: Path, i: int, entry: Any) -> Episode:

@@ -17,7 +17,7 @@ from s2e.envs.fleet import STEP_CLASSES_M
 from s2e.envs.objects import object_kinds, stamp
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.people import draw_walkers
-from s2e.envs.scene import Episode, Ground, Obstacle, Scene, Walker
+from s2e.envs.scene import GOAL_RADIUS_M, Episode, Ground, Obstacle, Scene, Walker
 from s2e.errors import UserError, require
 
 KINDS = ("bench", "bin", "bollard", "cone", "barrier", "box", "planter", "table", "sign", "hydrant", "wheelie_bin", "bicycle")
@@ -148,7 +148,7 @@ def make_episodes(
         if len(by_setting["empty"]) == count:
             break
         start, goal = anchors[rng.choice(len(anchors), 2, replace=False)]
-        if np.linalg.norm(goal - start) > far:  # no route is shorter than the line
+        if not GOAL_RADIUS_M <= np.linalg.norm(goal - start) <= far:  # at the goal, if behind a wall; no route is shorter
             continue
         route = astar(occupancy, distance, start, goal, CLEARANCE_M)
         if route is None or not near <= path_length(route) <= far:

@@ -28,11 +28,11 @@ from s2e.envs.episodes import EpisodeSource, RandomEpisodes
 from s2e.envs.fleet import STEP_CLASSES_M, Fleet
 from s2e.envs.free_space import free_space
 from s2e.envs.pool import training_scenes
-from s2e.envs.scene import Episode, Scene
+from s2e.envs.scene import GOAL_RADIUS_M, Episode, Scene
 from s2e.envs.scene_files import load_scenes
 from s2e.envs.takes import RESUME, STATE, begin, read_state, take_seed, write_state
 from s2e.envs.warm import warm_up
-from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
+from s2e.envs.worlds import Worlds
 from s2e.errors import UserError, require
 from s2e.lock import LOCK, hold, release
 from s2e.video.frames import jpeg

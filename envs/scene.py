@@ -146,6 +146,10 @@ class Walker:
     group: int = -1
 
 
+GOAL_RADIUS_M = 1.0
+"""A robot whose centre is nearer to its goal than this has reached it."""
+
+
 @dataclass(frozen=True)
 class Episode:
     """One task, fully written down: nothing is sampled when it is run.

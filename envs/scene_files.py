@@ -68,9 +68,10 @@ def check_name(name: str) -> str:
     Raises:
         UserError: empty, too long, with characters that are not of a name, or taken by the package.
     """
-    taken = {part for known in (*PACKAGED, *SUITES, *SUITES["gs_urban"]) for part in known.split("/")}
+    near = {known.split("/")[-1]: f"scene {known}, for which it would be taken" for known in SUITES["gs_urban"]}
+    taken = near | {known: "scene of that name" for known in PACKAGED} | {known: "suite of scenes of that name" for known in SUITES}
     if name in taken:
-        raise UserError(f"--name {name}: a scene of the package has that name; choose another")
+        raise UserError(f"--name {name}: the package has a {taken[name]}; choose another")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", name) or name.endswith("."):
         shown = name if len(name) < 80 else name[:77] + "..."
         raise UserError(

@@ -19,7 +19,7 @@ from s2e.envs.occupancy import DistanceFields, Occupancy
 from s2e.envs.people import CLEAR_M, People
 from s2e.envs.rewards import Change, reward_terms
 from s2e.envs.robots import ROBOTS, randomise
-from s2e.envs.scene import SEMANTIC_ID, Episode, Scene
+from s2e.envs.scene import GOAL_RADIUS_M, SEMANTIC_ID, Episode, Scene
 from s2e.envs.stage import Stage
 from s2e.envs.topdown import top_down_maps
 from s2e.envs.tracks import read_tracks, replay
@@ -27,7 +27,6 @@ from s2e.errors import UserError
 from s2e.observation import ego_state, goal_token, robot_token, to_robot
 
 ACTION_HORIZON_S = 1.0
-GOAL_RADIUS_M = 1.0
 CONTACT_ENDS = 5  # control periods without touching, after which a touch is a new contact
 _OFF_SIDEWALK = np.array([SEMANTIC_ID["road"], SEMANTIC_ID["grass"]], dtype=np.uint8)
 

@@ -87,6 +87,8 @@ def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Cal
     say(f"{len(every)} stills, {len(dropped)} dropped; {len(learned)} to train on, {len(unseen)} of scenes held out")
     for entry in dropped[:3]:
         say(f"dropped {entry.reason}")
+    if len(dropped) > 3:
+        say(f"and {len(dropped) - 3} more")
     return Data(train, watch, judge, store, every.part(learned), every.part(unseen))
 
 

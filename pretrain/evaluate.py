@@ -168,6 +168,51 @@ def format_rows(rows: dict[str, Row]) -> str:
     return "\n".join(lines)
 
 
+_JUDGED = {"ade_m": ("ADE", -1), "fde_m": ("FDE", -1), "miss_1": ("miss rate", -1), "cos": ("cosine", 1)}
+"""What a verdict rests on, all of the best-scored trajectory, since baselines have one only; 1 where more is better."""
+
+
+def verdict(rows: dict[str, Row], alarm: str = "") -> str:
+    """Says in words whether the policy beats every baseline, and if not, why not.
+
+    It beats one when ADE, FDE, miss rate and cosine are all better than the baseline's and their 95 % intervals are
+    apart. A mixture that has collapsed beats nobody: the alarm counts more than any figure.
+
+    Args:
+        rows: of `evaluate`: the policy's ("s2e") and the baselines', with intervals where there are two walks or more.
+        alarm: what `pretrain.alarm.collapse` says.
+    """
+    own, others = rows["s2e"], {name: row for name, row in rows.items() if name != "s2e"}
+    against = {name: _not_better(own, row) for name, row in others.items()}
+    lines = [f"no better than {name}: {'; '.join(reasons)}" for name, reasons in against.items() if reasons]
+    apart = "in ADE, FDE, miss rate and cosine, all 95 % intervals apart"
+    above = [name for name, reasons in against.items() if not reasons]
+    if alarm:
+        figures = f"; the figures alone are better than those of {' and '.join(above)}" if above else ""
+        return "\n".join([f"no better than a baseline while there is an ALARM ({alarm}){figures}", *lines])
+    if not lines:
+        return f"beats {'both' if len(others) == 2 else 'all'} baselines {apart}: {', '.join(others)}"
+    return "\n".join([*lines, *(f"better than {name} {apart}" for name in above)])
+
+
+def _not_better(own: Row, other: Row) -> list[str]:
+    """Why a row is not better than another: each metric that is not, with both values and their intervals."""
+    reasons = []
+    for key, (title, sign) in _JUDGED.items():
+        ours, theirs = (sorted(sign * row.get(f"{key}_{end}", math.nan) for end in ("low", "high")) for row in (own, other))
+        if ours[0] > theirs[1]:  # apart; false where one of them is not known
+            continue
+        known = not any(map(math.isnan, (*ours, *theirs)))
+        how = "is no better" if not sign * own[key] > sign * other[key] else "overlaps" if known else "has no interval"
+        reasons.append(f"{title} {how}, {_with_interval(own, key)} against {_with_interval(other, key)}")
+    return reasons
+
+
+def _with_interval(row: Row, key: str) -> str:
+    low, high = (row.get(f"{key}_{end}", math.nan) for end in ("low", "high"))
+    return f"{row[key]:.3f}" + ("" if math.isnan(low) or math.isnan(high) else f" [{low:.3f}, {high:.3f}]")
+
+
 def _cell(value: float) -> str:
     if math.isnan(value):
         return " " * 8

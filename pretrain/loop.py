@@ -76,6 +76,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(decay_groups(self.trained), lr=args.peak_lr, fused=True)
         self.average = Average(self.trained, args.ema) if args.ema else None
         self.use = UseCounter(args.anchors, args.device)
+        self.alarm = ""  # what the last validation said of the mixture
         self.at = Progress()
         self.steps = args.steps or max(300, 20 * len(data.training) // (args.batch * world))
         self.pool, self.coming = ThreadPoolExecutor(1), None  # the next step's batch is read while this one's is learned

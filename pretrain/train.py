@@ -8,6 +8,7 @@ and prints open-loop metrics on the held-out walks beside two baselines. Stopped
 """
 
 import math
+import textwrap
 import time
 
 import numpy as np
@@ -25,7 +26,7 @@ from s2e.mixture import normalise, positive_mode
 from s2e.pretrain.alarm import UseCounter, collapse, use_picture
 from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
 from s2e.pretrain.data import load_data
-from s2e.pretrain.evaluate import evaluate, format_rows
+from s2e.pretrain.evaluate import evaluate, format_rows, verdict
 from s2e.pretrain.loop import WATCHED, Trainer
 from s2e.pretrain.pictures import fan_picture, pick, sheet
 from s2e.pretrain.samples import Samples
@@ -54,7 +55,8 @@ def train(args: PretrainArgs) -> None:
         trainer.load(find_checkpoint(args.out, newest=True))
     size = sum(p.numel() for p in trainer.parameters) / 1e6
     beside = f" and {trainer.still_count * world} stills" if data.stills else ""
-    run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}{beside}, {size:.2f} M parameters")
+    done = f", {resume_at} of them done" if resume_at else ""
+    run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}{beside}{done}, {size:.2f} M parameters")
     steps(trainer, run)
     finish(trainer, run)
     run.close()
@@ -98,7 +100,7 @@ def validate(trainer: Trainer, run: Run, pictures: "Pictures | None") -> bool:
     if trainer.rank == 0:
         values |= seen(trainer, WATCHED)
     use = trainer.anchor_use()
-    told = collapse(use) if at.step > trainer.args.warmup * trainer.steps else ""
+    told = trainer.alarm = collapse(use) if at.step > trainer.args.warmup * trainer.steps else ""
     run.log(
         at.step,
         {f"validation/{k}": v for k, v in values.items()}
@@ -135,9 +137,10 @@ def finish(trainer: Trainer, run: Run) -> None:
     Image.fromarray(use_picture(use)).save(args.out / "anchors.png")
     run.say(f"held-out walks, {len(data.judged)} samples, {config.waypoints * config.waypoint_dt_s:g} s ahead")
     run.say(format_rows(rows))
-    run.say(verdict(rows))
     if told:
         run.say(f"ALARM on the held-out walks: {told}")
+    said = verdict(rows, told or trainer.alarm).splitlines()
+    run.say("\n".join(part for line in said for part in textwrap.wrap(line, 98, subsequent_indent="    ")))
     run.say(f"pictures: {args.out / 'fans.png'}, {args.out / 'anchors.png'}")
     run.say(f"checkpoint: {find_checkpoint(args.out)}")
     sight = trainer.seeing()
@@ -152,14 +155,6 @@ def seen(trainer: Trainer, most: int) -> dict[str, float]:
     """What a log keeps of `Trainer.seeing`."""
     rows = trainer.seeing(most)
     return {f"{look}_{k}": row[k] for look, row in rows.items() for k in ("r2", "near_m") if math.isfinite(row[k])}
-
-
-def verdict(rows: dict[str, dict[str, float]]) -> str:
-    """Says plainly whether the policy beats both baselines on cosine similarity."""
-    own, others = rows["s2e"]["cos"], {k: v["cos"] for k, v in rows.items() if k != "s2e"}
-    better = all(own > v for v in others.values())
-    listed = ", ".join(f"{k} {v:.3f}" for k, v in others.items())
-    return f"waypoint cosine {own:.3f} {'beats' if better else 'DOES NOT beat'} both baselines ({listed})"
 
 
 class Pictures:

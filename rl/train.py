@@ -44,6 +44,7 @@ from s2e.envs.config import WorldsConfig
 from s2e.envs.rays import RayConfig, RayPolicy, load_rays
 from s2e.envs.robots import ROBOTS
 from s2e.envs.sb3 import UrbanVecEnv
+from s2e.envs.scene_files import SUITES
 from s2e.envs.tracks import read_tracks
 from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, check_device, require, run_command
@@ -301,6 +302,18 @@ class Watch(BaseCallback):
         if self.greedy:
             values["episode/success_best_mode"] = float(np.mean(self.greedy))
         return values
+
+    def in_words(self, values: dict[str, float]) -> str:
+        """What `collect` gave, with how many episodes stand behind it: fewer than it keeps where fewer have ended."""
+        explored = ", ".join(
+            f"{name} {values[f'episode/{name}']:.2f}"
+            for name in ("success", "contacts", "touched", "return", "time_s")
+            if f"episode/{name}" in values
+        )
+        best = f"success {values.get('episode/success_best_mode', math.nan):.2f} of the best mode"
+        parts = [f"last {len(self.ended)} episodes: {explored}"] if self.ended else []
+        parts += [f"{best}, without exploring, in {len(self.greedy)} more"] if self.greedy else []
+        return "; ".join(parts) or "no episode has ended"
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The episodes that `restore` needs, on rank 0."""
@@ -562,6 +575,17 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return joined
 
 
+def ground(args: PPOArgs) -> str:
+    """Where the worlds of a run are, in words."""
+    if args.scene:
+        scenes = SUITES.get(args.scene, (args.scene,))
+        return f"the scene {args.scene}" if len(scenes) == 1 else f"the {len(scenes)} scenes of {args.scene}"
+    if args.refresh:
+        every = "episode" if args.refresh == 1 else f"{args.refresh} episodes"
+        return f"streets of their own, new every {every}"
+    return "one street" if args.scenes == 1 else f"{args.scenes} streets"
+
+
 def train(args: PPOArgs) -> None:
     """The whole command."""
     rank, world = dist.start(args.device, PATIENCE_S)
@@ -581,8 +605,8 @@ def train(args: PPOArgs) -> None:
     updates = max(1, math.ceil(args.steps / per_update))
     trained = sum(p.numel() for p in trainer.policy.actor.parameters() if p.requires_grad)
     what = {"ram": "adapters", "decoder": "the decoder", "full": "all but the encoder"}[args.adapter]
-    streets = f"new streets every {args.refresh} episodes" if args.refresh else f"{args.scenes} streets"
-    run.say(f"{args.envs} worlds, {streets}, {updates} updates of {per_update} steps")
+    done = f", {resume_at} of them done" if resume_at else ""
+    run.say(f"{args.envs} worlds in {ground(args)}, {updates} updates of {per_update} steps{done}")
     if before != world:
         dealt = "worlds and lessons are dealt out anew and go on where they were"
         run.say(f"ranks: {before} before, {world} now; {dealt}")
@@ -603,9 +627,7 @@ def train(args: PPOArgs) -> None:
                 trainer.save()
             if asked and trainer.updates < updates:
                 raise KeyboardInterrupt
-    ended = watch.collect()
-    means = ", ".join(f"{k.split('/')[1]} {v:.2f}" for k, v in ended.items() if k.startswith("episode/"))
-    run.say(f"training worlds, last 400 episodes: {means or 'none has ended'}")
+    run.say(f"training worlds: {watch.in_words(watch.collect())}")
     if rank == 0:
         run.say(f"checkpoint: {find_checkpoint(args.out)}")
     run.close()

@@ -47,7 +47,7 @@ def save_checkpoint(
     Raises:
         UserError: the disk refused; the checkpoints that were there, if any, are as they were.
     """
-    temporary = None
+    temporary = former = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
@@ -69,6 +69,8 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        if former is not None and not folder.exists() and any(former.iterdir()):
+            os.replace(former, folder)
         raise UserError(f"{folder}: checkpoint not written ({error}); {_remains(folder)}") from None
     # `last` after `best`: a run killed between the two resumes before this checkpoint and arrives at it again.
     for name in ("best", "last") if best else ("last",):
@@ -302,9 +304,13 @@ def _point(folder: Path, name: str) -> None:
 
 
 def _remains(folder: Path) -> str:
-    """What is left, and to do, when the checkpoint `folder` could not be written."""
-    if (folder.parent / "last").is_file():
-        return "the previous one is intact: free some space and go on with --resume"
+    """What is left, and to do, when the checkpoint `folder` could not be written: what `last` names, if that is whole."""
+    pointer = folder.parent / "last"
+    kept = folder.parent / _pointed(pointer) if pointer.is_file() else folder.parent / "none"
+    files = ("config.json", "model.safetensors", "training_state/tensors.safetensors", "training_state/state.json")
+    if all((kept / name).is_file() for name in files):
+        which = "it is whole" if kept == folder else f"the previous one, {kept.name}, is intact"
+        return f"{which}: free some space and go on with --resume"
     return "there is no checkpoint yet: free some space and start again, without --resume"
 
 

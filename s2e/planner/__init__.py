@@ -6,7 +6,7 @@ from s2e.planner.fusion import fuse, move_trajectory
 from s2e.planner.guide import Guide
 from s2e.planner.openai_client import OpenAIPlanner
 from s2e.planner.rules import RulesPlanner
-from s2e.planner.scene import Planner, PlannerView
+from s2e.planner.scene import Planner, PlannerView, Statistics
 
 __all__ = [
     "Directive",
@@ -15,6 +15,7 @@ __all__ = [
     "Planner",
     "PlannerView",
     "RulesPlanner",
+    "Statistics",
     "fuse",
     "move_trajectory",
     "parse_answer",

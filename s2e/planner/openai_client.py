@@ -16,7 +16,7 @@ from PIL import Image
 
 from s2e.errors import UserError
 from s2e.planner.directive import UNPARSED, Directive, parse_answer
-from s2e.planner.scene import PlannerView
+from s2e.planner.scene import PlannerView, Statistics
 
 PERIOD_S = 1.0
 DEADLINE_S = 2.0
@@ -24,6 +24,7 @@ IN_FLIGHT = 2
 BREAKER_FAILURES = 3
 BREAKER_PAUSE_S = 30.0
 MAX_BYTES = 64 * 1024
+_LATE = f"gives no answer within {DEADLINE_S:g} s"
 SHOWN = 18
 """At most this many candidates are listed, the policy's best ones."""
 
@@ -123,8 +124,9 @@ class OpenAIPlanner:
         self._epoch = self._asks = self._failures = 0
         self._paused_until = -np.inf
         self._closed = False
-        self._counts = {"asked": 0, "answered": 0, "failed": 0, "unparsed": 0, "skipped": 0}
+        self._counts = {"asked": 0, "answered": 0, "advised": 0, "failed": 0, "unparsed": 0, "skipped": 0}
         self._latencies: deque[float] = deque(maxlen=1000)
+        self._last_failure = ""
 
     def submit(self, view: PlannerView) -> None:
         """Asks about a view if a question is due, fewer than IN_FLIGHT are open and the endpoint is not resting."""
@@ -162,13 +164,27 @@ class OpenAIPlanner:
             return None
         return directive
 
-    def statistics(self) -> dict[str, float | int]:
-        """Counts: asked, answered, failed (no answer in time), unparsed, skipped. Latencies in seconds: p50, p95."""
+    def statistics(self) -> Statistics:
+        """Counts: asked, answered, advised, failed (no answer in time), unparsed, skipped; the last 1,000 latencies."""
         with self._lock:
-            latencies = np.array(self._latencies)
-            counts = dict(self._counts)
-        p50, p95 = np.percentile(latencies, [50, 95]) if len(latencies) else (0.0, 0.0)
-        return {**counts, "latency_p50_s": float(p50), "latency_p95_s": float(p95)}
+            return Statistics(dict(self._counts), tuple(self._latencies))
+
+    def problem(self) -> str:
+        """Asks once about a made-up view and waits for the answer, `DEADLINE_S` at most."""
+        self.submit(_made_up())
+        patience = time.monotonic() + DEADLINE_S + 0.5  # looking up a host's name knows no deadline
+        while time.monotonic() < patience:
+            with self._lock:
+                self._abort_overdue(time.monotonic())
+                counts, why = dict(self._counts), self._last_failure
+            if counts["failed"]:
+                return why
+            if counts["unparsed"]:
+                return "answers, but not with a directive that can be read"
+            if counts["answered"]:
+                return ""
+            time.sleep(0.02)
+        return _LATE
 
     def close(self) -> None:
         """Drops what is under way; asks nothing any more."""
@@ -192,18 +208,18 @@ class OpenAIPlanner:
 
     def _ask(self, ticket: int, epoch: int, view: PlannerView, connection: http.client.HTTPConnection) -> None:
         """Body of a request's thread: whatever goes wrong counts as a failure and ends here."""
-        started, directive = time.monotonic(), None
+        started, directive, failure = time.monotonic(), None, ""
         try:
             shown = shown_candidates(view)
             text = answer_text(self._post(connection, request_body(view, shown, self._model), started + DEADLINE_S))
             directive = parse_answer(text, view.now_s, len(shown))
             if directive.index is not None:
                 directive = replace(directive, index=int(shown[directive.index]))
-        except Exception:
-            directive = None
+        except Exception as error:
+            directive, failure = None, _in_words(error)
         finally:
             connection.close()
-            self._finish(ticket, epoch, directive, started)
+            self._finish(ticket, epoch, directive, started, failure)
 
     def _post(self, connection: http.client.HTTPConnection, body: bytes, deadline: float) -> bytes:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -212,7 +228,7 @@ class OpenAIPlanner:
         connection.request("POST", self._path, body, headers)
         response = connection.getresponse()
         if response.status != 200:  # redirects too: the key goes to the host that the user named, to no other
-            raise ValueError(f"status {response.status}")
+            raise ValueError(f"status {response.status} {response.reason}".strip())
         data = b""
         while chunk := response.read1(8192):
             data += chunk
@@ -222,7 +238,7 @@ class OpenAIPlanner:
                 raise TimeoutError
         return data
 
-    def _finish(self, ticket: int, epoch: int, directive: Directive | None, started: float) -> None:
+    def _finish(self, ticket: int, epoch: int, directive: Directive | None, started: float, failure: str = "") -> None:
         now = time.monotonic()
         with self._lock:
             self._connections.pop(ticket, None)
@@ -231,16 +247,34 @@ class OpenAIPlanner:
             if directive is None or now - started > DEADLINE_S:
                 self._counts["failed"] += 1
                 self._failures += 1
+                self._last_failure = _LATE if now - started > DEADLINE_S else failure or "cannot be asked"
                 if self._failures >= BREAKER_FAILURES:
                     self._failures, self._paused_until = 0, now + BREAKER_PAUSE_S
                 return
             self._failures = 0
             self._counts["answered"] += 1
+            self._counts["advised"] += directive.kind != "none"
             self._latencies.append(now - started)
             if directive.reason == UNPARSED and directive.kind == "none":
                 self._counts["unparsed"] += 1  # says nothing, so earlier advice fades by itself
             elif epoch == self._epoch and (self._latest is None or directive.stamp_s >= self._latest.stamp_s):
                 self._latest = directive
+
+
+def _made_up() -> PlannerView:
+    """An empty grey way with three candidates: something to ask about before anything is seen."""
+    bearing, reach = np.radians([-30.0, 0.0, 30.0])[:, None], 0.2 * np.arange(1, 11)
+    candidates = np.stack([np.cos(bearing) * reach, np.sin(bearing) * reach], axis=-1)
+    grey = np.full((96, 160, 3), 128, dtype=np.uint8)
+    return PlannerView(0.0, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.zeros((0, 4)), candidates, np.zeros(3), grey)
+
+
+def _in_words(error: Exception) -> str:
+    """Why a request failed, in one short line."""
+    if isinstance(error, TimeoutError):
+        return _LATE
+    words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    return "cannot be asked: " + "".join(c if c.isprintable() else " " for c in words)[:160]
 
 
 def _abort(connection: http.client.HTTPConnection) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from s2e.planner.directive import Directive, make
-from s2e.planner.scene import PlannerView
+from s2e.planner.scene import PlannerView, Statistics
 
 NEAR_M = 4.0
 CLEARANCE_M = 0.7
@@ -90,9 +90,13 @@ class RulesPlanner:
             return None
         return directive
 
-    def statistics(self) -> dict[str, float | int]:
+    def statistics(self) -> Statistics:
         """`asked` observations, `answered` (all of them), `advised` (those with advice)."""
-        return {"asked": self._asked, "answered": self._asked, "advised": self._given}
+        return Statistics({"asked": self._asked, "answered": self._asked, "advised": self._given}, ())
+
+    def problem(self) -> str:
+        """None: rules always answer."""
+        return ""
 
     def close(self) -> None:
         """Forgets the last advice."""

@@ -36,6 +36,19 @@ class PlannerView:
     step_s: float = 0.2
 
 
+@dataclass(frozen=True)
+class Statistics:
+    """How a planner has answered so far.
+
+    Attributes:
+        counts: questions by what became of them; `asked`, `answered` and `advised` (answers with advice) are always there.
+        latencies_s: how long the newest answers took, seconds of wall time; empty where answers come at once.
+    """
+
+    counts: dict[str, int]
+    latencies_s: tuple[float, ...]
+
+
 class Planner(Protocol):
     """One world's slow planner. No method raises or waits because of what a planner answers."""
 
@@ -47,7 +60,11 @@ class Planner(Protocol):
         """The newest advice, by the time of its observation, that still holds; None without one."""
         ...
 
-    def statistics(self) -> dict[str, float | int]:
+    def problem(self) -> str:
+        """Asks once, before a run, and waits a few seconds at most: what is wrong, as the end of a sentence; "" if nothing."""
+        ...
+
+    def statistics(self) -> Statistics:
         """Counts and latencies since the start."""
         ...
 

@@ -187,8 +187,9 @@ def act_with(untrained, planner, weight, steps=6, count=2):
     for _ in range(steps):
         actions.append(driver.act(seen))
         seen, *_ = worlds.step(actions[-1])
-    statistics = driver.close()
-    return np.array(actions), statistics
+    said = [driver.asked(world) for world in range(count)]
+    driver.close()
+    return np.array(actions), said
 
 
 def test_weight_zero_is_the_bare_policy_bit_for_bit(untrained):
@@ -239,8 +240,33 @@ def test_new_weights_are_a_new_question(tmp_path, untrained):
 
 def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):
     bare, _ = act_with(untrained, "none", 3.0)
-    dead, statistics = act_with(untrained, "openai:http://127.0.0.1:9#none", 3.0)
-    assert (bare == dead).all() and statistics["asked"] > 0
+    dead, said = act_with(untrained, "openai:http://127.0.0.1:9#none", 3.0)
+    assert (bare == dead).all() and all(s and s["asked"] > 0 and s["advised"] == 0 for s in said)
+
+
+def test_a_planner_is_asked_before_the_run_and_its_answers_are_summed_up(tmp_path, untrained, capsys, monkeypatch):
+    short = lambda *words: [dataclasses.replace(e, time_limit_s=1.5) for e in chosen_episodes(*words)]  # noqa: E731
+    monkeypatch.setattr("s2e.benchmarks.bench.chosen_episodes", short)
+    dead = "openai:http://127.0.0.1:9/v1#none"
+    args = BenchArgs(
+        scene=PLAZA, policy=(str(untrained),), setting="pedestrian", episodes=2, clips=0, planner=dead, out=tmp_path / "dead"
+    )
+    with pytest.raises(UserError, match=r"#none cannot be asked: Connection refused; see that.*--planner-required"):
+        bench(dataclasses.replace(args, planner_required=True))
+    assert not args.out.exists()
+    bench(args)
+    printed = capsys.readouterr()
+    assert printed.err.count("warning: --planner openai:") == 1 and "Connection refused" in printed.err
+    totals = json.loads((args.out / "summary.json").read_text())["planner"]
+    assert totals["episodes"] == 2 and totals["answered"] == totals["advised"] == 0 < totals["failed"]
+    assert totals["latency_p50_s"] is None
+    said = "it gave no advice at all: these are the figures of the bare policy"
+    assert said in " ".join(printed.out.split()) and said in (args.out / "report.html").read_text()
+    bench(dataclasses.replace(args, planner="rules", planner_required=True, out=tmp_path / "rules"))
+    printed = capsys.readouterr()
+    assert "warning: --planner" not in printed.err and "the planner of untrained was asked" in printed.out
+    totals = json.loads((tmp_path / "rules" / "summary.json").read_text())["planner"]
+    assert totals["answered"] == totals["asked"] > 0 and "failed" not in totals
 
 
 def test_obstacles_stand_in_image_and_occupancy():

@@ -74,6 +74,19 @@ def test_summarise_has_the_agreed_shape_and_ignores_order():
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
+def test_what_became_of_a_planners_questions():
+    asked = {"asked": 5, "answered": 3, "advised": 2, "failed": 1, "unparsed": 1, "skipped": 2}
+    records = [record(0) | {"planner": asked | {"latencies_s": [0.1, 0.2, 0.3]}}, record(1) | {"planner": asked | {"latencies_s": []}}]
+    summary = metrics.summarise([*records, record(2)], "street", "ours", 0, "1")
+    doubled = {name: 2 * count for name, count in asked.items()}
+    assert summary["planner"] == {"episodes": 2, **doubled, "latency_p50_s": 0.2, "latency_p95_s": 0.29}
+    said = metrics.planner_words(summary)
+    assert "asked 10 times in 2 episodes: 6 answered, 2 could not be read, 2 failed, 4 passed over" in said
+    assert "2 open when their episode ended, 4 with advice; latency 0.20 s in the median, 0.29 s at 95 %" in said
+    assert said in " ".join(metrics.format_table([summary]).split()) and "bare policy" not in said
+    assert "planner" not in metrics.summarise([record(2)], "street", "ours", 0, "1")
+
+
 def test_table():
     a = metrics.summarise([record(i, success=i % 2 == 0) for i in range(10)], "street", "ours", 0, "1")
     b = metrics.summarise([record(0, "pedestrian", ct=3)], "street", "x" * 60, 0, "1")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from s2e.benchmarks.failures import CAUSES
 from s2e.benchmarks.metrics import differences, summarise
+from s2e.benchmarks.origins import Origin
 from s2e.benchmarks.report import DARK, LIGHT, write_report
 from s2e.envs.occupancy import Occupancy
 
@@ -244,3 +245,35 @@ def test_failures_are_counted_by_cause(tmp_path):
     assert all(CAUSES[name] in text for name in column if name in CAUSES)
     alone, _ = judged(tmp_path, {"tuned": 40}, {})
     assert "No episode failed." in alone
+
+
+def test_every_cell_is_named_for_narrow_pages_and_charts_are_drawn_pixel_for_pixel(tmp_path):
+    text, _ = judged(tmp_path, {"tuned": 32, "twin": 31}, BOUNDS)
+    page = Page(text)
+    cells = [attrs["data-of"] for tag, attrs in page.tags if tag == "td"]
+    assert cells[:7] == ["policy", "episodes", "SR", "RC", "CT", "SPL", "SNS"] and "driven / route, m" in cells
+    assert "min-width:640px" not in text
+    charts = [a for tag, a in page.tags if tag == "svg" and a.get("aria-label", "").startswith("success rate")]
+    widths = [(a["style"], a["viewbox"].split()[2]) for a in charts]
+    assert len(widths) == 2 and all(style == f"width:{width}px" and int(width) <= 340 for style, width in widths)
+    maps = page.of_class("map")
+    assert maps and all(float(a["style"].removeprefix("--u:")) > 0 for a in maps) and len(page.of_class("mark")) > len(maps)
+
+
+def test_it_says_where_policies_come_from(tmp_path):
+    summaries = [summarise(records, "street", name, 3, "1") for name, records in EPISODES.items()]
+    origins = {"ours": Origin("runs/<b>", "2023-11-14 22:13 UTC", "s2e-ppo --seed 1", "s2e-ppo --seed 1 --lr 2"), "zero": Origin("x")}
+    write_report(tmp_path / "r.html", summaries, EPISODES, {"street": (OCCUPANCY, None)}, {}, {}, origins=origins)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    words = " ".join(Page(text).words)
+    assert "Where the policies come from" in words and "runs/<b>" in words and "runs/&lt;b&gt;" in text
+    assert "written 2023-11-14 22:13 UTC" in words and "with all options: s2e-ppo --seed 1 --lr 2" in words
+    assert "by what command is not known" in words
+
+
+def test_a_planners_answers_stand_beside_the_table(tmp_path):
+    asked = {"asked": 4, "answered": 0, "advised": 0, "failed": 4, "unparsed": 0, "skipped": 9, "latencies_s": []}
+    episodes = {"ours": [r | {"planner": asked} for r in EPISODES["ours"]], "zero": EPISODES["zero"]}
+    page = Page(write(tmp_path, episodes))
+    (said,) = [w for w in page.words if w.startswith("The planner of ")]
+    assert "ours was asked 32 times in 8 episodes: 0 answered, 32 failed, 72 passed over" in said and "bare policy" in said

@@ -1,8 +1,10 @@
 import builtins
+import contextlib
 import json
 import socket
 import sys
 import urllib.request
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +66,40 @@ def test_what_a_page_cannot_ask_for_is_said_and_the_server_goes_on(viewer, monke
     monkeypatch.undo()
     asked(viewer, "next episode")
     assert "does not fit" not in viewer.page.state.content and viewer.session.episode.id == "empty-001"
+
+
+class Visitor:
+    """Somebody who looks: only where their camera is."""
+
+    def __init__(self):
+        self.camera, self.atomic = SimpleNamespace(position=None, look_at=None), contextlib.nullcontext
+
+
+@pytest.mark.parametrize("viewer", [dict(scene="gs_urban/plaza", setting="empty")], indirect=True)
+def test_cameras_go_along_to_each_episodes_start(viewer, monkeypatch):
+    visitor = Visitor()
+    monkeypatch.setattr(viewer.server, "get_clients", lambda: {0: visitor})
+    viewer.paused = True
+    for _ in range(2):
+        asked(viewer, "next episode")
+        x, y, yaw = viewer.session.episode.start
+        away = np.asarray(visitor.camera.position)[:2] - [x, y]
+        behind = away @ [np.cos(yaw), np.sin(yaw)]
+        assert -3.7 < behind < -0.3 and np.hypot(*away) < 4 and np.asarray(visitor.camera.look_at).shape == (3,)
+    visitor.camera.position = None
+    asked(viewer, "robot", "go2")  # the same episode: who has flown elsewhere stays there
+    assert visitor.camera.position is None
+
+
+def test_the_legend_has_the_colours_of_the_scene():
+    from s2e.benchmarks.view_page import DRIVEN, GOAL, NO_GO, ROBOT, legend
+    from s2e.benchmarks.view_shapes import FAN, fan_colours
+
+    whole = legend(policy=True, live=True)
+    for colour in (ROBOT, GOAL, DRIVEN, NO_GO, *FAN):
+        assert f"rgb({','.join(map(str, colour))})" in whole
+    assert tuple(fan_colours(np.log([0.9, 0.1]))[0]) == FAN[-1]
+    assert "policy weighs" in whole and "policy weighs" not in legend(policy=False, live=True) + legend(policy=True, live=False)
 
 
 def refuse(*_):

@@ -1,16 +1,20 @@
 """Proposals of anchors and episodes: the same as ever for the suite, bounded and refused where a place has no room."""
 
 import dataclasses
+import math
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from s2e.envs.episodes import SETTINGS, check_episodes, read_episodes, write_episodes
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import free_anchors, largest_region, make_episodes
-from s2e.envs.scene import Ground, Scene
+from s2e.envs.scene import GOAL_RADIUS_M, Episode, Ground, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
 from s2e.errors import UserError
 
@@ -86,6 +90,34 @@ def test_episodes_that_do_not_fit_a_scene_are_refused(tmp_path):
     write_episodes(path, "yard", [dataclasses.replace(good[0], time_limit_s=1e300)])
     with pytest.raises(UserError, match=r"time_limit_s is 1e\+300; at most 3600"):
         read_episodes(path)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0.0, 3.0), st.floats(-np.pi, np.pi), st.integers(1, 12))
+def test_episodes_that_start_at_their_goal_are_refused_when_read(apart_m, bearing, count):
+    good = Episode("good", "empty", (1.0, 1.0, 0.0), (7.0, 5.0), 8.0, 20.0, 3)
+    x, y = good.goal
+    start = (x + apart_m * np.cos(bearing), y + apart_m * np.sin(bearing), 0.0)
+    listed = [good, *(dataclasses.replace(good, id=f"here-{k}", start=start) for k in range(count))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "episodes.json"
+        write_episodes(path, "yard", listed)
+        if math.dist(start[:2], good.goal) < GOAL_RADIUS_M:
+            more = " and 4 more" if count == 12 else ""
+            with pytest.raises(UserError, match=rf"episodes\.json: episodes? here-0.*{more}: the start is within 1 m of the goal"):
+                read_episodes(path)
+        else:
+            assert len(read_episodes(path)) == 1 + count
+
+
+def test_no_episode_is_proposed_between_the_sides_of_a_thin_wall():
+    scene = yard(14, 12)
+    grid = scene.occupancy.grid.copy()
+    grid[:90, 70] = True
+    sides = np.array([[6.55, 1.5], [7.45, 1.5], [6.55, 2.0], [7.45, 2.0]])  # as a hand may place them
+    walled = dataclasses.replace(scene, occupancy=Occupancy(grid, np.zeros(2), 0.1), free_anchors=sides)
+    made = make_episodes(walled, 0, count=4, route_m=(5.0, 40.0), at_least=0)
+    assert made and all(np.hypot(*(np.array(e.goal) - e.start[:2])) >= GOAL_RADIUS_M for e in made)
 
 
 @pytest.mark.parametrize("name", ["gs_urban/plaza", pytest.param("market", marks=pytest.mark.slow)])

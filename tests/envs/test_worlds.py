@@ -18,9 +18,9 @@ from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes, wri
 from s2e.envs.pool import training_scenes
 from s2e.envs.render import Renderer
 from s2e.envs.sb3 import UrbanVecEnv
-from s2e.envs.scene import Episode, Walker
+from s2e.envs.scene import GOAL_RADIUS_M, Episode, Walker
 from s2e.envs.vector import make_worlds
-from s2e.envs.worlds import GOAL_RADIUS_M, Worlds
+from s2e.envs.worlds import Worlds
 from s2e.errors import UserError
 
 CONFIG = WorldsConfig(people=3, height_px=24, width_px=40)

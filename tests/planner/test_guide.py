@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from s2e.planner import Directive, Guide, PlannerView, RulesPlanner
+from s2e.planner import Directive, Guide, PlannerView, RulesPlanner, Statistics
 from s2e.planner.directive import make
 
 BEARINGS = np.radians(np.linspace(-60, 60, 13))
@@ -54,7 +54,10 @@ class Late:
         return make(ready[-1], **self.advice) if ready else None
 
     def statistics(self):
-        return {}
+        return Statistics({}, ())
+
+    def problem(self):
+        return ""
 
     def close(self):
         self.asked.clear()

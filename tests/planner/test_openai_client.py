@@ -74,7 +74,7 @@ def reply(status, body, kind="application/json"):
 def settle(planner, **counts):
     """Waits until the statistics reach the counts; the test fails if they never do."""
     for _ in range(1000):
-        found = planner.statistics()
+        found = planner.statistics().counts
         if all(found[name] >= value for name, value in counts.items()):
             return found
         time.sleep(0.01)
@@ -87,11 +87,11 @@ def test_a_good_endpoint(monkeypatch):
         planner = OpenAIPlanner(url + "/v1", "some-model")
         planner.submit(view(5.0))
         statistics = settle(planner, answered=1)
-        directive = planner.latest(5.5)
+        directive, latencies = planner.latest(5.5), planner.statistics().latencies_s
         planner.close()
     # Line 0 is the leftmost path, which is candidate 2.
     assert directive is not None and (directive.kind, directive.index, directive.stamp_s) == ("select", 2, 5.0)
-    assert statistics["asked"] == 1 and statistics["failed"] == 0 and 0 < statistics["latency_p50_s"] < 2
+    assert statistics["asked"] == 1 and statistics["failed"] == 0 and statistics["advised"] == 1 and 0 < latencies[0] < 2
     path, headers, body = seen[0]
     assert path == "/v1/chat/completions" and body["model"] == "some-model"
     assert headers["Authorization"] == "Bearer secret-key"
@@ -163,13 +163,42 @@ def test_breaker_rests_after_three_failures(monkeypatch):
             settle(planner, failed=i + 1)
         for i in range(3, 6):
             planner.submit(view(float(i)))
-        statistics = planner.statistics()
+        statistics = planner.statistics().counts
         assert (statistics["asked"], statistics["skipped"]) == (3, 3)
         clock = time.monotonic() + openai_client.BREAKER_PAUSE_S + 1
         monkeypatch.setattr(openai_client.time, "monotonic", lambda: clock)
         planner.submit(view(6.0))
-        assert planner.statistics()["asked"] == 4
+        assert planner.statistics().counts["asked"] == 4
         planner.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        (reply(200, completion('{"kind":"none"}')), ""),
+        (reply(200, completion("go straight ahead")), ""),
+        (reply(200, completion("Lorem ipsum dolor sit amet")), "answers, but not with a directive that can be read"),
+        (reply(404, b"no such model"), "cannot be asked: status 404 Not Found"),
+        (reply(200, b"<html>"), "cannot be asked: "),
+        (lambda handler: time.sleep(0.6), "gives no answer within"),
+    ],
+    ids=["none", "words", "babble", "404", "html", "slow"],
+)
+def test_asked_once_it_says_what_is_wrong(answer, wrong, monkeypatch):
+    monkeypatch.setattr(openai_client, "DEADLINE_S", 0.4)
+    with endpoint(answer) as (url, seen):
+        planner = OpenAIPlanner(url, "m")
+        said = planner.problem()
+        planner.close()
+    assert said.startswith(wrong) and bool(said) == bool(wrong) and len(seen) == 1 and "image_url" in json.dumps(seen)
+
+
+def test_asked_once_where_nobody_listens():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        planner = OpenAIPlanner(f"http://127.0.0.1:{taken.getsockname()[1]}", "m")
+        assert planner.problem() == "cannot be asked: Connection refused"
+    assert RulesPlanner().problem() == ""
 
 
 def drip_headers(handler):
@@ -198,9 +227,10 @@ def test_slow_endpoints_meet_the_deadline(answer, monkeypatch):
             assert planner.latest(now) is None
             now += 0.02
             time.sleep(0.01)
-            if planner.statistics()["failed"]:
+            if planner.statistics().counts["failed"]:
                 break
-        assert planner.statistics()["failed"] >= 1 and planner.statistics()["asked"] <= 2 + planner.statistics()["failed"]
+        counts = planner.statistics().counts
+        assert counts["failed"] >= 1 and counts["asked"] <= 2 + counts["failed"]
         planner.close()
 
 
@@ -222,7 +252,7 @@ def test_at_most_two_in_flight_and_the_newest_observation_wins():
         planner.submit(view(1.0))
         planner.submit(view(1.5))  # not due yet
         planner.submit(view(2.0))  # due, but two are open
-        assert planner.statistics()["asked"] == 2 and planner.statistics()["skipped"] == 1
+        assert planner.statistics().counts["asked"] == 2 and planner.statistics().counts["skipped"] == 1
         while len(seen) < 2:
             time.sleep(0.005)
         gates[1].set()
@@ -265,7 +295,7 @@ def test_close_ends_everything():
         planner.submit(view(0.0))
         planner.close()
         planner.submit(view(5.0))
-        assert planner.statistics()["asked"] == 1 and planner.latest(5.0) is None
+        assert planner.statistics().counts["asked"] == 1 and planner.latest(5.0) is None
 
 
 def test_listing_hides_order_of_scores():

@@ -3,7 +3,7 @@ import pytest
 
 from s2e.planner import Guide, RulesPlanner, parse_planner
 from s2e.planner.rules import CLEARANCE_M, advise, clearances
-from s2e.planner.scene import PlannerView
+from s2e.planner.scene import PlannerView, Statistics
 
 BEARINGS = np.radians([-50.0, -25.0, 0.0, 25.0, 50.0])
 
@@ -73,7 +73,7 @@ def test_planner_interface():
     assert planner.latest(8.0) is None and planner.latest(4.9) is None
     planner.submit(view([], now_s=5.2))
     assert planner.latest(5.2) is None
-    assert planner.statistics() == {"asked": 2, "answered": 2, "advised": 1}
+    assert planner.statistics() == Statistics({"asked": 2, "answered": 2, "advised": 1}, ())
     planner.close()
 
 

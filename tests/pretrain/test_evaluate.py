@@ -8,7 +8,7 @@ import torch
 from s2e.config import PRESETS
 from s2e.mixture import Modes
 from s2e.pretrain.baselines import straight_to_goal
-from s2e.pretrain.evaluate import COLUMNS, evaluate, format_rows, measure, summarise
+from s2e.pretrain.evaluate import COLUMNS, evaluate, format_rows, measure, summarise, verdict
 from s2e.pretrain.metrics import SHAPES, shapes
 from s2e.pretrain.samples import make_batch, make_samples
 from s2e.video.frames import ImageFiles
@@ -140,3 +140,48 @@ def test_the_table_fits_a_terminal(samples):
     assert all(title in text for title in COLUMNS.values())
     assert set(np.unique(shapes(samples.future, 0.2))) <= set(range(len(SHAPES)))
     print(text)
+
+
+GOOD = {"ade_m": 0.1, "fde_m": 0.2, "miss_1": 0.05, "cos": 0.99}
+POOR = {"ade_m": 0.4, "fde_m": 0.8, "miss_1": 0.50, "cos": 0.80}
+
+
+def row(values, half=0.01, **other):
+    """A row with intervals of so much either way; with `half` 0 there are none."""
+    values = values | other
+    ends = {f"{k}_{end}": v + sign * half for k, v in values.items() for end, sign in (("low", -1), ("high", 1))}
+    return values | (ends if half else {})
+
+
+def judged(own, velocity=POOR, straight=POOR, half=0.01, alarm=""):
+    rows = {"constant velocity": row(velocity, half), "straight to goal": row(straight, half), "s2e": row(own, half)}
+    return verdict(rows, alarm)
+
+
+def test_beating_takes_all_four_figures_and_intervals_apart():
+    assert judged(GOOD).startswith("beats both baselines in ADE, FDE, miss rate and cosine, all 95 % intervals apart")
+    assert "beats" not in judged(GOOD, half=0.2) and "cosine overlaps, 0.990 [0.790, 1.190] against" in judged(GOOD, half=0.2)
+    assert "beats" not in judged(GOOD, half=0) and "ADE has no interval, 0.100 against 0.400" in judged(GOOD, half=0)
+
+
+@pytest.mark.parametrize(("key", "title"), [("ade_m", "ADE"), ("fde_m", "FDE"), ("miss_1", "miss rate"), ("cos", "cosine")])
+def test_one_figure_that_is_worse_or_the_same_is_named(key, title):
+    for worse in (POOR[key], POOR[key] + (0.1 if key != "cos" else -0.1), math.nan):
+        said = judged(GOOD | {key: worse})
+        assert "beats" not in said and said.count("no better than") == 2 and f"{title} is no better" in said
+    said = judged(GOOD, straight=POOR | {key: GOOD[key]})
+    assert said.splitlines()[0].startswith(f"no better than straight to goal: {title} is no better")
+    assert said.splitlines()[1].startswith("better than constant velocity in ADE")
+
+
+def test_a_collapsed_mixture_beats_nobody():
+    said = judged(GOOD, alarm="one anchor alone: anchor 3 of 8")
+    assert said.startswith("no better than a baseline while there is an ALARM (one anchor alone") and "beats" not in said
+    assert "figures alone are better than those of constant velocity and straight to goal" in said
+    assert "beats" not in judged(POOR, alarm="x") and judged(POOR, alarm="x").count("no better than") == 3
+
+
+def test_an_oracle_beats_and_one_walk_cannot(samples):
+    assert verdict(evaluate(oracle(samples), samples, CONFIG, 64, first, resamples=200)).startswith("beats both")
+    alone = make_samples([walk(0)], CONFIG, np.array([0]))
+    assert "has no interval" in verdict(evaluate(oracle(alone), alone, CONFIG, 64))

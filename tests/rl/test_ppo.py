@@ -20,7 +20,7 @@ from s2e.observation import NOWHERE_M, ODOMETRY, RAY_ANGLES, surroundings
 from s2e.policy import S2EPolicy
 from s2e.rl.ppo import Objective
 from s2e.rl.sense import COACHED
-from s2e.rl.train import PPOArgs, Trainer, Watch, check, train
+from s2e.rl.train import PPOArgs, Trainer, Watch, check, ground, settled, train
 
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, free_space=True)
 
@@ -54,6 +54,24 @@ def changed(trainer, before):
 
 def weights(trainer):
     return {k: v.clone() for k, v in trainer.policy.state_dict().items()}
+
+
+def test_what_is_printed_says_how_many_episodes_ended_and_where():
+    watch = Watch(tqdm(disable=True), None)
+    assert watch.in_words({}) == "no episode has ended"
+    watch.ended.extend([(1.0, 2.0, 3.0, 4.0)] * 11)
+    said = watch.in_words({"episode/success": 1.0, "episode/contacts": 2.0, "reward/progress": 7.0})
+    assert said == "last 11 episodes: success 1.00, contacts 2.00"
+    watch.greedy.extend([0.5] * 3)
+    said = watch.in_words({"episode/success": 1.0, "episode/success_best_mode": 0.5})
+    assert said == "last 11 episodes: success 1.00; success 0.50 of the best mode, without exploring, in 3 more"
+    for asked, words in (
+        (PPOArgs(Path("out"), scene="gs_urban/plaza", scenes=64), "the scene gs_urban/plaza"),
+        (PPOArgs(Path("out"), scene="gs_urban"), "the 11 scenes of gs_urban"),
+        (PPOArgs(Path("out"), scenes=64), "64 streets"),
+        (PPOArgs(Path("out")), "streets of their own, new every 2 episodes"),
+    ):
+        assert ground(settled(asked)) == words
 
 
 def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):

@@ -1,6 +1,8 @@
 import json
 import os
+import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,7 +56,7 @@ def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "fsync", full)
-    with pytest.raises(UserError, match="previous one is intact"):
+    with pytest.raises(UserError, match="previous one, 00000001, is intact"):
         write(tmp_path, 2)
     monkeypatch.undo()
     assert find_checkpoint(tmp_path).name == "00000001"
@@ -74,6 +76,34 @@ def test_a_full_disk_at_the_first_checkpoint_says_that_there_is_none(tmp_path, m
     assert "intact" not in str(refused.value) and not (tmp_path / "checkpoints" / "last").exists()
     monkeypatch.undo()
     write(tmp_path, 1)
+    load_networks(tmp_path)
+
+
+def test_a_pointer_to_nothing_is_no_previous_checkpoint(tmp_path, monkeypatch):
+    write(tmp_path, 1)
+    shutil.rmtree(tmp_path / "checkpoints" / "00000001")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "fsync", full)
+    with pytest.raises(UserError, match="there is no checkpoint yet"):
+        write(tmp_path, 2)
+
+
+def test_a_checkpoint_that_is_written_again_in_vain_is_put_back(tmp_path, monkeypatch):
+    write(tmp_path, 1)
+    replace = os.replace
+
+    def full(source, target):
+        if (Path(source) / "model.safetensors").is_file() and Path(target).name == "00000001":
+            monkeypatch.undo()
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", full)
+    with pytest.raises(UserError, match="it is whole: free some space"):
+        write(tmp_path, 1)
     load_networks(tmp_path)
 
 

@@ -53,6 +53,9 @@ def test_spoiled_files_are_named(folder, tmp_path):
     write_episodes(path, "yard", [dataclasses.replace(listed[0], start=(500.0, 0.0, 0.0))])
     *_, last = findings(str(tmp_path / "a"), everything=False)
     assert last.what == "episodes" and not last.good and "outside the scene's grid" in last.found
+    write_episodes(path, "yard", [listed[0], dataclasses.replace(listed[1], start=(*listed[1].goal, 0.0))])
+    *_, last = findings(str(tmp_path / "a"), everything=False)
+    assert not last.good and f"episodes.json: episode {listed[1].id}: the start is within 1 m of the goal" in last.found
     (tmp_path / "a" / "splats.ply").write_bytes(b"ply")
     with pytest.raises(UserError, match=r"splats\.ply: sha256"):
         check_scene(str(tmp_path / "a"), everything=False)
