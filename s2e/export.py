@@ -1,24 +1,15 @@
-"""`s2e-export`: a policy out of the door.
-
-    s2e-export RUN --onnx FILE.onnx               two graphs: FILE.onnx (frames in) and FILE_step.onnx (one frame and kept tokens)
-    s2e-export RUN --folder OUT --half            a folder to share: weights, config.json, model card
-    s2e-export RUN --folder OUT --push owner/name
-
-RUN is anything that `s2e.load_policy` takes. Graphs are compared with torch before they are written, and timed.
-"""
+"""`s2e-export`: a policy out of the door; what it can be asked for is in `export_args.py`."""
 
 import json
 import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from safetensors.torch import save_file
 
 import s2e
@@ -26,30 +17,11 @@ from s2e import graphs, hub
 from s2e.checkpoint import find_checkpoint, fsync, load_networks, policy_state, read_json, read_tensors
 from s2e.config import PolicyConfig
 from s2e.encoder import VisualNet
-from s2e.errors import UserError, require, run_command
+from s2e.errors import UserError, require
+from s2e.export_args import ExportArgs, main
 from s2e.policy import S2EPolicy
 
 SAMPLES = 8  # rows to compare graphs and folders on
-
-
-@dataclass(frozen=True)
-class ExportArgs:
-    """Write a policy as ONNX graphs or as a folder to share."""
-
-    run: tyro.conf.Positional[str]
-    """A run, checkpoint or exported folder, a shipped policy's name, or owner/name on Hugging Face."""
-    onnx: Path | None = None
-    """Where the graph from frames to trajectories goes; the one with kept tokens goes beside it, as NAME_step.onnx."""
-    folder: Path | None = None
-    """Where the folder to share goes."""
-    half: bool = False
-    """Store the policy's matrices in float16, beside a float32 encoder: the same trajectories to about a millimetre."""
-    push: str = ""
-    """Upload the folder to this Hugging Face repository (owner/name); a new one is private."""
-    license: str = "apache-2.0"
-    """The weights' licence, for the model card."""
-    runs: int = 50
-    """Calls that each latency is the median of; 0 measures none."""
 
 
 def export_onnx(policy: S2EPolicy, net: VisualNet, path: Path, runs: int) -> None:
@@ -356,11 +328,6 @@ def export(args: ExportArgs) -> None:
         folder = export_folder(args.run, args.folder, args.half, args.license)
         if args.push:
             print(f"{hub.push(folder, args.push)}: uploaded")
-
-
-def main() -> None:
-    """Entry point of `s2e-export`."""
-    run_command(lambda: export(tyro.cli(ExportArgs, description=__doc__)))
 
 
 if __name__ == "__main__":

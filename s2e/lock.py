@@ -15,21 +15,28 @@ LOCK = ".lock"
 _held: dict[Path, int] = {}  # an open file for each folder that this process holds
 
 
-def hold(folder: Path) -> None:
+def hold(folder: Path, room_mb: float = 1.0) -> None:
     """Makes a folder, where there is none, and keeps it for this process until it ends, however it ends.
 
     The kernel gives up the lock (flock) with the process, so none is ever stale. A folder that this process holds already is
     held once. Where the file system knows no locks this is said, and the folder is used without one.
 
+    Args:
+        folder: the folder. room_mb: less than these megabytes free on its disk are a full one.
+
     Raises:
-        UserError: another process holds the folder, or it cannot be written.
+        UserError: another process holds the folder, or it cannot be written, or its disk is full.
     """
-    place = folder.resolve()
+    try:
+        place = folder.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links
+        raise UserError(f"{folder}: cannot be written ({error}); give another --out") from None
     if place in _held:
         if _is_there(_held[place], folder / LOCK):
             return
         release(folder)  # the folder was deleted and made anew
     file = _open(folder)
+    _check_room(folder, file, room_mb)
     while not _lock(folder, file):
         os.close(file)
         file = _open(folder)
@@ -57,6 +64,16 @@ def _open(folder: Path) -> int:
         return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error}); give another --out") from None
+
+
+def _check_room(folder: Path, file: int, room_mb: float) -> None:
+    """Refuses a full disk before work is done that it could not keep."""
+    disk = os.fstatvfs(file)
+    free_mb = disk.f_bavail * disk.f_frsize / 1e6
+    if disk.f_blocks and free_mb < room_mb:  # some file systems do not say how large they are
+        os.close(file)
+        needed = f"{free_mb:.1f} MB are free on its disk and {room_mb:g} are needed"
+        raise UserError(f"{folder}: {needed}; free some space, or give another --out")
 
 
 def _lock(folder: Path, file: int) -> bool:
