@@ -15,6 +15,7 @@ from s2e.envs.record import Settings, record
 from s2e.envs.robots import ROBOTS
 from s2e.envs.stills import VIEWS, record_stills
 from s2e.errors import UserError, require
+from s2e.lock import check_place
 from s2e.video.check import Row, check_walks, kept, span, table_of
 from s2e.video.convert import Conversion, convert
 from s2e.video.formats import NoWalks, read_walks
@@ -59,6 +60,8 @@ def _options(args: Reading) -> ReadOptions:
 
 def _check(args: Check) -> None:
     options = _options(args)
+    if args.json is not None:
+        check_place(args.json.absolute().parent, "--json")
     rows, found, first = [], [], {}
     still = [path for path in args.data if is_stills(path)]
     paths = [path for path in args.data if path not in still]
@@ -194,6 +197,7 @@ def _body(args: Convert) -> Body:
 
 def _stats(args: Stats) -> None:
     options = _options(args)
+    check_place(args.out.absolute().parent)
     datasets, alone = {}, len(args.data) == 1
     for path in args.data:
         walks, _, error = _read(path, options, alone)

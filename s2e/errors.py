@@ -54,29 +54,35 @@ def require(good: bool, message: str) -> None:
 def missing(what: str, extra: str, package: str = "") -> UserError:
     """The refusal of what needs a package that is not installed, with the command that installs it.
 
-    The command names the packages themselves: `pip install s2e[...]` would ask an index for a project of that name, and is not
-    right in a checkout and for a wheel alike.
-
     Args:
-        what: what needs it, such as "--physics mujoco".
-        extra: the extra of pyproject.toml that lists it; "" is none.
-        package: the package itself, where it is not all of the extra.
+        what: what needs it, such as "--physics mujoco". extra, package: see `how_to_install`.
+    """
+    why = sys.exception()
+    broken = isinstance(why, ImportError) and not isinstance(why, ModuleNotFoundError)
+    state = f"cannot be imported ({why})" if broken else "is not installed"
+    return UserError(f"{what}: {package} {state}; {how_to_install(extra, package)}")
+
+
+def how_to_install(extra: str, package: str) -> str:
+    """What to type where a package of an extra of pyproject.toml is missing; "" is a package of no extra.
+
+    It names the package itself, so that it works in a checkout and for a wheel alike: `pip install s2e[...]` would ask an index for
+    a project of that name, and this one is on none.
     """
     wanted = packages_of(extra, package) or [package]
-    names = " ".join(f'"{name}"' if re.search(r"[^\w.-]", name) else name for name in wanted)
-    listed = f" (the extra {extra} of s2e)" if extra else ""
-    return UserError(f"{what} needs a package that is not here{listed}; install it with: pip install {names}")
+    more = f" (of the extra {extra})" if extra else ""
+    return "install it with: pip install " + " ".join(f'"{name}"' for name in wanted) + more
 
 
-def packages_of(extra: str, package: str = "") -> list[str]:
-    """Requirements that the installed s2e lists for an extra, such as "viser>=1.1"; those of one package where one is named."""
+def packages_of(extra: str, package: str) -> list[str]:
+    """Requirements of a package that the installed s2e lists for an extra, such as "viser>=1.1"."""
     try:
         listed = metadata.requires("s2e") or []
     except metadata.PackageNotFoundError:  # run from a checkout that nothing installed
         return []
     split = [line.partition(";") for line in listed]
     of_extra = [need.strip() for need, _, where in split if re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", where)]
-    return [need for need in of_extra if not package or re.split(r"[^\w.-]", need)[0] == package]
+    return [need for need in of_extra if re.split(r"[^\w.-]", need)[0] == package]
 
 
 def run_command(main: Callable[[], None]) -> None:

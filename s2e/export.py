@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import s2e
@@ -18,7 +19,8 @@ from s2e.checkpoint import find_checkpoint, fsync, load_networks, policy_state, 
 from s2e.config import PolicyConfig
 from s2e.encoder import VisualNet
 from s2e.errors import UserError, require
-from s2e.export_args import ExportArgs, main
+from s2e.export_args import ExportArgs, check_words, main
+from s2e.lock import check_place
 from s2e.policy import S2EPolicy
 
 SAMPLES = 8  # rows to compare graphs and folders on
@@ -77,7 +79,7 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
             shutil.rmtree(former, ignore_errors=True)
         else:
             os.replace(temporary, out)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(f"{out}: not written ({error}); free some space, or give another --folder") from None
     finally:
         if temporary is not None:
@@ -315,13 +317,13 @@ def _refuse_foreign(out: Path) -> None:
 
 def export(args: ExportArgs) -> None:
     """The whole command."""
-    require(args.onnx is not None or args.folder is not None, "nothing to export; give --onnx FILE.onnx, --folder OUT, or both")
-    require(args.folder is not None or not (args.half or args.push), "--half and --push are about --folder; give it as well")
-    require(args.runs >= 0, f"--runs is {args.runs}; it must not be negative")
-    require(
-        re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", args.license) is not None, f"--license {args.license}: an identifier such as apache-2.0"
-    )
-    require(not args.push or hub.is_name(args.push), f"--push {args.push}: not a Hugging Face repository; owner/name is")
+    check_words(args)
+    if args.onnx is not None:
+        check_place(args.onnx.parent, "--onnx")
+    if args.folder is not None:
+        check_place(args.folder.absolute().parent, "--folder")
+    if args.push:
+        hub.library()  # before the work: without it nothing could be uploaded
     if args.onnx is not None:
         export_onnx(*load_networks(args.run), args.onnx, args.runs)
     if args.folder is not None:

@@ -27,16 +27,13 @@ def hold(folder: Path, room_mb: float = 1.0) -> None:
     Raises:
         UserError: another process holds the folder, or it cannot be written, or its disk is full.
     """
-    try:
-        place = folder.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        raise UserError(f"{folder}: cannot be written ({error}); give another --out") from None
+    check_place(folder, room_mb=room_mb)
+    place = folder.resolve()
     if place in _held:
         if _is_there(_held[place], folder / LOCK):
             return
         release(folder)  # the folder was deleted and made anew
     file = _open(folder)
-    _check_room(folder, file, room_mb)
     while not _lock(folder, file):
         os.close(file)
         file = _open(folder)
@@ -46,6 +43,32 @@ def hold(folder: Path, room_mb: float = 1.0) -> None:
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     except OSError:  # who holds it is said for comfort; a full disk is found out by what needs the room
         return
+
+
+def check_place(folder: Path, option: str = "--out", room_mb: float = 1.0) -> None:
+    """Refuses a folder that cannot be written, there or yet to be made, before work is done that it could not keep.
+
+    Args:
+        folder: the folder; nothing is made. option: what named it. room_mb: less than these megabytes free on its disk are a full one.
+
+    Raises:
+        UserError: a link to nowhere or a file in its place, a read-only or a full disk, no permission.
+    """
+    there = folder.absolute()
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    why = ""
+    if not os.path.isdir(there):
+        why = f"{there} is {'no folder' if os.path.exists(there) else 'a link to nowhere'}"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        why = f"{there} is read-only here"
+    if why:
+        raise UserError(f"{folder}: cannot be written ({why}); give another {option}")
+    disk = os.statvfs(there)
+    free_mb = disk.f_bavail * disk.f_frsize / 1e6
+    if disk.f_blocks and free_mb < room_mb:  # some file systems do not say how large they are
+        why = f"{free_mb:.1f} MB are free on its disk and {room_mb:g} are needed"
+        raise UserError(f"{folder}: cannot be written ({why}); free some space, or give another {option}")
 
 
 def release(folder: Path) -> None:
@@ -64,16 +87,6 @@ def _open(folder: Path) -> int:
         return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error}); give another --out") from None
-
-
-def _check_room(folder: Path, file: int, room_mb: float) -> None:
-    """Refuses a full disk before work is done that it could not keep."""
-    disk = os.fstatvfs(file)
-    free_mb = disk.f_bavail * disk.f_frsize / 1e6
-    if disk.f_blocks and free_mb < room_mb:  # some file systems do not say how large they are
-        os.close(file)
-        needed = f"{free_mb:.1f} MB are free on its disk and {room_mb:g} are needed"
-        raise UserError(f"{folder}: {needed}; free some space, or give another --out")
 
 
 def _lock(folder: Path, file: int) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2e.errors import UserError, require
+from s2e.lock import check_place
 from s2e.video.check import GAP_S, check_walk, kept, look, same_as, span
 from s2e.video.formats import read_walks
 from s2e.video.frames import Frames, jpeg, resized
@@ -67,6 +68,7 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
         UserError: nothing is usable; the output folder holds something else, other settings, or lies inside a source; the disk is full.
     """
     _check(sources, out, settings)
+    check_place(out)
     found = [_read(source, options) for source in sources]
     journal = _begin(out, _described(sources, settings, options))
     report = Report(left_out=[f"{s.source}: {s.reason}" for _, skipped in found for s in skipped])
@@ -77,7 +79,8 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
         _count(report, entry)
     writer = _GnmWriter(out) if settings.to == "gnm" else _Shards(out, settings.shard_mb)
     total = sum(len(w) for walks, _ in found for w in walks)
-    with tqdm(total=total, desc="convert", unit="frame", disable=None) as bar, (out / _JOURNAL).open("ab") as log:
+    bar = tqdm(total=total, desc="convert", unit="frame", disable=None)
+    with DiskErrors(out), bar, (out / _JOURNAL).open("ab") as log:  # a full disk is refused once more when the journal is closed
         try:
             for key, walk in _in_turn(sources, [walks for walks, _ in found]):
                 if key in journal:

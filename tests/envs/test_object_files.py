@@ -157,7 +157,7 @@ def test_without_trimesh_it_says_what_to_install(tmp_path, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "trimesh", None)
-    with pytest.raises(UserError, match=r"pip install s2e\[objects\]"):
+    with pytest.raises(UserError, match='pip install "trimesh'):
         load_objects(obj(tmp_path / "a.obj"))
 
 
