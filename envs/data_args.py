@@ -29,7 +29,7 @@ class Record:
     out: Path
     """New folder for the walks."""
     frames: int = 20000
-    """How many frames, at 5 a second."""
+    """How many frames, at 5 a second; 20,000 take one to two minutes on two cores."""
     envs: int = 64
     """Worlds driven at once."""
     scenes: int = 64

@@ -64,7 +64,8 @@ class PretrainArgs:
     mirror: float = 0.0
     """Probability that a sample, and a still, is seen and driven mirrored left to right."""
     steps: int = 0
-    """Optimiser steps; 0 means 20 passes over the training samples, and 300 at least."""
+    """Optimiser steps; 0 means 20 passes over the training samples, and 300 at least: for ten hours of video some 15 minutes on two
+    cores, half of them to encode its frames, which are kept."""
     batch: int = 256
     """Samples a step."""
     lr: float | None = None

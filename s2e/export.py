@@ -66,7 +66,7 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file(tensors, temporary / "model.safetensors")
         card = model_card if networks else rays_card
-        (temporary / "README.md").write_text(card(out.name, config, tensors, licence))
+        (temporary / "README.md").write_text(card(out.name, config, tensors, licence), encoding="utf-8", errors="backslashreplace")
         worst = _difference(networks, load_networks(temporary)) if networks else 0.0
         for path in (*temporary.iterdir(), temporary):
             path.chmod(0o755 if path.is_dir() else 0o644)  # temporary files are private, shared ones are not
