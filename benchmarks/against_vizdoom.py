@@ -22,7 +22,7 @@ import tyro
 from s2e.benchmarks.speed import hardware
 from s2e.envs.vector import make_worlds
 from s2e.envs.worlds import WorldsConfig
-from s2e.errors import UserError, run_command
+from s2e.errors import UserError, missing, run_command
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def main() -> None:
         try:
             import vizdoom
         except ImportError:
-            raise UserError("vizdoom is not installed; pip install vizdoom") from None
+            raise missing("the comparison", "dev", "vizdoom") from None
         result = compare(args)
         conditions = hardware() | {"vizdoom_version": vizdoom.__version__, "scenario": args.scenario, "processes": args.processes}
         if args.json:

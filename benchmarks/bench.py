@@ -1,6 +1,6 @@
 """`s2e-bench`: closed-loop evaluation in Gaussian-splat scenes.
 
-    s2e-bench --scene gs_urban --policy runs/seen runs/experienced straight rays expert --setting all --out DIR
+What it can be asked for is in `args.py`.
 
 Every episode is written in the scene's episode file; nothing is sampled here. Contacts are counted and block the robot, they do not
 end an episode; success is coming within 1.0 m of the goal before the time limit. Finished episodes are appended to episodes.jsonl at
@@ -10,7 +10,6 @@ once, so an interrupted benchmark continues where it stopped.
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import re
 import sys
@@ -18,15 +17,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
 from s2e import __version__, dist
 from s2e.acting import Actor, in_chunks
+from s2e.benchmarks.args import BenchArgs, check_words, main
 from s2e.benchmarks.baselines import BASELINES, baseline_of
 from s2e.benchmarks.failures import CAUSES
 from s2e.benchmarks.films import FILMED, Film, choose_filmed, choose_kept
@@ -34,18 +33,18 @@ from s2e.benchmarks.metrics import differences, episode_metrics, format_table, s
 from s2e.benchmarks.origins import origin_of
 from s2e.benchmarks.report import write_report
 from s2e.checkpoint import find_checkpoint, load_networks, read_policy_config
+from s2e.commandline import as_json
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import VisualNet
 from s2e.envs.drive import ExpertDriver, remaining_route
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.meshes import bake, merge, transform
 from s2e.envs.objects import obstacle_mesh, stamp
-from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.plan import top_down
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import SUITES, episodes_file, load_scene, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
-from s2e.errors import UserError, check_device, require, run_command
+from s2e.errors import UserError, choose_device, require
 from s2e.lock import hold, release
 from s2e.observation import to_robot
 from s2e.planner import Guide, Planner, PlannerView, parse_planner
@@ -54,44 +53,6 @@ from s2e.recovery import Recovery
 from s2e.video.shard_writer import write_safely
 
 CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
-
-
-@dataclass(frozen=True)
-class BenchArgs:
-    """Judge policies in scenes of splats or of triangles."""
-
-    scene: str = "gs_urban"
-    """gs_urban is all scenes of the suite; one scene is gs_urban/plaza, market, boulevard, what `s2e-scene` imported, or a folder."""
-    policy: tuple[str, ...] = ("straight",)
-    """Run folders, checkpoint folders, or bounds and baselines: zero, straight, rays, expert. Several learned ones are compared."""
-    setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
-    """What stands and walks in the way."""
-    planner: str = "none"
-    """none, rules, or openai:URL#MODEL (docs/planner.md)."""
-    planner_weight: float = 3.0
-    """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
-    planner_required: bool = False
-    """Refuse to run where the planner, asked once before, does not answer with a directive; otherwise that is a warning."""
-    recovery: bool = False
-    """Policies that stand in a jam back off and turn away (s2e/recovery.py); zero, straight and the expert never do. Then success also
-    comes to those that touch everything: look at contacts."""
-    episodes: int = 0
-    """Episodes of each setting in each scene, the first of the file; 0 is all."""
-    robot: str = "jackal"
-    """jackal, coco, go2 or g1."""
-    physics: Literal["kinematic", "mujoco"] = "kinematic"
-    """What moves the robots."""
-    splat_backend: Literal["cpu", "gsplat"] = "cpu"
-    """What draws splats: our own kernels, or gsplat on an NVIDIA GPU (pip install s2e[gs])."""
-    out: Path = Path("out/bench")
-    """Folder for episodes.jsonl, summary.json and report.html; several policies get a subfolder each."""
-    seed: int = 0
-    """Seed of the intervals' bootstrap."""
-    clips: int = 2
-    """Short videos of each learned policy in the report; of a suite, one from each of the first scenes. One of a failure by each cause
-    is added, where it was filmed; 0 films nothing."""
-    device: str = "cpu"
-    """Torch device of the policy."""
 
 
 def place_obstacles(scene: Scene, episode: Episode) -> Scene:
@@ -224,6 +185,10 @@ def run_episodes(
     args: BenchArgs, policy: str, where: str, scene: Scene, episodes: list[Episode], jsonl: Path, filmed: int
 ) -> dict[str, Film]:
     """Runs episodes side by side, one world each; appends a line for each when it ends. Returns films of `filmed` of them."""
+    name = f"{where} {Path(policy).name}"
+    bar = tqdm(total=len(episodes), desc=name, unit="episode", miniters=0, disable=None)  # before what is built takes its time
+    if bar.disable:
+        print(f"{name}: {len(episodes)} episodes", file=sys.stderr, flush=True)
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     baseline = baseline_of(policy)
@@ -247,7 +212,7 @@ def run_episodes(
         act = driver.act
     traces = [Trace([e.start[:2]]) for e in episodes]
     films = {w: Film() for w in choose_filmed(episodes, 0 if baseline else filmed)}
-    with tqdm(total=len(episodes), desc=f"{where} {Path(policy).name}", unit="episode", disable=None) as bar:
+    with bar:
         while worlds.live.any():
             live = np.flatnonzero(worlds.live)
             action = act(seen)
@@ -255,6 +220,8 @@ def run_episodes(
                 if worlds.live[w]:
                     film.add(seen["rgb"][w])
             seen, _, _, _ = worlds.step(action)
+            bar.set_postfix_str(f"{worlds.clock[live].max():.0f} s driven", refresh=False)
+            bar.update(0)
             ended = {int(w): row for row, w in enumerate(worlds.last["world"])}
             for w in map(int, live):
                 traces[w].step(worlds, w)
@@ -376,12 +343,10 @@ def unique_names(policies: tuple[str, ...]) -> list[str]:
 
 def check(args: BenchArgs) -> None:
     """Refuses what cannot be run, before anything is."""
-    if args.episodes < 0 or args.clips < 0:
-        raise UserError("--episodes and --clips must not be negative")
-    require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
-    require(math.isfinite(args.planner_weight) and args.planner_weight >= 0, "--planner-weight must be a number, 0 or more")
-    require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
-    check_device(args.device)
+    check_words(args)
+    for where in chosen_scenes(args):
+        if where not in SUITES["gs_urban"] and not os.path.isdir(scene_folder(where)):
+            load_scene(where)  # which says that it is not there, and what is meant perhaps
     baselines = {policy: baseline_of(policy) for policy in args.policy}
     learned = [policy for policy, baseline in baselines.items() if baseline is None]
     alone = "--planner advises learned policies, and --policy names none; add a run folder"
@@ -411,22 +376,21 @@ def ask_once(args: BenchArgs, planner: Planner) -> None:
 
 def bench(args: BenchArgs) -> None:
     """The whole command."""
+    args = dataclasses.replace(args, device=choose_device(args.device))
     check(args)
     rank, world = dist.start(args.device)
     names = unique_names(args.policy)
-    scenes = {where: load_scene(where) for where in chosen_scenes(args)}
-    episodes = {where: chosen_episodes(args, where) for where in scenes}
-    for where, listed in episodes.items():
-        check_episodes(scene_folder(where) / "episodes.json", scenes[where], listed)
     folders = [args.out if len(names) == 1 else args.out / name for name in names]
     for folder in {args.out, *folders} if rank == 0 else ():
         hold(folder)
     dist.barrier()  # no rank touches a folder before rank 0 holds it
+    scenes = {where: load_scene(where) for where in tqdm(chosen_scenes(args), desc="scenes", unit="scene", disable=None, leave=False)}
+    episodes = {where: chosen_episodes(args, where) for where in scenes}
+    for where, listed in episodes.items():
+        check_episodes(scene_folder(where) / "episodes.json", scenes[where], listed)
     summaries, records, clips = [], {}, {}
     for policy, name, folder in zip(args.policy, names, folders, strict=True):
-        asked = dict(policy=policy, planner=args.planner, weight=args.planner_weight, files=fingerprint(args, policy))
-        asked |= dict(robot=args.robot, recovery=args.recovery, physics=args.physics, splat_backend=args.splat_backend)
-        jsonl = open_results(folder, asked, rank)
+        jsonl = open_results(folder, dataclasses.replace(args, policy=(policy,)), fingerprint(args, policy), rank)
         done = {key(r) for r in every_record(folder)}
         dist.barrier()  # nobody writes before all have read what is done
         shown: set[str] = set()  # causes of failure that have a clip
@@ -459,6 +423,8 @@ def bench(args: BenchArgs) -> None:
         grounds = {where: (scene.occupancy, picture(scene)) for where, scene in scenes.items()}
         compared = differences({s["policy"]: records[s["policy"]] for s in summaries if s["learned"]}, args.seed)
         with on_disk(report):
+            if len(names) > 1:
+                write_safely(args.out / "config.json", (json.dumps(as_json(args), indent=2) + "\n").encode())
             if compared:
                 lines = json.dumps([dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2)
                 (args.out / "comparisons.json").write_text(lines + "\n")
@@ -486,16 +452,26 @@ def on_disk(file: Path) -> Iterator[None]:
         raise UserError(f"{file}: not written ({error}); {remedy}") from None
 
 
-def open_results(folder: Path, asked: dict, rank: int) -> Path:
-    """The episodes file of this rank, cut back to its last whole line; a folder with results of another question is refused."""
+QUESTION = ("policy", "planner", "planner_weight", "robot", "recovery", "physics", "splat_backend", "files")
+"""What of a config.json results depend on; the scenes, settings and episodes may become more."""
+
+
+def open_results(folder: Path, args: BenchArgs, files: str, rank: int) -> Path:
+    """The episodes file of this rank, cut back to its last whole line; a folder with results of another question is refused.
+
+    Args:
+        folder: of a policy's results. args: of this policy alone. files: see `fingerprint`. rank: of this process.
+    """
     jsonl = folder / ("episodes.jsonl" if rank == 0 else f"episodes-{rank}.jsonl")
+    asked = as_json(args) | {"files": files}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        question = folder / "config.json"
-        if rank == 0 and question.exists() and _before(question) != asked:
+        config = folder / "config.json"
+        before = _before(config) if rank == 0 and config.exists() else asked
+        if not isinstance(before, dict) or any(before.get(name) != asked[name] for name in QUESTION):
             raise UserError(f"{folder}: holds results of another question or of other weights; give another --out or delete it")
-        if rank == 0 and not question.exists():
-            write_safely(question, (json.dumps(asked) + "\n").encode())
+        if rank == 0 and (before != asked or not config.exists()):
+            write_safely(config, (json.dumps(asked, indent=2) + "\n").encode())
         if jsonl.exists():
             with jsonl.open("r+b") as file:  # else the next record would be written onto what a kill left of the last
                 file.truncate(file.read().rfind(b"\n") + 1)
@@ -511,11 +487,6 @@ def _before(question: Path) -> Any:
     except (ValueError, RecursionError) as error:
         remedy = "give another --out, or delete the folder"
         raise UserError(f"{question}: not JSON ({error}), so what the results are of is not known; {remedy}") from None
-
-
-def main() -> None:
-    """Entry point of `s2e-bench`."""
-    run_command(lambda: bench(tyro.cli(BenchArgs, description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from s2e.envs.people import GROUP_PACE, SPEED_MS, People
 from s2e.envs.roadmap import Roadmaps
 from s2e.envs.scene import Walker
 from s2e.envs.tracks import ANNOTATED_S, Tracks, read_tracks
-from s2e.errors import UserError, run_command
+from s2e.errors import missing, run_command
 
 WALKS_MS = 0.5  # a median speed below is standing
 NEAR_M = 2.0  # radius of the local density
@@ -174,7 +174,7 @@ def draw(results: dict[str, dict], out: Path) -> None:
     try:
         import matplotlib
     except ImportError:
-        raise UserError("the picture needs matplotlib: pip install 's2e[dev]', or leave out --out") from None
+        raise missing("the picture of --out", "dev", "matplotlib") from None
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from s2e.benchmarks.open_loop_tables import between_walks, differences, draw, table
 from s2e.benchmarks.policy_cost import cost_table
 from s2e.config import PRESETS
-from s2e.errors import UserError, require, run_command
+from s2e.errors import UserError, how_to_install, require, run_command
 from s2e.pretrain.evaluate import Row, evaluate
 from s2e.pretrain.samples import make_samples
 from s2e.video.files import lines_of
@@ -279,7 +279,8 @@ def report(cells: list[Cell], results: dict[str, dict[str, Any]], args: OpenLoop
     if args.what in curves:
         x, title, caption = curves[args.what]
         path = args.out / f"{args.what}.png"
-        print(f"picture: {path}" if draw(swept, x, title, caption, path) else "no picture: pip install matplotlib")
+        drawn = draw(swept, x, title, caption, path)
+        print(f"picture: {path}" if drawn else f"no picture without matplotlib; {how_to_install('dev', 'matplotlib')}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from s2e.checkpoint import load_networks
 from s2e.encoder import FrozenEncoder, VisualNet, pool_older
-from s2e.errors import UserError, check_device, require, run_command
+from s2e.errors import UserError, choose_device, require, run_command
 from s2e.policy import S2EPolicy
 from s2e.pretrain.stills import format_seeing, seeing_by_look, still_batch, still_samples
 from s2e.video.stills import Stills, read_stills
@@ -35,8 +35,8 @@ class Args:
     """Stills to read of each, spread over all; 0 is all of them."""
     json: Path | None = None
     """Also write the figures into this file."""
-    device: str = "cpu"
-    """Torch device: cpu or cuda."""
+    device: str = "auto"
+    """Torch device: auto (CUDA where there is one), cpu or cuda."""
 
 
 @torch.no_grad()
@@ -72,14 +72,14 @@ def read_policy(policy: S2EPolicy, net: VisualNet, shards: list[Stills], most: i
 def _main(args: Args) -> None:
     require(bool(args.policy) and bool(args.stills), "give --policy and --stills")
     require(args.most >= 0, f"--most is {args.most}; 0 or more stills")
-    check_device(args.device)
+    device = choose_device(args.device)
     found = []
     data = {path: read_stills([path])[0] for path in args.stills}
     for name in args.policy:
         policy, net = load_networks(name)
         require(policy.config.free_space, f"{name}: has no free-space head; pretrain with --stills")
         for path, shards in data.items():
-            rows = read_policy(policy, net, shards, args.most, args.device)
+            rows = read_policy(policy, net, shards, args.most, device)
             print(f"{name} in {Path(path).name or path}\n{format_seeing(rows)}")
             found += [{"policy": name, "stills": path, "look": look, **row} for look, row in rows.items()]
     if args.json is not None:

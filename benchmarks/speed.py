@@ -1,9 +1,4 @@
-"""`s2e-speed`: how fast each part is on this machine, measured by itself.
-
-s2e-speed                     all parts, a table
-s2e-speed --only env_steps --json
-s2e-speed --only ppo_ranks    two ranks against one, one thread each
-"""
+"""`s2e-speed`: how fast each part is on this machine, measured by itself; what it can be asked for is in `speed_args.py`."""
 
 import dataclasses
 import json
@@ -15,17 +10,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import torch
-import tyro
 from tqdm import tqdm
 
 from s2e import dist
+from s2e.benchmarks.speed_args import SpeedArgs, main
 from s2e.config import PRESETS
 from s2e.encoder import FeatureNet, FrozenEncoder
 from s2e.envs.camera import Camera, camera_poses
@@ -33,27 +27,10 @@ from s2e.envs.config import WorldsConfig
 from s2e.envs.scene_files import load_scene
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.vector import make_worlds
-from s2e.errors import UserError, run_command
+from s2e.errors import UserError
 from s2e.mixture import matching_loss
 from s2e.policy import S2EPolicy
 from s2e.rl.train import PPOArgs, Trainer, Watch
-
-
-@dataclass(frozen=True)
-class SpeedArgs:
-    """Measure throughput."""
-
-    only: str = ""
-    """Measure one part: raster_images, splat_images, splat_large, env_steps, env_scaling, startup, encoder_images,
-    ppo_steps, ppo_ranks or pretrain_samples."""
-    envs: int = 256
-    """Worlds of the batched parts; in ppo_ranks of each rank."""
-    scenes: int = 32
-    """Different streets."""
-    seconds: float = 3.0
-    """Time spent on each of three repetitions; the median counts."""
-    json: bool = False
-    """Print a JSON list instead of a table."""
 
 
 def rate(step: Callable[[], int], seconds: float) -> float:
@@ -353,8 +330,6 @@ def speed(args: SpeedArgs) -> None:
     """The whole command."""
     if args.only and args.only not in PARTS:
         raise UserError(f"--only {args.only!r} is not one of {', '.join(PARTS)}")
-    if args.envs < 1 or args.scenes < 1 or not 0 < args.seconds < 3600:
-        raise UserError("--envs and --scenes must be at least 1, --seconds positive")
     machine, results = hardware(), []
     for name in [args.only] if args.only else list(PARTS):
         value, unit, conditions = PARTS[name](args)
@@ -366,11 +341,6 @@ def speed(args: SpeedArgs) -> None:
         print(json.dumps(results, indent=2))
     else:
         print(", ".join(f"{k} {v}" for k, v in machine.items()))
-
-
-def main() -> None:
-    """Entry point of `s2e-speed`."""
-    run_command(lambda: speed(tyro.cli(SpeedArgs, description=__doc__)))
 
 
 if __name__ == "__main__":

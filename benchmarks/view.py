@@ -1,54 +1,24 @@
-"""`s2e-view`: look at a scene in a browser, drive in it, watch a policy, or play a benchmark's episodes back.
-
-    s2e-view gs_urban/plaza                              fly around; drive with W, A, S, D or the arrow keys
-    s2e-view market --policy runs/out/finetuned          watch a policy, with all the ways it weighs
-    s2e-view gs_urban/plaza --replay out/bench/expert    play episodes.jsonl back
-
-Open the address that it prints. It needs `pip install s2e[view]`, a browser with WebGL 2, and no GPU.
-"""
+"""`s2e-view`: the viewer's server and its loop; what it can be asked for is in `view_args.py`."""
 
 import contextlib
 import io
 import math
 import socket
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import tyro
-
+from s2e.benchmarks.view_args import ViewArgs, check_words, main
 from s2e.benchmarks.view_session import DRIVERS, Drive, Replay, Session, episodes_of, read_replay, settings_of
 from s2e.checkpoint import load_networks
 from s2e.encoder import VisualNet
-from s2e.envs.robots import ROBOTS
 from s2e.envs.scene_files import load_scene
 from s2e.envs.warm import warm_up
-from s2e.errors import UserError, require, run_command
+from s2e.errors import UserError, missing, require
 from s2e.policy import S2EPolicy
 
 IDLE_S = 0.25
 """How often it looks whether somebody has come; until then the world stands still."""
-
-
-@dataclass(frozen=True)
-class ViewArgs:
-    """Look at a scene in a browser."""
-
-    scene: Annotated[str, tyro.conf.Positional]
-    """A packaged scene such as gs_urban/plaza or market, an imported one, or a scene folder."""
-    policy: str = "keyboard"
-    """Who drives at first: keyboard, straight, expert, or a run or checkpoint folder."""
-    replay: Path | None = None
-    """The episodes.jsonl of a benchmark in this scene, or its folder: plays it back instead of driving."""
-    robot: str = "jackal"
-    """jackal, coco, go2 or g1."""
-    setting: Literal["empty", "obstacle", "pedestrian", "both"] = "both"
-    """What stands and walks in the way."""
-    host: str = "127.0.0.1"
-    """Address to serve at; 0.0.0.0 lets other machines in: whoever reaches it can watch and drive."""
-    port: int = 8080
-    """Port to serve at; 0 takes a free one."""
 
 
 class Viewer:
@@ -59,11 +29,8 @@ class Viewer:
     """
 
     def __init__(self, args: ViewArgs):
-        require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
-        require(0 <= args.port <= 65535, f"--port {args.port}: give 0 to 65535")
+        check_words(args)
         learned = args.policy not in DRIVERS
-        both = f"--policy {args.policy} and --replay {args.replay}: a replay shows what was driven; give one of them"
-        require(args.replay is None or args.policy == "keyboard", both)
         viser = _viser()
         self.args = args
         self.learned: tuple[S2EPolicy, VisualNet] | None = load_networks(args.policy) if learned else None
@@ -185,8 +152,8 @@ class Viewer:
 def _viser() -> Any:
     try:
         import viser
-    except ImportError as error:
-        raise UserError(f"s2e-view needs viser ({error}); run `pip install s2e[view]`") from None
+    except ImportError:
+        raise missing("s2e-view", "view", "viser") from None
     return viser
 
 
@@ -211,11 +178,6 @@ def view(args: ViewArgs) -> None:
     shown = "localhost" if args.host in ("0.0.0.0", "::") else args.host
     print(f"s2e-view: {args.scene} at http://{shown}:{viewer.port} (Ctrl-C ends)", flush=True)
     viewer.serve()
-
-
-def main() -> None:
-    """Entry point of `s2e-view`."""
-    run_command(lambda: view(tyro.cli(ViewArgs, description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class WorldsConfig:
         shaping: what a reward calls the distance to the goal: "straight" through the air, or "geodesic", the way there.
         outputs: what `observe` shows, of `OUTPUTS`.
         camera_noise: how strongly exposure, noise and blur vary from episode to episode, 0 to 1.
-        splat_backend: "cpu" draws Gaussian splats with our own kernels, "gsplat" on an NVIDIA GPU (pip install s2e[gs]).
+        splat_backend: "cpu" draws Gaussian splats with our own kernels, "gsplat" on an NVIDIA GPU (the extra gs).
         height_px, width_px: size of the images.
         goal_clip_m: distance that the goal's first number is clipped to and divided by.
     """

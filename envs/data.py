@@ -1,31 +1,22 @@
-"""`s2e-data`: record, convert and check navigation video.
+"""`s2e-data`: record, convert and check navigation video; what it can be asked for is in `data_args.py`."""
 
-    s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
-    s2e-data stills --out DIR --frames 40000      frames at random poses with their free space, for s2e-pretrain --stills
-    s2e-data convert DATA... --out DIR            any format to GNM folders or tar shards, checked
-    s2e-data check DATA...                        what would be used, what would be left out, and why
-    s2e-data stats DATA... --out stats.png        speeds, curves, lengths, goals, sample frames and paths
-
-The formats are described in docs/data.md.
-"""
-
-import functools
 import json
-import math
-import operator
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import tyro
 from tqdm import tqdm
 
-from s2e.envs.record import STREETS, Settings, record
+from s2e.envs.data_args import Check, Convert, Reading, Record, Stats, StillsArgs, main
+from s2e.envs.record import Settings, record
 from s2e.envs.robots import ROBOTS
 from s2e.envs.stills import VIEWS, record_stills
-from s2e.errors import UserError, require, run_command
+from s2e.envs.vector import worlds_bytes
+from s2e.errors import UserError, require
+from s2e.lock import check_place
+from s2e.memory import require_memory
 from s2e.video.check import Row, check_walks, kept, span, table_of
 from s2e.video.convert import Conversion, convert
 from s2e.video.files import lines_of
@@ -41,131 +32,8 @@ MOST_SAID = 10
 """Stills left out whose reasons are printed."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """Drive the expert through procedural streets, or a scene, and keep what its camera saw."""
-
-    out: Path
-    """New folder for the walks."""
-    frames: int = 20000
-    """How many frames, at 5 a second."""
-    envs: int = 64
-    """Worlds driven at once."""
-    scenes: int = 64
-    """Different streets in each take: a recording is made of takes, each with streets of its own."""
-    scene: str = STREETS
-    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them. Of several with commas
-    between each has the same share of the drives, one given twice two."""
-    people: int = 6
-    """Most people in a world."""
-    robot: str = "jackal"
-    """jackal, coco, go2, g1, several with commas between, or any."""
-    cameras: float = 0.0
-    """Share of drives with a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
-    camera_noise: float = 0.0
-    """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
-    look: Literal["mesh", "splats", "mixed"] = "mixed"
-    """What streets are made of: triangles, Gaussian splats as captures have them, or both."""
-    splats: float = 0.33
-    """The share of streets that are splats in mixed, 0 to 1."""
-    seed: int = 0
-    """Seed of streets, episodes and nudges."""
-    resume: bool = False
-    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
-
-
-@dataclass(frozen=True)
-class StillsArgs:
-    """Look at streets, or a scene, from random poses close to things, kerbs and people, and keep the free space with each frame."""
-
-    out: Path
-    """New folder for the shards."""
-    frames: int = 40000
-    """How many stills."""
-    scenes: int = 64
-    """Different streets in each shard of some 6,000 stills."""
-    scene: str = STREETS
-    """Where to look around: as for `record`."""
-    people: int = 4
-    """Most people in a still."""
-    robot: str = "any"
-    """jackal, coco, go2, g1, several with commas between, or any."""
-    cameras: float = 0.5
-    """Share of stills by a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
-    camera_noise: float = 0.5
-    """How strongly exposure, noise and blur vary from still to still, 0 to 1."""
-    look: Literal["mesh", "splats", "mixed"] = "mixed"
-    """What streets are made of: triangles, Gaussian splats as captures of them would be, or some of both."""
-    splats: float = 0.33
-    """The share of streets that are splats in mixed, 0 to 1."""
-    seed: int = 0
-    """Seed of streets and poses."""
-    resume: bool = False
-    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
-
-
-@dataclass(frozen=True)
-class _Reading:
-    data: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATA...")]
-    """Datasets of any format: files, folders, or URLs of shards."""
-    image: str = ""
-    """Which images, where there are several: a topic of a bag, a key of a LeRobot dataset."""
-    poses: str = ""
-    """Which poses: TOPIC of a bag, COLUMNS of a LeRobot dataset (x,y,yaw), or FILE beside a video; TOPIC and FILE may say of what:
-    TOPIC|FILE[:body|:optical|:camera]."""
-    scale: float = 1.0
-    """Metres per unit of the positions."""
-    hz: float | None = None
-    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it is said."""
-
-
-@dataclass(frozen=True)
-class Check(_Reading):
-    """Say what is wrong with walks or stills, and what of them training should use."""
-
-    json: Path | None = None
-    """Also write every finding into this file."""
-
-
-@dataclass(frozen=True)
-class Convert(_Reading):
-    """Copy walks of any format into GNM folders or tar shards: checked, cut, at their rate or --to-hz. Goes on where it was stopped."""
-
-    out: Path = tyro.MISSING
-    """New folder, or one that the same command began."""
-    to: Literal["gnm", "shards"] = "gnm"
-    """Layout: folders of JPEGs, or tar shards to stream (webdataset)."""
-    to_hz: float = 0.0
-    """Frames a second of the copy; frames are left out, never made up. 0 keeps those of the data."""
-    keep_all: bool = False
-    """Do not drop what check would drop."""
-    height: int = 0
-    """Shrink frames to this height in pixels; 0 follows --width."""
-    width: int = 0
-    """Shrink frames to this width in pixels; 0 follows --height."""
-    shard_mb: float = 256.0
-    """Size of a shard."""
-    robot: str = ""
-    """Robot, where the data do not say: jackal, coco, go2 or g1 bring their size and limits, another name is only noted."""
-    camera_height: float = math.nan
-    """Metres of the camera above the ground, where the data do not say."""
-    hfov: float = math.nan
-    """Degrees that a frame is wide, where the data do not say."""
-
-
-@dataclass(frozen=True)
-class Stats(_Reading):
-    """Print what walks are like, and draw it with sample frames and paths."""
-
-    out: Path = Path("stats.png")
-    """The picture."""
-
-
 def _record(args: Record) -> None:
-    for name in ("frames", "envs", "scenes"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name} is {getattr(args, name)}; it must be at least 1")
-    require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
+    require_memory("--envs", args.envs, *worlds_bytes(args.scenes, own=False))
     same = {f.name: getattr(args, f.name) for f in fields(Settings)}
     counts = record(args.out, args.frames, Settings(**same), args.resume)
     failed = ", ".join(f"{robot} {n}" for robot, n in sorted(counts.failed.items()))
@@ -174,23 +42,19 @@ def _record(args: Record) -> None:
 
 
 def _stills(args: StillsArgs) -> None:
-    for name in ("frames", "scenes"):
-        require(getattr(args, name) >= 1, f"--{name} is {getattr(args, name)}; it must be at least 1")
-    require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
     same = {f.name: getattr(args, f.name) for f in fields(Settings) if hasattr(args, f.name)}
     count = record_stills(args.out, args.frames, Settings(envs=VIEWS, **same), args.resume)
     print(f"{args.out}: {count} stills")
 
 
-def _options(args: _Reading) -> ReadOptions:
-    require(bool(args.data), "no data given; name files, folders or URLs of shards")
-    require(args.hz is None or 0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
-    require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
+def _options(args: Reading) -> ReadOptions:
     return ReadOptions(args.hz, args.image, args.poses, args.scale)
 
 
 def _check(args: Check) -> None:
     options = _options(args)
+    if args.json is not None:
+        check_place(args.json.absolute().parent, "--json")
     rows, found, first = [], [], {}
     still = [path for path in args.data if is_stills(path)]
     paths = [path for path in args.data if path not in still]
@@ -325,6 +189,7 @@ def _body(args: Convert) -> Body:
 
 def _stats(args: Stats) -> None:
     options = _options(args)
+    check_place(args.out.absolute().parent)
     datasets, alone = {}, len(args.data) == 1
     for path in args.data:
         walks, _, error = _read(path, options, alone)
@@ -341,16 +206,10 @@ def _stats(args: Stats) -> None:
     print(f"drawn: {args.out}")
 
 
-def main() -> None:
-    """Entry point of `s2e-data`."""
-    run_command(_main)
-
-
-def _main() -> None:
-    named = {"record": Record, "stills": StillsArgs, "convert": Convert, "check": Check, "stats": Stats}
-    commands = functools.reduce(operator.or_, (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items()))
-    args = tyro.cli(commands, description=__doc__)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    {Record: _record, StillsArgs: _stills, Convert: _convert, Check: _check, Stats: _stats}[type(args)](args)
+def run(args: Record | StillsArgs | Convert | Check | Stats) -> None:
+    """Does what was asked for."""
+    run_of: dict[type, Any] = {Record: _record, StillsArgs: _stills, Convert: _convert, Check: _check, Stats: _stats}
+    run_of[type(args)](args)
 
 
 if __name__ == "__main__":

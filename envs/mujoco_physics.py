@@ -15,7 +15,7 @@ from s2e.envs.kinematic import delay, refuse_bad, step_robots
 from s2e.envs.mujoco_model import TIMESTEP_S, mjcf
 from s2e.envs.robots import ROBOTS, Robot
 from s2e.envs.scene import Scene
-from s2e.errors import UserError
+from s2e.errors import missing
 
 CHUNK = 5
 """Steps of MuJoCo between two looks at contacts and, on legs, two settings of the servos."""
@@ -34,8 +34,8 @@ def import_mujoco() -> ModuleType:
     """
     try:
         import mujoco
-    except ImportError as error:
-        raise UserError("--physics mujoco needs the mujoco package: pip install s2e[mujoco]") from error
+    except ImportError:
+        raise missing("--physics mujoco", "mujoco", "mujoco") from None
     return mujoco
 
 

@@ -6,6 +6,7 @@ absolute path, a parent folder or a URL, is refused.
 
 import io
 import json
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import numpy as np
 from s2e.envs.objects import ObjectKind, make_kind
 from s2e.envs.scene import SEMANTIC_ID, Mesh
 from s2e.envs.textures import TEXTURES
-from s2e.errors import UserError
+from s2e.errors import UserError, missing, require
 
 MAX_BYTES, MAX_FACES = 20_000_000, 20_000
 SMALLEST_M, LARGEST_M = 0.01, 30.0
@@ -37,6 +38,7 @@ def load_objects(path: str | Path) -> list[ObjectKind]:
             outside its folder. The message says which file and the remedy.
     """
     path = Path(path)
+    require(os.path.exists(path), f"{path}: no such file or folder; give a .glb or .obj file, or a folder of them")
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES)
         if not files:
@@ -52,7 +54,7 @@ def _load(path: Path) -> ObjectKind:
     try:
         import trimesh
     except ImportError:
-        raise UserError("models need trimesh; install it with: pip install s2e[objects]") from None
+        raise missing(str(path), "objects", "trimesh") from None
     data = _bytes(path)
     resolver = _Folder(path.parent)
     kind = path.suffix.lower()[1:]

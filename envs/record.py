@@ -34,7 +34,7 @@ from s2e.envs.takes import RESUME, STATE, begin, read_state, take_seed, write_st
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
 from s2e.errors import UserError, require
-from s2e.lock import LOCK, hold, release
+from s2e.lock import LOCK, check_place, hold, release
 from s2e.video.frames import jpeg
 from s2e.video.gnm import write_walk
 from s2e.video.walk import MIN_FRAMES, Body
@@ -186,6 +186,7 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
             records there; it cannot be written.
     """
     settings.check("drives")
+    check_place(out)
     try:
         if (out / LOCK).exists():
             hold(out)  # refused at once where another process records

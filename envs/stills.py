@@ -24,7 +24,7 @@ from s2e.envs.scene import Episode, Scene
 from s2e.envs.takes import RESUME, STATE, begin, read_state, take_seed, write_state
 from s2e.envs.warm import warm_up
 from s2e.errors import UserError, require
-from s2e.lock import hold, release
+from s2e.lock import check_place, hold, release
 from s2e.video.frames import jpeg
 from s2e.video.stills import ShardBytes, Still, dataset
 
@@ -89,6 +89,7 @@ def record_stills(out: Path, frames: int, settings: Settings, resume: bool = Fal
             written.
     """
     settings.check("stills")
+    check_place(out)
     try:
         if out.exists():
             hold(out)  # refused at once where another process records

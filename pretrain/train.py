@@ -1,19 +1,16 @@
-"""`s2e-pretrain`: from navigation video to a policy.
-
-    s2e-pretrain --data WALKS... --out RUN          any format of docs/data.md
-    s2e-pretrain --data WALKS... --out RUN --resume
+"""`s2e-pretrain`: from navigation video to a policy; what it can be asked for is in `args.py`.
 
 Reads the walks, encodes every frame once (a frozen encoder), splits by walk, trains with the distribution-matching loss,
 and prints open-loop metrics on the held-out walks beside two baselines. Stopped at any moment, it resumes to the same weights.
 """
 
+import dataclasses
 import math
 import textwrap
 import time
 
 import numpy as np
 import torch
-import tyro
 from PIL import Image
 from tqdm import tqdm
 
@@ -21,10 +18,10 @@ from s2e import dist
 from s2e.checkpoint import find_checkpoint, load_training_state
 from s2e.config import PolicyConfig
 from s2e.encoder import visual_net
-from s2e.errors import run_command
+from s2e.errors import choose_device
 from s2e.mixture import normalise, positive_mode
 from s2e.pretrain.alarm import UseCounter, collapse, use_picture
-from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
+from s2e.pretrain.args import PretrainArgs, as_json, check, main, policy_config
 from s2e.pretrain.data import load_data
 from s2e.pretrain.evaluate import evaluate, format_rows, verdict
 from s2e.pretrain.loop import WATCHED, Trainer
@@ -39,6 +36,7 @@ LOG_EVERY = 25  # steps
 def train(args: PretrainArgs) -> None:
     """The whole command."""
     check(args)
+    args = dataclasses.replace(args, device=choose_device(args.device))
     check_out(args.out, args.resume)
     config = policy_config(args)
     rank, world = dist.start(args.device)
@@ -178,11 +176,6 @@ class Pictures:
             title = f"{walk.name[-40:]}, {walk.times[self.at[k]] - walk.times[0]:.1f} s, ADE {error:.2f} m"
             pictures.append(fan_picture(self.frames[k], walk.body, metric[k], scores[k], future[k], batch.goal_xy[k], title))
         return sheet(pictures, self.config)
-
-
-def main() -> None:
-    """Entry point of `s2e-pretrain`."""
-    run_command(lambda: train(tyro.cli(PretrainArgs, description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ def load_policy(path: "str | Path", device: str = "cpu", recovery: bool = False)
     """A policy to drive with: see `s2e.navigator.Navigator`.
 
     Args:
-        path: a run, a checkpoint or an exported folder; or the name of a shipped policy; or owner/name on Hugging Face (`s2e[hub]`).
-        device: cpu or cuda.
+        path: a run, a checkpoint or an exported folder; or the name of a shipped policy; or owner/name on Hugging Face (the extra hub).
+        device: cpu, cuda, or auto, which is CUDA where there is one.
         recovery: whether a robot that is told to drive and stands is told to back off, where no camera looks, and to turn away.
 
     Raises:

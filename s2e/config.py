@@ -3,13 +3,15 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from s2e.errors import UserError, require
 
 ENCODERS = ("efficientnet-lite0", "efficientnet-b0")
 LATER = ("newest_hidden", "free_space_narrow", "free_space_hidden", "reader")
 """Fields that checkpoints of earlier versions lack: those are as the defaults say."""
+Rule = Literal["direction", "endpoint"]
+"""Which anchor a sample trains: the nearest in direction, or in endpoint (`s2e.mixture`)."""
 
 
 @dataclass(frozen=True)

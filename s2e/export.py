@@ -1,24 +1,16 @@
-"""`s2e-export`: a policy out of the door.
-
-    s2e-export RUN --onnx FILE.onnx               two graphs: FILE.onnx (frames in) and FILE_step.onnx (one frame and kept tokens)
-    s2e-export RUN --folder OUT --half            a folder to share: weights, config.json, model card
-    s2e-export RUN --folder OUT --push owner/name
-
-RUN is anything that `s2e.load_policy` takes. Graphs are compared with torch before they are written, and timed.
-"""
+"""`s2e-export`: a policy out of the door; what it can be asked for is in `export_args.py`."""
 
 import json
 import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import tyro
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import s2e
@@ -26,30 +18,12 @@ from s2e import graphs, hub
 from s2e.checkpoint import find_checkpoint, fsync, load_networks, policy_state, read_json, read_tensors
 from s2e.config import PolicyConfig
 from s2e.encoder import VisualNet
-from s2e.errors import UserError, require, run_command
+from s2e.errors import UserError, require
+from s2e.export_args import ExportArgs, check_words, main
+from s2e.lock import check_place
 from s2e.policy import S2EPolicy
 
 SAMPLES = 8  # rows to compare graphs and folders on
-
-
-@dataclass(frozen=True)
-class ExportArgs:
-    """Write a policy as ONNX graphs or as a folder to share."""
-
-    run: tyro.conf.Positional[str]
-    """A run, checkpoint or exported folder, a shipped policy's name, or owner/name on Hugging Face."""
-    onnx: Path | None = None
-    """Where the graph from frames to trajectories goes; the one with kept tokens goes beside it, as NAME_step.onnx."""
-    folder: Path | None = None
-    """Where the folder to share goes."""
-    half: bool = False
-    """Store the policy's matrices in float16, beside a float32 encoder: the same trajectories to about a millimetre."""
-    push: str = ""
-    """Upload the folder to this Hugging Face repository (owner/name); a new one is private."""
-    license: str = "apache-2.0"
-    """The weights' licence, for the model card."""
-    runs: int = 50
-    """Calls that each latency is the median of; 0 measures none."""
 
 
 def export_onnx(policy: S2EPolicy, net: VisualNet, path: Path, runs: int) -> None:
@@ -92,7 +66,7 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file(tensors, temporary / "model.safetensors")
         card = model_card if networks else rays_card
-        (temporary / "README.md").write_text(card(out.name, config, tensors, licence))
+        (temporary / "README.md").write_text(card(out.name, config, tensors, licence), encoding="utf-8", errors="backslashreplace")
         worst = _difference(networks, load_networks(temporary)) if networks else 0.0
         for path in (*temporary.iterdir(), temporary):
             path.chmod(0o755 if path.is_dir() else 0o644)  # temporary files are private, shared ones are not
@@ -105,7 +79,7 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
             shutil.rmtree(former, ignore_errors=True)
         else:
             os.replace(temporary, out)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(f"{out}: not written ({error}); free some space, or give another --folder") from None
     finally:
         if temporary is not None:
@@ -343,24 +317,19 @@ def _refuse_foreign(out: Path) -> None:
 
 def export(args: ExportArgs) -> None:
     """The whole command."""
-    require(args.onnx is not None or args.folder is not None, "nothing to export; give --onnx FILE.onnx, --folder OUT, or both")
-    require(args.folder is not None or not (args.half or args.push), "--half and --push are about --folder; give it as well")
-    require(args.runs >= 0, f"--runs is {args.runs}; it must not be negative")
-    require(
-        re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", args.license) is not None, f"--license {args.license}: an identifier such as apache-2.0"
-    )
-    require(not args.push or hub.is_name(args.push), f"--push {args.push}: not a Hugging Face repository; owner/name is")
+    check_words(args)
+    if args.onnx is not None:
+        check_place(args.onnx.parent, "--onnx")
+    if args.folder is not None:
+        check_place(args.folder.absolute().parent, "--folder")
+    if args.push:
+        hub.library()  # before the work: without it nothing could be uploaded
     if args.onnx is not None:
         export_onnx(*load_networks(args.run), args.onnx, args.runs)
     if args.folder is not None:
         folder = export_folder(args.run, args.folder, args.half, args.license)
         if args.push:
             print(f"{hub.push(folder, args.push)}: uploaded")
-
-
-def main() -> None:
-    """Entry point of `s2e-export`."""
-    run_command(lambda: export(tyro.cli(ExportArgs, description=__doc__)))
 
 
 if __name__ == "__main__":

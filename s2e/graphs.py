@@ -11,6 +11,7 @@ which the next odometry is made (`s2e.observation.Odometry`). `goal`, `ego`, `ro
 rounded to float16 where the library rounds them, so kept and fresh ones are the same numbers.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -283,7 +284,8 @@ def write_graph(path: Path, graph: bytes) -> None:
         temporary.write_bytes(graph)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise UserError(f"{path}: not written ({error}); free some space, or give another name") from None
 
 

@@ -1,6 +1,6 @@
 """Policies from Hugging Face, and to there: a repository with the files of an exported folder (`s2e-export --folder`).
 
-Nothing of a repository is executed: config.json is JSON, weights are safetensors. Needs `s2e[hub]`.
+Nothing of a repository is executed: config.json is JSON, weights are safetensors. Needs the extra hub.
 """
 
 import os
@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from s2e.errors import UserError
+from s2e.errors import UserError, missing
 
 FILES = ("config.json", "model.safetensors", "README.md")
 """What an exported folder may hold, and all that is ever downloaded."""
@@ -32,7 +32,7 @@ def download(name: str) -> Path:
     Raises:
         UserError: huggingface_hub is missing, there is no connection and nothing in the cache, no such repository, or no access.
     """
-    hub = _library()
+    hub = library()
     try:
         return Path(hub.snapshot_download(name, allow_patterns=list(FILES)))
     except Exception as error:  # connections fail in many ways
@@ -47,7 +47,7 @@ def push(folder: Path, name: str) -> str:
     """
     if not is_name(name):
         raise UserError(f"--push {name}: not the name of a Hugging Face repository; owner/name is")
-    api = _library().HfApi()
+    api = library().HfApi()
     try:
         url = api.create_repo(name, private=True, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(FILES), commit_message="Exported by s2e-export")
@@ -56,11 +56,16 @@ def push(folder: Path, name: str) -> str:
     return str(url)
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The huggingface_hub package.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         import huggingface_hub
     except ImportError:
-        raise UserError('huggingface_hub is missing; pip install "s2e[hub]", or give a local folder') from None
+        raise missing("policies on Hugging Face", "hub", "huggingface-hub") from None
     return huggingface_hub
 
 

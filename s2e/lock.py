@@ -15,16 +15,20 @@ LOCK = ".lock"
 _held: dict[Path, int] = {}  # an open file for each folder that this process holds
 
 
-def hold(folder: Path) -> None:
+def hold(folder: Path, room_mb: float = 1.0) -> None:
     """Makes a folder, where there is none, and keeps it for this process until it ends, however it ends.
 
     The kernel gives up the lock (flock) with the process, so none is ever stale. A folder that this process holds already is
     held once. Where the file system knows no locks this is said, and the folder is used without one.
 
+    Args:
+        folder: the folder. room_mb: less than these megabytes free on its disk are a full one.
+
     Raises:
-        UserError: another process holds the folder, or it cannot be written.
+        UserError: another process holds the folder, or it cannot be written, or its disk is full.
     """
-    place = folder.resolve()
+    check_place(folder, room_mb=room_mb)
+    place = Path(os.path.realpath(folder))
     if place in _held:
         if _is_there(_held[place], folder / LOCK):
             return
@@ -41,9 +45,35 @@ def hold(folder: Path) -> None:
         return
 
 
+def check_place(folder: Path, option: str = "--out", room_mb: float = 1.0) -> None:
+    """Refuses a folder that cannot be written, there or yet to be made, before work is done that it could not keep.
+
+    Args:
+        folder: the folder; nothing is made. option: what named it. room_mb: less than these megabytes free on its disk are a full one.
+
+    Raises:
+        UserError: a link to nowhere or a file in its place, a read-only or a full disk, no permission.
+    """
+    there = folder.absolute()
+    while not os.path.lexists(there) and there != there.parent:
+        there = there.parent
+    why = ""
+    if not os.path.isdir(there):
+        why = f"{there} is {'no folder' if os.path.exists(there) else 'a link to nowhere'}"
+    elif not os.access(there, os.W_OK | os.X_OK):
+        why = f"{there} is read-only here"
+    if why:
+        raise UserError(f"{folder}: cannot be written ({why}); give another {option}")
+    disk = os.statvfs(there)
+    free_mb = disk.f_bavail * disk.f_frsize / 1e6
+    if disk.f_blocks and free_mb < room_mb:  # some file systems do not say how large they are
+        why = f"{free_mb:.1f} MB are free on its disk and {room_mb:g} are needed"
+        raise UserError(f"{folder}: cannot be written ({why}); free some space, or give another {option}")
+
+
 def release(folder: Path) -> None:
     """Gives up a folder that this process holds, and leaves no trace in it; for processes that live on."""
-    file = _held.pop(folder.resolve(), None)
+    file = _held.pop(Path(os.path.realpath(folder)), None)
     if file is None:
         return
     if _is_there(file, folder / LOCK):

@@ -6,17 +6,16 @@ log-likelihood, its clamps and the other positive mode. All functions are pure a
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
+
+from s2e.config import Rule
 
 LOG_STD_MIN, LOG_STD_MAX = -1.609, 5.0  # MTR: standard deviation in [0.2, 150] units
 RHO_MAX = 0.5
 STANDING = 0.5  # steps: an endpoint nearer than this has no direction worth following
 MIN_DISTANCE_M = 0.05  # before the logarithm of a free distance
-
-Rule = Literal["direction", "endpoint"]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 
 from s2e.checkpoint import load_networks
 from s2e.encoder import FrozenEncoder, VisualNet, pool_older
-from s2e.errors import check_device
+from s2e.errors import choose_device
 from s2e.observation import (
     NOWHERE_M,
     ODOMETRY_AGO_S,
@@ -70,7 +70,7 @@ class Navigator:
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu", recovery: bool = False) -> "Navigator":
         """See `s2e.load_policy`."""
-        check_device(device)
+        device = choose_device(device)
         return cls(*load_networks(path), device, recovery)
 
     def reset(self) -> None:

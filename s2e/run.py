@@ -14,6 +14,9 @@ from s2e.checkpoint import read_json
 from s2e.errors import UserError
 from s2e.lock import hold, release
 
+ROOM_MB = 64.0
+"""What a run needs on the disk at least: two checkpoints."""
+
 
 class Run:
     """The folder of one training run, opened for writing by rank 0 and locked against other processes.
@@ -71,7 +74,7 @@ class Run:
 
     def _append(self, name: str, line: str) -> None:
         try:
-            with (self.folder / name).open("a") as file:
+            with (self.folder / name).open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")
         except OSError as error:
             saved = (self.folder / "checkpoints" / "last").exists()
@@ -127,7 +130,7 @@ def check_out(folder: Path, resume: bool) -> None:
     if resume and not last.exists():
         raise UserError(f"{folder}: nothing to resume (no checkpoints/last); start without --resume")
     if int(os.environ.get("RANK", "0")) == 0:
-        hold(folder)
+        hold(folder, ROOM_MB)
     if not resume and last.exists():
         raise UserError(f"{folder}: holds a run already; give another --out, delete it, or continue it with --resume")
 

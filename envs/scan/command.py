@@ -10,42 +10,13 @@ Scenes are kept in $S2E_SCENES (s2e/scenes in your data folder); corrections by 
 """
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from s2e.envs.scan.check import check_scene
-from s2e.envs.scan.importer import Import, import_scene
-from s2e.envs.scan.listing import scene_table
-from s2e.envs.scan.preview import write_preview
+from s2e.commandline import parse
+from s2e.envs.scan.args import Check, Import, List, Preview
 from s2e.errors import run_command
-
-
-@dataclass(frozen=True)
-class Preview:
-    """Draw a scene: from above with occupancy and routes, four views at eye level, and what was removed."""
-
-    name: tyro.conf.Positional[str]
-    """A scene's name or folder."""
-    out: Path = Path("preview")
-    """Folder for the pictures."""
-
-
-@dataclass(frozen=True)
-class List:
-    """List the package's scenes, gs_urban and what was imported."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """Check that a scene is whole and fit to drive in; every failure is named."""
-
-    name: tyro.conf.Positional[str]
-    """A scene's name or folder."""
-    all: bool = False
-    """Let the expert drive every episode, not a few of each setting."""
 
 
 def join_up(words: list[str]) -> list[str]:
@@ -82,15 +53,25 @@ def _main() -> None:
         | Annotated[List, tyro.conf.subcommand("list")]
         | Annotated[Check, tyro.conf.subcommand("check")]
     )
-    args = tyro.cli(commands, description=__doc__, args=join_up(sys.argv[1:]))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    args = parse(commands, __doc__ or "", join_up(sys.argv[1:]))
+    # what these import is heavy, and comes once the options are right
     if isinstance(args, Import):
+        from s2e.envs.scan.importer import import_scene
+
         import_scene(args)
     elif isinstance(args, Preview):
+        from s2e.envs.scan.preview import write_preview
+
         write_preview(args.name, args.out)
     elif isinstance(args, List):
+        from s2e.envs.scan.listing import scene_table
+
         print(scene_table())
-    elif not check_scene(args.name, args.all):
-        raise SystemExit(1)
+    else:
+        from s2e.envs.scan.check import check_scene
+
+        if not check_scene(args.name, args.all):
+            raise SystemExit(1)
 
 
 if __name__ == "__main__":

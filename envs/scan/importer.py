@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from s2e import __version__
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import EPISODES, ROUTE_M, SHORTEST_M, free_anchors, make_episodes
+from s2e.envs.propose import ROUTE_M, SHORTEST_M, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
+from s2e.envs.scan.args import Import
 from s2e.envs.scan.clean import REASONS, clean
 from s2e.envs.scan.columns import Columns, columns
 from s2e.envs.scan.floor import Floor, NotNavigable, find_floor
@@ -40,36 +40,6 @@ TINY = 0.1
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
 _SEED = 7
-
-
-@dataclass(frozen=True)
-class Import:
-    """Make a scene of a capture: find its floor, its scale and its free ground, and where to go."""
-
-    file: tyro.conf.Positional[Path]
-    """The capture: .ply (also compressed), .spz, .splat, .sog, or the folder of a SOG."""
-    name: str
-    """What the scene is to be called; the same name again replaces it."""
-    metres_per_unit: float | None = None
-    """Metres that a unit of the file is; 1 where it is in metres."""
-    up: str | None = None
-    """Roughly which way is up in the file: x, -x, y, -y, z, -z, or three numbers."""
-    cameras: Path | None = None
-    """cameras.json of 3DGS or transforms.json of NeRF, to take the scale from, with --capture-height."""
-    capture_height: float | None = None
-    """Metres above the floor at which the cameras of --cameras were held."""
-    known_height: float | None = None
-    """Metres above the floor of the point --at, to take the scale from."""
-    at: tuple[float, float, float] | None = None
-    """The point of --known-height, in units of the file."""
-    resolution: float = 0.1
-    """Edge of a cell of the map, metres."""
-    collision: Path | None = None
-    """A mesh (.glb, .obj, .ply, .stl) in the file's own coordinates that is mapped instead of the splats."""
-    out: Path | None = None
-    """Folder that the scene's folder is written into; without it, the collection that names are looked up in."""
-    episodes: int = EPISODES
-    """Episodes of each of the four settings."""
 
 
 @dataclass(frozen=True)

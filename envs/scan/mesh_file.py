@@ -11,7 +11,7 @@ import numpy as np
 
 from s2e.envs.scan.transform import quaternion
 from s2e.envs.scene import Splats
-from s2e.errors import UserError
+from s2e.errors import UserError, missing
 
 SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 MOST_BYTES, MOST_FACES, MOST_DISCS = 1 << 29, 4_000_000, 20_000_000
@@ -38,7 +38,7 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         import trimesh
     except ImportError:
-        raise UserError("meshes need trimesh; install it with: pip install s2e[objects]") from None
+        raise missing(str(path), "objects", "trimesh") from None
     try:
         size = path.stat().st_size
         if not 0 < size <= MOST_BYTES:

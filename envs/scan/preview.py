@@ -18,6 +18,7 @@ from s2e.envs.scan.plan import top_down
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
 from s2e.errors import UserError
+from s2e.lock import check_place
 
 ROUTES = 12
 """Routes drawn; more hide each other."""
@@ -41,6 +42,7 @@ def write_preview(name: str, out: Path) -> list[Path]:
     Raises:
         UserError: the scene is missing or damaged, or the folder cannot be written.
     """
+    check_place(out)
     scene, folder = load_scene(name), scene_folder(name)
     episodes = read_episodes(folder / "episodes.json") if (folder / "episodes.json").exists() else []
     removed = json.loads((folder / "scene.json").read_bytes()).get("removed")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from s2e.envs.scene import Splats
 from s2e.envs.splats.reference import ALPHA_MIN, NEAR_M, backgrounds, composite_depth, view_matrices
-from s2e.errors import UserError
+from s2e.errors import UserError, how_to_install
 
 _TILE = 16
 _CHUNK = 1 << 25  # Gaussians times views of one call: bounds the memory, some 150 bytes for each that is seen
@@ -41,7 +41,7 @@ def kernels() -> ModuleType:
     Raises:
         UserError: gsplat or CUDA is missing.
     """
-    needs = "the splat backend gsplat needs an NVIDIA GPU with CUDA and pip install s2e[gs]"
+    needs = f"--splat-backend gsplat needs an NVIDIA GPU with CUDA, and gsplat; {how_to_install('gs', 'gsplat')}"
     if not torch.cuda.is_available():
         raise UserError(f"torch finds no CUDA device; {needs}: use the backend cpu here")
     try:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from s2e.envs.scene import Splats
-from s2e.errors import UserError
+from s2e.errors import missing
 
 NEAR_M = 0.1
 ALPHA_MIN, ALPHA_MAX, LIGHT_MIN = 1 / 255, 0.999, 1e-4
@@ -28,8 +28,8 @@ def torch_functions() -> ModuleType:
     """
     try:
         from gsplat.cuda import _torch_impl
-    except ImportError as error:
-        raise UserError(f"gsplat cannot be imported ({error}); install it with: pip install s2e[gs]") from None
+    except ImportError:
+        raise missing("gsplat's own torch code", "gs", "gsplat") from None
     return _torch_impl
 
 

@@ -26,7 +26,7 @@ from s2e.envs.splats.files import (
 )
 from s2e.envs.splats.ply import MAX_COEFFICIENTS
 from s2e.envs.splats.quats import OTHERS, from_smallest
-from s2e.errors import UserError
+from s2e.errors import UserError, missing
 
 _MAGIC = b"NGSP"
 _GZIP = b"\x1f\x8b"
@@ -172,7 +172,7 @@ def _zstd(path: Path, file: BinaryIO, field: str, start: int, packed: int, unpac
     try:
         import zstandard
     except ImportError:
-        raise UserError(f"{path}: SPZ version 4 needs the package zstandard; pip install zstandard, or export version 3") from None
+        raise missing(f"{path}: SPZ version 4", "", "zstandard") from None
     file.seek(start)
     stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(file.read(packed))
     left = unpacked

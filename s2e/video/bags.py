@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from s2e.errors import UserError
+from s2e.errors import UserError, missing
 from s2e.video import ros_images, ros_messages
 from s2e.video.files import Search, once, read_each, reading
 from s2e.video.frames import Frames, decode, jpeg
@@ -87,7 +87,7 @@ def _library() -> Any:
         import rosbags.rosbag1
         import rosbags.rosbag2
     except ImportError:
-        raise UserError('bags need the rosbags package; install it with: pip install "s2e[video]"') from None
+        raise missing("ROS bags", "video", "rosbags") from None
     return rosbags
 
 

@@ -1,6 +1,7 @@
 """`s2e-data convert`: any readable walks into GNM folders or shards, checked; continues where it was cut off."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2e.errors import UserError, require
+from s2e.lock import check_place
 from s2e.video.check import GAP_S, check_walk, kept, look, same_as, span
 from s2e.video.formats import read_walks
 from s2e.video.frames import Frames, jpeg, resized
@@ -68,6 +70,7 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
         UserError: nothing is usable; the output folder holds something else, other settings, or lies inside a source; the disk is full.
     """
     _check(sources, out, settings)
+    check_place(out)
     found = [_read(source, options) for source in sources]
     journal = _begin(out, _described(sources, settings, options))
     report = Report(left_out=[f"{s.source}: {s.reason.removeprefix(f'{s.source}: ')}" for _, skipped in found for s in skipped])
@@ -78,7 +81,8 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
         _count(report, entry)
     writer = _GnmWriter(out) if settings.to == "gnm" else _Shards(out, settings.shard_mb)
     total = sum(len(w) for walks, _ in found for w in walks)
-    with tqdm(total=total, desc="convert", unit="frame", disable=None) as bar, (out / _JOURNAL).open("ab") as log:
+    bar = tqdm(total=total, desc="convert", unit="frame", disable=None)
+    with DiskErrors(out), bar, (out / _JOURNAL).open("ab") as log:  # a full disk is refused once more when the journal is closed
         try:
             for key, walk in _in_turn(sources, [walks for walks, _ in found]):
                 if key in journal:
@@ -309,7 +313,8 @@ def _check(sources: Sequence[Path | str], out: Path, settings: Conversion) -> No
     require(0 <= settings.height_px <= 8192 and 0 <= settings.width_px <= 8192, "--height and --width are pixels, 0 to 8192")
     require(0.01 <= settings.shard_mb <= 1e5, f"--shard-mb is {settings.shard_mb}; megabytes, 0.01 to 100000")
     for source in sources:
-        if not is_url(source) and (place := Path(source).resolve()) in (out.resolve(), *out.resolve().parents):
+        # os.path: a loop of links is a path like another
+        if not is_url(source) and (place := Path(os.path.realpath(source))) in (real := Path(os.path.realpath(out)), *real.parents):
             raise UserError(f"{out}: lies in {place}, which is read; give an --out outside it")
 
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from s2e.errors import UserError
+from s2e.errors import UserError, missing
 from s2e.video.frames import MAX_PIXELS, Frames
 from s2e.video.resample import nearest
 
@@ -282,5 +282,5 @@ def _av() -> ModuleType:
     try:
         import av
     except ImportError:
-        raise UserError('reading video needs PyAV: pip install "s2e[video]"') from None
+        raise missing("MP4 video", "video", "av") from None
     return av

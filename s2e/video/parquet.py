@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from s2e.errors import UserError
+from s2e.errors import UserError, missing
 from s2e.video.frames import Frames, decode, digest_of, jpeg
 
 _MAX_ROWS = 1 << 24  # in one file; datasets cut their files at some hundred megabytes
@@ -167,6 +167,6 @@ def _refusing(file: Path) -> Iterator[None]:
     except UserError:
         raise
     except ImportError:
-        raise UserError('reading LeRobot datasets needs pyarrow: pip install "s2e[video]"') from None
+        raise missing("LeRobot datasets", "video", "pyarrow") from None
     except Exception as error:
         raise UserError(f"{file}: not a readable Parquet file ({' '.join(str(error).split())[:200]}); download it again") from None

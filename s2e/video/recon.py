@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from s2e.errors import UserError
+from s2e.errors import UserError, missing
 from s2e.video.files import Search, once, read_each, reading
 from s2e.video.frames import MAX_PIXELS, Frames, decode, digest_of, jpeg
 from s2e.video.options import ReadOptions
@@ -79,7 +79,7 @@ def _library() -> Any:
     try:
         import h5py
     except ImportError:
-        raise UserError('HDF5 files need the h5py package; install it with: pip install "s2e[video]"') from None
+        raise missing("HDF5 files", "video", "h5py") from None
     return h5py
 
 

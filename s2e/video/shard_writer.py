@@ -1,5 +1,6 @@
 """Writes tar shards (see `shards.py`): complete ones alone, and the same bytes for the same walks."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -82,7 +83,8 @@ class ShardWriter:
     def abandon(self) -> None:
         """Removes the shard that is not complete."""
         if self.file is not None:
-            self.file.close()
+            with contextlib.suppress(OSError):  # of a full disk: what is in the buffer cannot be written, and need not be
+                self.file.close()
             self.file = None
             self._part().unlink(missing_ok=True)
 

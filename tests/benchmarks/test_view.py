@@ -190,5 +190,5 @@ def test_without_viser_it_says_what_to_install(monkeypatch):
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UserError, match=r"pip install s2e\[view\]"):
+    with pytest.raises(UserError, match='pip install "viser'):
         Viewer(ViewArgs("gs_urban/plaza", port=0))

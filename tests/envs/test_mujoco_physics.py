@@ -55,7 +55,7 @@ def test_rectangles_cover_every_labelled_cell_once():
 
 def test_without_the_package_a_user_is_told_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco", None)
-    with pytest.raises(UserError, match=r"pip install s2e\[mujoco\]"):
+    with pytest.raises(UserError, match='pip install "mujoco'):
         MujocoPhysics(Fleet.of(["jackal"]), [])
 
 

@@ -186,7 +186,7 @@ def test_gsplat_has_the_functions_and_arguments_that_are_used(name):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_cuda_it_says_what_is_needed():
-    with pytest.raises(UserError, match=r"NVIDIA GPU with CUDA and pip install s2e\[gs\]"):
+    with pytest.raises(UserError, match=r'NVIDIA GPU with CUDA, and gsplat; .*pip install "gsplat'):
         gsplat_backend.prepare(make_splats(0))
 
 
