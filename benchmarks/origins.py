@@ -14,7 +14,7 @@ from s2e.errors import UserError
 
 COMMANDS = {"data": "s2e-pretrain", "envs": "s2e-ppo"}
 """Which command has a setting that no other has."""
-NO_OPTIONS = ("world_size", "step", "resume")
+NO_OPTIONS = ("world_size", "step", "resume", "config")
 """What the settings of a run hold beside options, and what was said to go on with it."""
 SHORT = ("data", "stills", "init", "sense", "scene", "out", "envs", "steps", "seed")
 """What tells runs apart at a glance."""

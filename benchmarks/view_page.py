@@ -431,7 +431,7 @@ class Page:
         if self.fan is None:
             self.fan = (
                 self._keep(self._lines("/fan/all", lines, (0, 0, 0), 6.0)),
-                self._keep(self._lines("/fan/best", best, tuple(FAN[-1]), 11.0)),
+                self._keep(self._lines("/fan/best", best, FAN[-1], 11.0)),
             )
         self.fan[0].points, self.fan[0].colors, self.fan[1].points = lines, colours, best
 

@@ -168,7 +168,7 @@ def format_rows(rows: dict[str, Row]) -> str:
     return "\n".join(lines)
 
 
-_JUDGED = {"ade_m": ("ADE", -1), "fde_m": ("FDE", -1), "miss_1": ("miss rate", -1), "cos": ("cosine", 1)}
+_JUDGED = {"ade_m": ("ADE", -1), "fde_m": ("FDE", -1), "miss_1": ("miss rate (best-scored)", -1), "cos": ("cosine", 1)}
 """What a verdict rests on, all of the best-scored trajectory, since baselines have one only; 1 where more is better."""
 
 

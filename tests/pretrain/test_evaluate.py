@@ -164,7 +164,9 @@ def test_beating_takes_all_four_figures_and_intervals_apart():
     assert "beats" not in judged(GOOD, half=0) and "ADE has no interval, 0.100 against 0.400" in judged(GOOD, half=0)
 
 
-@pytest.mark.parametrize(("key", "title"), [("ade_m", "ADE"), ("fde_m", "FDE"), ("miss_1", "miss rate"), ("cos", "cosine")])
+@pytest.mark.parametrize(
+    ("key", "title"), [("ade_m", "ADE"), ("fde_m", "FDE"), ("miss_1", "miss rate (best-scored)"), ("cos", "cosine")]
+)
 def test_one_figure_that_is_worse_or_the_same_is_named(key, title):
     for worse in (POOR[key], POOR[key] + (0.1 if key != "cos" else -0.1), math.nan):
         said = judged(GOOD | {key: worse})
