@@ -30,6 +30,7 @@ from s2e.envs.scan.store import check_target, store
 from s2e.envs.scan.transform import Placement, place, select, upright
 from s2e.envs.scene import Episode, Ground, Scene, Sky, Splats
 from s2e.envs.scene_files import check_name, collection
+from s2e.envs.splats.files import SplatWarning
 from s2e.envs.splats.formats import read_splats
 from s2e.errors import UserError, require
 
@@ -70,6 +71,8 @@ class Import:
     """Folder that the scene's folder is written into; without it, the collection that names are looked up in."""
     episodes: int = EPISODES
     """Episodes of each of the four settings."""
+    activated: bool = False
+    """The PLY's scales are lengths and its opacities lie in 0..1 already, not logarithms and logits."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +273,16 @@ def _propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sc
         return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes))
 
 
+def read_capture(args: Import, steps: Steps) -> Splats:
+    """The capture; what was dropped of it is printed."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SplatWarning)
+        splats = read_splats(args.file, progress=True, activated=args.activated)
+    for warning in caught:
+        steps.say(f"warning   {warning.message}")
+    return splats
+
+
 def import_scene(args: Import) -> Path:
     """The whole import.
 
@@ -286,7 +299,7 @@ def import_scene(args: Import) -> Path:
     sidecar = sidecar_path(folder)
     correction = read_correction(sidecar)
     steps = Steps()
-    splats = read_splats(args.file, progress=True)
+    splats = read_capture(args, steps)
     digest = hash_of(args.file)
     steps.say(f"read      {len(splats.means):,} Gaussians of {args.file.name}")
     require(len(splats.means) > 0, f"{args.file}: holds no Gaussians; export the capture again")
