@@ -19,7 +19,7 @@ from s2e.envs.propose import EPISODES, ROUTE_M, SHORTEST_M, free_anchors, make_e
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.clean import REASONS, clean
 from s2e.envs.scan.columns import Columns, columns
-from s2e.envs.scan.floor import Floor, NotNavigable, find_floor
+from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
 from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
 from s2e.envs.scan.picture import compiling, draw_refusal
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
@@ -55,6 +55,8 @@ class Import:
     """Metres that a unit of the file is; 1 where it is in metres."""
     up: str | None = None
     """Roughly which way is up in the file: x, -x, y, -y, z, -z, or three numbers."""
+    floor: tuple[float, float, float, float] | None = None
+    """The floor itself, A B C D of A x + B y + C z + D = 0 in units of the file, (A, B, C) up; taken as it is."""
     cameras: Path | None = None
     """cameras.json of 3DGS or transforms.json of NeRF, to take the scale from, with --capture-height."""
     capture_height: float | None = None
@@ -138,6 +140,10 @@ def check(args: Import) -> None:
         require(value is None or (1e-6 <= value <= 1e6), f"{shown} is {value}; give 0.000001 to 1000000")
     require((args.cameras is None) == (args.capture_height is None), "--cameras and --capture-height belong together; give both")
     require((args.known_height is None) == (args.at is None), "--known-height and --at belong together; give both")
+    if args.floor is not None:
+        good = np.isfinite(args.floor).all() and 1e-9 < np.linalg.norm(args.floor[:3]) < 1e9
+        require(bool(good), f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which A B C are not all 0")
+        require(args.up is None, "--floor says which way is up too; leave --up out")
     ways = [args.metres_per_unit, args.cameras, args.known_height]
     require(sum(w is not None for w in ways) <= 1, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
     require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; give metres, 0.02 to 0.5")
@@ -148,6 +154,13 @@ def check(args: Import) -> None:
         read_cameras(args.cameras)
     if args.collision is not None:
         read_mesh(args.collision)
+
+
+def floor_of(args: Import, kept: Splats) -> Floor:
+    """The floor that was given, or the one that the capture has."""
+    if args.floor is not None:
+        return given_floor(kept, np.array(args.floor))
+    return find_floor(kept, parse_up(args.up))
 
 
 def scale_of(args: Import, correction: Correction, floor: Floor) -> tuple[float, float | None, str]:
@@ -222,9 +235,10 @@ def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> f
     return float((occupancy.distance()[rows, cols] > 0.25).sum()) * occupancy.resolution**2
 
 
-def map_place(args: Import, solid: Splats, correction: Correction, sidecar: Path) -> Mapped:
+def map_place(args: Import, solid: Splats, measured: Measured, correction: Correction, sidecar: Path) -> Mapped:
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
-    cells: Columns = correct_columns(columns(solid, args.resolution), correction, sidecar)
+    noise_m = measured.floor.spread * measured.placement.scale if args.collision is None else 0.0
+    cells: Columns = correct_columns(columns(solid, args.resolution, noise_m=noise_m), correction, sidecar)
     occupancy, ground = to_ground(cells)
     regions = {name: where_robots_go(occupancy, ground, name, cells.overhead) for name in ROBOTS}
     areas = {name: round(float(region.sum()) * args.resolution**2, 2) for name, region in regions.items()}
@@ -308,15 +322,17 @@ def import_scene(args: Import) -> Path:
         reasons = clean(splats)
         kept = select(splats, reasons == 0)
         steps.say(f"cleaned   {len(kept.means):,} kept; removed: {removed_words(reasons)}")
-        floor = find_floor(kept, parse_up(args.up))
+        floor = floor_of(args, kept)
         steps.say(
             f"floor     {floor.support:.0%} of the capture lies in it, {floor.extent:.3g} units across, even within {floor.spread:.2g}"
         )
+        if floor.warning:
+            steps.say(f"warning   {floor.warning}")
         measured = measure(args, kept, floor, correction)
         placed = place(kept, measured.placement)
         del kept  # of several million Gaussians three copies are one too many
         steps.say(f"scale     {scale_words(measured)}")
-        mapped = map_place(args, solid_splats(args, placed, measured.placement), correction, sidecar)
+        mapped = map_place(args, solid_splats(args, placed, measured.placement), measured, correction, sidecar)
         steps.say("mapped    ground in m2: " + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items()))
         gap_m2 = 0.0 if args.collision is None else left_free(placed, mapped.occupancy, correction)
         if gap_m2 > 1.0:
