@@ -1,6 +1,6 @@
 """From Gaussians to what a robot meets: the ground's height, what stands on it, and the room above, on a grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import binary_closing, distance_transform_edt, label, maximum_filter, median_filter, minimum_filter
@@ -26,6 +26,8 @@ NOISY_M = 0.03
 """From so much noise on, heights are averaged until it is gone, kerbs with it."""
 HOLE_M = 0.5
 """Holes in the ground narrower than this are filled."""
+WALKED_M = 0.35
+"""Half the width of what a walk makes known."""
 _SEED_M = 0.12
 MOST_CELLS = 1 << 23
 """More are not mapped: 289 x 289 m at 0.1 m."""
@@ -89,6 +91,36 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2, n
     known = _without_holes(known, blocked, resolution)
     out = Columns(origin, resolution, np.where(known, height, 0).astype(np.float32), known, blocked, overhead)
     return _cropped(out)
+
+
+def fill_walked(found: Columns, feet: np.ndarray) -> Columns:
+    """Columns with the holes of the ground filled where somebody walked.
+
+    Args:
+        found: of the place.
+        feet: (N, 3) metres, points on the ground under the cameras, in the order of the walk.
+
+    Returns:
+        Cells that were not seen and lie within `WALKED_M` of the way, or of a step of it of up to 1.5 m, are known: as high as the
+        nearest ground that was seen, or as the feet where that is far from theirs.
+    """
+    steps = np.diff(feet, axis=0)
+    near = np.linalg.norm(steps[:, :2], axis=1) < 1.5
+    share = np.linspace(0.0, 1.0, 16, endpoint=False)[:, None, None]
+    way = np.concatenate([feet, (feet[:-1][near] + share * steps[near]).reshape(-1, 3)])
+    cells = np.floor((way[:, :2] - found.origin) / found.resolution).astype(np.int64)
+    rows, cols = found.known.shape
+    inside = ((cells >= 0) & (cells < (cols, rows))).all(1)
+    if not inside.any():
+        return found
+    walked, level = np.zeros(found.known.shape, dtype=bool), np.zeros(found.known.shape, np.float32)
+    walked[cells[inside, 1], cells[inside, 0]], level[cells[inside, 1], cells[inside, 0]] = True, way[inside, 2]
+    away, nearest = distance_transform_edt(~walked, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
+    fill = (np.asarray(away) * found.resolution <= WALKED_M) & ~found.known & ~found.blocked
+    level = level[tuple(nearest)]
+    beside = _spread(found.height, found.known) if found.known.any() else level
+    height = np.where(np.abs(beside - level) < STEP_M, beside, level)
+    return replace(found, height=np.where(fill, height, found.height).astype(np.float32), known=found.known | fill)
 
 
 def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, int]]:

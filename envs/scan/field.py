@@ -65,11 +65,15 @@ class Ground:
         """How much it is like a ground."""
         return self.layer + self.cover + self.above - self.below
 
-    def place(self, size: float) -> bool:
-        """Whether it could be that of a place, in a capture of that diameter: not of an object, and not what is seen from beneath."""
+    def place(self, size: float, hinted: bool = True) -> bool:
+        """Whether it could be that of a place, in a capture of that diameter: not of an object, and not what is seen from beneath.
+
+        Much may lie beneath where a person says which way is up: water under a quay, snow that was never seen through.
+        """
         alone = self.height * size / max(self.extent, 1e-12)
         one_thing = (alone > 0.25 and self.apart < 0.45) or (alone > 0.5 and self.apart < 0.7)
-        return self.layer > 0.3 and self.cover > 0.2 and self.area > 0.015 and self.below < 0.45 and not one_thing
+        over = self.below < 0.45 if hinted else self.below < 0.25 and self.beneath < 0.3
+        return self.layer > 0.3 and self.cover > 0.2 and self.area > 0.015 and over and not one_thing
 
 
 def _cone(up: np.ndarray, degrees: float, count: int, rng: np.random.Generator) -> np.ndarray:

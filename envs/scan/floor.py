@@ -193,7 +193,7 @@ def _in_the_field(splats: Splats, surface: Surface, up: np.ndarray, seed: int, e
 def _in_any_direction(splats: Splats, surface: Surface, seed: int, eyes: np.ndarray | None, reason: NotNavigable) -> Floor:
     """The ground of the direction that is most like one, if it is so by a margin."""
     grounds = [ground_along(splats, surface, sign * axis, eyes) for axis in level_directions(surface, seed) for sign in (1.0, -1.0)]
-    likely = sorted((g for g in grounds if g is not None and g.place(surface.size)), key=lambda g: -g.score())
+    likely = sorted((g for g in grounds if g is not None and g.place(surface.size, hinted=False)), key=lambda g: -g.score())
     if not likely:
         raise reason
     best = likely[0]

@@ -5,7 +5,7 @@ import math
 import os
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import EPISODES, ROUTE_M, SHORTEST_M, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.clean import REASONS, clean
-from s2e.envs.scan.columns import Columns, columns
+from s2e.envs.scan.columns import columns, fill_walked
 from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
 from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
 from s2e.envs.scan.picture import compiling, draw_refusal
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
 from s2e.envs.scan.removed import removed_report, sky_of
-from s2e.envs.scan.scale import read_cameras, scale_from_cameras, scale_from_point
+from s2e.envs.scan.scale import camera_up, read_cameras, scale_from_cameras, scale_from_point, track_floor
 from s2e.envs.scan.sidecar import Correction, correct_columns, inside, read_correction, sidecar_path
 from s2e.envs.scan.store import check_target, store
 from s2e.envs.scan.transform import Placement, place, select, upright
@@ -32,12 +32,15 @@ from s2e.envs.scene import Episode, Ground, Scene, Sky, Splats
 from s2e.envs.scene_files import check_name, collection
 from s2e.envs.splats.files import SplatWarning
 from s2e.envs.splats.formats import read_splats
+from s2e.envs.splats.streamed import is_streamed, join, read_streamed
 from s2e.errors import UserError, require
 
 HANDFUL = 5
 """Fewer episodes of a setting than these make no benchmark."""
 TINY = 0.1
 """A collision mesh that is smaller than this share of its capture has other units."""
+APART_M = 0.3
+"""From so far on, the track of the cameras less the height they were held at counts more than the surface that was found."""
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
 _SEED = 7
@@ -48,7 +51,7 @@ class Import:
     """Make a scene of a capture: find its floor, its scale and its free ground, and where to go."""
 
     file: tyro.conf.Positional[Path]
-    """The capture: .ply (also compressed), .spz, .splat, .sog, or the folder of a SOG."""
+    """The capture: .ply (also compressed), .spz, .splat, .sog, or the folder of a SOG, streamed ones (lod-meta.json) too."""
     name: str
     """What the scene is to be called; the same name again replaces it."""
     metres_per_unit: float | None = None
@@ -58,7 +61,8 @@ class Import:
     floor: tuple[float, float, float, float] | None = None
     """The floor itself, A B C D of A x + B y + C z + D = 0 in units of the file, (A, B, C) up; taken as it is."""
     cameras: Path | None = None
-    """cameras.json of 3DGS or transforms.json of NeRF, to take the scale from, with --capture-height."""
+    """cameras.json of 3DGS or transforms.json of NeRF, with --capture-height: the floor is beneath them, and the scale is taken from
+    them unless --metres-per-unit gives it."""
     capture_height: float | None = None
     """Metres above the floor at which the cameras of --cameras were held."""
     known_height: float | None = None
@@ -73,6 +77,8 @@ class Import:
     """Folder that the scene's folder is written into; without it, the collection that names are looked up in."""
     episodes: int = EPISODES
     """Episodes of each of the four settings."""
+    level: int | None = None
+    """Level of detail of a streamed SOG, 0 is the finest; without it, the finest of at most a million Gaussians."""
     activated: bool = False
     """The PLY's scales are lengths and its opacities lie in 0..1 already, not logarithms and logits."""
 
@@ -144,8 +150,9 @@ def check(args: Import) -> None:
         good = np.isfinite(args.floor).all() and 1e-9 < np.linalg.norm(args.floor[:3]) < 1e9
         require(bool(good), f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which A B C are not all 0")
         require(args.up is None, "--floor says which way is up too; leave --up out")
-    ways = [args.metres_per_unit, args.cameras, args.known_height]
-    require(sum(w is not None for w in ways) <= 1, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
+    if args.known_height is not None:
+        lone = args.metres_per_unit is None and args.cameras is None
+        require(lone, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
     require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; give metres, 0.02 to 0.5")
     require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; give 1 to 1000, of each setting")
     require(args.file.exists(), f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)")
@@ -157,10 +164,30 @@ def check(args: Import) -> None:
 
 
 def floor_of(args: Import, kept: Splats) -> Floor:
-    """The floor that was given, or the one that the capture has."""
+    """The floor that was given, or the one that the capture has; where cameras and scale are known, their track says how far below."""
     if args.floor is not None:
         return given_floor(kept, np.array(args.floor))
-    return find_floor(kept, parse_up(args.up))
+    up = parse_up(args.up)
+    if args.cameras is None or args.capture_height is None:
+        return find_floor(kept, up)
+    eyes, up = read_cameras(args.cameras), camera_up(args.cameras) if up is None else up
+    known = args.metres_per_unit
+    try:
+        floor = find_floor(kept, up, eyes=eyes)
+    except NotNavigable as error:
+        if up is None or known is None:
+            raise
+        offset, spread = track_floor(eyes, up, args.capture_height / known)
+        words = str(error).removeprefix("not navigable: ")
+        extent = float(np.ptp(eyes - np.outer(eyes @ up, up), axis=0).max())
+        return Floor(up, offset, 0.0, extent, spread, True, f"the floor is {args.capture_height:g} m below the cameras: {words}")
+    if known is None:
+        return floor
+    offset, _ = track_floor(eyes, floor.normal, args.capture_height / known)
+    if abs(offset - floor.offset) * known < APART_M:
+        return floor
+    words = f"the level surface that was found lies {(floor.offset - offset) * known:+.2f} m from it"
+    return replace(floor, offset=offset, warning=f"the floor is {args.capture_height:g} m below the cameras: {words}")
 
 
 def scale_of(args: Import, correction: Correction, floor: Floor) -> tuple[float, float | None, str]:
@@ -238,7 +265,10 @@ def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> f
 def map_place(args: Import, solid: Splats, measured: Measured, correction: Correction, sidecar: Path) -> Mapped:
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
     noise_m = measured.floor.spread * measured.placement.scale if args.collision is None else 0.0
-    cells: Columns = correct_columns(columns(solid, args.resolution, noise_m=noise_m), correction, sidecar)
+    cells = columns(solid, args.resolution, noise_m=noise_m)
+    if args.cameras is not None and args.capture_height is not None:
+        cells = fill_walked(cells, measured.placement.points(read_cameras(args.cameras)) - np.array([0.0, 0.0, args.capture_height]))
+    cells = correct_columns(cells, correction, sidecar)
     occupancy, ground = to_ground(cells)
     regions = {name: where_robots_go(occupancy, ground, name, cells.overhead) for name in ROBOTS}
     areas = {name: round(float(region.sum()) * args.resolution**2, 2) for name, region in regions.items()}
@@ -287,14 +317,23 @@ def _propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sc
         return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes))
 
 
-def read_capture(args: Import, steps: Steps) -> Splats:
-    """The capture; what was dropped of it is printed."""
+def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
+    """The capture and the shell around it, if it has one; what was dropped of them is printed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SplatWarning)
-        splats = read_splats(args.file, progress=True, activated=args.activated)
+        if is_streamed(args.file):
+            require(not args.activated, f"{args.file}: --activated is for 3DGS PLY; leave it out")
+            found = read_streamed(args.file, args.level, progress=True)
+            splats, shell, which = found.splats, found.environment, f", level {found.level} of 0 to {found.levels - 1}"
+        else:
+            require(args.level is None, f"{args.file}: --level is for a streamed SOG (lod-meta.json); leave it out")
+            splats, shell, which = read_splats(args.file, progress=True, activated=args.activated), None, ""
+    steps.say(f"read      {len(splats.means):,} Gaussians of {args.file.name}{which}")
     for warning in caught:
         steps.say(f"warning   {warning.message}")
-    return splats
+    if shell is not None:
+        steps.say(f"around it {len(shell.means):,} Gaussians of an environment: to be seen, not to be hit")
+    return splats, shell
 
 
 def import_scene(args: Import) -> Path:
@@ -313,9 +352,8 @@ def import_scene(args: Import) -> Path:
     sidecar = sidecar_path(folder)
     correction = read_correction(sidecar)
     steps = Steps()
-    splats = read_capture(args, steps)
+    splats, shell = read_capture(args, steps)
     digest = hash_of(args.file)
-    steps.say(f"read      {len(splats.means):,} Gaussians of {args.file.name}")
     require(len(splats.means) > 0, f"{args.file}: holds no Gaussians; export the capture again")
     floor = None
     try:
@@ -341,7 +379,8 @@ def import_scene(args: Import) -> Path:
                 f"they see; complete the mesh, or close it with no_go in {sidecar}"
             )
         sky = sky_of(splats, reasons, measured.placement)
-        scene, episodes = propose(args, placed, mapped, sky)
+        shown = placed if shell is None else join(placed, place(shell, measured.placement))
+        scene, episodes = propose(args, shown, mapped, sky)
     except NotNavigable as error:
         raise refusal(args, folder, splats, floor, named(args, sidecar, error)) from None
     except UserError as error:
@@ -441,11 +480,12 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
 
 def hash_of(path: Path) -> str:
     """sha256 of a file, or of a folder's files by name (a SOG may be named by its meta.json)."""
-    path = path.parent if path.name == "meta.json" else path
+    path = path.parent if path.name in ("meta.json", "lod-meta.json") else path
     try:
         if path.is_dir():
-            parts = [p for p in sorted(path.iterdir()) if p.is_file()]
-            return hashlib.sha256(b"".join(os.fsencode(p.name) + b"\0" + _file_digest(p) for p in parts)).hexdigest()
+            parts = [p for p in sorted(path.rglob("*") if is_streamed(path) else path.iterdir()) if p.is_file()]
+            names = (os.fsencode(str(p.relative_to(path))) for p in parts)
+            return hashlib.sha256(b"".join(name + b"\0" + _file_digest(p) for name, p in zip(names, parts, strict=True))).hexdigest()
         return _file_digest(path).hex()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
