@@ -37,6 +37,7 @@ class Ground:
     Attributes:
         normal: (3,) unit, up; offset: `normal @ p` on the ground.
         spread: robust deviation (one sigma) of the surface around the plane, in the columns where it is ground.
+        noise: the same around the ground itself, wherever that rolls.
         extent: diameter of its area.
         support: of the surface, within three deviations.
         layer: of all places to stand on, weighed by their detail.
@@ -50,6 +51,7 @@ class Ground:
     normal: np.ndarray
     offset: float
     spread: float
+    noise: float
     extent: float
     support: float
     layer: float
@@ -203,7 +205,9 @@ def _measured(surface: Surface, points, means, places, at: float, frame, rotatio
     over = np.zeros(len(points), dtype=bool)
     over[inside] = flat[cell[inside, 1], cell[inside, 0]]
     h = points[:, 2] - points[:, :2] @ slope - lift
-    middle_h, spread = _crowded(h[over & (np.abs(h) < 1.5 * BAND)])
+    ground = over & (np.abs(h) < 1.5 * BAND)
+    middle_h, spread = _crowded(h[ground])
+    noise = _thickness(h[ground], cell[ground, 1] * flat.shape[1] + cell[ground, 0])
     lift += middle_h
     h -= middle_h
     by_number = means[:, 2] - means[:, :2] @ slope - lift
@@ -215,6 +219,7 @@ def _measured(surface: Surface, points, means, places, at: float, frame, rotatio
         normal=normal,
         offset=float(surface.size * lift * size + normal @ middle),
         spread=float(surface.size * spread * size),
+        noise=float(surface.size * noise),
         extent=float(surface.size * np.hypot(*np.ptp(xy, axis=0))),
         support=float((over & (np.abs(h) < 3.0 * spread)).mean()),
         layer=float(weight[mine].sum() / max(weight.sum(), 1e-9)),
@@ -257,6 +262,13 @@ def _crowded(h: np.ndarray) -> tuple[float, float]:
         spread = max(1.4826 * float(np.median(np.abs(near - new))), 1e-5)
         middle, band = float(np.clip(new, peak - spread, peak + spread)), max(min(band, 2.5 * spread), BAND / 50.0)
     return middle, spread
+
+
+def _thickness(h: np.ndarray, column: np.ndarray) -> float:
+    """Robust deviation of heights from the mean of their own column."""
+    _, which, counts = np.unique(column, return_inverse=True, return_counts=True)
+    off = (h - np.bincount(which, h)[which] / counts[which])[counts[which] >= 5]
+    return 1.4826 * float(np.median(np.abs(off))) if len(off) >= 20 else 0.0
 
 
 def _apart(xy: np.ndarray) -> float:

@@ -38,6 +38,7 @@ class Floor:
         extent: diameter of the floor's area.
         spread: robust deviation (one sigma) of the floor from its plane.
         up_sure: whether the capture alone says which way is up (always true with a hint).
+        noise: robust deviation of the surface from the ground itself, wherever that rolls, where the field found it; 0 elsewhere.
         warning: where the capture speaks against what was asked for, in words.
     """
 
@@ -48,6 +49,7 @@ class Floor:
     spread: float
     up_sure: bool
     warning: str = ""
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _in_the_field(splats: Splats, surface: Surface, up: np.ndarray, seed: int, e
     if ground.above < 0.01:
         said.append("next to nothing stands on the floor")
     warning = f"up is taken as given, but {' and '.join(said)}: it may stand on its head" if said else ""
-    return Floor(ground.normal, ground.offset, ground.support, ground.extent, ground.spread, True, warning)
+    return Floor(ground.normal, ground.offset, ground.support, ground.extent, ground.spread, True, warning, ground.noise)
 
 
 def _in_any_direction(splats: Splats, surface: Surface, seed: int, eyes: np.ndarray | None, reason: NotNavigable) -> Floor:
@@ -206,7 +208,7 @@ def _in_any_direction(splats: Splats, surface: Surface, seed: int, eyes: np.ndar
             f"not navigable without a hint: {alike} level surfaces look alike (floor, ceiling or wall), with up {ups}: they hold "
             f"{best.layer:.0%} and {others[0].layer:.0%} of where one could stand; say which way is up with --up, or give --cameras"
         )
-    return Floor(best.normal, best.offset, best.support, best.extent, best.spread, margin >= 2.0 * _SURE)
+    return Floor(best.normal, best.offset, best.support, best.extent, best.spread, margin >= 2.0 * _SURE, noise=best.noise)
 
 
 def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_Facts, bool]:

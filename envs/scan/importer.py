@@ -15,7 +15,7 @@ import tyro
 from s2e import __version__
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import EPISODES, ROUTE_M, SHORTEST_M, free_anchors, make_episodes
+from s2e.envs.propose import EPISODES, ROUTE_M, SHORTEST_M, covered, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.clean import REASONS, clean
 from s2e.envs.scan.columns import columns, fill_walked
@@ -264,7 +264,7 @@ def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> f
 
 def map_place(args: Import, solid: Splats, measured: Measured, correction: Correction, sidecar: Path) -> Mapped:
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
-    noise_m = measured.floor.spread * measured.placement.scale if args.collision is None else 0.0
+    noise_m = measured.floor.noise * measured.placement.scale if args.collision is None else 0.0
     cells = columns(solid, args.resolution, noise_m=noise_m)
     if args.cameras is not None and args.capture_height is not None:
         cells = fill_walked(cells, measured.placement.points(read_cameras(args.cameras)) - np.array([0.0, 0.0, args.capture_height]))
@@ -307,14 +307,14 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
 def _propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Scene, list[Episode]]:
     area = float((~mapped.occupancy.grid).sum()) * args.resolution**2
     count = int(np.clip(area / 10.0, 64, 256))
-    anchors = free_anchors(mapped.occupancy, mapped.ground, count)
+    anchors = free_anchors(mapped.occupancy, mapped.ground, count, narrow=True)
     scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
     longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
     spacing = math.sqrt(area / count)
     route_m = float(np.clip(0.55 * longest, SHORTEST_M, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
-        return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes))
+        return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes), narrow=True)
 
 
 def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
@@ -385,7 +385,11 @@ def import_scene(args: Import) -> Path:
         raise refusal(args, folder, splats, floor, named(args, sidecar, error)) from None
     except UserError as error:
         raise UserError(named(args, sidecar, error)) from None
-    steps.say(f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings")
+    share, reach = covered(scene, episodes)
+    steps.say(
+        f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings; their starts and goals are "
+        f"within 2 m of {share:.0%} of the {reach:.0f} m2 that wheels reach"
+    )
     more = record(args, digest, measured, mapped, correction, removed_report(splats, reasons, measured.placement), placed)
     store(folder, scene, episodes, more)
     refused_path(folder).unlink(missing_ok=True)
@@ -449,6 +453,7 @@ def record(
             "support": round(float(floor.support), 4),
             "extent_m": round(float(floor.extent) * placement.scale, 3),
             "spread_m": round(float(floor.spread) * placement.scale, 4),
+            "noise_m": round(float(floor.noise) * placement.scale, 4),
             "up_sure": bool(floor.up_sure),
         },
         "bounds": {"low": np.round(low, 3).tolist(), "high": np.round(high, 3).tolist()},
