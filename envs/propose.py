@@ -8,7 +8,7 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import distance_transform_edt, label
 
 from s2e.envs.astar import astar, path_length
 from s2e.envs.drive import CLEARANCE_M
@@ -27,6 +27,8 @@ SHORTEST_M = 5.0
 """No route may be shorter: what stands in the way keeps 2 m from both ends."""
 APART_M = 0.4
 """Anchors nearer to one another are one."""
+NARROW_M = 0.34
+"""Clearance that the expert is content with where there is no wider way: what every robot's discs need, doors of flats have it."""
 _TRIES = 300, 40  # at first, and for every episode more: half of all pairs fit in the suite's scenes, one in ten in a yard
 
 
@@ -43,8 +45,13 @@ def on_wheels(occupancy: Occupancy, ground: Ground | None) -> Occupancy:
     return occupancy if ground is None else occupancy.blocked_by(STEP_CLASSES_M[0], ground.height)
 
 
-def free_anchors(occupancy: Occupancy, ground: Ground | None = None, count: int = 64) -> np.ndarray:
+def free_anchors(occupancy: Occupancy, ground: Ground | None = None, count: int = 64, narrow: bool = False) -> np.ndarray:
     """Points 0.8 m clear of everything in the largest region a wheeled robot of 0.45 m reaches, each far from the others.
+
+    Args:
+        occupancy, ground: of the place.
+        count: how many.
+        narrow: go through doors too, ways of `NARROW_M`, and stand 0.5 m clear: rooms and corridors count, not halls alone.
 
     Returns:
         (K, 2) metres, K = `count`, or fewer where a place has no more room for points `APART_M` apart.
@@ -53,8 +60,9 @@ def free_anchors(occupancy: Occupancy, ground: Ground | None = None, count: int 
         UserError: nowhere is 0.8 m of room.
     """
     clear = on_wheels(occupancy, ground).distance()
-    cells = np.argwhere(largest_region(clear > 0.45) & (clear > 0.85))
-    require(len(cells) > 0, "nowhere in the place is 0.8 m of room on level ground around a robot; no start or goal fits")
+    cells = np.argwhere(reachable(clear, narrow) & (clear > (0.55 if narrow else 0.85)))
+    room = 0.5 if narrow else 0.8
+    require(len(cells) > 0, f"nowhere in the place is {room:g} m of room on level ground around a robot; no start or goal fits")
     points = occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution
     chosen = [int(np.argmin(points[:, 0]))]
     nearest = np.full(len(points), np.inf)
@@ -67,16 +75,50 @@ def free_anchors(occupancy: Occupancy, ground: Ground | None = None, count: int 
     return points[chosen]
 
 
-def route_of(scene: Scene, occupancy: Occupancy, start: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
-    """The safe route on wheels, if there is one."""
+def reachable(clear: np.ndarray, narrow: bool) -> np.ndarray:
+    """(R, C) bool, the largest region that is clear enough to drive in."""
+    return largest_region(clear > (NARROW_M if narrow else CLEARANCE_M))
+
+
+def covered(scene: Scene, episodes: list[Episode], within_m: float = 2.0) -> tuple[float, float]:
+    """Share of the ground that wheels reach, through doors too, that lies near a start or goal, and its m2."""
+    occupancy = on_wheels(scene.occupancy, scene.ground)
+    ground = reachable(occupancy.distance(), narrow=True)
+    away = np.ones(ground.shape, dtype=bool)
+    points = np.array([p for e in episodes for p in (e.start[:2], e.goal)]).reshape(-1, 2)
+    rows, cols = occupancy.cell_of(points).T
+    away[rows, cols] = False
+    near = np.asarray(distance_transform_edt(away)) * occupancy.resolution <= within_m
+    return float((ground & near).sum() / max(ground.sum(), 1)), float(ground.sum()) * occupancy.resolution**2
+
+
+def route_of(
+    scene: Scene, occupancy: Occupancy, start: np.ndarray, goal: np.ndarray, narrow: bool = False, before: np.ndarray | None = None
+) -> np.ndarray | None:
+    """The safe route on wheels, if there is one.
+
+    Args:
+        scene: whose ground it is.
+        occupancy: what stands in the way.
+        start, goal: (2,) metres.
+        narrow: go through doors where there is no wider way.
+        before: (R, C) metres of room without what was put in the way, which must leave room for a wide way where it stands.
+    """
     occupancy = on_wheels(occupancy, scene.ground)
-    return astar(occupancy, occupancy.distance(), start, goal, CLEARANCE_M)
+    distance = occupancy.distance()
+    route = astar(occupancy, distance, start, goal, CLEARANCE_M)
+    if route is None and narrow:
+        if before is not None:
+            distance = np.where((distance < before - 1e-6) & (distance <= CLEARANCE_M), 0.0, distance)
+        route = astar(occupancy, distance, start, goal, NARROW_M)
+    return route
 
 
-def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, kinds: list[str]):
+def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, kinds: list[str], narrow: bool = False):
     """Two to four things on or beside the route, with a way around left; returns them and the new route."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
     scene = _around(scene, (route[0] + route[-1]) / 2, (1.5 * along[-1] + 2) / 2 + 3.0)
+    before = on_wheels(scene.occupancy, scene.ground).distance() if narrow else None
     occupancy, placed, best, wanted = scene.occupancy, [], route, int(rng.integers(2, 5))
     for _ in range(40):
         at = rng.uniform(2.5, along[-1] - 2.0)
@@ -87,7 +129,7 @@ def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, ki
         trial = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
         start, goal = route[0], route[-1]
         ends_clear = min(np.hypot(*(start - (o.x, o.y))), np.hypot(*(goal - (o.x, o.y)))) > 2.0
-        around = route_of(scene, trial, start, goal) if ends_clear else None
+        around = route_of(scene, trial, start, goal, narrow, before) if ends_clear else None
         if around is None or path_length(around) > 1.5 * along[-1] + 2:
             continue
         occupancy, best = trial, around
@@ -114,7 +156,12 @@ def _around(scene: Scene, middle: np.ndarray, reach_m: float) -> Scene:
 
 
 def make_episodes(
-    scene: Scene, seed: int, count: int = EPISODES, route_m: tuple[float, float] = ROUTE_M, at_least: int | None = None
+    scene: Scene,
+    seed: int,
+    count: int = EPISODES,
+    route_m: tuple[float, float] = ROUTE_M,
+    at_least: int | None = None,
+    narrow: bool = False,
 ) -> list[Episode]:
     """Four settings of `count` episodes each, between the scene's anchors.
 
@@ -124,6 +171,7 @@ def make_episodes(
         count: episodes of each setting.
         route_m: shortest and longest route, metres.
         at_least: how many of each setting are enough where more are not found in a bounded number of tries; None is all of them.
+        narrow: through doors too, as in `free_anchors`, and starting in turn from all anchors rather than from any.
 
     Returns:
         Episodes, `empty` first, then `obstacle`, `pedestrian` and `both`.
@@ -144,18 +192,27 @@ def make_episodes(
     occupancy = on_wheels(scene.occupancy, scene.ground)
     distance = occupancy.distance()
     by_setting: dict[str, list[Episode]] = {s: [] for s in SETTINGS}
+    visits = np.zeros(len(anchors))
     for _ in range(_TRIES[0] + _TRIES[1] * count):
         if len(by_setting["empty"]) == count:
             break
-        start, goal = anchors[rng.choice(len(anchors), 2, replace=False)]
+        pair = rng.choice(len(anchors), 2, replace=False)
+        if narrow:
+            first = int(np.argmin(visits + rng.random(len(anchors))))
+            visits[first] += 0.25  # a start that leads nowhere is not tried for ever
+            pair[:] = first, (pair[1] if pair[1] != first else pair[0])
+        start, goal = anchors[pair]
         if not GOAL_RADIUS_M <= np.linalg.norm(goal - start) <= far:  # at the goal, if behind a wall; no route is shorter
             continue
         route = astar(occupancy, distance, start, goal, CLEARANCE_M)
+        if route is None and narrow:
+            route = astar(occupancy, distance, start, goal, NARROW_M)
         if route is None or not near <= path_length(route) <= far:
             continue
-        obstacles, around = draw_obstacles(rng, scene, route, kinds)
+        obstacles, around = draw_obstacles(rng, scene, route, kinds, narrow)
         if len(obstacles) < (2 if path_length(route) >= ROUTE_M[0] else 1):
             continue
+        visits[pair] += 1.0
         walkers = draw_walkers(rng, anchors, start, goal, int(rng.integers(3, 7)))
         first = route[min(len(route) - 1, 1)] - route[0]
         yaw = float(np.arctan2(first[1], first[0]) + rng.uniform(-0.6, 0.6))

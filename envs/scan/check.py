@@ -11,14 +11,14 @@ import numpy as np
 from scipy.ndimage import label
 from tqdm import tqdm
 
-from s2e.envs.astar import astar
 from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.config import WorldsConfig
-from s2e.envs.drive import CLEARANCE_M, ExpertDriver
+from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.ground import GroundFields, ground_height_at
 from s2e.envs.objects import stamp
-from s2e.envs.propose import on_wheels
+from s2e.envs.propose import NARROW_M, on_wheels, route_of
+from s2e.envs.scan.columns import NOISY_M
 from s2e.envs.scan.plan import DOWN
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
@@ -73,7 +73,7 @@ def findings(name: str, everything: bool) -> Iterator[Finding]:
     yield Finding("files", True, "scene.json and the files it names are whole")
     yield from _anchors(scene)
     if scene.splats is not None:
-        yield from splats_against_map(scene)
+        yield from splats_against_map(scene, noise_m=_noise_of(folder))
     path = folder / "episodes.json"
     try:
         episodes = read_episodes(path)
@@ -87,6 +87,13 @@ def findings(name: str, everything: bool) -> Iterator[Finding]:
     lost = [e for e in episodes if route_around(scene, e) is None]
     yield Finding("routes", not lost, f"{len(episodes) - len(lost)} of {len(episodes)} episodes have one" + _named(lost))
     yield from drive(scene, episodes, everything)
+
+
+def _noise_of(folder: Path) -> float:
+    """Deviation of an imported scene's floor, metres; 0 of others."""
+    floor = json.loads((folder / "scene.json").read_bytes()).get("floor")
+    noise = floor.get("noise_m") if isinstance(floor, dict) else None
+    return float(noise) if isinstance(noise, int | float) else 0.0
 
 
 def _named(episodes: list[Episode], most: int = 12) -> str:
@@ -112,7 +119,7 @@ def _episodes_hash(folder: Path, path: Path) -> Finding:
 def _anchors(scene: Scene) -> Iterator[Finding]:
     """Whether anchors are on free ground and reach one another on wheels."""
     occupancy = on_wheels(scene.occupancy, scene.ground)
-    clear = occupancy.distance() > CLEARANCE_M
+    clear = occupancy.distance() > NARROW_M
     regions = np.zeros(clear.shape, np.int32)
     label(clear, output=regions)
     rows, columns = occupancy.cell_of(scene.free_anchors).T
@@ -120,17 +127,17 @@ def _anchors(scene: Scene) -> Iterator[Finding]:
     region = np.where(inside, regions[rows.clip(0, clear.shape[0] - 1), columns.clip(0, clear.shape[1] - 1)], 0)
     main = np.bincount(region[region > 0]).argmax() if (region > 0).any() else -1
     lost = np.flatnonzero(region != main)
-    words = f"{len(region) - len(lost)} of {len(region)} are {CLEARANCE_M} m clear and reach one another"
+    words = f"{len(region) - len(lost)} of {len(region)} are {NARROW_M} m clear and reach one another"
     if len(lost):
         words += "; not: " + ", ".join(f"({x:.1f}, {y:.1f})" for x, y in scene.free_anchors[lost[:8]])
     yield Finding("anchors", len(lost) == 0, words)
 
 
-def splats_against_map(scene: Scene, views: int = 192) -> Iterator[Finding]:
+def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> Iterator[Finding]:
     """Depth drawn at anchors against the map: nothing may stand where it says free, and the ground must be where it says.
 
     A map may be more careful than what is seen (ground that nobody saw, or that nobody reaches, counts as solid), so only
-    sight lines that end early count against it.
+    sight lines that end early count against it; in a capture whose floor is noisy, haze ends many, and they are told and not counted.
     """
     assert scene.splats is not None
     # Low, as most of what stands in a robot's way is, and by 2 to 4 degrees up, since a level look grazes bumpy ground far off.
@@ -157,9 +164,10 @@ def splats_against_map(scene: Scene, views: int = 192) -> Iterator[Finding]:
     free = free_way(scene, anchors, yaws, camera.z)
     early = seen < np.minimum(free, SIGHT_M) - (0.25 + 0.08 * free)
     share = float(early.mean())
-    yield Finding(
-        "free ground", share <= MOST_IN_FREE, f"{share:.0%} of {views} sight lines end before the map does (at most {MOST_IN_FREE:.0%})"
-    )
+    hazy = noise_m > NOISY_M
+    most = f"told only: the capture is noisy, {noise_m:.2f} m at the floor" if hazy else f"at most {MOST_IN_FREE:.0%}"
+    words = f"{share:.0%} of {views} sight lines end before the map does ({most})"
+    yield Finding("free ground", hazy or share <= MOST_IN_FREE, words)
     down = Camera(height_px=24, width_px=24, hfov_deg=50.0)
     above = np.column_stack([anchors, eyes + 1.0])  # anchors are clear of all that is lower than a robot needs
     looking = np.broadcast_to(DOWN, (views, 3, 3))
@@ -203,8 +211,8 @@ def free_way(scene: Scene, anchors: np.ndarray, yaws: np.ndarray, eye_m: float =
 
 def route_around(scene: Scene, episode: Episode) -> np.ndarray | None:
     """The safe route of an episode around its obstacles."""
-    occupancy = on_wheels(with_obstacles(scene, episode).occupancy, scene.ground)
-    return astar(occupancy, occupancy.distance(), np.array(episode.start[:2]), np.array(episode.goal), CLEARANCE_M)
+    occupancy = with_obstacles(scene, episode).occupancy
+    return route_of(scene, occupancy, np.array(episode.start[:2]), np.array(episode.goal), narrow=True)
 
 
 def with_obstacles(scene: Scene, episode: Episode) -> Scene:

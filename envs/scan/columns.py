@@ -1,12 +1,12 @@
 """From Gaussians to what a robot meets: the ground's height, what stands on it, and the room above, on a grid."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import binary_closing, distance_transform_edt, label, maximum_filter, median_filter, minimum_filter
 
 from s2e.envs.scan.floor import NotNavigable
-from s2e.envs.scan.voxels import LEVELS, TOPS, count_strips, fill, flood, list_strips, look_up, read_columns, row_ranges
+from s2e.envs.scan.voxels import flood, look_up, voxelise
 from s2e.envs.scene import Splats
 from s2e.errors import UserError
 
@@ -16,18 +16,21 @@ LOWEST_M = -4.0
 """Bottom of the voxels; they end 12.8 m above it."""
 HIGHEST_GROUND_M = 6.0
 """Where ground is looked for, at most."""
-SOLID = 0.5
-"""Optical depth through a voxel's side from which it is solid: light is down to 0.6."""
 STEP_M = 0.25
 """Highest step that ground goes on over."""
 SKIP_M = 0.1
 """What is lower than this above the ground is part of the ground's height, and no obstacle."""
+MOST_SKIPPED_M = 0.25
+"""However noisy a capture is, what is higher than this stands in the way."""
+NOISY_M = 0.03
+"""From so much noise on, heights are averaged until it is gone, kerbs with it."""
 HOLE_M = 0.5
 """Holes in the ground narrower than this are filled."""
+WALKED_M = 0.35
+"""Half the width of what a walk makes known."""
 _SEED_M = 0.12
 MOST_CELLS = 1 << 23
 """More are not mapped: 289 x 289 m at 0.1 m."""
-_STRIP_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Columns:
     overhead: np.ndarray
 
 
-def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -> Columns:
+def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2, noise_m: float = 0.0) -> Columns:
     """Fills voxels with the ellipsoids' optical depth and reads the ground and what stands on it off their columns.
 
     The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and
@@ -62,6 +65,7 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -
         splats: placed: metres, z up, the floor at 0.
         resolution: edge of a cell, metres, 0.02 to 0.5.
         clearance_m: what is higher above the ground than this blocks nobody.
+        noise_m: deviation (one sigma) of the floor's surface: noise of up to three is neither a step nor an obstacle.
 
     Raises:
         UserError: a bad resolution, more cells than memory allows, or nothing near the floor's level.
@@ -72,20 +76,51 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2) -
         raise UserError(f"clearance is {clearance_m} m: give more than {SKIP_M}, at most 5")
     origin, shape = _bounds(splats, resolution)
     frame = np.array([origin[0], origin[1], LOWEST_M, resolution, LEVEL_M])
-    bits, tops, free = _voxelise(splats, frame, shape, clearance_m)
+    bits, tops, free = voxelise(splats, frame, shape, clearance_m)
     height, known = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
-    flood(tops, free, _SEED_M, STEP_M, 2, height, known)
+    skip_m = float(np.clip(3.0 * noise_m, SKIP_M, MOST_SKIPPED_M))
+    flood(tops, free, max(_SEED_M, skip_m), STEP_M, 2, height, known)
     if not known.any():
         raise NotNavigable("no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution")
     known &= ~_steep(height, known, resolution)
-    raw, height = height, _smooth(_spread(height, known), known)
+    raw, height = height, _smooth(_spread(height, known), known, noise_m)
     base = maximum_filter(np.where(known, np.maximum(raw, height), -np.inf), 3, mode="nearest")
     solid, overhead = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32)
-    look_up(bits, height, np.maximum(base, height), frame, SKIP_M, clearance_m, solid, overhead)
+    look_up(bits, height, np.maximum(base, height), frame, skip_m, clearance_m, solid, overhead)
     blocked = _without_specks(solid)
     known = _without_holes(known, blocked, resolution)
     out = Columns(origin, resolution, np.where(known, height, 0).astype(np.float32), known, blocked, overhead)
     return _cropped(out)
+
+
+def fill_walked(found: Columns, feet: np.ndarray) -> Columns:
+    """Columns with the holes of the ground filled where somebody walked.
+
+    Args:
+        found: of the place.
+        feet: (N, 3) metres, points on the ground under the cameras, in the order of the walk.
+
+    Returns:
+        Cells that were not seen and lie within `WALKED_M` of the way, or of a step of it of up to 1.5 m, are known: as high as the
+        nearest ground that was seen, or as the feet where that is far from theirs.
+    """
+    steps = np.diff(feet, axis=0)
+    near = np.linalg.norm(steps[:, :2], axis=1) < 1.5
+    share = np.linspace(0.0, 1.0, 16, endpoint=False)[:, None, None]
+    way = np.concatenate([feet, (feet[:-1][near] + share * steps[near]).reshape(-1, 3)])
+    cells = np.floor((way[:, :2] - found.origin) / found.resolution).astype(np.int64)
+    rows, cols = found.known.shape
+    inside = ((cells >= 0) & (cells < (cols, rows))).all(1)
+    if not inside.any():
+        return found
+    walked, level = np.zeros(found.known.shape, dtype=bool), np.zeros(found.known.shape, np.float32)
+    walked[cells[inside, 1], cells[inside, 0]], level[cells[inside, 1], cells[inside, 0]] = True, way[inside, 2]
+    away, nearest = distance_transform_edt(~walked, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
+    fill = (np.asarray(away) * found.resolution <= WALKED_M) & ~found.known & ~found.blocked
+    level = level[tuple(nearest)]
+    beside = _spread(found.height, found.known) if found.known.any() else level
+    height = np.where(np.abs(beside - level) < STEP_M, beside, level)
+    return replace(found, height=np.where(fill, height, found.height).astype(np.float32), known=found.known | fill)
 
 
 def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, int]]:
@@ -107,38 +142,6 @@ def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, i
     return first * resolution, (int(rows), int(cols))
 
 
-def _voxelise(
-    splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Solid levels (R, C, 4) uint64, surfaces (R, C, TOPS) metres and which have room above (R, C, TOPS) of all columns, by strips."""
-    rows, cols = shape
-    resolution = frame[3]
-    strip_rows = int(np.clip(_STRIP_BYTES // (cols * LEVELS * 4), 1, rows))
-    strips = (rows + strip_rows - 1) // strip_rows
-    means, quats, scales, opacities = (
-        np.ascontiguousarray(a, dtype=np.float32) for a in (splats.means, splats.quats, splats.scales, splats.opacities)
-    )
-    first, last = np.empty(len(means), dtype=np.int32), np.empty(len(means), dtype=np.int32)
-    row_ranges(means, scales, frame[1], resolution, rows, strip_rows, first, last)
-    starts = np.zeros(strips + 1, dtype=np.int64)
-    count_strips(first, last, starts)
-    starts = np.cumsum(starts)
-    listed = np.empty(starts[-1], dtype=np.int32)
-    list_strips(first, last, starts, listed)
-    bits = np.zeros((rows, cols, LEVELS // 64), dtype=np.uint64)
-    tops, free = np.empty((rows, cols, TOPS), dtype=np.float32), np.empty((rows, cols, TOPS), dtype=np.bool_)
-    solid_mass = SOLID * resolution * min(LEVEL_M, resolution)
-    pitch = 0.6 * min(LEVEL_M, resolution)
-    mass = np.empty((strip_rows, cols, LEVELS), dtype=np.float32)
-    for s in range(strips):
-        row0, row1 = s * strip_rows, min((s + 1) * strip_rows, rows)
-        part = mass[: row1 - row0]
-        part[:] = 0.0
-        fill(listed[starts[s] : starts[s + 1]], means, quats, scales, opacities, frame, pitch, row0, part)
-        read_columns(part, solid_mass, frame, clearance_m, bits[row0:row1], tops[row0:row1], free[row0:row1])
-    return bits, tops, free
-
-
 def _steep(height: np.ndarray, known: np.ndarray, resolution: float) -> np.ndarray:
     """Cells that rise more than 0.45 m over ground 0.3 m away: steeper than stairs, so a car's bonnet or a hedge, not ground."""
     reach = 2 * max(round(0.3 / resolution), 1) + 1
@@ -152,23 +155,33 @@ def _spread(height: np.ndarray, known: np.ndarray) -> np.ndarray:
     return height[tuple(nearest)]
 
 
-def _smooth(height: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _smooth(height: np.ndarray, known: np.ndarray, noise_m: float) -> np.ndarray:
     """Heights with their noise averaged and their steps kept sharp.
 
     After a median of 3 x 3, a cell that straddles a kerb is moved to one of its sides; then each cell takes the mean of those of 5 x 5
-    that are within 4 cm of it (the sigma filter, Lee 1983).
+    that are within 4 cm of it (the sigma filter, Lee 1983). Where noise is larger than kerbs, these cannot be kept: the filter is as
+    wide as the noise, and is applied until that is gone.
     """
-    height = _sharp_steps(median_filter(height, 3, mode="nearest"))
+    noisy = noise_m > NOISY_M
+    height = median_filter(height, 3, mode="nearest")
+    height = height if noisy else _sharp_steps(height)
+    for _ in range(4 if noisy else 1):
+        height = _sigma_filter(height, known, float(np.clip(2.5 * noise_m, 0.04, STEP_M)) if noisy else 0.04)
+    return height.astype(np.float32)
+
+
+def _sigma_filter(height: np.ndarray, known: np.ndarray, near_m: float) -> np.ndarray:
+    """The mean of the known cells of 5 x 5 that are within `near_m` of the middle one."""
     total, count = np.zeros_like(height), np.zeros_like(height)
     padded, there = np.pad(height, 2, mode="edge"), np.pad(known, 2)
     rows, cols = height.shape
     for dr in range(5):
         for dc in range(5):
             other = padded[dr : dr + rows, dc : dc + cols]
-            counts = there[dr : dr + rows, dc : dc + cols] & (np.abs(other - height) < 0.04)
+            counts = there[dr : dr + rows, dc : dc + cols] & (np.abs(other - height) < near_m)
             total += np.where(counts, other, 0.0)
             count += counts
-    return np.where(count > 0, total / np.maximum(count, 1), height).astype(np.float32)
+    return np.where(count > 0, total / np.maximum(count, 1), height)
 
 
 def _sharp_steps(height: np.ndarray) -> np.ndarray:

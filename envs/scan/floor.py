@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import label
 from scipy.spatial import ConvexHull, QhullError  # pyright: ignore[reportAttributeAccessIssue]
 
+from s2e.envs.scan.field import ground_along, level_direction, level_directions
 from s2e.envs.scan.planes import Surface, fit_plane, large_planes, sample_surface
 from s2e.envs.scene import Splats
 from s2e.errors import UserError
@@ -37,6 +38,8 @@ class Floor:
         extent: diameter of the floor's area.
         spread: robust deviation (one sigma) of the floor from its plane.
         up_sure: whether the capture alone says which way is up (always true with a hint).
+        noise: robust deviation of the surface from the ground itself, wherever that rolls, where the field found it; 0 elsewhere.
+        warning: where the capture speaks against what was asked for, in words.
     """
 
     normal: np.ndarray
@@ -45,6 +48,8 @@ class Floor:
     extent: float
     spread: float
     up_sure: bool
+    warning: str = ""
+    noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,13 +86,17 @@ class _Facts:
         )  # fmt: skip
 
 
-def find_floor(splats: Splats, up: np.ndarray | None = None, seed: int = 0) -> Floor:
+def find_floor(splats: Splats, up: np.ndarray | None = None, seed: int = 0, eyes: np.ndarray | None = None) -> Floor:
     """Finds the floor of a capture in its own units and axes.
+
+    First among the large planes of its discs. Where these hold none, or the wrong one, as the ground in a field of opacity
+    (`s2e.envs.scan.field`): captures of round, noisy Gaussians, of rooms with ceilings, from the air.
 
     Args:
         splats: cleaned, or not too dirty (`s2e.envs.scan.clean`).
         up: (3,) a direction that the floor's normal is within 30 degrees of; without it, it is found.
         seed: of the sampling; the same seed gives the same floor.
+        eyes: (N, 3) where cameras were, all of them above the floor, if that is known.
 
     Raises:
         NotNavigable: no floor, or it is not clear which plane is; the message says what was found, and when --up helps.
@@ -98,12 +107,68 @@ def find_floor(splats: Splats, up: np.ndarray | None = None, seed: int = 0) -> F
         if up.shape != (3,) or not np.isfinite(up).all() or not np.linalg.norm(up) > 0.0:
             raise UserError(f"up {up}: give three finite numbers that are not all 0, or an axis such as z or -y")
         up = up / np.linalg.norm(up)
+    surface = surface_of(splats, seed)
+    try:
+        floor = _among_planes(surface, up, seed)
+        if eyes is None or float(np.quantile(eyes @ floor.normal, 0.2)) > floor.offset:
+            return floor
+        reason = NotNavigable("not navigable: the cameras were beneath the largest level surface: a ceiling; check --up and --cameras")
+    except NotNavigable as error:
+        reason = error
+    if up is not None:
+        return _in_the_field(splats, surface, up, seed, eyes, reason)
+    return _in_any_direction(splats, surface, seed, eyes, reason)
+
+
+def surface_of(splats: Splats, seed: int = 0) -> Surface:
+    """The sampled surface of a capture.
+
+    Raises:
+        NotNavigable: there is next to none.
+    """
     solid = int((splats.opacities > 0.1).sum())
     if solid < _FEWEST:
         raise NotNavigable(f"not navigable: only {solid} of {len(splats.means)} Gaussians are solid (opacity above 0.1), no place")
     surface = sample_surface(splats, seed)
     if surface is None:
         raise NotNavigable("not navigable: all Gaussians lie in one point; the capture has no extent")
+    return surface
+
+
+def given_floor(splats: Splats, plane: np.ndarray, seed: int = 0) -> Floor:
+    """The floor that a person gives, with a warning where the capture speaks against it.
+
+    Args:
+        splats: cleaned, in the file's units.
+        plane: (4,) A, B, C, D of A x + B y + C z + D = 0, (A, B, C) up, of any length.
+        seed: of the sampling.
+    """
+    length = float(np.linalg.norm(plane[:3]))
+    normal, offset = plane[:3] / length, -float(plane[3]) / length
+    surface = surface_of(splats, seed)
+    h = surface.points @ normal - offset
+    spread = 1.4826 * float(np.median(np.abs(h[np.abs(h) < 0.02 * surface.size]))) if (np.abs(h) < 0.02 * surface.size).any() else 0.0
+    band = np.abs(h) < max(3.0 * spread, 1e-3 * surface.size)
+    extent = _length((surface.points[band] if band.sum() > 100 else surface.points) @ np.linalg.svd(normal[None])[2][1:].T)
+    below = float((h < -0.03 * surface.size).mean())
+    said = []
+    if band.mean() < 0.02:
+        said.append(f"only {band.mean():.1%} of the capture lies in it")
+    if below > 0.15:
+        said.append(f"{below:.0%} of the capture lies beneath it")
+    try:
+        found = find_floor(splats, normal, seed)
+        tilt = float(np.degrees(np.arccos(np.clip(found.normal @ normal, -1.0, 1.0))))
+        off = float(normal @ (found.normal * found.offset)) - offset
+        if tilt > 3.0 or abs(off) > 0.02 * surface.size:
+            said.append(f"the capture's own floor leans {tilt:.1f} degrees from it and lies {off:+.3g} units above it")
+    except NotNavigable as error:
+        said.append(str(error).removeprefix("not navigable: "))
+    warning = "--floor is taken as given, but " + "; ".join(said) if said else ""
+    return Floor(normal, offset, float(band.mean()), extent, spread, True, warning)
+
+
+def _among_planes(surface: Surface, up: np.ndarray | None, seed: int) -> Floor:
     planes = large_planes(surface, seed)
     facts, sure = _direction(surface, planes, up)
     normal = _refined_normal(surface, facts, seed)
@@ -111,6 +176,39 @@ def find_floor(splats: Splats, up: np.ndarray | None = None, seed: int = 0) -> F
     floor = _facts_of(surface, normal, offset, _near(surface, normal, offset), planes, _loose(surface, planes))
     _plausible(surface, floor, up is not None)
     return Floor(normal, offset, support, floor.length, spread, sure)
+
+
+def _in_the_field(splats: Splats, surface: Surface, up: np.ndarray, seed: int, eyes: np.ndarray | None, reason: NotNavigable) -> Floor:
+    """The ground within 30 degrees of up, with a warning where the capture speaks against it."""
+    ground = ground_along(splats, surface, level_direction(surface, up, HINT_DEG, seed), eyes)
+    if ground is None or not ground.place(surface.size):
+        raise reason
+    said = []
+    if ground.below > 0.15 or ground.beneath > 0.3:
+        said.append(f"{max(ground.below, ground.beneath):.0%} of the capture lies beneath the floor")
+    if ground.above < 0.01:
+        said.append("next to nothing stands on the floor")
+    warning = f"up is taken as given, but {' and '.join(said)}: it may stand on its head" if said else ""
+    return Floor(ground.normal, ground.offset, ground.support, ground.extent, ground.spread, True, warning, ground.noise)
+
+
+def _in_any_direction(splats: Splats, surface: Surface, seed: int, eyes: np.ndarray | None, reason: NotNavigable) -> Floor:
+    """The ground of the direction that is most like one, if it is so by a margin."""
+    grounds = [ground_along(splats, surface, sign * axis, eyes) for axis in level_directions(surface, seed) for sign in (1.0, -1.0)]
+    likely = sorted((g for g in grounds if g is not None and g.place(surface.size, hinted=False)), key=lambda g: -g.score())
+    if not likely:
+        raise reason
+    best = likely[0]
+    others = [g for g in likely if g.normal @ best.normal < np.cos(np.radians(20.0))]
+    margin = best.score() - others[0].score() if others else 9.0
+    if margin < _SURE:
+        alike = 1 + sum(best.score() - g.score() < _SURE for g in others)
+        ups = " or ".join(f"({_vector(g.normal)})" for g in (best, others[0]))
+        raise NotNavigable(
+            f"not navigable without a hint: {alike} level surfaces look alike (floor, ceiling or wall), with up {ups}: they hold "
+            f"{best.layer:.0%} and {others[0].layer:.0%} of where one could stand; say which way is up with --up, or give --cameras"
+        )
+    return Floor(best.normal, best.offset, best.support, best.extent, best.spread, margin >= 2.0 * _SURE, noise=best.noise)
 
 
 def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_Facts, bool]:

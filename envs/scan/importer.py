@@ -5,7 +5,7 @@ import math
 import os
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,33 @@ import numpy as np
 from s2e import __version__
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import ROUTE_M, SHORTEST_M, free_anchors, make_episodes
+from s2e.envs.propose import ROUTE_M, SHORTEST_M, covered, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.args import Import
 from s2e.envs.scan.clean import REASONS, clean
-from s2e.envs.scan.columns import Columns, columns
-from s2e.envs.scan.floor import Floor, NotNavigable, find_floor
+from s2e.envs.scan.columns import columns, fill_walked
+from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
 from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
 from s2e.envs.scan.picture import compiling, draw_refusal
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
 from s2e.envs.scan.removed import removed_report, sky_of
-from s2e.envs.scan.scale import read_cameras, scale_from_cameras, scale_from_point
+from s2e.envs.scan.scale import camera_up, read_cameras, scale_from_cameras, scale_from_point, track_floor
 from s2e.envs.scan.sidecar import Correction, correct_columns, inside, read_correction, sidecar_path
 from s2e.envs.scan.store import check_target, store
 from s2e.envs.scan.transform import Placement, place, select, upright
 from s2e.envs.scene import Episode, Ground, Scene, Sky, Splats
 from s2e.envs.scene_files import check_name, collection
+from s2e.envs.splats.files import SplatWarning
 from s2e.envs.splats.formats import read_splats
+from s2e.envs.splats.streamed import is_streamed, join, read_streamed
 from s2e.errors import UserError, require
 
 HANDFUL = 5
 """Fewer episodes of a setting than these make no benchmark."""
 TINY = 0.1
 """A collision mesh that is smaller than this share of its capture has other units."""
+APART_M = 0.3
+"""From so far on, the track of the cameras less the height they were held at counts more than the surface that was found."""
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
 _SEED = 7
@@ -105,8 +109,13 @@ def check(args: Import) -> None:
         require(value is None or (1e-6 <= value <= 1e6), f"{shown} is {value}; give 0.000001 to 1000000")
     require((args.cameras is None) == (args.capture_height is None), "--cameras and --capture-height belong together; give both")
     require((args.known_height is None) == (args.at is None), "--known-height and --at belong together; give both")
-    ways = [args.metres_per_unit, args.cameras, args.known_height]
-    require(sum(w is not None for w in ways) <= 1, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
+    if args.floor is not None:
+        good = np.isfinite(args.floor).all() and 1e-9 < np.linalg.norm(args.floor[:3]) < 1e9
+        require(bool(good), f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which A B C are not all 0")
+        require(args.up is None, "--floor says which way is up too; leave --up out")
+    if args.known_height is not None:
+        lone = args.metres_per_unit is None and args.cameras is None
+        require(lone, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
     require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; give metres, 0.02 to 0.5")
     require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; give 1 to 1000, of each setting")
     require(args.file.exists(), f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)")
@@ -115,6 +124,33 @@ def check(args: Import) -> None:
         read_cameras(args.cameras)
     if args.collision is not None:
         read_mesh(args.collision)
+
+
+def floor_of(args: Import, kept: Splats) -> Floor:
+    """The floor that was given, or the one that the capture has; where cameras and scale are known, their track says how far below."""
+    if args.floor is not None:
+        return given_floor(kept, np.array(args.floor))
+    up = parse_up(args.up)
+    if args.cameras is None or args.capture_height is None:
+        return find_floor(kept, up)
+    eyes, up = read_cameras(args.cameras), camera_up(args.cameras) if up is None else up
+    known = args.metres_per_unit
+    try:
+        floor = find_floor(kept, up, eyes=eyes)
+    except NotNavigable as error:
+        if up is None or known is None:
+            raise
+        offset, spread = track_floor(eyes, up, args.capture_height / known)
+        words = str(error).removeprefix("not navigable: ")
+        extent = float(np.ptp(eyes - np.outer(eyes @ up, up), axis=0).max())
+        return Floor(up, offset, 0.0, extent, spread, True, f"the floor is {args.capture_height:g} m below the cameras: {words}")
+    if known is None:
+        return floor
+    offset, _ = track_floor(eyes, floor.normal, args.capture_height / known)
+    if abs(offset - floor.offset) * known < APART_M:
+        return floor
+    words = f"the level surface that was found lies {(floor.offset - offset) * known:+.2f} m from it"
+    return replace(floor, offset=offset, warning=f"the floor is {args.capture_height:g} m below the cameras: {words}")
 
 
 def scale_of(args: Import, correction: Correction, floor: Floor) -> tuple[float, float | None, str]:
@@ -189,9 +225,13 @@ def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> f
     return float((occupancy.distance()[rows, cols] > 0.25).sum()) * occupancy.resolution**2
 
 
-def map_place(args: Import, solid: Splats, correction: Correction, sidecar: Path) -> Mapped:
+def map_place(args: Import, solid: Splats, measured: Measured, correction: Correction, sidecar: Path) -> Mapped:
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
-    cells: Columns = correct_columns(columns(solid, args.resolution), correction, sidecar)
+    noise_m = measured.floor.noise * measured.placement.scale if args.collision is None else 0.0
+    cells = columns(solid, args.resolution, noise_m=noise_m)
+    if args.cameras is not None and args.capture_height is not None:
+        cells = fill_walked(cells, measured.placement.points(read_cameras(args.cameras)) - np.array([0.0, 0.0, args.capture_height]))
+    cells = correct_columns(cells, correction, sidecar)
     occupancy, ground = to_ground(cells)
     regions = {name: where_robots_go(occupancy, ground, name, cells.overhead) for name in ROBOTS}
     areas = {name: round(float(region.sum()) * args.resolution**2, 2) for name, region in regions.items()}
@@ -230,14 +270,33 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
 def _propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Scene, list[Episode]]:
     area = float((~mapped.occupancy.grid).sum()) * args.resolution**2
     count = int(np.clip(area / 10.0, 64, 256))
-    anchors = free_anchors(mapped.occupancy, mapped.ground, count)
+    anchors = free_anchors(mapped.occupancy, mapped.ground, count, narrow=True)
     scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
     longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
     spacing = math.sqrt(area / count)
     route_m = float(np.clip(0.55 * longest, SHORTEST_M, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
-        return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes))
+        return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes), narrow=True)
+
+
+def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
+    """The capture and the shell around it, if it has one; what was dropped of them is printed."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SplatWarning)
+        if is_streamed(args.file):
+            require(not args.activated, f"{args.file}: --activated is for 3DGS PLY; leave it out")
+            found = read_streamed(args.file, args.level, progress=True)
+            splats, shell, which = found.splats, found.environment, f", level {found.level} of 0 to {found.levels - 1}"
+        else:
+            require(args.level is None, f"{args.file}: --level is for a streamed SOG (lod-meta.json); leave it out")
+            splats, shell, which = read_splats(args.file, progress=True, activated=args.activated), None, ""
+    steps.say(f"read      {len(splats.means):,} Gaussians of {args.file.name}{which}")
+    for warning in caught:
+        steps.say(f"warning   {warning.message}")
+    if shell is not None:
+        steps.say(f"around it {len(shell.means):,} Gaussians of an environment: to be seen, not to be hit")
+    return splats, shell
 
 
 def import_scene(args: Import) -> Path:
@@ -256,24 +315,25 @@ def import_scene(args: Import) -> Path:
     sidecar = sidecar_path(folder)
     correction = read_correction(sidecar)
     steps = Steps()
-    splats = read_splats(args.file, progress=True)
+    splats, shell = read_capture(args, steps)
     digest = hash_of(args.file)
-    steps.say(f"read      {len(splats.means):,} Gaussians of {args.file.name}")
     require(len(splats.means) > 0, f"{args.file}: holds no Gaussians; export the capture again")
     floor = None
     try:
         reasons = clean(splats)
         kept = select(splats, reasons == 0)
         steps.say(f"cleaned   {len(kept.means):,} kept; removed: {removed_words(reasons)}")
-        floor = find_floor(kept, parse_up(args.up))
+        floor = floor_of(args, kept)
         steps.say(
             f"floor     {floor.support:.0%} of the capture lies in it, {floor.extent:.3g} units across, even within {floor.spread:.2g}"
         )
+        if floor.warning:
+            steps.say(f"warning   {floor.warning}")
         measured = measure(args, kept, floor, correction)
         placed = place(kept, measured.placement)
         del kept  # of several million Gaussians three copies are one too many
         steps.say(f"scale     {scale_words(measured)}")
-        mapped = map_place(args, solid_splats(args, placed, measured.placement), correction, sidecar)
+        mapped = map_place(args, solid_splats(args, placed, measured.placement), measured, correction, sidecar)
         steps.say("mapped    ground in m2: " + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items()))
         gap_m2 = 0.0 if args.collision is None else left_free(placed, mapped.occupancy, correction)
         if gap_m2 > 1.0:
@@ -282,12 +342,17 @@ def import_scene(args: Import) -> Path:
                 f"they see; complete the mesh, or close it with no_go in {sidecar}"
             )
         sky = sky_of(splats, reasons, measured.placement)
-        scene, episodes = propose(args, placed, mapped, sky)
+        shown = placed if shell is None else join(placed, place(shell, measured.placement))
+        scene, episodes = propose(args, shown, mapped, sky)
     except NotNavigable as error:
         raise refusal(args, folder, splats, floor, named(args, sidecar, error)) from None
     except UserError as error:
         raise UserError(named(args, sidecar, error)) from None
-    steps.say(f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings")
+    share, reach = covered(scene, episodes)
+    steps.say(
+        f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings; their starts and goals are "
+        f"within 2 m of {share:.0%} of the {reach:.0f} m2 that wheels reach"
+    )
     more = record(args, digest, measured, mapped, correction, removed_report(splats, reasons, measured.placement), placed)
     store(folder, scene, episodes, more)
     refused_path(folder).unlink(missing_ok=True)
@@ -351,6 +416,7 @@ def record(
             "support": round(float(floor.support), 4),
             "extent_m": round(float(floor.extent) * placement.scale, 3),
             "spread_m": round(float(floor.spread) * placement.scale, 4),
+            "noise_m": round(float(floor.noise) * placement.scale, 4),
             "up_sure": bool(floor.up_sure),
         },
         "bounds": {"low": np.round(low, 3).tolist(), "high": np.round(high, 3).tolist()},
@@ -382,11 +448,12 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
 
 def hash_of(path: Path) -> str:
     """sha256 of a file, or of a folder's files by name (a SOG may be named by its meta.json)."""
-    path = path.parent if path.name == "meta.json" else path
+    path = path.parent if path.name in ("meta.json", "lod-meta.json") else path
     try:
         if path.is_dir():
-            parts = [p for p in sorted(path.iterdir()) if p.is_file()]
-            return hashlib.sha256(b"".join(os.fsencode(p.name) + b"\0" + _file_digest(p) for p in parts)).hexdigest()
+            parts = [p for p in sorted(path.rglob("*") if is_streamed(path) else path.iterdir()) if p.is_file()]
+            names = (os.fsencode(str(p.relative_to(path))) for p in parts)
+            return hashlib.sha256(b"".join(name + b"\0" + _file_digest(p) for name, p in zip(names, parts, strict=True))).hexdigest()
         return _file_digest(path).hex()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from s2e.errors import UserError
 
 _HELD = 0.07
 """Relative spread of the height at which one person holds a camera from walk to walk (1.5 m +- 10 cm); chosen."""
+_AGREE = 0.7
+"""Length of the mean of unit vectors from which they agree on a direction."""
 _MAX_BYTES = 256 << 20
 
 
@@ -40,6 +43,14 @@ def scale_from_cameras(positions: np.ndarray, floor: Floor, height_m: float) -> 
     # Cameras of one walk share their error, so their number helps less than 1 / sqrt(N) would say: ten count as one.
     among = spread / np.sqrt(max(len(heights) / 10.0, 1.0))
     return height_m / middle, float(np.hypot(np.hypot(among, floor.spread) / middle, _HELD))
+
+
+def track_floor(eyes: np.ndarray, normal: np.ndarray, height: float) -> tuple[float, float]:
+    """Offset along `normal` of the floor that lies `height` units below cameras (N, 3), and its deviation (one sigma)."""
+    heights = eyes @ normal
+    middle = float(np.median(heights))
+    spread = 1.4826 * float(np.median(np.abs(heights - middle))) / np.sqrt(max(len(heights) / 10.0, 1.0))
+    return middle - height, float(np.hypot(spread, _HELD * height))
 
 
 def scale_from_point(point: np.ndarray, floor: Floor, height_m: float) -> tuple[float, float]:
@@ -87,6 +98,43 @@ def read_cameras(path: str | os.PathLike) -> np.ndarray:
         UserError: the file is missing, not JSON of either kind, or holds no finite position; the message names the field.
     """
     path = Path(path)
+    data = _load(path)
+    if isinstance(data, list):
+        rows = [
+            _position(path, f"[{i}].position", item.get("position") if isinstance(item, dict) else None) for i, item in enumerate(data)
+        ]
+    else:
+        rows = [_column(path, i, item) for i, item in enumerate(data["frames"])]
+    if not rows:
+        raise UserError(f"{path}: lists no cameras")
+    return np.array(rows, dtype=np.float64)
+
+
+def camera_up(path: str | os.PathLike) -> np.ndarray | None:
+    """(3,) unit, what is up in most pictures of a camera list; None where rotations are not given or agree on nothing.
+
+    The cameras of 3DGS have y down (`rotation`, whose columns are a camera's axes), those of NeRF y up.
+
+    Raises:
+        UserError: as `read_cameras`.
+    """
+    data = _load(Path(path))
+    ups = []
+    for item in data if isinstance(data, list) else data["frames"]:
+        matrix = item.get("rotation" if isinstance(data, list) else "transform_matrix") if isinstance(item, dict) else None
+        try:
+            column = np.array([float(row[1]) for row in matrix][:3])  # pyright: ignore[reportOptionalIterable]
+        except (TypeError, ValueError, IndexError, KeyError):
+            continue
+        if column.shape == (3,) and np.isfinite(column).all() and np.linalg.norm(column) > 1e-9:
+            ups.append(column / np.linalg.norm(column) * (-1.0 if isinstance(data, list) else 1.0))
+    middle = np.mean(ups, axis=0) if ups else np.zeros(3)
+    length = float(np.linalg.norm(middle))
+    return middle / length if length > _AGREE else None
+
+
+def _load(path: Path) -> Any:
+    """A list of cameras, or an object whose `frames` are one."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UserError(
@@ -97,17 +145,9 @@ def read_cameras(path: str | os.PathLike) -> np.ndarray:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error}); give cameras.json or transforms.json") from None
-    if isinstance(data, list):
-        rows = [
-            _position(path, f"[{i}].position", item.get("position") if isinstance(item, dict) else None) for i, item in enumerate(data)
-        ]
-    elif isinstance(data, dict) and isinstance(data.get("frames"), list):
-        rows = [_column(path, i, item) for i, item in enumerate(data["frames"])]
-    else:
-        raise UserError(f"{path}: neither a list of cameras (3DGS cameras.json) nor an object with frames (transforms.json)")
-    if not rows:
-        raise UserError(f"{path}: lists no cameras")
-    return np.array(rows, dtype=np.float64)
+    if isinstance(data, list) or (isinstance(data, dict) and isinstance(data.get("frames"), list)):
+        return data
+    raise UserError(f"{path}: neither a list of cameras (3DGS cameras.json) nor an object with frames (transforms.json)")
 
 
 def _position(path: Path, field: str, value: object) -> list[float]:

@@ -5,10 +5,15 @@ import math
 import numba
 import numpy as np
 
+from s2e.envs.scene import Splats
+
 LEVELS = 256
 """Levels of a column: four words of 64 bits."""
 TOPS = 6
 """Surfaces of a column that are remembered, from the lowest."""
+SOLID = 0.5
+"""Optical depth through a voxel's side from which it is solid: light is down to 0.6."""
+_STRIP_BYTES = 64 << 20
 _REACH = 2.0
 """Standard deviations of a Gaussian that are filled."""
 _MOST = 24
@@ -221,3 +226,42 @@ def look_up(bits, height, base_height, frame, skip_m, clearance_m, solid, overhe
                         solid[r, c] += 1
                     else:
                         break
+
+
+def voxelise(
+    splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solid levels (R, C, 4) uint64, surfaces (R, C, TOPS) metres and which have room above (R, C, TOPS) of all columns, by strips.
+
+    Args:
+        splats: placed, z up.
+        frame: as in `fill`.
+        shape: rows and columns of the grid.
+        clearance_m: the free height that somebody needs above a surface, metres.
+    """
+    rows, cols = shape
+    resolution = frame[3]
+    strip_rows = int(np.clip(_STRIP_BYTES // (cols * LEVELS * 4), 1, rows))
+    strips = (rows + strip_rows - 1) // strip_rows
+    means, quats, scales, opacities = (
+        np.ascontiguousarray(a, dtype=np.float32) for a in (splats.means, splats.quats, splats.scales, splats.opacities)
+    )
+    first, last = np.empty(len(means), dtype=np.int32), np.empty(len(means), dtype=np.int32)
+    row_ranges(means, scales, frame[1], resolution, rows, strip_rows, first, last)
+    starts = np.zeros(strips + 1, dtype=np.int64)
+    count_strips(first, last, starts)
+    starts = np.cumsum(starts)
+    listed = np.empty(starts[-1], dtype=np.int32)
+    list_strips(first, last, starts, listed)
+    bits = np.zeros((rows, cols, LEVELS // 64), dtype=np.uint64)
+    tops, free = np.empty((rows, cols, TOPS), dtype=np.float32), np.empty((rows, cols, TOPS), dtype=np.bool_)
+    solid_mass = SOLID * resolution * min(frame[4], resolution)
+    pitch = 0.6 * min(frame[4], resolution)
+    mass = np.empty((strip_rows, cols, LEVELS), dtype=np.float32)
+    for s in range(strips):
+        row0, row1 = s * strip_rows, min((s + 1) * strip_rows, rows)
+        part = mass[: row1 - row0]
+        part[:] = 0.0
+        fill(listed[starts[s] : starts[s + 1]], means, quats, scales, opacities, frame, pitch, row0, part)
+        read_columns(part, solid_mass, frame, clearance_m, bits[row0:row1], tops[row0:row1], free[row0:row1])
+    return bits, tops, free

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from s2e.envs.scene import Splats
-from s2e.envs.splats.files import blank, check_values, opened, progress_bar, row_slices, unit
+from s2e.envs.splats.files import blank, drop_bad, opened, progress_bar, row_slices, unit
 from s2e.envs.splats.ply import MAX_COEFFICIENTS, REST_COUNTS, rest_names
 from s2e.envs.splats.ply_header import Element, PlyHeader, read_header, read_rows
 from s2e.envs.splats.quats import from_smallest
@@ -79,7 +79,7 @@ def read_compressed_ply(path: str | os.PathLike, progress: bool = False) -> Spla
                 table = read_rows(path, file, sh, rows)
                 _unpack_sh(splats, rows, np.stack([table[name] for name in rest], 1))
             bar.update((rows.stop - rows.start) * (16 + len(rest)))
-    return check_values(path, splats, ("position", "rotation", "scale", "opacity", "color, f_rest"))
+    return drop_bad(path, splats, ("position", "rotation", "scale", "opacity", "color, f_rest"))
 
 
 def _bits(packed: np.ndarray, *fields: tuple[int, int]) -> np.ndarray:

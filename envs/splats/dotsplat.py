@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from s2e.envs.scene import Splats
-from s2e.envs.splats.files import blank, check_values, opened, progress_bar, read_exactly, row_slices, size_of, unit
+from s2e.envs.splats.files import blank, drop_bad, opened, progress_bar, read_exactly, row_slices, size_of, unit
 from s2e.errors import UserError
 
 _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
@@ -34,7 +34,7 @@ def read_dotsplat(path: str | os.PathLike, progress: bool = False) -> Splats:
         progress: whether to show a progress bar where that takes long.
 
     Raises:
-        UserError: the file is missing, empty, cut within a Gaussian, or holds values that are not finite.
+        UserError: the file is missing, empty, cut within a Gaussian, or half of its values or more are not finite.
     """
     path = Path(path)
     with opened(path) as file:
@@ -51,7 +51,7 @@ def read_dotsplat(path: str | os.PathLike, progress: bool = False) -> Splats:
                 data = read_exactly(path, file, (rows.stop - rows.start) * _ROW.itemsize)
                 _unpack(splats, rows, np.frombuffer(data, dtype=_ROW))
                 bar.update(len(data))
-    return check_values(path, splats, ("position", "rotation", "scale", "opacity", "color"))
+    return drop_bad(path, splats, ("position", "rotation", "scale", "opacity", "color"))
 
 
 def _unpack(splats: Splats, rows: slice, table: np.ndarray) -> None:
@@ -60,4 +60,6 @@ def _unpack(splats: Splats, rows: slice, table: np.ndarray) -> None:
         splats.scales[rows] = np.where(table["scales"] >= 0, table["scales"], np.nan)
     splats.sh[rows, 0] = (table["rgba"][:, :3] / 255.0 - 0.5) / _SH_C0
     splats.opacities[rows] = table["rgba"][:, 3] / 255.0
-    splats.quats[rows] = unit(table["quats"].astype(np.float64) - 128)
+    # Padding that some writers leave; no rotation has the byte 0 four times.
+    empty = ~table.view(np.uint8).reshape(len(table), -1).any(axis=1)
+    splats.quats[rows] = np.where(empty[:, None], np.nan, unit(table["quats"].astype(np.float64) - 128))

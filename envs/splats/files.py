@@ -2,6 +2,7 @@
 
 import os
 import stat
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,28 +101,47 @@ def unit(quats: np.ndarray) -> np.ndarray:
         return quats / np.sqrt(np.einsum("ij,ij->i", quats, quats))[:, None]
 
 
-def check_values(path: Path, splats: Splats, names: tuple[str, str, str, str, str]) -> Splats:
-    """The splats, or a `UserError` where a value is not finite.
+class SplatWarning(UserWarning):
+    """What of a file of splats was left out or read otherwise than its format says."""
+
+
+def drop_bad(path: Path, splats: Splats, names: tuple[str, str, str, str, str]) -> Splats:
+    """The splats without the rows that are not finite; a `SplatWarning` counts them.
 
     Args:
         path: the file they came from.
-        splats: what was decoded; a value out of range has been set to NaN.
+        splats: what was decoded, overwritten; a value out of range has been set to NaN.
         names: how the file calls means, quats, scales, opacities and sh.
+
+    Returns:
+        The good rows, in their order, as views of the arrays.
+
+    Raises:
+        UserError: half of the rows or more are bad.
     """
     arrays = (splats.means, splats.quats, splats.scales, splats.opacities, splats.sh)
-    for name, values in zip(names, arrays, strict=True):
-        bad, first = 0, -1
-        for rows in row_slices(len(values)):
-            finite = np.isfinite(values[rows].reshape(rows.stop - rows.start, -1)).all(axis=1)
-            if not finite.all():
-                first = rows.start + int(np.argmin(finite)) if first < 0 else first
-                bad += int((~finite).sum())
-        if bad:
-            raise UserError(
-                f"{path}: property {name} is NaN, infinite or out of range in {bad} of {len(values)} Gaussians, "
-                f"first in number {first}; remove them in a splat editor or train again"
-            )
-    return splats
+    count, kept, first, reasons = len(splats.means), 0, -1, dict.fromkeys(names, 0)
+    for rows in row_slices(count):
+        good = np.ones(rows.stop - rows.start, dtype=bool)
+        for name, values in zip(names, arrays, strict=True):
+            finite = np.isfinite(values[rows].reshape(len(good), -1)).all(axis=1)
+            reasons[name] += int((good & ~finite).sum())
+            good &= finite
+        if not good.all() and first < 0:
+            first = rows.start + int(np.argmin(good))
+        if kept < rows.start or not good.all():
+            for values in arrays:
+                values[kept : kept + int(good.sum())] = values[rows][good]
+        kept += int(good.sum())
+    if kept == count:
+        return splats
+    words = ", ".join(f"{name} in {bad:,}" for name, bad in reasons.items() if bad)
+    found = f"{count - kept:,} of {count:,} Gaussians are NaN, infinite, all zero or out of range "
+    found += f"({words}; the first is number {first})"
+    if 2 * kept <= count:
+        raise UserError(f"{path}: {found}; half or more are bad, so the rest is not to be trusted either: train or export again")
+    warnings.warn(f"{path}: {found}; they were dropped", SplatWarning, stacklevel=3)
+    return Splats(*(values[:kept] for values in arrays), antialiased=splats.antialiased)
 
 
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:

@@ -11,28 +11,38 @@ from s2e.envs.splats.ply import read_ply, write_ply
 from s2e.envs.splats.ply_header import read_header
 from s2e.envs.splats.sog import read_sog
 from s2e.envs.splats.spz import read_spz, write_spz
-from s2e.errors import UserError
+from s2e.envs.splats.streamed import is_streamed, joined_streamed
+from s2e.errors import UserError, require
 
-_KNOWN = "a 3DGS or compressed PLY, SPZ, SOG (folder, meta.json or zip) or .splat"
+_KNOWN = "a 3DGS or compressed PLY, SPZ, SOG (folder, meta.json or zip; streamed: lod-meta.json) or .splat"
 
 
-def read_splats(path: str | os.PathLike, progress: bool = False) -> Splats:
-    """Reads splats: 3DGS PLY, PlayCanvas compressed PLY, SPZ 1 to 4, SOG 2 (folder, meta.json or zip) or `.splat`.
+def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool = False) -> Splats:
+    """Reads splats: 3DGS PLY, PlayCanvas compressed PLY, SPZ 1 to 4, SOG 2 (folder, meta.json, zip, streamed) or `.splat`.
 
     The first bytes say which it is; a file without any known mark is a `.splat` when its values look like one. All
-    formats come out with the axes that their PLY has, which for trainers is x right, y down, z front.
+    formats come out with the axes that their PLY has, which for trainers is x right, y down, z front. Bad rows are dropped with a
+    `SplatWarning`, unless half of them or more are.
 
     Args:
         path: the file, or SOG's folder.
         progress: whether to show a progress bar where that takes long.
+        activated: of a 3DGS PLY, that its scales are lengths and its opacities lie in 0..1 already.
 
     Raises:
         UserError: the file is missing, damaged or of no known format; the message names file, field or byte, and the remedy.
     """
     path = Path(path)
+    if activated:
+        with opened(path) as file:
+            plain = file.read(3) == b"ply" and not is_compressed(read_header(path))
+        require(plain, f"{path}: --activated is for 3DGS PLY; this format says itself how its values are stored: leave it out")
+        return read_ply(path, progress, activated)
+    if is_streamed(path):
+        return joined_streamed(path, progress)
     if path.is_dir():
         if not (path / "meta.json").is_file():
-            raise UserError(f"{path}: a folder without meta.json; give {_KNOWN}")
+            raise UserError(f"{path}: a folder without meta.json or lod-meta.json; give {_KNOWN}")
         return read_sog(path, progress)
     with opened(path) as file:
         start = file.read(4)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from s2e.envs.scene import Splats
-from s2e.envs.splats.files import blank, brief, check_density, check_values, opened, progress_bar, row_slices, size_of, unit
+from s2e.envs.splats.files import blank, brief, check_density, drop_bad, opened, progress_bar, row_slices, size_of, unit
 from s2e.envs.splats.quats import from_smallest
 from s2e.errors import UserError
 
@@ -138,7 +138,7 @@ def _read(path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int
         if bands:
             palette = _palette(path, where, meta, names["shN"][0], load, _BANDS[bands])
             _higher(splats, f"{path}: {names['shN'][1]}", palette, plane(names["shN"][1]))
-    return check_values(path, splats, _NAMES)
+    return drop_bad(path, splats, _NAMES)
 
 
 def _meta(path: Path, load: Load) -> dict[str, Any]:

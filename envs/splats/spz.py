@@ -11,12 +11,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from s2e.envs.scan.transform import multiply, rotate_sh
 from s2e.envs.scene import Splats
 from s2e.envs.splats.files import (
     blank,
     brief,
     check_density,
-    check_values,
+    drop_bad,
     opened,
     progress_bar,
     row_slices,
@@ -37,7 +38,7 @@ _COLOUR_SCALE = 0.15  # how much of a byte's range one unit of the first coeffic
 _WINDOW = 1 << 27  # what zstd may keep of its past: the most that its strongest ordinary level asks for
 _MAX_EXTENSIONS = 1 << 20
 _COORDINATE_SYSTEM = 0xADBE0003  # Adobe's extension that names the axes; without it they are right, up, back
-_RUB, _RDF = 4, 6
+_RUB = 4
 _NAMES = ("positions", "rotations", "scales", "alphas", "colors, sh")
 
 
@@ -113,7 +114,7 @@ def read_spz(path: str | os.PathLike, progress: bool = False) -> Splats:
         else:
             raise UserError(f"{path}: not an SPZ (byte 0 is neither gzip's mark nor 'NGSP'); give an .spz file")
     _turn(splats, axes)
-    return check_values(path, splats, _NAMES)
+    return drop_bad(path, splats, _NAMES)
 
 
 def _puller(path: Path, stream: gzip.GzipFile, what: str, where: Callable[[], int]) -> Callable[..., bytes]:
@@ -200,8 +201,8 @@ def _axes(path: Path, data: bytes) -> int:
         kind, length = struct.unpack_from("<II", data, at)
         if kind == _COORDINATE_SYSTEM and length == 4 and at + 12 <= len(data):
             axes = struct.unpack_from("<I", data, at + 8)[0]
-            if axes > 8:
-                raise UserError(f"{path}: extension 0xadbe0003: axes number {axes}, and this knows 0 to 8; export with y up or down")
+            if axes > 16:
+                raise UserError(f"{path}: extension 0xadbe0003: axes number {axes}, and this knows 0 to 16; export without naming axes")
             return axes or _RUB
         at += 8 + length
     return _RUB
@@ -258,24 +259,35 @@ def _smallest_three(raw: np.ndarray) -> np.ndarray:
     return from_smallest(small, (words >> np.uint32(30)).astype(np.int64))[:, [3, 0, 1, 2]]
 
 
-def _signs(axes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Signs of means (3), quaternions (4) and coefficients (16) between axes 1 to 8 and right, down, front.
+def _signs(x: float, y: float, z: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What mirroring axes does to means (3), quaternions (4) and coefficients (16).
 
-    The format numbers its first eight systems so that the bits of number - 1 are right, up and front. A real harmonic
-    changes sign with the odd powers of x, y and z in it; a rotation's axis turns like a pseudovector.
+    A real harmonic changes sign with the odd powers of x, y and z in it; a rotation's axis turns like a pseudovector.
     """
-    x, y, z = (1.0 if (axes - 1 ^ _RDF - 1) >> bit & 1 == 0 else -1.0 for bit in range(3))
     harmonics = [1, y, z, x, x * y, y * z, 1, x * z, 1, y, x * y * z, y, z, x, z, x]
     return np.array([x, y, z]), np.array([1, y * z, x * z, x * y]), np.array(harmonics)
 
 
 def _turn(splats: Splats, axes: int) -> None:
-    """Turns splats, in place, from those axes to right, down, front."""
-    means, quats, sh = (signs.astype(np.float32) for signs in _signs(axes))
+    """Turns splats, in place, from axes 1 to 16 to right, down, front.
+
+    The bits of number - 1 are right, up, front in the first eight systems, whose axes lie along right, up and front; the others' lie
+    along right, front and up, and their bits are right, up, back. Read as the names say (10: right, front, down): Niantic's
+    own converter mirrors the wrong one of two axes on the way from and to 9, 10, 15 and 16.
+    """
+    right, up, third = (1.0 if axes - 1 >> bit & 1 else -1.0 for bit in range(3))
+    means, quats, sh = _signs(right, -up, third) if axes <= 8 else _signs(right, -third, up)
     with np.errstate(invalid="ignore"):
-        splats.means[...] *= means
-    splats.quats[...] *= quats
-    splats.sh[...] *= sh[: splats.sh.shape[1], None]
+        splats.means[...] *= means.astype(np.float32)
+    splats.quats[...] *= quats.astype(np.float32)
+    splats.sh[...] *= sh[: splats.sh.shape[1], None].astype(np.float32)
+    if axes <= 8:
+        return
+    # From right, front, up: a quarter turn about x, which is a proper rotation.
+    splats.means[...] = splats.means[:, [0, 2, 1]] * np.array([1, -1, 1], np.float32)
+    half = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0], dtype=np.float32)
+    splats.quats[...] = multiply(half, splats.quats)
+    splats.sh[...] = rotate_sh(splats.sh, np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]))
 
 
 def write_spz(path: str | os.PathLike, splats: Splats) -> None:
@@ -313,7 +325,7 @@ def _parts(splats: Splats, bits: int) -> Iterator[bytes]:
     count, coefficients = splats.sh.shape[:2]
     degree, flags = _COEFFICIENTS.index(coefficients), _ANTIALIASED if splats.antialiased else 0
     yield struct.pack("<4sIIBBBB", _MAGIC, 3, count, degree, bits, flags, 0)
-    means, quats, sh = _signs(_RUB)
+    means, quats, sh = _signs(1, -1, -1)
     for rows in row_slices(count):
         fixed = np.rint(splats.means[rows] * (means * 2.0**bits)).astype("<i4")
         yield fixed[..., None].view(np.uint8)[..., :3].tobytes()

@@ -266,6 +266,21 @@ def passage(seed=0):
     return b.splats()
 
 
+def corridor(seed=0, count=30_000, noise=0.04):
+    """18 x 2.4 x 2.7 m of round, noisy Gaussians with haze and a box, thin at its ends: what a poor capture of an indoor place is."""
+    rng = np.random.default_rng(seed)
+    kind = rng.choice(6, count, p=[0.22, 0.12, 0.25, 0.25, 0.06, 0.10])
+    p = np.stack([rng.triangular(0, 9, 18, count), rng.uniform(-1.2, 1.2, count), rng.uniform(0, 2.7, count)], 1)
+    p[kind == 0, 2], p[kind == 1, 2], p[kind == 2, 1], p[kind == 3, 1] = 0.0, 2.7, -1.2, 1.2
+    p[kind == 4] = np.array([6.0, 0.7, 0.0]) + rng.uniform(0, [0.6, 0.5, 0.9], ((kind == 4).sum(), 3))
+    p[kind != 5] += rng.normal(0, noise, ((kind != 5).sum(), 3))
+    scales = rng.lognormal(np.log(0.07), 0.5, (count, 1)) * rng.lognormal(0, 0.35, (count, 3))
+    opacities = np.where(kind == 5, rng.uniform(0.02, 0.2, count), rng.beta(1.2, 1.0, count) * 0.97 + 0.01)
+    quats = np.roll(Rotation.random(count, rng=rng).as_quat(), 1, axis=1)
+    sh = rng.normal(0, 0.3, (count, 1, 3))
+    return Splats(*(a.astype(np.float32) for a in (p, quats, scales, opacities, sh)))
+
+
 PLACES = {
     "room": lambda s: room(s),
     "room without ceiling": lambda s: room(s, ceiling=False),

@@ -3,7 +3,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from s2e.envs.scan.clean import clean
-from s2e.envs.scan.columns import LEVEL_M, LOWEST_M, columns
+from s2e.envs.scan.columns import LEVEL_M, LOWEST_M, Columns, columns, fill_walked
 from s2e.envs.scan.transform import select
 from s2e.envs.scan.voxels import LEVELS, fill
 from s2e.envs.scene import Splats
@@ -215,3 +215,25 @@ def test_too_large():
     huge = Splats(splats.means * np.array([1000, 1000, 1], dtype=np.float32), splats.quats, splats.scales, splats.opacities, splats.sh)
     with pytest.raises(UserError, match=r"the place is \d+ x \d+ m, .* cells of 0\.1 m; at most 8,388,608"):
         columns(huge)
+
+
+def test_holes_are_filled_where_cameras_walked():
+    known = np.ones((40, 60), dtype=bool)
+    known[:, 20:35] = False
+    known[0:3] = False
+    blocked = np.zeros_like(known)
+    blocked[20, 25] = True
+    found = Columns(
+        np.array([-1.0, -2.0]), 0.1, np.zeros(known.shape, np.float32), known, blocked, np.full(known.shape, np.inf, np.float32)
+    )
+    feet = np.stack([np.linspace(0.0, 4.0, 5), np.zeros(5), np.full(5, 0.05)], 1)
+    filled = fill_walked(found, feet)
+    new = filled.known & ~known
+    rows, cols = np.nonzero(new)
+    assert new[20, 21:25].all() and not new[20, 25] and set(cols) == set(range(20, 35))
+    assert np.abs(-2.0 + (rows + 0.5) * 0.1).max() < 0.45 and (filled.height[new] == 0.0).all()
+    far = fill_walked(found, feet + np.array([0.0, 0.0, 1.0]))  # a terrace that nobody saw
+    assert np.allclose(far.height[far.known & ~known], 1.05)
+    assert fill_walked(found, feet + 100.0) is found
+    apart = fill_walked(found, feet[[0, 4]])  # a leap, not a walk
+    assert not (apart.known & ~known).any()

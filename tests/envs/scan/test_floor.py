@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2e.envs.scan.clean import clean
-from s2e.envs.scan.floor import NotNavigable, find_floor
+from s2e.envs.scan.floor import NotNavigable, find_floor, given_floor
 from s2e.envs.scan.transform import Placement, place, select
 from s2e.envs.scene import Splats
 from s2e.errors import UserError
@@ -100,8 +100,8 @@ def test_refused(capture, words):
 def test_hints():
     plaza, up = captures.plaza(0), np.array([0.0, 0.1, 1.0])
     assert find_floor(plaza, up).up_sure
-    with pytest.raises(NotNavigable, match="ceiling; check --up, or leave it out$"):
-        find_floor(captures.ceiling_only(0), up)
+    ceiling = find_floor(captures.ceiling_only(0), up)  # what a person says counts
+    assert ceiling.normal[2] > 0.999 and "up is taken as given, but next to nothing stands on the floor" in ceiling.warning
     with pytest.raises(NotNavigable, match="none of the .* level.*check --up, or leave it out$"):
         find_floor(captures.wall_only(0), up)
     assert find_floor(captures.plane_only(0), up).normal[2] > 0.999
@@ -143,3 +143,50 @@ def test_far_from_the_origin():
     truth = captures.plaza(1)
     moved = place(truth, Placement(1.0, np.eye(3), np.array([800.0, -500.0, 40.0])))
     assert find_floor(moved).offset == pytest.approx(40.0, abs=0.02)
+
+
+def noisy(seed):
+    splats, placement = captures.disturbed(captures.corridor(seed), 31 * seed + 7)
+    return select(splats, clean(splats) == 0), placement
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+def test_a_corridor_of_round_gaussians_has_a_floor_where_up_is_said(seed):
+    splats, placement = noisy(seed)
+    floor = find_floor(splats, placement.rotation @ np.array([0.2, -0.1, 1.0]))
+    angle, height = captures.floor_error(floor, placement, (9.0, 0.0, 0.0))
+    assert angle < 2.0 and abs(height) < 0.03 and not floor.warning
+    assert 0.02 < floor.noise / placement.scale < 0.15
+
+
+@pytest.mark.slow
+def test_a_corridor_without_a_hint_is_refused_since_floor_and_ceiling_look_alike():
+    with pytest.raises(NotNavigable, match=r"\d level surfaces look alike .floor, ceiling or wall.*--up, or give --cameras"):
+        find_floor(noisy(0)[0])
+
+
+def test_cameras_are_above_the_floor():
+    splats, placement = noisy(3)
+    eyes = placement.points(np.stack([np.linspace(2, 16, 40), np.zeros(40), np.full(40, 1.5)], 1))
+    floor = find_floor(splats, placement.rotation @ np.array([0.0, 0.0, 1.0]), eyes=eyes)
+    angle, height = captures.floor_error(floor, placement, (9.0, 0.0, 0.0))
+    assert angle < 2.0 and abs(height) < 0.04
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capture", [captures.statue, captures.ball, captures.wall_only])
+def test_objects_are_refused_whatever_is_said_to_be_up(capture):
+    splats, placement = captures.disturbed(capture(0), 4)
+    with pytest.raises(NotNavigable):
+        find_floor(splats, placement.rotation @ np.array([0.0, 0.1, 1.0]))
+
+
+def test_a_floor_that_is_given_is_taken_and_judged():
+    splats, placement = captures.disturbed(captures.plaza(0), 5)
+    up = placement.rotation[:, 2]
+    true = -float(up @ placement.points(np.zeros(3)))
+    good = given_floor(splats, np.array([*(3.0 * up), 3.0 * true]))
+    assert good.normal @ up > 1 - 1e-9 and good.offset == pytest.approx(-true) and not good.warning and good.support > 0.5
+    high = given_floor(splats, np.array([*up, true - 2.0 * placement.scale]))
+    assert high.offset == pytest.approx(2.0 * placement.scale - true) and "--floor is taken as given, but" in high.warning
+    assert "beneath it" in high.warning and "units above it" in high.warning

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from s2e.envs.scan.floor import Floor
-from s2e.envs.scan.scale import read_cameras, scale_from_cameras, scale_from_point
+from s2e.envs.scan.scale import camera_up, read_cameras, scale_from_cameras, scale_from_point, track_floor
 from s2e.errors import UserError
 
 FLOOR = Floor(np.array([0.0, -1.0, 0.0]), 2.0, 0.5, 10.0, 0.01, True)  # y down, floor at y = -2
@@ -81,3 +81,31 @@ def test_bad_files(tmp_path, text, word):
 def test_missing(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         read_cameras(tmp_path / "none.json")
+
+
+def test_cameras_say_which_way_is_up(tmp_path):
+    rng, up = np.random.default_rng(0), np.array([0.1, -0.9, 0.3]) / np.linalg.norm([0.1, -0.9, 0.3])
+    turns = []
+    for _ in range(30):  # right, down, front of upright cameras that look about
+        front = np.cross(up, rng.normal(size=3))
+        down = -up + 0.2 * rng.normal(size=3)
+        right = np.cross(down, front)
+        turns.append(np.stack([right, down, front], 1) / np.linalg.norm([right, down, front], axis=1))
+    write = tmp_path / "cameras.json"
+    write.write_text(json.dumps([{"position": [0, 0, 0], "rotation": t.tolist()} for t in turns]))
+    found = camera_up(write)
+    assert found is not None and found @ up > np.cos(np.radians(6.0))
+    flip = np.diag([1.0, -1.0, -1.0])
+    frames = [{"transform_matrix": np.column_stack([t @ flip, np.zeros(3)]).tolist()} for t in turns]
+    write.write_text(json.dumps({"frames": frames}))
+    found = camera_up(write)
+    assert found is not None and found @ up > np.cos(np.radians(6.0))
+    for nothing in ([{"position": [0, 0, 0]}], [{"position": [0, 0, 0], "rotation": "x"}], []):
+        write.write_text(json.dumps(nothing))
+        assert camera_up(write) is None
+
+
+def test_the_floor_beneath_a_track():
+    eyes = np.stack([np.arange(40.0), np.zeros(40), 1.5 + 0.02 * np.sin(np.arange(40.0))], 1)
+    offset, spread = track_floor(eyes, np.array([0.0, 0.0, 1.0]), 1.5)
+    assert abs(offset) < 0.02 and 0.05 < spread < 0.2

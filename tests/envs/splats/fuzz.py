@@ -28,6 +28,7 @@ if __name__ == "__main__":  # run as a script from the repository's root
 from s2e.envs.scene import Splats
 from s2e.envs.splats.compressed_ply import read_compressed_ply
 from s2e.envs.splats.dotsplat import read_dotsplat
+from s2e.envs.splats.files import SplatWarning
 from s2e.envs.splats.formats import read_splats
 from s2e.envs.splats.ply import read_ply
 from s2e.envs.splats.sog import read_sog
@@ -130,6 +131,7 @@ def _limit() -> None:
 
     signal.signal(signal.SIGALRM, stop)
     warnings.simplefilter("error")
+    warnings.simplefilter("ignore", SplatWarning)  # that rows were dropped
 
 
 def campaign(reader: str, seed: int, folder: Path, out: Path | None, seconds: float = np.inf, cases: float = np.inf) -> Counter:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from s2e.envs.scene import Splats
 from s2e.envs.splats import files
+from s2e.envs.splats.files import SplatWarning
 from s2e.envs.splats.formats import read_splats, write_splats
 from s2e.errors import UserError
 from tests.envs.splats import samples
@@ -200,6 +201,8 @@ def test_what_is_no_splat_file(tmp_path):
     refused(put(tmp_path, "a", b"solid mesh of something"), "byte 0: begins with b'soli', of no known format")
     refused(put(tmp_path, "a", b"\x89PNG" + bytes(60)), "of no known format")
     refused(put(tmp_path, "a.gz", gzip.compress(samples.plain_ply(samples.make_splats(0, 3, 1)))), "not an SPZ .*'NGSP'")
+    with pytest.raises(UserError, match="--activated is for 3DGS PLY"):
+        read_splats(put(tmp_path, "a.spz", samples.spz(samples.make_splats(0, 3, 1), 3)), activated=True)
     os.mkfifo(tmp_path / "pipe")
     refused(tmp_path / "pipe", "it is not a file")
     with pytest.raises(UserError, match=r"ending '\.splat'; splats are written as \.ply or \.spz"):
@@ -212,8 +215,12 @@ def test_bad_dotsplats(tmp_path):
     refused(put(tmp_path, "a.splat", data[:-5]), "cut at byte 635.*27 are left over")
     for at, value, match in ((4, np.nan, "position"), (12, np.inf, "scale"), (16, -1.0, "scale")):
         bad = data[: 64 + at] + np.float32(value).tobytes() + data[64 + at + 4 :]
-        refused(put(tmp_path, "a.splat", bad), f"{match} is NaN.* 1 of 20 Gaussians, first in number 2")
-    refused(put(tmp_path, "a.splat", data[:28] + b"\x80" * 4 + data[32:]), "rotation is NaN")
+        with pytest.warns(SplatWarning, match=rf"1 of 20 Gaussians .*\({match} in 1; the first is number 2\); they were dropped"):
+            assert len(read_splats(put(tmp_path, "a.splat", bad)).means) == 19
+    for row in (data[:28] + b"\x80" * 4, bytes(32)):
+        with pytest.warns(SplatWarning, match="1 of 20 .*rotation in 1; the first is number 0"):
+            assert len(read_splats(put(tmp_path, "a.splat", row + data[32:])).means) == 19
+    refused(put(tmp_path, "a.splat", bytes(320) + data[320:]), "10 of 20 Gaussians .* half or more are bad")
 
 
 def test_bad_compressed_plys(tmp_path):
@@ -234,7 +241,7 @@ def test_bad_compressed_plys(tmp_path):
     refused(changed(b"uchar f_rest_4", b"char f_rest_4"), "element sh .* not uchar")
     refused(changed(b"element sh 300", b"element sh 299"), "element sh has 299 rows")
     start = data.index(b"end_header\n") + 11
-    refused(put(tmp_path, "a.ply", data[:start] + np.float32(np.nan).tobytes() + data[start + 4 :]), "position is NaN.* 25\\d of 300")
+    refused(put(tmp_path, "a.ply", data[:start] + np.float32(np.nan).tobytes() + data[start + 4 :]), "25\\d of 300 .*position in 25")
 
 
 def test_nothing_is_left_by_a_failed_write(tmp_path):

@@ -1,6 +1,7 @@
 """PLY files: what is written is read, and nothing that is damaged is."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2e.envs.scene import Splats
+from s2e.envs.splats import files
+from s2e.envs.splats.files import SplatWarning
 from s2e.envs.splats.ply import read_ply, write_ply
 from s2e.errors import UserError
 
@@ -166,16 +169,98 @@ def test_bad_files_say_what_is_wrong(tmp_path):
         ("scale_1", 1e4), ("scale_1", -np.inf), ("f_dc_2", np.nan), ("rot_0", np.nan),
     ],
 )  # fmt: skip
-def test_values_out_of_range_are_counted(tmp_path, name, value):
-    values = np.ones((9, len(CORE)))
+def test_bad_rows_are_dropped_and_counted(tmp_path, name, value):
+    values = np.random.default_rng(0).normal(size=(9, len(CORE)))
+    good = read_ply(write_raw(tmp_path / "a.ply", CORE, np.delete(values, [2, 5], 0)))
     values[[2, 5], CORE.index(name)] = value
-    refused(write_raw(tmp_path / "a.ply", CORE, values), "2 of 9 Gaussians, first in number 2")
+    with pytest.warns(SplatWarning, match=r"2 of 9 Gaussians .* in 2; the first is number 2\); they were dropped"):
+        found = read_ply(write_raw(tmp_path / "b.ply", CORE, values))
+    assert all(np.array_equal(a, b) for a, b in zip(arrays(found), arrays(good), strict=True))
 
 
-def test_zero_quaternions_are_refused(tmp_path):
-    values = np.ones((2, len(CORE)))
-    values[1, -4:] = 0
-    refused(write_raw(tmp_path / "a.ply", CORE, values), "rot .* 1 of 2")
+def arrays(splats):
+    return splats.means, splats.quats, splats.scales, splats.opacities, splats.sh
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), bad=st.integers(0, 20), antialiased=st.booleans())
+def test_rows_of_zeros_are_dropped_and_half_of_them_refuse(tmp_path_factory, seed, bad, antialiased):
+    rng = np.random.default_rng(seed)
+    values, path = rng.normal(size=(20, len(CORE))), tmp_path_factory.mktemp("ply") / "a.ply"
+    zero = rng.permutation(20)[:bad]
+    values[zero] = 0.0
+    write_raw(path, CORE, values, head="comment antialiased 1\n" if antialiased else "")
+    if bad >= 10:
+        refused(path, f"a.ply: {bad} of 20 Gaussians .* half or more are bad")
+    else:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = read_ply(path)
+        assert len(caught) == (bad > 0) and found.antialiased is antialiased
+        assert np.array_equal(found.means, np.delete(values, zero, 0)[:, :3].astype(np.float32))
+
+
+def test_bad_rows_across_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "ROWS", 7)
+    values = np.random.default_rng(1).normal(size=(40, len(CORE)))
+    bad = [0, 6, 7, 13, 20, 21, 22, 23, 24, 25, 26, 39]
+    values[bad, 1] = np.nan
+    with pytest.warns(SplatWarning, match="12 of 40"):
+        found = read_ply(write_raw(tmp_path / "a.ply", CORE, values))
+    assert np.array_equal(found.means, np.delete(values, bad, 0)[:, :3].astype(np.float32)) and len(found.sh) == 28
+
+
+def activated_values(splats, scales, opacities):
+    logs = splats.scales if scales else np.log(splats.scales)
+    logits = splats.opacities if opacities else np.log(splats.opacities / (1 - splats.opacities))
+    return np.concatenate([splats.means, splats.sh[:, 0], logits[:, None], logs, splats.quats], 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), scales=st.booleans(), opacities=st.booleans(), unit=st.floats(0.01, 2.0), thin=st.floats(0.0, 0.5),
+)  # fmt: skip
+def test_activated_values_are_recognised_and_read(tmp_path_factory, seed, scales, opacities, unit, thin):
+    splats, rng = make_splats(seed, 200, 1), np.random.default_rng(seed)
+    splats.scales[:] = unit * np.exp(rng.normal(-3.0, 0.7, (200, 1))) * [1, 1, thin + 1e-4]
+    splats.opacities[:] = rng.beta(0.8, 0.8, 200).clip(1e-3, 1 - 1e-3)
+    values = activated_values(splats, scales, opacities)
+    path = write_raw(tmp_path_factory.mktemp("ply") / "a.ply", CORE, values)
+    if scales or opacities:
+        words = ["scale like lengths"] * scales + ["opacity like shares"] * opacities
+        refused(path, ".* and ".join(words) + ".*give --activated")
+    else:
+        refused_activated(path, "leave --activated out")
+    found = read_ply(path, activated=scales or opacities)
+    assert np.allclose(found.scales, splats.scales, rtol=1e-5) and np.allclose(found.opacities, splats.opacities, atol=1e-6)
+
+
+def refused_activated(path, match):
+    with pytest.raises(UserError, match=match):
+        read_ply(path, activated=True)
+
+
+def test_captures_in_small_units_and_of_one_opacity_are_not_taken_for_activated(tmp_path):
+    splats, rng = make_splats(5, 300, 1), np.random.default_rng(5)
+    splats.means[:] *= 1000.0
+    splats.scales[:] = np.exp(rng.uniform(0.2, 5.0, (300, 3)))
+    splats.opacities[:] = 0.6
+    write_ply(tmp_path / "a.ply", splats)
+    assert np.allclose(read_ply(tmp_path / "a.ply").scales, splats.scales, rtol=1e-5)
+
+
+def test_a_negative_length_among_activated_ones_is_dropped(tmp_path):
+    splats = make_splats(6, 3000, 1)
+    values = activated_values(splats, True, True)
+    values[3, CORE.index("scale_0")], values[5, CORE.index("opacity")] = -0.1, 1.2
+    with pytest.warns(SplatWarning, match="2 of 3,000 .*scale in 1, opacity in 1"):
+        assert len(read_ply(write_raw(tmp_path / "a.ply", CORE, values), activated=True).means) == 2998
+
+
+def test_plys_with_rgb_name_the_export_option(tmp_path):
+    names = [*CORE[:3], "red", "green", "blue", *CORE[6:]]
+    refused(write_raw(tmp_path / "a.ply", names, np.ones((4, len(names)))), "PLY with rgb.*--ply-color-mode sh_coeffs")
+    refused(write_raw(tmp_path / "a.ply", names[:6], np.ones((4, 6))), "not a mesh or points")
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):

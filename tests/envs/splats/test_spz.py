@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import lpmv
 
+from s2e.envs.scan.transform import basis
+from s2e.envs.splats.quats import rotations
 from s2e.envs.splats.spz import read_spz, write_spz
 from s2e.errors import UserError
 from tests.envs.splats import samples
@@ -81,10 +83,38 @@ def test_named_axes(tmp_path, axes, version):
     assert np.allclose(other.quats, stored * (1, y * z, x * z, x * y), atol=1e-6)
 
 
+NAMES = ("LDB RDB LUB RUB LDF RDF LUF RUF LFD RFD LFU RFU LBD RBD LBU RBU").split()
+AXES = {"R": (1, 0, 0), "L": (-1, 0, 0), "D": (0, 1, 0), "U": (0, -1, 0), "F": (0, 0, 1), "B": (0, 0, -1)}
+
+
+@pytest.mark.parametrize("axes", range(1, 17))
+@pytest.mark.parametrize("version", [3, 4])
+def test_all_sixteen_axes(tmp_path, axes, version):
+    """The file's axes are where their names say: its numbers, along right, down and front, are what is read."""
+    splats = samples.make_splats(4, 30, 16)
+    stored = read_spz(put(tmp_path, "a", samples.spz(splats, version)))
+    flip = np.array([1, -1, -1])
+    record = struct.pack("<III", 0xADBE0003, 4, axes)
+    found = read_spz(put(tmp_path, "a", samples.spz(splats, version, flags=2, extensions=record)))
+    frame = np.array([AXES[letter] for letter in NAMES[axes - 1]], dtype=float).T  # file -> right, down, front
+    assert np.allclose(found.means, stored.means * flip @ frame.T, atol=1e-6)
+    raw = rotations(stored.quats * (1, 1, -1, -1))
+    assert np.allclose(covariances(found), frame @ covariances(stored, raw) @ frame.T, atol=1e-5)
+    d = np.random.default_rng(5).normal(size=3)
+    d /= np.linalg.norm(d)
+    before = np.einsum("k,gkc->gc", basis(d[None], 3)[0], stored.sh * np.array([1, *samples.FLIPPED])[:, None])
+    assert np.allclose(np.einsum("k,gkc->gc", basis((frame @ d)[None], 3)[0], found.sh), before, atol=1e-4)
+
+
+def covariances(splats, turned=None):
+    turned = rotations(splats.quats) if turned is None else turned
+    return turned * splats.scales[:, None] ** 2 @ turned.transpose(0, 2, 1)
+
+
 def test_unknown_axes_are_refused(tmp_path):
-    record = struct.pack("<III", 0xADBE0003, 4, 12)
+    record = struct.pack("<III", 0xADBE0003, 4, 17)
     data = samples.spz(samples.make_splats(0, 3, 1), 4, flags=2, extensions=record)
-    refused(put(tmp_path, "a.spz", data), "axes number 12, and this knows 0 to 8")
+    refused(put(tmp_path, "a.spz", data), "axes number 17, and this knows 0 to 16")
 
 
 def test_a_wide_scene_is_written_more_coarsely(tmp_path):
