@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -324,7 +325,7 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
 
 def _same_scene(name: str, other: str) -> bool:
     """Whether two names or folders of scenes mean the same one."""
-    return name == other or scene_folder(name).resolve() == scene_folder(other).resolve()
+    return name == other or os.path.realpath(scene_folder(name)) == os.path.realpath(scene_folder(other))
 
 
 def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:

@@ -7,6 +7,7 @@ at any moment, it resumes to the same weights.
 
 import dataclasses
 import math
+import os
 import time
 from collections import deque
 from typing import Any
@@ -34,11 +35,14 @@ from s2e.checkpoint import (
 from s2e.commandline import as_json
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import visual_net
+from s2e.envs.object_files import load_objects
 from s2e.envs.rays import RayConfig, RayPolicy, load_rays
 from s2e.envs.robots import ROBOTS
 from s2e.envs.sb3 import UrbanVecEnv
+from s2e.envs.tracks import read_tracks
 from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, choose_device
+from s2e.memory import require_memory
 from s2e.policy import S2EPolicy
 from s2e.rl.args import PPOArgs, check_words, main, worlds_config
 from s2e.rl.coach import LABEL, make_coach
@@ -61,6 +65,9 @@ BATCH = {"rays": 2048, "images": 256}
 """Samples of a minibatch where --batch is 0."""
 HORIZON, POOL, REFRESH = {"rays": 32, "images": 16}, {"rays": 128, "images": 0}, 2
 """Where --horizon and --scenes are 0, and after how many episodes streets without end are new."""
+BASE_BYTES, SCENE_BYTES = 1.0e9, 4.0e6
+WORLD_BYTES, ROW_BYTES = {"rays": 0.1e6, "images": 0.5e6}, {"rays": 4e3, "images": 10e3}
+"""Memory: of a process, a street, a world, and a step of it that is stored; measured, rounded up."""
 SCALE = {
     "rays": {"ram": 5e-4},
     "images": {"ram": 1e-3, "decoder": 5e-4, "full": 5e-4},
@@ -83,8 +90,24 @@ def check(args: PPOArgs, world: int) -> None:
         raise UserError(f"--envs {args.envs} cannot be dealt to {world} ranks; use a multiple")
     if args.envs // world * settled(args).horizon < 2:
         raise UserError("--envs times --horizon is 1; PPO needs at least 2 samples an update")
+    check_memory(settled(args), world)
+    if args.objects is not None:
+        load_objects(args.objects)
+    if args.tracks is not None:
+        read_tracks(args.tracks)
     if args.sense == "images" and args.coach not in ("none", "expert"):
         load_rays(args.coach, worlds_config(args).robots)
+
+
+def check_memory(args: PPOArgs, world: int) -> None:
+    """Refuses more worlds, scenes or lessons than the memory of a machine holds, as `WORLD_BYTES` and the others estimate."""
+    own = SCENE_BYTES if args.refresh else 0  # each world has a scene of its own
+    each = WORLD_BYTES[args.sense] + own + args.horizon * ROW_BYTES[args.sense]
+    rest = 0 if own or args.scene else args.scenes * SCENE_BYTES
+    if args.sense == "images" and args.coach != "none":
+        rest += args.lessons * ROW_BYTES["images"] / 2  # kept in half precision
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    require_memory("--envs", args.envs // world * here, each, BASE_BYTES + here * rest)
 
 
 def objective(args: PPOArgs) -> Objective:

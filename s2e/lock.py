@@ -28,7 +28,7 @@ def hold(folder: Path, room_mb: float = 1.0) -> None:
         UserError: another process holds the folder, or it cannot be written, or its disk is full.
     """
     check_place(folder, room_mb=room_mb)
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     if place in _held:
         if _is_there(_held[place], folder / LOCK):
             return
@@ -73,7 +73,7 @@ def check_place(folder: Path, option: str = "--out", room_mb: float = 1.0) -> No
 
 def release(folder: Path) -> None:
     """Gives up a folder that this process holds, and leaves no trace in it; for processes that live on."""
-    file = _held.pop(folder.resolve(), None)
+    file = _held.pop(Path(os.path.realpath(folder)), None)
     if file is None:
         return
     if _is_there(file, folder / LOCK):

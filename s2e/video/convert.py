@@ -1,6 +1,7 @@
 """`s2e-data convert`: any readable walks into GNM folders or shards, checked, at one rate; continues where it was cut off."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -309,7 +310,8 @@ def _check(sources: Sequence[Path | str], out: Path, settings: Conversion) -> No
     require(0 <= settings.height_px <= 8192 and 0 <= settings.width_px <= 8192, "--height and --width are pixels, 0 to 8192")
     require(0.01 <= settings.shard_mb <= 1e5, f"--shard-mb is {settings.shard_mb}; megabytes, 0.01 to 100000")
     for source in sources:
-        if not is_url(source) and (place := Path(source).resolve()) in (out.resolve(), *out.resolve().parents):
+        # os.path: a loop of links is a path like another
+        if not is_url(source) and (place := Path(os.path.realpath(source))) in (real := Path(os.path.realpath(out)), *real.parents):
             raise UserError(f"{out}: lies in {place}, which is read; give an --out outside it")
 
 

@@ -145,7 +145,7 @@ def test_bad_files_are_refused(tmp_path, monkeypatch):
     (tmp_path / "a.stl").write_bytes(b"solid")
     (tmp_path / "none").mkdir()
     for path, message in ((tmp_path / "empty.glb", "empty"), (tmp_path / "a.stl", "not a .glb"), (tmp_path / "no.obj", "no such file"),
-                          (tmp_path / "none", "holds no .glb")):  # fmt: skip
+                          (tmp_path / "no", "no such file"), (tmp_path / "none", "holds no .glb")):  # fmt: skip
         with pytest.raises(UserError, match=message):
             load_objects(path)
     monkeypatch.setattr(object_files, "MAX_BYTES", 100)

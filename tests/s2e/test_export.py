@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from safetensors import SafetensorError
 
 import s2e
 from s2e import export, graphs, hub
@@ -273,9 +274,13 @@ def test_a_failed_write_leaves_nothing(run, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "fsync", full)
-    with pytest.raises(UserError, match="No space"):
-        quietly(run, out)
+    def full_too(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    for name, refuses in {"fsync": full, "save_file": full_too}.items():
+        with monkeypatch.context() as patched, pytest.raises(UserError, match="No space"):
+            patched.setattr(export, name, refuses)
+            quietly(run, out)
     assert [p.name for p in tmp_path.iterdir()] == ["shared"] and (out / "model.safetensors").read_bytes() == before
 
 
@@ -312,6 +317,13 @@ def test_bad_options(run, options, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=said):
         export.export(ExportArgs(run=str(run), **options))
+    assert not list(tmp_path.iterdir())
+
+
+def test_push_without_its_library_says_so_before_the_work(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(UserError, match='pip install "huggingface-hub'):
+        export.export(ExportArgs(run=str(run), folder=tmp_path / "shared", push="owner/name"))
     assert not list(tmp_path.iterdir())
 
 

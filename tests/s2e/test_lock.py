@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,6 +77,22 @@ def test_a_process_may_hold_its_folder_twice_and_anew(tmp_path):
 def test_other_ranks_hold_nothing(tmp_path, holder, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     check_out(tmp_path / "out", resume=False)
+
+
+def test_a_full_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    free = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=3, f_frsize=4096, f_blocks=free.f_blocks))
+    said = r"out/run: cannot be written \(0.0 MB are free on its disk and 1 are needed\); free some space"
+    with pytest.raises(UserError, match=said):
+        hold(tmp_path / "out" / "run")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_read_only_disk_is_refused_before_anything_is_made(tmp_path):
+    if os.access("/sys", os.W_OK):  # a place that nobody may write to, the administrator neither
+        pytest.skip("/sys can be written here")
+    with pytest.raises(UserError, match=r"/sys/none/run: cannot be written \(/sys is read-only here\); give another --out"):
+        hold(Path("/sys/none/run"))
 
 
 def test_an_unwritable_folder_is_named(tmp_path):

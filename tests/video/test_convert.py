@@ -1,4 +1,5 @@
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,6 +179,30 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, monkeypatc
         convert([source], tmp_path / "out", Conversion(), ReadOptions())
     assert len(list((tmp_path / "out").rglob("traj_data.pkl"))) == 2
     assert convert([source], tmp_path / "out", Conversion(), ReadOptions()).pieces == 4 and len(calls) == 5
+
+
+@pytest.mark.parametrize("to", ["gnm", "shards"])
+@pytest.mark.parametrize("size", [100, 5000])
+def test_a_disk_that_fills_up_is_refused_once(tmp_path, to, size):
+    """A limit on the size of files stands for the disk; what is in a buffer is refused again when its file is closed."""
+    source = dataset(tmp_path / "in")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(UserError, match="File too large.*make room"):
+            convert([source], tmp_path / "out", Conversion(to), ReadOptions())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert convert([source], tmp_path / "again", Conversion(to), ReadOptions()).pieces == 4
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").write_text("")
+    for name, said in {"link": "a link to nowhere", "loop": "a link to nowhere", "file/x": "no folder"}.items():
+        with pytest.raises(UserError, match=f"cannot be written .*{said}"):
+            convert([tmp_path / "none"], tmp_path / name, Conversion(), ReadOptions())
 
 
 @pytest.mark.parametrize("name", ["../../etc/x", "/abs", "a\\..\\b", "..", "...", ".part", "a b/ü?*"])
