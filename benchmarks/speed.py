@@ -330,8 +330,6 @@ def speed(args: SpeedArgs) -> None:
     """The whole command."""
     if args.only and args.only not in PARTS:
         raise UserError(f"--only {args.only!r} is not one of {', '.join(PARTS)}")
-    if args.envs < 1 or args.scenes < 1 or not 0 < args.seconds < 3600:
-        raise UserError("--envs and --scenes must be at least 1, --seconds positive")
     machine, results = hardware(), []
     for name in [args.only] if args.only else list(PARTS):
         value, unit, conditions = PARTS[name](args)

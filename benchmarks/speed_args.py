@@ -8,7 +8,7 @@ s2e-speed --only ppo_ranks    two ranks against one, one thread each
 from dataclasses import dataclass
 
 from s2e.commandline import parse
-from s2e.errors import run_command
+from s2e.errors import require, run_command
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,16 @@ class SpeedArgs:
     """Print a JSON list instead of a table."""
 
 
+def check_words(args: SpeedArgs) -> None:
+    """Refuses numbers that cannot work.
+
+    Raises:
+        UserError: naming the option and what it may be.
+    """
+    require(args.envs >= 1 and args.scenes >= 1, "--envs and --scenes must be at least 1")
+    require(0 < args.seconds < 3600, f"--seconds is {args.seconds}; above 0, below 3600")
+
+
 def main() -> None:
     """Entry point of `s2e-speed`."""
     run_command(_main)
@@ -35,6 +45,7 @@ def main() -> None:
 
 def _main() -> None:
     args = parse(SpeedArgs, __doc__ or "")
+    check_words(args)
     from s2e.benchmarks.speed import speed  # torch and the worlds: imported once the options are right
 
     speed(args)

@@ -8,11 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from s2e.benchmarks.view_args import ViewArgs, main
+from s2e.benchmarks.view_args import ViewArgs, check_words, main
 from s2e.benchmarks.view_session import DRIVERS, Drive, Replay, Session, episodes_of, read_replay, settings_of
 from s2e.checkpoint import load_networks
 from s2e.encoder import VisualNet
-from s2e.envs.robots import ROBOTS
 from s2e.envs.scene_files import load_scene
 from s2e.envs.warm import warm_up
 from s2e.errors import UserError, missing, require
@@ -30,11 +29,8 @@ class Viewer:
     """
 
     def __init__(self, args: ViewArgs):
-        require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
-        require(0 <= args.port <= 65535, f"--port {args.port}: give 0 to 65535")
+        check_words(args)
         learned = args.policy not in DRIVERS
-        both = f"--policy {args.policy} and --replay {args.replay}: a replay shows what was driven; give one of them"
-        require(args.replay is None or args.policy == "keyboard", both)
         viser = _viser()
         self.args = args
         self.learned: tuple[S2EPolicy, VisualNet] | None = load_networks(args.policy) if learned else None

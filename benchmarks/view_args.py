@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import tyro
 
 from s2e.commandline import parse
-from s2e.errors import run_command
+from s2e.errors import require, run_command
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,20 @@ class ViewArgs:
     """Port to serve at; 0 takes a free one."""
 
 
+def check_words(args: ViewArgs) -> None:
+    """Refuses what cannot be.
+
+    Raises:
+        UserError: naming the option and what it may be.
+    """
+    require(0 <= args.port <= 65535, f"--port {args.port}: give 0 to 65535")
+    both = f"--policy {args.policy} and --replay {args.replay}: a replay shows what was driven; give one of them"
+    require(args.replay is None or args.policy == "keyboard", both)
+    from s2e.envs.robots import ROBOTS
+
+    require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
+
+
 def main() -> None:
     """Entry point of `s2e-view`."""
     run_command(_main)
@@ -44,6 +58,7 @@ def main() -> None:
 
 def _main() -> None:
     args = parse(ViewArgs, __doc__ or "")
+    check_words(args)
     from s2e.benchmarks.view import view  # torch and the worlds: imported once the options are right
 
     view(args)

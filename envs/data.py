@@ -1,7 +1,6 @@
 """`s2e-data`: record, convert and check navigation video; what it can be asked for is in `data_args.py`."""
 
 import json
-import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -31,10 +30,6 @@ MOST_SAID = 10
 
 
 def _record(args: Record) -> None:
-    for name in ("frames", "envs", "scenes"):
-        if getattr(args, name) < 1:
-            raise UserError(f"--{name} is {getattr(args, name)}; it must be at least 1")
-    require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
     same = {f.name: getattr(args, f.name) for f in fields(Settings)}
     counts = record(args.out, args.frames, Settings(**same), args.resume)
     failed = ", ".join(f"{robot} {n}" for robot, n in sorted(counts.failed.items()))
@@ -43,18 +38,12 @@ def _record(args: Record) -> None:
 
 
 def _stills(args: StillsArgs) -> None:
-    for name in ("frames", "scenes"):
-        require(getattr(args, name) >= 1, f"--{name} is {getattr(args, name)}; it must be at least 1")
-    require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
     same = {f.name: getattr(args, f.name) for f in fields(Settings) if hasattr(args, f.name)}
     count = record_stills(args.out, args.frames, Settings(envs=VIEWS, **same), args.resume)
     print(f"{args.out}: {count} stills")
 
 
 def _options(args: Reading) -> ReadOptions:
-    require(bool(args.data), "no data given; name files, folders or URLs of shards")
-    require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
-    require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
     return ReadOptions(args.hz, args.image, args.poses, args.scale)
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import tyro
 
 from s2e.commandline import parse
-from s2e.errors import run_command
+from s2e.errors import require, run_command
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,23 @@ class Stats(Reading):
     """The picture."""
 
 
+def check_words(args: Record | StillsArgs | Reading) -> None:
+    """Refuses numbers that cannot work.
+
+    Raises:
+        UserError: naming the option and what it may be.
+    """
+    if isinstance(args, Reading):
+        require(bool(args.data), "no data given; name files, folders or URLs of shards")
+        require(0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
+        require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
+        return
+    for name in ("frames", "envs", "scenes"):
+        value = getattr(args, name, 1)
+        require(value >= 1, f"--{name} is {value}; it must be at least 1")
+    require(args.people >= 0 and args.seed >= 0, "--people and --seed must not be negative")
+
+
 def main() -> None:
     """Entry point of `s2e-data`."""
     run_command(_main)
@@ -153,6 +170,7 @@ def _main() -> None:
     named = {"record": Record, "stills": StillsArgs, "convert": Convert, "check": Check, "stats": Stats}
     commands = functools.reduce(operator.or_, (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items()))
     args = parse(commands, __doc__ or "")
+    check_words(args)
     from s2e.envs.data import run  # the worlds and the readers: imported once the options are right
 
     run(args)
