@@ -13,8 +13,10 @@ from s2e.envs.data_args import Check, Convert, Reading, Record, Stats, StillsArg
 from s2e.envs.record import Settings, record
 from s2e.envs.robots import ROBOTS
 from s2e.envs.stills import VIEWS, record_stills
+from s2e.envs.vector import worlds_bytes
 from s2e.errors import UserError, require
 from s2e.lock import check_place
+from s2e.memory import require_memory
 from s2e.video.check import Row, check_walks, kept, span, table_of
 from s2e.video.convert import Conversion, convert
 from s2e.video.formats import NoWalks, read_walks
@@ -30,6 +32,7 @@ MOST_SAID = 10
 
 
 def _record(args: Record) -> None:
+    require_memory("--envs", args.envs, *worlds_bytes(args.scenes, own=False))
     same = {f.name: getattr(args, f.name) for f in fields(Settings)}
     counts = record(args.out, args.frames, Settings(**same), args.resume)
     failed = ", ".join(f"{robot} {n}" for robot, n in sorted(counts.failed.items()))

@@ -21,6 +21,7 @@ from s2e.envs.topdown import GOAL, SIZE_CELLS
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
 from s2e.errors import require
+from s2e.memory import require_memory
 from s2e.observation import ROBOT_FIELDS
 
 ACTION_LIMIT_M = 3.0
@@ -48,6 +49,20 @@ def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
 def action_space() -> gym.spaces.Box:
     """A waypoint: metres forward and left, to be reached in a second."""
     return gym.spaces.Box(-ACTION_LIMIT_M, ACTION_LIMIT_M, (2,), np.float32)
+
+
+def worlds_bytes(scenes: int, own: bool, draw: bool = True) -> tuple[float, float]:
+    """What memory worlds need: estimates from measured ones, rounded up.
+
+    Args:
+        scenes: in their pool. own: whether each world has a scene of its own instead, and the next one in the making.
+        draw: whether there are images.
+
+    Returns:
+        Bytes of a world, and of all else.
+    """
+    world, scene, rest = (4.0e6, 2.5e6, 0.7e9) if draw else (0.4e6, 1.0e6, 0.6e9)
+    return (world + 2 * scene, rest) if own else (world, rest + scenes * scene)
 
 
 def make_worlds(
@@ -92,6 +107,7 @@ def make_worlds(
     own = bool(scene) and (refresh or families or objects or blocks != (1, 1) or density is not None)
     own = own or (bool(scene) and splats != 0)
     require(not own, f"scene {scene!r} is a place as it is: refresh, families, objects, blocks, density, splats do not go with it")
+    require_memory("--envs", count, *worlds_bytes(0 if scene else scenes, refresh > 0, draw))
     warm_up()
     if scene:
         fresh, pool = None, load_scenes(scene)

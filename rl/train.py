@@ -40,7 +40,7 @@ from s2e.envs.rays import RayConfig, RayPolicy, load_rays
 from s2e.envs.robots import ROBOTS
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.tracks import read_tracks
-from s2e.envs.vector import make_worlds
+from s2e.envs.vector import make_worlds, worlds_bytes
 from s2e.errors import UserError, choose_device
 from s2e.memory import require_memory
 from s2e.policy import S2EPolicy
@@ -65,9 +65,8 @@ BATCH = {"rays": 2048, "images": 256}
 """Samples of a minibatch where --batch is 0."""
 HORIZON, POOL, REFRESH = {"rays": 32, "images": 16}, {"rays": 128, "images": 0}, 2
 """Where --horizon and --scenes are 0, and after how many episodes streets without end are new."""
-BASE_BYTES, SCENE_BYTES = 1.0e9, 4.0e6
-WORLD_BYTES, ROW_BYTES = {"rays": 0.1e6, "images": 0.5e6}, {"rays": 4e3, "images": 10e3}
-"""Memory: of a process, a street, a world, and a step of it that is stored; measured, rounded up."""
+ROW_BYTES = {"rays": 2e3, "images": 20e3}
+"""Memory of a step of a world that is stored, and of its copy in an update."""
 SCALE = {
     "rays": {"ram": 5e-4},
     "images": {"ram": 1e-3, "decoder": 5e-4, "full": 5e-4},
@@ -100,14 +99,13 @@ def check(args: PPOArgs, world: int) -> None:
 
 
 def check_memory(args: PPOArgs, world: int) -> None:
-    """Refuses more worlds, scenes or lessons than the memory of a machine holds, as `WORLD_BYTES` and the others estimate."""
-    own = SCENE_BYTES if args.refresh else 0  # each world has a scene of its own
-    each = WORLD_BYTES[args.sense] + own + args.horizon * ROW_BYTES[args.sense]
-    rest = 0 if own or args.scene else args.scenes * SCENE_BYTES
-    if args.sense == "images" and args.coach != "none":
-        rest += args.lessons * ROW_BYTES["images"] / 2  # kept in half precision
+    """Refuses more worlds than the memory of this machine holds, with what is stored of them and the lessons."""
+    images = args.sense == "images"
+    each, rest = worlds_bytes(0 if args.scene else args.scenes, args.refresh > 0, images)
+    if images and args.coach != "none":
+        rest += args.lessons * ROW_BYTES["images"] / 4  # once, in half precision
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    require_memory("--envs", args.envs // world * here, each, BASE_BYTES + here * rest)
+    require_memory("--envs", args.envs // world * here, each + args.horizon * ROW_BYTES[args.sense], here * rest)
 
 
 def objective(args: PPOArgs) -> Objective:

@@ -71,6 +71,9 @@ def defaults_from(kind: type[T], file: Path) -> T:
     known = {name: value for name, value in told.items() if name in fields}
     require(bool(known), f"--config {file}: no option of this command in it; give the config.json of a run")
     unknown = sorted(set(told) - set(fields) - set(RECORDS) - set(NOT_TAKEN))
+    few = ", ".join(unknown[:4])
+    foreign = f"--config {file}: of another command, most of it is not known here ({few}); give that of a run of this one"
+    require(len(known) >= len(unknown), foreign)
     if unknown:
         print(f"note: {file}: left out what this command does not know: {', '.join(unknown)}", file=sys.stderr)
     values = {name: as_kind(hints[name], value, f"--config {file}: {name}") for name, value in known.items()}

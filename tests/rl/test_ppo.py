@@ -426,3 +426,18 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(pretrained, tmp_path):
         assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a), file
     steps = [line.split(",")[0] for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
     assert steps == [f'{{"step": {i}' for i in range(1, 41)]
+
+
+def test_more_worlds_than_memory_holds_are_refused_before_anything_is_built(tmp_path, monkeypatch):
+    monkeypatch.setattr("s2e.memory.available_bytes", lambda: 8 << 30)
+    with pytest.raises(UserError, match=r"--envs 200000 needs some 1,.*GiB of memory, and 8.0 GiB are free: give at most \d\d\d"):
+        check(PPOArgs(tmp_path, envs=200_000), 1)
+    with pytest.raises(UserError, match="too little even for one"):
+        check(PPOArgs(tmp_path, lessons=10**9), 1)
+    check(PPOArgs(tmp_path, sense="rays", envs=4096), 1)
+
+
+@pytest.mark.parametrize(("more", "text"), [(dict(objects="none"), "no such file or folder"), (dict(tracks="none"), "none")])
+def test_own_things_and_tracks_are_read_before_anything_is_built(tmp_path, more, text):
+    with pytest.raises(UserError, match=text):
+        check(PPOArgs(tmp_path, **{name: tmp_path / path for name, path in more.items()}), 1)

@@ -86,6 +86,7 @@ def test_a_config_may_lack_what_is_required(tmp_path):
     ('{"reader": 1}', "true or false"),
     ('{"out": null}', "out is None; it is a path"),
     ('{"policy": {"dim": 128}}', "no option of this command"),
+    ('{"seed": 1, "anchors": 8, "ema": 0.9}', "of another command.*anchors, ema"),
     ("[1]", "not a JSON object"),
     ("{", "not JSON"),
     ("[" * 100_000, "not JSON"),
