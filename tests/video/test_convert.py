@@ -181,8 +181,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, monkeypatc
     assert convert([source], tmp_path / "out", Conversion(), ReadOptions()).pieces == 4 and len(calls) == 5
 
 
-@pytest.mark.parametrize("to", ["gnm", "shards"])
-@pytest.mark.parametrize("size", [100, 5000])
+@pytest.mark.parametrize(("to", "size"), [("gnm", 100), ("shards", 100), ("shards", 5000)])
 def test_a_disk_that_fills_up_is_refused_once(tmp_path, to, size):
     """A limit on the size of files stands for the disk; what is in a buffer is refused again when its file is closed."""
     source = dataset(tmp_path / "in")
