@@ -43,11 +43,10 @@ def parse(kind: Any, about: str, words: Sequence[str] | None = None) -> Any:
     if "--version" in words:
         print(f"s2e {__version__}")
         raise SystemExit(0)
-    more = {}
-    if dataclasses.is_dataclass(kind) and any(f.name == "config" for f in dataclasses.fields(kind)):
-        file = _config_of(words)
-        if file is not None:
-            more["default"] = defaults_from(typing.cast(type, kind), file)
+    more: dict[str, Any] = {}
+    file = _config_of(words)
+    if file is not None and "config" in getattr(kind, "__dataclass_fields__", ()):
+        more["default"] = defaults_from(kind, file)
     return tyro.cli(kind, description=f"{about}\n\n--version prints the version.", args=words, **more)
 
 

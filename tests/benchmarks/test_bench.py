@@ -11,13 +11,14 @@ from s2e.benchmarks.baselines import BASELINES, rays
 from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, main, place_obstacles, read_records
 from s2e.benchmarks.failures import cause
 from s2e.checkpoint import load_networks, policy_state, save_checkpoint, shipped_policies
+from s2e.commandline import defaults_from
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.envs.episodes import ListedEpisodes
 from s2e.envs.rays import RayConfig, RayPolicy
 from s2e.envs.scene_files import load_scene
 from s2e.envs.worlds import Worlds, WorldsConfig
-from s2e.errors import UserError
+from s2e.errors import UserError, choose_device
 from s2e.policy import S2EPolicy
 
 PLAZA = "gs_urban/plaza"
@@ -268,3 +269,22 @@ def test_bad_questions(tmp_path, untrained):
     ):
         with pytest.raises(UserError, match=match):
             bench(args)
+
+
+def test_a_results_folder_gives_back_what_was_asked(tmp_path, capsys):
+    args = BenchArgs(scene=PLAZA, policy=("zero", "straight"), setting="empty", episodes=1, clips=0, out=tmp_path / "out")
+    bench(args)
+    assert f"{PLAZA} zero: 1 episodes" in capsys.readouterr().err, "before the first has ended, where there is no bar"
+    asked = dataclasses.replace(args, device=choose_device("auto"))
+    for folder, policies in (("out", args.policy), ("out/zero", ("zero",))):
+        given = defaults_from(BenchArgs, tmp_path / folder / "config.json")
+        assert given == dataclasses.replace(asked, policy=policies)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_scenes_are_built(tmp_path, monkeypatch):
+    monkeypatch.setattr("s2e.benchmarks.bench.load_scene", lambda _: pytest.fail("a scene is built"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for place in ("file", "link"):
+        with pytest.raises(UserError, match=f"{place}: cannot be written"):
+            bench(BenchArgs(scene=PLAZA, policy=("zero",), out=tmp_path / place))
