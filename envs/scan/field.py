@@ -146,10 +146,10 @@ def ground_along(splats: Splats, surface: Surface, up: np.ndarray, eyes: np.ndar
     points = (surface.points - middle) @ rotation.T / surface.size
     low, high = np.quantile(points, (0.003, 0.997), axis=0) + np.array([[-0.02], [0.02]])
     low, high = np.maximum(low, -1.25), np.minimum(high, 1.25)
-    shape = tuple(int(n) for n in np.ceil((high - low)[1::-1] * CELLS))
+    cols, rows = (int(n) for n in np.ceil((high - low)[:2] * CELLS))
     level = max(float(high[2] - low[2]) / (LEVELS - 8), 0.5 / CELLS)
     frame = np.array([*low, 1.0 / CELLS, level])
-    _, tops, free = voxelise(small, frame, shape, CLEARANCE)
+    _, tops, free = voxelise(small, frame, (rows, cols), CLEARANCE)
     free &= np.isfinite(tops)
     if not free.any():
         return None

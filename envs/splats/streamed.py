@@ -181,7 +181,7 @@ def _leaves(where: Path, meta: dict[str, Any]) -> list[dict[int, Part]]:
             raise UserError(f"{where}: tree: lods is a {type(lods).__name__}, not an object; {_REMEDY}")
         leaf = {}
         for key, lod in lods.items():
-            numbers = [lod.get(name) for name in ("file", "offset", "count")] if isinstance(lod, dict) else []
+            numbers: list[Any] = [lod.get(name) for name in ("file", "offset", "count")] if isinstance(lod, dict) else []
             whole = len(numbers) == 3 and all(type(v) is int and 0 <= v < 1 << 40 for v in numbers)
             if not whole or not re.fullmatch(r"\d{1,2}", key) or numbers[0] >= files:
                 raise UserError(f"{where}: tree: lods {key[:20]!r} does not name file, offset and count of a chunk; {_REMEDY}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from s2e.envs.episodes import SETTINGS, check_episodes, read_episodes, write_episodes
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import free_anchors, largest_region, make_episodes
+from s2e.envs.propose import covered, free_anchors, largest_region, make_episodes
 from s2e.envs.scene import GOAL_RADIUS_M, Episode, Ground, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
 from s2e.errors import UserError
@@ -124,3 +124,19 @@ def test_no_episode_is_proposed_between_the_sides_of_a_thin_wall():
 def test_the_packaged_episodes_fit_their_scenes(name):
     path = Path(scene_folder(name)) / "episodes.json"
     check_episodes(path, load_scene(name), read_episodes(path))
+
+
+def test_anchors_and_routes_go_through_doors():
+    """Two rooms with a door of 0.9 m: only narrow ways join them, and starts and goals are in both."""
+    grid = np.ones((70, 120), dtype=bool)
+    grid[5:65, 5:58] = grid[5:65, 62:115] = False
+    grid[30:39, 58:62] = False
+    occupancy = Occupancy(grid, np.zeros(2), 0.1)
+    assert len({x > 6.0 for x, _ in free_anchors(occupancy)}) == 1
+    anchors = free_anchors(occupancy, narrow=True)
+    assert {x > 6.0 for x, _ in anchors} == {True, False}
+    scene = Scene("flat", occupancy, empty_mesh(), anchors)
+    episodes = make_episodes(scene, 0, 12, (5.0, 14.0), at_least=5, narrow=True)
+    assert any((e.start[0] > 6.0) != (e.goal[0] > 6.0) for e in episodes)
+    share, area = covered(scene, episodes)
+    assert share > 0.8 and 30.0 < area < 60.0
