@@ -174,5 +174,5 @@ def test_a_backend_that_is_missing_is_missed_where_splats_are_drawn_alone(monkey
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     Renderer([build_scene(0, density=0.0)], backend="gsplat")
-    with pytest.raises(UserError, match=r"CUDA.*s2e\[gs\]"):
+    with pytest.raises(UserError, match="CUDA.*of the extra gs"):
         Renderer([scene(ground())], backend="gsplat")

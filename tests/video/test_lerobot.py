@@ -427,5 +427,5 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     write_dataset(tmp_path, lengths=(12,))
     for name in ("pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"s2e\[video\]"):
+    with pytest.raises(UserError, match="of the extra video"):
         lerobot.read(tmp_path, OPTIONS)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from s2e.envs.scan import mesh_file
-from s2e.envs.scan.importer import Import, left_free, map_place, solid_splats
+from s2e.envs.scan.floor import Floor
+from s2e.envs.scan.importer import Import, Measured, left_free, map_place, solid_splats
 from s2e.envs.scan.mesh_file import read_mesh, surface_discs
 from s2e.envs.scan.sidecar import Correction
 from s2e.envs.scan.transform import Placement, select
@@ -73,7 +74,8 @@ def test_a_mesh_in_place_of_the_splats(tmp_path, monkeypatch):
     args = Import(tmp_path / "x.ply", "x", collision=tmp_path / "collision.glb")
     placed = yard(junk=False)
     solid = solid_splats(args, placed, placement)
-    mapped = map_place(args, solid, Correction(), tmp_path / "x.correct.json")
+    measured = Measured(Floor(rotation[2], 0.0, 1.0, WIDTH_M, 0.0, True), placement, "given", None)
+    mapped = map_place(args, solid, measured, Correction(), tmp_path / "x.correct.json")
     grid, occupancy = mapped.occupancy.grid, mapped.occupancy
     for x0, y0, x1, y1, _ in BOXES:
         row, column = occupancy.cell_of(np.array([(x0 + x1) / 2, (y0 + y1) / 2]))

@@ -195,7 +195,7 @@ def refused(path, match):
 
 def test_what_is_no_splat_file(tmp_path):
     refused(tmp_path / "none", "cannot be read")
-    refused(tmp_path, "folder without meta.json; give a 3DGS or compressed PLY, SPZ")
+    refused(tmp_path, "folder without meta.json or lod-meta.json; give a 3DGS or compressed PLY, SPZ")
     refused(put(tmp_path, "a.ply", b""), "zero bytes")
     refused(put(tmp_path, "a.splat", b""), "zero bytes")
     refused(put(tmp_path, "a", b"solid mesh of something"), "byte 0: begins with b'soli', of no known format")
