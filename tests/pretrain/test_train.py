@@ -245,7 +245,7 @@ def tiny(tmp_path, **changes):
         for i in range(4):
             make_walk(tmp_path / "data" / f"w{i}", 40, seed=i)
     fixed = {"steps": 12, "batch": 8, "validate_every": 2, "save_every": 4, **changes}
-    args = PretrainArgs((tmp_path / "data",), tmp_path / "run", **fixed)
+    args = PretrainArgs((tmp_path / "data",), tmp_path / "run", device="cpu", **fixed)
     config = dataclasses.replace(policy_config(args), dim=16, heads=2, encoder_layers=1, decoder_layers=1)
     walks, _ = read_walks([tmp_path / "data"])
     rays = np.random.default_rng(1).uniform(0.5, 12, (40, 16)).astype(np.float32)
