@@ -289,7 +289,7 @@ def test_bad_questions(tmp_path, untrained):
         (BenchArgs(scene=PLAZA, planner="rules", out=tmp_path / "c"), "names none"),
         (BenchArgs(scene=PLAZA, seed=-1, out=tmp_path / "c"), "--seed"),
         (BenchArgs(scene=PLAZA, planner_weight=float("nan"), out=tmp_path / "c"), "--planner-weight"),
-        (BenchArgs(scene=PLAZA, device="banana", out=tmp_path / "c"), "banana"),
+        (BenchArgs(scene=PLAZA, device="banana", out=tmp_path / "c"), "banana"),  # pyright: ignore[reportArgumentType]
         (BenchArgs(scene=PLAZA, episodes=-1, out=tmp_path / "d"), "negative"),
         (BenchArgs(scene=PLAZA, robot="unicycle", policy=("zero",), episodes=1, out=tmp_path / "e"), "unicycle"),
     ):

@@ -278,7 +278,8 @@ def corridor(seed=0, count=30_000, noise=0.04):
     opacities = np.where(kind == 5, rng.uniform(0.02, 0.2, count), rng.beta(1.2, 1.0, count) * 0.97 + 0.01)
     quats = np.roll(Rotation.random(count, rng=rng).as_quat(), 1, axis=1)
     sh = rng.normal(0, 0.3, (count, 1, 3))
-    return Splats(*(a.astype(np.float32) for a in (p, quats, scales, opacities, sh)))
+    p, quats, scales, opacities, sh = (a.astype(np.float32) for a in (p, quats, scales, opacities, sh))
+    return Splats(p, quats, scales, opacities, sh)
 
 
 PLACES = {
