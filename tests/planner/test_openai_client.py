@@ -180,7 +180,7 @@ def test_breaker_rests_after_three_failures(monkeypatch):
         (reply(200, completion("Lorem ipsum dolor sit amet")), "answers, but not with a directive that can be read"),
         (reply(404, b"no such model"), "cannot be asked: status 404 Not Found"),
         (reply(200, b"<html>"), "cannot be asked: "),
-        (lambda handler: time.sleep(0.6), "gives no answer within"),
+        (lambda handler: time.sleep(3.0), "gives no answer within"),
     ],
     ids=["none", "words", "babble", "404", "html", "slow"],
 )
