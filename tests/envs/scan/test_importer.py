@@ -27,10 +27,10 @@ def floors():
     """Finds the floor of a capture once: it is most of an import, and of the same capture always the same."""
     known = {}
 
-    def once(splats, up=None):
-        key = splats.means.tobytes(), None if up is None else up.tobytes()
+    def once(splats, up=None, eyes=None):
+        key = tuple(None if array is None else array.tobytes() for array in (splats.means, up, eyes))
         if key not in known:
-            known[key] = find_floor(splats, up)
+            known[key] = find_floor(splats, up, eyes=eyes)
         return known[key]
 
     find_floor, patch = importer.find_floor, pytest.MonkeyPatch()
