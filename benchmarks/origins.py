@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from s2e.checkpoint import find_checkpoint, read_json, shipped_policies
+from s2e.commandline import NOT_TAKEN, RECORDS
 from s2e.errors import UserError
 
 COMMANDS = {"data": "s2e-pretrain", "envs": "s2e-ppo"}
 """Which command has a setting that no other has."""
-NO_OPTIONS = ("world_size", "step", "resume", "config")
+NO_OPTIONS = (*RECORDS, *NOT_TAKEN, "step")
 """What the settings of a run hold beside options, and what was said to go on with it."""
 SHORT = ("data", "stills", "init", "sense", "scene", "out", "envs", "steps", "seed")
 """What tells runs apart at a glance."""

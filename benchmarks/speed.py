@@ -27,7 +27,7 @@ from s2e.envs.config import WorldsConfig
 from s2e.envs.scene_files import load_scene
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.vector import make_worlds
-from s2e.errors import UserError
+from s2e.errors import UserError, choose_device
 from s2e.mixture import matching_loss
 from s2e.policy import S2EPolicy
 from s2e.rl.train import PPOArgs, Trainer, Watch
@@ -241,7 +241,8 @@ def ppo_steps(args: SpeedArgs) -> Measured:
 def _trainer(args: SpeedArgs, folder: str, rank: int = 0, ranks: int = 1) -> tuple[Trainer, Watch]:
     """What `s2e-ppo` trains with by its defaults, `args.envs` worlds on each rank."""
     envs = args.envs * ranks
-    wanted = PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, horizon=HORIZON, value_warmup=0, coach_drives=0.0)
+    more = {"horizon": HORIZON, "value_warmup": 0, "coach_drives": 0.0, "device": choose_device("auto")}
+    wanted = PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, **more)
     trainer = Trainer(wanted, rank, ranks)
     return trainer, Watch(tqdm(disable=True), trainer.worlds)
 

@@ -202,7 +202,6 @@ class Trainer:
     """Worlds, what is seen of them, and PPO of one run."""
 
     def __init__(self, args: PPOArgs, rank: int, world: int):
-        args = dataclasses.replace(args, device=choose_device(args.device))
         self.args, self.rank, self.ranks = args, rank, world
         self.count = args.envs // world
         self.share = Share(rank * self.count, self.count, args.envs)

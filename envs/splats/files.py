@@ -1,12 +1,13 @@
 """What readers and writers of splats share: opening with care, bounds, checks of values, writing a file whole or not at all."""
 
+import json
 import os
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from tqdm import tqdm
@@ -41,6 +42,17 @@ def brief(error: Exception) -> str:
     """What a library says of a damaged file, in one short line: some repeat the file's own bytes."""
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def json_object(data: bytes, where: str, remedy: str) -> dict[str, Any]:
+    """The object that a file's bytes are as JSON; `where` and `remedy` are the ends of what is said where they are not."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} cannot be read as JSON ({brief(error)}); {remedy}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{where} is a {type(found).__name__}, not an object; {remedy}")
+    return found
 
 
 def read_exactly(path: Path, file: BinaryIO, count: int) -> bytes:

@@ -1,7 +1,6 @@
 """SOG version 2, PlayCanvas's splats as lossless WebP images with a meta.json, in a folder or zipped."""
 
 import io
-import json
 import math
 import os
 import re
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from s2e.envs.scene import Splats
-from s2e.envs.splats.files import blank, brief, check_density, drop_bad, opened, progress_bar, row_slices, size_of, unit
+from s2e.envs.splats.files import blank, brief, check_density, drop_bad, json_object, opened, progress_bar, row_slices, size_of, unit
 from s2e.envs.splats.quats import from_smallest
 from s2e.errors import UserError
 
@@ -104,7 +103,8 @@ def _from_zip(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> by
 
 
 def _read(path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int], progress: bool) -> Splats:
-    meta, where = _meta(path, load), f"{path}: meta.json"
+    where = f"{path}: meta.json"
+    meta = json_object(load("meta.json", _MAX_META), where, "export the scene again")
     version, count = _get(where, meta, "version", int), _get(where, meta, "count", int)
     if version != 2:
         raise UserError(f"{where}: version {version}, and this reads version 2; export again with SplatTransform")
@@ -139,17 +139,6 @@ def _read(path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int
             palette = _palette(path, where, meta, names["shN"][0], load, _BANDS[bands])
             _higher(splats, f"{path}: {names['shN'][1]}", palette, plane(names["shN"][1]))
     return drop_bad(path, splats, _NAMES)
-
-
-def _meta(path: Path, load: Load) -> dict[str, Any]:
-    data = load("meta.json", _MAX_META)
-    try:
-        meta = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: meta.json cannot be read as JSON ({brief(error)}); export the scene again") from None
-    if not isinstance(meta, dict):
-        raise UserError(f"{path}: meta.json is a {type(meta).__name__}, not an object; export the scene again")
-    return meta
 
 
 def _get(where: str, data: Any, key: str, kind: type) -> Any:

@@ -1,6 +1,5 @@
 """Streamed SOG: PlayCanvas's `lod-meta.json` with chunks of every level of detail, one level of which is read."""
 
-import json
 import os
 import re
 import warnings
@@ -10,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from s2e.envs.scan.transform import select
 from s2e.envs.scene import Splats
-from s2e.envs.splats.files import SplatWarning, brief, opened, size_of
+from s2e.envs.splats.files import SplatWarning, json_object, opened, size_of
 from s2e.envs.splats.sog import read_sog
 from s2e.errors import UserError, require
 
@@ -134,23 +134,14 @@ def _chunk(folder: Path, name: str, parts: list[Part], progress: bool) -> Splats
     rows = np.concatenate([np.arange(p.start, p.start + p.count) for p in parts])
     if len(rows) > count:
         raise UserError(f"{folder / META}: names {len(rows)} rows of {name}, which holds {count}; {_REMEDY}")
-    return Splats(
-        splats.means[rows], splats.quats[rows], splats.scales[rows], splats.opacities[rows], splats.sh[rows], splats.antialiased
-    )
+    return select(splats, rows)
 
 
 def _meta(where: Path) -> dict[str, Any]:
     with opened(where) as file:
         if size_of(file) > _MAX_META:
             raise UserError(f"{where}: {size_of(file)} bytes; a list of chunks takes less than {_MAX_META}: {_REMEDY}")
-        data = file.read()
-    try:
-        meta = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: cannot be read as JSON ({brief(error)}); {_REMEDY}") from None
-    if not isinstance(meta, dict):
-        raise UserError(f"{where}: is a {type(meta).__name__}, not an object; {_REMEDY}")
-    return meta
+        return json_object(file.read(), f"{where}:", _REMEDY)
 
 
 def _check_name(where: Path, field: str, name: object) -> None:

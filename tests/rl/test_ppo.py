@@ -36,7 +36,7 @@ def pretrained(tmp_path_factory):
 
 def make(pretrained, out, **more):
     settings = dict(envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, lessons=64, coach="expert", value_warmup=0)
-    trainer = Trainer(PPOArgs(out, str(pretrained), **{**settings, **more}), 0, 1)
+    trainer = Trainer(PPOArgs(out, str(pretrained), device="cpu", **{**settings, **more}), 0, 1)
     watch = Watch(tqdm(disable=True), trainer.worlds)
     trainer.start(watch)
     return trainer, watch

@@ -54,7 +54,7 @@ def train(monkeypatch, ranks, out, updates, more, resume=False):
     )
 
     def one(rank):
-        trainer = Trainer(PPOArgs(out, resume=resume, **settings), rank, ranks)
+        trainer = Trainer(PPOArgs(out, resume=resume, device="cpu", **settings), rank, ranks)
         snap(trainer)
         watch = Watch(tqdm(disable=True), trainer.worlds)
         trainer.start(watch)
@@ -113,7 +113,7 @@ def test_what_is_not_finite_on_one_rank_is_skipped_by_all_and_said_by_that_one(m
 
     def one(rank):
         settings: dict[str, Any] = dict(RAYS, envs=4, horizon=8, scenes=1, people=0, batch=16, value_warmup=0)
-        trainer = Trainer(PPOArgs(tmp_path, **settings), rank, 2)
+        trainer = Trainer(PPOArgs(tmp_path, device="cpu", **settings), rank, 2)
         watch = Watch(tqdm(disable=True), trainer.worlds)
         trainer.start(watch)
         step, taught = trainer.worlds.step, trainer.policy.critic[0].weight
