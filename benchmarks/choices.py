@@ -47,7 +47,7 @@ TUNINGS: dict[str, tuple[str, ...]] = {
     **{f"streets_{n}": ("--scenes", str(n)) for n in (1, 16, 256, 1024)},
     **{f"splats_{share}": ("--splats", str(share / 100)) for share in (0, 33, 100)},
 }
-"""Of fine-tuning, all with s2e-ppo's defaults but for --envs and --steps: `coached_ram` is these alone."""
+"""Of fine-tuning, all as a Jackal and with s2e-ppo's defaults but for --envs and --steps: `coached_ram` is these alone."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def trained(args: ChoicesArgs, choice: str, seed: int) -> Path:
     fixed = ["--seed", seed, "--out", run, *(["--resume"] if (run / "checkpoints" / "last").exists() else [])]
     if args.init:
         init = [] if "--init" in TUNINGS[choice] else ["--init", args.init]
-        command("s2e.rl.train", "--steps", args.steps or 65_536, "--envs", args.envs, *fixed, *init, *TUNINGS[choice])
+        command("s2e.rl.train", "--steps", args.steps or 65_536, "--envs", args.envs, "--robot", "jackal", *fixed, *init, *TUNINGS[choice])
     else:
         command("s2e.pretrain.train", "--steps", args.steps or 650, *fixed, "--data", *args.data, *CHOICES[choice])
     return run

@@ -34,8 +34,9 @@ class PPOArgs:
     """What the policy sees. One of rays starts from scratch, and nothing is drawn."""
     envs: int = 256
     """Worlds side by side, over all ranks."""
-    steps: int = 500_000
-    """Environment steps (0.2 s each), over all worlds; 100,000 of images take some ten minutes on two cores, of rays half a minute."""
+    steps: int = 0
+    """Environment steps (0.2 s each), over all worlds; 0 is 196,608 of images, some twenty minutes on two cores, and five million of
+    rays, twenty-five minutes of one core."""
     horizon: int = 0
     """Steps of each world between updates; 0 is 16 of images and 32 of rays."""
     scenes: int = 0
@@ -49,7 +50,7 @@ class PPOArgs:
     without end are new every two."""
     people: int = 6
     """Most people in a world."""
-    robot: str = "jackal"
+    robot: str = "any"
     """jackal, coco, go2, g1, several with commas between, or any: of several, each episode draws one."""
     randomise: float = 0.0
     """How far each episode's robot strays from its figures: 0 to 1."""
@@ -140,10 +141,10 @@ def check_words(args: PPOArgs) -> None:
     Raises:
         UserError: naming the option and what it may be.
     """
-    for name in ("envs", "steps", "epochs", "save_every", "lessons"):
+    for name in ("envs", "epochs", "save_every", "lessons"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
-    for name in ("value_warmup", "horizon", "scenes", "refresh", "memory", "seed", "batch"):
+    for name in ("steps", "value_warmup", "horizon", "scenes", "refresh", "memory", "seed", "batch"):
         require(getattr(args, name) >= 0, f"--{name.replace('_', '-')} is {getattr(args, name)}; it must not be negative")
     for name in ("entropy", "coach_weight", "coach_margin", "ppo_weight", "divergence", "coach_way", "lr"):
         value = getattr(args, name)

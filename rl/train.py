@@ -66,6 +66,8 @@ BATCH = {"rays": 2048, "images": 256}
 """Samples of a minibatch where --batch is 0."""
 HORIZON, POOL, REFRESH = {"rays": 32, "images": 16}, {"rays": 128, "images": 0}, 2
 """Where --horizon and --scenes are 0, and after how many episodes streets without end are new."""
+STEPS = {"rays": 5_000_000, "images": 196_608}
+"""Where --steps is 0."""
 ROW_BYTES = {"rays": 2e3, "images": 20e3}
 """Memory of a step of a world that is stored, and of its copy in an update."""
 SCALE = {
@@ -76,11 +78,12 @@ SCALE = {
 
 
 def settled(args: PPOArgs) -> PPOArgs:
-    """The same with what stands behind a 0 of --horizon, --scenes and --refresh."""
+    """The same with what stands behind a 0 of --steps, --horizon, --scenes and --refresh."""
     scenes, refresh = args.scenes or POOL[args.sense], args.refresh
     if not scenes and not refresh:
         scenes, refresh = 1, 0 if args.scene else REFRESH  # neither uses a pool
-    return dataclasses.replace(args, horizon=args.horizon or HORIZON[args.sense], scenes=scenes, refresh=refresh)
+    steps, horizon = args.steps or STEPS[args.sense], args.horizon or HORIZON[args.sense]
+    return dataclasses.replace(args, steps=steps, horizon=horizon, scenes=scenes, refresh=refresh)
 
 
 def check(args: PPOArgs, world: int) -> None:

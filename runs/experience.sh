@@ -7,15 +7,14 @@ out=${1:-out/experience}
 mkdir -p "$out"
 
 # The coach: distances inside each robot's field of view, 5 million undrawn steps.
-stage s2e-ppo "$out/rays" --sense rays --robot any --scenes 128 --steps 5000000
+stage s2e-ppo "$out/rays" --sense rays
 
 # Seeing: five hours of an expert's drives, and stills of what is near.
 s2e-data record --out "$out/walks" --frames 96000 --robot any --cameras 0.3 --camera-noise 0.5 --scenes 192 --seed 1 --resume
 s2e-data stills --out "$out/stills" --frames 116736 --robot any --cameras 0.3 --seed 1 --resume
 stage s2e-pretrain "$out/seen" --data "$out/walks" --stills "$out/stills" --batch 128 --steps 5000 --validation 0.08
 
-# Experiencing: the coach's labels on the policy's own drives, as each of four robots. PPO after him gained nothing in what a tenth of
-# these steps can show.
-stage s2e-ppo "$out/experienced" --init "$out/seen" --coach "$out/rays" --robot any --scenes 1024 --steps 196608 --ppo-weight 0
+# Experiencing: the coach's labels on the policy's own drives, as each of four robots, then PPO.
+stage s2e-ppo "$out/experienced" --init "$out/seen" --coach "$out/rays"
 
 s2e-bench --scene gs_urban --episodes 10 --policy "$out/seen" "$out/experienced" "$out/rays" --out "$out/bench"

@@ -15,7 +15,7 @@ s2e-data record --out "$out/walks" --frames $frames --scenes $scenes --envs $((e
 s2e-data stills --out "$out/stills" --frames $stills --scenes $scenes --robot jackal --resume
 
 stage s2e-pretrain "$out/pretrained" --data "$out/walks" --stills "$out/stills" --batch 128 --steps $pretrain_steps
-stage s2e-ppo "$out/finetuned" --init "$out/pretrained" --envs $envs --steps $ppo_steps
+stage s2e-ppo "$out/finetuned" --init "$out/pretrained" --robot jackal --envs $envs --steps $ppo_steps
 
 s2e-bench --scene gs_urban/plaza --setting all --episodes $episodes --out "$out/bench" \
     --policy "$out/pretrained" "$out/finetuned" laptop laptop-experienced zero straight rays expert
