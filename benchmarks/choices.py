@@ -90,7 +90,8 @@ def trained(args: ChoicesArgs, choice: str, seed: int) -> Path:
     fixed = ["--seed", seed, "--out", run, *(["--resume"] if (run / "checkpoints" / "last").exists() else [])]
     if args.init:
         init = [] if "--init" in TUNINGS[choice] else ["--init", args.init]
-        command("s2e.rl.train", "--steps", args.steps or 65_536, "--envs", args.envs, "--robot", "jackal", *fixed, *init, *TUNINGS[choice])
+        size = "--steps", args.steps or 65_536, "--envs", args.envs, "--robot", "jackal"
+        command("s2e.rl.train", *size, *fixed, *init, *TUNINGS[choice])
     else:
         command("s2e.pretrain.train", "--steps", args.steps or 650, *fixed, "--data", *args.data, *CHOICES[choice])
     return run

@@ -4,11 +4,12 @@
     data      1/8, 1/4, 1/2 and all of the training walks
     heads     8 anchors, one, and plain regression, beside constant velocity and straight to the goal
     real      trained on real walks, recorded ones, or both; tested on real walks that were left out, split after split
+    policies  those of --policy, as they are, on all walks of --data: what fine-tuning forgets
     cost      samples/s, memory and parameters over anchors, tokens and layers (s2e.benchmarks.policy_cost)
 
-Every cell is a run of s2e-pretrain with the same steps, judged on the same held-out walks. What is done is in FOLDER/results.jsonl;
-the same command goes on where it was stopped, and prints the tables again when all is done. `anchors` and `data` also draw a PNG where
-matplotlib is installed.
+Every cell of the first four is a run of s2e-pretrain with the same steps, judged on the same held-out walks. What is done is in
+FOLDER/results.jsonl; the same command goes on where it was stopped, and prints the tables again when all is done. `anchors` and `data`
+also draw a PNG where matplotlib is installed.
 """
 
 import functools
@@ -25,15 +26,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 import tyro
 from tqdm import tqdm
 
 from s2e.benchmarks.open_loop_tables import between_walks, differences, draw, table
 from s2e.benchmarks.policy_cost import cost_table
+from s2e.cache import cache
+from s2e.checkpoint import load_networks
 from s2e.config import PRESETS
-from s2e.errors import UserError, how_to_install, require, run_command
+from s2e.errors import UserError, choose_device, how_to_install, require, run_command
+from s2e.mixture import Modes, normalise, positive_mode
 from s2e.pretrain.evaluate import Row, evaluate
-from s2e.pretrain.samples import make_samples
+from s2e.pretrain.samples import Batch, make_batch, make_samples
+from s2e.pretrain.tokens import TokenStore
 from s2e.video.files import lines_of
 from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
@@ -52,12 +58,14 @@ REFERENCE = {"anchors": "1 anchor", "data": "1 of the data", "heads": "unimodal"
 class OpenLoopArgs:
     """Run, or go on with, an open-loop experiment."""
 
-    what: tyro.conf.Positional[Literal["anchors", "data", "heads", "real", "cost"]]
+    what: tyro.conf.Positional[Literal["anchors", "data", "heads", "real", "policies", "cost"]]
     """The experiment."""
     data: tuple[Path, ...] = ()
     """Recorded walks (`s2e-data record`), or any dataset."""
     real: tuple[Path, ...] = ()
     """Folders of real walks, each walk in a folder of its own (for `real`)."""
+    policy: tuple[str, ...] = ()
+    """Runs, checkpoints or shipped policies (for `policies`)."""
     out: Path = Path("open_loop")
     """Where runs and results go."""
     seeds: int = 3
@@ -234,11 +242,50 @@ def baselines(cell: Cell, args: OpenLoopArgs) -> dict[str, Row]:
     return {k: finite(v) for k, v in evaluate(None, make_samples(walks, config, first), config, 4096).items()}
 
 
+def judged(name: str, walks: list[Walk], device: str) -> dict[str, Row]:
+    """A policy's row ("s2e") on all samples of some walks, and the baselines'. It is told no odometry: walks have none."""
+    policy, net = load_networks(name)
+    config, policy = policy.config, policy.to(device)
+    store = TokenStore(net.to(device), config, cache(), device)
+    first, good, skipped = store.add(walks)
+    for entry in skipped:
+        tqdm.write(f"left out {entry.reason}", file=sys.stderr)
+    samples = make_samples(good, config, first)
+    require(len(samples) > 0, f"{walks[0].source}: no walk is long enough")
+
+    def answer(index: np.ndarray) -> tuple[Modes, Batch]:
+        batch = make_batch(samples, index, config, None)
+        features, older = (torch.from_numpy(t).float().to(device) for t in store.tokens(batch.frames))
+        vectors = (v.to(device) for v in (batch.goal, batch.ego, batch.robot))
+        return policy.decode(policy.context(policy.newest_tokens(features), older, *vectors)), batch
+
+    def positive(future: torch.Tensor) -> torch.Tensor:
+        ways = normalise(future, config.waypoint_dt_s, config.speed_floor)[0]
+        return positive_mode(ways, policy.anchors.cpu())
+
+    return evaluate(answer, samples, config, 512, positive)
+
+
+def policies(args: OpenLoopArgs) -> None:
+    """Prints the table of policies that are trained already."""
+    require(bool(args.policy), "policies needs --policy: runs, checkpoints or shipped policies")
+    walks, device = read(args, args.data), choose_device("auto")
+    rows: dict[str, list[Row]] = {}
+    for name in args.policy:
+        mine = {row: finite(values) for row, values in judged(name, walks, device).items()}
+        rows[Path(name).name] = [mine.pop("s2e")]
+        rows |= {other: [row] for other, row in mine.items() if other not in rows}
+    print(f"{len(walks)} walks, all of them judged\n")
+    print(table(rows, 0.0), between_walks(rows), sep="\n\n")
+
+
 def open_loop(args: OpenLoopArgs) -> None:
     """The whole command."""
     if args.what == "cost":
         print(cost_table())
         return
+    if args.what == "policies":
+        return policies(args)
     require(args.seeds >= 1 and args.steps >= 1 and args.batch >= 1, "--seeds, --steps and --batch must be at least 1")
     require(0 < args.held_out < 1, f"--held-out is {args.held_out}; a share of the walks, between 0 and 1")
     cells = cells_of(args)

@@ -49,6 +49,17 @@ def trained(monkeypatch):
     return commands
 
 
+def test_policies_that_are_trained_are_judged_as_they_are(data, capsys, monkeypatch):
+    monkeypatch.setenv("S2E_CACHE", str(data / "cache"))
+    script.open_loop(OpenLoopArgs("policies", data=(data / "real",), policy=("laptop", "laptop-experienced")))
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    rows = {line[0].removeprefix("| "): [float(cell or "nan") for cell in line[1:5]] for line in lines[1:]}
+    assert list(rows) == ["laptop", "constant velocity", "straight to goal", "laptop-experienced"]
+    assert rows["laptop"] != rows["laptop-experienced"] and all(row[0] > 0 for row in rows.values())
+    with pytest.raises(UserError, match="--policy"):
+        script.open_loop(OpenLoopArgs("policies", data=(data / "real",)))
+
+
 def test_held_out_walks_are_whole_seeded_and_never_all(data):
     walks = script.read(OpenLoopArgs("anchors"), (data / "rec",))
     names = held_out_names(walks, 0.34, 0)
