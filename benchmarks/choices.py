@@ -5,7 +5,8 @@
 
 Trains each choice with each seed, on the same walks or from the same policy, for the same steps; then drives the benchmark's four
 settings with all of them, and prints success with 95 % intervals: of episodes (Wilson) for each seed together, and of the mean over
-seeds (t). Finished parts are kept: the same command goes on after an interruption.
+seeds (t). Finished parts are kept: the same command goes on after an interruption. Of fine-tuning it also draws, where matplotlib is
+installed, what share of training episodes succeeded, over steps and over wall time.
 """
 
 import dataclasses
@@ -48,6 +49,9 @@ TUNINGS: dict[str, tuple[str, ...]] = {
     **{f"splats_{share}": ("--splats", str(share / 100)) for share in (0, 33, 100)},
 }
 """Of fine-tuning, all as a Jackal and with s2e-ppo's defaults but for --envs and --steps: `coached_ram` is these alone."""
+
+SMOOTH = 5
+"""Updates of a running mean: an update's episodes are few, and the first that end are the short ones."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,48 @@ def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
     return "\n".join([*lines, f"{len(mine[0])} episodes a run: {', '.join(args.scenes)}; {args.seeds} seeds"])
 
 
+def draw_curves(runs: dict[str, list[Path]], path: Path) -> bool:
+    """Success of training episodes over steps and minutes as a PNG: a line per run, running means of `SMOOTH` updates.
+
+    Args:
+        runs: of each choice. path: the picture.
+
+    Returns:
+        Whether it was drawn: matplotlib is not among the requirements.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure((9, 3.6), dpi=150, layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for colour, (choice, mine) in enumerate(runs.items()):
+        for number, run in enumerate(mine):
+            config = json.loads((run / "config.json").read_text())
+            steps, minutes, success = learning(run, config["envs"] * config["horizon"])
+            for axes, x in zip(panels, (steps, minutes), strict=True):
+                axes.plot(x, success, color=f"C{colour}", label=choice if number == 0 else None, linewidth=1.2)
+    for axes, title in zip(panels, ("environment steps", "minutes of wall time"), strict=True):
+        axes.set_xlabel(title)
+        axes.grid(alpha=0.3)
+        axes.set_ylim(0, 1)
+    panels[0].set_ylabel("success of training episodes")
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.savefig(path)
+    return True
+
+
+def learning(run: Path, per_update: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps, minutes and success (running means) of a fine-tuning run's updates; success is NaN where no episode ended."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    minutes = np.cumsum([per_update / row["time/steps_per_s"] / 60 for row in rows])
+    success = np.array([row.get("episode/success", np.nan) for row in rows])
+    ended = ~np.isnan(success)
+    window = np.ones(SMOOTH)
+    total, count = (np.convolve(v, window)[: len(rows)] for v in (np.where(ended, success, 0.0), ended.astype(float)))
+    return per_update * np.array([row["step"] for row in rows]), minutes, np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
 def compare(args: ChoicesArgs) -> None:
     """The whole script."""
     require(bool(args.data) != bool(args.init), "give --data to compare choices of pretraining, or --init for those of fine-tuning")
@@ -144,6 +190,9 @@ def compare(args: ChoicesArgs) -> None:
     text = table(args, drive(args, runs))
     (args.out / "choices.txt").write_text(text + "\n")
     print(text)
+    path = args.out / "curves.png"
+    if args.init and draw_curves({c: [r for r in runs if r.name.rsplit("_", 1)[0] == c] for c in args.choices}, path):
+        print(f"picture: {path}")
 
 
 def main() -> None:

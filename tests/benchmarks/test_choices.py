@@ -22,6 +22,10 @@ def called(monkeypatch, tmp_path):
             run = Path(words[words.index("--out") + 1])
             run.mkdir(parents=True)
             (run / "printed.txt").write_text("checkpoint: there\n")
+            (run / "config.json").write_text(json.dumps({"envs": 4, "horizon": 5}))
+            rows = [{"step": 1, "time/steps_per_s": 2.0}, {"step": 2, "time/steps_per_s": 1.0, "episode/success": 0.5},
+                    {"step": 3, "time/steps_per_s": 1.0, "episode/success": 1.0}]  # fmt: skip
+            (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         if module == "s2e.benchmarks.bench":
             out = Path(words[words.index("--out") + 1])
             for k, run in enumerate(words[words.index("--policy") + 1 : -1]):
@@ -47,6 +51,15 @@ def test_fine_tuning_is_compared_seed_by_seed_with_its_start(called, tmp_path, c
     assert told["init"][1:5] == ["0.40"] * 4 and told["scratch"][-2:] == ["0.100", "0.300"]
     compare(args)
     assert sum(line[0] == "s2e.rl.train" for line in called) == 4, "what is trained stays"
+
+
+def test_learning_is_read_over_steps_and_over_time(called, tmp_path):
+    choices.command("s2e.rl.train", "--out", tmp_path / "run")
+    steps, minutes, success = choices.learning(tmp_path / "run", 20)
+    assert steps.tolist() == [20, 40, 60] and minutes == pytest.approx([1 / 6, 0.5, 5 / 6])
+    assert success.tolist() == pytest.approx([float("nan"), 0.5, 0.75], nan_ok=True)
+    pytest.importorskip("matplotlib")
+    assert choices.draw_curves({"sft": [tmp_path / "run"]}, tmp_path / "curves.png") and (tmp_path / "curves.png").stat().st_size > 1e4
 
 
 def test_every_tuning_is_a_run_that_starts(tmp_path):
