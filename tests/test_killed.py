@@ -36,7 +36,7 @@ PPO = ["--envs", 4, "--horizon", 8, "--scenes", 2, "--batch", 16, "--save-every"
 STAGES = {
     "stills": ("s2e.envs.data", ["stills", "--frames", 12 * SHARD, "--scenes", 1, "--people", 2, "--robot", "any", "--look", "mesh"]),
     "rays": ("s2e.rl.train", ["--sense", "rays", "--robot", "any", "--steps", 32 * 100, *PPO]),
-    "coach": ("s2e.rl.train", ["--splats", 0, "--lessons", 64, "--coach-alone", 0.5, "--steps", 32 * 40, *PPO]),
+    "coach": ("s2e.rl.train", ["--robot", "jackal", "--splats", 0, "--lessons", 64, "--coach-alone", 0.5, "--steps", 32 * 40, *PPO]),
 }
 KILLS = 10
 """Of each stage; every third comes while something is written."""

@@ -36,6 +36,7 @@ def pretrained(tmp_path_factory):
 
 def make(pretrained, out, **more):
     settings = dict(envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, lessons=64, coach="expert", value_warmup=0)
+    settings["robot"] = "jackal"
     trainer = Trainer(PPOArgs(out, str(pretrained), device="cpu", **{**settings, **more}), 0, 1)
     watch = Watch(tqdm(disable=True), trainer.worlds)
     trainer.start(watch)
@@ -71,7 +72,7 @@ def test_what_is_printed_says_how_many_episodes_ended_and_where():
         (PPOArgs(Path("out"), scenes=64), "64 streets"),
         (PPOArgs(Path("out")), "streets of their own, new every 2 episodes"),
     ):
-        assert ground(settled(asked)) == words
+        assert ground(settled(asked)) == words and settled(settled(asked)) == settled(asked)
 
 
 def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):

@@ -50,7 +50,8 @@ def snap(trainer):
 def train(monkeypatch, ranks, out, updates, more, resume=False):
     """Some updates, saved at the end; of each rank the weights, what was logged last, the trainer."""
     settings: dict[str, Any] = dict(
-        envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, value_warmup=0, greedy=0.25, people=2, **more
+        envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, value_warmup=0, greedy=0.25, people=2,
+        **{"robot": "jackal", **more},
     )
 
     def one(rank):
