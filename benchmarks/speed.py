@@ -30,7 +30,7 @@ from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, choose_device
 from s2e.mixture import matching_loss
 from s2e.policy import S2EPolicy
-from s2e.rl.train import PPOArgs, Trainer, Watch, settled
+from s2e.rl.train import PPOArgs, Trainer, Watch
 
 
 def rate(step: Callable[[], int], seconds: float) -> float:
@@ -242,7 +242,7 @@ def _trainer(args: SpeedArgs, folder: str, rank: int = 0, ranks: int = 1) -> tup
     """What `s2e-ppo` trains with by its defaults, `args.envs` worlds on each rank."""
     envs = args.envs * ranks
     more = {"horizon": HORIZON, "value_warmup": 0, "coach_drives": 0.0, "device": choose_device("auto")}
-    wanted = settled(PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, **more))
+    wanted = PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, **more)
     trainer = Trainer(wanted, rank, ranks)
     return trainer, Watch(tqdm(disable=True), trainer.worlds)
 

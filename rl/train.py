@@ -205,6 +205,7 @@ class Trainer:
     """Worlds, what is seen of them, and PPO of one run."""
 
     def __init__(self, args: PPOArgs, rank: int, world: int):
+        args = settled(args)
         self.args, self.rank, self.ranks = args, rank, world
         self.count = args.envs // world
         self.share = Share(rank * self.count, self.count, args.envs)
