@@ -2,11 +2,12 @@
 
     python -m s2e.benchmarks.choices --data WALKS --out DIR                                       of pretraining
     python -m s2e.benchmarks.choices --init RUN --out DIR --choices sft ppo_full coached_ram      of fine-tuning
+    python -m s2e.benchmarks.choices --curve RUN RUN2 --out DIR                                   over steps and time
 
 Trains each choice with each seed, on the same walks or from the same policy, for the same steps; then drives the benchmark's four
 settings with all of them, and prints success with 95 % intervals: of episodes (Wilson) for each seed together, and of the mean over
-seeds (t). Finished parts are kept: the same command goes on after an interruption. Of fine-tuning it also draws, where matplotlib is
-installed, what share of training episodes succeeded, over steps and over wall time.
+seeds (t). Finished parts are kept: the same command goes on after an interruption. A curve is every checkpoint of finished runs
+(`s2e-ppo --keep 1000 --save-every 8`), judged: success of training episodes says little, since who fails takes longest to end.
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ import tyro
 
 from s2e.benchmarks.metrics import SETTINGS, wilson
 from s2e.benchmarks.open_loop_tables import shown
-from s2e.errors import UserError, require, run_command
+from s2e.errors import UserError, how_to_install, require, run_command
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "pooled": ("--newest", "pooled"),
@@ -50,10 +51,6 @@ TUNINGS: dict[str, tuple[str, ...]] = {
 }
 """Of fine-tuning, all as a Jackal and with s2e-ppo's defaults but for --envs and --steps: `coached_ram` is these alone."""
 
-SMOOTH = 5
-"""Updates of a running mean: an update's episodes are few, and the first that end are the short ones."""
-
-
 @dataclass(frozen=True)
 class ChoicesArgs:
     """Train design choices and compare them in closed loop."""
@@ -64,6 +61,8 @@ class ChoicesArgs:
     """Walks to pretrain on."""
     init: str = ""
     """What to fine-tune instead: a run, a checkpoint or a shipped policy's name. It drives as well."""
+    curve: tuple[Path, ...] = ()
+    """Finished runs of fine-tuning, with names of their own, whose checkpoints to judge instead."""
     choices: tuple[str, ...] = ()
     """Names of `CHOICES`, or with --init of `TUNINGS`; where not given, the four of tokens, or sft, ppo_full, ppo_ram, coached_ram."""
     seeds: int = 2
@@ -134,11 +133,48 @@ def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
     return "\n".join([*lines, f"{len(mine[0])} episodes a run: {', '.join(args.scenes)}; {args.seeds} seeds"])
 
 
-def draw_curves(runs: dict[str, list[Path]], path: Path) -> bool:
-    """Success of training episodes over steps and minutes as a PNG: a line per run, running means of `SMOOTH` updates.
+@dataclass(frozen=True)
+class Point:
+    """What a checkpoint of a fine-tuning run reaches, and when it was there: `wins` of `episodes`."""
 
-    Args:
-        runs: of each choice. path: the picture.
+    steps: int
+    minutes: float
+    wins: int
+    episodes: int
+
+
+def curve(args: ChoicesArgs) -> None:
+    """Judges every checkpoint of the runs of --curve; prints success over steps and minutes, and draws it."""
+    curves = {run.name: points(args, run) for run in args.curve}
+    for name, found in curves.items():
+        print(f"{name}\n{'steps':>10}{'minutes':>10}{'success':>10}")
+        for at in found:
+            low, high = wilson(at.wins, at.episodes)
+            print(f"{at.steps:10}{at.minutes:10.1f}{at.wins / at.episodes:10.2f} [{low:.2f}, {high:.2f}]")
+    print(f"{curves[args.curve[0].name][0].episodes} episodes a checkpoint: {', '.join(args.scenes)}")
+    path = args.out / "curves.png"
+    drawn = draw_curves(curves, path)
+    print(f"picture: {path}" if drawn else f"no picture without matplotlib; {how_to_install('dev', 'matplotlib')}")
+
+
+def points(args: ChoicesArgs, run: Path) -> list[Point]:
+    """The checkpoints of a run, judged; minutes are those of its updates alone."""
+    folders = sorted(p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir())
+    require(bool(folders), f"{run}: has no checkpoints; train it with --keep 1000 --save-every 8, say")
+    judged = drive(dataclasses.replace(args, out=args.out / run.name), folders)
+    config = json.loads((run / "config.json").read_text())
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    per_update = config["envs"] * config["horizon"]
+    minutes = {row["step"]: at for row, at in zip(rows, np.cumsum([per_update / row["time/steps_per_s"] / 60 for row in rows]))}
+    found = []
+    for folder in folders:
+        update, records = int(folder.name), judged[folder.name]
+        found.append(Point(update * per_update, float(minutes[update]), sum(r["success"] for r in records), len(records)))
+    return found
+
+
+def draw_curves(curves: dict[str, list[Point]], path: Path) -> bool:
+    """Success over steps and minutes as a PNG: a line per run, with 95 % intervals over episodes.
 
     Returns:
         Whether it was drawn: matplotlib is not among the requirements.
@@ -149,35 +185,25 @@ def draw_curves(runs: dict[str, list[Path]], path: Path) -> bool:
         return False
     figure = Figure((9, 3.6), dpi=150, layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    for colour, (choice, mine) in enumerate(runs.items()):
-        for number, run in enumerate(mine):
-            config = json.loads((run / "config.json").read_text())
-            steps, minutes, success = learning(run, config["envs"] * config["horizon"])
-            for axes, x in zip(panels, (steps, minutes), strict=True):
-                axes.plot(x, success, color=f"C{colour}", label=choice if number == 0 else None, linewidth=1.2)
+    for colour, (name, found) in enumerate(curves.items()):
+        share = np.array([at.wins / at.episodes for at in found])
+        low, high = np.array([wilson(at.wins, at.episodes) for at in found]).T
+        for axes, x in zip(panels, ([at.steps for at in found], [at.minutes for at in found]), strict=True):
+            axes.errorbar(x, share, (share - low, high - share), color=f"C{colour}", label=name, marker="o", capsize=2, linewidth=1.2)
     for axes, title in zip(panels, ("environment steps", "minutes of wall time"), strict=True):
         axes.set_xlabel(title)
         axes.grid(alpha=0.3)
         axes.set_ylim(0, 1)
-    panels[0].set_ylabel("success of training episodes")
+    panels[0].set_ylabel("success, best mode")
     panels[0].legend(frameon=False, fontsize=8)
     figure.savefig(path)
     return True
 
 
-def learning(run: Path, per_update: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, minutes and success (running means) of a fine-tuning run's updates; success is NaN where no episode ended."""
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    minutes = np.cumsum([per_update / row["time/steps_per_s"] / 60 for row in rows])
-    success = np.array([row.get("episode/success", np.nan) for row in rows])
-    ended = ~np.isnan(success)
-    window = np.ones(SMOOTH)
-    total, count = (np.convolve(v, window)[: len(rows)] for v in (np.where(ended, success, 0.0), ended.astype(float)))
-    return per_update * np.array([row["step"] for row in rows]), minutes, np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
 def compare(args: ChoicesArgs) -> None:
     """The whole script."""
+    if args.curve:
+        return curve(args)
     require(bool(args.data) != bool(args.init), "give --data to compare choices of pretraining, or --init for those of fine-tuning")
     known = TUNINGS if args.init else CHOICES
     usual = ("sft", "ppo_full", "ppo_ram", "coached_ram") if args.init else ("pooled", "columns", "grid", "columns_free_space")
@@ -190,9 +216,6 @@ def compare(args: ChoicesArgs) -> None:
     text = table(args, drive(args, runs))
     (args.out / "choices.txt").write_text(text + "\n")
     print(text)
-    path = args.out / "curves.png"
-    if args.init and draw_curves({c: [r for r in runs if r.name.rsplit("_", 1)[0] == c] for c in args.choices}, path):
-        print(f"picture: {path}")
 
 
 def main() -> None:

@@ -125,6 +125,8 @@ class PPOArgs:
     """Updates in which only the critic learns, where no coach has taught alone before: meanwhile it has learned."""
     save_every: int = 10
     """Updates between checkpoints."""
+    keep: int = 2
+    """Newest checkpoints that stay."""
     seed: int = 0
     """Seed of everything random."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -141,7 +143,7 @@ def check_words(args: PPOArgs) -> None:
     Raises:
         UserError: naming the option and what it may be.
     """
-    for name in ("envs", "epochs", "save_every", "lessons"):
+    for name in ("envs", "epochs", "save_every", "keep", "lessons"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
     for name in ("steps", "value_warmup", "horizon", "scenes", "refresh", "memory", "seed", "batch"):

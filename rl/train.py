@@ -35,6 +35,7 @@ from s2e.checkpoint import (
 from s2e.commandline import as_json
 from s2e.config import PRESETS, PolicyConfig
 from s2e.encoder import visual_net
+from s2e.envs.fleet import CONTROL_S
 from s2e.envs.object_files import load_objects
 from s2e.envs.rays import RayConfig, RayPolicy, load_rays
 from s2e.envs.robots import ROBOTS
@@ -58,6 +59,8 @@ GREEDY_ALONE = 0.5
 """Least share of worlds without exploration while the coach teaches alone: a policy that does not explore has jams of its own."""
 TICK = "sense.tick"
 """Of a checkpoint's arrays of worlds the one that all worlds share."""
+SETTLED_S = 120.0
+"""Seconds of a world, several times the longest episode: before, most episodes that have ended are the short ones, successes."""
 SKIPS = 3
 """Updates in a row that may go wrong before a run stops."""
 PATIENCE_S = 600.0
@@ -381,7 +384,8 @@ class Trainer:
                 config = {"stage": "ppo", "policy": self.policy.actor.config.to_dict()}
                 model = policy_state(self.policy.actor, self.net)
             folder = self.args.out / "checkpoints" / f"{self.updates:08d}"
-            save_checkpoint(folder, config, model, tensors, {**state, **groups, **counts, "worlds": worlds})
+            state |= {**groups, **counts, "worlds": worlds}
+            save_checkpoint(folder, config, model, tensors, state, keep=self.args.keep)
         dist.barrier()
 
     def _all_worlds(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -473,7 +477,7 @@ def train(args: PPOArgs) -> None:
     config = as_json(args) | {"world_size": world}
     resume_at, before = None, world
     if args.resume:
-        same_config(args.out, config, may_differ=("resume", "out", "device", "steps", "world_size"))
+        same_config(args.out, config, may_differ=("resume", "out", "device", "steps", "keep", "world_size"))
         state = load_training_state(find_checkpoint(args.out, newest=True))[1]
         resume_at, before = int(state["step"]), int(state.get("ranks", 1))
     trainer = Trainer(args, rank, world)
@@ -504,7 +508,9 @@ def train(args: PPOArgs) -> None:
                 trainer.save()
             if asked and trainer.updates < updates:
                 raise KeyboardInterrupt
-    run.say(f"training worlds: {watch.in_words(watch.collect())}")
+    lived_s = trainer.updates * args.horizon * trainer.worlds.config.controls_per_step * CONTROL_S
+    early = f"; who fails takes longest to end, so after {lived_s:.0f} s in each world this is too high" if lived_s < SETTLED_S else ""
+    run.say(f"training worlds: {watch.in_words(watch.collect())}{early}")
     if rank == 0:
         run.say(f"checkpoint: {find_checkpoint(args.out)}")
     run.close()

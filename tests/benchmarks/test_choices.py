@@ -53,13 +53,15 @@ def test_fine_tuning_is_compared_seed_by_seed_with_its_start(called, tmp_path, c
     assert sum(line[0] == "s2e.rl.train" for line in called) == 4, "what is trained stays"
 
 
-def test_learning_is_read_over_steps_and_over_time(called, tmp_path):
+def test_a_curve_is_every_checkpoint_judged(called, tmp_path, capsys):
     choices.command("s2e.rl.train", "--out", tmp_path / "run")
-    steps, minutes, success = choices.learning(tmp_path / "run", 20)
-    assert steps.tolist() == [20, 40, 60] and minutes == pytest.approx([1 / 6, 0.5, 5 / 6])
-    assert success.tolist() == pytest.approx([float("nan"), 0.5, 0.75], nan_ok=True)
-    pytest.importorskip("matplotlib")
-    assert choices.draw_curves({"sft": [tmp_path / "run"]}, tmp_path / "curves.png") and (tmp_path / "curves.png").stat().st_size > 1e4
+    for update in (1, 3):
+        (tmp_path / "run" / "checkpoints" / f"{update:08d}").mkdir(parents=True)
+    compare(ChoicesArgs(tmp_path / "out", curve=(tmp_path / "run",), scenes=("here",)))
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["20", "0.2", "0.00"] == said[2][:3] and ["60", "0.8", "0.10"] == said[3][:3]  # of the fixture: the k-th wins k of 10
+    with pytest.raises(UserError, match="--keep"):
+        compare(ChoicesArgs(tmp_path / "out", curve=(tmp_path,), scenes=("here",)))
 
 
 def test_every_tuning_is_a_run_that_starts(tmp_path):
