@@ -210,6 +210,8 @@ def test_calibration_by_hand():
     correct = np.array([1.0, 1, 1, 0, 1, 0])
     assert calibration_error(confidence, correct) == pytest.approx(4 / 6 * 0.2 + 2 / 6 * 0.15)
     assert calibration_error(np.ones(3), np.ones(3)) == 0
+    last = np.array([1.0, 1.0, 0.92]), np.array([0.0, 0.0, 1.0])  # the last bin holds certainty itself
+    assert calibration_error(*last) == pytest.approx(abs(1 / 3 - 2.92 / 3))
     assert math.isnan(calibration_error(np.ones(0), np.ones(0)))
 
 

@@ -50,6 +50,23 @@ def pictures(count, seed=0):
     return np.random.default_rng(seed).integers(0, 255, (count, 64, 96, 3), dtype=np.uint8)
 
 
+@pytest.mark.parametrize(
+    ("name", "grey", "unit"),
+    [("efficientnet-lite0", (127, 127, 127), (128, 128, 128)), ("efficientnet-b0", (124, 116, 104), (58.395, 57.12, 57.375))],
+)
+def test_images_are_normalised_channel_by_channel_in_rgb(name, grey, unit):
+    """What the published weights were trained on: lite0's own range, ImageNet's mean (.485, .456, .406) and deviation for B0."""
+    net = FeatureNet(replace(SMALL, encoder=name))
+    first = next(m for m in net.modules() if isinstance(m, nn.Conv2d))
+    seen = []
+    first.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    image = np.broadcast_to(np.array(grey, np.uint8), (1, 64, 96, 3)).copy()
+    image[0, 8:, :, 0] = grey[0] + 20  # redder below
+    net(torch.from_numpy(image))
+    top, bottom = seen[0][0, :, 2, 2], seen[0][0, :, -3, 2]
+    assert top.abs().max() < 0.02 and bottom[0] == pytest.approx(20 / unit[0], abs=0.02) and bottom[1:].abs().max() < 0.02
+
+
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-b0"])
 @pytest.mark.parametrize(("stride", "channels"), [(8, 40), (16, 112), (32, 320)])
 def test_stages_and_their_gradients(name, stride, channels):

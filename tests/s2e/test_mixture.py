@@ -85,6 +85,18 @@ def test_samples_follow_the_density():
     torch.testing.assert_close(torch.cov(drawn.T), second - mean[:, None] * mean, atol=0.05, rtol=0.05)
 
 
+def test_a_draw_has_the_covariance_of_its_mode():
+    """A draw is linear in its noise, and the matrix of that map times its transpose is the covariance."""
+    mixture = WaypointMixture.at(modes(), 2, 0.2)
+    for h in range(M):
+        only = torch.where(torch.arange(M) == h, 0.0, -math.inf).expand(B, M).double()
+        one = WaypointMixture(only, mixture.mean, mixture.log_std, mixture.rho)
+        middle = torch.full((B,), 0.5, dtype=torch.float64)
+        columns = [one.draw(middle, torch.eye(2, dtype=torch.float64)[k].expand(B, 2)) - one.mean[:, h] for k in range(2)]
+        factor = torch.stack(columns, -1)
+        torch.testing.assert_close(factor @ factor.mT, covariance(one.log_std[:, h], one.rho[:, h]), rtol=1e-12, atol=1e-12)
+
+
 def test_entropy_bound_is_above_the_sampled_entropy_and_exact_for_one_mode():
     m = WaypointMixture.at(modes(1), 2, 0.5)
     many = WaypointMixture(*(v.repeat_interleave(4000, 0) for v in (m.log_weight, m.mean, m.log_std, m.rho)))

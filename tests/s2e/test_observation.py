@@ -13,11 +13,39 @@ from s2e.observation import (
     SCANS,
     Odometry,
     ego_state,
+    goal_token,
     odometry_token,
     reckoned,
     robot_token,
     surroundings,
+    to_robot,
+    wrapped,
 )
+
+
+def test_a_goal_by_hand():
+    tokens = goal_token(np.array([[3.0, 4.0], [0.0, -5.0], [-30.0, 0.0], [0.0, 0.0]]), 10.0)
+    assert tokens == pytest.approx(np.array([[0.5, 0.6, 0.8], [0.5, 0.0, -1.0], [1.0, -1.0, 0.0], [0.0, 1.0, 0.0]]), abs=1e-6)
+    assert tokens.dtype == np.float32
+
+
+def test_motion_by_hand():
+    """The curvature is that of the arc, by how fast it is driven, forwards or backwards, and no more than 2 when standing."""
+    state = ego_state(np.array([2.0, -2.0, 0.05, 0.0, -0.5]), np.array([1.0, 1.0, 0.1, -3.0, 3.0]))
+    assert state[:, 2] == pytest.approx([0.5, 0.5, 1.0, -2.0, 2.0])
+    assert state[:, :2] == pytest.approx(np.array([[2, 1], [-2, 1], [0.05, 0.1], [0, -3], [-0.5, 3]]))
+
+
+@pytest.mark.parametrize("angle", [np.pi, -np.pi, 3 * np.pi, 7.0, -7.0, 0.0])
+def test_wrapped_angles_point_the_same_way(angle):
+    found = wrapped(np.array([angle]))[0]
+    assert -np.pi <= found <= np.pi and np.exp(1j * found) == pytest.approx(np.exp(1j * angle))
+
+
+def test_world_points_in_the_robots_frame_by_hand():
+    """A robot at (1, 2) that looks along +y: what is 3 m further along y is ahead, what is 1 m along -x is on its left."""
+    seen = to_robot(np.array([[1.0, 5.0], [0.0, 2.0]]), np.array([1.0, 2.0, np.pi / 2]))
+    assert seen == pytest.approx(np.array([[3.0, 0.0], [0.0, 1.0]]))
 
 
 def test_reckoning_follows_a_circle():

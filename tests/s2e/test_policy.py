@@ -31,6 +31,21 @@ def test_shapes(anchors):
     assert (modes.speed > 0).all() and modes.rho.abs().max() <= 0.5
 
 
+@pytest.mark.parametrize(("hidden", "module", "mask"), [("hide_goal", "goal_in", "goal_mask"), ("hide_ego", "ego_in", "ego_mask")])
+def test_what_is_hidden_is_replaced_by_its_own_learned_token(hidden, module, mask):
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    for name in ("goal_mask", "ego_mask", "robot_mask"):
+        torch.nn.init.normal_(getattr(policy, name))
+    seen, which = inputs(policy), torch.tensor([True, False, True])
+    context = policy.context(*seen, **{hidden: which})
+    plain = policy.context(*seen)
+    told = getattr(policy, module)
+    told.register_forward_hook(lambda *_: getattr(policy, mask).expand(3, -1))  # as if the token itself were the mask's
+    torch.testing.assert_close(context[which], policy.context(*seen)[which])
+    torch.testing.assert_close(context[~which], plain[~which])
+
+
 def test_adapters_add_nothing_until_they_are_trained():
     torch.manual_seed(0)
     policy = S2EPolicy(SMALL)
