@@ -118,6 +118,61 @@ def test_a_person_in_the_way_is_a_contact_with_a_person(scenes):
     assert worlds.with_person[0] and not worlds.live[0]
 
 
+def test_who_bumps_into_a_person_stands_and_the_person_is_gone_in_the_next_episode(scenes):
+    """Nothing of an episode stays: neither people, speed, contacts nor the clock."""
+    scene = scenes[0]
+    start = scene.free_anchors[0]
+    goal = scene.free_anchors[np.linalg.norm(scene.free_anchors - start, axis=1).argmax()]
+    yaw = float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))
+    ahead = start + 0.75 * np.array([np.cos(yaw), np.sin(yaw)])
+    standing = Walker(tuple(ahead), tuple(ahead + 0.01), 0.01, 3)
+    first = episode(scene, start=(*start, yaw), goal=tuple(goal), walkers=(standing,), time_limit_s=2.0)
+
+    class Twice(ListedEpisodes):
+        def next(self, world):
+            self.given[world] += 1
+            return (0, self.episodes[self.given[world] - 1]) if self.given[world] <= 2 else None
+
+    config = WorldsConfig(people=1, collision="counts", height_px=24, width_px=40)
+    worlds = Worlds([scene], config, 1, Twice([first, episode(scene, start=(*start, yaw), goal=tuple(goal))]), draw=False)
+    worlds.reset()
+    while not worlds.contacts[0]:
+        before = worlds.pose[0, :2].copy()
+        worlds.step(np.array([[1.5, 0.0]]))
+    assert worlds.velocity[0].tolist() == [0.0, 0.0, 0.0] and worlds.with_person[0]
+    where = worlds.pose[0].copy()
+    assert np.linalg.norm(where[:2] - before) < 0.3
+    worlds.step(np.array([[1.5, 0.0]]))
+    assert worlds.pose[0].tolist() == where.tolist() and worlds.velocity[0, 0] == 0, "who is blocked goes nowhere and has no speed"
+    while not len(worlds.last["world"]):
+        worlds.step(np.array([[1.5, 0.0]]))
+    assert worlds.last["contacts"].tolist() == [1] and not worlds.last["success"][0]
+    assert not worlds.people.active.any() and worlds.contacts[0] == worlds.steps[0] == worlds.clock[0] == worlds.travelled[0] == 0
+    assert worlds.velocity[0].tolist() == [0.0, 0.0, 0.0] and worlds.pose[0] == pytest.approx([*start, yaw])
+    for _ in range(6):
+        worlds.step(np.array([[1.5, 0.0]]))
+    assert worlds.contacts[0] == 0 and worlds.travelled[0] > 0.5, "nobody is in the way any more"
+
+
+@pytest.mark.parametrize("collision", ["ends", "counts"])
+def test_a_contact_at_the_goal_is_a_failure_where_contacts_end_the_episode(scenes, monkeypatch, collision):
+    config = WorldsConfig(people=0, collision=collision, reward="compact", height_px=24, width_px=40)
+    start, goal = scenes[0].free_anchors[0], scenes[0].free_anchors[1]
+    yaw = float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))
+    near = goal - 0.5 * GOAL_RADIUS_M * np.array([np.cos(yaw), np.sin(yaw)])
+    worlds = Worlds(scenes, config, 1, ListedEpisodes([episode(scenes[0], start=(*start, yaw), goal=tuple(goal))]), draw=False)
+    worlds.reset()
+
+    def bump(command, moving):
+        worlds.pose[0, :2] = near
+        return moving.copy()
+
+    monkeypatch.setattr(worlds, "_move", bump)
+    _, reward, terminated, truncated = worlds.step(np.zeros((1, 2)))
+    assert terminated[0] and not truncated[0] and worlds.last["success"][0] == (collision == "counts")
+    assert (worlds.last["reward_arrive"][0] > 0) == (collision == "counts") and worlds.last["reward_collision"][0] < 0
+
+
 def test_expert_arrives(scenes):
     worlds = worlds_of(scenes, 8, draw=False)
     worlds.reset()
