@@ -20,6 +20,7 @@ import tyro
 
 from s2e.commandline import parse
 from s2e.errors import require, run_command
+from s2e.video.options import check_reading
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,7 @@ def check_words(args: Record | StillsArgs | Reading) -> None:
     """
     if isinstance(args, Reading):
         require(bool(args.data), "no data given; name files, folders or URLs of shards")
-        require(args.hz is None or 0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
-        require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
+        check_reading(args.hz, args.scale)
         return
     for name in ("frames", "envs", "scenes"):
         value = getattr(args, name, 1)
