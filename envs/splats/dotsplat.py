@@ -61,5 +61,5 @@ def _unpack(splats: Splats, rows: slice, table: np.ndarray) -> None:
     splats.sh[rows, 0] = (table["rgba"][:, :3] / 255.0 - 0.5) / _SH_C0
     splats.opacities[rows] = table["rgba"][:, 3] / 255.0
     # Padding that some writers leave; no rotation has the byte 0 four times.
-    empty = ~table.view(np.uint8).reshape(len(table), -1).any(axis=1)
+    empty = table.view(np.uint8).reshape(-1, _ROW.itemsize).max(axis=1) == 0
     splats.quats[rows] = np.where(empty[:, None], np.nan, unit(table["quats"].astype(np.float64) - 128))
