@@ -354,7 +354,7 @@ def _begin(out: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:
         try:
             before = json.loads(settings.read_bytes())
             different = [k for k, v in described.items() if before.get(k) != v]
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise UserError(f"{settings}: damaged; delete {out} and convert again") from None
         if different:
             k = different[0]
@@ -372,7 +372,7 @@ def _journal(log: Path) -> dict[str, dict[str, Any]]:
             if not line.endswith(b"\n"):
                 break
             entries[entry["key"]] = entry
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
         good += len(line)
     if good < len(data):
