@@ -30,7 +30,7 @@ from s2e.envs.vector import make_worlds
 from s2e.errors import UserError, choose_device
 from s2e.mixture import matching_loss
 from s2e.policy import S2EPolicy
-from s2e.rl.train import PPOArgs, Trainer, Watch
+from s2e.rl.train import PPOArgs, Trainer, Watch, check_memory, settled
 
 
 def rate(step: Callable[[], int], seconds: float) -> float:
@@ -243,6 +243,7 @@ def _trainer(args: SpeedArgs, folder: str, rank: int = 0, ranks: int = 1) -> tup
     envs = args.envs * ranks
     more = {"horizon": HORIZON, "value_warmup": 0, "coach_drives": 0.0, "device": choose_device("auto")}
     wanted = PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, **more)
+    check_memory(settled(wanted), ranks)
     trainer = Trainer(wanted, rank, ranks)
     return trainer, Watch(tqdm(disable=True), trainer.worlds)
 

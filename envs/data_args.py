@@ -20,23 +20,22 @@ import tyro
 
 from s2e.commandline import parse
 from s2e.errors import require, run_command
+from s2e.video.options import check_reading
 
 
 @dataclass(frozen=True)
-class Record:
-    """Drive the expert through procedural streets, or a scene, and keep what its camera saw."""
+class Recording:
+    """What is seen, where, and by whom."""
 
     out: Path
-    """New folder for the walks."""
+    """New folder for what is recorded."""
     frames: int = 20000
     """How many frames, at 5 a second; 20,000 take one to two minutes on two cores."""
-    envs: int = 64
-    """Worlds driven at once."""
     scenes: int = 64
-    """Different streets in each take: a recording is made of takes, each with streets of its own."""
+    """Different streets in each part of the recording: a take, or a shard of some 6,000 stills."""
     scene: str = "streets"
-    """Where to drive: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them. Of several with commas
-    between each has the same share of the drives, one given twice two."""
+    """Where: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them. Of several with commas between
+    each has the same share, one given twice two."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
@@ -50,23 +49,25 @@ class Record:
     splats: float = 0.33
     """The share of streets that are splats in mixed, 0 to 1."""
     seed: int = 0
-    """Seed of streets, episodes and nudges."""
+    """Seed of everything random."""
     resume: bool = False
     """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
 
 
 @dataclass(frozen=True)
-class StillsArgs:
+class Record(Recording):
+    """Drive the expert through procedural streets, or a scene, and keep what its camera saw."""
+
+    envs: int = 64
+    """Worlds driven at once."""
+
+
+@dataclass(frozen=True)
+class StillsArgs(Recording):
     """Look at streets, or a scene, from random poses close to things, kerbs and people, and keep the free space with each frame."""
 
-    out: Path
-    """New folder for the shards."""
     frames: int = 40000
     """How many stills."""
-    scenes: int = 64
-    """Different streets in each shard of some 6,000 stills."""
-    scene: str = "streets"
-    """Where to look around: as for `record`."""
     people: int = 4
     """Most people in a still."""
     robot: str = "any"
@@ -75,14 +76,6 @@ class StillsArgs:
     """Share of stills by a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
     camera_noise: float = 0.5
     """How strongly exposure, noise and blur vary from still to still, 0 to 1."""
-    look: Literal["mesh", "splats", "mixed"] = "mixed"
-    """What streets are made of: triangles, Gaussian splats as captures of them would be, or some of both."""
-    splats: float = 0.33
-    """The share of streets that are splats in mixed, 0 to 1."""
-    seed: int = 0
-    """Seed of streets and poses."""
-    resume: bool = False
-    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +145,7 @@ def check_words(args: Record | StillsArgs | Reading) -> None:
     """
     if isinstance(args, Reading):
         require(bool(args.data), "no data given; name files, folders or URLs of shards")
-        require(args.hz is None or 0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
-        require(0 < args.scale < math.inf, f"--scale is {args.scale}; metres per unit, above 0")
+        check_reading(args.hz, args.scale)
         return
     for name in ("frames", "envs", "scenes"):
         value = getattr(args, name, 1)

@@ -55,7 +55,7 @@ def _checked(file: Path, fields: Mapping[str, type]) -> dict[str, Any]:
         good = isinstance(state["settings"], dict) and all(
             isinstance(take[key], kind) for take in state["takes"] for key, kind in fields.items()
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{file}: not the state of a recording ({error!r}); record into a new folder") from None
     if not good:
         raise UserError(f"{file}: not the state of a recording; record into a new folder")

@@ -20,6 +20,8 @@ ANNOTATED_S = 0.4
 """Seconds from one annotated frame to the next."""
 GAP_S = 2.0
 """Who is missing for longer comes back as somebody else; shorter gaps are walked straight."""
+EXACT = 0.01
+"""Share of a step by which times may be off it."""
 MOST_BYTES = 64 << 20
 """Larger files are refused."""
 FAST_MPS, SLOW_MPS, STRAIGHT = 3.5, 0.5, 0.9
@@ -27,6 +29,7 @@ FAST_MPS, SLOW_MPS, STRAIGHT = 3.5, 0.5, 0.9
 walk: the positions are no metres."""
 
 _PUT = "put 0 where a column is not known, only frame, id, x and y are used"
+_MORE = "leave out what is behind the eighth, and write numbers with points, not commas"
 _LACKS = {
     4: "frame id x y, as Social-GAN and TrajNet have it, becomes that with awk '{print $1,$2,$3,0,$4,0,0,0}'",
     5: "without velocities, put 0 0 0 behind each row",
@@ -216,15 +219,19 @@ def _recordings(folder: Path) -> str:
 
 
 def _row(where: str, line: str) -> tuple[float, int, float, float]:
-    cells = line.replace(",", " ").replace(";", " ").split()
+    cells = line.replace(";", " ").split()
+    if "." in line or len(cells) != 8:  # commas are between numbers, not within them
+        cells = line.replace(",", " ").replace(";", " ").split()
     try:
-        values = [float(cell) for cell in cells]
+        values = [float(cell.replace(",", ".")) for cell in cells]
     except ValueError:
         head = "; remove a header" if where.endswith(":1") else ""
         raise UserError(f"{where}: not numbers: {line.strip()[:60]!r}; rows of frame id x z y vx vz vy are expected{head}") from None
     if len(cells) != 8:
-        raise UserError(f"{where}: {len(cells)} columns, 8 expected: frame id x z y vx vz vy; {_LACKS.get(len(cells), _PUT)}")
-    if not all(math.isfinite(v) for v in values) or max(abs(v) for v in values) > 1e9:
+        advice = _LACKS.get(len(cells), _PUT if len(cells) < 8 else _MORE)
+        raise UserError(f"{where}: {len(cells)} columns, 8 expected: frame id x z y vx vz vy; {advice}")
+    # Frames may be seconds, or milliseconds, of a clock on the wall.
+    if not all(math.isfinite(v) for v in values) or max(abs(v) for v in values[1:]) > 1e9 or abs(values[0]) > 1e13:
         raise UserError(f"{where}: a value is not finite or beyond 1e9; remove the row")
     if values[1] != round(values[1]):
         raise UserError(f"{where}: person {values[1]:g} is not a whole number")
@@ -237,15 +244,17 @@ def _tracks(path: Path, rows: np.ndarray) -> Tracks:
         raise UserError(f"{path}: a single frame; nobody moves in it")
     common = Counter(differences.tolist())
     step = max(common, key=lambda d: (common[d], -d))
+    alike = np.abs(differences - step) <= EXACT * step  # times of a clock are rounded
+    step = float(differences[alike].mean()) if len(set(differences[alike].tolist())) > 1 else step
     time = (rows[:, 0] - rows[0, 0]) / step * ANNOTATED_S
     person, start, points = [], [], []
     for who in np.unique(rows[:, 1]):
         mine = rows[:, 1] == who
         when, xy = time[mine], rows[mine, 2:]
-        for piece in np.split(np.arange(len(when)), np.flatnonzero(np.diff(when) > GAP_S + 1e-9) + 1):
+        for piece in np.split(np.arange(len(when)), np.flatnonzero(np.diff(when) > GAP_S + EXACT * ANNOTATED_S) + 1):
             if len(piece) < 2:
                 continue  # seen once: no motion to play
-            grid = when[piece[0]] + ANNOTATED_S * np.arange(int((when[piece[-1]] - when[piece[0]]) / ANNOTATED_S + 1e-6) + 1)
+            grid = when[piece[0]] + ANNOTATED_S * np.arange(int((when[piece[-1]] - when[piece[0]]) / ANNOTATED_S + EXACT) + 1)
             if len(grid) < 2:
                 continue
             at = np.stack([np.interp(grid, when[piece], xy[piece, c]) for c in range(2)], 1)

@@ -83,6 +83,7 @@ def make_worlds(
     distance_m: tuple[float, float] = (5.0, 14.0),
     crowded: bool = False,
     draw: bool = True,
+    fits: bool = False,
 ) -> Worlds:
     """Training worlds.
 
@@ -99,6 +100,7 @@ def make_worlds(
         distance_m: straight distance from start to goal, least and most.
         crowded: whether every episode has the most people.
         draw: whether there are images.
+        fits: whether the caller has seen to it that memory holds them; otherwise it is estimated here.
     """
     require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
     require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
@@ -107,7 +109,8 @@ def make_worlds(
     own = bool(scene) and (refresh or families or objects or blocks != (1, 1) or density is not None)
     own = own or (bool(scene) and splats != 0)
     require(not own, f"scene {scene!r} is a place as it is: refresh, families, objects, blocks, density, splats do not go with it")
-    require_memory("--envs", count, *worlds_bytes(0 if scene else scenes, refresh > 0, draw))
+    if not fits:
+        require_memory("--envs", count, *worlds_bytes(0 if scene else scenes, refresh > 0, draw))
     warm_up()
     if scene:
         fresh, pool = None, load_scenes(scene)
@@ -116,9 +119,7 @@ def make_worlds(
         pool = [fresh.current(w) for w in tqdm(range(count), desc="scenes", disable=None if count > 32 else True, leave=False)]
     else:
         fresh, pool = None, training_scenes(scenes, seed, families, objects, blocks, density, splats)
-    source = RandomEpisodes(
-        pool, count, seed, config.people, distance_m, curriculum, fresh, max(refresh, 1), crowded, first
-    )
+    source = RandomEpisodes(pool, count, seed, config.people, distance_m, curriculum, fresh, max(refresh, 1), crowded, first)
     return Worlds(pool, config, count, source, draw)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from s2e import commandline
 from s2e.config import PRESETS, PolicyConfig, Rule
 from s2e.errors import require, run_command
+from s2e.video.options import check_reading
 from s2e.video.remote import is_url, shown
 
 LEARNING_RATE = {"laptop": 1e-3, "paper": 1e-4}  # of 128 and of 768 dimensions; the second is MTR's
@@ -143,8 +144,7 @@ def check(args: PretrainArgs) -> None:
     Raises:
         UserError: naming the option and what it may be.
     """
-    require(args.hz is None or 0.1 <= args.hz <= 1000, f"--hz is {args.hz}; frames a second, 0.1 to 1000")
-    require(math.isfinite(args.scale) and args.scale > 0, f"--scale is {args.scale}; metres per unit, a positive number")
+    check_reading(args.hz, args.scale)
     least_of = {"steps": 0, "validate_every": 0, "patience": 0, "seed": 0, "batch": 1, "anchors": 1, "save_every": 1}
     for name, least in least_of.items():
         value = getattr(args, name)

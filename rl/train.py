@@ -274,7 +274,7 @@ class Trainer:
         return make_worlds(
             self.count, args.scenes, args.seed, worlds_config(args, policy), self.share.first, scene=args.scene,
             curriculum=args.curriculum, refresh=args.refresh, objects=args.objects, draw=draw,
-            splats=args.splats if draw and not args.scene else 0.0,
+            splats=args.splats if draw and not args.scene else 0.0, fits=True,  # see `check_memory`
         )  # fmt: skip
 
     @property

@@ -107,8 +107,12 @@ def as_kind(kind: Any, value: Any, where: str) -> Any:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
     fits = {bool: bool, int: int, float: (int, float), str: str, Path: str}
     good = isinstance(value, fits[kind]) and (kind is bool or not isinstance(value, bool))
+    good = good and not (isinstance(value, str) and "\0" in value)  # no command line, and no file's name, can have it
     require(good, f"{where} is {value!r}; it is {names[kind]}")
-    return kind(value)
+    try:
+        return kind(value)
+    except OverflowError:
+        raise UserError(f"{where} is beyond what a number can be") from None
 
 
 def _config_of(words: Sequence[str]) -> Path | None:

@@ -13,6 +13,7 @@ from s2e.errors import UserError, missing
 FILES = ("config.json", "model.safetensors", "README.md")
 """What an exported folder may hold, and all that is ever downloaded."""
 
+_NOT_HERE = "{}: no local folder of this name, and as a Hugging Face repository"
 _PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 
 
@@ -32,7 +33,7 @@ def download(name: str) -> Path:
     Raises:
         UserError: huggingface_hub is missing, there is no connection and nothing in the cache, no such repository, or no access.
     """
-    hub = library()
+    hub = library(_NOT_HERE.format(name))
     try:
         return Path(hub.snapshot_download(name, allow_patterns=list(FILES)))
     except Exception as error:  # connections fail in many ways
@@ -56,8 +57,8 @@ def push(folder: Path, name: str) -> str:
     return str(url)
 
 
-def library() -> Any:
-    """The huggingface_hub package.
+def library(what: str = "policies on Hugging Face") -> Any:
+    """The huggingface_hub package; `what` needs it.
 
     Raises:
         UserError: it is not installed.
@@ -65,14 +66,14 @@ def library() -> Any:
     try:
         import huggingface_hub
     except ImportError:
-        raise missing("policies on Hugging Face", "hub", "huggingface-hub") from None
+        raise missing(what, "hub", "huggingface-hub") from None
     return huggingface_hub
 
 
 def _explain(name: str, error: Exception) -> str:
     """One line: what went wrong, what to do."""
     kinds = {c.__name__ for c in type(error).__mro__}
-    where = f"{name}: no local folder of this name, and as a Hugging Face repository"
+    where = _NOT_HERE.format(name)
     if "GatedRepoError" in kinds:
         return f"{where} it needs consent: accept its terms at https://huggingface.co/{name}, then `hf auth login`"
     if "RepositoryNotFoundError" in kinds:

@@ -1,10 +1,12 @@
 """One process writes into a folder; a second one is refused as long as the first lives."""
 
+import atexit
 import errno
 import fcntl
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from s2e.errors import UserError
@@ -13,6 +15,7 @@ LOCK = ".lock"
 """The file inside a folder that is locked; one that a killed process left means nothing."""
 
 _held: dict[Path, int] = {}  # an open file for each folder that this process holds
+_made: list[Path] = []  # folders that it made
 
 
 def hold(folder: Path, room_mb: float = 1.0) -> None:
@@ -28,7 +31,7 @@ def hold(folder: Path, room_mb: float = 1.0) -> None:
         UserError: another process holds the folder, or it cannot be written, or its disk is full.
     """
     check_place(folder, room_mb=room_mb)
-    place = Path(os.path.realpath(folder))
+    place, new = Path(os.path.realpath(folder)), not os.path.lexists(folder)
     if place in _held:
         if _is_there(_held[place], folder / LOCK):
             return
@@ -38,6 +41,7 @@ def hold(folder: Path, room_mb: float = 1.0) -> None:
         os.close(file)
         file = _open(folder)
     _held[place] = file
+    _made.extend([place] if new else [])
     try:
         os.ftruncate(file, 0)
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
@@ -79,6 +83,16 @@ def release(folder: Path) -> None:
     if _is_there(file, folder / LOCK):
         (folder / LOCK).unlink(missing_ok=True)
     os.close(file)
+
+
+@atexit.register
+def _clear() -> None:
+    """Takes away folders that this process made and put nothing into: it refused, or was stopped, before its work began."""
+    for place in _made:
+        with suppress(OSError):
+            if place in _held and os.listdir(place) == [LOCK]:
+                release(place)
+                place.rmdir()
 
 
 def _open(folder: Path) -> int:

@@ -51,9 +51,9 @@ class _Array:
 
 def _objects(items: Any, shape: Any) -> tuple[list[Any], tuple[int, ...]]:
     """The elements of an array of dtype object, in C order whatever its memory was, and its shape."""
-    good = isinstance(items, list) and isinstance(shape, tuple) and 1 <= len(shape) <= 8
+    good = isinstance(items, list) and isinstance(shape, tuple) and len(shape) <= 8
     good = good and all(type(n) is int and n >= 0 for n in shape)
-    if not good or math.prod(shape) != len(items) or max(shape) > max(len(items), 1):
+    if not good or math.prod(shape) != len(items) or max(shape, default=1) > max(len(items), 1):
         raise pickle.UnpicklingError("an array of objects whose shape does not fit its elements")
     return items, shape
 
@@ -87,8 +87,9 @@ def _no_entries() -> dict[Any, Any]:
     return {}
 
 
-_NAMES = {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Dtype, ("_codecs", "encode"): _encode}
+_NAMES = {("numpy", "ndarray"): _Array, ("numpy", "matrix"): _Array, ("numpy", "dtype"): _Dtype, ("_codecs", "encode"): _encode}
 _NAMES |= {(name, "bytes"): _no_bytes for name in ("builtins", "__builtin__")} | {("collections", "OrderedDict"): _no_entries}
+_NAMES[("numpy.matrixlib.defmatrix", "matrix")] = _Array
 for _core in ("numpy.core", "numpy._core"):
     _NAMES[(f"{_core}.multiarray", "_reconstruct")] = _Array
     _NAMES[(f"{_core}.multiarray", "scalar")] = _scalar
@@ -138,8 +139,10 @@ def _plain(value: Any, done: dict[int, Any]) -> Any:
     return done[id(value)]
 
 
-def _nested(items: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """A flat list in C order as lists of lists."""
+def _nested(items: list[Any], shape: tuple[int, ...]) -> Any:
+    """A flat list in C order as lists of lists; without axes its only element."""
+    if not shape:
+        return items[0]
     for width in reversed(shape[1:]):
         items = [items[i : i + width] for i in range(0, len(items), width)] if width else []
     return items

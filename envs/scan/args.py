@@ -1,9 +1,13 @@
 """What `s2e-scene` can be asked for."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tyro
+
+from s2e.errors import UserError, require
 
 
 @dataclass(frozen=True)
@@ -66,3 +70,50 @@ class Check:
     """A scene's name or folder."""
     all: bool = False
     """Let the expert drive every episode, not a few of each setting."""
+
+
+def parse_up(text: str | None) -> np.ndarray | None:
+    """(3,) unit direction that --up names.
+
+    Raises:
+        UserError: neither an axis nor three numbers.
+    """
+    if text is None:
+        return None
+    words = text.replace(",", " ").split()
+    axis = words[0].removeprefix("-").removeprefix("+") if len(words) == 1 else ""
+    if axis in ("x", "y", "z"):
+        return np.eye(3)["xyz".index(axis)] * (-1.0 if words[0].startswith("-") else 1.0)
+    try:
+        vector = np.array([float(word) for word in words])
+    except ValueError:
+        vector = np.zeros(0)
+    if vector.shape != (3,) or not np.isfinite(vector).all() or not 1e-9 < np.linalg.norm(vector) < 1e9:
+        raise UserError(f"--up {text}: give x, -x, y, -y, z, -z, or three numbers such as 0,-1,0.1")
+    return vector / np.linalg.norm(vector)
+
+
+def check_words(args: Import) -> None:
+    """Refuses numbers that cannot work, and a capture that is not there.
+
+    Raises:
+        UserError: naming the option and what it may be.
+    """
+    parse_up(args.up)
+    for name in ("metres_per_unit", "capture_height", "known_height"):
+        value = getattr(args, name)
+        shown = "--" + name.replace("_", "-")
+        require(value is None or (1e-6 <= value <= 1e6), f"{shown} is {value}; give 0.000001 to 1000000")
+    require((args.cameras is None) == (args.capture_height is None), "--cameras and --capture-height belong together; give both")
+    require((args.known_height is None) == (args.at is None), "--known-height and --at belong together; give both")
+    require(args.at is None or all(map(math.isfinite, args.at)), f"--at {' '.join(map(str, args.at or ()))}: give three finite numbers")
+    if args.floor is not None:
+        good = all(map(math.isfinite, args.floor)) and 1e-9 < math.hypot(*args.floor[:3]) < 1e9
+        require(good, f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which A B C are not all 0")
+        require(args.up is None, "--floor says which way is up too; leave --up out")
+    if args.known_height is not None:
+        lone = args.metres_per_unit is None and args.cameras is None
+        require(lone, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
+    require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; give metres, 0.02 to 0.5")
+    require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; give 1 to 1000, of each setting")
+    require(args.file.exists(), f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)")

@@ -34,6 +34,8 @@ MOST_IN_FREE = 0.05
 """Share of sight lines that may end on something where the map says free: leaves, wires, and edges seen at a slant."""
 SIGHT_M = 8.0
 """How far the looks ahead are compared: there they still pass below what a robot drives under."""
+MOST_NOISE_M = 10.0
+"""What scene.json may say of a floor's noise; more is none that was measured."""
 LEAST_GROUND, OFF_M = 0.8, 0.08
 """Share of looks down that must find the ground where the map has it, and how near, metres."""
 _MUST = ("empty", "obstacle")
@@ -93,7 +95,7 @@ def _noise_of(folder: Path) -> float:
     """Deviation of an imported scene's floor, metres; 0 of others."""
     floor = json.loads((folder / "scene.json").read_bytes()).get("floor")
     noise = floor.get("noise_m") if isinstance(floor, dict) else None
-    return float(noise) if isinstance(noise, int | float) else 0.0
+    return float(noise) if isinstance(noise, int | float) and 0 <= noise < MOST_NOISE_M else 0.0
 
 
 def _named(episodes: list[Episode], most: int = 12) -> str:

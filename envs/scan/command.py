@@ -15,7 +15,7 @@ from typing import Annotated
 import tyro
 
 from s2e.commandline import parse
-from s2e.envs.scan.args import Check, Import, List, Preview
+from s2e.envs.scan.args import Check, Import, List, Preview, check_words
 from s2e.errors import run_command
 
 
@@ -56,6 +56,7 @@ def _main() -> None:
     args = parse(commands, __doc__ or "", join_up(sys.argv[1:]))
     # what these import is heavy, and comes once the options are right
     if isinstance(args, Import):
+        check_words(args)
         from s2e.envs.scan.importer import import_scene
 
         import_scene(args)

@@ -16,7 +16,7 @@ from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import ROUTE_M, SHORTEST_M, covered, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
-from s2e.envs.scan.args import Import
+from s2e.envs.scan.args import Import, check_words, parse_up
 from s2e.envs.scan.clean import REASONS, clean
 from s2e.envs.scan.columns import columns, fill_walked
 from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
@@ -24,7 +24,7 @@ from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
 from s2e.envs.scan.picture import compiling, draw_refusal
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
 from s2e.envs.scan.removed import removed_report, sky_of
-from s2e.envs.scan.scale import camera_up, read_cameras, scale_from_cameras, scale_from_point, track_floor
+from s2e.envs.scan.scale import Cameras, read_cameras, scale_from_cameras, scale_from_point, track_floor
 from s2e.envs.scan.sidecar import Correction, correct_columns, inside, read_correction, sidecar_path
 from s2e.envs.scan.store import check_target, store
 from s2e.envs.scan.transform import Placement, place, select, upright
@@ -48,12 +48,17 @@ _SEED = 7
 
 @dataclass(frozen=True)
 class Measured:
-    """How a capture lies in the world: its floor, the scale and where that came from, and the placement of both."""
+    """How a capture lies in the world: its floor, the scale and where that came from, the placement of both, and where cameras walked.
+
+    Attributes:
+        walked: (N, 3) below the cameras, metres in the world, if there are any.
+    """
 
     floor: Floor
     placement: Placement
     how: str
     uncertainty: float | None
+    walked: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -78,62 +83,23 @@ class Steps:
         self.before = now
 
 
-def parse_up(text: str | None) -> np.ndarray | None:
-    """(3,) unit direction that --up names.
-
-    Raises:
-        UserError: neither an axis nor three numbers.
-    """
-    if text is None:
-        return None
-    words = text.replace(",", " ").split()
-    axis = words[0].removeprefix("-").removeprefix("+") if len(words) == 1 else ""
-    if axis in ("x", "y", "z"):
-        return np.eye(3)["xyz".index(axis)] * (-1.0 if words[0].startswith("-") else 1.0)
-    try:
-        vector = np.array([float(word) for word in words])
-    except ValueError:
-        vector = np.zeros(0)
-    if vector.shape != (3,) or not np.isfinite(vector).all() or not 1e-9 < np.linalg.norm(vector) < 1e9:
-        raise UserError(f"--up {text}: give x, -x, y, -y, z, -z, or three numbers such as 0,-1,0.1")
-    return vector / np.linalg.norm(vector)
-
-
-def check(args: Import) -> None:
-    """Refuses arguments and files beside the capture that make no sense, before the capture is read."""
+def check(args: Import) -> Cameras | None:
+    """Refuses arguments and files beside the capture that make no sense, before the capture is read; returns the cameras."""
+    check_words(args)
     check_name(args.name)
-    parse_up(args.up)
-    for name in ("metres_per_unit", "capture_height", "known_height"):
-        value = getattr(args, name)
-        shown = "--" + name.replace("_", "-")
-        require(value is None or (1e-6 <= value <= 1e6), f"{shown} is {value}; give 0.000001 to 1000000")
-    require((args.cameras is None) == (args.capture_height is None), "--cameras and --capture-height belong together; give both")
-    require((args.known_height is None) == (args.at is None), "--known-height and --at belong together; give both")
-    if args.floor is not None:
-        good = np.isfinite(args.floor).all() and 1e-9 < np.linalg.norm(args.floor[:3]) < 1e9
-        require(bool(good), f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which A B C are not all 0")
-        require(args.up is None, "--floor says which way is up too; leave --up out")
-    if args.known_height is not None:
-        lone = args.metres_per_unit is None and args.cameras is None
-        require(lone, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
-    require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; give metres, 0.02 to 0.5")
-    require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; give 1 to 1000, of each setting")
-    require(args.file.exists(), f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)")
-    # Read here to be refused at once, and again when needed: meanwhile their memory is the capture's.
-    if args.cameras is not None:
-        read_cameras(args.cameras)
     if args.collision is not None:
-        read_mesh(args.collision)
+        read_mesh(args.collision)  # to be refused at once; read again when needed: meanwhile its memory is the capture's
+    return None if args.cameras is None else read_cameras(args.cameras)
 
 
-def floor_of(args: Import, kept: Splats) -> Floor:
+def floor_of(args: Import, kept: Splats, cameras: Cameras | None) -> Floor:
     """The floor that was given, or the one that the capture has; where cameras and scale are known, their track says how far below."""
     if args.floor is not None:
         return given_floor(kept, np.array(args.floor))
     up = parse_up(args.up)
-    if args.cameras is None or args.capture_height is None:
+    if cameras is None or args.capture_height is None:
         return find_floor(kept, up)
-    eyes, up = read_cameras(args.cameras), camera_up(args.cameras) if up is None else up
+    eyes, up = cameras.positions, cameras.up if up is None else up
     known = args.metres_per_unit
     try:
         floor = find_floor(kept, up, eyes=eyes)
@@ -153,16 +119,15 @@ def floor_of(args: Import, kept: Splats) -> Floor:
     return replace(floor, offset=offset, warning=f"the floor is {args.capture_height:g} m below the cameras: {words}")
 
 
-def scale_of(args: Import, correction: Correction, floor: Floor) -> tuple[float, float | None, str]:
+def scale_of(args: Import, correction: Correction, floor: Floor, cameras: Cameras | None) -> tuple[float, float | None, str]:
     """Metres per unit, its relative uncertainty where that is known, and in words where it came from."""
     if correction.metres_per_unit is not None:
         return correction.metres_per_unit, None, f"corrected by hand in {args.name}.correct.json"
     if args.metres_per_unit is not None:
         return args.metres_per_unit, None, "given by --metres-per-unit"
-    if args.cameras is not None and args.capture_height is not None:
-        positions = read_cameras(args.cameras)
-        scale, uncertainty = scale_from_cameras(positions, floor, args.capture_height)
-        return scale, uncertainty, f"from {len(positions)} cameras held at {args.capture_height:g} m"
+    if cameras is not None and args.capture_height is not None:
+        scale, uncertainty = scale_from_cameras(cameras.positions, floor, args.capture_height)
+        return scale, uncertainty, f"from {len(cameras.positions)} cameras held at {args.capture_height:g} m"
     if args.at is not None and args.known_height is not None:
         scale, uncertainty = scale_from_point(np.array(args.at), floor, args.known_height)
         return scale, uncertainty, f"from a point {args.known_height:g} m above the floor"
@@ -172,9 +137,9 @@ def scale_of(args: Import, correction: Correction, floor: Floor) -> tuple[float,
     )
 
 
-def measure(args: Import, kept: Splats, floor: Floor, correction: Correction) -> Measured:
+def measure(args: Import, kept: Splats, floor: Floor, correction: Correction, cameras: Cameras | None) -> Measured:
     """Scale and placement: z up, the floor at 0, the middle of the capture at x = y = 0."""
-    scale, uncertainty, how = scale_of(args, correction, floor)
+    scale, uncertainty, how = scale_of(args, correction, floor, cameras)
     across = scale * floor.extent
     require(
         2.0 <= across <= 5000.0,
@@ -185,7 +150,10 @@ def measure(args: Import, kept: Splats, floor: Floor, correction: Correction) ->
     rotation = turn @ upright(floor.normal)
     middle = scale * rotation @ np.median(kept.means[:: max(len(kept.means) // 200_000, 1)].astype(np.float64), axis=0)
     translation = np.array([-middle[0], -middle[1], -scale * floor.offset - correction.floor_offset_m])
-    return Measured(floor, Placement(scale, rotation, translation), how, uncertainty)
+    placement, walked = Placement(scale, rotation, translation), None
+    if cameras is not None and args.capture_height is not None:
+        walked = placement.points(cameras.positions) - np.array([0.0, 0.0, args.capture_height])
+    return Measured(floor, placement, how, uncertainty, walked)
 
 
 def solid_splats(args: Import, placed: Splats, placement: Placement) -> Splats:
@@ -229,8 +197,8 @@ def map_place(args: Import, solid: Splats, measured: Measured, correction: Corre
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
     noise_m = measured.floor.noise * measured.placement.scale if args.collision is None else 0.0
     cells = columns(solid, args.resolution, noise_m=noise_m)
-    if args.cameras is not None and args.capture_height is not None:
-        cells = fill_walked(cells, measured.placement.points(read_cameras(args.cameras)) - np.array([0.0, 0.0, args.capture_height]))
+    if measured.walked is not None:
+        cells = fill_walked(cells, measured.walked)
     cells = correct_columns(cells, correction, sidecar)
     occupancy, ground = to_ground(cells)
     regions = {name: where_robots_go(occupancy, ground, name, cells.overhead) for name in ROBOTS}
@@ -309,7 +277,7 @@ def import_scene(args: Import) -> Path:
         UserError: bad arguments or files; a capture that is no place to drive in, whose picture the message names; a
             collection that cannot be written.
     """
-    check(args)
+    cameras = check(args)
     folder = (args.out or collection()) / args.name
     check_target(folder)
     sidecar = sidecar_path(folder)
@@ -323,13 +291,13 @@ def import_scene(args: Import) -> Path:
         reasons = clean(splats)
         kept = select(splats, reasons == 0)
         steps.say(f"cleaned   {len(kept.means):,} kept; removed: {removed_words(reasons)}")
-        floor = floor_of(args, kept)
+        floor = floor_of(args, kept, cameras)
         steps.say(
             f"floor     {floor.support:.0%} of the capture lies in it, {floor.extent:.3g} units across, even within {floor.spread:.2g}"
         )
         if floor.warning:
             steps.say(f"warning   {floor.warning}")
-        measured = measure(args, kept, floor, correction)
+        measured = measure(args, kept, floor, correction, cameras)
         placed = place(kept, measured.placement)
         del kept  # of several million Gaussians three copies are one too many
         steps.say(f"scale     {scale_words(measured)}")

@@ -39,7 +39,7 @@ def describe(name: str, folder: Path) -> tuple[str, ...]:
             raise ValueError("its units are not metres")
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(where.stat().st_mtime))
         return (name, _gaussians(folder, data), _size(folder, data), _episodes(folder), made, _origin(name, data))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, EOFError, RecursionError, zipfile.BadZipFile):
         return (name, "", "", "", "", f"damaged; see `s2e-scene check {name}`")
 
 

@@ -50,7 +50,7 @@ def write_preview(name: str, out: Path) -> list[Path]:
     if isinstance(removed, dict):
         try:
             bars = draw_removed(scene.name, removed)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise UserError(f"{folder / 'scene.json'}: field 'removed' is damaged ({error!r}); import the scene again") from None
     written = []
 

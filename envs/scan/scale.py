@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,19 @@ _HELD = 0.07
 _AGREE = 0.7
 """Length of the mean of unit vectors from which they agree on a direction."""
 _MAX_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """Where pictures were taken, in the file's units.
+
+    Attributes:
+        positions: (N, 3), at least one.
+        up: (3,) unit, what is up in most pictures; None where rotations are not given or agree on nothing.
+    """
+
+    positions: np.ndarray
+    up: np.ndarray | None
 
 
 def scale_from_cameras(positions: np.ndarray, floor: Floor, height_m: float) -> tuple[float, float]:
@@ -89,8 +103,8 @@ def _check_above(height: float, floor: Floor, what: str) -> None:
         )
 
 
-def read_cameras(path: str | os.PathLike) -> np.ndarray:
-    """(N, 3) positions from the `cameras.json` that 3DGS trainers write, or a NeRF `transforms.json`.
+def read_cameras(path: str | os.PathLike) -> Cameras:
+    """Reads the `cameras.json` that 3DGS trainers write, or a NeRF `transforms.json`.
 
     A trainer that normalises the poses of `transforms.json` writes splats in another frame; `cameras.json` is always that of its PLY.
 
@@ -107,18 +121,11 @@ def read_cameras(path: str | os.PathLike) -> np.ndarray:
         rows = [_column(path, i, item) for i, item in enumerate(data["frames"])]
     if not rows:
         raise UserError(f"{path}: lists no cameras")
-    return np.array(rows, dtype=np.float64)
+    return Cameras(np.array(rows, dtype=np.float64), _up(data))
 
 
-def camera_up(path: str | os.PathLike) -> np.ndarray | None:
-    """(3,) unit, what is up in most pictures of a camera list; None where rotations are not given or agree on nothing.
-
-    The cameras of 3DGS have y down (`rotation`, whose columns are a camera's axes), those of NeRF y up.
-
-    Raises:
-        UserError: as `read_cameras`.
-    """
-    data = _load(Path(path))
+def _up(data: Any) -> np.ndarray | None:
+    """What is up in most pictures. Columns are a camera's axes: those of 3DGS (`rotation`) have y down, those of NeRF y up."""
     ups = []
     for item in data if isinstance(data, list) else data["frames"]:
         matrix = item.get("rotation" if isinstance(data, list) else "transform_matrix") if isinstance(item, dict) else None

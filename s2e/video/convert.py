@@ -18,7 +18,7 @@ from s2e.video.check import GAP_S, check_walk, kept, look, same_as, span
 from s2e.video.formats import read_walks
 from s2e.video.frames import Frames, jpeg, resized
 from s2e.video.gnm import body_dict, write_walk
-from s2e.video.options import ReadOptions
+from s2e.video.options import LEAST_HZ, MOST_HZ, ReadOptions
 from s2e.video.remote import is_url
 from s2e.video.resample import split_gaps, uniform
 from s2e.video.shard_writer import DiskErrors, OutError, ShardWriter, write_safely
@@ -306,10 +306,8 @@ def _append(log: Any, entries: list[dict[str, Any]]) -> None:
 def _check(sources: Sequence[Path | str], out: Path, settings: Conversion) -> None:
     require(bool(sources), "convert: no data given")
     require(settings.to in ("gnm", "shards"), f"--to {settings.to}: gnm or shards")
-    require(
-        settings.to_hz == 0 or 0.1 <= settings.to_hz <= 1000,
-        f"--to-hz is {settings.to_hz}; frames a second, 0.1 to 1000, or 0 for those of the source",
-    )
+    right = settings.to_hz == 0 or LEAST_HZ <= settings.to_hz <= MOST_HZ
+    require(right, f"--to-hz is {settings.to_hz}; frames a second, {LEAST_HZ:g} to {MOST_HZ:g}, or 0 for those of the source")
     require(0 <= settings.height_px <= 8192 and 0 <= settings.width_px <= 8192, "--height and --width are pixels, 0 to 8192")
     require(0.01 <= settings.shard_mb <= 1e5, f"--shard-mb is {settings.shard_mb}; megabytes, 0.01 to 100000")
     for source in sources:
@@ -356,7 +354,7 @@ def _begin(out: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:
         try:
             before = json.loads(settings.read_bytes())
             different = [k for k, v in described.items() if before.get(k) != v]
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise UserError(f"{settings}: damaged; delete {out} and convert again") from None
         if different:
             k = different[0]
@@ -374,7 +372,7 @@ def _journal(log: Path) -> dict[str, dict[str, Any]]:
             if not line.endswith(b"\n"):
                 break
             entries[entry["key"]] = entry
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
         good += len(line)
     if good < len(data):

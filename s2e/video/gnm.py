@@ -11,7 +11,6 @@ Source of the layout: github.com/robodhruv/visualnav-transformer.
 
 import dataclasses
 import json
-import math
 import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +24,9 @@ from s2e.video.files import Search
 from s2e.video.frames import ImageFiles
 from s2e.video.options import ReadOptions
 from s2e.video.walk import Body, Skipped, Walk, checked
+
+MOST_OF_BODY = 1e6
+"""No size, limit or angle of a robot is as large; JSON has whole numbers that no float holds."""
 
 
 def _find(search: Search) -> Iterator[Path]:
@@ -75,18 +77,20 @@ def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
     data = read_pickle(file)
     if not isinstance(data, dict) or "position" not in data or "yaw" not in data:
         raise UserError(f"{file}: holds no dictionary with `position` and `yaw`")
-    position, yaw = (_array(data[name], f"{file}: `{name}`") for name in ("position", "yaw"))
+    position, yaw = (_array(data[name], f"{file}: `{name}`", axes) for name, axes in (("position", 2), ("yaw", 1)))
     if position.ndim != 2 or position.shape[1] < 2 or yaw.shape != position.shape[:1]:
         raise UserError(f"{file}: position {position.shape} and yaw {yaw.shape} should be (T, 2) and (T,)")
     return position[:, :2], yaw
 
 
-def _array(value: Any, where: str) -> np.ndarray:
-    """Numbers by frame, however they are boxed: axes of one element, but for the first, are no axes."""
+def _array(value: Any, where: str, axes: int) -> np.ndarray:
+    """Numbers by frame, however they are boxed: axes of one element are no axes, but for the first where there are not too many."""
     try:
         array = numbers(value)
     except ValueError as error:
         raise UserError(f"{where} is no array of numbers ({error}); write lists of numbers, one entry a frame") from None
+    while array.ndim > axes and array.shape[0] == 1:
+        array = array[0]
     return array.reshape(array.shape[:1] + tuple(n for n in array.shape[1:] if n != 1))
 
 
@@ -98,7 +102,7 @@ def _about(folder: Path, options: ReadOptions) -> tuple[float, Body, str]:
             values = _json(path)
             try:
                 hz = float(values["hz"])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 raise UserError(f"{path}: no number `hz` in it") from None
             if not 0.1 <= hz <= 1000:
                 raise UserError(f"{path}: hz is {hz}; frames a second between 0.1 and 1000 are expected")
@@ -112,12 +116,12 @@ def _extras(path: Path, length: int) -> dict[str, Any]:
     values, extras = _json(path), {}
     try:
         if "times" in values:
-            extras["times"] = np.array(values["times"], dtype=np.float64)[:length]
+            extras["times"] = np.atleast_1d(np.array(values["times"], dtype=np.float64))[:length]
         if "free_space" in values:
-            extras["free_space"] = np.array(values["free_space"], dtype=np.float32)[:length]  # null becomes NaN
+            extras["free_space"] = np.atleast_1d(np.array(values["free_space"], dtype=np.float32))[:length]  # null: NaN
         if "nudged" in values:
             extras["nudged"] = np.array(values["nudged"], dtype=np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: `times`, `free_space` or `nudged` is not an array of numbers; remove the field") from None
     if "body" in values:
         extras["body"] = body_of(values["body"], path)
@@ -127,7 +131,7 @@ def _extras(path: Path, length: int) -> dict[str, Any]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not readable JSON ({error}); mend or remove it") from None
     if not isinstance(values, dict):
         raise UserError(f"{path}: not a JSON object; mend or remove it")
@@ -141,7 +145,7 @@ def body_of(values: Any, where: Path | str) -> Body:
         raise UserError(f"{where}: body is {values!r}; it may have {', '.join(sorted(known))}")
     for name, value in values.items():
         good = isinstance(value, str) if name == "robot" else isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not good or (name != "robot" and not math.isfinite(value)):
+        if not good or (name != "robot" and not abs(value) < MOST_OF_BODY):
             raise UserError(f"{where}: body has {name} {value!r}; numbers are expected, a text for robot")
     return Body(**values)
 

@@ -205,8 +205,9 @@ def _episodes(path: Path, info: dict[str, Any], video_key: str) -> tuple[list[_E
                 table[name].append(matrix(batch, name, file)[:, 0])
         columns = [np.concatenate(table[n]) if table[n] else np.zeros(0) for n in names]
         for row in zip(*(c.tolist() for c in columns)):
-            if not all(math.isfinite(v) and abs(v) < 2**53 for v in row):
-                skipped.append(Skipped(file, f"{file}: an episode with values {row}; remove or mend it"))
+            odd = [f"{n} {v:g}" for n, v in zip(names, row, strict=True) if not abs(v) < 2**53]
+            if odd:
+                skipped.append(Skipped(file, f"{file}: an episode with {', '.join(odd)}; remove or mend it"))
                 continue
             number, length, chunk, index = (int(v) for v in row[:4])
             video, start = None, 0.0
@@ -219,7 +220,7 @@ def _episodes(path: Path, info: dict[str, Any], video_key: str) -> tuple[list[_E
             else:
                 episodes[number] = _Episode(number, length, data, video, start)
     if not episodes:
-        raise UserError(f"{files[0]}: no episode in it; the dataset is empty")
+        raise UserError(skipped[0].reason if skipped else f"{files[0]}: no episode in it; the dataset is empty")
     return [episodes[k] for k in sorted(episodes)], skipped
 
 

@@ -1,8 +1,12 @@
 """What a user may say about data that do not say it themselves; the same words for every format."""
 
+import math
 from dataclasses import dataclass
 
+from s2e.errors import require
+
 ASSUMED_HZ = 10.0
+LEAST_HZ, MOST_HZ = 0.1, 1000.0
 
 
 @dataclass(frozen=True)
@@ -23,3 +27,14 @@ class ReadOptions:
         if self.hz is not None:
             return self.hz, ""
         return usual, f"no times in the data: {usual:g} frames a second are assumed (--hz says another rate)"
+
+
+def check_reading(hz: float | None, scale: float) -> None:
+    """Refuses what --hz and --scale cannot be.
+
+    Raises:
+        UserError: naming the option and what it may be.
+    """
+    right = hz is None or LEAST_HZ <= hz <= MOST_HZ
+    require(right, f"--hz is {hz}; frames a second, {LEAST_HZ:g} to {MOST_HZ:g}")
+    require(0 < scale < math.inf, f"--scale is {scale}; metres per unit, a positive number")

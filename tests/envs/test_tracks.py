@@ -126,6 +126,26 @@ def test_rows_may_come_in_any_order(tmp_path, order, between, mark):
     assert same(read_tracks(path), usual) and np.diff(usual.first).tolist() == [12] * 4
 
 
+@pytest.mark.parametrize("clock", [(1.7e9, 1 / 15), (1.7e12, 1000 / 15), (-50, 1 / 6)])
+def test_frames_may_be_times_of_a_clock(tmp_path, clock):
+    rows = walkers()
+    usual = read_tracks(written(tmp_path, rows))
+    rows[:, 0] = clock[0] + clock[1] * rows[:, 0]
+    path = tmp_path / "clock.txt"
+    path.write_text("".join(" ".join(map(repr, row)) + "\n" for row in rows.tolist()))
+    clocked = read_tracks(path)
+    assert np.diff(clocked.first).tolist() == [12] * 4
+    np.testing.assert_allclose(clocked.points, usual.points, atol=0.01)
+
+
+@pytest.mark.parametrize("between", [" ", "\t", "; ", ";"])
+def test_numbers_may_have_decimal_commas(tmp_path, between):
+    rows = walkers()
+    path = tmp_path / "comma.txt"
+    path.write_text("".join(between.join(f"{v:g}".replace(".", ",") for v in row) + "\n" for row in rows))
+    assert same(read_tracks(path), read_tracks(written(tmp_path, rows)))
+
+
 @pytest.mark.parametrize(
     "factor, text",
     [
@@ -169,6 +189,7 @@ def test_any_text_is_tracks_or_one_line(tmp_path, cells):
         ("", "no rows"),
         ("\n \n", "no rows"),
         ("1 1 0 0 0 0 0 0\n2 1 0 0 0 0 0\n", ":2: 7 columns, 8 expected: frame id x z y vx vz vy; put 0 where a column is not known"),
+        ("1 1 0 0 0 0 0 0 9\n", ":1: 9 columns, 8 expected.*behind the eighth"),
         ("1 1 0 0\n", ":1: 4 columns, 8 expected.*awk"),
         ("1 1 0 0 0 0 0 0\n2 1 0 0 zero 0 0 0\n", ":2: not numbers"),
         ("frame id x z y vx vz vy\n2 1 0 0 0 0 0 0\n", ":1: not numbers.*remove a header"),

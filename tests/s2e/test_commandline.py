@@ -26,7 +26,7 @@ print(*sorted({"torch", "numba", "scipy", "onnxruntime", "stable_baselines3", "P
 """
 ENTRIES = ("s2e.start", "s2e.envs.data_args", "s2e.pretrain.args", "s2e.rl.args", "s2e.export_args", "s2e.benchmarks.args",
            "s2e.envs.scan.command", "s2e.benchmarks.speed_args", "s2e.benchmarks.view_args")  # fmt: skip
-PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+PLAIN = st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text()
 JSON = st.recursive(PLAIN, lambda x: st.lists(x) | st.dictionaries(st.text(), x))
 
 
@@ -85,6 +85,9 @@ def test_a_config_may_lack_what_is_required(tmp_path):
     ('{"sense": "smell"}', "sense is 'smell'; it is one of images, rays"),
     ('{"reader": 1}', "true or false"),
     ('{"out": null}', "out is None; it is a path"),
+    ('{"out": "a\\u0000b"}', "out is 'a.x00b'; it is a path"),
+    ('{"robot": "\\u0000"}', "robot is '.x00'; it is a text"),
+    ('{"gamma": 1' + "0" * 400 + "}", "gamma is beyond what a number can be"),
     ('{"policy": {"dim": 128}}', "no option of this command"),
     ('{"seed": 1, "anchors": 8, "ema": 0.9}', "of another command.*anchors, ema"),
     ("[1]", "not a JSON object"),

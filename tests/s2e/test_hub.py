@@ -116,8 +116,8 @@ def test_offline_without_a_cache(tmp_path, monkeypatch):
 
 def test_a_missing_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match='pip install "huggingface-hub'):
-        find_checkpoint("owner/name")
+    with pytest.raises(UserError, match='^runs/mistyped: no local folder of this name, .*pip install "huggingface-hub'):
+        find_checkpoint("runs/mistyped")
 
 
 def test_push(tmp_path, monkeypatch):

@@ -55,6 +55,16 @@ def test_a_folder_is_refused_while_another_process_lives(tmp_path, holder):
     release(out)
 
 
+@pytest.mark.parametrize(("write", "left"), [("", []), ("x.write_text('')", [LOCK, "x"]), ("x.mkdir()", [LOCK, "x"])])
+def test_a_folder_that_nothing_was_put_into_is_taken_away(tmp_path, write, left):
+    code = f"from pathlib import Path; from s2e.lock import hold; out = Path('out'); hold(out); x = out / 'x'; {write}"
+    (tmp_path / "there").mkdir()
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", code.replace("'out'", "'there'")], cwd=tmp_path, check=True)
+    assert sorted(p.name for p in tmp_path.glob("out/*")) == left and (tmp_path / "out").exists() == bool(left)
+    assert sorted(p.name for p in tmp_path.glob("there/*")) == (left or [LOCK])
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_second_of_two_commands_is_refused(tmp_path, holder, name):
     words = [sys.executable, "-m", *COMMANDS[name], "--out", str(tmp_path / "out")]

@@ -36,9 +36,12 @@ NESTED = {
     "rows that are arrays": [np.array([0, 1]), np.array([2.0, 3.0]), (4, np.float32(5))],
     "boxes": np.array([boxed([0, 1]), boxed([2, 3]), boxed([4, 5])], dtype=object),
     "boxes among numbers": [[0, np.array([1.0])], [np.array([[2]]), 3], [np.int16(4), 5]],
+    "boxes without axes": [[np.array(v, dtype=object) for v in row] for row in ([0, 1], [2, 3], [4, 5])],
+    "one box around all": np.array(None, dtype=object),
     "whole numbers": np.arange(6, dtype=np.uint8).reshape(3, 2),
     "other byte order": np.arange(6).reshape(3, 2).astype(">i4"),
 }
+NESTED["one box around all"][()] = np.arange(6.0).reshape(3, 2)
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -48,6 +51,12 @@ def test_any_nesting_of_numbers_is_an_array(tmp_path, name, protocol):
     got = numbers(read_pickle(tmp_path / "a.pkl")["position"])
     np.testing.assert_array_equal(got.reshape(3, 2), np.arange(6.0).reshape(3, 2))
     assert got.dtype == np.float64
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_a_matrix_is_an_array(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(np.asmatrix(np.arange(6.0).reshape(3, 2))))
+    np.testing.assert_array_equal(numbers(read_pickle(tmp_path / "a.pkl")), np.arange(6.0).reshape(3, 2))
 
 
 LEAF = st.one_of(st.integers(-(2**60), 2**60), st.floats(width=32), st.booleans())

@@ -50,6 +50,43 @@ def test_poses_of_dtype_object_are_numbers(tmp_path):
     np.testing.assert_array_equal(walk.yaw, 0.1 * np.arange(12))
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_poses_with_axes_and_boxes_around_them_are_read(tmp_path, whole):
+    position = make_walk(tmp_path / "walk")
+    data = {"position": position[None], "yaw": np.zeros((1, 12, 1))}
+    box = np.array(None, dtype=object)
+    box[()] = data
+    (tmp_path / "walk" / "traj_data.pkl").write_bytes(pickle.dumps(box if whole else data))
+    (walk,), _ = read_walks([tmp_path])
+    np.testing.assert_array_equal(walk.position, position)
+
+
+HUGE = "1" + 400 * "0"
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("walk.json", 100_000 * "["),
+        ("dataset.json", 100_000 * "["),
+        ("walk.json", f'{{"times": [{HUGE}]}}'),
+        ("walk.json", '{"times": null}'),
+        ("walk.json", f'{{"free_space": [[{HUGE}]]}}'),
+        ("walk.json", '{"free_space": 3}'),
+        ("walk.json", f'{{"nudged": [[{HUGE}, 1]]}}'),
+        ("walk.json", f'{{"body": {{"length_m": {HUGE}}}}}'),
+        ("dataset.json", f'{{"hz": {HUGE}}}'),
+        ("dataset.json", f'{{"hz": 5, "body": {{"v_max": -{HUGE}}}}}'),
+        ("dataset.json", '{"hz": [5]}'),
+    ],
+)
+def test_what_is_odd_beside_the_poses_is_said(tmp_path, file, text):
+    make_walk(tmp_path / "ugly")
+    (tmp_path / "ugly" / file).write_text(text)
+    with pytest.raises(NoWalks, match="ugly"):
+        read_walks([tmp_path / "ugly"])
+
+
 def test_a_rate_that_nothing_tells_is_assumed_and_said(tmp_path):
     make_walk(tmp_path / "walk")
     (walk,), _ = read_walks([tmp_path])

@@ -239,6 +239,17 @@ def test_a_bad_episode_is_left_out_with_its_reason(tmp_path, change, reason):
     assert names == ["episode_000001", "episode_000002"] and len(why) == 1 and reason in why[0] and "episode 0" in why[0]
 
 
+def test_episodes_without_a_start_are_named(tmp_path):
+    write_dataset(tmp_path)
+    (table,) = (tmp_path / "meta" / "episodes").rglob("*.parquet")
+    change_table(table, spoil(FROM, 1, float("nan")))
+    names, why = reasons(tmp_path)
+    assert names == ["episode_000000", "episode_000002"] and f"an episode with {FROM} nan; remove or mend it" in why[0]
+    change_table(table, each_row(FROM, lambda row: float("nan")))
+    with pytest.raises(UserError, match="from_timestamp nan; remove or mend it"):
+        lerobot.read(tmp_path, OPTIONS)
+
+
 def each_row(column, change):
     def rows_changed(rows):
         for row in rows:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from s2e.envs.episodes import read_episodes, write_episodes
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.scan.check import check_scene, findings, free_way, route_around, solved, splats_against_map
+from s2e.envs.scan.check import _noise_of, check_scene, findings, free_way, route_around, solved, splats_against_map
 from s2e.envs.scan.listing import describe, scene_table
 from s2e.envs.scene_files import scene_folder
 from s2e.errors import UserError
@@ -37,8 +38,6 @@ def test_a_good_scene_passes(folder, capsys):
 
 
 def test_spoiled_files_are_named(folder, tmp_path):
-    import shutil
-
     shutil.copytree(folder, tmp_path / "a")
     path = tmp_path / "a" / "episodes.json"
     listed = read_episodes(path)
@@ -105,6 +104,16 @@ def test_the_list_shows_what_there_is(folder, tmp_path):
     for data in ([], {"files": {"splats": {"path": "none"}}}, {**good, "units": "cm"}, out, good):
         (tmp_path / "scene.json").write_text(json.dumps(data))
         assert describe("bad", tmp_path) == ("bad", "", "", "", "", "damaged; see `s2e-scene check bad`")
+
+
+@pytest.mark.parametrize("odd", ["1e999", "-1", "NaN", "1" + 400 * "0", '"x"', "[]"])
+def test_odd_figures_of_a_scene_are_none(folder, tmp_path, odd):
+    shutil.copytree(folder, tmp_path / "odd")
+    file = tmp_path / "odd" / "scene.json"
+    data = json.loads(file.read_bytes()) | {"floor": {"noise_m": "ODD"}, "gaussians": "ODD"}
+    file.write_text(json.dumps(data).replace('"ODD"', odd))
+    assert _noise_of(tmp_path / "odd") == 0.0
+    assert len(describe("odd", tmp_path / "odd")) == 6
 
 
 def test_a_collection_that_is_a_file_is_said_to_be_one(tmp_path, monkeypatch):

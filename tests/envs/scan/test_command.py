@@ -32,6 +32,32 @@ def refused(done, *words):
     assert all(w in done.stderr for w in words), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--resolution", "nan"), "--resolution is nan"),
+        (("--episodes", "0"), "--episodes is 0"),
+        (("--up", "w"), "--up w"),
+        (("--capture-height", "1.5"), "--cameras and --capture-height"),
+        (("--known-height", "1", "--at", "0", "inf", "0"), "--at 0.0 inf 0.0"),
+        ((), "no such file"),
+    ],
+)
+def test_wrong_options_answer_before_anything_heavy_is_imported(words, said):
+    code = f"""
+import sys
+from s2e.envs.scan.command import main
+sys.argv = ["s2e-scene", "import", "none.ply", "--name", "yard", *{words!r}]
+try:
+    main()
+finally:
+    print(sorted({{"numba", "torch", "scipy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    refused(done, said)
+    assert done.stdout == "[]\n"
+
+
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
     path = tmp_path_factory.mktemp("capture") / "yard.spz"

@@ -11,7 +11,8 @@ from PIL import Image
 
 from s2e.envs.episodes import check_episodes, read_episodes
 from s2e.envs.scan import importer, store
-from s2e.envs.scan.importer import Import, hash_of, import_scene, parse_up
+from s2e.envs.scan.args import Import, parse_up
+from s2e.envs.scan.importer import hash_of, import_scene
 from s2e.envs.scan.transform import Placement
 from s2e.envs.scene import Splats
 from s2e.envs.scene_files import load_scene
@@ -144,7 +145,9 @@ def test_corrections_survive_and_change_the_import(asked, imported, tmp_path):
 
 
 @pytest.mark.slow
-def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path):
+def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path, monkeypatch):
+    read, opened = importer.read_cameras, []
+    monkeypatch.setattr(importer, "read_cameras", lambda path: opened.append(path) or read(path))
     points = np.array([(3.0, 6.0, 1.5), (6.0, 6.0, 1.55), (9.0, 5.0, 1.45), (6.0, 2.0, 1.5)], np.float32)
     carrier = Splats(points, np.tile([1.0, 0, 0, 0], (4, 1)).astype(np.float32), np.ones((4, 3), np.float32), np.ones(4, np.float32),
                      np.zeros((4, 1, 3), np.float32))  # fmt: skip
@@ -158,6 +161,7 @@ def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path):
         data = json.loads((import_scene(replace(bare, **more)) / "scene.json").read_text())
         assert data["transform"]["metres_per_unit"] == pytest.approx(METRES_PER_UNIT, rel=0.03)
         assert 0 < data["scale"]["relative_uncertainty"] < 0.2
+    assert len(opened) == 1
     with pytest.raises(UserError, match=r"yard\.ply: a floor was found, .* units across.*--metres-per-unit S .* --at X Y Z$"):
         import_scene(replace(bare, name="none"))
     assert not (tmp_path / "none").exists()

@@ -1,5 +1,8 @@
 """Pictures show what they should, where they should."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -115,3 +118,13 @@ def test_compiling_is_said_once(tmp_path, monkeypatch, capsys):
     for said in (True, False):
         with picture.compiling():
             assert ("compiling kernels, once for this version" in capsys.readouterr().err) == said
+
+
+@pytest.mark.parametrize("counts", ["[]", '{"haze": 1e999}', '{"haze": []}', '{"haze": 1}'])
+def test_a_damaged_report_of_what_was_removed_is_said_to_be(folder, tmp_path, counts):
+    shutil.copytree(folder, tmp_path / "odd")
+    file = tmp_path / "odd" / "scene.json"
+    data = json.loads(file.read_bytes()) | {"removed": {"counts": "COUNTS", "height_edges_m": [1.0], "height": {"haze": []}}}
+    file.write_text(json.dumps(data).replace('"COUNTS"', counts))
+    with pytest.raises(UserError, match=r"scene\.json: field 'removed' is damaged"):
+        write_preview(str(tmp_path / "odd"), tmp_path / "pictures")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from s2e.envs.scan.floor import Floor
-from s2e.envs.scan.scale import camera_up, read_cameras, scale_from_cameras, scale_from_point, track_floor
+from s2e.envs.scan.scale import read_cameras, scale_from_cameras, scale_from_point, track_floor
 from s2e.errors import UserError
 
 FLOOR = Floor(np.array([0.0, -1.0, 0.0]), 2.0, 0.5, 10.0, 0.01, True)  # y down, floor at y = -2
@@ -44,12 +44,12 @@ def test_refused():
 def test_reads_both_kinds(tmp_path):
     cameras = tmp_path / "cameras.json"
     cameras.write_text(json.dumps([{"id": 0, "position": [1, 2, 3.5]}, {"id": 1, "position": [4, 5, 6]}]))
-    assert np.array_equal(read_cameras(cameras), [[1, 2, 3.5], [4, 5, 6]])
+    assert np.array_equal(read_cameras(cameras).positions, [[1, 2, 3.5], [4, 5, 6]])
     transforms = tmp_path / "transforms.json"
     matrix = np.eye(4)
     matrix[:3, 3] = 7, 8, 9
     transforms.write_text(json.dumps({"frames": [{"file_path": "a.png", "transform_matrix": matrix.tolist()}]}))
-    assert np.array_equal(read_cameras(transforms), [[7, 8, 9]])
+    assert np.array_equal(read_cameras(transforms).positions, [[7, 8, 9]])
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def test_cameras_say_which_way_is_up(tmp_path):
         turns.append(np.stack([right, down, front], 1) / np.linalg.norm([right, down, front], axis=1))
     write = tmp_path / "cameras.json"
     write.write_text(json.dumps([{"position": [0, 0, 0], "rotation": t.tolist()} for t in turns]))
-    found = camera_up(write)
+    found = read_cameras(write).up
     assert found is not None and found @ up > np.cos(np.radians(6.0))
     flip = np.diag([1.0, -1.0, -1.0])
     frames = [{"transform_matrix": np.column_stack([t @ flip, np.zeros(3)]).tolist()} for t in turns]
     write.write_text(json.dumps({"frames": frames}))
-    found = camera_up(write)
+    found = read_cameras(write).up
     assert found is not None and found @ up > np.cos(np.radians(6.0))
-    for nothing in ([{"position": [0, 0, 0]}], [{"position": [0, 0, 0], "rotation": "x"}], []):
+    for nothing in ([{"position": [0, 0, 0]}], [{"position": [0, 0, 0], "rotation": "x"}]):
         write.write_text(json.dumps(nothing))
-        assert camera_up(write) is None
+        assert read_cameras(write).up is None
 
 
 def test_the_floor_beneath_a_track():

@@ -220,6 +220,7 @@ def test_bad_dotsplats(tmp_path):
     for row in (data[:28] + b"\x80" * 4, bytes(32)):
         with pytest.warns(SplatWarning, match="1 of 20 .*rotation in 1; the first is number 0"):
             assert len(read_splats(put(tmp_path, "a.splat", row + data[32:])).means) == 19
+    assert len(read_splats(put(tmp_path, "a.bin", bytes(192) + data[192:])).means) == 14  # of no telling name
     refused(put(tmp_path, "a.splat", bytes(320) + data[320:]), "10 of 20 Gaussians .* half or more are bad")
 
 
