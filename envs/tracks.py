@@ -190,6 +190,8 @@ def read_tracks(path: str | os.PathLike) -> Tracks:
         if path.is_dir():
             raise UserError(f"{path}: a folder; {_recordings(path)}")
         size = path.stat().st_size
+        if not path.is_file():  # a pipe would wait for ever
+            raise UserError(f"{path}: cannot be read (it is not a file); give an obsmat.txt of the ETH or UCY recordings")
         if size > MOST_BYTES:
             raise UserError(f"{path}: {size >> 20} MiB, more than {MOST_BYTES >> 20}; cut it into pieces")
         text = path.read_text(encoding="utf-8-sig", errors="replace")

@@ -8,6 +8,7 @@ import io
 import math
 import pickle
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +194,11 @@ def read_pickle(path: Path) -> Any:
         UserError: not a pickle, cut, larger than 64 MiB, or holding anything that would have to be called.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: {path.stat().st_size} bytes are too many for a walk's poses; split the walk")
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would wait for ever
+            raise UserError(f"{path}: not a file; put the walk's poses there")
+        if not 0 < about.st_size <= MAX_BYTES:
+            raise UserError(f"{path}: {about.st_size} bytes, none or too many for a walk's poses; copy it again, or split the walk")
         return _plain(_Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load(), {})
     except UserError:
         raise

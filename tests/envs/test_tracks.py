@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -211,6 +212,9 @@ def test_bad_files_are_refused_with_their_line(tmp_path, text, message):
 
 
 def test_missing_and_huge_files_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(UserError, match="pipe.txt: cannot be read .it is not a file"):
+        read_tracks(tmp_path / "pipe.txt")
     with pytest.raises(UserError, match="cannot be read"):
         read_tracks(tmp_path / "none.txt")
     with pytest.raises(UserError, match="a folder; give the obsmat.txt of a recording"):

@@ -181,3 +181,12 @@ def test_any_bytes_are_data_or_a_clear_error(tmp_path_factory, noise):
         read_pickle(path)
     except UserError as error:
         assert "a.pkl" in str(error)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.pkl")
+    with pytest.raises(UserError, match="a.pkl: not a file"):
+        read_pickle(tmp_path / "a.pkl")
+    (tmp_path / "b.pkl").write_bytes(b"")
+    with pytest.raises(UserError, match="b.pkl: 0 bytes, none"):
+        read_pickle(tmp_path / "b.pkl")
