@@ -17,7 +17,7 @@ from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.ground import GroundFields, ground_height_at
 from s2e.envs.objects import stamp
-from s2e.envs.propose import NARROW_M, on_wheels, route_of
+from s2e.envs.propose import NARROW_M, nearby, on_wheels, route_of
 from s2e.envs.scan.columns import NOISY_M
 from s2e.envs.scan.plan import DOWN
 from s2e.envs.scene import Episode, Scene
@@ -212,9 +212,10 @@ def free_way(scene: Scene, anchors: np.ndarray, yaws: np.ndarray, eye_m: float =
 
 
 def route_around(scene: Scene, episode: Episode) -> np.ndarray | None:
-    """The safe route of an episode around its obstacles."""
-    occupancy = with_obstacles(scene, episode).occupancy
-    return route_of(scene, occupancy, np.array(episode.start[:2]), np.array(episode.goal), narrow=True)
+    """The safe route of an episode around its obstacles; the map of a large place is cut to where it can be."""
+    start, goal = np.array(episode.start[:2]), np.array(episode.goal)
+    scene = with_obstacles(nearby(scene, (start + goal) / 2, episode.route_m / 2 + 3.0), episode)
+    return route_of(scene, scene.occupancy, start, goal, narrow=True)
 
 
 def with_obstacles(scene: Scene, episode: Episode) -> Scene:

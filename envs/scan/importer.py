@@ -14,7 +14,7 @@ import numpy as np
 from s2e import __version__
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import ROUTE_M, SHORTEST_M, covered, free_anchors, make_episodes
+from s2e.envs.propose import ROUTE_M, SHORT_M, SHORTEST_M, covered, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.args import Import, check_words, parse_up
 from s2e.envs.scan.clean import REASONS, clean
@@ -41,6 +41,8 @@ TINY = 0.1
 """A collision mesh that is smaller than this share of its capture has other units."""
 APART_M = 0.3
 """From so far on, the track of the cameras less the height they were held at counts more than the surface that was found."""
+TIGHT_M = 0.35
+"""Room around a robot at starts and goals of places too small for routes of `SHORT_M`: just what it turns in."""
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
 _SEED = 7
@@ -229,23 +231,28 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
     Raises:
         NotNavigable: under a handful of episodes fit.
     """
-    try:
-        return _propose(args, splats, mapped, sky)
-    except UserError as error:
-        raise NotNavigable(str(error)) from None
-
-
-def _propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Scene, list[Episode]]:
     area = float((~mapped.occupancy.grid).sum()) * args.resolution**2
     count = int(np.clip(area / 10.0, 64, 256))
-    anchors = free_anchors(mapped.occupancy, mapped.ground, count, narrow=True)
-    scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
-    longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
-    spacing = math.sqrt(area / count)
-    route_m = float(np.clip(0.55 * longest, SHORTEST_M, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
-        return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes), narrow=True)
+    longest = 0.0
+    for room_m, shortest_m in ((0.5, SHORT_M), (TIGHT_M, SHORTEST_M)):
+        try:
+            anchors = free_anchors(mapped.occupancy, mapped.ground, count, narrow=True, room_m=room_m)
+        except UserError:
+            continue  # nowhere is so much room
+        scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
+        longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
+        spacing = math.sqrt(area / count)
+        route_m = float(np.clip(0.55 * longest, shortest_m, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
+            episodes = make_episodes(scene, _SEED, args.episodes, route_m, at_least=0, narrow=True)
+        if len(episodes) >= 4 * min(HANDFUL, args.episodes):
+            return scene, episodes
+    raise NotNavigable(
+        f"not navigable: too small or too narrow: {area:.1f} m2 of ground are free in one piece, and places with {TIGHT_M:g} m of room "
+        f"around a robot are at most {longest:.1f} m apart; a handful of ways of {SHORTEST_M:g} m or more with something in the way is "
+        f"needed: check --up and the scale, capture more of the place, or declare ground free in {args.name}.correct.json"
+    )
 
 
 def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
@@ -406,6 +413,9 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
     if not measured.floor.up_sure:
         lines.append("note: which way is up is a guess; look at the preview, and give --up if the place stands on its head")
     lines.append(f"routes of {min(routes):.1f} to {max(routes):.1f} m")
+    if min(routes) < SHORT_M:
+        most = max(len(e.walkers) for e in episodes)
+        lines.append(f"note: the place is small: its ways are short, and at most {most} {'person walks' if most == 1 else 'people walk'} there")
     lines.append(f"corrections: {', '.join(correction.used()) or 'none'} ({sidecar})")
     lines.append(f"look at it: s2e-scene preview {name} --out preview")
     lines.append(f"            s2e-view {name}")
