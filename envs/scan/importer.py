@@ -414,8 +414,7 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
         lines.append("note: which way is up is a guess; look at the preview, and give --up if the place stands on its head")
     lines.append(f"routes of {min(routes):.1f} to {max(routes):.1f} m")
     if min(routes) < SHORT_M:
-        most = max(len(e.walkers) for e in episodes)
-        lines.append(f"note: the place is small: its ways are short, and at most {most} {'person walks' if most == 1 else 'people walk'} there")
+        lines.append(f"note: the place is small: its ways are short, with at most {max(len(e.walkers) for e in episodes)} people at a time")
     lines.append(f"corrections: {', '.join(correction.used()) or 'none'} ({sidecar})")
     lines.append(f"look at it: s2e-scene preview {name} --out preview")
     lines.append(f"            s2e-view {name}")
