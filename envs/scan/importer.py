@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from s2e import __version__
+from s2e.envs.episodes import SETTINGS
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import ROUTE_M, SHORT_M, SHORTEST_M, covered, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.args import Import, check_words, parse_up
+from s2e.envs.scan.check import solved
 from s2e.envs.scan.clean import REASONS, clean
 from s2e.envs.scan.columns import columns, fill_walked
 from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
@@ -43,6 +45,8 @@ APART_M = 0.3
 """From so far on, the track of the cameras less the height they were held at counts more than the surface that was found."""
 TIGHT_M = 0.35
 """Room around a robot at starts and goals of places too small for routes of `SHORT_M`: just what it turns in."""
+BLOB_M = 0.25
+"""A capture half of whose surface near the floor is thicker than this shows neither ground nor edges."""
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
 _SEED = 7
@@ -195,6 +199,32 @@ def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> f
     return float((occupancy.distance()[rows, cols] > 0.25).sum()) * occupancy.resolution**2
 
 
+def check_blobs(placed: Splats) -> None:
+    """Refuses a capture that is drawn with so broad a brush that ground and edges cannot be told.
+
+    Args:
+        placed: metres, z up, the floor at 0.
+
+    Raises:
+        NotNavigable: says how thick its Gaussians are.
+    """
+    near = (placed.means[:, 2] > -1.0) & (placed.means[:, 2] < 1.5)
+    scales = np.sort(placed.scales[near].astype(np.float64), axis=1)
+    order = np.argsort(scales[:, 0])
+    scales = scales[order]
+    # Few of many metres (a sky, haze) do not outweigh the rest.
+    weight = np.cumsum(placed.opacities[near][order] * np.minimum(scales[:, 1:], 2.0 * BLOB_M).prod(1))
+    if not near.any() or not weight[-1] > 0.0:
+        return
+    thick = float(scales[np.searchsorted(weight, 0.5 * weight[-1]), 0])
+    if thick > BLOB_M:
+        raise NotNavigable(
+            f"not navigable: blobs: half of what is seen near the floor is of Gaussians {thick:.2f} m thick or more (one sigma, of "
+            f"their thinnest axis; from {BLOB_M:g} m on, ground and what stands on it cannot be told apart); check the scale "
+            "(--metres-per-unit), take a finer level, or train it longer and on more pictures"
+        )
+
+
 def map_place(args: Import, solid: Splats, measured: Measured, correction: Correction, sidecar: Path) -> Mapped:
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
     noise_m = measured.floor.noise * measured.placement.scale if args.collision is None else 0.0
@@ -239,13 +269,19 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
             anchors = free_anchors(mapped.occupancy, mapped.ground, count, narrow=True, room_m=room_m)
         except UserError:
             continue  # nowhere is so much room
+        if len(anchors) < 2:
+            continue
         scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
         longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
         spacing = math.sqrt(area / count)
         route_m = float(np.clip(0.55 * longest, shortest_m, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
+        short = route_m[0] < SHORT_M
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
-            episodes = make_episodes(scene, _SEED, args.episodes, route_m, at_least=0, narrow=True)
+            wanted = args.episodes + (args.episodes + 1) // 2 if short else args.episodes
+            episodes = make_episodes(scene, _SEED, wanted, route_m, at_least=0, narrow=True)
+        if short:
+            episodes = driven(scene, episodes, args.episodes)
         if len(episodes) >= 4 * min(HANDFUL, args.episodes):
             return scene, episodes
     raise NotNavigable(
@@ -253,6 +289,15 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
         f"around a robot are at most {longest:.1f} m apart; a handful of ways of {SHORTEST_M:g} m or more with something in the way is "
         f"needed: check --up and the scale, capture more of the place, or declare ground free in {args.name}.correct.json"
     )
+
+
+def driven(scene: Scene, episodes: list[Episode], most: int) -> list[Episode]:
+    """The first `most` of each setting whose ways the expert drives in all settings: one thing and one person may fill a small room."""
+    count = len(episodes) // len(SETTINGS)
+    if count == 0:
+        return []
+    good = np.flatnonzero(solved(scene, episodes).reshape(len(SETTINGS), count).all(0))[:most]
+    return [replace(episodes[s * count + way], id=f"{SETTINGS[s]}-{k:03d}") for s in range(len(SETTINGS)) for k, way in enumerate(good)]
 
 
 def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
@@ -307,6 +352,8 @@ def import_scene(args: Import) -> Path:
         measured = measure(args, kept, floor, correction, cameras)
         placed = place(kept, measured.placement)
         del kept  # of several million Gaussians three copies are one too many
+        if args.collision is None:
+            check_blobs(placed)
         steps.say(f"scale     {scale_words(measured)}")
         mapped = map_place(args, solid_splats(args, placed, measured.placement), measured, correction, sidecar)
         steps.say("mapped    ground in m2: " + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items()))
@@ -414,7 +461,9 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
         lines.append("note: which way is up is a guess; look at the preview, and give --up if the place stands on its head")
     lines.append(f"routes of {min(routes):.1f} to {max(routes):.1f} m")
     if min(routes) < SHORT_M:
-        lines.append(f"note: the place is small: its ways are short, with at most {max(len(e.walkers) for e in episodes)} people at a time")
+        lines.append(
+            f"note: the place is small: its ways are short, with at most {max(len(e.walkers) for e in episodes)} people at a time"
+        )
     lines.append(f"corrections: {', '.join(correction.used()) or 'none'} ({sidecar})")
     lines.append(f"look at it: s2e-scene preview {name} --out preview")
     lines.append(f"            s2e-view {name}")
