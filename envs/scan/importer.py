@@ -45,6 +45,8 @@ APART_M = 0.3
 """From so far on, the track of the cameras less the height they were held at counts more than the surface that was found."""
 TIGHT_M = 0.35
 """Room around a robot at starts and goals of places too small for routes of `SHORT_M`: just what it turns in."""
+DRIVEN_CELLS = 250_000
+"""In maps of at most so many cells, 50 x 50 m, the expert drives all that is proposed; in larger ones there is room."""
 BLOB_M = 0.25
 """A capture half of whose surface near the floor is thicker than this shows neither ground nor edges."""
 LEAST_M2 = 6.0
@@ -266,7 +268,9 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
     longest = 0.0
     for room_m, shortest_m in ((0.5, SHORT_M), (TIGHT_M, SHORTEST_M)):
         try:
-            anchors = free_anchors(mapped.occupancy, mapped.ground, count, narrow=True, room_m=room_m)
+            anchors = np.round(
+                free_anchors(mapped.occupancy, mapped.ground, count, narrow=True, room_m=room_m), 3
+            )  # as they are written
         except UserError:
             continue  # nowhere is so much room
         if len(anchors) < 2:
@@ -275,12 +279,12 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
         longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
         spacing = math.sqrt(area / count)
         route_m = float(np.clip(0.55 * longest, shortest_m, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
-        short = route_m[0] < SHORT_M
+        drive = mapped.occupancy.grid.size <= DRIVEN_CELLS
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
-            wanted = args.episodes + (args.episodes + 1) // 2 if short else args.episodes
+            wanted = args.episodes + (args.episodes + 1) // 2 if drive else args.episodes
             episodes = make_episodes(scene, _SEED, wanted, route_m, at_least=0, narrow=True)
-        if short:
+        if drive:
             episodes = driven(scene, episodes, args.episodes)
         if len(episodes) >= 4 * min(HANDFUL, args.episodes):
             return scene, episodes
@@ -292,7 +296,7 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
 
 
 def driven(scene: Scene, episodes: list[Episode], most: int) -> list[Episode]:
-    """The first `most` of each setting whose ways the expert drives in all settings: one thing and one person may fill a small room."""
+    """The first `most` of each setting whose ways the expert drives in all four: one thing and one person may fill a narrow place."""
     count = len(episodes) // len(SETTINGS)
     if count == 0:
         return []
