@@ -18,7 +18,7 @@ from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_epi
 from s2e.envs.ground import GroundFields, ground_height_at
 from s2e.envs.objects import stamp
 from s2e.envs.propose import NARROW_M, nearby, on_wheels, route_of
-from s2e.envs.scan.columns import NOISY_M
+from s2e.envs.scan.columns import NOISY_M, skipped_m
 from s2e.envs.scan.plan import DOWN
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
@@ -37,7 +37,7 @@ SIGHT_M = 8.0
 MOST_NOISE_M = 10.0
 """What scene.json may say of a floor's noise; more is none that was measured."""
 LEAST_GROUND, OFF_M = 0.8, 0.08
-"""Share of looks down that must find the ground where the map has it, and how near, metres."""
+"""Share of looks down that must find the ground where the map has it, and how near, metres; of a noisy capture within its noise."""
 _MUST = ("empty", "obstacle")
 
 
@@ -176,11 +176,12 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     _, depth, _ = render_splats(prepared, above, looking, down.intrinsics(), 24, 24, antialiased=scene.splats.antialiased)
     below = np.median(depth, axis=(1, 2))
     rise = np.where(np.isfinite(below), 1.0 - below, -np.inf)
-    good = float((np.abs(rise) < OFF_M).mean())
+    near = skipped_m(noise_m) if hazy else OFF_M
+    good = float((np.abs(rise) < near).mean())
     yield Finding(
         "ground height",
         good >= LEAST_GROUND,
-        f"{good:.0%} of {views} looks straight down find it within {OFF_M:g} m (at least {LEAST_GROUND:.0%}), in the median "
+        f"{good:.0%} of {views} looks straight down find it within {near:.2g} m (at least {LEAST_GROUND:.0%}), in the median "
         f"{np.median(rise):+.3f} m",
     )
 

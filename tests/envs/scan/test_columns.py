@@ -4,6 +4,7 @@ from scipy.ndimage import binary_dilation
 
 from s2e.envs.scan.clean import clean
 from s2e.envs.scan.columns import LEVEL_M, LOWEST_M, Columns, columns, fill_walked
+from s2e.envs.scan.places import to_ground
 from s2e.envs.scan.transform import select
 from s2e.envs.scan.voxels import LEVELS, fill
 from s2e.envs.scene import Splats
@@ -202,6 +203,21 @@ def test_thin_poles_block():
         r, c = cell(found, x, 3.0)
         assert found.blocked[r - 1 : r + 2, c - 1 : c + 2].any()
         assert found.blocked[:, c - 3 : c + 4].sum() <= 9
+
+
+@pytest.mark.parametrize("noise_m", [0.0, 0.04])
+@pytest.mark.parametrize("wide", [0.12, 0.15, 0.2, 0.3])
+@pytest.mark.parametrize("high", [0.2, 0.24, 0.4])
+def test_small_things_on_the_floor_are_not_smoothed_away(wide, high, noise_m):
+    """A stone, a box: too high for wheels, and too narrow for the ground's filters to keep as steps."""
+    b = builder()
+    b.ground(0, 4, 0, 4)
+    b.box(2.0, 2.0, 0, wide, wide, high, density=2000.0)
+    found = columns(b.splats(), noise_m=noise_m)
+    occupancy, ground = to_ground(found)
+    r, c = cell(found, 2.0, 2.0)
+    near = occupancy.blocked_by(0.05, ground.height).grid[r - 3 : r + 3, c - 3 : c + 3]
+    assert 4 <= near.sum() <= 25 and not near[[0, -1]].any() and not near[:, [0, -1]].any()
 
 
 @pytest.mark.parametrize("resolution", [0.05, 0.2])
