@@ -20,7 +20,7 @@ from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.args import Import, check_words, parse_up
 from s2e.envs.scan.check import solved
 from s2e.envs.scan.clean import REASONS, clean
-from s2e.envs.scan.columns import columns, fill_walked
+from s2e.envs.scan.columns import NOISY_M, columns, fill_walked, skipped_m
 from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
 from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
 from s2e.envs.scan.picture import compiling, draw_refusal
@@ -467,6 +467,11 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
     if min(routes) < SHORT_M:
         lines.append(
             f"note: the place is small: its ways are short, with at most {max(len(e.walkers) for e in episodes)} people at a time"
+        )
+    noise_m = measured.floor.noise * measured.placement.scale
+    if noise_m > NOISY_M:
+        lines.append(
+            f"note: the floor is noisy: what is lower than {skipped_m(noise_m):.2g} m above the ground is taken for part of it"
         )
     lines.append(f"corrections: {', '.join(correction.used()) or 'none'} ({sidecar})")
     lines.append(f"look at it: s2e-scene preview {name} --out preview")
