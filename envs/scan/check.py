@@ -38,6 +38,8 @@ MOST_NOISE_M = 10.0
 """What scene.json may say of a floor's noise; more is none that was measured."""
 LEAST_GROUND, OFF_M = 0.8, 0.08
 """Share of looks down that must find the ground where the map has it, and how near, metres; of a noisy capture within its noise."""
+BLIND_M, MOST_BLIND = 0.35, 0.25
+"""A look half of which ends nearer than so many metres is into a blob, since anchors are that clear; share of looks that may be."""
 _MUST = ("empty", "obstacle")
 
 
@@ -136,7 +138,7 @@ def _anchors(scene: Scene) -> Iterator[Finding]:
 
 
 def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> Iterator[Finding]:
-    """Depth drawn at anchors against the map: nothing may stand where it says free, and the ground must be where it says.
+    """Depth drawn at anchors against the map: one must see, nothing may stand where it says free, the ground must be where it says.
 
     A map may be more careful than what is seen (ground that nobody saw, or that nobody reaches, counts as solid), so only
     sight lines that end early count against it; in a capture whose floor is noisy, haze ends many, and they are told and not counted.
@@ -156,6 +158,9 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     _, depth, alpha = render_splats(
         prepared, positions, rotations, lens, camera.height_px, camera.width_px, antialiased=scene.splats.antialiased
     )
+    blind = float(((np.where(alpha > 0.5, depth, np.inf) < BLIND_M).mean(axis=(1, 2)) > 0.5).mean())
+    words = f"half of the picture is nearer than {BLIND_M:g} m in {blind:.0%} of {views} level looks (at most {MOST_BLIND:.0%})"
+    yield Finding("sight", blind <= MOST_BLIND, words)
     part = (
         slice(None),
         slice(camera.height_px // 2 - 6, camera.height_px // 2 - 2),

@@ -18,7 +18,7 @@ from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import ROUTE_M, SHORT_M, SHORTEST_M, covered, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.args import Import, check_words, parse_up
-from s2e.envs.scan.check import solved
+from s2e.envs.scan.check import BATCH, solved, splats_against_map
 from s2e.envs.scan.clean import REASONS, clean
 from s2e.envs.scan.columns import NOISY_M, columns, fill_walked, skipped_m
 from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
@@ -45,10 +45,8 @@ APART_M = 0.3
 """From so far on, the track of the cameras less the height they were held at counts more than the surface that was found."""
 TIGHT_M = 0.35
 """Room around a robot at starts and goals of places too small for routes of `SHORT_M`: just what it turns in."""
-DRIVEN_CELLS = 250_000
-"""In maps of at most so many cells, 50 x 50 m, the expert drives all that is proposed; in larger ones there is room."""
-BLOB_M = 0.25
-"""A capture half of whose surface near the floor is thicker than this shows neither ground nor edges."""
+DRIVEN_CELLS = 1_000_000
+"""In maps of at most so many cells, 100 x 100 m of 0.1 m, the expert drives all that is proposed; in larger ones it takes too long."""
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
 _SEED = 7
@@ -201,32 +199,6 @@ def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> f
     return float((occupancy.distance()[rows, cols] > 0.25).sum()) * occupancy.resolution**2
 
 
-def check_blobs(placed: Splats) -> None:
-    """Refuses a capture that is drawn with so broad a brush that ground and edges cannot be told.
-
-    Args:
-        placed: metres, z up, the floor at 0.
-
-    Raises:
-        NotNavigable: says how thick its Gaussians are.
-    """
-    near = (placed.means[:, 2] > -1.0) & (placed.means[:, 2] < 1.5)
-    scales = np.sort(placed.scales[near].astype(np.float64), axis=1)
-    order = np.argsort(scales[:, 0])
-    scales = scales[order]
-    # Few of many metres (a sky, haze) do not outweigh the rest.
-    weight = np.cumsum(placed.opacities[near][order] * np.minimum(scales[:, 1:], 2.0 * BLOB_M).prod(1))
-    if not near.any() or not weight[-1] > 0.0:
-        return
-    thick = float(scales[np.searchsorted(weight, 0.5 * weight[-1]), 0])
-    if thick > BLOB_M:
-        raise NotNavigable(
-            f"not navigable: blobs: half of what is seen near the floor is of Gaussians {thick:.2f} m thick or more (one sigma, of "
-            f"their thinnest axis; from {BLOB_M:g} m on, ground and what stands on it cannot be told apart); check the scale "
-            "(--metres-per-unit), take a finer level, or train it longer and on more pictures"
-        )
-
-
 def map_place(args: Import, solid: Splats, measured: Measured, correction: Correction, sidecar: Path) -> Mapped:
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
     noise_m = measured.floor.noise * measured.placement.scale if args.collision is None else 0.0
@@ -295,12 +267,27 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
     )
 
 
+def check_sight(scene: Scene) -> None:
+    """Refuses a capture of blobs, inside which a robot would drive.
+
+    Raises:
+        NotNavigable: says how much of what is looked at is at the end of the nose.
+    """
+    sight = next(splats_against_map(scene))
+    if not sight.good:
+        raise NotNavigable(
+            f"not navigable: blobs: {sight.found}: robots would drive inside Gaussians, and what is found of the ground means little; "
+            "check the scale (--metres-per-unit) and --up, take a finer level, or train it longer and on more pictures"
+        )
+
+
 def driven(scene: Scene, episodes: list[Episode], most: int) -> list[Episode]:
     """The first `most` of each setting whose ways the expert drives in all four: one thing and one person may fill a narrow place."""
     count = len(episodes) // len(SETTINGS)
     if count == 0:
         return []
-    good = np.flatnonzero(solved(scene, episodes).reshape(len(SETTINGS), count).all(0))[:most]
+    arrived = np.concatenate([solved(scene, episodes[k : k + BATCH]) for k in range(0, len(episodes), BATCH)])
+    good = np.flatnonzero(arrived.reshape(len(SETTINGS), count).all(0))[:most]
     return [replace(episodes[s * count + way], id=f"{SETTINGS[s]}-{k:03d}") for s in range(len(SETTINGS)) for k, way in enumerate(good)]
 
 
@@ -356,8 +343,6 @@ def import_scene(args: Import) -> Path:
         measured = measure(args, kept, floor, correction, cameras)
         placed = place(kept, measured.placement)
         del kept  # of several million Gaussians three copies are one too many
-        if args.collision is None:
-            check_blobs(placed)
         steps.say(f"scale     {scale_words(measured)}")
         mapped = map_place(args, solid_splats(args, placed, measured.placement), measured, correction, sidecar)
         steps.say("mapped    ground in m2: " + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items()))
@@ -370,6 +355,7 @@ def import_scene(args: Import) -> Path:
         sky = sky_of(splats, reasons, measured.placement)
         shown = placed if shell is None else join(placed, place(shell, measured.placement))
         scene, episodes = propose(args, shown, mapped, sky)
+        check_sight(scene)
     except NotNavigable as error:
         raise refusal(args, folder, splats, floor, named(args, sidecar, error)) from None
     except UserError as error:

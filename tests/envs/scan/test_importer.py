@@ -18,6 +18,7 @@ from s2e.envs.scan.transform import Placement
 from s2e.envs.scene import Splats
 from s2e.envs.scene_files import load_scene
 from s2e.envs.splats.formats import write_splats
+from s2e.envs.splats.streamed import join
 from s2e.errors import UserError
 from tests.envs.scan import captures
 from tests.envs.scan.yard import BOXES, DEPTH_M, TERRACE, WIDTH_M, blobs, disturbed, yard
@@ -334,10 +335,15 @@ def test_a_room_of_three_metres_is_a_small_place(tmp_path):
         assert solved(scene, episodes).all()
 
 
-def test_blobs_are_refused_by_name_and_poor_captures_are_not():
-    importer.check_blobs(captures.corridor())
-    importer.check_blobs(captures.street())
-    street = captures.street(dome=False)
-    blown = replace(street, scales=np.maximum(street.scales, 0.4).astype(np.float32))
-    with pytest.raises(UserError, match=r"not navigable: blobs: .* 0\.4\d m thick .*--metres-per-unit.* train it longer"):
-        importer.check_blobs(blown)
+def test_blobs_are_refused_by_name(asked, imported):
+    """A ground with fog of large Gaussians above it, that no voxel finds solid."""
+    scene = load_scene(str(imported))
+    importer.check_sight(scene)
+    assert scene.splats is not None
+    rng = np.random.default_rng(0)
+    low, count = scene.occupancy.origin, 4000
+    at = np.column_stack([low + rng.random((count, 2)) * (WIDTH_M, DEPTH_M), rng.uniform(0.0, 2.0, count)]).astype(np.float32)
+    quats = np.tile(np.float32([1, 0, 0, 0]), (count, 1))
+    fog = Splats(at, quats, np.full((count, 3), 0.4, np.float32), np.full(count, 0.5, np.float32), np.zeros((count, 1, 3), np.float32))
+    with pytest.raises(UserError, match=r"navigable: blobs: half of the picture is nearer than 0\.35 m in \d+% .*train it longer"):
+        importer.check_sight(replace(scene, splats=join(scene.splats, fog)))
