@@ -12,8 +12,8 @@ from PIL import Image
 from s2e.envs.episodes import check_episodes, read_episodes
 from s2e.envs.scan import importer, store
 from s2e.envs.scan.args import Import, parse_up
-from s2e.envs.scan.importer import hash_of, import_scene
 from s2e.envs.scan.check import solved
+from s2e.envs.scan.importer import hash_of, import_scene
 from s2e.envs.scan.transform import Placement
 from s2e.envs.scene import Splats
 from s2e.envs.scene_files import load_scene
