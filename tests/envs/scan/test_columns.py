@@ -97,7 +97,7 @@ def sheet(x, y, z, turn, scales, opacity=1.0):
 def test_sheets_of_large_gaussians_have_no_gaps(sigma):
     """A drone's ground, and a wall of it: discs of metres, which cells of 0.1 m must not cut to a grating."""
     at = np.array([[-0.5, 0.5, -0.5, 0.5], [-0.5, -0.5, 0.5, 0.5]]) * sigma
-    ground = sheet(*at, np.zeros(4), 0.0, (sigma, sigma, 0.01))
+    ground = sheet(at[0], at[1], np.zeros(4), 0.0, (sigma, sigma, 0.01))
     wall = sheet(np.full(1, 0.75 * sigma), np.zeros(1), np.full(1, 0.5), 90.0, (sigma, sigma, 0.01))
     found = columns(join(ground, wall))
     x, y = grid_xy(found)
@@ -113,9 +113,11 @@ def test_junk_beneath_a_ground_that_rolls_does_not_crowd_it_out():
     count = 16 * 8 * 60
     x, y = rng.uniform(0, 16, count), rng.uniform(0, 8, count)
     ground = sheet(x, y, 0.5 * np.sin(x / 3), 0.0, (0.12, 0.12, 0.01))
-    needles = sheet(*rng.uniform((0, 0), (16, 8), (600, 2)).T, rng.uniform(-3.0, -1.5, 600), 90.0, (0.7, 0.02, 0.02))
+    x, y = rng.uniform((0, 0), (16, 8), (600, 2)).T
+    needles = sheet(x, y, rng.uniform(-3.0, -1.5, 600), 90.0, (0.7, 0.02, 0.02))
     crumbs = rng.uniform((0, 0), (16, 8), (16 * 8 * 400, 2)).T
-    below = sheet(*crumbs, 0.5 * np.sin(crumbs[0] / 3) - rng.uniform(0.15, 3.0, crumbs.shape[1]), 0.0, (0.04, 0.04, 0.01))
+    depth = rng.uniform(0.15, 3.0, crumbs.shape[1])
+    below = sheet(crumbs[0], crumbs[1], 0.5 * np.sin(crumbs[0] / 3) - depth, 0.0, (0.04, 0.04, 0.01))
     found = columns(join(join(ground, needles), below))
     x, y = grid_xy(found)
     inside = (x > 0.3) & (x < 15.7) & (y > 0.3) & (y < 7.7)

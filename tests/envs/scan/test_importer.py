@@ -343,7 +343,7 @@ def test_blobs_are_refused_by_name(asked, imported):
     rng = np.random.default_rng(0)
     low, count = scene.occupancy.origin, 4000
     at = np.column_stack([low + rng.random((count, 2)) * (WIDTH_M, DEPTH_M), rng.uniform(0.0, 2.0, count)]).astype(np.float32)
-    quats = np.tile(np.float32([1, 0, 0, 0]), (count, 1))
+    quats = np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1))
     fog = Splats(at, quats, np.full((count, 3), 0.4, np.float32), np.full(count, 0.5, np.float32), np.zeros((count, 1, 3), np.float32))
     with pytest.raises(UserError, match=r"navigable: blobs: half of the picture is nearer than 0\.35 m in \d+% .*train it longer"):
         importer.check_sight(replace(scene, splats=join(scene.splats, fog)))

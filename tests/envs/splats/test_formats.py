@@ -261,7 +261,7 @@ def test_nothing_is_left_by_a_failed_write(tmp_path):
 def test_a_folder_of_tiles_is_one_capture(tmp_path):
     """Of one frame and any formats; what is there twice is read once, what holds nothing is left out, other captures are refused."""
     left = samples.make_splats(1, 60, 1)
-    right = replace(samples.make_splats(2, 50, 4), means=samples.make_splats(2, 50, 4).means + np.float32([40, 0, 0]))
+    right = replace(samples.make_splats(2, 50, 4), means=samples.make_splats(2, 50, 4).means + np.array([40, 0, 0], np.float32))
     for name, data in (("b.ply", samples.plain_ply(right)), ("a.splat", samples.dotsplat(left)), ("a.ply", b""), ("notes.txt", b"-")):
         put(tmp_path, name, data)
     with pytest.warns(SplatWarning, match=r"2 tiles of one capture, read together: a\.splat, b\.ply"):
