@@ -220,10 +220,11 @@ def draw_walkers(
     goal: np.ndarray,
     count: int,
     behaviours: Mapping[str, float] = SHARES,
+    clear_m: float = CLEAR_M,
 ) -> tuple[Walker, ...]:
     """People between anchors: towards the robot, across its way, beside it, alone and in groups of two or three.
 
-    Nobody starts within 2.5 m of the robot nor within 0.6 m of another.
+    Nobody starts within `clear_m` of the robot nor within 0.6 m of another.
 
     Args:
         rng: decides everything.
@@ -231,6 +232,7 @@ def draw_walkers(
         start, goal: (2,) the robot's, metres.
         count: how many are wanted.
         behaviours: the share of each behaviour; they need not add up to 1.
+        clear_m: metres, of routes that are not very short.
 
     Returns:
         As many of them as fit; `warnings.warn` says so where some do not.
@@ -247,7 +249,7 @@ def draw_walkers(
     start, goal = np.asarray(start, dtype=np.float64)[:2], np.asarray(goal, dtype=np.float64)[:2]
     anchors = np.asarray(anchors, dtype=np.float64).reshape(-1, 2)
     near_start, near_goal = _far(anchors, start), _far(anchors, goal)
-    clear = np.flatnonzero(near_start > CLEAR_M)
+    clear = np.flatnonzero(near_start > clear_m)
     robot = (start + goal) / 2, near_start, near_goal, clear
     possible = len(anchors) >= 2 and len(clear)
     while possible and len(walkers) < count and tries < 10 * count:
@@ -257,7 +259,7 @@ def draw_walkers(
         behaviour = "walk" if mates == 1 and behaviour == "group" else behaviour
         party = _party(rng, behaviour, mates, *_way(rng, behaviour, anchors, *robot))
         clash = any(math.dist(w.start, other.start) < APART_M for w in party for other in walkers)
-        if not clash and all(math.dist(w.start, start) >= CLEAR_M for w in party):
+        if not clash and all(math.dist(w.start, start) >= clear_m for w in party):
             walkers += [dataclasses.replace(w, group=len(walkers) if mates > 1 else -1) for w in party]
     if len(walkers) < count:
         warnings.warn(f"{count} people asked for, {len(walkers)} fit among {len(anchors)} anchors; ask for fewer, or a larger scene")

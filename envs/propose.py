@@ -14,17 +14,21 @@ from s2e.envs.astar import astar, path_length
 from s2e.envs.drive import CLEARANCE_M
 from s2e.envs.episodes import SETTINGS
 from s2e.envs.fleet import STEP_CLASSES_M
-from s2e.envs.objects import object_kinds, stamp
+from s2e.envs.objects import footprint, object_kinds, stamp
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.people import draw_walkers
+from s2e.envs.people import CLEAR_M, DENSITY_M2, SHARES, draw_walkers
 from s2e.envs.scene import GOAL_RADIUS_M, Episode, Ground, Obstacle, Scene, Walker
 from s2e.errors import UserError, require
 
 KINDS = ("bench", "bin", "bollard", "cone", "barrier", "box", "planter", "table", "sign", "hydrant", "wheelie_bin", "bicycle")
 EPISODES = 50
 ROUTE_M = (8.0, 22.0)
-SHORTEST_M = 5.0
-"""No route may be shorter: what stands in the way keeps 2 m from both ends."""
+SHORT_M = 5.0
+"""Routes from so long on have things in their way that keep 2 m from both ends; on shorter ones these stand nearer."""
+SHORTEST_M = 2.0
+"""No route may be shorter: a goal counts as reached from 1 m away, and before that something stands in the way."""
+SMALL_M = 0.35
+"""What stands in the way of such a short route reaches no further from its middle."""
 APART_M = 0.4
 """Anchors nearer to one another are one."""
 NARROW_M = 0.34
@@ -45,23 +49,26 @@ def on_wheels(occupancy: Occupancy, ground: Ground | None) -> Occupancy:
     return occupancy if ground is None else occupancy.blocked_by(STEP_CLASSES_M[0], ground.height)
 
 
-def free_anchors(occupancy: Occupancy, ground: Ground | None = None, count: int = 64, narrow: bool = False) -> np.ndarray:
+def free_anchors(
+    occupancy: Occupancy, ground: Ground | None = None, count: int = 64, narrow: bool = False, room_m: float | None = None
+) -> np.ndarray:
     """Points 0.8 m clear of everything in the largest region a wheeled robot of 0.45 m reaches, each far from the others.
 
     Args:
         occupancy, ground: of the place.
         count: how many.
         narrow: go through doors too, ways of `NARROW_M`, and stand 0.5 m clear: rooms and corridors count, not halls alone.
+        room_m: how clear they stand, if not that.
 
     Returns:
         (K, 2) metres, K = `count`, or fewer where a place has no more room for points `APART_M` apart.
 
     Raises:
-        UserError: nowhere is 0.8 m of room.
+        UserError: nowhere is so much room.
     """
     clear = on_wheels(occupancy, ground).distance()
-    cells = np.argwhere(reachable(clear, narrow) & (clear > (0.55 if narrow else 0.85)))
-    room = 0.5 if narrow else 0.8
+    room = (0.5 if narrow else 0.8) if room_m is None else room_m
+    cells = np.argwhere(reachable(clear, narrow) & (clear > room + 0.05))
     require(len(cells) > 0, f"nowhere in the place is {room:g} m of room on level ground around a robot; no start or goal fits")
     points = occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution
     chosen = [int(np.argmin(points[:, 0]))]
@@ -117,18 +124,22 @@ def route_of(
 def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, kinds: list[str], narrow: bool = False):
     """Two to four things on or beside the route, with a way around left; returns them and the new route."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
-    scene = _around(scene, (route[0] + route[-1]) / 2, (1.5 * along[-1] + 2) / 2 + 3.0)
+    first, last, apart = 2.5, 2.0, 2.0  # metres along it from its start and its goal, and from both as the crow flies
+    if along[-1] < SHORT_M:
+        first, last, apart = 0.4 * along[-1], max(0.4 * along[-1], GOAL_RADIUS_M), 0.4 * along[-1]
+        kinds = [k for k in kinds if np.linalg.norm(footprint(k), axis=1).max() < SMALL_M]
+    scene = nearby(scene, (route[0] + route[-1]) / 2, (1.5 * along[-1] + 2) / 2 + 3.0)
     before = on_wheels(scene.occupancy, scene.ground).distance() if narrow else None
     occupancy, placed, best, wanted = scene.occupancy, [], route, int(rng.integers(2, 5))
     for _ in range(40):
-        at = rng.uniform(2.5, along[-1] - 2.0)
+        at = rng.uniform(first, along[-1] - last)
         x, y = (np.interp(at, along, route[:, i]) + rng.normal(0, 0.35) for i in range(2))
         if any(np.hypot(x - o.x, y - o.y) < 1.8 for o in placed):
             continue
         o = Obstacle(kinds[rng.integers(len(kinds))], round(x, 3), round(y, 3), round(rng.uniform(-np.pi, np.pi), 3))
         trial = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
         start, goal = route[0], route[-1]
-        ends_clear = min(np.hypot(*(start - (o.x, o.y))), np.hypot(*(goal - (o.x, o.y)))) > 2.0
+        ends_clear = min(np.hypot(*(start - (o.x, o.y))), np.hypot(*(goal - (o.x, o.y)))) > apart
         around = route_of(scene, trial, start, goal, narrow, before) if ends_clear else None
         if around is None or path_length(around) > 1.5 * along[-1] + 2:
             continue
@@ -139,7 +150,7 @@ def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, ki
     return tuple(placed), best
 
 
-def _around(scene: Scene, middle: np.ndarray, reach_m: float) -> Scene:
+def nearby(scene: Scene, middle: np.ndarray, reach_m: float) -> Scene:
     """The scene's map within so many metres of a point: no way longer than twice that between its foci leaves it."""
     occupancy, shape = scene.occupancy, scene.occupancy.grid.shape
     low, high = (occupancy.cell_of(middle + sign * reach_m) for sign in (-1, 1))
@@ -171,7 +182,8 @@ def make_episodes(
         count: episodes of each setting.
         route_m: shortest and longest route, metres.
         at_least: how many of each setting are enough where more are not found in a bounded number of tries; None is all of them.
-        narrow: through doors too, as in `free_anchors`, and starting in turn from all anchors rather than from any.
+        narrow: through doors too, as in `free_anchors`, starting in turn from all anchors rather than from any, and with no more
+            people than small places hold.
 
     Returns:
         Episodes, `empty` first, then `obstacle`, `pedestrian` and `both`.
@@ -193,6 +205,7 @@ def make_episodes(
     distance = occupancy.distance()
     by_setting: dict[str, list[Episode]] = {s: [] for s in SETTINGS}
     visits = np.zeros(len(anchors))
+    crowd = max(1, int(DENSITY_M2[1] * float(reachable(distance, narrow).sum()) * occupancy.resolution**2))
     for _ in range(_TRIES[0] + _TRIES[1] * count):
         if len(by_setting["empty"]) == count:
             break
@@ -213,7 +226,11 @@ def make_episodes(
         if len(obstacles) < (2 if path_length(route) >= ROUTE_M[0] else 1):
             continue
         visits[pair] += 1.0
-        walkers = draw_walkers(rng, anchors, start, goal, int(rng.integers(3, 7)))
+        people, length = int(rng.integers(3, 7)), path_length(route)
+        manners, clear_m = SHARES, CLEAR_M
+        if length < SHORT_M:  # whoever stands in a small room stands in its only way
+            manners, clear_m = {name: share for name, share in SHARES.items() if name != "stand"}, 0.6 * length
+        walkers = draw_walkers(rng, anchors, start, goal, min(people, crowd) if narrow else people, manners, clear_m)
         first = route[min(len(route) - 1, 1)] - route[0]
         yaw = float(np.arctan2(first[1], first[0]) + rng.uniform(-0.6, 0.6))
         lengths = path_length(route), path_length(around)

@@ -17,8 +17,8 @@ from s2e.envs.drive import ExpertDriver
 from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.ground import GroundFields, ground_height_at
 from s2e.envs.objects import stamp
-from s2e.envs.propose import NARROW_M, on_wheels, route_of
-from s2e.envs.scan.columns import NOISY_M
+from s2e.envs.propose import NARROW_M, nearby, on_wheels, route_of
+from s2e.envs.scan.columns import NOISY_M, skipped_m
 from s2e.envs.scan.plan import DOWN
 from s2e.envs.scene import Episode, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
@@ -37,7 +37,9 @@ SIGHT_M = 8.0
 MOST_NOISE_M = 10.0
 """What scene.json may say of a floor's noise; more is none that was measured."""
 LEAST_GROUND, OFF_M = 0.8, 0.08
-"""Share of looks down that must find the ground where the map has it, and how near, metres."""
+"""Share of looks down that must find the ground where the map has it, and how near, metres; of a noisy capture within its noise."""
+BLIND_M, MOST_BLIND = 0.35, 0.25
+"""A look half of which ends nearer than so many metres is into a blob, since anchors are that clear; share of looks that may be."""
 _MUST = ("empty", "obstacle")
 
 
@@ -136,7 +138,7 @@ def _anchors(scene: Scene) -> Iterator[Finding]:
 
 
 def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> Iterator[Finding]:
-    """Depth drawn at anchors against the map: nothing may stand where it says free, and the ground must be where it says.
+    """Depth drawn at anchors against the map: one must see, nothing may stand where it says free, the ground must be where it says.
 
     A map may be more careful than what is seen (ground that nobody saw, or that nobody reaches, counts as solid), so only
     sight lines that end early count against it; in a capture whose floor is noisy, haze ends many, and they are told and not counted.
@@ -156,6 +158,9 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     _, depth, alpha = render_splats(
         prepared, positions, rotations, lens, camera.height_px, camera.width_px, antialiased=scene.splats.antialiased
     )
+    blind = float(((np.where(alpha > 0.5, depth, np.inf) < BLIND_M).mean(axis=(1, 2)) > 0.5).mean())
+    words = f"half of the picture is nearer than {BLIND_M:g} m in {blind:.0%} of {views} level looks (at most {MOST_BLIND:.0%})"
+    yield Finding("sight", blind <= MOST_BLIND, words)
     part = (
         slice(None),
         slice(camera.height_px // 2 - 6, camera.height_px // 2 - 2),
@@ -176,11 +181,12 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     _, depth, _ = render_splats(prepared, above, looking, down.intrinsics(), 24, 24, antialiased=scene.splats.antialiased)
     below = np.median(depth, axis=(1, 2))
     rise = np.where(np.isfinite(below), 1.0 - below, -np.inf)
-    good = float((np.abs(rise) < OFF_M).mean())
+    near = skipped_m(noise_m) if hazy else OFF_M
+    good = float((np.abs(rise) < near).mean())
     yield Finding(
         "ground height",
         good >= LEAST_GROUND,
-        f"{good:.0%} of {views} looks straight down find it within {OFF_M:g} m (at least {LEAST_GROUND:.0%}), in the median "
+        f"{good:.0%} of {views} looks straight down find it within {near:.2g} m (at least {LEAST_GROUND:.0%}), in the median "
         f"{np.median(rise):+.3f} m",
     )
 
@@ -212,9 +218,10 @@ def free_way(scene: Scene, anchors: np.ndarray, yaws: np.ndarray, eye_m: float =
 
 
 def route_around(scene: Scene, episode: Episode) -> np.ndarray | None:
-    """The safe route of an episode around its obstacles."""
-    occupancy = with_obstacles(scene, episode).occupancy
-    return route_of(scene, occupancy, np.array(episode.start[:2]), np.array(episode.goal), narrow=True)
+    """The safe route of an episode around its obstacles; the map of a large place is cut to where it can be."""
+    start, goal = np.array(episode.start[:2]), np.array(episode.goal)
+    scene = with_obstacles(nearby(scene, (start + goal) / 2, episode.route_m / 2 + 3.0), episode)
+    return route_of(scene, scene.occupancy, start, goal, narrow=True)
 
 
 def with_obstacles(scene: Scene, episode: Episode) -> Scene:

@@ -78,19 +78,26 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2, n
     frame = np.array([origin[0], origin[1], LOWEST_M, resolution, LEVEL_M])
     bits, tops, free = voxelise(splats, frame, shape, clearance_m)
     height, known = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
-    skip_m = float(np.clip(3.0 * noise_m, SKIP_M, MOST_SKIPPED_M))
+    skip_m = skipped_m(noise_m)
     flood(tops, free, max(_SEED_M, skip_m), STEP_M, 2, height, known)
     if not known.any():
         raise NotNavigable("no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution")
     known &= ~_steep(height, known, resolution)
     raw, height = height, _smooth(_spread(height, known), known, noise_m)
-    base = maximum_filter(np.where(known, np.maximum(raw, height), -np.inf), 3, mode="nearest")
+    # What the smoothing took away as noise is no obstacle; a stone that it took away is.
+    even = np.where(np.abs(raw - height) <= skip_m, np.maximum(raw, height), height)
+    base = maximum_filter(np.where(known, even, -np.inf), 3, mode="nearest")
     solid, overhead = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.float32)
     look_up(bits, height, np.maximum(base, height), frame, skip_m, clearance_m, solid, overhead)
     blocked = _without_specks(solid)
     known = _without_holes(known, blocked, resolution)
     out = Columns(origin, resolution, np.where(known, height, 0).astype(np.float32), known, blocked, overhead)
     return _cropped(out)
+
+
+def skipped_m(noise_m: float) -> float:
+    """How high above the ground things begin, metres, in a capture whose floor deviates by so much (one sigma)."""
+    return float(np.clip(3.0 * noise_m, SKIP_M, MOST_SKIPPED_M))
 
 
 def fill_walked(found: Columns, feet: np.ndarray) -> Columns:

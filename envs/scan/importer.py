@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from s2e import __version__
+from s2e.envs.episodes import SETTINGS
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import ROUTE_M, SHORTEST_M, covered, free_anchors, make_episodes
+from s2e.envs.propose import ROUTE_M, SHORT_M, SHORTEST_M, covered, free_anchors, make_episodes
 from s2e.envs.robots import ROBOTS
 from s2e.envs.scan.args import Import, check_words, parse_up
+from s2e.envs.scan.check import BATCH, solved, splats_against_map
 from s2e.envs.scan.clean import REASONS, clean
-from s2e.envs.scan.columns import columns, fill_walked
+from s2e.envs.scan.columns import NOISY_M, columns, fill_walked, skipped_m
 from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
 from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
 from s2e.envs.scan.picture import compiling, draw_refusal
@@ -41,6 +43,10 @@ TINY = 0.1
 """A collision mesh that is smaller than this share of its capture has other units."""
 APART_M = 0.3
 """From so far on, the track of the cameras less the height they were held at counts more than the surface that was found."""
+TIGHT_M = 0.35
+"""Room around a robot at starts and goals of places too small for routes of `SHORT_M`: just what it turns in."""
+DRIVEN_CELLS = 1_000_000
+"""In maps of at most so many cells, 100 x 100 m of 0.1 m, the expert drives all that is proposed; in larger ones it takes too long."""
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
 _SEED = 7
@@ -229,23 +235,60 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
     Raises:
         NotNavigable: under a handful of episodes fit.
     """
-    try:
-        return _propose(args, splats, mapped, sky)
-    except UserError as error:
-        raise NotNavigable(str(error)) from None
-
-
-def _propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Scene, list[Episode]]:
     area = float((~mapped.occupancy.grid).sum()) * args.resolution**2
     count = int(np.clip(area / 10.0, 64, 256))
-    anchors = free_anchors(mapped.occupancy, mapped.ground, count, narrow=True)
-    scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
-    longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
-    spacing = math.sqrt(area / count)
-    route_m = float(np.clip(0.55 * longest, SHORTEST_M, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
-        return scene, make_episodes(scene, _SEED, args.episodes, route_m, at_least=min(HANDFUL, args.episodes), narrow=True)
+    longest = 0.0
+    for room_m, shortest_m in ((0.5, SHORT_M), (TIGHT_M, SHORTEST_M)):
+        try:
+            anchors = np.round(
+                free_anchors(mapped.occupancy, mapped.ground, count, narrow=True, room_m=room_m), 3
+            )  # as they are written
+        except UserError:
+            continue  # nowhere is so much room
+        if len(anchors) < 2:
+            continue
+        scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
+        longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
+        spacing = math.sqrt(area / count)
+        route_m = float(np.clip(0.55 * longest, shortest_m, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
+        drive = mapped.occupancy.grid.size <= DRIVEN_CELLS
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
+            wanted = args.episodes + (args.episodes + 1) // 2 if drive else args.episodes
+            episodes = make_episodes(scene, _SEED, wanted, route_m, at_least=0, narrow=True)
+        if drive:
+            episodes = driven(scene, episodes, args.episodes)
+        if len(episodes) >= 4 * min(HANDFUL, args.episodes):
+            return scene, episodes
+    raise NotNavigable(
+        f"not navigable: too small or too narrow: {area:.1f} m2 of ground are free in one piece, and places with {TIGHT_M:g} m of room "
+        f"around a robot are at most {longest:.1f} m apart; a handful of ways of {SHORTEST_M:g} m or more with something in the way is "
+        f"needed: check --up and the scale, capture more of the place, or declare ground free in {args.name}.correct.json"
+    )
+
+
+def check_sight(scene: Scene) -> None:
+    """Refuses a capture of blobs, inside which a robot would drive.
+
+    Raises:
+        NotNavigable: says how much of what is looked at is at the end of the nose.
+    """
+    sight = next(splats_against_map(scene))
+    if not sight.good:
+        raise NotNavigable(
+            f"not navigable: blobs: {sight.found}: robots would drive inside Gaussians, and what is found of the ground means little; "
+            "check the scale (--metres-per-unit) and --up, take a finer level, or train it longer and on more pictures"
+        )
+
+
+def driven(scene: Scene, episodes: list[Episode], most: int) -> list[Episode]:
+    """The first `most` of each setting whose ways the expert drives in all four: one thing and one person may fill a narrow place."""
+    count = len(episodes) // len(SETTINGS)
+    if count == 0:
+        return []
+    arrived = np.concatenate([solved(scene, episodes[k : k + BATCH]) for k in range(0, len(episodes), BATCH)])
+    good = np.flatnonzero(arrived.reshape(len(SETTINGS), count).all(0))[:most]
+    return [replace(episodes[s * count + way], id=f"{SETTINGS[s]}-{k:03d}") for s in range(len(SETTINGS)) for k, way in enumerate(good)]
 
 
 def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
@@ -312,6 +355,7 @@ def import_scene(args: Import) -> Path:
         sky = sky_of(splats, reasons, measured.placement)
         shown = placed if shell is None else join(placed, place(shell, measured.placement))
         scene, episodes = propose(args, shown, mapped, sky)
+        check_sight(scene)
     except NotNavigable as error:
         raise refusal(args, folder, splats, floor, named(args, sidecar, error)) from None
     except UserError as error:
@@ -406,6 +450,15 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
     if not measured.floor.up_sure:
         lines.append("note: which way is up is a guess; look at the preview, and give --up if the place stands on its head")
     lines.append(f"routes of {min(routes):.1f} to {max(routes):.1f} m")
+    if min(routes) < SHORT_M:
+        lines.append(
+            f"note: the place is small: its ways are short, with at most {max(len(e.walkers) for e in episodes)} people at a time"
+        )
+    noise_m = measured.floor.noise * measured.placement.scale
+    if noise_m > NOISY_M:
+        lines.append(
+            f"note: the floor is noisy: what is lower than {skipped_m(noise_m):.2g} m above the ground is taken for part of it"
+        )
     lines.append(f"corrections: {', '.join(correction.used()) or 'none'} ({sidecar})")
     lines.append(f"look at it: s2e-scene preview {name} --out preview")
     lines.append(f"            s2e-view {name}")

@@ -10,14 +10,18 @@ from s2e.envs.scene import Splats
 LEVELS = 256
 """Levels of a column: four words of 64 bits."""
 TOPS = 6
-"""Surfaces of a column that are remembered, from the lowest."""
+"""Surfaces of a column that are remembered."""
 SOLID = 0.5
 """Optical depth through a voxel's side from which it is solid: light is down to 0.6."""
 _STRIP_BYTES = 64 << 20
 _REACH = 2.0
 """Standard deviations of a Gaussian that are filled."""
-_MOST = 24
-"""Pieces along one axis of a Gaussian, at most: larger ones are too thin to be solid, however they are cut."""
+_FEW = 24
+"""Up to so many pieces along one axis of a Gaussian they are as short as `pitch`; more of them may fill a voxel each."""
+_LONGEST, _MOST = 1024, 1 << 20
+"""Pieces along one axis, and of a whole Gaussian, at most: what is larger is too thin to be solid, however it is cut."""
+_EACH = 0.6
+"""Length of a piece over the voxel's edge in its direction, at most: a sheet of them has no gaps."""
 
 
 @numba.njit(cache=True)
@@ -52,12 +56,23 @@ def count_strips(first, last, counts):
 
 
 @numba.njit(cache=True)
-def _pieces(sigma, pitch, at, weight):
-    """Cuts an axis into pieces no longer than `pitch`: their middles and their shares of the mass; returns how many."""
+def _count(sigma, pitch, widest):
+    """How many pieces an axis is cut into: of `pitch` while these are few, then shorter than `widest`."""
     if sigma < 0.25 * pitch:
-        at[0], weight[0] = 0.0, 1.0
         return 1
-    count = min(math.ceil(2.0 * _REACH * sigma / pitch), _MOST)
+    span = 2.0 * _REACH * sigma
+    count = math.ceil(span / pitch)
+    if count > _FEW:
+        count = min(count, max(_FEW, math.ceil(span / widest)), _LONGEST)
+    return count
+
+
+@numba.njit(cache=True)
+def _pieces(sigma, count, at, weight):
+    """Middles of an axis's pieces and their shares of the mass."""
+    if count == 1:
+        at[0], weight[0] = 0.0, 1.0
+        return
     total = 0.0
     for k in range(count):
         u = _REACH * (2.0 * (k + 0.5) / count - 1.0)
@@ -65,7 +80,15 @@ def _pieces(sigma, pitch, at, weight):
         total += weight[k]
     for k in range(count):
         weight[k] /= total
-    return count
+
+
+@numba.njit(cache=True)
+def _axes(quat, out):
+    """Rotation matrix of a unit quaternion: columns are a Gaussian's axes."""
+    w, x, y, z = quat[0], quat[1], quat[2], quat[3]
+    out[0, 0], out[0, 1], out[0, 2] = 1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)
+    out[1, 0], out[1, 1], out[1, 2] = 2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)
+    out[2, 0], out[2, 1], out[2, 2] = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -79,38 +102,50 @@ def fill(listed, means, quats, scales, opacities, frame, pitch, row0, mass):
         listed: which Gaussians.
         means, quats, scales, opacities: as `Splats`, metres.
         frame: origin x, origin y, lowest z, cell edge, level height.
-        pitch: longest piece, metres.
+        pitch: longest piece of a small Gaussian, metres; those of a large one are shorter than voxels.
         row0: first row of the strip.
         mass: (rows, C, LEVELS) float32, m2, filled.
     """
     rows, cols = mass.shape[0], mass.shape[1]
-    at, weight = np.empty((3, _MOST)), np.empty((3, _MOST))
+    at, weight, axes = np.empty((3, _LONGEST)), np.empty((3, _LONGEST)), np.empty((3, 3))
+    counts = np.empty(3, np.int64)
+    low, high = frame[1] + row0 * frame[3], frame[1] + (row0 + rows) * frame[3]
     for index in range(listed.shape[0]):
         g = listed[index]
-        w, x, y, z = quats[g, 0], quats[g, 1], quats[g, 2], quats[g, 3]
+        _axes(quats[g], axes)
+        for a in range(3):
+            flat = max(abs(axes[0, a]), abs(axes[1, a])) / frame[3]
+            counts[a] = _count(scales[g, a], pitch, _EACH / max(flat, abs(axes[2, a]) / frame[4]))
+        while counts[0] * counts[1] * counts[2] > _MOST:
+            counts[np.argmax(counts)] //= 2
+        for a in range(3):
+            _pieces(scales[g, a], counts[a], at[a], weight[a])
         s0, s1, s2 = scales[g, 0], scales[g, 1], scales[g, 2]
         alpha = min(opacities[g], 1.0)
         depth = alpha * (1.0 + alpha * (0.25 + alpha * (1.0 / 9.0 + alpha * 0.0625)))
         area = 2.0 * math.pi * s0 * s1 * s2 / max(min(s0, s1, s2), 1e-12)
-        n0, n1, n2 = _pieces(s0, pitch, at[0], weight[0]), _pieces(s1, pitch, at[1], weight[1]), _pieces(s2, pitch, at[2], weight[2])
-        for i in range(n0):
-            a = at[0, i]
-            xi = means[g, 0] + a * (1.0 - 2.0 * (y * y + z * z)) - frame[0]
-            yi = means[g, 1] + a * 2.0 * (x * y + w * z) - frame[1]
-            zi = means[g, 2] + a * 2.0 * (x * z - w * y) - frame[2]
-            for j in range(n1):
-                b = at[1, j]
-                xj = xi + b * 2.0 * (x * y - w * z)
-                yj = yi + b * (1.0 - 2.0 * (x * x + z * z))
-                zj = zi + b * 2.0 * (y * z + w * x)
-                part = depth * area * weight[0, i] * weight[1, j]
-                for k in range(n2):
-                    c = at[2, k]
-                    row = math.floor((yj + c * 2.0 * (y * z - w * x)) / frame[3]) - row0
-                    col = math.floor((xj + c * 2.0 * (x * z + w * y)) / frame[3])
-                    level = math.floor((zj + c * (1.0 - 2.0 * (x * x + y * y))) / frame[4])
+        # The longest axis comes first, so that most of what is not in the strip is passed over at once.
+        u = np.argmax(counts)
+        v, w = (u + 1) % 3, (u + 2) % 3
+        aside = _REACH * (scales[g, v] * abs(axes[1, v]) + scales[g, w] * abs(axes[1, w]))
+        for i in range(counts[u]):
+            yi = means[g, 1] + at[u, i] * axes[1, u]
+            if yi + aside < low or yi - aside > high:
+                continue
+            xi = means[g, 0] + at[u, i] * axes[0, u] - frame[0]
+            zi = means[g, 2] + at[u, i] * axes[2, u] - frame[2]
+            for j in range(counts[v]):
+                xj = xi + at[v, j] * axes[0, v]
+                yj = yi + at[v, j] * axes[1, v] - frame[1]
+                zj = zi + at[v, j] * axes[2, v]
+                part = depth * area * weight[u, i] * weight[v, j]
+                for k in range(counts[w]):
+                    c = at[w, k]
+                    row = math.floor((yj + c * axes[1, w]) / frame[3]) - row0
+                    col = math.floor((xj + c * axes[0, w]) / frame[3])
+                    level = math.floor((zj + c * axes[2, w]) / frame[4])
                     if 0 <= row < rows and 0 <= col < cols and 0 <= level < LEVELS:
-                        mass[row, col, level] += part * weight[2, k]
+                        mass[row, col, level] += part * weight[w, k]
 
 
 @numba.njit(cache=True)
@@ -125,7 +160,8 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
         bits: (rows, C, 4) uint64, filled: bit k of the column is level k.
         tops: (rows, C, TOPS) float32, filled: metres, NaN beyond the last. A surface is the middle
             of the mass at the top of its run: of three levels and the one above, which for a thin sheet is the sheet itself, and of
-            two where the run goes on below, so that the road under a pavement counts little.
+            two where the run goes on below, so that the road under a pavement counts little. Where there are more, one with
+            room above takes the place of the lowest without: junk beneath a ground does not crowd it out.
         free: (rows, C, TOPS) bool, filled: which surfaces have that free height.
     """
     room = int(clearance_m / frame[4])
@@ -138,8 +174,21 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
                 if mass[r, c, k] < solid_mass:
                     continue
                 bits[r, c, k >> 6] |= np.uint64(1) << np.uint64(k & 63)
-                if (k + 1 < LEVELS and mass[r, c, k + 1] >= solid_mass) or found == TOPS:
+                if k + 1 < LEVELS and mass[r, c, k + 1] >= solid_mass:
                     continue
+                above = k + 1
+                while above < min(k + 1 + room, LEVELS) and mass[r, c, above] < solid_mass:
+                    above += 1
+                clear = above == min(k + 1 + room, LEVELS)
+                if found == TOPS:
+                    t = 0
+                    while t < TOPS and (free[r, c, t] or not clear):
+                        t += 1
+                    if t == TOPS:
+                        continue
+                    for j in range(t, TOPS - 1):
+                        tops[r, c, j], free[r, c, j] = tops[r, c, j + 1], free[r, c, j + 1]
+                    found -= 1
                 thick = (
                     k >= 3 and mass[r, c, k - 1] >= solid_mass and mass[r, c, k - 2] >= solid_mass and mass[r, c, k - 3] >= solid_mass
                 )
@@ -148,10 +197,7 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
                     total += mass[r, c, j]
                     moment += mass[r, c, j] * (j + 0.5)
                 tops[r, c, found] = frame[2] + frame[4] * moment / total
-                above = k + 1
-                while above < min(k + 1 + room, LEVELS) and mass[r, c, above] < solid_mass:
-                    above += 1
-                free[r, c, found] = above == min(k + 1 + room, LEVELS)
+                free[r, c, found] = clear
                 found += 1
 
 
@@ -161,15 +207,17 @@ def flood(tops, free, seed_m, step_m, jump, height, known):
 
     Breadth first from all cells with a surface within `seed_m` of 0; a neighbour up to `jump` cells away whose nearest surface
     differs by at most `step_m` belongs to the ground too. Surfaces with room to stand on are followed first, so that a ramp is
-    ground and what lies beneath it is not; then the rest: ground under a table. Fills height (R, C) and known (R, C).
+    ground and what lies beneath it is not; then the rest, from the ground that was found: ground under a table, and not what
+    lies at the floor's level beneath a ground that rolls. Fills height (R, C) and known (R, C).
     """
     rows, cols, count = tops.shape
     queue = np.empty(rows * cols, np.int64)
     head, tail = 0, 0
     for crowded in range(2):
+        found = tail > 0
         for r in range(rows):
             for c in range(cols):
-                if known[r, c]:
+                if known[r, c] or found:
                     continue
                 best = seed_m
                 for t in range(count):

@@ -11,21 +11,22 @@ from s2e.envs.splats.ply import read_ply, write_ply
 from s2e.envs.splats.ply_header import read_header
 from s2e.envs.splats.sog import read_sog
 from s2e.envs.splats.spz import read_spz, write_spz
-from s2e.envs.splats.streamed import is_streamed, joined_streamed
+from s2e.envs.splats.streamed import is_streamed, joined, joined_streamed
+from s2e.envs.splats.tiles import MOST, check_tiles, tiles_of
 from s2e.errors import UserError, require
 
-_KNOWN = "a 3DGS or compressed PLY, SPZ, SOG (folder, meta.json or zip; streamed: lod-meta.json) or .splat"
+_KNOWN = "a 3DGS or compressed PLY, SPZ, SOG (folder, meta.json or zip; streamed: lod-meta.json), .splat, or a folder of tiles"
 
 
 def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool = False) -> Splats:
     """Reads splats: 3DGS PLY, PlayCanvas compressed PLY, SPZ 1 to 4, SOG 2 (folder, meta.json, zip, streamed) or `.splat`.
 
-    The first bytes say which it is; a file without any known mark is a `.splat` when its values look like one. All
-    formats come out with the axes that their PLY has, which for trainers is x right, y down, z front. Bad rows are dropped with a
-    `SplatWarning`, unless half of them or more are.
+    A folder of such files, tiles of one capture, is read as one. The first bytes say which it is; a file without any known mark
+    is a `.splat` when its values look like one. All formats come out with the axes that their PLY has, which for trainers is x
+    right, y down, z front. Bad rows are dropped with a `SplatWarning`, unless half of them or more are.
 
     Args:
-        path: the file, or SOG's folder.
+        path: the file, or the folder of a SOG or of tiles.
         progress: whether to show a progress bar where that takes long.
         activated: of a 3DGS PLY, that its scales are lengths and its opacities lie in 0..1 already.
 
@@ -41,9 +42,7 @@ def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool
     if is_streamed(path):
         return joined_streamed(path, progress)
     if path.is_dir():
-        if not (path / "meta.json").is_file():
-            raise UserError(f"{path}: a folder without meta.json or lod-meta.json; give {_KNOWN}")
-        return read_sog(path, progress)
+        return read_sog(path, progress) if (path / "meta.json").is_file() else _read_tiles(path, progress)
     with opened(path) as file:
         start = file.read(4)
         plain = start[:2] != b"\x1f\x8b" and start not in (b"NGSP", b"PK\x03\x04", b"PK\x05\x06") and start[:3] != b"ply"
@@ -59,6 +58,16 @@ def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool
     if likely:
         return read_dotsplat(path, progress)
     raise UserError(f"{path}: byte 0: begins with {start!r}, of no known format; give {_KNOWN}")
+
+
+def _read_tiles(folder: Path, progress: bool) -> Splats:
+    """All tiles of a folder, one after the other."""
+    paths = tiles_of(folder)
+    require(len(paths) > 0, f"{folder}: a folder without meta.json, lod-meta.json or tiles (.ply, .spz, .sog, .splat); give {_KNOWN}")
+    require(len(paths) <= MOST, f"{folder}: {len(paths)} files; a capture of at most {MOST} tiles is read: give one of them")
+    tiles = [read_splats(path, progress) for path in paths]
+    check_tiles(folder, paths, tiles)
+    return joined(tiles)
 
 
 def write_splats(path: str | os.PathLike, splats: Splats) -> None:

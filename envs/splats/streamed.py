@@ -79,7 +79,7 @@ def read_streamed(path: str | os.PathLike, level: int | None = None, progress: b
             raise UserError(f"{where}: {missing[levels - 1][0]} is missing, and no other level is whole; copy the whole folder")
         fits = [k for k in whole if sum(p.count for p in parts[k]) <= ENOUGH]
         level = fits[0] if fits else whole[-1]
-    chosen = _joined([_chunk(folder, names[f], [p for p in parts[level] if p.file == f], progress) for f in _used(parts[level])])
+    chosen = joined([_chunk(folder, names[f], [p for p in parts[level] if p.file == f], progress) for f in _used(parts[level])])
     environment = meta.get("environment")
     shell = None
     if environment is not None:
@@ -99,10 +99,11 @@ def joined_streamed(path: Path, progress: bool = False) -> Splats:
 
 def join(first: Splats, second: Splats) -> Splats:
     """Both, one after the other; the one of fewer harmonics gets zeros."""
-    return _joined([first, second])
+    return joined([first, second])
 
 
-def _joined(parts: list[Splats]) -> Splats:
+def joined(parts: list[Splats]) -> Splats:
+    """All of them, one after the other; those of fewer harmonics get zeros."""
     most = max(p.sh.shape[1] for p in parts)
     return Splats(
         *(np.concatenate([getattr(p, name) for p in parts]) for name in ("means", "quats", "scales", "opacities")),

@@ -14,6 +14,7 @@ from s2e.envs.episodes import SETTINGS, check_episodes, read_episodes, write_epi
 from s2e.envs.meshes import empty_mesh
 from s2e.envs.occupancy import Occupancy
 from s2e.envs.propose import covered, free_anchors, largest_region, make_episodes
+from s2e.envs.scan.check import solved
 from s2e.envs.scene import GOAL_RADIUS_M, Episode, Ground, Scene
 from s2e.envs.scene_files import load_scene, scene_folder
 from s2e.errors import UserError
@@ -55,7 +56,22 @@ def test_a_small_place_has_shorter_and_fewer_episodes():
     assert all(5 <= e.route_m for e in made if e.setting == "empty") and all(e.obstacles for e in made if e.setting == "both")
 
 
-@pytest.mark.parametrize("more", [{"count": 0}, {"route_m": (4.0, 9.0)}, {"route_m": (9.0, 8.0)}, {"route_m": (8.0, np.nan)}])
+@pytest.mark.parametrize("width_m", [2.8, 3.6, 5.0])
+def test_a_room_has_short_episodes_that_can_be_driven(width_m):
+    """Of 2 m and more, with something in the way before the goal counts as reached, and no crowd."""
+    scene = yard(width_m, 2.7)
+    scene = dataclasses.replace(scene, free_anchors=free_anchors(scene.occupancy, narrow=True, room_m=0.35))
+    made = make_episodes(scene, 0, count=10, route_m=(2.0, 22.0), at_least=5, narrow=True)
+    for e in made:
+        assert e.setting != "empty" or 2.0 <= e.route_m <= math.hypot(width_m, 2.7)
+        assert bool(e.obstacles) == (e.setting in ("obstacle", "both")) and len(e.walkers) <= 1
+        for o in e.obstacles:
+            assert math.dist((o.x, o.y), e.goal) > 0.6 and math.dist((o.x, o.y), e.start[:2]) > 0.6
+    assert any(e.walkers for e in made)
+    assert solved(scene, made).mean() >= 0.95
+
+
+@pytest.mark.parametrize("more", [{"count": 0}, {"route_m": (1.9, 9.0)}, {"route_m": (9.0, 8.0)}, {"route_m": (8.0, np.nan)}])
 def test_senseless_numbers_are_refused(more):
     with pytest.raises(UserError, match="at least 1|give two lengths"):
         make_episodes(yard(12, 12), 0, **more)

@@ -69,6 +69,8 @@ def test_a_map_without_its_obstacles_is_found_out(scene):
     assert not {f.what: f for f in splats_against_map(shifted)}["free ground"].good
     lifted = dataclasses.replace(scene, ground=dataclasses.replace(scene.ground, height=scene.ground.height + np.float32(0.15)))
     assert not {f.what: f for f in splats_against_map(lifted)}["ground height"].good
+    noisy = {f.what: f for f in splats_against_map(lifted, noise_m=0.06)}["ground height"]
+    assert noisy.good and "within 0.18 m" in noisy.found
 
 
 def test_lost_anchors_and_closed_routes_are_named(scene, folder):

@@ -4,10 +4,12 @@ from scipy.ndimage import binary_dilation
 
 from s2e.envs.scan.clean import clean
 from s2e.envs.scan.columns import LEVEL_M, LOWEST_M, Columns, columns, fill_walked
+from s2e.envs.scan.places import to_ground
 from s2e.envs.scan.transform import select
 from s2e.envs.scan.voxels import LEVELS, fill
 from s2e.envs.scene import Splats
 from s2e.envs.splats.quats import rotations
+from s2e.envs.splats.streamed import join
 from s2e.errors import UserError
 from tests.envs.scan import captures
 from tests.envs.scan.captures import Builder
@@ -77,6 +79,50 @@ def test_level_ground_and_walls():
     assert binary_dilation(found.blocked)[back].all()
     assert np.isinf(found.overhead[free]).mean() > 0.99
     assert not found.known[x < -0.25].any()
+
+
+def sheet(x, y, z, turn, scales, opacity=1.0):
+    """Gaussians at (x, y, z) turned about y by `turn` degrees, all alike."""
+    count, half = len(x), np.radians(turn) / 2
+    return Splats(
+        np.stack([x, y, z], 1).astype(np.float32),
+        np.tile(np.array([np.cos(half), 0.0, np.sin(half), 0.0], np.float32), (count, 1)),
+        np.tile(np.array(scales, np.float32), (count, 1)),
+        np.full(count, opacity, np.float32),
+        np.zeros((count, 1, 3), np.float32),
+    )
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.6, 1.5, 3.0])
+def test_sheets_of_large_gaussians_have_no_gaps(sigma):
+    """A drone's ground, and a wall of it: discs of metres, which cells of 0.1 m must not cut to a grating."""
+    at = np.array([[-0.5, 0.5, -0.5, 0.5], [-0.5, -0.5, 0.5, 0.5]]) * sigma
+    ground = sheet(at[0], at[1], np.zeros(4), 0.0, (sigma, sigma, 0.01))
+    wall = sheet(np.full(1, 0.75 * sigma), np.zeros(1), np.full(1, 0.5), 90.0, (sigma, sigma, 0.01))
+    found = columns(join(ground, wall))
+    x, y = grid_xy(found)
+    inside = (np.abs(x) < sigma) & (np.abs(y) < sigma)
+    walled = np.abs(x - 0.75 * sigma) < 0.16
+    assert found.known[inside & ~walled].all() and not found.blocked[inside & ~walled].any()
+    assert binary_dilation(found.blocked)[inside & (np.abs(x - 0.75 * sigma) < 0.06)].all()
+
+
+def test_junk_beneath_a_ground_that_rolls_does_not_crowd_it_out():
+    """What trainers leave under grounds that were seen from above alone: needles on end, and crumbs at every height."""
+    rng = np.random.default_rng(4)
+    count = 16 * 8 * 60
+    x, y = rng.uniform(0, 16, count), rng.uniform(0, 8, count)
+    ground = sheet(x, y, 0.5 * np.sin(x / 3), 0.0, (0.12, 0.12, 0.01))
+    x, y = rng.uniform((0, 0), (16, 8), (600, 2)).T
+    needles = sheet(x, y, rng.uniform(-3.0, -1.5, 600), 90.0, (0.7, 0.02, 0.02))
+    crumbs = rng.uniform((0, 0), (16, 8), (16 * 8 * 400, 2)).T
+    depth = rng.uniform(0.15, 3.0, crumbs.shape[1])
+    below = sheet(crumbs[0], crumbs[1], 0.5 * np.sin(crumbs[0] / 3) - depth, 0.0, (0.04, 0.04, 0.01))
+    found = columns(join(join(ground, needles), below))
+    x, y = grid_xy(found)
+    inside = (x > 0.3) & (x < 15.7) & (y > 0.3) & (y < 7.7)
+    assert found.known[inside].mean() > 0.99 and found.blocked[inside].mean() < 0.01
+    assert np.quantile(np.abs(found.height - 0.5 * np.sin(x / 3))[inside & found.known], 0.95) < 0.06
 
 
 def test_ramps_steps_and_kerbs():
@@ -159,6 +205,21 @@ def test_thin_poles_block():
         r, c = cell(found, x, 3.0)
         assert found.blocked[r - 1 : r + 2, c - 1 : c + 2].any()
         assert found.blocked[:, c - 3 : c + 4].sum() <= 9
+
+
+@pytest.mark.parametrize("noise_m", [0.0, 0.04])
+@pytest.mark.parametrize("wide", [0.12, 0.15, 0.2, 0.3])
+@pytest.mark.parametrize("high", [0.2, 0.24, 0.4])
+def test_small_things_on_the_floor_are_not_smoothed_away(wide, high, noise_m):
+    """A stone, a box: too high for wheels, and too narrow for the ground's filters to keep as steps."""
+    b = builder()
+    b.ground(0, 4, 0, 4)
+    b.box(2.0, 2.0, 0, wide, wide, high, density=2000.0)
+    found = columns(b.splats(), noise_m=noise_m)
+    occupancy, ground = to_ground(found)
+    r, c = cell(found, 2.0, 2.0)
+    near = occupancy.blocked_by(0.05, ground.height).grid[r - 3 : r + 3, c - 3 : c + 3]
+    assert 4 <= near.sum() <= 25 and not near[[0, -1]].any() and not near[:, [0, -1]].any()
 
 
 @pytest.mark.parametrize("resolution", [0.05, 0.2])

@@ -12,12 +12,15 @@ from PIL import Image
 from s2e.envs.episodes import check_episodes, read_episodes
 from s2e.envs.scan import importer, store
 from s2e.envs.scan.args import Import, parse_up
+from s2e.envs.scan.check import solved
 from s2e.envs.scan.importer import hash_of, import_scene
 from s2e.envs.scan.transform import Placement
 from s2e.envs.scene import Splats
 from s2e.envs.scene_files import load_scene
 from s2e.envs.splats.formats import write_splats
+from s2e.envs.splats.streamed import join
 from s2e.errors import UserError
+from tests.envs.scan import captures
 from tests.envs.scan.yard import BOXES, DEPTH_M, TERRACE, WIDTH_M, blobs, disturbed, yard
 
 METRES_PER_UNIT = 0.37
@@ -310,3 +313,37 @@ def test_what_stops_the_writing_leaves_the_former_scene(asked, imported, monkeyp
     monkeypatch.undo()
     assert {p.name: p.read_bytes() for p in imported.iterdir()} == before
     assert [p.name for p in imported.parent.iterdir()] == ["yard"]
+
+
+def test_a_room_of_three_metres_is_a_small_place(tmp_path):
+    """No way of 5 m fits: shorter ones are proposed, said and such as the expert drives; a cupboard is refused."""
+    small = captures.room(furniture=False)
+    for width, depth, told in ((3.4, 3.3, "the place is small"), (2.0, 3.3, "too small or too narrow|needed")):
+        turned = replace(small, means=small.means * np.array([width / 6, depth / 4.5, 1], dtype=np.float32))
+        path = tmp_path / "room.ply"
+        write_splats(path, turned)
+        args = Import(path, "room", metres_per_unit=1.0, up="z", out=tmp_path, episodes=6)
+        if width < 3.0:
+            with pytest.raises(UserError, match=told):
+                import_scene(args)
+            continue
+        folder = import_scene(args)
+        scene, episodes = load_scene(str(folder)), read_episodes(folder / "episodes.json")
+        check_episodes(folder / "episodes.json", scene, episodes)
+        assert len(episodes) == 24 and [e.id for e in episodes[:2]] == ["empty-000", "empty-001"]
+        assert all(2.0 <= e.route_m < 5.0 for e in episodes if e.setting == "empty")
+        assert solved(scene, episodes).all()
+
+
+def test_blobs_are_refused_by_name(asked, imported):
+    """A ground with fog of large Gaussians above it, that no voxel finds solid."""
+    scene = load_scene(str(imported))
+    importer.check_sight(scene)
+    assert scene.splats is not None
+    rng = np.random.default_rng(0)
+    low, count = scene.occupancy.origin, 4000
+    at = np.column_stack([low + rng.random((count, 2)) * (WIDTH_M, DEPTH_M), rng.uniform(0.0, 2.0, count)]).astype(np.float32)
+    quats = np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1))
+    fog = Splats(at, quats, np.full((count, 3), 0.4, np.float32), np.full(count, 0.5, np.float32), np.zeros((count, 1, 3), np.float32))
+    with pytest.raises(UserError, match=r"navigable: blobs: half of the picture is nearer than 0\.35 m in \d+% .*train it longer"):
+        importer.check_sight(replace(scene, splats=join(scene.splats, fog)))

@@ -4,6 +4,7 @@ import gzip
 import os
 import shutil
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,7 +196,7 @@ def refused(path, match):
 
 def test_what_is_no_splat_file(tmp_path):
     refused(tmp_path / "none", "cannot be read")
-    refused(tmp_path, "folder without meta.json or lod-meta.json; give a 3DGS or compressed PLY, SPZ")
+    refused(tmp_path, "folder without meta.json, lod-meta.json or tiles .*; give a 3DGS or compressed PLY, SPZ")
     refused(put(tmp_path, "a.ply", b""), "zero bytes")
     refused(put(tmp_path, "a.splat", b""), "zero bytes")
     refused(put(tmp_path, "a", b"solid mesh of something"), "byte 0: begins with b'soli', of no known format")
@@ -255,3 +256,21 @@ def test_nothing_is_left_by_a_failed_write(tmp_path):
         write_splats(tmp_path / "a.spz", splats)
     assert not os.listdir(tmp_path)
     shutil.rmtree(tmp_path)
+
+
+def test_a_folder_of_tiles_is_one_capture(tmp_path):
+    """Of one frame and any formats; what is there twice is read once, what holds nothing is left out, other captures are refused."""
+    left = samples.make_splats(1, 60, 1)
+    right = replace(samples.make_splats(2, 50, 4), means=samples.make_splats(2, 50, 4).means + np.array([40, 0, 0], np.float32))
+    for name, data in (("b.ply", samples.plain_ply(right)), ("a.splat", samples.dotsplat(left)), ("a.ply", b""), ("notes.txt", b"-")):
+        put(tmp_path, name, data)
+    with pytest.warns(SplatWarning, match=r"2 tiles of one capture, read together: a\.splat, b\.ply"):
+        found = read_splats(tmp_path)
+    assert np.allclose(found.means, np.concatenate([left.means, right.means]), atol=1e-4) and found.sh.shape == (110, 4, 3)
+    assert not found.sh[:60, 1:].any()
+    put(tmp_path, "b.spz", samples.spz(right, 2))
+    with pytest.warns(SplatWarning):
+        assert len(read_splats(tmp_path).means) == 110
+    put(tmp_path, "copy of b.ply", samples.plain_ply(right))
+    with pytest.warns(SplatWarning):
+        refused(tmp_path, r"b\.ply and copy of b\.ply lie over one another, so they are no tiles of one capture; give one")
