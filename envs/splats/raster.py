@@ -2,8 +2,8 @@
 
 One thread draws one region of a view, or all of it: nothing is shared, and what a pixel gets depends on the order of depths alone, so
 results do not depend on the number of threads. Clusters of Gaussians are taken front to back, some thousand Gaussians at a
-time: projected unless all tiles behind which they would lie are opaque (`_take`), sorted (`_sort`), listed per
-tile of 8 x 8 pixels (`_list`) with the rows in which they reach a pixel, and blended (`_blend`).
+time: projected unless all tiles behind which they would lie are opaque (`_take`), sorted (`sort_by_depth`), listed per
+tile of 8 x 8 pixels (`list_in_tiles`) with the rows in which they reach a pixel, and blended (`_blend`).
 """
 
 import numba
@@ -42,19 +42,19 @@ F32 = np.float32
 TILE_BITS = 3
 TILE = 1 << TILE_BITS
 _ZERO, _ONE, _HALF = F32(0.0), F32(1.0), F32(0.5)
-_LOG2_ALPHA_MAX = F32(np.log2(0.999))
-_T_MIN = F32(1e-4)
+LOG2_ALPHA_MAX = F32(np.log2(0.999))
+T_MIN = F32(1e-4)
 _SIGN = np.int32(-(2**31))
 _INFINITY = F32(np.inf)
 
 # A tile's pixels: runs of 64, a row of eight after the other. Transmittance, negative once a pixel takes no more light (saturated,
 # outside the image, or hidden by the background), and sums of weight times red, green, blue and depth.
-_AREA = TILE * TILE
-_LIGHT, _SUM_R, _SUM_G, _SUM_B, _SUM_Z, PIXELS = 0, _AREA, 2 * _AREA, 3 * _AREA, 4 * _AREA, 5 * _AREA
+AREA = TILE * TILE
+_LIGHT, SUM_R, _SUM_G, _SUM_B, _SUM_Z, PIXELS = 0, AREA, 2 * AREA, 3 * AREA, 4 * AREA, 5 * AREA
 
 _BATCH = 4096  # Gaussians that are taken before they are drawn
-_PAIRS = 1 << 18  # Gaussians in tiles that are listed before they are drawn
-_RUN = 32  # entries of a tile between looks at which rows still take light
+PAIRS = 1 << 18  # Gaussians in tiles that are listed before they are drawn
+RUN = 32  # entries of a tile between looks at which rows still take light
 
 # For each set of rows, as bits: which they are, and how many.
 _ROWS = np.zeros((256, 8), np.int32)
@@ -66,7 +66,7 @@ _HOW_MANY = np.array([bin(bits).count("1") for bits in range(256)], dtype=np.int
 
 
 @part
-def _sort(keys, order, keys2, order2, count, hist):
+def sort_by_depth(keys, order, keys2, order2, count, hist):
     """Stable radix sort of numbers by positive float32, given as their bits: these rise with the value.
 
     Returns whether the result is in `order2` and not in `order`.
@@ -122,7 +122,7 @@ def _tile_range(centre, extent, low, high):
 
 
 @part
-def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries):
+def list_in_tiles(records, order, begin, end, place, rows_alive, counts, tiles, entries):
     """Lists which Gaussians reach which tiles in which rows, nearest first, until `entries` might overflow.
 
     `place` is the region in tiles: first column, first row, columns, rows. An entry is a record's number and, above
@@ -164,7 +164,7 @@ def _list(records, order, begin, end, place, rows_alive, counts, tiles, entries)
 
 
 @part
-def _lit_rows(pixels, at):
+def lit_rows(pixels, at):
     """Bits of a tile's rows in which a pixel still takes light."""
     rows = 0
     for r in range(TILE):
@@ -200,23 +200,23 @@ def _blend_rows(records, items, count, xs, ys, pixels, base):
         y = records[at + LOG2_OPACITY] - dx * dx * records[at + CA] - (dx * records[at + CB] + dy * records[at + CC]) * dy
         to = base + row * TILE
         light = lanes_at(pixels, to)
-        alpha = powers_of_two(least(y, fill_f8(_LOG2_ALPHA_MAX)))
+        alpha = powers_of_two(least(y, fill_f8(LOG2_ALPHA_MAX)))
         alpha = select(y >= LOG2_ALPHA_MIN, alpha, fill_f8(0.0))
         weight = alpha * light
         after = light - weight
         # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
-        goes_on = after > _T_MIN
+        goes_on = after > T_MIN
         weight = select(goes_on, weight, fill_f8(0.0))
         dark = floats_of_bits(bits_of_floats(light) | _SIGN)
         put_lanes(pixels, to, settled(select(goes_on, after, dark)))
-        put_lanes(pixels, to + _SUM_R, lanes_at(pixels, to + _SUM_R) + weight * records[at + RED])
+        put_lanes(pixels, to + SUM_R, lanes_at(pixels, to + SUM_R) + weight * records[at + RED])
         put_lanes(pixels, to + _SUM_G, lanes_at(pixels, to + _SUM_G) + weight * records[at + GREEN])
         put_lanes(pixels, to + _SUM_B, lanes_at(pixels, to + _SUM_B) + weight * records[at + BLUE])
         put_lanes(pixels, to + _SUM_Z, lanes_at(pixels, to + _SUM_Z) + weight * records[at + Z])
 
 
 @inlined
-def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch):
+def blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch):
     """Blends what is listed for tile t of the region."""
     xs, ys = scratch[:TILE], scratch[TILE : 2 * TILE]
     for k in range(TILE):
@@ -225,7 +225,7 @@ def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limi
     base, alive, near = t * PIXELS, rows_alive[t], nearest[t]
     n = begin
     while n < end and alive != 0:
-        count, stop = 0, min(n + _RUN, end)
+        count, stop = 0, min(n + RUN, end)
         while n < stop:
             i = int(entries[n] & 0xFFFFFFFF)
             if records[i * RECORD + Z] > near:
@@ -237,8 +237,8 @@ def _blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limi
         _blend_rows(records, items, count, xs, ys, pixels, base)
         if n < stop:
             depth = records[int(entries[n] & 0xFFFFFFFF) * RECORD + Z]
-            near = _hide(pixels, base, limits, t * _AREA, depth, scratch[2 * TILE :])
-        alive = _lit_rows(pixels, base)
+            near = _hide(pixels, base, limits, t * AREA, depth, scratch[2 * TILE :])
+        alive = lit_rows(pixels, base)
     rows_alive[t], nearest[t] = alive, near
 
 
@@ -259,17 +259,17 @@ def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_
         end = counts[t]
         counts[t] = 0
         if end > begin:
-            _blend_tile(records, grouped, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch)
+            blend_tile(records, grouped, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch)
         begin = end
 
 
 @part
-def _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest):
+def empty_tiles(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest):
     """Empties a region's tiles."""
     for t in range(place[2] * place[3]):
         x0, y0 = (place[0] + t % place[2]) * TILE, (place[1] + t // place[2]) * TILE
         base, near = t * PIXELS, _INFINITY
-        for i in range(base + _AREA, base + PIXELS, TILE):
+        for i in range(base + AREA, base + PIXELS, TILE):
             put_lanes(pixels, i, fill_f8(0.0))
         for r in range(TILE):
             inside = width - x0 if y0 + r < height else 0
@@ -277,9 +277,9 @@ def _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limi
             if has_depth:
                 for k in range(TILE):
                     limit = back_depth[(y0 + r) * width + x0 + k] if k < inside else _INFINITY
-                    limits[t * _AREA + r * TILE + k] = limit
+                    limits[t * AREA + r * TILE + k] = limit
                     near = min(near, limit)
-        nearest[t], rows_alive[t] = near, _lit_rows(pixels, base)
+        nearest[t], rows_alive[t] = near, lit_rows(pixels, base)
 
 
 @inlined
@@ -311,13 +311,13 @@ def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_
                 for k in range(3 * count):
                     scratch[(k % 3) * TILE + k // 3] = F32(back_rgb[3 * first + k])
             light = magnitudes(lanes_at(pixels, at))
-            red = lanes_at(pixels, at + _SUM_R) * 255.0 + light * lanes_at(scratch, 0)
+            red = lanes_at(pixels, at + SUM_R) * 255.0 + light * lanes_at(scratch, 0)
             green = lanes_at(pixels, at + _SUM_G) * 255.0 + light * lanes_at(scratch, TILE)
             blue = lanes_at(pixels, at + _SUM_B) * 255.0 + light * lanes_at(scratch, 2 * TILE)
             covered, sum_z = 1.0 - light, lanes_at(pixels, at + _SUM_Z)
             deep = select(covered > 0.0, sum_z / covered, fill_f8(_INFINITY))
             if has_depth:
-                far = lanes_at(limits, t * _AREA + r * TILE)
+                far = lanes_at(limits, t * AREA + r * TILE)
                 deep = select(far < _INFINITY, sum_z + light * far, deep)
             if count == TILE:
                 put_lanes(alpha, first, covered)
@@ -401,7 +401,7 @@ def _draw_region(
     view, region, box, scratch, basis = small[:32], small[32:36], small[40:45], small[64:208], small[208:336]
     region[0], region[1] = F32(place[0] * TILE), F32((place[0] + place[2]) * TILE)
     region[2], region[3] = F32(place[1] * TILE), F32((place[1] + place[3]) * TILE)
-    _begin(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest)
+    empty_tiles(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest)
     last = find_clusters(clusters, groups, view, region, seen, depths, box)
     size = max(last, len(records) // RECORD)
     hist = np.empty((3, 2048), np.int32)
@@ -411,7 +411,7 @@ def _draw_region(
     for i in range(last):
         order[i] = i
     keys[:last] = depths[:last].view(np.uint32)
-    queue[:] = order2[:last] if _sort(keys, order, keys2, order2, last, hist) else order[:last]
+    queue[:] = order2[:last] if sort_by_depth(keys, order, keys2, order2, last, hist) else order[:last]
     first, count, dark = 0, 0, _count_dark(rows_alive)
     while (first < last or count > 0) and dark < len(rows_alive):
         goal, before = count + _BATCH, count
@@ -432,10 +432,10 @@ def _draw_region(
             order, order2 = np.empty(size, np.int32), np.empty(size, np.int32)
         boundary = depths[queue[first]] if first < last else _INFINITY
         chosen = _split(records, count, boundary, keys, order)
-        by_depth = order2 if _sort(keys, order, keys2, order2, chosen, hist) else order
+        by_depth = order2 if sort_by_depth(keys, order, keys2, order2, chosen, hist) else order
         begin = 0
         while begin < chosen:
-            begin, total = _list(records, by_depth, begin, chosen, place, rows_alive, counts, tiles, entries)
+            begin, total = list_in_tiles(records, by_depth, begin, chosen, place, rows_alive, counts, tiles, entries)
             work[1] += total
             _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch)
         count = _keep(records, count, boundary)
@@ -458,12 +458,12 @@ def draw_share(
     for b in range(len(bands)):
         largest = max(largest, bands[b, 2] * bands[b, 3])
     pixels, rows_alive = np.empty(largest * PIXELS, np.float32), np.empty(largest, np.int32)
-    limits, nearest = np.empty(largest * _AREA if has_depth else 1, np.float32), np.empty(largest, np.float32)
+    limits, nearest = np.empty(largest * AREA if has_depth else 1, np.float32), np.empty(largest, np.float32)
     counts = np.zeros(largest, np.int32)
     seen, depths = np.empty(len(clusters), np.int32), np.empty(len(clusters), np.float32)
-    room = max(_PAIRS, largest)
+    room = max(PAIRS, largest)
     tiles, entries, grouped = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
-    items = np.empty((_RUN + 1) * TILE, np.int32)
+    items = np.empty((RUN + 1) * TILE, np.int32)
     records, small = np.empty(4 * _BATCH * RECORD, np.float32), np.empty(336, np.float32)
     work = np.zeros(2, np.int64)
     for item in range(worker, views * len(bands), workers):

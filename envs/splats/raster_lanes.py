@@ -4,6 +4,7 @@ from typing import Any
 
 import numba
 from llvmlite import ir
+from numba.core import types
 
 from s2e.envs.lanes import F8, I8, inlined, intrinsic, select
 
@@ -22,6 +23,21 @@ def _reinterpreted(result, element):
     return typed
 
 
+def _halves_added(typingctx, value):
+    def emit(context, builder, sig, args):
+        total, width = args[0], 8
+        while width > 1:
+            width //= 2
+            kinds = [ir.Constant(ir.VectorType(ir.IntType(32), width), [i + k for i in range(width)]) for k in (0, width)]
+            low, high = (builder.shuffle_vector(total, ir.Constant(total.type, ir.Undefined), kind) for kind in kinds)
+            total = builder.fadd(low, high)
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(value), emit
+
+
+sum_of_lanes = intrinsic(_halves_added)
+"""(float32) eight numbers added up."""
 floats_of_bits = intrinsic(_reinterpreted(F8, ir.FloatType()))
 """(F8) whose bits are those of eight int32."""
 bits_of_floats = intrinsic(_reinterpreted(I8, ir.IntType(32)))

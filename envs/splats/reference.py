@@ -110,9 +110,9 @@ def _blend(xy: Tensor, limit: Tensor, seen: tuple[Tensor, ...]) -> tuple[Tensor,
         # The first Gaussian that would leave too little light is not drawn, nor any behind it.
         drawn = (after > LIGHT_MIN) & ~stopped
         weight = torch.where(drawn, alpha * before, 0.0)
-        sums += weight.T @ torch.cat([colours, depths[:, None]], 1)
+        sums = sums + weight.T @ torch.cat([colours, depths[:, None]], 1)
         light = torch.where(stopped, light, torch.where(drawn, after, light).amin(0))
-        stopped |= ~drawn[-1]
+        stopped = stopped | ~drawn[-1]
         if bool(stopped.all()):
             break
     return sums, light
@@ -146,24 +146,44 @@ def render_reference(
     size = (height_px, width_px)
     matrices, pinholes = view_matrices(positions, rotations, intrinsics)
     colours, limits = backgrounds(len(positions), height_px, width_px, background_rgb, background_depth)
-    ys, xs = torch.meshgrid(torch.arange(height_px) + 0.5, torch.arange(width_px) + 0.5, indexing="ij")
     sums, light = torch.zeros(len(positions), *size, 4), torch.ones(len(positions), *size)
-    across = -(-width_px // _TILE)
     for v in range(len(positions)):
-        *seen, radii = _project(splats, matrices[v], pinholes[v], size, lens, antialiased)
-        listed, starts = _list_per_tile(seen[0], radii, size)
-        for t in range(len(starts) - 1):
-            if starts[t] == starts[t + 1]:
-                continue
-            here = listed[starts[t] : starts[t + 1]]
-            rows, columns = (slice(i * _TILE, (i + 1) * _TILE) for i in divmod(t, across))
-            xy = torch.stack([xs[rows, columns].reshape(-1), ys[rows, columns].reshape(-1)], 1)
-            total, left = _blend(xy, limits[v, rows, columns].reshape(-1), tuple(a[here] for a in seen))
-            sums[v, rows, columns] = total.reshape(sums[v, rows, columns].shape)
-            light[v, rows, columns] = left.reshape(light[v, rows, columns].shape)
+        sums[v], light[v] = trace(splats, matrices[v], pinholes[v], limits[v], lens, antialiased)
     rgb = sums[..., :3] + light[..., None] * colours
     depth = composite_depth(sums[..., 3], light, limits)
     return rgb.numpy(), depth.numpy(), (1 - light).numpy()
+
+
+def trace(
+    splats: Splats, matrix: Tensor, pinhole: Tensor, limits: Tensor, lens: str = "pinhole", antialiased: bool = False
+) -> tuple[Tensor, Tensor]:
+    """One view, differentiable where the arrays of the splats are tensors that ask for it.
+
+    Args:
+        splats: the scene.
+        matrix, pinhole: of `view_matrices`.
+        limits: (H, W) depth of the background.
+        lens, antialiased: as in `render_reference`.
+
+    Returns:
+        Sums (H, W, 4) of weight times red, green, blue and depth; the light that is left (H, W).
+    """
+    size = (limits.shape[0], limits.shape[1])
+    ys, xs = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
+    sums, light = torch.zeros(*size, 4), torch.ones(*size)
+    across = -(-size[1] // _TILE)
+    *seen, radii = _project(splats, matrix, pinhole, size, lens, antialiased)
+    listed, starts = _list_per_tile(seen[0].detach(), radii, size)
+    for t in range(len(starts) - 1):
+        if starts[t] == starts[t + 1]:
+            continue
+        here = listed[starts[t] : starts[t + 1]]
+        rows, columns = (slice(i * _TILE, (i + 1) * _TILE) for i in divmod(t, across))
+        xy = torch.stack([xs[rows, columns].reshape(-1), ys[rows, columns].reshape(-1)], 1)
+        total, left = _blend(xy, limits[rows, columns].reshape(-1), tuple(a[here] for a in seen))
+        sums[rows, columns] = total.reshape(sums[rows, columns].shape)
+        light[rows, columns] = left.reshape(light[rows, columns].shape)
+    return sums, light
 
 
 def composite_depth(total: Tensor, light: Tensor, background: Tensor) -> Tensor:
