@@ -41,6 +41,7 @@ COMMANDS = {
     "convert": ("s2e.envs.data_args", "convert", data_args.Convert),
     "stats": ("s2e.envs.data_args", "stats", data_args.Stats),
     "import": ("s2e.envs.scan.command", "import", scan_args.Import),
+    "reconstruct": ("s2e.envs.scan.command", "reconstruct", scan_args.Reconstruct),
     "preview": ("s2e.envs.scan.command", "preview", scan_args.Preview),
     "scene check": ("s2e.envs.scan.command", "check", scan_args.Check),
 }
@@ -53,10 +54,10 @@ WORDS = [
     "openai:http://127.0.0.1:9#m", "openai:", "owner/name", "1,2", "z", "-z", "nan",
 ]  # fmt: skip
 PATHS = [
-    "none", "none/deep/er", "walks", "walks/w0", "file", "file/below", "empty", "link", "loop", "dangling/below", ".", "", "bad.json",
-    "config.json", "list.json", "deep.json", "bad.ply", "bad.spz", "bad.glb", "bad.obj", "bad.onnx", "bad.txt", "bad.tar", "bad.bag",
-    "bad.mp4", "bad.hdf5", "walks.png", "new.onnx", "new.png", "/proc/new", "/proc/version", "/dev/full", "/dev/full/x", "/dev/null",
-    "na\u00efve", "sur\udcffrogate", "new\udcff", "x" * 300, "y" * 200 + "/" + "z" * 200, "a\nb", "-", "~",
+    "photos", "none", "none/deep/er", "walks", "walks/w0", "file", "file/below", "empty", "link", "loop", "dangling/below", ".", "",
+    "bad.json", "config.json", "list.json", "deep.json", "bad.ply", "bad.spz", "bad.glb", "bad.obj", "bad.onnx", "bad.txt", "bad.tar",
+    "bad.bag", "bad.mp4", "bad.hdf5", "walks.png", "new.onnx", "new.png", "/proc/new", "/proc/version", "/dev/full", "/dev/full/x",
+    "/dev/null", "na\u00efve", "sur\udcffrogate", "new\udcff", "x" * 300, "y" * 200 + "/" + "z" * 200, "a\nb", "-", "~",
 ]  # fmt: skip
 ODD = [
     "--bogus", "--", "-h", "--help", "--version", "--config", "--config=none", "--config=config.json", "--config=bad.json",
@@ -86,6 +87,8 @@ def place(tmp_path_factory):
     (folder / "dangling").symlink_to(folder / "gone")
     (folder / "loop").symlink_to(folder / "loop")
     (folder / "config.json").write_text('{"envs": 4, "steps": 10, "seed": "x", "policy": ["zero"], "out": "given", "data": ["walks"]}')
+    (folder / "photos").mkdir()
+    (folder / "photos" / "transforms.json").write_text('{"frames": [{"transform_matrix": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]}]}')
     (folder / "list.json").write_text("[1, 2]")
     (folder / "deep.json").write_text("[" * 100_000)
     for number, end in enumerate(("json", "ply", "spz", "glb", "obj", "onnx", "txt", "tar", "bag", "mp4", "hdf5")):
@@ -109,6 +112,7 @@ def stand_ins(place, monkeypatch):
     monkeypatch.setattr("s2e.envs.stills.load_places", begun)
     monkeypatch.setattr("s2e.graphs.traced", begun)
     monkeypatch.setattr("s2e.export.load_networks", begun)
+    monkeypatch.setattr("s2e.envs.scan.reconstruct.read_photos", begun)
     monkeypatch.setattr("s2e.envs.scan.preview.load_scene", begun)
     monkeypatch.setattr("s2e.envs.scan.check.load_scene", begun)
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -25,8 +26,8 @@ class Import:
     floor: tuple[float, float, float, float] | None = None
     """The floor itself, A B C D of A x + B y + C z + D = 0 in units of the file, (A, B, C) up; taken as it is."""
     cameras: Path | None = None
-    """cameras.json of 3DGS or transforms.json of NeRF, with --capture-height: the floor is beneath them, and the scale is taken from
-    them unless --metres-per-unit gives it."""
+    """cameras.json of 3DGS, transforms.json of NeRF, a folder of COLMAP or of posed RGB-D: the floor is beneath them, and with
+    --capture-height the scale is taken from them unless --metres-per-unit gives it."""
     capture_height: float | None = None
     """Metres above the floor at which the cameras of --cameras were held."""
     known_height: float | None = None
@@ -45,6 +46,52 @@ class Import:
     """Level of detail of a streamed SOG, 0 is the finest; without it, the finest of at most a million Gaussians."""
     activated: bool = False
     """The PLY's scales are lengths and its opacities lie in 0..1 already, not logarithms and logits."""
+
+
+@dataclass(frozen=True)
+class Reconstruct:
+    """Make a scene of posed photographs: Gaussians learn what these show, then comes the import.
+
+    On two cores the defaults take some 20 minutes.
+    """
+
+    dir: tyro.conf.Positional[Path]
+    """The photographs with their cameras: a COLMAP folder (sparse/0 and images), a folder or file of transforms.json (instant-ngp,
+    nerfstudio), or posed RGB-D (NAME.color.png or .jpg, NAME.depth.png in mm, NAME.pose.txt)."""
+    name: str
+    """What the scene is to be called; the same name again replaces it."""
+    images: Path | None = None
+    """Folder of the pictures of a COLMAP model, where they are not in images/ beside it."""
+    metres_per_unit: float | None = None
+    """Metres that a unit of the poses is; 1 where they are in metres, as those of RGB-D are."""
+    capture_height: float | None = None
+    """Metres above the floor at which the camera was held; the scale is taken from it unless --metres-per-unit gives it."""
+    up: str | None = None
+    """Roughly which way is up in the poses: x, -x, y, -y, z, -z, or three numbers; the cameras say it where not given."""
+    floor: tuple[float, float, float, float] | None = None
+    """The floor itself, A B C D of A x + B y + C z + D = 0 in units of the poses, (A, B, C) up; taken as it is."""
+    size: int | None = None
+    """Longer side that photographs are scaled down to, pixels; 200 on a CPU and 960 on CUDA where not given."""
+    gaussians: int | None = None
+    """Gaussians at the end; 40,000 on a CPU and 400,000 on CUDA where not given."""
+    steps: int = 20_000
+    """Optimiser steps, of one photograph each."""
+    save_every: int = 1000
+    """Steps between checkpoints, and between looks at the views left out (every eighth)."""
+    resolution: float = 0.1
+    """Edge of a cell of the map, metres."""
+    episodes: int = 50
+    """Episodes of each of the four settings."""
+    out: Path | None = None
+    """Folder that the scene's folder is written into; without it, the collection that names are looked up in."""
+    run: Path | None = None
+    """Folder of checkpoints, splats and pictures; NAME.reconstruction beside the scene's folder where not given."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Torch device: auto (CUDA where there is one, which needs gsplat), cpu or cuda."""
+    resume: bool = False
+    """Go on with a run that was stopped; of one that ended only the import is done again."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +151,9 @@ def check_words(args: Import) -> None:
         value = getattr(args, name)
         shown = "--" + name.replace("_", "-")
         require(value is None or (1e-6 <= value <= 1e6), f"{shown} is {value}; give 0.000001 to 1000000")
-    require((args.cameras is None) == (args.capture_height is None), "--cameras and --capture-height belong together; give both")
+    require(args.cameras is not None or args.capture_height is None, "--capture-height is that of --cameras; give both")
+    known = args.cameras is None or args.capture_height is not None or args.metres_per_unit is not None
+    require(known, "--cameras without --metres-per-unit needs --capture-height, to take the scale from")
     require((args.known_height is None) == (args.at is None), "--known-height and --at belong together; give both")
     require(args.at is None or all(map(math.isfinite, args.at)), f"--at {' '.join(map(str, args.at or ()))}: give three finite numbers")
     if args.floor is not None:

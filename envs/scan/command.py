@@ -1,6 +1,7 @@
 """`s2e-scene`: bring a scan of your street, and drive in it.
 
     s2e-scene import street.ply --name street --metres-per-unit 1     finds the floor and the free ground, writes a scene
+    s2e-scene reconstruct photos --name street --capture-height 1.5   the same from photographs whose cameras are known
     s2e-scene preview street --out preview                            pictures: from above with routes, at eye level, what was removed
     s2e-scene list                                                    every scene there is
     s2e-scene check street                                            hashes, reachability, episodes that the expert solves
@@ -15,7 +16,7 @@ from typing import Annotated
 import tyro
 
 from s2e.commandline import parse
-from s2e.envs.scan.args import Check, Import, List, Preview, check_words
+from s2e.envs.scan.args import Check, Import, List, Preview, Reconstruct, check_words
 from s2e.errors import run_command
 
 
@@ -49,6 +50,7 @@ def main() -> None:
 def _main() -> None:
     commands = (
         Annotated[Import, tyro.conf.subcommand("import")]
+        | Annotated[Reconstruct, tyro.conf.subcommand("reconstruct")]
         | Annotated[Preview, tyro.conf.subcommand("preview")]
         | Annotated[List, tyro.conf.subcommand("list")]
         | Annotated[Check, tyro.conf.subcommand("check")]
@@ -60,6 +62,10 @@ def _main() -> None:
         from s2e.envs.scan.importer import import_scene
 
         import_scene(args)
+    elif isinstance(args, Reconstruct):
+        from s2e.envs.scan.reconstruct import reconstruct
+
+        reconstruct(args)
     elif isinstance(args, Preview):
         from s2e.envs.scan.preview import write_preview
 

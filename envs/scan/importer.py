@@ -103,10 +103,12 @@ def floor_of(args: Import, kept: Splats, cameras: Cameras | None) -> Floor:
     if args.floor is not None:
         return given_floor(kept, np.array(args.floor))
     up = parse_up(args.up)
-    if cameras is None or args.capture_height is None:
+    if cameras is None:
         return find_floor(kept, up)
     eyes, up = cameras.positions, cameras.up if up is None else up
     known = args.metres_per_unit
+    if args.capture_height is None:
+        return find_floor(kept, up, eyes=eyes)
     try:
         floor = find_floor(kept, up, eyes=eyes)
     except NotNavigable as error:
@@ -157,8 +159,10 @@ def measure(args: Import, kept: Splats, floor: Floor, correction: Correction, ca
     middle = scale * rotation @ np.median(kept.means[:: max(len(kept.means) // 200_000, 1)].astype(np.float64), axis=0)
     translation = np.array([-middle[0], -middle[1], -scale * floor.offset - correction.floor_offset_m])
     placement, walked = Placement(scale, rotation, translation), None
-    if cameras is not None and args.capture_height is not None:
-        walked = placement.points(cameras.positions) - np.array([0.0, 0.0, args.capture_height])
+    if cameras is not None:
+        eyes = placement.points(cameras.positions)
+        held = float(np.median(eyes[:, 2])) if args.capture_height is None else args.capture_height
+        walked = eyes - np.array([0.0, 0.0, held])
     return Measured(floor, placement, how, uncertainty, walked)
 
 

@@ -13,13 +13,16 @@ from s2e.errors import UserError
 
 COLUMNS = ("name", "Gaussians", "size", "episodes", "made", "from")
 
+UNDER_WAY = ".reconstruction"
+"""How folders end in which `s2e-scene reconstruct` keeps its checkpoints."""
+
 
 def every_scene() -> list[tuple[str, Path]]:
     """Names and folders: of the package, of gs_urban, and imported; folders that begin with a dot are unfinished and left out."""
     names = list(dict.fromkeys((*PACKAGED, *SUITES["gs_urban"])))
     found = [(name, scene_folder(name)) for name in names]
     try:
-        own = sorted(p for p in collection().iterdir() if p.is_dir() and not p.name.startswith("."))
+        own = sorted(p for p in collection().iterdir() if p.is_dir() and not p.name.startswith(".") and p.suffix != UNDER_WAY)
     except FileNotFoundError:
         own = []
     except OSError as error:

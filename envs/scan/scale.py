@@ -1,21 +1,18 @@
 """How many metres a unit of a capture is: from where its cameras were held, or from one point whose height is known."""
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from s2e.envs.scan.cameras import read_camera_list
 from s2e.envs.scan.floor import Floor
-from s2e.errors import UserError
+from s2e.errors import UserError, require
 
 _HELD = 0.07
 """Relative spread of the height at which one person holds a camera from walk to walk (1.5 m +- 10 cm); chosen."""
 _AGREE = 0.7
 """Length of the mean of unit vectors from which they agree on a direction."""
-_MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -104,70 +101,19 @@ def _check_above(height: float, floor: Floor, what: str) -> None:
 
 
 def read_cameras(path: str | os.PathLike) -> Cameras:
-    """Reads the `cameras.json` that 3DGS trainers write, or a NeRF `transforms.json`.
+    """Reads a camera list of any kind that `s2e.envs.scan.cameras` knows.
 
     A trainer that normalises the poses of `transforms.json` writes splats in another frame; `cameras.json` is always that of its PLY.
 
     Raises:
-        UserError: the file is missing, not JSON of either kind, or holds no finite position; the message names the field.
+        UserError: there is no such list, or a camera of it cannot be read; the message names the field.
     """
-    path = Path(path)
-    data = _load(path)
-    if isinstance(data, list):
-        rows = [
-            _position(path, f"[{i}].position", item.get("position") if isinstance(item, dict) else None) for i, item in enumerate(data)
-        ]
-    else:
-        rows = [_column(path, i, item) for i, item in enumerate(data["frames"])]
-    if not rows:
-        raise UserError(f"{path}: lists no cameras")
-    return Cameras(np.array(rows, dtype=np.float64), _up(data))
-
-
-def _up(data: Any) -> np.ndarray | None:
-    """What is up in most pictures. Columns are a camera's axes: those of 3DGS (`rotation`) have y down, those of NeRF y up."""
-    ups = []
-    for item in data if isinstance(data, list) else data["frames"]:
-        matrix = item.get("rotation" if isinstance(data, list) else "transform_matrix") if isinstance(item, dict) else None
-        try:
-            column = np.array([float(row[1]) for row in matrix][:3])  # pyright: ignore[reportOptionalIterable]
-        except (TypeError, ValueError, IndexError, KeyError):
-            continue
-        if column.shape == (3,) and np.isfinite(column).all() and np.linalg.norm(column) > 1e-9:
-            ups.append(column / np.linalg.norm(column) * (-1.0 if isinstance(data, list) else 1.0))
+    found = read_camera_list(path)
+    if found.faults:
+        raise UserError(found.faults[0])
+    require(bool(found.cameras), f"{path}: lists no cameras")
+    downs = [camera.axes[:, 1] for camera in found.cameras if camera.axes is not None]
+    ups = [-down / np.linalg.norm(down) for down in downs if np.linalg.norm(down) > 1e-9]
     middle = np.mean(ups, axis=0) if ups else np.zeros(3)
     length = float(np.linalg.norm(middle))
-    return middle / length if length > _AGREE else None
-
-
-def _load(path: Path) -> Any:
-    """A list of cameras, or an object whose `frames` are one."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise UserError(
-                f"{path}: {path.stat().st_size} bytes is more than a camera list takes; give cameras.json or transforms.json"
-            )
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); give cameras.json or transforms.json") from None
-    if isinstance(data, list) or (isinstance(data, dict) and isinstance(data.get("frames"), list)):
-        return data
-    raise UserError(f"{path}: neither a list of cameras (3DGS cameras.json) nor an object with frames (transforms.json)")
-
-
-def _position(path: Path, field: str, value: object) -> list[float]:
-    good = isinstance(value, list) and len(value) == 3 and all(isinstance(v, int | float) and abs(v) < 1e12 for v in value)
-    if not good:
-        raise UserError(f"{path}: {field} must be three finite numbers; export the cameras again")
-    return [float(v) for v in value]  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable]
-
-
-def _column(path: Path, i: int, item: object) -> list[float]:
-    matrix = item.get("transform_matrix") if isinstance(item, dict) else None
-    good = isinstance(matrix, list) and len(matrix) in (3, 4) and all(isinstance(r, list) and len(r) == 4 for r in matrix)
-    field = f"frames[{i}].transform_matrix"
-    if not good:
-        raise UserError(f"{path}: {field} must be 4 x 4; export the cameras again")
-    return _position(path, f"{field} (last column)", [matrix[r][3] for r in range(3)])  # pyright: ignore[reportOptionalSubscript]
+    return Cameras(np.array([camera.position for camera in found.cameras]), middle / length if length > _AGREE else None)

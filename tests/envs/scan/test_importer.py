@@ -219,7 +219,7 @@ def test_absurd_scales_are_refused(asked, tmp_path, scale, match):
         ({"metres_per_unit": 1e9}, r"--metres-per-unit is 1000000000\.0; give 0\.000001 to 1000000"),
         ({"up": "sideways"}, "--up sideways"),
         ({"up": "0,0,0"}, "--up"),
-        ({"capture_height": 1.5}, "belong together"),
+        ({"capture_height": 1.5}, "give both"),
         ({"at": (0.0, 0.0, 0.0)}, "belong together"),
         ({"known_height": 1.0, "at": (0.0, 0.0, 0.0)}, "one scale"),
         ({"resolution": 0.0}, "--resolution"),

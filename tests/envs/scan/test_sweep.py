@@ -1,0 +1,37 @@
+"""Where photographs agree on a depth, a surface is."""
+
+import numpy as np
+import pytest
+import torch
+
+from s2e.envs.scan.cameras import read_camera_list
+from s2e.envs.scan.photos import back_projected, read_photos
+from s2e.envs.scan.sweep import sweep
+from tests.envs.scan.shots import room, shoot
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_walls_of_a_room(tmp_path):
+    shoot(tmp_path, room(20_000), 40, (96, 72), rgbd=False)
+    photos, _ = read_photos(read_camera_list(tmp_path), 96)
+    swept = sweep(photos, 0.4, 12.0)
+    points, colours = back_projected(swept, 4000, 0)
+    away = np.stack([points[:, 2], points[:, 0], 8 - points[:, 0], points[:, 1], 6 - points[:, 1]]).min(0)
+    assert len(swept) == 40 and len(points) == len(colours) == 4000
+    assert np.median(np.abs(away)) < 0.1 and np.quantile(np.abs(away), 0.8) < 0.3
+    assert colours.min() >= 0 and colours.max() <= 1
+
+
+def test_nothing_to_compare_with(tmp_path):
+    shoot(tmp_path, room(500), 3, (48, 32), rgbd=False)
+    photos, _ = read_photos(read_camera_list(tmp_path), 48)
+    swept = sweep(photos, 0.4, 12.0)
+    assert [photo.name for photo in swept] == [photo.name for photo in photos]
+    assert all(photo.depth is not None and photo.depth.shape == (32, 48) for photo in swept)
