@@ -10,6 +10,12 @@ import tyro
 
 from s2e.errors import UserError, require
 
+BOUNDS = {
+    "size": (32, 4096), "gaussians": (1000, 20_000_000), "steps": (1, 10_000_000), "save_every": (1, 10_000_000),
+    "capture_height": (0.02, 500.0),
+}  # fmt: skip
+"""Least and most of what `Reconstruct` may be asked for."""
+
 
 @dataclass(frozen=True)
 class Import:
@@ -166,3 +172,18 @@ def check_words(args: Import) -> None:
     require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; give metres, 0.02 to 0.5")
     require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; give 1 to 1000, of each setting")
     require(args.file.exists(), f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)")
+
+
+def check_photo_words(args: Reconstruct) -> None:
+    """Refuses numbers that cannot work, and a folder that is not there.
+
+    Raises:
+        UserError: naming the option and what it may be.
+    """
+    require(args.dir.exists(), f"{args.dir}: no such folder; give one of a COLMAP model, transforms.json or posed RGB-D")
+    for name, (least, most) in BOUNDS.items():
+        value = getattr(args, name)
+        require(value is None or least <= value <= most, f"--{name.replace('_', '-')} is {value}; give {least} to {most}")
+    check_words(
+        Import(args.dir, args.name, args.metres_per_unit, args.up, args.floor, resolution=args.resolution, episodes=args.episodes)
+    )

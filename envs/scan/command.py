@@ -16,7 +16,7 @@ from typing import Annotated
 import tyro
 
 from s2e.commandline import parse
-from s2e.envs.scan.args import Check, Import, List, Preview, Reconstruct, check_words
+from s2e.envs.scan.args import Check, Import, List, Preview, Reconstruct, check_photo_words, check_words
 from s2e.errors import run_command
 
 
@@ -63,6 +63,7 @@ def _main() -> None:
 
         import_scene(args)
     elif isinstance(args, Reconstruct):
+        check_photo_words(args)
         from s2e.envs.scan.reconstruct import reconstruct
 
         reconstruct(args)

@@ -27,9 +27,8 @@ from s2e.checkpoint import (
     save_checkpoint,
 )  # fmt: skip
 from s2e.commandline import as_json
-from s2e.envs.scan.args import Import, Reconstruct
+from s2e.envs.scan.args import Import, Reconstruct, check_photo_words
 from s2e.envs.scan.cameras import CameraList, read_camera_list
-from s2e.envs.scan.importer import check as check_import
 from s2e.envs.scan.importer import import_scene
 from s2e.envs.scan.listing import UNDER_WAY
 from s2e.envs.scan.photos import Photo, back_projected, read_photos, scattered, split
@@ -47,8 +46,6 @@ from s2e.run import Interrupt, Run, check_out, same_config
 SIZE_PX = {"cpu": 200, "cuda": 960}
 """Longer side of a photograph, by device."""
 GAUSSIANS = {"cpu": 40_000, "cuda": 400_000}
-BOUNDS = {"size": (32, 4096), "gaussians": (1000, 20_000_000), "steps": (1, 10_000_000), "save_every": (1, 10_000_000),
-          "capture_height": (0.02, 500.0)}  # fmt: skip
 SHOWN = 6
 """Photographs beside what was learned, in views.png."""
 WATCHED = 12
@@ -119,18 +116,9 @@ def reconstruct(args: Reconstruct) -> Path:
 
 def check(args: Reconstruct) -> None:
     """Refuses arguments that make no sense before anything is read."""
+    check_photo_words(args)
     check_name(args.name)
     check_target((args.out or collection()) / args.name)
-    require(args.dir.exists(), f"{args.dir}: no such folder; give one of a COLMAP model, transforms.json or posed RGB-D")
-    for name, least, most in (
-        ("size", 32, 4096),
-        ("gaussians", 1000, 20_000_000),
-        ("steps", 1, 10_000_000),
-        ("save_every", 1, 10_000_000),
-    ):
-        value = getattr(args, name)
-        require(value is None or least <= value <= most, f"--{name.replace('_', '-')} is {value}; give {least} to {most}")
-    check_import(replace(import_args(args, args.dir, args.dir, args.metres_per_unit), cameras=None, capture_height=None))
 
 
 def with_defaults(args: Reconstruct) -> Reconstruct:
