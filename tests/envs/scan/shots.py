@@ -31,8 +31,10 @@ def room(count: int, seed: int = 0) -> Splats:
     patch = np.floor(means / 0.9).astype(int)
     tint = np.stack([np.sin(1.7 * patch @ [1, 2, 3] + phase) for phase in (0, 2, 4)], 1)
     quats = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
-    arrays = (means, quats, scales, np.full(count, 0.95), (0.9 * tint)[:, None])
-    return Splats(*(np.ascontiguousarray(a, dtype=np.float32) for a in arrays))
+    means, quats, scales, opacities, sh = (
+        np.ascontiguousarray(a, dtype=np.float32) for a in (means, quats, scales, np.full(count, 0.95), (0.9 * tint)[:, None])
+    )
+    return Splats(means, quats, scales, opacities, sh)
 
 
 def walk(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +52,7 @@ def shoot(folder: Path, splats: Splats, count: int, size: tuple[int, int], rgbd:
     """Writes photographs of a walk: posed RGB-D, or a transforms.json; `size` is width and height."""
     eyes, axes = walk(count)
     focal = size[0] / 2 / np.tan(FIELD_OF_VIEW / 2)
-    lens = (focal, focal, size[0] / 2, size[1] / 2)
+    lens = np.array([focal, focal, size[0] / 2, size[1] / 2])
     rgb, depth, _ = render_splats(prepare(splats), eyes, axes.transpose(0, 2, 1), lens, size[1], size[0])
     folder.mkdir(parents=True, exist_ok=True)
     frames = []
@@ -68,5 +70,5 @@ def shoot(folder: Path, splats: Splats, count: int, size: tuple[int, int], rgbd:
     if rgbd:
         np.savetxt(folder / "camera-intrinsics.txt", [[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]])
     else:
-        whole = {"fl_x": focal, "fl_y": focal, "cx": lens[2], "cy": lens[3], "w": size[0], "h": size[1], "frames": frames}
+        whole = {"fl_x": focal, "fl_y": focal, "cx": size[0] / 2, "cy": size[1] / 2, "w": size[0], "h": size[1], "frames": frames}
         (folder / "transforms.json").write_text(json.dumps(whole))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,6 +166,9 @@ def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path, monkeypat
         assert data["transform"]["metres_per_unit"] == pytest.approx(METRES_PER_UNIT, rel=0.03)
         assert 0 < data["scale"]["relative_uncertainty"] < 0.2
     assert len(opened) == 1
+    known = {"cameras": tmp_path / "cameras.json", "metres_per_unit": METRES_PER_UNIT}  # they say where up and floor are
+    data = json.loads((import_scene(replace(bare, **known)) / "scene.json").read_text())
+    assert data["robots_m2"]["jackal"] > 100
     with pytest.raises(UserError, match=r"yard\.ply: a floor was found, .* units across.*--metres-per-unit S .* --at X Y Z$"):
         import_scene(replace(bare, name="none"))
     assert not (tmp_path / "none").exists()
@@ -220,6 +224,7 @@ def test_absurd_scales_are_refused(asked, tmp_path, scale, match):
         ({"up": "sideways"}, "--up sideways"),
         ({"up": "0,0,0"}, "--up"),
         ({"capture_height": 1.5}, "give both"),
+        ({"cameras": Path("c.json"), "metres_per_unit": None}, "needs --capture-height"),
         ({"at": (0.0, 0.0, 0.0)}, "belong together"),
         ({"known_height": 1.0, "at": (0.0, 0.0, 0.0)}, "one scale"),
         ({"resolution": 0.0}, "--resolution"),
