@@ -97,7 +97,7 @@ class Reconstruct:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Torch device: auto (CUDA where there is one, which needs gsplat), cpu or cuda."""
     resume: bool = False
-    """Go on with a run that was stopped; of one that ended only the import is done again."""
+    """Go on with a run that was stopped, or with more --steps; of one that ended only the import is done again."""
 
 
 @dataclass(frozen=True)

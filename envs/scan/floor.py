@@ -19,6 +19,8 @@ from s2e.errors import UserError
 HINT_DEG = 30.0
 """How far the floor's normal may be from a hint."""
 _FEWEST = 200
+_CLEAR = 0.04
+"""Share of a capture that may lie beneath a floor that little of it shows."""
 _SURE = 0.4
 """By how much the floor's score must beat the next direction's to be sure of it."""
 
@@ -116,7 +118,8 @@ def find_floor(splats: Splats, up: np.ndarray | None = None, seed: int = 0, eyes
     except NotNavigable as error:
         reason = error
     if up is not None:
-        return _in_the_field(splats, surface, up, seed, eyes, reason)
+        found = _in_the_field(splats, surface, up, seed, eyes, reason)
+        return _under(surface, up, seed, found) or found if found.warning else found
     return _in_any_direction(splats, surface, seed, eyes, reason)
 
 
@@ -190,6 +193,24 @@ def _in_the_field(splats: Splats, surface: Surface, up: np.ndarray, seed: int, e
         said.append("next to nothing stands on the floor")
     warning = f"up is taken as given, but {' and '.join(said)}: it may stand on its head" if said else ""
     return Floor(ground.normal, ground.offset, ground.support, ground.extent, ground.spread, True, warning, ground.noise)
+
+
+def _under(surface: Surface, up: np.ndarray, seed: int, found: Floor) -> Floor | None:
+    """The small level plane with next to nothing beneath it, under a larger layer that has: the floor that shows around a table."""
+    planes = large_planes(surface, seed)
+    try:
+        facts, _ = _direction(surface, planes, up)
+    except NotNavigable:
+        return None
+    lower = float(facts.normal @ found.normal) * found.offset - facts.offset
+    if facts.below > _CLEAR or facts.normal @ found.normal < np.cos(np.radians(20.0)) or lower < 0.05 * surface.size:
+        return None
+    h = surface.points @ facts.normal - facts.offset
+    near = h[np.abs(h) < 0.01 * surface.size]
+    offset = facts.offset + float(np.median(near)) if len(near) else facts.offset
+    spread = 1.4826 * float(np.median(np.abs(near - np.median(near)))) if len(near) else 0.0
+    words = f"the largest level surface lies {lower:.2g} units above the floor, which has nothing beneath it: a table, or a terrace"
+    return Floor(facts.normal, offset, facts.support, facts.length, spread, True, words)
 
 
 def _in_any_direction(splats: Splats, surface: Surface, seed: int, eyes: np.ndarray | None, reason: NotNavigable) -> Floor:

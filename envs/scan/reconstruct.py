@@ -60,7 +60,7 @@ DEEP = 4.0
 DOME = 0.03, 8.0
 """Share of the Gaussians that begin far away, to become sky, and how far, in extents of the place."""
 MAY_DIFFER = (
-    "resume", "out", "run", "device", "dir", "images", "up", "floor", "capture_height", "resolution", "episodes", "save_every",
+    "resume", "out", "run", "device", "dir", "images", "up", "floor", "capture_height", "resolution", "episodes", "save_every", "steps",
 )  # fmt: skip
 
 
