@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2e.envs.scan.clean import clean
-from s2e.envs.scan.floor import NotNavigable, find_floor, given_floor
+from s2e.envs.scan.floor import Floor, NotNavigable, _under, find_floor, given_floor, surface_of
 from s2e.envs.scan.transform import Placement, place, select
 from s2e.envs.scene import Splats
 from s2e.errors import UserError
@@ -190,3 +192,20 @@ def test_a_floor_that_is_given_is_taken_and_judged():
     high = given_floor(splats, np.array([*up, true - 2.0 * placement.scale]))
     assert high.offset == pytest.approx(2.0 * placement.scale - true) and "--floor is taken as given, but" in high.warning
     assert "beneath it" in high.warning and "units above it" in high.warning
+
+
+def test_a_table_is_not_the_floor():
+    """What was taken for the ground is a table's top: the plane under it has nothing beneath it."""
+    build, up = captures.Builder(np.random.default_rng(4)), np.array([0.0, 0.0, 1.0])
+    build.ground(-2.5, 2.5, -2.5, 2.5, density=25.0)
+    build.ground(-1.2, 1.2, -1.6, 1.6, z=0.72, density=300.0)
+    for low, high in ((0.05, 0.68), (0.8, 2.0)):  # chairs, and what stands on the table
+        points = build.rng.uniform((-2.5, -2.5, low), (2.5, 2.5, high), (6000, 3))
+        build.discs(points, build.rng.normal(size=points.shape), 60.0)
+    surface = surface_of(build.splats())
+    table = Floor(up, 0.72, 0.1, 4.0, 0.01, True, "much lies beneath the floor")
+    floor = _under(surface, up, 0, table)
+    assert floor is not None and abs(floor.offset) < 0.03 and floor.normal[2] > np.cos(np.radians(1.5))
+    assert "units above the floor" in floor.warning
+    assert _under(surface, up, 0, replace(table, offset=0.0)) is None
+    assert _under(surface, up, 0, replace(table, normal=np.array([1.0, 0.0, 0.0]))) is None
