@@ -128,10 +128,12 @@ def test_who_bumps_into_a_person_stands_and_the_person_is_gone_in_the_next_episo
     standing = Walker(tuple(ahead), tuple(ahead + 0.01), 0.01, 3)
     first = episode(scene, start=(*start, yaw), goal=tuple(goal), walkers=(standing,), time_limit_s=2.0)
 
+    left: list[int] = []
+
     class Twice(ListedEpisodes):
         def next(self, world):
-            self.given[world] += 1
-            return (0, self.episodes[self.given[world] - 1]) if self.given[world] <= 2 else None
+            left.append(world)
+            return (0, self.episodes[len(left) - 1]) if len(left) <= 2 else None
 
     config = WorldsConfig(people=1, collision="counts", height_px=24, width_px=40)
     worlds = Worlds([scene], config, 1, Twice([first, episode(scene, start=(*start, yaw), goal=tuple(goal))]), draw=False)

@@ -38,7 +38,7 @@ def refused(done, *words):
         (("--resolution", "nan"), "--resolution is nan"),
         (("--episodes", "0"), "--episodes is 0"),
         (("--up", "w"), "--up w"),
-        (("--capture-height", "1.5"), "--cameras and --capture-height"),
+        (("--capture-height", "1.5"), "--capture-height is that of --cameras"),
         (("--known-height", "1", "--at", "0", "inf", "0"), "--at 0.0 inf 0.0"),
         ((), "no such file"),
     ],

@@ -25,7 +25,8 @@ def test_the_walls_of_a_room(tmp_path):
     points, colours = back_projected(swept, 4000, 0)
     away = np.stack([points[:, 2], points[:, 0], 8 - points[:, 0], points[:, 1], 6 - points[:, 1]]).min(0)
     assert len(swept) == 40 and len(points) == len(colours) == 4000
-    assert np.median(np.abs(away)) < 0.1 and np.quantile(np.abs(away), 0.8) < 0.3
+    # A pixel of disparity is some 0.2 m of depth at 4 m, with a metre between the cameras.
+    assert np.median(np.abs(away)) < 0.15 and np.quantile(np.abs(away), 0.8) < 0.3
     assert colours.min() >= 0 and colours.max() <= 1
 
 
