@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -429,14 +430,20 @@ def test_what_is_sensed_goes_on_as_if_nothing_had_happened(pretrained, tmp_path,
 @pytest.mark.parametrize("sense", ["images", "rays"])
 def test_a_new_episode_is_seen_as_by_somebody_who_has_just_come(pretrained, tmp_path, sense):
     """Nothing of the last one is left in what the policy sees: neither frames, nor places, nor what it was told."""
-    trainer, watch = make(pretrained, tmp_path, sense=sense, coach="none", memory=4, hide_ego=0.0, envs=2)
+    trainer, watch = make(pretrained, tmp_path, sense=sense, coach="none", memory=4, hide_ego=0.0, envs=2, scenes=1)
     env: Any = trainer.env
     looked, look = [], env.look
     env.look = lambda seen, rng: looked.append(seen) or look(seen, rng)
     way = np.tile([0.8, 0.3], (2, 1))
     for _ in range(3):
         env.step(way)
-    env.worlds.limit[1] = 0.0
+    env.worlds.limit[1], drawn = 0.0, env.worlds.source.next
+
+    def on_the_spot(world):  # where what is remembered lies near
+        scene, episode = drawn(world)
+        return scene, replace(episode, start=tuple(env.worlds.pose[world]))
+
+    env.worlds.source.next = on_the_spot
     seen, _, done, _ = env.step(way)
     assert done.tolist() == [False, True]
     if sense == "rays":
