@@ -25,9 +25,9 @@ def uniform(walk: Walk, hz: float) -> Walk:
     """A walk at a uniform rate: for each instant of a grid that begins with the walk, the frame nearest to it.
 
     Each frame keeps the time and the pose at which it was taken, so that image and pose belong together: the new times stand within
-    half a source interval of the grid. No frame is used twice (repeating one would show a robot that stands still), so the rate never
-    rises above the source's: a walk that is slower than `hz` comes back whole, with a note. Where the walk has a gap, so has the
-    result: see `split_gaps`.
+    half a source interval of the grid, at a gap's rim within half of the grid's own. No frame is used twice (repeating one would
+    show a robot that stands still), so the rate never rises above the source's: a walk that is slower than `hz` comes back whole,
+    with a note. Where the walk has a gap, so has the result: see `split_gaps`.
 
     Raises:
         UserError: `hz` is not a rate.

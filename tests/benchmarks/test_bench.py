@@ -2,6 +2,8 @@ import dataclasses
 import json
 import resource
 import shutil
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from s2e.commandline import defaults_from
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
 from s2e.envs.episodes import ListedEpisodes
+from s2e.envs.people import People
 from s2e.envs.rays import RayConfig, RayPolicy
 from s2e.envs.scene_files import load_scene
 from s2e.envs.worlds import Worlds, WorldsConfig
@@ -237,6 +240,62 @@ def test_new_weights_are_a_new_question(tmp_path, untrained):
     tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
     save_checkpoint(tmp_path / "new" / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1})
     assert fingerprint(args, str(tmp_path / "new")) != before == fingerprint(args, str(untrained))
+
+
+class StandIn:
+    """Two worlds as far as `PolicyDriver` looks into them, without a scene."""
+
+    def __init__(self):
+        rng = np.random.default_rng(1)
+        self.count, self.live, self.clock = 2, np.ones(2, dtype=bool), np.zeros(2)
+        self.pose = np.array([[1.0, 2.0, np.pi / 2], [-3.0, 0.5, 2.4]])
+        self.velocity, self.goal = np.array([[0.7, 0.1, 0.0], [0.2, 0.0, 0.0]]), rng.uniform(-5, 5, (2, 2))
+        self.people = People.empty(2, 4)
+        self.people.real[..., :4] = rng.uniform(-2, 2, (2, 4, 4))
+        self.people.active[:, [0, 2, 3]] = True
+        shape = CONFIG.height_px, CONFIG.width_px, 3
+        self.seen = {"rgb": rng.integers(0, 256, (2, *shape), dtype=np.uint8), "goal": rng.normal(size=(2, 3)).astype(np.float32)}
+        self.seen |= {"ego": rng.normal(size=(2, 3)).astype(np.float32), "robot": np.ones((2, 6), np.float32)}
+
+
+def test_a_planner_sees_people_along_the_robots_axes(untrained):
+    """Where they are and where they go: a moment later they are where their places and velocities say."""
+    worlds: Any = StandIn()
+    worlds.people.real[0, 0, :4] = 1.0, 5.0, 1.0, 0.0  # 3 m ahead of a robot that looks north, walks east: to its right
+    driver = PolicyDriver(*load_networks(untrained), worlds, "rules", 3.0, "cpu")
+    views = [driver._view(w, worlds.seen["rgb"][w], np.zeros((1, 10, 2)), np.zeros(1)) for w in range(2)]
+    np.testing.assert_allclose(views[0].people[0], [3.0, 0.0, 0.0, -1.0], atol=1e-9)
+    worlds.people.real[..., :2] += 0.5 * worlds.people.real[..., 2:4]
+    for world, before in enumerate(views):
+        after = driver._view(world, worlds.seen["rgb"][world], np.zeros((1, 10, 2)), np.zeros(1))
+        assert len(before.people) == 3 and before.speed == worlds.velocity[world, 0]
+        np.testing.assert_allclose(after.people[:, :2], before.people[:, :2] + 0.5 * before.people[:, 2:], atol=1e-9)
+    driver.close()
+
+
+def test_a_planners_factor_slows_its_robot_and_no_other(untrained):
+    worlds: Any = StandIn()
+    bare, slowed = (PolicyDriver(*load_networks(untrained), worlds, p, 3.0, "cpu") for p in ("none", "rules"))
+    slowed.guides = [SimpleNamespace(apply=lambda view, f=f: (view.log_scores, f)) for f in (1.0, 0.4)]  # pyright: ignore
+    free, told = bare.act(worlds.seen), slowed.act(worlds.seen)
+    assert np.linalg.norm(free, axis=1).min() > 0.05
+    np.testing.assert_allclose(told, free * [[1.0], [0.4]], rtol=1e-6)
+    np.testing.assert_allclose(slowed.actor.odometry.command, told, rtol=1e-6)
+    slowed.close()
+
+
+def test_a_planners_scores_choose_the_trajectory(untrained):
+    worlds: Any = StandIn()
+    driver, said = PolicyDriver(*load_networks(untrained), worlds, "rules", 3.0, "cpu"), []
+
+    def first(view):
+        said.append(view.candidates)
+        return np.where(np.arange(len(view.log_scores)) == 2, 0.0, -9.0), 1.0
+
+    driver.guides = [SimpleNamespace(apply=first)] * 2  # pyright: ignore
+    told = driver.act(worlds.seen)
+    np.testing.assert_allclose(told, np.stack([c[2, CONFIG.action_waypoint] for c in said]), rtol=1e-6)
+    driver.close()
 
 
 def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):

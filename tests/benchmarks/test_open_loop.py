@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,7 +46,8 @@ def trained(monkeypatch):
         (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(script.subprocess, "run", run)
+    # The script alone: whoever else starts programs, as matplotlib does to list fonts, is not meant.
+    monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=run, STDOUT=subprocess.STDOUT))
     return commands
 
 

@@ -221,6 +221,18 @@ def test_the_headline_compares_learned_policies_alone(tmp_path):
     }  # fmt: skip
 
 
+def test_of_failures_as_near_the_goal_those_with_more_contacts_are_worse(tmp_path):
+    """SR, RC, SPL and SNS are better where they are higher; contacts are not. More fail than are listed."""
+    contacts = np.random.default_rng(0).permutation(60)
+    episodes = {"tuned": [record(k, "both", False) | {"rc": 0.2, "ct": int(ct)} for k, ct in enumerate(contacts)]}
+    episodes["tuned"].append(record(60, "both", False) | {"rc": 0.1, "ct": 0})
+    summaries = [summarise(r, "street", n, 3, "1") for n, r in episodes.items()]
+    write_report(tmp_path / "r.html", summaries, episodes, {"street": (OCCUPANCY, None)}, {}, {})
+    table = [[words for _, words in row] for row in rows((tmp_path / "r.html").read_text(encoding="utf-8"), "Worst episodes")]
+    listed = [int(row[table[0].index("CT")]) for row in table[1:]]
+    assert 3 < len(listed) < 61 and listed == [0, *range(59, 60 - len(listed), -1)]
+
+
 def test_nothing_is_bold_where_learned_policies_are_not_told_apart(tmp_path):
     text, lead = judged(tmp_path, {"tuned": 32, "twin": 31}, BOUNDS)
     assert "not told apart" in lead and 'class="best"' not in text

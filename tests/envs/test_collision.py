@@ -116,6 +116,42 @@ def test_a_sweep_stops_where_exact_geometry_says():
         assert footprint_gap(scenes[s], robot, reached[n : n + 1])[0] > -FIELD_ERROR
 
 
+def post(x: float, y: float) -> tuple[Occupancy, DistanceFields]:
+    """8 by 8 m around the origin, empty but for one cell."""
+    scene = Occupancy(np.zeros((80, 80), dtype=bool), np.full(2, -4.0))
+    scene.grid[tuple(scene.cell_of(np.array([x, y])))] = True
+    return scene, DistanceFields.pack([scene])
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize("name", [n for n, robot in ROBOTS.items() if robot.discs().max() > 0.2])
+def test_a_turn_on_the_spot_stops_before_what_the_nose_would_hit(name, side):
+    robot, fleet, zero = ROBOTS[name], Fleet.of([name]), np.zeros(1, dtype=int)
+    tip = robot.discs().max() + 0.5 * robot.disc_radius
+    scene, fields = post(tip * np.cos(1.2 * side), tip * np.sin(1.2 * side))
+    yaws = np.linspace(0.0, 2.4 * side, 500)
+    room = footprint_gap(scene, robot, np.stack([0 * yaws, 0 * yaws, yaws], 1))
+    assert room[0] > FIELD_ERROR and room[-1] > FIELD_ERROR and room.min() < -FIELD_ERROR
+    first = abs(yaws[np.argmax(room < 0)])
+    reached, blocked = sweep(fleet, np.zeros((1, 3)), np.array([[0.0, 0.0, 2.4 * side]]), fields, zero)
+    assert blocked[0] and (reached[0, :2] == 0).all()
+    assert first - 0.2 < side * reached[0, 2] < first + 0.1
+    assert footprint_gap(scene, robot, reached)[0] > -FIELD_ERROR
+
+
+def test_a_turn_goes_the_shorter_way_round():
+    robot, fleet, zero = ROBOTS["coco"], Fleet.of(["coco"]), np.zeros(1, dtype=int)
+    tip = robot.discs().max() + 0.5 * robot.disc_radius
+    for begin, end in ((2.3, -2.3), (-2.3, 2.3), (2.3, -2.3 + 2 * np.pi)):
+        for bearing, hits in ((np.pi, True), (np.pi / 2, False), (-np.pi / 2, False)):
+            _, fields = post(tip * np.cos(bearing), tip * np.sin(bearing))
+            _, blocked = sweep(fleet, np.array([[0.0, 0.0, begin]]), np.array([[0.0, 0.0, end]]), fields, zero)
+            assert blocked[0] == hits, (begin, end, bearing)
+    _, fields = post(-tip * np.cos(0.9), -tip * np.sin(0.9))  # behind, beyond half a turn: at pi + 0.9
+    reached, blocked = sweep(fleet, np.array([[0.0, 0.0, 3.0]]), np.array([[0.0, 0.0, 4.8]]), fields, zero)
+    assert blocked[0] and -np.pi <= reached[0, 2] < -2.5
+
+
 def test_nothing_is_too_thin_at_any_speed_and_worlds_do_not_matter_to_each_other():
     scenes, fields, names, ids, starts, ends = motions(60, 9)
     ends[:, :2] = starts[:, :2] + 40.0 * (ends[:, :2] - starts[:, :2])
@@ -208,6 +244,17 @@ def test_a_slot_of_the_fields_is_exchanged_in_place_or_grown():
     r, c = np.unravel_index(distance.argmax(), distance.shape)
     x, y = scenes[2].origin + (np.array([c, r]) + 0.5) * 0.1
     assert field_at(*packed, 2, x, y) == pytest.approx(distance[r, c], abs=6e-4)
+
+
+@pytest.mark.parametrize("height_m", [0.0, 200.0])
+def test_distances_grow_to_65_metres_and_stay_there(height_m):
+    """What is beyond the range of the packed field is far, never near again."""
+    size = int(2 * 140 + height_m)
+    fields = DistanceFields.pack([Occupancy(np.zeros((size, 280), dtype=bool), np.array([-140.0, -size / 2]), 1.0)])
+    packed, x = (fields.values, fields.start, fields.shape, fields.frame), np.arange(-139.5, 0.0)
+    found = np.array([field_at(*packed, 0, at, 0.0) for at in x])
+    np.testing.assert_allclose(found, np.minimum(x + 140.0, 65.535), atol=0.51)
+    assert (np.diff(found) >= 0).all() and found[-1] > 65
 
 
 def test_a_run_that_is_put_back_goes_on_as_before():

@@ -73,6 +73,21 @@ def test_alone_a_person_walks_straight_to_the_goal_at_their_speed():
     assert np.linalg.norm(pos[:, 0] - [10.0, 5.0], axis=1).min() < 0.5
 
 
+@pytest.mark.parametrize("bearing", [0.4, np.pi - 0.05, -np.pi + 0.05])
+def test_a_person_turns_the_shorter_way_round(bearing):
+    """To whatever side: the body looks where it walks a second after another way was taken."""
+    middle, course = np.array([6.0, 5.0]), np.array([np.cos(bearing), np.sin(bearing)])
+    for side in (1.0, -1.0):
+        people = placed([middle], [middle + 3.5 * course], [1.2])
+        people.yaw[0, 0] = np.angle(np.exp(1j * (bearing + 0.8 * side)))
+        before = people.yaw[0, 0]
+        walk(people, 1, room(), dt=0.1)
+        turned = np.angle(np.exp(1j * (people.yaw[0, 0] - before)))
+        assert turned * side < 0, "towards its way"
+        walk(people, 8, room(), dt=0.1)
+        assert np.cos(people.yaw[0, 0] - bearing) > 0.95
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_nobody_enters_walls_or_hurries_and_everybody_arrives(seed):
     scene = room(BOXES)

@@ -105,6 +105,24 @@ def test_replayed_people_turn_and_stride_and_can_be_saved(tmp_path):
     np.testing.assert_array_equal(people.real, again.real)
 
 
+@pytest.mark.parametrize("angle", [0.9, 2.6, np.pi, -2.2])
+def test_people_of_a_turned_recording_turn_with_it(tmp_path, angle):
+    """Also over half a turn, where angles jump: somebody who walks around a circle."""
+    rows = [(10 * k, 1, 3 * np.cos(0.2 * k), 0.0, 3 * np.sin(0.2 * k), 0, 0, 0) for k in range(32)]
+    tracks = read_tracks(written(tmp_path, rows))
+    people = {turn: People.empty(1, 1) for turn in (0.0, angle)}
+    c, s = np.cos(angle), np.sin(angle)
+    for k in range(110):
+        for turn, there in people.items():
+            replay(there, tracks, np.full(1, 0.1 * k), np.zeros((1, 2)), np.full(1, turn), np.zeros((1, 2, 2)), 0.1)
+        here, turned = people.values()
+        np.testing.assert_allclose(turned.position[0], here.position[0] @ [[c, s], [-s, c]], atol=1e-9)
+        np.testing.assert_allclose(turned.velocity[0], here.velocity[0] @ [[c, s], [-s, c]], atol=1e-9)
+        assert np.cos(turned.yaw[0, 0] - here.yaw[0, 0] - angle) == pytest.approx(1.0, abs=1e-9)
+        course = np.arctan2(here.velocity[0, 0, 1], here.velocity[0, 0, 0])
+        assert np.cos(here.yaw[0, 0] - course) > 0.9, "looks where it walks"
+
+
 def walkers(count=4, frames=12, factor=1.0, step=10):
     """Rows of people who walk ahead at about 1.3 m/s, in units of 1 / factor metres."""
     return np.array(

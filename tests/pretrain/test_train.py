@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.checkpoint import find_checkpoint, load_training_state, read_tensors
+import s2e.dist
+from s2e.checkpoint import find_checkpoint, load_training_state, policy_state, read_tensors
 from s2e.config import PRESETS
 from s2e.encoder import FeatureNet
 from s2e.errors import UserError
 from s2e.observation import goal_token, to_robot
 from s2e.policy import S2EPolicy
+from s2e.pretrain import loop
 from s2e.pretrain import train as command_module
 from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
 from s2e.pretrain.data import Data, divide, named_walks, share
-from s2e.pretrain.loop import Trainer
+from s2e.pretrain.loop import Trainer, load_into
 from s2e.pretrain.optim import Average, decay_groups, schedule
 from s2e.pretrain.samples import make_batch, make_samples, split_walks
 from s2e.pretrain.tokens import TokenStore
@@ -29,6 +31,7 @@ from s2e.run import Run
 from s2e.video.formats import read_walks
 from s2e.video.frames import ImageFiles
 from s2e.video.walk import Walk
+from tests.ranks import Ranks
 from tests.video.test_gnm import make_walk
 
 CONFIG = PRESETS["laptop"]
@@ -321,6 +324,61 @@ def test_what_is_saved_for_use_is_the_running_mean(tmp_path):
     shown = trainer.shown[0].state_dict()
     assert all(torch.equal(weights(tmp_path / "run")[f"policy.{k}"], v) for k, v in shown.items())
     assert not torch.equal(shown["position"], trainer.policy.position)
+
+
+def test_what_is_validated_is_what_is_saved_for_use(tmp_path):
+    """The figures beside a checkpoint are those of its weights, not of those that training goes on with."""
+    trainer, _ = tiny(tmp_path, free_space=0.3, lr=1e-2)
+    for _ in range(4):
+        trainer.train_step()
+    said = trainer.validate()
+    trainer.save()
+    other, _ = tiny(tmp_path, free_space=0.3, ema=0.0)
+    load_into(other.policy, other.net, read_tensors(find_checkpoint(tmp_path / "run") / "model.safetensors"))
+    assert other.validate() == pytest.approx(said, rel=1e-5)
+    load_into(other.policy, other.net, policy_state(trainer.policy, trainer.net))
+    assert other.validate()["loss"] != pytest.approx(said["loss"], rel=1e-3), "training has gone on from there"
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_read_batches_of_their_own_and_every_sample_once_an_epoch(tmp_path, ranks):
+    count, batch, trainer = 60, 5, tiny(tmp_path)[0]
+    steps = count // (batch * ranks)
+    read = []
+    for step in range(2 * steps):
+        for trainer.rank in range(ranks):
+            trainer.world = ranks
+            read.append(trainer._dealt(step, batch, count))
+    first, second = np.concatenate(read).reshape(2, count)
+    assert sorted(first) == sorted(second) == list(range(count)) and list(first) != list(second)
+    trainer.rank, trainer.world = 0, 1
+    alone = [trainer._dealt(step, batch * ranks, count) for step in range(2 * steps)]
+    np.testing.assert_array_equal(np.concatenate(alone), np.concatenate(read))
+
+
+def test_two_ranks_take_the_step_that_one_takes_with_both_batches(tmp_path, monkeypatch):
+    """Gradients are averaged: with their sum the same rate would be twice as fast."""
+    fixed: dict = dict(hide_goal=0.0, hide_ego=0.0, hide_robot=0.0, mirror=0.0, ema=0.0, steps=40)
+    goals = lambda samples, index, config, rng: make_batch(samples, index, config, None)  # noqa: E731
+    monkeypatch.setattr(loop, "make_batch", goals)
+    alone, _ = tiny(tmp_path, batch=8, **fixed)
+    norm = alone.train_step()["grad_norm"]
+
+    def one(rank):
+        trainer, _ = tiny(tmp_path, batch=4, **fixed)
+        trainer.rank, trainer.world = rank, 2
+        return trainer.train_step()["grad_norm"], gradients(trainer)
+
+    def gradients(trainer):
+        return {k: p.grad for k, p in trainer.policy.named_parameters() if p.grad is not None}
+
+    fake = Ranks(2)
+    monkeypatch.setattr(s2e.dist, "dist", fake)
+    for other, found in fake.run(one):
+        torch.testing.assert_close(other, norm, rtol=1e-3, atol=1e-5)
+        assert len(found) > 10
+        for name, value in gradients(alone).items():
+            torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_remedy(tmp_path):

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ import pytest
 import torch
 from tqdm import tqdm
 
+from s2e.acting import Actor
 from s2e.checkpoint import find_checkpoint, load_networks, policy_state, read_tensors, save_checkpoint
 from s2e.config import PolicyConfig
 from s2e.encoder import FeatureNet
+from s2e.envs.rays import RaySense
 from s2e.errors import UserError
 from s2e.mixture import WaypointMixture
 from s2e.observation import NOWHERE_M, ODOMETRY, RAY_ANGLES, surroundings
 from s2e.policy import S2EPolicy
 from s2e.rl.ppo import Objective
-from s2e.rl.sense import COACHED
+from s2e.rl.sense import COACHED, Prefix
 from s2e.rl.train import PPOArgs, Trainer, Watch, check, ground, settled, train
 
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, free_space=True)
@@ -422,6 +425,35 @@ def test_what_is_sensed_goes_on_as_if_nothing_had_happened(pretrained, tmp_path,
     one, other = trainer.env.arrays(), again.env.arrays()
     assert one.keys() == other.keys() and trainer.env.tick == again.env.tick == 9
     assert all(np.array_equal(one[k], other[k], equal_nan=True) for k in one)
+
+
+@pytest.mark.parametrize("sense", ["images", "rays"])
+def test_a_new_episode_is_seen_as_by_somebody_who_has_just_come(pretrained, tmp_path, sense):
+    """Nothing of the last one is left in what the policy sees: neither frames, nor places, nor what it was told."""
+    trainer, watch = make(pretrained, tmp_path, sense=sense, coach="none", memory=4, hide_ego=0.0, envs=2, scenes=1)
+    env: Any = trainer.env
+    looked, look = [], env.look
+    env.look = lambda seen, rng: looked.append(seen) or look(seen, rng)
+    way = np.tile([0.8, 0.3], (2, 1))
+    for _ in range(3):
+        env.step(way)
+    env.worlds.limit[1], drawn = 0.0, env.worlds.source.next
+
+    def on_the_spot(world):  # where what is remembered lies near
+        scene, episode = drawn(world)
+        return scene, replace(episode, start=tuple(env.worlds.pose[world]))
+
+    env.worlds.source.next = on_the_spot
+    seen, _, done, _ = env.step(way)
+    assert done.tolist() == [False, True]
+    if sense == "rays":
+        new = RaySense(env.worlds, env.sense.config).observe()
+    else:
+        policy, net = load_networks(str(pretrained))
+        new = Prefix(Actor(policy, net, 2), env.prefix.whole)(looked[-1], np.zeros(2, bool))
+    name = "rays" if sense == "rays" else "seen"
+    np.testing.assert_allclose(seen[name][done], new[done], atol=1e-5)
+    assert (np.abs(seen[name][~done] - new[~done]).max(1) > 1e-3).all(), "the others remember"
 
 
 def command(*words):

@@ -208,7 +208,7 @@ def test_positive_mode_is_the_nearest_direction(count):
     st.floats(10, 180),
 )
 def test_both_rules_are_one_on_anchors_of_equal_length(ends, count, radius, half_angle):
-    fan = radius * anchor_fan(count, half_angle).double()
+    fan = radius * torch.nn.functional.normalize(anchor_fan(count, half_angle).double(), dim=-1)  # equal beyond float32
     steps = torch.tensor(ends, dtype=torch.float64)[:, None].expand(-1, T, -1)
     by_direction, by_endpoint = positive_mode(steps, fan), positive_mode(steps, fan, "endpoint")
     end = torch.where(steps[:, -1].norm(dim=-1, keepdim=True) > 0.5, steps[:, -1], torch.tensor([1.0, 0.0], dtype=torch.float64))

@@ -252,6 +252,11 @@ def test_pieces_have_poses_on_both_sides(images, poses):
         assert (np.diff(bridged) <= MAX_GAP_S).all()
 
 
+def test_another_stretch_of_poses_is_another_piece():
+    parts = ros_times.pieces(np.arange(7) * 0.1, np.array([-1, 0, 0, -1, 1, 1, 2]))
+    assert [p.tolist() for p in parts] == [[1, 2], [4, 5], [6]]
+
+
 def test_yaw_takes_the_shorter_way():
     _, _, yaw = at_times(np.array([0.25, 0.5]), np.array([0.0, 1.0]), np.zeros((2, 2)), np.array([3.0, -3.0]))
     np.testing.assert_allclose(yaw, [3 + (math.pi - 3) / 2, math.pi], atol=1e-12)

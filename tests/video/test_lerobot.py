@@ -48,6 +48,20 @@ def test_every_episode_is_a_walk(tmp_path, kind):
     np.testing.assert_allclose(half[1].position, truth[1][0] / 2, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["video", "image"])
+def test_the_order_of_rows_in_the_tables_says_nothing(tmp_path, kind):
+    """Episodes are in the order of their numbers, and each has its own rows, whatever is written between them."""
+    truth = write_dataset(tmp_path, lengths=(20, 25, 30), kind=kind)
+    change_episodes(tmp_path, lambda rows: rows[::-1])
+    change_table(data_file(tmp_path), lambda rows: sorted(rows, key=lambda r: (r["frame_index"], -r["episode_index"])))
+    walks, skipped = lerobot.read(tmp_path, OPTIONS)
+    assert not skipped and [w.name for w in walks] == ["episode_000000", "episode_000001", "episode_000002"]
+    for e, (walk, (position, yaw)) in enumerate(zip(walks, truth)):
+        np.testing.assert_allclose(walk.position, position, atol=1e-5)
+        np.testing.assert_allclose(walk.yaw, yaw, atol=1e-5)
+        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [100 * e + t for t in range(len(walk))]
+
+
 def choose_poses(root, said):
     walks, skipped = lerobot.read(root, ReadOptions(poses=said))
     assert not skipped

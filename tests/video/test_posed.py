@@ -342,6 +342,22 @@ def test_unsorted_and_repeated_times(tmp_path):
     same(walk, position, yaw)
 
 
+@pytest.mark.parametrize("listed", ["times.txt", "rgb.txt"])
+def test_pictures_follow_their_times_and_not_their_names(tmp_path, listed):
+    times, position, yaw = drive()
+    order = np.random.default_rng(1).permutation(41)  # picture k was taken at time order[k]
+    pictures(tmp_path / "rgb", [f"{k:02d}.png" for k in range(41)])
+    for k, t in enumerate(order):
+        Image.fromarray(picture(int(t))).save(tmp_path / "rgb" / f"{k:02d}.png")
+    names = [f" rgb/{k:02d}.png" if listed == "rgb.txt" else "" for k in range(41)]
+    (tmp_path / listed).write_text("".join(f"{times[t]:.3f}{name}\n" for t, name in zip(order, names)))
+    tum(tmp_path / "groundtruth.txt", times, *in_axes(position, yaw, "body"))
+    walk = one(tmp_path)
+    assert "pictures sorted by time" in walk.note
+    same(walk, position, yaw)
+    assert [number(i) for i in walk.frames.images(range(41))] == list(range(41))
+
+
 def test_missing_pictures_keep_their_time(tmp_path):
     times, position, yaw = drive()
     there = [t for t in range(41) if t not in (5, 6, 20)]

@@ -76,6 +76,16 @@ def test_gaps_are_not_filled():
     assert {trajectory(p.name) for p in pieces} == {"walk"} and split_gaps(pieces[0], 1.0) == [pieces[0]]
 
 
+@pytest.mark.parametrize("hz", [2.0, 3.0, 5.0])
+def test_an_instant_has_one_frame_and_those_of_a_gap_have_none(hz):
+    source = walk_at(np.concatenate([np.arange(13) / 10, 5.27 + np.arange(30) / 10]))
+    walk = uniform(source, hz)
+    instants = np.round(walk.times * hz)
+    assert len(set(instants)) == len(instants), "the frame before the gap stands for no instant inside it"
+    assert (np.abs(walk.times - instants / hz) <= 0.5 / hz).all()
+    assert set(walk.times) <= set(source.times) and set(np.arange(1.2 * hz // 1)) <= set(instants)
+
+
 def test_short_pieces_and_dropped_frames():
     walk, keep = walk_at(np.arange(60) / 5), np.ones(60, bool)
     keep[30:33] = False

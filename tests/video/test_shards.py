@@ -120,6 +120,27 @@ def test_long_walks_are_pieces_in_the_stream_and_one_walk_on_the_disk(tmp_path):
         writer.add(make("short", 9))
 
 
+def test_pieces_are_not_joined_over_one_that_is_missing(tmp_path):
+    writer = ShardWriter(tmp_path / "whole", piece_frames=10)
+    writer.add(make("long", 40))
+    writer.close()
+    with (
+        tarfile.open(tmp_path / "whole" / "shard-000000.tar") as tar,
+        tarfile.open(tmp_path / "cut.tar", "w", tarfile.USTAR_FORMAT) as cut,
+    ):
+        members = tar.getmembers()
+        keys = list(dict.fromkeys(m.name.split(".")[0] for m in members))
+        assert len(keys) == 4
+        for member in members:
+            if member.name.split(".")[0] != keys[1]:
+                cut.addfile(member, tar.extractfile(member))
+    whole, (first, rest) = make("long", 40), read(tmp_path / "cut.tar", ReadOptions())[0]
+    assert (first.name, len(first), len(rest)) == ("long+0", 10, 20) and rest.name != "long"
+    np.testing.assert_array_equal(first.position, whole.position[:10])
+    np.testing.assert_array_equal(rest.position, whole.position[20:])
+    assert list(rest.frames.jpegs([0, 19])) == list(whole.frames.jpegs([20, 39]))
+
+
 def test_a_last_piece_is_never_too_short(tmp_path):
     writer = ShardWriter(tmp_path, piece_frames=10)
     writer.add(make("walk", 33))

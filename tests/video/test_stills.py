@@ -147,3 +147,18 @@ def test_broken_frames_are_found(folder):
     good, bad = shard.readable(heard.append)
     assert len(good) == 5 and len(bad) == 1 and sum(heard) == 6
     np.testing.assert_array_equal(good.free_space, shard.free_space[1:])
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "words"),
+    [
+        ("stills._MAX_ABOUT", 100, "too large for the list"),
+        ("stills.MAX_STILLS", 5, "more than 5 stills"),
+        ("stills.MAX_JSON", 10, "has no"),
+        ("tar.MAX_MEMBER", 100, "100 bytes at most"),
+    ],
+)
+def test_what_is_beyond_a_limit_is_refused(folder, monkeypatch, limit, most, words):
+    monkeypatch.setattr(f"s2e.video.{limit}", most)
+    with pytest.raises(UserError, match=words):
+        read_stills([folder])

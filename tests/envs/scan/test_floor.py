@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2e.envs.scan.clean import clean
+from s2e.envs.scan.field import level_direction
 from s2e.envs.scan.floor import Floor, NotNavigable, _under, find_floor, given_floor, surface_of
+from s2e.envs.scan.planes import sample_surface
 from s2e.envs.scan.transform import Placement, place, select
 from s2e.envs.scene import Splats
 from s2e.errors import UserError
@@ -110,6 +112,28 @@ def test_hints():
     for bad in (np.zeros(3), np.array([np.nan, 0, 1]), np.ones(2)):
         with pytest.raises(UserError, match="up"):
             find_floor(plaza, bad)
+
+
+@pytest.mark.parametrize(("lean", "good"), [(25.0, True), (45.0, False), (70.0, False)])
+def test_the_floor_is_within_30_degrees_of_a_hint(lean, good):
+    up = np.array([np.sin(np.radians(lean)), 0.0, np.cos(np.radians(lean))])
+    try:
+        normal = find_floor(captures.plane_only(0), up).normal
+    except NotNavigable:
+        assert not good
+        return
+    assert np.degrees(np.arccos(normal @ up)) <= 30.1 and (normal[2] > 0.999) == good
+
+
+@pytest.mark.parametrize("most_deg", [10.0, 30.0])
+def test_no_level_direction_is_farther_from_a_hint_than_may_be(most_deg):
+    surface = sample_surface(captures.plane_only(0), 0)
+    assert surface is not None
+    for lean in (0.8 * most_deg, 1.6 * most_deg):
+        hint = np.array([0.0, np.sin(np.radians(lean)), np.cos(np.radians(lean))])
+        found = level_direction(surface, hint, most_deg, 0)
+        assert np.degrees(np.arccos(min(found @ hint, 1.0))) <= most_deg + 0.1
+        assert (np.degrees(np.arccos(found[2])) < 1.0) == (lean < most_deg)
 
 
 @pytest.mark.parametrize("count", [0, 1, 150])

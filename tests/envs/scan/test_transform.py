@@ -51,6 +51,25 @@ def test_basis_is_the_rasterisers():
         assert seen == pytest.approx(basis(d[None], 3)[0] @ sh[0] + 0.5, rel=1e-4)
 
 
+def test_a_capture_looks_the_same_when_it_and_the_camera_are_moved_together():
+    """Means, shapes and the colours that depend on the view: a picture knows nothing of the frame that they are in."""
+    splats, turn = random_splats(2, 12), rotation(5)
+    splats.sh[:, 0] += 1.0
+    placed = place(splats, Placement(2.0, turn, np.array([4.0, -1.0, 0.5])))
+    position, lens = np.array([0.5, -0.3, -6.0]), np.array([40.0, 40.0, 16.0, 12.0])
+    look = Rotation.from_euler("xyz", [0.1, 0.05, 0.7]).as_matrix()
+    pictures = [
+        render_splats(prepare(s), at[None], r[None], lens, 24, 32, dtype=np.float32)
+        for s, at, r in ((splats, position, look), (placed, 2.0 * turn @ position + [4.0, -1.0, 0.5], look @ turn.T))
+    ]
+    (rgb, depth, alpha), (rgb_there, depth_there, alpha_there) = pictures
+    assert alpha.max() > 0.5
+    np.testing.assert_allclose(alpha_there, alpha, atol=2e-3)
+    np.testing.assert_allclose(rgb_there, rgb, atol=5e-3)
+    seen = np.isfinite(depth) & (alpha > 0.05)
+    np.testing.assert_allclose(depth_there[seen], 2.0 * depth[seen], rtol=5e-3)
+
+
 @given(st.integers(0, 1 << 30), st.sampled_from([1, 4, 9, 16]))
 @settings(max_examples=25, deadline=None)
 def test_colours_turn_with_the_scene(seed, coefficients):
