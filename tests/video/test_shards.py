@@ -126,7 +126,7 @@ def test_pieces_are_not_joined_over_one_that_is_missing(tmp_path):
     writer.close()
     with (
         tarfile.open(tmp_path / "whole" / "shard-000000.tar") as tar,
-        tarfile.open(tmp_path / "cut.tar", "w", tarfile.USTAR_FORMAT) as cut,
+        tarfile.open(tmp_path / "cut.tar", "w", format=tarfile.USTAR_FORMAT) as cut,
     ):
         members = tar.getmembers()
         keys = list(dict.fromkeys(m.name.split(".")[0] for m in members))
