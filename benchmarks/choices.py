@@ -193,7 +193,8 @@ def draw_curves(curves: dict[str, list[Point]], path: Path) -> bool:
     for axes, title in zip(panels, ("environment steps", "minutes of wall time"), strict=True):
         axes.set_xlabel(title)
         axes.grid(alpha=0.3)
-        axes.set_ylim(0, 1)
+        axes.set_ylim(0, 1.02)
+        axes.locator_params(axis="x", nbins=5)
     panels[0].set_ylabel("success, best mode")
     panels[0].legend(frameon=False, fontsize=8)
     figure.savefig(path)
