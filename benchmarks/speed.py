@@ -242,8 +242,8 @@ def _trainer(args: SpeedArgs, folder: str, rank: int = 0, ranks: int = 1) -> tup
     """What `s2e-ppo` trains with by its defaults, `args.envs` worlds on each rank."""
     envs = args.envs * ranks
     more = {"horizon": HORIZON, "value_warmup": 0, "coach_drives": 0.0, "device": choose_device("auto")}
-    wanted = PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, **more)
-    check_memory(settled(wanted), ranks)
+    wanted = settled(PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, **more))
+    check_memory(wanted, ranks)
     trainer = Trainer(wanted, rank, ranks)
     return trainer, Watch(tqdm(disable=True), trainer.worlds)
 

@@ -11,3 +11,14 @@ def own_cache(tmp_path_factory):
     yield
     if before is None:
         del os.environ["S2E_CACHE"]
+
+
+@pytest.fixture
+def one_thread():
+    """Torch's threads wait for one another busily, which costs more than they give at the size of tests; results are those of one."""
+    import torch  # here: many tests have no need of it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -20,13 +20,7 @@ from s2e.envs.splats.ply import read_ply
 from s2e.errors import UserError
 from tests.envs.scan.shots import room, shoot, walk
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

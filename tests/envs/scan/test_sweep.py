@@ -2,20 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 
 from s2e.envs.scan.cameras import read_camera_list
 from s2e.envs.scan.photos import back_projected, read_photos
 from s2e.envs.scan.sweep import sweep
 from tests.envs.scan.shots import room, shoot
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_walls_of_a_room(tmp_path):

@@ -14,12 +14,7 @@ from tests.envs.scan.shots import FIELD_OF_VIEW, room, walk
 SIZE = (48, 32)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

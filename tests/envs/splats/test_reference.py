@@ -6,7 +6,6 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
-import torch
 
 from s2e.envs.camera import Camera, camera_poses
 from s2e.envs.scene import Splats
@@ -24,13 +23,7 @@ CAMERA = Camera(height_px=60, width_px=90, x=0.0, pitch_deg=2.0)
 SIZE = CAMERA.height_px, CAMERA.width_px
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Torch's threads wait for one another busily, which costs more than they give at this size."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_splats(seed: int, count: int, coefficients: int, low_m: float, high_m: float) -> Splats:
