@@ -60,7 +60,7 @@ GREEDY_ALONE = 0.5
 TICK = "sense.tick"
 """Of a checkpoint's arrays of worlds the one that all worlds share."""
 SETTLED_S = 120.0
-"""Seconds of a world, several times the longest episode: before, most episodes that have ended are the short ones, successes."""
+"""Seconds of a world, some two limits of a long episode: before, the short ones are too many among those that have ended."""
 SKIPS = 3
 """Updates in a row that may go wrong before a run stops."""
 PATIENCE_S = 600.0
@@ -509,8 +509,10 @@ def train(args: PPOArgs) -> None:
             if asked and trainer.updates < updates:
                 raise KeyboardInterrupt
     lived_s = trainer.updates * args.horizon * trainer.worlds.config.controls_per_step * CONTROL_S
-    early = f"; who fails takes longest to end, so after {lived_s:.0f} s in each world this is too high" if lived_s < SETTLED_S else ""
-    run.say(f"training worlds: {watch.in_words(watch.collect())}{early}")
+    said = watch.in_words(watch.collect())
+    if lived_s < SETTLED_S:
+        said += f"; who fails takes longest to end, so after {lived_s:.0f} s in each world this may be too high"
+    run.say(f"training worlds: {said}")
     if rank == 0:
         run.say(f"checkpoint: {find_checkpoint(args.out)}")
     run.close()
