@@ -21,6 +21,7 @@ import numpy as np
 
 from s2e.envs.splats.files import opened, read_exactly, size_of
 from s2e.envs.splats.ply_header import read_header, read_rows
+from s2e.envs.splats.quats import rotations
 from s2e.errors import UserError, require
 
 _MAX_BYTES = 256 << 20
@@ -306,14 +307,7 @@ def _of_colmap(folder: Path, model: Path, images: Path | None) -> CameraList:
         if not length > 1e-9:
             found.faults.append(f"{listed}: {name}: its pose is not finite; left out")
             continue
-        w, x, y, z = quat / length
-        turn = np.array(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-            ]
-        )
+        turn = rotations(quat / length)
         found.cameras.append(Posed(name, -turn.T @ shift, turn.T, lenses.get(camera), where / name.replace("\\", "/")))
     file = _of_model(model, "points3D")
     if file is not None:

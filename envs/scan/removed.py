@@ -8,11 +8,11 @@ import numpy as np
 from s2e.envs.scan.clean import REASONS
 from s2e.envs.scan.transform import Placement
 from s2e.envs.scene import Sky, Splats
+from s2e.envs.splats.marks import SH0
 
 HEIGHT_EDGES_M = np.array([-5.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 50.0])
 SIZE_EDGES_M = np.array([0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0])
 """Largest standard deviation of a Gaussian, metres. Both: what lies beyond the ends counts with the last."""
-_C0 = 0.28209479177387814
 
 
 def removed_report(splats: Splats, reasons: np.ndarray, placement: Placement) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def sky_of(splats: Splats, reasons: np.ndarray, placement: Placement) -> Sky:
         return usual
     direction = placement.points(splats.means[far])
     elevation = np.degrees(np.arctan2(direction[:, 2], np.linalg.norm(direction[:, :2], axis=1)))
-    colour = np.clip(0.5 + _C0 * splats.sh[far, 0].astype(np.float64), 0.0, 1.0) * 255.0
+    colour = np.clip(0.5 + SH0 * splats.sh[far, 0].astype(np.float64), 0.0, 1.0) * 255.0
     tones = []
     for least, most, fallback in ((45.0, 90.0, usual.zenith), (0.0, 25.0, usual.horizon)):
         band = (elevation >= least) & (elevation <= most)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2e.envs.scene import Splats
+from s2e.envs.splats.marks import SH0
 from s2e.errors import UserError
 
 _CHUNK = 1 << 18
@@ -66,7 +67,7 @@ def basis(directions: np.ndarray, degree: int) -> np.ndarray:
     x, y, z = np.asarray(directions, dtype=np.float64).T
     xx, yy, zz = x * x, y * y, z * z
     one = np.ones_like(x)
-    columns = [0.28209479177387814 * one]
+    columns = [SH0 * one]
     if degree > 0:
         columns += [-0.4886025119029199 * y, 0.4886025119029199 * z, -0.4886025119029199 * x]
     if degree > 1:

@@ -7,6 +7,7 @@ import numpy as np
 
 from s2e.envs.scene import Splats
 from s2e.envs.splats.files import blank, drop_bad, opened, progress_bar, row_slices, unit
+from s2e.envs.splats.marks import SH0
 from s2e.envs.splats.ply import MAX_COEFFICIENTS, REST_COUNTS, rest_names
 from s2e.envs.splats.ply_header import Element, PlyHeader, read_header, read_rows
 from s2e.envs.splats.quats import from_smallest
@@ -14,7 +15,6 @@ from s2e.errors import UserError
 
 _CHUNK = 256
 _PACKED = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
-_SH_C0 = 0.28209479177387814
 _AXES, _COLOURS = ("x", "y", "z"), ("r", "g", "b")
 
 
@@ -102,7 +102,7 @@ def _unpack(splats: Splats, rows: slice, vertices: np.ndarray, chunks: np.ndarra
         splats.scales[rows] = np.where(np.isfinite(log_scales), np.exp(log_scales), np.nan)
         if "min_r" in (chunks.dtype.names or ()):
             rgb = between(*_ranges(chunks, "", _COLOURS), rgb)
-        splats.sh[rows, 0] = (rgb - 0.5) / _SH_C0
+        splats.sh[rows, 0] = (rgb - 0.5) / SH0
     splats.opacities[rows] = colour[:, 3]
     splats.quats[rows] = _rotations(vertices["packed_rotation"])
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from s2e.envs.scene import Splats
 from s2e.envs.splats.files import blank, drop_bad, opened, progress_bar, read_exactly, row_slices, size_of, unit
+from s2e.envs.splats.marks import SH0
 from s2e.errors import UserError
 
 _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
-_SH_C0 = 0.28209479177387814
 
 
 def looks_like_dotsplat(file: BinaryIO) -> bool:
@@ -58,7 +58,7 @@ def _unpack(splats: Splats, rows: slice, table: np.ndarray) -> None:
     with np.errstate(invalid="ignore"):
         splats.means[rows] = table["means"]
         splats.scales[rows] = np.where(table["scales"] >= 0, table["scales"], np.nan)
-    splats.sh[rows, 0] = (table["rgba"][:, :3] / 255.0 - 0.5) / _SH_C0
+    splats.sh[rows, 0] = (table["rgba"][:, :3] / 255.0 - 0.5) / SH0
     splats.opacities[rows] = table["rgba"][:, 3] / 255.0
     # Padding that some writers leave; no rotation has the byte 0 four times.
     empty = table.view(np.uint8).reshape(-1, _ROW.itemsize).max(axis=1) == 0

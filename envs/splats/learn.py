@@ -19,9 +19,8 @@ from torch.nn.functional import normalize
 
 from s2e.envs.scene import Splats
 from s2e.envs.splats.gradients import Gaussians, View, look
+from s2e.envs.splats.marks import SH0
 
-SH0 = 0.28209479177387814
-"""The constant spherical harmonic."""
 NAMES = ("means", "quats", "scales", "opacities", "sh")
 """What is learned, as a file has it: scales are logarithms, opacities logits."""
 RATES = {"means": 1.6e-4, "quats": 1e-3, "scales": 5e-3, "opacities": 5e-2, "sh": 2.5e-3}
