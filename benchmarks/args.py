@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from s2e.commandline import parse
-from s2e.errors import UserError, require, run_command
+from s2e.core.commandline import parse
+from s2e.core.errors import UserError, require, run_command
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class BenchArgs:
     planner_required: bool = False
     """Refuse to run where the planner, asked once before, does not answer with a directive; otherwise that is a warning."""
     recovery: bool = False
-    """Policies that stand in a jam back off and turn away (s2e/recovery.py); zero, straight and the expert never do. Then success also
+    """Policies that stand in a jam back off and turn away (s2e/policy/recovery.py); zero, straight and the expert never do. Then success also
     comes to those that touch everything: look at contacts."""
     episodes: int = 0
     """Episodes of each setting in each scene, the first of the file; 0 is all: 2,200 in gs_urban, which take some 25 minutes on two
@@ -68,7 +68,7 @@ def check_words(args: BenchArgs) -> None:
     require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
     weight = args.planner_weight
     require(math.isfinite(weight) and weight >= 0, "--planner-weight must be a number, 0 or more")
-    from s2e.envs.robots import ROBOTS
+    from s2e.envs.robots.kinds import ROBOTS
 
     require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from s2e.checkpoint import find_checkpoint, read_json
-from s2e.envs.drive import ExpertDriver, straight
+from s2e.core.errors import UserError
+from s2e.envs.expert.drive import ExpertDriver, straight
 from s2e.envs.rays import RayDriver, load_rays
 from s2e.envs.worlds import Worlds
-from s2e.errors import UserError
+from s2e.policy.checkpoint import find_checkpoint, read_json
 
 Act = Callable[[dict[str, np.ndarray]], np.ndarray]
 """Maps what worlds observe to (N, 2) waypoints; baselines look at the worlds themselves instead."""

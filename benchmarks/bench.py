@@ -23,8 +23,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from s2e import __version__, dist
-from s2e.acting import Actor, in_chunks
+from s2e import __version__
 from s2e.benchmarks.args import BenchArgs, check_words, main
 from s2e.benchmarks.baselines import BASELINES, baseline_of
 from s2e.benchmarks.failures import CAUSES
@@ -32,24 +31,26 @@ from s2e.benchmarks.films import FILMED, Film, choose_filmed, choose_kept
 from s2e.benchmarks.metrics import differences, episode_metrics, format_table, summarise
 from s2e.benchmarks.origins import origin_of
 from s2e.benchmarks.report import write_report
-from s2e.checkpoint import find_checkpoint, load_networks, read_policy_config
-from s2e.commandline import as_json
-from s2e.config import PRESETS, PolicyConfig
-from s2e.encoder import VisualNet
-from s2e.envs.drive import ExpertDriver, remaining_route
-from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
-from s2e.envs.meshes import bake, merge, transform
-from s2e.envs.objects import obstacle_mesh, stamp
+from s2e.core import dist
+from s2e.core.commandline import as_json
+from s2e.core.errors import UserError, choose_device, require
+from s2e.core.lock import hold, release
+from s2e.core.observation import to_robot
+from s2e.envs.expert.drive import ExpertDriver, remaining_route
+from s2e.envs.geometry.meshes import bake, merge, transform
+from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scan.plan import top_down
-from s2e.envs.scene import Episode, Scene
-from s2e.envs.scene_files import SUITES, episodes_file, load_scene, scene_folder
+from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
+from s2e.envs.scenes.files import SUITES, episodes_file, load_scene, scene_folder
+from s2e.envs.streets.objects import obstacle_mesh, stamp
 from s2e.envs.worlds import Worlds, WorldsConfig
-from s2e.errors import UserError, choose_device, require
-from s2e.lock import hold, release
-from s2e.observation import to_robot
 from s2e.planner import Guide, Planner, PlannerView, parse_planner
-from s2e.policy import S2EPolicy
-from s2e.recovery import Recovery
+from s2e.policy.acting import Actor, in_chunks
+from s2e.policy.checkpoint import find_checkpoint, load_networks, read_policy_config
+from s2e.policy.config import PRESETS, PolicyConfig
+from s2e.policy.encoder import VisualNet
+from s2e.policy.network import S2EPolicy
+from s2e.policy.recovery import Recovery
 from s2e.video.shard_writer import write_safely
 
 CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it

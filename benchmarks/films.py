@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from s2e.benchmarks.failures import cause
-from s2e.envs.episodes import SETTINGS
-from s2e.envs.scene import Episode
+from s2e.envs.geometry.scene import Episode
+from s2e.envs.scenes.episodes import SETTINGS
 from s2e.video.frames import decode, jpeg, resized
 
 FILMED = 32

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2e.checkpoint import find_checkpoint, read_json, shipped_policies
-from s2e.commandline import NOT_TAKEN, RECORDS
-from s2e.errors import UserError
+from s2e.core.commandline import NOT_TAKEN, RECORDS
+from s2e.core.errors import UserError
+from s2e.policy.checkpoint import find_checkpoint, read_json, shipped_policies
 
 COMMANDS = {"data": "s2e-pretrain", "envs": "s2e-ppo"}
 """Which command has a setting that no other has."""

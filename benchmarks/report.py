@@ -16,7 +16,7 @@ from PIL import Image
 from s2e.benchmarks.failures import CAUSES, cause, finite_path
 from s2e.benchmarks.metrics import MEANS, Difference, all_settings, learned_first, planner_words, signed, verdict
 from s2e.benchmarks.origins import Origin
-from s2e.envs.occupancy import Occupancy
+from s2e.envs.geometry.occupancy import Occupancy
 
 # Eight hues, a light and a dark step of each. The order keeps neighbours, and any two of the first five, apart for
 # readers with protanopia and deuteranopia too (6.7 or more in OKLab times 100, by the matrices of Machado 2009).

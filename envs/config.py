@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from s2e.config import PolicyConfig
-from s2e.envs.fleet import CONTROL_S
+from s2e.core.errors import require
 from s2e.envs.rewards import REWARDS
-from s2e.envs.robots import ROBOTS
-from s2e.errors import require
+from s2e.envs.robots.fleet import CONTROL_S
+from s2e.envs.robots.kinds import ROBOTS
+from s2e.policy.config import PolicyConfig
 
 OUTPUTS = ("rgb", "depth", "semantic", "instance", "map")
 """What worlds can show."""
@@ -20,7 +20,7 @@ class WorldsConfig:
 
     Attributes:
         robot: a key of `ROBOTS`, several with commas between, or "any"; of several, each episode draws one.
-        randomise: how far each episode's robot strays from its figures, 0 (not at all) to 1 (ranges: `randomise` in `envs/robots.py`).
+        randomise: how far each episode's robot strays from its figures, 0 (not at all) to 1 (ranges: `randomise` in `envs/robots/kinds.py`).
         physics: "kinematic" moves all worlds in one kernel; "mujoco" simulates wheels and contact.
         people: the most people a world can hold.
         react: whether people notice the robot.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from s2e.envs.crowd import PERSON_RADIUS
+from s2e.core.observation import RAY_ANGLES, RAY_RANGE_M
+from s2e.envs.people.crowd import PERSON_RADIUS
 from s2e.envs.worlds import Worlds
-from s2e.observation import RAY_ANGLES, RAY_RANGE_M
 
 
 @numba.njit(cache=True)

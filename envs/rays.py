@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from s2e.checkpoint import find_checkpoint, read_json, read_tensors
+from s2e.core.errors import UserError, require
+from s2e.core.observation import AROUND, ego_state, goal_token, robot_token, to_robot
 from s2e.envs.free_space import cast_rays
-from s2e.envs.robots import ROBOTS
+from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.worlds import Worlds
-from s2e.errors import UserError, require
-from s2e.observation import AROUND, ego_state, goal_token, robot_token, to_robot
-from s2e.recovery import Recovery
+from s2e.policy.checkpoint import find_checkpoint, read_json, read_tensors
+from s2e.policy.recovery import Recovery
 
 NEAR_M, KEEPS_M = 0.05, 0.06
 """Nearest range that is told from nearer ones; how much nearer than they are things seem to a policy that drives."""

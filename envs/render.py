@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from s2e.envs.raster import Images, PackedMeshes, render_meshes
-from s2e.envs.raster_effects import apply_to_views
-from s2e.envs.scene import Scene, Splats
+from s2e.envs.geometry.scene import Scene, Splats
+from s2e.envs.raster.effects import apply_to_views
+from s2e.envs.raster.kernels import Images, PackedMeshes, render_meshes
 from s2e.envs.splats import render as cpu
 from s2e.envs.splats.contact import CASTER, footprints, lift_soles, shade_ground, shadow_directions
 

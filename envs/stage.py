@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from s2e.envs.fleet import STEP_CLASSES_M
-from s2e.envs.ground import GroundFields
-from s2e.envs.occupancy import DistanceFields, Occupancy
+from s2e.envs.geometry.ground import GroundFields
+from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
+from s2e.envs.geometry.scene import Scene
+from s2e.envs.people.roadmap import Roadmaps, build_roadmap
 from s2e.envs.render import Renderer
-from s2e.envs.roadmap import Roadmaps, build_roadmap
-from s2e.envs.scene import Scene
+from s2e.envs.robots.fleet import STEP_CLASSES_M
 
 
 class Stage:

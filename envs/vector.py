@@ -11,18 +11,18 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from tqdm import tqdm
 
+from s2e.core.errors import require
+from s2e.core.memory import require_memory
+from s2e.core.observation import ROBOT_FIELDS
 from s2e.envs.config import WorldsConfig
-from s2e.envs.episodes import RandomEpisodes
-from s2e.envs.fresh import FreshScenes
-from s2e.envs.pool import scene_builder, training_scenes
-from s2e.envs.scene import SEMANTICS
-from s2e.envs.scene_files import load_scenes
-from s2e.envs.topdown import GOAL, SIZE_CELLS
+from s2e.envs.geometry.scene import SEMANTICS
+from s2e.envs.geometry.topdown import GOAL, SIZE_CELLS
+from s2e.envs.scenes.episodes import RandomEpisodes
+from s2e.envs.scenes.files import load_scenes
+from s2e.envs.streets.fresh import FreshScenes
+from s2e.envs.streets.pool import scene_builder, training_scenes
 from s2e.envs.warm import warm_up
 from s2e.envs.worlds import Worlds
-from s2e.errors import require
-from s2e.memory import require_memory
-from s2e.observation import ROBOT_FIELDS
 
 ACTION_LIMIT_M = 3.0
 SPEED_BOUND = np.array([10.0, 10.0, 2.0], dtype=np.float32)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from s2e.envs.build import build_scene
-from s2e.envs.camera import Camera, camera_poses
+from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.render import Renderer
+from s2e.envs.streets.build import build_scene
 
 
 def warm_up() -> None:
@@ -64,7 +64,7 @@ def compile_drawing() -> None:
 def compile_movement() -> None:
     """Moves one robot and one person, without drawing."""
     from s2e.envs.config import WorldsConfig
-    from s2e.envs.episodes import RandomEpisodes
+    from s2e.envs.scenes.episodes import RandomEpisodes
     from s2e.envs.worlds import Worlds
 
     scene = build_scene(0)

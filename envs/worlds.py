@@ -5,26 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from s2e.envs.camera import view_intrinsics, view_poses
-from s2e.envs.collision import clear_heading, people_gaps, robot_contacts, room_at_points, static_gaps
+from s2e.core.errors import UserError
+from s2e.core.observation import ego_state, goal_token, robot_token, to_robot
 from s2e.envs.config import WorldsConfig
-from s2e.envs.controller import waypoint_to_command
-from s2e.envs.crowd import step_crowd
-from s2e.envs.episodes import EpisodeSource
-from s2e.envs.fleet import CONTROL_S, Fleet
-from s2e.envs.geodesic import GoalFields
-from s2e.envs.ground import ground_height_at, surface_at
-from s2e.envs.kinematic import Kinematic, Physics
-from s2e.envs.occupancy import DistanceFields, Occupancy
-from s2e.envs.people import CLEAR_M, People
+from s2e.envs.geometry.camera import view_intrinsics, view_poses
+from s2e.envs.geometry.geodesic import GoalFields
+from s2e.envs.geometry.ground import ground_height_at, surface_at
+from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
+from s2e.envs.geometry.scene import GOAL_RADIUS_M, SEMANTIC_ID, Episode, Scene
+from s2e.envs.geometry.topdown import top_down_maps
+from s2e.envs.people.crowd import step_crowd
+from s2e.envs.people.people import CLEAR_M, People
+from s2e.envs.people.tracks import read_tracks, replay
 from s2e.envs.rewards import Change, reward_terms
-from s2e.envs.robots import ROBOTS, randomise
-from s2e.envs.scene import GOAL_RADIUS_M, SEMANTIC_ID, Episode, Scene
+from s2e.envs.robots.collision import clear_heading, people_gaps, robot_contacts, room_at_points, static_gaps
+from s2e.envs.robots.controller import waypoint_to_command
+from s2e.envs.robots.fleet import CONTROL_S, Fleet
+from s2e.envs.robots.kinds import ROBOTS, randomise
+from s2e.envs.robots.kinematic import Kinematic, Physics
+from s2e.envs.scenes.episodes import EpisodeSource
 from s2e.envs.stage import Stage
-from s2e.envs.topdown import top_down_maps
-from s2e.envs.tracks import read_tracks, replay
-from s2e.errors import UserError
-from s2e.observation import ego_state, goal_token, robot_token, to_robot
 
 ACTION_HORIZON_S = 1.0
 CONTACT_ENDS = 5  # control periods without touching, after which a touch is a new contact
@@ -76,7 +76,7 @@ class Worlds:
     def _physics(self) -> Physics:
         if self.config.physics == "kinematic":
             return Kinematic(self.fleet, self.stage.fields)
-        from s2e.envs.mujoco_physics import MujocoPhysics
+        from s2e.envs.robots.mujoco_physics import MujocoPhysics
 
         return MujocoPhysics(self.fleet, self.stage.scenes)
 

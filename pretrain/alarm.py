@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from s2e.mixture import Modes, Rule, normalise, positive_mode
+from s2e.policy.mixture import Modes, Rule, normalise, positive_mode
 
 ALONE, FEW = 0.95, 0.80
 """One anchor alone: it is scored best in at least `ALONE` of the samples though it is the positive one in less than `FEW`. Between the

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from s2e import commandline
-from s2e.config import PRESETS, PolicyConfig, Rule
-from s2e.errors import require, run_command
+from s2e.core import commandline
+from s2e.core.errors import require, run_command
+from s2e.policy.config import PRESETS, PolicyConfig, Rule
 from s2e.video.options import check_reading
-from s2e.video.remote import is_url, shown
+from s2e.video.readers.remote import is_url, shown
 
 LEARNING_RATE = {"laptop": 1e-3, "paper": 1e-4}  # of 128 and of 768 dimensions; the second is MTR's
 READING = ("hz", "image", "poses", "scale")

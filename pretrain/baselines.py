@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from s2e.config import PolicyConfig
+from s2e.policy.config import PolicyConfig
 
 NOMINAL_SPEED = 0.05  # m/s: a robot that stands has a direction to its goal too, and the cosine needs one
 

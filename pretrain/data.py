@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from s2e.cache import cache
-from s2e.config import PolicyConfig
-from s2e.encoder import VisualNet
-from s2e.errors import UserError, require
+from s2e.core.cache import cache
+from s2e.core.errors import UserError, require
+from s2e.policy.config import PolicyConfig
+from s2e.policy.encoder import VisualNet
 from s2e.pretrain.args import PretrainArgs
 from s2e.pretrain.samples import Samples, make_samples, split_walks
 from s2e.pretrain.stills import StillSamples, split_scenes, still_samples
 from s2e.pretrain.tokens import FrameStore, TokenStore
 from s2e.video.files import lines_of
-from s2e.video.formats import read_walks
 from s2e.video.options import ReadOptions
+from s2e.video.readers.formats import read_walks
 from s2e.video.resample import trajectory
 from s2e.video.stills import Stills, read_stills
 from s2e.video.walk import Skipped, Walk

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from s2e.config import PolicyConfig
-from s2e.mixture import Modes
+from s2e.policy.config import PolicyConfig
+from s2e.policy.mixture import Modes
 from s2e.pretrain.baselines import constant_velocity, straight_to_goal
 from s2e.pretrain.metrics import (
     angle_error,

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from s2e import dist
-from s2e.anchors import kmeans_anchors
-from s2e.checkpoint import (
+from s2e.core import dist
+from s2e.core.errors import UserError
+from s2e.policy.anchors import kmeans_anchors
+from s2e.policy.checkpoint import (
     load_training_state,
     optimizer_state,
     policy_state,
@@ -24,11 +25,10 @@ from s2e.checkpoint import (
     rng_state,
     save_checkpoint,
 )
-from s2e.config import PolicyConfig
-from s2e.encoder import VisualNet
-from s2e.errors import UserError
-from s2e.mixture import Modes, free_space_loss, matching_loss, regression_loss
-from s2e.policy import S2EPolicy
+from s2e.policy.config import PolicyConfig
+from s2e.policy.encoder import VisualNet
+from s2e.policy.mixture import Modes, free_space_loss, matching_loss, regression_loss
+from s2e.policy.network import S2EPolicy
 from s2e.pretrain.alarm import AnchorUse, UseCounter, use_of
 from s2e.pretrain.args import PretrainArgs
 from s2e.pretrain.data import Data

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from s2e.mixture import Modes, bivariate_nll
+from s2e.policy.mixture import Modes, bivariate_nll
 
 STILL_M = 0.05  # a waypoint this near has no direction
 STEP_M = 0.01  # a step this short has no heading

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from s2e.config import PolicyConfig
+from s2e.policy.config import PolicyConfig
 from s2e.video.walk import Body
 
 FRAME_W, PANEL, HEADER = 320, 240, 18

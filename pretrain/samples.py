@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from s2e.config import PolicyConfig
-from s2e.errors import UserError
-from s2e.observation import RAYS, ego_state, goal_token, robot_token, to_robot, wrapped
+from s2e.core.errors import UserError
+from s2e.core.observation import RAYS, ego_state, goal_token, robot_token, to_robot, wrapped
+from s2e.policy.config import PolicyConfig
 from s2e.video.resample import nearest, trajectory
 from s2e.video.walk import Walk
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from s2e.config import PolicyConfig
-from s2e.errors import UserError
-from s2e.mixture import MIN_DISTANCE_M
-from s2e.observation import ego_state, goal_token, robot_token
+from s2e.core.errors import UserError
+from s2e.core.observation import ego_state, goal_token, robot_token
+from s2e.policy.config import PolicyConfig
+from s2e.policy.mixture import MIN_DISTANCE_M
 from s2e.pretrain.samples import Batch
 from s2e.video.stills import Stills
 

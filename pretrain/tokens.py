@@ -19,9 +19,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from s2e.config import PolicyConfig
-from s2e.encoder import FrozenEncoder, VisualNet, pool_older
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.policy.config import PolicyConfig
+from s2e.policy.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.video.frames import Frames, decode, jpeg
 from s2e.video.walk import Skipped
 

@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from s2e import dist
-from s2e.checkpoint import find_checkpoint, load_training_state
-from s2e.config import PolicyConfig
-from s2e.encoder import visual_net
-from s2e.errors import choose_device
-from s2e.mixture import normalise, positive_mode
+from s2e.core import dist
+from s2e.core.errors import choose_device
+from s2e.core.run import Interrupt, Run, check_out, same_config
+from s2e.policy.checkpoint import find_checkpoint, load_training_state
+from s2e.policy.config import PolicyConfig
+from s2e.policy.encoder import visual_net
+from s2e.policy.mixture import normalise, positive_mode
 from s2e.pretrain.alarm import UseCounter, collapse, use_picture
 from s2e.pretrain.args import PretrainArgs, as_json, check, main, policy_config
 from s2e.pretrain.data import load_data
@@ -28,7 +29,6 @@ from s2e.pretrain.loop import WATCHED, Trainer
 from s2e.pretrain.pictures import fan_picture, pick, sheet
 from s2e.pretrain.samples import Samples
 from s2e.pretrain.stills import format_seeing
-from s2e.run import Interrupt, Run, check_out, same_config
 
 LOG_EVERY = 25  # steps
 

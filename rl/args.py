@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from s2e.commandline import parse
-from s2e.config import PRESETS, PolicyConfig
-from s2e.errors import UserError, require, run_command
+from s2e.core.commandline import parse
+from s2e.core.errors import UserError, require, run_command
+from s2e.policy.config import PRESETS, PolicyConfig
 
 if TYPE_CHECKING:
     from s2e.envs.config import WorldsConfig

@@ -10,14 +10,14 @@ from typing import Protocol
 
 import numpy as np
 
-from s2e.envs.collision import sweep
-from s2e.envs.controller import command_to_waypoint, waypoint_to_command
-from s2e.envs.drive import ExpertDriver
-from s2e.envs.fleet import CONTROL_S
-from s2e.envs.kinematic import step_robots
+from s2e.core.observation import to_robot
+from s2e.envs.expert.drive import ExpertDriver
 from s2e.envs.rays import RayDriver, load_rays
+from s2e.envs.robots.collision import sweep
+from s2e.envs.robots.controller import command_to_waypoint, waypoint_to_command
+from s2e.envs.robots.fleet import CONTROL_S
+from s2e.envs.robots.kinematic import step_robots
 from s2e.envs.worlds import ACTION_HORIZON_S, Worlds
-from s2e.observation import to_robot
 
 WAYPOINTS = 10
 STEADY = 2

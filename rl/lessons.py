@@ -6,7 +6,7 @@ chance in proportion to their weight, which is large where the policy was wrong 
 
 import numpy as np
 
-from s2e import dist
+from s2e.core import dist
 
 
 class Lessons:

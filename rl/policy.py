@@ -9,8 +9,8 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import nn
 
 from s2e.envs.rays import RayPolicy
-from s2e.mixture import WaypointMixture, positive_mode, trajectory_log_prob
-from s2e.policy import S2EPolicy
+from s2e.policy.mixture import WaypointMixture, positive_mode, trajectory_log_prob
+from s2e.policy.network import S2EPolicy
 from s2e.rl.sense import COACHED, GREEDY, STATE, Prefix
 
 Rows = dict[str, torch.Tensor]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 
-from s2e import dist
+from s2e.core import dist
 from s2e.rl.lessons import Lessons
 from s2e.rl.policy import ActorCritic
 from s2e.rl.sense import EXPLORES, STATE, Share

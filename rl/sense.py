@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
-from s2e.acting import Actor
-from s2e.envs.collision import static_gaps
+from s2e.core.observation import ODOMETRY, ego_state, goal_token, robot_token, to_robot
 from s2e.envs.free_space import cast_rays
 from s2e.envs.rays import RayConfig, RaySense, to_waypoint
+from s2e.envs.robots.collision import static_gaps
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.worlds import Worlds
-from s2e.mixture import Modes
-from s2e.observation import ODOMETRY, ego_state, goal_token, robot_token, to_robot
-from s2e.policy import S2EPolicy
+from s2e.policy.acting import Actor
+from s2e.policy.mixture import Modes
+from s2e.policy.network import S2EPolicy
 from s2e.rl.coach import LABEL, Coach
 
 AROUND, STATE_REACH_M = 36, 8.0

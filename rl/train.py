@@ -19,9 +19,21 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 from tqdm import tqdm
 
-from s2e import dist
-from s2e.acting import Actor
-from s2e.checkpoint import (
+from s2e.core import dist
+from s2e.core.commandline import as_json
+from s2e.core.errors import UserError, choose_device
+from s2e.core.memory import require_memory
+from s2e.core.run import Interrupt, Run, check_out, same_config
+from s2e.envs.people.tracks import read_tracks
+from s2e.envs.rays import RayConfig, RayPolicy, load_rays
+from s2e.envs.robots.fleet import CONTROL_S
+from s2e.envs.robots.kinds import ROBOTS
+from s2e.envs.sb3 import UrbanVecEnv
+from s2e.envs.scenes.files import SUITES
+from s2e.envs.streets.object_files import load_objects
+from s2e.envs.vector import make_worlds, worlds_bytes
+from s2e.policy.acting import Actor
+from s2e.policy.checkpoint import (
     find_checkpoint,
     load_networks,
     load_training_state,
@@ -32,27 +44,15 @@ from s2e.checkpoint import (
     rng_state,
     save_checkpoint,
 )
-from s2e.commandline import as_json
-from s2e.config import PRESETS, PolicyConfig
-from s2e.encoder import visual_net
-from s2e.envs.fleet import CONTROL_S
-from s2e.envs.object_files import load_objects
-from s2e.envs.rays import RayConfig, RayPolicy, load_rays
-from s2e.envs.robots import ROBOTS
-from s2e.envs.sb3 import UrbanVecEnv
-from s2e.envs.scene_files import SUITES
-from s2e.envs.tracks import read_tracks
-from s2e.envs.vector import make_worlds, worlds_bytes
-from s2e.errors import UserError, choose_device
-from s2e.memory import require_memory
-from s2e.policy import S2EPolicy
+from s2e.policy.config import PRESETS, PolicyConfig
+from s2e.policy.encoder import visual_net
+from s2e.policy.network import S2EPolicy
 from s2e.rl.args import PPOArgs, check_words, main, worlds_config
 from s2e.rl.coach import LABEL, make_coach
 from s2e.rl.lessons import Lessons
 from s2e.rl.policy import RayActorCritic, S2EActorCritic
 from s2e.rl.ppo import CoachedPPO, Objective
 from s2e.rl.sense import GREEDY, Prefix, SenseImages, SenseRays, Share
-from s2e.run import Interrupt, Run, check_out, same_config
 
 SCRATCH = "scratch"
 GREEDY_ALONE = 0.5
@@ -222,7 +222,7 @@ class Trainer:
             policy, more = RayActorCritic, more | {"rays": rays}
         else:
             s2e, self.net = self._images()
-            self.worlds = self._worlds(s2e.config)
+            self.worlds = self._worlds(s2e.policy.config)
             coach = make_coach(args.coach, self.worlds, args.coach_margin)
             self.prefix = Prefix(Actor(s2e, self.net, self.count, args.device), args.adapter == "full")
             self.env = SenseImages(UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from s2e.navigator import Navigator
+    from s2e.policy.navigator import Navigator
 
 # Before torch is loaded: OpenMP threads that spin while they wait take the cores from the rasteriser, the encoder and whatever
 # else runs on the machine. Waiting passively costs nothing on an idle one and is several times as fast on a busy one.
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 
 def load_policy(path: "str | Path", device: str = "cpu", recovery: bool = False) -> "Navigator":
-    """A policy to drive with: see `s2e.navigator.Navigator`.
+    """A policy to drive with: see `s2e.policy.navigator.Navigator`.
 
     Args:
         path: a run, a checkpoint or an exported folder; or the name of a shipped policy; or owner/name on Hugging Face (the extra hub).
@@ -31,6 +31,6 @@ def load_policy(path: "str | Path", device: str = "cpu", recovery: bool = False)
     Raises:
         UserError: there is no such policy, its files are broken, or it is one of rays, which sees no images.
     """
-    from s2e.navigator import Navigator  # torch is loaded here, not when s2e is imported
+    from s2e.policy.navigator import Navigator  # torch is loaded here, not when s2e is imported
 
     return Navigator.load(path, device, recovery)

@@ -2,12 +2,12 @@
 
 from importlib import import_module
 
-from s2e.errors import run_command
+from s2e.core.errors import run_command
 
 
 def data() -> None:
     """`s2e-data`."""
-    _start("s2e.envs.data_args")
+    _start("s2e.envs.record.args")
 
 
 def pretrain() -> None:
@@ -22,7 +22,7 @@ def ppo() -> None:
 
 def export() -> None:
     """`s2e-export`."""
-    _start("s2e.export_args")
+    _start("s2e.policy.export_args")
 
 
 def bench() -> None:
@@ -37,12 +37,12 @@ def scene() -> None:
 
 def speed() -> None:
     """`s2e-speed`."""
-    _start("s2e.benchmarks.speed_args")
+    _start("s2e.benchmarks.speed.args")
 
 
 def view() -> None:
     """`s2e-view`."""
-    _start("s2e.benchmarks.view_args")
+    _start("s2e.benchmarks.view.args")
 
 
 def _start(module: str) -> None:

@@ -8,7 +8,7 @@ import torch
 
 
 class Ranks:
-    """Stands in for `torch.distributed` where `s2e.dist` calls it.
+    """Stands in for `torch.distributed` where `s2e.core.dist` calls it.
 
     One thread runs at a time, until it has to wait for the others.
     """

@@ -10,13 +10,13 @@ import pytest
 from tests.video.test_gnm import make_walk
 
 COMMANDS = {
-    "s2e-data": "s2e.envs.data",
+    "s2e-data": "s2e.envs.record.command",
     "s2e-pretrain": "s2e.pretrain.train",
     "s2e-ppo": "s2e.rl.train",
     "s2e-bench": "s2e.benchmarks.bench",
-    "s2e-speed": "s2e.benchmarks.speed",
+    "s2e-speed": "s2e.benchmarks.speed.command",
     "s2e-scene": "s2e.envs.scan.command",
-    "s2e-view": "s2e.benchmarks.view",
+    "s2e-view": "s2e.benchmarks.view.command",
 }
 
 

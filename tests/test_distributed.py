@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from s2e import dist
-from s2e.checkpoint import load_networks, load_training_state
-from s2e.errors import UserError
+from s2e.core import dist
+from s2e.core.errors import UserError
+from s2e.policy.checkpoint import load_networks, load_training_state
 from tests.ranks import Ranks
 from tests.video.test_gnm import make_walk
 

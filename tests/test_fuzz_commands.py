@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from s2e.benchmarks.args import BenchArgs
-from s2e.benchmarks.speed_args import SpeedArgs
-from s2e.benchmarks.view_args import ViewArgs
-from s2e.envs import data_args
+from s2e.benchmarks.speed.args import SpeedArgs
+from s2e.benchmarks.view.args import ViewArgs
+from s2e.core.errors import UserError
+from s2e.envs.record import args as data_args
 from s2e.envs.scan import args as scan_args
-from s2e.errors import UserError
-from s2e.export_args import ExportArgs
+from s2e.policy.export_args import ExportArgs
 from s2e.pretrain.args import PretrainArgs
 from s2e.rl.args import PPOArgs
 from tests.video.test_gnm import make_walk
@@ -32,14 +32,14 @@ COMMANDS = {
     "ppo": ("s2e.rl.args", "", PPOArgs),
     "pretrain": ("s2e.pretrain.args", "", PretrainArgs),
     "bench": ("s2e.benchmarks.args", "", BenchArgs),
-    "speed": ("s2e.benchmarks.speed_args", "", SpeedArgs),
-    "view": ("s2e.benchmarks.view_args", "", ViewArgs),
-    "export": ("s2e.export_args", "", ExportArgs),
-    "record": ("s2e.envs.data_args", "record", data_args.Record),
-    "stills": ("s2e.envs.data_args", "stills", data_args.StillsArgs),
-    "check": ("s2e.envs.data_args", "check", data_args.Check),
-    "convert": ("s2e.envs.data_args", "convert", data_args.Convert),
-    "stats": ("s2e.envs.data_args", "stats", data_args.Stats),
+    "speed": ("s2e.benchmarks.speed.args", "", SpeedArgs),
+    "view": ("s2e.benchmarks.view.args", "", ViewArgs),
+    "export": ("s2e.policy.export_args", "", ExportArgs),
+    "record": ("s2e.envs.record.args", "record", data_args.Record),
+    "stills": ("s2e.envs.record.args", "stills", data_args.StillsArgs),
+    "check": ("s2e.envs.record.args", "check", data_args.Check),
+    "convert": ("s2e.envs.record.args", "convert", data_args.Convert),
+    "stats": ("s2e.envs.record.args", "stats", data_args.Stats),
     "import": ("s2e.envs.scan.command", "import", scan_args.Import),
     "reconstruct": ("s2e.envs.scan.command", "reconstruct", scan_args.Reconstruct),
     "preview": ("s2e.envs.scan.command", "preview", scan_args.Preview),
@@ -106,13 +106,13 @@ def stand_ins(place, monkeypatch):
     monkeypatch.setattr("s2e.rl.train.load_rays", begun)
     monkeypatch.setattr("s2e.pretrain.train.load_data", begun)
     monkeypatch.setattr("s2e.benchmarks.bench.load_scene", begun)
-    monkeypatch.setattr("s2e.benchmarks.view.load_scene", begun)
-    monkeypatch.setattr("s2e.benchmarks.speed.PARTS", {"env_steps": begun})
-    monkeypatch.setattr("s2e.envs.record.load_places", begun)
-    monkeypatch.setattr("s2e.envs.stills.load_places", begun)
-    monkeypatch.setattr("s2e.graphs.traced", begun)
-    monkeypatch.setattr("s2e.export.load_networks", begun)
-    monkeypatch.setattr("s2e.envs.scan.reconstruct.read_photos", begun)
+    monkeypatch.setattr("s2e.benchmarks.view.command.load_scene", begun)
+    monkeypatch.setattr("s2e.benchmarks.speed.command.PARTS", {"env_steps": begun})
+    monkeypatch.setattr("s2e.envs.record.walks.load_places", begun)
+    monkeypatch.setattr("s2e.envs.record.stills.load_places", begun)
+    monkeypatch.setattr("s2e.policy.graphs.traced", begun)
+    monkeypatch.setattr("s2e.policy.export.load_networks", begun)
+    monkeypatch.setattr("s2e.envs.scan.photos.reconstruct.read_photos", begun)
     monkeypatch.setattr("s2e.envs.scan.preview.load_scene", begun)
     monkeypatch.setattr("s2e.envs.scan.check.load_scene", begun)
 

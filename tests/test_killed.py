@@ -21,10 +21,10 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from s2e.checkpoint import find_checkpoint, load_training_state, policy_state, read_tensors, save_checkpoint
-from s2e.encoder import FeatureNet
 from s2e.envs.rays import RayConfig
-from s2e.policy import S2EPolicy
+from s2e.policy.checkpoint import find_checkpoint, load_training_state, policy_state, read_tensors, save_checkpoint
+from s2e.policy.encoder import FeatureNet
+from s2e.policy.network import S2EPolicy
 from tests.envs.test_rays import save
 from tests.rl.test_ppo import CONFIG
 
@@ -34,7 +34,7 @@ WRITES = 24
 """Calls that bring something to the disk, among which one is drawn: some two checkpoints or shards."""
 PPO = ["--envs", 4, "--horizon", 8, "--scenes", 2, "--batch", 16, "--save-every", 2, "--value-warmup", 1]
 STAGES = {
-    "stills": ("s2e.envs.data", ["stills", "--frames", 12 * SHARD, "--scenes", 1, "--people", 2, "--robot", "any", "--look", "mesh"]),
+    "stills": ("s2e.envs.record.command", ["stills", "--frames", 12 * SHARD, "--scenes", 1, "--people", 2, "--robot", "any", "--look", "mesh"]),
     "rays": ("s2e.rl.train", ["--sense", "rays", "--robot", "any", "--steps", 32 * 100, *PPO]),
     "coach": ("s2e.rl.train", ["--robot", "jackal", "--splats", 0, "--lessons", 64, "--coach-alone", 0.5, "--steps", 32 * 40, *PPO]),
 }
@@ -48,7 +48,7 @@ def fork():
     before = dict(os.environ)
     os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_killed", "s2e.rl.train", "s2e.envs.data"])
+    context.set_forkserver_preload(["tests.test_killed", "s2e.rl.train", "s2e.envs.record.command"])
     yield context.Process
     os.environ.clear()
     os.environ.update(before)
@@ -70,8 +70,8 @@ def command(module, words, printed, dies_at):
     file = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    if module == "s2e.envs.data":
-        for name, constant in (("s2e.envs.stills", "STILLS"), (module, "VIEWS")):
+    if module == "s2e.envs.record.command":
+        for name, constant in (("s2e.envs.record.stills", "STILLS"), (module, "VIEWS")):
             setattr(importlib.import_module(name), constant, SHARD)
     tqdm.set_lock(threading.RLock())  # its own is a semaphore, of which a killed process would leave one more
     writes = 0

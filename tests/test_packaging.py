@@ -9,18 +9,21 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("envs", "rl", "pretrain", "benchmarks", "assets")
-NESTED = ("envs/splats", "envs/scan", "assets/urban")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def test_package_list_is_the_folders():
     listed = PROJECT["tool"]["setuptools"]["packages"]
     places = PROJECT["tool"]["setuptools"]["package-dir"]
-    found = {"s2e": "s2e"} | {f"s2e.{n}": n for n in FOLDERS if (ROOT / n / "__init__.py").is_file()}
-    found |= {f"s2e.{n.replace('/', '.')}": n for n in NESTED if (ROOT / n / "__init__.py").is_file()}
-    assert sorted(NESTED) == sorted(str(p.parent.relative_to(ROOT)) for n in FOLDERS for p in (ROOT / n).glob("*/__init__.py"))
-    found |= {f"s2e.{p.parent.name}": f"s2e/{p.parent.name}" for p in (ROOT / "s2e").glob("*/__init__.py") if not p.parent.is_symlink()}
-    assert places == found and sorted(listed) == sorted(found)
+    assert places == {"s2e": "s2e"} | {f"s2e.{n}": n for n in FOLDERS}
+    found = {"s2e"} | {f"s2e.{n}" for n in FOLDERS}
+    for top, name in (("s2e", "s2e"), *((n, f"s2e.{n}") for n in FOLDERS)):
+        for path in (ROOT / top).rglob("__init__.py"):
+            inside = path.parent.relative_to(ROOT / top)
+            if top == "s2e" and inside.parts[:1] and inside.parts[0] in FOLDERS:
+                continue
+            found.add(".".join((name, *inside.parts)))
+    assert sorted(listed) == sorted(found)
 
 
 def test_links_lead_to_the_folders():

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.config import PRESETS
-from s2e.envs.collision import sweep
-from s2e.envs.fleet import Fleet
-from s2e.envs.occupancy import DistanceFields, Occupancy
-from s2e.observation import wrapped
+from s2e.core.observation import wrapped
+from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
+from s2e.envs.robots.collision import sweep
+from s2e.envs.robots.fleet import Fleet
+from s2e.policy.config import PRESETS
+from s2e.policy.recovery import Recovery
 from s2e.pretrain.samples import make_batch, make_samples
-from s2e.recovery import Recovery
 from s2e.video.check import check_walk
 from s2e.video.frames import ImageFiles
 from s2e.video.ground import agreement, at_times

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from s2e.assets.urban.light import Lit, voxels
 from s2e.assets.urban.paint import Canvas
 from s2e.assets.urban.rays import seen_by
-from s2e.envs.scene import Splats
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.marks import SH0, SH1, mottle
 
 CAMERA_M = 1.55

@@ -6,7 +6,7 @@ from s2e.assets.urban.houses import Front, arch, balcony, facade, ramp, wall
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
 from s2e.assets.urban.parts import bench, bicycle, bush, car, hedge, lamp, laundry, litter, pot, railing, tree, wheelie_bin
 from s2e.assets.urban.surfaces import asphalt, brick, cobbles, concrete, flat, grass, hexes, planks, plaster, slabs, tone
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-17.0, -30.0), high=(17.0, 13.0), top=15.0, sun=(0.35, 0.5, 0.8),

@@ -8,7 +8,7 @@ from s2e.assets.urban.houses import IRON, WOOD, Front, facade
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
 from s2e.assets.urban.parts import bench, cafe, chair, crate, litter, planter, pot, stall, wheelie_bin
 from s2e.assets.urban.surfaces import brick, concrete, flat, hexes, mottle, planks, plaster, scatter, slabs, stones, tone
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-22.0, -14.0), high=(22.0, 14.0), top=12.0, sun=(0.35, -0.42, 0.84),

@@ -6,7 +6,7 @@ from s2e.assets.urban.houses import STONE, Front, arch, awning, facade
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
 from s2e.assets.urban.parts import WOOD, bicycle, bush, cafe, chair, crate, laundry, planter, pot, stall
 from s2e.assets.urban.surfaces import Colour, cobbles, flat, hexes, planks, plaster, roof_tiles, stones, tone
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-31.0, -13.0), high=(31.0, 15.0), top=11.0, sun=(-0.9, 0.12, 0.25),

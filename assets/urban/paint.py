@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2e.assets.urban.surfaces import Colour
-from s2e.envs.scene import SEMANTIC_ID, Sky
+from s2e.envs.geometry.scene import SEMANTIC_ID, Sky
 
 CELL_M = 0.1
 UP = np.array([0.0, 0.0, 1.0])

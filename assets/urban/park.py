@@ -6,7 +6,7 @@ from s2e.assets.urban.houses import Front, facade, ramp
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
 from s2e.assets.urban.parts import bark, bench, bush, conifer, hedge, lamp, litter, planter, railing, tree
 from s2e.assets.urban.surfaces import concrete, flat, grass, gravel, hexes, mottle, planks, plaster, roof_tiles, tone, water
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-24.0, -18.0), high=(24.0, 18.0), top=10.5, sun=(-0.7, 0.35, 0.62),

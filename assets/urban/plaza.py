@@ -6,7 +6,7 @@ from s2e.assets.urban.houses import STONE, Front, arch, awning, facade
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
 from s2e.assets.urban.parts import LEAF, bench, bollard, cafe, crate, lamp, laundry, litter, planter, tree
 from s2e.assets.urban.surfaces import flat, hexes, mottle, plaster, scatter, stones, tone, water
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-18.0, -13.0), high=(23.0, 13.0), top=11.0, sun=(-0.5, -0.55, 0.78),

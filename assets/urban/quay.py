@@ -41,7 +41,7 @@ from s2e.assets.urban.parts_things import (
     stripe,
 )
 from s2e.assets.urban.surfaces import brick, cobbles, hexes, mottle, planks, plaster, roof_tiles, slabs, stones, water
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-21.0, -15.0),

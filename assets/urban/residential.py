@@ -11,7 +11,7 @@ from s2e.assets.urban.paint import UP, Canvas, Height, Light, Place
 from s2e.assets.urban.parts_more import fence, footprint, hedge, lay, prism, sheet, shrub, skin, stained, strip, tree, tufts, wall
 from s2e.assets.urban.parts_things import BLUE, GREEN, RED, car, lamp_post, litter, stripe, wheelie_bin
 from s2e.assets.urban.surfaces import Colour, asphalt, brick, grass, gravel, hexes, mottle, plaster, roof_tiles, slabs
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-27.0, -20.0),

@@ -6,7 +6,7 @@ from s2e.assets.urban.houses import Front, awning, balcony, door, facade, front_
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
 from s2e.assets.urban.parts import bench, bush, cafe, conifer, crate, lamp, laundry, litter, pot, railing, tree
 from s2e.assets.urban.surfaces import concrete, flat, hexes, mottle, plaster, slabs, stones, tone
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-18.0, -15.0), high=(18.0, 20.0), top=11.0, sun=(0.45, -0.35, 1.0),

@@ -51,7 +51,7 @@ from s2e.assets.urban.parts_things import (
     wheelie_bin,
 )
 from s2e.assets.urban.surfaces import asphalt, brick, gravel, hexes, mottle, plaster, roof_tiles, slabs
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-20.0, -16.0),

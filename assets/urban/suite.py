@@ -32,13 +32,13 @@ from s2e.assets.urban import SCENES
 from s2e.assets.urban.capture import capture, walk
 from s2e.assets.urban.light import bake, film
 from s2e.assets.urban.paint import CELL_M, Canvas, Place
-from s2e.cache import cache
-from s2e.envs.meshes import empty_mesh
-from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import free_anchors, largest_region, make_episodes
-from s2e.envs.scene import Ground, Scene, Sky
-from s2e.envs.scene_files import write_scene
-from s2e.errors import UserError, run_command
+from s2e.core.cache import cache
+from s2e.core.errors import UserError, run_command
+from s2e.envs.geometry.meshes import empty_mesh
+from s2e.envs.geometry.occupancy import Occupancy
+from s2e.envs.geometry.scene import Ground, Scene, Sky
+from s2e.envs.scenes.files import write_scene
+from s2e.envs.scenes.propose import free_anchors, largest_region, make_episodes
 
 try:
     import fcntl
@@ -48,8 +48,9 @@ except ImportError:  # Windows
 EPISODE_SEED = 7
 SHIPPED_FILE = "splats.spz"
 _ENVS = (
-    "propose.py", "astar.py", "occupancy.py", "people.py", "episodes.py", "fleet.py", "objects.py", "drive.py", "scene_files.py",
-    "splats/marks.py", "splats/ply.py", "splats/spz.py",
+    "scenes/propose.py", "geometry/astar.py", "geometry/occupancy.py", "people/people.py", "scenes/episodes.py",
+    "robots/fleet.py", "streets/objects.py", "expert/drive.py", "scenes/files.py", "splats/marks.py",
+    "splats/formats/ply.py", "splats/formats/spz.py",
 )  # fmt: skip
 
 

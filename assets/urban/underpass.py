@@ -44,7 +44,7 @@ from s2e.assets.urban.parts_things import (
     stripe,
 )
 from s2e.assets.urban.surfaces import asphalt, brick, cobbles, concrete, grass, hexes, mottle, slabs
-from s2e.envs.scene import Sky
+from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
     low=(-23.0, -12.0),

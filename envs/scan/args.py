@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from s2e.errors import UserError, require
+from s2e.core.errors import UserError, require
 
 BOUNDS = {
     "size": (32, 4096), "gaussians": (1000, 20_000_000), "steps": (1, 10_000_000), "save_every": (1, 10_000_000),

@@ -11,20 +11,20 @@ import numpy as np
 from scipy.ndimage import label
 from tqdm import tqdm
 
-from s2e.envs.camera import Camera, camera_poses
+from s2e.core.errors import UserError
 from s2e.envs.config import WorldsConfig
-from s2e.envs.drive import ExpertDriver
-from s2e.envs.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
-from s2e.envs.ground import GroundFields, ground_height_at
-from s2e.envs.objects import stamp
-from s2e.envs.propose import NARROW_M, nearby, on_wheels, route_of
-from s2e.envs.scan.columns import NOISY_M, skipped_m
+from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.ground import GroundFields, ground_height_at
+from s2e.envs.geometry.scene import Episode, Scene
+from s2e.envs.scan.ground.columns import NOISY_M, skipped_m
 from s2e.envs.scan.plan import DOWN
-from s2e.envs.scene import Episode, Scene
-from s2e.envs.scene_files import load_scene, scene_folder
+from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
+from s2e.envs.scenes.files import load_scene, scene_folder
+from s2e.envs.scenes.propose import NARROW_M, nearby, on_wheels, route_of
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.streets.objects import stamp
 from s2e.envs.worlds import Worlds
-from s2e.errors import UserError
 
 SAMPLE = 6
 """Episodes of each setting that the expert drives without --all."""

@@ -15,9 +15,9 @@ from typing import Annotated
 
 import tyro
 
-from s2e.commandline import parse
+from s2e.core.commandline import parse
+from s2e.core.errors import run_command
 from s2e.envs.scan.args import Check, Import, List, Preview, Reconstruct, check_photo_words, check_words
-from s2e.errors import run_command
 
 
 def join_up(words: list[str]) -> list[str]:
@@ -64,7 +64,7 @@ def _main() -> None:
         import_scene(args)
     elif isinstance(args, Reconstruct):
         check_photo_words(args)
-        from s2e.envs.scan.reconstruct import reconstruct
+        from s2e.envs.scan.photos.reconstruct import reconstruct
 
         reconstruct(args)
     elif isinstance(args, Preview):

@@ -12,30 +12,30 @@ from typing import Any
 import numpy as np
 
 from s2e import __version__
-from s2e.envs.episodes import SETTINGS
-from s2e.envs.meshes import empty_mesh
-from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import ROUTE_M, SHORT_M, SHORTEST_M, covered, free_anchors, make_episodes
-from s2e.envs.robots import ROBOTS
+from s2e.core.errors import UserError, require
+from s2e.envs.geometry.meshes import empty_mesh
+from s2e.envs.geometry.occupancy import Occupancy
+from s2e.envs.geometry.scene import Episode, Ground, Scene, Sky, Splats
+from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.scan.args import Import, check_words, parse_up
 from s2e.envs.scan.check import BATCH, solved, splats_against_map
-from s2e.envs.scan.clean import REASONS, clean
-from s2e.envs.scan.columns import NOISY_M, columns, fill_walked, skipped_m
-from s2e.envs.scan.floor import Floor, NotNavigable, find_floor, given_floor
-from s2e.envs.scan.mesh_file import disc_spacing, read_mesh, surface_discs
+from s2e.envs.scan.ground.clean import REASONS, clean
+from s2e.envs.scan.ground.columns import NOISY_M, columns, fill_walked, skipped_m
+from s2e.envs.scan.ground.floor import Floor, NotNavigable, find_floor, given_floor
+from s2e.envs.scan.ground.mesh_file import disc_spacing, read_mesh, surface_discs
+from s2e.envs.scan.ground.scale import Cameras, read_cameras, scale_from_cameras, scale_from_point, track_floor
 from s2e.envs.scan.picture import compiling, draw_refusal
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
 from s2e.envs.scan.removed import removed_report, sky_of
-from s2e.envs.scan.scale import Cameras, read_cameras, scale_from_cameras, scale_from_point, track_floor
 from s2e.envs.scan.sidecar import Correction, correct_columns, inside, read_correction, sidecar_path
 from s2e.envs.scan.store import check_target, store
-from s2e.envs.scan.transform import Placement, place, select, upright
-from s2e.envs.scene import Episode, Ground, Scene, Sky, Splats
-from s2e.envs.scene_files import check_name, collection
-from s2e.envs.splats.files import SplatWarning
-from s2e.envs.splats.formats import read_splats
-from s2e.envs.splats.streamed import is_streamed, join, read_streamed
-from s2e.errors import UserError, require
+from s2e.envs.scenes.episodes import SETTINGS
+from s2e.envs.scenes.files import check_name, collection
+from s2e.envs.scenes.propose import ROUTE_M, SHORT_M, SHORTEST_M, covered, free_anchors, make_episodes
+from s2e.envs.splats.formats.any import read_splats
+from s2e.envs.splats.formats.streamed import is_streamed, join, read_streamed
+from s2e.envs.splats.formats.whole import SplatWarning
+from s2e.envs.splats.transform import Placement, place, select, upright
 
 HANDFUL = 5
 """Fewer episodes of a setting than these make no benchmark."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from s2e.envs.scene_files import PACKAGED, SUITES, collection, scene_folder
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.scenes.files import PACKAGED, SUITES, collection, scene_folder
 
 COLUMNS = ("name", "Gaussians", "size", "episodes", "made", "from")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from s2e.envs.scan.clean import clean
-from s2e.envs.scan.floor import Floor
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.scan.ground.clean import clean
+from s2e.envs.scan.ground.floor import Floor
 from s2e.envs.scan.plan import DOWN, NORTH, WEST, parallel_view
-from s2e.envs.scan.transform import Placement, place, select, upright
-from s2e.envs.scene import Splats
+from s2e.envs.splats.transform import Placement, place, select, upright
 from s2e.envs.warm import _stamp
 
 PAPER, INK, FAINT, RED = (250, 249, 246), (40, 40, 44), (150, 150, 155), (214, 39, 40)

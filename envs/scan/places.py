@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt
 
-from s2e.envs.fleet import STEP_CLASSES_M
-from s2e.envs.occupancy import Occupancy
-from s2e.envs.propose import largest_region
-from s2e.envs.robots import ROBOTS
-from s2e.envs.scan.columns import Columns
-from s2e.envs.scene import SEMANTIC_ID, Ground
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.geometry.occupancy import Occupancy
+from s2e.envs.geometry.scene import SEMANTIC_ID, Ground
+from s2e.envs.robots.fleet import STEP_CLASSES_M
+from s2e.envs.robots.kinds import ROBOTS
+from s2e.envs.scan.ground.columns import Columns
+from s2e.envs.scenes.propose import largest_region
 
 
 def to_ground(columns: Columns) -> tuple[Occupancy, Ground]:
@@ -39,7 +39,7 @@ def where_robots_go(occupancy: Occupancy, ground: Ground, robot_name: str, overh
     Args:
         occupancy: what stands in the way of every robot.
         ground: heights, on the same cells.
-        robot_name: a key of `s2e.envs.robots.ROBOTS`.
+        robot_name: a key of `s2e.envs.robots.kinds.ROBOTS`.
         overhead: (R, C) metres of free height, `Columns.overhead`, for robots taller than the clearance `occupancy` was made with.
 
     Returns:

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from s2e.envs.geometry.scene import Scene, Splats
 from s2e.envs.render import Renderer
-from s2e.envs.scan.transform import Placement, place, select
-from s2e.envs.scene import Scene, Splats
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.transform import Placement, place, select
 
 _FAR = 20.0  # extents that the camera stands off: lines of sight differ by under 3 degrees
 

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from s2e.envs.camera import Camera, camera_poses
-from s2e.envs.episodes import read_episodes
-from s2e.envs.ground import GroundFields, ground_height_at
-from s2e.envs.propose import on_wheels
+from s2e.core.errors import UserError
+from s2e.core.lock import check_place
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.ground import GroundFields, ground_height_at
+from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.render import Renderer
 from s2e.envs.scan.check import free_way, route_around
 from s2e.envs.scan.picture import FAINT, INK, PAPER, axes, compiling, font, ticks
 from s2e.envs.scan.plan import top_down
-from s2e.envs.scene import Episode, Scene
-from s2e.envs.scene_files import load_scene, scene_folder
-from s2e.errors import UserError
-from s2e.lock import check_place
+from s2e.envs.scenes.episodes import read_episodes
+from s2e.envs.scenes.files import load_scene, scene_folder
+from s2e.envs.scenes.propose import on_wheels
 
 ROUTES = 12
 """Routes drawn; more hide each other."""

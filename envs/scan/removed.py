@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from s2e.envs.scan.clean import REASONS
-from s2e.envs.scan.transform import Placement
-from s2e.envs.scene import Sky, Splats
+from s2e.envs.geometry.scene import Sky, Splats
+from s2e.envs.scan.ground.clean import REASONS
 from s2e.envs.splats.marks import SH0
+from s2e.envs.splats.transform import Placement
 
 HEIGHT_EDGES_M = np.array([-5.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 50.0])
 SIZE_EDGES_M = np.array([0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0])

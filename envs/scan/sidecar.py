@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from s2e.envs.scan.columns import Columns
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.scan.ground.columns import Columns
 
 MOST_BYTES, MOST_POLYGONS, MOST_POINTS = 1 << 20, 1000, 1000
 

@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from s2e.envs.scene import Episode, Scene
-from s2e.envs.scene_files import write_scene
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Episode, Scene
+from s2e.envs.scenes.files import write_scene
 
 LARGE = 500_000
 """Captures of more Gaussians are kept as SPZ, a quarter of the size."""

@@ -11,7 +11,7 @@ little nearer when splats are drawn.
 import numba
 import numpy as np
 
-from s2e.envs.scene import Mesh
+from s2e.envs.geometry.scene import Mesh
 
 _NEAR_M, _FAR_M = 0.1, 40.0
 _CONTACT, _CONTACT_M = 0.6, 0.35  # how dark at the foot, and how far it reaches

@@ -11,7 +11,7 @@ import math
 import numba
 import numpy as np
 
-from s2e.envs.lanes import fill_f8, inlined, lanes_at, put_lanes, ramp, select
+from s2e.envs.raster.lanes import fill_f8, inlined, lanes_at, put_lanes, ramp, select
 from s2e.envs.splats.project import (
     BLUE,
     BLUR,

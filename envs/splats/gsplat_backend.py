@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2e.envs.scene import Splats
+from s2e.core.errors import UserError, how_to_install
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.reference import ALPHA_MIN, NEAR_M, backgrounds, composite_depth, view_matrices
-from s2e.errors import UserError, how_to_install
 
 _TILE = 16
 _CHUNK = 1 << 25  # Gaussians times views of one call: bounds the memory, some 150 bytes for each that is seen

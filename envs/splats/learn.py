@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from s2e.envs.scene import Splats
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.gradients import Gaussians, View, look
 from s2e.envs.splats.marks import SH0
 

@@ -6,7 +6,7 @@ the cost follows what is seen. What leaves here are records, one per Gaussian on
 
 import numpy as np
 
-from s2e.envs.lanes import fill_f8, inlined, lanes_at, mask_bits, put_lanes, roots, select
+from s2e.envs.raster.lanes import fill_f8, inlined, lanes_at, mask_bits, put_lanes, roots, select
 from s2e.envs.splats.project_pack import BLOCKS, GEOMETRY, GROUP
 from s2e.envs.splats.raster_lanes import arctangents, least, most, part
 

@@ -9,7 +9,7 @@ tile of 8 x 8 pixels (`list_in_tiles`) with the rows in which they reach a pixel
 import numba
 import numpy as np
 
-from s2e.envs.lanes import fill_f8, inlined, ints, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
+from s2e.envs.raster.lanes import fill_f8, inlined, ints, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
 from s2e.envs.splats.project import (
     BLUE,
     CA,

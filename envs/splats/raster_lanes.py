@@ -1,4 +1,4 @@
-"""What the splat kernels need of eight numbers at once beyond `envs/lanes.py`."""
+"""What the splat kernels need of eight numbers at once beyond `envs/raster/lanes.py`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numba
 from llvmlite import ir
 from numba.core import types
 
-from s2e.envs.lanes import F8, I8, inlined, intrinsic, select
+from s2e.envs.raster.lanes import F8, I8, inlined, intrinsic, select
 
 _njit: Any = numba.njit
 part: Any = _njit(cache=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)

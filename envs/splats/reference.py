@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2e.envs.scene import Splats
-from s2e.errors import missing
+from s2e.core.errors import missing
+from s2e.envs.geometry.scene import Splats
 
 NEAR_M = 0.1
 ALPHA_MIN, ALPHA_MAX, LIGHT_MIN = 1 / 255, 0.999, 1e-4

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from s2e.envs.scene import Splats
-from s2e.envs.splats.files import SplatWarning
-from s2e.errors import require
+from s2e.core.errors import require
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.formats.whole import SplatWarning
 
 ENDINGS = (".ply", ".spz", ".sog", ".splat")
 """Of tiles; of one that is there in several formats the first is read."""

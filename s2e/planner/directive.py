@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 
 Kind = Literal["select", "action", "speed", "stop", "none"]
 Action = Literal["forward", "forward_left", "forward_right", "turn_left", "turn_right", "stop"]

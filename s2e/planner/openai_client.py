@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 from s2e.planner.directive import UNPARSED, Directive, parse_answer
 from s2e.planner.scene import PlannerView, Statistics
 

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from s2e.errors import UserError
-from s2e.observation import wrapped
+from s2e.core.errors import UserError
+from s2e.core.observation import wrapped
 from s2e.video.resample import UNIFORM, is_uniform, split_at
 from s2e.video.walk import Walk
 

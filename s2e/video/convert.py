@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from s2e.errors import UserError, require
-from s2e.lock import check_place
+from s2e.core.errors import UserError, require
+from s2e.core.lock import check_place
 from s2e.video.check import GAP_S, check_walk, kept, look, same_as, span
-from s2e.video.formats import read_walks
 from s2e.video.frames import Frames, jpeg, resized
-from s2e.video.gnm import body_dict, write_walk
 from s2e.video.options import LEAST_HZ, MOST_HZ, ReadOptions
-from s2e.video.remote import is_url
+from s2e.video.readers.formats import read_walks
+from s2e.video.readers.gnm import body_dict, write_walk
+from s2e.video.readers.remote import is_url
 from s2e.video.resample import split_gaps, uniform
 from s2e.video.shard_writer import DiskErrors, OutError, ShardWriter, write_safely
 from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk

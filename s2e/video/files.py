@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 from s2e.video.walk import Skipped, Walk
 
 _SHOWN = 3  # of what was passed over, by name

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 
 MAX_PIXELS = 1 << 26
 KINDS = ("JPEG", "PNG", "WEBP", "BMP")  # some others have Pillow start programs: PostScript is a language

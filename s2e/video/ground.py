@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from s2e.observation import wrapped
+from s2e.core.observation import wrapped
 
 Axes = Literal["body", "optical", "camera"]
 """Which axes poses are in. body: the world has z up, the moving frame x forward (ROS). optical: world and moving frame have x right,

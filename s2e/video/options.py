@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from s2e.errors import require
+from s2e.core.errors import require
 
 ASSUMED_HZ = 10.0
 LEAST_HZ, MOST_HZ = 0.1, 1000.0

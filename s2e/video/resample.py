@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from s2e.errors import require
+from s2e.core.errors import require
 from s2e.video.walk import MIN_FRAMES, Walk
 
 UNIFORM = 0.25

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from s2e.errors import UserError, require
+from s2e.core.errors import UserError, require
 from s2e.video.frames import digest_of
-from s2e.video.gnm import body_dict, rays_list
-from s2e.video.shards import MAX_JSON, MAX_SAMPLE, read_index
-from s2e.video.tar import END, MAX_MEMBER, packed
+from s2e.video.readers.gnm import body_dict, rays_list
+from s2e.video.readers.shards import MAX_JSON, MAX_SAMPLE, read_index
+from s2e.video.readers.tar import END, MAX_MEMBER, packed
 from s2e.video.walk import Walk
 
 PIECE_FRAMES = 1000

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from s2e.errors import UserError
-from s2e.observation import to_robot, wrapped
+from s2e.core.errors import UserError
+from s2e.core.observation import to_robot, wrapped
 from s2e.video.walk import Walk
 
 GOAL_S, TURNING_RADPS, MOVING_MPS, SPAN_S = 5.0, 0.2, 0.2, 0.5

@@ -7,7 +7,7 @@
 
 `free_space` is `RAYS` metres from the robot's centre at `RAY_ANGLES`, null where it is not known; `kind` says why the pose was
 chosen, `look` whether the scene is a "mesh" or "splats"; `body` is that of a walk. What else a sample holds is passed over.
-`envs/stills.py` records them. Source of the convention: github.com/webdataset/webdataset.
+`envs/record/stills.py` records them. Source of the convention: github.com/webdataset/webdataset.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from s2e.errors import UserError, require
-from s2e.observation import RAY_ANGLES, RAY_RANGE_M, RAYS, ROBOT_FIELDS
+from s2e.core.errors import UserError, require
+from s2e.core.observation import RAY_ANGLES, RAY_RANGE_M, RAYS, ROBOT_FIELDS
 from s2e.video.frames import Frames, ImageFiles, digest_of, resized
-from s2e.video.gnm import body_dict, body_of, rays_list
-from s2e.video.remote import UrlFile, is_url, read_all, shown
+from s2e.video.readers.gnm import body_dict, body_of, rays_list
+from s2e.video.readers.remote import UrlFile, is_url, read_all, shown
+from s2e.video.readers.shards import UrlFrames
+from s2e.video.readers.tar import END, MAX_MEMBER, Member, TarReader, packed
 from s2e.video.shard_writer import write_safely
-from s2e.video.shards import UrlFrames
-from s2e.video.tar import END, MAX_MEMBER, Member, TarReader, packed
 from s2e.video.walk import Body, Skipped
 
 FORMAT = "s2e-stills"

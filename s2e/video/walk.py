@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from s2e.errors import UserError
-from s2e.observation import RAYS, ROBOT_FIELDS
+from s2e.core.errors import UserError
+from s2e.core.observation import RAYS, ROBOT_FIELDS
 from s2e.video.frames import Frames, resized
 
 MIN_FRAMES = 8

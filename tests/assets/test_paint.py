@@ -12,8 +12,8 @@ from s2e.assets.urban.paint import Canvas, Light, Place
 from s2e.assets.urban.parts import bench, lamp, tree
 from s2e.assets.urban.suite import standing
 from s2e.assets.urban.surfaces import flat, scatter, tone
-from s2e.envs.fleet import STEP_CLASSES_M
-from s2e.envs.scene import SEMANTIC_ID, Sky
+from s2e.envs.geometry.scene import SEMANTIC_ID, Sky
+from s2e.envs.robots.fleet import STEP_CLASSES_M
 
 PLACE = Place((-4.0, -4.0), (4.0, 4.0), 4.0, (0.3, 0.2, 1.0), Sky(), Light(), 3)
 

@@ -12,8 +12,8 @@ from s2e.assets.urban.light import bake
 from s2e.assets.urban.paint import Canvas, Light, Place
 from s2e.assets.urban.suite import standing
 from s2e.assets.urban.surfaces import hexes
-from s2e.envs.propose import free_anchors, largest_region, on_wheels, route_of
-from s2e.envs.scene import Scene, Sky
+from s2e.envs.geometry.scene import Scene, Sky
+from s2e.envs.scenes.propose import free_anchors, largest_region, on_wheels, route_of
 from s2e.envs.splats.render import prepare, render_splats
 
 PLACE = Place((-5.0, -5.0), (5.0, 5.0), 5.0, (0.3, 0.2, 1.0), Sky(), Light(), 3)

@@ -12,16 +12,16 @@ from scipy.ndimage import label
 
 from s2e.assets.urban import SCENES, suite
 from s2e.benchmarks.bench import place_obstacles
-from s2e.envs.camera import Camera, camera_poses
+from s2e.core.errors import UserError
 from s2e.envs.config import WorldsConfig
-from s2e.envs.drive import ExpertDriver
-from s2e.envs.episodes import SETTINGS, ListedEpisodes, read_episodes
-from s2e.envs.ground import GroundFields, ground_height_at
-from s2e.envs.propose import on_wheels
-from s2e.envs.scene_files import load_scene, scene_folder
+from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.ground import GroundFields, ground_height_at
+from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, read_episodes
+from s2e.envs.scenes.files import load_scene, scene_folder
+from s2e.envs.scenes.propose import on_wheels
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.worlds import Worlds
-from s2e.errors import UserError
 
 MADE = [name for name in SCENES if name != "plaza"]
 

@@ -12,17 +12,17 @@ import torch
 from s2e.benchmarks.baselines import BASELINES, rays
 from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, main, place_obstacles, read_records
 from s2e.benchmarks.failures import cause
-from s2e.checkpoint import load_networks, policy_state, save_checkpoint, shipped_policies
-from s2e.commandline import defaults_from
-from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
-from s2e.envs.episodes import ListedEpisodes
-from s2e.envs.people import People
+from s2e.core.commandline import defaults_from
+from s2e.core.errors import UserError, choose_device
+from s2e.envs.people.people import People
 from s2e.envs.rays import RayConfig, RayPolicy
-from s2e.envs.scene_files import load_scene
+from s2e.envs.scenes.episodes import ListedEpisodes
+from s2e.envs.scenes.files import load_scene
 from s2e.envs.worlds import Worlds, WorldsConfig
-from s2e.errors import UserError, choose_device
-from s2e.policy import S2EPolicy
+from s2e.policy.checkpoint import load_networks, policy_state, save_checkpoint, shipped_policies
+from s2e.policy.config import PolicyConfig
+from s2e.policy.encoder import FeatureNet
+from s2e.policy.network import S2EPolicy
 
 PLAZA = "gs_urban/plaza"
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)

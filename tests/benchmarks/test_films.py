@@ -1,7 +1,7 @@
 import numpy as np
 
 from s2e.benchmarks.films import FRAMES, Film, choose_filmed, choose_kept
-from s2e.envs.scene import Episode
+from s2e.envs.geometry.scene import Episode
 
 WON = {"success": True}
 STOOD = {"success": False, "path": [[0.0, 0.0]] * 50, "time_s": 10.0, "contacts": [], "rc": 0.0, "route_m": 9.0, "goal": [9.0, 0.0]}

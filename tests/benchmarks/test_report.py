@@ -12,7 +12,7 @@ from s2e.benchmarks.failures import CAUSES
 from s2e.benchmarks.metrics import differences, summarise
 from s2e.benchmarks.origins import Origin
 from s2e.benchmarks.report import DARK, LIGHT, write_report
-from s2e.envs.occupancy import Occupancy
+from s2e.envs.geometry.occupancy import Occupancy
 
 VOID = {"meta", "input", "img", "br"}
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
+from s2e.core.observation import RAY_ANGLES, RAY_RANGE_M, RAYS
 from s2e.envs.config import WorldsConfig
-from s2e.envs.crowd import PERSON_RADIUS
-from s2e.envs.episodes import RandomEpisodes
 from s2e.envs.free_space import free_space
-from s2e.envs.pool import training_scenes
+from s2e.envs.people.crowd import PERSON_RADIUS
+from s2e.envs.scenes.episodes import RandomEpisodes
+from s2e.envs.streets.pool import training_scenes
 from s2e.envs.worlds import Worlds
-from s2e.observation import RAY_ANGLES, RAY_RANGE_M, RAYS
 
 STEP_M = 0.001
 

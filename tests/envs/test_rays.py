@@ -6,14 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from s2e.envs.camera import Camera
+from s2e.core.errors import UserError
 from s2e.envs.config import WorldsConfig
-from s2e.envs.episodes import RandomEpisodes
-from s2e.envs.pool import training_scenes
+from s2e.envs.geometry.camera import Camera
 from s2e.envs.rays import AROUND, VIEW_SHARE, RayConfig, RayDriver, RayPolicy, RaySense, load_rays, to_waypoint
-from s2e.envs.robots import ROBOTS, randomise
+from s2e.envs.robots.kinds import ROBOTS, randomise
+from s2e.envs.scenes.episodes import RandomEpisodes
+from s2e.envs.streets.pool import training_scenes
 from s2e.envs.worlds import Worlds
-from s2e.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 
-from s2e.envs.build import build_scene
-from s2e.envs.camera import Camera, camera_poses
-from s2e.envs.meshes import empty_mesh, transform
-from s2e.envs.objects import obstacle_mesh
-from s2e.envs.occupancy import Occupancy
-from s2e.envs.raster import render_meshes
-from s2e.envs.raster_effects import apply_to_views
+from s2e.core.errors import UserError
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.meshes import empty_mesh, transform
+from s2e.envs.geometry.occupancy import Occupancy
+from s2e.envs.geometry.scene import Scene, Sky, Splats
+from s2e.envs.raster.effects import apply_to_views
+from s2e.envs.raster.kernels import render_meshes
 from s2e.envs.render import Renderer
-from s2e.envs.scene import Scene, Sky, Splats
 from s2e.envs.splats.render import prepare, render_splats
-from s2e.errors import UserError
+from s2e.envs.streets.build import build_scene
+from s2e.envs.streets.objects import obstacle_mesh
 
 CAMERA = Camera(height_px=90, width_px=120, x=0.0, z=1.0, pitch_deg=8.0)
 SIZE = CAMERA.height_px, CAMERA.width_px

@@ -11,17 +11,17 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import s2e.envs  # noqa: F401 registers the environment
-from s2e.envs.collision import room_at_points
+from s2e.core.errors import UserError
 from s2e.envs.config import OUTPUTS, WorldsConfig
-from s2e.envs.drive import ExpertDriver
-from s2e.envs.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
-from s2e.envs.pool import training_scenes
+from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.geometry.scene import GOAL_RADIUS_M, Episode, Walker
 from s2e.envs.render import Renderer
+from s2e.envs.robots.collision import room_at_points
 from s2e.envs.sb3 import UrbanVecEnv
-from s2e.envs.scene import GOAL_RADIUS_M, Episode, Walker
+from s2e.envs.scenes.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
+from s2e.envs.streets.pool import training_scenes
 from s2e.envs.vector import make_worlds
 from s2e.envs.worlds import Worlds
-from s2e.errors import UserError
 
 CONFIG = WorldsConfig(people=3, height_px=24, width_px=40)
 EVERYTHING = WorldsConfig(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 from s2e.planner.directive import ADVICE_VALID_S, STOP_VALID_S, UNPARSED, Directive, make, parse_answer
 
 

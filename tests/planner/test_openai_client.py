@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 from s2e.planner import OpenAIPlanner, RulesPlanner, openai_client, parse_planner
 from s2e.planner.openai_client import describe, shown_candidates
 from s2e.planner.scene import PlannerView

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.anchors import anchor_fan
-from s2e.config import PolicyConfig
-from s2e.mixture import Modes
-from s2e.policy import S2EPolicy
+from s2e.policy.anchors import anchor_fan
+from s2e.policy.config import PolicyConfig
+from s2e.policy.mixture import Modes
+from s2e.policy.network import S2EPolicy
 from s2e.pretrain.alarm import UNIFORM, AnchorUse, UseCounter, collapse, use_picture
 
 T, DT, FLOOR = 10, 0.2, 0.1

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.config import PRESETS
-from s2e.mixture import Modes
+from s2e.policy.config import PRESETS
+from s2e.policy.mixture import Modes
 from s2e.pretrain.baselines import straight_to_goal
 from s2e.pretrain.evaluate import COLUMNS, evaluate, format_rows, measure, summarise, verdict
 from s2e.pretrain.metrics import SHAPES, shapes

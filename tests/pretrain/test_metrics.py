@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal
 
-from s2e.config import PRESETS
-from s2e.mixture import Modes
+from s2e.policy.config import PRESETS
+from s2e.policy.mixture import Modes
 from s2e.pretrain.baselines import constant_velocity, straight_to_goal
 from s2e.pretrain.metrics import (
     SHAPES,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from s2e.config import PolicyConfig
+from s2e.policy.config import PolicyConfig
 from s2e.pretrain.pictures import BEST, FRAME_W, GOAL, HEADER, OTHER, PANEL, TRUTH, camera_known, fan_picture, pick, project, sheet
 from s2e.video.walk import Body
 

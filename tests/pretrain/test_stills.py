@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.checkpoint import find_checkpoint, load_networks
-from s2e.config import PRESETS, PolicyConfig
-from s2e.encoder import FeatureNet
-from s2e.errors import UserError
-from s2e.observation import RAYS
-from s2e.policy import S2EPolicy
+from s2e.core.errors import UserError
+from s2e.core.observation import RAYS
+from s2e.policy.checkpoint import find_checkpoint, load_networks
+from s2e.policy.config import PRESETS, PolicyConfig
+from s2e.policy.encoder import FeatureNet
+from s2e.policy.network import S2EPolicy
 from s2e.pretrain.loop import Trainer
 from s2e.pretrain.samples import Batch, mirrored
 from s2e.pretrain.stills import StillSamples, seeing, seeing_by_look, split_scenes, still_batch

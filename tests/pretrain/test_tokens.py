@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.config import PRESETS
-from s2e.encoder import FeatureNet, FrozenEncoder, pool_older
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.policy.config import PRESETS
+from s2e.policy.encoder import FeatureNet, FrozenEncoder, pool_older
 from s2e.pretrain.tokens import FrameStore, TokenStore
-from s2e.video.formats import read_walks
 from s2e.video.frames import decode, jpeg
+from s2e.video.readers.formats import read_walks
 from tests.video.test_gnm import make_walk
 
 CONFIG = dataclasses.replace(PRESETS["laptop"], height_px=32, width_px=64)

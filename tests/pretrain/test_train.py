@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-import s2e.dist
-from s2e.checkpoint import find_checkpoint, load_training_state, policy_state, read_tensors
-from s2e.config import PRESETS
-from s2e.encoder import FeatureNet
-from s2e.errors import UserError
-from s2e.observation import goal_token, to_robot
-from s2e.policy import S2EPolicy
+import s2e.core.dist
+from s2e.core.errors import UserError
+from s2e.core.observation import goal_token, to_robot
+from s2e.core.run import Run
+from s2e.policy.checkpoint import find_checkpoint, load_training_state, policy_state, read_tensors
+from s2e.policy.config import PRESETS
+from s2e.policy.encoder import FeatureNet
+from s2e.policy.network import S2EPolicy
 from s2e.pretrain import loop
 from s2e.pretrain import train as command_module
 from s2e.pretrain.args import PretrainArgs, as_json, check, policy_config
@@ -27,9 +28,8 @@ from s2e.pretrain.loop import Trainer, load_into
 from s2e.pretrain.optim import Average, decay_groups, schedule
 from s2e.pretrain.samples import make_batch, make_samples, split_walks
 from s2e.pretrain.tokens import TokenStore
-from s2e.run import Run
-from s2e.video.formats import read_walks
 from s2e.video.frames import ImageFiles
+from s2e.video.readers.formats import read_walks
 from s2e.video.walk import Walk
 from tests.ranks import Ranks
 from tests.video.test_gnm import make_walk
@@ -373,7 +373,7 @@ def test_two_ranks_take_the_step_that_one_takes_with_both_batches(tmp_path, monk
         return {k: p.grad for k, p in trainer.policy.named_parameters() if p.grad is not None}
 
     fake = Ranks(2)
-    monkeypatch.setattr(s2e.dist, "dist", fake)
+    monkeypatch.setattr(s2e.core.dist, "dist", fake)
     for other, found in fake.run(one):
         torch.testing.assert_close(other, norm, rtol=1e-3, atol=1e-5)
         assert len(found) > 10

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from s2e.envs.controller import waypoint_to_command
-from s2e.envs.episodes import RandomEpisodes
-from s2e.envs.pool import training_scenes
+from s2e.core.observation import to_robot
 from s2e.envs.rays import KEEPS_M, RayConfig, RayDriver, load_rays
+from s2e.envs.robots.controller import waypoint_to_command
+from s2e.envs.scenes.episodes import RandomEpisodes
+from s2e.envs.streets.pool import training_scenes
 from s2e.envs.worlds import ACTION_HORIZON_S, Worlds, WorldsConfig
-from s2e.observation import to_robot
 from s2e.rl.coach import LABEL, WAYPOINTS, ExpertCoach, RayCoach, make_coach
 from s2e.rl.lessons import Lessons
 from tests.envs.test_rays import save

@@ -12,15 +12,15 @@ import pytest
 import torch
 from tqdm import tqdm
 
-from s2e.acting import Actor
-from s2e.checkpoint import find_checkpoint, load_networks, policy_state, read_tensors, save_checkpoint
-from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+from s2e.core.errors import UserError
+from s2e.core.observation import NOWHERE_M, ODOMETRY, RAY_ANGLES, surroundings
 from s2e.envs.rays import RaySense
-from s2e.errors import UserError
-from s2e.mixture import WaypointMixture
-from s2e.observation import NOWHERE_M, ODOMETRY, RAY_ANGLES, surroundings
-from s2e.policy import S2EPolicy
+from s2e.policy.acting import Actor
+from s2e.policy.checkpoint import find_checkpoint, load_networks, policy_state, read_tensors, save_checkpoint
+from s2e.policy.config import PolicyConfig
+from s2e.policy.encoder import FeatureNet
+from s2e.policy.mixture import WaypointMixture
+from s2e.policy.network import S2EPolicy
 from s2e.rl.ppo import Objective
 from s2e.rl.sense import COACHED, Prefix
 from s2e.rl.train import PPOArgs, Trainer, Watch, check, ground, settled, train
@@ -482,7 +482,7 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(pretrained, tmp_path):
 
 
 def test_more_worlds_than_memory_holds_are_refused_before_anything_is_built(tmp_path, monkeypatch):
-    monkeypatch.setattr("s2e.memory.available_bytes", lambda: 8 << 30)
+    monkeypatch.setattr("s2e.core.memory.available_bytes", lambda: 8 << 30)
     with pytest.raises(UserError, match=r"--envs 200000 needs some 1,.*GiB of memory, and 8.0 GiB are free: give at most \d\d\d"):
         check(PPOArgs(tmp_path, envs=200_000), 1)
     with pytest.raises(UserError, match="too little even for one"):

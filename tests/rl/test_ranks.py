@@ -7,12 +7,12 @@ import pytest
 import torch
 from tqdm import tqdm
 
-import s2e.dist
-from s2e.checkpoint import policy_state, save_checkpoint
-from s2e.config import PolicyConfig
-from s2e.encoder import FeatureNet
+import s2e.core.dist
 from s2e.envs.rays import RayConfig
-from s2e.policy import S2EPolicy
+from s2e.policy.checkpoint import policy_state, save_checkpoint
+from s2e.policy.config import PolicyConfig
+from s2e.policy.encoder import FeatureNet
+from s2e.policy.network import S2EPolicy
 from s2e.rl.lessons import Lessons
 from s2e.rl.train import PPOArgs, Trainer, Watch, _joined
 from tests.envs.test_rays import save as save_rays
@@ -70,7 +70,7 @@ def train(monkeypatch, ranks, out, updates, more, resume=False):
         return [one(0)]
     fake = Ranks(ranks)
     with monkeypatch.context() as patch:
-        patch.setattr(s2e.dist, "dist", fake)
+        patch.setattr(s2e.core.dist, "dist", fake)
         return fake.run(one)
 
 
@@ -140,7 +140,7 @@ def test_what_is_not_finite_on_one_rank_is_skipped_by_all_and_said_by_that_one(m
 
     fake = Ranks(2)
     with monkeypatch.context() as patch:
-        patch.setattr(s2e.dist, "dist", fake)
+        patch.setattr(s2e.core.dist, "dist", fake)
         ranks = fake.run(one)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("update 1 is skipped")]
     for first, same, second, *_ in ranks:

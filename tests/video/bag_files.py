@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from s2e.video import bags
 from s2e.video.options import ReadOptions
+from s2e.video.readers import bags
 from s2e.video.walk import Walk
 
 T = 20

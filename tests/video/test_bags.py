@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from s2e.video import bags, ros_images, ros_messages, ros_times
 from s2e.video.ground import MAX_GAP_S, at_times
 from s2e.video.options import ReadOptions
+from s2e.video.readers import bags, ros_images, ros_messages, ros_times
 from tests.video.bag_files import Scene, Writer, encoded, path_of, raw, read, reason, same, write_bag
 
 pytest.importorskip("rosbags")

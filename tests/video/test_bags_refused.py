@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2e.errors import UserError
-from s2e.video import bags, ros_images, ros_messages
+from s2e.core.errors import UserError
 from s2e.video.options import ReadOptions
+from s2e.video.readers import bags, ros_images, ros_messages
 from tests.video.bag_files import Scene, Writer, path_of, read, reason, write_bag
 
 pytest.importorskip("rosbags")

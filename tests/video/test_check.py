@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 from s2e.video.check import Finding, Row, check_walk, check_walks, kept, look, runs, span, table_of
 from s2e.video.frames import Frames
 from s2e.video.walk import Walk
@@ -287,7 +287,7 @@ def test_the_table_adds_up():
 def test_the_real_walks_are_kept_whole():
     import os
 
-    from s2e.video.formats import read_walks
+    from s2e.video.readers.formats import read_walks
 
     place = Path(os.environ.get("S2E_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "gnm" / "go2"
     if not place.is_dir():

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.errors import UserError
-from s2e.observation import RAYS
+from s2e.core.errors import UserError
+from s2e.core.observation import RAYS
 from s2e.video import convert as module
-from s2e.video import shards
 from s2e.video.convert import Conversion, Shrunk, convert, filled
-from s2e.video.formats import read_walks
 from s2e.video.frames import ImageFiles, jpeg
-from s2e.video.gnm import write_walk
 from s2e.video.options import ReadOptions
+from s2e.video.readers import shards
+from s2e.video.readers.formats import read_walks
+from s2e.video.readers.gnm import write_walk
 from s2e.video.walk import Body
 
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.errors import UserError
-from s2e.video.formats import NoWalks, read_walks
-from s2e.video.gnm import write_walk
+from s2e.core.errors import UserError
 from s2e.video.options import ReadOptions
+from s2e.video.readers.formats import NoWalks, read_walks
+from s2e.video.readers.gnm import write_walk
 
 
 def make_walk(folder, length=12, images=None, seed=0):

@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from make_lerobot import DATA, FRONT, VIDEO, change_episodes, change_info, change_table, write_dataset
 from make_video import number, write_mp4
 
-from s2e.errors import UserError
-from s2e.video import lerobot, lerobot_times
+from s2e.core.errors import UserError
 from s2e.video.options import ReadOptions
+from s2e.video.readers import lerobot, lerobot_times
 
 OPTIONS = ReadOptions()
 

@@ -7,27 +7,27 @@ import importlib
 
 import pytest
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 from s2e.video.options import ReadOptions
 from tests.video.bag_files import Scene
 from tests.video.test_readers_agree import POSE_T, TIMES, WRITERS
 
 LIMITS = [
-    ("gnm", "s2e.unpickle.MAX_BYTES", 100, "too many for a walk's poses"),
-    ("gnm", "s2e.unpickle.MOST_NUMBERS", 20, "too many numbers"),
+    ("gnm", "s2e.core.unpickle.MAX_BYTES", 100, "too many for a walk's poses"),
+    ("gnm", "s2e.core.unpickle.MOST_NUMBERS", 20, "too many numbers"),
     ("gnm", "s2e.video.frames.MAX_PIXELS", 32 * 24 - 1, "32 x 24 pixels are too many"),
-    ("posed", "s2e.video.poses._MAX_TEXT", 100, "bytes are too many for poses"),
-    ("posed", "s2e.video.poses._MAX_VALUE", 1.0, "not finite or beyond 1;"),
-    ("posed", "s2e.video.posed._MAX_TEXT", 100, "bytes are too many for a list of times"),
-    ("lerobot", "s2e.video.lerobot._MAX_TEXT", 100, "bytes are too many"),
-    ("lerobot", "s2e.video.parquet._MAX_ROWS", 19, "20 rows; at most 19"),
-    ("lerobot", "s2e.video.parquet._MAX_VALUES", 19, "numbers in one group of rows"),
-    ("recon", "s2e.video.recon._MAX_BYTES", 300, "too big for the poses"),
-    ("recon", "s2e.video.recon.MAX_PIXELS", 300, "bytes an image, which are too many"),
-    ("shards", "s2e.video.shards.MAX_SAMPLE", 4000, "larger than 0 MB"),
-    ("shards", "s2e.video.shards.MAX_JSON", 100, "no description of a walk"),
-    ("shards", "s2e.video.tar.MAX_MEMBER", 100, "100 bytes at most"),
-    ("ros1", "s2e.video.ros_images.MAX_PIXELS", 32 * 24 - 1, ""),
+    ("posed", "s2e.video.readers.poses._MAX_TEXT", 100, "bytes are too many for poses"),
+    ("posed", "s2e.video.readers.poses._MAX_VALUE", 1.0, "not finite or beyond 1;"),
+    ("posed", "s2e.video.readers.posed._MAX_TEXT", 100, "bytes are too many for a list of times"),
+    ("lerobot", "s2e.video.readers.lerobot._MAX_TEXT", 100, "bytes are too many"),
+    ("lerobot", "s2e.video.readers.parquet._MAX_ROWS", 19, "20 rows; at most 19"),
+    ("lerobot", "s2e.video.readers.parquet._MAX_VALUES", 19, "numbers in one group of rows"),
+    ("recon", "s2e.video.readers.recon._MAX_BYTES", 300, "too big for the poses"),
+    ("recon", "s2e.video.readers.recon.MAX_PIXELS", 300, "bytes an image, which are too many"),
+    ("shards", "s2e.video.readers.shards.MAX_SAMPLE", 4000, "larger than 0 MB"),
+    ("shards", "s2e.video.readers.shards.MAX_JSON", 100, "no description of a walk"),
+    ("shards", "s2e.video.readers.tar.MAX_MEMBER", 100, "100 bytes at most"),
+    ("ros1", "s2e.video.readers.ros_images.MAX_PIXELS", 32 * 24 - 1, ""),
 ]
 
 

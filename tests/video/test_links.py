@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 from s2e.video.files import Search, once
-from s2e.video.formats import read_walks
 from s2e.video.frames import jpeg
-from s2e.video.gnm import write_walk
+from s2e.video.readers.formats import read_walks
+from s2e.video.readers.gnm import write_walk
 from tests.video.bag_files import path_of, write_bag, write_recon
 
 

@@ -10,8 +10,8 @@ av = pytest.importorskip("av")
 sys.path.insert(0, str(Path(__file__).parent))
 from make_video import number, picture, write_mp4  # noqa: E402
 
-from s2e.errors import UserError  # noqa: E402
-from s2e.video.mp4 import Video, VideoFrames  # noqa: E402
+from s2e.core.errors import UserError  # noqa: E402
+from s2e.video.readers.mp4 import Video, VideoFrames  # noqa: E402
 
 KINDS = {
     "b-frames": {"codec": "libx264"},
@@ -79,7 +79,7 @@ def test_frames_by_their_times(tmp_path):
 
 
 def test_a_seek_saves_decoding_and_one_pass_serves_increasing_frames(tmp_path, monkeypatch):
-    from s2e.video import mp4
+    from s2e.video.readers import mp4
 
     path = tmp_path / "v.mp4"
     write_mp4(path, range(200), options={"bf": "0"})
@@ -99,7 +99,7 @@ def test_a_seek_saves_decoding_and_one_pass_serves_increasing_frames(tmp_path, m
 
 
 def test_a_seek_that_comes_down_too_late_is_made_good(tmp_path, monkeypatch):
-    from s2e.video import mp4
+    from s2e.video.readers import mp4
 
     path = tmp_path / "v.mp4"
     write_mp4(path, range(80))

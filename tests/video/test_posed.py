@@ -13,11 +13,11 @@ pytest.importorskip("av")
 sys.path.insert(0, str(Path(__file__).parent))
 from make_video import number, picture, write_mp4
 
-from s2e.errors import UserError
-from s2e.video import gnm, posed
+from s2e.core.errors import UserError
 from s2e.video.ground import agreement, at_times, integrated, plane, rotations, to_ground, unheld
 from s2e.video.options import ReadOptions
-from s2e.video.poses import read_poses, sniff
+from s2e.video.readers import gnm, posed
+from s2e.video.readers.poses import read_poses, sniff
 
 OPTIONS = ReadOptions()
 OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])  # columns: right, down, ahead of a camera that looks along a body's x

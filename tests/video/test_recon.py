@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from s2e.errors import UserError
-from s2e.video import recon
+from s2e.core.errors import UserError
 from s2e.video.frames import decode
 from s2e.video.options import ReadOptions
+from s2e.video.readers import recon
 from tests.video.bag_files import Scene, encoded, write_recon
 
 h5py = pytest.importorskip("h5py")

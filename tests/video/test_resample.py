@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.errors import UserError
-from s2e.observation import RAYS
+from s2e.core.errors import UserError
+from s2e.core.observation import RAYS
 from s2e.video.frames import ImageFiles, jpeg
 from s2e.video.resample import is_uniform, nearest, split_at, split_gaps, trajectory, uniform
 from s2e.video.walk import Walk

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.errors import UserError
-from s2e.observation import RAYS
+from s2e.core.errors import UserError
+from s2e.core.observation import RAYS
 from s2e.video import shard_writer
 from s2e.video.frames import ImageFiles, jpeg
 from s2e.video.options import ReadOptions
-from s2e.video.remote import is_url, shown
+from s2e.video.readers.remote import is_url, shown
+from s2e.video.readers.shards import fits, read, stream
 from s2e.video.shard_writer import ShardWriter, write_shards
-from s2e.video.shards import fits, read, stream
 from s2e.video.walk import Body, Walk
 
 
@@ -419,7 +419,7 @@ def test_damage_never_ends_in_anything_but_a_user_error(small, tmp_path_factory,
 def test_the_real_walks(tmp_path):
     import os
 
-    from s2e.video.formats import read_walks
+    from s2e.video.readers.formats import read_walks
 
     place = Path(os.environ.get("S2E_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "gnm" / "go2"
     if not place.is_dir():

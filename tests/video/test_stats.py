@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.errors import UserError
+from s2e.core.errors import UserError
 from s2e.video.stats import COLOURS, FAINT, QUANTITIES, _faded, draw, measure, table
 from tests.video.test_check import changed, make
 

@@ -7,10 +7,10 @@ import tarfile
 import numpy as np
 import pytest
 
-from s2e.errors import UserError
-from s2e.observation import RAYS
-from s2e.video.formats import read_walks
+from s2e.core.errors import UserError
+from s2e.core.observation import RAYS
 from s2e.video.frames import jpeg
+from s2e.video.readers.formats import read_walks
 from s2e.video.stills import ShardBytes, Still, dataset, is_stills, read_stills, table
 from s2e.video.walk import Body
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from s2e.envs.scan.transform import Placement, place
-from s2e.envs.scene import Splats
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.transform import Placement, place
 
 
 @dataclass

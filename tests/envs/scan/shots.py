@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from s2e.envs.scene import Splats
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.render import prepare, render_splats
 
 FIELD_OF_VIEW = 1.2

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from s2e.envs.scan.cameras import CameraList, read_camera_list
-from s2e.envs.scan.scale import read_cameras
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.scan.ground.scale import read_cameras
+from s2e.envs.scan.photos.cameras import CameraList, read_camera_list
 
 COUNT, SIZE, FOCAL = 5, (64, 48), 50.0
 RNG = np.random.default_rng(0)

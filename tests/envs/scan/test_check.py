@@ -7,12 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
-from s2e.envs.episodes import read_episodes, write_episodes
-from s2e.envs.occupancy import Occupancy
+from s2e.core.errors import UserError
+from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.scan.check import _noise_of, check_scene, findings, free_way, route_around, solved, splats_against_map
 from s2e.envs.scan.listing import describe, scene_table
-from s2e.envs.scene_files import scene_folder
-from s2e.errors import UserError
+from s2e.envs.scenes.episodes import read_episodes, write_episodes
+from s2e.envs.scenes.files import scene_folder
 from tests.envs.scan.yard import yard_scene
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scene(folder):
-    from s2e.envs.scene_files import load_scene
+    from s2e.envs.scenes.files import load_scene
 
     return load_scene(folder)
 

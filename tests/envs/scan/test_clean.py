@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from s2e.envs.scan.clean import REASONS, clean, diameter
-from s2e.envs.scan.transform import select
-from s2e.envs.scene import Splats
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.scan.ground.clean import REASONS, clean, diameter
+from s2e.envs.splats.transform import select
 from tests.envs.scan.captures import Builder, disturbed, plaza, street
 
 

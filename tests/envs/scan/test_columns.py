@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation
 
-from s2e.envs.scan.clean import clean
-from s2e.envs.scan.columns import LEVEL_M, LOWEST_M, Columns, columns, fill_walked
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.scan.ground.clean import clean
+from s2e.envs.scan.ground.columns import LEVEL_M, LOWEST_M, Columns, columns, fill_walked
+from s2e.envs.scan.ground.voxels import LEVELS, fill
 from s2e.envs.scan.places import to_ground
-from s2e.envs.scan.transform import select
-from s2e.envs.scan.voxels import LEVELS, fill
-from s2e.envs.scene import Splats
-from s2e.envs.splats.quats import rotations
-from s2e.envs.splats.streamed import join
-from s2e.errors import UserError
+from s2e.envs.splats.formats.smallest_three import rotations
+from s2e.envs.splats.formats.streamed import join
+from s2e.envs.splats.transform import select
 from tests.envs.scan import captures
 from tests.envs.scan.captures import Builder
 

@@ -10,11 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from s2e.envs.drive import ExpertDriver
-from s2e.envs.episodes import ListedEpisodes, read_episodes
+from s2e.envs.expert.drive import ExpertDriver
 from s2e.envs.scan.command import join_up
-from s2e.envs.scene_files import load_scene
-from s2e.envs.splats.formats import write_splats
+from s2e.envs.scenes.episodes import ListedEpisodes, read_episodes
+from s2e.envs.scenes.files import load_scene
+from s2e.envs.splats.formats.any import write_splats
 from s2e.envs.worlds import Worlds, WorldsConfig
 from tests.envs.scan.yard import disturbed, yard
 

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.envs.scan.clean import clean
-from s2e.envs.scan.field import level_direction
-from s2e.envs.scan.floor import Floor, NotNavigable, _under, find_floor, given_floor, surface_of
-from s2e.envs.scan.planes import sample_surface
-from s2e.envs.scan.transform import Placement, place, select
-from s2e.envs.scene import Splats
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.scan.ground.clean import clean
+from s2e.envs.scan.ground.field import level_direction
+from s2e.envs.scan.ground.floor import Floor, NotNavigable, _under, find_floor, given_floor, surface_of
+from s2e.envs.scan.ground.planes import sample_surface
+from s2e.envs.splats.transform import Placement, place, select
 from tests.envs.scan import captures
 
 QUICK = ("street", "quay")

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.envs.episodes import check_episodes, read_episodes
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.scan import importer, store
 from s2e.envs.scan.args import Import, parse_up
 from s2e.envs.scan.check import solved
 from s2e.envs.scan.importer import hash_of, import_scene
-from s2e.envs.scan.transform import Placement
-from s2e.envs.scene import Splats
-from s2e.envs.scene_files import load_scene
-from s2e.envs.splats.formats import write_splats
-from s2e.envs.splats.streamed import join
-from s2e.errors import UserError
+from s2e.envs.scenes.episodes import check_episodes, read_episodes
+from s2e.envs.scenes.files import load_scene
+from s2e.envs.splats.formats.any import write_splats
+from s2e.envs.splats.formats.streamed import join
+from s2e.envs.splats.transform import Placement
 from tests.envs.scan import captures
 from tests.envs.scan.yard import BOXES, DEPTH_M, TERRACE, WIDTH_M, blobs, disturbed, yard
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.envs.scan.cameras import Lens, Posed, read_camera_list
-from s2e.envs.scan.photos import back_projected, bent_pixels, read_photo, read_photos, rotation_of, scattered, split
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.scan.photos.cameras import Lens, Posed, read_camera_list
+from s2e.envs.scan.photos.pictures import back_projected, bent_pixels, read_photo, read_photos, rotation_of, scattered, split
 from tests.envs.scan.shots import room, shoot
 
 LENS = Lens((100.0, 100.0, 80.0, 60.0), (160, 120))

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from s2e.envs.scan.columns import Columns, columns
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import SEMANTIC_ID
+from s2e.envs.scan.ground.columns import Columns, columns
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
-from s2e.envs.scene import SEMANTIC_ID
-from s2e.errors import UserError
 from tests.envs.scan import captures
 
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.envs.episodes import read_episodes
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Sky, Splats
 from s2e.envs.scan import picture, preview
 from s2e.envs.scan.picture import ticks, wrap
 from s2e.envs.scan.plan import DOWN, parallel_view, top_down
 from s2e.envs.scan.preview import draw_removed, draw_top, eye_views, tint, write_preview
 from s2e.envs.scan.removed import removed_report, sky_of
-from s2e.envs.scan.transform import Placement
-from s2e.envs.scene import Sky, Splats
-from s2e.envs.scene_files import load_scene
-from s2e.errors import UserError
+from s2e.envs.scenes.episodes import read_episodes
+from s2e.envs.scenes.files import load_scene
+from s2e.envs.splats.transform import Placement
 from tests.envs.scan.yard import blobs, yard_scene
 
 

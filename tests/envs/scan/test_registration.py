@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from s2e.envs.scan.photos import Photo
-from s2e.envs.scan.registration import Registration, register, registered
+from s2e.envs.scan.photos.pictures import Photo
+from s2e.envs.scan.photos.registration import Registration, register, registered
 from s2e.envs.splats.gradients import View
 from s2e.envs.splats.render import prepare, render_splats
 from tests.envs.scan.shots import room, walk

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from s2e.envs.scan.floor import Floor
-from s2e.envs.scan.scale import read_cameras, scale_from_cameras, scale_from_point, track_floor
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.scan.ground.floor import Floor
+from s2e.envs.scan.ground.scale import read_cameras, scale_from_cameras, scale_from_point, track_floor
 
 FLOOR = Floor(np.array([0.0, -1.0, 0.0]), 2.0, 0.5, 10.0, 0.01, True)  # y down, floor at y = -2
 

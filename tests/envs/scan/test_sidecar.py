@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from s2e.envs.scan.columns import Columns
+from s2e.core.errors import UserError
+from s2e.envs.scan.ground.columns import Columns
 from s2e.envs.scan.sidecar import Correction, correct_columns, inside, read_correction, sidecar_path
-from s2e.errors import UserError
 
 SQUARE = ((1.0, 1.0), (3.0, 1.0), (3.0, 2.0), (1.0, 2.0))
 

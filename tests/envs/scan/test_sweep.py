@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from s2e.envs.scan.cameras import read_camera_list
-from s2e.envs.scan.photos import back_projected, read_photos
-from s2e.envs.scan.sweep import sweep
+from s2e.envs.scan.photos.cameras import read_camera_list
+from s2e.envs.scan.photos.pictures import back_projected, read_photos
+from s2e.envs.scan.photos.sweep import sweep
 from tests.envs.scan.shots import room, shoot
 
 pytestmark = pytest.mark.usefixtures("one_thread")

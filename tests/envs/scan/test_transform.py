@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from s2e.envs.scan.transform import Placement, basis, multiply, place, quaternion, rotate_sh, select, upright
-from s2e.envs.scene import Splats
-from s2e.envs.splats.quats import rotations
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.formats.smallest_three import rotations
 from s2e.envs.splats.render import prepare, render_splats
-from s2e.errors import UserError
+from s2e.envs.splats.transform import Placement, basis, multiply, place, quaternion, rotate_sh, select, upright
 
 
 def rotation(seed):

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from s2e.envs.scan.transform import Placement, place
-from s2e.envs.scene import Splats
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.transform import Placement, place
 
 WIDTH_M, DEPTH_M = 14.0, 12.0
 BOXES = ((3.0, 3.0, 4.0, 4.2, 0.9), (8.5, 7.0, 9.5, 8.0, 1.4), (10.6, 2.2, 11.2, 2.8, 0.6))
@@ -75,12 +75,12 @@ def disturbed(splats, seed, metres_per_unit):
 
 def yard_scene(folder, name="yard", count=3, **more):
     """Writes the undisturbed yard as a scene folder, mapped as the importer maps it; returns it loaded."""
-    from s2e.envs.meshes import empty_mesh
-    from s2e.envs.propose import free_anchors, make_episodes
-    from s2e.envs.scan.columns import columns
+    from s2e.envs.geometry.meshes import empty_mesh
+    from s2e.envs.geometry.scene import Scene, Sky
+    from s2e.envs.scan.ground.columns import columns
     from s2e.envs.scan.places import keep_region, to_ground
-    from s2e.envs.scene import Scene, Sky
-    from s2e.envs.scene_files import load_scene, write_scene
+    from s2e.envs.scenes.files import load_scene, write_scene
+    from s2e.envs.scenes.propose import free_anchors, make_episodes
 
     splats = yard(junk=False)
     occupancy, ground = to_ground(columns(splats))

@@ -25,15 +25,15 @@ import numpy as np
 if __name__ == "__main__":  # run as a script from the repository's root
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from s2e.envs.scene import Splats
-from s2e.envs.splats.compressed_ply import read_compressed_ply
-from s2e.envs.splats.dotsplat import read_dotsplat
-from s2e.envs.splats.files import SplatWarning
-from s2e.envs.splats.formats import read_splats
-from s2e.envs.splats.ply import read_ply
-from s2e.envs.splats.sog import read_sog
-from s2e.envs.splats.spz import read_spz
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.formats.any import read_splats
+from s2e.envs.splats.formats.compressed_ply import read_compressed_ply
+from s2e.envs.splats.formats.dotsplat import read_dotsplat
+from s2e.envs.splats.formats.ply import read_ply
+from s2e.envs.splats.formats.sog import read_sog
+from s2e.envs.splats.formats.spz import read_spz
+from s2e.envs.splats.formats.whole import SplatWarning
 from tests.envs.splats import mutations, samples
 
 SEEDS = Path(__file__).parent / "seeds"

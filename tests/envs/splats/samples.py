@@ -12,7 +12,7 @@ import numpy as np
 import zstandard
 from PIL import Image
 
-from s2e.envs.scene import Splats
+from s2e.envs.geometry.scene import Splats
 
 SH_C0 = 0.28209479177387814
 

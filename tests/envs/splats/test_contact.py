@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from s2e.envs.camera import Camera, camera_poses
-from s2e.envs.meshes import merge, transform
-from s2e.envs.objects import obstacle_mesh
-from s2e.envs.scene import Mesh, Sky
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.meshes import merge, transform
+from s2e.envs.geometry.scene import Mesh, Sky
 from s2e.envs.splats.contact import CASTER, footprints, lift_soles, light_at, shade_ground, shadow_directions
+from s2e.envs.streets.objects import obstacle_mesh
 
 CAMERA = Camera(height_px=60, width_px=80, x=0.0, z=1.2, pitch_deg=25.0)
 NOBODY = np.full((1, 0, 7), np.nan, np.float32)

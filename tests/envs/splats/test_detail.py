@@ -6,9 +6,9 @@ import numba
 import numpy as np
 import pytest
 
-from s2e.benchmarks.splats import city
-from s2e.envs.camera import Camera, camera_poses
-from s2e.envs.scene import Splats
+from s2e.benchmarks.speed.splats import city
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats import render
 from s2e.envs.splats.project_pack import GEOMETRY, merged, prepare
 from s2e.envs.splats.render import render_counted, render_splats

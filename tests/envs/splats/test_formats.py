@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.envs.scene import Splats
-from s2e.envs.splats import files
-from s2e.envs.splats.files import SplatWarning
-from s2e.envs.splats.formats import read_splats, write_splats
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.formats import whole as files
+from s2e.envs.splats.formats.any import read_splats, write_splats
+from s2e.envs.splats.formats.whole import SplatWarning
 from tests.envs.splats import samples
 
 ROOT = Path(__file__).resolve().parents[3]

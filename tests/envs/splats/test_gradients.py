@@ -11,12 +11,12 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from s2e.envs.scene import Splats
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats import gradients as module
 from s2e.envs.splats.gradients import Gaussians, View, look
 from s2e.envs.splats.reference import torch_functions, trace, view_matrices
 from s2e.envs.splats.render import prepare, render_splats
-from s2e.errors import UserError
 
 SH0 = 0.28209479177387814
 VIEW = View(

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.envs.camera import Camera, camera_poses
-from s2e.envs.scene import Splats
+from s2e.core.errors import UserError
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats import gsplat_backend, reference
 from s2e.envs.splats import render as cpu
 from s2e.envs.splats.reference import render_reference, view_matrices
-from s2e.errors import UserError
 
 gsplat = pytest.importorskip("gsplat")
 CAMERA = Camera(height_px=24, width_px=32)

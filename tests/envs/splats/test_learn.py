@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.checkpoint import optimizer_state, restore_optimizer
+from s2e.envs.splats.formats.ply import read_ply, write_ply
 from s2e.envs.splats.gradients import View
 from s2e.envs.splats.learn import NAMES, Learner, Learning, Target, as_splats, psnr, seeds_of_points, shared_out, similarity, turns
-from s2e.envs.splats.ply import read_ply, write_ply
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.policy.checkpoint import optimizer_state, restore_optimizer
 from tests.envs.scan.shots import FIELD_OF_VIEW, room, walk
 
 SIZE = (48, 32)
@@ -97,7 +97,7 @@ def test_it_becomes_a_file(photos, tmp_path):
 
 
 def test_turns_are_those_of_the_importer():
-    from s2e.envs.splats.quats import rotations
+    from s2e.envs.splats.formats.smallest_three import rotations
 
     quats = torch.nn.functional.normalize(torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), dim=1)
     np.testing.assert_allclose(turns(quats).numpy(), rotations(quats.numpy()), atol=1e-6)

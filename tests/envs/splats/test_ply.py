@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.envs.scene import Splats
-from s2e.envs.splats import files
-from s2e.envs.splats.files import SplatWarning
-from s2e.envs.splats.ply import read_ply, write_ply
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.formats import whole as files
+from s2e.envs.splats.formats.ply import read_ply, write_ply
+from s2e.envs.splats.formats.whole import SplatWarning
 
 CORE = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2",
         "rot_0", "rot_1", "rot_2", "rot_3"]  # fmt: skip

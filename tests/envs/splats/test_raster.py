@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from scipy.special import sph_harm_y
 
-from s2e.envs.camera import Camera, camera_poses
-from s2e.envs.scene import Splats
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.render import covariances, prepare, render_splats
 
 CAMERA = Camera(height_px=45, width_px=70)

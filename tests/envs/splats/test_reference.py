@@ -7,14 +7,14 @@ import numba
 import numpy as np
 import pytest
 
-from s2e.envs.camera import Camera, camera_poses
-from s2e.envs.scene import Splats
-from s2e.envs.scene_files import load_scene
+from s2e.core.errors import UserError
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.scene import Splats
+from s2e.envs.scenes.files import load_scene
 from s2e.envs.splats import reference
-from s2e.envs.splats.formats import read_splats
+from s2e.envs.splats.formats.any import read_splats
 from s2e.envs.splats.reference import render_reference
 from s2e.envs.splats.render import prepare, render_splats
-from s2e.errors import UserError
 
 pytest.importorskip("gsplat")
 ROOT = Path(__file__).resolve().parents[3]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s2e.envs.splats.sog import read_sog
+from s2e.envs.splats.formats.sog import read_sog
 from tests.envs.splats import samples
 from tests.envs.splats.test_formats import put, refused
 

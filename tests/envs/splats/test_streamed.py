@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.envs.splats import streamed
-from s2e.envs.splats.files import SplatWarning
-from s2e.envs.splats.formats import read_splats
-from s2e.envs.splats.sog import read_sog
-from s2e.envs.splats.streamed import read_streamed
-from s2e.errors import UserError
+from s2e.core.errors import UserError
+from s2e.envs.splats.formats import streamed
+from s2e.envs.splats.formats.any import read_splats
+from s2e.envs.splats.formats.sog import read_sog
+from s2e.envs.splats.formats.streamed import read_streamed
+from s2e.envs.splats.formats.whole import SplatWarning
 from tests.envs.splats import samples
 
 COUNTS = {"0_0": 40, "0_1": 30, "1_0": 20, "2_0": 9, "env": 7}

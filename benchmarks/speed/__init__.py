@@ -1,0 +1,1 @@
+"""`s2e-speed`: what a step costs, and where."""

@@ -1,0 +1,1 @@
+"""`s2e-view`: a scene and its drives in a browser."""

@@ -1,0 +1,1 @@
+"""Who sees everything: the planner at the wheel."""

@@ -1,0 +1,1 @@
+"""Plain data of a place: scenes, grids, fields, routes, meshes, cameras."""

@@ -1,0 +1,1 @@
+"""`s2e-data`: recording walks and stills."""

@@ -1,0 +1,1 @@
+"""Robots: kinds, motion, controllers, contacts."""

@@ -1,0 +1,1 @@
+"""What of a scan is floor, what stands on it, how large it is."""

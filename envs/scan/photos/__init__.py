@@ -1,0 +1,1 @@
+"""Photographs to splats: cameras, depth by sweeping, optimisation."""

@@ -1,0 +1,1 @@
+"""Scenes and episodes as files."""

@@ -1,0 +1,1 @@
+"""Files of Gaussian splats: one format a module; `any` chooses."""

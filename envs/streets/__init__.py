@@ -1,0 +1,1 @@
+"""Procedural streets from a seed, as triangles or as captures."""

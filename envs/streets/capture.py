@@ -1,0 +1,677 @@
+"""Training streets as captures: Gaussians on a mesh's surfaces, spoiled as those of real scans are.
+
+A walk of cameras through the street decides where it is well known, as in the suite's own captures
+(`assets/urban/capture.py`). How strongly each defect applies is drawn for each scene (`draw_wear`),
+from a clean scan to a poor one in haze, and so are its colours (`draw_film`). Some are photographed
+from above, as a drone does: what a robot then has before its eyes is soft ground and fog. Some end
+where nobody took photographs, with nothing to be seen there, and some are dark or overexposed.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import minimum_filter
+from scipy.spatial import KDTree
+
+from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.meshes import empty_mesh
+from s2e.envs.geometry.scene import SEMANTIC_ID, Scene, Sky, Splats
+from s2e.envs.geometry.textures import LEVELS, SIZE, TEXTURES, mipmaps
+from s2e.envs.raster.kernels import PackedMeshes, render_meshes
+from s2e.envs.splats.marks import SH0, SH1, mottle
+from s2e.envs.streets.build import free_anchors
+from s2e.envs.streets.surface import Faces, lying_on, seen_from, split, top_layer
+
+GAUSSIANS = (75_000, 120_000)
+"""Least and most on surfaces, before holes."""
+EDGE_M = 1.2
+"""Faces are split until no edge is longer."""
+NEAR_M = 7.0
+"""Up to this distance from a camera surfaces are sampled most densely; then spacing grows."""
+CAMERAS = (7, 20)
+"""Places that photographs were taken from, least and most."""
+LAYER_M = 0.012
+"""Faces that lie so close on others (shadows, dark feet, pools of light) colour them."""
+LIGHT = 0.42
+"""Mean of what a metered capture sees, 0..1."""
+THICK_M = 0.004
+"""Least standard deviation of a Gaussian."""
+FEWEST_ANCHORS = 12
+"""A capture that ends nearer than the place does leaves so many points to drive between."""
+FOG_TOP_M = 0.35
+"""Mean height of fog near the ground."""
+MOST_FOG = 3000
+"""Blobs of fog, at most."""
+
+FROM_ABOVE, ENDS, DARK, BRIGHT = 0.3, 0.25, 0.12, 0.08
+"""Shares of captures that are taken from above, end before the place does, are dark, overexposed."""
+
+_SHINY = (
+    "glass",
+    "glass_lit",
+    "car_glass",
+    "car_side",
+    "shop",
+    "shop_lit",
+    "water",
+    "metal",
+    "modern",
+)
+_FLOORS = [
+    SEMANTIC_ID[name] for name in ("road", "sidewalk", "crossing", "grass", "floor", "stairs")
+]
+_LEAF, _GRASS = SEMANTIC_ID["vegetation"], SEMANTIC_ID["grass"]
+
+
+@dataclass(frozen=True)
+class Wear:
+    """How strongly a capture's defects apply; 0 of everything is a clean scan.
+
+    Attributes:
+        round: share by which Gaussians lose their flatness, 0..1.
+        blur_m: what every Gaussian is widened by, metres.
+        uneven: standard deviation of the logarithm of sizes.
+        shift_m: standard deviation of places along the normal.
+        warp_m: how far whole surfaces are bent.
+        faint: share of opacity that is lost, differently by Gaussian, 0..1.
+        noise: standard deviation of colours from Gaussian to Gaussian.
+        drift: how exposure and white balance change along the walk.
+        gloss: how much shiny surfaces and all others change with the eye.
+        needles: share of long thin Gaussians where few cameras looked.
+        holes: share of what few cameras saw that is missing.
+        thin: share of thin things that is lost.
+        floaters: for each thousand Gaussians.
+        haze: blobs of haze in the air.
+        cameras: places that photographs were taken from.
+        above_m: how far above eyes they were taken, looking down; 0 at eye level.
+        soft_m: standard deviation of the ground's height that Gaussians as large fill.
+        fog: blobs a square metre near the ground.
+        reach_m: what is farther than this from all cameras was not captured, and is not to be
+            driven on.
+    """
+
+    round: float = 0.0
+    blur_m: float = 0.0
+    uneven: float = 0.0
+    shift_m: float = 0.0
+    warp_m: float = 0.0
+    faint: float = 0.0
+    noise: float = 0.0
+    drift: float = 0.0
+    gloss: float = 0.0
+    needles: float = 0.0
+    holes: float = 0.0
+    thin: float = 0.0
+    floaters: float = 0.0
+    haze: int = 0
+    cameras: int = CAMERAS[1]
+    above_m: float = 0.0
+    soft_m: float = 0.0
+    fog: float = 0.0
+    reach_m: float = np.inf
+
+
+@dataclass(frozen=True)
+class Film:
+    """How a capture's colours differ from the street's.
+
+    Attributes:
+        gain: (3,) exposure and white balance.
+        metered: how far exposure follows the scene's light, 0 (as lit) to 1 (all equally bright).
+        gamma: above 1 is darker in between.
+        contrast: of the patterns of surfaces; 1 keeps their textures.
+        saturation: 1 keeps colours.
+        lift: veil of light over black, 0..1.
+        tint: standard deviation by which surfaces of different texture change colour.
+        stains: how strongly surfaces are stained.
+        dapple: how dark soft patches of shade on the ground are, 0..1.
+        sky: (3,) that the sky's colours are multiplied by.
+    """
+
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    metered: float = 0.0
+    gamma: float = 1.0
+    contrast: float = 1.0
+    saturation: float = 1.0
+    lift: float = 0.0
+    tint: float = 0.0
+    stains: float = 0.0
+    dapple: float = 0.0
+    sky: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+def draw_wear(rng: np.random.Generator) -> Wear:
+    """A capture's quality, then each defect within what that quality allows."""
+    poor = rng.uniform(0.0, 1.0) ** 1.3
+
+    def drawn(most: float) -> float:
+        return float(most * poor * rng.uniform(0.15, 1.0))
+
+    few, most = CAMERAS
+    above = float(rng.uniform(2.0, 14.0)) if rng.random() < FROM_ABOVE else 0.0
+    foggy = above > 0 or rng.random() < 0.1
+    return Wear(
+        round=min(drawn(1.1), 1.0),
+        blur_m=drawn(0.05),
+        uneven=0.08 + drawn(0.45),
+        shift_m=0.004 + drawn(0.03),
+        warp_m=drawn(0.06),
+        faint=0.05 + drawn(0.5),
+        noise=0.008 + drawn(0.08),
+        drift=0.02 + drawn(0.16),
+        gloss=0.2 + drawn(1.6),
+        needles=0.01 + drawn(0.08),
+        holes=0.1 + drawn(0.9),
+        thin=drawn(0.8),
+        floaters=0.3 + drawn(4.0),
+        haze=int(drawn(140.0) if rng.random() < 0.5 else 0),
+        cameras=round(most - (most - few) * poor * rng.uniform(0.3, 1.0)),
+        above_m=above,
+        soft_m=float(rng.uniform(0.3, 1.0) * min(0.016 * above, 0.16)),
+        fog=float(1.5 * rng.uniform(0.0, 1.0) ** 2) if foggy else 0.0,
+        reach_m=float(rng.uniform(4.0, 9.0)) if rng.random() < ENDS else np.inf,
+    )
+
+
+def draw_film(rng: np.random.Generator) -> Film:
+    """White balance, exposure, contrast and saturation of a capture."""
+    warm = rng.normal(0.02, 0.06) * np.array([1.0, 0.0, -1.0])
+    gain = np.exp(rng.normal(0.0, 0.22) + rng.normal(0, 0.035, 3) + warm)
+    sky, odd = np.ones(3), rng.random()
+    if odd < DARK:  # dusk, or a dark place: what lies in shade is nearly black, the sky deep blue
+        gain *= rng.uniform(0.12, 0.5) * np.exp(rng.normal(0, 0.1, 3) + [-0.1, 0.0, 0.15])
+        sky = rng.uniform(0.1, 0.8) * np.exp(rng.normal(0, 0.15, 3) + [-0.2, 0.0, 0.2])
+    elif odd < DARK + BRIGHT:  # snow, or a bright sky: overexposed
+        gain *= rng.uniform(1.4, 2.6)
+        sky = np.full(3, rng.uniform(1.0, 1.3))
+    return Film(
+        gain=(float(gain[0]), float(gain[1]), float(gain[2])),
+        metered=float(rng.uniform(0.4, 1.0)),
+        gamma=float(np.exp(rng.normal(0.05, 0.2))),
+        contrast=float(rng.uniform(0.8, 2.2)),
+        saturation=float(np.clip(rng.normal(1.05, 0.3), 0.2, 1.8)),
+        lift=float(rng.uniform(0, 0.12) if rng.random() < 0.5 else 0.0),
+        tint=float(rng.uniform(0.05, 0.35)),
+        stains=float(rng.uniform(0.0, 1.5)),
+        dapple=float(rng.uniform(0.1, 0.75) if rng.random() < 0.6 else 0.0),
+        sky=(float(sky[0]), float(sky[1]), float(sky[2])),
+    )
+
+
+def as_capture(
+    scene: Scene, seed: int, wear: Wear | None = None, film: Film | None = None
+) -> Scene:
+    """The same place as a capture would have it: all of its mesh as Gaussians of SH degree 1.
+
+    Args:
+        scene: a built street.
+        seed: of all that is drawn; the same seed gives the same bytes.
+        wear: how strongly the defects apply; None draws it.
+        film: its colours; None draws them.
+
+    Returns:
+        The scene with `splats` and a mesh of no triangles; the light of people and things added
+        later stays the same, and so does what one can drive in, unless the capture ends sooner.
+    """
+    rng = np.random.default_rng([seed, 51])
+    drawn_wear, drawn_film = draw_wear(rng), draw_film(rng)
+    wear, film = wear or drawn_wear, film or drawn_film
+    scene = replace(scene, sky=_on_film(scene.sky, film))
+    faces, layers = _surfaces(scene)
+    eyes = _eyes(scene, rng, wear)
+    scene, eyes, faces = _cut(scene, rng, wear.reach_m, eyes, faces)
+    known = _seen(
+        scene,
+        wear,
+        eyes,
+        faces.corners.mean(1) + 0.03 * faces.normal,
+        faces.normal,
+        faces.semantic == _LEAF,
+    )
+    of, points, area = _sampled(rng, faces, eyes, known)
+    splats = _spoiled(scene, rng, seed, wear, film, faces, layers, eyes, of, points, area)
+    return replace(scene, mesh=empty_mesh(), splats=splats)
+
+
+def _on_film(sky: Sky, film: Film) -> Sky:
+    """The sky with its colours on this film; what it lights stays as bright."""
+    zenith, horizon = (
+        np.clip(np.array(colour) * film.sky, 0.0, 255.0) for colour in (sky.zenith, sky.horizon)
+    )
+    return replace(sky, zenith=tuple(zenith.tolist()), horizon=tuple(horizon.tolist()))
+
+
+def _cut(
+    scene: Scene, rng: np.random.Generator, reach_m: float, eyes: np.ndarray, faces: Faces
+) -> tuple[Scene, np.ndarray, Faces]:
+    """The scene, cameras and faces of a capture that ends `reach_m` from the first cameras.
+
+    What lies beyond is as occupied as what no scan has seen. Where too few anchors would be left,
+    the cut is left out.
+    """
+    if not np.isfinite(reach_m):
+        return scene, eyes, faces
+    occupancy = scene.occupancy
+    # The camera nearest to the middle and its neighbours: far anchors would leave islands.
+    near = np.linalg.norm(eyes[:, :2] - eyes[:, :2].mean(0), axis=1).argsort()
+    eyes = eyes[near[: max(3, len(eyes) // 2)]]
+    tree = KDTree(eyes[:, :2])
+    rows, columns = np.indices(occupancy.grid.shape)
+    middles = occupancy.origin + (np.stack([columns, rows], -1) + 0.5) * occupancy.resolution
+    ragged = 0.8 * mottle(*middles.reshape(-1, 2).T, 0.5, int(rng.integers(1_000_003)))
+    outside = tree.query(middles.reshape(-1, 2))[0] + ragged > reach_m
+    grid = occupancy.grid | outside.reshape(occupancy.grid.shape)
+    cut = replace(occupancy, grid=grid)
+    anchors = free_anchors(cut, scene.ground, rng, len(scene.free_anchors))
+    if len(anchors) < FEWEST_ANCHORS:
+        return scene, eyes, faces
+    # Walls beyond are missing too, except for some that are seen from far.
+    cells = np.clip(occupancy.cell_of(faces.corners.mean(1)[:, :2]), 0, np.array(grid.shape) - 1)
+    beyond = outside.reshape(grid.shape)[tuple(cells.T)]
+    thing = np.bincount(faces.instance, weights=~beyond, minlength=faces.instance.max() + 1) > 0
+    standing = (faces.instance > 0) & thing[faces.instance]
+    return replace(scene, occupancy=cut, free_anchors=anchors), eyes, faces.take(~beyond | standing)
+
+
+def _surfaces(scene: Scene) -> tuple[Faces, Faces]:
+    """Faces to put Gaussians on, and those that only colour what they lie on."""
+    faces = split(scene.mesh, EDGE_M)
+    faces = faces.take(_above_ground(scene, faces.corners.mean(1)))
+    flat = faces.take(faces.instance == 0)
+    over = np.zeros(len(faces.area), bool)
+    over[faces.instance == 0] = lying_on(flat, flat.corners.mean(1), flat.normal, LAYER_M)
+    return faces.take(~over), faces.take(over)
+
+
+def _eyes(scene: Scene, rng: np.random.Generator, wear: Wear) -> np.ndarray:
+    """(C, 3) where photographs were taken: at or above the first anchors, which are far apart."""
+    spots = scene.free_anchors[: wear.cameras]
+    if not len(spots):
+        spots = np.zeros((1, 2))
+    z = rng.uniform(0.6, 1.7, len(spots)) + scene.ground_z + wear.above_m
+    if scene.ground is not None:
+        cells = np.clip(scene.occupancy.cell_of(spots), 0, np.array(scene.ground.height.shape) - 1)
+        z += scene.ground.height[tuple(cells.T)]
+    return np.column_stack([spots, z])
+
+
+def _sampled(
+    rng, faces: Faces, eyes: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Faces (n,), points (n, 3) spread evenly over them, square metres (n,) of each."""
+    middle = faces.corners.mean(1)
+    far = KDTree(eyes).query(middle)[0]
+    spacing = np.clip(far / NEAR_M, 1.0, 3.0) * np.where(faces.instance > 0, 0.6, 1.0)
+    # Roofs and backs of houses get little; robots go where no camera was, so not nothing.
+    spacing *= np.where((known < 0.01) & (faces.instance == 0), 2.5, 1.0)
+    share = faces.area / spacing**2
+    wanted = rng.integers(*GAUSSIANS)
+    share *= wanted / share.sum()
+    # Small faces of things that stand in the way have one Gaussian at least.
+    share = np.where((faces.instance > 0) & (far < 12.0), np.maximum(share, 1.0), share)
+    total = np.floor(np.cumsum(share) + rng.random())
+    count = np.diff(total, prepend=0.0).astype(np.int64)
+    of = np.repeat(np.arange(len(count)), count)
+    k = np.arange(len(of)) - np.repeat(np.cumsum(count) - count, count)
+    # The R2 sequence (Roberts 2018), begun elsewhere in each face, is more even than chance.
+    begin = rng.random((len(count), 2))[of]
+    u, v = ((begin + (k[:, None] + 1) * np.array([0.7548776662466927, 0.5698402909980532])) % 1.0).T
+    over = u + v > 1.0
+    u, v = np.where(over, 1.0 - u, u), np.where(over, 1.0 - v, v)
+    a, b, c = faces.corners[of].transpose(1, 0, 2)
+    points = a + u[:, None] * (b - a) + v[:, None] * (c - a)
+    return of, points, (faces.area / np.maximum(share, 1e-9))[of]
+
+
+def _above_ground(scene: Scene, points: np.ndarray) -> np.ndarray:
+    """(n,) bool: whether the ground does not hide a point, as it does the sheet under it."""
+    if scene.ground is None:
+        return np.ones(len(points), bool)
+    height = minimum_filter(scene.ground.height, 3, mode="nearest")
+    cells = np.clip(scene.occupancy.cell_of(points[:, :2]), 0, np.array(height.shape) - 1)
+    return points[:, 2] > height[tuple(cells.T)] + scene.ground_z - 0.015
+
+
+def _seen(scene: Scene, wear: Wear, eyes: np.ndarray, points, normal, leaf) -> np.ndarray:
+    """(n,) how well cameras at (C, 3), looking all around, saw each point; see `seen_from`."""
+    side, count = 80, len(eyes)
+    pitch = 40.0 if wear.above_m else 0.0
+    camera = Camera(height_px=side, width_px=side, hfov_deg=90.0, x=0.0, z=0.0, pitch_deg=pitch)
+    yaw = np.tile(np.arange(4) * np.pi / 2, count)
+    poses = np.column_stack([np.repeat(eyes[:, :2], 4, 0), yaw])
+    positions, rotations = camera_poses(poses, camera)
+    positions[:, 2] = np.repeat(eyes[:, 2], 4)
+    nobody, sky = np.zeros((4 * count, 0, 7), np.float32), np.array([scene.sky.row()], np.float32)
+    lenses = np.tile(camera.intrinsics(), (4 * count, 1))
+    packed = PackedMeshes.pack([scene.mesh])
+    depth = render_meshes(
+        packed, np.zeros(4 * count, np.int64), positions, rotations, lenses, side, side, nobody, sky
+    ).depth
+    return seen_from(points, normal, leaf, positions, np.ascontiguousarray(rotations), depth)
+
+
+def _spoiled(
+    scene, rng, seed, wear: Wear, film: Film, faces: Faces, layers: Faces, eyes, of, points, area
+) -> Splats:
+    """Gaussians at points, with everything that a capture does to them."""
+    normal, semantic = faces.normal[of], faces.semantic[of]
+    leaf, floor = semantic == _LEAF, np.isin(semantic, _FLOORS) & (faces.normal[of, 2] > 0.6)
+    seen = _seen(scene, wear, eyes, points + 0.03 * normal, normal, leaf)
+    bad = 1 / (1 + (seen / 0.9) ** 1.2)  # 0: seen well from many places, 1: by nobody
+    bad = np.where(floor, np.minimum(bad, 0.55), bad)
+    kept = _kept(rng, seed, wear, faces, of, points, area, bad, floor)
+    of, points, area, normal, leaf, floor, bad = (
+        x[kept] for x in (of, points, area, normal, leaf, floor, bad)
+    )
+    colour = _coloured(rng, seed, film, faces, layers, of, points, area, bad < 0.7)
+    colour = _drifted(rng, seed, wear, points, colour, bad, leaf)
+    means = _moved(rng, seed, wear, points, normal, bad, leaf, floor, semantic[kept] == _GRASS)
+    normal, along, scales = _shaped(rng, wear, faces, of, area, normal, bad, leaf, floor)
+    faint = wear.faint * rng.beta(1.2, 2.0, len(of)) + 0.25 * bad * rng.random(len(of))
+    opacity = rng.uniform(0.88, 0.98, len(of)) * (
+        1 - np.where(floor, 0.6, 1.0) * np.minimum(faint, 0.95)
+    )
+    sh = np.zeros((len(of), 4, 3))
+    sh[:, 0] = (colour - 0.5) / SH0
+    sh[:, 1:] = _view_dependent(scene, rng, wear, faces, of, normal, bad)
+    surface = means, _quaternions(along, np.cross(normal, along), normal), scales, opacity, sh
+    air = (
+        _floaters(scene, rng, wear, eyes, means, colour, bad),
+        _haze(scene, rng, wear, film),
+        _fog(scene, rng, wear, means, colour, floor),
+    )
+    parts = [surface, *air]
+    means, quats, scales, opacity, sh = (
+        np.concatenate([p[k] for p in parts]).astype(np.float32) for k in range(5)
+    )
+    return Splats(means, quats, scales, opacity, sh)
+
+
+def _kept(rng, seed, wear: Wear, faces: Faces, of, points, area, bad, floor) -> np.ndarray:
+    """(n,) bool: without holes where few looked, and without some of what is thin."""
+    noise = mottle(
+        points[:, 0] + 0.7 * points[:, 2], points[:, 1] - 0.7 * points[:, 2], 0.25, seed % 1_000_003
+    )
+    thing = faces.instance[of] > 0
+    missing = (bad - 0.35) * wear.holes + 0.25 * noise * wear.holes > np.where(thing, 0.62, 0.45)
+    hole = missing & ~floor
+    sparse = rng.random(len(of)) < wear.holes * np.where(thing, 0.15, 0.4) * bad**2 * ~floor
+    width = faces.width[of] / np.sqrt(area)
+    lost = rng.random(len(of)) < wear.thin * np.clip(1.0 - 2.0 * width, 0, 0.85)
+    return ~(hole | sparse | lost & thing)
+
+
+def _texels(faces: Faces, of, uv: np.ndarray, size_m: np.ndarray) -> np.ndarray:
+    """(n, 3) colours in 0..1 of textures at (n, 2), from texels as large as Gaussians."""
+    level = np.clip(
+        np.ceil(np.log2(np.maximum(size_m * SIZE / faces.texture_m[of], 1e-6))), 0, LEVELS - 1
+    )
+    size = SIZE >> level.astype(np.int64)
+    column, row = ((np.floor(uv[:, k] * size).astype(np.int64)) & (size - 1) for k in (0, 1))
+    packed = mipmaps()[faces.texture[of], size * size + row * size + column]
+    return np.stack([packed & 255, packed >> 8 & 255, packed >> 16 & 255], 1) / 255.0
+
+
+def _means() -> np.ndarray:
+    """(K, 3) mean colours of the textures, 0..1: their smallest mip level."""
+    packed = mipmaps()[:, 1]
+    return np.stack([packed & 255, packed >> 8 & 255, packed >> 16 & 255], 1) / 255.0
+
+
+def _coloured(
+    rng, seed, film: Film, faces: Faces, layers: Faces, of, points, area, known
+) -> np.ndarray:
+    """(n, 3) surfaces on this film; shadows and the like lie on what they cover."""
+    size = 0.9 * np.sqrt(area)
+    uv, shade = faces.at(of, points)
+    albedo = _texels(faces, of, uv, size)
+    if len(layers.area):
+        flat = faces.instance[of] == 0
+        top = np.full(len(of), -1, np.int64)
+        top[flat] = top_layer(layers, points[flat], faces.normal[of[flat]], LAYER_M)
+        covered = np.flatnonzero(top >= 0)
+        uv_over, shade[covered] = layers.at(top[covered], points[covered])
+        albedo[covered] = _texels(layers, top[covered], uv_over, size[covered])
+    mean = _means()[faces.texture[of]]
+    albedo = np.clip(mean + film.contrast * (albedo - mean), 0.02, 1.0)
+    base = seed % 1_000_003
+    x, y, z = points.T
+    s, t = x + 0.6 * z, y - 0.6 * z
+    stain = (
+        0.1 * mottle(s, t, 0.2, base + 1)
+        + 0.08 * mottle(s, t, 0.9, base + 2)
+        + 0.06 * mottle(2.7 * s, 2.7 * t, 1.0, base + 3)
+    )
+    colour = albedo * shade * _tones(rng, film, faces)[of] * (1 + film.stains * stain)[:, None]
+    shadow = 1 / (1 + np.exp(-6 * mottle(x, y, 0.35, base + 4) - 4 * mottle(x, y, 1.1, base + 5)))
+    colour *= 1 - (film.dapple * shadow * np.isin(faces.semantic[of], _FLOORS))[:, None]
+    light = np.maximum((colour[known] if known.any() else colour).mean(0), 0.02)
+    # A camera's own exposure, and half of its white balance.
+    exposure = (LIGHT / light.mean()) ** film.metered
+    exposure = exposure * (light.mean() / light) ** (0.5 * film.metered)
+    colour = np.clip(colour * exposure * film.gain, 0.0, None)
+    colour = colour / (1 + np.maximum(colour - 0.75, 0) * 0.9)  # a shoulder for what is bright
+    colour = np.clip(colour, 1e-4, 1.0) ** film.gamma
+    grey = colour.mean(1, keepdims=True)
+    return film.lift + (1 - film.lift) * np.clip(grey + film.saturation * (colour - grey), 0, 1)
+
+
+def _tones(rng, film: Film, faces: Faces) -> np.ndarray:
+    """(F, 3) that colours are multiplied by: each texture, wall and thing has its own tone."""
+
+    def drawn(count: int, light: float, hue: float) -> np.ndarray:
+        """(count, 3) mostly between warm and cold, as paint and daylight vary."""
+        warm = rng.normal(0, hue, (count, 1)) * np.array([1.0, 0.1, -1.1]) + rng.normal(
+            0, 0.3 * hue, (count, 3)
+        )
+        return np.exp(rng.normal(0, light, (count, 1)) + warm)
+
+    texture = drawn(len(TEXTURES), film.tint, 0.2 * film.tint)[faces.texture]
+    thing = drawn(int(faces.instance.max(initial=0)) + 1, 0.5 * film.tint, 0.5 * film.tint)[
+        faces.instance
+    ]
+    # Walls of one plane are one house's.
+    upright = (faces.instance == 0) & (np.abs(faces.normal[:, 2]) < 0.3)
+    offset = np.round(2 * (faces.normal * faces.corners[:, 0]).sum(1))
+    plane = (
+        offset * 31
+        + np.round(faces.normal[:, 0]) * 17
+        + np.round(faces.normal[:, 1]) * 7
+        + faces.texture * 101
+    ).astype(np.int64)
+    wall = drawn(257, 0.4 * film.tint, 0.45 * film.tint)[plane % 257]
+    return texture * thing * np.where(upright[:, None], wall, 1.0)
+
+
+def _drifted(rng, seed, wear: Wear, points, colour, bad, leaf) -> np.ndarray:
+    """Exposure and white balance that drift; noise, more where few looked and in leaves."""
+    x, y = points[:, 0], points[:, 1]
+    base = seed % 1_000_003
+    exposure = 1 + wear.drift * (
+        mottle(x, y, 0.05, base + 100) + 0.5 * mottle(x, y, 0.25, base + 101)
+    )
+    warm = 0.4 * wear.drift * mottle(x, y, 0.06, base + 102)
+    drift = np.stack([exposure * (1 + warm), exposure, exposure * (1 - warm)], 1)
+    amount = wear.noise * (0.4 + 1.6 * bad**2) + np.where(leaf, 0.09, 0.0) * np.clip(
+        colour.mean(1) * 2.5, 0.2, 1
+    )
+    noise = (
+        rng.normal(0, 1, (len(x), 1)) * amount[:, None]
+        + rng.normal(0, 0.3, colour.shape) * wear.noise
+    )
+    grey = colour.mean(1, keepdims=True)
+    washed = colour + (grey - colour) * (0.3 * bad**2)[:, None]
+    return np.clip(washed * drift + noise, 0, 1)
+
+
+def _moved(rng, seed, wear: Wear, points, normal, bad, leaf, floor, grass) -> np.ndarray:
+    """Places off their surfaces: noise, bent walls, fuzzy leaves, blades of grass."""
+    x, y, z = points.T
+    base = seed % 1_000_003
+    bend = (
+        wear.warp_m
+        * 0.6
+        * mottle(x + 0.5 * z, y - 0.5 * z, 0.15, base + 7)
+        * np.where(floor, 0.35, 1.0)
+    )
+    along = rng.normal(0, 1, len(x)) * wear.shift_m * np.where(floor, 0.5, 1.0) + np.clip(
+        bend, -0.15, 0.15
+    )
+    fuzz = np.where(leaf, 0.06, 0.0)
+    along += rng.normal(0, 1, len(x)) * fuzz + np.where(grass, rng.exponential(0.008, len(x)), 0.0)
+    # Soft ground has its surface where the ground is, and most of itself below.
+    along -= np.where(floor, np.abs(rng.normal(0, 1.0, len(x))) * wear.soft_m, 0.0)
+    loose = (
+        rng.normal(0, 1, points.shape)
+        * (0.04 * bad**2 * ~floor * min(10 * wear.shift_m, 1.0) + 0.4 * fuzz)[:, None]
+    )
+    return points + normal * along[:, None] + loose
+
+
+def _shaped(rng, wear: Wear, faces: Faces, of, area, normal, bad, leaf, floor):
+    """Normals, first axes, and standard deviations along that, across, along the normal."""
+    size = 0.55 * np.sqrt(area)
+    limit = 0.34 * faces.width[of]
+    across = np.clip(np.minimum(size, limit), THICK_M, None)
+    along = np.minimum(
+        np.maximum(size * size / across, size), np.maximum(0.42 * faces.length[of], across)
+    )
+    along = np.where(limit < size, along, size)
+    uneven = np.exp(
+        rng.normal(0, 0.6 * wear.uneven, (len(of), 1))
+        + rng.normal(0, 0.55 * wear.uneven, (len(of), 3))
+    )
+    worse = 1 + np.where(leaf | (faces.instance[of] > 0), 0.25, 0.7) * bad**1.5
+    blur = wear.blur_m * np.where(floor, 0.5, 1.0)
+    scales = np.stack(
+        [np.hypot(along * worse, blur), np.hypot(across * worse, blur), np.zeros(len(of))], 1
+    )
+    flat = np.where(floor, 0.12 * wear.round, 0.6 * wear.round)
+    scales[:, 2] = np.hypot(flat * scales[:, 1], 0.5 * blur) + np.where(
+        leaf, 0.55 * scales[:, 1], 0.008
+    )
+    soft = wear.soft_m * np.where(floor, [[1.0], [1.0], [0.6]], 0.3).T
+    scales = np.hypot(scales, soft)
+    scales *= uneven
+    long = (rng.random(len(of)) < wear.needles * (0.2 + 2.0 * bad)) & ~floor
+    scales[:, 0] *= np.where(long, 1.5 + 2.5 * rng.random(len(of)), 1.0)
+    scales[:, 1] *= np.where(long & (bad > 0.5), 0.35, 1.0)
+    lean = np.where(floor, 0.02 + 2.0 * wear.soft_m, 0.03 + 0.4 * wear.round * bad)
+    lean = lean + np.where(leaf, 0.8, 0.0)
+    normal = _unit(normal + rng.normal(0, 1, normal.shape) * lean[:, None])
+    first = faces.first[of]
+    turn = rng.uniform(0, 2 * np.pi, len(of)) * (limit >= size) + np.where(
+        long, rng.normal(0, 0.6, len(of)), 0.0
+    )
+    first = (
+        first * np.cos(turn)[:, None] + np.cross(faces.normal[of], first) * np.sin(turn)[:, None]
+    )
+    first = _unit(first - (first * normal).sum(1, keepdims=True) * normal)
+    return normal, first, np.clip(scales, THICK_M, 0.6)
+
+
+def _view_dependent(scene: Scene, rng, wear: Wear, faces: Faces, of, normal, bad) -> np.ndarray:
+    """(n, 3, 3) harmonics of degree 1: mirrored sky on what shines, noise on everything."""
+    shiny = np.zeros(len(TEXTURES))
+    shiny[[TEXTURES[name] for name in _SHINY]] = rng.uniform(0.05, 0.3, len(_SHINY)) * min(
+        wear.gloss, 1.5
+    )
+    damp = 0.25 * scene.sky.wet * np.isin(faces.semantic[of], _FLOORS)
+    # As in the suite: what a mirror shows along r is taken as linear in r . up.
+    up = np.array([0.0, 0.0, 1.0]) + 0.5 * np.array(scene.sky.sun)
+    mirrored = up - 2 * (normal @ up)[:, None] * normal
+    sky = np.array([scene.sky.zenith, scene.sky.horizon]).mean(0) / 255
+    mirror = (shiny[faces.texture[of]] + damp)[:, None, None] * 0.5 * mirrored[:, :, None] * sky
+    mirror += rng.normal(0, 0.014 * wear.gloss, mirror.shape) * (0.4 + bad)[:, None, None]
+    return np.stack([-mirror[:, 1], mirror[:, 2], -mirror[:, 0]], 1) / SH1
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+
+
+def _quaternions(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """(n, 4) w, x, y, z of rotations whose columns are three axes (n, 3)."""
+    trace = np.stack(
+        [
+            x[:, 0] + y[:, 1] + z[:, 2],
+            x[:, 0] - y[:, 1] - z[:, 2],
+            y[:, 1] - x[:, 0] - z[:, 2],
+            z[:, 2] - x[:, 0] - y[:, 1],
+        ],
+        1,
+    )
+    best = trace.argmax(1)
+    a, b, c = y[:, 2] - z[:, 1], z[:, 0] - x[:, 2], x[:, 1] - y[:, 0]
+    d, e, f = x[:, 1] + y[:, 0], z[:, 0] + x[:, 2], y[:, 2] + z[:, 1]
+    one = 1 + trace
+    every = np.stack(
+        [
+            np.stack([one[:, 0], a, b, c], 1), np.stack([a, one[:, 1], d, e], 1),
+            np.stack([b, d, one[:, 2], f], 1), np.stack([c, e, f, one[:, 3]], 1),
+        ], 1,
+    )  # fmt: skip
+    return _unit(every[np.arange(len(best)), best])
+
+
+def _floaters(scene: Scene, rng, wear: Wear, eyes, means, colour, bad) -> tuple[np.ndarray, ...]:
+    """Faint stretched blobs between cameras and what they saw badly, in its or sky colours."""
+    count = int(wear.floaters * len(means) / 1000)
+    weight = 0.02 + bad**2
+    chosen = rng.choice(len(means), count, p=weight / weight.sum())
+    eye = eyes[rng.integers(0, len(eyes), count)]
+    where = eye + (means[chosen] - eye) * rng.uniform(0.4, 0.95, (count, 1))
+    low = rng.random(count) < 0.25  # most hang over heads, some do not
+    where[:, 2] = np.where(
+        low, np.maximum(where[:, 2], 0.5), np.maximum(where[:, 2], 1.7 + 2.0 * rng.random(count))
+    )
+    where += rng.normal(0, 0.25, (count, 3))
+    away = _unit(means[chosen] - eye + rng.normal(0, 1.0, (count, 3)))
+    side = _unit(np.cross(away, rng.normal(0, 1.0, (count, 3))))
+    size = rng.uniform(0.03, 0.16, (count, 1)) * np.column_stack(
+        [rng.uniform(1.0, 4.0, count), np.ones(count), rng.uniform(0.4, 1.0, count)]
+    )
+    sky = np.array(scene.sky.horizon) / 255
+    tint = np.where(rng.random((count, 1)) < 0.4, sky, colour[chosen])
+    sh = np.zeros((count, 4, 3))
+    sh[:, 0] = (np.clip(tint + rng.normal(0, 0.05, (count, 3)), 0, 1) - 0.5) / SH0
+    sh[:, 1:] = rng.normal(0, 0.06, (count, 3, 3))
+    return (
+        where,
+        _quaternions(away, side, np.cross(away, side)),
+        size,
+        rng.uniform(0.04, 0.22, count),
+        sh,
+    )
+
+
+def _haze(scene: Scene, rng, wear: Wear, film: Film) -> tuple[np.ndarray, ...]:
+    """Large, very faint blobs over the whole place, in the horizon's colour on this film."""
+    count, occupancy = wear.haze, scene.occupancy
+    high = occupancy.origin + np.array(occupancy.grid.shape[::-1]) * occupancy.resolution
+    where = np.column_stack(
+        [rng.uniform(occupancy.origin, high, (count, 2)), rng.uniform(0.3, 5.0, count)]
+    )
+    size = rng.uniform(0.4, 1.5, (count, 1)) * rng.uniform(0.6, 1.0, (count, 3))
+    quats = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
+    veil = np.clip(np.array(scene.sky.horizon) / 255 * film.gain, 0, 0.95)
+    sh = np.zeros((count, 4, 3))
+    sh[:, 0] = (np.clip(veil + rng.normal(0, 0.03, (count, 3)), 0, 1) - 0.5) / SH0
+    return where, quats, size, rng.uniform(0.015, 0.06, count), sh
+
+
+def _fog(scene: Scene, rng, wear: Wear, means, colour, floor) -> tuple[np.ndarray, ...]:
+    """Blobs near the free ground, in its colours: what no camera looked through from the side."""
+    ground = np.flatnonzero(floor)
+    free_m2 = (~scene.occupancy.grid).sum() * scene.occupancy.resolution**2
+    count = min(int(wear.fog * free_m2), MOST_FOG) if len(ground) else 0
+    chosen = rng.choice(ground, count) if count else np.zeros(0, np.int64)
+    where = means[chosen] + rng.normal(0, 0.3, (count, 3)) * [1.0, 1.0, 0.0]
+    where[:, 2] += rng.exponential(FOG_TOP_M, count)
+    size = np.exp(rng.normal(np.log(0.18), 0.5, (count, 1))) * rng.uniform(0.4, 2.0, (count, 3))
+    quats = _unit(rng.normal(0, 1, (count, 4)))
+    grey = colour[chosen].mean(1, keepdims=True)
+    tint = grey + 0.7 * (colour[chosen] - grey) + rng.normal(0, 0.06, (count, 3))
+    sh = np.zeros((count, 4, 3))
+    sh[:, 0] = (np.clip(tint, 0, 1) - 0.5) / SH0
+    return where, quats, np.clip(size, THICK_M, 0.5), rng.beta(1.0, 3.0, count).clip(0.02, 0.9), sh

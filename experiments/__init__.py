@@ -1,0 +1,1 @@
+"""What made the tables of docs/results.md; not in the wheel."""

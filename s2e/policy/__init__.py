@@ -1,0 +1,1 @@
+"""The policy: its network and mathematics, its files, and how it acts."""

