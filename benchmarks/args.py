@@ -81,6 +81,8 @@ def main() -> None:
 def _main() -> None:
     args = parse(BenchArgs, __doc__ or "")
     check_words(args)
-    from s2e.benchmarks.bench import bench  # torch and the worlds: imported once the options are right
+    from s2e.benchmarks.bench import (
+        bench,
+    )  # torch and the worlds: imported once the options are right
 
     bench(args)

@@ -55,7 +55,9 @@ def rays(policy: str) -> Baseline:
     return Baseline(
         "sees exact distances inside the camera's field of view, and no image: what can be driven through that camera",
         start,
-        files=lambda: tuple(find_checkpoint(policy) / name for name in ("config.json", "model.safetensors")),
+        files=lambda: tuple(
+            find_checkpoint(policy) / name for name in ("config.json", "model.safetensors")
+        ),
         check=lambda robot: load_rays(policy, (robot,)),
     )
 

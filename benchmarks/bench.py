@@ -64,18 +64,24 @@ def place_obstacles(scene: Scene, episode: Episode) -> Scene:
     for k, o in enumerate(episode.obstacles):
         occupancy = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
         mesh = obstacle_mesh(o.kind)
-        thing = np.full(len(mesh.triangles), int(scene.mesh.instance.max(initial=0)) + 1 + k, dtype=np.int32)
+        thing = np.full(
+            len(mesh.triangles), int(scene.mesh.instance.max(initial=0)) + 1 + k, dtype=np.int32
+        )
         height = floor_height(scene, o.x, o.y)
         placed.append(transform(dataclasses.replace(mesh, instance=thing), o.x, o.y, o.yaw, height))
     light = np.array(scene.sky.sun), np.array(scene.sky.sun_rgb), np.array(scene.sky.ambient_rgb)
-    return dataclasses.replace(scene, occupancy=occupancy, mesh=merge([scene.mesh, bake(merge(placed), *light)]))
+    return dataclasses.replace(
+        scene, occupancy=occupancy, mesh=merge([scene.mesh, bake(merge(placed), *light)])
+    )
 
 
 def floor_height(scene: Scene, x: float, y: float) -> float:
     """The ground's height at a point of a scene."""
     if scene.ground is None:
         return scene.ground_z
-    row, column = np.clip(scene.occupancy.cell_of(np.array([x, y])), 0, np.array(scene.ground.height.shape) - 1)
+    row, column = np.clip(
+        scene.occupancy.cell_of(np.array([x, y])), 0, np.array(scene.ground.height.shape) - 1
+    )
     return scene.ground_z + float(scene.ground.height[row, column])
 
 
@@ -117,22 +123,38 @@ class PolicyDriver:
         self.actor.told(waypoints[live], live)
         return waypoints
 
-    def _decode(self, context: torch.Tensor, odometry: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def _decode(
+        self, context: torch.Tensor, odometry: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Trajectories (V, M, T, 2) in metres and log-scores (V, M)."""
 
         def both(*rows: np.ndarray) -> torch.Tensor:
             modes = self.policy.decode(*(torch.from_numpy(r).to(self.device) for r in rows))
-            return torch.cat([modes.metric(self.config.waypoint_dt_s).flatten(2), modes.logits.log_softmax(-1)[..., None]], -1)
+            return torch.cat(
+                [
+                    modes.metric(self.config.waypoint_dt_s).flatten(2),
+                    modes.logits.log_softmax(-1)[..., None],
+                ],
+                -1,
+            )
 
-        answers = torch.cat(in_chunks(both, CHUNK, context.cpu().numpy(), odometry.cpu().numpy())).cpu().numpy()
+        answers = (
+            torch.cat(in_chunks(both, CHUNK, context.cpu().numpy(), odometry.cpu().numpy()))
+            .cpu()
+            .numpy()
+        )
         return answers[..., :-1].reshape(*answers.shape[:2], -1, 2), answers[..., -1]
 
-    def _view(self, world: int, image: np.ndarray, candidates: np.ndarray, scores: np.ndarray) -> PlannerView:
+    def _view(
+        self, world: int, image: np.ndarray, candidates: np.ndarray, scores: np.ndarray
+    ) -> PlannerView:
         w = self.worlds
         shown = w.people.active[world]
         c, s = np.cos(w.pose[world, 2]), np.sin(w.pose[world, 2])
         velocity = w.people.velocity[world][shown] @ np.array([[c, -s], [s, c]])
-        people = np.concatenate([to_robot(w.people.position[world][shown], w.pose[world]), velocity], 1)
+        people = np.concatenate(
+            [to_robot(w.people.position[world][shown], w.pose[world]), velocity], 1
+        )
         return PlannerView(
             now_s=float(w.clock[world]),
             pose=w.pose[world].copy(),
@@ -183,21 +205,38 @@ class Trace:
 
 
 def run_episodes(
-    args: BenchArgs, policy: str, where: str, scene: Scene, episodes: list[Episode], jsonl: Path, filmed: int
+    args: BenchArgs,
+    policy: str,
+    where: str,
+    scene: Scene,
+    episodes: list[Episode],
+    jsonl: Path,
+    filmed: int,
 ) -> dict[str, Film]:
     """Runs episodes side by side, one world each; appends a line for each when it ends. Returns films of `filmed` of them."""
     name = f"{where} {Path(policy).name}"
-    bar = tqdm(total=len(episodes), desc=name, unit="episode", miniters=0, disable=None)  # before what is built takes its time
+    bar = tqdm(
+        total=len(episodes), desc=name, unit="episode", miniters=0, disable=None
+    )  # before what is built takes its time
     if bar.disable:
         print(f"{name}: {len(episodes)} episodes", file=sys.stderr, flush=True)
     scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     baseline = baseline_of(policy)
-    config = PRESETS["laptop"] if baseline else read_policy_config(find_checkpoint(policy) / "config.json")
+    config = (
+        PRESETS["laptop"]
+        if baseline
+        else read_policy_config(find_checkpoint(policy) / "config.json")
+    )
     worlds = Worlds(
         scenes,
         WorldsConfig.for_policy(
-            config, robot=args.robot, physics=args.physics, people=people, collision="counts", splat_backend=args.splat_backend
+            config,
+            robot=args.robot,
+            physics=args.physics,
+            people=people,
+            collision="counts",
+            splat_backend=args.splat_backend,
         ),
         len(episodes),
         ListedEpisodes(episodes),
@@ -209,7 +248,14 @@ def run_episodes(
     if baseline:
         driver, act = None, baseline.start(worlds, expert, args.recovery)
     else:
-        driver = PolicyDriver(*load_networks(policy), worlds, args.planner, args.planner_weight, args.device, args.recovery)
+        driver = PolicyDriver(
+            *load_networks(policy),
+            worlds,
+            args.planner,
+            args.planner_weight,
+            args.device,
+            args.recovery,
+        )
         act = driver.act
     traces = [Trace([e.start[:2]]) for e in episodes]
     films = {w: Film() for w in choose_filmed(episodes, 0 if baseline else filmed)}
@@ -228,7 +274,9 @@ def run_episodes(
                 traces[w].step(worlds, w)
                 if w in ended:
                     route = routes[w], remaining_route(expert, w)
-                    line = {"scene": where} | finish(episodes[w], worlds.last, ended[w], route, traces[w])
+                    line = {"scene": where} | finish(
+                        episodes[w], worlds.last, ended[w], route, traces[w]
+                    )
                     advice = driver.asked(w) if driver else None
                     if advice:
                         line["planner"] = advice
@@ -241,7 +289,13 @@ def run_episodes(
     return {episodes[w].id: film for w, film in films.items()}
 
 
-def finish(episode: Episode, last: dict[str, np.ndarray], row: int, route: tuple[float, float], trace: Trace) -> dict:
+def finish(
+    episode: Episode,
+    last: dict[str, np.ndarray],
+    row: int,
+    route: tuple[float, float],
+    trace: Trace,
+) -> dict:
     """The record of an episode that has just ended: `row` of `last`; `route` is what it was at the start and what is left, metres."""
     success, steps = bool(last["success"][row]), int(last["steps"][row])
     numbers = episode_metrics(
@@ -291,15 +345,25 @@ def key(record: dict) -> tuple[str, str]:
 
 def every_record(folder: Path) -> list[dict]:
     """The finished episodes of all ranks, each once."""
-    return list({key(r): r for path in sorted(folder.glob("episodes*.jsonl")) for r in read_records(path)}.values())
+    return list(
+        {
+            key(r): r for path in sorted(folder.glob("episodes*.jsonl")) for r in read_records(path)
+        }.values()
+    )
 
 
 def fingerprint(args: BenchArgs, policy: str) -> str:
     """What the results depend on: the scenes, their episodes, and the policy's weights. Other contents are another question."""
-    files = [scene_folder(scene) / name for scene in chosen_scenes(args) for name in ("scene.json", "episodes.json")]
+    files = [
+        scene_folder(scene) / name
+        for scene in chosen_scenes(args)
+        for name in ("scene.json", "episodes.json")
+    ]
     baseline = baseline_of(policy)
     files += baseline.files() if baseline else [find_checkpoint(policy) / "model.safetensors"]
-    return hashlib.sha256(b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)).hexdigest()
+    return hashlib.sha256(
+        b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)
+    ).hexdigest()
 
 
 def chosen_scenes(args: BenchArgs) -> tuple[str, ...]:
@@ -319,7 +383,8 @@ def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
         raise UserError(f"{scene}: episodes.json has no episode of setting {args.setting}")
     if len(chosen) < args.episodes * len(wanted):
         print(
-            f"note: {scene} lists {len(chosen)} of the {args.episodes * len(wanted)} episodes that --episodes asks for", file=sys.stderr
+            f"note: {scene} lists {len(chosen)} of the {args.episodes * len(wanted)} episodes that --episodes asks for",
+            file=sys.stderr,
         )
     return chosen
 
@@ -328,14 +393,20 @@ def picture(scene: Scene) -> np.ndarray:
     """(H, W, 3) uint8 the ground from above, without roofs and crowns; a large place is drawn coarser."""
     grid, ground = scene.occupancy.grid, scene.ground
     highest = 0.0 if ground is None or grid.all() else float(ground.height[~grid].max())
-    return top_down(scene, min(12.0, 1600.0 / (max(grid.shape) * scene.occupancy.resolution)), below_m=highest + 2.5)
+    return top_down(
+        scene,
+        min(12.0, 1600.0 / (max(grid.shape) * scene.occupancy.resolution)),
+        below_m=highest + 2.5,
+    )
 
 
 def unique_names(policies: tuple[str, ...]) -> list[str]:
     """A short name for each policy, safe as a folder's name."""
     names: list[str] = []
     for policy in policies:
-        name = policy if policy in BASELINES else re.sub(r"[^\w.-]", "_", Path(policy).resolve().name)
+        name = (
+            policy if policy in BASELINES else re.sub(r"[^\w.-]", "_", Path(policy).resolve().name)
+        )
         while name in names:
             name += "-2"
         names.append(name)
@@ -372,7 +443,10 @@ def ask_once(args: BenchArgs, planner: Planner) -> None:
     remedy = "see that the server runs, that URL and model are right, and for a key S2E_API_KEY"
     require(not args.planner_required, f"{said}; {remedy}, or leave --planner-required out")
     if int(os.environ.get("RANK", "0")) == 0:
-        print(f"warning: {said}; as long as it does not, the figures are the bare policy's: {remedy}", file=sys.stderr)
+        print(
+            f"warning: {said}; as long as it does not, the figures are the bare policy's: {remedy}",
+            file=sys.stderr,
+        )
 
 
 def bench(args: BenchArgs) -> None:
@@ -385,13 +459,20 @@ def bench(args: BenchArgs) -> None:
     for folder in {args.out, *folders} if rank == 0 else ():
         hold(folder)
     dist.barrier()  # no rank touches a folder before rank 0 holds it
-    scenes = {where: load_scene(where) for where in tqdm(chosen_scenes(args), desc="scenes", unit="scene", disable=None, leave=False)}
+    scenes = {
+        where: load_scene(where)
+        for where in tqdm(
+            chosen_scenes(args), desc="scenes", unit="scene", disable=None, leave=False
+        )
+    }
     episodes = {where: chosen_episodes(args, where) for where in scenes}
     for where, listed in episodes.items():
         check_episodes(scene_folder(where) / "episodes.json", scenes[where], listed)
     summaries, records, clips = [], {}, {}
     for policy, name, folder in zip(args.policy, names, folders, strict=True):
-        jsonl = open_results(folder, dataclasses.replace(args, policy=(policy,)), fingerprint(args, policy), rank)
+        jsonl = open_results(
+            folder, dataclasses.replace(args, policy=(policy,)), fingerprint(args, policy), rank
+        )
         done = {key(r) for r in every_record(folder)}
         dist.barrier()  # nobody writes before all have read what is done
         shown: set[str] = set()  # causes of failure that have a clip
@@ -400,36 +481,65 @@ def bench(args: BenchArgs) -> None:
             if left:
                 planned = args.clips if len(scenes) == 1 else int(k < args.clips)
                 more = FILMED if args.clips and not shown.issuperset(CAUSES) else 0
-                films = run_episodes(args, policy, where, scene, left, jsonl, 0 if rank else max(planned, more))
+                films = run_episodes(
+                    args, policy, where, scene, left, jsonl, 0 if rank else max(planned, more)
+                )
                 ended = {r["id"]: r for r in read_records(jsonl) if r["scene"] == where}
                 kept = choose_kept(list(films), ended, planned, shown)
-                clips |= {f"{name}, {where}, {id}: {outcome}": films[id].images() for id, outcome in kept.items()}
+                clips |= {
+                    f"{name}, {where}, {id}: {outcome}": films[id].images()
+                    for id, outcome in kept.items()
+                }
         dist.barrier()
         if rank == 0:
             wanted = {(where, e.id) for where, listed in episodes.items() for e in listed}
             records[name] = [r for r in every_record(folder) if key(r) in wanted]
             lost = len(wanted) - len(records[name])
-            require(lost == 0, f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command again")
-            summary = summarise(records[name], args.scene, name, args.seed, __version__, baseline_of(policy) is None)
+            require(
+                lost == 0,
+                f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command again",
+            )
+            summary = summarise(
+                records[name], args.scene, name, args.seed, __version__, baseline_of(policy) is None
+            )
             with on_disk(folder / "summary.json"):
                 (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
     if rank == 0:
         report = args.out / "report.html"
-        conditions = {"robot": args.robot, "physics": args.physics, "splats": args.splat_backend, "planner": args.planner}
+        conditions = {
+            "robot": args.robot,
+            "physics": args.physics,
+            "splats": args.splat_backend,
+            "planner": args.planner,
+        }
         conditions["contacts"] = "counted; they block, they do not end an episode"
         helped = "where a policy is told to drive and stands, it backs off and turns away (not zero, straight, expert)"
-        conditions["recovery"] = helped if args.recovery else "none: who stands in a jam gets out of it alone"
-        conditions |= {name: b.about for name, b in zip(names, map(baseline_of, args.policy), strict=True) if b}
+        conditions["recovery"] = (
+            helped if args.recovery else "none: who stands in a jam gets out of it alone"
+        )
+        conditions |= {
+            name: b.about for name, b in zip(names, map(baseline_of, args.policy), strict=True) if b
+        }
         grounds = {where: (scene.occupancy, picture(scene)) for where, scene in scenes.items()}
-        compared = differences({s["policy"]: records[s["policy"]] for s in summaries if s["learned"]}, args.seed)
+        compared = differences(
+            {s["policy"]: records[s["policy"]] for s in summaries if s["learned"]}, args.seed
+        )
         with on_disk(report):
             if len(names) > 1:
-                write_safely(args.out / "config.json", (json.dumps(as_json(args), indent=2) + "\n").encode())
+                write_safely(
+                    args.out / "config.json", (json.dumps(as_json(args), indent=2) + "\n").encode()
+                )
             if compared:
-                lines = json.dumps([dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2)
+                lines = json.dumps(
+                    [dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2
+                )
                 (args.out / "comparisons.json").write_text(lines + "\n")
-            made = [(n, p) for n, p in zip(names, args.policy, strict=True) if (b := baseline_of(p)) is None or b.files()]
+            made = [
+                (n, p)
+                for n, p in zip(names, args.policy, strict=True)
+                if (b := baseline_of(p)) is None or b.files()
+            ]
             origins = {name: found for name, policy in made if (found := origin_of(policy))}
             write_report(report, summaries, records, grounds, clips, conditions, compared, origins)
         print(format_table(summaries, compared))
@@ -453,7 +563,16 @@ def on_disk(file: Path) -> Iterator[None]:
         raise UserError(f"{file}: not written ({error}); {remedy}") from None
 
 
-QUESTION = ("policy", "planner", "planner_weight", "robot", "recovery", "physics", "splat_backend", "files")
+QUESTION = (
+    "policy",
+    "planner",
+    "planner_weight",
+    "robot",
+    "recovery",
+    "physics",
+    "splat_backend",
+    "files",
+)
 """What of a config.json results depend on; the scenes, settings and episodes may become more."""
 
 
@@ -469,15 +588,23 @@ def open_results(folder: Path, args: BenchArgs, files: str, rank: int) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.json"
         before = _before(config) if rank == 0 and config.exists() else asked
-        if not isinstance(before, dict) or any(before.get(name) != asked[name] for name in QUESTION):
-            raise UserError(f"{folder}: holds results of another question or of other weights; give another --out or delete it")
+        if not isinstance(before, dict) or any(
+            before.get(name) != asked[name] for name in QUESTION
+        ):
+            raise UserError(
+                f"{folder}: holds results of another question or of other weights; give another --out or delete it"
+            )
         if rank == 0 and (before != asked or not config.exists()):
             write_safely(config, (json.dumps(asked, indent=2) + "\n").encode())
         if jsonl.exists():
-            with jsonl.open("r+b") as file:  # else the next record would be written onto what a kill left of the last
+            with jsonl.open(
+                "r+b"
+            ) as file:  # else the next record would be written onto what a kill left of the last
                 file.truncate(file.read().rfind(b"\n") + 1)
     except OSError as error:
-        raise UserError(f"{folder}: results cannot be written there ({error}); give another --out") from None
+        raise UserError(
+            f"{folder}: results cannot be written there ({error}); give another --out"
+        ) from None
     return jsonl
 
 
@@ -487,7 +614,9 @@ def _before(question: Path) -> Any:
         return json.loads(question.read_text())
     except (ValueError, RecursionError) as error:
         remedy = "give another --out, or delete the folder"
-        raise UserError(f"{question}: not JSON ({error}), so what the results are of is not known; {remedy}") from None
+        raise UserError(
+            f"{question}: not JSON ({error}), so what the results are of is not known; {remedy}"
+        ) from None
 
 
 if __name__ == "__main__":

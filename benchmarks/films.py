@@ -32,7 +32,9 @@ class Film:
             if self.seen % self.every == 0:
                 height, width = image.shape[:2]
                 small = min(width, WIDTH_PX)
-                self.frames.append(jpeg(resized(image, max(1, round(height * small / width)), small)))
+                self.frames.append(
+                    jpeg(resized(image, max(1, round(height * small / width)), small))
+                )
         self.seen += 1
 
     def images(self) -> list[np.ndarray]:
@@ -50,7 +52,9 @@ def choose_filmed(episodes: Sequence[Episode], count: int) -> list[int]:
     return [w for _, _, w in sorted(rank)[:count]]
 
 
-def choose_kept(filmed: Sequence[str], records: Mapping[str, dict[str, Any]], planned: int, shown: set[str]) -> dict[str, str]:
+def choose_kept(
+    filmed: Sequence[str], records: Mapping[str, dict[str, Any]], planned: int, shown: set[str]
+) -> dict[str, str]:
     """The clips to show of one policy in one scene, with how each episode ended.
 
     Args:

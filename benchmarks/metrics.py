@@ -54,7 +54,13 @@ def contact_events(in_contact: Sequence[bool] | np.ndarray) -> int:
 
 
 def episode_metrics(
-    success: bool, remaining_m: float, route_m: float, path_m: float, steps: int, contact_steps: int, contacts: int
+    success: bool,
+    remaining_m: float,
+    route_m: float,
+    path_m: float,
+    steps: int,
+    contact_steps: int,
+    contacts: int,
 ) -> dict[str, Any]:
     """The metrics of one episode.
 
@@ -85,7 +91,11 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
         return 0.0, 1.0
     share, square = successes / trials, _Z95**2
     middle = (share + square / (2 * trials)) / (1 + square / trials)
-    half = _Z95 / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
+    half = (
+        _Z95
+        / (1 + square / trials)
+        * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
+    )
     low = 0.0 if successes == 0 else middle - half  # exact ends, where the formula leaves rounding
     high = 1.0 if successes == trials else middle + half
     return low, high
@@ -117,7 +127,10 @@ class Difference:
 
 
 def difference(
-    a: tuple[str, Sequence[dict[str, Any]]], b: tuple[str, Sequence[dict[str, Any]]], setting: str, seed: int
+    a: tuple[str, Sequence[dict[str, Any]]],
+    b: tuple[str, Sequence[dict[str, Any]]],
+    setting: str,
+    seed: int,
 ) -> Difference | None:
     """The paired difference in success of two policies, by a bootstrap over what both have driven.
 
@@ -134,7 +147,10 @@ def difference(
     Returns:
         None where they have no episode in common.
     """
-    won = [{_key(r): r for r in records if setting in ("all", str(r["setting"]))} for _, records in (a, b)]
+    won = [
+        {_key(r): r for r in records if setting in ("all", str(r["setting"]))}
+        for _, records in (a, b)
+    ]
     common = sorted(won[0].keys() & won[1].keys())
     if not common:
         return None
@@ -142,7 +158,9 @@ def difference(
     for k in common:
         r = won[0][k]
         place = (k[0], *map(tuple, (r["start"], r["goal"]))) if "start" in r and "goal" in r else k
-        places.setdefault(place, []).append(int(bool(r["success"])) - int(bool(won[1][k]["success"])))
+        places.setdefault(place, []).append(
+            int(bool(r["success"])) - int(bool(won[1][k]["success"]))
+        )
     size = max(map(len, places.values()))
     sums = np.array([sum(v) for v in places.values()] + [size, -size], dtype=np.float64)
     sizes = np.array([len(v) for v in places.values()] + [size, size], dtype=np.float64)
@@ -154,9 +172,14 @@ def difference(
 
 def differences(records: Mapping[str, Sequence[dict[str, Any]]], seed: int) -> list[Difference]:
     """Every pair of policies, over all settings and in each; of a pair the one with more success over all comes first."""
-    share = {name: (np.mean([bool(r["success"]) for r in mine]) if mine else 0.0) for name, mine in records.items()}
+    share = {
+        name: (np.mean([bool(r["success"]) for r in mine]) if mine else 0.0)
+        for name, mine in records.items()
+    }
     names = sorted(records, key=lambda name: -share[name])
-    settings = all_settings([{"settings": {str(r["setting"]): None for mine in records.values() for r in mine}}])
+    settings = all_settings(
+        [{"settings": {str(r["setting"]): None for mine in records.values() for r in mine}}]
+    )
     found = []
     for a, b in itertools.combinations(names, 2):
         both = [difference((a, records[a]), (b, records[b]), s, seed) for s in ["all", *settings]]
@@ -169,7 +192,12 @@ def _key(record: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def summarise(
-    records: Sequence[dict[str, Any]], scene: str, policy: str, seed: int, version: str, learned: bool = True
+    records: Sequence[dict[str, Any]],
+    scene: str,
+    policy: str,
+    seed: int,
+    version: str,
+    learned: bool = True,
 ) -> dict[str, Any]:
     """Means and 95 % intervals per setting.
 
@@ -192,9 +220,16 @@ def summarise(
     order = [name for name in SETTINGS if name in names] + sorted(names - set(SETTINGS))
     settings = {}
     for name in order:
-        mine = sorted((r for r in records if r["setting"] == name), key=lambda r: (str(r["scene"]), str(r["id"])))
+        mine = sorted(
+            (r for r in records if r["setting"] == name),
+            key=lambda r: (str(r["scene"]), str(r["id"])),
+        )
         wins = sum(bool(r["success"]) for r in mine)
-        entry: dict[str, Any] = {"episodes": len(mine), "sr": wins / len(mine), "sr_ci95": list(wilson(wins, len(mine)))}
+        entry: dict[str, Any] = {
+            "episodes": len(mine),
+            "sr": wins / len(mine),
+            "sr_ci95": list(wilson(wins, len(mine))),
+        }
         for key in MEANS:
             values = np.array([float(r[key]) for r in mine])
             entry[key] = float(values.mean())
@@ -203,11 +238,23 @@ def summarise(
         settings[name] = entry
     scenes = {}
     for where in dict.fromkeys(str(r["scene"]) for r in records):
-        wins, count = sum(bool(r["success"]) for r in records if r["scene"] == where), sum(r["scene"] == where for r in records)
-        scenes[where] = {"episodes": count, "sr": wins / count, "sr_ci95": list(wilson(wins, count))}
+        wins, count = (
+            sum(bool(r["success"]) for r in records if r["scene"] == where),
+            sum(r["scene"] == where for r in records),
+        )
+        scenes[where] = {
+            "episodes": count,
+            "sr": wins / count,
+            "sr_ci95": list(wilson(wins, count)),
+        }
     about = {"scene": scene, "policy": policy, "learned": learned, "seed": seed, "version": version}
     totals = planner_totals(records)
-    return {**about, **({"planner": totals} if totals else {}), "settings": settings, "scenes": scenes}
+    return {
+        **about,
+        **({"planner": totals} if totals else {}),
+        "settings": settings,
+        "scenes": scenes,
+    }
 
 
 def planner_totals(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -222,7 +269,11 @@ def planner_totals(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     names = dict.fromkeys(name for each in asked for name in each if name != "latencies_s")
     latencies = [v for each in asked for v in each["latencies_s"]]
-    p50, p95 = (round(float(v), 3) for v in np.percentile(latencies, [50, 95])) if latencies else (None, None)
+    p50, p95 = (
+        (round(float(v), 3) for v in np.percentile(latencies, [50, 95]))
+        if latencies
+        else (None, None)
+    )
     counts = {name: sum(each.get(name, 0) for each in asked) for name in names}
     return {"episodes": len(asked), **counts, "latency_p50_s": p50, "latency_p95_s": p95}
 
@@ -242,8 +293,14 @@ def planner_words(summary: dict[str, Any]) -> str:
         if totals.get(name):
             parts.append(f"{totals[name]:,} {words}")
     if totals["asked"] > totals["answered"] + totals.get("failed", 0):
-        parts.append(f"{totals['asked'] - totals['answered'] - totals.get('failed', 0):,} open when their episode ended")
-    end = "" if totals["advised"] else "; it gave no advice at all: these are the figures of the bare policy"
+        parts.append(
+            f"{totals['asked'] - totals['answered'] - totals.get('failed', 0):,} open when their episode ended"
+        )
+    end = (
+        ""
+        if totals["advised"]
+        else "; it gave no advice at all: these are the figures of the bare policy"
+    )
     if totals["latency_p50_s"] is not None:
         end = f"; latency {totals['latency_p50_s']:.2f} s in the median, {totals['latency_p95_s']:.2f} s at 95 %{end}"
     asked = f"was asked {totals['asked']:,} times in {totals['episodes']} episodes"
@@ -288,7 +345,11 @@ def format_table(summaries: Sequence[dict[str, Any]], compared: Sequence[Differe
         here = [s for s in summaries if str(s["scene"]) == scene]
         for setting in all_settings(here):
             head = f"{scene}, {setting}"
-            lines = [head, f"  {'policy':<{width}}  {'n':>5}  {'SR':>5} {'95 %':>12}  " + _cells("RC CT SPL SNS".split())]
+            lines = [
+                head,
+                f"  {'policy':<{width}}  {'n':>5}  {'SR':>5} {'95 %':>12}  "
+                + _cells("RC CT SPL SNS".split()),
+            ]
             for summary in here:
                 entry = summary["settings"].get(setting)
                 if entry is None:
@@ -297,7 +358,9 @@ def format_table(summaries: Sequence[dict[str, Any]], compared: Sequence[Differe
                 name = _short(str(summary["policy"]), width)
                 numbers = _cells([f"{entry[key]:.2f}" for key in MEANS])
                 interval = f"[{low:.2f}, {high:.2f}]"
-                lines.append(f"  {name:<{width}}  {entry['episodes']:>5}  {entry['sr']:>5.2f} {interval:>12}  {numbers}")
+                lines.append(
+                    f"  {name:<{width}}  {entry['episodes']:>5}  {entry['sr']:>5.2f} {interval:>12}  {numbers}"
+                )
             blocks.append("\n".join(lines))
         blocks += _scene_block(here)
         blocks += _compared_block(here, compared)
@@ -310,28 +373,45 @@ def _scene_block(summaries: Sequence[dict[str, Any]]) -> list[str]:
     if len(scenes) < 2:
         return []
     wide = min(max(len(scene) for scene in scenes), 40)
-    lines = ["success rate, all settings"] + [f"  [{k}] {_short(str(s['policy']), 90)}" for k, s in enumerate(summaries, 1)]
+    lines = ["success rate, all settings"] + [
+        f"  [{k}] {_short(str(s['policy']), 90)}" for k, s in enumerate(summaries, 1)
+    ]
     step = (100 - 2 - wide) // 7  # policies side by side
     for first in range(0, len(summaries), step):
         some = summaries[first : first + step]
         heads = [f"[{first + k}]" for k in range(1, len(some) + 1)]
         lines.append(f"  {'scene':<{wide}}" + "".join(f"{head:>7}" for head in heads))
         for scene in scenes:
-            rates = [f"{s['scenes'][scene]['sr']:.2f}" if scene in s["scenes"] else "-" for s in some]
-            lines.append(f"  {_short(scene, wide):<{wide}}" + "".join(f"{rate:>7}" for rate in rates))
+            rates = [
+                f"{s['scenes'][scene]['sr']:.2f}" if scene in s["scenes"] else "-" for s in some
+            ]
+            lines.append(
+                f"  {_short(scene, wide):<{wide}}" + "".join(f"{rate:>7}" for rate in rates)
+            )
     return ["\n".join(lines)]
 
 
-def _compared_block(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -> list[str]:
+def _compared_block(
+    summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]
+) -> list[str]:
     """Which learned policies differ over all settings; the rest is in the report."""
     lines = [verdict(d) for d in compared if d.setting == "all"]
     if lines:
-        lines = ["success, all settings, difference with its 95 % interval:", *(f"  {line}" for line in lines)]
+        lines = [
+            "success, all settings, difference with its 95 % interval:",
+            *(f"  {line}" for line in lines),
+        ]
     others = [str(s["policy"]) for s in summaries if not s["learned"] and s["settings"]]
     if others:
         lines.append(f"bounds and baselines, which nothing is compared with: {', '.join(others)}")
     lines += [words for words in map(planner_words, summaries) if words]
-    wrap = functools.partial(textwrap.wrap, width=100, subsequent_indent="    ", break_long_words=True, break_on_hyphens=False)
+    wrap = functools.partial(
+        textwrap.wrap,
+        width=100,
+        subsequent_indent="    ",
+        break_long_words=True,
+        break_on_hyphens=False,
+    )
     return ["\n".join(part for line in lines for part in wrap(line))] if lines else []
 
 

@@ -51,7 +51,12 @@ def origin_of(policy: str) -> Origin | None:
         source = f"{shipped}, shipped with s2e" if shipped else str(folder)
         when = "" if shipped else _written(folder / "model.safetensors")
         commands = _commands(config.get("training"))
-        return Origin(f"{source}; exported by {config['exported_by']}", when, *commands, _card(folder / "README.md"))
+        return Origin(
+            f"{source}; exported by {config['exported_by']}",
+            when,
+            *commands,
+            _card(folder / "README.md"),
+        )
     run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
     state = _json(folder / "training_state" / "state.json")
     source = str(run) if run == folder else f"{run}, checkpoint {folder.name}"
@@ -82,11 +87,22 @@ def _commands(settings: Any) -> tuple[str, str]:
     name = next((command for key, command in COMMANDS.items() if key in settings), "")
     if not name:
         return "", ""
-    given = {key: _option(str(key), value) for key, value in settings.items() if key not in NO_OPTIONS}
+    given = {
+        key: _option(str(key), value) for key, value in settings.items() if key not in NO_OPTIONS
+    }
     ranks = settings.get("world_size")
-    launcher = f"torchrun --nproc-per-node {ranks} -m " if isinstance(ranks, int) and ranks > 1 else ""
-    module = {"s2e-pretrain": "s2e.pretrain.train", "s2e-ppo": "s2e.rl.train"}[name] if launcher else name
-    short, full = (" ".join([module, *filter(None, words)]) for words in ([given.get(k) for k in SHORT], given.values()))
+    launcher = (
+        f"torchrun --nproc-per-node {ranks} -m " if isinstance(ranks, int) and ranks > 1 else ""
+    )
+    module = (
+        {"s2e-pretrain": "s2e.pretrain.train", "s2e-ppo": "s2e.rl.train"}[name]
+        if launcher
+        else name
+    )
+    short, full = (
+        " ".join([module, *filter(None, words)])
+        for words in ([given.get(k) for k in SHORT], given.values())
+    )
     return launcher + short, launcher + full
 
 
@@ -96,7 +112,12 @@ def _option(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return flag if value else "--no-" + flag[2:]
     values = list(value) if isinstance(value, list | tuple) else [value]
-    if value is None or value == "" or not values or any(isinstance(v, float) and math.isnan(v) for v in values):
+    if (
+        value is None
+        or value == ""
+        or not values
+        or any(isinstance(v, float) and math.isnan(v) for v in values)
+    ):
         return ""
     return " ".join([flag, *(shlex.quote(str(v)) for v in values)])
 
@@ -108,5 +129,9 @@ def _card(path: Path) -> str:
     except OSError:
         return ""
     text = re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
-    parts = [part for part in re.split(r"\n\s*\n", text) if part.strip() and not part.lstrip().startswith(("#", "```"))]
+    parts = [
+        part
+        for part in re.split(r"\n\s*\n", text)
+        if part.strip() and not part.lstrip().startswith(("#", "```"))
+    ]
     return " ".join(parts[0].split()) if parts else ""

@@ -14,7 +14,15 @@ import numpy as np
 from PIL import Image
 
 from s2e.benchmarks.failures import CAUSES, cause, finite_path
-from s2e.benchmarks.metrics import MEANS, Difference, all_settings, learned_first, planner_words, signed, verdict
+from s2e.benchmarks.metrics import (
+    MEANS,
+    Difference,
+    all_settings,
+    learned_first,
+    planner_words,
+    signed,
+    verdict,
+)
 from s2e.benchmarks.origins import Origin
 from s2e.envs.geometry.occupancy import Occupancy
 
@@ -88,13 +96,20 @@ def write_report(
         origins: of each policy that has files, how it was made.
     """
     summaries = learned_first(summaries)
-    episodes = {str(s["policy"]): episodes[str(s["policy"])] for s in summaries if str(s["policy"]) in episodes} | episodes
+    episodes = {
+        str(s["policy"]): episodes[str(s["policy"])]
+        for s in summaries
+        if str(s["policy"]) in episodes
+    } | episodes
     labels = [str(s["policy"]) for s in summaries]
     colour = {name: i for i, name in enumerate(dict.fromkeys([*labels, *episodes]))}
     scene = ", ".join(dict.fromkeys(str(s["scene"]) for s in summaries)) or "no scene"
     parts = [
         f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. {_lead(summaries, compared)}</p>",
-        _section("Results", _table(summaries, colour, compared) + _planners(summaries) + _meaning(summaries)),
+        _section(
+            "Results",
+            _table(summaries, colour, compared) + _planners(summaries) + _meaning(summaries),
+        ),
         _section("Differences between learned policies", _differences(compared)),
         _section("Success rate", _bars(summaries, colour)),
         _section("Scenes", _by_scene(episodes, grounds, colour)),
@@ -134,7 +149,8 @@ def _style(policies: int) -> str:
         return "".join(f"--c{i}:{c};" for i, c in enumerate(colours))
 
     hide = "".join(
-        f"#t{i}:not(:checked)~.panels .p{i}{{display:none}}#t{i}:not(:checked)~.legend .l{i}{{opacity:.35}}" for i in range(policies)
+        f"#t{i}:not(:checked)~.panels .p{i}{{display:none}}#t{i}:not(:checked)~.legend .l{i}{{opacity:.35}}"
+        for i in range(policies)
     )
     return _STYLE.replace("LIGHTVARS", variables(LIGHT)).replace("DARKVARS", variables(DARK)) + hide
 
@@ -152,21 +168,36 @@ def _lead(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -
     learned = [s for s in summaries if s["learned"] and s["settings"]]
     if not learned:
         there = any(s["settings"] for s in summaries)
-        return "No learned policy was driven: these are bounds and baselines." if there else "There are no episodes yet."
+        return (
+            "No learned policy was driven: these are bounds and baselines."
+            if there
+            else "There are no episodes yet."
+        )
 
     def over_all(summary: dict[str, Any]) -> float:
         entries = summary["settings"].values()
         return sum(e["sr"] * e["episodes"] for e in entries) / sum(e["episodes"] for e in entries)
 
-    shares = ", ".join(f"{_text(s['policy'])} {_number(over_all(s))}" for s in sorted(learned, key=over_all, reverse=True))
+    shares = ", ".join(
+        f"{_text(s['policy'])} {_number(over_all(s))}"
+        for s in sorted(learned, key=over_all, reverse=True)
+    )
     pairs = [d for d in compared if d.setting == "all"]
-    said = pairs if len(learned) <= 3 else pairs[: len(learned) - 1]  # of many, the first with each other
-    return " ".join([f"Success over all settings: {shares}.", *(f"{_text(verdict(d))}." for d in said)])
+    said = (
+        pairs if len(learned) <= 3 else pairs[: len(learned) - 1]
+    )  # of many, the first with each other
+    return " ".join(
+        [f"Success over all settings: {shares}.", *(f"{_text(verdict(d))}." for d in said)]
+    )
 
 
 def _planners(summaries: Sequence[dict[str, Any]]) -> str:
     """What became of the questions to each policy's planner: without answers a table is the bare policy's."""
-    return "".join(f'<p class="planner">{_text(words[0].upper() + words[1:])}.</p>' for words in map(planner_words, summaries) if words)
+    return "".join(
+        f'<p class="planner">{_text(words[0].upper() + words[1:])}.</p>'
+        for words in map(planner_words, summaries)
+        if words
+    )
 
 
 def _meaning(summaries: Sequence[dict[str, Any]]) -> str:
@@ -180,22 +211,32 @@ def _meaning(summaries: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _leaders(here: Sequence[dict[str, Any]], setting: str, compared: Sequence[Difference]) -> set[str]:
+def _leaders(
+    here: Sequence[dict[str, Any]], setting: str, compared: Sequence[Difference]
+) -> set[str]:
     """The learned policy with the highest SR of a setting and those not told apart from it; nobody where that is all."""
     learned = [s for s in here if s["learned"]]
     if not learned:
         return set()
     first = str(max(learned, key=lambda s: s["settings"][setting]["sr"])["policy"])
-    below = {d.b if d.a == first else d.a for d in compared if d.setting == setting and d.apart and first in (d.a, d.b)}
+    below = {
+        d.b if d.a == first else d.a
+        for d in compared
+        if d.setting == setting and d.apart and first in (d.a, d.b)
+    }
     return {str(s["policy"]) for s in learned} - below if below else set()
 
 
 def _name(summary: dict[str, Any], colour: dict[str, int]) -> str:
     kind = "name" if summary["learned"] else "name bound"
-    return f'<td class="{kind}">{_dot(colour[str(summary["policy"])])}{_text(summary["policy"])}</td>'
+    return (
+        f'<td class="{kind}">{_dot(colour[str(summary["policy"])])}{_text(summary["policy"])}</td>'
+    )
 
 
-def _table(summaries: Sequence[dict[str, Any]], colour: dict[str, int], compared: Sequence[Difference]) -> str:
+def _table(
+    summaries: Sequence[dict[str, Any]], colour: dict[str, int], compared: Sequence[Difference]
+) -> str:
     rows = []
     for setting in all_settings(summaries):
         here = [s for s in summaries if setting in s["settings"]]
@@ -208,7 +249,9 @@ def _table(summaries: Sequence[dict[str, Any]], colour: dict[str, int], compared
                 mark = ' class="best"' if key == "sr" and str(summary["policy"]) in leaders else ""
                 interval = f"<small>[{_number(low)}, {_number(high)}]</small>"
                 cells.append(f"<td{mark}>{_number(entry[key])}{interval}</td>")
-            rows.append(f"<tr>{_name(summary, colour)}<td>{entry['episodes']}</td>{''.join(cells)}</tr>")
+            rows.append(
+                f"<tr>{_name(summary, colour)}<td>{entry['episodes']}</td>{''.join(cells)}</tr>"
+            )
     if not rows:
         return "<p>No episodes.</p>"
     return _sheet(("policy", "episodes", "SR", "RC", "CT", "SPL", "SNS"), rows)
@@ -220,7 +263,11 @@ def _sheet(head: Sequence[str], rows: Sequence[str]) -> str:
 
     def named(row: str) -> str:
         names = iter(head)
-        return re.sub(r'<td((?: class="[^"]*")?)', lambda cell: f'<td{cell[1]} data-of="{_text(next(names, ""))}"', row)
+        return re.sub(
+            r'<td((?: class="[^"]*")?)',
+            lambda cell: f'<td{cell[1]} data-of="{_text(next(names, ""))}"',
+            row,
+        )
 
     rows = [named(row) for row in rows]
     return f'<div class="card scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
@@ -241,7 +288,9 @@ def _differences(compared: Sequence[Difference]) -> str:
                 cells.append("<td>–</td>")
                 continue
             interval = f"<small>[{signed(d.ci95[0])}, {signed(d.ci95[1])}]</small>"
-            cells.append(f'<td class="{"best" if d.apart else "same"}">{signed(d.difference)}{interval}</td>')
+            cells.append(
+                f'<td class="{"best" if d.apart else "same"}">{signed(d.difference)}{interval}</td>'
+            )
         rows.append(f'<tr><td class="name">{_text(a)} minus {_text(b)}</td>{"".join(cells)}</tr>')
     note = (
         "<p>Success rate of one minus that of the other on the same episodes, with the 95 % interval of a paired bootstrap. "
@@ -252,7 +301,11 @@ def _differences(compared: Sequence[Difference]) -> str:
 
 def _causes(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
     """Why episodes failed: counts a policy and setting, and what each cause means."""
-    found = [name for name in CAUSES if any(name in e["failures"] for s in summaries for e in s["settings"].values())]
+    found = [
+        name
+        for name in CAUSES
+        if any(name in e["failures"] for s in summaries for e in s["settings"].values())
+    ]
     if not found:
         return "<p>No episode failed.</p>" if any(s["settings"] for s in summaries) else ""
     rows = []
@@ -267,7 +320,9 @@ def _causes(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
     return _sheet(("policy", "failed", *found), rows) + f'<dl class="meaning">{meaning}</dl>'
 
 
-def _by_scene(episodes: dict[str, list[dict[str, Any]]], grounds: Mapping[str, Any], colour: dict[str, int]) -> str:
+def _by_scene(
+    episodes: dict[str, list[dict[str, Any]]], grounds: Mapping[str, Any], colour: dict[str, int]
+) -> str:
     """Success rates of all settings together, one column a scene; nothing where there is only one scene."""
     if len(grounds) < 2:
         return ""
@@ -277,7 +332,9 @@ def _by_scene(episodes: dict[str, list[dict[str, Any]]], grounds: Mapping[str, A
         for scene in grounds:
             mine = [bool(r["success"]) for r in records if r["scene"] == scene]
             cells.append(f"<td>{_number(sum(mine) / len(mine)) if mine else '–'}</td>")
-        rows.append(f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td>{"".join(cells)}</tr>')
+        rows.append(
+            f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td>{"".join(cells)}</tr>'
+        )
     note = "<p>Success rate in each scene, all settings together.</p>"
     return note + _sheet(("policy", *(scene.split("/")[-1] for scene in grounds)), rows)
 
@@ -286,7 +343,9 @@ def _legend(colour: dict[str, int], toggles: bool) -> str:
     items = []
     for name, i in colour.items():
         body = f"{_dot(i)}<span>{_text(name)}</span>"
-        items.append(f'<label class="l{i}" for="t{i}">{body}</label>' if toggles else f"<span>{body}</span>")
+        items.append(
+            f'<label class="l{i}" for="t{i}">{body}</label>' if toggles else f"<span>{body}</span>"
+        )
     return f'<div class="legend">{"".join(items)}</div>'
 
 
@@ -303,25 +362,44 @@ def _bars(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
         marks = []
         for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
             y = top + height * (1 - tick)
-            marks.append(f'<line x1="{left}" x2="{width}" y1="{y:g}" y2="{y:g}" stroke="var(--line)"/>')
+            marks.append(
+                f'<line x1="{left}" x2="{width}" y1="{y:g}" y2="{y:g}" stroke="var(--line)"/>'
+            )
             marks.append(f'<text x="{left - 6}" y="{y + 4:g}" text-anchor="end">{tick:g}</text>')
         here = [s for s in summaries if setting in s["settings"]]
         for k, summary in enumerate(here):
             x = (left + width) / 2 + (k - (len(here) - 1) / 2) * pitch
-            marks.append(_bar(x, bar, top, height, summary["settings"][setting], summary, colour, pitch >= 30))
+            marks.append(
+                _bar(
+                    x, bar, top, height, summary["settings"][setting], summary, colour, pitch >= 30
+                )
+            )
         svg = f'<svg style="width:{width}px" viewBox="0 0 {width} {top + height + 6}" role="img" aria-label="success rate, '
-        charts.append(f'<figure>{svg}{_text(setting)}">{"".join(marks)}</svg><figcaption>{_text(setting)}</figcaption></figure>')
+        charts.append(
+            f'<figure>{svg}{_text(setting)}">{"".join(marks)}</svg><figcaption>{_text(setting)}</figcaption></figure>'
+        )
     legend = _legend({str(s["policy"]): colour[str(s["policy"])] for s in summaries}, False)
     return f'<div class="card">{legend}<div class="bars">{"".join(charts)}</div></div>'
 
 
 def _bar(
-    x: float, bar: float, top: int, height: int, entry: dict, summary: dict[str, Any], colour: dict[str, int], value: bool
+    x: float,
+    bar: float,
+    top: int,
+    height: int,
+    entry: dict,
+    summary: dict[str, Any],
+    colour: dict[str, int],
+    value: bool,
 ) -> str:
     """A policy's bar; a bound or baseline is an outline."""
     name = str(summary["policy"])
     paint = _paint(colour[name])
-    fill = f'fill="{paint}"' if summary["learned"] else f'fill="{paint}" fill-opacity=".12" stroke="{paint}" stroke-width="1.5"'
+    fill = (
+        f'fill="{paint}"'
+        if summary["learned"]
+        else f'fill="{paint}" fill-opacity=".12" stroke="{paint}" stroke-width="1.5"'
+    )
     tall = height * entry["sr"]
     low, high = (top + height * (1 - v) for v in entry["sr_ci95"])
     base, radius = top + height, min(4.0, bar / 2, tall)
@@ -330,7 +408,11 @@ def _bar(
         f"h{bar - 2 * radius:.1f}q{radius:.1f},0 {radius:.1f},{radius:.1f}v{tall - radius:.1f}z"
     )
     title = f"{name}: {entry['sr']:.2f} [{entry['sr_ci95'][0]:.2f}, {entry['sr_ci95'][1]:.2f}]"
-    label = f'<text x="{x:.1f}" y="{high - 4:.1f}" text-anchor="middle">{entry["sr"]:.2f}</text>' if value else ""
+    label = (
+        f'<text x="{x:.1f}" y="{high - 4:.1f}" text-anchor="middle">{entry["sr"]:.2f}</text>'
+        if value
+        else ""
+    )
     cap = min(4.0, bar / 3)
     return (
         f'<g><title>{_text(title)}</title><path d="{shape}" {fill}/>'
@@ -339,7 +421,9 @@ def _bar(
     )
 
 
-def _extent(episodes: dict[str, list[dict[str, Any]]], occupancy: Occupancy) -> tuple[float, float, float, float]:
+def _extent(
+    episodes: dict[str, list[dict[str, Any]]], occupancy: Occupancy
+) -> tuple[float, float, float, float]:
     """x0, y0, x1, y1 in metres: everything that happened and a margin, within the grid."""
     rows, columns = occupancy.grid.shape
     low = np.asarray(occupancy.origin, dtype=np.float64)
@@ -347,20 +431,32 @@ def _extent(episodes: dict[str, list[dict[str, Any]]], occupancy: Occupancy) -> 
     points = [np.zeros((0, 2))]
     for records in episodes.values():
         for record in records:
-            xy = np.array([record["start"][:2], record["goal"][:2], *record["path"]], dtype=np.float64)
+            xy = np.array(
+                [record["start"][:2], record["goal"][:2], *record["path"]], dtype=np.float64
+            )
             points.append(xy[np.isfinite(xy).all(axis=1)])
     used = np.concatenate(points)
     if len(used):
-        low, high = np.maximum(low, used.min(axis=0) - 2.5), np.minimum(high, used.max(axis=0) + 2.5)
+        low, high = (
+            np.maximum(low, used.min(axis=0) - 2.5),
+            np.minimum(high, used.max(axis=0) + 2.5),
+        )
     high = np.maximum(high, low + 1.0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def _ground(occupancy: Occupancy, background: np.ndarray | None, box: tuple[float, float, float, float]) -> str:
+def _ground(
+    occupancy: Occupancy, background: np.ndarray | None, box: tuple[float, float, float, float]
+) -> str:
     """An <image> in metres, y down, of the part of the scene within the box."""
     if background is None:
         picture = np.zeros((*occupancy.grid.shape, 4), dtype=np.uint8)
-        picture[occupancy.grid] = (138, 137, 131, 255)  # free ground stays clear: the theme shines through
+        picture[occupancy.grid] = (
+            138,
+            137,
+            131,
+            255,
+        )  # free ground stays clear: the theme shines through
         picture = picture[::-1]
     else:
         picture = np.asarray(background, dtype=np.uint8)[..., :3]
@@ -376,7 +472,9 @@ def _ground(occupancy: Occupancy, background: np.ndarray | None, box: tuple[floa
     image = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
     shrink = min(1.0, GROUND_PX / max(image.size))
     if shrink < 1.0:
-        image = image.resize((max(1, round(image.width * shrink)), max(1, round(image.height * shrink))))
+        image = image.resize(
+            (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
+        )
     if background is not None:
         image = image.quantize(96)
     buffer = io.BytesIO()
@@ -402,14 +500,18 @@ def _paths(
     settings = all_settings(summaries)
     if not settings or not any(episodes.values()):
         return ""
-    toggles = "".join(f'<input class="toggle" type="checkbox" id="t{i}" checked>' for i in colour.values())
+    toggles = "".join(
+        f'<input class="toggle" type="checkbox" id="t{i}" checked>' for i in colour.values()
+    )
     note = (
         "<p>Ring: start. Filled square: goal. Cross: contact with something static. Diamond: contact with a person. "
         "Dashed: the goal was not reached. Select a policy in the legend to hide or show it.</p>"
     )
     parts = [note, toggles, _legend(colour, True)]
     for k, (scene, ground) in enumerate(grounds.items()):
-        here = {name: [r for r in records if r["scene"] == scene] for name, records in episodes.items()}
+        here = {
+            name: [r for r in records if r["scene"] == scene] for name, records in episodes.items()
+        }
         title = f"<h3>{_text(scene)}</h3>" if len(grounds) > 1 else ""
         most = EPISODES_DRAWN if len(grounds) == 1 else EPISODES_DRAWN_EACH
         parts.append(title + _panels(settings, here, *ground, colour, f"ground{k}", most))
@@ -430,7 +532,9 @@ def _panels(
     wide, tall = box[2] - box[0], box[3] - box[1]
     view = f"{box[0]:.2f} {-box[3]:.2f} {wide:.2f} {tall:.2f}"
     columns = 1 if wide > 1.6 * tall or len(settings) == 1 else 2
-    unit = max(wide, tall * 1.2) / (1000 if columns == 1 else 500)  # metres per pixel on the page, about
+    unit = max(wide, tall * 1.2) / (
+        1000 if columns == 1 else 500
+    )  # metres per pixel on the page, about
     ground = (
         f'<svg style="position:absolute;width:0;height:0" aria-hidden="true"><defs><g id="{anchor}">'
         f"{_ground(occupancy, background, box)}</g></defs></svg>"
@@ -440,12 +544,25 @@ def _panels(
     )  # fmt: skip
     panels, kind = [], "map long" if columns == 1 else "map"
     for setting in settings:
-        mine = {name: [r for r in records if r["setting"] == setting] for name, records in episodes.items()}
+        mine = {
+            name: [r for r in records if r["setting"] == setting]
+            for name, records in episodes.items()
+        }
         total = max(len(records) for records in mine.values())
         drawn = {name: records[:most] for name, records in mine.items()}
-        marks = [f'<g class="p{colour[n]}">{"".join(_episode(r, colour[n]) for r in rs)}</g>' for n, rs in drawn.items()]
-        marks += [f'<g class="p{colour[n]}">{"".join(_contacts(r, colour[n]) for r in rs)}</g>' for n, rs in drawn.items()]
-        ends = {(tuple(r["start"][:2]), tuple(r["goal"][:2])): None for records in drawn.values() for r in records}
+        marks = [
+            f'<g class="p{colour[n]}">{"".join(_episode(r, colour[n]) for r in rs)}</g>'
+            for n, rs in drawn.items()
+        ]
+        marks += [
+            f'<g class="p{colour[n]}">{"".join(_contacts(r, colour[n]) for r in rs)}</g>'
+            for n, rs in drawn.items()
+        ]
+        ends = {
+            (tuple(r["start"][:2]), tuple(r["goal"][:2])): None
+            for records in drawn.values()
+            for r in records
+        }
         few = "" if total <= most else f" ({most} of {total} episodes drawn)"
         panels.append(
             f'<div class="card"><h3>{_text(setting)}{few}</h3><svg class="{kind}" style="--u:{unit:.4g}" viewBox="{view}" role="img" '
@@ -461,7 +578,9 @@ def _episode(record: dict[str, Any], index: int) -> str:
     points = finite_path(record)
     if len(points) == 0:
         return ""
-    keep = np.unique(np.linspace(0, len(points) - 1, min(len(points), POINTS_DRAWN)).round().astype(int))
+    keep = np.unique(
+        np.linspace(0, len(points) - 1, min(len(points), POINTS_DRAWN)).round().astype(int)
+    )
     line = "M" + "L".join(f"{x:.2f},{-y:.2f}" for x, y in points[keep])
     dash = "" if record["success"] else ' stroke-dasharray="5 4"'
     return (
@@ -524,7 +643,15 @@ def _gif(frames: list[np.ndarray], budget: int) -> bytes | None:
             images.append(image.resize(size).quantize(colours, dither=Image.Dither.NONE))
         buffer = io.BytesIO()
         duration = min(100 * stride, 400)
-        images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0, optimize=True)
+        images[0].save(
+            buffer,
+            "GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=duration,
+            loop=0,
+            optimize=True,
+        )
         if buffer.tell() * 4 // 3 <= budget:
             return buffer.getvalue()
     return None
@@ -546,9 +673,14 @@ def _failures(episodes: dict[str, list[dict[str, Any]]], colour: dict[str, int])
     """The failed episodes that got least far, worst first, taking the policies in turn."""
     queues = []
     for name, records in episodes.items():
-        lost = sorted((r for r in records if not r["success"]), key=lambda r: (r["rc"], -r["ct"], str(r["id"])))
+        lost = sorted(
+            (r for r in records if not r["success"]),
+            key=lambda r: (r["rc"], -r["ct"], str(r["id"])),
+        )
         queues.append([(name, r) for r in lost])
-    turns = [queue[k] for k in range(FAILURES_LISTED) for queue in queues if k < len(queue)][:FAILURES_LISTED]
+    turns = [queue[k] for k in range(FAILURES_LISTED) for queue in queues if k < len(queue)][
+        :FAILURES_LISTED
+    ]
     worst = sorted(turns, key=lambda item: (item[1]["rc"], -item[1]["ct"]))
     if not worst:
         return "<p>No episode failed.</p>" if any(episodes.values()) else ""
@@ -559,14 +691,21 @@ def _failures(episodes: dict[str, list[dict[str, Any]]], colour: dict[str, int])
         f"<td>{_number(r['path_m'], 1)} / {_number(r['route_m'], 1)}</td></tr>"
         for name, r in worst
     ]
-    return _sheet(("policy", "scene", "episode", "cause", "RC", "CT", "end", "time, s", "driven / route, m"), rows)
+    return _sheet(
+        ("policy", "scene", "episode", "cause", "RC", "CT", "end", "time, s", "driven / route, m"),
+        rows,
+    )
 
 
 def _origins(origins: Mapping[str, Origin]) -> str:
     """Which run made each policy, when, by what command; the whole command unfolds."""
     items = []
     for name, origin in origins.items():
-        lines = [origin.source, *([f"written {origin.when}"] if origin.when else []), *([origin.about] if origin.about else [])]
+        lines = [
+            origin.source,
+            *([f"written {origin.when}"] if origin.when else []),
+            *([origin.about] if origin.about else []),
+        ]
         body = "".join(f"<div>{_text(line)}</div>" for line in lines)
         if origin.command:
             body += f"<details><summary>{_text(origin.short)}</summary>with all options: {_text(origin.command)}</details>"
@@ -576,7 +715,11 @@ def _origins(origins: Mapping[str, Origin]) -> str:
     return f'<div class="card"><dl>{"".join(items)}</dl></div>' if items else ""
 
 
-def _conditions(summaries: Sequence[dict[str, Any]], episodes: dict[str, list[dict[str, Any]]], extra: dict[str, Any]) -> str:
+def _conditions(
+    summaries: Sequence[dict[str, Any]],
+    episodes: dict[str, list[dict[str, Any]]],
+    extra: dict[str, Any],
+) -> str:
     def each(key: str) -> str:
         return ", ".join(dict.fromkeys(str(s[key]) for s in summaries)) or "–"
 

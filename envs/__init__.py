@@ -7,5 +7,7 @@ import gymnasium
 
 if "s2e/Urban-v0" not in gymnasium.registry:
     gymnasium.register(
-        "s2e/Urban-v0", entry_point="s2e.envs.vector:UrbanEnv", vector_entry_point="s2e.envs.vector:UrbanVectorEnv"
+        "s2e/Urban-v0",
+        entry_point="s2e.envs.vector:UrbanEnv",
+        vector_entry_point="s2e.envs.vector:UrbanVectorEnv",
     )

@@ -57,27 +57,59 @@ class WorldsConfig:
         if isinstance(self.outputs, str):
             object.__setattr__(self, "outputs", (self.outputs,))
         for name in ("people", "controls_per_step", "height_px", "width_px"):
-            require(isinstance(getattr(self, name), int), f"{name} is {getattr(self, name)!r}; give a whole number")
+            require(
+                isinstance(getattr(self, name), int),
+                f"{name} is {getattr(self, name)!r}; give a whole number",
+            )
         for name in self.robots:
             require(name in ROBOTS, f"robot {name!r} is not one of {', '.join(ROBOTS)} or any")
-        require(bool(self.robots), f"robot is {self.robot!r}; name at least one of {', '.join(ROBOTS)}")
+        require(
+            bool(self.robots), f"robot is {self.robot!r}; name at least one of {', '.join(ROBOTS)}"
+        )
         for name in self.outputs:
             require(name in OUTPUTS, f"outputs: {name!r} is not one of {', '.join(OUTPUTS)}")
-        require(self.reward in REWARDS, f"reward {self.reward!r} is not one of {', '.join(REWARDS)}")
-        require(self.physics in ("kinematic", "mujoco"), f"physics {self.physics!r} is not one of kinematic, mujoco")
-        require(self.splat_backend in ("cpu", "gsplat"), f"splat_backend {self.splat_backend!r} is not one of cpu, gsplat")
-        require(self.collision in ("ends", "counts"), f"collision {self.collision!r} is not one of ends, counts")
-        require(self.shaping in ("straight", "geodesic"), f"shaping {self.shaping!r} is not one of straight, geodesic")
+        require(
+            self.reward in REWARDS, f"reward {self.reward!r} is not one of {', '.join(REWARDS)}"
+        )
+        require(
+            self.physics in ("kinematic", "mujoco"),
+            f"physics {self.physics!r} is not one of kinematic, mujoco",
+        )
+        require(
+            self.splat_backend in ("cpu", "gsplat"),
+            f"splat_backend {self.splat_backend!r} is not one of cpu, gsplat",
+        )
+        require(
+            self.collision in ("ends", "counts"),
+            f"collision {self.collision!r} is not one of ends, counts",
+        )
+        require(
+            self.shaping in ("straight", "geodesic"),
+            f"shaping {self.shaping!r} is not one of straight, geodesic",
+        )
         require(0 <= self.people <= 64, f"people is {self.people}; a world holds 0 to 64")
         for name in ("randomise", "camera_noise"):
-            require(0 <= getattr(self, name) <= 1, f"{name} is {getattr(self, name)}; it must be between 0 and 1")
-        require(self.controls_per_step >= 1, f"controls_per_step is {self.controls_per_step}; it must be at least 1")
-        require(min(self.height_px, self.width_px) >= 1, f"images of {self.width_px} x {self.height_px} pixels; at least 1 x 1")
+            require(
+                0 <= getattr(self, name) <= 1,
+                f"{name} is {getattr(self, name)}; it must be between 0 and 1",
+            )
+        require(
+            self.controls_per_step >= 1,
+            f"controls_per_step is {self.controls_per_step}; it must be at least 1",
+        )
+        require(
+            min(self.height_px, self.width_px) >= 1,
+            f"images of {self.width_px} x {self.height_px} pixels; at least 1 x 1",
+        )
 
     @property
     def robots(self) -> tuple[str, ...]:
         """The names in `robot`."""
-        return tuple(ROBOTS) if self.robot == "any" else tuple(n.strip() for n in self.robot.split(",") if n.strip())
+        return (
+            tuple(ROBOTS)
+            if self.robot == "any"
+            else tuple(n.strip() for n in self.robot.split(",") if n.strip())
+        )
 
     @property
     def step_s(self) -> float:

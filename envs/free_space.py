@@ -53,13 +53,39 @@ def _disc(x, y, dx, dy, reach, centre_x, centre_y, radius):
 
 
 @numba.njit(cache=True)
-def _cast(poses, people, active, values, start, shape, frame, field_id, angles, reach, radius, wall, leaves, person):
+def _cast(
+    poses,
+    people,
+    active,
+    values,
+    start,
+    shape,
+    frame,
+    field_id,
+    angles,
+    reach,
+    radius,
+    wall,
+    leaves,
+    person,
+):
     for n in range(poses.shape[0]):
         s, x, y = field_id[n], poses[n, 0], poses[n, 1]
         for k in range(angles.shape[1]):
             dx, dy = math.cos(poses[n, 2] + angles[n, k]), math.sin(poses[n, 2] + angles[n, k])
             wall[n, k], leaves[n, k] = _wall(
-                x, y, dx, dy, reach, values, start[s], shape[s, 0], shape[s, 1], frame[s, 0], frame[s, 1], frame[s, 2]
+                x,
+                y,
+                dx,
+                dy,
+                reach,
+                values,
+                start[s],
+                shape[s, 0],
+                shape[s, 1],
+                frame[s, 0],
+                frame[s, 1],
+                frame[s, 2],
             )
             far = reach
             for p in range(people.shape[1]):

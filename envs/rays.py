@@ -67,15 +67,30 @@ class RayConfig:
         """Reads what a checkpoint's config.json holds; `where` names the file in errors."""
         fields = {f.name for f in dataclasses.fields(cls)}
         fits = isinstance(values, dict) and fields - {"views_deg"} <= set(values) <= fields
-        require(fits, f"{where}: object `rays` does not have the fields {sorted(fields)}; this is not a ray policy's checkpoint")
+        require(
+            fits,
+            f"{where}: object `rays` does not have the fields {sorted(fields)}; this is not a ray policy's checkpoint",
+        )
         try:
-            read: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            read: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+            }
             config = cls(**read)
             sizes = (config.rays, config.memory, config.hidden)
-            good = all(isinstance(n, int) and 0 <= n <= 4096 for n in sizes) and config.rays >= 2 and config.hidden >= 1
-            good &= 0 < config.reach_m < 1e3 and 0 < config.memory_m < 1e3 and 0 < config.goal_clip_m < 1e3
+            good = (
+                all(isinstance(n, int) and 0 <= n <= 4096 for n in sizes)
+                and config.rays >= 2
+                and config.hidden >= 1
+            )
+            good &= (
+                0 < config.reach_m < 1e3
+                and 0 < config.memory_m < 1e3
+                and 0 < config.goal_clip_m < 1e3
+            )
             good &= all(isinstance(name, str) for name in config.robots)
-            good &= len(config.views_deg) in (0, len(config.robots)) and all(0 < v < 360 for v in config.views_deg)
+            good &= len(config.views_deg) in (0, len(config.robots)) and all(
+                0 < v < 360 for v in config.views_deg
+            )
             good &= all(isinstance(n, int) and 0 < n <= 256 for n in config.trail)
         except TypeError:
             good = False
@@ -134,7 +149,9 @@ class RaySense:
         self._remember(walls)
         return seen
 
-    def peek(self, worlds: np.ndarray, poses: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:
+    def peek(
+        self, worlds: np.ndarray, poses: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray
+    ) -> np.ndarray:
         """(V, width) of some worlds, if they were at other poses (V, 3) and velocities (V, 3) and people (V, P, 2) elsewhere too.
 
         Remembers nothing.
@@ -148,7 +165,11 @@ class RaySense:
         cast = cast_rays(w, worlds, self.angles(worlds), config.reach_m, poses, people_xy)
         walls = np.maximum(cast.wall - np.float32(self.nearer_m), np.float32(NEAR_M))
         goal = goal_token(to_robot(w.goal[worlds], poses), config.goal_clip_m)
-        about = goal, ego_state(velocity[:, 0], velocity[:, 1]), robot_token(w.fleet.about()[worlds])
+        about = (
+            goal,
+            ego_state(velocity[:, 0], velocity[:, 1]),
+            robot_token(w.fleet.about()[worlds]),
+        )
         parts = [_log(walls), _log(cast.person)]
         if config.memory:
             around = np.empty((len(worlds), AROUND), np.float32)
@@ -169,7 +190,9 @@ class RaySense:
             return
         angles = self.angles(every) + w.pose[:, 2:]
         hit = walls < min(2.0 * self.config.memory_m, self.config.reach_m)
-        ends = w.pose[:, None, :2] + walls[..., None] * np.stack([np.cos(angles), np.sin(angles)], -1)
+        ends = w.pose[:, None, :2] + walls[..., None] * np.stack(
+            [np.cos(angles), np.sin(angles)], -1
+        )
         due = np.flatnonzero(self.tick % 2 == 0)
         slot = (self.tick[due] // 2) % self.config.memory
         self.points[due, slot] = np.where(hit[due, :, None], ends[due], np.nan)
@@ -230,13 +253,21 @@ def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPol
     require(not other, f"{folder}: trained for {', '.join(config.robots)}, not for {', '.join(other)}; train one with "
             f"s2e-ppo --sense rays --robot {','.join(other)}")  # fmt: skip
     _refuse_cameras(config, robots, folder)
-    policy, tensors = RayPolicy(config), {k.removeprefix("rays."): v.float() for k, v in read_tensors(file).items()}
+    policy, tensors = (
+        RayPolicy(config),
+        {k.removeprefix("rays."): v.float() for k, v in read_tensors(file).items()},
+    )
     for name, tensor in tensors.items():
-        require(bool(tensor.isfinite().all()), f"{file}: {name} holds NaN or infinity; use another checkpoint")
+        require(
+            bool(tensor.isfinite().all()),
+            f"{file}: {name} holds NaN or infinity; use another checkpoint",
+        )
     try:
         policy.load_state_dict(tensors)
     except RuntimeError as error:
-        raise UserError(f"{file}: does not fit config.json ({str(error).splitlines()[-1].strip()})") from None
+        raise UserError(
+            f"{file}: does not fit config.json ({str(error).splitlines()[-1].strip()})"
+        ) from None
     return policy.eval()
 
 
@@ -258,8 +289,14 @@ class RayDriver:
         worlds: N of them. policy: it. recovery: whether it gets out of jams; see there. nearer_m: as in `RaySense`.
     """
 
-    def __init__(self, worlds: Worlds, policy: RayPolicy, recovery: bool = False, nearer_m: float = KEEPS_M):
-        self.worlds, self.policy, self.sense = worlds, policy, RaySense(worlds, policy.config, nearer_m)
+    def __init__(
+        self, worlds: Worlds, policy: RayPolicy, recovery: bool = False, nearer_m: float = KEEPS_M
+    ):
+        self.worlds, self.policy, self.sense = (
+            worlds,
+            policy,
+            RaySense(worlds, policy.config, nearer_m),
+        )
         self.recovery = Recovery(worlds.count) if recovery else None
 
     def begin(self, worlds: np.ndarray) -> None:

@@ -57,7 +57,9 @@ class Renderer:
         self.prepared: dict[int, tuple[Any, bool]] = {}
         for splats in self.splats:
             self._prepare(splats)
-        self.splats_of = np.array([id(s) if s is not None else 0 for s in self.splats], dtype=np.int64)
+        self.splats_of = np.array(
+            [id(s) if s is not None else 0 for s in self.splats], dtype=np.int64
+        )
         self.standing = [_standing(s) for s in scenes]
         self._gather()
 
@@ -103,24 +105,49 @@ class Renderer:
         labels: bool = False,
     ) -> Images:
         """Views (V) of cameras at `positions` (V, 3), `rotations` (V, 3, 3), `intrinsics` (V, 4); see `render_meshes`."""
-        splats = np.flatnonzero(self.splats_of[scene_id]) if self.prepared else np.zeros(0, dtype=np.int64)
+        splats = (
+            np.flatnonzero(self.splats_of[scene_id])
+            if self.prepared
+            else np.zeros(0, dtype=np.int64)
+        )
         before = effects
         if effects is not None and len(splats):  # they come last, when the splats are in the image
             before = np.array(effects, dtype=np.float64)
             before[splats, :3] = 1.0, 0.0, 0.0
-        images = render_meshes(self.meshes, scene_id, positions, rotations, intrinsics, *size, people, self.sky, before, labels)
+        images = render_meshes(
+            self.meshes,
+            scene_id,
+            positions,
+            rotations,
+            intrinsics,
+            *size,
+            people,
+            self.sky,
+            before,
+            labels,
+        )
         if len(splats):
-            rgb = self._draw_splats(splats, scene_id, positions, rotations, intrinsics, images, people)
+            rgb = self._draw_splats(
+                splats, scene_id, positions, rotations, intrinsics, images, people
+            )
             if effects is not None:
                 apply_to_views(rgb, effects[splats])
             images.rgb[splats] = rgb
         return images
 
-    def _draw_splats(self, views, scene_id, positions, rotations, intrinsics, images: Images, people) -> np.ndarray:
+    def _draw_splats(
+        self, views, scene_id, positions, rotations, intrinsics, images: Images, people
+    ) -> np.ndarray:
         """Colours of views of splat scenes; their depths go into `images`."""
         height, width = images.depth.shape[1:]
-        rgb, alpha = np.empty((len(views), height, width, 3), np.uint8), np.empty((len(views), height, width), np.float32)
-        cameras: Any = [np.ascontiguousarray(a[views], dtype=np.float64) for a in (positions, rotations, intrinsics)]
+        rgb, alpha = (
+            np.empty((len(views), height, width, 3), np.uint8),
+            np.empty((len(views), height, width), np.float32),
+        )
+        cameras: Any = [
+            np.ascontiguousarray(a[views], dtype=np.float64)
+            for a in (positions, rotations, intrinsics)
+        ]
         standing: Any = (
             np.ascontiguousarray(people[views], dtype=np.float32), self.things, self.first_thing,
             np.ascontiguousarray(scene_id[views], dtype=np.int64),

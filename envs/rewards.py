@@ -68,7 +68,9 @@ def towards_goal(change: Change) -> np.ndarray:
 
 def target_velocity(change: Change) -> np.ndarray:
     """How near the speed is to `TARGET_SPEED`, 0 to 1, per second."""
-    return change.step_s * np.clip(1.0 - np.abs(change.speed - TARGET_SPEED) / TARGET_SPEED, 0.0, 1.0)
+    return change.step_s * np.clip(
+        1.0 - np.abs(change.speed - TARGET_SPEED) / TARGET_SPEED, 0.0, 1.0
+    )
 
 
 def sidewalk(change: Change) -> np.ndarray:

@@ -39,7 +39,11 @@ class UrbanVecEnv(VecEnv):
             infos[world] = {
                 "terminal_observation": {k: last[f"final_{k}"][row] for k in seen},
                 "TimeLimit.truncated": bool(truncated[world]),
-                "episode": {"r": float(last["return"][row]), "l": length, "t": float(last["time_s"][row])},
+                "episode": {
+                    "r": float(last["return"][row]),
+                    "l": length,
+                    "t": float(last["time_s"][row]),
+                },
                 "is_success": bool(last["success"][row]),
             }
         return seen, reward.astype(np.float32), terminated | truncated, infos
@@ -56,7 +60,9 @@ class UrbanVecEnv(VecEnv):
         """Sets an attribute of the batch."""
         setattr(self, attr_name, value)
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
         """Calls a method of the batch, once."""
         return [getattr(self, method_name)(*args, **kwargs)]
 

@@ -25,13 +25,23 @@ class Stage:
         splat_backend: what draws splats, one of `SPLAT_BACKENDS` of `envs/render.py`.
     """
 
-    def __init__(self, scenes: Sequence[Scene], classes: Sequence[int], draw: bool, splat_backend: str = "cpu"):
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        classes: Sequence[int],
+        draw: bool,
+        splat_backend: str = "cpu",
+    ):
         self.scenes, self.classes = list(scenes), np.unique(classes)
         count = len(self.scenes)
         steps = (None, *self.classes)
-        self.fields = DistanceFields.pack([self.map_of(s, step) for step in steps for s in range(count)])
+        self.fields = DistanceFields.pack(
+            [self.map_of(s, step) for step in steps for s in range(count)]
+        )
         self.ground = GroundFields.pack(self.scenes)
-        self.roadmaps = Roadmaps.pack([build_roadmap(self.fields, s, self.scenes[s].free_anchors) for s in range(count)])
+        self.roadmaps = Roadmaps.pack(
+            [build_roadmap(self.fields, s, self.scenes[s].free_anchors) for s in range(count)]
+        )
         self.renderer = Renderer(self.scenes, splat_backend) if draw else None
         self._distances: dict[tuple[int, int], np.ndarray] = {}
 

@@ -104,22 +104,51 @@ def make_worlds(
     """
     require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
     require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
-    require(isinstance(refresh, int) and refresh >= 0, f"refresh is {refresh}; give a whole number of episodes, 0 or more")
+    require(
+        isinstance(refresh, int) and refresh >= 0,
+        f"refresh is {refresh}; give a whole number of episodes, 0 or more",
+    )
     require(seed >= 0, f"seed is {seed}; it must not be negative")
-    own = bool(scene) and (refresh or families or objects or blocks != (1, 1) or density is not None)
+    own = bool(scene) and (
+        refresh or families or objects or blocks != (1, 1) or density is not None
+    )
     own = own or (bool(scene) and splats != 0)
-    require(not own, f"scene {scene!r} is a place as it is: refresh, families, objects, blocks, density, splats do not go with it")
+    require(
+        not own,
+        f"scene {scene!r} is a place as it is: refresh, families, objects, blocks, density, splats do not go with it",
+    )
     if not fits:
         require_memory("--envs", count, *worlds_bytes(0 if scene else scenes, refresh > 0, draw))
     warm_up()
     if scene:
         fresh, pool = None, load_scenes(scene)
     elif refresh:
-        fresh = FreshScenes(scene_builder(families, objects, blocks, density, splats), seed, count, first)
-        pool = [fresh.current(w) for w in tqdm(range(count), desc="scenes", disable=None if count > 32 else True, leave=False)]
+        fresh = FreshScenes(
+            scene_builder(families, objects, blocks, density, splats), seed, count, first
+        )
+        pool = [
+            fresh.current(w)
+            for w in tqdm(
+                range(count), desc="scenes", disable=None if count > 32 else True, leave=False
+            )
+        ]
     else:
-        fresh, pool = None, training_scenes(scenes, seed, families, objects, blocks, density, splats)
-    source = RandomEpisodes(pool, count, seed, config.people, distance_m, curriculum, fresh, max(refresh, 1), crowded, first)
+        fresh, pool = (
+            None,
+            training_scenes(scenes, seed, families, objects, blocks, density, splats),
+        )
+    source = RandomEpisodes(
+        pool,
+        count,
+        seed,
+        config.people,
+        distance_m,
+        curriculum,
+        fresh,
+        max(refresh, 1),
+        crowded,
+        first,
+    )
     return Worlds(pool, config, count, source, draw)
 
 
@@ -137,7 +166,11 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
             fields of `WorldsConfig`: robot, people, physics, reward, collision, outputs, image size, ...
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": ["rgb_array"], "render_fps": 5}
+    metadata = {
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+        "render_modes": ["rgb_array"],
+        "render_fps": 5,
+    }
 
     def __init__(
         self,
@@ -150,14 +183,28 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
         shared = {f.name for f in dataclasses.fields(WorldsConfig)}
         known = shared | set(inspect.getfullargspec(make_worlds).kwonlyargs)
         for name in more:
-            require(name in known, f"s2e/Urban-v0 has no setting {name!r}; it has {', '.join(sorted(known))}")
+            require(
+                name in known,
+                f"s2e/Urban-v0 has no setting {name!r}; it has {', '.join(sorted(known))}",
+            )
         self.num_envs, self.render_mode = num_envs, render_mode
         self.config = WorldsConfig(**{k: v for k, v in more.items() if k in shared})
         shown = render_mode is None or "rgb" in self.config.outputs
         require(shown, "render_mode rgb_array needs rgb among the outputs")
-        self.worlds = make_worlds(num_envs, scenes, seed, self.config, **{k: v for k, v in more.items() if k not in shared})
-        self.single_observation_space, self.single_action_space = observation_space(self.config), action_space()
-        self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
+        self.worlds = make_worlds(
+            num_envs,
+            scenes,
+            seed,
+            self.config,
+            **{k: v for k, v in more.items() if k not in shared},
+        )
+        self.single_observation_space, self.single_action_space = (
+            observation_space(self.config),
+            action_space(),
+        )
+        self.observation_space = gym.vector.utils.batch_space(
+            self.single_observation_space, num_envs
+        )
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
         self._seen: dict[str, np.ndarray] = {}
 
@@ -199,7 +246,10 @@ class UrbanEnv(gym.Env):
 
     def __init__(self, scenes: int = 4, seed: int = 0, render_mode: str | None = None, **more: Any):
         self.vector = UrbanVectorEnv(1, scenes, seed, render_mode, **more)
-        self.observation_space, self.action_space = self.vector.single_observation_space, self.vector.single_action_space
+        self.observation_space, self.action_space = (
+            self.vector.single_observation_space,
+            self.vector.single_action_space,
+        )
         self.render_mode = render_mode
         self._seen: dict[str, np.ndarray] = {}
         self._next: dict[str, np.ndarray] | None = None
@@ -207,7 +257,9 @@ class UrbanEnv(gym.Env):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Begins an episode."""
         super().reset(seed=seed)
-        if seed is not None or self._next is None:  # after an ended episode the worlds have begun the next one already
+        if (
+            seed is not None or self._next is None
+        ):  # after an ended episode the worlds have begun the next one already
             seen, _ = self.vector.reset(seed=seed)
             self._next = {k: v[0] for k, v in seen.items()}
         self._seen, self._next = self._next, None

@@ -19,11 +19,18 @@ def warm_up() -> None:
     stamp = _stamp()
     if stamp.exists() or not os.access(stamp.parent, os.W_OK):
         return
-    print("compiling kernels, once for this version: half a minute or so", file=sys.stderr, flush=True)
+    print(
+        "compiling kernels, once for this version: half a minute or so", file=sys.stderr, flush=True
+    )
     _forget(stamp.parent)
     code = "from s2e.envs.warm import compile_movement; compile_movement()"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}  # the same sources
-    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], env=environment, stderr=subprocess.DEVNULL) as other:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
+    }  # the same sources
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code], env=environment, stderr=subprocess.DEVNULL
+    ) as other:
         try:
             compile_drawing()
         except BaseException:
@@ -38,7 +45,11 @@ def _forget(folder: Path) -> None:
     if folder == here / "__pycache__":
         kernels = here.rglob("__pycache__/*.nb[ic]")
     else:  # numba's own folder for all packages: in it one for each folder of sources, by its name
-        kernels = (p for name in {p.parent.name for p in here.rglob("*.py")} for p in folder.glob(f"{name}_*/*.nb[ic]"))
+        kernels = (
+            p
+            for name in {p.parent.name for p in here.rglob("*.py")}
+            for p in folder.glob(f"{name}_*/*.nb[ic]")
+        )
     for path in [*kernels, *folder.glob("s2e-*.compiled")]:
         path.unlink(missing_ok=True)
 
@@ -47,7 +58,11 @@ def _stamp() -> Path:
     """A file that exists once the kernels of these sources are in the cache."""
     here = Path(__file__).parent
     sources = sorted(here.rglob("*.py"))
-    state = "".join(f"{p.name}{p.stat().st_size}{p.stat().st_mtime_ns}" for p in sources) + numba.__version__ + sys.version
+    state = (
+        "".join(f"{p.name}{p.stat().st_size}{p.stat().st_mtime_ns}" for p in sources)
+        + numba.__version__
+        + sys.version
+    )
     folder = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else here / "__pycache__"  # pyright: ignore[reportAttributeAccessIssue]
     return folder / f"s2e-{hashlib.sha256(state.encode()).hexdigest()[:16]}.compiled"
 
@@ -58,7 +73,14 @@ def compile_drawing() -> None:
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
     person = np.array([[[3.0, 0, 0, 0, 0, 0, 0]]], dtype=np.float32)
     scene = build_scene(0, density=0.0)
-    Renderer([scene]).draw(np.zeros(1, dtype=np.int64), positions, rotations, camera.intrinsics()[None], (24, 40), person)
+    Renderer([scene]).draw(
+        np.zeros(1, dtype=np.int64),
+        positions,
+        rotations,
+        camera.intrinsics()[None],
+        (24, 40),
+        person,
+    )
 
 
 def compile_movement() -> None:
@@ -68,6 +90,8 @@ def compile_movement() -> None:
     from s2e.envs.worlds import Worlds
 
     scene = build_scene(0)
-    worlds = Worlds([scene], WorldsConfig(people=1), 1, RandomEpisodes([scene], 1, 0, 1), draw=False)
+    worlds = Worlds(
+        [scene], WorldsConfig(people=1), 1, RandomEpisodes([scene], 1, 0, 1), draw=False
+    )
     worlds.reset()
     worlds.step(np.zeros((1, 2)))

@@ -18,7 +18,13 @@ from s2e.envs.people.crowd import step_crowd
 from s2e.envs.people.people import CLEAR_M, People
 from s2e.envs.people.tracks import read_tracks, replay
 from s2e.envs.rewards import Change, reward_terms
-from s2e.envs.robots.collision import clear_heading, people_gaps, robot_contacts, room_at_points, static_gaps
+from s2e.envs.robots.collision import (
+    clear_heading,
+    people_gaps,
+    robot_contacts,
+    room_at_points,
+    static_gaps,
+)
 from s2e.envs.robots.controller import waypoint_to_command
 from s2e.envs.robots.fleet import CONTROL_S, Fleet
 from s2e.envs.robots.kinds import ROBOTS, randomise
@@ -48,7 +54,14 @@ class Worlds:
         draw: whether `observe` renders images (baselines that see nothing go without).
     """
 
-    def __init__(self, scenes: Sequence[Scene], config: WorldsConfig, worlds: int, source: EpisodeSource, draw: bool = True):
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        config: WorldsConfig,
+        worlds: int,
+        source: EpisodeSource,
+        draw: bool = True,
+    ):
         if worlds < 1:
             raise UserError(f"{worlds} worlds asked for; at least 1 is needed (--envs 1 or more)")
         self.config, self.count, self.source, n = config, worlds, source, worlds
@@ -71,7 +84,9 @@ class Worlds:
         self.seed, self.effects = np.zeros(n, dtype=np.int64), np.tile([1.0, 0.0, 0.0], (n, 1))
         self.track_offset_s, self.track_turn = np.zeros(n), np.zeros(n)
         self.last: dict[str, np.ndarray] = {}
-        self.finals: dict[str, Callable[[np.ndarray], np.ndarray]] = {}  # what else `last` keeps of finished worlds, by name
+        self.finals: dict[
+            str, Callable[[np.ndarray], np.ndarray]
+        ] = {}  # what else `last` keeps of finished worlds, by name
 
     def _physics(self) -> Physics:
         if self.config.physics == "kinematic":
@@ -115,12 +130,18 @@ class Worlds:
             return
         index, episode = drawn
         if len(episode.walkers) > self.config.people:
-            raise UserError(f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold {self.config.people}")
+            raise UserError(
+                f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold {self.config.people}"
+            )
         self._equip(world, index, episode)
         walkers = () if self.tracks else episode.walkers
         self.people.place(world, walkers, wander=episode.random)
         self.clock[world], self.limit[world] = 0.0, episode.time_limit_s
-        self.since_contact[world], self.contacts[world], self.contact_steps[world] = CONTACT_ENDS, 0, 0
+        self.since_contact[world], self.contacts[world], self.contact_steps[world] = (
+            CONTACT_ENDS,
+            0,
+            0,
+        )
         self.travelled[world], self.steps[world], self.returns[world] = 0.0, 0, 0.0
         self.live[world] = True
 
@@ -139,11 +160,17 @@ class Worlds:
         robot = randomise(rng, robot, config.randomise)
         self.fleet.put(world, robot)
         self.scene_id[world] = scene
-        self.field_id[world] = self.stage.field_of(self.scene_id[world : world + 1], self.fleet.step_class[world : world + 1])[0]
+        self.field_id[world] = self.stage.field_of(
+            self.scene_id[world : world + 1], self.fleet.step_class[world : world + 1]
+        )[0]
         self.pose[world], self.velocity[world], self.goal[world] = episode.start, 0.0, episode.goal
         if episode.random:  # a long robot may have to look another way
-            self.pose[world] = clear_heading(self.fleet, world, self.pose[world], self.fields, int(self.field_id[world]))
-        self.physics.reset(world, scene, int(self.field_id[world]), self.pose[world], robot, episode.seed)
+            self.pose[world] = clear_heading(
+                self.fleet, world, self.pose[world], self.fields, int(self.field_id[world])
+            )
+        self.physics.reset(
+            world, scene, int(self.field_id[world]), self.pose[world], robot, episode.seed
+        )
         self.seed[world], self.way[world] = episode.seed, [episode.start[:2], episode.goal]
         self._find_way(world)
         strength = config.camera_noise
@@ -154,24 +181,41 @@ class Worlds:
 
     def _find_way(self, world: int) -> None:
         if self.ways:
-            self.ways.begin(world, *self.route_map(world), float(self.fleet.disc_radius[world]), self.goal[world])
+            self.ways.begin(
+                world,
+                *self.route_map(world),
+                float(self.fleet.disc_radius[world]),
+                self.goal[world],
+            )
 
     def to_go(self) -> np.ndarray:
         """(N,) metres to each goal, as `config.shaping` measures them; NaN where no way is known."""
-        return self.ways.at(self.pose[:, :2]) if self.ways else np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
+        return (
+            self.ways.at(self.pose[:, :2])
+            if self.ways
+            else np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
+        )
 
     def _cue(self, world: int, rng: np.random.Generator, latest_s: float) -> None:
         """Chooses when and how turned a recording begins in a world, with nobody near the robot if that can be."""
         assert self.tracks is not None
         way, slots = self.way[world][None], np.full((1, self.config.people), -1)
         for _ in range(20):
-            self.track_offset_s[world], self.track_turn[world] = rng.uniform(0, latest_s), rng.uniform(-np.pi, np.pi)
+            self.track_offset_s[world], self.track_turn[world] = (
+                rng.uniform(0, latest_s),
+                rng.uniform(-np.pi, np.pi),
+            )
             cue = self.track_offset_s[world, None], way.mean(1), self.track_turn[world, None]
             where, _, shown, _ = self.tracks.at(*cue, way, slots)
-            if not shown.any() or np.linalg.norm(where[shown] - self.pose[world, :2], axis=-1).min() > CLEAR_M:
+            if (
+                not shown.any()
+                or np.linalg.norm(where[shown] - self.pose[world, :2], axis=-1).min() > CLEAR_M
+            ):
                 return
 
-    def step(self, waypoints: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+    def step(
+        self, waypoints: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         """Drives all worlds for one action.
 
         Args:
@@ -185,7 +229,9 @@ class Worlds:
         """
         waypoints = np.asarray(waypoints, dtype=np.float64)
         if waypoints.shape != (self.count, 2):
-            raise UserError(f"actions: shape {waypoints.shape}, expected ({self.count}, 2): one waypoint a world")
+            raise UserError(
+                f"actions: shape {waypoints.shape}, expected ({self.count}, 2): one waypoint a world"
+            )
         waypoints = np.where(self.live[:, None], waypoints, 0.0)
         before = self.to_go()
         omega_before = self.velocity[:, 1].copy()
@@ -194,11 +240,16 @@ class Worlds:
         for _ in range(self.config.controls_per_step):
             moving = self.live & ~arrived & ~(collided & (self.config.collision == "ends"))
             collided |= self._move(command, moving)
-            arrived |= moving & (np.linalg.norm(self.goal - self.pose[:, :2], axis=1) < GOAL_RADIUS_M)
+            arrived |= moving & (
+                np.linalg.norm(self.goal - self.pose[:, :2], axis=1) < GOAL_RADIUS_M
+            )
         ended_by_contact = collided if self.config.collision == "ends" else np.zeros_like(collided)
         arrived &= ~ended_by_contact
         change = self._change(before, omega_before, arrived, collided)
-        terms = {k: np.where(self.live, v, 0.0) for k, v in reward_terms(self.config.reward, change).items()}
+        terms = {
+            k: np.where(self.live, v, 0.0)
+            for k, v in reward_terms(self.config.reward, change).items()
+        }
         reward = np.sum(list(terms.values()), axis=0)
         self.returns += reward
         terminated = self.live & (arrived | ended_by_contact)
@@ -210,7 +261,13 @@ class Worlds:
             self._begin(int(world))
         return self.observe(np.arange(self.count)), reward, terminated, truncated
 
-    def _change(self, before: np.ndarray, omega_before: np.ndarray, arrived: np.ndarray, collided: np.ndarray) -> Change:
+    def _change(
+        self,
+        before: np.ndarray,
+        omega_before: np.ndarray,
+        arrived: np.ndarray,
+        collided: np.ndarray,
+    ) -> Change:
         surface = surface_at(self.stage.ground, self.scene_id, self.pose[:, :2])
         after = self.to_go()
         known = np.isfinite(before) & np.isfinite(after)  # else nothing is said to have come nearer
@@ -228,7 +285,9 @@ class Worlds:
             off_sidewalk=np.isin(surface, _OFF_SIDEWALK),
         )
 
-    def _ending(self, done: np.ndarray, arrived: np.ndarray, terms: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _ending(
+        self, done: np.ndarray, arrived: np.ndarray, terms: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """What the finished worlds ended with, before they begin anew: rows in the order of `world`."""
         final = self.observe(done) | {name: of(done) for name, of in self.finals.items()}
         return {
@@ -255,15 +314,23 @@ class Worlds:
         # A robot that a person blocks may still turn on the spot, and may always back out of a person's way.
         blocked = person & (gap_there < gap_here)
         turned = np.concatenate([here[:, :2], pose[:, 2:]], 1)
-        can_turn = blocked & ~robot_contacts(self.fleet, turned, self.fields, self.field_id) & (self.person_gap(turned) >= 0)
+        can_turn = (
+            blocked
+            & ~robot_contacts(self.fleet, turned, self.fields, self.field_id)
+            & (self.person_gap(turned) >= 0)
+        )
         self.pose = np.where(blocked[:, None], np.where(can_turn[:, None], turned, here), pose)
         self.velocity = np.where(blocked[:, None], 0.0, velocity)
         touching = moving & (static | person)
         fresh = touching & (self.since_contact >= CONTACT_ENDS)
-        self.with_person = np.where(fresh, person & ~static, self.with_person)  # who the newest contact was with
+        self.with_person = np.where(
+            fresh, person & ~static, self.with_person
+        )  # who the newest contact was with
         self.contacts += fresh
         self.contact_steps += touching
-        self.since_contact = np.where(moving, np.where(touching, 0, self.since_contact + 1), self.since_contact)
+        self.since_contact = np.where(
+            moving, np.where(touching, 0, self.since_contact + 1), self.since_contact
+        )
         self.steps += moving
         self.travelled += np.linalg.norm(self.pose[:, :2] - here[:, :2], axis=1)
         self.clock += CONTROL_S * moving
@@ -272,9 +339,20 @@ class Worlds:
     def _move_people(self, moving: np.ndarray) -> None:
         if self.tracks is not None:
             middle = self.way.mean(1)
-            replay(self.people, self.tracks, self.track_offset_s + self.clock, middle, self.track_turn, self.way, CONTROL_S, moving)
+            replay(
+                self.people,
+                self.tracks,
+                self.track_offset_s + self.clock,
+                middle,
+                self.track_turn,
+                self.way,
+                CONTROL_S,
+                moving,
+            )
             # The recorded ground was open: who would stand inside something here is not there.
-            self.people.active &= room_at_points(self.people.position, self.fields, self.scene_id) > 0
+            self.people.active &= (
+                room_at_points(self.people.position, self.fields, self.scene_id) > 0
+            )
             return
         step_crowd(
             self.people, self.clock, self.pose, self.velocity, self.fleet.discs, self.fleet.disc_radius, self.fields,
@@ -283,14 +361,21 @@ class Worlds:
 
     def person_gap(self, poses: np.ndarray | None = None) -> np.ndarray:
         """(N,) metres between each robot's discs and the nearest person's body; negative is contact, inf is nobody."""
-        return people_gaps(self.fleet, self.pose if poses is None else poses, self.people.position, self.people.active)
+        return people_gaps(
+            self.fleet,
+            self.pose if poses is None else poses,
+            self.people.position,
+            self.people.active,
+        )
 
     def people_to_draw(self, worlds: np.ndarray) -> np.ndarray:
         """(V, P, 7) what the rasteriser draws, with their soles on the ground; see `render_meshes`."""
         rows = self.people.rows()[worlds]
         if rows.size:
             scene = np.repeat(self.scene_id[worlds], rows.shape[1])
-            height = ground_height_at(self.stage.ground, scene, self.people.position[worlds].reshape(-1, 2))
+            height = ground_height_at(
+                self.stage.ground, scene, self.people.position[worlds].reshape(-1, 2)
+            )
             rows[..., 2] = height.reshape(rows.shape[:2])
         return rows
 
@@ -299,7 +384,9 @@ class Worlds:
         config, scene, pose = self.config, self.scene_id[worlds], self.pose[worlds]
         ground = ground_height_at(self.stage.ground, scene, pose[:, :2])
         camera, sway = self.fleet.camera[worlds], self.fleet.sway[worlds]
-        positions, rotations = view_poses(pose, ground, camera, sway, self.travelled[worlds], self.velocity[worlds, 0])
+        positions, rotations = view_poses(
+            pose, ground, camera, sway, self.travelled[worlds], self.velocity[worlds, 0]
+        )
         frame = (self.seed[worlds] + 7919 * self.steps[worlds]) % (1 << 24)
         return {
             "scene_id": scene,
@@ -308,7 +395,9 @@ class Worlds:
             "intrinsics": view_intrinsics(camera, config.height_px, config.width_px),
             "size": (config.height_px, config.width_px),
             "people": self.people_to_draw(worlds),
-            "effects": np.column_stack([self.effects[worlds], frame]) if config.camera_noise else None,
+            "effects": np.column_stack([self.effects[worlds], frame])
+            if config.camera_noise
+            else None,
         }
 
     def observe(self, worlds: np.ndarray) -> dict[str, np.ndarray]:
@@ -341,14 +430,22 @@ class Worlds:
                 out[name] = drawn
         if "map" in self.config.outputs:
             people = self.people.position[worlds], self.people.active[worlds]
-            out["map"] = top_down_maps(self.pose[worlds], self.goal[worlds], *people, self.fields, self.field_id[worlds])
+            out["map"] = top_down_maps(
+                self.pose[worlds], self.goal[worlds], *people, self.fields, self.field_id[worlds]
+            )
         return out
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that `restore` needs, as arrays and JSON."""
-        parts = {"fleet": self.fleet.arrays(), "people": self.people.arrays(), "physics": self.physics.arrays()}
+        parts = {
+            "fleet": self.fleet.arrays(),
+            "people": self.people.arrays(),
+            "physics": self.physics.arrays(),
+        }
         arrays = {k: getattr(self, k).copy() for k in _STATE}
-        arrays |= {f"{part}.{k}": np.array(v) for part, held in parts.items() for k, v in held.items()}
+        arrays |= {
+            f"{part}.{k}": np.array(v) for part, held in parts.items() for k, v in held.items()
+        }
         return arrays, {"source": self.source.state()}
 
     def restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
@@ -357,11 +454,15 @@ class Worlds:
             here = getattr(self, name)
             if name not in arrays or arrays[name].shape != here.shape:
                 found = arrays[name].shape if name in arrays else "nothing"
-                raise UserError(f"world state {name}: {found} saved, {here.shape} expected; resume with the same --envs and version")
+                raise UserError(
+                    f"world state {name}: {found} saved, {here.shape} expected; resume with the same --envs and version"
+                )
             setattr(self, name, arrays[name].astype(here.dtype).copy())
 
         def part(name: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")}
+            return {
+                k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")
+            }
 
         self.source.restore(state["source"])
         self._update_scenes()  # before the physics, which may build its own of them

@@ -91,14 +91,21 @@ def compare(args: VizdoomArgs) -> dict[str, float]:
     if args.processes < 1 or args.rounds < 1:
         raise UserError("--processes and --rounds must be at least 1")
     if os.path.basename(args.scenario) != args.scenario:
-        raise UserError(f"--scenario {args.scenario}: the name of a scenario of VizDoom is needed, not a path")
+        raise UserError(
+            f"--scenario {args.scenario}: the name of a scenario of VizDoom is needed, not a path"
+        )
     import vizdoom
 
     if not os.path.exists(os.path.join(vizdoom.scenarios_path, f"{args.scenario}.cfg")):
-        raise UserError(f"--scenario {args.scenario}: VizDoom has no such scenario; try deathmatch or basic")
+        raise UserError(
+            f"--scenario {args.scenario}: VizDoom has no such scenario; try deathmatch or basic"
+        )
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(args.processes)]
-    players = [context.Process(target=play, args=(args.scenario, i, pipe[1]), daemon=True) for i, pipe in enumerate(pipes)]
+    players = [
+        context.Process(target=play, args=(args.scenario, i, pipe[1]), daemon=True)
+        for i, pipe in enumerate(pipes)
+    ]
     for player in players:
         player.start()
     numba.set_num_threads(min(args.processes, numba.get_num_threads()))
@@ -111,7 +118,9 @@ def compare(args: VizdoomArgs) -> dict[str, float]:
     for pipe, player in zip(pipes, players):
         while not pipe[0].poll(1.0):
             if not player.is_alive():
-                raise UserError(f"VizDoom did not start (exit code {player.exitcode}); its message is above")
+                raise UserError(
+                    f"VizDoom did not start (exit code {player.exitcode}); its message is above"
+                )
         pipe[0].recv()
     ours, theirs = [], []
     for _ in range(args.rounds):
@@ -128,7 +137,12 @@ def compare(args: VizdoomArgs) -> dict[str, float]:
         player.join(10)
     ratio = float(np.median(np.array(ours) / np.array(theirs)))
     triangles = float(np.mean([len(s.mesh.triangles) for s in worlds.scenes]))
-    return {"triangles": triangles, "raster": float(np.median(ours)), "vizdoom": float(np.median(theirs)), "ratio": ratio}
+    return {
+        "triangles": triangles,
+        "raster": float(np.median(ours)),
+        "vizdoom": float(np.median(theirs)),
+        "ratio": ratio,
+    }
 
 
 def main() -> None:
@@ -141,13 +155,19 @@ def main() -> None:
         except ImportError:
             raise missing("the comparison", "dev", "vizdoom") from None
         result = compare(args)
-        conditions = hardware() | {"vizdoom_version": vizdoom.__version__, "scenario": args.scenario, "processes": args.processes}
+        conditions = hardware() | {
+            "vizdoom_version": vizdoom.__version__,
+            "scenario": args.scenario,
+            "processes": args.processes,
+        }
         if args.json:
             print(json.dumps(result | conditions))
             return
         scenes = f"{args.envs} views of 160x120, {result['triangles']:.0f} triangles, 3 people"
         print(f"rasteriser {result['raster']:9,.0f} images/s   {args.processes} threads, {scenes}")
-        print(f"VizDoom    {result['vizdoom']:9,.0f} images/s   {args.processes} processes, 160x120 RGB24, {args.scenario}")
+        print(
+            f"VizDoom    {result['vizdoom']:9,.0f} images/s   {args.processes} processes, 160x120 RGB24, {args.scenario}"
+        )
         print(f"ratio      {result['ratio']:9.2f}")
         print(", ".join(f"{k} {v}" for k, v in conditions.items()))
 

@@ -51,6 +51,7 @@ TUNINGS: dict[str, tuple[str, ...]] = {
 }
 """Of fine-tuning, all as a Jackal and with s2e-ppo's defaults but for --envs and --steps: `coached_ram` is these alone."""
 
+
 @dataclass(frozen=True)
 class ChoicesArgs:
     """Train design choices and compare them in closed loop."""
@@ -81,22 +82,40 @@ def command(module: str, *words: Any) -> None:
     """Runs a command of the package; its refusal is ours."""
     done = subprocess.run([sys.executable, "-m", module, *map(str, words)])
     if done.returncode:
-        raise UserError(f"{module} failed with exit code {done.returncode}; see above, then run the same command again")
+        raise UserError(
+            f"{module} failed with exit code {done.returncode}; see above, then run the same command again"
+        )
 
 
 def trained(args: ChoicesArgs, choice: str, seed: int) -> Path:
     """The run of a choice and a seed: trained, or gone on with, if it is not at its end."""
     run = args.out / f"{choice}_{seed}"
-    log, end = (run / "printed.txt", "checkpoint: ") if args.init else (run / "metrics.jsonl", "held_out")
+    log, end = (
+        (run / "printed.txt", "checkpoint: ") if args.init else (run / "metrics.jsonl", "held_out")
+    )
     if log.exists() and any(end in line for line in log.read_text().splitlines()[-1:]):
         return run
-    fixed = ["--seed", seed, "--out", run, *(["--resume"] if (run / "checkpoints" / "last").exists() else [])]
+    fixed = [
+        "--seed",
+        seed,
+        "--out",
+        run,
+        *(["--resume"] if (run / "checkpoints" / "last").exists() else []),
+    ]
     if args.init:
         init = [] if "--init" in TUNINGS[choice] else ["--init", args.init]
         size = "--steps", args.steps or 65_536, "--envs", args.envs, "--robot", "jackal"
         command("s2e.rl.train", *size, *fixed, *init, *TUNINGS[choice])
     else:
-        command("s2e.pretrain.train", "--steps", args.steps or 650, *fixed, "--data", *args.data, *CHOICES[choice])
+        command(
+            "s2e.pretrain.train",
+            "--steps",
+            args.steps or 650,
+            *fixed,
+            "--data",
+            *args.data,
+            *CHOICES[choice],
+        )
     return run
 
 
@@ -105,32 +124,62 @@ def drive(args: ChoicesArgs, runs: list[Path]) -> dict[str, list[dict]]:
     records: dict[str, list[dict]] = {run.name: [] for run in runs}
     for scene in args.scenes:
         out = args.out / "bench" / scene.replace("/", "_")
-        wanted = ["--scene", scene, "--setting", "all", "--episodes", args.episodes, "--clips", 0, "--out", out]
-        command("s2e.benchmarks.bench", *wanted, "--policy", *runs, "straight")  # two policies at least: a folder for each
+        wanted = [
+            "--scene",
+            scene,
+            "--setting",
+            "all",
+            "--episodes",
+            args.episodes,
+            "--clips",
+            0,
+            "--out",
+            out,
+        ]
+        command(
+            "s2e.benchmarks.bench", *wanted, "--policy", *runs, "straight"
+        )  # two policies at least: a folder for each
         for run in runs:
             lines = (out / run.name / "episodes.jsonl").read_text().splitlines()
             records[run.name] += [json.loads(line) for line in lines]
     # A folder may hold more episodes than were asked for now: compare on those that all have.
     common = set.intersection(*({(r["scene"], r["id"]) for r in mine} for mine in records.values()))
-    return {name: [r for r in mine if (r["scene"], r["id"]) in common] for name, mine in records.items()}
+    return {
+        name: [r for r in mine if (r["scene"], r["id"]) in common] for name, mine in records.items()
+    }
 
 
 def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
     """A line for each choice: success a setting, and of all with its interval; contacts; the seeds apart."""
-    lines = [f"{'':20}" + "".join(f"{s:>12}" for s in SETTINGS) + f"{'all':>24}{'over seeds':>16}{'contacts':>10}   seeds"]
-    rows = {choice: [records[f"{choice}_{seed}"] for seed in range(args.seeds)] for choice in args.choices}
+    lines = [
+        f"{'':20}"
+        + "".join(f"{s:>12}" for s in SETTINGS)
+        + f"{'all':>24}{'over seeds':>16}{'contacts':>10}   seeds"
+    ]
+    rows = {
+        choice: [records[f"{choice}_{seed}"] for seed in range(args.seeds)]
+        for choice in args.choices
+    }
     if args.init:
         rows = {"init": [records[Path(args.init).name]]} | rows
     for choice, mine in rows.items():
         every = [r for part in mine for r in part]
         wins = sum(r["success"] for r in every)
         low, high = wilson(wins, len(every))
-        cells = [f"{np.mean([r['success'] for r in every if r['setting'] == s]):12.2f}" for s in SETTINGS]
+        cells = [
+            f"{np.mean([r['success'] for r in every if r['setting'] == s]):12.2f}" for s in SETTINGS
+        ]
         apart = " ".join(f"{np.mean([r['success'] for r in part]):.3f}" for part in mine)
         whole = f"{wins / len(every):.3f} [{low:.3f}, {high:.3f}]"
         over = shown([float(np.mean([r["success"] for r in part])) for part in mine], 3)
-        lines.append(f"{choice:20}" + "".join(cells) + f"{whole:>24}{over:>16}{np.mean([r['ct'] for r in every]):10.2f}   {apart}")
-    return "\n".join([*lines, f"{len(mine[0])} episodes a run: {', '.join(args.scenes)}; {args.seeds} seeds"])
+        lines.append(
+            f"{choice:20}"
+            + "".join(cells)
+            + f"{whole:>24}{over:>16}{np.mean([r['ct'] for r in every]):10.2f}   {apart}"
+        )
+    return "\n".join(
+        [*lines, f"{len(mine[0])} episodes a run: {', '.join(args.scenes)}; {args.seeds} seeds"]
+    )
 
 
 @dataclass(frozen=True)
@@ -150,26 +199,48 @@ def curve(args: ChoicesArgs) -> None:
         print(f"{name}\n{'steps':>10}{'minutes':>10}{'success':>10}")
         for at in found:
             low, high = wilson(at.wins, at.episodes)
-            print(f"{at.steps:10}{at.minutes:10.1f}{at.wins / at.episodes:10.2f} [{low:.2f}, {high:.2f}]")
-    print(f"{curves[args.curve[0].name][0].episodes} episodes a checkpoint: {', '.join(args.scenes)}")
+            print(
+                f"{at.steps:10}{at.minutes:10.1f}{at.wins / at.episodes:10.2f} [{low:.2f}, {high:.2f}]"
+            )
+    print(
+        f"{curves[args.curve[0].name][0].episodes} episodes a checkpoint: {', '.join(args.scenes)}"
+    )
     path = args.out / "curves.png"
     drawn = draw_curves(curves, path)
-    print(f"picture: {path}" if drawn else f"no picture without matplotlib; {how_to_install('dev', 'matplotlib')}")
+    print(
+        f"picture: {path}"
+        if drawn
+        else f"no picture without matplotlib; {how_to_install('dev', 'matplotlib')}"
+    )
 
 
 def points(args: ChoicesArgs, run: Path) -> list[Point]:
     """The checkpoints of a run, judged; minutes are those of its updates alone."""
     folders = sorted(p for p in (run / "checkpoints").glob("[0-9]*") if p.is_dir())
-    require(bool(folders), f"{run}: has no checkpoints; train it with --keep 1000 --save-every 8, say")
+    require(
+        bool(folders), f"{run}: has no checkpoints; train it with --keep 1000 --save-every 8, say"
+    )
     judged = drive(dataclasses.replace(args, out=args.out / run.name), folders)
     config = json.loads((run / "config.json").read_text())
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     per_update = config["envs"] * config["horizon"]
-    minutes = {row["step"]: at for row, at in zip(rows, np.cumsum([per_update / row["time/steps_per_s"] / 60 for row in rows]))}
+    minutes = {
+        row["step"]: at
+        for row, at in zip(
+            rows, np.cumsum([per_update / row["time/steps_per_s"] / 60 for row in rows])
+        )
+    }
     found = []
     for folder in folders:
         update, records = int(folder.name), judged[folder.name]
-        found.append(Point(update * per_update, float(minutes[update]), sum(r["success"] for r in records), len(records)))
+        found.append(
+            Point(
+                update * per_update,
+                float(minutes[update]),
+                sum(r["success"] for r in records),
+                len(records),
+            )
+        )
     return found
 
 
@@ -188,8 +259,19 @@ def draw_curves(curves: dict[str, list[Point]], path: Path) -> bool:
     for colour, (name, found) in enumerate(curves.items()):
         share = np.array([at.wins / at.episodes for at in found])
         low, high = np.array([wilson(at.wins, at.episodes) for at in found]).T
-        for axes, x in zip(panels, ([at.steps for at in found], [at.minutes for at in found]), strict=True):
-            axes.errorbar(x, share, (share - low, high - share), color=f"C{colour}", label=name, marker="o", capsize=2, linewidth=1.2)
+        for axes, x in zip(
+            panels, ([at.steps for at in found], [at.minutes for at in found]), strict=True
+        ):
+            axes.errorbar(
+                x,
+                share,
+                (share - low, high - share),
+                color=f"C{colour}",
+                label=name,
+                marker="o",
+                capsize=2,
+                linewidth=1.2,
+            )
     for axes, title in zip(panels, ("environment steps", "minutes of wall time"), strict=True):
         axes.set_xlabel(title)
         axes.grid(alpha=0.3)
@@ -205,9 +287,16 @@ def compare(args: ChoicesArgs) -> None:
     """The whole script."""
     if args.curve:
         return curve(args)
-    require(bool(args.data) != bool(args.init), "give --data to compare choices of pretraining, or --init for those of fine-tuning")
+    require(
+        bool(args.data) != bool(args.init),
+        "give --data to compare choices of pretraining, or --init for those of fine-tuning",
+    )
     known = TUNINGS if args.init else CHOICES
-    usual = ("sft", "ppo_full", "ppo_ram", "coached_ram") if args.init else ("pooled", "columns", "grid", "columns_free_space")
+    usual = (
+        ("sft", "ppo_full", "ppo_ram", "coached_ram")
+        if args.init
+        else ("pooled", "columns", "grid", "columns_free_space")
+    )
     args = dataclasses.replace(args, choices=args.choices or usual)
     for name in args.choices:
         require(name in known, f"--choices {name!r} is not one of {', '.join(known)}")

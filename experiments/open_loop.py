@@ -109,7 +109,10 @@ def prefixed(args: OpenLoopArgs) -> tuple[str, ...]:
     held = {trajectory(n) for n in every if n.startswith(args.held_out_prefix)}
     names = {n for n in every if trajectory(n) in held}
     where = f"--held-out-prefix {args.held_out_prefix}"
-    require(bool(names) and names < every, f"{where}: {len(names)} of {len(every)} walks begin like this; some must, and not all")
+    require(
+        bool(names) and names < every,
+        f"{where}: {len(names)} of {len(every)} walks begin like this; some must, and not all",
+    )
     return tuple(sorted(names))
 
 
@@ -117,18 +120,29 @@ def cells_of(args: OpenLoopArgs) -> list[Cell]:
     """The trainings of an experiment, all seeds of a label after each other."""
     if args.what == "real":
         return real_cells(args)
-    names = prefixed(args) if args.held_out_prefix else held_out_names(read(args, args.data), args.held_out, 0)
+    names = (
+        prefixed(args)
+        if args.held_out_prefix
+        else held_out_names(read(args, args.data), args.held_out, 0)
+    )
     if args.what == "anchors":
         kinds = {f"{m} anchors" if m > 1 else "1 anchor": ("--anchors", str(m)) for m in ANCHORS}
     elif args.what == "data":
-        kinds = {f"{f:g} of the data": ("--anchors", "8", *(() if f == 1 else ("--fraction", f"{f:g}"))) for f in FRACTIONS}
+        kinds = {
+            f"{f:g} of the data": ("--anchors", "8", *(() if f == 1 else ("--fraction", f"{f:g}")))
+            for f in FRACTIONS
+        }
     else:
         kinds = {
             "8 anchors": ("--anchors", "8"),
             "unimodal": ("--anchors", "1"),
             "regression (GNM)": ("--anchors", "1", "--loss", "regression"),
         }
-    return [Cell(label, seed, args.data, names, options) for label, options in kinds.items() for seed in range(args.seeds)]
+    return [
+        Cell(label, seed, args.data, names, options)
+        for label, options in kinds.items()
+        for seed in range(args.seeds)
+    ]
 
 
 def real_cells(args: OpenLoopArgs) -> list[Cell]:
@@ -157,7 +171,10 @@ def real_cells(args: OpenLoopArgs) -> list[Cell]:
 
 def read(args: OpenLoopArgs, paths: tuple[Path, ...]) -> list[Walk]:
     """The good walks of a dataset."""
-    require(bool(paths), f"{args.what} needs --data{' and --real' if args.what == 'real' else ''}: folders of walks")
+    require(
+        bool(paths),
+        f"{args.what} needs --data{' and --real' if args.what == 'real' else ''}: folders of walks",
+    )
     return _walks(paths, args.hz)
 
 
@@ -165,7 +182,10 @@ def read(args: OpenLoopArgs, paths: tuple[Path, ...]) -> list[Walk]:
 def _walks(paths: tuple[Path, ...], hz: float | None) -> list[Walk]:
     """Reads the walks, and says once what is to be known about it."""
     walks, skipped = read_walks(paths, ReadOptions(hz=hz))
-    for line in [*lines_of([(w.name, fact) for w in walks for fact in w.notes]), *(f"left out {s.reason}" for s in skipped)]:
+    for line in [
+        *lines_of([(w.name, fact) for w in walks for fact in w.notes]),
+        *(f"left out {s.reason}" for s in skipped),
+    ]:
         tqdm.write(line, file=sys.stderr)
     return walks
 
@@ -211,22 +231,57 @@ def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     listed = folder.with_suffix(".txt")
     listed.write_text("\n".join(cell.held_out) + "\n")
-    words = [*cell.options, "--steps", args.steps, "--batch", args.batch, "--seed", cell.seed, "--validate-every", 0]
+    words = [
+        *cell.options,
+        "--steps",
+        args.steps,
+        "--batch",
+        args.batch,
+        "--seed",
+        cell.seed,
+        "--validate-every",
+        0,
+    ]
     words += ["--hz", args.hz] if args.hz is not None else []
-    command = [sys.executable, "-m", "s2e.pretrain.train", "--data", *cell.data, "--out", folder, "--held-out", listed, *words]
+    command = [
+        sys.executable,
+        "-m",
+        "s2e.pretrain.train",
+        "--data",
+        *cell.data,
+        "--out",
+        folder,
+        "--held-out",
+        listed,
+        *words,
+    ]
     if (folder / "checkpoints" / "last").exists():
         command.append("--resume")
     began = time.monotonic()
     with folder.with_suffix(".log").open("w") as log:
-        code = subprocess.run([str(w) for w in command], stdout=log, stderr=subprocess.STDOUT).returncode
+        code = subprocess.run(
+            [str(w) for w in command], stdout=log, stderr=subprocess.STDOUT
+        ).returncode
     if code == 130:
         raise KeyboardInterrupt
     tail = folder.with_suffix(".log").read_text().strip().splitlines()[-1:]
-    require(code == 0, f"{folder}: s2e-pretrain ended with code {code} ({' '.join(tail)}); its log is {folder.with_suffix('.log')}")
+    require(
+        code == 0,
+        f"{folder}: s2e-pretrain ended with code {code} ({' '.join(tail)}); its log is {folder.with_suffix('.log')}",
+    )
     row = {k.removeprefix("held_out/"): v for line in (folder / "metrics.jsonl").read_text().splitlines()
            for k, v in json.loads(line).items() if k.startswith("held_out/")}  # fmt: skip
-    require("ade_m" in row, f"{folder}/metrics.jsonl: no held_out metrics in it; delete the folder and start again")
-    return {"key": folder.name, "label": cell.label, **values, "seconds": round(time.monotonic() - began, 1), "row": finite(row)}
+    require(
+        "ade_m" in row,
+        f"{folder}/metrics.jsonl: no held_out metrics in it; delete the folder and start again",
+    )
+    return {
+        "key": folder.name,
+        "label": cell.label,
+        **values,
+        "seconds": round(time.monotonic() - began, 1),
+        "row": finite(row),
+    }
 
 
 def finite(row: Row) -> Row:
@@ -239,7 +294,10 @@ def baselines(cell: Cell, args: OpenLoopArgs) -> dict[str, Row]:
     config = PRESETS["laptop"]
     walks = [w for w in read(args, cell.data) if w.name in cell.held_out]
     first = np.cumsum([0, *map(len, walks[:-1])])
-    return {k: finite(v) for k, v in evaluate(None, make_samples(walks, config, first), config, 4096).items()}
+    return {
+        k: finite(v)
+        for k, v in evaluate(None, make_samples(walks, config, first), config, 4096).items()
+    }
 
 
 def judged(name: str, walks: list[Walk], device: str) -> dict[str, Row]:
@@ -255,7 +313,9 @@ def judged(name: str, walks: list[Walk], device: str) -> dict[str, Row]:
 
     def answer(index: np.ndarray) -> tuple[Modes, Batch]:
         batch = make_batch(samples, index, config, None)
-        features, older = (torch.from_numpy(t).float().to(device) for t in store.tokens(batch.frames))
+        features, older = (
+            torch.from_numpy(t).float().to(device) for t in store.tokens(batch.frames)
+        )
         vectors = (v.to(device) for v in (batch.goal, batch.ego, batch.robot))
         return policy.decode(policy.context(policy.newest_tokens(features), older, *vectors)), batch
 
@@ -286,8 +346,14 @@ def open_loop(args: OpenLoopArgs) -> None:
         return
     if args.what == "policies":
         return policies(args)
-    require(args.seeds >= 1 and args.steps >= 1 and args.batch >= 1, "--seeds, --steps and --batch must be at least 1")
-    require(0 < args.held_out < 1, f"--held-out is {args.held_out}; a share of the walks, between 0 and 1")
+    require(
+        args.seeds >= 1 and args.steps >= 1 and args.batch >= 1,
+        "--seeds, --steps and --batch must be at least 1",
+    )
+    require(
+        0 < args.held_out < 1,
+        f"--held-out is {args.held_out}; a share of the walks, between 0 and 1",
+    )
     cells = cells_of(args)
     results = load_results(args.out)
     open_cells = [c for c in cells if key_of(settings(c, args)) not in results]
@@ -308,7 +374,9 @@ def report(cells: list[Cell], results: dict[str, dict[str, Any]], args: OpenLoop
     for cell in cells:
         row = results[key_of(settings(cell, args))]["row"]
         untrained = ("nll", "ece") if "regression" in cell.options else ()
-        rows.setdefault(cell.label, []).append({k: v for k, v in row.items() if not k.startswith(untrained)} if untrained else row)
+        rows.setdefault(cell.label, []).append(
+            {k: v for k, v in row.items() if not k.startswith(untrained)} if untrained else row
+        )
     swept = dict(rows)
     for cell in {c.held_out: c for c in cells}.values():
         for name, row in baselines(cell, args).items():
@@ -318,7 +386,12 @@ def report(cells: list[Cell], results: dict[str, dict[str, Any]], args: OpenLoop
     print(
         f"\n{args.what}: {args.steps} steps of {args.batch}, {len(cells[0].held_out)} held-out walks; ± 95 % over {over} (t-interval)\n"
     )
-    print(table(rows, shared), between_walks(swept), differences(swept, REFERENCE[args.what], shared), sep="\n\n")
+    print(
+        table(rows, shared),
+        between_walks(swept),
+        differences(swept, REFERENCE[args.what], shared),
+        sep="\n\n",
+    )
     curves = {
         "anchors": (ANCHORS, "anchors", PAPER),
         "data": (FRACTIONS, "share of the training walks", "the same steps for every share"),
@@ -327,7 +400,11 @@ def report(cells: list[Cell], results: dict[str, dict[str, Any]], args: OpenLoop
         x, title, caption = curves[args.what]
         path = args.out / f"{args.what}.png"
         drawn = draw(swept, x, title, caption, path)
-        print(f"picture: {path}" if drawn else f"no picture without matplotlib; {how_to_install('dev', 'matplotlib')}")
+        print(
+            f"picture: {path}"
+            if drawn
+            else f"no picture without matplotlib; {how_to_install('dev', 'matplotlib')}"
+        )
 
 
 if __name__ == "__main__":

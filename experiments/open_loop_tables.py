@@ -35,7 +35,9 @@ def shown(values: Sequence[float], digits: int, shared: float = 0.0, sign: str =
     if not values:
         return ""
     half = interval(values, shared)
-    return f"{statistics.fmean(values):{sign}.{digits}f}" + ("" if math.isnan(half) else f" ±{half:.{digits}f}")
+    return f"{statistics.fmean(values):{sign}.{digits}f}" + (
+        "" if math.isnan(half) else f" ±{half:.{digits}f}"
+    )
 
 
 def table(rows: dict[str, list[Row]], shared: float) -> str:
@@ -51,7 +53,12 @@ def between_walks(rows: dict[str, list[Row]]) -> str:
     """How far the held-out walks determine the numbers: the mean half width of the bootstrap intervals."""
     parts = []
     for metric, title in METRICS.items():
-        half = [(r[f"{metric}_high"] - r[f"{metric}_low"]) / 2 for each in rows.values() for r in each if f"{metric}_high" in r]
+        half = [
+            (r[f"{metric}_high"] - r[f"{metric}_low"]) / 2
+            for each in rows.values()
+            for r in each
+            if f"{metric}_high" in r
+        ]
         parts += [f"{title} ±{statistics.fmean(half):.3g}"] if half else []
     return "95 % over held-out walks (bootstrap; mean half width of all runs): " + ", ".join(parts)
 
@@ -60,13 +67,24 @@ def differences(rows: dict[str, list[Row]], reference: str, shared: float) -> st
     """Each label minus the reference, seed by seed or split by split, with the interval of the difference."""
     lines = []
     for label, each in rows.items():
-        pairs = {m: [r[m] - base[m] for r, base in zip(each, rows[reference], strict=True) if m in r and m in base] for m in METRICS}
-        numbers = [f"{METRICS[m]} {shown(v, DIGITS.get(m, 3), shared, '+')}" for m, v in pairs.items() if v]
+        pairs = {
+            m: [
+                r[m] - base[m]
+                for r, base in zip(each, rows[reference], strict=True)
+                if m in r and m in base
+            ]
+            for m in METRICS
+        }
+        numbers = [
+            f"{METRICS[m]} {shown(v, DIGITS.get(m, 3), shared, '+')}" for m, v in pairs.items() if v
+        ]
         lines += [f"{label} minus {reference}: {', '.join(numbers)}"] if label != reference else []
     return "\n".join(lines)
 
 
-def draw(rows: dict[str, list[Row]], x: Sequence[float], title: str, caption: str, path: Path) -> bool:
+def draw(
+    rows: dict[str, list[Row]], x: Sequence[float], title: str, caption: str, path: Path
+) -> bool:
     """Curves of mAP and of the displacements over `x` as a PNG: a dot per seed, their mean, and its interval as a band.
 
     Returns:

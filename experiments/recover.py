@@ -61,7 +61,9 @@ def compare(scene: Scene, moved: Placement, folder: Path) -> dict[str, float]:
         free, the share of the true free ground within the imported grid that came back free, and solid, the same of what is not.
     """
     data = json.loads((folder / "scene.json").read_text())["transform"]
-    found = Placement(data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"]))
+    found = Placement(
+        data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"])
+    )
     turn = found.rotation @ moved.rotation
     imported = load_scene(folder)
 
@@ -78,32 +80,53 @@ def compare(scene: Scene, moved: Placement, folder: Path) -> dict[str, float]:
     rows, columns = imported.occupancy.cell_of(at[:, :2]).T
     shape = imported.occupancy.grid.shape
     inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-    floor = float(np.median(np.abs(heights(imported, at[inside, :2]) + imported.ground_z - at[inside, 2])))
+    floor = float(
+        np.median(np.abs(heights(imported, at[inside, :2]) + imported.ground_z - at[inside, 2]))
+    )
     cells = np.argwhere(np.ones(scene.occupancy.grid.shape, bool))
     middle = scene.occupancy.origin + (cells[:, ::-1] + 0.5) * scene.occupancy.resolution
-    rows, columns = imported.occupancy.cell_of(there(np.column_stack([middle, np.zeros(len(middle))]))[:, :2]).T
+    rows, columns = imported.occupancy.cell_of(
+        there(np.column_stack([middle, np.zeros(len(middle))]))[:, :2]
+    ).T
     inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
     solid = np.ones(len(cells), bool)
     solid[inside] = imported.occupancy.grid[rows[inside], columns[inside]]
     truth = scene.occupancy.grid[cells[:, 0], cells[:, 1]]
     degrees = float(np.degrees(np.arccos(np.clip(turn[2, 2], -1, 1))))
-    return {"degrees": degrees, "floor": floor, "free": float((~solid)[~truth].mean()), "solid": float(solid[truth].mean())}
+    return {
+        "degrees": degrees,
+        "floor": floor,
+        "free": float((~solid)[~truth].mean()),
+        "solid": float(solid[truth].mean()),
+    }
 
 
 def reimport(file: Path, hint: np.ndarray | None, moved: Placement, collection: Path) -> str:
     """Runs the command; returns what it refused, or nothing."""
-    command = [sys.executable, "-m", "s2e.envs.scan.command", "import", str(file), "--name", "again"]
+    command = [
+        sys.executable,
+        "-m",
+        "s2e.envs.scan.command",
+        "import",
+        str(file),
+        "--name",
+        "again",
+    ]
     command += ["--metres-per-unit", repr(1 / moved.scale)]
     if hint is not None:
         command += ["--up", *(f"{v:.4f}" for v in hint)]
-    done = subprocess.run(command, env={**os.environ, "S2E_SCENES": str(collection)}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env={**os.environ, "S2E_SCENES": str(collection)}, capture_output=True, text=True
+    )
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
 def recover(args: RecoverArgs) -> None:
     """Imports every placement and prints a table."""
     good = 0
-    print("| scene | Gaussians | units a metre | up, degrees | floor, cm | free kept | solid kept | seconds |")
+    print(
+        "| scene | Gaussians | units a metre | up, degrees | floor, cm | free kept | solid kept | seconds |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in args.scenes:
         scene = load_scene(name)

@@ -40,7 +40,9 @@ class Args:
 
 
 @torch.no_grad()
-def read_policy(policy: S2EPolicy, net: VisualNet, shards: list[Stills], most: int, device: str) -> dict[str, dict[str, float]]:
+def read_policy(
+    policy: S2EPolicy, net: VisualNet, shards: list[Stills], most: int, device: str
+) -> dict[str, dict[str, float]]:
     """`seeing` of a policy by look, of at most `most` stills (0: all).
 
     Raises:
@@ -49,7 +51,11 @@ def read_policy(policy: S2EPolicy, net: VisualNet, shards: list[Stills], most: i
     config, policy = policy.config, policy.eval().to(device)
     encoder = FrozenEncoder(net, config, device)
     samples, _ = still_samples(shards, np.cumsum([0, *map(len, shards)])[:-1])
-    index = np.unique(np.linspace(0, len(samples) - 1, min(most or len(samples), len(samples))).round().astype(int))
+    index = np.unique(
+        np.linspace(0, len(samples) - 1, min(most or len(samples), len(samples)))
+        .round()
+        .astype(int)
+    )
     owner = np.repeat(np.arange(len(shards)), [len(s) for s in shards])[index]
     first = np.cumsum([0, *map(len, shards)])
     said = []
@@ -60,11 +66,18 @@ def read_policy(policy: S2EPolicy, net: VisualNet, shards: list[Stills], most: i
                 which = own[start : start + BATCH]
                 part = shard.part(which - first[number])
                 features = encoder(np.stack(list(part.images(config.height_px, config.width_px))))
-                older = torch.from_numpy(pool_older(features)).float().to(device)[:, None].expand(-1, config.history - 1, -1)
+                older = (
+                    torch.from_numpy(pool_older(features))
+                    .float()
+                    .to(device)[:, None]
+                    .expand(-1, config.history - 1, -1)
+                )
                 newest = policy.newest_tokens(torch.from_numpy(features).float().to(device))
                 batch, hide = still_batch(samples, which, config, None)
                 vectors = [v.to(device) for v in (batch.goal, batch.ego, batch.robot, *hide)]
-                said.append(policy.free_space(policy.context(newest, older, *vectors)).cpu().numpy())
+                said.append(
+                    policy.free_space(policy.context(newest, older, *vectors)).cpu().numpy()
+                )
                 bar.update(len(which))
     return seeing_by_look(np.concatenate(said), samples.free_space[index], samples.look[index])
 
@@ -81,12 +94,16 @@ def _main(args: Args) -> None:
         for path, shards in data.items():
             rows = read_policy(policy, net, shards, args.most, device)
             print(f"{name} in {Path(path).name or path}\n{format_seeing(rows)}")
-            found += [{"policy": name, "stills": path, "look": look, **row} for look, row in rows.items()]
+            found += [
+                {"policy": name, "stills": path, "look": look, **row} for look, row in rows.items()
+            ]
     if args.json is not None:
         try:
             args.json.write_text("".join(json.dumps(row) + "\n" for row in found))
         except OSError as error:
-            raise UserError(f"{args.json}: cannot be written ({error.strerror or error}); give another --json") from None
+            raise UserError(
+                f"{args.json}: cannot be written ({error.strerror or error}); give another --json"
+            ) from None
 
 
 def main() -> None:

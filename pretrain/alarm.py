@@ -75,7 +75,15 @@ class UseCounter:
         self.state = torch.zeros(2 * anchors + 4, dtype=torch.float64, device=device)
 
     @torch.no_grad()
-    def add(self, modes: Modes, trajectories: torch.Tensor, anchors: torch.Tensor, dt_s: float, floor: float, rule: Rule) -> None:
+    def add(
+        self,
+        modes: Modes,
+        trajectories: torch.Tensor,
+        anchors: torch.Tensor,
+        dt_s: float,
+        floor: float,
+        rule: Rule,
+    ) -> None:
         """Counts one batch: what the policy said (M modes) of metric ground truth (B, T, 2)."""
         steps, _ = normalise(trajectories, dt_s, floor)
         log_score = modes.logits.float().log_softmax(-1)
@@ -86,7 +94,9 @@ class UseCounter:
         parts = [
             torch.bincount(positive_mode(steps, anchors, rule), minlength=self.anchors),
             torch.bincount(log_score.argmax(-1), minlength=self.anchors),
-            torch.stack([torch.ones_like(entropy) * len(ends), entropy, away * len(ends), reach * len(ends)]),
+            torch.stack(
+                [torch.ones_like(entropy) * len(ends), entropy, away * len(ends), reach * len(ends)]
+            ),
         ]
         self.state += torch.cat([p.double() for p in parts])
 
@@ -104,7 +114,12 @@ def use_of(state: np.ndarray, anchors: int) -> AnchorUse:
     samples, entropy, away, reach = state[2 * anchors :]
     count = max(1.0, samples)
     return AnchorUse(
-        int(samples), state[:anchors], state[anchors : 2 * anchors], entropy / count, math.sqrt(away / count), math.sqrt(reach / count)
+        int(samples),
+        state[:anchors],
+        state[anchors : 2 * anchors],
+        entropy / count,
+        math.sqrt(away / count),
+        math.sqrt(reach / count),
     )
 
 
@@ -143,7 +158,10 @@ def use_picture(use: AnchorUse) -> np.ndarray:
     for place in range(m):
         anchor = m - 1 - place  # anchors are numbered from right to left
         x = 25 + place * (2 * bar + 4)
-        for value, colour, offset in ((use.positive[anchor], "#2a9d4a", 0), (use.chosen[anchor], "#3465c8", bar)):
+        for value, colour, offset in (
+            (use.positive[anchor], "#2a9d4a", 0),
+            (use.chosen[anchor], "#3465c8", bar),
+        ):
             tall = value / count / top * (bottom - 45)
             draw.rectangle((x + offset, bottom - tall, x + offset + bar - 1, bottom), colour)
         if m <= 16:

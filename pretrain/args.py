@@ -133,7 +133,9 @@ def policy_config(args: PretrainArgs) -> PolicyConfig:
             changes[name] = getattr(args, name)
     own = {8: 40, 16: 112, 32: 320}[changes.get("stride", config.stride)]
     changes["channels"] = own if args.channels is None else args.channels
-    config = dataclasses.replace(config, **changes, anchors=args.anchors, free_space=args.free_space > 0 or bool(args.stills))
+    config = dataclasses.replace(
+        config, **changes, anchors=args.anchors, free_space=args.free_space > 0 or bool(args.stills)
+    )
     config.check("the command line")
     return config
 
@@ -145,22 +147,48 @@ def check(args: PretrainArgs) -> None:
         UserError: naming the option and what it may be.
     """
     check_reading(args.hz, args.scale)
-    least_of = {"steps": 0, "validate_every": 0, "patience": 0, "seed": 0, "batch": 1, "anchors": 1, "save_every": 1}
+    least_of = {
+        "steps": 0,
+        "validate_every": 0,
+        "patience": 0,
+        "seed": 0,
+        "batch": 1,
+        "anchors": 1,
+        "save_every": 1,
+    }
     for name, least in least_of.items():
         value = getattr(args, name)
-        require(value >= least, f"--{name.replace('_', '-')} is {value}; it must be at least {least}")
+        require(
+            value >= least, f"--{name.replace('_', '-')} is {value}; it must be at least {least}"
+        )
     for name in ("hide_goal", "hide_ego", "hide_robot", "validation", "ema", "warmup"):
         value = getattr(args, name)
-        require(0 <= value < 1, f"--{name.replace('_', '-')} is {value}; it is a fraction, 0 to below 1")
-    require(0 < args.fraction <= 1, f"--fraction is {args.fraction}; it is a fraction, above 0 to 1")
-    require(0 < args.stills_share <= 16, f"--stills-share is {args.stills_share}; stills per sample of the batch, above 0, 16 at most")
+        require(
+            0 <= value < 1, f"--{name.replace('_', '-')} is {value}; it is a fraction, 0 to below 1"
+        )
+    require(
+        0 < args.fraction <= 1, f"--fraction is {args.fraction}; it is a fraction, above 0 to 1"
+    )
+    require(
+        0 < args.stills_share <= 16,
+        f"--stills-share is {args.stills_share}; stills per sample of the batch, above 0, 16 at most",
+    )
     require(0 <= args.mirror <= 1, f"--mirror is {args.mirror}; it is a probability, 0 to 1")
     for name in ("clip", "free_space", "stills_weight"):
         value = getattr(args, name)
-        require(math.isfinite(value) and value >= 0, f"--{name.replace('_', '-')} is {value}; it must be a number, 0 or more")
-    require(math.isfinite(args.peak_lr) and args.peak_lr > 0, f"--lr is {args.peak_lr}; it must be a positive number")
+        require(
+            math.isfinite(value) and value >= 0,
+            f"--{name.replace('_', '-')} is {value}; it must be a number, 0 or more",
+        )
+    require(
+        math.isfinite(args.peak_lr) and args.peak_lr > 0,
+        f"--lr is {args.peak_lr}; it must be a positive number",
+    )
     one = args.loss == "mixture" or args.anchors == 1
-    require(one, f"--loss regression has a single mode, not {args.anchors}; add --anchors 1, or train the mixture")
+    require(
+        one,
+        f"--loss regression has a single mode, not {args.anchors}; add --anchors 1, or train the mixture",
+    )
     watched = args.patience == 0 or args.validate_every > 0
     require(watched, "--patience needs validations; give --validate-every a number of steps")
 
@@ -168,7 +196,10 @@ def check(args: PretrainArgs) -> None:
 def as_json(args: PretrainArgs, world: int) -> dict[str, Any]:
     """What a run's config.json keeps of the command line; URLs without what may hold a key."""
     values = commandline.as_json(args)
-    paths = {name: [shown(p) if is_url(p) else str(p) for p in getattr(args, name)] for name in ("data", "stills")}
+    paths = {
+        name: [shown(p) if is_url(p) else str(p) for p in getattr(args, name)]
+        for name in ("data", "stills")
+    }
     return values | paths | {"world_size": world}
 
 
@@ -180,6 +211,8 @@ def main() -> None:
 def _main() -> None:
     args = commandline.parse(PretrainArgs, __doc__ or "")
     check(args)
-    from s2e.pretrain.train import train  # torch and the readers: imported once the options are right
+    from s2e.pretrain.train import (
+        train,
+    )  # torch and the readers: imported once the options are right
 
     train(args)

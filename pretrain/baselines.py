@@ -4,7 +4,9 @@ import numpy as np
 
 from s2e.policy.config import PolicyConfig
 
-NOMINAL_SPEED = 0.05  # m/s: a robot that stands has a direction to its goal too, and the cosine needs one
+NOMINAL_SPEED = (
+    0.05  # m/s: a robot that stands has a direction to its goal too, and the cosine needs one
+)
 
 
 def constant_velocity(ego: np.ndarray, config: PolicyConfig) -> np.ndarray:

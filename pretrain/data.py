@@ -41,23 +41,37 @@ class Data:
     unseen: StillSamples | None = None
 
 
-def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Callable[[str], None]) -> Data:
+def load_data(
+    args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Callable[[str], None]
+) -> Data:
     """Reads the walks, encodes what is not in the cache yet, divides them; says what was left out.
 
     Raises:
         UserError: no good walk, none long enough, or no free space to learn.
     """
     walks, skipped = read_walks(args.data, ReadOptions(args.hz, args.image, args.poses, args.scale))
-    store = FrameStore(config, cache()) if config.train_encoder else TokenStore(net, config, cache(), args.device)
+    store = (
+        FrameStore(config, cache())
+        if config.train_encoder
+        else TokenStore(net, config, cache(), args.device)
+    )
     stills, dropped = read_stills(args.stills) if args.stills else ([], [])
     places, good, unreadable = store.add([*walks, *stills])
     if len(good) < len(walks) + len(stills) and any(not _has(good, s) for s in stills):
-        stills, more = _mended(stills, good)  # a shard with a broken frame loses that frame, not all of them
-        dropped, unreadable = dropped + more, [u for u in unreadable if u.source not in {s.source for s in stills}]
+        stills, more = _mended(
+            stills, good
+        )  # a shard with a broken frame loses that frame, not all of them
+        dropped, unreadable = (
+            dropped + more,
+            [u for u in unreadable if u.source not in {s.source for s in stills}],
+        )
         places, good, _ = store.add([*walks, *stills])
     first = {id(film): place for film, place in zip(good, places, strict=True)}
     walks = [w for w in walks if id(w) in first]
-    require(len(walks) > 0, f"no walk has readable frames; the first: {unreadable[0].reason if unreadable else ''}")
+    require(
+        len(walks) > 0,
+        f"no walk has readable frames; the first: {unreadable[0].reason if unreadable else ''}",
+    )
     for line in lines_of([(walk.name, fact) for walk in walks for fact in walk.notes]):
         say(line)
     for entry in skipped + unreadable:
@@ -72,19 +86,26 @@ def load_data(args: PretrainArgs, config: PolicyConfig, net: VisualNet, say: Cal
     def samples(part: list[Walk], what: str) -> Samples:
         made = make_samples(part, config, np.array([first[id(w)] for w in part]))
         seconds = config.waypoints * config.waypoint_dt_s
-        require(len(made) > 0, f"{part[0].source}: no walk {what} is longer than the predicted {seconds:g} s; give longer ones")
+        require(
+            len(made) > 0,
+            f"{part[0].source}: no walk {what} is longer than the predicted {seconds:g} s; give longer ones",
+        )
         return made
 
     train = samples(training, "to train on")
     if args.free_space and np.isnan(train.free_space).all():
-        raise UserError(f"--free-space {args.free_space:g}: no training walk has free space; add some of s2e-data record, or drop it")
+        raise UserError(
+            f"--free-space {args.free_space:g}: no training walk has free space; add some of s2e-data record, or drop it"
+        )
     watch = samples(watched, "held out")
     judge = watch if watched is judged else samples(judged, "held out")
     if not stills:
         return Data(train, watch, judge, store)
     every, scene = still_samples(stills, np.array([first[id(s)] for s in stills]))
     learned, unseen = split_scenes(scene, every.look, args.validation, args.seed)
-    say(f"{len(every)} stills, {len(dropped)} dropped; {len(learned)} to train on, {len(unseen)} of scenes held out")
+    say(
+        f"{len(every)} stills, {len(dropped)} dropped; {len(learned)} to train on, {len(unseen)} of scenes held out"
+    )
     for entry in dropped[:3]:
         say(f"dropped {entry.reason}")
     if len(dropped) > 3:
@@ -96,7 +117,9 @@ def _has(films: Sequence[Walk | Stills], film: Walk | Stills) -> bool:
     return any(film is other for other in films)
 
 
-def _mended(stills: list[Stills], good: Sequence[Walk | Stills]) -> tuple[list[Stills], list[Skipped]]:
+def _mended(
+    stills: list[Stills], good: Sequence[Walk | Stills]
+) -> tuple[list[Stills], list[Skipped]]:
     """The shards without the frames that cannot be decoded, and these."""
     kept: list[Stills] = []
     bad: list[Skipped] = []
@@ -132,13 +155,20 @@ def named_walks(path: Path, walks: Sequence[Walk]) -> set[str]:
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--held-out {path}: not readable ({error}); give a text file with names of walks, one a line") from None
+        raise UserError(
+            f"--held-out {path}: not readable ({error}); give a text file with names of walks, one a line"
+        ) from None
     have = {trajectory(w.name) for w in walks}
-    names = {name: number for number, line in enumerate(lines, 1) if (name := line.strip().rstrip("/"))}
+    names = {
+        name: number for number, line in enumerate(lines, 1) if (name := line.strip().rstrip("/"))
+    }
     require(bool(names), f"--held-out {path}: names no walk; give one name a line")
     known = ", ".join(sorted(have)[:3])
     for name, number in names.items():
-        require(trajectory(name) in have, f"--held-out {path}: line {number}: no walk is called {name!r}; there is {known}...")
+        require(
+            trajectory(name) in have,
+            f"--held-out {path}: line {number}: no walk is called {name!r}; there is {known}...",
+        )
     return {trajectory(name) for name in names}
 
 

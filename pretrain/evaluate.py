@@ -61,7 +61,10 @@ def evaluate(
     Returns:
         A row per predictor: the metrics (NaN where one is not defined), and with `_low` and `_high` behind their names the intervals.
     """
-    parts: dict[str, list[dict[str, np.ndarray]]] = {"constant velocity": [], "straight to goal": []}
+    parts: dict[str, list[dict[str, np.ndarray]]] = {
+        "constant velocity": [],
+        "straight to goal": [],
+    }
     shape, dt = [], config.waypoint_dt_s
     for start in range(0, len(samples), batch):
         index = np.arange(start, min(start + batch, len(samples)))
@@ -70,31 +73,52 @@ def evaluate(
         else:
             with torch.no_grad():
                 modes, truth = forward(index)
-            parts.setdefault("s2e", []).append(_of_policy(modes, truth.future, dt, positive, density))
+            parts.setdefault("s2e", []).append(
+                _of_policy(modes, truth.future, dt, positive, density)
+            )
         future, ego = truth.future.cpu().numpy(), truth.ego.cpu().numpy()
         shape.append(shapes(future, dt))
         alone = np.ones((len(index), 1))
-        parts["constant velocity"].append(measure(constant_velocity(ego, config)[:, None], alone, future, dt))
-        parts["straight to goal"].append(measure(straight_to_goal(truth.goal_xy, ego, config)[:, None], alone, future, dt))
+        parts["constant velocity"].append(
+            measure(constant_velocity(ego, config)[:, None], alone, future, dt)
+        )
+        parts["straight to goal"].append(
+            measure(straight_to_goal(truth.goal_xy, ego, config)[:, None], alone, future, dt)
+        )
     return {
-        name: summarise({k: np.concatenate([p[k] for p in each]) for k in each[0]}, np.concatenate(shape), samples.walk, resamples)
+        name: summarise(
+            {k: np.concatenate([p[k] for p in each]) for k in each[0]},
+            np.concatenate(shape),
+            samples.walk,
+            resamples,
+        )
         for name, each in parts.items()
     }
 
 
 def _of_policy(
-    modes: Modes, future: torch.Tensor, dt: float, positive: Callable[[torch.Tensor], torch.Tensor] | None, density: bool
+    modes: Modes,
+    future: torch.Tensor,
+    dt: float,
+    positive: Callable[[torch.Tensor], torch.Tensor] | None,
+    density: bool,
 ) -> dict[str, np.ndarray]:
     scores = modes.logits.double().softmax(-1)
-    table = measure(modes.metric(dt).double().cpu().numpy(), scores.cpu().numpy(), future.cpu().numpy(), dt)
+    table = measure(
+        modes.metric(dt).double().cpu().numpy(), scores.cpu().numpy(), future.cpu().numpy(), dt
+    )
     if density:
         table["nll"] = trajectory_nll(modes, future.to(modes.mean.device), dt).cpu().numpy()
         if positive is not None and scores.shape[1] > 1:  # a single mode is always the right one
-            table["correct"] = (positive(future).cpu() == scores.argmax(-1).cpu()).numpy().astype(float)
+            table["correct"] = (
+                (positive(future).cpu() == scores.argmax(-1).cpu()).numpy().astype(float)
+            )
     return table
 
 
-def measure(predicted: np.ndarray, scores: np.ndarray, future: np.ndarray, dt: float) -> dict[str, np.ndarray]:
+def measure(
+    predicted: np.ndarray, scores: np.ndarray, future: np.ndarray, dt: float
+) -> dict[str, np.ndarray]:
     """What is known of each sample: (B,) numbers, and `matching` and `scores` (B, M), of trajectories (B, M, T, 2)."""
     best = scores.argmax(1)
     row = np.arange(len(best))
@@ -116,7 +140,9 @@ def measure(predicted: np.ndarray, scores: np.ndarray, future: np.ndarray, dt: f
     }
 
 
-def summarise(table: dict[str, np.ndarray], shape: np.ndarray, walk: np.ndarray, resamples: int) -> Row:
+def summarise(
+    table: dict[str, np.ndarray], shape: np.ndarray, walk: np.ndarray, resamples: int
+) -> Row:
     """The metrics of all samples, from what `measure` says of each, with bootstrap intervals over walks (two at least).
 
     Args:
@@ -127,8 +153,13 @@ def summarise(table: dict[str, np.ndarray], shape: np.ndarray, walk: np.ndarray,
     draws = np.ones((1, len(walks)), np.int64)  # the first is the data as they are
     if resamples and len(walks) > 1:
         rng = np.random.default_rng(0)
-        draws = np.concatenate([draws, rng.multinomial(len(walks), np.full(len(walks), 1 / len(walks)), resamples)])
-    values = {k: _means(table[k], walk, draws) if k in table else np.full(len(draws), math.nan) for k in _MEANS}
+        draws = np.concatenate(
+            [draws, rng.multinomial(len(walks), np.full(len(walks), 1 / len(walks)), resamples)]
+        )
+    values = {
+        k: _means(table[k], walk, draws) if k in table else np.full(len(draws), math.nan)
+        for k in _MEANS
+    }
     for name, soft in (("map", False), ("soft_map", True)):
         rankings = rank(table["scores"], table["matching"], shape, soft)
         values[name] = np.array([mean_average_precision(rankings, d[walk]) for d in draws])
@@ -139,7 +170,9 @@ def summarise(table: dict[str, np.ndarray], shape: np.ndarray, walk: np.ndarray,
     result = {k: float(v[0]) for k, v in values.items()}
     if len(draws) > 1:
         for name, each in values.items():
-            good = each[1:][~np.isnan(each[1:])]  # a metric that is defined for few walks may miss all of them in a draw
+            good = each[1:][
+                ~np.isnan(each[1:])
+            ]  # a metric that is defined for few walks may miss all of them in a draw
             low, high = np.quantile(good, (0.025, 0.975)) if len(good) else (math.nan, math.nan)
             result |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     return result
@@ -148,7 +181,10 @@ def summarise(table: dict[str, np.ndarray], shape: np.ndarray, walk: np.ndarray,
 def _means(values: np.ndarray, walk: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """(R,) means of (B,) without the NaN when each walk counts as often as `draws` (R, W) says; NaN where nothing is left."""
     good = ~np.isnan(values)
-    total, count = draws @ _by_walk(np.where(good, values, 0)[:, None], walk)[:, 0], draws @ np.bincount(walk, good)
+    total, count = (
+        draws @ _by_walk(np.where(good, values, 0)[:, None], walk)[:, 0],
+        draws @ np.bincount(walk, good),
+    )
     return np.where(count > 0, total / np.maximum(count, 1), math.nan)
 
 
@@ -162,13 +198,20 @@ def format_rows(rows: dict[str, Row]) -> str:
     lines = [" " * 18 + "".join(f"{title:>8}" for title in COLUMNS.values())]
     for name, row in rows.items():
         lines.append(f"{name:18}" + "".join(_cell(row.get(k, math.nan)) for k in COLUMNS))
-        half = [(row.get(f"{k}_high", math.nan) - row.get(f"{k}_low", math.nan)) / 2 for k in COLUMNS]
+        half = [
+            (row.get(f"{k}_high", math.nan) - row.get(f"{k}_low", math.nan)) / 2 for k in COLUMNS
+        ]
         if not all(map(math.isnan, half)):
             lines.append(f"{'  95 % +-':18}" + "".join(map(_cell, half)))
     return "\n".join(lines)
 
 
-_JUDGED = {"ade_m": ("ADE", -1), "fde_m": ("FDE", -1), "miss_1": ("miss rate (best-scored)", -1), "cos": ("cosine", 1)}
+_JUDGED = {
+    "ade_m": ("ADE", -1),
+    "fde_m": ("FDE", -1),
+    "miss_1": ("miss rate (best-scored)", -1),
+    "cos": ("cosine", 1),
+}
 """What a verdict rests on, all of the best-scored trajectory, since baselines have one only; 1 where more is better."""
 
 
@@ -184,14 +227,24 @@ def verdict(rows: dict[str, Row], alarm: str = "") -> str:
     """
     own, others = rows["s2e"], {name: row for name, row in rows.items() if name != "s2e"}
     against = {name: _not_better(own, row) for name, row in others.items()}
-    lines = [f"no better than {name}: {'; '.join(reasons)}" for name, reasons in against.items() if reasons]
+    lines = [
+        f"no better than {name}: {'; '.join(reasons)}"
+        for name, reasons in against.items()
+        if reasons
+    ]
     apart = "in ADE, FDE, miss rate and cosine, all 95 % intervals apart"
     above = [name for name, reasons in against.items() if not reasons]
     if alarm:
-        figures = f"; the figures alone are better than those of {' and '.join(above)}" if above else ""
-        return "\n".join([f"no better than a baseline while there is an ALARM ({alarm}){figures}", *lines])
+        figures = (
+            f"; the figures alone are better than those of {' and '.join(above)}" if above else ""
+        )
+        return "\n".join(
+            [f"no better than a baseline while there is an ALARM ({alarm}){figures}", *lines]
+        )
     if not lines:
-        return f"beats {'both' if len(others) == 2 else 'all'} baselines {apart}: {', '.join(others)}"
+        return (
+            f"beats {'both' if len(others) == 2 else 'all'} baselines {apart}: {', '.join(others)}"
+        )
     return "\n".join([*lines, *(f"better than {name} {apart}" for name in above)])
 
 
@@ -199,18 +252,31 @@ def _not_better(own: Row, other: Row) -> list[str]:
     """Why a row is not better than another: each metric that is not, with both values and their intervals."""
     reasons = []
     for key, (title, sign) in _JUDGED.items():
-        ours, theirs = (sorted(sign * row.get(f"{key}_{end}", math.nan) for end in ("low", "high")) for row in (own, other))
+        ours, theirs = (
+            sorted(sign * row.get(f"{key}_{end}", math.nan) for end in ("low", "high"))
+            for row in (own, other)
+        )
         if ours[0] > theirs[1]:  # apart; false where one of them is not known
             continue
         known = not any(map(math.isnan, (*ours, *theirs)))
-        how = "is no better" if not sign * own[key] > sign * other[key] else "overlaps" if known else "has no interval"
-        reasons.append(f"{title} {how}, {_with_interval(own, key)} against {_with_interval(other, key)}")
+        how = (
+            "is no better"
+            if not sign * own[key] > sign * other[key]
+            else "overlaps"
+            if known
+            else "has no interval"
+        )
+        reasons.append(
+            f"{title} {how}, {_with_interval(own, key)} against {_with_interval(other, key)}"
+        )
     return reasons
 
 
 def _with_interval(row: Row, key: str) -> str:
     low, high = (row.get(f"{key}_{end}", math.nan) for end in ("low", "high"))
-    return f"{row[key]:.3f}" + ("" if math.isnan(low) or math.isnan(high) else f" [{low:.3f}, {high:.3f}]")
+    return f"{row[key]:.3f}" + (
+        "" if math.isnan(low) or math.isnan(high) else f" [{low:.3f}, {high:.3f}]"
+    )
 
 
 def _cell(value: float) -> str:

@@ -62,7 +62,15 @@ class Prepared:
 class Trainer:
     """Everything that changes while a policy is pretrained."""
 
-    def __init__(self, args: PretrainArgs, config: PolicyConfig, net: VisualNet, data: Data, rank: int, world: int):
+    def __init__(
+        self,
+        args: PretrainArgs,
+        config: PolicyConfig,
+        net: VisualNet,
+        data: Data,
+        rank: int,
+        world: int,
+    ):
         self.args, self.config, self.data, self.rank, self.world = args, config, data, rank, world
         anchors = None
         if args.anchor_source == "kmeans":
@@ -79,8 +87,13 @@ class Trainer:
         self.alarm = ""  # what the last validation said of the mixture
         self.at = Progress()
         self.steps = args.steps or max(300, 20 * len(data.training) // (args.batch * world))
-        self.pool, self.coming = ThreadPoolExecutor(1), None  # the next step's batch is read while this one's is learned
-        self._order = lru_cache(maxsize=4)(lambda count, e: np.random.default_rng([args.seed, 7, e]).permutation(count))
+        self.pool, self.coming = (
+            ThreadPoolExecutor(1),
+            None,
+        )  # the next step's batch is read while this one's is learned
+        self._order = lru_cache(maxsize=4)(
+            lambda count, e: np.random.default_rng([args.seed, 7, e]).permutation(count)
+        )
         self.still_count = max(1, round(args.stills_share * args.batch))
 
     @property
@@ -89,19 +102,33 @@ class Trainer:
         copies: list[Any] = self.average.copies if self.average else [self.policy, self.net]
         return copies[0], copies[1] if len(copies) > 1 else self.net
 
-    def prepare(self, samples: Samples, index: np.ndarray, rng: np.random.Generator | None) -> Prepared:
+    def prepare(
+        self, samples: Samples, index: np.ndarray, rng: np.random.Generator | None
+    ) -> Prepared:
         """Reads the batch of some samples; with `rng` for training: drawn goals, some of what is seen hidden."""
         args, store = self.args, self.data.store
         batch = make_batch(samples, index, self.config, rng)
-        arrays = store.tokens(batch.frames) if isinstance(store, TokenStore) else (store.images(batch.frames),)
+        arrays = (
+            store.tokens(batch.frames)
+            if isinstance(store, TokenStore)
+            else (store.images(batch.frames),)
+        )
         hide = None
         if rng is not None:
-            goal, ego, robot = (torch.from_numpy(rng.random(len(index)) < p) for p in (args.hide_goal, args.hide_ego, args.hide_robot))
+            goal, ego, robot = (
+                torch.from_numpy(rng.random(len(index)) < p)
+                for p in (args.hide_goal, args.hide_ego, args.hide_robot)
+            )
             batch.robot[robot] = math.nan  # as a robot of which nothing is known
             hide = goal, ego
-        return self._mirrored(Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide), rng)
+        return self._mirrored(
+            Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide),
+            rng,
+        )
 
-    def prepare_stills(self, stills: StillSamples, index: np.ndarray, rng: np.random.Generator | None) -> Prepared:
+    def prepare_stills(
+        self, stills: StillSamples, index: np.ndarray, rng: np.random.Generator | None
+    ) -> Prepared:
         """Reads the batch of some stills; with `rng` for training."""
         batch, hide = still_batch(stills, index, self.config, rng)
         if isinstance(self.data.store, TokenStore):
@@ -110,7 +137,10 @@ class Trainer:
             arrays = (self.data.store.images(batch.frames[:, -1:]),)
         if rng is not None:
             batch.robot[torch.from_numpy(rng.random(len(index)) < self.args.hide_robot)] = math.nan
-        return self._mirrored(Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide), rng)
+        return self._mirrored(
+            Prepared(batch, tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays), hide),
+            rng,
+        )
 
     def _mirrored(self, ready: Prepared, rng: np.random.Generator | None) -> Prepared:
         """Some of the samples with left and right exchanged. An encoder gives nearly the mirrored features of a mirrored image."""
@@ -134,26 +164,41 @@ class Trainer:
             else:
                 features = net(seen[0]).unflatten(0, (len(batch.frames), -1))
                 newest = policy.newest_tokens(features[:, -1])
-                older = (features[:, :-1] if features.shape[1] > 1 else features.expand(-1, older_frames, -1, -1, -1)).mean((2, 3))
+                older = (
+                    features[:, :-1]
+                    if features.shape[1] > 1
+                    else features.expand(-1, older_frames, -1, -1, -1)
+                ).mean((2, 3))
             hidden = [h.to(device) for h in ready.hide] if ready.hide else [None, None]
             vectors = batch.goal.to(device), batch.ego.to(device), batch.robot.to(device)
             return policy.context(newest, older, *vectors, *hidden)
 
-    def forward(self, policy: S2EPolicy, net: VisualNet, ready: Prepared) -> tuple[torch.Tensor, Modes]:
+    def forward(
+        self, policy: S2EPolicy, net: VisualNet, ready: Prepared
+    ) -> tuple[torch.Tensor, Modes]:
         """Context tokens (B, L, d) and what the policy says, float32."""
         context = self.context(policy, net, ready)
         with autocast(self.args.device, self.args.amp):
             modes = policy.decode(context)
-        return context, Modes(*(field.float() for field in (modes.logits, modes.mean, modes.log_std, modes.rho, modes.speed)))
+        return context, Modes(
+            *(
+                field.float()
+                for field in (modes.logits, modes.mean, modes.log_std, modes.rho, modes.speed)
+            )
+        )
 
-    def losses(self, policy: S2EPolicy, context: torch.Tensor, modes: Modes, batch: Batch) -> dict[str, torch.Tensor]:
+    def losses(
+        self, policy: S2EPolicy, context: torch.Tensor, modes: Modes, batch: Batch
+    ) -> dict[str, torch.Tensor]:
         """The terms, and `total`, which is what is minimised; `loss` is that of the trajectories alone."""
         args, config, device = self.args, self.config, self.args.device
         future = batch.future.to(device)
         if args.loss == "regression":
             terms = regression_loss(modes, future, config.waypoint_dt_s, config.speed_floor)
         else:
-            terms = matching_loss(modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor, args.rule)
+            terms = matching_loss(
+                modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor, args.rule
+            )
         total = terms["loss"]
         if args.free_space:
             terms["free_space"] = self._space_loss(policy, context, batch)
@@ -182,7 +227,9 @@ class Trainer:
         context, modes = self.forward(self.policy, self.net, ready)
         terms = self.losses(self.policy, context, modes, ready.batch)
         if still is not None:
-            terms["stills"] = self._space_loss(self.policy, self.context(self.policy, self.net, still), still.batch)
+            terms["stills"] = self._space_loss(
+                self.policy, self.context(self.policy, self.net, still), still.batch
+            )
             terms["total"] = terms["total"] + args.stills_weight * terms["stills"]
         self.optimizer.zero_grad()
         terms["total"].backward()
@@ -190,7 +237,9 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, args.clip or math.inf)
         if not math.isfinite(float(terms["total"].detach() + norm)):
             remedy = "start again with a smaller --lr, or look for bad walks (s2e-data check)"
-            raise UserError(f"{args.out}: the loss or its gradient is not finite at step {step}; {remedy}")
+            raise UserError(
+                f"{args.out}: the loss or its gradient is not finite at step {step}; {remedy}"
+            )
         self.optimizer.step()
         if config.train_encoder:
             self._same_statistics()
@@ -198,11 +247,22 @@ class Trainer:
             self.average.update(step)
         self._count(self.use, modes, ready.batch)
         self.at.step += 1
-        return {**{k: v.detach() for k, v in terms.items()}, "grad_norm": norm, "lr": torch.tensor(rate)}
+        return {
+            **{k: v.detach() for k, v in terms.items()},
+            "grad_norm": norm,
+            "lr": torch.tensor(rate),
+        }
 
     def _count(self, use: UseCounter, modes: Modes, batch: Batch) -> None:
         future, config = batch.future.to(self.args.device), self.config
-        use.add(modes, future, self.policy.anchors, config.waypoint_dt_s, config.speed_floor, self.args.rule)
+        use.add(
+            modes,
+            future,
+            self.policy.anchors,
+            config.waypoint_dt_s,
+            config.speed_floor,
+            self.args.rule,
+        )
 
     def _batch_of(self, step: int) -> tuple[Prepared, Prepared | None]:
         """What a step learns from: samples of the video and, where there are such, stills."""
@@ -218,7 +278,9 @@ class Trainer:
         """Which of `count` samples a step learns from: epochs of seeded permutations, cut into batches, dealt to the ranks."""
         places = np.arange(batch) + (step * self.world + self.rank) * batch
         epochs = places // count
-        return np.concatenate([self._order(count, int(e))[places[epochs == e] % count] for e in np.unique(epochs)])
+        return np.concatenate(
+            [self._order(count, int(e))[places[epochs == e] % count] for e in np.unique(epochs)]
+        )
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -227,7 +289,9 @@ class Trainer:
         Means over samples; that of `free_space` is over known rays, however they fall into batches.
         """
         samples, batch = self.data.watched, self.args.batch
-        index = np.unique(np.linspace(0, len(samples) - 1, min(WATCHED, len(samples))).round().astype(int))
+        index = np.unique(
+            np.linspace(0, len(samples) - 1, min(WATCHED, len(samples))).round().astype(int)
+        )
         policy, net = self.shown
         policy.eval()
         net.eval()
@@ -235,15 +299,28 @@ class Trainer:
         for start in range(self.rank * batch, len(index), self.world * batch):
             ready = self.prepare(samples, index[start : start + batch], None)
             context, modes = self.forward(policy, net, ready)
-            terms = self.losses(policy, context, modes, ready.batch) | self._errors(modes, ready.batch)
+            terms = self.losses(policy, context, modes, ready.batch) | self._errors(
+                modes, ready.batch
+            )
             rays = int((~ready.batch.free_space.isnan()).sum())
             sums["rays"] += rays
             for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * (rays if name == "free_space" else len(ready.batch.frames))
+                sums[name] = sums.get(name, 0.0) + float(value) * (
+                    rays if name == "free_space" else len(ready.batch.frames)
+                )
         names = self._loss_names()
-        totals = over_ranks(torch.tensor([sums.get(n, 0.0) for n in [*names, "rays"]], dtype=torch.float64, device=self.args.device))
+        totals = over_ranks(
+            torch.tensor(
+                [sums.get(n, 0.0) for n in [*names, "rays"]],
+                dtype=torch.float64,
+                device=self.args.device,
+            )
+        )
         known = max(float(totals[-1]), 1.0)
-        means = {n: float(v) / (known if n == "free_space" else len(index)) for n, v in zip(names, totals[:-1], strict=True)}
+        means = {
+            n: float(v) / (known if n == "free_space" else len(index))
+            for n, v in zip(names, totals[:-1], strict=True)
+        }
         if self.args.free_space:
             means["total"] = means["loss"] + self.args.free_space * means["free_space"]
         return means
@@ -258,7 +335,11 @@ class Trainer:
         stills = self.data.unseen
         if stills is None:
             return {}
-        index = np.unique(np.linspace(0, len(stills) - 1, min(most or len(stills), len(stills))).round().astype(int))
+        index = np.unique(
+            np.linspace(0, len(stills) - 1, min(most or len(stills), len(stills)))
+            .round()
+            .astype(int)
+        )
         policy, net = self.shown
         policy.eval()
         net.eval()
@@ -266,12 +347,24 @@ class Trainer:
         for start in range(0, len(index), self.args.batch):
             ready = self.prepare_stills(stills, index[start : start + self.args.batch], None)
             with autocast(self.args.device, self.args.amp):
-                said.append(policy.free_space(self.context(policy, net, ready)).float().cpu().numpy())
+                said.append(
+                    policy.free_space(self.context(policy, net, ready)).float().cpu().numpy()
+                )
         return seeing_by_look(np.concatenate(said), stills.free_space[index], stills.look[index])
 
     def _loss_names(self) -> list[str]:
-        terms = ["loss", "mse", "velocity"] if self.args.loss == "regression" else ["loss", "nll", "score", "velocity"]
-        return [*terms, *(["free_space"] if self.args.free_space else []), "total", "ade_m", "min_ade_m"]
+        terms = (
+            ["loss", "mse", "velocity"]
+            if self.args.loss == "regression"
+            else ["loss", "nll", "score", "velocity"]
+        )
+        return [
+            *terms,
+            *(["free_space"] if self.args.free_space else []),
+            "total",
+            "ade_m",
+            "min_ade_m",
+        ]
 
     def _errors(self, modes: Modes, batch: Batch) -> dict[str, torch.Tensor]:
         """ADE of the best-scored mode and of the best of M. The loss punishes a wrong certainty without bound, these do not."""
@@ -291,7 +384,9 @@ class Trainer:
     @property
     def done(self) -> bool:
         """Whether all steps are made or early stopping has come."""
-        return self.at.step >= self.steps or bool(self.args.patience and self.at.waits >= self.args.patience)
+        return self.at.step >= self.steps or bool(
+            self.args.patience and self.at.waits >= self.args.patience
+        )
 
     def anchor_use(self) -> AnchorUse:
         """Use of the anchors since the last call, over the training samples of all ranks."""
@@ -299,7 +394,9 @@ class Trainer:
         self.use.reset()
         return use
 
-    def answers(self, samples: Samples, use: UseCounter | None = None) -> Callable[[np.ndarray], tuple[Modes, Batch]]:
+    def answers(
+        self, samples: Samples, use: UseCounter | None = None
+    ) -> Callable[[np.ndarray], tuple[Modes, Batch]]:
         """The function that maps an index of samples to what the shown networks say, and the batch; counts in `use`."""
         policy, net = self.shown
         policy.eval()
@@ -322,11 +419,24 @@ class Trainer:
             more, groups = optimizer_state(self.optimizer)
             tensors |= more | {"use": self.use.state}
             if self.average:
-                tensors |= {f"raw.{k}": v for k, v in policy_state(self.policy, self.net).items() if self._is_trained(k)}
-            progress = asdict(self.at) | {"best": self.at.best if math.isfinite(self.at.best) else None}  # JSON has no infinity
+                tensors |= {
+                    f"raw.{k}": v
+                    for k, v in policy_state(self.policy, self.net).items()
+                    if self._is_trained(k)
+                }
+            progress = asdict(self.at) | {
+                "best": self.at.best if math.isfinite(self.at.best) else None
+            }  # JSON has no infinity
             folder = self.args.out / "checkpoints" / f"{self.at.step:08d}"
             config = {"stage": "pretrain", "policy": self.config.to_dict()}
-            save_checkpoint(folder, config, policy_state(*self.shown), tensors, {**state, **groups, **progress}, best=best)
+            save_checkpoint(
+                folder,
+                config,
+                policy_state(*self.shown),
+                tensors,
+                {**state, **groups, **progress},
+                best=best,
+            )
         dist.barrier()
 
     def _is_trained(self, name: str) -> bool:
@@ -362,7 +472,9 @@ class Trainer:
 def load_into(policy: S2EPolicy, net: VisualNet, tensors: dict[str, torch.Tensor]) -> None:
     """Puts the tensors of `policy_state` into networks."""
     for module, prefix in ((policy, "policy."), (net, "encoder.")):
-        module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        module.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        )
 
 
 def autocast(device: str, wanted: bool) -> contextlib.AbstractContextManager:

@@ -20,7 +20,16 @@ SLOW, FAST = 0.2, 1.4  # m/s: match thresholds are halved at SLOW and full from 
 STATIONARY_SPEED, STATIONARY_M = 0.1, 0.2
 STRAIGHT_RAD = math.pi / 6
 
-SHAPES = ("stationary", "straight", "straight left", "straight right", "left", "right", "left U-turn", "right U-turn")
+SHAPES = (
+    "stationary",
+    "straight",
+    "straight left",
+    "straight right",
+    "left",
+    "right",
+    "left U-turn",
+    "right U-turn",
+)
 
 
 def displacement(predicted: np.ndarray, future: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +47,9 @@ def waypoint_cosine(predicted: np.ndarray, future: np.ndarray) -> np.ndarray:
     GNM's `action_waypts_cos_sim`; waypoints within `STILL_M` of the robot have no direction and are left out.
     """
     cosine, moving = _cosine(predicted, future)
-    return np.where(moving.any(-1), (cosine * moving).sum(-1) / np.maximum(moving.sum(-1), 1), np.nan)
+    return np.where(
+        moving.any(-1), (cosine * moving).sum(-1) / np.maximum(moving.sum(-1), 1), np.nan
+    )
 
 
 def angle_error(predicted: np.ndarray, future: np.ndarray) -> np.ndarray:
@@ -54,7 +65,9 @@ def angle_error(predicted: np.ndarray, future: np.ndarray) -> np.ndarray:
 
 def _cosine(predicted: np.ndarray, future: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     away = np.linalg.norm(future, axis=-1)
-    cosine = (predicted * future).sum(-1) / np.maximum(np.linalg.norm(predicted, axis=-1) * away, 1e-9)
+    cosine = (predicted * future).sum(-1) / np.maximum(
+        np.linalg.norm(predicted, axis=-1) * away, 1e-9
+    )
     return cosine, away > STILL_M
 
 
@@ -108,9 +121,18 @@ def shapes(future: np.ndarray, dt: float) -> np.ndarray:
     x, y = future[:, -1, 0], future[:, -1, 1]
     turn = np.abs(end_heading(future))
     before = future[:, -2] if future.shape[1] > 1 else np.zeros_like(future[:, -1])
-    speed = np.maximum(np.linalg.norm(future[:, 0], axis=-1), np.linalg.norm(future[:, -1] - before, axis=-1)) / dt
+    speed = (
+        np.maximum(
+            np.linalg.norm(future[:, 0], axis=-1), np.linalg.norm(future[:, -1] - before, axis=-1)
+        )
+        / dt
+    )
     right = (y < 0).astype(int)
-    shape = np.where(turn < STRAIGHT_RAD, np.where(np.abs(y) < _lateral_m(future, dt), 1, 2 + right), np.where(x < 0, 6, 4) + right)
+    shape = np.where(
+        turn < STRAIGHT_RAD,
+        np.where(np.abs(y) < _lateral_m(future, dt), 1, 2 + right),
+        np.where(x < 0, 6, 4) + right,
+    )
     return np.where((speed < STATIONARY_SPEED) & (np.hypot(x, y) < STATIONARY_M), 0, shape)
 
 
@@ -128,7 +150,9 @@ class Ranking:
     positive: np.ndarray
 
 
-def rank(scores: np.ndarray, matching: np.ndarray, shape: np.ndarray, soft: bool = False) -> list[Ranking]:
+def rank(
+    scores: np.ndarray, matching: np.ndarray, shape: np.ndarray, soft: bool = False
+) -> list[Ranking]:
     """Sorts the predictions of all samples for `mean_average_precision`, apart for each shape that occurs.
 
     The best-scored match of a sample is its true positive, every other prediction false. With `soft`, further matches are neither
@@ -182,7 +206,10 @@ def trajectory_nll(modes: Modes, future: torch.Tensor, dt: float) -> torch.Tenso
     scale = (modes.speed.double() * dt)[..., None]  # metres per step
     step = scale.log()[..., None].expand_as(modes.log_std)
     nll = bivariate_nll(
-        future.double()[:, None], modes.mean.double() * scale[..., None], modes.log_std.double() + step, modes.rho.double()
+        future.double()[:, None],
+        modes.mean.double() * scale[..., None],
+        modes.log_std.double() + step,
+        modes.rho.double(),
     )
     nll = (nll + math.log(2 * math.pi)).sum(-1)
     return -torch.logsumexp(modes.logits.double().log_softmax(-1) - nll, -1)

@@ -26,7 +26,10 @@ def decay_groups(modules: Sequence[nn.Module]) -> list[dict]:
                 if parameter.requires_grad:
                     matrix = name == "weight" and isinstance(part, (nn.Linear, nn.Conv2d))
                     (matrices if matrix else others).append(parameter)
-    return [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+    return [
+        {"params": matrices, "weight_decay": WEIGHT_DECAY},
+        {"params": others, "weight_decay": 0.0},
+    ]
 
 
 def schedule(step: int, steps: int, warmup: float = 0.05) -> float:
@@ -34,7 +37,9 @@ def schedule(step: int, steps: int, warmup: float = 0.05) -> float:
     warm = max(1, int(steps * warmup))
     if step < warm:
         return (step + 1) / warm
-    return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    return LAST_RATE + (1 - LAST_RATE) * 0.5 * (
+        1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))
+    )
 
 
 class Average:
@@ -50,7 +55,11 @@ class Average:
         self.copies = [copy.deepcopy(m).eval().requires_grad_(False) for m in modules]
         self.raw = [p.detach() for m in modules for p in m.parameters()]
         self.mean = [p.detach() for m in self.copies for p in m.parameters()]
-        self.buffers = [pair for c, m in zip(self.copies, modules, strict=True) for pair in zip(c.buffers(), m.buffers(), strict=True)]
+        self.buffers = [
+            pair
+            for c, m in zip(self.copies, modules, strict=True)
+            for pair in zip(c.buffers(), m.buffers(), strict=True)
+        ]
 
     @torch.no_grad()
     def update(self, updates: int) -> None:

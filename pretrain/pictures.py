@@ -45,7 +45,11 @@ def project(points: np.ndarray, body: Body, size: tuple[int, int]) -> np.ndarray
 def camera_known(body: Body) -> bool:
     """Whether `project` can be used: height, field of view and pitch are known, and the lens is no fisheye."""
     known = (body.camera_height_m, body.camera_hfov_deg, body.camera_pitch_deg)
-    return all(map(math.isfinite, known)) and body.camera_height_m > 0 and 0 < body.camera_hfov_deg < _WIDEST_DEG
+    return (
+        all(map(math.isfinite, known))
+        and body.camera_height_m > 0
+        and 0 < body.camera_hfov_deg < _WIDEST_DEG
+    )
 
 
 def _opacity(scores: np.ndarray) -> np.ndarray:
@@ -53,7 +57,13 @@ def _opacity(scores: np.ndarray) -> np.ndarray:
     return (70 + 185 * scores / scores.max()).astype(int)
 
 
-def _polyline(draw: ImageDraw.ImageDraw, points: np.ndarray, colour: tuple[int, ...], width: int, dots: float = 0) -> None:
+def _polyline(
+    draw: ImageDraw.ImageDraw,
+    points: np.ndarray,
+    colour: tuple[int, ...],
+    width: int,
+    dots: float = 0,
+) -> None:
     seen = [tuple(p) for p in points if np.isfinite(p).all() and (np.abs(p) < 1e5).all()]
     if len(seen) > 1:
         draw.line(seen, fill=colour, width=width, joint="curve")
@@ -61,17 +71,32 @@ def _polyline(draw: ImageDraw.ImageDraw, points: np.ndarray, colour: tuple[int, 
         draw.ellipse((x - dots, y - dots, x + dots, y + dots), fill=colour)
 
 
-def _fan(draw: ImageDraw.ImageDraw, at, modes: np.ndarray, scores: np.ndarray, truth: np.ndarray, wide: int) -> None:
+def _fan(
+    draw: ImageDraw.ImageDraw,
+    at,
+    modes: np.ndarray,
+    scores: np.ndarray,
+    truth: np.ndarray,
+    wide: int,
+) -> None:
     """Modes (M, T, 2) from the faintest to the best-scored, then the truth (T, 2); `at` maps metres to pixels."""
     origin = np.zeros((1, 2))
     alpha, best = _opacity(scores), int(scores.argmax())
     for m in np.argsort(scores, kind="stable"):
         colour = (*(BEST if m == best else OTHER), int(alpha[m]))
-        _polyline(draw, at(np.concatenate([origin, modes[m]])), colour, wide, wide * 1.2 if m == best else 0)
+        _polyline(
+            draw,
+            at(np.concatenate([origin, modes[m]])),
+            colour,
+            wide,
+            wide * 1.2 if m == best else 0,
+        )
     _polyline(draw, at(np.concatenate([origin, truth])), (*TRUTH, 255), wide, wide * 1.2)
 
 
-def top_down(modes: np.ndarray, scores: np.ndarray, truth: np.ndarray, goal_xy: np.ndarray, reach_m: float) -> Image.Image:
+def top_down(
+    modes: np.ndarray, scores: np.ndarray, truth: np.ndarray, goal_xy: np.ndarray, reach_m: float
+) -> Image.Image:
     """The panel from above, `PANEL` px square, x forward is up: a grid of metres, the modes, the truth, the goal or where it lies."""
     side = PANEL * _FINE
     image = Image.new("RGB", (side, side), "white")
@@ -83,11 +108,24 @@ def top_down(modes: np.ndarray, scores: np.ndarray, truth: np.ndarray, goal_xy: 
 
     line = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 1e9) if reach_m / s <= 5)
     for k in range(-8, 9):
-        _polyline(draw, at(np.array([[-reach_m, k * line], [2 * reach_m, k * line]])), (225, 225, 225, 255), 1)
-        _polyline(draw, at(np.array([[k * line, -2 * reach_m], [k * line, 2 * reach_m]])), (225, 225, 225, 255), 1)
+        _polyline(
+            draw,
+            at(np.array([[-reach_m, k * line], [2 * reach_m, k * line]])),
+            (225, 225, 225, 255),
+            1,
+        )
+        _polyline(
+            draw,
+            at(np.array([[k * line, -2 * reach_m], [k * line, 2 * reach_m]])),
+            (225, 225, 225, 255),
+            1,
+        )
     _fan(draw, at, modes, scores, truth, 2 * _FINE)
     x, y = at(np.zeros(2))
-    draw.polygon([(x, y - 7 * _FINE), (x - 5 * _FINE, y + 5 * _FINE), (x + 5 * _FINE, y + 5 * _FINE)], fill=(40, 40, 40, 255))
+    draw.polygon(
+        [(x, y - 7 * _FINE), (x - 5 * _FINE, y + 5 * _FINE), (x + 5 * _FINE, y + 5 * _FINE)],
+        fill=(40, 40, 40, 255),
+    )
     # A goal beyond the panel is drawn hollow on its rim, on the ray from the robot to it.
     place, margin = at(goal_xy), 8 * _FINE
     way = place - (x, y)
@@ -95,25 +133,47 @@ def top_down(modes: np.ndarray, scores: np.ndarray, truth: np.ndarray, goal_xy: 
     cut = min(1.0, float((room / np.maximum(np.abs(way), 1e-9)).min()))
     gx, gy = np.array([x, y]) + cut * way
     r = 5 * _FINE
-    draw.ellipse((gx - r, gy - r, gx + r, gy + r), fill=(*GOAL, 255) if cut == 1 else None, outline=(*GOAL, 255), width=2 * _FINE)
+    draw.ellipse(
+        (gx - r, gy - r, gx + r, gy + r),
+        fill=(*GOAL, 255) if cut == 1 else None,
+        outline=(*GOAL, 255),
+        width=2 * _FINE,
+    )
     image = image.resize((PANEL, PANEL), Image.Resampling.LANCZOS)
-    ImageDraw.Draw(image).text((5, PANEL - 16), f"grid {line:g} m", (120, 120, 120), ImageFont.load_default(11))
+    ImageDraw.Draw(image).text(
+        (5, PANEL - 16), f"grid {line:g} m", (120, 120, 120), ImageFont.load_default(11)
+    )
     return image
 
 
-def over_frame(frame: np.ndarray, body: Body, modes: np.ndarray, scores: np.ndarray, truth: np.ndarray) -> Image.Image:
+def over_frame(
+    frame: np.ndarray, body: Body, modes: np.ndarray, scores: np.ndarray, truth: np.ndarray
+) -> Image.Image:
     """A frame (H, W, 3) `PANEL` px high at most, with the waypoints on the ground in front where the camera is known."""
     scale = min(FRAME_W / frame.shape[1], PANEL / frame.shape[0])
     width, height = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     image = Image.fromarray(frame).resize((width * _FINE, height * _FINE), Image.Resampling.BICUBIC)
     if camera_known(body):
         draw = ImageDraw.Draw(image, "RGBA")
-        _fan(draw, lambda p: project(p, body, (height * _FINE, width * _FINE)), modes, scores, truth, 2 * _FINE)
+        _fan(
+            draw,
+            lambda p: project(p, body, (height * _FINE, width * _FINE)),
+            modes,
+            scores,
+            truth,
+            2 * _FINE,
+        )
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def fan_picture(
-    frame: np.ndarray, body: Body, modes: np.ndarray, scores: np.ndarray, truth: np.ndarray, goal_xy: np.ndarray, title: str
+    frame: np.ndarray,
+    body: Body,
+    modes: np.ndarray,
+    scores: np.ndarray,
+    truth: np.ndarray,
+    goal_xy: np.ndarray,
+    title: str,
 ) -> np.ndarray:
     """One sample as (`HEADER` + `PANEL`, `FRAME_W` + `PANEL`, 3) uint8.
 
@@ -125,7 +185,11 @@ def fan_picture(
     image = Image.new("RGB", (FRAME_W + PANEL, HEADER + PANEL), "white")
     picture = over_frame(frame, body, modes, scores, truth)
     image.paste(picture, ((FRAME_W - picture.width) // 2, HEADER + (PANEL - picture.height) // 2))
-    reach = max(1.0, float(np.linalg.norm(truth, axis=-1).max()), float(np.linalg.norm(modes[scores > 0.02], axis=-1).max(initial=0)))
+    reach = max(
+        1.0,
+        float(np.linalg.norm(truth, axis=-1).max()),
+        float(np.linalg.norm(modes[scores > 0.02], axis=-1).max(initial=0)),
+    )
     image.paste(top_down(modes, scores, truth, goal_xy, 1.1 * reach), (FRAME_W, HEADER))
     ImageDraw.Draw(image).text((4, 2), title, "black", ImageFont.load_default(11))
     return np.asarray(image)
@@ -136,9 +200,14 @@ def sheet(pictures: list[np.ndarray], config: PolicyConfig, columns: int = 2) ->
     height, width = pictures[0].shape[:2]
     rows, gap, legend = -(-len(pictures) // columns), 6, 22
     columns = min(columns, len(pictures))
-    image = Image.new("RGB", (columns * (width + gap) + gap, legend + rows * (height + gap)), (200, 200, 200))
+    image = Image.new(
+        "RGB", (columns * (width + gap) + gap, legend + rows * (height + gap)), (200, 200, 200)
+    )
     for k, picture in enumerate(pictures):
-        image.paste(Image.fromarray(picture), (gap + k % columns * (width + gap), legend + k // columns * (height + gap)))
+        image.paste(
+            Image.fromarray(picture),
+            (gap + k % columns * (width + gap), legend + k // columns * (height + gap)),
+        )
     draw, font, x = ImageDraw.Draw(image), ImageFont.load_default(12), 8
     seconds = config.waypoints * config.waypoint_dt_s
     entries = (

@@ -12,7 +12,11 @@ from s2e.policy.config import PolicyConfig
 from s2e.video.resample import nearest, trajectory
 from s2e.video.walk import Walk
 
-GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0  # how far ahead in time a goal is taken from the walk
+GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = (
+    1.0,
+    30.0,
+    5.0,
+)  # how far ahead in time a goal is taken from the walk
 GAP_S = 1.0  # a sample does not reach over a longer hole in the times, unless the frames are that far apart anyway
 
 
@@ -68,7 +72,10 @@ def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray)
         parts.append(part)
         own += len(walk)
     joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-    position, yaw = np.concatenate([w.position for w in walks]), np.concatenate([w.yaw for w in walks])
+    position, yaw = (
+        np.concatenate([w.position for w in walks]),
+        np.concatenate([w.yaw for w in walks]),
+    )
     return Samples(list(walks), position=position, yaw=yaw, **joined)
 
 
@@ -78,7 +85,9 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     horizon_s = config.waypoints * config.waypoint_dt_s
     t = np.flatnonzero(times + horizon_s <= times[-1] + 1e-6)
     dt = np.diff(times)
-    holes = np.concatenate([[0], np.cumsum(dt > max(GAP_S, 3 * np.median(dt)))])  # how many holes lie before each frame
+    holes = np.concatenate(
+        [[0], np.cumsum(dt > max(GAP_S, 3 * np.median(dt)))]
+    )  # how many holes lie before each frame
     ends = np.minimum(np.searchsorted(times, times[t] + horizon_s - 1e-6), last)
     t = t[holes[ends] == holes[t]]
     # What was done to the robot is no behaviour: a nudge is not to be foreseen, only what follows it is to be learned.
@@ -93,8 +102,14 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     pose = np.concatenate([walk.position[t], walk.yaw[t, None]], 1)
     reach = np.array([GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S])
     goals = np.maximum(nearest(times, times[t, None] + reach), np.minimum(t + 1, last)[:, None])
-    goals = np.minimum(goals, np.searchsorted(holes, holes[t], side="right")[:, None] - 1)  # nothing is known of the way over a hole
-    rays = np.full((len(walk), RAYS), np.nan, np.float32) if walk.free_space is None else walk.free_space.astype(np.float32)
+    goals = np.minimum(
+        goals, np.searchsorted(holes, holes[t], side="right")[:, None] - 1
+    )  # nothing is known of the way over a hole
+    rays = (
+        np.full((len(walk), RAYS), np.nan, np.float32)
+        if walk.free_space is None
+        else walk.free_space.astype(np.float32)
+    )
     return {
         "frame": t,
         "frames": frames,
@@ -109,7 +124,9 @@ def ego_states(walk: Walk, t: np.ndarray, spacing_s: float, since: np.ndarray) -
     """(S, 3) speed (m/s), yaw rate (rad/s) and curvature (1/m, within 2) over the last `spacing_s`; zeros at frames `since`."""
     before = np.maximum(np.minimum(nearest(walk.times, walk.times[t] - spacing_s), t - 1), since)
     dt = np.where(before < t, walk.times[t] - walk.times[before], 1.0)
-    forward = to_robot(walk.position[t], np.concatenate([walk.position[before], walk.yaw[before, None]], 1))[:, 0]
+    forward = to_robot(
+        walk.position[t], np.concatenate([walk.position[before], walk.yaw[before, None]], 1)
+    )[:, 0]
     return ego_state(forward / dt, wrapped(walk.yaw[t] - walk.yaw[before]) / dt)
 
 
@@ -130,7 +147,9 @@ class Batch:
     free_space: torch.Tensor
 
 
-def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: np.random.Generator | None) -> Batch:
+def make_batch(
+    samples: Samples, index: np.ndarray, config: PolicyConfig, rng: np.random.Generator | None
+) -> Batch:
     """Builds the batch of some samples.
 
     The goal is a pose that the walk reaches later: drawn by `rng`, or five seconds ahead where it is None, both before the next hole.
@@ -138,7 +157,9 @@ def make_batch(samples: Samples, index: np.ndarray, config: PolicyConfig, rng: n
     low, high, fixed = samples.goals[index].T
     at = fixed if rng is None else rng.integers(low, high + 1)
     here = samples.frame[index]
-    goal_xy = to_robot(samples.position[at], np.concatenate([samples.position[here], samples.yaw[here, None]], 1))
+    goal_xy = to_robot(
+        samples.position[at], np.concatenate([samples.position[here], samples.yaw[here, None]], 1)
+    )
     return Batch(
         samples.frames[index],
         torch.from_numpy(samples.future[index]),
@@ -157,7 +178,10 @@ def mirrored(batch: Batch, which: np.ndarray) -> Batch:
     """
     sign = torch.where(torch.from_numpy(which), -1.0, 1.0)[:, None]
     aside = torch.cat([torch.ones_like(sign), sign], 1)
-    goal, ego = torch.cat([torch.ones_like(aside), sign], 1), torch.cat([torch.ones_like(sign), sign, sign], 1)
+    goal, ego = (
+        torch.cat([torch.ones_like(aside), sign], 1),
+        torch.cat([torch.ones_like(sign), sign, sign], 1),
+    )
     rays = torch.where(sign < 0, batch.free_space.flip(1), batch.free_space)
     return replace(
         batch,
@@ -173,7 +197,11 @@ def split_walks(walks: Sequence[Walk], fraction: float, seed: int) -> tuple[list
     """Training and validation walks: whole walks with all their pieces, never frames of one in both; one walk each at least."""
     names = list(dict.fromkeys(trajectory(w.name) for w in walks))
     if len(names) < 2:
-        raise UserError(f"{walks[0].source}: one walk cannot be split into training and validation; give at least two")
+        raise UserError(
+            f"{walks[0].source}: one walk cannot be split into training and validation; give at least two"
+        )
     order = np.random.default_rng(seed).permutation(len(names))
     held = {names[i] for i in order[: min(max(1, round(fraction * len(names))), len(names) - 1)]}
-    return [w for w in walks if trajectory(w.name) not in held], [w for w in walks if trajectory(w.name) in held]
+    return [w for w in walks if trajectory(w.name) not in held], [
+        w for w in walks if trajectory(w.name) in held
+    ]

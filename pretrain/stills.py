@@ -41,7 +41,9 @@ class StillSamples:
 
     def part(self, which: np.ndarray) -> "StillSamples":
         """Some of them."""
-        return StillSamples(self.place[which], self.free_space[which], self.robot[which], self.look[which])
+        return StillSamples(
+            self.place[which], self.free_space[which], self.robot[which], self.look[which]
+        )
 
 
 def still_samples(stills: Sequence[Stills], first: np.ndarray) -> tuple[StillSamples, np.ndarray]:
@@ -59,7 +61,9 @@ def still_samples(stills: Sequence[Stills], first: np.ndarray) -> tuple[StillSam
     return joined, np.concatenate([s.scene for s in stills])
 
 
-def split_scenes(scene: np.ndarray, look: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_scenes(
+    scene: np.ndarray, look: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Training and held-out stills (indices): whole scenes, of each look one at least that has two.
 
     Args:
@@ -73,9 +77,14 @@ def split_scenes(scene: np.ndarray, look: np.ndarray, fraction: float, seed: int
     for of in np.unique(look.astype(str)):
         names = np.unique(scene[look == of].astype(str))
         order = np.random.default_rng([seed, 53]).permutation(len(names))
-        held += [f"{of} {names[i]}" for i in order[: min(max(1, round(fraction * len(names))), len(names) - 1)]]
+        held += [
+            f"{of} {names[i]}"
+            for i in order[: min(max(1, round(fraction * len(names))), len(names) - 1)]
+        ]
     if not held:
-        raise UserError("--stills: all stills are of one scene; record several, so that some can be held out")
+        raise UserError(
+            "--stills: all stills are of one scene; record several, so that some can be held out"
+        )
     out = np.isin(np.char.add(np.char.add(look.astype(str), " "), scene.astype(str)), held)
     return np.flatnonzero(~out), np.flatnonzero(out)
 
@@ -92,10 +101,15 @@ def still_batch(
     goal_xy, ego = np.zeros((count, 2)), np.zeros((count, 3), np.float32)
     hide = np.ones((2, count), dtype=bool)
     if rng is not None:
-        bearing, far = rng.uniform(-np.pi, np.pi, count), rng.uniform(0.5, 2 * config.goal_clip_m, count)
+        bearing, far = (
+            rng.uniform(-np.pi, np.pi, count),
+            rng.uniform(0.5, 2 * config.goal_clip_m, count),
+        )
         goal_xy = far[:, None] * np.stack([np.cos(bearing), np.sin(bearing)], -1)
         moves = rng.random(count) >= STANDS
-        ego = ego_state(rng.uniform(*SPEED_MS, count) * moves, rng.normal(0, TURN_RADS, count) * moves)
+        ego = ego_state(
+            rng.uniform(*SPEED_MS, count) * moves, rng.normal(0, TURN_RADS, count) * moves
+        )
         hide = rng.random((2, count)) < np.array([[HIDE_GOAL], [HIDE_EGO]])
     batch = Batch(
         np.repeat(samples.place[index, None], config.history, 1),
@@ -121,16 +135,29 @@ def seeing(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """
     known = np.isfinite(truth)
     target = np.log(np.maximum(np.where(known, truth, 1.0), MIN_DISTANCE_M))
-    error, spread = (predicted - target)[known], target[known] - target[known].mean() if known.any() else target[known]
-    r2 = 1 - np.square(error).sum() / np.square(spread).sum() if known.any() and np.square(spread).sum() > 0 else np.nan
+    error, spread = (
+        (predicted - target)[known],
+        target[known] - target[known].mean() if known.any() else target[known],
+    )
+    r2 = (
+        1 - np.square(error).sum() / np.square(spread).sum()
+        if known.any() and np.square(spread).sum() > 0
+        else np.nan
+    )
     some = known.any(1)
     nearest = np.min(np.where(known, truth, np.inf), axis=1)[some]
     said = np.exp(np.min(np.where(known, predicted, np.inf), axis=1))[some]
     near = nearest <= NEAR_M
-    return {"r2": float(r2), "near_m": float(np.median(np.abs(said - nearest)[near])) if near.any() else np.nan, "stills": len(truth)}
+    return {
+        "r2": float(r2),
+        "near_m": float(np.median(np.abs(said - nearest)[near])) if near.any() else np.nan,
+        "stills": len(truth),
+    }
 
 
-def seeing_by_look(predicted: np.ndarray, truth: np.ndarray, look: np.ndarray) -> dict[str, dict[str, float]]:
+def seeing_by_look(
+    predicted: np.ndarray, truth: np.ndarray, look: np.ndarray
+) -> dict[str, dict[str, float]]:
     """`seeing` of all stills ("all", where there are several looks) and of each look apart."""
     looks = sorted({str(v) or "?" for v in look})
     groups = {name: np.array([(str(v) or "?") == name for v in look]) for name in looks}

@@ -68,14 +68,23 @@ class TokenStore:
 
     def __init__(self, net: VisualNet, config: PolicyConfig, folder: Path, device: str = "cpu"):
         self.encoder = FrozenEncoder(net, config, device)
-        self.shape = config.height_px // config.stride, config.width_px // config.stride, config.channels
+        self.shape = (
+            config.height_px // config.stride,
+            config.width_px // config.stride,
+            config.channels,
+        )
         self.width = int(np.prod(self.shape)) + config.channels
         self.size = config.height_px, config.width_px
-        key = _weights_key(net, f"{VERSION} tokens {Path(config.encoder).name} {config.stride} {self.size} {device}")
+        key = _weights_key(
+            net,
+            f"{VERSION} tokens {Path(config.encoder).name} {config.stride} {self.size} {device}",
+        )
         self.book = _Book(folder / f"tokens_{key}", self.width * 2)
         self.records = np.zeros((0, self.width), np.float16)
 
-    def add(self, walks: Sequence[AnyFilm], label: str = "encode") -> tuple[np.ndarray, list[AnyFilm], list[Skipped]]:
+    def add(
+        self, walks: Sequence[AnyFilm], label: str = "encode"
+    ) -> tuple[np.ndarray, list[AnyFilm], list[Skipped]]:
         """Encodes the frames that are not in the store yet.
 
         Returns:
@@ -104,7 +113,9 @@ class TokenStore:
         Returns:
             The newest frame's features (B, rows, columns, C) and the older ones' means (B, history - 1, C), float16.
         """
-        newest = self.records[:, : self.width - self.shape[2]][frames[:, -1]].reshape(-1, *self.shape)
+        newest = self.records[:, : self.width - self.shape[2]][frames[:, -1]].reshape(
+            -1, *self.shape
+        )
         return newest, self.records[:, self.width - self.shape[2] :][frames[:, :-1]]
 
 
@@ -122,7 +133,9 @@ class FrameStore:
         self.book = _Book(folder / f"frames_{VERSION}_q{QUALITY}_{self.size[0]}x{self.size[1]}", 1)
         self.data, self.begin = np.zeros(0, np.uint8), np.zeros(1, np.int64)
 
-    def add(self, walks: Sequence[AnyFilm], label: str = "decode") -> tuple[np.ndarray, list[AnyFilm], list[Skipped]]:
+    def add(
+        self, walks: Sequence[AnyFilm], label: str = "decode"
+    ) -> tuple[np.ndarray, list[AnyFilm], list[Skipped]]:
         """See `TokenStore.add`; places count frames of the walks given here."""
         lengths: dict[str, list[int]] = {}
 
@@ -134,19 +147,30 @@ class FrameStore:
                 yield data
 
         with self.book as book:
-            first, good, skipped = _add(book, walks, encoded, label, more=lambda walk: {"sizes": lengths[walk.name]})
+            first, good, skipped = _add(
+                book, walks, encoded, label, more=lambda walk: {"sizes": lengths[walk.name]}
+            )
             sizes = [book.entries[book.digest(walk)]["sizes"] for walk in good]
         self.data = np.memmap(book.path, np.uint8, "r")
-        self.begin = np.concatenate([f + np.cumsum([0, *s[:-1]]) for f, s in zip(first, sizes, strict=True)]).astype(np.int64)
+        self.begin = np.concatenate(
+            [f + np.cumsum([0, *s[:-1]]) for f, s in zip(first, sizes, strict=True)]
+        ).astype(np.int64)
         self.length = np.concatenate(sizes).astype(np.int64)
-        return np.concatenate([[0], np.cumsum([len(s) for s in sizes])])[:-1].astype(np.int64), good, skipped
+        return (
+            np.concatenate([[0], np.cumsum([len(s) for s in sizes])])[:-1].astype(np.int64),
+            good,
+            skipped,
+        )
 
     def images(self, frames: np.ndarray) -> np.ndarray:
         """Places (B, history) to (B * history, H, W, 3) uint8."""
 
         def one(place: int) -> np.ndarray:
             begin = self.begin[place]
-            return decode(self.data[begin : begin + self.length[place]].tobytes(), f"{self.book.path}: frame {place}")
+            return decode(
+                self.data[begin : begin + self.length[place]].tobytes(),
+                f"{self.book.path}: frame {place}",
+            )
 
         with ThreadPoolExecutor(2) as pool:  # JPEG decoding releases the interpreter's lock
             return np.stack(list(pool.map(one, frames.ravel())))
@@ -173,7 +197,9 @@ class _Book:
             self.path.touch()
             self.index.touch()
         except OSError as error:
-            raise UserError(f"{self.folder}: tokens cannot be kept there ({error}); give another folder with S2E_CACHE") from None
+            raise UserError(
+                f"{self.folder}: tokens cannot be kept there ({error}); give another folder with S2E_CACHE"
+            ) from None
         self._look()
         return self
 
@@ -213,7 +239,12 @@ class _Book:
             os.replace(fresh, self.index)
             self._look()
 
-    def write(self, walk: Film, parts: Callable[[], Iterable[np.ndarray]], more: Callable[[], dict[str, Any]]) -> None:
+    def write(
+        self,
+        walk: Film,
+        parts: Callable[[], Iterable[np.ndarray]],
+        more: Callable[[], dict[str, Any]],
+    ) -> None:
         """Appends a walk, if nobody has meanwhile; its line follows when its data are on the disk."""
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         try:
@@ -232,10 +263,14 @@ class _Book:
                 count = file.tell() // self.record_bytes - first
             entry = {"walk": self.digest(walk), "first": first, "count": count, **more()}
             with self.index.open("a") as file:
-                file.write("\n" + json.dumps(entry) + "\n")  # the first ends what a kill may have cut
+                file.write(
+                    "\n" + json.dumps(entry) + "\n"
+                )  # the first ends what a kill may have cut
             self._look()
         except OSError as error:
-            raise _DiskError(f"{self.path}: not written ({error}); free some space or give another folder with S2E_CACHE") from None
+            raise _DiskError(
+                f"{self.path}: not written ({error}); free some space or give another folder with S2E_CACHE"
+            ) from None
         finally:
             fcntl.flock(self.lock, fcntl.LOCK_UN)
 
@@ -256,7 +291,9 @@ def _add(
     first: list[int] = []
     skipped: list[Skipped] = []
     held = book.path.stat().st_size // book.record_bytes
-    with tqdm(total=sum(map(len, walks)), desc=label, unit="frame", disable=None, leave=False) as bar:
+    with tqdm(
+        total=sum(map(len, walks)), desc=label, unit="frame", disable=None, leave=False
+    ) as bar:
         for walk in walks:
             try:
                 known = book.entries.get(book.digest(walk))
@@ -270,7 +307,9 @@ def _add(
                 skipped.append(Skipped(walk.source, str(error)))
             bar.update(len(walk))
     if not good:
-        raise UserError(f"{walks[0].source}: no walk has readable frames; the first: {skipped[0].reason}")
+        raise UserError(
+            f"{walks[0].source}: no walk has readable frames; the first: {skipped[0].reason}"
+        )
     return np.array(first, np.int64), good, skipped
 
 

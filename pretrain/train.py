@@ -54,7 +54,9 @@ def train(args: PretrainArgs) -> None:
     size = sum(p.numel() for p in trainer.parameters) / 1e6
     beside = f" and {trainer.still_count * world} stills" if data.stills else ""
     done = f", {resume_at} of them done" if resume_at else ""
-    run.say(f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}{beside}{done}, {size:.2f} M parameters")
+    run.say(
+        f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}{beside}{done}, {size:.2f} M parameters"
+    )
     steps(trainer, run)
     finish(trainer, run)
     run.close()
@@ -74,7 +76,11 @@ def steps(trainer: Trainer, run: Run) -> None:
             bar.update(every)
             if at.step % LOG_EVERY == 0 or at.step == trainer.steps:
                 rate = (at.step - from_step) * every / max(time.monotonic() - began, 1e-9)
-                run.log(at.step, {f"train/{k}": float(v) for k, v in terms.items()} | {"time/samples_per_s": rate})
+                run.log(
+                    at.step,
+                    {f"train/{k}": float(v) for k, v in terms.items()}
+                    | {"time/samples_per_s": rate},
+                )
                 bar.set_postfix(loss=f"{float(terms['loss']):.2f}", step=at.step)
             if args.validate_every and at.step % args.validate_every == 0:
                 better = validate(trainer, run, pictures)
@@ -88,7 +94,9 @@ def steps(trainer: Trainer, run: Run) -> None:
             if asked and not trainer.done:
                 raise KeyboardInterrupt
     if at.step < trainer.steps:
-        run.say(f"stopped at step {at.step}: none lower in {at.waits} validations than {at.best:.4f} at step {at.best_step}")
+        run.say(
+            f"stopped at step {at.step}: none lower in {at.waits} validations than {at.best:.4f} at step {at.best_step}"
+        )
 
 
 def validate(trainer: Trainer, run: Run, pictures: "Pictures | None") -> bool:
@@ -126,33 +134,51 @@ def finish(trainer: Trainer, run: Run) -> None:
         data.judged,
         config,
         args.batch,
-        positive=lambda future: positive_mode(normalise(future, config.waypoint_dt_s, config.speed_floor)[0], anchors, args.rule),
+        positive=lambda future: positive_mode(
+            normalise(future, config.waypoint_dt_s, config.speed_floor)[0], anchors, args.rule
+        ),
         density=args.loss == "mixture",
     )
     use = counter.use()
     told = collapse(use)
     Image.fromarray(Pictures(trainer, data.judged).draw()).save(args.out / "fans.png")
     Image.fromarray(use_picture(use)).save(args.out / "anchors.png")
-    run.say(f"held-out walks, {len(data.judged)} samples, {config.waypoints * config.waypoint_dt_s:g} s ahead")
+    run.say(
+        f"held-out walks, {len(data.judged)} samples, {config.waypoints * config.waypoint_dt_s:g} s ahead"
+    )
     run.say(format_rows(rows))
     if told:
         run.say(f"ALARM on the held-out walks: {told}")
     said = verdict(rows, told or trainer.alarm).splitlines()
-    run.say("\n".join(part for line in said for part in textwrap.wrap(line, 98, subsequent_indent="    ")))
+    run.say(
+        "\n".join(
+            part for line in said for part in textwrap.wrap(line, 98, subsequent_indent="    ")
+        )
+    )
     run.say(f"pictures: {args.out / 'fans.png'}, {args.out / 'anchors.png'}")
     run.say(f"checkpoint: {find_checkpoint(args.out)}")
     sight = trainer.seeing()
     if sight:
         run.say(format_seeing(sight))
     known = {f"held_out/{k}": v for k, v in rows["s2e"].items() if math.isfinite(v)}
-    known |= {f"held_out/{look}_{k}": v for look, row in sight.items() for k, v in row.items() if math.isfinite(v)}
+    known |= {
+        f"held_out/{look}_{k}": v
+        for look, row in sight.items()
+        for k, v in row.items()
+        if math.isfinite(v)
+    }
     run.log(trainer.at.step, known | {"held_out/collapsed": float(bool(told))})
 
 
 def seen(trainer: Trainer, most: int) -> dict[str, float]:
     """What a log keeps of `Trainer.seeing`."""
     rows = trainer.seeing(most)
-    return {f"{look}_{k}": row[k] for look, row in rows.items() for k in ("r2", "near_m") if math.isfinite(row[k])}
+    return {
+        f"{look}_{k}": row[k]
+        for look, row in rows.items()
+        for k in ("r2", "near_m")
+        if math.isfinite(row[k])
+    }
 
 
 class Pictures:
@@ -164,17 +190,32 @@ class Pictures:
         begins = np.concatenate([[0], np.cumsum([len(w) for w in samples.walks])])
         self.walks = [samples.walks[i] for i in samples.walk[self.index]]
         self.at = samples.frame[self.index] - begins[samples.walk[self.index]]
-        self.frames = [next(iter(w.frames.images([int(t)]))) for w, t in zip(self.walks, self.at, strict=True)]
+        self.frames = [
+            next(iter(w.frames.images([int(t)]))) for w, t in zip(self.walks, self.at, strict=True)
+        ]
 
     def draw(self) -> np.ndarray:
         """The sheet of all of them, (H, W, 3) uint8."""
         modes, batch = self.trainer.answers(self.samples)(self.index)
-        metric, scores = modes.metric(self.config.waypoint_dt_s).cpu().numpy(), modes.logits.softmax(-1).cpu().numpy()
+        metric, scores = (
+            modes.metric(self.config.waypoint_dt_s).cpu().numpy(),
+            modes.logits.softmax(-1).cpu().numpy(),
+        )
         future, pictures = batch.future.numpy(), []
         for k, walk in enumerate(self.walks):
             error = np.linalg.norm(metric[k, scores[k].argmax()] - future[k], axis=-1).mean()
             title = f"{walk.name[-40:]}, {walk.times[self.at[k]] - walk.times[0]:.1f} s, ADE {error:.2f} m"
-            pictures.append(fan_picture(self.frames[k], walk.body, metric[k], scores[k], future[k], batch.goal_xy[k], title))
+            pictures.append(
+                fan_picture(
+                    self.frames[k],
+                    walk.body,
+                    metric[k],
+                    scores[k],
+                    future[k],
+                    batch.goal_xy[k],
+                    title,
+                )
+            )
         return sheet(pictures, self.config)
 
 

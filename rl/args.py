@@ -145,21 +145,53 @@ def check_words(args: PPOArgs) -> None:
     """
     for name in ("envs", "epochs", "save_every", "keep", "lessons"):
         if getattr(args, name) < 1:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1")
-    for name in ("steps", "value_warmup", "horizon", "scenes", "refresh", "memory", "seed", "batch"):
-        require(getattr(args, name) >= 0, f"--{name.replace('_', '-')} is {getattr(args, name)}; it must not be negative")
-    for name in ("entropy", "coach_weight", "coach_margin", "ppo_weight", "divergence", "coach_way", "lr"):
+            raise UserError(
+                f"--{name.replace('_', '-')} is {getattr(args, name)}; it must be at least 1"
+            )
+    for name in (
+        "steps",
+        "value_warmup",
+        "horizon",
+        "scenes",
+        "refresh",
+        "memory",
+        "seed",
+        "batch",
+    ):
+        require(
+            getattr(args, name) >= 0,
+            f"--{name.replace('_', '-')} is {getattr(args, name)}; it must not be negative",
+        )
+    for name in (
+        "entropy",
+        "coach_weight",
+        "coach_margin",
+        "ppo_weight",
+        "divergence",
+        "coach_way",
+        "lr",
+    ):
         value = getattr(args, name)
-        require(math.isfinite(value) and value >= 0, f"--{name.replace('_', '-')} is {value}; it must be a number, 0 or more")
+        require(
+            math.isfinite(value) and value >= 0,
+            f"--{name.replace('_', '-')} is {value}; it must be a number, 0 or more",
+        )
     for name in ("critic_lr", "clip", "target_kl"):
         value = getattr(args, name)
-        require(math.isfinite(value) and value > 0, f"--{name.replace('_', '-')} is {value}; it must be a positive number")
+        require(
+            math.isfinite(value) and value > 0,
+            f"--{name.replace('_', '-')} is {value}; it must be a positive number",
+        )
     for name in ("coach_alone", "coach_until", "coach_drives", "hide_ego", "greedy", "splats"):
         value = getattr(args, name)
         require(0 <= value <= 1, f"--{name.replace('_', '-')} is {value}; it is a share, 0 to 1")
     if not (0 < args.gamma < 1 and 0 <= args.gae_lambda <= 1):
-        raise UserError(f"--gamma {args.gamma} must be between 0 and 1, --gae-lambda {args.gae_lambda} within 0 and 1")
-    learns = args.ppo_weight > 0 or (args.sense == "images" and args.coach != "none" and args.coach_weight > 0)
+        raise UserError(
+            f"--gamma {args.gamma} must be between 0 and 1, --gae-lambda {args.gae_lambda} within 0 and 1"
+        )
+    learns = args.ppo_weight > 0 or (
+        args.sense == "images" and args.coach != "none" and args.coach_weight > 0
+    )
     require(learns, "--ppo-weight is 0 and no coach teaches; nothing would be learned")
     worlds_config(args)  # refuses names and numbers of worlds that cannot be
 

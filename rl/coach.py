@@ -111,7 +111,9 @@ class RayCoach:
         every = np.arange(w.count)
 
         def act(pose: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:
-            return policy.waypoints(sense.peek(every, pose, velocity, people_xy), w.fleet.limits[:, 0])
+            return policy.waypoints(
+                sense.peek(every, pose, velocity, people_xy), w.fleet.limits[:, 0]
+            )
 
         return drive_on(w, action, act)
 

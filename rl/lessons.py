@@ -23,13 +23,18 @@ class Lessons:
     """
 
     def __init__(self, size: int, width: int, labels: int):
-        self.seen, self.label = np.zeros((size, width), np.float16), np.zeros((size, labels), np.float32)
+        self.seen, self.label = (
+            np.zeros((size, width), np.float16),
+            np.zeros((size, labels), np.float32),
+        )
         self.draw, self.mine, self.count = np.full(size, -np.inf), np.zeros(size, bool), 0
 
     def __len__(self) -> int:
         return self.count
 
-    def add(self, seen: np.ndarray, label: np.ndarray, weight: np.ndarray, u: np.ndarray, first: int = 0) -> None:
+    def add(
+        self, seen: np.ndarray, label: np.ndarray, weight: np.ndarray, u: np.ndarray, first: int = 0
+    ) -> None:
         """Offers frames, on all ranks at once.
 
         Args:
@@ -53,7 +58,14 @@ class Lessons:
         new = left[stay[len(self.draw) :]]
         self._put(np.flatnonzero(~stay[: len(self.draw)]), seen, label, draw[new], frames[new])
 
-    def _put(self, slots: np.ndarray, seen: np.ndarray, label: np.ndarray, draw: np.ndarray, frames: np.ndarray) -> None:
+    def _put(
+        self,
+        slots: np.ndarray,
+        seen: np.ndarray,
+        label: np.ndarray,
+        draw: np.ndarray,
+        frames: np.ndarray,
+    ) -> None:
         """Fills slots; of `frames` (S,), rows of `seen` and `label`, those of other ranks are -1."""
         own = frames >= 0
         self.draw[slots], self.mine[slots] = draw, own
@@ -62,11 +74,18 @@ class Lessons:
     def arrays(self) -> dict[str, np.ndarray]:
         """What `restore` needs, on rank 0; to be called on all ranks at once."""
         n = self.count
-        whole = {name: dist.merged(rows[:n], self.mine[:n]) for name, rows in (("seen", self.seen), ("label", self.label))}
+        whole = {
+            name: dist.merged(rows[:n], self.mine[:n])
+            for name, rows in (("seen", self.seen), ("label", self.label))
+        }
         return whole | {"draw": self.draw[:n]}
 
     def restore(self, arrays: dict[str, np.ndarray], rank: int = 0, ranks: int = 1) -> None:
         """Puts back what `arrays` gave, dealt out anew over any number of ranks."""
         self.count = n = len(arrays["draw"])
-        self.seen[:n], self.label[:n], self.draw[:n] = arrays["seen"], arrays["label"], arrays["draw"]
+        self.seen[:n], self.label[:n], self.draw[:n] = (
+            arrays["seen"],
+            arrays["label"],
+            arrays["draw"],
+        )
         self.mine[:n] = np.arange(n) % ranks == rank

@@ -39,10 +39,19 @@ class ActorCritic(BasePolicy):
         super().__init__(observation_space, action_space)
         self.actor: Any = actor
         self.critic = nn.Sequential(
-            nn.Linear(STATE, 256), nn.LayerNorm(256), nn.Tanh(), nn.Linear(256, 256), nn.Tanh(), nn.Linear(256, 1)
+            nn.Linear(STATE, 256),
+            nn.LayerNorm(256),
+            nn.Tanh(),
+            nn.Linear(256, 256),
+            nn.Tanh(),
+            nn.Linear(256, 1),
         )
         groups = [
-            {"params": [p for p in self.actor.parameters() if p.requires_grad], "lr": lr_schedule(1), "weight_decay": 0.0},
+            {
+                "params": [p for p in self.actor.parameters() if p.requires_grad],
+                "lr": lr_schedule(1),
+                "weight_decay": 0.0,
+            },
             {"params": list(self.critic.parameters()), "lr": critic_lr, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, eps=1e-5, fused=True)
@@ -51,19 +60,28 @@ class ActorCritic(BasePolicy):
         """The density of the action: log_prob, entropy_bound, mode, draw. `start`: that of the policy as it was at first."""
         raise AssertionError("a subclass has the density")
 
-    def forward(self, obs: Rows, deterministic: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        self, obs: Rows, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Actions (B, 2), values (B, 1), log-probabilities (B,)."""
         density, chance, driver = self.density(obs), obs["chance"], obs["driver"]
         actions = density.mode()
         if not deterministic:
-            coached = obs["label"][:, :2] + DISTURBANCE_M * torch.floor(3 * chance[:, 3:]) * chance[:, 1:3]
-            drawn = torch.where(driver == COACHED, coached, density.draw(chance[:, 0], chance[:, 1:3]))
+            coached = (
+                obs["label"][:, :2]
+                + DISTURBANCE_M * torch.floor(3 * chance[:, 3:]) * chance[:, 1:3]
+            )
+            drawn = torch.where(
+                driver == COACHED, coached, density.draw(chance[:, 0], chance[:, 1:3])
+            )
             actions = torch.where(driver == GREEDY, actions, drawn)
         # Worlds take no NaN. What the policy made NaN of is found after the rollout, which is then not learned from.
         actions = torch.nan_to_num(actions, nan=0.0, posinf=0.0, neginf=0.0)
         return actions, self.critic(obs["state"]), density.log_prob(actions)
 
-    def evaluate_actions(self, obs: Rows, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def evaluate_actions(
+        self, obs: Rows, actions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Values (B, 1), log-probabilities (B,) and an entropy bound (B,) of given actions."""
         density = self.density(obs)
         return self.critic(obs["state"]), density.log_prob(actions), density.entropy_bound()
@@ -114,7 +132,14 @@ class RayActorCritic(ActorCritic):
         rays: the policy; the rest as in `ActorCritic`.
     """
 
-    def __init__(self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, rays: RayPolicy, **more: Any):
+    def __init__(
+        self,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        lr_schedule: Any,
+        rays: RayPolicy,
+        **more: Any,
+    ):
         super().__init__(observation_space, action_space, lr_schedule, rays, **more)
         self.log_std = torch.full((2,), LOG_STD[0])
 
@@ -145,7 +170,11 @@ class S2EActorCritic(ActorCritic):
             s2e.add_reader()
         choose_trained(s2e, adapter)
         super().__init__(observation_space, action_space, lr_schedule, s2e, **more)
-        self.prefix, self.way, self.started = prefix, way, [start]  # in a list: no part of this module's own weights
+        self.prefix, self.way, self.started = (
+            prefix,
+            way,
+            [start],
+        )  # in a list: no part of this module's own weights
 
     def restart_from(self, state: Rows) -> None:
         """Sets what the run began with; from there its divergence counts."""
@@ -173,12 +202,16 @@ class S2EActorCritic(ActorCritic):
         policy: Any = self.actor
         label = obs["label"]
         modes = self.prefix.decode(policy, obs["seen"])
-        slowest = policy.config.speed_floor * policy.config.waypoint_dt_s  # in its steps even a turn on the spot has a direction
+        slowest = (
+            policy.config.speed_floor * policy.config.waypoint_dt_s
+        )  # in its steps even a turn on the spot has a direction
         meant = positive_mode(label[:, None, :2] / slowest, policy.anchors)
         loss = -self._density(policy, modes).log_prob(label[:, :2], meant)
         if self.way:
             way = label[:, 2:].unflatten(1, (-1, 2))
-            loss = loss - self.way / way.shape[1] * trajectory_log_prob(modes, way, policy.config.waypoint_dt_s, meant)
+            loss = loss - self.way / way.shape[1] * trajectory_log_prob(
+                modes, way, policy.config.waypoint_dt_s, meant
+            )
         return loss
 
 

@@ -56,7 +56,9 @@ class Objective:
         """The coach's weight when a share of the run is done."""
         if not self.coach_until or done <= self.coach_alone:
             return self.coach
-        return self.coach * max(0.0, 1.0 - (done - self.coach_alone) / max(self.coach_until - self.coach_alone, 1e-9))
+        return self.coach * max(
+            0.0, 1.0 - (done - self.coach_alone) / max(self.coach_until - self.coach_alone, 1e-9)
+        )
 
     def alone_at(self, done: float) -> bool:
         """Whether nobody but the coach teaches the actor when a share of the run is done."""
@@ -89,7 +91,9 @@ class CoachedPPO(PPO):
             self._keep_lessons(rows)
         alone = coach > 0 and goal.alone_at(done)
         self.criticised += goal.ppo > 0 and not alone
-        warm = alone or self.criticised <= goal.warmup  # what the critic says at first would mislead the actor
+        warm = (
+            alone or self.criticised <= goal.warmup
+        )  # what the critic says at first would mislead the actor
         actor = optimizer.param_groups[0]
         if alone:
             span = goal.coach_alone if goal.ppo else 1.0
@@ -97,12 +101,17 @@ class CoachedPPO(PPO):
         normal = normalised(rows.pop("advantages"), rows["driver"] == EXPLORES)
         size, total = len(normal), len(normal) * self.share.total // self.share.count
         kl = torch.zeros(2, device=self.device)
-        before = [p.detach().clone() for p in policy.parameters()], copy.deepcopy(optimizer.state_dict())
+        before = (
+            [p.detach().clone() for p in policy.parameters()],
+            copy.deepcopy(optimizer.state_dict()),
+        )
         order = np.random.default_rng([self.seed or 0, 57, self.updates])
         for _ in range(goal.epochs):
             shuffled = order.permutation(total)
             for start in range(0, total, goal.batch):
-                every = shuffled[start : start + goal.batch]  # of all ranks; sums below are over this rank's part of it
+                every = shuffled[
+                    start : start + goal.batch
+                ]  # of all ranks; sums below are over this rank's part of it
                 part = self._mine(every, size)
                 loss = torch.zeros(())
                 obs = {k: rows[k][part] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
@@ -116,26 +125,43 @@ class CoachedPPO(PPO):
                     ratio, gain = log_ratio.exp(), normal[part]
                     clip = self.clip_range(1.0)  # pyright: ignore[reportCallIssue]
                     surrogate = torch.minimum(gain * ratio, gain * ratio.clamp(1 - clip, 1 + clip))
-                    loss = loss - goal.ppo * (explores * (surrogate + self.ent_coef * entropy)).sum()
+                    loss = (
+                        loss - goal.ppo * (explores * (surrogate + self.ent_coef * entropy)).sum()
+                    )
                     with torch.no_grad():
-                        kl += torch.stack([(explores * (ratio - 1 - log_ratio)).sum(), explores.sum()])
-                    if goal.divergence > 0:  # the unbiased estimate of KL(now || start) with low variance
+                        kl += torch.stack(
+                            [(explores * (ratio - 1 - log_ratio)).sum(), explores.sum()]
+                        )
+                    if (
+                        goal.divergence > 0
+                    ):  # the unbiased estimate of KL(now || start) with low variance
                         with torch.no_grad():
                             first = policy.density(obs, start=True).log_prob(rows["actions"][part])
-                        loss = loss + goal.divergence * (explores * ((first - log_prob).exp() - 1 - (first - log_prob))).sum()
+                        loss = (
+                            loss
+                            + goal.divergence
+                            * (explores * ((first - log_prob).exp() - 1 - (first - log_prob))).sum()
+                        )
                 if coach > 0:
                     lesson = self._lesson(order, goal.batch)
-                    imitation = policy.lesson(lesson).sum() if len(lesson["label"]) else torch.zeros(())
+                    imitation = (
+                        policy.lesson(lesson).sum() if len(lesson["label"]) else torch.zeros(())
+                    )
                     loss = loss + coach * imitation * (len(every) / goal.batch)
-                    told.setdefault("coach_loss", []).append(float(imitation.detach()) / max(len(lesson["label"]), 1))
+                    told.setdefault("coach_loss", []).append(
+                        float(imitation.detach()) / max(len(lesson["label"]), 1)
+                    )
                 optimizer.zero_grad()
                 if loss.requires_grad:
                     (loss / len(every)).backward()
                 dist.sum_gradients(policy.parameters())
                 norms = [  # apart: the critic's errors must not scale the actor's step
-                    torch.nn.utils.clip_grad_norm_(group["params"], self.max_grad_norm) for group in optimizer.param_groups
+                    torch.nn.utils.clip_grad_norm_(group["params"], self.max_grad_norm)
+                    for group in optimizer.param_groups
                 ]
-                finite = np.isfinite([float(x.detach()) for x in (loss, *norms)]).all()  # not all lie on one device
+                finite = np.isfinite(
+                    [float(x.detach()) for x in (loss, *norms)]
+                ).all()  # not all lie on one device
                 if dist.any_rank(not finite):
                     self._restore(*before)
                     self.told, self.culprit = {"skipped": 1.0}, self._culprit(rows, part)
@@ -149,7 +175,9 @@ class CoachedPPO(PPO):
             elif divergence < 0.5 * goal.target_kl:
                 actor["lr"] = min(actor["lr"] * 1.5, goal.lr)
         self._n_updates += goal.epochs
-        explained = 1.0 - float((rows["returns"] - rows["values"]).var() / rows["returns"].var().clamp(min=1e-9))
+        explained = 1.0 - float(
+            (rows["returns"] - rows["values"]).var() / rows["returns"].var().clamp(min=1e-9)
+        )
         self.told = {k: float(np.mean(v)) for k, v in told.items()} | {
             "kl": divergence, "lr": actor["lr"], "coach_weight": coach, "explained_variance": explained, "skipped": 0.0,
         }  # fmt: skip
@@ -158,9 +186,14 @@ class CoachedPPO(PPO):
         """The rollout as tensors (N * T, ...), one world after the other."""
         buffer: Any = self.rollout_buffer
         flat = {k: buffer.swap_and_flatten(v) for k, v in buffer.observations.items()}
-        flat |= {k: buffer.swap_and_flatten(getattr(buffer, k))[:, 0] for k in ("values", "log_probs", "advantages", "returns")}
+        flat |= {
+            k: buffer.swap_and_flatten(getattr(buffer, k))[:, 0]
+            for k in ("values", "log_probs", "advantages", "returns")
+        }
         flat["actions"] = buffer.swap_and_flatten(buffer.actions)
-        return {k: torch.as_tensor(v, dtype=torch.float32, device=self.device) for k, v in flat.items()}
+        return {
+            k: torch.as_tensor(v, dtype=torch.float32, device=self.device) for k, v in flat.items()
+        }
 
     def _mine(self, every: np.ndarray, size: int) -> torch.Tensor:
         """Of places among all ranks' samples, those of this rank, as places among its own (`size`)."""
@@ -170,7 +203,10 @@ class CoachedPPO(PPO):
     def _keep_lessons(self, rows: dict[str, torch.Tensor]) -> None:
         """Offers the rollout's frames to the store of lessons."""
         assert self.lessons is not None
-        parts = [{k: rows[k][i : i + 2048] for k in ("seen", "label")} for i in range(0, len(rows["label"]), 2048)]
+        parts = [
+            {k: rows[k][i : i + 2048] for k in ("seen", "label")}
+            for i in range(0, len(rows["label"]), 2048)
+        ]
         with torch.no_grad():
             loss = torch.cat([self.policy.lesson(part) for part in parts]).cpu().numpy()
         gap = rows["state"][:, GAP : GAP + 2].min(1).values.cpu().numpy()
@@ -178,7 +214,10 @@ class CoachedPPO(PPO):
         hard = np.searchsorted(np.sort(every), loss) / len(every)
         weight = 1.0 + 2.0 * hard + 2.0 * np.clip(1.0 - gap / CAUTION_M, 0.0, 1.0)
         size, total = len(loss), len(loss) * self.share.total // self.share.count
-        u = np.random.default_rng([self.seed or 0, 53, self.updates]).random(total) * (1 - 2e-9) + 1e-9
+        u = (
+            np.random.default_rng([self.seed or 0, 53, self.updates]).random(total) * (1 - 2e-9)
+            + 1e-9
+        )
         first = self.share.first * (size // self.share.count)
         seen, label = (rows[k].cpu().numpy() for k in ("seen", "label"))
         self.lessons.add(seen, label, dist.gathered(weight), u, first)
@@ -196,7 +235,10 @@ class CoachedPPO(PPO):
         obs = {k: rows[k][part] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
         with torch.no_grad():
             values, log_prob, entropy = self.policy.evaluate_actions(obs, rows["actions"][part])
-        missed, ratio = values[:, 0] - rows["returns"][part], (log_prob - rows["log_probs"][part]).exp()
+        missed, ratio = (
+            values[:, 0] - rows["returns"][part],
+            (log_prob - rows["log_probs"][part]).exp(),
+        )
         bad = ~torch.isfinite(torch.stack([missed.square(), ratio, entropy])).all(0)
         return divmod(int(part[bad][0]), self.n_steps) if bad.any() else None
 

@@ -82,8 +82,21 @@ class Sense(VecEnvWrapper):
         seed: of chance.
     """
 
-    def __init__(self, venv: UrbanVecEnv, spaces: dict[str, gym.Space], coach: Coach | None, share: Share, seed: int):
-        self.worlds, self.coach, self.share, self.chance_seed, self.tick = venv.worlds, coach, share, seed, 0
+    def __init__(
+        self,
+        venv: UrbanVecEnv,
+        spaces: dict[str, gym.Space],
+        coach: Coach | None,
+        share: Share,
+        seed: int,
+    ):
+        self.worlds, self.coach, self.share, self.chance_seed, self.tick = (
+            venv.worlds,
+            coach,
+            share,
+            seed,
+            0,
+        )
         self.driver = np.full(share.count, EXPLORES, np.float32)
         more = {"state": _box(STATE), "label": _box(LABEL), "driver": _box(1), "chance": _box(4)}
         super().__init__(venv, gym.spaces.Dict({**spaces, **more}))
@@ -111,21 +124,33 @@ class Sense(VecEnvWrapper):
         self.begin(np.arange(self.num_envs))
         return self._observe(seen)
 
-    def step_wait(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    def step_wait(
+        self,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Steps the worlds. `terminal_observation` has the critic's state; the rest of it, which nobody asks for, is zeros."""
         seen, reward, done, infos = self.venv.step_wait()
         for row, world in enumerate(self.worlds.last["world"]):
-            final = {k: np.zeros(s.shape, np.float32) for k, s in self.observation_space.spaces.items()}  # pyright: ignore
-            infos[world]["terminal_observation"] = final | {"state": self.worlds.last["final_state"][row]}
+            final = {
+                k: np.zeros(s.shape, np.float32) for k, s in self.observation_space.spaces.items()
+            }  # pyright: ignore
+            infos[world]["terminal_observation"] = final | {
+                "state": self.worlds.last["final_state"][row]
+            }
         self.begin(np.flatnonzero(done))
         return self._observe(seen), reward, done, infos
 
     def _observe(self, seen: Any) -> dict[str, np.ndarray]:
         count, rng = self.share.count, np.random.default_rng([self.chance_seed, 51, self.tick])
         self.tick += 1
-        chance = np.concatenate([rng.random((self.share.total, 2)), rng.normal(size=(self.share.total, 2))], 1)[:, [0, 2, 3, 1]]
+        chance = np.concatenate(
+            [rng.random((self.share.total, 2)), rng.normal(size=(self.share.total, 2))], 1
+        )[:, [0, 2, 3, 1]]
         label = self.coach.label() if self.coach else np.full((count, LABEL), np.nan, np.float32)
-        about = {"state": critic_state(self.worlds, np.arange(count)), "label": label, "driver": self.driver[:, None]}
+        about = {
+            "state": critic_state(self.worlds, np.arange(count)),
+            "label": label,
+            "driver": self.driver[:, None],
+        }
         return self.look(seen, rng) | about | {"chance": self.share.of(chance).astype(np.float32)}
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -137,7 +162,9 @@ class Sense(VecEnvWrapper):
         """Puts back what `arrays` took."""
         self.tick, self.driver = int(arrays["tick"][0]), arrays["driver"].copy()
         if self.coach:
-            self.coach.restore({k.removeprefix("coach."): v for k, v in arrays.items() if k.startswith("coach.")})
+            self.coach.restore(
+                {k.removeprefix("coach."): v for k, v in arrays.items() if k.startswith("coach.")}
+            )
 
 
 class SenseRays(Sense):
@@ -168,7 +195,9 @@ class SenseRays(Sense):
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
-        self.sense.restore({k.removeprefix("rays."): v for k, v in arrays.items() if k.startswith("rays.")})
+        self.sense.restore(
+            {k.removeprefix("rays."): v for k, v in arrays.items() if k.startswith("rays.")}
+        )
 
 
 class SenseImages(Sense):
@@ -178,7 +207,15 @@ class SenseImages(Sense):
         prefix: the frozen part. hide_ego: share of frames in which the robot's own motion is hidden; the rest as in `Sense`.
     """
 
-    def __init__(self, venv: UrbanVecEnv, prefix: "Prefix", hide_ego: float, coach: Coach | None, share: Share, seed: int):
+    def __init__(
+        self,
+        venv: UrbanVecEnv,
+        prefix: "Prefix",
+        hide_ego: float,
+        coach: Coach | None,
+        share: Share,
+        seed: int,
+    ):
         super().__init__(venv, {"seen": _box(prefix.width)}, coach, share, seed)
         self.prefix, self.hide_ego = prefix, hide_ego
 
@@ -201,14 +238,20 @@ class SenseImages(Sense):
         """See `Sense.arrays`."""
         actor = self.prefix.actor
         kept = {"older": actor.older.copy(), "fresh": actor.fresh.copy()}
-        return super().arrays() | kept | {f"odometry.{k}": v for k, v in actor.odometry.arrays().items()}
+        return (
+            super().arrays()
+            | kept
+            | {f"odometry.{k}": v for k, v in actor.odometry.arrays().items()}
+        )
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
         actor = self.prefix.actor
         actor.older, actor.fresh = arrays["older"].copy(), arrays["fresh"].copy()
-        actor.odometry.restore({k.removeprefix("odometry."): v for k, v in arrays.items() if k.startswith("odometry.")})
+        actor.odometry.restore(
+            {k.removeprefix("odometry."): v for k, v in arrays.items() if k.startswith("odometry.")}
+        )
 
 
 class Prefix:
@@ -233,9 +276,19 @@ class Prefix:
             context, odometry = self.actor.observe(seen["rgb"], *about, hide_ego=hide_ego)
             return self._rows(len(hide_ego), context.cpu().numpy(), odometry.cpu().numpy())
         features, older = self.actor.remember(seen["rgb"])
-        context = self.actor.context(features, older, *about, hide_ego) if self.actor.policy.remembers else None
-        odometry = self.actor.moved(context, seen["ego"], seen["robot"], hide_ego=hide_ego).cpu().numpy()
-        newest = self.actor.policy.newest_tokens(torch.from_numpy(features).to(self.actor.device)).cpu().numpy()
+        context = (
+            self.actor.context(features, older, *about, hide_ego)
+            if self.actor.policy.remembers
+            else None
+        )
+        odometry = (
+            self.actor.moved(context, seen["ego"], seen["robot"], hide_ego=hide_ego).cpu().numpy()
+        )
+        newest = (
+            self.actor.policy.newest_tokens(torch.from_numpy(features).to(self.actor.device))
+            .cpu()
+            .numpy()
+        )
         return self._rows(len(hide_ego), newest, older, *about, hide_ego, odometry)
 
     @staticmethod
@@ -248,8 +301,13 @@ class Prefix:
         if not self.whole:
             return policy.decode(parts[0].unflatten(1, self.shape), odometry)
         newest, older, goal, ego, robot, hidden = parts
-        newest, older = newest.unflatten(1, policy.newest_shape), older.unflatten(1, policy.older_shape)
-        return policy.decode(policy.context(newest, older, goal, ego, robot, hide_ego=hidden[:, 0] > 0.5), odometry)
+        newest, older = (
+            newest.unflatten(1, policy.newest_shape),
+            older.unflatten(1, policy.older_shape),
+        )
+        return policy.decode(
+            policy.context(newest, older, goal, ego, robot, hide_ego=hidden[:, 0] > 0.5), odometry
+        )
 
 
 def _box(size: int) -> gym.spaces.Box:

@@ -112,7 +112,12 @@ def check_memory(args: PPOArgs, world: int) -> None:
     if images and args.coach != "none":
         rest += args.lessons * ROW_BYTES["images"] / 4  # once, in half precision
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    require_memory("--envs", args.envs // world * here, each + args.horizon * ROW_BYTES[args.sense], here * rest)
+    require_memory(
+        "--envs",
+        args.envs // world * here,
+        each + args.horizon * ROW_BYTES[args.sense],
+        here * rest,
+    )
 
 
 def objective(args: PPOArgs) -> Objective:
@@ -153,7 +158,13 @@ class Watch(BaseCallback):
         self.bar.update(env.share.total)  # pyright: ignore[reportAttributeAccessIssue]
         best = env.driver[last["world"]] == GREEDY  # pyright: ignore[reportAttributeAccessIssue]
         self.new_greedy.extend(last["success"][best].astype(float))
-        ended = zip(last["success"][~best], last["contacts"][~best], last["return"][~best], last["time_s"][~best], strict=True)
+        ended = zip(
+            last["success"][~best],
+            last["contacts"][~best],
+            last["return"][~best],
+            last["time_s"][~best],
+            strict=True,
+        )
         self.new_ended.extend(ended)
         for name, values in last.items():
             if name.startswith("reward_"):
@@ -176,7 +187,11 @@ class Watch(BaseCallback):
         if self.ended:
             success, contacts, returned, time_s = np.array(self.ended, dtype=float).mean(0)
             touched = float(np.mean([e[1] > 0 for e in self.ended]))
-            values |= {"episode/success": success, "episode/contacts": contacts, "episode/touched": touched}
+            values |= {
+                "episode/success": success,
+                "episode/contacts": contacts,
+                "episode/touched": touched,
+            }
             values |= {"episode/return": returned, "episode/time_s": time_s}
         if self.greedy:
             values["episode/success_best_mode"] = float(np.mean(self.greedy))
@@ -196,7 +211,10 @@ class Watch(BaseCallback):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The episodes that `restore` needs, on rank 0."""
-        return {"ended": np.array(self.ended, dtype=float).reshape(-1, 4), "greedy": np.array(self.greedy, dtype=float)}
+        return {
+            "ended": np.array(self.ended, dtype=float).reshape(-1, 4),
+            "greedy": np.array(self.greedy, dtype=float),
+        }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Puts back what `arrays` gave."""
@@ -218,18 +236,26 @@ class Trainer:
         if args.sense == "rays":
             rays = self._rays()
             self.worlds = self._worlds(PRESETS["laptop"], draw=False)
-            self.env: SenseImages | SenseRays = SenseRays(UrbanVecEnv(self.worlds), rays.config, self.share, args.seed)
+            self.env: SenseImages | SenseRays = SenseRays(
+                UrbanVecEnv(self.worlds), rays.config, self.share, args.seed
+            )
             policy, more = RayActorCritic, more | {"rays": rays}
         else:
             s2e, self.net = self._images()
             self.worlds = self._worlds(s2e.policy.config)
             coach = make_coach(args.coach, self.worlds, args.coach_margin)
-            self.prefix = Prefix(Actor(s2e, self.net, self.count, args.device), args.adapter == "full")
-            self.env = SenseImages(UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed)
+            self.prefix = Prefix(
+                Actor(s2e, self.net, self.count, args.device), args.adapter == "full"
+            )
+            self.env = SenseImages(
+                UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed
+            )
             policy, more = S2EActorCritic, more | {
                 "s2e": s2e, "prefix": self.prefix, "adapter": args.adapter, "way": args.coach_way, "reader": args.reader,
             }  # fmt: skip
-        torch.manual_seed(args.seed)  # the critic's start must not depend on how the policy was loaded
+        torch.manual_seed(
+            args.seed
+        )  # the critic's start must not depend on how the policy was loaded
         self.model = CoachedPPO(
             policy,  # pyright: ignore[reportArgumentType]
             self.env,
@@ -291,12 +317,19 @@ class Trainer:
         if self.args.resume:
             self.load()
         watch.init_callback(self.model)
-        self.model.ep_info_buffer, self.model.ep_success_buffer = deque(maxlen=100), deque(maxlen=100)
+        self.model.ep_info_buffer, self.model.ep_success_buffer = (
+            deque(maxlen=100),
+            deque(maxlen=100),
+        )
 
     def _share_out(self, done: float) -> None:
         """Says who drives which worlds when a share of the run is done."""
         args = self.args
-        coached = max(0.0, 1.0 - done / args.coach_drives) if args.coach_drives and self.env.coach else 0.0
+        coached = (
+            max(0.0, 1.0 - done / args.coach_drives)
+            if args.coach_drives and self.env.coach
+            else 0.0
+        )
         greedy = max(args.greedy, GREEDY_ALONE) if self.objective.alone_at(done) else args.greedy
         self.env.drivers(greedy * (1.0 - coached), coached)
         if args.sense == "rays":
@@ -370,7 +403,9 @@ class Trainer:
             tensors, state = rng_state()
             more, groups = optimizer_state(self.policy.optimizer)
             arrays |= {f"watch.{k}": v for k, v in self.watch.arrays().items()}
-            tensors |= more | {f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+            tensors |= more | {
+                f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()
+            }
             tensors |= {f"critic.{k}": v for k, v in self.policy.critic.state_dict().items()}
             counts = {"step": self.updates, "n_updates": self.model._n_updates, "ranks": self.ranks}
             counts |= {"env_steps": self.model.num_timesteps * self.ranks}
@@ -402,7 +437,9 @@ class Trainer:
         source = {k: [world for _, part in parts for world in part[k]] for k in state["source"]}
         return every | {TICK: arrays[TICK]}, {"source": source}
 
-    def _own_worlds(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    def _own_worlds(
+        self, arrays: dict[str, np.ndarray], state: dict[str, Any]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """This rank's part of what `_all_worlds` gave, whatever the number of ranks was."""
         here = slice(self.share.first, self.share.first + self.count)
         shared = (TICK, "lessons.", "watch.")
@@ -410,7 +447,12 @@ class Trainer:
         if self.args.refresh:  # each world has a scene of its own, and ranks count theirs from 0
             scene = np.arange(self.count)
             field = self.worlds.stage.field_of(scene, own["fleet.step_class"])
-            places = {"scene_id": scene, "physics.scene": scene, "field_id": field, "physics.field_id": field}
+            places = {
+                "scene_id": scene,
+                "physics.scene": scene,
+                "field_id": field,
+                "physics.field_id": field,
+            }
             own |= {k: v for k, v in places.items() if k in own}
         return own, {"source": {k: v[here] for k, v in state["source"].items()}}
 
@@ -419,19 +461,32 @@ class Trainer:
         tensors, state = load_training_state(find_checkpoint(self.args.out, newest=True))
 
         def part(name: str) -> dict[str, torch.Tensor]:
-            return {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+            return {
+                k.removeprefix(f"{name}."): v
+                for k, v in tensors.items()
+                if k.startswith(f"{name}.")
+            }
 
         self.policy.critic.load_state_dict(part("critic"))
         if self.args.sense == "images":
             self.policy.restart_from(part("start"))
         restore_optimizer(self.policy.optimizer, tensors, state)
-        self.model.num_timesteps, self.model._n_updates = state["env_steps"] // self.ranks, state["n_updates"]
+        self.model.num_timesteps, self.model._n_updates = (
+            state["env_steps"] // self.ranks,
+            state["n_updates"],
+        )
         self.model.updates, self.model.criticised = state["step"], state["criticised"]
         self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
-        arrays, worlds = self._own_worlds({k: v.numpy() for k, v in part("world").items()}, state["worlds"])
+        arrays, worlds = self._own_worlds(
+            {k: v.numpy() for k, v in part("world").items()}, state["worlds"]
+        )
 
         def of(name: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(f"{name}."): v.copy() for k, v in arrays.items() if k.startswith(f"{name}.")}
+            return {
+                k.removeprefix(f"{name}."): v.copy()
+                for k, v in arrays.items()
+                if k.startswith(f"{name}.")
+            }
 
         self.worlds.restore(arrays, worlds)
         self.env.restore(of("sense"))
@@ -460,7 +515,11 @@ def ground(args: PPOArgs) -> str:
     """Where the worlds of a run are, in words."""
     if args.scene:
         scenes = SUITES.get(args.scene, (args.scene,))
-        return f"the scene {args.scene}" if len(scenes) == 1 else f"the {len(scenes)} scenes of {args.scene}"
+        return (
+            f"the scene {args.scene}"
+            if len(scenes) == 1
+            else f"the {len(scenes)} scenes of {args.scene}"
+        )
     if args.refresh:
         every = "episode" if args.refresh == 1 else f"{args.refresh} episodes"
         return f"streets of their own, new every {every}"
@@ -477,7 +536,9 @@ def train(args: PPOArgs) -> None:
     config = as_json(args) | {"world_size": world}
     resume_at, before = None, world
     if args.resume:
-        same_config(args.out, config, may_differ=("resume", "out", "device", "steps", "keep", "world_size"))
+        same_config(
+            args.out, config, may_differ=("resume", "out", "device", "steps", "keep", "world_size")
+        )
         state = load_training_state(find_checkpoint(args.out, newest=True))[1]
         resume_at, before = int(state["step"]), int(state.get("ranks", 1))
     trainer = Trainer(args, rank, world)
@@ -485,15 +546,21 @@ def train(args: PPOArgs) -> None:
     per_update = args.envs * args.horizon
     updates = max(1, math.ceil(args.steps / per_update))
     trained = sum(p.numel() for p in trainer.policy.actor.parameters() if p.requires_grad)
-    what = {"ram": "adapters", "decoder": "the decoder", "full": "all but the encoder"}[args.adapter]
+    what = {"ram": "adapters", "decoder": "the decoder", "full": "all but the encoder"}[
+        args.adapter
+    ]
     done = f", {resume_at} of them done" if resume_at else ""
     run.say(f"{args.envs} worlds in {ground(args)}, {updates} updates of {per_update} steps{done}")
     if before != world:
         dealt = "worlds and lessons are dealt out anew and go on where they were"
         run.say(f"ranks: {before} before, {world} now; {dealt}")
     if args.sense == "images":
-        run.say(f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; coach: {args.coach}")
-    bar = tqdm(total=updates * per_update, desc="ppo", unit="step", disable=None if rank == 0 else True)
+        run.say(
+            f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; coach: {args.coach}"
+        )
+    bar = tqdm(
+        total=updates * per_update, desc="ppo", unit="step", disable=None if rank == 0 else True
+    )
     with bar, Interrupt() as interrupt:
         watch = Watch(bar, trainer.worlds)
         trainer.start(watch)
@@ -503,7 +570,9 @@ def train(args: PPOArgs) -> None:
             run.log(trainer.updates, values)
             bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
             asked = dist.any_rank(interrupt.asked)  # all of them stop at the same update
-            due = trainer.updates % args.save_every == 0 and not trainer.skipped_in_a_row  # the last good one stays
+            due = (
+                trainer.updates % args.save_every == 0 and not trainer.skipped_in_a_row
+            )  # the last good one stays
             if due or trainer.updates == updates or asked:
                 trainer.save()
             if asked and trainer.updates < updates:

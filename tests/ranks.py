@@ -32,7 +32,9 @@ class Ranks:
                     self.failed.append(error)
                     self.turn.notify_all()
 
-        threads = [threading.Thread(target=ranked, args=(rank,), daemon=True) for rank in range(self.count)]
+        threads = [
+            threading.Thread(target=ranked, args=(rank,), daemon=True) for rank in range(self.count)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -46,9 +48,16 @@ class Ranks:
         now = self.done
         self.given[self.get_rank()] = value
         if len(self.given) == self.count:
-            self.every, self.given, self.done = [self.given[rank] for rank in range(self.count)], {}, now + 1
+            self.every, self.given, self.done = (
+                [self.given[rank] for rank in range(self.count)],
+                {},
+                now + 1,
+            )
             self.turn.notify_all()
-        elif not self.turn.wait_for(lambda: self.done > now or self.failed, timeout=300) or self.failed:
+        elif (
+            not self.turn.wait_for(lambda: self.done > now or self.failed, timeout=300)
+            or self.failed
+        ):
             raise RuntimeError("a rank is gone")
         return self.every
 

@@ -22,12 +22,18 @@ COMMANDS = {
 
 def run(command, *words):
     code = f"import sys; sys.argv[0] = {command!r}; from {COMMANDS[command]} import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True
+    )
 
 
 def refused(done, *words):
     assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert (
+        done.stderr.count("\n") == 1
+        and done.stderr.startswith("error: ")
+        and "Traceback" not in done.stderr
+    )
     assert all(w in done.stderr for w in words), done.stderr
 
 
@@ -39,15 +45,25 @@ def test_help(command):
 
 
 def test_pretrain_refuses(tmp_path):
-    refused(run("s2e-pretrain", "--data", tmp_path / "none", "--out", tmp_path / "run"), "none", "no such file or folder")
+    refused(
+        run("s2e-pretrain", "--data", tmp_path / "none", "--out", tmp_path / "run"),
+        "none",
+        "no such file or folder",
+    )
 
     class Hostile:
         def __reduce__(self):
             return (Path.touch, (tmp_path / "witness",))
 
     make_walk(tmp_path / "bad")
-    (tmp_path / "bad" / "traj_data.pkl").write_bytes(pickle.dumps({"position": Hostile(), "yaw": [0.0] * 12}))
-    refused(run("s2e-pretrain", "--data", tmp_path / "bad", "--out", tmp_path / "run"), "traj_data.pkl", "refused")
+    (tmp_path / "bad" / "traj_data.pkl").write_bytes(
+        pickle.dumps({"position": Hostile(), "yaw": [0.0] * 12})
+    )
+    refused(
+        run("s2e-pretrain", "--data", tmp_path / "bad", "--out", tmp_path / "run"),
+        "traj_data.pkl",
+        "refused",
+    )
     assert not (tmp_path / "witness").exists()
 
 
@@ -56,16 +72,38 @@ def test_broken_walks_are_counted_and_left_out(tmp_path):
         make_walk(tmp_path / "data" / f"w{i}", 40, seed=i)
     cut = tmp_path / "data" / "w1" / "7.jpg"
     cut.write_bytes(cut.read_bytes()[:150])
-    done = run("s2e-pretrain", "--data", tmp_path / "data", "--out", tmp_path / "run", "--steps", 2, "--batch", 4)
+    done = run(
+        "s2e-pretrain",
+        "--data",
+        tmp_path / "data",
+        "--out",
+        tmp_path / "run",
+        "--steps",
+        2,
+        "--batch",
+        4,
+    )
     assert done.returncode == 0, done.stderr
     assert "1 skipped" in done.stdout and "7.jpg" in done.stdout
 
 
 def test_ppo_refuses(tmp_path):
-    refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--envs", 0), "--envs", "at least 1")
+    refused(
+        run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--envs", 0),
+        "--envs",
+        "at least 1",
+    )
     refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run"), "config.json", "missing")
-    refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--robot", "tank"), "tank", "jackal")
-    refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--reward", "fun"), "fun", "urban_sim")
+    refused(
+        run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--robot", "tank"),
+        "tank",
+        "jackal",
+    )
+    refused(
+        run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--reward", "fun"),
+        "fun",
+        "urban_sim",
+    )
 
 
 def test_numbers_out_of_range_are_refused(tmp_path):
@@ -75,8 +113,13 @@ def test_numbers_out_of_range_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     refused(run("s2e-data", "record", "--out", tmp_path / "file"), "file")
     refused(run("s2e-data", "check", tmp_path, "--hz", "nan"), "--hz")
-    refused(run("s2e-pretrain", "--data", tmp_path / "file", "--out", tmp_path / "run"), "no walk in it")
-    refused(run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--entropy", "nan"), "--entropy")
+    refused(
+        run("s2e-pretrain", "--data", tmp_path / "file", "--out", tmp_path / "run"), "no walk in it"
+    )
+    refused(
+        run("s2e-ppo", "--init", tmp_path, "--out", tmp_path / "run", "--entropy", "nan"),
+        "--entropy",
+    )
 
 
 def test_speed_prints_json():

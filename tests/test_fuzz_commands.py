@@ -86,13 +86,21 @@ def place(tmp_path_factory):
     (folder / "link").symlink_to(folder / "nowhere")
     (folder / "dangling").symlink_to(folder / "gone")
     (folder / "loop").symlink_to(folder / "loop")
-    (folder / "config.json").write_text('{"envs": 4, "steps": 10, "seed": "x", "policy": ["zero"], "out": "given", "data": ["walks"]}')
+    (folder / "config.json").write_text(
+        '{"envs": 4, "steps": 10, "seed": "x", "policy": ["zero"], "out": "given", "data": ["walks"]}'
+    )
     (folder / "photos").mkdir()
-    (folder / "photos" / "transforms.json").write_text('{"frames": [{"transform_matrix": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]}]}')
+    (folder / "photos" / "transforms.json").write_text(
+        '{"frames": [{"transform_matrix": [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]}]}'
+    )
     (folder / "list.json").write_text("[1, 2]")
     (folder / "deep.json").write_text("[" * 100_000)
-    for number, end in enumerate(("json", "ply", "spz", "glb", "obj", "onnx", "txt", "tar", "bag", "mp4", "hdf5")):
-        (folder / f"bad.{end}").write_bytes(random.Random(number).randbytes(300) if number % 2 else b"ply\nformat x\n" * 9)
+    for number, end in enumerate(
+        ("json", "ply", "spz", "glb", "obj", "onnx", "txt", "tar", "bag", "mp4", "hdf5")
+    ):
+        (folder / f"bad.{end}").write_bytes(
+            random.Random(number).randbytes(300) if number % 2 else b"ply\nformat x\n" * 9
+        )
     return folder
 
 
@@ -100,7 +108,12 @@ def place(tmp_path_factory):
 def stand_ins(place, monkeypatch):
     """Puts `Begun` where the long work begins."""
     monkeypatch.chdir(place)
-    for name, value in {"HOME": place / "home", "S2E_SCENES": place / "scenes", "HF_HUB_OFFLINE": 1, "COLUMNS": 100}.items():
+    for name, value in {
+        "HOME": place / "home",
+        "S2E_SCENES": place / "scenes",
+        "HF_HUB_OFFLINE": 1,
+        "COLUMNS": 100,
+    }.items():
         monkeypatch.setenv(name, str(value))
     monkeypatch.setattr("s2e.rl.train.Trainer", begun)
     monkeypatch.setattr("s2e.rl.train.load_rays", begun)
@@ -126,13 +139,17 @@ def value_of(rng, kind):
         return [rng.choice([*map(str, inner), *WORDS[:3]])]
     if origin is tuple:
         count = rng.randint(0, 3) if inner[-1] is Ellipsis else len(inner)
-        return [w for k in range(count) for w in value_of(rng, inner[0 if inner[-1] is Ellipsis else k])]
+        return [
+            w for k in range(count) for w in value_of(rng, inner[0 if inner[-1] is Ellipsis else k])
+        ]
     if origin is not None:  # an optional one
         return ["None"] if rng.random() < 0.1 else value_of(rng, inner[0])
     if kind is bool or rng.random() < 0.03:
         return []
     if kind in (int, float):
-        return [rng.choice(NUMBERS)] if rng.random() < 0.6 else [str(kind(rng.choice([1, 2, 3, 8])))]
+        return (
+            [rng.choice(NUMBERS)] if rng.random() < 0.6 else [str(kind(rng.choice([1, 2, 3, 8])))]
+        )
     return [rng.choice(PATHS if kind is Path or rng.random() < 0.5 else WORDS)]
 
 

@@ -22,7 +22,13 @@ import torch
 from tqdm import tqdm
 
 from s2e.envs.rays import RayConfig
-from s2e.policy.checkpoint import find_checkpoint, load_training_state, policy_state, read_tensors, save_checkpoint
+from s2e.policy.checkpoint import (
+    find_checkpoint,
+    load_training_state,
+    policy_state,
+    read_tensors,
+    save_checkpoint,
+)
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
 from tests.envs.test_rays import save
@@ -32,11 +38,54 @@ SHARD = 12
 """Stills of a shard."""
 WRITES = 24
 """Calls that bring something to the disk, among which one is drawn: some two checkpoints or shards."""
-PPO = ["--envs", 4, "--horizon", 8, "--scenes", 2, "--batch", 16, "--save-every", 2, "--value-warmup", 1]
+PPO = [
+    "--envs",
+    4,
+    "--horizon",
+    8,
+    "--scenes",
+    2,
+    "--batch",
+    16,
+    "--save-every",
+    2,
+    "--value-warmup",
+    1,
+]
 STAGES = {
-    "stills": ("s2e.envs.record.command", ["stills", "--frames", 12 * SHARD, "--scenes", 1, "--people", 2, "--robot", "any", "--look", "mesh"]),
+    "stills": (
+        "s2e.envs.record.command",
+        [
+            "stills",
+            "--frames",
+            12 * SHARD,
+            "--scenes",
+            1,
+            "--people",
+            2,
+            "--robot",
+            "any",
+            "--look",
+            "mesh",
+        ],
+    ),
     "rays": ("s2e.rl.train", ["--sense", "rays", "--robot", "any", "--steps", 32 * 100, *PPO]),
-    "coach": ("s2e.rl.train", ["--robot", "jackal", "--splats", 0, "--lessons", 64, "--coach-alone", 0.5, "--steps", 32 * 40, *PPO]),
+    "coach": (
+        "s2e.rl.train",
+        [
+            "--robot",
+            "jackal",
+            "--splats",
+            0,
+            "--lessons",
+            64,
+            "--coach-alone",
+            0.5,
+            "--steps",
+            32 * 40,
+            *PPO,
+        ],
+    ),
 }
 KILLS = 10
 """Of each stage; every third comes while something is written."""
@@ -60,7 +109,13 @@ def inputs(tmp_path_factory):
     place = tmp_path_factory.mktemp("inputs")
     torch.manual_seed(3)
     tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
-    save_checkpoint(place / "seen" / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1})
+    save_checkpoint(
+        place / "seen" / "checkpoints" / "00000001",
+        {"policy": CONFIG.to_dict()},
+        tensors,
+        {},
+        {"step": 1},
+    )
     save(place / "coach", RayConfig(robots=("jackal",), memory=2, hidden=16))
     return place
 
@@ -73,7 +128,9 @@ def command(module, words, printed, dies_at):
     if module == "s2e.envs.record.command":
         for name, constant in (("s2e.envs.record.stills", "STILLS"), (module, "VIEWS")):
             setattr(importlib.import_module(name), constant, SHARD)
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore, of which a killed process would leave one more
+    tqdm.set_lock(
+        threading.RLock()
+    )  # its own is a semaphore, of which a killed process would leave one more
     writes = 0
 
     def deadly(function):
@@ -100,7 +157,9 @@ def worked_s(pid):
         values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if values[0] == "Z" else (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+    return (
+        None if values[0] == "Z" else (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+    )
 
 
 def run(process, kill_after_s=float("inf"), how=signal.SIGKILL):
@@ -120,14 +179,24 @@ def run(process, kill_after_s=float("inf"), how=signal.SIGKILL):
 def done(out):
     """How many shards of stills, or which checkpoint, are there after a kill."""
     shards, last = out / "record.json", out / "checkpoints" / "last"
-    return len(json.loads(shards.read_text())["takes"]) if shards.exists() else int(last.read_text()) if last.exists() else 0
+    return (
+        len(json.loads(shards.read_text())["takes"])
+        if shards.exists()
+        else int(last.read_text())
+        if last.exists()
+        else 0
+    )
 
 
 def same(stage, one, other):
     """Compares what two runs ended with."""
     if stage == "stills":
         digests = [
-            {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir()) if p.name != "printed"}
+            {
+                p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+                for p in sorted(folder.iterdir())
+                if p.name != "printed"
+            }
             for folder in (one, other)
         ]
         assert digests[0] == digests[1]
@@ -140,12 +209,19 @@ def same(stage, one, other):
             assert (ends[0] / file).read_text() == (ends[1] / file).read_text()
             continue
         a, b = (read_tensors(end / file) for end in ends)
-        a, b = ({k: v.numpy().tobytes() for k, v in tensors.items()} for tensors in (a, b))  # NaN is NaN
+        a, b = (
+            {k: v.numpy().tobytes() for k, v in tensors.items()} for tensors in (a, b)
+        )  # NaN is NaN
         assert a.keys() == b.keys() and [k for k in a if a[k] != b[k]] == [], file
-    a, b = ({k: v for k, v in load_training_state(end)[1].items() if k != "revision"} for end in ends)
+    a, b = (
+        {k: v for k, v in load_training_state(end)[1].items() if k != "revision"} for end in ends
+    )
     assert a == b
     a, b = (
-        [{k: v for k, v in json.loads(line).items() if not k.startswith("time/")} for line in file.read_text().splitlines()]
+        [
+            {k: v for k, v in json.loads(line).items() if not k.startswith("time/")}
+            for line in file.read_text().splitlines()
+        ]
         for file in (folder / "metrics.jsonl" for folder in (one, other))
     )
     assert json.dumps(a) == json.dumps(b)  # as text: NaN is NaN
@@ -157,7 +233,12 @@ def test_killed_at_random_moments_it_ends_the_same(tmp_path, fork, inputs, stage
     module, words = STAGES[stage]
     if stage == "coach":
         words = [*words, "--init", inputs / "seen", "--coach", inputs / "coach"]
-    rng, whole, cut, printed = random.Random(stage), tmp_path / "whole", tmp_path / "cut", tmp_path / "printed"
+    rng, whole, cut, printed = (
+        random.Random(stage),
+        tmp_path / "whole",
+        tmp_path / "cut",
+        tmp_path / "printed",
+    )
 
     def process(out, dies_at=0):
         resumes = stage == "stills" or (out / "checkpoints" / "last").exists()
@@ -186,4 +267,7 @@ def test_killed_at_random_moments_it_ends_the_same(tmp_path, fork, inputs, stage
     assert code == 0, printed.read_text()
     same(stage, whole, cut)
     assert "Traceback" not in printed.read_text()
-    print(f"{stage}: {work_s:.1f} s of work, killed {len(kills)} times over {ended + 1} runs", flush=True)
+    print(
+        f"{stage}: {work_s:.1f} s of work, killed {len(kills)} times over {ended + 1} runs",
+        flush=True,
+    )

@@ -34,7 +34,12 @@ def test_links_lead_to_the_folders():
 
 def test_nobody_imports_by_folder_name():
     pattern = re.compile(rf"^\s*(?:from|import)\s+(?:{'|'.join(FOLDERS)})\b", re.MULTILINE)
-    sources = [p for name in ("s2e", "tests", *FOLDERS) for p in (ROOT / name).rglob("*.py") if not p.is_symlink()]
+    sources = [
+        p
+        for name in ("s2e", "tests", *FOLDERS)
+        for p in (ROOT / name).rglob("*.py")
+        if not p.is_symlink()
+    ]
     assert len(sources) > 40
     assert not [str(p) for p in sources if pattern.search(p.read_text())]
 
@@ -46,13 +51,22 @@ def test_dependencies_point_one_way():
         for path in (ROOT / folder).rglob("*.py"):
             if folder == "s2e" and path.relative_to(ROOT / "s2e").parts[0] in FOLDERS:
                 continue
-            used = set(re.findall(r"(?:from|import) s2e\.(\w+)", path.read_text())) & {"envs", "pretrain", "rl", "benchmarks"}
+            used = set(re.findall(r"(?:from|import) s2e\.(\w+)", path.read_text())) & {
+                "envs",
+                "pretrain",
+                "rl",
+                "benchmarks",
+            }
             assert used <= set(inside), path
 
 
 @pytest.mark.slow
 def test_wheel_has_one_name(tmp_path):
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     top = {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")}

@@ -40,21 +40,29 @@ def bend(length: int = 60) -> Walk:
     t = np.arange(length) / 10
     yaw = np.sin(1.1 * t)
     step = 0.08 * np.stack([np.cos(yaw), np.sin(yaw)], 1)
-    return Walk("bend", Path("bend"), ImageFiles(lambda k: b"", length, str), t, np.cumsum(step, 0), yaw)
+    return Walk(
+        "bend", Path("bend"), ImageFiles(lambda k: b"", length, str), t, np.cumsum(step, 0), yaw
+    )
 
 
 def turned(walk: Walk, angle: float) -> Walk:
     position = turn_points(walk.position, angle) + ORIGIN
-    return dataclasses.replace(walk, position=position, yaw=np.angle(np.exp(1j * (walk.yaw + angle))))
+    return dataclasses.replace(
+        walk, position=position, yaw=np.angle(np.exp(1j * (walk.yaw + angle)))
+    )
 
 
 @settings(max_examples=15, deadline=None)
 @given(TURNS)
 def test_samples_are_what_the_robot_saw(angle):
     config = PRESETS["laptop"]
-    here, there = (make_samples([w], config, np.array([0])) for w in (bend(), turned(bend(), angle)))
+    here, there = (
+        make_samples([w], config, np.array([0])) for w in (bend(), turned(bend(), angle))
+    )
     for name in ("future", "ego", "frames", "goals"):
-        np.testing.assert_allclose(getattr(there, name), getattr(here, name), atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(there, name), getattr(here, name), atol=1e-5, err_msg=name
+        )
     goals = [make_batch(s, np.arange(len(s)), config, None).goal_xy for s in (here, there)]
     np.testing.assert_allclose(goals[1], goals[0], atol=1e-9)
     assert np.abs(here.ego[:, 1]).max() < 1.2, "no faster than it bends"
@@ -79,7 +87,9 @@ def test_poses_between_poses_turn(angle):
     np.testing.assert_array_equal(stretch_there, stretch)
     np.testing.assert_allclose(place_there, turn_points(place, angle) + ORIGIN, atol=1e-9)
     np.testing.assert_allclose(wrapped(yaw_there - yaw - angle), 0.0, atol=1e-9)
-    assert agreement(other.position, other.yaw) == pytest.approx(agreement(walk.position, walk.yaw), abs=1e-9)
+    assert agreement(other.position, other.yaw) == pytest.approx(
+        agreement(walk.position, walk.yaw), abs=1e-9
+    )
     assert agreement(other.position, other.yaw) > 0.9
 
 
@@ -87,10 +97,15 @@ def test_poses_between_poses_turn(angle):
 def test_what_stops_a_robot_turns_with_the_map(quarters):
     rng, angle = np.random.default_rng(4), quarters * np.pi / 2
     grid = rng.random((80, 80)) < 0.01
-    here, there = (DistanceFields.pack([Occupancy(g, np.full(2, -4.0))]) for g in (grid, np.rot90(grid, -quarters)))
+    here, there = (
+        DistanceFields.pack([Occupancy(g, np.full(2, -4.0))])
+        for g in (grid, np.rot90(grid, -quarters))
+    )
     fleet, zeros = Fleet.of(["coco", "go2", "jackal", "g1"] * 50), np.zeros(200, dtype=int)
     starts = np.concatenate([rng.uniform(-3, 3, (200, 2)), rng.uniform(-np.pi, np.pi, (200, 1))], 1)
-    ends = starts + np.concatenate([rng.normal(0, 0.5, (200, 2)), rng.uniform(-1.5, 1.5, (200, 1))], 1)
+    ends = starts + np.concatenate(
+        [rng.normal(0, 0.5, (200, 2)), rng.uniform(-1.5, 1.5, (200, 1))], 1
+    )
 
     def moved(poses: np.ndarray) -> np.ndarray:
         return np.concatenate([turn_points(poses[:, :2], angle), wrapped(poses[:, 2:] + angle)], 1)
@@ -100,7 +115,11 @@ def test_what_stops_a_robot_turns_with_the_map(quarters):
     assert 0.1 < blocked.mean() < 0.9
     # Rounding may move a robot that just touches by one look, 2 cm or 0.05 rad.
     apart = reached_there - moved(reached)
-    same = (np.abs(apart[:, :2]).max(1) < 1e-6) & (np.abs(wrapped(apart[:, 2])) < 1e-6) & (blocked == blocked_there)
+    same = (
+        (np.abs(apart[:, :2]).max(1) < 1e-6)
+        & (np.abs(wrapped(apart[:, 2])) < 1e-6)
+        & (blocked == blocked_there)
+    )
     assert same.mean() > 0.97
 
 
@@ -111,8 +130,14 @@ def test_whoever_is_stuck_backs_off_to_the_same_side(angle):
     places = np.array([[3.0, 0.0], [-2.0, 3.0], [0.0, 0.0]])
     for turn in (0.0, angle):
         recovery, said = Recovery(3), []
-        for aside in ((0.0, 0.0), (0.4, 0.3), (4.0, 0.0)):  # the second jam is near the first, the third far off
-            poses = np.concatenate([turn_points(places + aside, turn), wrapped(np.full((3, 1), turn))], 1)
+        for aside in (
+            (0.0, 0.0),
+            (0.4, 0.3),
+            (4.0, 0.0),
+        ):  # the second jam is near the first, the third far off
+            poses = np.concatenate(
+                [turn_points(places + aside, turn), wrapped(np.full((3, 1), turn))], 1
+            )
             said += [recovery.relieve(way, poses, np.zeros((3, 2)), 0.2) for _ in range(9)]
         told.append(said)
     np.testing.assert_array_equal(told[0], told[1])

@@ -24,7 +24,9 @@ def main() -> None:
     """Writes the folders of the named scenes, or of all."""
     for name in sys.argv[1:] or HELD_OUT_FAMILIES:
         write_held_out(name)
-        write_episodes(scene_folder(name) / "episodes.json", name, make_episodes(load_scene(name), seed=7))
+        write_episodes(
+            scene_folder(name) / "episodes.json", name, make_episodes(load_scene(name), seed=7)
+        )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,19 @@ Every shape stands on z = 0 around the origin and heads along x. Footprints and 
 
 import numpy as np
 
-from s2e.envs.geometry.meshes import Tint, blob, box, cone, merge, plate, prism, quad, transform, wall, wheel
+from s2e.envs.geometry.meshes import (
+    Tint,
+    blob,
+    box,
+    cone,
+    merge,
+    plate,
+    prism,
+    quad,
+    transform,
+    wall,
+    wheel,
+)
 from s2e.envs.geometry.scene import Mesh
 
 DARK: Tint = (0.2, 0.21, 0.23)
@@ -13,7 +25,14 @@ STEEL: Tint = (0.62, 0.64, 0.67)
 LEGS: Tint = (0.35, 0.36, 0.38)
 
 
-def post(thick: float, height: float, tint: Tint = LEGS, center=(0.0, 0.0), z: float = 0.0, texture: str = "metal") -> Mesh:
+def post(
+    thick: float,
+    height: float,
+    tint: Tint = LEGS,
+    center=(0.0, 0.0),
+    z: float = 0.0,
+    texture: str = "metal",
+) -> Mesh:
     """A thin upright of four sides, without ends."""
     return prism(0.7 * thick, height, texture, tint, center, z, sides=4, cap=False)
 
@@ -33,15 +52,26 @@ def bench() -> Mesh:
 def stone_bench() -> Mesh:
     """A slab on two blocks."""
     blocks = [box((0.35, 0.4, 0.36), "concrete", (0.9, 0.9, 0.9), (x, 0.0)) for x in (-0.6, 0.6)]
-    return merge([*blocks, box((1.9, 0.5, 0.1), "concrete", (1.15, 1.13, 1.1), z=0.36, bottom=True)])
+    return merge(
+        [*blocks, box((1.9, 0.5, 0.1), "concrete", (1.15, 1.13, 1.1), z=0.36, bottom=True)]
+    )
 
 
 def picnic_table() -> Mesh:
     """A table with a bench on either side."""
     top = box((1.8, 0.75, 0.06), "wood", (1.1, 1.05, 1.0), z=0.7, bottom=True)
-    seats = [box((1.8, 0.28, 0.05), "wood", center=(0.0, y), z=0.42, bottom=True) for y in (-0.65, 0.65)]
-    frames = [box((0.08, 1.3, 0.06), "wood", (0.8, 0.8, 0.8), (x, 0.0), 0.36, bottom=True) for x in (-0.6, 0.6)]
-    legs = [post(0.1, 0.7, (0.8, 0.8, 0.8), (x, y), texture="wood") for x in (-0.6, 0.6) for y in (-0.4, 0.4)]
+    seats = [
+        box((1.8, 0.28, 0.05), "wood", center=(0.0, y), z=0.42, bottom=True) for y in (-0.65, 0.65)
+    ]
+    frames = [
+        box((0.08, 1.3, 0.06), "wood", (0.8, 0.8, 0.8), (x, 0.0), 0.36, bottom=True)
+        for x in (-0.6, 0.6)
+    ]
+    legs = [
+        post(0.1, 0.7, (0.8, 0.8, 0.8), (x, y), texture="wood")
+        for x in (-0.6, 0.6)
+        for y in (-0.4, 0.4)
+    ]
     return merge([top, *seats, *frames, *legs])
 
 
@@ -54,9 +84,14 @@ def chair(tint: Tint = (0.75, 0.72, 0.66)) -> Mesh:
 
 def table() -> Mesh:
     """A table for two with its chairs."""
-    parts = [prism(0.45, 0.05, "wood", (1.15, 1.1, 1.0), z=0.72, bottom=True), prism(0.05, 0.72, "metal", (0.4, 0.4, 0.4), sides=5)]
+    parts = [
+        prism(0.45, 0.05, "wood", (1.15, 1.1, 1.0), z=0.72, bottom=True),
+        prism(0.05, 0.72, "metal", (0.4, 0.4, 0.4), sides=5),
+    ]
     for side in (-1, 1):
-        parts.append(box((0.4, 0.4, 0.06), "wood", (0.7, 0.7, 0.75), (side * 0.8, 0.0), 0.42, bottom=True))
+        parts.append(
+            box((0.4, 0.4, 0.06), "wood", (0.7, 0.7, 0.75), (side * 0.8, 0.0), 0.42, bottom=True)
+        )
         parts.append(box((0.05, 0.4, 0.45), "wood", (0.7, 0.7, 0.75), (side * 0.98, 0.0), 0.45))
         parts.append(post(0.24, 0.42, (0.3, 0.3, 0.3), (side * 0.8, 0.0)))
     return merge(parts)
@@ -66,14 +101,23 @@ def bistro_table() -> Mesh:
     """A small round table alone."""
     foot = prism(0.22, 0.03, "metal", DARK, sides=6)
     stem = prism(0.06, 0.7, "metal", DARK, z=0.03, sides=5, cap=False)
-    return merge([foot, stem, prism(0.35, 0.04, "concrete", (1.3, 1.28, 1.25), z=0.73, bottom=True)])
+    return merge(
+        [foot, stem, prism(0.35, 0.04, "concrete", (1.3, 1.28, 1.25), z=0.73, bottom=True)]
+    )
 
 
 def parasol() -> Mesh:
     """A round table under a parasol."""
     stem = prism(0.03, 2.35, "wood", (0.9, 0.85, 0.8), sides=5, cap=False)
     roof = cone(1.35, 0.5, "awning", (1.0, 1.0, 1.0), z=2.05, sides=8, bottom=True)
-    return merge([prism(0.42, 0.05, "wood", (1.1, 1.05, 1.0), z=0.72, bottom=True), stem, prism(0.25, 0.08, "concrete", sides=6), roof])
+    return merge(
+        [
+            prism(0.42, 0.05, "wood", (1.1, 1.05, 1.0), z=0.72, bottom=True),
+            stem,
+            prism(0.25, 0.08, "concrete", sides=6),
+            roof,
+        ]
+    )
 
 
 def bin_() -> Mesh:
@@ -85,13 +129,25 @@ def bin_() -> Mesh:
 def post_bin() -> Mesh:
     """A litter bin on a post."""
     body = box((0.34, 0.3, 0.5), "metal", (0.85, 0.45, 0.16), z=0.45, top=(0.4, 0.36), bottom=True)
-    return merge([box((0.07, 0.07, 0.45), "metal", LEGS), body, box((0.42, 0.38, 0.06), "metal", DARK, z=0.98, bottom=True)])
+    return merge(
+        [
+            box((0.07, 0.07, 0.45), "metal", LEGS),
+            body,
+            box((0.42, 0.38, 0.06), "metal", DARK, z=0.98, bottom=True),
+        ]
+    )
 
 
 def wheelie_bin(tint: Tint = (0.2, 0.36, 0.24)) -> Mesh:
     """A household bin on wheels."""
     body = box((0.52, 0.5, 0.9), "cloth", tint, top=(0.62, 0.58))
-    lid = box((0.68, 0.64, 0.08), "cloth", (tint[0] * 0.7, tint[1] * 0.7, tint[2] * 0.7), z=0.9, bottom=True)
+    lid = box(
+        (0.68, 0.64, 0.08),
+        "cloth",
+        (tint[0] * 0.7, tint[1] * 0.7, tint[2] * 0.7),
+        z=0.9,
+        bottom=True,
+    )
     return merge([body, lid, box((0.06, 0.5, 0.05), "metal", DARK, (-0.35, 0.0), 0.9, bottom=True)])
 
 
@@ -99,7 +155,9 @@ def dumpster() -> Mesh:
     """A large bin of sheet metal."""
     body = box((1.5, 0.9, 0.95), "metal", (0.22, 0.4, 0.3), z=0.12, top=(1.75, 1.1), bottom=True)
     lid = box((1.78, 1.14, 0.2), "metal", (0.17, 0.3, 0.23), z=1.07, top=(1.7, 0.7), bottom=True)
-    feet = [box((0.16, 0.16, 0.12), "metal", DARK, (x, y)) for x in (-0.6, 0.6) for y in (-0.35, 0.35)]
+    feet = [
+        box((0.16, 0.16, 0.12), "metal", DARK, (x, y)) for x in (-0.6, 0.6) for y in (-0.35, 0.35)
+    ]
     return merge([body, lid, *feet])
 
 
@@ -130,21 +188,35 @@ def bollard() -> Mesh:
 
 def stone_bollard() -> Mesh:
     """A short stone post."""
-    return merge([prism(0.2, 0.45, "concrete", top_radius=0.16, cap=False), prism(0.16, 0.1, "concrete", z=0.45, top_radius=0.08)])
+    return merge(
+        [
+            prism(0.2, 0.45, "concrete", top_radius=0.16, cap=False),
+            prism(0.16, 0.1, "concrete", z=0.45, top_radius=0.08),
+        ]
+    )
 
 
 def lamp() -> Mesh:
     """A street lamp with a square head."""
     pole = prism(0.08, 4.6, "metal", (0.4, 0.42, 0.45), top_radius=0.05, sides=5, cap=False)
     foot = prism(0.16, 0.7, "metal", (0.35, 0.37, 0.4), sides=5)
-    return merge([pole, foot, box((0.4, 0.4, 0.3), "white", z=4.6, bottom=True), cone(0.3, 0.2, "metal", DARK, 4.9, 4)])
+    return merge(
+        [
+            pole,
+            foot,
+            box((0.4, 0.4, 0.3), "white", z=4.6, bottom=True),
+            cone(0.3, 0.2, "metal", DARK, 4.9, 4),
+        ]
+    )
 
 
 def arm_lamp() -> Mesh:
     """A tall lamp whose arm reaches out along y."""
     pole = prism(0.09, 6.2, "metal", STEEL, top_radius=0.05, sides=5, cap=False)
     arm = box((0.06, 1.3, 0.07), "metal", STEEL, (0.0, 0.6), 6.1, bottom=True)
-    return merge([pole, arm, box((0.2, 0.6, 0.1), "white", (1.0, 0.98, 0.9), (0.0, 1.2), 6.05, bottom=True)])
+    return merge(
+        [pole, arm, box((0.2, 0.6, 0.1), "white", (1.0, 0.98, 0.9), (0.0, 1.2), 6.05, bottom=True)]
+    )
 
 
 def sign() -> Mesh:
@@ -161,7 +233,15 @@ def round_sign(texture: str = "no_entry", sides: int = 8) -> Mesh:
 
 def street_name() -> Mesh:
     """Two name plates on a post."""
-    plates = [transform(box((0.95, 0.04, 0.22), "nameplate", z=2.35 + 0.25 * k, bottom=True), 0.0, 0.0, 1.571 * k) for k in (0, 1)]
+    plates = [
+        transform(
+            box((0.95, 0.04, 0.22), "nameplate", z=2.35 + 0.25 * k, bottom=True),
+            0.0,
+            0.0,
+            1.571 * k,
+        )
+        for k in (0, 1)
+    ]
     return merge([prism(0.045, 2.9, "metal", LEGS, sides=5), *plates])
 
 
@@ -174,7 +254,15 @@ def traffic_light() -> Mesh:
         wall((0.275, -0.09), (0.275, 0.09), 2.46 + 0.27 * k, 2.64 + 0.27 * k, "white", tint=c)
         for k, c in enumerate(((0.15, 0.6, 0.25), (0.7, 0.5, 0.1), (0.95, 0.15, 0.1)))
     ]
-    return merge([pole, head, walk, *lamps, box((0.14, 0.14, 0.24), "white", (0.85, 0.75, 0.2), (0.0, 0.1), 1.0, bottom=True)])
+    return merge(
+        [
+            pole,
+            head,
+            walk,
+            *lamps,
+            box((0.14, 0.14, 0.24), "white", (0.85, 0.75, 0.2), (0.0, 0.1), 1.0, bottom=True),
+        ]
+    )
 
 
 def parking_meter() -> Mesh:
@@ -205,7 +293,9 @@ def old_tree() -> Mesh:
     trunk = prism(0.34, 2.7, "bark", (0.9, 0.9, 0.9), top_radius=0.22, sides=7, cap=False)
     tints = ((0.85, 0.95, 0.8), (1.02, 1.07, 0.9), (1.1, 1.1, 0.85))
     spots = ((0.0, 0.0, 4.4, 2.1), (1.1, 0.5, 5.3, 1.5), (-1.0, -0.4, 5.2, 1.5))
-    return merge([trunk, *[blob(r, (x, y, z), "leaves", t, 0.9) for (x, y, z, r), t in zip(spots, tints)]])
+    return merge(
+        [trunk, *[blob(r, (x, y, z), "leaves", t, 0.9) for (x, y, z, r), t in zip(spots, tints)]]
+    )
 
 
 def poplar() -> Mesh:
@@ -218,14 +308,20 @@ def poplar() -> Mesh:
 def conifer() -> Mesh:
     """A fir: three cones on a short trunk."""
     needles = ((0.75, 0.9, 0.8), (0.82, 1.0, 0.88), (0.9, 1.1, 0.95))
-    tiers = [cone(r, 1.7, "hedge", t, z=z, sides=7, bottom=True) for (r, z), t in zip(((1.15, 0.6), (0.9, 1.5), (0.6, 2.5)), needles)]
+    tiers = [
+        cone(r, 1.7, "hedge", t, z=z, sides=7, bottom=True)
+        for (r, z), t in zip(((1.15, 0.6), (0.9, 1.5), (0.6, 2.5)), needles)
+    ]
     return merge([prism(0.14, 0.7, "bark", sides=5, cap=False), *tiers])
 
 
 def blossom_tree() -> Mesh:
     """A small tree in flower."""
     trunk = prism(0.1, 1.8, "bark", (0.8, 0.75, 0.75), top_radius=0.07, sides=6, cap=False)
-    lumps = [blob(0.95, (0.0, 0.0, 2.6), "flowers", (1.1, 0.85, 0.95)), blob(0.65, (0.4, 0.3, 3.2), "flowers", (1.15, 0.95, 1.0))]
+    lumps = [
+        blob(0.95, (0.0, 0.0, 2.6), "flowers", (1.1, 0.85, 0.95)),
+        blob(0.65, (0.4, 0.3, 3.2), "flowers", (1.15, 0.95, 1.0)),
+    ]
     return merge([trunk, *lumps])
 
 
@@ -244,12 +340,20 @@ def flower_box() -> Mesh:
 def pot() -> Mesh:
     """A round pot with a clipped ball."""
     clay = prism(0.24, 0.45, "plaster", (0.75, 0.42, 0.3), top_radius=0.32)
-    return merge([clay, prism(0.04, 0.5, "bark", z=0.45, sides=5, cap=False), blob(0.36, (0.0, 0.0, 1.15), "hedge")])
+    return merge(
+        [
+            clay,
+            prism(0.04, 0.5, "bark", z=0.45, sides=5, cap=False),
+            blob(0.36, (0.0, 0.0, 1.15), "hedge"),
+        ]
+    )
 
 
 def shrub() -> Mesh:
     """Two lumps of leaves."""
-    return merge([blob(0.55, (0.0, 0.0, 0.45), "hedge", flat=0.95), blob(0.38, (0.35, 0.2, 0.38), "leaves")])
+    return merge(
+        [blob(0.55, (0.0, 0.0, 0.45), "hedge", flat=0.95), blob(0.38, (0.35, 0.2, 0.38), "leaves")]
+    )
 
 
 def hedge() -> Mesh:
@@ -260,7 +364,10 @@ def hedge() -> Mesh:
 def rock() -> Mesh:
     """A boulder."""
     return merge(
-        [blob(0.5, (0.0, 0.0, 0.42), "concrete", (0.9, 0.88, 0.84)), blob(0.3, (0.5, 0.2, 0.25), "concrete", (0.8, 0.8, 0.78))]
+        [
+            blob(0.5, (0.0, 0.0, 0.42), "concrete", (0.9, 0.88, 0.84)),
+            blob(0.3, (0.5, 0.2, 0.25), "concrete", (0.8, 0.8, 0.78)),
+        ]
     )
 
 
@@ -272,7 +379,10 @@ def log() -> Mesh:
     for i in range(7):
         a, b = ring[i], ring[(i + 1) % 7]
         sides.append(quad([[-0.9, *a], [-0.9, *b], [0.9, *b], [0.9, *a]], "bark"))
-    ends = [transform(plate(7, 0.24, 0.234, "wood", thick=0.0), x, 0.0, yaw) for x, yaw in ((0.9, 0.0), (-0.9, np.pi))]
+    ends = [
+        transform(plate(7, 0.24, 0.234, "wood", thick=0.0), x, 0.0, yaw)
+        for x, yaw in ((0.9, 0.0), (-0.9, np.pi))
+    ]
     return merge([*sides, *ends])
 
 
@@ -280,7 +390,13 @@ def hydrant() -> Mesh:
     """A red hydrant."""
     red = (0.8, 0.12, 0.1)
     arms = box((0.14, 0.42, 0.12), "white", red, z=0.42, bottom=True)
-    return merge([prism(0.13, 0.6, "white", red, cap=False), prism(0.13, 0.16, "white", red, z=0.6, top_radius=0.05), arms])
+    return merge(
+        [
+            prism(0.13, 0.6, "white", red, cap=False),
+            prism(0.13, 0.16, "white", red, z=0.6, top_radius=0.05),
+            arms,
+        ]
+    )
 
 
 def letterbox() -> Mesh:
@@ -288,14 +404,27 @@ def letterbox() -> Mesh:
     yellow = (0.95, 0.78, 0.12)
     body = box((0.36, 0.5, 0.75), "white", yellow, z=0.6, bottom=True)
     slot = wall((0.185, -0.16), (0.185, 0.16), 1.15, 1.2, "white", tint=(0.1, 0.1, 0.1))
-    return merge([box((0.1, 0.1, 0.6), "metal", DARK), body, box((0.4, 0.54, 0.06), "white", (0.85, 0.7, 0.1), z=1.35), slot])
+    return merge(
+        [
+            box((0.1, 0.1, 0.6), "metal", DARK),
+            body,
+            box((0.4, 0.54, 0.06), "white", (0.85, 0.7, 0.1), z=1.35),
+            slot,
+        ]
+    )
 
 
 def pillar_box() -> Mesh:
     """A round red post box."""
     red = (0.75, 0.1, 0.1)
     band = prism(0.27, 0.15, "white", (0.12, 0.12, 0.12))
-    return merge([band, prism(0.24, 1.2, "white", red, z=0.15, cap=False), prism(0.29, 0.14, "white", red, z=1.35, top_radius=0.2)])
+    return merge(
+        [
+            band,
+            prism(0.24, 1.2, "white", red, z=0.15, cap=False),
+            prism(0.29, 0.14, "white", red, z=1.35, top_radius=0.2),
+        ]
+    )
 
 
 def news_box() -> Mesh:
@@ -314,13 +443,25 @@ def kiosk() -> Mesh:
 def advert_column() -> Mesh:
     """A round column with posters."""
     body = prism(0.6, 2.5, "poster", z=0.15, sides=8, repeat=(4.0, 2.0), cap=False)
-    return merge([prism(0.68, 0.15, "concrete"), body, cone(0.72, 0.35, "metal", (0.25, 0.35, 0.3), 2.65, 8, bottom=True)])
+    return merge(
+        [
+            prism(0.68, 0.15, "concrete"),
+            body,
+            cone(0.72, 0.35, "metal", (0.25, 0.35, 0.3), 2.65, 8, bottom=True),
+        ]
+    )
 
 
 def cabinet() -> Mesh:
     """A grey box of the power company."""
     body = box((0.9, 0.38, 1.1), "plaster", (0.62, 0.66, 0.62), z=0.1)
-    return merge([box((0.94, 0.42, 0.1), "concrete"), body, box((0.96, 0.44, 0.06), "plaster", (0.5, 0.54, 0.5), z=1.2, bottom=True)])
+    return merge(
+        [
+            box((0.94, 0.42, 0.1), "concrete"),
+            body,
+            box((0.96, 0.44, 0.06), "plaster", (0.5, 0.54, 0.5), z=1.2, bottom=True),
+        ]
+    )
 
 
 def vending_machine() -> Mesh:
@@ -332,13 +473,22 @@ def vending_machine() -> Mesh:
 def phone_booth() -> Mesh:
     """A glazed booth."""
     roof = box((1.0, 1.0, 0.18), "white", (0.7, 0.1, 0.12), z=2.2, bottom=True)
-    return merge([box((0.95, 0.95, 0.12), "concrete"), box((0.9, 0.9, 2.08), "glass", (1.1, 0.8, 0.8), z=0.12), roof])
+    return merge(
+        [
+            box((0.95, 0.95, 0.12), "concrete"),
+            box((0.9, 0.9, 2.08), "glass", (1.1, 0.8, 0.8), z=0.12),
+            roof,
+        ]
+    )
 
 
 def bus_shelter() -> Mesh:
     """A glass shelter with a seat, open towards x."""
     back = box((0.05, 3.2, 1.9), "glass", (1.5, 1.5, 1.45), (-0.65, 0.0), 0.25, bottom=True)
-    ends = [box((1.1, 0.05, 1.9), "glass", (1.5, 1.5, 1.45), (-0.1, y), 0.25, bottom=True) for y in (-1.6, 1.6)]
+    ends = [
+        box((1.1, 0.05, 1.9), "glass", (1.5, 1.5, 1.45), (-0.1, y), 0.25, bottom=True)
+        for y in (-1.6, 1.6)
+    ]
     roof = box((1.6, 3.5, 0.1), "metal", (0.5, 0.52, 0.55), (0.0, 0.0), 2.3, bottom=True)
     seat = box((0.35, 2.2, 0.06), "wood", center=(-0.4, 0.0), z=0.42, bottom=True)
     posts = [post(0.08, 2.3, LEGS, (x, y)) for x in (-0.65, 0.45) for y in (-1.6, 1.6)]
@@ -350,13 +500,25 @@ def fountain() -> Mesh:
     basin = prism(1.5, 0.5, "concrete", (1.1, 1.08, 1.02), sides=10, repeat=(8.0, 0.5), cap=False)
     water = prism(1.5, 0.02, "water", z=0.48, sides=10)
     bowl = prism(0.25, 0.2, "concrete", (1.1, 1.08, 1.02), z=1.2, top_radius=0.6, bottom=True)
-    return merge([basin, water, prism(0.2, 0.8, "concrete", z=0.48, top_radius=0.14, sides=6, cap=False), bowl])
+    return merge(
+        [
+            basin,
+            water,
+            prism(0.2, 0.8, "concrete", z=0.48, top_radius=0.14, sides=6, cap=False),
+            bowl,
+        ]
+    )
 
 
 def statue() -> Mesh:
     """A figure on a plinth."""
     bronze = (0.42, 0.52, 0.46)
-    plinth = merge([box((1.3, 1.3, 0.25), "concrete"), box((0.9, 0.9, 1.1), "concrete", (1.1, 1.1, 1.08), z=0.25)])
+    plinth = merge(
+        [
+            box((1.3, 1.3, 0.25), "concrete"),
+            box((0.9, 0.9, 1.1), "concrete", (1.1, 1.1, 1.08), z=0.25),
+        ]
+    )
     legs = box((0.3, 0.42, 0.85), "metal", bronze, z=1.35)
     body = box((0.32, 0.5, 0.7), "metal", bronze, z=2.2, top=(0.34, 0.6))
     arm = box((0.6, 0.14, 0.14), "metal", bronze, (0.35, 0.3), 2.7, bottom=True)
@@ -366,7 +528,9 @@ def statue() -> Mesh:
 def pillar() -> Mesh:
     """A round column of a hall."""
     base = prism(0.32, 0.2, "concrete")
-    return merge([base, prism(0.24, 3.0, "plaster", (0.95, 0.93, 0.9), z=0.2, repeat=(3.0, 3.0), cap=False)])
+    return merge(
+        [base, prism(0.24, 3.0, "plaster", (0.95, 0.93, 0.9), z=0.2, repeat=(3.0, 3.0), cap=False)]
+    )
 
 
 def bike_rack() -> Mesh:

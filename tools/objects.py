@@ -115,7 +115,10 @@ KINDS: dict[str, tuple[str, str, float, Callable[[], Mesh]]] = {
 
 def made() -> list[tuple[str, str, str, float, Mesh]]:
     """Name, family, semantic class, split and mesh of every kind."""
-    return [(name, family, semantic, split, shape()) for name, (family, semantic, split, shape) in KINDS.items()]
+    return [
+        (name, family, semantic, split, shape())
+        for name, (family, semantic, split, shape) in KINDS.items()
+    ]
 
 
 def sheet(path: str) -> None:
@@ -144,9 +147,13 @@ def sheet(path: str) -> None:
     eyes, turns = np.array([v[0] for v in views]), np.array([v[1] for v in views])
     people = np.full((count, 0, 5), np.nan)
     sky = np.array([row[:7]] * count)
-    rgb = render_meshes(packed, np.arange(count), eyes, turns, lens, side, side, people, sky, np.zeros(count))[0]
+    rgb = render_meshes(
+        packed, np.arange(count), eyes, turns, lens, side, side, people, sky, np.zeros(count)
+    )[0]
     rgb = np.concatenate([rgb, np.full((-count % 12, side, side, 3), 255, np.uint8)])
-    Image.fromarray(rgb.reshape(-1, 12, side, side, 3).swapaxes(1, 2).reshape(-1, 12 * side, 3)).save(path)
+    Image.fromarray(
+        rgb.reshape(-1, 12, side, side, 3).swapaxes(1, 2).reshape(-1, 12 * side, 3)
+    ).save(path)
 
 
 def main() -> None:

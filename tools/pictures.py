@@ -57,7 +57,9 @@ class _Own(RandomEpisodes):
 
 def tiled(images: np.ndarray, columns: int) -> np.ndarray:
     """(V, H, W, 3) as one picture."""
-    return np.concatenate([np.concatenate(list(images[i : i + columns]), 1) for i in range(0, len(images), columns)])
+    return np.concatenate(
+        [np.concatenate(list(images[i : i + columns]), 1) for i in range(0, len(images), columns)]
+    )
 
 
 def last(frames) -> dict[str, np.ndarray]:
@@ -70,7 +72,9 @@ def suite_worlds(names: list[str], size: tuple[int, int]) -> Worlds:
     """One world a name, in an episode with people and obstacles; a name that comes again gets its next episode."""
     chosen, places = [], []
     for k, name in enumerate(names):
-        both = [e for e in read_episodes(scene_folder(name) / "episodes.json") if e.setting == "both"]
+        both = [
+            e for e in read_episodes(scene_folder(name) / "episodes.json") if e.setting == "both"
+        ]
         chosen.append(both[names[:k].count(name)])
         places.append(place_obstacles(load_scene(name), chosen[-1]))
     config = WorldsConfig(people=6, collision="counts", height_px=size[0], width_px=size[1])
@@ -80,10 +84,15 @@ def suite_worlds(names: list[str], size: tuple[int, int]) -> Worlds:
 def open_view(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """An anchor and a yaw that see far: the widest way of 7 m among many."""
     clear, best = scene.occupancy.distance(), (-1.0, np.zeros(2), 0.0)
-    for anchor, yaw in zip(scene.free_anchors[rng.integers(len(scene.free_anchors), size=300)], rng.uniform(-np.pi, np.pi, 300)):
+    for anchor, yaw in zip(
+        scene.free_anchors[rng.integers(len(scene.free_anchors), size=300)],
+        rng.uniform(-np.pi, np.pi, 300),
+    ):
         way = anchor + np.arange(0.5, 7.0, 0.25)[:, None] * (np.cos(yaw), np.sin(yaw))
         rows, columns = np.clip(scene.occupancy.cell_of(way), 0, np.array(clear.shape) - 1).T
-        best = max(best, (float(clear[rows, columns].min()), anchor, float(yaw)), key=lambda b: b[0])
+        best = max(
+            best, (float(clear[rows, columns].min()), anchor, float(yaw)), key=lambda b: b[0]
+        )
     return best[1], best[2]
 
 
@@ -97,7 +106,10 @@ def suite_picture(out: Path) -> None:
         positions[0, 2] += floor_height(scene, x, y)
         views.append((Renderer([scene]), positions, rotations, camera))
     nobody, size = np.zeros((1, 0, 7), np.float32), (192, 320)
-    images = [r.draw(np.zeros(1, dtype=int), p, q, c.intrinsics()[None], size, nobody).rgb[0] for r, p, q, c in views]
+    images = [
+        r.draw(np.zeros(1, dtype=int), p, q, c.intrinsics()[None], size, nobody).rgb[0]
+        for r, p, q, c in views
+    ]
     Image.fromarray(tiled(np.array(images), 4)).save(out, quality=84, optimize=True)
 
 
@@ -141,24 +153,40 @@ def video(out: Path) -> None:
     """Four robots for a minute, in an animated WebP."""
     worlds = random_worlds(4, (135, 240), 5, robot="any", camera_noise=0.3, people=8)
     frames = [Image.fromarray(tiled(seen["rgb"], 2)) for seen in drive(worlds, VIDEO_S)]
-    frames[0].save(out, save_all=True, append_images=frames[1:], duration=round(1000 * STEP_S), loop=0, quality=38, method=4)
+    frames[0].save(
+        out,
+        save_all=True,
+        append_images=frames[1:],
+        duration=round(1000 * STEP_S),
+        loop=0,
+        quality=38,
+        method=4,
+    )
 
 
 def outputs(out: Path) -> None:
     """What worlds can show, one row a world."""
-    worlds = random_worlds(3, (135, 240), 9, outputs=("rgb", "depth", "semantic", "instance", "map"))
+    worlds = random_worlds(
+        3, (135, 240), 9, outputs=("rgb", "depth", "semantic", "instance", "map")
+    )
     seen = last(drive(worlds, 3.0))
     palette = np.random.default_rng(4).integers(40, 255, (4096, 3)).astype(np.uint8)
     near = np.clip(255 * np.exp(-seen["depth"] / 12.0), 0, 255).astype(np.uint8)
-    maps = np.array([[235, 235, 230], [70, 70, 75], [220, 60, 50], [40, 150, 70]], dtype=np.uint8)[seen["map"]]
-    scaled = [np.array(Image.fromarray(m).resize((135, 135), Image.Resampling.NEAREST)) for m in maps]
+    maps = np.array([[235, 235, 230], [70, 70, 75], [220, 60, 50], [40, 150, 70]], dtype=np.uint8)[
+        seen["map"]
+    ]
+    scaled = [
+        np.array(Image.fromarray(m).resize((135, 135), Image.Resampling.NEAREST)) for m in maps
+    ]
     rows = [
         np.concatenate(
             [
                 seen["rgb"][w],
                 np.repeat(near[w][..., None], 3, 2),
                 palette[seen["semantic"][w] % len(SEMANTICS)],
-                np.where(seen["instance"][w][..., None] > 0, palette[seen["instance"][w] % 4096], 30).astype(np.uint8),
+                np.where(
+                    seen["instance"][w][..., None] > 0, palette[seen["instance"][w] % 4096], 30
+                ).astype(np.uint8),
                 scaled[w],
             ],
             1,

@@ -4,8 +4,33 @@ import numpy as np
 
 from s2e.assets.urban.houses import Front, arch, balcony, facade, ramp, wall
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
-from s2e.assets.urban.parts import bench, bicycle, bush, car, hedge, lamp, laundry, litter, pot, railing, tree, wheelie_bin
-from s2e.assets.urban.surfaces import asphalt, brick, cobbles, concrete, flat, grass, hexes, planks, plaster, slabs, tone
+from s2e.assets.urban.parts import (
+    bench,
+    bicycle,
+    bush,
+    car,
+    hedge,
+    lamp,
+    laundry,
+    litter,
+    pot,
+    railing,
+    tree,
+    wheelie_bin,
+)
+from s2e.assets.urban.surfaces import (
+    asphalt,
+    brick,
+    cobbles,
+    concrete,
+    flat,
+    grass,
+    hexes,
+    planks,
+    plaster,
+    slabs,
+    tone,
+)
 from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
@@ -21,8 +46,20 @@ SETTS = hexes("6f6a66", "7c766f", "625d5a", "857c72")
 
 def yard_front(code: str, seed: int, **more) -> Front:
     """Old brick with tall white windows."""
-    base = {"window": (1.05, 1.75), "pitch": 2.6, "roof": None, "glass": tone("4a5258"), "lit": 0.06}
-    return Front(brick(tone(code), tone("a39a8c"), seed), concrete(tone("7d776f"), seed), 0.8, FLOORS, **(base | more))
+    base = {
+        "window": (1.05, 1.75),
+        "pitch": 2.6,
+        "roof": None,
+        "glass": tone("4a5258"),
+        "lit": 0.06,
+    }
+    return Front(
+        brick(tone(code), tone("a39a8c"), seed),
+        concrete(tone("7d776f"), seed),
+        0.8,
+        FLOORS,
+        **(base | more),
+    )
 
 
 def houses(canvas: Canvas) -> None:
@@ -50,17 +87,60 @@ def houses(canvas: Canvas) -> None:
     tiled = Front(concrete(tone("b3aca0"), 9, 1.2), None, floors=(), roof=None, cornice=None)
     facade(canvas, (-PASS, STREET), (-PASS, Y0), 3.3, tiled)
     facade(canvas, (PASS, Y0), (PASS, STREET), 3.3, tiled)
-    canvas.patch((-PASS, Y0, 3.3), (2 * PASS, 0, 0), (0, STREET - Y0, 0), 0.22, plaster(tone("cfc8ba"), 6))
+    canvas.patch(
+        (-PASS, Y0, 3.3), (2 * PASS, 0, 0), (0, STREET - Y0, 0), 0.22, plaster(tone("cfc8ba"), 6)
+    )
     canvas.solid(-PASS, STREET, 3.3, PASS, Y0, 6.0)
     for y, flip in ((Y0, True), (STREET, False)):
         a, b = ((PASS, y), (-PASS, y)) if flip else ((-PASS, y), (PASS, y))
-        arch(canvas, a, b, 2.1, 4.3, 0.4, brick(tone("8e4f3d"), tone("a39a8c"), 111), tone("b5a892"))
-    grand = Front(plaster(tone("b9a98c"), 114, 0.8), concrete(tone("8b8478"), 6), 1.0, FLOORS, 2.6, (1.1, 1.7), roof=None, shutter=None)
-    facade(canvas, (-16.5, STREET), (-PASS, STREET), HIGH, grand, doors=(3.6,), shops=((6.6, 3.0, "35404a"), (10.4, 2.6, "35404a")))
-    facade(canvas, (PASS, STREET), (16.5, STREET), HIGH, grand, doors=(9.0,), shops=((2.2, 3.4, "5a2f2b"),))
+        arch(
+            canvas, a, b, 2.1, 4.3, 0.4, brick(tone("8e4f3d"), tone("a39a8c"), 111), tone("b5a892")
+        )
+    grand = Front(
+        plaster(tone("b9a98c"), 114, 0.8),
+        concrete(tone("8b8478"), 6),
+        1.0,
+        FLOORS,
+        2.6,
+        (1.1, 1.7),
+        roof=None,
+        shutter=None,
+    )
+    facade(
+        canvas,
+        (-16.5, STREET),
+        (-PASS, STREET),
+        HIGH,
+        grand,
+        doors=(3.6,),
+        shops=((6.6, 3.0, "35404a"), (10.4, 2.6, "35404a")),
+    )
+    facade(
+        canvas,
+        (PASS, STREET),
+        (16.5, STREET),
+        HIGH,
+        grand,
+        doors=(9.0,),
+        shops=((2.2, 3.4, "5a2f2b"),),
+    )
     facade(canvas, (-PASS, STREET), (PASS, STREET), HIGH - 4.3, grand, base=4.3, windows_from=0.2)
-    facade(canvas, (16.5, FAR), (0.5, FAR), 12.0, yard_front("6f5a50", 115, frame=tone("c9c4b8")), doors=(3.0, 12.0))
-    facade(canvas, (0.5, FAR), (-16.5, FAR), 10.2, Front(plaster(tone("9fb0a6"), 116), floors=FLOORS[:3], lit=0.1), doors=(8.2,))
+    facade(
+        canvas,
+        (16.5, FAR),
+        (0.5, FAR),
+        12.0,
+        yard_front("6f5a50", 115, frame=tone("c9c4b8")),
+        doors=(3.0, 12.0),
+    )
+    facade(
+        canvas,
+        (0.5, FAR),
+        (-16.5, FAR),
+        10.2,
+        Front(plaster(tone("9fb0a6"), 116), floors=FLOORS[:3], lit=0.1),
+        doors=(8.2,),
+    )
 
 
 def street(canvas: Canvas) -> None:
@@ -69,8 +149,12 @@ def street(canvas: Canvas) -> None:
     for y0, y1 in ((-19.6, STREET), (FAR, -25.4)):
         canvas.sheet(-16.8, y0, 16.8, y1, 0.2, flags)
     canvas.sheet(-16.8, -25.4, 16.8, -19.6, 0.22, asphalt(tone("55565a")), -0.12)
-    canvas.patch((-16.8, -19.6, -0.12), (33.6, 0, 0), UP * 0.12, 0.2, flat(tone("a8a59e")), flip=False)
-    canvas.patch((-16.8, -25.4, -0.12), (33.6, 0, 0), UP * 0.12, 0.2, flat(tone("a8a59e")), flip=True)
+    canvas.patch(
+        (-16.8, -19.6, -0.12), (33.6, 0, 0), UP * 0.12, 0.2, flat(tone("a8a59e")), flip=False
+    )
+    canvas.patch(
+        (-16.8, -25.4, -0.12), (33.6, 0, 0), UP * 0.12, 0.2, flat(tone("a8a59e")), flip=True
+    )
     canvas.level(-17.0, -25.4, 17.0, -19.6, -0.12, "road")
     for x, y, yaw, colour in (
         (-9.5, -20.7, 0.0, "7d1f22"), (-4.4, -20.75, 0.0, "b9bcc0"), (7.2, -20.7, 0.02, "22364f"), (12.4, -20.7, 0.0, "d9d6cc"),
@@ -80,8 +164,12 @@ def street(canvas: Canvas) -> None:
     tree(canvas, -6.9, -18.9, 5.4, tone("6a7f45"), 1.9, 0.16)
     tree(canvas, 9.8, -18.9, 5.2, tone("63793f"), 1.8, 0.15)
     for y in (-24.6, -20.4):
-        canvas.box(-17.0, y - 5, 0.0, -16.6, y + 5, 2.2, 0.3, planks(tone("8a8378"), 0.25, (0, 1, 0)), "e")
-        canvas.box(16.6, y - 5, 0.0, 17.0, y + 5, 2.2, 0.3, planks(tone("8a8378"), 0.25, (0, 1, 0)), "w")
+        canvas.box(
+            -17.0, y - 5, 0.0, -16.6, y + 5, 2.2, 0.3, planks(tone("8a8378"), 0.25, (0, 1, 0)), "e"
+        )
+        canvas.box(
+            16.6, y - 5, 0.0, 17.0, y + 5, 2.2, 0.3, planks(tone("8a8378"), 0.25, (0, 1, 0)), "w"
+        )
 
 
 def yard(canvas: Canvas) -> None:
@@ -95,7 +183,9 @@ def yard(canvas: Canvas) -> None:
         return (np.abs(x - 0.25 * np.sin(0.5 * y) - 1.4) < 0.9) & (y < 6.8)
 
     terrace = lambda x, y: (y > 7.8) & (x > -9.6) & (x < -3.2)  # noqa: E731
-    canvas.sheet(X0, Y0, X1, Y1, 0.17, setts, keep=lambda x, y: ~lawn(x, y) & ~path(x, y) & ~terrace(x, y))
+    canvas.sheet(
+        X0, Y0, X1, Y1, 0.17, setts, keep=lambda x, y: ~lawn(x, y) & ~path(x, y) & ~terrace(x, y)
+    )
     canvas.sheet(X0, Y0, X1, Y1, 0.17, flags, keep=path, gloss=0.12)
     canvas.sheet(-9.2, -4.0, 0.0, 6.2, 0.15, grass(tone("5d7040"), tone("7f7a4c")), 0.03, lawn)
     canvas.sheet(-PASS, STREET, PASS, Y0, 0.17, slabs(hexes("77726b", "827c74"), 0.45, 24))
@@ -106,7 +196,14 @@ def yard(canvas: Canvas) -> None:
             canvas.cloud((x, y, 0.07), (0.09, 0.09, 0.05), 5, 0.035, tone("4b6130"), tone("7d8a4a"))
     canvas.box(-9.6, 7.8, 0, -3.2, Y1, 0.3, 0.18, flags, "sewt")
     canvas.level(-9.6, 7.8, -3.2, Y1, 0.3)
-    canvas.patch((-3.2, 7.8, 0), (3.4, 0, 0), UP * 0.3, 0.15, concrete(tone("8f8a80")), keep=lambda s, t: t < 0.3 - 0.3 * s / 3.4)
+    canvas.patch(
+        (-3.2, 7.8, 0),
+        (3.4, 0, 0),
+        UP * 0.3,
+        0.15,
+        concrete(tone("8f8a80")),
+        keep=lambda s, t: t < 0.3 - 0.3 * s / 3.4,
+    )
     railing(canvas, (-9.5, 7.9, 0.3), (-3.3, 7.9, 0.3), tone("3c4a3f"))
     ramp(canvas, -3.2, 7.8, 0.0, 1.6, 3.4, 0.3, 0.0, concrete(tone("8f8a80")))
 
@@ -130,11 +227,17 @@ def furniture(canvas: Canvas) -> None:
     for a, b in (((-12.9, -4.4), (-9.9, -4.4)), ((-12.9, -8.6), (-9.9, -8.6))):
         wall(canvas, a, b, 1.35, 0.12, wood)
     for k, y in enumerate(np.arange(-8.0, -4.8, 0.78)):
-        wheelie_bin(canvas, -12.4, y, np.pi / 2, hexes("3a3f42", "2f5a3a", "7a6a2a", "30486a")[k % 4])
-    canvas.box(4.6, -1.2, 0, 8.0, 2.0, 0.28, 0.18, planks(tone("9a7a52"), 0.14), "nsew", solid=False)
+        wheelie_bin(
+            canvas, -12.4, y, np.pi / 2, hexes("3a3f42", "2f5a3a", "7a6a2a", "30486a")[k % 4]
+        )
+    canvas.box(
+        4.6, -1.2, 0, 8.0, 2.0, 0.28, 0.18, planks(tone("9a7a52"), 0.14), "nsew", solid=False
+    )
     canvas.sheet(4.7, -1.1, 7.9, 1.9, 0.2, plaster(tone("c8b07c"), 3), 0.2)
     canvas.solid(4.6, -1.2, 0, 8.0, 2.0, 0.3)
-    canvas.cloud((5.5, 0.3, 0.3), (0.5, 0.5, 0.22), 90, 0.09, tone("b79e6b"), tone("cdb684"), shell=True)
+    canvas.cloud(
+        (5.5, 0.3, 0.3), (0.5, 0.5, 0.22), 90, 0.09, tone("b79e6b"), tone("cdb684"), shell=True
+    )
     for x, y in ((3.8, 4.4), (3.8, 8.2), (7.6, 8.2)):
         canvas.cylinder(x, y, 0.05, 0, 2.2, 0.12, flat(tone("7d8084")), top=False)
     laundry(canvas, (3.8, 4.4, 2.15), (3.8, 8.2, 2.15))

@@ -64,14 +64,37 @@ def window(canvas: Canvas, x: float, z: float, front: Front, shutters: bool) -> 
         rise = np.clip((p[:, 2] - z) / height, 0, 1)[:, None]
         return glass * (0.6 + 0.9 * rise) + 0.06 * mottle(p[:, 0], p[:, 2], 3.0, 4)[:, None]
 
-    canvas.patch((x, 0.07, z), X * width, UP * height, 0.2, reflect, gloss=0.5, glow=0.12 if lit else 0.0)
+    canvas.patch(
+        (x, 0.07, z), X * width, UP * height, 0.2, reflect, gloss=0.5, glow=0.12 if lit else 0.0
+    )
     corner = np.array([x, 0.0, z])
     for s in (0.0, 0.5, 1.0):
-        canvas.bar(corner + X * width * s, corner + X * width * s + UP * height, 0.045, OUT, front.frame, 0.25)
+        canvas.bar(
+            corner + X * width * s,
+            corner + X * width * s + UP * height,
+            0.045,
+            OUT,
+            front.frame,
+            0.25,
+        )
     for t in (0.0, 0.62, 1.0):
-        canvas.bar(corner + UP * height * t, corner + X * width + UP * height * t, 0.045, OUT, front.frame, 0.25)
+        canvas.bar(
+            corner + UP * height * t,
+            corner + X * width + UP * height * t,
+            0.045,
+            OUT,
+            front.frame,
+            0.25,
+        )
     sill = corner - 0.06 * UP + 0.06 * OUT
-    canvas.bar(sill - X * 0.12, sill + X * (width + 0.12), 0.07, OUT + UP, np.minimum(front.frame * 0.95, 1), 0.2)
+    canvas.bar(
+        sill - X * 0.12,
+        sill + X * (width + 0.12),
+        0.07,
+        OUT + UP,
+        np.minimum(front.frame * 0.95, 1),
+        0.2,
+    )
     colour = front.shutter
     if colour is None or not shutters:
         return
@@ -80,10 +103,14 @@ def window(canvas: Canvas, x: float, z: float, front: Front, shutters: bool) -> 
         def slats(p: np.ndarray) -> np.ndarray:
             return colour * (0.82 + 0.3 * (np.floor((p[:, 2] - z) / 0.16) % 2))[:, None]
 
-        canvas.patch((x + s + 0.02, -0.05, z), X * (0.5 * width - 0.04), UP * height, 0.16, slats, 0.6)
+        canvas.patch(
+            (x + s + 0.02, -0.05, z), X * (0.5 * width - 0.04), UP * height, 0.16, slats, 0.6
+        )
 
 
-def door(canvas: Canvas, x: float, colour: np.ndarray, width: float = 1.2, height: float = 2.35) -> None:
+def door(
+    canvas: Canvas, x: float, colour: np.ndarray, width: float = 1.2, height: float = 2.35
+) -> None:
     """A panelled door in a frame of stone, its left foot at x of a front."""
 
     def panels(p: np.ndarray) -> np.ndarray:
@@ -95,12 +122,26 @@ def door(canvas: Canvas, x: float, colour: np.ndarray, width: float = 1.2, heigh
     canvas.patch((x, 0.08, 0), X * width, UP * height, 0.13, panels)
     for s in (-0.09, width + 0.09):
         canvas.bar(corner + X * s, corner + X * s + UP * (height + 0.1), 0.13, OUT, STONE, 0.2)
-    canvas.bar(corner - X * 0.2 + UP * (height + 0.1), corner + X * (width + 0.2) + UP * (height + 0.1), 0.15, OUT, STONE * 1.05, 0.2)
+    canvas.bar(
+        corner - X * 0.2 + UP * (height + 0.1),
+        corner + X * (width + 0.2) + UP * (height + 0.1),
+        0.15,
+        OUT,
+        STONE * 1.05,
+        0.2,
+    )
     handle = corner + X * 0.85 * width + UP
     canvas.bar(handle, handle + UP * 0.12, 0.03, OUT, tone("c8a24a"), 0.06)
 
 
-def shop_window(canvas: Canvas, x: float, width: float, colour: np.ndarray, goods: np.ndarray, glow: float = 0.05) -> None:
+def shop_window(
+    canvas: Canvas,
+    x: float,
+    width: float,
+    colour: np.ndarray,
+    goods: np.ndarray,
+    glow: float = 0.05,
+) -> None:
     """A display behind glass from x on, 2.3 m high, in a wooden front with a board above; give `facade` the opening as a fitting."""
 
     def display(p: np.ndarray) -> np.ndarray:
@@ -145,7 +186,9 @@ def facade(
     x, y, yaw, length = front_frame(start, end)
     with canvas.at(x, y, yaw, z=base):
         holes = [list(o) for o in openings]
-        taken = [(d - 0.6, d + 0.6, 0.0, 2.35) for d in doors] + [(s, s + w, 0.0, 2.8) for s, w, _ in shops]
+        taken = [(d - 0.6, d + 0.6, 0.0, 2.35) for d in doors] + [
+            (s, s + w, 0.0, 2.8) for s, w, _ in shops
+        ]
         fittings = []
         pitch = length / max(round(length / front.pitch), 1)
         width, tall = front.window
@@ -155,22 +198,41 @@ def facade(
             for s in np.arange(pitch / 2, length, pitch):
                 rect = [s - width / 2, s + width / 2, floor, floor + tall]
                 near = [*openings, *taken]
-                if not any(rect[0] < o[1] + 0.35 and rect[1] > o[0] - 0.35 and rect[2] < o[3] + 0.2 and rect[3] > o[2] for o in near):
+                if not any(
+                    rect[0] < o[1] + 0.35
+                    and rect[1] > o[0] - 0.35
+                    and rect[2] < o[3] + 0.2
+                    and rect[3] > o[2]
+                    for o in near
+                ):
                     fittings.append(rect)
         holes += fittings + [list(t) for t in taken]
         _wall(canvas, length, height, front, holes)
         for rect in fittings:
             window(canvas, rect[0], rect[2], front, rect[2] > 2)
         for d in doors:
-            colour = door_colour if door_colour is not None else [tone("5b3a24"), tone("2f4a45"), tone("6d2f28")][int(d * 7) % 3]
+            colour = (
+                door_colour
+                if door_colour is not None
+                else [tone("5b3a24"), tone("2f4a45"), tone("6d2f28")][int(d * 7) % 3]
+            )
             door(canvas, d - 0.6, colour)
         for s, w, code in shops:
-            goods = np.array([tone(c) for c in ("d9c27a", "a8433a", "6f8f8a", "e6ded0", "50627d", "8a5a3a")])
+            goods = np.array(
+                [tone(c) for c in ("d9c27a", "a8433a", "6f8f8a", "e6ded0", "50627d", "8a5a3a")]
+            )
             shop_window(canvas, s, w, tone(code), goods)
         if front.cornice is not None:
             for drop, size in ((0.0, 0.18), (0.3, 0.08), (height - 3.7, 0.07)):
                 if 0 <= drop < height - 0.5:
-                    canvas.bar((0, -0.08, height - drop), (length, -0.08, height - drop), size, OUT, np.minimum(front.cornice, 1), 0.35)
+                    canvas.bar(
+                        (0, -0.08, height - drop),
+                        (length, -0.08, height - drop),
+                        size,
+                        OUT,
+                        np.minimum(front.cornice, 1),
+                        0.35,
+                    )
         if front.roof is not None:
             canvas.patch((0, -0.25, height), X * length, (0, 1.5, 0.9), 0.33, front.roof, 0.65)
         if solid:
@@ -196,7 +258,9 @@ def _wall(canvas: Canvas, length: float, height: float, front: Front, holes) -> 
     for s0, s1, t0, t1 in holes:  # the thickness of the wall round what is set back in it
         if s1 - s0 < 4 and t1 - t0 < 4:
             reveal = flat(front.wall(np.array([[(s0 + s1) / 2, 0.0, (t0 + t1) / 2]]))[0] * 0.85)
-            canvas.patch((s0, 0.1, t0), -0.1 * np.array([0, 1.0, 0]), UP * (t1 - t0), 0.2, reveal, flip=True)
+            canvas.patch(
+                (s0, 0.1, t0), -0.1 * np.array([0, 1.0, 0]), UP * (t1 - t0), 0.2, reveal, flip=True
+            )
             canvas.patch((s1, 0.1, t0), -0.1 * np.array([0, 1.0, 0]), UP * (t1 - t0), 0.2, reveal)
 
 
@@ -212,11 +276,25 @@ def wall(
             for side in (-1, 1):
                 edge = np.array([0, side * (thick / 2 + 0.03), height])
                 canvas.bar(edge, edge + X * length, 0.1, (0, side, 0.3), cap, 0.25)
-            canvas.patch((0, -thick / 2 - 0.05, height + 0.02), X * length, (0, thick + 0.1, 0), spacing, flat(cap))
+            canvas.patch(
+                (0, -thick / 2 - 0.05, height + 0.02),
+                X * length,
+                (0, thick + 0.1, 0),
+                spacing,
+                flat(cap),
+            )
 
 
 def arch(
-    canvas: Canvas, start, end, spring: float, top: float, deep: float, colour: Colour, rim: np.ndarray, base: float = 0.0
+    canvas: Canvas,
+    start,
+    end,
+    spring: float,
+    top: float,
+    deep: float,
+    colour: Colour,
+    rim: np.ndarray,
+    base: float = 0.0,
 ) -> None:
     """A round arch over the way between start and end: its front and back up to `top`, its underside; `deep` metres thick."""
     x, y, yaw, length = front_frame(start, end)
@@ -227,9 +305,19 @@ def arch(
 
     with canvas.at(x, y, yaw, z=base):
         for side, flip in ((0.0, False), (deep, True)):
-            canvas.patch((0, side, spring), X * length, UP * (top - spring), 0.18, colour, keep=free, flip=flip)
+            canvas.patch(
+                (0, side, spring),
+                X * length,
+                UP * (top - spring),
+                0.18,
+                colour,
+                keep=free,
+                flip=flip,
+            )
         angles = np.linspace(0, np.pi, max(round(np.pi * radius / 0.35), 5))
-        ring = np.stack([radius + radius * np.cos(angles), 0 * angles, spring + radius * np.sin(angles)], 1)
+        ring = np.stack(
+            [radius + radius * np.cos(angles), 0 * angles, spring + radius * np.sin(angles)], 1
+        )
         for p, q in pairwise(ring):
             canvas.patch(p, (0, deep, 0), q - p, 0.2, colour, flip=True)
             canvas.bar(p + 0.03 * OUT, q + 0.03 * OUT, 0.11, OUT, rim, 0.17)
@@ -237,7 +325,15 @@ def arch(
                      lambda p: np.hypot(p[..., 0] - radius, p[..., 2] - spring) > radius)  # fmt: skip
 
 
-def awning(canvas: Canvas, start, end, depth: float, colour: np.ndarray, height: float = 2.95, drop: float = 0.5) -> None:
+def awning(
+    canvas: Canvas,
+    start,
+    end,
+    depth: float,
+    colour: np.ndarray,
+    height: float = 2.95,
+    drop: float = 0.5,
+) -> None:
     """A striped awning over a shop from start to end along a wall."""
     x, y, yaw, length = front_frame(start, end)
 
@@ -253,15 +349,42 @@ def awning(canvas: Canvas, start, end, depth: float, colour: np.ndarray, height:
         canvas.thin_solid(a, a + X * length, slope)
 
 
-def balcony(canvas: Canvas, start, end, along: float, height: float, width: float, colour: np.ndarray, base: float = 0.0) -> None:
+def balcony(
+    canvas: Canvas,
+    start,
+    end,
+    along: float,
+    height: float,
+    width: float,
+    colour: np.ndarray,
+    base: float = 0.0,
+) -> None:
     """A balcony with a railing on a front from start to end."""
     x, y, yaw, _ = front_frame(start, end)
     with canvas.at(x, y, yaw, z=base):
-        canvas.box(along, -1.0, height - 0.16, along + width, 0.0, height, 0.2, flat(tone("b9b3a8")), "sewtb", solid=False)
+        canvas.box(
+            along,
+            -1.0,
+            height - 0.16,
+            along + width,
+            0.0,
+            height,
+            0.2,
+            flat(tone("b9b3a8")),
+            "sewtb",
+            solid=False,
+        )
         canvas.thin_solid((along, 0, height - 0.05), (along + width, 0, height - 0.05), OUT)
         for s in np.arange(along, along + width + 0.01, 0.14):
             canvas.bar((s, -0.97, height), (s, -0.97, height + 1.0), 0.025, OUT, colour, 0.25)
-        canvas.bar((along, -0.98, height + 1.0), (along + width, -0.98, height + 1.0), 0.06, OUT, colour, 0.25)
+        canvas.bar(
+            (along, -0.98, height + 1.0),
+            (along + width, -0.98, height + 1.0),
+            0.06,
+            OUT,
+            colour,
+            0.25,
+        )
         for s in (along, along + width):
             canvas.bar((s, -0.97, height + 1.0), (s, 0, height + 1.0), 0.05, X, colour, 0.25)
 
@@ -277,10 +400,23 @@ def steps(
     with canvas.at(x, y, yaw, z=z):
         for k in range(count):
             low, high, near, far = k * rise, (k + 1) * rise, k * tread, (k + 1) * tread
-            canvas.patch((near, 0, low), (0, width, 0), UP * rise, 0.15, lambda p: colour(p) * 0.7, flip=True)
-            canvas.patch((near, 0, high), (tread, 0, 0), (0, width, 0), 0.15, lambda p: np.clip(colour(p) * 1.08, 0, 1))
+            canvas.patch(
+                (near, 0, low), (0, width, 0), UP * rise, 0.15, lambda p: colour(p) * 0.7, flip=True
+            )
+            canvas.patch(
+                (near, 0, high),
+                (tread, 0, 0),
+                (0, width, 0),
+                0.15,
+                lambda p: np.clip(colour(p) * 1.08, 0, 1),
+            )
             canvas.bar(
-                (near, 0, high + 0.005), (near, width, high + 0.005), 0.06, UP, colour(np.array([[near, 0.0, high]]))[0] * 1.2, 0.2
+                (near, 0, high + 0.005),
+                (near, width, high + 0.005),
+                0.06,
+                UP,
+                colour(np.array([[near, 0.0, high]]))[0] * 1.2,
+                0.2,
             )
             canvas.level(near, 0, far, width, high, "stairs")
 

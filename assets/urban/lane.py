@@ -4,8 +4,29 @@ import numpy as np
 
 from s2e.assets.urban.houses import STONE, Front, arch, awning, facade
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
-from s2e.assets.urban.parts import WOOD, bicycle, bush, cafe, chair, crate, laundry, planter, pot, stall
-from s2e.assets.urban.surfaces import Colour, cobbles, flat, hexes, planks, plaster, roof_tiles, stones, tone
+from s2e.assets.urban.parts import (
+    WOOD,
+    bicycle,
+    bush,
+    cafe,
+    chair,
+    crate,
+    laundry,
+    planter,
+    pot,
+    stall,
+)
+from s2e.assets.urban.surfaces import (
+    Colour,
+    cobbles,
+    flat,
+    hexes,
+    planks,
+    plaster,
+    roof_tiles,
+    stones,
+    tone,
+)
 from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
@@ -15,7 +36,19 @@ PLACE = Place(
 )  # fmt: skip
 XS = np.array([-29.0, -24.0, -19.0, -13.5, -8.0, -2.5, 3.0, 8.5, 14.0, 19.5, 24.5, 29.0])
 BRIDGE = 5, 6  # the segment that a house is built over
-TONES = "c7a27a", "b3745c", "d8c9a8", "8fa08c", "a98f76", "c4b7a6", "9a6b52", "cbb27e", "7f8c98", "c99a86", "b8a58a"
+TONES = (
+    "c7a27a",
+    "b3745c",
+    "d8c9a8",
+    "8fa08c",
+    "a98f76",
+    "c4b7a6",
+    "9a6b52",
+    "cbb27e",
+    "7f8c98",
+    "c99a86",
+    "b8a58a",
+)
 SHUTTERS = "35504a", "5b3a2a", "2f4560", "4a5a3a", "6a2f2a"
 
 
@@ -53,13 +86,26 @@ def house(canvas: Canvas, a, b, k: int, shops: bool = True) -> None:
     """One house of the lane with a shop or two, an awning, a sign and a lamp over its door."""
     rng, length = canvas.rng, float(np.linalg.norm(b - a))
     height = float(rng.uniform(6.4, 9.4))
-    wall: Colour = plaster(tone(TONES[k % len(TONES)]), 130 + k, 1.3) if k % 4 else stones(tone("a3947e"), 130 + k, 0.35, 0.6)
+    wall: Colour = (
+        plaster(tone(TONES[k % len(TONES)]), 130 + k, 1.3)
+        if k % 4
+        else stones(tone("a3947e"), 130 + k, 0.35, 0.6)
+    )
     front = Front(wall, stones(tone("7d7368"), 12), 0.7, (1.1, 3.7, 6.3), 2.2, (0.85, 1.3), lit=0.3, shutter=tone(SHUTTERS[k % 5]),
                   roof=roof_tiles(tone("8a5a48"), k), bare=tone("8b5a45") if k % 3 == 0 else None)  # fmt: skip
     wide = 2.4 if length > 5.2 else 1.9
     code = ("3a2a22", "24404a", "4a2030", "2f4030", "54402a")[k % 5]
     fittings = ((0.5, wide, code),) if shops else ()
-    facade(canvas, a, b, height, front, doors=(min(wide + 1.5, length - 0.8),), shops=fittings, depth=0.8)
+    facade(
+        canvas,
+        a,
+        b,
+        height,
+        front,
+        doors=(min(wide + 1.5, length - 0.8),),
+        shops=fittings,
+        depth=0.8,
+    )
     if not shops:
         return
     colour = hexes("8f2f2a", "2f5f56", "c08a2c", "35507a", "6a3560")[k % 5]
@@ -67,9 +113,22 @@ def house(canvas: Canvas, a, b, k: int, shops: bool = True) -> None:
         awning(canvas, along(a, b, 0.35), along(a, b, wide + 0.65), 1.05, colour, 2.95)
     with canvas.at(*along(a, b, 0.5 + wide / 2), float(np.arctan2(*(b - a)[::-1]))):
         canvas.lamp_at(0.0, -0.5, 2.2, np.array([4.2, 3.0, 1.6]) * rng.uniform(0.7, 1.2), 6.5)
-        canvas.bar((-0.4, -0.2, 2.15), (0.4, -0.2, 2.15), 0.1, (0, -1, 0), tone("ffe2a0"), 0.12, glow=1.5)
+        canvas.bar(
+            (-0.4, -0.2, 2.15), (0.4, -0.2, 2.15), 0.1, (0, -1, 0), tone("ffe2a0"), 0.12, glow=1.5
+        )
         sign = hexes("d9c48a", "2b3a4a", "8a2f2a")[k % 3]
-        canvas.box(wide / 2 + 0.25, -0.75, 2.9, wide / 2 + 0.31, -0.1, 3.4, 0.12, flat(sign), "nsewtb", solid=False)
+        canvas.box(
+            wide / 2 + 0.25,
+            -0.75,
+            2.9,
+            wide / 2 + 0.31,
+            -0.1,
+            3.4,
+            0.12,
+            flat(sign),
+            "nsewtb",
+            solid=False,
+        )
         for s in np.arange(-wide / 2, wide / 2, 0.62)[: 3 - k % 2]:
             goods = hexes("b8422f", "d9a03a", "6f8f3a", "c9c27a", "7a3f6a")[int(rng.integers(5))]
             if rng.random() < 0.75:
@@ -80,7 +139,15 @@ def over(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
     """The house over the lane: an arch at both ends, a ceiling of beams with a lantern, rooms above."""
     i, j = BRIDGE
     corners = [left[i], left[j], right[j], right[i]]
-    front = Front(plaster(tone("b99a72"), 160), None, floors=(0.6, 3.0), pitch=1.9, window=(0.85, 1.2), lit=0.5, shutter=tone("35504a"))
+    front = Front(
+        plaster(tone("b99a72"), 160),
+        None,
+        floors=(0.6, 3.0),
+        pitch=1.9,
+        window=(0.85, 1.2),
+        lit=0.5,
+        shutter=tone("35504a"),
+    )
     for a, b in ((left[i], right[i]), (right[j], left[j])):
         spring, top = 1.5, 4.1
         arch(canvas, b, a, spring, top, 0.45, stones(tone("9a8c78"), 161, 0.35, 0.5), STONE)
@@ -92,7 +159,16 @@ def over(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
         edge = np.stack([corners[0] + s * u, corners[3] + s * (corners[2] - corners[3])])
         canvas.thin_solid((*edge[0], 3.75), (*edge[1], 3.75), np.array([0, 0, 0.2]))
     hub = np.mean(corners, axis=0)
-    canvas.cloud((*hub, 3.1), (0.14, 0.14, 0.2), 50, 0.06, tone("f0c878"), tone("ffe2a0"), shell=True, glow=1.8)
+    canvas.cloud(
+        (*hub, 3.1),
+        (0.14, 0.14, 0.2),
+        50,
+        0.06,
+        tone("f0c878"),
+        tone("ffe2a0"),
+        shell=True,
+        glow=1.8,
+    )
     canvas.lamp_at(hub[0], hub[1], 3.0, (5.5, 3.8, 2.0), 8.0)
 
 
@@ -101,9 +177,26 @@ def ends(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
     gate = Front(stones(tone("8f8372"), 170, 0.4, 0.6), None, floors=(), roof=None, cornice=None)
     facade(canvas, right[0], left[0], 7.0, gate, doors=(2.0,), depth=0.6)
     chapel = Front(
-        plaster(tone("cfc4ae"), 171), stones(tone("7d7368"), 14), 0.8, (4.6,), 2.2, (0.9, 1.8), lit=1.0, roof=roof_tiles(tone("8a5a48"))
+        plaster(tone("cfc4ae"), 171),
+        stones(tone("7d7368"), 14),
+        0.8,
+        (4.6,),
+        2.2,
+        (0.9, 1.8),
+        lit=1.0,
+        roof=roof_tiles(tone("8a5a48")),
     )
-    facade(canvas, left[-1], right[-1], 9.0, chapel, doors=(2.2,), windows_from=3.0, door_colour=tone("4a2c1e"), depth=0.6)
+    facade(
+        canvas,
+        left[-1],
+        right[-1],
+        9.0,
+        chapel,
+        doors=(2.2,),
+        windows_from=3.0,
+        door_colour=tone("4a2c1e"),
+        depth=0.6,
+    )
 
 
 def paving(canvas: Canvas) -> None:
@@ -111,15 +204,30 @@ def paving(canvas: Canvas) -> None:
     setts, low = cobbles(hexes("5a5450", "675f58", "504a48", "6f665c"), 132, 0.19), PLACE.low[1]
 
     def inside(x, y):
-        return np.abs(y - middle(x)) < (half_width(x) + 0.5) * np.hypot((middle(x + 0.1) - middle(x - 0.1)) / 0.2, 1)
+        return np.abs(y - middle(x)) < (half_width(x) + 0.5) * np.hypot(
+            (middle(x + 0.1) - middle(x - 0.1)) / 0.2, 1
+        )
 
     def gutter(x, y):
         return inside(x, y) & (np.abs(y - middle(x) - 0.1 * np.sin(2 * x)) < 0.28)
 
     def puddle(x, y):
-        return inside(x, y) & ~gutter(x, y) & (np.sin(1.1 * x + 0.4 * np.sin(y)) * np.sin(1.7 * y + 0.5 * x) > 0.72)
+        return (
+            inside(x, y)
+            & ~gutter(x, y)
+            & (np.sin(1.1 * x + 0.4 * np.sin(y)) * np.sin(1.7 * y + 0.5 * x) > 0.72)
+        )
 
-    canvas.sheet(-29.2, low, 29.2, -low, 0.16, setts, keep=lambda x, y: inside(x, y) & ~gutter(x, y) & ~puddle(x, y), gloss=0.22)
+    canvas.sheet(
+        -29.2,
+        low,
+        29.2,
+        -low,
+        0.16,
+        setts,
+        keep=lambda x, y: inside(x, y) & ~gutter(x, y) & ~puddle(x, y),
+        gloss=0.22,
+    )
     canvas.sheet(-29.2, low, 29.2, -low, 0.16, flat(tone("45413f")), keep=gutter, gloss=0.35)
     canvas.sheet(-29.2, low, 29.2, -low, 0.2, flat(tone("3c3a3c")), keep=puddle, gloss=0.75)
 
@@ -135,10 +243,30 @@ def things(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
         pot(canvas, *along(left[k], left[k + 1], 4.6, 0.35), 0.24)
     for k, s in ((2, 3.4), (6, 4.0)):
         a, b = left[k], left[k + 1]
-        bicycle(canvas, *along(a, b, s, 0.45), float(np.arctan2(*(b - a)[::-1])), hexes("2f4f7a", "7a2f2a")[k % 2])
+        bicycle(
+            canvas,
+            *along(a, b, s, 0.45),
+            float(np.arctan2(*(b - a)[::-1])),
+            hexes("2f4f7a", "7a2f2a")[k % 2],
+        )
     for x, y, yaw in ((10.6, 0.8, 0.4), (13.4, 1.4, 1.9), (15.2, 5.2, 0.9)):
-        cafe(canvas, x, centre(x) + y - 1.2, hexes("8f2f2a", "d9c9a0", "2f5f56")[int(x) % 3], yaw, parasol=x < 15)
-    stall(canvas, 12.4, centre(12.4) - 2.6, 0.35, 2.2, tone("a8702a"), hexes("c8402f", "e0a030", "7a9a3a", "d9d0a0"))
+        cafe(
+            canvas,
+            x,
+            centre(x) + y - 1.2,
+            hexes("8f2f2a", "d9c9a0", "2f5f56")[int(x) % 3],
+            yaw,
+            parasol=x < 15,
+        )
+    stall(
+        canvas,
+        12.4,
+        centre(12.4) - 2.6,
+        0.35,
+        2.2,
+        tone("a8702a"),
+        hexes("c8402f", "e0a030", "7a9a3a", "d9d0a0"),
+    )
     planter(canvas, 16.0, centre(16.0) - 2.2, 1.6, 0.2, tone("c98fa0"), tone("6f6a62"))
     bush(canvas, -27.6, centre(-27.6) + 1.2, 0.5, 1.1)
     chair(canvas, -16.4, centre(-16.4) - 1.6, 1.2, tone("9a4a3a"))
@@ -148,15 +276,28 @@ def things(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
         if k % 2:
             laundry(canvas, (t[0], y[0], 5.6), (t[1], y[1], 5.4))
         for s in np.linspace(0.06, 0.94, 11):  # lanterns on a wire
-            p = np.array([t[0] + s * (t[1] - t[0]), y[0] + s * (y[1] - y[0]), 4.4 - 1.6 * s * (1 - s)])
+            p = np.array(
+                [t[0] + s * (t[1] - t[0]), y[0] + s * (y[1] - y[0]), 4.4 - 1.6 * s * (1 - s)]
+            )
             canvas.discs(
-                p[None], UP, (1, 0, 0), (0.07, 0.06, 0.06), hexes("ffdf9a", "ff9a6a", "e8f0b0")[int(s * 20) % 3], 0.95, glow=1.4
+                p[None],
+                UP,
+                (1, 0, 0),
+                (0.07, 0.06, 0.06),
+                hexes("ffdf9a", "ff9a6a", "e8f0b0")[int(s * 20) % 3],
+                0.95,
+                glow=1.4,
             )
         canvas.lamp_at(float(t.mean()), float(y.mean()), 3.9, (2.6, 1.9, 1.1), 7.0)
     for _ in range(160):  # grass between the stones along the walls
         x, side = rng.uniform(-28, 28), rng.choice([-1, 1])
         canvas.cloud(
-            (x, centre(x) + side * half_width(np.array(x)) * 0.97, 0.04), (0.12, 0.08, 0.06), 8, 0.03, tone("3f4f28"), tone("6a7a40")
+            (x, centre(x) + side * half_width(np.array(x)) * 0.97, 0.04),
+            (0.12, 0.08, 0.06),
+            8,
+            0.03,
+            tone("3f4f28"),
+            tone("6a7a40"),
         )
 
 

@@ -58,17 +58,27 @@ def bake(canvas: Canvas) -> Lit:
         np.concatenate([part[i] for part in canvas.parts]) for i in range(9)
     )
     leaf = leaf.astype(bool)
-    place, light, rng = canvas.place, canvas.place.light, np.random.default_rng([canvas.place.seed, 1])
+    place, light, rng = (
+        canvas.place,
+        canvas.place.light,
+        np.random.default_rng([canvas.place.seed, 1]),
+    )
     grid = canvas.grid | canvas.shade
     start = voxels(canvas, points + normal * _CLEAR_M)
     normal = np.ascontiguousarray(normal)
     sun = np.asarray(place.sun, float) / np.linalg.norm(place.sun)
     rays = sun + rng.normal(0, light.spread, (SUN_RAYS, 3))
     rays /= np.linalg.norm(rays, axis=1, keepdims=True)
-    lit = sun_share(grid, start, rays, 30.0 / CELL_M, 0.9) if max(light.sun_rgb) > 0 else np.zeros(len(points))
+    lit = (
+        sun_share(grid, start, rays, 30.0 / CELL_M, 0.9)
+        if max(light.sun_rgb) > 0
+        else np.zeros(len(points))
+    )
     facing = normal @ sun
     facing = np.where(leaf, 0.35 + 0.45 * np.abs(facing), np.maximum(facing, 0))
-    shares = sky_share(grid, start, normal, leaf, even_directions(SKY_RAYS), light.reach_m / CELL_M, 1.3)
+    shares = sky_share(
+        grid, start, normal, leaf, even_directions(SKY_RAYS), light.reach_m / CELL_M, 1.3
+    )
     total = (
         (lit * facing)[:, None] * np.array(light.sun_rgb)
         + shares[:, :1] * np.array(light.sky_rgb)
@@ -76,7 +86,9 @@ def bake(canvas: Canvas) -> Lit:
     )
     if canvas.lamps:
         at = voxels(canvas, np.array([lamp.at for lamp in canvas.lamps]))
-        rgb, reach = (np.array([getattr(lamp, name) for lamp in canvas.lamps]) for name in ("rgb", "reach"))
+        rgb, reach = (
+            np.array([getattr(lamp, name) for lamp in canvas.lamps]) for name in ("rgb", "reach")
+        )
         total += lamp_light(grid, start, normal, leaf, at, rgb, reach / CELL_M, 1.0)
     linear = light.exposure * albedo**2.2 * (total + np.maximum(glow, 0)[:, None] * 6.0)
     base = film(linear)

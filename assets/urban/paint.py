@@ -100,13 +100,18 @@ class Canvas:
         self._origin, self._turn = np.zeros(3), np.eye(3)
 
     @contextmanager
-    def at(self, x: float, y: float, yaw: float = 0.0, z: float | None = None) -> Iterator["Canvas"]:
+    def at(
+        self, x: float, y: float, yaw: float = 0.0, z: float | None = None
+    ) -> Iterator["Canvas"]:
         """Paints in a frame at (x, y), turned by `yaw` (radians, counter-clockwise), on the ground there unless `z` is given."""
         before = self._origin, self._turn
         origin = before[0] + before[1] @ np.array([x, y, 0.0])
         origin[2] = self.ground_at(origin[0], origin[1]) if z is None else before[0][2] + z
         c, s = np.cos(yaw), np.sin(yaw)
-        self._origin, self._turn = origin, before[1] @ np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+        self._origin, self._turn = (
+            origin,
+            before[1] @ np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]),
+        )
         try:
             yield self
         finally:
@@ -118,10 +123,15 @@ class Canvas:
 
     def ground_at(self, x: float, y: float) -> float:
         """Height of the ground at a point of the world."""
-        i, j = (int(np.clip((v - self.low[k]) // CELL_M, 0, self.height.shape[k] - 1)) for k, v in enumerate((x, y)))
+        i, j = (
+            int(np.clip((v - self.low[k]) // CELL_M, 0, self.height.shape[k] - 1))
+            for k, v in enumerate((x, y))
+        )
         return float(self.height[i, j])
 
-    def discs(self, points, directions, normals, scales, colours, opacity, leaf=False, gloss=0.0, glow=0.0) -> None:
+    def discs(
+        self, points, directions, normals, scales, colours, opacity, leaf=False, gloss=0.0, glow=0.0
+    ) -> None:
         """Adds Gaussians.
 
         Args:
@@ -165,10 +175,18 @@ class Canvas:
         step = spacing / self.detail
         columns, rows = max(round(length / step), 1), max(round(height / step), 1)
         ds, dt = length / columns, height / rows
-        s, t = (a.ravel() for a in np.meshgrid((np.arange(columns) + 0.5) * ds, (np.arange(rows) + 0.5) * dt))
+        s, t = (
+            a.ravel()
+            for a in np.meshgrid((np.arange(columns) + 0.5) * ds, (np.arange(rows) + 0.5) * dt)
+        )
         free = np.ones(len(s), bool) if keep is None else keep(s, t)
         for s0, s1, t0, t1 in holes:
-            free &= ~((s > s0 - 0.2 * ds) & (s < s1 + 0.2 * ds) & (t > t0 - 0.2 * dt) & (t < t1 + 0.2 * dt))
+            free &= ~(
+                (s > s0 - 0.2 * ds)
+                & (s < s1 + 0.2 * ds)
+                & (t > t0 - 0.2 * dt)
+                & (t < t1 + 0.2 * dt)
+            )
         s = s[free] + self.rng.normal(0, 0.09 * ds, free.sum())
         t = t[free] + self.rng.normal(0, 0.09 * dt, free.sum())
         if not len(s):
@@ -176,7 +194,9 @@ class Canvas:
         points = origin + s[:, None] * u / length + t[:, None] * v / height
         normal = np.cross(u, v) * (-1 if flip else 1)
         tint = colour(points) * self.rng.normal(1, 0.03, (len(points), 1))
-        self.discs(points, u, normal, (sigma * ds, sigma * dt, _THIN_M), tint, 0.97, gloss=gloss, glow=glow)
+        self.discs(
+            points, u, normal, (sigma * ds, sigma * dt, _THIN_M), tint, 0.97, gloss=gloss, glow=glow
+        )
 
     def sheet(
         self, x0, y0, x1, y1, spacing: float, colour: Colour, height: Height = 0.0,
@@ -186,7 +206,12 @@ class Canvas:
         step = spacing / self.detail
         columns, rows = max(round((x1 - x0) / step), 1), max(round((y1 - y0) / step), 1)
         dx, dy = (x1 - x0) / columns, (y1 - y0) / rows
-        x, y = (a.ravel() for a in np.meshgrid(x0 + (np.arange(columns) + 0.5) * dx, y0 + (np.arange(rows) + 0.5) * dy))
+        x, y = (
+            a.ravel()
+            for a in np.meshgrid(
+                x0 + (np.arange(columns) + 0.5) * dx, y0 + (np.arange(rows) + 0.5) * dy
+            )
+        )
         x, y = x + self.rng.normal(0, 0.09 * dx, len(x)), y + self.rng.normal(0, 0.09 * dy, len(x))
         if keep is not None:
             kept = keep(x, y)
@@ -195,10 +220,19 @@ class Canvas:
             return
         f = height if callable(height) else lambda a, b: np.full(len(a), float(height))
         z, e = f(x, y), 0.05
-        normal = np.stack([(f(x - e, y) - f(x + e, y)) / (2 * e), (f(x, y - e) - f(x, y + e)) / (2 * e), np.ones(len(x))], 1)
+        normal = np.stack(
+            [
+                (f(x - e, y) - f(x + e, y)) / (2 * e),
+                (f(x, y - e) - f(x, y + e)) / (2 * e),
+                np.ones(len(x)),
+            ],
+            1,
+        )
         points = np.stack([x, y, z], 1)
         tint = colour(points) * self.rng.normal(1, 0.03, (len(x), 1))
-        self.discs(points, (1.0, 0, 0), normal, (0.64 * dx, 0.64 * dy, _THIN_M), tint, 0.97, gloss=gloss)
+        self.discs(
+            points, (1.0, 0, 0), normal, (0.64 * dx, 0.64 * dy, _THIN_M), tint, 0.97, gloss=gloss
+        )
 
     def fan(self, apex, a, b, spacing: float, colour: np.ndarray) -> None:
         """Covers the triangle apex, a, b, seen from above."""
@@ -216,7 +250,17 @@ class Canvas:
         self.discs(points, b - a, normal, (0.62 * step, 0.62 * step, _THIN_M), colour, 0.97)
         self.mark_shade(points)
 
-    def bar(self, start, end, width: float, normal, colour: np.ndarray, step: float = 0.2, gloss=0.0, glow=0.0) -> None:
+    def bar(
+        self,
+        start,
+        end,
+        width: float,
+        normal,
+        colour: np.ndarray,
+        step: float = 0.2,
+        gloss=0.0,
+        glow=0.0,
+    ) -> None:
         """A thin strip of long Gaussians from start to end, `width` wide, facing `normal`."""
         start, end = np.asarray(start, float), np.asarray(end, float)
         length = float(np.linalg.norm(end - start))
@@ -228,7 +272,19 @@ class Canvas:
         self.discs(points, end - start, normal, scales, tint, 0.95, gloss=gloss, glow=glow)
 
     def box(
-        self, x0, y0, z0, x1, y1, z1, spacing: float, colour: Colour, faces: str = "nsewt", solid=True, gloss=0.0, glow=0.0
+        self,
+        x0,
+        y0,
+        z0,
+        x1,
+        y1,
+        z1,
+        spacing: float,
+        colour: Colour,
+        faces: str = "nsewt",
+        solid=True,
+        gloss=0.0,
+        glow=0.0,
     ) -> None:
         """A solid box with the named faces painted: n, s, e, w, t(op), b(ottom)."""
         dx, dy, dz = (x1 - x0, 0, 0), (0, y1 - y0, 0), (0, 0, z1 - z0)
@@ -246,13 +302,25 @@ class Canvas:
             self.solid(x0, y0, z0, x1, y1, z1)
 
     def cylinder(
-        self, x, y, radius: float, z0: float, z1: float, spacing: float, colour: Colour, top=True, gloss=0.0, glow=0.0
+        self,
+        x,
+        y,
+        radius: float,
+        z0: float,
+        z1: float,
+        spacing: float,
+        colour: Colour,
+        top=True,
+        gloss=0.0,
+        glow=0.0,
     ) -> None:
         """A solid upright cylinder."""
         step = spacing / self.detail
         around = max(round(2 * np.pi * radius / step), 6)
         rows = max(round((z1 - z0) / step), 1)
-        angle, z = np.meshgrid(np.arange(around) * 2 * np.pi / around, z0 + (np.arange(rows) + 0.5) * (z1 - z0) / rows)
+        angle, z = np.meshgrid(
+            np.arange(around) * 2 * np.pi / around, z0 + (np.arange(rows) + 0.5) * (z1 - z0) / rows
+        )
         angle, z = angle.ravel(), z.ravel()
         normal = np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)
         points = np.array([x, y, 0]) + radius * normal + z[:, None] * UP
@@ -265,7 +333,9 @@ class Canvas:
         self._fill(self.grid, (x - reach, y - reach, z0), (x + reach, y + reach, max(z1, z0 + 0.1)),
                    lambda p: (p[..., 0] - x) ** 2 + (p[..., 1] - y) ** 2 < reach**2)  # fmt: skip
 
-    def ring(self, x, y, inner: float, outer: float, z: float, spacing: float, colour: Colour, gloss=0.0) -> None:
+    def ring(
+        self, x, y, inner: float, outer: float, z: float, spacing: float, colour: Colour, gloss=0.0
+    ) -> None:
         """A flat ring (a disc when `inner` is 0) that faces up."""
         step = spacing / self.detail
         rows = max(round((outer - inner) / step), 1)
@@ -273,12 +343,26 @@ class Canvas:
         for r in inner + (np.arange(rows) + 0.5) * (outer - inner) / rows:
             around = max(round(2 * np.pi * r / step), 3)
             angle = (np.arange(around) + self.rng.random()) * 2 * np.pi / around
-            points.append(np.stack([x + r * np.cos(angle), y + r * np.sin(angle), np.full(around, z)], 1))
+            points.append(
+                np.stack([x + r * np.cos(angle), y + r * np.sin(angle), np.full(around, z)], 1)
+            )
         points = np.concatenate(points)
         tint = colour(points) * self.rng.normal(1, 0.03, (len(points), 1))
-        self.discs(points, (1.0, 0, 0), UP, (0.64 * step, 0.64 * step, _THIN_M), tint, 0.97, gloss=gloss)
+        self.discs(
+            points, (1.0, 0, 0), UP, (0.64 * step, 0.64 * step, _THIN_M), tint, 0.97, gloss=gloss
+        )
 
-    def cloud(self, centre, radii, count: int, size: float, dark: np.ndarray, light: np.ndarray, shell=False, glow=0.0) -> None:
+    def cloud(
+        self,
+        centre,
+        radii,
+        count: int,
+        size: float,
+        dark: np.ndarray,
+        light: np.ndarray,
+        shell=False,
+        glow=0.0,
+    ) -> None:
         """Leaves in an ellipsoid, or a rounded body when `shell`; colours lie between dark and light."""
         count, size = max(int(count * self.detail**2), 1), size / self.detail
         direction = self.rng.normal(size=(count, 3))
@@ -286,15 +370,27 @@ class Canvas:
         reach = np.ones((count, 1)) if shell else self.rng.random((count, 1)) ** 0.4
         points = np.asarray(centre, float) + direction * reach * np.asarray(radii)
         points[:, 2] = np.maximum(points[:, 2], 0.03)
-        normal = direction / np.asarray(radii) if shell else direction + self.rng.normal(0, 0.7, (count, 3))
+        normal = (
+            direction / np.asarray(radii)
+            if shell
+            else direction + self.rng.normal(0, 0.7, (count, 3))
+        )
         mix = self.rng.random((count, 1))
-        scale = size * self.rng.uniform(0.7, 1.3, (count, 1)) * ((1, 1, 0.35) if shell else (1.0, 0.62, 0.2))
+        scale = (
+            size
+            * self.rng.uniform(0.7, 1.3, (count, 1))
+            * ((1, 1, 0.35) if shell else (1.0, 0.62, 0.2))
+        )
         twist = self.rng.normal(size=(count, 3))
         colours = dark + (light - dark) * mix
-        self.discs(points, twist, normal, scale, colours, 0.96 if shell else 0.9, leaf=not shell, glow=glow)
+        self.discs(
+            points, twist, normal, scale, colours, 0.96 if shell else 0.9, leaf=not shell, glow=glow
+        )
         self.mark_shade(points)
 
-    def level(self, x0, y0, x1, y1, z: Height, surface: str | None = None, inside: Callable | None = None) -> None:
+    def level(
+        self, x0, y0, x1, y1, z: Height, surface: str | None = None, inside: Callable | None = None
+    ) -> None:
         """Sets the ground of a rectangle of the current frame, where `inside(x, y)`; what lies below is solid.
 
         `z` is a height above the frame's, or a function of x and y. Paint it as well: this only says where one stands.
@@ -305,7 +401,9 @@ class Canvas:
         height = np.where(here, rise, self.height[cut])
         self.height[cut] = height
         below = self._centres(2) < height[:, :, None] - 0.01
-        self.grid[cut] &= ~(here[:, :, None] & ~below & (self._centres(2) < before))  # ground that is cut into is gone
+        self.grid[cut] &= ~(
+            here[:, :, None] & ~below & (self._centres(2) < before)
+        )  # ground that is cut into is gone
         self.grid[cut] |= here[:, :, None] & below
         if surface is not None:
             self.surface[cut] = np.where(here, SEMANTIC_ID[surface], self.surface[cut])
@@ -318,8 +416,12 @@ class Canvas:
     def _columns(self, x0, y0, x1, y1, inside: Callable | None):
         """The part of the ground that holds a rectangle: slices, which of its cells are meant, and their x and y in the frame."""
         corners = self.world([(x, y, 0.0) for x in (x0, x1) for y in (y0, y1)])
-        cut = self._slices(corners.min(0) - CELL_M, corners.max(0) + CELL_M)[:2]  # which of these are meant follows
-        centre = np.stack(np.meshgrid(*(self._centres(k)[cut[k]] for k in range(2)), indexing="ij"), -1)
+        cut = self._slices(corners.min(0) - CELL_M, corners.max(0) + CELL_M)[
+            :2
+        ]  # which of these are meant follows
+        centre = np.stack(
+            np.meshgrid(*(self._centres(k)[cut[k]] for k in range(2)), indexing="ij"), -1
+        )
         local = (centre - self._origin[:2]) @ self._turn[:2, :2]
         x, y = local[..., 0], local[..., 1]
         here = (x >= x0 - 1e-6) & (x <= x1 + 1e-6) & (y >= y0 - 1e-6) & (y <= y1 + 1e-6)
@@ -331,7 +433,9 @@ class Canvas:
         """Marks a box as solid."""
         self._fill(self.grid, (x0, y0, z0), (x1, y1, z1))
 
-    def wall_solid(self, start, along, out, length: float, height: float, openings, depth: float = 0.5) -> None:
+    def wall_solid(
+        self, start, along, out, length: float, height: float, openings, depth: float = 0.5
+    ) -> None:
         """Marks the `depth` behind a wall (from `start`, `length` along, seen from `out`) as solid, but for its openings."""
 
         def inside(p: np.ndarray) -> np.ndarray:
@@ -341,12 +445,26 @@ class Canvas:
                 here &= ~((s > s0) & (s < s1) & (t > t0) & (t < t1))
             return here
 
-        ends = np.stack([start, start + along * length, start - out * depth, start + along * length - out * depth])
-        self._fill(self.grid, ends.min(0) - (0.1, 0.1, 0), ends.max(0) + np.array([0.1, 0.1, height]), inside)
+        ends = np.stack(
+            [
+                start,
+                start + along * length,
+                start - out * depth,
+                start + along * length - out * depth,
+            ]
+        )
+        self._fill(
+            self.grid,
+            ends.min(0) - (0.1, 0.1, 0),
+            ends.max(0) + np.array([0.1, 0.1, height]),
+            inside,
+        )
 
     def thin_solid(self, start, end, down) -> None:
         """Marks the voxels of a thin sheet start..end hanging along `down` as shading."""
-        s, t = (a.ravel()[:, None] for a in np.meshgrid(np.linspace(0, 1, 80), np.linspace(0, 1, 40)))
+        s, t = (
+            a.ravel()[:, None] for a in np.meshgrid(np.linspace(0, 1, 80), np.linspace(0, 1, 40))
+        )
         self.mark_shade(start + s * (np.asarray(end) - start) + t * np.asarray(down))
 
     def mark_shade(self, points: np.ndarray) -> None:
@@ -367,19 +485,30 @@ class Canvas:
         last = np.maximum(np.round((np.asarray(high) - self.low) / CELL_M).astype(int), first + 1)
         return tuple(slice(a, b) for a, b in zip(first, last, strict=True))
 
-    def _fill(self, grid: np.ndarray, low, high, inside: Callable[[np.ndarray], np.ndarray] | None = None) -> None:
+    def _fill(
+        self, grid: np.ndarray, low, high, inside: Callable[[np.ndarray], np.ndarray] | None = None
+    ) -> None:
         """Sets the voxels of a box of the current frame whose centres are `inside`; thin boxes fill at least one layer."""
         low, high = np.asarray(low, float), np.asarray(high, float)
         square = np.allclose(np.abs(self._turn).max(axis=0), 1.0)
         if not square:  # a thin box at an angle would slip between the centres
             grow = np.maximum(0.5 * CELL_M * 1.2 - 0.5 * (high - low), 0) * (1, 1, 0)
             low, high = low - grow, high + grow
-        corners = self.world([(x, y, z) for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+        corners = self.world(
+            [
+                (x, y, z)
+                for x in (low[0], high[0])
+                for y in (low[1], high[1])
+                for z in (low[2], high[2])
+            ]
+        )
         cut = self._slices(corners.min(0), corners.max(0))
         if square and inside is None:
             grid[cut] = True
             return
-        centre = np.stack(np.meshgrid(*(self._centres(k)[cut[k]] for k in range(3)), indexing="ij"), -1)
+        centre = np.stack(
+            np.meshgrid(*(self._centres(k)[cut[k]] for k in range(3)), indexing="ij"), -1
+        )
         local = (centre - self._origin) @ self._turn
         here = ((local[..., :2] >= low[:2]) & (local[..., :2] <= high[:2])).all(-1)
         grid[cut] |= here if inside is None else here & inside(local)

@@ -4,8 +4,31 @@ import numpy as np
 
 from s2e.assets.urban.houses import Front, facade, ramp
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
-from s2e.assets.urban.parts import bark, bench, bush, conifer, hedge, lamp, litter, planter, railing, tree
-from s2e.assets.urban.surfaces import concrete, flat, grass, gravel, hexes, mottle, planks, plaster, roof_tiles, tone, water
+from s2e.assets.urban.parts import (
+    bark,
+    bench,
+    bush,
+    conifer,
+    hedge,
+    lamp,
+    litter,
+    planter,
+    railing,
+    tree,
+)
+from s2e.assets.urban.surfaces import (
+    concrete,
+    flat,
+    grass,
+    gravel,
+    hexes,
+    mottle,
+    planks,
+    plaster,
+    roof_tiles,
+    tone,
+    water,
+)
 from s2e.envs.geometry.scene import Sky
 
 PLACE = Place(
@@ -19,7 +42,11 @@ PAVILION = (-10.5, 7.5)
 
 def height(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Rolling ground, level at the pavilion and round the pond."""
-    roll = 0.55 + 0.34 * np.sin(0.21 * x + 0.6) * np.cos(0.17 * y - 0.3) + 0.16 * np.sin(0.11 * x - 0.32 * y)
+    roll = (
+        0.55
+        + 0.34 * np.sin(0.21 * x + 0.6) * np.cos(0.17 * y - 0.3)
+        + 0.16 * np.sin(0.11 * x - 0.32 * y)
+    )
     for (cx, cy), level, wide in (((POND[0], POND[1]), 0.3, 7.5), (PAVILION, 0.5, 5.0)):
         near = np.exp(-(np.maximum(np.hypot(x - cx, y - cy) - wide, 0) ** 2) / 6.0)
         roll = roll * (1 - near) + level * near
@@ -30,7 +57,12 @@ def pond(x: np.ndarray, y: np.ndarray, grow: float = 0.0) -> np.ndarray:
     """Whether points are in the water, `grow` metres wider."""
     angle = np.arctan2(y - POND[1], x - POND[0])
     wobble = 1 + 0.12 * np.sin(3 * angle + 0.5) + 0.06 * np.sin(5 * angle)
-    return np.hypot((x - POND[0]) / (POND[2] * wobble + grow), (y - POND[1]) / (POND[3] * wobble + grow)) < 1
+    return (
+        np.hypot(
+            (x - POND[0]) / (POND[2] * wobble + grow), (y - POND[1]) / (POND[3] * wobble + grow)
+        )
+        < 1
+    )
 
 
 def path(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -53,19 +85,33 @@ def ground(canvas: Canvas) -> None:
     frayed = lambda x, y: path(x + 0.15 * mottle(x, y, 0.9, 191), y + 0.15 * mottle(x, y, 0.9, 192))  # noqa: E731
     canvas.sheet(x0, y0, x1, y1, 0.17, gravel(tone("b5a284")), height, frayed)
     canvas.sheet(
-        x0, y0, x1, y1, 0.19, grass(tone("56763a"), tone("8a8a50"), 193), height, lambda x, y: ~frayed(x, y) & ~pond(x, y, 0.1)
+        x0,
+        y0,
+        x1,
+        y1,
+        0.19,
+        grass(tone("56763a"), tone("8a8a50"), 193),
+        height,
+        lambda x, y: ~frayed(x, y) & ~pond(x, y, 0.1),
     )
     rng = canvas.rng
-    canvas.sheet(0, -11, 14, 0, 0.2, water(tone("3f5648")), 0.12, lambda x, y: pond(x, y, 0.15), gloss=0.75)
+    canvas.sheet(
+        0, -11, 14, 0, 0.2, water(tone("3f5648")), 0.12, lambda x, y: pond(x, y, 0.15), gloss=0.75
+    )
     canvas.bar_ground(0, -11, 14, 0, lambda x, y: pond(x, y, 0.25))
     for angle in np.arange(0, 2 * np.pi, 0.075):
         wobble = 1 + 0.12 * np.sin(3 * angle + 0.5) + 0.06 * np.sin(5 * angle)
         # The wobble is that of the direction seen from the middle; the axes turn it a little.
         seen = np.arctan2(POND[3] * np.sin(angle), POND[2] * np.cos(angle))
         wobble = 1 + 0.12 * np.sin(3 * seen + 0.5) + 0.06 * np.sin(5 * seen)
-        x, y = POND[0] + (POND[2] * wobble + 0.15) * np.cos(angle), POND[1] + (POND[3] * wobble + 0.15) * np.sin(angle)
+        x, y = (
+            POND[0] + (POND[2] * wobble + 0.15) * np.cos(angle),
+            POND[1] + (POND[3] * wobble + 0.15) * np.sin(angle),
+        )
         size, grey = rng.uniform(0.16, 0.32), tone("8f8b80") * rng.uniform(0.7, 1.1)
-        canvas.cloud((x, y, 0.26), (size, size, 0.19), 34, 0.085, grey * 0.8, grey * 1.15, shell=True)
+        canvas.cloud(
+            (x, y, 0.26), (size, size, 0.19), 34, 0.085, grey * 0.8, grey * 1.15, shell=True
+        )
         canvas.solid(x - 0.2, y - 0.2, 0.2, x + 0.2, y + 0.2, 0.45)
         if np.sin(2 * angle + 0.4) > 0.35:
             for _ in range(7):
@@ -81,7 +127,15 @@ def ground(canvas: Canvas) -> None:
     for _ in range(26):
         angle, r = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.8)
         x, y = POND[0] + r * POND[2] * np.cos(angle), POND[1] + r * POND[3] * np.sin(angle)
-        canvas.ring(x, y, 0.0, rng.uniform(0.14, 0.3), 0.14, 0.14, flat(tone("5f7f3f") * rng.uniform(0.8, 1.2)))
+        canvas.ring(
+            x,
+            y,
+            0.0,
+            rng.uniform(0.14, 0.3),
+            0.14,
+            0.14,
+            flat(tone("5f7f3f") * rng.uniform(0.8, 1.2)),
+        )
 
 
 def tufts(canvas: Canvas) -> None:
@@ -137,7 +191,14 @@ def trees(canvas: Canvas) -> None:
         for angle in np.linspace(0, 2 * np.pi, 40):
             r, drop = canvas.rng.uniform(1.2, 2.3), canvas.rng.uniform(1.6, 3.0)
             top = np.array([r * np.cos(angle), r * np.sin(angle), 4.6])
-            canvas.bar(top, top - UP * drop + 0.2 * top * (1, 1, 0), 0.1, (np.cos(angle), np.sin(angle), 0), tone("8aa04c"), 0.25)
+            canvas.bar(
+                top,
+                top - UP * drop + 0.2 * top * (1, 1, 0),
+                0.1,
+                (np.cos(angle), np.sin(angle), 0),
+                tone("8aa04c"),
+                0.25,
+            )
 
 
 def pavilion(canvas: Canvas) -> None:
@@ -146,7 +207,10 @@ def pavilion(canvas: Canvas) -> None:
         corner = np.array([[np.cos(a), np.sin(a)] for a in np.arange(8) * np.pi / 4 + np.pi / 8])
 
         def inside(x, y, r=2.75):
-            return np.max([x * np.cos(a) + y * np.sin(a) for a in np.arange(8) * np.pi / 4], axis=0) < r
+            return (
+                np.max([x * np.cos(a) + y * np.sin(a) for a in np.arange(8) * np.pi / 4], axis=0)
+                < r
+            )
 
         canvas.sheet(-3, -3, 3, 3, 0.17, planks(tone("a58a68"), 0.2, (1, 0, 0)), 0.3, inside)
         canvas.level(-3, -3, 3, 3, 0.3, "floor", inside)
@@ -156,22 +220,45 @@ def pavilion(canvas: Canvas) -> None:
             if k != 0:
                 canvas.patch(a, b - a, UP * 0.3, 0.16, concrete(tone("c2b9a8"), 196))
             p = corner[k] * 2.5
-            canvas.cylinder(p[0], p[1], 0.12, 0.3, 3.0, 0.13, plaster(tone("e4dfd2"), 197, 0.5), top=False)
+            canvas.cylinder(
+                p[0], p[1], 0.12, 0.3, 3.0, 0.13, plaster(tone("e4dfd2"), 197, 0.5), top=False
+            )
             eave_a, eave_b = np.append(corner[k - 1] * 3.3, 3.0), np.append(corner[k] * 3.3, 3.0)
             apex = np.array([0, 0, 4.7])
-            mid_a, mid_b = eave_a + 0.5 * (apex - eave_a) - 0.12 * UP, eave_b + 0.5 * (apex - eave_b) - 0.12 * UP
+            mid_a, mid_b = (
+                eave_a + 0.5 * (apex - eave_a) - 0.12 * UP,
+                eave_b + 0.5 * (apex - eave_b) - 0.12 * UP,
+            )
             slate = tone("5f6a70") * (0.9 + 0.2 * (k % 2))
             canvas.fan(apex, mid_a, mid_b, 0.2, slate)
             canvas.fan(mid_a, eave_a, eave_b, 0.2, slate)
             canvas.fan(mid_a, mid_b, eave_b, 0.2, slate)
-            canvas.bar(eave_a, eave_b, 0.2, np.append(corner[k] + corner[k - 1], 0), tone("ded8c8"), 0.2)
+            canvas.bar(
+                eave_a, eave_b, 0.2, np.append(corner[k] + corner[k - 1], 0), tone("ded8c8"), 0.2
+            )
             canvas.patch(
-                eave_a - 0.04 * UP, eave_b - eave_a, (apex - (eave_a + eave_b) / 2) * 0.8, 0.25, planks(tone("b09a78"), 0.2), flip=False
+                eave_a - 0.04 * UP,
+                eave_b - eave_a,
+                (apex - (eave_a + eave_b) / 2) * 0.8,
+                0.25,
+                planks(tone("b09a78"), 0.2),
+                flip=False,
             )
             if k not in (0, 4):
                 q = corner[k - 1] * 2.5
                 railing(canvas, (*q, 0.3), (*p, 0.3), tone("d8d2c2"), 0.8, 0.25)
-        ramp(canvas, 5.6, 1.0, np.pi, 2.0, 3.0, 0.0, 0.3, planks(tone("9a8060"), 0.2, (1, 0, 0)), "floor")
+        ramp(
+            canvas,
+            5.6,
+            1.0,
+            np.pi,
+            2.0,
+            3.0,
+            0.0,
+            0.3,
+            planks(tone("9a8060"), 0.2, (1, 0, 0)),
+            "floor",
+        )
 
 
 def surroundings(canvas: Canvas) -> None:
@@ -186,12 +273,28 @@ def surroundings(canvas: Canvas) -> None:
         railing(canvas, (x, gate[0], 0.5), (x, gate[1], 0.5), height=1.7)
     railing(canvas, (13.0, 16.8, 0.5), (18.4, 16.8, 0.5), height=1.7)
     hedge(canvas, (18.4, 16.6), (22.6, 16.6), 1.5, 0.8, box)
-    stone = Front(plaster(tone("cdbfa6"), 198), floors=(1.2, 4.6), roof=roof_tiles(tone("6a6f74")), window=(1.1, 1.8), shutter=None)
+    stone = Front(
+        plaster(tone("cdbfa6"), 198),
+        floors=(1.2, 4.6),
+        roof=roof_tiles(tone("6a6f74")),
+        window=(1.1, 1.8),
+        shutter=None,
+    )
     facade(canvas, (-23.6, 17.6), (-3.0, 17.6), 8.2, stone)
     facade(
-        canvas, (1.5, 17.6), (23.6, 17.6), 9.0, Front(plaster(tone("b98f74"), 199), floors=(1.2, 4.4), roof=roof_tiles(tone("7a4a3a")))
+        canvas,
+        (1.5, 17.6),
+        (23.6, 17.6),
+        9.0,
+        Front(plaster(tone("b98f74"), 199), floors=(1.2, 4.4), roof=roof_tiles(tone("7a4a3a"))),
     )
-    facade(canvas, (23.6, -17.6), (-4.0, -17.6), 7.4, Front(plaster(tone("d6cbb4"), 200), floors=(1.2, 4.4), shutter=tone("5f7a6a")))
+    facade(
+        canvas,
+        (23.6, -17.6),
+        (-4.0, -17.6),
+        7.4,
+        Front(plaster(tone("d6cbb4"), 200), floors=(1.2, 4.4), shutter=tone("5f7a6a")),
+    )
     for x, y, yaw in (
         (1.2, -1.0, 0.3),
         (12.2, -0.2, -0.2),

@@ -9,8 +9,19 @@ def blocked(grid, x, y, z, dx, dy, dz, reach, step):
     """Whether a voxel is set within `reach` of a point along a unit direction; all in units of voxels from the grid's corner."""
     count = int(reach / step)
     for k in range(1, count + 1):
-        i, j, m = int(np.floor(x + dx * step * k)), int(np.floor(y + dy * step * k)), int(np.floor(z + dz * step * k))
-        if i < 0 or j < 0 or m < 0 or i >= grid.shape[0] or j >= grid.shape[1] or m >= grid.shape[2]:
+        i, j, m = (
+            int(np.floor(x + dx * step * k)),
+            int(np.floor(y + dy * step * k)),
+            int(np.floor(z + dz * step * k)),
+        )
+        if (
+            i < 0
+            or j < 0
+            or m < 0
+            or i >= grid.shape[0]
+            or j >= grid.shape[1]
+            or m >= grid.shape[2]
+        ):
             return False
         if grid[i, j, m]:
             return True
@@ -25,7 +36,9 @@ def sun_share(grid, start, directions, reach, step):
         seen = 0
         for k in range(len(directions)):
             d = directions[k]
-            if not blocked(grid, start[n, 0], start[n, 1], start[n, 2], d[0], d[1], d[2], reach, step):
+            if not blocked(
+                grid, start[n, 0], start[n, 1], start[n, 2], d[0], d[1], d[2], reach, step
+            ):
                 seen += 1
         out[n] = seen / len(directions)
     return out
@@ -39,7 +52,11 @@ def sky_share(grid, start, normal, leaf, directions, reach, step):
         total, sky, bounce = 1e-9, 0.0, 0.0
         for k in range(len(directions)):
             d = directions[k]
-            weight = 0.5 if leaf[n] else max(normal[n, 0] * d[0] + normal[n, 1] * d[1] + normal[n, 2] * d[2], 0.0)
+            weight = (
+                0.5
+                if leaf[n]
+                else max(normal[n, 0] * d[0] + normal[n, 1] * d[1] + normal[n, 2] * d[2], 0.0)
+            )
             if weight == 0.0:
                 continue
             total += weight
@@ -65,7 +82,9 @@ def lamp_light(grid, start, normal, leaf, at, rgb, reach, step):
             dx, dy, dz = dx / far, dy / far, dz / far
             facing = normal[n, 0] * dx + normal[n, 1] * dy + normal[n, 2] * dz
             facing = 0.3 + 0.3 * abs(facing) if leaf[n] else facing
-            if facing <= 0.0 or blocked(grid, start[n, 0], start[n, 1], start[n, 2], dx, dy, dz, far - 3.0, step):
+            if facing <= 0.0 or blocked(
+                grid, start[n, 0], start[n, 1], start[n, 2], dx, dy, dz, far - 3.0, step
+            ):
                 continue
             fade = (1.0 - far / reach[k]) ** 2
             for c in range(3):
@@ -79,14 +98,20 @@ def seen_by(grid, start, normal, leaf, cameras, reach, step):
     out = np.zeros(len(start))
     for n in numba.prange(len(start)):
         for k in range(len(cameras)):
-            dx, dy, dz = cameras[k, 0] - start[n, 0], cameras[k, 1] - start[n, 1], cameras[k, 2] - start[n, 2]
+            dx, dy, dz = (
+                cameras[k, 0] - start[n, 0],
+                cameras[k, 1] - start[n, 1],
+                cameras[k, 2] - start[n, 2],
+            )
             far = np.sqrt(dx * dx + dy * dy + dz * dz)
             if far > reach or far < 1e-6:
                 continue
             dx, dy, dz = dx / far, dy / far, dz / far
             facing = normal[n, 0] * dx + normal[n, 1] * dy + normal[n, 2] * dz
             facing = 0.4 if leaf[n] else facing
-            if facing <= 0.02 or blocked(grid, start[n, 0], start[n, 1], start[n, 2], dx, dy, dz, far, step):
+            if facing <= 0.02 or blocked(
+                grid, start[n, 0], start[n, 1], start[n, 2], dx, dy, dz, far, step
+            ):
                 continue
             out[n] += facing / (1.0 + (0.02 * far) ** 2)
     return out

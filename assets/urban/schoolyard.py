@@ -53,7 +53,12 @@ PLACE = Place(
     top=8.5,
     sun=(-0.74, -0.42, 0.5),
     sky=Sky(zenith=(104.0, 146.0, 205.0), horizon=(244.0, 224.0, 190.0), fog_m=400.0),
-    light=Light(sun_rgb=(4.8, 3.8, 2.5), sky_rgb=(0.85, 1.0, 1.35), bounce_rgb=(1.15, 1.0, 0.85), exposure=0.55),
+    light=Light(
+        sun_rgb=(4.8, 3.8, 2.5),
+        sky_rgb=(0.85, 1.0, 1.35),
+        bounce_rgb=(1.15, 1.0, 0.85),
+        exposure=0.55,
+    ),
     seed=71,
 )
 WEST, EAST, SOUTH, NORTH = -17.0, 16.5, -12.0, 10.0
@@ -64,7 +69,9 @@ INKS = np.array([RED, YELLOW, BLUE, GREEN, *hexes("e58a3c", "8d5aa0", "e7e2d4")]
 
 def rubber(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Less than 1 on the soft ground under the climbing frame."""
-    return np.hypot((x - RUBBER_AT[0]) / RUBBER_AT[2], (y - RUBBER_AT[1]) / RUBBER_AT[3]) + 0.06 * mottle(x, y, 0.1, 2)
+    return np.hypot(
+        (x - RUBBER_AT[0]) / RUBBER_AT[2], (y - RUBBER_AT[1]) / RUBBER_AT[3]
+    ) + 0.06 * mottle(x, y, 0.1, 2)
 
 
 def _yard(p: np.ndarray) -> np.ndarray:
@@ -105,7 +112,15 @@ def canvas_noise(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def ground(canvas: Canvas) -> None:
     """The yard, its lines and games, the strip of grass behind the fence, the porch with steps and a ramp."""
     lay(canvas, (WEST - 0.1, SOUTH), (EAST + 0.1, NORTH + 0.1), 0.1, _yard)
-    lay(canvas, (-19.8, -16.8), (19.8, SOUTH), 0.22, grass(hexes("64803a")[0], hexes("938f4e")[0]), 0.0, "grass")
+    lay(
+        canvas,
+        (-19.8, -16.8),
+        (19.8, SOUTH),
+        0.22,
+        grass(hexes("64803a")[0], hexes("938f4e")[0]),
+        0.0,
+        "grass",
+    )
     white, yellow = hexes("e9e6db")[0], YELLOW * 0.95
     x0, x1, y0, y1 = COURT
     for path in (
@@ -115,27 +130,69 @@ def ground(canvas: Canvas) -> None:
     ):
         stripe(canvas, np.array(path), 0.08, white, 0.0, 0.1)
     angle = np.linspace(np.pi / 2, 1.5 * np.pi, 19)
-    stripe(canvas, np.column_stack([11.6 + 1.8 * np.cos(angle), -6.2 + 1.8 * np.sin(angle)]), 0.08, white, 0.0, 0.1)
-    stripe(canvas, np.column_stack([14.6 + 6.6 * np.cos(angle), -6.2 + 4.4 * np.sin(angle)]), 0.08, white, 0.0, 0.1)
-    for k, (col, row) in enumerate(((0, 0), (0, 1), (-0.5, 2), (0.5, 2), (0, 3), (-0.5, 4), (0.5, 4), (0, 5))):  # hopscotch
+    stripe(
+        canvas,
+        np.column_stack([11.6 + 1.8 * np.cos(angle), -6.2 + 1.8 * np.sin(angle)]),
+        0.08,
+        white,
+        0.0,
+        0.1,
+    )
+    stripe(
+        canvas,
+        np.column_stack([14.6 + 6.6 * np.cos(angle), -6.2 + 4.4 * np.sin(angle)]),
+        0.08,
+        white,
+        0.0,
+        0.1,
+    )
+    for k, (col, row) in enumerate(
+        ((0, 0), (0, 1), (-0.5, 2), (0.5, 2), (0, 3), (-0.5, 4), (0.5, 4), (0, 5))
+    ):  # hopscotch
         x, y = -1.2 + 0.62 * col, -8.2 + 0.62 * row
-        canvas.patch((x - 0.29, y - 0.29, 0.006), (0.58, 0, 0), (0, 0.58, 0), 0.1, stained(INKS[k % 6], 0.1))
+        canvas.patch(
+            (x - 0.29, y - 0.29, 0.006), (0.58, 0, 0), (0, 0.58, 0), 0.1, stained(INKS[k % 6], 0.1)
+        )
         stripe(
             canvas,
-            np.array([[x - 0.3, y - 0.3], [x + 0.3, y - 0.3], [x + 0.3, y + 0.3], [x - 0.3, y + 0.3], [x - 0.3, y - 0.3]]),
+            np.array(
+                [
+                    [x - 0.3, y - 0.3],
+                    [x + 0.3, y - 0.3],
+                    [x + 0.3, y + 0.3],
+                    [x - 0.3, y + 0.3],
+                    [x - 0.3, y - 0.3],
+                ]
+            ),
             0.05,
             white,
             0.006,
             0.05,
         )
     for k in range(4):  # running lanes
-        stripe(canvas, np.array([[-15.6, 7.4 + 0.55 * k], [-5.6, 7.4 + 0.55 * k]]), 0.06, white if k % 3 else yellow, 0.0, 0.2)
+        stripe(
+            canvas,
+            np.array([[-15.6, 7.4 + 0.55 * k], [-5.6, 7.4 + 0.55 * k]]),
+            0.06,
+            white if k % 3 else yellow,
+            0.0,
+            0.2,
+        )
     for x in (4.0, 6.2, 8.4):  # bays and a zigzag before the door
         stripe(canvas, np.array([[x, 7.2], [x + 0.9, 8.0], [x + 1.8, 7.2]]), 0.1, yellow, 0.0, 0.2)
     flags = slabs(hexes("a8a196", "9d968b", "b2aa9d"), 0.5, seed=5)
     lay(canvas, (-4.4, 8.4), (-0.4, NORTH + 0.1), 0.1, flags, PORCH)
-    lay(canvas, (-0.4, 8.7), (4.6, NORTH + 0.1), 0.1, flags, lambda x, y: PORCH * np.clip((4.6 - x) / 5.0, 0, 1))
-    steps(canvas, -0.9, 7.5, np.pi / 2, 3.0, 3, stained(hexes("b0a99d")[0], 0.1), 0.0, PORCH / 3, 0.3)
+    lay(
+        canvas,
+        (-0.4, 8.7),
+        (4.6, NORTH + 0.1),
+        0.1,
+        flags,
+        lambda x, y: PORCH * np.clip((4.6 - x) / 5.0, 0, 1),
+    )
+    steps(
+        canvas, -0.9, 7.5, np.pi / 2, 3.0, 3, stained(hexes("b0a99d")[0], 0.1), 0.0, PORCH / 3, 0.3
+    )
     raw = stained(CONCRETE, 0.12)
     canvas.patch((-4.4, 8.4, 0), (0.5, 0, 0), (0, 0, PORCH), 0.1, raw)
     canvas.patch((-0.9, 8.4, 0), (0.5, 0, 0), (0, 0, PORCH), 0.1, raw)
@@ -157,13 +214,17 @@ def school(canvas: Canvas) -> None:
         tone = body(p)
         for low, high in ((0.35, 0.95), (3.4, 4.0)):
             band = (p[:, 2] > low) & (p[:, 2] < high)
-            tone[band] = INKS[(np.floor(p[:, 0] / 1.7) * 5 + (low > 2)).astype(int) % 4][band] * 0.85 + 0.05
+            tone[band] = (
+                INKS[(np.floor(p[:, 0] / 1.7) * 5 + (low > 2)).astype(int) % 4][band] * 0.85 + 0.05
+            )
         tone[p[:, 2] < 0.3] = hexes("7c7770")[0]
         return tone
 
     bays = [k for k in np.arange(0.5, 33, 2.25)]
     door = -4.0 - WEST + 0.6
-    windows = [(k, 0.98, 1.9, 1.75) for k in bays if k + 1.9 < 33.2 and not door - 2.2 < k < door + 3.0]
+    windows = [
+        (k, 0.98, 1.9, 1.75) for k in bays if k + 1.9 < 33.2 and not door - 2.2 < k < door + 3.0
+    ]
     windows += [(k, 4.05, 1.9, 1.6) for k in bays if k + 1.9 < 33.2]
     wall(
         canvas,
@@ -177,15 +238,32 @@ def school(canvas: Canvas) -> None:
         bars=(3, 2),
         doors=[(door, 1.1, 2.6, BLUE * 0.6), (door + 1.1, 1.1, 2.6, BLUE * 0.6)],
     )
-    canvas.box(-5.0, 8.3, 3.05, 0.2, NORTH, 3.2, 0.14, stained(hexes("6f7478")[0]), "sewbt", solid=False)
+    canvas.box(
+        -5.0, 8.3, 3.05, 0.2, NORTH, 3.2, 0.14, stained(hexes("6f7478")[0]), "sewbt", solid=False
+    )
     canvas.thin_solid((-5.0, 8.3, 3.1), (0.2, 8.3, 3.1), np.array([0, 1.7, 0]))
     for x in (-4.8, 0.0):
         rod(canvas, np.array([[x, 8.45, PORCH * (x < -1)], [x, 8.45, 3.1]]), 0.05, STEEL)
         prism(canvas, footprint(x, 8.45, 0, 0.1, 0.1), 0.0, 1.6)
-    canvas.bar((WEST, NORTH - 0.25, 6.6), (EAST, NORTH - 0.25, 6.6), 0.5, -UP, hexes("8c8a86")[0], 0.25)
-    canvas.bar((WEST, NORTH - 0.5, 6.72), (EAST, NORTH - 0.5, 6.72), 0.26, (0, -1, 0), hexes("77787a")[0], 0.3)
+    canvas.bar(
+        (WEST, NORTH - 0.25, 6.6), (EAST, NORTH - 0.25, 6.6), 0.5, -UP, hexes("8c8a86")[0], 0.25
+    )
+    canvas.bar(
+        (WEST, NORTH - 0.5, 6.72),
+        (EAST, NORTH - 0.5, 6.72),
+        0.26,
+        (0, -1, 0),
+        hexes("77787a")[0],
+        0.3,
+    )
     for x in (-12.4, -6.3, 7.0, 13.7):
-        rod(canvas, np.array([[x, NORTH - 0.1, 0.1], [x, NORTH - 0.1, 6.6]]), 0.05, hexes("8f9496")[0], 0.15)
+        rod(
+            canvas,
+            np.array([[x, NORTH - 0.1, 0.1], [x, NORTH - 0.1, 6.6]]),
+            0.05,
+            hexes("8f9496")[0],
+            0.15,
+        )
     red = brick(hexes("99604a")[0], hexes("b0a493")[0], 13)
     wall(
         canvas,
@@ -199,7 +277,14 @@ def school(canvas: Canvas) -> None:
         frame=hexes("e8e4da")[0],
     )
     wall(canvas, (EAST, -0.8), (19.6, -0.8), 5.4, red, step=0.2)
-    fence(canvas, np.array([[EAST, -0.9], [EAST, SOUTH]]), 2.6, GREEN * 0.5, pitch=0.16, rails=(0.04, 0.5, 0.98))
+    fence(
+        canvas,
+        np.array([[EAST, -0.9], [EAST, SOUTH]]),
+        2.6,
+        GREEN * 0.5,
+        pitch=0.16,
+        rails=(0.04, 0.5, 0.98),
+    )
     hedge(canvas, np.array([[EAST + 0.9, -1.2], [EAST + 0.9, SOUTH]]), 1.0, 2.0, hexes("4a6733")[0])
 
 
@@ -208,15 +293,27 @@ def mural(canvas: Canvas, length: float, height: float, pixel: float) -> np.ndar
     rng = canvas.rng
     rows, columns = int(height / pixel) + 1, int(length / pixel) + 1
     t, s = np.mgrid[:rows, :columns] * pixel
-    image = hexes("8fc0dc")[0] + (hexes("dfeaf0")[0] - hexes("8fc0dc")[0]) * (1 - t / height)[..., None]
+    image = (
+        hexes("8fc0dc")[0] + (hexes("dfeaf0")[0] - hexes("8fc0dc")[0]) * (1 - t / height)[..., None]
+    )
     for k, tone in enumerate(hexes("6f9f8c", "5b9a55", "86b04a")):
-        image[t < height * (0.62 - 0.17 * k) + 0.22 * np.sin(0.8 * s + 2.1 * k) + 0.1 * np.sin(1.9 * s + k)] = tone
+        image[
+            t
+            < height * (0.62 - 0.17 * k)
+            + 0.22 * np.sin(0.8 * s + 2.1 * k)
+            + 0.1 * np.sin(1.9 * s + k)
+        ] = tone
     sea = (s > 0.62 * length) & (t < 0.5 * height + 0.06 * np.sin(6 * s))
     image[sea] = hexes("2f7aa8")[0]
     image[np.hypot(s - 2.4, t - height + 0.25) < 0.62] = hexes("f2c63c")[0]
     for angle in np.linspace(np.pi, 2 * np.pi, 9):
         c, n = np.cos(angle), np.sin(angle)
-        stroke(image, np.array([[2.4 + r * c, height - 0.25 + r * n] for r in (0.75, 1.15)]) / pixel, 1.0, hexes("f2c63c")[0])
+        stroke(
+            image,
+            np.array([[2.4 + r * c, height - 0.25 + r * n] for r in (0.75, 1.15)]) / pixel,
+            1.0,
+            hexes("f2c63c")[0],
+        )
     for k, tone in enumerate(INKS[[0, 4, 1, 3, 2, 5]]):
         r = np.hypot(s - 8.0, t - 0.3)
         image[(np.abs(r - 1.75 + 0.14 * k) < 0.08) & (t > 0.3)] = tone
@@ -234,7 +331,12 @@ def mural(canvas: Canvas, length: float, height: float, pixel: float) -> np.ndar
     for _ in range(26):
         x, stem, ink = rng.uniform(0.3, 0.6 * length), rng.uniform(0.25, 0.6), INKS[rng.integers(7)]
         stroke(image, np.array([[x, 0.02], [x + 0.04, stem]]) / pixel, 0.7, hexes("3d6b35")[0])
-        stroke(image, np.array([[x + 0.04, stem], [x + 0.04, stem + 0.01]]) / pixel, rng.uniform(1.4, 2.4), ink)
+        stroke(
+            image,
+            np.array([[x + 0.04, stem], [x + 0.04, stem + 0.01]]) / pixel,
+            rng.uniform(1.4, 2.4),
+            ink,
+        )
     for _ in range(9):
         x, z, size, ink = (
             rng.uniform(0.66 * length, length - 0.8),
@@ -245,11 +347,21 @@ def mural(canvas: Canvas, length: float, height: float, pixel: float) -> np.ndar
         image[((s - x) / size) ** 2 + ((t - z) / size / 0.55) ** 2 < 1] = ink
         stroke(
             image,
-            np.array([[x - size, z], [x - 1.5 * size, z + 0.4 * size], [x - 1.5 * size, z - 0.4 * size], [x - size, z]]) / pixel,
+            np.array(
+                [
+                    [x - size, z],
+                    [x - 1.5 * size, z + 0.4 * size],
+                    [x - 1.5 * size, z - 0.4 * size],
+                    [x - size, z],
+                ]
+            )
+            / pixel,
             1.0,
             ink,
         )
-    return np.clip(image * (1 + 0.07 * mottle(s, t, 0.9, 8) - 0.18 * np.exp(-t / 0.12))[..., None], 0, 0.95)
+    return np.clip(
+        image * (1 + 0.07 * mottle(s, t, 0.9, 8) - 0.18 * np.exp(-t / 0.12))[..., None], 0, 0.95
+    )
 
 
 def climbing_frame(canvas: Canvas, x: float, y: float, yaw: float) -> None:
@@ -276,21 +388,41 @@ def climbing_frame(canvas: Canvas, x: float, y: float, yaw: float) -> None:
     s, across = np.linspace(0, 1, 24), np.linspace(-1, 1, 9)
     run, drop = 2.2 + 2.6 * s, 1.2 * (1 - s) ** 1.15 + 0.14
     chute = np.stack(
-        [np.broadcast_to(run[:, None], (24, 9)), -0.0 + 0.3 * np.broadcast_to(across, (24, 9)), drop[:, None] + 0.16 * across**4], -1
+        [
+            np.broadcast_to(run[:, None], (24, 9)),
+            -0.0 + 0.3 * np.broadcast_to(across, (24, 9)),
+            drop[:, None] + 0.16 * across**4,
+        ],
+        -1,
     )
     skin(canvas, turned(chute, x, y, yaw), stained(hexes("d8dadb")[0], 0.05), gloss=0.5)
     skin(canvas, turned(chute - (0, 0, 0.03), x, y, yaw), stained(RED * 0.7, 0.05), flip=True)
     for k in range(6):
-        prism(canvas, footprint(*moved(x, y, yaw, 2.4 + 0.44 * k, 0), yaw, 0.5, 0.7), 0.1, max(1.2 - 0.22 * k, 0.3))
+        prism(
+            canvas,
+            footprint(*moved(x, y, yaw, 2.4 + 0.44 * k, 0), yaw, 0.5, 0.7),
+            0.1,
+            max(1.2 - 0.22 * k, 0.3),
+        )
     for z in (0.3, 0.6, 0.9):
         line([[-2.2, -0.3, z], [-2.2, 0.3, z]], 0.03, YELLOW)
     for sy in (-0.5, 0.5):  # the bridge between the towers
         for k in range(7):
-            line([[-1.0 + 0.33 * k, sy, 1.2 - 0.12 * np.sin(k * np.pi / 6)], [-1.0 + 0.33 * k, sy, 1.9]], 0.015, BLACK)
+            line(
+                [
+                    [-1.0 + 0.33 * k, sy, 1.2 - 0.12 * np.sin(k * np.pi / 6)],
+                    [-1.0 + 0.33 * k, sy, 1.9],
+                ],
+                0.015,
+                BLACK,
+            )
         line([[-1.0, sy, 1.9], [0, sy, 1.8], [1.0, sy, 1.9]], 0.025, BLUE)
     for k in range(7):
         line(
-            [[-1.0 + 0.33 * k, -0.5, 1.2 - 0.12 * np.sin(k * np.pi / 6)], [-1.0 + 0.33 * k, 0.5, 1.2 - 0.12 * np.sin(k * np.pi / 6)]],
+            [
+                [-1.0 + 0.33 * k, -0.5, 1.2 - 0.12 * np.sin(k * np.pi / 6)],
+                [-1.0 + 0.33 * k, 0.5, 1.2 - 0.12 * np.sin(k * np.pi / 6)],
+            ],
             0.08,
             TIMBER,
         )
@@ -311,7 +443,11 @@ def basket(canvas: Canvas, x: float, y: float, yaw: float) -> None:
 
     def marks(p: np.ndarray) -> np.ndarray:
         v, z = -np.sin(yaw) * (p[:, 0] - x) + np.cos(yaw) * (p[:, 1] - y), p[:, 2]
-        box = (np.abs(v) < 0.32) & (np.abs(z - 3.15) < 0.25) & ~((np.abs(v) < 0.25) & (np.abs(z - 3.15) < 0.18))
+        box = (
+            (np.abs(v) < 0.32)
+            & (np.abs(z - 3.15) < 0.25)
+            & ~((np.abs(v) < 0.25) & (np.abs(z - 3.15) < 0.18))
+        )
         edge = (np.abs(v) > 0.83) | (z < 2.87) | (z > 3.83)
         return np.where((box | edge)[:, None], RED * 0.9, hexes("eceae2")[0])
 
@@ -320,7 +456,12 @@ def basket(canvas: Canvas, x: float, y: float, yaw: float) -> None:
     ring = np.column_stack([1.25 + 0.23 * np.cos(angle), 0.23 * np.sin(angle), np.full(17, 3.0)])
     rod(canvas, turned(ring, x, y, yaw), 0.02, hexes("e06a2c")[0])
     for a in angle[:-1:2]:
-        net = np.array([[1.25 + 0.23 * np.cos(a), 0.23 * np.sin(a), 3.0], [1.25 + 0.13 * np.cos(a + 0.4), 0.13 * np.sin(a + 0.4), 2.6]])
+        net = np.array(
+            [
+                [1.25 + 0.23 * np.cos(a), 0.23 * np.sin(a), 3.0],
+                [1.25 + 0.13 * np.cos(a + 0.4), 0.13 * np.sin(a + 0.4), 2.6],
+            ]
+        )
         rod(canvas, turned(net, x, y, yaw), 0.008, hexes("e8e6df")[0])
 
 
@@ -353,14 +494,24 @@ def furniture(canvas: Canvas) -> None:
         canvas.ring(x, y, 0.0, 0.75, 0.012, 0.1, stained(hexes("6b5a43")[0], 0.2, frequency=4.0))
         tree(canvas, x, y, h, 1.6, hexes("66823a")[0])
         for a in angle[:-1]:
-            ends = np.array([[0.95 * np.cos(b), 0.95 * np.sin(b), 0.44] for b in (a, a + np.pi / 3)]) + np.array([x, y, 0])
+            ends = np.array(
+                [[0.95 * np.cos(b), 0.95 * np.sin(b), 0.44] for b in (a, a + np.pi / 3)]
+            ) + np.array([x, y, 0])
             for grow in (0.85, 1.0, 1.15):
                 line = (ends - (x, y, 0)) * (grow, grow, 1) + (x, y, 0)
                 canvas.bar(line[0], line[1], 0.13, UP, TIMBER * canvas.rng.uniform(0.95, 1.2), 0.15)
-            canvas.bar(ends[0] * (1, 1, 0), ends[0], 0.12, ends[0] * (1, 1, 0) - (x, y, 0), CONCRETE, 0.12)
+            canvas.bar(
+                ends[0] * (1, 1, 0), ends[0], 0.12, ends[0] * (1, 1, 0) - (x, y, 0), CONCRETE, 0.12
+            )
             middle = ends.mean(0)
             prism(canvas, footprint(middle[0], middle[1], a + np.pi / 6, 0.38, 1.0), 0.3, 0.47)
-    for x, y, yaw in ((-16.2, 3.0, 0.0), (-16.2, 0.0, 0.0), (-13.6, -10.9, np.pi / 2), (-4.0, -11.2, np.pi / 2), (15.4, 1.6, np.pi)):
+    for x, y, yaw in (
+        (-16.2, 3.0, 0.0),
+        (-16.2, 0.0, 0.0),
+        (-13.6, -10.9, np.pi / 2),
+        (-4.0, -11.2, np.pi / 2),
+        (15.4, 1.6, np.pi),
+    ):
         seat(canvas, x, y, yaw, TIMBER * 1.1)
     for path in (
         ((10.0, 7.6), (13.4, 7.6)),
@@ -369,18 +520,35 @@ def furniture(canvas: Canvas) -> None:
         ((13.4, 7.6), (13.4, 9.2)),
     ):  # a bed of flowers
         (ax, ay), (bx, by) = path
-        block(canvas, (ax + bx) / 2, (ay + by) / 2, 0.0, (abs(bx - ax) + 0.16, abs(by - ay) + 0.16, 0.34), 0.1, stained(TIMBER, 0.15))
+        block(
+            canvas,
+            (ax + bx) / 2,
+            (ay + by) / 2,
+            0.0,
+            (abs(bx - ax) + 0.16, abs(by - ay) + 0.16, 0.34),
+            0.1,
+            stained(TIMBER, 0.15),
+        )
     canvas.sheet(10.0, 7.6, 13.4, 9.2, 0.14, stained(hexes("4e3d2c")[0], 0.2), 0.28)
     prism(canvas, footprint(11.7, 8.4, 0.0, 3.4, 1.6), 0.0, 0.3)
     for k in range(7):
         shrub(
-            canvas, 10.5 + 0.42 * k, 8.4 + 0.3 * (-1) ** k, 0.32, 0.5, (INKS[k % 6] * 0.3 + hexes("4d6a30")[0] * 0.7), 0.26, solid=False
+            canvas,
+            10.5 + 0.42 * k,
+            8.4 + 0.3 * (-1) ** k,
+            0.32,
+            0.5,
+            (INKS[k % 6] * 0.3 + hexes("4d6a30")[0] * 0.7),
+            0.26,
+            solid=False,
         )
     for k in range(5):
         hoop(canvas, 5.6 + 0.75 * k, 9.2, np.pi / 2, STEEL)
     for x, tone in ((5.75, RED), (7.25, GREEN), (8.0, BLUE)):
         bicycle(canvas, x + 0.2, 9.15, np.pi / 2 + 0.05, tone)
-    for k, (x, y) in enumerate(((-3.2, -2.6), (-2.4, -2.1), (-2.9, -1.3), (-3.9, -1.6), (-1.6, -1.4))):  # stumps to jump on
+    for k, (x, y) in enumerate(
+        ((-3.2, -2.6), (-2.4, -2.1), (-2.9, -1.3), (-3.9, -1.6), (-1.6, -1.4))
+    ):  # stumps to jump on
         z = 0.28 + 0.06 * (k % 3)
         with canvas.at(x, y):
             canvas.cylinder(0, 0, 0.22, 0.0, z, 0.08, stained(hexes("7b5f42")[0], 0.2), top=False)
@@ -388,15 +556,30 @@ def furniture(canvas: Canvas) -> None:
     block(canvas, -13.8, 1.6, 0.2, (1.6, 1.3, 1.2), 0.11, _playhouse)
     with canvas.at(-13.8, 1.6, 0.2, z=0.0):
         for sign in (-1, 1):
-            canvas.patch((-0.95, sign * 0.85, 1.1), (1.9, 0, 0), (0, -sign * 0.85, 0.6), 0.1, stained(RED * 0.9, 0.08), flip=sign > 0)
-        canvas.patch((-0.3, -0.67, 0.0), (0.6, 0, 0), (0, 0, 0.95), 0.1, stained(hexes("5a4632")[0]))
-    for x, y, tone in ((-16.3, -9.8, GREEN * 0.5), (-16.3, -9.1, BLUE * 0.55), (9.4, 0.6, hexes("4a4d4f")[0])):
+            canvas.patch(
+                (-0.95, sign * 0.85, 1.1),
+                (1.9, 0, 0),
+                (0, -sign * 0.85, 0.6),
+                0.1,
+                stained(RED * 0.9, 0.08),
+                flip=sign > 0,
+            )
+        canvas.patch(
+            (-0.3, -0.67, 0.0), (0.6, 0, 0), (0, 0, 0.95), 0.1, stained(hexes("5a4632")[0])
+        )
+    for x, y, tone in (
+        (-16.3, -9.8, GREEN * 0.5),
+        (-16.3, -9.1, BLUE * 0.55),
+        (9.4, 0.6, hexes("4a4d4f")[0]),
+    ):
         wheelie_bin(canvas, x, y, 0.05, tone)
     for x, y, yaw in ((-15.9, 7.0, -0.6), (15.8, -0.2, np.pi)):
         lamp_post(canvas, x, y, 4.5, yaw, STEEL * 0.7)
     for x, y in ((8.0, -4.2), (-1.8, 6.2), (4.8, -2.6), (-6.8, 8.4)):  # balls
         tone = INKS[canvas.rng.integers(6)]
-        canvas.cloud((x, y, 0.12), (0.11, 0.11, 0.11), 70, 0.035, tone * 0.8, tone * 1.1, shell=True)
+        canvas.cloud(
+            (x, y, 0.12), (0.11, 0.11, 0.11), 70, 0.035, tone * 0.8, tone * 1.1, shell=True
+        )
         prism(canvas, footprint(x, y, 0.0, 0.2, 0.2), 0.1, 0.22)
     for x, y, yaw in ((4.6, -11.2, 0.3), (-8.8, 2.6, 1.0)):  # cones
         block(canvas, x, y, yaw, (0.3, 0.3, 0.45), 0.07, stained(hexes("e0632b")[0]), taper=0.25)
@@ -406,9 +589,31 @@ def borders(canvas: Canvas) -> None:
     """The wall of murals, the fence with trees and hedges behind it."""
     length = NORTH - SOUTH
     image = mural(canvas, length, 2.2, 0.06)
-    wall(canvas, (WEST, SOUTH), (WEST, NORTH), 2.2, picture(image, (WEST, SOUTH), (WEST, NORTH), 0.0, 0.06), step=0.085, thick=0.3)
-    strip(canvas, np.array([[WEST - 0.15, SOUTH], [WEST - 0.15, NORTH]]), 0.4, 2.22, 0.15, stained(CONCRETE * 1.05))
-    fence(canvas, np.array([[WEST, SOUTH], [EAST, SOUTH]]), 1.7, GREEN * 0.55, pitch=0.14, rails=(0.05, 0.5, 0.97))
+    wall(
+        canvas,
+        (WEST, SOUTH),
+        (WEST, NORTH),
+        2.2,
+        picture(image, (WEST, SOUTH), (WEST, NORTH), 0.0, 0.06),
+        step=0.085,
+        thick=0.3,
+    )
+    strip(
+        canvas,
+        np.array([[WEST - 0.15, SOUTH], [WEST - 0.15, NORTH]]),
+        0.4,
+        2.22,
+        0.15,
+        stained(CONCRETE * 1.05),
+    )
+    fence(
+        canvas,
+        np.array([[WEST, SOUTH], [EAST, SOUTH]]),
+        1.7,
+        GREEN * 0.55,
+        pitch=0.14,
+        rails=(0.05, 0.5, 0.97),
+    )
     hedge(canvas, np.array([[-19.5, -15.6], [19.5, -15.6]]), 1.3, 1.7, hexes("4a6733")[0])
     for x in np.arange(-18, 19, 4.4):
         tree(
@@ -426,7 +631,9 @@ def borders(canvas: Canvas) -> None:
     tufts(canvas, np.column_stack([x, y, np.zeros(n)]), 0.2, hexes("728a40")[0])
     n = 420
     x, y = canvas.rng.uniform(WEST, EAST, n), SOUTH + np.abs(canvas.rng.normal(0, 0.5, n))
-    litter(canvas, np.column_stack([x, y, np.zeros(n)]), hexes("8a6a2f", "a4702b", "6f7a35", "b58b3c"))
+    litter(
+        canvas, np.column_stack([x, y, np.zeros(n)]), hexes("8a6a2f", "a4702b", "6f7a35", "b58b3c")
+    )
     canvas.bar_ground(*PLACE.low, PLACE.high[0], SOUTH - 0.1)
     canvas.bar_ground(EAST + 0.1, -16.0, *PLACE.high)
     canvas.bar_ground(*PLACE.low, WEST - 0.1, PLACE.high[1])

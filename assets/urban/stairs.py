@@ -2,9 +2,31 @@
 
 import numpy as np
 
-from s2e.assets.urban.houses import Front, awning, balcony, door, facade, front_frame, ramp, steps, wall
+from s2e.assets.urban.houses import (
+    Front,
+    awning,
+    balcony,
+    door,
+    facade,
+    front_frame,
+    ramp,
+    steps,
+    wall,
+)
 from s2e.assets.urban.paint import UP, Canvas, Light, Place
-from s2e.assets.urban.parts import bench, bush, cafe, conifer, crate, lamp, laundry, litter, pot, railing, tree
+from s2e.assets.urban.parts import (
+    bench,
+    bush,
+    cafe,
+    conifer,
+    crate,
+    lamp,
+    laundry,
+    litter,
+    pot,
+    railing,
+    tree,
+)
 from s2e.assets.urban.surfaces import concrete, flat, hexes, mottle, plaster, slabs, stones, tone
 from s2e.envs.geometry.scene import Sky
 
@@ -15,7 +37,12 @@ PLACE = Place(
 )  # fmt: skip
 X0, X1 = -16.0, 16.0
 LOW, MID, HIGH = 0.0, 1.5, 3.0  # heights of the terraces
-WALL_1, WALL_2, BACK, EDGE = -2.6, 8.0, 17.5, -13.0  # y of the retaining walls, of the houses above, and of the parapet below
+WALL_1, WALL_2, BACK, EDGE = (
+    -2.6,
+    8.0,
+    17.5,
+    -13.0,
+)  # y of the retaining walls, of the houses above, and of the parapet below
 WAY = 2.4  # depth of the strips that hold the ramps, metres
 WHITE, BLUE = tone("ece8de"), tone("2f5f94")
 RUBBLE = stones(tone("b5a68c"), 171, 0.32, 0.5, 0.4)
@@ -48,27 +75,66 @@ def ways_up(canvas: Canvas) -> None:
     canvas.level(X0 - 2, WALL_1, 1.0, WALL_1 + WAY, 0.0)
     canvas.sheet(X0, WALL_1, -14.0, WALL_1 + WAY, 0.17, path)
     ramp(canvas, -14.0, WALL_1, 0.0, WAY, 15.0, LOW, MID, path)
-    canvas.patch((-14.0, WALL_1 + WAY, LOW), (15.0, 0, 0), UP * MID, 0.19, RUBBLE, keep=lambda s, t: t > 0.1 * s)
-    canvas.patch((-14.0, WALL_1, LOW), (15.0, 0, 0), UP * MID, 0.19, plaster(WHITE, 177), keep=lambda s, t: t < 0.1 * s)
+    canvas.patch(
+        (-14.0, WALL_1 + WAY, LOW),
+        (15.0, 0, 0),
+        UP * MID,
+        0.19,
+        RUBBLE,
+        keep=lambda s, t: t > 0.1 * s,
+    )
+    canvas.patch(
+        (-14.0, WALL_1, LOW),
+        (15.0, 0, 0),
+        UP * MID,
+        0.19,
+        plaster(WHITE, 177),
+        keep=lambda s, t: t < 0.1 * s,
+    )
     canvas.patch((X0, WALL_1 + WAY, LOW), (2.0, 0, 0), UP * MID, 0.19, RUBBLE)
     canvas.level(4.0, WALL_1 - 1.1, 8.0, WALL_1 + WAY, 0.0)
     _flight(canvas, 4.0, 8.0, WALL_1 - 1.0, LOW, worn)
     canvas.level(-1.5, WALL_2, X1 + 2, WALL_2 + WAY, MID)
     canvas.sheet(13.5, WALL_2, X1, WALL_2 + WAY, 0.17, path, MID)
     ramp(canvas, 13.5, WALL_2 + WAY, np.pi, WAY, 15.0, MID, HIGH, path)
-    canvas.patch((-1.5, WALL_2 + WAY, MID), (15.0, 0, 0), UP * 1.5, 0.19, RUBBLE, keep=lambda s, t: t > 0.1 * (15 - s))
-    canvas.patch((-1.5, WALL_2, MID), (15.0, 0, 0), UP * 1.5, 0.19, plaster(WHITE, 178), keep=lambda s, t: t < 0.1 * (15 - s))
+    canvas.patch(
+        (-1.5, WALL_2 + WAY, MID),
+        (15.0, 0, 0),
+        UP * 1.5,
+        0.19,
+        RUBBLE,
+        keep=lambda s, t: t > 0.1 * (15 - s),
+    )
+    canvas.patch(
+        (-1.5, WALL_2, MID),
+        (15.0, 0, 0),
+        UP * 1.5,
+        0.19,
+        plaster(WHITE, 178),
+        keep=lambda s, t: t < 0.1 * (15 - s),
+    )
     canvas.patch((13.5, WALL_2 + WAY, MID), (2.5, 0, 0), UP * 1.5, 0.19, RUBBLE)
     canvas.level(-9.5, WALL_2, -5.5, WALL_2 + WAY, MID)
     _flight(canvas, -9.5, -5.5, WALL_2 - 1.0, MID, worn)
-    for x, y, z, flip in ((X0, WALL_1, LOW, False), (X1, WALL_2, MID, True)):  # the houses' feet beside the lower ends
+    for x, y, z, flip in (
+        (X0, WALL_1, LOW, False),
+        (X1, WALL_2, MID, True),
+    ):  # the houses' feet beside the lower ends
         canvas.patch((x, y, z), (0, WAY, 0), UP * 1.5, 0.19, plaster(WHITE, 177), flip=flip)
         canvas.solid(x - 0.5 * (x < 0), y, z, x + 0.5 * (x > 0), y + WAY, z + 1.6)
     iron = tone("3a5f8a")
     railing(canvas, (-11.5, WALL_1 + 0.06, 0.25), (1.0, WALL_1 + 0.06, 1.5), iron, gap=0.5)
     railing(canvas, (11.0, WALL_2 + 0.06, 1.75), (-1.5, WALL_2 + 0.06, 3.0), iron, gap=0.5)
-    railing(canvas, (X0 + 0.1, WALL_1 + WAY + 0.08, MID), (0.9, WALL_1 + WAY + 0.08, MID), iron, gap=0.5)
-    railing(canvas, (-1.4, WALL_2 + WAY + 0.08, HIGH), (X1 - 0.1, WALL_2 + WAY + 0.08, HIGH), iron, gap=0.5)
+    railing(
+        canvas, (X0 + 0.1, WALL_1 + WAY + 0.08, MID), (0.9, WALL_1 + WAY + 0.08, MID), iron, gap=0.5
+    )
+    railing(
+        canvas,
+        (-1.4, WALL_2 + WAY + 0.08, HIGH),
+        (X1 - 0.1, WALL_2 + WAY + 0.08, HIGH),
+        iron,
+        gap=0.5,
+    )
     for x0, x1, y, z in ((8.0, 16.0, WALL_1, MID), (1.0, 4.0, WALL_1, MID), (-16.0, -9.5, WALL_2, HIGH),
                          (-5.5, -1.5, WALL_2, HIGH)):  # fmt: skip
         railing(canvas, (x0, y + 0.1, z), (x1, y + 0.1, z), iron, gap=0.5)
@@ -92,14 +158,18 @@ def _flight(canvas: Canvas, x0: float, x1: float, y: float, z: float, colour) ->
 def cube(canvas: Canvas, a, b, height: float, base: float, seed: int, **more) -> None:
     """A white front with a flat roof, small windows, and blue doors and shutters."""
     shutter = hexes("2f5f94", "3f7a86", "6a8f5a", "a8452f")[seed % 4]
-    tint = WHITE * np.array([(1, 1, 1), (1, 0.97, 0.9), (0.95, 0.9, 0.84), (1, 0.93, 0.88)][seed % 4])
+    tint = WHITE * np.array(
+        [(1, 1, 1), (1, 0.97, 0.9), (0.95, 0.9, 0.84), (1, 0.93, 0.88)][seed % 4]
+    )
     front = Front(plaster(tint, 180 + seed, 0.7), None, floors=(1.0, 3.7, 6.3), pitch=2.8, window=(0.8, 1.05), shutter=shutter,
                   frame=shutter * 1.2, cornice=None, roof=None, lit=0.0, glass=tone("2d3a46"))  # fmt: skip
     facade(canvas, a, b, height, front, base=base, door_colour=shutter, **more)
     x, y, yaw, length = front_frame(a, b)
     with canvas.at(x, y, yaw, z=base):
         canvas.bar((0, -0.02, height), (length, -0.02, height), 0.16, (0, -1, 1), WHITE, 0.3)
-        canvas.patch((0, 0, height + 0.02), (length, 0, 0), (0, 2.0, 0), 0.35, plaster(WHITE * 0.95, 7))
+        canvas.patch(
+            (0, 0, height + 0.02), (length, 0, 0), (0, 2.0, 0), 0.35, plaster(WHITE * 0.95, 7)
+        )
 
 
 def houses(canvas: Canvas) -> None:
@@ -127,7 +197,14 @@ def houses(canvas: Canvas) -> None:
     for k, lift in enumerate(angle):
         count = max(int(62 * np.cos(lift)), 3)
         turn = np.arange(count) * 2 * np.pi / count
-        normal = np.stack([np.cos(turn) * np.cos(lift), np.sin(turn) * np.cos(lift), np.full(count, np.sin(lift))], 1)
+        normal = np.stack(
+            [
+                np.cos(turn) * np.cos(lift),
+                np.sin(turn) * np.cos(lift),
+                np.full(count, np.sin(lift)),
+            ],
+            1,
+        )
         tint = BLUE * (1 + 0.1 * mottle(turn * 3, np.full(count, k * 0.4), 1.0, 18))[:, None]
         canvas.discs(
             np.array([1.0, BACK + 2.0, HIGH + 4.4]) + 2.0 * normal,
@@ -150,10 +227,26 @@ def furniture(canvas: Canvas) -> None:
         (12.4, 17.3, 5.2, 0.9),
     ):
         for _ in range(5):
-            off = canvas.rng.normal(0, 0.4, 3) * (1 if abs(x) < 15 else 0.2, 1 if abs(x) > 15 else 0.2, 1.0)
-            canvas.cloud((x + off[0], y + off[1], z + off[2] * size), (0.45, 0.45, 0.5 * size), 70, 0.07, vine * 0.7, vine * 1.2)
+            off = canvas.rng.normal(0, 0.4, 3) * (
+                1 if abs(x) < 15 else 0.2,
+                1 if abs(x) > 15 else 0.2,
+                1.0,
+            )
             canvas.cloud(
-                (x + off[0], y + off[1], z + off[2] * size), (0.5, 0.5, 0.55 * size), 45, 0.055, pink * 0.8, np.minimum(pink * 1.3, 1)
+                (x + off[0], y + off[1], z + off[2] * size),
+                (0.45, 0.45, 0.5 * size),
+                70,
+                0.07,
+                vine * 0.7,
+                vine * 1.2,
+            )
+            canvas.cloud(
+                (x + off[0], y + off[1], z + off[2] * size),
+                (0.5, 0.5, 0.55 * size),
+                45,
+                0.055,
+                pink * 0.8,
+                np.minimum(pink * 1.3, 1),
             )
     for x, y, h in ((-13.4, -11.6, 5.2), (13.6, -11.4, 4.6), (14.4, 5.6, 4.0), (-14.4, 15.8, 3.8)):
         conifer(canvas, x, y, h, tone("3f5a34"), 0.6)
@@ -166,7 +259,13 @@ def furniture(canvas: Canvas) -> None:
         litter(canvas, x, y, 1.2, 40, hexes("8a8a5a", "a89a6a"))
     for x, y in ((-10.0, 5.0), (10.4, -5.6), (-12.0, 12.6), (6.0, 15.0)):
         lamp(canvas, x, y, colour=tone("3a4046"))
-    for x, y, yaw in ((-8.6, -12.2, np.pi), (2.0, -12.2, np.pi), (3.0, 6.8, 0.0), (-3.0, 16.4, 0.0), (-11.6, 1.2, 0.6)):
+    for x, y, yaw in (
+        (-8.6, -12.2, np.pi),
+        (2.0, -12.2, np.pi),
+        (3.0, 6.8, 0.0),
+        (-3.0, 16.4, 0.0),
+        (-11.6, 1.2, 0.6),
+    ):
         bench(canvas, x, y, yaw, tone("a89878"))
     for x, y in ((9.4, -10.4), (12.0, -8.0), (-3.4, 4.4), (9.6, 13.2)):
         cafe(canvas, x, y, tone("d8cfae") if x > 0 else BLUE, 0.5)

@@ -92,14 +92,22 @@ def standing(canvas: Canvas) -> tuple[Occupancy, Ground]:
 def people_light(place: Place) -> Sky:
     """The sky of a place, with the light by which people and things are drawn: that of the bake, after the film, on a grey surface."""
     grey, light = 0.5, place.light
-    sky = light.exposure * grey**2.2 * (0.5 * np.array(light.sky_rgb) + 0.4 * np.array(light.bounce_rgb))
-    shade, lit = (film(v) / grey for v in (sky, sky + light.exposure * grey**2.2 * np.array(light.sun_rgb)))
+    sky = (
+        light.exposure
+        * grey**2.2
+        * (0.5 * np.array(light.sky_rgb) + 0.4 * np.array(light.bounce_rgb))
+    )
+    shade, lit = (
+        film(v) / grey for v in (sky, sky + light.exposure * grey**2.2 * np.array(light.sun_rgb))
+    )
     sun = np.asarray(place.sun, float) / np.linalg.norm(place.sun)
     rows = [tuple(np.round(v, 4).tolist()) for v in (sun, lit - shade, shade)]
     return dataclasses.replace(place.sky, sun=rows[0], sun_rgb=rows[1], ambient_rgb=rows[2])
 
 
-def build(name: str, folder: str | os.PathLike, splats_file: str = "splats.ply", bar: tqdm | None = None) -> dict[str, float]:
+def build(
+    name: str, folder: str | os.PathLike, splats_file: str = "splats.ply", bar: tqdm | None = None
+) -> dict[str, float]:
     """Makes a scene of the suite and writes its folder.
 
     Args:
@@ -131,7 +139,18 @@ def build(name: str, folder: str | os.PathLike, splats_file: str = "splats.ply",
     scene = Scene(name, occupancy, empty_mesh(), np.round(anchors, 3), None, ground)
     episodes = make_episodes(scene, EPISODE_SEED)
     bar.update()
-    write_scene(folder, name, splats, occupancy, anchors, sky, ground, splats_file, {"sources": sources(name)}, episodes)
+    write_scene(
+        folder,
+        name,
+        splats,
+        occupancy,
+        anchors,
+        sky,
+        ground,
+        splats_file,
+        {"sources": sources(name)},
+        episodes,
+    )
     bar.update()
     rows, columns = occupancy.grid.shape
     return {
@@ -192,7 +211,9 @@ def ensure(name: str) -> Path:
                 os.replace(made, folder)
     except OSError as error:
         if not _up_to_date(folder, name):  # else another process was faster
-            raise UserError(f"{folder}: cannot be written ({error.strerror}); set S2E_CACHE to a folder with space") from None
+            raise UserError(
+                f"{folder}: cannot be written ({error.strerror}); set S2E_CACHE to a folder with space"
+            ) from None
     finally:
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)

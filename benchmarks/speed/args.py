@@ -46,6 +46,8 @@ def main() -> None:
 def _main() -> None:
     args = parse(SpeedArgs, __doc__ or "")
     check_words(args)
-    from s2e.benchmarks.speed.command import speed  # torch and the worlds: imported once the options are right
+    from s2e.benchmarks.speed.command import (
+        speed,
+    )  # torch and the worlds: imported once the options are right
 
     speed(args)

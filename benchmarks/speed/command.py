@@ -50,7 +50,10 @@ def hardware() -> dict[str, Any]:
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:
-            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
+            name = next(
+                (line.split(":", 1)[1].strip() for line in file if line.startswith("model name")),
+                name,
+            )
     except OSError:
         pass
     return {
@@ -70,7 +73,9 @@ HORIZON = 8
 
 def raster_images(args: SpeedArgs) -> Measured:
     """Mesh images a second at 160x120 (width x height): streets, three people in each world, no simulation."""
-    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3), crowded=True)
+    worlds = make_worlds(
+        args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3), crowded=True
+    )
     worlds.reset()
     assert worlds.stage.renderer is not None
     renderer, views = worlds.stage.renderer, worlds.views(np.arange(args.envs))
@@ -80,7 +85,11 @@ def raster_images(args: SpeedArgs) -> Measured:
         return args.envs
 
     triangles = float(np.mean([len(s.mesh.triangles) for s in worlds.scenes]))
-    return rate(step, args.seconds), "images/s", {"size": "160x120", "views": args.envs, "triangles": round(triangles), "people": 3}
+    return (
+        rate(step, args.seconds),
+        "images/s",
+        {"size": "160x120", "views": args.envs, "triangles": round(triangles), "people": 3},
+    )
 
 
 def splat_images(args: SpeedArgs) -> Measured:
@@ -98,19 +107,29 @@ def _splat_images(args: SpeedArgs, camera: Camera, views: int) -> Measured:
     assert scene.splats is not None
     prepared, rng = prepare(scene.splats), np.random.default_rng(0)
     spots = scene.free_anchors[rng.integers(len(scene.free_anchors), size=views)]
-    position, rotation = camera_poses(np.concatenate([spots, rng.uniform(-3, 3, (views, 1))], 1), camera)
+    position, rotation = camera_poses(
+        np.concatenate([spots, rng.uniform(-3, 3, (views, 1))], 1), camera
+    )
 
     def step() -> int:
-        render_splats(prepared, position, rotation, camera.intrinsics(), camera.height_px, camera.width_px)
+        render_splats(
+            prepared, position, rotation, camera.intrinsics(), camera.height_px, camera.width_px
+        )
         return views
 
     size = f"{camera.width_px}x{camera.height_px}"
-    return rate(step, args.seconds), "images/s", {"size": size, "views": views, "gaussians": len(scene.splats.means)}
+    return (
+        rate(step, args.seconds),
+        "images/s",
+        {"size": size, "views": views, "gaussians": len(scene.splats.means)},
+    )
 
 
 def env_steps(args: SpeedArgs) -> Measured:
     """Whole environment steps a second at 240x135: two control periods, people, contacts, reward, an image."""
-    worlds = make_worlds(args.envs, args.scenes, 0, WorldsConfig(height_px=135, width_px=240, people=8), crowded=True)
+    worlds = make_worlds(
+        args.envs, args.scenes, 0, WorldsConfig(height_px=135, width_px=240, people=8), crowded=True
+    )
     worlds.reset()
     ahead = np.tile([0.8, 0.0], (args.envs, 1))
 
@@ -118,7 +137,12 @@ def env_steps(args: SpeedArgs) -> Measured:
         worlds.step(ahead)
         return args.envs
 
-    conditions = {"size": "240x135", "worlds": args.envs, "people": 8, "controls_per_step": worlds.config.controls_per_step}
+    conditions = {
+        "size": "240x135",
+        "worlds": args.envs,
+        "people": 8,
+        "controls_per_step": worlds.config.controls_per_step,
+    }
     value = rate(step, args.seconds)
     return value, "steps/s", {**conditions, "peak_memory_gib": peak_memory_gib()}
 
@@ -160,7 +184,13 @@ def startup(args: SpeedArgs) -> Measured:
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
         runs = [
-            subprocess.run([sys.executable, "-c", _FIRST_STEP], env=environment, capture_output=True, text=True, check=True)
+            subprocess.run(
+                [sys.executable, "-c", _FIRST_STEP],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
             for _ in range(4)
         ]
     seconds = [float(run.stdout.split()[-1]) for run in runs]
@@ -171,13 +201,19 @@ def encoder_images(args: SpeedArgs) -> Measured:
     """Images a second through the frozen encoder of the laptop preset."""
     config = PRESETS["laptop"]
     encoder = FrozenEncoder(FeatureNet(config), config)
-    images = np.random.default_rng(0).integers(0, 255, (64, config.height_px, config.width_px, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(
+        0, 255, (64, config.height_px, config.width_px, 3), dtype=np.uint8
+    )
 
     def step() -> int:
         encoder(images)
         return 64
 
-    return rate(step, args.seconds), "images/s", {"encoder": config.encoder, "stride": config.stride, "size": "160x96", "batch": 64}
+    return (
+        rate(step, args.seconds),
+        "images/s",
+        {"encoder": config.encoder, "stride": config.stride, "size": "160x96", "batch": 64},
+    )
 
 
 def _split(trainer: Trainer) -> dict[str, float]:
@@ -211,7 +247,9 @@ def ppo_steps(args: SpeedArgs) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         trainer, watch = _trainer(args, folder)
         encoder = trainer.prefix.actor.encoder
-        images = np.random.default_rng(0).integers(0, 255, (args.envs, *encoder.size, 3), dtype=np.uint8)
+        images = np.random.default_rng(0).integers(
+            0, 255, (args.envs, *encoder.size, 3), dtype=np.uint8
+        )
 
         def alone() -> int:
             encoder(images)
@@ -234,14 +272,24 @@ def ppo_steps(args: SpeedArgs) -> Measured:
         whole = time.perf_counter() - began
         spent["simulate"] = spent.pop("worlds") - spent["render"]
         shares = {f"{k}_share": round(v / whole, 2) for k, v in sorted(spent.items())}
-        conditions = {"size": "160x96", "worlds": args.envs, "horizon": HORIZON, "of_encoder_alone": round(value / least, 2)}
+        conditions = {
+            "size": "160x96",
+            "worlds": args.envs,
+            "horizon": HORIZON,
+            "of_encoder_alone": round(value / least, 2),
+        }
         return value, "steps/s", {**conditions, **shares, "peak_memory_gib": peak_memory_gib()}
 
 
 def _trainer(args: SpeedArgs, folder: str, rank: int = 0, ranks: int = 1) -> tuple[Trainer, Watch]:
     """What `s2e-ppo` trains with by its defaults, `args.envs` worlds on each rank."""
     envs = args.envs * ranks
-    more = {"horizon": HORIZON, "value_warmup": 0, "coach_drives": 0.0, "device": choose_device("auto")}
+    more = {
+        "horizon": HORIZON,
+        "value_warmup": 0,
+        "coach_drives": 0.0,
+        "device": choose_device("auto"),
+    }
     wanted = settled(PPOArgs(Path(folder) / "run", envs=envs, scenes=args.scenes, **more))
     check_memory(wanted, ranks)
     trainer = Trainer(wanted, rank, ranks)
@@ -283,18 +331,48 @@ def ppo_ranks(args: SpeedArgs) -> Measured:
     """
 
     def steps(ranks: int, threads: int) -> float:
-        limits = {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")}
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "--no-python"]
-        command += [sys.executable, "-c", _RANK, str(args.envs), str(args.scenes), str(args.seconds)]
+        limits = {
+            f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            str(ranks),
+            "--no-python",
+        ]
+        command += [
+            sys.executable,
+            "-c",
+            _RANK,
+            str(args.envs),
+            str(args.scenes),
+            str(args.seconds),
+        ]
         ran = subprocess.run(command, env={**os.environ, **limits}, capture_output=True, text=True)
         if ran.returncode:
             raise UserError(f"{ranks} ranks did not run:\n{ran.stderr[-2000:]}")
         return float(ran.stdout.split()[-1])
 
     one, two, threaded = steps(1, 1), steps(2, 1), steps(1, 2)
-    rates = {"one_rank": round(one, 1), "two_ranks": round(two, 1), "one_rank_two_threads": round(threaded, 1)}
-    conditions = {"size": "160x96", "worlds_each": args.envs, "horizon": HORIZON, "unit_of_rates": "steps/s"}
-    return two / (2 * one), "ratio", {**conditions, **rates, "over_two_threads": round(two / threaded, 2)}
+    rates = {
+        "one_rank": round(one, 1),
+        "two_ranks": round(two, 1),
+        "one_rank_two_threads": round(threaded, 1),
+    }
+    conditions = {
+        "size": "160x96",
+        "worlds_each": args.envs,
+        "horizon": HORIZON,
+        "unit_of_rates": "steps/s",
+    }
+    return (
+        two / (2 * one),
+        "ratio",
+        {**conditions, **rates, "over_two_threads": round(two / threaded, 2)},
+    )
 
 
 def pretrain_samples(args: SpeedArgs) -> Measured:
@@ -306,17 +384,26 @@ def pretrain_samples(args: SpeedArgs) -> Measured:
     newest = torch.randn(batch, *policy.newest_shape, generator=rng)
     older = torch.randn(batch, *policy.older_shape, generator=rng)
     robot = torch.randn(batch, 6, generator=rng)
-    vector, future = torch.randn(batch, 3, generator=rng), torch.randn(batch, config.waypoints, 2, generator=rng).cumsum(1)
+    vector, future = (
+        torch.randn(batch, 3, generator=rng),
+        torch.randn(batch, config.waypoints, 2, generator=rng).cumsum(1),
+    )
 
     def step() -> int:
         modes = policy.decode(policy.context(newest, older, vector, vector, robot))
-        loss = matching_loss(modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor)["loss"]
+        loss = matching_loss(
+            modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor
+        )["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         return batch
 
-    return rate(step, args.seconds), "samples/s", {"batch": batch, "dim": config.dim, "tokens": policy.context_tokens}
+    return (
+        rate(step, args.seconds),
+        "samples/s",
+        {"batch": batch, "dim": config.dim, "tokens": policy.context_tokens},
+    )
 
 
 PARTS: dict[str, Callable[[SpeedArgs], Measured]] = {
@@ -335,7 +422,14 @@ def speed(args: SpeedArgs) -> None:
     machine, results = hardware(), []
     for name in [args.only] if args.only else list(PARTS):
         value, unit, conditions = PARTS[name](args)
-        results.append({"name": name, "value": float(f"{value:.5g}"), "unit": unit, "conditions": {**conditions, **machine}})
+        results.append(
+            {
+                "name": name,
+                "value": float(f"{value:.5g}"),
+                "unit": unit,
+                "conditions": {**conditions, **machine},
+            }
+        )
         if not args.json:
             listed = ", ".join(f"{k} {v}" for k, v in conditions.items())
             print(f"{name:18}{value:10.5g} {unit:10} {listed}", flush=True)

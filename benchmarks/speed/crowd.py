@@ -41,7 +41,11 @@ def sampled(tracks: Tracks) -> list[np.ndarray]:
     """(K, 5) track, x, y, vx, vy for each annotated instant."""
     size = np.diff(tracks.first)
     who = np.repeat(np.arange(len(size)), size)
-    when = np.rint(np.repeat(tracks.start_s, size) / ANNOTATED_S).astype(int) + np.arange(len(who)) - np.repeat(tracks.first[:-1], size)
+    when = (
+        np.rint(np.repeat(tracks.start_s, size) / ANNOTATED_S).astype(int)
+        + np.arange(len(who))
+        - np.repeat(tracks.first[:-1], size)
+    )
     rows = np.column_stack([who, tracks.points])
     order = np.argsort(when, kind="stable")
     return np.split(rows[order], np.flatnonzero(np.diff(when[order])) + 1)
@@ -58,11 +62,18 @@ def groups_of(tracks: Tracks, speeds: np.ndarray) -> np.ndarray:
     pairs: dict[tuple[int, int], list] = {}
     for rows in sampled(tracks):
         for i, j in KDTree(rows[:, 1:3]).query_pairs(6.0):
-            pairs.setdefault((int(rows[i, 0]), int(rows[j, 0])), []).append(rows[i, 1:] - rows[j, 1:])
+            pairs.setdefault((int(rows[i, 0]), int(rows[j, 0])), []).append(
+                rows[i, 1:] - rows[j, 1:]
+            )
     group = np.arange(len(speeds))
     for (i, j), apart in pairs.items():
         far, drift = np.median(np.linalg.norm(np.array(apart).reshape(-1, 2, 2), axis=2), axis=0)
-        if min(speeds[i], speeds[j]) > WALKS_MS and len(apart) * ANNOTATED_S >= 3.0 and far < 1.6 and drift < 0.35:
+        if (
+            min(speeds[i], speeds[j]) > WALKS_MS
+            and len(apart) * ANNOTATED_S >= 3.0
+            and far < 1.6
+            and drift < 0.35
+        ):
             group[group == group[j]] = group[i]
     sizes = np.bincount(group, minlength=len(group))
     return np.where(sizes[group] > 1, group, -1)
@@ -77,7 +88,11 @@ def figures(frames: list[np.ndarray]) -> dict[str, np.ndarray]:
         distance = tree.query(rows[:, 1:3], 2)[0][:, 1]
         nearest.append(distance[np.isfinite(distance)])
         others.append(np.array([len(n) - 1 for n in tree.query_ball_point(rows[:, 1:3], NEAR_M)]))
-    return {"speed": np.concatenate(speed), "nearest": np.concatenate(nearest), "others": np.concatenate(others)}
+    return {
+        "speed": np.concatenate(speed),
+        "nearest": np.concatenate(nearest),
+        "others": np.concatenate(others),
+    }
 
 
 def densities(frames: list[np.ndarray]) -> np.ndarray:
@@ -86,25 +101,56 @@ def densities(frames: list[np.ndarray]) -> np.ndarray:
     return np.array([len(r) for r in frames]) / (0.25 * len(cells))
 
 
-def simulate(tracks: Tracks, speeds: np.ndarray, groups: np.ndarray, seed: int = 0) -> list[np.ndarray]:
+def simulate(
+    tracks: Tracks, speeds: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> list[np.ndarray]:
     """As `sampled`, of simulated people on open ground."""
-    rng, low, high = np.random.default_rng(seed), tracks.points[:, :2].min(0) - MARGIN_M, tracks.points[:, :2].max(0) + MARGIN_M
+    rng, low, high = (
+        np.random.default_rng(seed),
+        tracks.points[:, :2].min(0) - MARGIN_M,
+        tracks.points[:, :2].max(0) + MARGIN_M,
+    )
     columns, rows = np.ceil((high - low) / 0.2).astype(int)
-    fields, maps = DistanceFields.pack([Occupancy(np.zeros((rows, columns), bool), low, 0.2)]), Roadmaps.empty(1)
+    fields, maps = (
+        DistanceFields.pack([Occupancy(np.zeros((rows, columns), bool), low, 0.2)]),
+        Roadmaps.empty(1),
+    )
     starts, ends = tracks.points[tracks.first[:-1], :2], tracks.points[tracks.first[1:] - 1, :2]
     leave = tracks.start_s + ANNOTATED_S * (np.diff(tracks.first) - 1)
     own = np.clip(rng.normal(*SPEED_MS, len(speeds)), 0.5, 2.2)
-    own = np.where(groups >= 0, GROUP_PACE * own[np.maximum(groups, 0)], own)  # a group has one speed
+    own = np.where(
+        groups >= 0, GROUP_PACE * own[np.maximum(groups, 0)], own
+    )  # a group has one speed
     people, who, one = People.empty(1, 96), np.full(96, -1), People.empty(1, 1)
-    frames, arriving, none = [], list(np.argsort(tracks.start_s, kind="stable")), np.zeros(1, dtype=int)
+    frames, arriving, none = (
+        [],
+        list(np.argsort(tracks.start_s, kind="stable")),
+        np.zeros(1, dtype=int),
+    )
     for step in range(int(tracks.duration_s / DT)):
         time = step * DT
         while arriving and tracks.start_s[arriving[0]] <= time:
             k = arriving.pop(0)
             kind = "group" if groups[k] >= 0 else "walk" if speeds[k] > WALKS_MS else "stand"
-            one.place(0, [Walker(tuple(starts[k]), tuple(ends[k]), float(own[k]), int(k), kind, int(groups[k]))])
+            one.place(
+                0,
+                [
+                    Walker(
+                        tuple(starts[k]),
+                        tuple(ends[k]),
+                        float(own[k]),
+                        int(k),
+                        kind,
+                        int(groups[k]),
+                    )
+                ],
+            )
             slot = int(np.argmin(people.active[0]))
-            people.real[0, slot], people.whole[0, slot], people.active[0, slot] = one.real[0, 0], one.whole[0, 0], True
+            people.real[0, slot], people.whole[0, slot], people.active[0, slot] = (
+                one.real[0, 0],
+                one.whole[0, 0],
+                True,
+            )
             who[slot] = k
         step_crowd(
             people,
@@ -124,7 +170,9 @@ def simulate(tracks: Tracks, speeds: np.ndarray, groups: np.ndarray, seed: int =
         people.active[0] &= ~gone
         here = np.flatnonzero(people.active[0])
         if step % round(ANNOTATED_S / DT) == 0 and len(here):
-            frames.append(np.column_stack([who[here], people.position[0, here], people.velocity[0, here]]))
+            frames.append(
+                np.column_stack([who[here], people.position[0, here], people.velocity[0, here]])
+            )
     return frames
 
 
@@ -150,7 +198,9 @@ def compare(folder: Path) -> dict[str, dict]:
 
 def report(results: dict[str, dict]) -> None:
     """Prints the fit and the distances."""
-    print("recording  walking people  own speed m/s  in groups  standing  nearest m  people/m2 5 %  50 %  95 %")
+    print(
+        "recording  walking people  own speed m/s  in groups  standing  nearest m  people/m2 5 %  50 %  95 %"
+    )
     every = np.concatenate([r["walking"] for r in results.values()])
     for name, r in results.items():
         low, middle, high = np.percentile(r["density"], [5, 50, 95])
@@ -182,18 +232,32 @@ def draw(results: dict[str, dict], out: Path) -> None:
     for line, (name, r) in zip(axes, results.items()):
         for label, colour in (("real", "#444444"), ("simulated", "#d9730d")):
             f = r[label]
-            shape = {"density": True, "histtype": "step", "color": colour, "label": label, "linewidth": 1.6}
+            shape = {
+                "density": True,
+                "histtype": "step",
+                "color": colour,
+                "label": label,
+                "linewidth": 1.6,
+            }
             line[0].hist(f["speed"], np.arange(0, 3.01, 0.1), **shape)
             line[1].hist(f["nearest"], np.arange(0, 6.01, 0.2), **shape)
             count = np.arange(7)
             walks = f["speed"] > 0.3
             mean = [
-                np.mean(f["speed"][walks & (f["others"] == k)]) if (walks & (f["others"] == k)).sum() > 20 else np.nan for k in count
+                np.mean(f["speed"][walks & (f["others"] == k)])
+                if (walks & (f["others"] == k)).sum() > 20
+                else np.nan
+                for k in count
             ]
             line[2].plot((count + 1) / (np.pi * NEAR_M**2), mean, "o-", color=colour, label=label)
         line[0].set(title=f"{name}: speed", xlabel="m/s", ylabel="share")
         line[1].set(title=f"{name}: nearest person", xlabel="m")
-        line[2].set(title=f"{name}: speed of who walks", xlabel="people per m$^2$ within 2 m", ylabel="m/s", ylim=(0, 2))
+        line[2].set(
+            title=f"{name}: speed of who walks",
+            xlabel="people per m$^2$ within 2 m",
+            ylabel="m/s",
+            ylim=(0, 2),
+        )
         line[0].legend(frameon=False)
     figure.savefig(out, dpi=80)
     plt.close(figure)

@@ -24,7 +24,10 @@ LAYERS = (1, 2, 4, 8)
 VARIANTS: dict[str, PolicyConfig] = {
     **{f"{m} anchors": dataclasses.replace(LAPTOP, anchors=m) for m in (1, 2, 4, 8, 16, 32, 64)},
     **{f"{n} tokens": dataclasses.replace(LAPTOP, newest=n) for n in ("pooled", "columns", "grid")},
-    **{f"{n} + {n} layers": dataclasses.replace(LAPTOP, encoder_layers=n, decoder_layers=n) for n in LAYERS},
+    **{
+        f"{n} + {n} layers": dataclasses.replace(LAPTOP, encoder_layers=n, decoder_layers=n)
+        for n in LAYERS
+    },
 }
 STATE_BYTES = 16  # a trained parameter in float32: itself, its gradient, AdamW's two moments
 
@@ -43,30 +46,55 @@ class Subject:
 
     def __post_init__(self) -> None:
         config, rng = self.config, torch.Generator().manual_seed(0)
-        self.policy, self.net = S2EPolicy(config), FeatureNet(config).train() if config.train_encoder else None
+        self.policy, self.net = (
+            S2EPolicy(config),
+            FeatureNet(config).train() if config.train_encoder else None,
+        )
         modules = [self.policy, self.net] if self.net else [self.policy]
         self.parameters = [p for m in modules for p in m.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4)
         self.newest = torch.randn(self.batch, *self.policy.newest_shape, generator=rng)
         self.older = torch.randn(self.batch, *self.policy.older_shape, generator=rng)
-        self.images = torch.randint(0, 256, (self.batch * config.history, config.height_px, config.width_px, 3), generator=rng).byte()
-        self.vector, self.robot = torch.randn(self.batch, 3, generator=rng), torch.randn(self.batch, 6, generator=rng)
+        self.images = torch.randint(
+            0,
+            256,
+            (self.batch * config.history, config.height_px, config.width_px, 3),
+            generator=rng,
+        ).byte()
+        self.vector, self.robot = (
+            torch.randn(self.batch, 3, generator=rng),
+            torch.randn(self.batch, 6, generator=rng),
+        )
         self.future = 0.1 * torch.randn(self.batch, config.waypoints, 2, generator=rng).cumsum(1)
         self.times: list[float] = []
-        self.flops, self.saved = self._forward_flops() / self.batch, self._saved_bytes() / self.batch
+        self.flops, self.saved = (
+            self._forward_flops() / self.batch,
+            self._saved_bytes() / self.batch,
+        )
 
     def forward(self) -> Modes:
         """What the policy says of the batch."""
         newest, older = self.newest, self.older
         if self.net is not None:
             features = self.net(self.images).unflatten(0, (-1, self.config.history))
-            newest, older = self.policy.newest_tokens(features[:, -1]), features[:, :-1].mean((2, 3))
-        return self.policy.decode(self.policy.context(newest, older, self.vector, self.vector, self.robot))
+            newest, older = (
+                self.policy.newest_tokens(features[:, -1]),
+                features[:, :-1].mean((2, 3)),
+            )
+        return self.policy.decode(
+            self.policy.context(newest, older, self.vector, self.vector, self.robot)
+        )
 
     def loss(self) -> torch.Tensor:
         """The distribution-matching loss of the batch."""
         config = self.config
-        return matching_loss(self.forward(), self.future, self.policy.anchors, config.waypoint_dt_s, config.speed_floor)["loss"]
+        return matching_loss(
+            self.forward(),
+            self.future,
+            self.policy.anchors,
+            config.waypoint_dt_s,
+            config.speed_floor,
+        )["loss"]
 
     def step(self) -> None:
         """One optimiser step, timed."""
@@ -78,7 +106,11 @@ class Subject:
 
     def _forward_flops(self) -> int:
         # Fused attention on a CPU is unknown to the counter; the plain form is the same arithmetic.
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        with (
+            torch.no_grad(),
+            sdpa_kernel(SDPBackend.MATH),
+            FlopCounterMode(display=False) as counter,
+        ):
             self.forward()
         return counter.get_total_flops()
 
@@ -125,7 +157,10 @@ def cost_table(rounds: int = 5, batch: int = 32, paper_batch: int = 1) -> str:
     lines = [head, *(row(name, subject) for name, subject in subjects.items())]
     if paper_batch:
         config = PRESETS["paper"]
-        alone, whole = Subject(dataclasses.replace(config, train_encoder=False), batch), Subject(config, paper_batch)
+        alone, whole = (
+            Subject(dataclasses.replace(config, train_encoder=False), batch),
+            Subject(config, paper_batch),
+        )
         for _ in range(3):
             alone.step()
             whole.step()

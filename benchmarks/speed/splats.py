@@ -62,7 +62,9 @@ def surfaces(blocks: int, rng: np.random.Generator) -> np.ndarray:
             along, beside = rng.uniform(-half, half), (half + 2) * rng.choice((-1, 1))
             for turn in rng.uniform(0, np.pi, 3):
                 reach = 1.2 * np.array([np.cos(turn), np.sin(turn), 0])
-                found.append((np.array([x + along, y + beside, 1.8]) - reach, 2 * reach, (0, 0, 2.5)))
+                found.append(
+                    (np.array([x + along, y + beside, 1.8]) - reach, 2 * reach, (0, 0, 2.5))
+                )
             found.append(((x + along, y + beside, 0), (0.2, 0.1, 0), (0, 0, 2)))
     return np.array([[np.asarray(v, dtype=np.float64) for v in rectangle] for rectangle in found])
 
@@ -81,17 +83,31 @@ def city(count: int, blocks: int, rng: np.random.Generator, degree: int = 0) -> 
     turn[turn[:, 0] < 1e-6] = (0, 1, 0, 0)
     turn = (turn / np.linalg.norm(turn, axis=1, keepdims=True))[of]
     w, z = np.cos(spin := rng.uniform(0, np.pi / 2, count)), np.sin(spin)
-    quats = np.stack([turn[:, 0] * w, turn[:, 1] * w + turn[:, 2] * z, turn[:, 2] * w - turn[:, 1] * z, turn[:, 0] * z], 1)
+    quats = np.stack(
+        [
+            turn[:, 0] * w,
+            turn[:, 1] * w + turn[:, 2] * z,
+            turn[:, 2] * w - turn[:, 1] * z,
+            turn[:, 0] * z,
+        ],
+        1,
+    )
     spacing = np.sqrt(area.sum() / count)
     sizes = spacing * np.exp(rng.normal(-0.2, 0.3, (count, 2)))
     sh = np.zeros((count, (degree + 1) ** 2, 3), np.float32)
     sh[:, 1:] = rng.normal(0, 0.05, (count, sh.shape[1] - 1, 3))
     sh[:, 0] = (
-        rng.uniform(-1, 1, (len(area), 3))[of] + 0.35 * np.sin(2 * means @ rng.normal(size=(3, 3))) + rng.normal(0, 0.15, (count, 3))
+        rng.uniform(-1, 1, (len(area), 3))[of]
+        + 0.35 * np.sin(2 * means @ rng.normal(size=(3, 3)))
+        + rng.normal(0, 0.15, (count, 3))
     )
-    opacities = np.where(rng.uniform(size=count) < 0.7, rng.uniform(0.7, 0.99, count), rng.uniform(0.05, 0.7, count))
+    opacities = np.where(
+        rng.uniform(size=count) < 0.7, rng.uniform(0.7, 0.99, count), rng.uniform(0.05, 0.7, count)
+    )
     scales = np.concatenate([sizes, np.full((count, 1), 0.1 * spacing)], 1)
-    means, quats, scales, opacities, sh = (np.ascontiguousarray(x, dtype=np.float32) for x in (means, quats, scales, opacities, sh))
+    means, quats, scales, opacities, sh = (
+        np.ascontiguousarray(x, dtype=np.float32) for x in (means, quats, scales, opacities, sh)
+    )
     return Splats(means, quats, scales, opacities, sh)
 
 
@@ -99,13 +115,30 @@ def cameras(how: str, blocks: int, views: int, rng: np.random.Generator) -> np.n
     """(views, 3) x, y, yaw of cameras: see the module's text."""
     side = blocks * BLOCK_M
     if how == "all":
-        return np.stack([np.full(views, -0.5 * side), np.full(views, -0.5 * side), np.pi / 4 + rng.uniform(-0.05, 0.05, views)], 1)
+        return np.stack(
+            [
+                np.full(views, -0.5 * side),
+                np.full(views, -0.5 * side),
+                np.pi / 4 + rng.uniform(-0.05, 0.05, views),
+            ],
+            1,
+        )
     if how == "corner":
         corner = np.array([-side / 2 + BLOCK_M + 2, -side / 2 + BLOCK_M + 2])
-        return np.concatenate([corner + rng.uniform(-2, 2, (views, 2)), -0.75 * np.pi + rng.uniform(-0.4, 0.4, (views, 1))], 1)
+        return np.concatenate(
+            [
+                corner + rng.uniform(-2, 2, (views, 2)),
+                -0.75 * np.pi + rng.uniform(-0.4, 0.4, (views, 1)),
+            ],
+            1,
+        )
     line = rng.integers(0, blocks + 1, views) * BLOCK_M - side / 2 + rng.uniform(-2, 2, views)
     along, across = rng.uniform(-side / 2, side / 2, views), rng.uniform(size=views) < 0.5
-    yaw = np.where(across, np.pi / 2, 0) + np.pi * rng.integers(0, 2, views) + rng.uniform(-0.4, 0.4, views)
+    yaw = (
+        np.where(across, np.pi / 2, 0)
+        + np.pi * rng.integers(0, 2, views)
+        + rng.uniform(-0.4, 0.4, views)
+    )
     return np.stack([np.where(across, line, along), np.where(across, along, line), yaw], 1)
 
 
@@ -125,7 +158,9 @@ def times_faster(splats: Splats, view: tuple, kernels_s: float, repetitions: int
     background = np.array(BACKGROUND, dtype=np.float32)
     try:
         twin = importlib.import_module("s2e.envs.splats.reference").render_reference
-        return f"{seconds(lambda: twin(splats, *view, background, None), repetitions) / kernels_s:.0f}"
+        return (
+            f"{seconds(lambda: twin(splats, *view, background, None), repetitions) / kernels_s:.0f}"
+        )
     except (ImportError, UserError):  # no gsplat
         return "-"
 
@@ -135,7 +170,9 @@ def measure(args: SplatBenchmarkArgs) -> None:
     most = numba.get_num_threads()
     counts = list(dict.fromkeys(min(threads, most) for threads in args.threads))
     print(", ".join(f"{k} {v}" for k, v in hardware().items()) + "\n")
-    print("| stored | view | size | views | threads | Gaussians projected | in tiles | images/s | times the twin |")
+    print(
+        "| stored | view | size | views | threads | Gaussians projected | in tiles | images/s | times the twin |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for millions in args.millions:
         for how in ("corner", "street", "all"):
@@ -149,7 +186,10 @@ def measure(args: SplatBenchmarkArgs) -> None:
                 work = render_counted(prepared, *views, BACKGROUND)[3] / len(poses)
                 for threads in counts:
                     numba.set_num_threads(threads)
-                    each = seconds(lambda p=prepared, v=views: render_splats(p, *v, BACKGROUND), args.repetitions) / len(poses)
+                    each = seconds(
+                        lambda p=prepared, v=views: render_splats(p, *v, BACKGROUND),
+                        args.repetitions,
+                    ) / len(poses)
                     first = (views[0][:1], views[1][:1], *views[2:])
                     ratio = times_faster(splats, first, each, 1) if args.reference else "-"
                     print(
@@ -165,8 +205,16 @@ def main() -> None:
 
     def run() -> None:
         args = tyro.cli(SplatBenchmarkArgs, description=__doc__)
-        if not 0 <= args.degree <= 3 or args.views < 1 or args.repetitions < 1 or min(args.threads) < 1 or min(args.millions) <= 0:
-            raise UserError("--degree must be 0 to 3, and --views, --repetitions, --threads and --millions positive")
+        if (
+            not 0 <= args.degree <= 3
+            or args.views < 1
+            or args.repetitions < 1
+            or min(args.threads) < 1
+            or min(args.millions) <= 0
+        ):
+            raise UserError(
+                "--degree must be 0 to 3, and --views, --repetitions, --threads and --millions positive"
+            )
         measure(args)
 
     run_command(run)

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from s2e.benchmarks.view.args import ViewArgs, check_words, main
-from s2e.benchmarks.view.session import DRIVERS, Drive, Replay, Session, episodes_of, read_replay, settings_of
+from s2e.benchmarks.view.session import (
+    DRIVERS,
+    Drive,
+    Replay,
+    Session,
+    episodes_of,
+    read_replay,
+    settings_of,
+)
 from s2e.core.errors import UserError, missing, require
 from s2e.envs.scenes.files import load_scene
 from s2e.envs.warm import warm_up
@@ -33,7 +41,9 @@ class Viewer:
         learned = args.policy not in DRIVERS
         viser = _viser()
         self.args = args
-        self.learned: tuple[S2EPolicy, VisualNet] | None = load_networks(args.policy) if learned else None
+        self.learned: tuple[S2EPolicy, VisualNet] | None = (
+            load_networks(args.policy) if learned else None
+        )
         name = Path(args.policy).resolve().name if learned else None
         self.scene = load_scene(args.scene)
         _check_port(args.host, args.port)
@@ -41,21 +51,30 @@ class Viewer:
         self.listed = episodes_of(args.scene, self.scene)
         self.session: Session = self._session(args.setting, args.robot, name or args.policy)
         self.paused, self.due, self.due_s = False, False, 0.0
-        with contextlib.redirect_stdout(io.StringIO()):  # viser announces itself; the command says it in a line of its own
+        with contextlib.redirect_stdout(
+            io.StringIO()
+        ):  # viser announces itself; the command says it in a line of its own
             self.server: Any = viser.ViserServer(host=args.host, port=args.port, verbose=False)
         self.port = int(self.server.get_port())
-        if args.port not in (0, self.port):  # somebody took it in between; viser goes on to the next one
+        if args.port not in (
+            0,
+            self.port,
+        ):  # somebody took it in between; viser goes on to the next one
             self.close()
             raise UserError(_taken(args.host, args.port))
         from s2e.benchmarks.view.page import Page, choices
 
-        self.page = Page(self.server, self.session, args.scene, choices(name), settings_of(self.listed))
+        self.page = Page(
+            self.server, self.session, args.scene, choices(name), settings_of(self.listed)
+        )
 
     def _session(self, setting: str, robot: str, driver: str) -> Session:
         if self.args.replay is None:
             return Drive(self.scene, self.listed, setting, robot, driver, self.learned)
         by_id = {e.id: e for e in self.listed}
-        return Replay(self.scene, by_id, read_replay(self.args.replay, by_id, self.args.scene), robot)
+        return Replay(
+            self.scene, by_id, read_replay(self.args.replay, by_id, self.args.scene), robot
+        )
 
     def tick(self, now: float) -> float:
         """Does what was asked for and, when it is due, goes on by a step; returns for how many seconds nothing is to be done."""
@@ -83,7 +102,10 @@ class Viewer:
         self.page.refusal = ""
         try:
             offered = self.page.offered.get(what)
-            require(offered is None or value in offered, f"{what} {value!r} is not offered; choose one of the list")
+            require(
+                offered is None or value in offered,
+                f"{what} {value!r} is not offered; choose one of the list",
+            )
             self._do_one(what, value)
         except (UserError, KeyError, ValueError) as error:
             self.page.refusal = str(error)
@@ -125,9 +147,15 @@ class Viewer:
             session.begin(session.index + 1)
             self.page.begin(session)
         elif what in ("driver", "setting", "robot"):
-            now = {"setting": session.episode.setting, "robot": session.robot, "driver": session.driver} | {what: value}
+            now = {
+                "setting": session.episode.setting,
+                "robot": session.robot,
+                "driver": session.driver,
+            } | {what: value}
             index = session.index
-            drive = Drive(self.scene, self.listed, now["setting"], now["robot"], now["driver"], self.learned)
+            drive = Drive(
+                self.scene, self.listed, now["setting"], now["robot"], now["driver"], self.learned
+            )
             if index and what != "setting":
                 drive.begin(index)
             self.session = drive
@@ -169,7 +197,9 @@ def _check_port(host: str, port: int) -> None:
     except OSError as error:
         if port and "in use" in str(error).lower():
             raise UserError(_taken(host, port)) from None
-        raise UserError(f"--host {host} --port {port}: cannot be served at ({error}); give another") from None
+        raise UserError(
+            f"--host {host} --port {port}: cannot be served at ({error}); give another"
+        ) from None
 
 
 def view(args: ViewArgs) -> None:

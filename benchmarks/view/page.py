@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 import viser
 
-from s2e.benchmarks.view.session import DRIVERS, TRAIL, Drive, Moment, Replay, Session, ways_of_people
+from s2e.benchmarks.view.session import (
+    DRIVERS,
+    TRAIL,
+    Drive,
+    Moment,
+    Replay,
+    Session,
+    ways_of_people,
+)
 from s2e.benchmarks.view.shapes import (
     CUBE,
     CUBE_FACES,
@@ -98,18 +106,26 @@ def legend(policy: bool, live: bool) -> str:
         ((DRIVEN,), "way driven so far"),
     ]
     if policy and live:
-        rows.append((FAN, "ways that the policy weighs, unlikely to likely; it takes the thick one"))
+        rows.append(
+            (FAN, "ways that the policy weighs, unlikely to likely; it takes the thick one")
+        )
     rows += [((TOUCH_THING,), "contact with a thing"), ((TOUCH_PERSON,), "contact with a person")]
     off = ", once shown"
     rows.append(((WAYS,), f"people's ways{off if live else ''}"))
-    rows += [((ANCHORS,), f"anchors, where episodes start and end{off}"), ((NO_GO,), f"ground where the robot cannot be{off}")]
+    rows += [
+        ((ANCHORS,), f"anchors, where episodes start and end{off}"),
+        ((NO_GO,), f"ground where the robot cannot be{off}"),
+    ]
 
     def swatch(colours: Sequence[Sequence[int]]) -> str:
         stops = ",".join(f"rgb({','.join(map(str, c))})" for c in (*colours, colours[-1]))
         box = "display:inline-block;flex:none;width:1.1em;height:.8em;margin:.25em .6em 0 0;border:1px solid #8888"
         return f'<span style="{box};background:linear-gradient(90deg,{stops})"></span>'
 
-    lines = "".join(f'<div style="display:flex">{swatch(colours)}<span>{words}</span></div>' for colours, words in rows)
+    lines = "".join(
+        f'<div style="display:flex">{swatch(colours)}<span>{words}</span></div>'
+        for colours, words in rows
+    )
     return f'<div style="font-size:.8em;line-height:1.5;padding:.2em .8em">{lines}</div>'
 
 
@@ -126,10 +142,19 @@ class Page:
         session: live or replay. name: of the scene. drivers: to choose from. settings: to choose from.
     """
 
-    def __init__(self, server: viser.ViserServer, session: Session, name: str, drivers: Sequence[str], settings: Sequence[str]):
+    def __init__(
+        self,
+        server: viser.ViserServer,
+        session: Session,
+        name: str,
+        drivers: Sequence[str],
+        settings: Sequence[str],
+    ):
         self.server, self.session, self.name = server, session, name
         self.asked: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self.offered: dict[str, tuple[str, ...]] = {}  # what may be chosen; a page can send anything
+        self.offered: dict[
+            str, tuple[str, ...]
+        ] = {}  # what may be chosen; a page can send anything
         self.refusal = ""
         self.start: tuple[float, ...] = ()  # of the episode shown
         self.drawn: list[Any] = []  # what belongs to the episode and goes with it
@@ -147,7 +172,12 @@ class Page:
     # --- the panel -------------------------------------------------------------------------------------------------------------
 
     def _theme(self) -> None:
-        self.server.gui.configure_theme(control_layout="floating", control_width="medium", show_logo=False, show_share_button=False)
+        self.server.gui.configure_theme(
+            control_layout="floating",
+            control_width="medium",
+            show_logo=False,
+            show_share_button=False,
+        )
         self.server.gui.set_panel_label(f"s2e-view: {self.name}")
         self.server.scene.set_up_direction("+z")
         self.server.scene.world_axes.visible = False
@@ -165,7 +195,12 @@ class Page:
             self._drive_folder(drivers, settings)
         self._show_folder()
         with gui.add_folder("legend"):
-            gui.add_html(legend(policy=any(d not in DRIVERS for d in drivers), live=isinstance(self.session, Drive)))
+            gui.add_html(
+                legend(
+                    policy=any(d not in DRIVERS for d in drivers),
+                    live=isinstance(self.session, Drive),
+                )
+            )
         gui.add_markdown(self.notice)
 
     def _chooser(self, what: str, options: Sequence[str], value: str) -> Any:
@@ -219,8 +254,17 @@ class Page:
         gui = self.server.gui
         with gui.add_folder("show", expand_by_default=False):
             self.follow = gui.add_checkbox("follow the robot", False)
-            replay = isinstance(self.session, Replay)  # whose people are known by where they walk from and to
-            wanted = {"robot": True, "people": True, "people's ways": replay, "route": True, "anchors": False, "no-go ground": False}
+            replay = isinstance(
+                self.session, Replay
+            )  # whose people are known by where they walk from and to
+            wanted = {
+                "robot": True,
+                "people": True,
+                "people's ways": replay,
+                "route": True,
+                "anchors": False,
+                "no-go ground": False,
+            }
             self.toggles = {k: gui.add_checkbox(k, v) for k, v in wanted.items()}
             for box in self.toggles.values():
                 box.on_update(lambda _: self.ask("show"))
@@ -239,9 +283,13 @@ class Page:
             self.server.scene.add_gaussian_splats("/splats", *splat_arrays(scene.splats))
             said.append(f"{count:,} Gaussians")
             if count > MOST_GAUSSIANS:
-                said.append(f"a browser shows {MOST_GAUSSIANS:,} of them, widened; the robot's camera sees all")
+                said.append(
+                    f"a browser shows {MOST_GAUSSIANS:,} of them, widened; the robot's camera sees all"
+                )
         if len(scene.mesh.triangles):
-            self.server.scene.add_glb("/mesh", mesh_glb(scene.mesh), cast_shadow=False, receive_shadow=False)
+            self.server.scene.add_glb(
+                "/mesh", mesh_glb(scene.mesh), cast_shadow=False, receive_shadow=False
+            )
             said.append(f"{len(scene.mesh.triangles):,} triangles")
         sky = np.linspace(scene.sky.zenith, scene.sky.horizon, 64)[:, None].repeat(8, 1)
         self.server.scene.set_background_image(sky.clip(0, 255).astype(np.uint8), format="png")
@@ -273,33 +321,72 @@ class Page:
 
     def _episode(self, session: Session) -> None:
         """Obstacles, start, goal, route, anchors and forbidden ground."""
-        add, scene, placed, episode = self.server.scene, session.scene, session.placed, session.episode
+        add, scene, placed, episode = (
+            self.server.scene,
+            session.scene,
+            session.placed,
+            session.episode,
+        )
         if len(placed.mesh.triangles) > len(scene.mesh.triangles):
             added = part_of_mesh(placed.mesh, len(scene.mesh.triangles))
-            self._keep(add.add_glb("/obstacles", mesh_glb(added), cast_shadow=False, receive_shadow=False))
+            self._keep(
+                add.add_glb("/obstacles", mesh_glb(added), cast_shadow=False, receive_shadow=False)
+            )
         ((x, y, z),) = on_ground(scene, np.array([episode.goal]), 0.0).tolist()
         robot = ROBOTS[session.worlds.config.robots[0]]
         self.goal = [
-            self._keep(add.add_cylinder("/goal/area", 1.0, 0.03, color=GOAL, opacity=0.45, position=(x, y, z + 0.03))),
-            self._keep(add.add_cylinder("/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=(x, y, z + 0.8))),
+            self._keep(
+                add.add_cylinder(
+                    "/goal/area", 1.0, 0.03, color=GOAL, opacity=0.45, position=(x, y, z + 0.03)
+                )
+            ),
+            self._keep(
+                add.add_cylinder(
+                    "/goal/pole", 0.03, 1.6, color=(40, 160, 70), position=(x, y, z + 0.8)
+                )
+            ),
         ]
         route = on_ground(scene, ExpertDriver(session.worlds).route(0))
         self.route = self._keep(self._lines("/route", segments(route), GOAL, 4.0))
         ways = ways_of_people(episode)
-        self.ways = self._keep(self._lines("/ways", on_ground(scene, ways), WAYS, 2.0)) if len(ways) else None
+        self.ways = (
+            self._keep(self._lines("/ways", on_ground(scene, ways), WAYS, 2.0))
+            if len(ways)
+            else None
+        )
         anchors = on_ground(scene, scene.free_anchors)
         self.anchors = self._keep(
-            add.add_point_cloud("/anchors", anchors.astype(np.float32), ANCHORS, point_size=0.2, point_shape="circle")
+            add.add_point_cloud(
+                "/anchors",
+                anchors.astype(np.float32),
+                ANCHORS,
+                point_size=0.2,
+                point_shape="circle",
+            )
         )
         # Opaque: splats are drawn later than what is transparent, and would cover it.
         vertices, faces = forbidden_ground(placed, robot)
         self.forbidden = self._keep(
-            add.add_mesh_simple("/forbidden", vertices, faces, color=NO_GO, side="double", cast_shadow=False, receive_shadow=False)
+            add.add_mesh_simple(
+                "/forbidden",
+                vertices,
+                faces,
+                color=NO_GO,
+                side="double",
+                cast_shadow=False,
+                receive_shadow=False,
+            )
         )
 
-    def _lines(self, name: str, lines: np.ndarray, colour: tuple[int, int, int], width: float) -> Any:
+    def _lines(
+        self, name: str, lines: np.ndarray, colour: tuple[int, int, int], width: float
+    ) -> Any:
         return self.server.scene.add_line_segments(
-            name, np.asarray(lines, dtype=np.float32), colour, thickness=width, thickness_units="screen"
+            name,
+            np.asarray(lines, dtype=np.float32),
+            colour,
+            thickness=width,
+            thickness_units="screen",
         )
 
     def _robot(self, session: Session) -> None:
@@ -307,30 +394,66 @@ class Page:
         add, robot = self.server.scene, ROBOTS[session.worlds.config.robots[0]]
         self.body = self._keep(add.add_frame("/robot", show_axes=False))
         low = robot.wheel_radius if robot.wheel_radius else 0.4 * robot.height
-        deck = min(0.25, robot.height) if robot.name == "jackal" else robot.height  # a jackal's mast is no body
+        deck = (
+            min(0.25, robot.height) if robot.name == "jackal" else robot.height
+        )  # a jackal's mast is no body
         centre = float(np.mean(robot.disc_offsets))
         size, colour = (robot.length, robot.width, deck - low * 0.7), ROBOT
         add.add_box("/robot/body", colour, size, position=(centre, 0, (deck + low * 0.7) / 2))
         add.add_box(
-            "/robot/front", (50, 50, 55), (0.06, robot.width * 0.9, size[2] * 0.5), position=(centre + robot.length / 2, 0, deck * 0.6)
+            "/robot/front",
+            (50, 50, 55),
+            (0.06, robot.width * 0.9, size[2] * 0.5),
+            position=(centre + robot.length / 2, 0, deck * 0.6),
         )
         mast = robot.camera.z - deck
         if mast > 0.05:
-            add.add_cylinder("/robot/mast", 0.025, mast, color=(60, 60, 65), position=(robot.camera.x, 0, deck + mast / 2))
-        add.add_box("/robot/eye", (30, 30, 34), (0.07, 0.12, 0.06), position=(robot.camera.x, 0, robot.camera.z))
+            add.add_cylinder(
+                "/robot/mast",
+                0.025,
+                mast,
+                color=(60, 60, 65),
+                position=(robot.camera.x, 0, deck + mast / 2),
+            )
+        add.add_box(
+            "/robot/eye",
+            (30, 30, 34),
+            (0.07, 0.12, 0.06),
+            position=(robot.camera.x, 0, robot.camera.z),
+        )
         aside = (robot.track or robot.width * 0.8) / 2
         ahead = (robot.wheelbase or robot.length * 0.7) / 2
-        for k, (x, y) in enumerate(((ahead, aside), (ahead, -aside), (-ahead, aside), (-ahead, -aside))):
+        for k, (x, y) in enumerate(
+            ((ahead, aside), (ahead, -aside), (-ahead, aside), (-ahead, -aside))
+        ):
             if robot.wheel_radius:
-                turn, at = (math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0), (centre + x, y, robot.wheel_radius)
-                add.add_cylinder(f"/robot/wheel{k}", robot.wheel_radius, 0.09, color=(35, 35, 38), wxyz=turn, position=at)
+                turn, at = (
+                    (math.sqrt(0.5), math.sqrt(0.5), 0.0, 0.0),
+                    (centre + x, y, robot.wheel_radius),
+                )
+                add.add_cylinder(
+                    f"/robot/wheel{k}",
+                    robot.wheel_radius,
+                    0.09,
+                    color=(35, 35, 38),
+                    wxyz=turn,
+                    position=at,
+                )
             elif robot.name != "g1" or x > 0:
                 foot = 0.0 if robot.name == "g1" else x
-                add.add_cylinder(f"/robot/leg{k}", 0.035, low, color=(60, 60, 65), position=(centre + foot, y, low / 2))
+                add.add_cylinder(
+                    f"/robot/leg{k}",
+                    0.035,
+                    low,
+                    color=(60, 60, 65),
+                    position=(centre + foot, y, low / 2),
+                )
         config = session.worlds.config
         fx = session.moment().camera[2][0]
         fov, aspect = 2 * math.atan(config.height_px / 2 / fx), config.width_px / config.height_px
-        self.frustum = self._keep(add.add_camera_frustum("/camera", fov, aspect, scale=0.3, color=ROBOT, thickness=0.012))
+        self.frustum = self._keep(
+            add.add_camera_frustum("/camera", fov, aspect, scale=0.3, color=ROBOT, thickness=0.012)
+        )
 
     def _moving(self, session: Session) -> None:
         """What every update moves: people, the way driven, contacts, the fan."""
@@ -338,7 +461,15 @@ class Page:
         place, turn, size, colour = bodies(people)
         self.people = self._keep(
             self.server.scene.add_batched_meshes_simple(
-                "/people", CUBE, CUBE_FACES, turn, place, batched_scales=size, batched_colors=colour, flat_shading=True, lod="off"
+                "/people",
+                CUBE,
+                CUBE_FACES,
+                turn,
+                place,
+                batched_scales=size,
+                batched_colors=colour,
+                flat_shading=True,
+                lod="off",
             )
         )
         nowhere = np.zeros((1, 2, 3), np.float32) - 1000.0
@@ -360,7 +491,10 @@ class Page:
             back += 0.1
         (eye,) = on_ground(session.scene, (np.array([x, y]) - back * ahead)[None], 1.9)
         (target,) = on_ground(session.scene, (np.array([x, y]) + 4.0 * ahead)[None], 0.4)
-        self.server.initial_camera.position, self.server.initial_camera.look_at = tuple(eye), tuple(target)
+        self.server.initial_camera.position, self.server.initial_camera.look_at = (
+            tuple(eye),
+            tuple(target),
+        )
         if session.episode.start != self.start:
             self._look_from(eye, target)
         self.start = session.episode.start
@@ -375,7 +509,10 @@ class Page:
             handle.visible = self.visible("route")
         if self.ways is not None:
             self.ways.visible = self.visible("people's ways")
-        self.anchors.visible, self.forbidden.visible = self.visible("anchors"), self.visible("no-go ground")
+        self.anchors.visible, self.forbidden.visible = (
+            self.visible("anchors"),
+            self.visible("no-go ground"),
+        )
 
     def update(self) -> None:
         """Shows the session's moment to everybody."""
@@ -384,7 +521,10 @@ class Page:
         yaw = float(moment.pose[2])
         position, rotation, _ = moment.camera
         with self.server.atomic():
-            self.body.position, self.body.wxyz = ground, (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
+            self.body.position, self.body.wxyz = (
+                ground,
+                (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)),
+            )
             self.frustum.position, self.frustum.wxyz = position, matrix_to_wxyz(rotation.T)
             place, turn, size, colour = (np.asarray(a, np.float32) for a in bodies(moment.people))
             self.people.batched_positions, self.people.batched_wxyzs = place, turn
@@ -413,7 +553,9 @@ class Page:
         if not self.touched:
             where, colours = np.full((1, 3), -1000.0, np.float32), np.zeros((1, 3), np.uint8)
         if self.touches is None:
-            cloud = self.server.scene.add_point_cloud("/contacts", where, colours, point_size=0.3, point_shape="sparkle")
+            cloud = self.server.scene.add_point_cloud(
+                "/contacts", where, colours, point_size=0.3, point_shape="sparkle"
+            )
             self.touches = self._keep(cloud)
         self.touches.points, self.touches.colors = where, colours
 
@@ -422,9 +564,13 @@ class Page:
             return
         modes, steps = moment.fan.ways.shape[:2]
         order = np.argsort(moment.fan.scores)  # the likeliest last: it lies on top
-        ways = np.concatenate([np.broadcast_to(moment.pose[:2], (modes, 1, 2)), moment.fan.ways[order]], 1)
+        ways = np.concatenate(
+            [np.broadcast_to(moment.pose[:2], (modes, 1, 2)), moment.fan.ways[order]], 1
+        )
         above = 0.16 + 0.04 * np.arange(modes) / max(modes - 1, 1)
-        points = np.concatenate([ways, np.broadcast_to((ground + above)[:, None, None], (modes, steps + 1, 1))], -1)
+        points = np.concatenate(
+            [ways, np.broadcast_to((ground + above)[:, None, None], (modes, steps + 1, 1))], -1
+        )
         lines = segments(points).reshape(-1, 2, 3).astype(np.float32)
         colours = np.repeat(fan_colours(moment.fan.scores[order]), steps, 0)[:, None].repeat(2, 1)
         best = lines[-steps:]

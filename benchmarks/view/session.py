@@ -19,7 +19,13 @@ from s2e.envs.expert.drive import ExpertDriver, straight
 from s2e.envs.expert.expert import command_to_waypoint
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.robots.fleet import CONTROL_S
-from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, RandomEpisodes, check_episodes, read_episodes
+from s2e.envs.scenes.episodes import (
+    SETTINGS,
+    ListedEpisodes,
+    RandomEpisodes,
+    check_episodes,
+    read_episodes,
+)
 from s2e.envs.scenes.files import episodes_file, scene_folder
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.policy.acting import Actor
@@ -135,7 +141,9 @@ class PolicyWheel:
     def act(self, seen: dict[str, np.ndarray]) -> np.ndarray:
         """(1, 2) the waypoint of the best-scored mode; `fan` keeps all of them."""
         config = self.policy.config
-        modes = self.policy.decode(*self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"]))
+        modes = self.policy.decode(
+            *self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"])
+        )
         metric = modes.metric(config.waypoint_dt_s)[0].cpu().numpy()
         scores = modes.logits.log_softmax(-1)[0].cpu().numpy()
         x, y, yaw = self.worlds.pose[0]
@@ -166,10 +174,15 @@ class Drive:
         driver: str = "keyboard",
         policy: tuple[S2EPolicy, VisualNet] | None = None,
     ):
-        require(driver in DRIVERS or policy is not None, f"driver {driver!r} is not one of {', '.join(DRIVERS)}; give --policy RUN")
+        require(
+            driver in DRIVERS or policy is not None,
+            f"driver {driver!r} is not one of {', '.join(DRIVERS)}; give --policy RUN",
+        )
         self.scene, self.robot, self.driver, self.policy = scene, robot, driver, policy
         self.listed = [e for e in episodes if e.setting == setting] or list(episodes)
-        self.note = "live: people walk and react" + ("; no time limit" if driver == "keyboard" else "")
+        self.note = "live: people walk and react" + (
+            "; no time limit" if driver == "keyboard" else ""
+        )
         self.held: dict[str, float] = {}
         self.begin(0)
 
@@ -182,9 +195,13 @@ class Drive:
         learned = None if self.driver in DRIVERS else self.policy
         people = max(1, len(self.episode.walkers))
         if learned:
-            config = WorldsConfig.for_policy(learned[0].config, robot=self.robot, people=people, collision="counts")
+            config = WorldsConfig.for_policy(
+                learned[0].config, robot=self.robot, people=people, collision="counts"
+            )
         else:
-            config = WorldsConfig(robot=self.robot, people=people, collision="counts", controls_per_step=1)
+            config = WorldsConfig(
+                robot=self.robot, people=people, collision="counts", controls_per_step=1
+            )
         source = ListedEpisodes([dataclasses.replace(self.episode, time_limit_s=limit)])
         self.worlds = Worlds([self.placed], config, 1, source)
         self.period_s = config.step_s
@@ -294,11 +311,16 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
     """
     jsonl = jsonl / "episodes.jsonl" if jsonl.is_dir() else jsonl
     policies = [] if jsonl.exists() else sorted(jsonl.parent.glob("*/episodes.jsonl"))
-    require(not policies, f"{jsonl.parent}: results lie in its subfolders; give {' or '.join(str(p.parent) for p in policies)}")
+    require(
+        not policies,
+        f"{jsonl.parent}: results lie in its subfolders; give {' or '.join(str(p.parent) for p in policies)}",
+    )
     try:
         lines = jsonl.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{jsonl}: cannot be read ({error}); give the episodes.jsonl of s2e-bench") from None
+        raise UserError(
+            f"{jsonl}: cannot be read ({error}); give the episodes.jsonl of s2e-bench"
+        ) from None
     records, elsewhere = [], set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -310,41 +332,75 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
                 elsewhere.add(where)
                 continue
             record = _record(entry, episodes)
-        except (AttributeError, ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError) as error:
+        except (
+            AttributeError,
+            ValueError,
+            KeyError,
+            TypeError,
+            OverflowError,
+            OSError,
+            RecursionError,
+        ) as error:
             if number == len(lines):
                 break
-            raise UserError(f"{jsonl}, line {number}: not a finished episode of s2e-bench ({error!r}); delete the line") from None
+            raise UserError(
+                f"{jsonl}, line {number}: not a finished episode of s2e-bench ({error!r}); delete the line"
+            ) from None
         if record is None:
-            raise UserError(f"{jsonl}, line {number}: is of another scene than {scene}; name the scene that was benchmarked")
+            raise UserError(
+                f"{jsonl}, line {number}: is of another scene than {scene}; name the scene that was benchmarked"
+            )
         records.append(record)
     found = ", ".join(sorted(elsewhere)[:12])
-    require(bool(records) or not elsewhere, f"{jsonl}: is of {found}, not of {scene}; name the scene that was benchmarked")
+    require(
+        bool(records) or not elsewhere,
+        f"{jsonl}: is of {found}, not of {scene}; name the scene that was benchmarked",
+    )
     require(bool(records), f"{jsonl}: holds no finished episode; run s2e-bench to its end")
     return records
 
 
 def _same_scene(name: str, other: str) -> bool:
     """Whether two names or folders of scenes mean the same one."""
-    return name == other or os.path.realpath(scene_folder(name)) == os.path.realpath(scene_folder(other))
+    return name == other or os.path.realpath(scene_folder(name)) == os.path.realpath(
+        scene_folder(other)
+    )
 
 
 def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:
     """One line's record; None where it is of another scene's episode. Raises ValueError, KeyError, TypeError or OverflowError."""
     path = np.array(line["path"], dtype=np.float64)
-    start, goal = np.array(line["start"], dtype=np.float64), np.array(line["goal"], dtype=np.float64)
+    start, goal = (
+        np.array(line["start"], dtype=np.float64),
+        np.array(line["goal"], dtype=np.float64),
+    )
     steps, time_s = int(line["steps"]), float(line["time_s"])
-    if path.ndim != 2 or path.shape[1] != 2 or not np.isfinite(path).all() or start.shape != (3,) or goal.shape != (2,):
+    if (
+        path.ndim != 2
+        or path.shape[1] != 2
+        or not np.isfinite(path).all()
+        or start.shape != (3,)
+        or goal.shape != (2,)
+    ):
         raise ValueError("path, start or goal")
     episode = episodes.get(line["id"])
-    if episode is None or not np.allclose(start, episode.start, atol=1e-3) or not np.allclose(goal, episode.goal, atol=1e-3):
+    if (
+        episode is None
+        or not np.allclose(start, episode.start, atol=1e-3)
+        or not np.allclose(goal, episode.goal, atol=1e-3)
+    ):
         return None
     # All steps last equally long but for the last, which arriving may have cut short.
     controls = math.ceil(steps / max(len(path) - 1, 1))
     times = np.minimum(np.arange(len(path)) * controls * CONTROL_S, time_s)
-    contacts = np.array([(float(t), what == "person") for t, what in line["contacts"]], dtype=np.float64).reshape(-1, 2)
+    contacts = np.array(
+        [(float(t), what == "person") for t, what in line["contacts"]], dtype=np.float64
+    ).reshape(-1, 2)
     if steps < 0 or not 0.0 <= time_s < math.inf or not np.isfinite(contacts).all():
         raise ValueError("steps, time_s or contacts")
-    return Record(episode.id, path, times, headings(path, float(start[2])), contacts, str(line["end"]))
+    return Record(
+        episode.id, path, times, headings(path, float(start[2])), contacts, str(line["end"])
+    )
 
 
 def headings(path: np.ndarray, yaw: float) -> np.ndarray:
@@ -361,7 +417,13 @@ class Replay:
     note = "replay: path, contacts and obstacles as recorded; heading from the path; people are not in the file"
     period_s = CONTROL_S
 
-    def __init__(self, scene: Scene, episodes: Mapping[str, Episode], records: Sequence[Record], robot: str = "jackal"):
+    def __init__(
+        self,
+        scene: Scene,
+        episodes: Mapping[str, Episode],
+        records: Sequence[Record],
+        robot: str = "jackal",
+    ):
         self.scene, self.episodes, self.robot = scene, episodes, robot
         self.records = {r.id: r for r in records}
         self.playing, self.pace = True, 1.0
@@ -372,7 +434,9 @@ class Replay:
         self.record, self.episode = self.records[name], self.episodes[name]
         self.placed = place_obstacles(self.scene, self.episode)
         alone = dataclasses.replace(self.episode, walkers=())
-        self.worlds = Worlds([self.placed], WorldsConfig(robot=self.robot, people=1), 1, ListedEpisodes([alone]))
+        self.worlds = Worlds(
+            [self.placed], WorldsConfig(robot=self.robot, people=1), 1, ListedEpisodes([alone])
+        )
         self.worlds.reset()
         self.seek(0.0)
 
@@ -400,8 +464,13 @@ class Replay:
         worlds.pose[0] = *here, math.remainder(yaw, 2 * math.pi)
         last = int(np.searchsorted(record.times_s, t, side="right"))
         past = record.path[:last]
-        step = np.linalg.norm(np.diff(record.path, axis=0), axis=1) / np.maximum(np.diff(record.times_s), 1e-6)
-        worlds.velocity[0], worlds.travelled[0] = 0.0, np.linalg.norm(np.diff(past, axis=0), axis=1).sum()
+        step = np.linalg.norm(np.diff(record.path, axis=0), axis=1) / np.maximum(
+            np.diff(record.times_s), 1e-6
+        )
+        worlds.velocity[0], worlds.travelled[0] = (
+            0.0,
+            np.linalg.norm(np.diff(past, axis=0), axis=1).sum(),
+        )
         world = np.zeros(1, dtype=np.int64)
         views, seen = worlds.views(world), worlds.observe(world)
         when = record.contacts[record.contacts[:, 0] <= t + 1e-6]
@@ -416,13 +485,17 @@ class Replay:
             fan=None,
             contacts=np.column_stack([*where, when[:, 1]]),
             path=np.concatenate([past, [here]]),
-            end={"goal": "goal reached", "timeout": "out of time"}.get(record.end, record.end) if t >= self.length_s else "",
+            end={"goal": "goal reached", "timeout": "out of time"}.get(record.end, record.end)
+            if t >= self.length_s
+            else "",
         )
 
 
 def ways_of_people(episode: Episode) -> np.ndarray:
     """(W, 2, 2) start and goal of an episode's people."""
-    return np.array([[w.start, w.goal] for w in episode.walkers], dtype=np.float64).reshape(-1, 2, 2)
+    return np.array([[w.start, w.goal] for w in episode.walkers], dtype=np.float64).reshape(
+        -1, 2, 2
+    )
 
 
 def settings_of(episodes: Sequence[Episode]) -> tuple[str, ...]:

@@ -19,14 +19,31 @@ MOST_GAUSSIANS = 300_000
 
 _DC = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))
 
-CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)], dtype=np.float32)
+CUBE = np.array(
+    [[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)], dtype=np.float32
+)
 CUBE_FACES = np.array(
-    [[0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1], [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]]
+    [
+        [0, 1, 3],
+        [0, 3, 2],
+        [4, 6, 7],
+        [4, 7, 5],
+        [0, 4, 5],
+        [0, 5, 1],
+        [2, 3, 7],
+        [2, 7, 6],
+        [0, 2, 6],
+        [0, 6, 4],
+        [1, 5, 7],
+        [1, 7, 3],
+    ]
 )
 """(12, 3) triangles of `CUBE`, counter-clockwise seen from outside."""
 
 
-def splat_arrays(splats: Splats, most: int = MOST_GAUSSIANS) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def splat_arrays(
+    splats: Splats, most: int = MOST_GAUSSIANS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Centres (G, 3), covariances (G, 3, 3), colours (G, 3) and opacities (G, 1) in 0..1.
 
     Colours are those of the constant harmonic: a browser shows no dependence on the view. Of too many, a fixed random part is
@@ -74,11 +91,17 @@ def mesh_glb(mesh: Mesh) -> bytes:
         shade = np.clip(mesh.shade[chosen].reshape(-1, 3), 0.0, 1.0)
         # Light multiplies the picture as it is seen, glTF multiplies linear light.
         colours = np.concatenate([shade**2.2, np.ones((len(shade), 1))], 1)
-        material = PBRMaterial(baseColorTexture=Image.fromarray(atlas()[layer]), metallicFactor=0.0, roughnessFactor=1.0)
+        material = PBRMaterial(
+            baseColorTexture=Image.fromarray(atlas()[layer]),
+            metallicFactor=0.0,
+            roughnessFactor=1.0,
+        )
         visual = TextureVisuals(uv=mesh.uv[chosen].reshape(-1, 2), material=material)
         visual.vertex_attributes["color"] = np.round(colours * 255).astype(np.uint8)
         faces = np.arange(len(corners)).reshape(-1, 3)
-        scene.add_geometry(trimesh.Trimesh(corners, faces, visual=visual, process=False), geom_name=f"layer{layer}")
+        scene.add_geometry(
+            trimesh.Trimesh(corners, faces, visual=visual, process=False), geom_name=f"layer{layer}"
+        )
     if not scene.geometry:
         return b""
 
@@ -98,7 +121,9 @@ def forbidden_ground(scene: Scene, robot: Robot) -> tuple[np.ndarray, np.ndarray
     occupancy, height = scene.occupancy, np.zeros(scene.occupancy.grid.shape)
     if scene.ground is not None:
         climbs = [s for s in STEP_CLASSES_M if s <= robot.step_height + 1e-9]
-        occupancy = occupancy.blocked_by(climbs[-1] if climbs else STEP_CLASSES_M[0], scene.ground.height)
+        occupancy = occupancy.blocked_by(
+            climbs[-1] if climbs else STEP_CLASSES_M[0], scene.ground.height
+        )
         height = scene.ground.height.astype(np.float64)
     grid, size = occupancy.grid, occupancy.resolution
     level = np.round(height, 2)
@@ -108,10 +133,21 @@ def forbidden_ground(scene: Scene, robot: Robot) -> tuple[np.ndarray, np.ndarray
     ends[:, :-1] &= ~grid[:, 1:] | (level[:, 1:] != level[:, :-1])
     (rows, first), (_, last) = np.nonzero(begins), np.nonzero(ends)
     x0, y0 = occupancy.origin[0] + first * size, occupancy.origin[1] + rows * size
-    x1, z = occupancy.origin[0] + (last + 1) * size, scene.ground_z + height[rows, first] + 0.12  # above the fuzz of a splat ground
-    corners = np.stack([np.stack([x, y, z], -1) for x, y in ((x0, y0), (x1, y0), (x1, y0 + size), (x0, y0 + size))], 1)
+    x1, z = (
+        occupancy.origin[0] + (last + 1) * size,
+        scene.ground_z + height[rows, first] + 0.12,
+    )  # above the fuzz of a splat ground
+    corners = np.stack(
+        [
+            np.stack([x, y, z], -1)
+            for x, y in ((x0, y0), (x1, y0), (x1, y0 + size), (x0, y0 + size))
+        ],
+        1,
+    )
     k = np.arange(len(rows))[:, None] * 4
-    return corners.reshape(-1, 3).astype(np.float32), np.concatenate([k + np.array(three) for three in ((0, 1, 2), (0, 2, 3))])
+    return corners.reshape(-1, 3).astype(np.float32), np.concatenate(
+        [k + np.array(three) for three in ((0, 1, 2), (0, 2, 3))]
+    )
 
 
 def on_ground(scene: Scene, points: np.ndarray, above_m: float = 0.15) -> np.ndarray:
@@ -137,7 +173,11 @@ def fan_colours(scores: np.ndarray) -> np.ndarray:
     share = np.exp(scores - scores.max())
     stops = np.array(FAN, dtype=np.float64)
     at = np.sqrt(share)  # most modes are unlikely: spread them
-    return np.stack([np.interp(at, [0.0, 0.5, 1.0], stops[:, k]) for k in range(3)], -1).round().astype(np.uint8)
+    return (
+        np.stack([np.interp(at, [0.0, 0.5, 1.0], stops[:, k]) for k in range(3)], -1)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 @functools.cache
@@ -167,7 +207,9 @@ def bodies(people: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
         # A part hangs from its joint: its middle is half its length down, swung ahead by the angle.
         ahead, up = part[:, 0] + np.sin(angle) * length / 2, part[:, 2] - np.cos(angle) * length / 2
         c, s = math.cos(yaw), math.sin(yaw)
-        positions[rows] = np.column_stack([x + c * ahead - s * part[:, 1], y + s * ahead + c * part[:, 1], z + up])
+        positions[rows] = np.column_stack(
+            [x + c * ahead - s * part[:, 1], y + s * ahead + c * part[:, 1], z + up]
+        )
         quats[rows] = _yaw_then_pitch(yaw, -angle)
         sizes[rows] = np.column_stack([part[:, 5] + part[:, 7], part[:, 6] + part[:, 8], length])
         tint = np.clip(part[:, 9:12] * _texture_means()[part[:, 12].astype(int)], 0.0, 1.0)

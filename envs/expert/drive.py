@@ -35,7 +35,15 @@ class ExpertDriver:
     def act(self) -> np.ndarray:
         """(N, 2) waypoints."""
         w = self.worlds
-        return self.expert.act(w.pose, w.velocity, w.people.position, w.people.velocity, w.people.active, w.fields, w.field_id)
+        return self.expert.act(
+            w.pose,
+            w.velocity,
+            w.people.position,
+            w.people.velocity,
+            w.people.active,
+            w.fields,
+            w.field_id,
+        )
 
 
 def straight(worlds: Worlds, speed: float = 1.0) -> np.ndarray:

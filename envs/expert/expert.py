@@ -30,7 +30,11 @@ PEOPLE_COMFORT = 0.8
 
 def command_candidates(fleet: Fleet, world: int) -> np.ndarray:
     """(63, 2) v, omega that the planner tries in a world; the first is to stop, as are the next two where nobody turns in place."""
-    v_max, omega_max, curvature_max = fleet.limits[world, 0], fleet.limits[world, 3], fleet.limits[world, 5]
+    v_max, omega_max, curvature_max = (
+        fleet.limits[world, 0],
+        fleet.limits[world, 3],
+        fleet.limits[world, 5],
+    )
     in_place = 0.0 if fleet.drive[world] == DRIVES.index("ackermann") else omega_max
     rows = [(0.0, 0.0), (0.0, in_place), (0.0, -in_place)]
     for v in v_max * np.array([0.2, 0.45, 0.7, 1.0]):
@@ -70,7 +74,9 @@ def _plan(
         chosen[n, 0], chosen[n, 1] = 0.0, 0.0
         if last < 0:
             continue
-        at, off = _nearest(route, max(progress[n] - 3, 0), min(progress[n] + 10, last), poses[n, 0], poses[n, 1])
+        at, off = _nearest(
+            route, max(progress[n] - 3, 0), min(progress[n] + 10, last), poses[n, 0], poses[n, 1]
+        )
         if off > 3.0:
             at, off = _nearest(route, 0, last, poses[n, 0], poses[n, 1])
         progress[n] = at
@@ -84,7 +90,11 @@ def _plan(
             margin = min(margin, field_at(values, start, shape, frame, scene, x, y) - radius - 0.01)
             for p in range(people.shape[1]):
                 if active[n, p]:
-                    gap = math.sqrt((people[n, p, 0] - x) ** 2 + (people[n, p, 1] - y) ** 2) - radius - PERSON_RADIUS
+                    gap = (
+                        math.sqrt((people[n, p, 0] - x) ** 2 + (people[n, p, 1] - y) ** 2)
+                        - radius
+                        - PERSON_RADIUS
+                    )
                     people_margin = min(people_margin, gap - 0.02)
         margin, people_margin = max(margin, 0.005), max(people_margin, 0.02)
         ahead = min(at + 4, last)
@@ -94,9 +104,15 @@ def _plan(
             x, y, yaw, v, omega = poses[n, 0], poses[n, 1], poses[n, 2], vel[n, 0], vel[n, 1]
             wall_gap, people_cost, crash, j = WALL_COMFORT, 0.0, 0.0, at
             for step in range(STEPS):
-                x, y, yaw, v, omega = advance(x, y, yaw, v, omega, candidates[k, 0], candidates[k, 1], limits, STEP_S)
+                x, y, yaw, v, omega = advance(
+                    x, y, yaw, v, omega, candidates[k, 0], candidates[k, 1], limits, STEP_S
+                )
                 t = (step + 1) * STEP_S
-                if candidates[k, 0] == 0.0 and candidates[k, 1] != 0.0 and math.cos(first_aim - yaw) > 0.95:
+                if (
+                    candidates[k, 0] == 0.0
+                    and candidates[k, 1] != 0.0
+                    and math.cos(first_aim - yaw) > 0.95
+                ):
                     break  # turned enough
                 # Follows the route along, so that a rollout never counts as being on a leg behind a wall.
                 while j < last and _square(route, j + 1, x, y) <= _square(route, j, x, y):
@@ -107,24 +123,39 @@ def _plan(
                     gap = 1e18
                     for offset in discs:
                         px, py = x + offset * cos_yaw, y + offset * sin_yaw
-                        gap = min(gap, field_at(values, start, shape, frame, scene, px, py) - radius)
+                        gap = min(
+                            gap, field_at(values, start, shape, frame, scene, px, py) - radius
+                        )
                     wall_gap = min(wall_gap, gap)
-                    if gap < (margin if v < 0.4 else WALL_MARGIN) and (v > 0.02 or abs(omega) > 0.02):  # the rollout ends here
+                    if gap < (margin if v < 0.4 else WALL_MARGIN) and (
+                        v > 0.02 or abs(omega) > 0.02
+                    ):  # the rollout ends here
                         early = 1.0 - step / STEPS
-                        crash = 60.0 + 10.0 * early if t < 0.5 + v / limits[2] else caution * (1.0 + early)
+                        crash = (
+                            60.0 + 10.0 * early
+                            if t < 0.5 + v / limits[2]
+                            else caution * (1.0 + early)
+                        )
                         break
                 for p in range(people.shape[1]):
                     if not active[n, p]:
                         continue
-                    px, py = people[n, p, 0] + t * people_vel[n, p, 0], people[n, p, 1] + t * people_vel[n, p, 1]
-                    if (px - x) ** 2 + (py - y) ** 2 > (reach + PERSON_RADIUS + PEOPLE_COMFORT) ** 2:
+                    px, py = (
+                        people[n, p, 0] + t * people_vel[n, p, 0],
+                        people[n, p, 1] + t * people_vel[n, p, 1],
+                    )
+                    if (px - x) ** 2 + (py - y) ** 2 > (
+                        reach + PERSON_RADIUS + PEOPLE_COMFORT
+                    ) ** 2:
                         continue
                     gap = 1e18
                     for offset in discs:
                         dx, dy = px - x - offset * cos_yaw, py - y - offset * sin_yaw
                         gap = min(gap, math.sqrt(dx * dx + dy * dy) - radius - PERSON_RADIUS)
                     if gap < people_margin:
-                        people_cost += (8.0 if v > 0.1 or abs(omega) > 0.1 else 1.0) * math.exp(-t / 1.5)
+                        people_cost += (8.0 if v > 0.1 or abs(omega) > 0.1 else 1.0) * math.exp(
+                            -t / 1.5
+                        )
                     elif gap < PEOPLE_COMFORT:
                         people_cost += 0.5 * (1.0 - gap / PEOPLE_COMFORT) ** 2 * math.exp(-t / 1.5)
             if crash + people_cost - STEPS * STEP_S * limits[0] - SPACING > lowest:
@@ -132,10 +163,18 @@ def _plan(
             cross = math.sqrt(_square(route, j, x, y))
             ahead = min(j + 4, last)
             aim = math.atan2(route[ahead, 1] - y, route[ahead, 0] - x) if j < last else yaw
-            cost = crash + people_cost + 0.7 * cross + 1.5 * max(cross - 0.6, 0.0) ** 2 - SPACING * (j - at)
+            cost = (
+                crash
+                + people_cost
+                + 0.7 * cross
+                + 1.5 * max(cross - 0.6, 0.0) ** 2
+                - SPACING * (j - at)
+            )
             cost += 0.6 * (1.0 - math.cos(aim - yaw))
             cost += 2.0 * ((WALL_COMFORT - wall_gap) / WALL_COMFORT) ** 2
-            cost += 0.1 * abs(candidates[k, 1] - vel[n, 1]) + 0.05 * abs(candidates[k, 0] - vel[n, 0])
+            cost += 0.1 * abs(candidates[k, 1] - vel[n, 1]) + 0.05 * abs(
+                candidates[k, 0] - vel[n, 0]
+            )
             if candidates[k, 0] == 0.0:
                 cost += 0.2 + 0.05 * waited[n]
             if cost < lowest:
@@ -182,7 +221,9 @@ class Expert:
         """
         path = np.asarray(path, dtype=np.float64)
         if path.ndim != 2 or path.shape[1] != 2 or len(path) == 0 or not np.isfinite(path).all():
-            raise UserError(f"path of world {world_index} has shape {path.shape}: give finite points (K, 2), K >= 1")
+            raise UserError(
+                f"path of world {world_index} has shape {path.shape}: give finite points (K, 2), K >= 1"
+            )
         along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
         count = int(np.ceil(along[-1] / SPACING)) + 1
         at = np.linspace(0.0, along[-1], count)

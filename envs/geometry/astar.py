@@ -67,7 +67,14 @@ def search_grid(cost, start, goal):
     heap = np.empty(rows * cols, np.int32)
     diagonal = math.sqrt(2.0)
     goal_r, goal_c = goal // cols, goal % cols
-    best[start], key[start], parent[start], heap[0], place[start], size = 0.0, 0.0, start, start, 0, 1
+    best[start], key[start], parent[start], heap[0], place[start], size = (
+        0.0,
+        0.0,
+        start,
+        start,
+        0,
+        1,
+    )
     while size > 0:
         cell = heap[0]
         size -= 1
@@ -157,7 +164,10 @@ def _straighten(cost, xy):
     while i < count - 1:
         j = min(count - 1, i + 120)
         while j > i + 1:
-            if _line_cost(cost, xy[i, 0], xy[i, 1], xy[j, 0], xy[j, 1]) <= along[j] - along[i] + 1e-6:
+            if (
+                _line_cost(cost, xy[i, 0], xy[i, 1], xy[j, 0], xy[j, 1])
+                <= along[j] - along[i] + 1e-6
+            ):
                 break
             j -= 1
         keep[kept] = j
@@ -183,7 +193,13 @@ def _snap(free: np.ndarray, occupancy: Occupancy, point: np.ndarray) -> tuple[in
     return (int(found[nearest, 0]), int(found[nearest, 1])) if away[nearest] <= SNAP_M else None
 
 
-def astar(occupancy: Occupancy, distance: np.ndarray, start: np.ndarray, goal: np.ndarray, clearance_m: float) -> np.ndarray | None:
+def astar(
+    occupancy: Occupancy,
+    distance: np.ndarray,
+    start: np.ndarray,
+    goal: np.ndarray,
+    clearance_m: float,
+) -> np.ndarray | None:
     """A short route that keeps away from walls, with corners only where it needs them.
 
     Args:
@@ -203,12 +219,16 @@ def astar(occupancy: Occupancy, distance: np.ndarray, start: np.ndarray, goal: n
     start, goal = np.asarray(start, dtype=np.float64)[:2], np.asarray(goal, dtype=np.float64)[:2]
     for name, point in (("start", start), ("goal", goal)):
         if point.shape != (2,) or not np.isfinite(point).all():
-            raise UserError(f"{name} of the route is {point.tolist()}: give finite world x and y in metres")
+            raise UserError(
+                f"{name} of the route is {point.tolist()}: give finite world x and y in metres"
+            )
     free = distance >= clearance_m
     first, last = _snap(free, occupancy, start), _snap(free, occupancy, goal)
     if first is None or last is None:
         return None
-    near = np.clip((clearance_m + WALL_MARGIN - distance.astype(np.float64)) / WALL_MARGIN, 0.0, 1.0)
+    near = np.clip(
+        (clearance_m + WALL_MARGIN - distance.astype(np.float64)) / WALL_MARGIN, 0.0, 1.0
+    )
     cost = np.where(free, 1.0 + WALL_WEIGHT * near * near, np.inf)
     cols = cost.shape[1]
     way, _ = search_grid(cost, first[0] * cols + first[1], last[0] * cols + last[1])

@@ -25,7 +25,9 @@ class Camera:
         return np.array([focal, focal, self.width_px / 2, self.height_px / 2])
 
 
-def camera_poses(robot_poses: np.ndarray, camera: Camera, ground_z: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def camera_poses(
+    robot_poses: np.ndarray, camera: Camera, ground_z: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Where the cameras of robots are.
 
     Args:
@@ -41,7 +43,12 @@ def camera_poses(robot_poses: np.ndarray, camera: Camera, ground_z: float = 0.0)
     yaw, pitch = poses[:, 2], np.radians(camera.pitch_deg)
     cos_yaw, sin_yaw, zero = np.cos(yaw), np.sin(yaw), np.zeros_like(yaw)
     positions = np.stack(
-        [poses[:, 0] + camera.x * cos_yaw, poses[:, 1] + camera.x * sin_yaw, np.full_like(yaw, ground_z + camera.z)], 1
+        [
+            poses[:, 0] + camera.x * cos_yaw,
+            poses[:, 1] + camera.x * sin_yaw,
+            np.full_like(yaw, ground_z + camera.z),
+        ],
+        1,
     )
     forward = np.stack([cos_yaw * np.cos(pitch), sin_yaw * np.cos(pitch), zero - np.sin(pitch)], 1)
     right = np.stack([sin_yaw, -cos_yaw, zero], 1)
@@ -62,11 +69,19 @@ def draw_camera(rng: np.random.Generator) -> tuple[float, float, float]:
 def view_intrinsics(camera: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
     """(V, 4) float64 fx, fy, cx, cy in pixels of cameras (V, 4) whose first column is the horizontal field of view, degrees."""
     focal = 0.5 * width_px / np.tan(np.radians(camera[:, 0]) / 2)
-    return np.stack([focal, focal, np.full_like(focal, width_px / 2), np.full_like(focal, height_px / 2)], axis=1)
+    return np.stack(
+        [focal, focal, np.full_like(focal, width_px / 2), np.full_like(focal, height_px / 2)],
+        axis=1,
+    )
 
 
 def view_poses(
-    poses: np.ndarray, ground_z: np.ndarray, camera: np.ndarray, sway: np.ndarray, travelled: np.ndarray, speed: np.ndarray
+    poses: np.ndarray,
+    ground_z: np.ndarray,
+    camera: np.ndarray,
+    sway: np.ndarray,
+    travelled: np.ndarray,
+    speed: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the cameras of robots of many kinds are, with the sway of those that walk.
 
@@ -91,7 +106,9 @@ def view_poses(
     bob = sway[:, 2] * fade * np.cos(2.0 * phase)
     body = _turn(poses[:, 2], 2) @ _turn(lean, 1) @ _turn(roll, 0)
     mount = np.stack([camera[:, 1], np.zeros(len(poses)), camera[:, 2]], axis=1)
-    positions = np.concatenate([poses[:, :2], (ground_z + bob)[:, None]], axis=1) + np.einsum("vij,vj->vi", body, mount)
+    positions = np.concatenate([poses[:, :2], (ground_z + bob)[:, None]], axis=1) + np.einsum(
+        "vij,vj->vi", body, mount
+    )
     axes = body @ _turn(np.radians(camera[:, 3]), 1)
     return positions, np.stack([-axes[:, :, 1], -axes[:, :, 2], axes[:, :, 0]], axis=1)
 

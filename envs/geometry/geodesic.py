@@ -115,10 +115,19 @@ class GoalFields:
     def __init__(self, worlds: int):
         self.values = np.full((worlds, 1), np.inf, np.float32)
         self.shape, self.frame = np.ones((worlds, 2), np.int64), np.ones((worlds, 3))
-        self.kept: OrderedDict[tuple, tuple[np.ndarray, tuple[int, int], np.ndarray]] = OrderedDict()
+        self.kept: OrderedDict[tuple, tuple[np.ndarray, tuple[int, int], np.ndarray]] = (
+            OrderedDict()
+        )
         self.bytes = 0
 
-    def begin(self, world: int, occupancy: Occupancy, distance: np.ndarray, radius: float, goal: np.ndarray) -> None:
+    def begin(
+        self,
+        world: int,
+        occupancy: Occupancy,
+        distance: np.ndarray,
+        radius: float,
+        goal: np.ndarray,
+    ) -> None:
         """Sets a world's goal.
 
         Args:
@@ -127,7 +136,9 @@ class GoalFields:
         """
         radius = round(radius / RADIUS_STEP_M) * RADIUS_STEP_M
         key = id(distance), radius, float(goal[0]), float(goal[1])
-        if key not in self.kept:  # `distance` is kept beside its field, so that its id stays its own
+        if (
+            key not in self.kept
+        ):  # `distance` is kept beside its field, so that its id stays its own
             self.kept[key] = *goal_field(occupancy, distance, radius, goal), distance
             self.bytes += self.kept[key][0].nbytes
         self.kept.move_to_end(key)
@@ -135,7 +146,9 @@ class GoalFields:
         while self.bytes > KEPT_BYTES and len(self.kept) > 1:
             self.bytes -= self.kept.popitem(last=False)[1][0].nbytes
         if len(values) > self.values.shape[1]:
-            more = np.full((len(self.values), len(values) - self.values.shape[1]), np.inf, np.float32)
+            more = np.full(
+                (len(self.values), len(values) - self.values.shape[1]), np.inf, np.float32
+            )
             self.values = np.concatenate([self.values, more], axis=1)
         self.values[world, : len(values)] = values
         self.shape[world] = shape
@@ -144,7 +157,9 @@ class GoalFields:
     def at(self, points: np.ndarray) -> np.ndarray:
         """(N,) metres of way to each world's goal from points (N, 2); NaN where there is none."""
         out = np.empty(len(points))
-        _look_up(self.values, self.shape, self.frame, np.ascontiguousarray(points, dtype=np.float64), out)
+        _look_up(
+            self.values, self.shape, self.frame, np.ascontiguousarray(points, dtype=np.float64), out
+        )
         return out
 
 
@@ -159,7 +174,9 @@ def goal_field(
     rows, cols = (-(-n // COARSE) for n in distance.shape)
     padded = np.zeros((rows * COARSE, cols * COARSE), np.float32)
     padded[: distance.shape[0], : distance.shape[1]] = distance
-    room = padded.reshape(rows, COARSE, cols, COARSE).max((1, 3)).astype(np.float64)  # the best place in a cell
+    room = (
+        padded.reshape(rows, COARSE, cols, COARSE).max((1, 3)).astype(np.float64)
+    )  # the best place in a cell
     near = np.clip((radius + ROOM_M + WALL_MARGIN - room) / WALL_MARGIN, 0.0, 1.0)
     cost = np.where(room >= radius + ROOM_M, 1.0 + WALL_WEIGHT * near * near, np.inf)
     cell_m = occupancy.resolution * COARSE

@@ -34,7 +34,14 @@ class GroundFields:
         start, shape, frame = layout([s.occupancy for s in scenes])
         cells = [_cells(s) for s in scenes]
         base = np.array([s.ground_z for s in scenes], dtype=np.float64)
-        return cls(np.concatenate([c[0] for c in cells]), np.concatenate([c[1] for c in cells]), start, shape, frame, base)
+        return cls(
+            np.concatenate([c[0] for c in cells]),
+            np.concatenate([c[1] for c in cells]),
+            start,
+            shape,
+            frame,
+            base,
+        )
 
     def replace(self, slot: int, scene: Scene) -> None:
         """Puts another scene into a slot: in place where its grid has the old one's shape, else everything is copied once."""
@@ -50,7 +57,9 @@ class GroundFields:
 def _cells(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     size = scene.occupancy.grid.size
     if scene.ground is None:
-        return np.zeros(size, dtype=np.int16), np.full(size, SEMANTIC_ID["sidewalk"], dtype=np.uint8)
+        return np.zeros(size, dtype=np.int16), np.full(
+            size, SEMANTIC_ID["sidewalk"], dtype=np.uint8
+        )
     height = np.clip(np.round(scene.ground.height * 1000.0), -32768, 32767).astype(np.int16).ravel()
     return height, scene.ground.surface.astype(np.uint8).ravel()
 
@@ -73,8 +82,12 @@ def _heights(height, start, shape, frame, base, scene_id, xy, out):
         c, r = min(int(u), max(cols - 2, 0)), min(int(v), max(rows - 2, 0))
         fu, fv = u - c, v - r
         right, up = min(c + 1, cols - 1), min(r + 1, rows - 1)
-        lower = (1.0 - fu) * height[start[s] + r * cols + c] + fu * height[start[s] + r * cols + right]
-        upper = (1.0 - fu) * height[start[s] + up * cols + c] + fu * height[start[s] + up * cols + right]
+        lower = (1.0 - fu) * height[start[s] + r * cols + c] + fu * height[
+            start[s] + r * cols + right
+        ]
+        upper = (1.0 - fu) * height[start[s] + up * cols + c] + fu * height[
+            start[s] + up * cols + right
+        ]
         out[m] += 0.001 * ((1.0 - fv) * lower + fv * upper)
 
 

@@ -31,21 +31,34 @@ def empty_mesh() -> Mesh:
     return _mesh(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3, 2)), "white", WHITE)
 
 
-def quad(corners, texture: str, repeat: tuple[float, float] = (1.0, 1.0), tint: Tint = WHITE) -> Mesh:
+def quad(
+    corners, texture: str, repeat: tuple[float, float] = (1.0, 1.0), tint: Tint = WHITE
+) -> Mesh:
     """Two triangles over four corners (4, 3), from the lower left, counter-clockwise as seen from outside."""
     u, v = repeat
     uv = np.array([[0, 0], [u, 0], [u, v], [0, v]])
     return _mesh(corners, [[0, 1, 2], [0, 2, 3]], uv[[[0, 1, 2], [0, 2, 3]]], texture, tint)
 
 
-def ground(x0: float, y0: float, x1: float, y1: float, texture: str, size: float, z: float = 0.0, tint: Tint = WHITE):
+def ground(
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    texture: str,
+    size: float,
+    z: float = 0.0,
+    tint: Tint = WHITE,
+):
     """A horizontal rectangle whose texture spans `size` metres and is aligned with the world."""
     corners = np.array([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]])
     index = np.array([[0, 1, 2], [0, 2, 3]])
     return _mesh(corners, index, corners[index][..., :2] / size, texture, tint)
 
 
-def wall(start, end, z0: float, z1: float, texture: str, repeat=(1.0, 1.0), tint: Tint = WHITE) -> Mesh:
+def wall(
+    start, end, z0: float, z1: float, texture: str, repeat=(1.0, 1.0), tint: Tint = WHITE
+) -> Mesh:
     """A vertical rectangle over the segment start to end (x, y), seen from the right of that direction."""
     (ax, ay), (bx, by) = start, end
     return quad([[ax, ay, z0], [bx, by, z0], [bx, by, z1], [ax, ay, z1]], texture, repeat, tint)
@@ -76,9 +89,15 @@ def box(
         j = (i + 1) % 4
         corners = [[*low[i], z], [*low[j], z], [*high[j], z + size[2]], [*high[i], z + size[2]]]
         across = size[i % 2]
-        parts.append(quad(corners, texture, (across * scale, size[2] * scale) if metres else (1.0, 1.0), tint))
+        parts.append(
+            quad(
+                corners, texture, (across * scale, size[2] * scale) if metres else (1.0, 1.0), tint
+            )
+        )
     repeat = (size[0] * scale, size[1] * scale) if metres else (1.0, 1.0)
-    parts.append(quad(np.column_stack([high, np.full(4, z + size[2])]), top_texture or texture, repeat, tint))
+    parts.append(
+        quad(np.column_stack([high, np.full(4, z + size[2])]), top_texture or texture, repeat, tint)
+    )
     if bottom:
         parts.append(quad(np.column_stack([low[::-1], np.full(4, z)]), texture, repeat, tint))
     return merge(parts)
@@ -104,8 +123,15 @@ def prism(
     low = np.column_stack([ring * radius + center, np.full(sides, z)])
     high = np.column_stack([ring * upper + center, np.full(sides, z + height)])
     i, j = np.arange(sides), (np.arange(sides) + 1) % sides
-    triangles = np.concatenate([np.stack([i, j, j + sides], 1), np.stack([i, j + sides, i + sides], 1)])
-    u0, u1, zero, v = i * repeat[0] / sides, (i + 1) * repeat[0] / sides, np.zeros(sides), np.full(sides, repeat[1])
+    triangles = np.concatenate(
+        [np.stack([i, j, j + sides], 1), np.stack([i, j + sides, i + sides], 1)]
+    )
+    u0, u1, zero, v = (
+        i * repeat[0] / sides,
+        (i + 1) * repeat[0] / sides,
+        np.zeros(sides),
+        np.full(sides, repeat[1]),
+    )
     uv = np.concatenate(
         [
             np.stack([np.stack([u0, zero], 1), np.stack([u1, zero], 1), np.stack([u1, v], 1)], 1),
@@ -118,11 +144,20 @@ def prism(
         uv = np.concatenate([uv, 0.5 + 0.5 * ring[fan - sides]])
     if bottom:
         fan = np.stack([np.zeros(sides - 2, int), i[2:], i[1:-1]], 1)
-        triangles, uv = np.concatenate([triangles, fan]), np.concatenate([uv, 0.5 + 0.5 * ring[fan]])
+        triangles, uv = (
+            np.concatenate([triangles, fan]),
+            np.concatenate([uv, 0.5 + 0.5 * ring[fan]]),
+        )
     return _mesh(np.concatenate([low, high]), triangles, uv, texture, tint)
 
 
-def blob(radius: float, center: tuple[float, float, float], texture: str, tint: Tint = WHITE, flat: float = 1.0) -> Mesh:
+def blob(
+    radius: float,
+    center: tuple[float, float, float],
+    texture: str,
+    tint: Tint = WHITE,
+    flat: float = 1.0,
+) -> Mesh:
     """A rounded lump of 24 triangles: two hexagon rings and two poles; `flat` scales its height."""
     angle = 2 * np.pi * np.arange(6) / 6
     rings = [
@@ -160,10 +195,20 @@ def cone(
     i, j = np.arange(sides), (np.arange(sides) + 1) % sides
     triangles = np.stack([i, j, np.full(sides, sides)], 1)
     half = 0.5 * (i % 2)
-    uv = np.stack([np.stack([half, 0 * half], 1), np.stack([half + 0.5, 0 * half], 1), np.stack([half + 0.25, 0 * half + 1], 1)], 1)
+    uv = np.stack(
+        [
+            np.stack([half, 0 * half], 1),
+            np.stack([half + 0.5, 0 * half], 1),
+            np.stack([half + 0.25, 0 * half + 1], 1),
+        ],
+        1,
+    )
     if bottom:
         fan = np.stack([np.zeros(sides - 2, int), i[2:], i[1:-1]], 1)
-        triangles, uv = np.concatenate([triangles, fan]), np.concatenate([uv, 0.5 + 0.5 * ring[fan][..., :2] / radius])
+        triangles, uv = (
+            np.concatenate([triangles, fan]),
+            np.concatenate([uv, 0.5 + 0.5 * ring[fan][..., :2] / radius]),
+        )
     return _mesh(np.concatenate([ring, [[0, 0, z + height]]]), triangles, uv, texture, tint)
 
 
@@ -172,7 +217,9 @@ def plate(sides: int, radius: float, z: float, texture: str, thick: float = 0.04
     angle = 2 * np.pi * (np.arange(sides) + 0.5) / sides - np.pi / 2
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)
     fan = np.array([[0, k, k + 1] for k in range(1, sides - 1)])
-    face = np.column_stack([np.full(sides, thick / 2), radius * ring[:, 0], z + radius * ring[:, 1]])
+    face = np.column_stack(
+        [np.full(sides, thick / 2), radius * ring[:, 0], z + radius * ring[:, 1]]
+    )
     uv = 0.5 + 0.499 * ring
     front = _mesh(face, fan, uv[fan], texture, WHITE)
     if not thick:
@@ -182,11 +229,15 @@ def plate(sides: int, radius: float, z: float, texture: str, thick: float = 0.04
 
 def wheel(x: float, radius: float, width: float = 0.04) -> Mesh:
     """A thin wheel in the x-z plane that stands at x, seen from both sides."""
-    ring = radius * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
+    ring = radius * np.stack(
+        [np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1
+    )
     fan = np.array([[0, k, k + 1] for k in range(1, 7)])
     sides = []
     for side in (-1, 1):
-        face = np.column_stack([x - side * ring[:, 0], np.full(8, side * width / 2), radius + ring[:, 1]])
+        face = np.column_stack(
+            [x - side * ring[:, 0], np.full(8, side * width / 2), radius + ring[:, 1]]
+        )
         sides.append(_mesh(face, fan, (0.5 + ring / (2.12 * radius))[fan], "tyre", WHITE))
     return merge(sides)
 
@@ -214,7 +265,9 @@ def transform(mesh: Mesh, x: float, y: float, yaw: float, z: float = 0.0) -> Mes
     return dataclasses.replace(mesh, vertices=turned.astype(np.float32))
 
 
-def bake(mesh: Mesh, sun_direction: np.ndarray, sun_rgb: np.ndarray, ambient_rgb: np.ndarray) -> Mesh:
+def bake(
+    mesh: Mesh, sun_direction: np.ndarray, sun_rgb: np.ndarray, ambient_rgb: np.ndarray
+) -> Mesh:
     """Multiplies light into `shade`: a sun, the sky, and the dark where things meet the ground.
 
     Args:

@@ -65,7 +65,9 @@ class Occupancy:
 
     def cell_of(self, xy: np.ndarray) -> np.ndarray:
         """(..., 2) world points to (..., 2) integer (row, column)."""
-        return np.floor((np.asarray(xy) - self.origin) / self.resolution).astype(np.int64)[..., ::-1]
+        return np.floor((np.asarray(xy) - self.origin) / self.resolution).astype(np.int64)[
+            ..., ::-1
+        ]
 
 
 @dataclass
@@ -91,11 +93,18 @@ class DistanceFields:
     def pack(cls, scenes: Sequence[Occupancy]) -> "DistanceFields":
         """Packs the fields of scenes; scene s of the pack is `scenes[s]`."""
         start, shape, frame = layout(scenes)
-        return cls(values=np.concatenate([_millimetres(s) for s in scenes]), start=start, shape=shape, frame=frame)
+        return cls(
+            values=np.concatenate([_millimetres(s) for s in scenes]),
+            start=start,
+            shape=shape,
+            frame=frame,
+        )
 
     def replace(self, slot: int, scene: Occupancy) -> None:
         """Puts another scene into a slot: in place where its grid has the old one's shape, else everything is copied once."""
-        self.values, self.start = swap(self.values, self.start, self.shape, slot, scene.grid.shape, _millimetres(scene))
+        self.values, self.start = swap(
+            self.values, self.start, self.shape, slot, scene.grid.shape, _millimetres(scene)
+        )
         self.shape[slot] = scene.grid.shape
         self.frame[slot] = (*scene.origin, scene.resolution)
 
@@ -109,11 +118,20 @@ def layout(scenes: Sequence[Occupancy]) -> tuple[np.ndarray, np.ndarray, np.ndar
     sizes = np.array([s.grid.size for s in scenes], dtype=np.int64)
     start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     shape = np.array([s.grid.shape for s in scenes], dtype=np.int64)
-    return start, shape, np.array([[s.origin[0], s.origin[1], s.resolution] for s in scenes], dtype=np.float64)
+    return (
+        start,
+        shape,
+        np.array([[s.origin[0], s.origin[1], s.resolution] for s in scenes], dtype=np.float64),
+    )
 
 
 def swap(
-    values: np.ndarray, start: np.ndarray, shape: np.ndarray, slot: int, new_shape: tuple[int, ...], cells: np.ndarray
+    values: np.ndarray,
+    start: np.ndarray,
+    shape: np.ndarray,
+    slot: int,
+    new_shape: tuple[int, ...],
+    cells: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Packed values and starts with one scene's cells exchanged; `values` itself where the size is the same."""
     first, size = int(start[slot]), int(shape[slot, 0] * shape[slot, 1])

@@ -96,7 +96,15 @@ class Sky:
 
     def row(self) -> tuple[float, ...]:
         """(17,) all of it, in the order above, for the rasteriser."""
-        return (*self.zenith, *self.horizon, self.fog_m, *self.sun, *self.sun_rgb, *self.ambient_rgb, self.wet)
+        return (
+            *self.zenith,
+            *self.horizon,
+            self.fog_m,
+            *self.sun,
+            *self.sun_rgb,
+            *self.ambient_rgb,
+            self.wet,
+        )
 
 
 @dataclass(frozen=True)

@@ -89,12 +89,23 @@ def _flat(rgb: tuple[float, float, float]) -> np.ndarray:
     return np.broadcast_to(np.array(rgb, dtype=np.float64), (SIZE, SIZE, 3)).copy()
 
 
-def _grainy(rng: np.random.Generator, rgb: tuple[float, float, float], coarse: float, fine: float) -> np.ndarray:
+def _grainy(
+    rng: np.random.Generator, rgb: tuple[float, float, float], coarse: float, fine: float
+) -> np.ndarray:
     """A flat colour under coarse and fine noise."""
     return _flat(rgb) + _noise(rng, 6.0, coarse) + _noise(rng, 0.0, fine)
 
 
-def _tiles(rng: np.random.Generator, rgb, rows: int, cols: int, joint: int, mortar, spread: float, stagger=True):
+def _tiles(
+    rng: np.random.Generator,
+    rgb,
+    rows: int,
+    cols: int,
+    joint: int,
+    mortar,
+    spread: float,
+    stagger=True,
+):
     """Staggered rectangular tiles with joints; each tile has a tone of its own."""
     y, x = np.mgrid[:SIZE, :SIZE]
     height, width = SIZE // rows, SIZE // cols
@@ -125,7 +136,9 @@ def _walls(rng: np.random.Generator) -> dict[str, np.ndarray]:
         _window(facade, 14, 50, x0, x0 + 15)
         _rect(facade, 52, 54, x0 - 3, x0 + 18, (175, 172, 166))
     _rect(facade, 0, 2, 0, SIZE, (178, 174, 168))
-    glass = _flat((96, 128, 150)) * np.linspace(1.15, 0.75, SIZE)[:, None, None] + _noise(rng, 8.0, 8)
+    glass = _flat((96, 128, 150)) * np.linspace(1.15, 0.75, SIZE)[:, None, None] + _noise(
+        rng, 8.0, 8
+    )
     glass[:, ::16] = glass[:, 1::16] = (60, 66, 72)
     glass[::32] = glass[1::32] = (60, 66, 72)
     shop = _flat((128, 120, 112)) + _noise(rng, 0, 3)
@@ -156,8 +169,12 @@ def _grounds(rng: np.random.Generator) -> dict[str, np.ndarray]:
         "paving": _tiles(rng, (176, 170, 160), 4, 2, 1, (128, 124, 116), 9),
         "cobble": _tiles(rng, (138, 132, 126), 8, 8, 1, (92, 88, 84), 14),
         "asphalt": _grainy(rng, (88, 89, 92), 4, 9),
-        "grass": _flat((92, 128, 58)) + _noise(rng, 4.0, 10) * np.array([1.0, 1, 0.5]) + _noise(rng, 0.6, 14),
-        "leaves": _flat((72, 112, 48)) + _noise(rng, 1.6, 24) * np.array([0.9, 1, 0.5]) + _noise(rng, 0.5, 10),
+        "grass": _flat((92, 128, 58))
+        + _noise(rng, 4.0, 10) * np.array([1.0, 1, 0.5])
+        + _noise(rng, 0.6, 14),
+        "leaves": _flat((72, 112, 48))
+        + _noise(rng, 1.6, 24) * np.array([0.9, 1, 0.5])
+        + _noise(rng, 0.5, 10),
         "hedge": _flat((58, 92, 44)) + _noise(rng, 1.1, 20) * np.array([0.8, 1, 0.5]),
     }
 
@@ -165,7 +182,11 @@ def _grounds(rng: np.random.Generator) -> dict[str, np.ndarray]:
 def _things(rng: np.random.Generator) -> dict[str, np.ndarray]:
     y, x = np.mgrid[:SIZE, :SIZE]
     grain = np.repeat(_noise(rng, 0.0, 1.0)[:1], SIZE, 0)
-    hazard = np.where((((x + y) // 16) % 2)[..., None] == 0, np.array([222.0, 46, 36]), np.array([240.0, 240, 236]))
+    hazard = np.where(
+        (((x + y) // 16) % 2)[..., None] == 0,
+        np.array([222.0, 46, 36]),
+        np.array([240.0, 240, 236]),
+    )
     cone = _flat((240, 100, 24)) + _noise(rng, 3.0, 4)
     cone[12:24] = cone[36:48] = (240, 240, 236)
     wood = _flat((150, 108, 70)) + _noise(rng, 0.0, 5) + np.swapaxes(grain, 0, 1) * 10
@@ -191,7 +212,8 @@ def _things(rng: np.random.Generator) -> dict[str, np.ndarray]:
         "hazard": hazard + _noise(rng, 0.0, 2),
         "cone": cone,
         "car_side": side,
-        "car_glass": _flat((52, 64, 76)) * np.linspace(1.5, 0.7, SIZE)[:, None, None] + _noise(rng, 6.0, 4),
+        "car_glass": _flat((52, 64, 76)) * np.linspace(1.5, 0.7, SIZE)[:, None, None]
+        + _noise(rng, 6.0, 4),
         "tyre": tyre,
         "fence": fence,
         "sign": sign,
@@ -245,8 +267,12 @@ def _more_grounds(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 def _more_things(rng: np.random.Generator) -> dict[str, np.ndarray]:
     y, x = np.mgrid[:SIZE, :SIZE]
-    awning = np.where(((x // 8) % 2)[..., None] == 0, np.array([176.0, 44, 40]), np.array([238.0, 232, 220]))
-    planks = _flat((176, 138, 96)) + np.repeat(_noise(rng, 0.0, 9.0)[:1], SIZE, 0) + _noise(rng, 1.0, 4)
+    awning = np.where(
+        ((x // 8) % 2)[..., None] == 0, np.array([176.0, 44, 40]), np.array([238.0, 232, 220])
+    )
+    planks = (
+        _flat((176, 138, 96)) + np.repeat(_noise(rng, 0.0, 9.0)[:1], SIZE, 0) + _noise(rng, 1.0, 4)
+    )
     planks[:, ::16] = planks[:, 1::16] = (98, 74, 50)
     wire = _flat((96, 104, 106)) + _noise(rng, 6.0, 6)
     wire[(x % 8 == 0) | (y % 8 == 0)] = (198, 202, 204)

@@ -14,7 +14,9 @@ FREE, OCCUPIED, PERSON, GOAL = 0, 1, 2, 3
 
 
 @numba.njit(cache=True)
-def _draw_maps(poses, goals, people, active, values, start, shape, frame, field_id, person_radius, maps):
+def _draw_maps(
+    poses, goals, people, active, values, start, shape, frame, field_id, person_radius, maps
+):
     size = maps.shape[1]
     for v in range(maps.shape[0]):
         s = field_id[v]
@@ -25,9 +27,14 @@ def _draw_maps(poses, goals, people, active, values, start, shape, frame, field_
             for j in range(size):
                 left = (size / 2 - j - 0.5) * CELL_M
                 x, y = poses[v, 0] + c * ahead - n * left, poses[v, 1] + n * ahead + c * left
-                col, row = math.floor((x - frame[s, 0]) / frame[s, 2]), math.floor((y - frame[s, 1]) / frame[s, 2])
+                col, row = (
+                    math.floor((x - frame[s, 0]) / frame[s, 2]),
+                    math.floor((y - frame[s, 1]) / frame[s, 2]),
+                )
                 inside = 0 <= row < rows and 0 <= col < cols
-                solid = not inside or values[start[s] + int(row) * cols + int(col)] <= 500.0 * CELL_M
+                solid = (
+                    not inside or values[start[s] + int(row) * cols + int(col)] <= 500.0 * CELL_M
+                )
                 maps[v, i, j] = OCCUPIED if solid else FREE
         for p in range(people.shape[1] + 1):
             goal = p == people.shape[1]
@@ -41,13 +48,21 @@ def _draw_maps(poses, goals, people, active, values, start, shape, frame, field_
             middle_i, middle_j = int(size / 2 - ahead / CELL_M), int(size / 2 - left / CELL_M)
             for i in range(max(middle_i - reach, 0), min(middle_i + reach + 1, size)):
                 for j in range(max(middle_j - reach, 0), min(middle_j + reach + 1, size)):
-                    du, dv = (size / 2 - i - 0.5) * CELL_M - ahead, (size / 2 - j - 0.5) * CELL_M - left
+                    du, dv = (
+                        (size / 2 - i - 0.5) * CELL_M - ahead,
+                        (size / 2 - j - 0.5) * CELL_M - left,
+                    )
                     if du * du + dv * dv <= radius * radius:
                         maps[v, i, j] = GOAL if goal else PERSON
 
 
 def top_down_maps(
-    poses: np.ndarray, goals: np.ndarray, people: np.ndarray, active: np.ndarray, fields: DistanceFields, field_id: np.ndarray
+    poses: np.ndarray,
+    goals: np.ndarray,
+    people: np.ndarray,
+    active: np.ndarray,
+    fields: DistanceFields,
+    field_id: np.ndarray,
 ) -> np.ndarray:
     """Maps centred on the robots, ahead is up.
 

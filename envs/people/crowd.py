@@ -46,7 +46,9 @@ WALL_SIGHT = 0.7  # walking into a wall that near becomes walking along it, metr
 WALL_HORIZON_S = 0.3  # how soon a wall may be reached
 ROBOT_DETOUR = 0.3  # nearer to a standing robot, people walk around it, metres
 ARRIVED_M = 0.5  # a goal this near is reached
-COMFORT_M = 0.8  # room that people give one another, centre to centre; see benchmarks/speed/crowd.py
+COMFORT_M = (
+    0.8  # room that people give one another, centre to centre; see benchmarks/speed/crowd.py
+)
 MATES_RADII = 0.45  # how near people of a group come, metres
 MATES_HORIZON_S = 0.3
 LOST_M = 3.0  # farther from their leader, people find a way of their own
@@ -172,7 +174,9 @@ def _head_for(i, real, whole, anchors, count, hop, length, values, ground, look_
         if not sees(values, ground, x, y, tx, ty, WALL_GAP):
             k = -2
     if k == -2:
-        k, whole[i, LAST] = plan_way(values, ground, anchors, count, length, x, y, gx, gy, CLEARANCE_M, beyond)
+        k, whole[i, LAST] = plan_way(
+            values, ground, anchors, count, length, x, y, gx, gy, CLEARANCE_M, beyond
+        )
     whole[i, VIA] = k
     if k < 0:
         return gx, gy, 1.0
@@ -192,7 +196,9 @@ def _head_for(i, real, whole, anchors, count, hop, length, values, ground, look_
 @numba.njit(**INNER)
 def _abreast(i, real, whole, active, ex, ey, wanted, room):
     """Wanted velocity of one of a group: side by side across the direction e, nobody ahead."""
-    if real[i, VX] ** 2 + real[i, VY] ** 2 < 0.09 * wanted * wanted:  # held up: everybody gets past on their own
+    if (
+        real[i, VX] ** 2 + real[i, VY] ** 2 < 0.09 * wanted * wanted
+    ):  # held up: everybody gets past on their own
         return wanted * ex, wanted * ey
     mates, rank, cx, cy = 0, 0, 0.0, 0.0
     for j in range(len(active)):
@@ -225,7 +231,13 @@ def _at_robot(wx, wy, behaviour, speed, x, y, robot, look, time):
         closing = -side * (wy * cos_yaw - wx * sin_yaw)
         if closing > 0.0 and abs(fy) - 0.9 < 2.0 * closing:  # about to step into it: waits
             return wx - closing * side * sin_yaw, wy + closing * side * cos_yaw
-    elif behaviour == CUT_IN and v > 0.3 and -5.0 < fx < front + 3.0 and abs(fy) < 3.0 and _spell(look, time, 14.0, 6.0, 0.6):
+    elif (
+        behaviour == CUT_IN
+        and v > 0.3
+        and -5.0 < fx < front + 3.0
+        and abs(fy) < 3.0
+        and _spell(look, time, 14.0, 6.0, 0.6)
+    ):
         if fx < front + 0.9:  # overtakes
             ux, uy, fast = 2.0, side * 0.8 - fy, SPEED_FACTOR * speed
         elif abs(fy) > 0.15:  # merges
@@ -254,7 +266,11 @@ def _robot_planes(x, y, vx, vy, robot, discs, share, horizon, dt, lines, count):
         sway = offset * omega
         rvx, rvy = v * cos_yaw - sway * sin_yaw, v * sin_yaw + sway * cos_yaw
         nx, ny, short = half_plane(px, py, vx - rvx, vy - rvy, touch, horizon, dt)
-        lines[count, 0], lines[count, 1], lines[count, 2] = nx, ny, vx * nx + vy * ny + share * short
+        lines[count, 0], lines[count, 1], lines[count, 2] = (
+            nx,
+            ny,
+            vx * nx + vy * ny + share * short,
+        )
         count += 1
     return count
 
@@ -267,13 +283,20 @@ def _person_planes(i, real, whole, active, manners, dt, order, away, lines, coun
     for k in range(others):
         j = order[k]
         # Strangers are given more room than bodies need, as far as there is more.
-        radii, horizon = min(max(0.95 * math.sqrt(away[k]), 2.0 * PERSON_RADIUS), COMFORT_M), manners[whole[i, BEHAVIOUR], 3]
+        radii, horizon = (
+            min(max(0.95 * math.sqrt(away[k]), 2.0 * PERSON_RADIUS), COMFORT_M),
+            manners[whole[i, BEHAVIOUR], 3],
+        )
         if whole[i, GROUP] >= 0 and whole[i, GROUP] == whole[j, GROUP]:
             radii, horizon = MATES_RADII, MATES_HORIZON_S
         dx, dy = real[j, X] - real[i, X], real[j, Y] - real[i, Y]
         nx, ny, short = half_plane(dx, dy, vx - real[j, VX], vy - real[j, VY], radii, horizon, dt)
         share = own / (own + manners[whole[j, BEHAVIOUR], 2])
-        lines[count, 0], lines[count, 1], lines[count, 2] = nx, ny, vx * nx + vy * ny + share * short
+        lines[count, 0], lines[count, 1], lines[count, 2] = (
+            nx,
+            ny,
+            vx * nx + vy * ny + share * short,
+        )
         count += 1
     return count
 
@@ -287,7 +310,11 @@ def _keep_right(i, real, active, wx, wy):
             continue
         dx, dy = real[j, X] - real[i, X], real[j, Y] - real[i, Y]
         ahead, aside = dx * wx + dy * wy, dy * wx - dx * wy
-        if 0.0 < ahead < 4.0 * wanted2 and abs(aside) < 0.1 * ahead and real[j, VX] * wx + real[j, VY] * wy < 0.1 * wanted2:
+        if (
+            0.0 < ahead < 4.0 * wanted2
+            and abs(aside) < 0.1 * ahead
+            and real[j, VX] * wx + real[j, VY] * wy < 0.1 * wanted2
+        ):
             return wx + 0.1 * wy, wy - 0.1 * wx
     return wx, wy
 
@@ -318,28 +345,61 @@ def _wish(i, real, whole, active, target, robot, react, time, wall):
 
 
 @numba.njit(**INNER)
-def _choose(i, real, whole, active, manners, target, robot, discs, values, ground, time, h, react, lines, spare, order, away):
+def _choose(
+    i,
+    real,
+    whole,
+    active,
+    manners,
+    target,
+    robot,
+    discs,
+    values,
+    ground,
+    time,
+    h,
+    react,
+    lines,
+    spare,
+    order,
+    away,
+):
     """A person's next velocity."""
-    x, y, vx, vy, limit, hard = real[i, X], real[i, Y], real[i, VX], real[i, VY], SPEED_FACTOR * real[i, SPEED], 0
+    x, y, vx, vy, limit, hard = (
+        real[i, X],
+        real[i, Y],
+        real[i, VX],
+        real[i, VY],
+        SPEED_FACTOR * real[i, SPEED],
+        0,
+    )
     wall = room_at(values, ground, x, y)
     wx, wy = _wish(i, real, whole, active, target, robot, react, time, wall)
     if wall < max(WALL_SIGHT, WALL_GAP + limit * WALL_HORIZON_S):
         nx, ny = _wall_normal(values, ground, x, y)
         wx, wy = _along_wall(wx, wy, nx, ny, min(1.0, (WALL_SIGHT - wall) / 0.3), vx, vy)
-        lines[0, 0], lines[0, 1], lines[0, 2] = nx, ny, min((WALL_GAP - wall) / WALL_HORIZON_S, 0.5 * limit)
+        lines[0, 0], lines[0, 1], lines[0, 2] = (
+            nx,
+            ny,
+            min((WALL_GAP - wall) / WALL_HORIZON_S, 0.5 * limit),
+        )
         hard = 1
     count, touch = hard, robot[6]
     bx, by, gap = _from_robot(x, y, robot, discs)
     if react:
         slow = 1.0 - 2.0 * abs(robot[4])
-        if slow > 0.0 and 1e-6 < gap < touch + ROBOT_DETOUR:  # around a robot that stands in the way
+        if (
+            slow > 0.0 and 1e-6 < gap < touch + ROBOT_DETOUR
+        ):  # around a robot that stands in the way
             weight = slow * min(1.0, 2.0 * (touch + ROBOT_DETOUR - gap) / ROBOT_DETOUR)
             wx, wy = _along_wall(wx, wy, bx / gap, by / gap, weight, vx, vy)
         share, horizon = manners[whole[i, BEHAVIOUR], 0], manners[whole[i, BEHAVIOUR], 1]
         count = _robot_planes(x, y, vx, vy, robot, discs, share, horizon, h, lines, count)
     count = _person_planes(i, real, whole, active, manners, h, order, away, lines, count)
     ease = min(1.0, h / RELAX_S)
-    vx, vy = best_velocity(lines, count, hard, limit, vx + ease * (wx - vx), vy + ease * (wy - vy), spare)
+    vx, vy = best_velocity(
+        lines, count, hard, limit, vx + ease * (wx - vx), vy + ease * (wy - vy), spare
+    )
     if react and 1e-6 < gap < touch + 0.1:  # nobody walks into a robot
         into = (vx * bx + vy * by) / gap
         if into < 0.0:
@@ -351,7 +411,9 @@ def _choose(i, real, whole, active, manners, target, robot, discs, values, groun
 def _move(i, real, vx, vy, robot, discs, values, ground, h, react):
     """Takes a person's step, as far as walls and the robot let it, and turns the body."""
     x, y = real[i, X], real[i, Y]
-    tx, ty = _allowed(x, y, x + h * vx, y + h * vy, h * SPEED_FACTOR * real[i, SPEED], values, ground)
+    tx, ty = _allowed(
+        x, y, x + h * vx, y + h * vy, h * SPEED_FACTOR * real[i, SPEED], values, ground
+    )
     if react:
         _, _, gap = _from_robot(tx, ty, robot, discs)
         if gap < robot[6] + 0.02:
@@ -375,7 +437,16 @@ def _robot(pose, velocity, discs, radius):
     for offset in discs:
         if offset + radius > front:
             front = offset + radius
-    return pose[0], pose[1], math.cos(pose[2]), math.sin(pose[2]), velocity[0], velocity[1], radius + PERSON_RADIUS, front
+    return (
+        pose[0],
+        pose[1],
+        math.cos(pose[2]),
+        math.sin(pose[2]),
+        velocity[0],
+        velocity[1],
+        radius + PERSON_RADIUS,
+        front,
+    )
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -384,7 +455,12 @@ def _walk(
     anchors, counts, hops, lengths, road_id, moving, react, dt, subs,
 ):  # fmt: skip
     people, most = actives.shape[1], actives.shape[1] + discs.shape[1] + 1
-    lines, spare, order, away = np.empty((most, 3)), np.empty((most, 3)), np.empty(people, dtype=np.int64), np.empty(people)
+    lines, spare, order, away = (
+        np.empty((most, 3)),
+        np.empty((most, 3)),
+        np.empty(people, dtype=np.int64),
+        np.empty(people),
+    )
     fresh, target, beyond = np.empty((people, 2)), np.zeros((people, 3)), np.empty(anchors.shape[1])
     h = dt / subs
     for n in range(len(actives)):
@@ -397,10 +473,16 @@ def _walk(
         for i in range(people):
             if active[i] and whole[i, BEHAVIOUR] != STAND:
                 j = _leader(whole, active, i)
-                near = (real[i, X] - real[j, X]) ** 2 + (real[i, Y] - real[j, Y]) ** 2 < LOST_M * LOST_M
+                near = (real[i, X] - real[j, X]) ** 2 + (
+                    real[i, Y] - real[j, Y]
+                ) ** 2 < LOST_M * LOST_M
                 if j < i and near:
                     whole[i, VIA] = -2
-                    target[i, 0], target[i, 1], target[i, 2] = target[j, 0], target[j, 1], target[j, 2]
+                    target[i, 0], target[i, 1], target[i, 2] = (
+                        target[j, 0],
+                        target[j, 1],
+                        target[j, 2],
+                    )
                     whole[i, LEG] = whole[j, LEG]
                 else:
                     target[i, 0], target[i, 1], target[i, 2] = _head_for(
@@ -417,7 +499,9 @@ def _walk(
                     )  # fmt: skip
             for i in range(people):
                 if active[i]:
-                    _move(i, real, fresh[i, 0], fresh[i, 1], robot, discs[n], values, ground, h, react)
+                    _move(
+                        i, real, fresh[i, 0], fresh[i, 1], robot, discs[n], values, ground, h, react
+                    )
 
 
 def step_crowd(
@@ -461,7 +545,10 @@ def step_crowd(
         substeps: integration steps in `dt`; steps of 0.1 s or less are stable.
     """
     worlds = len(people.active)
-    real, whole = (lambda a: np.ascontiguousarray(a, dtype=np.float64)), (lambda a: np.ascontiguousarray(a, dtype=np.int64))
+    real, whole = (
+        (lambda a: np.ascontiguousarray(a, dtype=np.float64)),
+        (lambda a: np.ascontiguousarray(a, dtype=np.int64)),
+    )
     _walk(
         people.real, people.whole, people.active, MANNERS, real(clock), real(robot_poses), real(robot_velocities),
         real(discs), real(disc_radius), fields.values, fields.start, fields.shape, fields.frame, whole(field_id),

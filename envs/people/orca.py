@@ -9,7 +9,12 @@ from typing import Any
 import numba
 import numpy as np
 
-INNER: dict[str, Any] = {"cache": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+INNER: dict[str, Any] = {
+    "cache": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 """Numba's settings for functions that only kernels call: without doors to Python they compile in two thirds of the time."""
 
 FAR = 1e9  # the velocity nearest to a point that far away is the one farthest in its direction
@@ -34,7 +39,10 @@ def half_plane(px, py, wx, wy, radii, horizon, dt):
     dist2 = px * px + py * py
     overlap = dist2 <= radii * radii
     inverse = 1.0 / dt if overlap else 1.0 / horizon
-    cx, cy = wx - inverse * px, wy - inverse * py  # from the centre of the disc that cuts the cone off
+    cx, cy = (
+        wx - inverse * px,
+        wy - inverse * py,
+    )  # from the centre of the disc that cuts the cone off
     along = cx * px + cy * py
     length2 = cx * cx + cy * cy
     if overlap or (along < 0.0 and along * along > radii * radii * length2):
@@ -44,7 +52,9 @@ def half_plane(px, py, wx, wy, radii, horizon, dt):
             return -px * scale, -py * scale, radii * inverse
         return cx / length, cy / length, radii * inverse - length
     leg = math.sqrt(dist2 - radii * radii)
-    if px * cy - py * cx > 0.0:  # left leg: p turned left by the cone's half angle, its normal another quarter turn
+    if (
+        px * cy - py * cx > 0.0
+    ):  # left leg: p turned left by the cone's half angle, its normal another quarter turn
         nx, ny = -(px * radii + py * leg) / dist2, (px * leg - py * radii) / dist2
     else:
         nx, ny = (py * leg - px * radii) / dist2, -(px * leg + py * radii) / dist2
@@ -123,7 +133,11 @@ def best_velocity(lines, count, hard, limit, px, py, scratch):
             mx, my = lines[j, 0] - nx, lines[j, 1] - ny
             norm = math.sqrt(mx * mx + my * my)
             if norm > PARALLEL:
-                scratch[kept, 0], scratch[kept, 1], scratch[kept, 2] = mx / norm, my / norm, (lines[j, 2] - c) / norm
+                scratch[kept, 0], scratch[kept, 1], scratch[kept, 2] = (
+                    mx / norm,
+                    my / norm,
+                    (lines[j, 2] - c) / norm,
+                )
                 kept += 1
         at_x, at_y, stopped = _in_plane(scratch, kept, limit, FAR * nx, FAR * ny)
         if stopped == kept:
@@ -173,7 +187,9 @@ def _velocities(positions, velocities, preferred, radii, limits, active, horizon
                     vx - velocities[n, j, 0], vy - velocities[n, j, 1], radii[n, i] + radii[n, j], horizon, dt,
                 )  # fmt: skip
                 lines[k, 0], lines[k, 1], lines[k, 2] = nx, ny, vx * nx + vy * ny + 0.5 * short
-            out[n, i, 0], out[n, i, 1] = best_velocity(lines, count, 0, limits[n, i], preferred[n, i, 0], preferred[n, i, 1], scratch)
+            out[n, i, 0], out[n, i, 1] = best_velocity(
+                lines, count, 0, limits[n, i], preferred[n, i, 0], preferred[n, i, 1], scratch
+            )
 
 
 def orca_velocities(
@@ -200,7 +216,21 @@ def orca_velocities(
     Returns:
         (N, P, 2) new velocities; 0 for who is not there.
     """
-    p, v, wanted, r, top = (np.ascontiguousarray(a, dtype=np.float64) for a in (positions, velocities, preferred, radii, limits))
+    p, v, wanted, r, top = (
+        np.ascontiguousarray(a, dtype=np.float64)
+        for a in (positions, velocities, preferred, radii, limits)
+    )
     out = np.zeros_like(p)
-    _velocities(p, v, wanted, r, top, np.ascontiguousarray(active, dtype=np.bool_), float(horizon), float(dt), float(reach), out)
+    _velocities(
+        p,
+        v,
+        wanted,
+        r,
+        top,
+        np.ascontiguousarray(active, dtype=np.bool_),
+        float(horizon),
+        float(dt),
+        float(reach),
+        out,
+    )
     return out

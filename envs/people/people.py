@@ -27,7 +27,9 @@ MANNERS = np.array(
 )
 """(B, 4) float64, how people of each behaviour meet others. In an encounter of two people each takes a share by weight."""
 
-X, Y, VX, VY, YAW, GAIT, START_X, START_Y, GOAL_X, GOAL_Y, SPEED = range(11)  # columns of People.real
+X, Y, VX, VY, YAW, GAIT, START_X, START_Y, GOAL_X, GOAL_Y, SPEED = range(
+    11
+)  # columns of People.real
 LEG, VIA, LAST, LOOK, BEHAVIOUR, GROUP, WANDER = range(7)  # columns of People.whole
 
 SHARES: Mapping[str, float] = {
@@ -138,9 +140,15 @@ class People:
         """
         slots = self.active.shape[1]
         if len(walkers) > slots:
-            raise UserError(f"{len(walkers)} people in world {world}, which holds {slots}; raise `people` or list fewer walkers")
+            raise UserError(
+                f"{len(walkers)} people in world {world}, which holds {slots}; raise `people` or list fewer walkers"
+            )
         fresh = People.empty(1, slots)
-        self.real[world], self.whole[world], self.active[world] = fresh.real[0], fresh.whole[0], False
+        self.real[world], self.whole[world], self.active[world] = (
+            fresh.real[0],
+            fresh.whole[0],
+            False,
+        )
         for slot, walker in enumerate(walkers):
             (x, y), (goal_x, goal_y) = walker.start, walker.goal
             far = max(math.hypot(goal_x - x, goal_y - y), 1e-9)
@@ -166,7 +174,9 @@ class People:
         for name, here in self.arrays().items():
             if name not in arrays or arrays[name].shape != here.shape:
                 saved = arrays[name].shape if name in arrays else "nothing"
-                raise UserError(f"people state {name}: {saved} saved, {here.shape} expected; resume with the same --envs")
+                raise UserError(
+                    f"people state {name}: {saved} saved, {here.shape} expected; resume with the same --envs"
+                )
             here[:] = arrays[name]
 
     def rows(self) -> np.ndarray:
@@ -198,11 +208,22 @@ def _far(points: np.ndarray, place: np.ndarray) -> np.ndarray:
     return np.hypot(points[:, 0] - place[0], points[:, 1] - place[1])
 
 
-def _way(rng: np.random.Generator, behaviour: str, anchors: np.ndarray, middle: np.ndarray, near_start, near_goal, clear):
+def _way(
+    rng: np.random.Generator,
+    behaviour: str,
+    anchors: np.ndarray,
+    middle: np.ndarray,
+    near_start,
+    near_goal,
+    clear,
+):
     """Where somebody starts and walks to; (K,) distances of the anchors from the robot's start and goal, and who is `clear` of it."""
     across = behaviour == "cross" or (behaviour != "cut_in" and rng.random() < 0.5)
     if behaviour == "cut_in":  # from behind the robot to where it goes
-        first, second = clear[_soft(rng, (near_start + 0.5 * near_goal)[clear])], _soft(rng, near_goal)
+        first, second = (
+            clear[_soft(rng, (near_start + 0.5 * near_goal)[clear])],
+            _soft(rng, near_goal),
+        )
     elif across:
         first = clear[_soft(rng, _far(anchors[clear], middle), 3.0)]
         second = _soft(rng, _far(anchors, 2 * middle - anchors[first]), 3.0)
@@ -244,7 +265,9 @@ def draw_walkers(
     weights = np.array(list(behaviours.values()), dtype=np.float64)
     if unknown or not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
         wrong = f"unknown {unknown[0]!r}" if unknown else f"shares {weights.tolist()}"
-        raise UserError(f"behaviours: {wrong}; give shares of at least 0, not all 0, to some of {', '.join(BEHAVIOURS)}")
+        raise UserError(
+            f"behaviours: {wrong}; give shares of at least 0, not all 0, to some of {', '.join(BEHAVIOURS)}"
+        )
     names, walkers, tries = list(behaviours), [], 0
     start, goal = np.asarray(start, dtype=np.float64)[:2], np.asarray(goal, dtype=np.float64)[:2]
     anchors = np.asarray(anchors, dtype=np.float64).reshape(-1, 2)
@@ -260,13 +283,19 @@ def draw_walkers(
         party = _party(rng, behaviour, mates, *_way(rng, behaviour, anchors, *robot))
         clash = any(math.dist(w.start, other.start) < APART_M for w in party for other in walkers)
         if not clash and all(math.dist(w.start, start) >= clear_m for w in party):
-            walkers += [dataclasses.replace(w, group=len(walkers) if mates > 1 else -1) for w in party]
+            walkers += [
+                dataclasses.replace(w, group=len(walkers) if mates > 1 else -1) for w in party
+            ]
     if len(walkers) < count:
-        warnings.warn(f"{count} people asked for, {len(walkers)} fit among {len(anchors)} anchors; ask for fewer, or a larger scene")
+        warnings.warn(
+            f"{count} people asked for, {len(walkers)} fit among {len(anchors)} anchors; ask for fewer, or a larger scene"
+        )
     return tuple(walkers)
 
 
-def _party(rng: np.random.Generator, behaviour: str, mates: int, a: np.ndarray, b: np.ndarray) -> list[Walker]:
+def _party(
+    rng: np.random.Generator, behaviour: str, mates: int, a: np.ndarray, b: np.ndarray
+) -> list[Walker]:
     """One person, or a group side by side."""
     if behaviour == "stand":
         angle = rng.uniform(-math.pi, math.pi)
@@ -281,5 +310,7 @@ def _party(rng: np.random.Generator, behaviour: str, mates: int, a: np.ndarray, 
         aside = (k - 0.5 * (mates - 1)) * APART_M / far
         x, y = aside * (ay - by), aside * (bx - ax)
         ends = [(round(ax + x, 3), round(ay + y, 3)), (round(bx + x, 3), round(by + y, 3))]
-        party.append(Walker(ends[0], ends[1], round(speed, 3), int(rng.integers(1 << 20)), behaviour))
+        party.append(
+            Walker(ends[0], ends[1], round(speed, 3), int(rng.integers(1 << 20)), behaviour)
+        )
     return party

@@ -24,7 +24,14 @@ STRIDE_M = 0.05  # sight lines advance at least this far
 @numba.njit(**INNER)
 def ground_of(start, shape, frame, scene):
     """One scene's place in the packed fields, as plain numbers for `room_at`."""
-    return start[scene], shape[scene, 0], shape[scene, 1], frame[scene, 0], frame[scene, 1], 1.0 / frame[scene, 2]
+    return (
+        start[scene],
+        shape[scene, 0],
+        shape[scene, 1],
+        frame[scene, 0],
+        frame[scene, 1],
+        1.0 / frame[scene, 2],
+    )
 
 
 @numba.njit(**INNER)
@@ -123,7 +130,9 @@ def plan_way(values, ground, anchors, count, length, x, y, goal_x, goal_y, clear
         for k in range(count):
             if beyond[k] + length[i, k] < nearest:
                 nearest, end = beyond[k] + length[i, k], k
-        if here + nearest < best and sees(values, ground, x, y, anchors[i, 0], anchors[i, 1], clearance):
+        if here + nearest < best and sees(
+            values, ground, x, y, anchors[i, 0], anchors[i, 1], clearance
+        ):
             best, first, last = here + nearest, i, end
     return first, last
 
@@ -178,11 +187,23 @@ def _edges(fields: DistanceFields, field_id: int, anchors: np.ndarray) -> Roadma
     count = len(anchors)
     length = np.full((count, count), np.inf, dtype=np.float32)
     hop = np.full((count, count), -1, dtype=np.int8)
-    _connect(fields.values, fields.start, fields.shape, fields.frame, int(field_id), anchors, CLEARANCE_M, length, hop)
+    _connect(
+        fields.values,
+        fields.start,
+        fields.shape,
+        fields.frame,
+        int(field_id),
+        anchors,
+        CLEARANCE_M,
+        length,
+        hop,
+    )
     return Roadmap(anchors, hop, length)
 
 
-def _bridge(fields: DistanceFields, field_id: int, anchors: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def _bridge(
+    fields: DistanceFields, field_id: int, anchors: np.ndarray, inside: np.ndarray
+) -> np.ndarray:
     """(K, 2) corners of the shortest way from the largest part to the anchor outside it that is nearest to it."""
     apart = np.linalg.norm(anchors[~inside, None] - anchors[None, inside], axis=-1)
     k, j = np.unravel_index(apart.argmin(), apart.shape)
@@ -190,7 +211,9 @@ def _bridge(fields: DistanceFields, field_id: int, anchors: np.ndarray, inside: 
     start = fields.start[field_id]
     distance = 0.001 * fields.values[start : start + rows * columns].reshape(rows, columns)
     grid = Occupancy(distance <= 0.0, np.array([x, y]), resolution)
-    way = astar(grid, distance, anchors[~inside][k], anchors[inside][j], CLEARANCE_M + resolution / 2)
+    way = astar(
+        grid, distance, anchors[~inside][k], anchors[inside][j], CLEARANCE_M + resolution / 2
+    )
     return np.zeros((0, 2)) if way is None else way[1:-1]
 
 

@@ -14,7 +14,20 @@ import numba
 import numpy as np
 
 from s2e.core.errors import UserError
-from s2e.envs.people.people import BEHAVIOUR, GAIT, GROUP, LOOK, STRIDE, TURN, VX, VY, YAW, People, X, Y
+from s2e.envs.people.people import (
+    BEHAVIOUR,
+    GAIT,
+    GROUP,
+    LOOK,
+    STRIDE,
+    TURN,
+    VX,
+    VY,
+    YAW,
+    People,
+    X,
+    Y,
+)
 
 ANNOTATED_S = 0.4
 """Seconds from one annotated frame to the next."""
@@ -58,7 +71,12 @@ class Tracks:
     duration_s: float
 
     def at(
-        self, time_s: np.ndarray, origin: np.ndarray, rotation: np.ndarray, way: np.ndarray, ids: np.ndarray
+        self,
+        time_s: np.ndarray,
+        origin: np.ndarray,
+        rotation: np.ndarray,
+        way: np.ndarray,
+        ids: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Who is where in N worlds at their own times.
 
@@ -78,8 +96,21 @@ class Tracks:
         """
         ids = np.array(ids, dtype=np.int64)
         positions, velocities = np.zeros((*ids.shape, 2)), np.zeros((*ids.shape, 2))
-        time_s, origin, rotation, way = (np.ascontiguousarray(a, dtype=np.float64) for a in (time_s, origin, rotation, way))
-        _replay(self.start_s, self.first, self.points, time_s, origin, rotation, way, ids, positions, velocities)
+        time_s, origin, rotation, way = (
+            np.ascontiguousarray(a, dtype=np.float64) for a in (time_s, origin, rotation, way)
+        )
+        _replay(
+            self.start_s,
+            self.first,
+            self.points,
+            time_s,
+            origin,
+            rotation,
+            way,
+            ids,
+            positions,
+            velocities,
+        )
         return positions, velocities, ids >= 0, ids
 
 
@@ -109,8 +140,13 @@ def _replay(start_s, first, points, time_s, origin, rotation, way, ids, position
             x = origin[n, 0] + cos * state[k, 0] - sin * state[k, 1]
             y = origin[n, 1] + sin * state[k, 0] + cos * state[k, 1]
             state[k, 0], state[k, 1] = x, y
-            state[k, 2], state[k, 3] = cos * state[k, 2] - sin * state[k, 3], sin * state[k, 2] + cos * state[k, 3]
-            share = min(max(((x - ax) * wx + (y - ay) * wy) / max(wx * wx + wy * wy, 1e-12), 0.0), 1.0)
+            state[k, 2], state[k, 3] = (
+                cos * state[k, 2] - sin * state[k, 3],
+                sin * state[k, 2] + cos * state[k, 3],
+            )
+            share = min(
+                max(((x - ax) * wx + (y - ay) * wy) / max(wx * wx + wy * wy, 1e-12), 0.0), 1.0
+            )
             off[k] = math.hypot(x - ax - share * wx, y - ay - share * wy)
         for p in range(slots):
             if not (0 <= ids[n, p] < tracks and off[ids[n, p]] < np.inf):
@@ -191,12 +227,18 @@ def read_tracks(path: str | os.PathLike) -> Tracks:
             raise UserError(f"{path}: a folder; {_recordings(path)}")
         size = path.stat().st_size
         if not path.is_file():  # a pipe would wait for ever
-            raise UserError(f"{path}: cannot be read (it is not a file); give an obsmat.txt of the ETH or UCY recordings")
+            raise UserError(
+                f"{path}: cannot be read (it is not a file); give an obsmat.txt of the ETH or UCY recordings"
+            )
         if size > MOST_BYTES:
-            raise UserError(f"{path}: {size >> 20} MiB, more than {MOST_BYTES >> 20}; cut it into pieces")
+            raise UserError(
+                f"{path}: {size >> 20} MiB, more than {MOST_BYTES >> 20}; cut it into pieces"
+            )
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give an obsmat.txt of the ETH or UCY recordings") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); give an obsmat.txt of the ETH or UCY recordings"
+        ) from None
     rows: list[tuple[float, int, float, float]] = []
     lines: dict[tuple[float, int], int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -215,9 +257,17 @@ def read_tracks(path: str | os.PathLike) -> Tracks:
 
 def _recordings(folder: Path) -> str:
     """What to give instead of a folder."""
-    found = [str(p) for pattern in ("*obsmat*.txt", "*/*obsmat*.txt") for p in sorted(folder.glob(pattern))]
+    found = [
+        str(p)
+        for pattern in ("*obsmat*.txt", "*/*obsmat*.txt")
+        for p in sorted(folder.glob(pattern))
+    ]
     more = f", ... ({len(found)})" if len(found) > 6 else ""
-    return f"give one of its recordings: {', '.join(found[:6])}{more}" if found else "give the obsmat.txt of a recording"
+    return (
+        f"give one of its recordings: {', '.join(found[:6])}{more}"
+        if found
+        else "give the obsmat.txt of a recording"
+    )
 
 
 def _row(where: str, line: str) -> tuple[float, int, float, float]:
@@ -228,12 +278,20 @@ def _row(where: str, line: str) -> tuple[float, int, float, float]:
         values = [float(cell.replace(",", ".")) for cell in cells]
     except ValueError:
         head = "; remove a header" if where.endswith(":1") else ""
-        raise UserError(f"{where}: not numbers: {line.strip()[:60]!r}; rows of frame id x z y vx vz vy are expected{head}") from None
+        raise UserError(
+            f"{where}: not numbers: {line.strip()[:60]!r}; rows of frame id x z y vx vz vy are expected{head}"
+        ) from None
     if len(cells) != 8:
         advice = _LACKS.get(len(cells), _PUT if len(cells) < 8 else _MORE)
-        raise UserError(f"{where}: {len(cells)} columns, 8 expected: frame id x z y vx vz vy; {advice}")
+        raise UserError(
+            f"{where}: {len(cells)} columns, 8 expected: frame id x z y vx vz vy; {advice}"
+        )
     # Frames may be seconds, or milliseconds, of a clock on the wall.
-    if not all(math.isfinite(v) for v in values) or max(abs(v) for v in values[1:]) > 1e9 or abs(values[0]) > 1e13:
+    if (
+        not all(math.isfinite(v) for v in values)
+        or max(abs(v) for v in values[1:]) > 1e9
+        or abs(values[0]) > 1e13
+    ):
         raise UserError(f"{where}: a value is not finite or beyond 1e9; remove the row")
     if values[1] != round(values[1]):
         raise UserError(f"{where}: person {values[1]:g} is not a whole number")
@@ -253,10 +311,14 @@ def _tracks(path: Path, rows: np.ndarray) -> Tracks:
     for who in np.unique(rows[:, 1]):
         mine = rows[:, 1] == who
         when, xy = time[mine], rows[mine, 2:]
-        for piece in np.split(np.arange(len(when)), np.flatnonzero(np.diff(when) > GAP_S + EXACT * ANNOTATED_S) + 1):
+        for piece in np.split(
+            np.arange(len(when)), np.flatnonzero(np.diff(when) > GAP_S + EXACT * ANNOTATED_S) + 1
+        ):
             if len(piece) < 2:
                 continue  # seen once: no motion to play
-            grid = when[piece[0]] + ANNOTATED_S * np.arange(int((when[piece[-1]] - when[piece[0]]) / ANNOTATED_S + EXACT) + 1)
+            grid = when[piece[0]] + ANNOTATED_S * np.arange(
+                int((when[piece[-1]] - when[piece[0]]) / ANNOTATED_S + EXACT) + 1
+            )
             if len(grid) < 2:
                 continue
             at = np.stack([np.interp(grid, when[piece], xy[piece, c]) for c in range(2)], 1)
@@ -295,8 +357,19 @@ def _check_speeds(path: Path, points: list[np.ndarray]) -> None:
     slow = 2 * straight.sum() >= len(points) and np.median(speed[straight]) < SLOW_MPS
     if usual <= FAST_MPS and not slow:
         return
-    unit = next((f"{name} fit: multiply x and y by {by:g}" for name, by in _UNITS.items() if 0.7 <= usual * by <= 2.2), "")
-    advice = "pixels become metres by the recording's homography" if usual > FAST_MPS else "keep the frames that are 0.4 s apart"
+    unit = next(
+        (
+            f"{name} fit: multiply x and y by {by:g}"
+            for name, by in _UNITS.items()
+            if 0.7 <= usual * by <= 2.2
+        ),
+        "",
+    )
+    advice = (
+        "pixels become metres by the recording's homography"
+        if usual > FAST_MPS
+        else "keep the frames that are 0.4 s apart"
+    )
     raise UserError(
         f"{path}: people move at {usual:.2g} m/s, who walk at 1.3: x and y are expected in metres, frames {ANNOTATED_S} s apart; "
         f"{unit or advice}"

@@ -7,7 +7,17 @@ depth: a / z = A . ray + c / z, with A its gradient and c its value at the camer
 
 import numpy as np
 
-from s2e.envs.raster.lanes import ceilings, fill_m8, kernel, lanes_at, mask_bits, put_lanes, ramp, select, settled
+from s2e.envs.raster.lanes import (
+    ceilings,
+    fill_m8,
+    kernel,
+    lanes_at,
+    mask_bits,
+    put_lanes,
+    ramp,
+    select,
+    settled,
+)
 
 NEAR = 0.05
 """What is nearer to the camera than this (metres along the optical axis) is not drawn."""
@@ -123,7 +133,11 @@ def project(vertices, first, count, position, rotation, lens, camera):
     world_x, world_y, world_z = vertices[0], vertices[1], vertices[2]
     out_x, out_y, out_z, column, row = camera[0], camera[1], camera[2], camera[3], camera[4]
     for i in range(0, count, 8):
-        x, y, z = lanes_at(world_x, first + i) - px, lanes_at(world_y, first + i) - py, lanes_at(world_z, first + i) - pz
+        x, y, z = (
+            lanes_at(world_x, first + i) - px,
+            lanes_at(world_y, first + i) - py,
+            lanes_at(world_z, first + i) - pz,
+        )
         cx, cy, cz = x * xx + y * xy + z * xz, x * yx + y * yy + z * yz, x * zx + y * zy + z * zz
         put_lanes(out_x, i, cx)
         put_lanes(out_y, i, cy)
@@ -148,8 +162,12 @@ def note_polygon(plan, count, table, polygon, cx, cy, cz, rotation, lens, plane)
     at = polygon * 32
     gx, gy, gz = lanes_at(table, at), lanes_at(table, at + 8), lanes_at(table, at + 16)
     value = lanes_at(table, at + 24) + gx * cx + gy * cy + gz * cz
-    along_x = (gx * rotation[0, 0] + gy * rotation[0, 1] + gz * rotation[0, 2]) * (np.float32(1.0) / lens[0])
-    along_y = (gx * rotation[1, 0] + gy * rotation[1, 1] + gz * rotation[1, 2]) * (np.float32(1.0) / lens[1])
+    along_x = (gx * rotation[0, 0] + gy * rotation[0, 1] + gz * rotation[0, 2]) * (
+        np.float32(1.0) / lens[0]
+    )
+    along_y = (gx * rotation[1, 0] + gy * rotation[1, 1] + gz * rotation[1, 2]) * (
+        np.float32(1.0) / lens[1]
+    )
     along_z = gx * rotation[2, 0] + gy * rotation[2, 1] + gz * rotation[2, 2]
     half = np.float32(0.5)
     zero = along_z + along_x * (half - lens[2]) + along_y * (half - lens[3])
@@ -165,7 +183,12 @@ def visible_groups(spheres, first, count, position, rotation, lens, size, order,
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     # Normals of the four sides of the pyramid of sight, inwards; the camera is in all of them.
     w, e, n, s = cx / fx, (size[1] - cx) / fx, cy / fy, (size[0] - cy) / fy
-    ws, es, ns, ss = np.sqrt(w * w + 1.0), np.sqrt(e * e + 1.0), np.sqrt(n * n + 1.0), np.sqrt(s * s + 1.0)
+    ws, es, ns, ss = (
+        np.sqrt(w * w + 1.0),
+        np.sqrt(e * e + 1.0),
+        np.sqrt(n * n + 1.0),
+        np.sqrt(s * s + 1.0),
+    )
     ends[:] = 0
     for g in range(count):
         sphere = spheres[first + g]
@@ -200,14 +223,21 @@ def draw_scene(mesh, first, groups, position, rotation, lens, size, plan, source
     plane_x, plane_y, plane_z, plane_d = planes[0], planes[1], planes[2], planes[3]
     wx, wy, wz = vertices[0], vertices[1], vertices[2]
     count = np.int64(0)
-    total = visible_groups(spheres, first, groups, position, rotation, lens, size, order, bucket, ends)
+    total = visible_groups(
+        spheres, first, groups, position, rotation, lens, size, order, bucket, ends
+    )
     for g in range(total):
         group = group_table[order[g]]
         vertex, polygon = np.int64(group[0]), np.int64(group[2])
         project(vertices, vertex, np.int64(group[1]), position, rotation, lens, camera)
         for i in range(0, group[3], 8):
             k = polygon + i
-            side = lanes_at(plane_x, k) * px + lanes_at(plane_y, k) * py + lanes_at(plane_z, k) * pz + lanes_at(plane_d, k)
+            side = (
+                lanes_at(plane_x, k) * px
+                + lanes_at(plane_y, k) * py
+                + lanes_at(plane_z, k) * pz
+                + lanes_at(plane_d, k)
+            )
             put_lanes(facing, i, side)
         for i in range(group[3]):
             if facing[i] <= np.float32(1e-6):

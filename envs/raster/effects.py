@@ -2,7 +2,17 @@
 
 import numpy as np
 
-from s2e.envs.raster.lanes import bytes_at, floats, ints, kernel, lanes_at, put_bytes, put_lanes, ramp, select
+from s2e.envs.raster.lanes import (
+    bytes_at,
+    floats,
+    ints,
+    kernel,
+    lanes_at,
+    put_bytes,
+    put_lanes,
+    ramp,
+    select,
+)
 
 _SIGMA = np.float32(147.8)
 """Standard deviation of the sum of four bytes; its mean is 510."""
@@ -35,7 +45,11 @@ def apply_effects(image, height, count, effect, rows):
         effect: (4,) exposure, standard deviation of the noise (0..255 units), share of a 3x3 binomial blur, seed.
         rows: (3, W * 3 + 16) int32, scratch.
     """
-    exposure, blur, keep = np.float32(effect[0]), np.float32(effect[2] / 16.0), np.float32(1.0 - effect[2])
+    exposure, blur, keep = (
+        np.float32(effect[0]),
+        np.float32(effect[2] / 16.0),
+        np.float32(1.0 - effect[2]),
+    )
     sigma, seed = np.float32(effect[1]) / _SIGMA, (np.int64(effect[3]) * 0x85EBCA6B) & 0x7FFFFFFF
     half, top, none, mean = np.float32(0.5), np.float32(255.0), np.float32(0.0), np.float32(510.0)
     _read_row(image, 0, count, rows[0])
@@ -44,9 +58,19 @@ def apply_effects(image, height, count, effect, rows):
         above, here, below = rows[(y + 2) % 3], rows[y % 3], rows[(y + 1) % 3]
         _read_row(image, min(y + 1, height - 1) * count, count, below)
         for i in range(0, count, 8):
-            sides = lanes_at(above, i) + lanes_at(above, i + 6) + lanes_at(below, i) + lanes_at(below, i + 6)
+            sides = (
+                lanes_at(above, i)
+                + lanes_at(above, i + 6)
+                + lanes_at(below, i)
+                + lanes_at(below, i + 6)
+            )
             middle = lanes_at(here, i + 3)
-            cross = lanes_at(above, i + 3) + lanes_at(below, i + 3) + lanes_at(here, i) + lanes_at(here, i + 6)
+            cross = (
+                lanes_at(above, i + 3)
+                + lanes_at(below, i + 3)
+                + lanes_at(here, i)
+                + lanes_at(here, i + 6)
+            )
             value = floats(middle) * keep + floats(sides + cross * 2 + middle * 4) * blur
             h = ((ints(ramp()) + (y * count + i)) ^ seed) * 0x9E3779B1
             h = (h ^ (h >> 16)) * 0x45D9F3B
@@ -74,4 +98,10 @@ def apply_to_views(rgb: np.ndarray, effects: np.ndarray) -> None:
     """Does to images (V, H, W, 3) uint8, in place, what `render_meshes` would do for effects (V, 4)."""
     views, height, width = rgb.shape[:3]
     rows = np.empty((3, width * 3 + 16), np.int32)
-    _apply_to_views(rgb.reshape(views, -1), height, width * 3, np.ascontiguousarray(effects, dtype=np.float64), rows)
+    _apply_to_views(
+        rgb.reshape(views, -1),
+        height,
+        width * 3,
+        np.ascontiguousarray(effects, dtype=np.float64),
+        rows,
+    )

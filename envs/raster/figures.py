@@ -13,9 +13,15 @@ FACE = TEXTURES["face"]
 # As floats: numba would compile a function once for every whole number that it is called with.
 _SKIN_LAYER, _FACE_LAYER = float(SKIN), float(FACE)
 _HAIR_LAYER, _DENIM_LAYER = float(TEXTURES["hair"]), float(TEXTURES["denim"])
-_TOPS = np.array([TEXTURES[n] for n in ("cloth", "cloth", "stripes", "check", "cloth", "denim")], dtype=np.float64)
+_TOPS = np.array(
+    [TEXTURES[n] for n in ("cloth", "cloth", "stripes", "check", "cloth", "denim")],
+    dtype=np.float64,
+)
 
-FACES = np.array([[7, 4, 0, 3], [4, 5, 1, 0], [5, 6, 2, 1], [6, 7, 3, 2], [0, 1, 2, 3], [7, 6, 5, 4]], dtype=np.int64)
+FACES = np.array(
+    [[7, 4, 0, 3], [4, 5, 1, 0], [5, 6, 2, 1], [6, 7, 3, 2], [0, 1, 2, 3], [7, 6, 5, 4]],
+    dtype=np.int64,
+)
 """(6, 4) corners of a box's front, left, back, right, top and bottom; each from its lower left, counter-clockwise.
 
 Corners 0 to 3 are the upper ones: front left, back left, back right, front right; 4 to 7 those below them.
@@ -49,7 +55,16 @@ _TROUSERS = np.array(
         [0.74, 0.72, 0.68],
     ]
 )
-_HAIRS = np.array([[0.1, 0.08, 0.07], [0.24, 0.15, 0.1], [0.42, 0.28, 0.16], [0.75, 0.6, 0.34], [0.5, 0.22, 0.1], [0.68, 0.68, 0.68]])
+_HAIRS = np.array(
+    [
+        [0.1, 0.08, 0.07],
+        [0.24, 0.15, 0.1],
+        [0.42, 0.28, 0.16],
+        [0.75, 0.6, 0.34],
+        [0.5, 0.22, 0.1],
+        [0.68, 0.68, 0.68],
+    ]
+)
 _SKINS = np.array(
     [
         [0.98, 0.82, 0.72],
@@ -78,7 +93,11 @@ def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture, gain, lif
     part = parts[n]
     part[0], part[1], part[2], part[3], part[4] = x, y, z, angle, length
     part[5], part[6], part[7], part[8] = top[0], top[1], bottom[0], bottom[1]
-    part[9], part[10], part[11] = tint[0] * gain + lift, tint[1] * gain + lift, tint[2] * gain + lift
+    part[9], part[10], part[11] = (
+        tint[0] * gain + lift,
+        tint[1] * gain + lift,
+        tint[2] * gain + lift,
+    )
     part[12] = texture
     return n + 1
 
@@ -91,27 +110,125 @@ def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_l
         swing = 0.42 * side * np.sin(phase)
         bend = 0.1 + 0.6 * max(0.0, side * np.cos(phase)) ** 2
         hip_y = side * 0.085 * build
-        n = _put(parts, n, 0.0, hip_y, 0.92, swing, 0.45, (0.085, 0.08 * build), (0.065, 0.062), legs, _DENIM_LAYER, 1.0, 0.0)
+        n = _put(
+            parts,
+            n,
+            0.0,
+            hip_y,
+            0.92,
+            swing,
+            0.45,
+            (0.085, 0.08 * build),
+            (0.065, 0.062),
+            legs,
+            _DENIM_LAYER,
+            1.0,
+            0.0,
+        )
         knee_x, knee_z = 0.44 * np.sin(swing), 0.92 - 0.44 * np.cos(swing)
         low = swing - bend
         shin = skin if bare_legs else legs
-        n = _put(parts, n, knee_x, hip_y, knee_z, low, 0.42, (0.063, 0.06), (0.05, 0.048), shin, _DENIM_LAYER, 1.0, 0.0)
+        n = _put(
+            parts,
+            n,
+            knee_x,
+            hip_y,
+            knee_z,
+            low,
+            0.42,
+            (0.063, 0.06),
+            (0.05, 0.048),
+            shin,
+            _DENIM_LAYER,
+            1.0,
+            0.0,
+        )
         ankle_x, ankle_z = knee_x + 0.4 * np.sin(low), knee_z - 0.4 * np.cos(low)
-        n = _put(parts, n, ankle_x + 0.05, hip_y, ankle_z + 0.02, 0.0, 0.1, (0.1, 0.045), (0.135, 0.05), legs, _SKIN_LAYER, 0.4, 0.06)
+        n = _put(
+            parts,
+            n,
+            ankle_x + 0.05,
+            hip_y,
+            ankle_z + 0.02,
+            0.0,
+            0.1,
+            (0.1, 0.045),
+            (0.135, 0.05),
+            legs,
+            _SKIN_LAYER,
+            0.4,
+            0.06,
+        )
         lowest = min(lowest, ankle_z - 0.08)
         raised = phone and side < 0.0
         swing = 0.25 if raised else -0.75 * swing
         arm_y = side * 0.225 * build
-        n = _put(parts, n, 0.0, arm_y, 1.43, swing, 0.3, (0.055, 0.05), (0.045, 0.043), top, top_layer, 1.0, 0.0)
+        n = _put(
+            parts,
+            n,
+            0.0,
+            arm_y,
+            1.43,
+            swing,
+            0.3,
+            (0.055, 0.05),
+            (0.045, 0.043),
+            top,
+            top_layer,
+            1.0,
+            0.0,
+        )
         elbow_x, elbow_z = 0.29 * np.sin(swing), 1.43 - 0.29 * np.cos(swing)
         swing += 1.55 if raised else 0.35
         sleeve, layer = (skin, _SKIN_LAYER) if bare_arms else (top, top_layer)
-        n = _put(parts, n, elbow_x, arm_y, elbow_z, swing, 0.24, (0.042, 0.04), (0.034, 0.032), sleeve, layer, 1.0, 0.0)
+        n = _put(
+            parts,
+            n,
+            elbow_x,
+            arm_y,
+            elbow_z,
+            swing,
+            0.24,
+            (0.042, 0.04),
+            (0.034, 0.032),
+            sleeve,
+            layer,
+            1.0,
+            0.0,
+        )
         hand_x, hand_z = elbow_x + 0.235 * np.sin(swing), elbow_z - 0.235 * np.cos(swing)
-        n = _put(parts, n, hand_x, arm_y, hand_z, swing, 0.12, (0.04, 0.026), (0.035, 0.024), skin, _SKIN_LAYER, 1.0, 0.0)
+        n = _put(
+            parts,
+            n,
+            hand_x,
+            arm_y,
+            hand_z,
+            swing,
+            0.12,
+            (0.04, 0.026),
+            (0.035, 0.024),
+            skin,
+            _SKIN_LAYER,
+            1.0,
+            0.0,
+        )
         if raised:
             hand_x, hand_z = hand_x + 0.09 * np.sin(swing), hand_z - 0.09 * np.cos(swing) + 0.1
-            n = _put(parts, n, hand_x, arm_y, hand_z, -0.6, 0.15, (0.012, 0.04), (0.012, 0.04), legs, _SKIN_LAYER, 0.0, 0.08)
+            n = _put(
+                parts,
+                n,
+                hand_x,
+                arm_y,
+                hand_z,
+                -0.6,
+                0.15,
+                (0.012, 0.04),
+                (0.012, 0.04),
+                legs,
+                _SKIN_LAYER,
+                0.0,
+                0.08,
+            )
     return n, lowest
 
 
@@ -122,13 +239,39 @@ def _simple_limbs(parts, n, phase, build, top, top_layer, legs, skin, phone, arm
     for side in (1.0, -1.0):
         swing = 0.3 * side * np.sin(phase)
         n = _put(
-            parts, n, 0.0, side * 0.085 * build, 0.92, swing, 0.92, (0.085, 0.08 * build), (0.08, 0.05), legs, _DENIM_LAYER, 1.0, 0.0
+            parts,
+            n,
+            0.0,
+            side * 0.085 * build,
+            0.92,
+            swing,
+            0.92,
+            (0.085, 0.08 * build),
+            (0.08, 0.05),
+            legs,
+            _DENIM_LAYER,
+            1.0,
+            0.0,
         )
         lowest = min(lowest, 0.92 * (1.0 - np.cos(swing)))
         if arms:
             raised = phone and side < 0.0
             swing, length = (0.9, 0.45) if raised else (0.12 - swing, 0.64)
-            n = _put(parts, n, 0.0, side * 0.225 * build, 1.43, swing, length, (0.052, 0.047), (0.036, 0.03), top, top_layer, 1.0, 0.0)
+            n = _put(
+                parts,
+                n,
+                0.0,
+                side * 0.225 * build,
+                1.43,
+                swing,
+                length,
+                (0.052, 0.047),
+                (0.036, 0.03),
+                top,
+                top_layer,
+                1.0,
+                0.0,
+            )
     return n, lowest
 
 
@@ -136,12 +279,68 @@ def _simple_limbs(parts, n, phase, build, top, top_layer, legs, skin, phone, arm
 def _head(parts, n, pose, detail, style, skin, hair):
     """Neck, head and hair; a bowed head hangs from a crown that is farther ahead and lower."""
     bow, ahead, down = (-0.5, 0.1, 0.03) if pose == 1 else (0.0, 0.0, 0.0)
-    n = _put(parts, n, 0.02 + ahead, 0.0, 1.75 - down, bow, 0.23, (0.095, 0.08), (0.075, 0.058), skin, _FACE_LAYER, 1.0, 0.0)
-    n = _put(parts, n, 0.005 + 1.1 * ahead, 0.0, 1.775 - down, bow, 0.08, (0.095, 0.078), (0.115, 0.092), hair, _HAIR_LAYER, 1.0, 0.0)
+    n = _put(
+        parts,
+        n,
+        0.02 + ahead,
+        0.0,
+        1.75 - down,
+        bow,
+        0.23,
+        (0.095, 0.08),
+        (0.075, 0.058),
+        skin,
+        _FACE_LAYER,
+        1.0,
+        0.0,
+    )
+    n = _put(
+        parts,
+        n,
+        0.005 + 1.1 * ahead,
+        0.0,
+        1.775 - down,
+        bow,
+        0.08,
+        (0.095, 0.078),
+        (0.115, 0.092),
+        hair,
+        _HAIR_LAYER,
+        1.0,
+        0.0,
+    )
     back = 0.34 if style > 0.6 else 0.15
-    n = _put(parts, n, -0.06 + ahead, 0.0, 1.72 + 0.5 * down, bow, back, (0.05, 0.09), (0.045, 0.085), hair, _HAIR_LAYER, 1.0, 0.0)
+    n = _put(
+        parts,
+        n,
+        -0.06 + ahead,
+        0.0,
+        1.72 + 0.5 * down,
+        bow,
+        back,
+        (0.05, 0.09),
+        (0.045, 0.085),
+        hair,
+        _HAIR_LAYER,
+        1.0,
+        0.0,
+    )
     if detail == 2:
-        n = _put(parts, n, 0.01, 0.0, 1.56, 0.0, 0.1, (0.045, 0.05), (0.06, 0.075), skin, _SKIN_LAYER, 1.0, 0.0)
+        n = _put(
+            parts,
+            n,
+            0.01,
+            0.0,
+            1.56,
+            0.0,
+            0.1,
+            (0.045, 0.05),
+            (0.06, 0.075),
+            skin,
+            _SKIN_LAYER,
+            1.0,
+            0.0,
+        )
     return n
 
 
@@ -170,22 +369,96 @@ def person_parts(phase, look, pose, detail, parts):
     layer = _TOPS[int(_choice(look, np.int64(6)) * 6)]
     style, coat = _choice(look, np.int64(7)), _choice(look, np.int64(8))
     if detail == 2:
-        n, lowest = _limbs(parts, np.int64(0), phase, build, top, layer, legs, skin, coat > 0.55, coat > 0.85, pose == 1)
+        n, lowest = _limbs(
+            parts,
+            np.int64(0),
+            phase,
+            build,
+            top,
+            layer,
+            legs,
+            skin,
+            coat > 0.55,
+            coat > 0.85,
+            pose == 1,
+        )
     else:
-        n, lowest = _simple_limbs(parts, np.int64(0), phase, build, top, layer, legs, skin, pose == 1, detail == 1)
+        n, lowest = _simple_limbs(
+            parts, np.int64(0), phase, build, top, layer, legs, skin, pose == 1, detail == 1
+        )
     waist = (0.095 * build, 0.155 * build)
     if detail == 0:
-        n = _put(parts, n, 0.0, 0.0, 1.5, 0.0, 0.6, (0.085, 0.24 * build), waist, top, layer, 1.0, 0.0)
-        n = _put(parts, n, 0.0, 0.0, 1.775, 0.0, 0.28, (0.1, 0.085), (0.08, 0.065), skin, _FACE_LAYER, 1.0, 0.0)
+        n = _put(
+            parts, n, 0.0, 0.0, 1.5, 0.0, 0.6, (0.085, 0.24 * build), waist, top, layer, 1.0, 0.0
+        )
+        n = _put(
+            parts,
+            n,
+            0.0,
+            0.0,
+            1.775,
+            0.0,
+            0.28,
+            (0.1, 0.085),
+            (0.08, 0.065),
+            skin,
+            _FACE_LAYER,
+            1.0,
+            0.0,
+        )
     else:
-        n = _put(parts, n, 0.0, 0.0, 1.5, 0.0, 0.4, (0.085, 0.185 * build), waist, top, layer, 1.0, 0.0)
+        n = _put(
+            parts, n, 0.0, 0.0, 1.5, 0.0, 0.4, (0.085, 0.185 * build), waist, top, layer, 1.0, 0.0
+        )
         if coat < 0.25:
-            n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.5, waist, (0.15, 0.22 * build), top, layer, 1.0, 0.0)
+            n = _put(
+                parts,
+                n,
+                0.0,
+                0.0,
+                1.12,
+                0.0,
+                0.5,
+                waist,
+                (0.15, 0.22 * build),
+                top,
+                layer,
+                1.0,
+                0.0,
+            )
         else:
-            n = _put(parts, n, 0.0, 0.0, 1.12, 0.0, 0.26, waist, (0.1, 0.17 * build), legs, _DENIM_LAYER, 1.0, 0.0)
+            n = _put(
+                parts,
+                n,
+                0.0,
+                0.0,
+                1.12,
+                0.0,
+                0.26,
+                waist,
+                (0.1, 0.17 * build),
+                legs,
+                _DENIM_LAYER,
+                1.0,
+                0.0,
+            )
         n = _head(parts, n, pose, detail, style, skin, hair)
         if 0.25 < style < 0.5:
-            n = _put(parts, n, -0.17, 0.0, 1.48, 0.0, 0.42, (0.06, 0.12), (0.09, 0.15), legs, _SKIN_LAYER, 0.8, 0.1)
+            n = _put(
+                parts,
+                n,
+                -0.17,
+                0.0,
+                1.48,
+                0.0,
+                0.42,
+                (0.06, 0.12),
+                (0.09, 0.15),
+                legs,
+                _SKIN_LAYER,
+                0.8,
+                0.1,
+            )
     for k in range(n):
         parts[k, 2] = (parts[k, 2] - lowest) * tall
         parts[k, 0] *= tall

@@ -19,7 +19,13 @@ from s2e.envs.raster.figures import FACES, MAX_PARTS
 from s2e.envs.raster.lanes import WIDTH
 from s2e.envs.raster.pack import GROUP, PackedMeshes
 from s2e.envs.raster.people import draw_people
-from s2e.envs.raster.shading import PERSON_INSTANCE, ray_lengths, shade, shade_under_people, write_labels
+from s2e.envs.raster.shading import (
+    PERSON_INSTANCE,
+    ray_lengths,
+    shade,
+    shade_under_people,
+    write_labels,
+)
 
 __all__ = ["NEAR", "PERSON_INSTANCE", "Images", "PackedMeshes", "render_meshes"]
 
@@ -42,7 +48,9 @@ class Images:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _views(start, stride, mesh, looks, scenes, views, people, sky, effects, labelled, texels, most, out):
+def _views(
+    start, stride, mesh, looks, scenes, views, people, sky, effects, labelled, texels, most, out
+):
     """Draws views start, start + stride, ... in buffers of its own. `most`: groups and noted polygons of a view at most."""
     texture, semantic, instance = looks
     first_group, group_count = scenes
@@ -51,7 +59,11 @@ def _views(start, stride, mesh, looks, scenes, views, people, sky, effects, labe
     total, height, width = depth.shape
     size = (height, width, -(-width // WIDTH) * WIDTH)
     inv_z, ids = np.empty(height * size[2], np.float32), np.empty(height * size[2], np.int32)
-    plan, source, layer = np.empty((most[1], 24), np.float32), np.empty(most[1], np.int32), np.empty(most[1], np.int32)
+    plan, source, layer = (
+        np.empty((most[1], 24), np.float32),
+        np.empty(most[1], np.int32),
+        np.empty(most[1], np.int32),
+    )
     work = (
         np.empty(most[0], np.int64), np.empty(most[0], np.int64), np.empty(BUCKETS + 1, np.int64),
         np.empty(GROUP, np.float32), np.empty((5, 4 * GROUP), np.float32),
@@ -73,8 +85,36 @@ def _views(start, stride, mesh, looks, scenes, views, people, sky, effects, labe
         s, position, rotation, lens = scene_id[v], positions[v], rotations[v], lenses[v]
         if v == start or np.any(lens != lenses[v - stride]):
             ray_lengths(lens, size, lengths)
-        count = draw_scene(mesh, first_group[s], group_count[s], position, rotation, lens, size, plan, source, inv_z, ids, work)
-        count = draw_people(people[v], position, rotation, sky[s], lens, size, plan, source, layer, count, inv_z, ids, work, body)
+        count = draw_scene(
+            mesh,
+            first_group[s],
+            group_count[s],
+            position,
+            rotation,
+            lens,
+            size,
+            plan,
+            source,
+            inv_z,
+            ids,
+            work,
+        )
+        count = draw_people(
+            people[v],
+            position,
+            rotation,
+            sky[s],
+            lens,
+            size,
+            plan,
+            source,
+            layer,
+            count,
+            inv_z,
+            ids,
+            work,
+            body,
+        )
         flat_rgb, flat_depth = rgb[v].reshape(-1), depth[v].reshape(-1)
         up = rotation[:, 2]
         shade(
@@ -150,9 +190,13 @@ def render_meshes(
     }
     for name, (array, shape) in expected.items():
         if np.shape(array) != shape:
-            raise UserError(f"{name}: shape {np.shape(array)}, expected {shape}; check the number of views and scenes")
+            raise UserError(
+                f"{name}: shape {np.shape(array)}, expected {shape}; check the number of views and scenes"
+            )
     if views and not 0 <= ids.min() <= ids.max() < scenes:
-        raise UserError(f"scene_id: from {ids.min()} to {ids.max()}, but {scenes} scenes are packed; pack them all")
+        raise UserError(
+            f"scene_id: from {ids.min()} to {ids.max()}, but {scenes} scenes are packed; pack them all"
+        )
     shape = (views, height_px, width_px)
     images = Images(
         np.empty((*shape, 3), np.uint8),
@@ -163,7 +207,14 @@ def render_meshes(
     single = np.float32
     polygons = int(packed.scenes[:, 3].max()) + 6 * MAX_PARTS * np.shape(people)[1] + 1
     shared = (
-        (packed.vertices, packed.planes, packed.gradients.reshape(-1), packed.corners, packed.spheres, packed.groups),
+        (
+            packed.vertices,
+            packed.planes,
+            packed.gradients.reshape(-1),
+            packed.corners,
+            packed.spheres,
+            packed.groups,
+        ),
         (packed.texture, packed.semantic, packed.instance),
         (np.ascontiguousarray(packed.scenes[:, 4]), packed.group_count),
         (

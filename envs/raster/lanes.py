@@ -27,7 +27,11 @@ inlined: Any = _njit(cache=True, error_model="numpy", _nrt=False, inline="always
 
 intrinsic: Any = _typed_intrinsic
 
-_SCALAR = {"float": (ir.FloatType(), types.float32), "int": (ir.IntType(32), types.int32), "truth": (ir.IntType(1), types.boolean)}
+_SCALAR = {
+    "float": (ir.FloatType(), types.float32),
+    "int": (ir.IntType(32), types.int32),
+    "truth": (ir.IntType(1), types.boolean),
+}
 
 
 class Lanes(types.Type):
@@ -61,7 +65,9 @@ def _fill_lanes(context, builder, value, from_type, kind):
         scalar = builder.trunc(scalar, element) if scalar.type != element else scalar
     undefined = ir.Constant(_vector(kind), ir.Undefined)
     one = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH))
+    return builder.shuffle_vector(
+        one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
+    )
 
 
 def _kind_of(args) -> str | None:
@@ -97,13 +103,19 @@ def _operation(symbol, emit, compares: bool) -> None:
 def _arithmetic(of_floats: str, of_ints: str):
     def emit(builder, kind, a, b):
         # A product and a sum may become one instruction.
-        return getattr(builder, of_floats)(a, b, flags=["contract"]) if kind == "float" else getattr(builder, of_ints)(a, b)
+        return (
+            getattr(builder, of_floats)(a, b, flags=["contract"])
+            if kind == "float"
+            else getattr(builder, of_ints)(a, b)
+        )
 
     return emit
 
 
 def _comparison(sign: str):
-    return lambda builder, kind, a, b: builder.fcmp_ordered(sign, a, b) if kind == "float" else builder.icmp_signed(sign, a, b)
+    return lambda builder, kind, a, b: (
+        builder.fcmp_ordered(sign, a, b) if kind == "float" else builder.icmp_signed(sign, a, b)
+    )
 
 
 for _symbol, _floats, _ints in (
@@ -141,7 +153,9 @@ def lanes_at(typingctx, array, index):
     kind = "float" if array.dtype == types.float32 else "int"
 
     def emit(context, builder, sig, args):
-        place = _pointer(context, builder, sig.args[0], args[0], args[1], sig.args[1], _vector(kind))
+        place = _pointer(
+            context, builder, sig.args[0], args[0], args[1], sig.args[1], _vector(kind)
+        )
         return builder.load(place, align=4)
 
     return Lanes(kind)(array, index), emit
@@ -152,7 +166,9 @@ def put_lanes(typingctx, array, index, value):
     """Writes elements index to index + 8 of a flat array of the same kind."""
 
     def emit(context, builder, sig, args):
-        place = _pointer(context, builder, sig.args[0], args[0], args[1], sig.args[1], _vector(sig.args[2].kind))
+        place = _pointer(
+            context, builder, sig.args[0], args[0], args[1], sig.args[1], _vector(sig.args[2].kind)
+        )
         builder.store(args[2], place, align=4)
         return context.get_dummy_value()
 
@@ -164,7 +180,15 @@ def bytes_at(typingctx, array, index):
     """(I8) elements index to index + 8 of a flat uint8 array."""
 
     def emit(context, builder, sig, args):
-        place = _pointer(context, builder, sig.args[0], args[0], args[1], sig.args[1], ir.VectorType(ir.IntType(8), WIDTH))
+        place = _pointer(
+            context,
+            builder,
+            sig.args[0],
+            args[0],
+            args[1],
+            sig.args[1],
+            ir.VectorType(ir.IntType(8), WIDTH),
+        )
         return builder.zext(builder.load(place, align=1), _vector("int"))
 
     return I8(array, index), emit
@@ -189,10 +213,18 @@ def put_pixels(typingctx, array, index, value):
 
     def emit(context, builder, sig, args):
         byte = ir.IntType(8)
-        place = _pointer(context, builder, sig.args[0], args[0], args[1], sig.args[1], ir.VectorType(byte, 24))
+        place = _pointer(
+            context, builder, sig.args[0], args[0], args[1], sig.args[1], ir.VectorType(byte, 24)
+        )
         all_bytes = builder.bitcast(args[2], ir.VectorType(byte, 32))
-        kept = ir.Constant(ir.VectorType(ir.IntType(32), 24), [4 * i + c for i in range(8) for c in range(3)])
-        builder.store(builder.shuffle_vector(all_bytes, ir.Constant(all_bytes.type, ir.Undefined), kept), place, align=1)
+        kept = ir.Constant(
+            ir.VectorType(ir.IntType(32), 24), [4 * i + c for i in range(8) for c in range(3)]
+        )
+        builder.store(
+            builder.shuffle_vector(all_bytes, ir.Constant(all_bytes.type, ir.Undefined), kept),
+            place,
+            align=1,
+        )
         return context.get_dummy_value()
 
     return types.void(array, index, value), emit
@@ -239,26 +271,35 @@ def settled(typingctx, value):
 
 
 def _one_to_one(result, emit):
-    return lambda typingctx, value: (result(value), lambda context, builder, sig, args: emit(builder, args[0]))
+    return lambda typingctx, value: (
+        result(value),
+        lambda context, builder, sig, args: emit(builder, args[0]),
+    )
 
 
 def _call(name: str):
     def emit(builder, value):
         function_type = ir.FunctionType(value.type, [value.type])
-        return builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), [value])
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, function_type, name), [value]
+        )
 
     return emit
 
 
 def _splat(kind: str):
     def typed(typingctx, value):
-        return Lanes(kind)(value), lambda c, b, sig, args: _fill_lanes(c, b, args[0], sig.args[0], kind)
+        return Lanes(kind)(value), lambda c, b, sig, args: _fill_lanes(
+            c, b, args[0], sig.args[0], kind
+        )
 
     return typed
 
 
 def _ramp(typingctx):
-    return F8(), lambda c, b, sig, args: ir.Constant(_vector("float"), [float(i) for i in range(WIDTH)])
+    return F8(), lambda c, b, sig, args: ir.Constant(
+        _vector("float"), [float(i) for i in range(WIDTH)]
+    )
 
 
 def _mask_bits(typingctx, value):

@@ -92,7 +92,9 @@ class PackedMeshes:
         packed = self
         if any(size > room for size, room in zip(sizes, self.scenes[slot, 1::2])):
             start = (self.vertices.shape[1], len(self.corners), len(self.groups))
-            room = tuple(_whole(GROWTH * size) for size in sizes)  # more than needed, so that growing again is rare
+            room = tuple(
+                _whole(GROWTH * size) for size in sizes
+            )  # more than needed, so that growing again is rare
             packed = _grown(self, *room)
             packed.scenes[slot, 0::2], packed.scenes[slot, 1::2] = start, room
         packed._write(slot, part)
@@ -111,7 +113,9 @@ class PackedMeshes:
         for name in ("gradients", "corners", "texture", "semantic", "instance"):
             getattr(self, name)[these] = getattr(part, name)
         self.spheres[group : group + groups] = part.spheres
-        self.groups[group : group + groups] = part.groups + np.array([vertex, 0, polygon, 0], dtype=np.int32)
+        self.groups[group : group + groups] = part.groups + np.array(
+            [vertex, 0, polygon, 0], dtype=np.int32
+        )
         self.group_count[slot] = groups
 
 
@@ -162,7 +166,10 @@ def _grown(packed: PackedMeshes, vertices: int, polygons: int, groups: int) -> P
         pad = [(0, more if a == axis else 0) for a in range(array.ndim)]
         return np.pad(array, pad)
 
-    rows = {name: longer(name, polygons, 0) for name in ("gradients", "corners", "texture", "semantic", "instance")}
+    rows = {
+        name: longer(name, polygons, 0)
+        for name in ("gradients", "corners", "texture", "semantic", "instance")
+    }
     return replace(
         packed,
         vertices=longer("vertices", vertices, 1),
@@ -176,10 +183,17 @@ def _grown(packed: PackedMeshes, vertices: int, polygons: int, groups: int) -> P
 
 
 def _check(mesh: Mesh, name: str) -> None:
-    bad_vertex = mesh.triangles.size and not 0 <= mesh.triangles.min() <= mesh.triangles.max() < len(mesh.vertices)
-    bad_layer = mesh.texture.size and not 0 <= mesh.texture.min() <= mesh.texture.max() < len(TEXTURES)
+    bad_vertex = (
+        mesh.triangles.size
+        and not 0 <= mesh.triangles.min() <= mesh.triangles.max() < len(mesh.vertices)
+    )
+    bad_layer = mesh.texture.size and not 0 <= mesh.texture.min() <= mesh.texture.max() < len(
+        TEXTURES
+    )
     if bad_vertex or bad_layer:
-        raise UserError(f"{name}: a triangle names a vertex or a texture that does not exist; rebuild it")
+        raise UserError(
+            f"{name}: a triangle names a vertex or a texture that does not exist; rebuild it"
+        )
 
 
 def _affine(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -207,7 +221,9 @@ def _quads(points: np.ndarray, values: np.ndarray, same: np.ndarray) -> np.ndarr
     size = np.maximum(np.linalg.norm(first[:, 2] - first[:, 0], axis=1), 1e-9)
     flat &= np.abs(np.sum(normals[:-1] * offset, 1)) < 1e-5 * size
     expected = values[:-1, 0] + np.einsum("fx,fxk->fk", offset, gradients[:-1])
-    linear = np.all(np.abs(expected - values[1:, 2]) < 2e-3, 1) & np.all(np.abs(values[:-1, 0] - values[1:, 0]) < 1e-3, 1)
+    linear = np.all(np.abs(expected - values[1:, 2]) < 2e-3, 1) & np.all(
+        np.abs(values[:-1, 0] - values[1:, 0]) < 1e-3, 1
+    )
     linear &= np.all(np.abs(values[:-1, 2] - values[1:, 1]) < 1e-3, 1)
     corners = np.stack([first[:, 0], first[:, 1], first[:, 2], second[:, 2]], 1)
     sides = np.roll(corners, -1, 1) - corners
@@ -234,34 +250,54 @@ def _polygons(mesh: Mesh, name: str) -> _Polygons:
     _check(mesh, name)
     triangles = mesh.triangles.reshape(-1, 3)
     points = mesh.vertices.reshape(-1, 3).astype(np.float32).astype(np.float64)[triangles]
-    values = np.concatenate([mesh.uv.reshape(-1, 3, 2), mesh.shade.reshape(-1, 3, 3)], 2).astype(np.float64)
+    values = np.concatenate([mesh.uv.reshape(-1, 3, 2), mesh.shade.reshape(-1, 3, 3)], 2).astype(
+        np.float64
+    )
     same = np.ones(max(len(points) - 1, 0), dtype=bool)
     for what in (mesh.texture, mesh.semantic, mesh.instance):
         same &= what.reshape(-1)[1:] == what.reshape(-1)[:-1]
     chosen = _quads(points, values, same) if len(points) > 1 else np.zeros(len(points), dtype=bool)
     second = np.zeros(len(points), dtype=bool)
     second[1:] = chosen[:-1]
-    area = np.linalg.norm(np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]), axis=1)
+    area = np.linalg.norm(
+        np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]), axis=1
+    )
     kept = np.flatnonzero(~second & (area > 1e-12))
-    fourth = np.where(chosen[kept, None], points[np.minimum(kept + 1, len(points) - 1), 2], points[kept, 2])
+    fourth = np.where(
+        chosen[kept, None], points[np.minimum(kept + 1, len(points) - 1), 2], points[kept, 2]
+    )
     outline = np.concatenate([points[kept], fourth[:, None]], 1)
     normals, gradients = _affine(points[kept], values[kept])
     # Textures repeat, so whole numbers of repeats can go: small coordinates keep float32 precise and positive.
-    at_corners = values[kept, 0, :2][:, None] + np.einsum("fcx,fxk->fck", outline - outline[:, :1], gradients[:, :, :2])
+    at_corners = values[kept, 0, :2][:, None] + np.einsum(
+        "fcx,fxk->fck", outline - outline[:, :1], gradients[:, :, :2]
+    )
     values[kept, 0, :2] -= np.floor(at_corners.min(1) + 1e-6) if len(kept) else 0.0
     table = np.zeros((len(kept), 4, WIDTH))
     table[:, 3, 0], table[:, :3, 1:6], table[:, 3, 1:6] = 1.0, gradients, values[kept, 0]
     planes = np.concatenate([normals, -np.sum(normals * outline[:, 0], 1, keepdims=True)], 1)
     extents = np.ptp(outline, axis=1).max(1) if len(kept) else np.zeros(0)
     group = _group_of(outline.mean(1), extents, mesh.instance.reshape(-1)[kept])
-    per_polygon = (planes, table.reshape(-1, 4 * WIDTH), mesh.texture[kept], mesh.semantic[kept], mesh.instance[kept])
+    per_polygon = (
+        planes,
+        table.reshape(-1, 4 * WIDTH),
+        mesh.texture[kept],
+        mesh.semantic[kept],
+        mesh.instance[kept],
+    )
     return _grouped(outline, group, per_polygon)
 
 
-def _grouped(outline: np.ndarray, group: np.ndarray, per_polygon: tuple[np.ndarray, ...]) -> _Polygons:
+def _grouped(
+    outline: np.ndarray, group: np.ndarray, per_polygon: tuple[np.ndarray, ...]
+) -> _Polygons:
     """Orders polygons (F, 4, 3) by group; every group starts at a multiple of eight and owns the vertices it needs."""
     order = np.argsort(group, kind="stable")
-    members = [m[i : i + GROUP] for m in np.split(order, np.flatnonzero(np.diff(group[order])) + 1) for i in range(0, len(m), GROUP)]
+    members = [
+        m[i : i + GROUP]
+        for m in np.split(order, np.flatnonzero(np.diff(group[order])) + 1)
+        for i in range(0, len(m), GROUP)
+    ]
     members = [m for m in members if len(m)]
     vertices, corners, rows, spheres, groups = [], [], [], [], []
     first_vertex = first_polygon = 0
@@ -280,7 +316,9 @@ def _grouped(outline: np.ndarray, group: np.ndarray, per_polygon: tuple[np.ndarr
     planes, table, texture, semantic, instance = (_rows(array, index) for array in per_polygon)
     planes[index < 0] = (0.0, 0.0, 0.0, -1.0)
     return _Polygons(
-        vertices=np.ascontiguousarray(np.concatenate([np.zeros((0, 3)), *vertices]).T, dtype=np.float32),
+        vertices=np.ascontiguousarray(
+            np.concatenate([np.zeros((0, 3)), *vertices]).T, dtype=np.float32
+        ),
         planes=np.ascontiguousarray(planes.T, dtype=np.float32),
         gradients=table.astype(np.float32),
         corners=np.concatenate([np.zeros((0, 4)), *corners]).astype(np.int32),

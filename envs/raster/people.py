@@ -49,7 +49,28 @@ def _note_face(plan, count, u, v, light, lens, plane):
 
 
 @kernel
-def _box(part, camera, faces, e, sun, up, sky, lens, size, plan, source, slot, texture, count, inv_z, ids, left, right, xs, ys):
+def _box(
+    part,
+    camera,
+    faces,
+    e,
+    sun,
+    up,
+    sky,
+    lens,
+    size,
+    plan,
+    source,
+    slot,
+    texture,
+    count,
+    inv_z,
+    ids,
+    left,
+    right,
+    xs,
+    ys,
+):
     """Draws the sides of a box that look at the camera; returns the new count of noted polygons."""
     z = camera[2]
     small = np.float32(1e-12)
@@ -64,7 +85,11 @@ def _box(part, camera, faces, e, sun, up, sky, lens, size, plan, source, slot, t
             e[0, i] = np.float32(0.5) * (row[b] + row[c] - row[a] - row[d])
             e[1, i] = np.float32(0.5) * (row[d] + row[c] - row[a] - row[b])
             e[2, i] = np.float32(0.25) * (row[a] + row[b] + row[c] + row[d])
-        nx, ny, nz = e[0, 1] * e[1, 2] - e[0, 2] * e[1, 1], e[0, 2] * e[1, 0] - e[0, 0] * e[1, 2], e[0, 0] * e[1, 1] - e[0, 1] * e[1, 0]
+        nx, ny, nz = (
+            e[0, 1] * e[1, 2] - e[0, 2] * e[1, 1],
+            e[0, 2] * e[1, 0] - e[0, 0] * e[1, 2],
+            e[0, 0] * e[1, 1] - e[0, 1] * e[1, 0],
+        )
         distance = -(nx * e[2, 0] + ny * e[2, 1] + nz * e[2, 2])
         square = nx * nx + ny * ny + nz * nz
         if distance <= small or square <= small * small:
@@ -79,14 +104,24 @@ def _box(part, camera, faces, e, sun, up, sky, lens, size, plan, source, slot, t
         if not fill(xs, ys, n, plane, count, size, inv_z, ids, left, right):
             continue
         scale = np.float32(0.999) / square
-        u = (e[1, 1] * nz - e[1, 2] * ny) * scale, (e[1, 2] * nx - e[1, 0] * nz) * scale, (e[1, 0] * ny - e[1, 1] * nx) * scale
-        v = (ny * e[0, 2] - nz * e[0, 1]) * scale, (nz * e[0, 0] - nx * e[0, 2]) * scale, (nx * e[0, 1] - ny * e[0, 0]) * scale
+        u = (
+            (e[1, 1] * nz - e[1, 2] * ny) * scale,
+            (e[1, 2] * nx - e[1, 0] * nz) * scale,
+            (e[1, 0] * ny - e[1, 1] * nx) * scale,
+        )
+        v = (
+            (ny * e[0, 2] - nz * e[0, 1]) * scale,
+            (nz * e[0, 0] - nx * e[0, 2]) * scale,
+            (nx * e[0, 1] - ny * e[0, 0]) * scale,
+        )
         half = np.float32(0.5)
         u_here = half - (u[0] * e[2, 0] + u[1] * e[2, 1] + u[2] * e[2, 2])
         v_here = half - (v[0] * e[2, 0] + v[1] * e[2, 1] + v[2] * e[2, 2])
         length = np.float32(1.0) / np.sqrt(square)
         toward = max((nx * sun[0] + ny * sun[1] + nz * sun[2]) * length, np.float32(0.0))
-        sky_share = np.float32(0.78) + np.float32(0.22) * (nx * up[0] + ny * up[1] + nz * up[2]) * length
+        sky_share = (
+            np.float32(0.78) + np.float32(0.22) * (nx * up[0] + ny * up[1] + nz * up[2]) * length
+        )
         red = part[9] * (sky[10] * toward + sky[13] * sky_share)
         green = part[10] * (sky[11] * toward + sky[14] * sky_share)
         blue = part[11] * (sky[12] * toward + sky[15] * sky_share)
@@ -99,7 +134,22 @@ def _box(part, camera, faces, e, sun, up, sky, lens, size, plan, source, slot, t
 
 
 @kernel
-def draw_people(people, position, rotation, sky, lens, size, plan, source, texture, count, inv_z, ids, work, body):
+def draw_people(
+    people,
+    position,
+    rotation,
+    sky,
+    lens,
+    size,
+    plan,
+    source,
+    texture,
+    count,
+    inv_z,
+    ids,
+    work,
+    body,
+):
     """Draws the people of a view; returns the new count of noted polygons."""
     _, _, _, _, camera, left, right, xs, ys = work
     parts, frame, e, sun, faces = body
@@ -115,17 +165,30 @@ def draw_people(people, position, rotation, sky, lens, size, plan, source, textu
         cos_yaw, sin_yaw = np.cos(person[3]), np.sin(person[3])
         for r in range(3):
             a, b, c = rotation[r, 0], rotation[r, 1], rotation[r, 2]
-            frame[r, 0], frame[r, 1], frame[r, 2] = a * cos_yaw + b * sin_yaw, b * cos_yaw - a * sin_yaw, c
+            frame[r, 0], frame[r, 1], frame[r, 2] = (
+                a * cos_yaw + b * sin_yaw,
+                b * cos_yaw - a * sin_yaw,
+                c,
+            )
             frame[r, 3] = a * x + b * y + c * z
         # A sphere of 1.2 m around the middle of the body holds all of it.
         ahead = frame[2, 3] + np.float32(0.9) * frame[2, 2]
-        across, down = frame[0, 3] + np.float32(0.9) * frame[0, 2], frame[1, 3] + np.float32(0.9) * frame[1, 2]
+        across, down = (
+            frame[0, 3] + np.float32(0.9) * frame[0, 2],
+            frame[1, 3] + np.float32(0.9) * frame[1, 2],
+        )
         w, e0 = lens[2] / lens[0], (width - lens[2]) / lens[0]
         n, s = lens[3] / lens[1], (height - lens[3]) / lens[1]
         reach = np.float32(1.2)
-        if ahead < -reach or across + w * ahead < -reach * np.sqrt(w * w + 1) or e0 * ahead - across < -reach * np.sqrt(e0 * e0 + 1):
+        if (
+            ahead < -reach
+            or across + w * ahead < -reach * np.sqrt(w * w + 1)
+            or e0 * ahead - across < -reach * np.sqrt(e0 * e0 + 1)
+        ):
             continue
-        if down + n * ahead < -reach * np.sqrt(n * n + 1) or s * ahead - down < -reach * np.sqrt(s * s + 1):
+        if down + n * ahead < -reach * np.sqrt(n * n + 1) or s * ahead - down < -reach * np.sqrt(
+            s * s + 1
+        ):
             continue
         # How high the body is in the image decides how finely it is drawn.
         tall = lens[1] * 1.75 / max(ahead, np.float32(0.5))
@@ -135,6 +198,25 @@ def draw_people(people, position, rotation, sky, lens, size, plan, source, textu
         for i in range(person_parts(person[4], int(person[5]), int(person[6]), detail, parts)):
             _place_box(parts[i], frame, lens, camera)
             count = _box(
-                parts[i], camera, faces, e, sun, up, sky, lens, size, plan, source, k, texture, count, inv_z, ids, left, right, xs, ys
+                parts[i],
+                camera,
+                faces,
+                e,
+                sun,
+                up,
+                sky,
+                lens,
+                size,
+                plan,
+                source,
+                k,
+                texture,
+                count,
+                inv_z,
+                ids,
+                left,
+                right,
+                xs,
+                ys,
             )
     return count

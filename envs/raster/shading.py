@@ -48,7 +48,12 @@ def _texels(n, x, y, z):
     """Size of the mip level that pixels (x, y) at depth z of a polygon need, and where in it they are, in texels, never negative."""
     u, v = (x * n[9] + (n[1] + n[17] * y)) * z, (x * n[10] + (n[2] + n[18] * y)) * z
     along = z * np.float32(SIZE)
-    a, b, c, d = (u * -n[8] + n[9]) * along, (v * -n[8] + n[10]) * along, (u * -n[16] + n[17]) * along, (v * -n[16] + n[18]) * along
+    a, b, c, d = (
+        (u * -n[8] + n[9]) * along,
+        (v * -n[8] + n[10]) * along,
+        (u * -n[16] + n[17]) * along,
+        (v * -n[16] + n[18]) * along,
+    )
     right, down = a * a + b * b, c * c + d * d
     # A tenth less: what is exactly one texel wide stays in its level whatever the rounding.
     spread = select(right > down, right, down) * np.float32(0.9)
@@ -81,7 +86,13 @@ def _blended(texels, base, size, u, v):
     )
     pair = 0xFF00FF
     red_blue = (t0 & pair) * a + (t1 & pair) * b + (t2 & pair) * c + (t3 & pair) * d + 0x800080
-    green = ((t0 >> 8) & 255) * a + ((t1 >> 8) & 255) * b + ((t2 >> 8) & 255) * c + ((t3 >> 8) & 255) * d + 128
+    green = (
+        ((t0 >> 8) & 255) * a
+        + ((t1 >> 8) & 255) * b
+        + ((t2 >> 8) & 255) * c
+        + ((t3 >> 8) & 255) * d
+        + 128
+    )
     return red_blue, green
 
 
@@ -95,14 +106,20 @@ def _colour_row(rgb, depth, inv_z, start, out, width, fields, levels, texels, sk
     for column in range(0, width, 8):
         near = lanes_at(inv_z, start + column)
         size = lanes_at(sizes, column)
-        red_blue, g = _blended(texels, lanes_at(places, column), size, lanes_at(us, column), lanes_at(vs, column))
+        red_blue, g = _blended(
+            texels, lanes_at(places, column), size, lanes_at(us, column), lanes_at(vs, column)
+        )
         light = one / (near + inv_fog)
         haze = one - near * light
         r = floats((red_blue >> 8) & 255) * (lanes_at(red, column) * light) + (haze * sky[3] + half)
         g = floats(g >> 8) * (lanes_at(green, column) * light) + (haze * sky[4] + half)
         b = floats(red_blue >> 24) * (lanes_at(blue, column) * light) + (haze * sky[5] + half)
         if wet:
-            r, g, b = r + lanes_at(mirror_red, column), g + lanes_at(mirror_green, column), b + lanes_at(mirror_blue, column)
+            r, g, b = (
+                r + lanes_at(mirror_red, column),
+                g + lanes_at(mirror_green, column),
+                b + lanes_at(mirror_blue, column),
+            )
         r, g, b = select(r < top, r, top), select(g < top, g, top), select(b < top, b, top)
         pixels = ints(r) | (ints(g) << 8) | (ints(b) << 16)
         if column + 8 <= width:
@@ -129,7 +146,25 @@ def ray_lengths(lens, size, lengths):
 
 
 @kernel
-def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, shape, rgb, depth, texels, lens, lengths, up, sky, fields, levels):
+def shade(
+    plan,
+    source,
+    texture,
+    mesh_texture,
+    semantic,
+    inv_z,
+    ids,
+    shape,
+    rgb,
+    depth,
+    texels,
+    lens,
+    lengths,
+    up,
+    sky,
+    fields,
+    levels,
+):
     """Second pass over a view: every pixel's depth, and its colour from its nearest polygon; flat `rgb` and `depth` are written.
 
     Row by row: first where each pixel's texel lies and how it is lit, then the texels and the fog, so that reading the texels of
@@ -163,7 +198,9 @@ def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, shape, rgb,
                 these = index == here
                 rest = rest ^ these
                 if here < 0:
-                    t = _sky((x + (half - lens[2])) * scale, ray_y, lanes_at(lengths, k), up, sky) * (inv_fog / np.float32(255.0))
+                    t = _sky(
+                        (x + (half - lens[2])) * scale, ray_y, lanes_at(lengths, k), up, sky
+                    ) * (inv_fog / np.float32(255.0))
                     place, r = select(these, _WHITE, place), select(these, t * sky_r, r)
                     g, b = select(these, t * sky_g, g), select(these, t * sky_b, b)
                     continue
@@ -171,21 +208,45 @@ def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, shape, rgb,
                 layer = mesh_texture[thing] if thing >= 0 else texture[here]
                 n = plan[here]
                 level, across, along = _texels(n, x, y, z)
-                place, size = select(these, level * level + layer * TEXELS, place), select(these, level, size)
+                place, size = (
+                    select(these, level * level + layer * TEXELS, place),
+                    select(these, level, size),
+                )
                 u, v = select(these, across, u), select(these, along, v)
-                lit_r, lit_g, lit_b = x * n[11] + (n[3] + n[19] * y), x * n[12] + (n[4] + n[20] * y), x * n[13] + (n[5] + n[21] * y)
+                lit_r, lit_g, lit_b = (
+                    x * n[11] + (n[3] + n[19] * y),
+                    x * n[12] + (n[4] + n[20] * y),
+                    x * n[13] + (n[5] + n[21] * y),
+                )
                 if wet and thing >= 0 and _ROAD <= semantic[thing] <= _CROSSING:
                     # Wet ground is darker and mirrors the sky, more so the flatter it is looked at: Schlick's approximation of
                     # Fresnel's law, with 0.04 straight down and a gentler power.
-                    down = ((x + (half - lens[2])) * (scale * -up[0]) - (up[1] * ray_y + up[2])) * lanes_at(lengths, k)
+                    down = (
+                        (x + (half - lens[2])) * (scale * -up[0]) - (up[1] * ray_y + up[2])
+                    ) * lanes_at(lengths, k)
                     flat = one - select(down > np.float32(0.0), down, np.float32(0.0))
                     mirror = (flat * flat * np.float32(0.8) + np.float32(0.04)) * sky[16]
                     keep = (one - mirror) * (one - np.float32(0.4) * sky[16])
                     lit_r, lit_g, lit_b = lit_r * keep, lit_g * keep, lit_b * keep
-                    mirror, t = select(these, mirror * near / (near + inv_fog), np.float32(0.0)), one - flat * flat
-                    put_lanes(mirror_red, column, lanes_at(mirror_red, column) + (t * sky_r + sky[3]) * mirror)
-                    put_lanes(mirror_green, column, lanes_at(mirror_green, column) + (t * sky_g + sky[4]) * mirror)
-                    put_lanes(mirror_blue, column, lanes_at(mirror_blue, column) + (t * sky_b + sky[5]) * mirror)
+                    mirror, t = (
+                        select(these, mirror * near / (near + inv_fog), np.float32(0.0)),
+                        one - flat * flat,
+                    )
+                    put_lanes(
+                        mirror_red,
+                        column,
+                        lanes_at(mirror_red, column) + (t * sky_r + sky[3]) * mirror,
+                    )
+                    put_lanes(
+                        mirror_green,
+                        column,
+                        lanes_at(mirror_green, column) + (t * sky_g + sky[4]) * mirror,
+                    )
+                    put_lanes(
+                        mirror_blue,
+                        column,
+                        lanes_at(mirror_blue, column) + (t * sky_b + sky[5]) * mirror,
+                    )
                 r, g, b = select(these, lit_r, r), select(these, lit_g, g), select(these, lit_b, b)
             put_lanes(places, column, place)
             put_lanes(sizes, column, size)
@@ -194,7 +255,9 @@ def shade(plan, source, texture, mesh_texture, semantic, inv_z, ids, shape, rgb,
             put_lanes(red, column, r)
             put_lanes(green, column, g)
             put_lanes(blue, column, b)
-        _colour_row(rgb, depth, inv_z, row * pitch, row * width, width, fields, levels, texels, sky, wet)
+        _colour_row(
+            rgb, depth, inv_z, row * pitch, row * width, width, fields, levels, texels, sky, wet
+        )
 
 
 @kernel
@@ -212,8 +275,15 @@ def shade_under_people(rgb, depth, people, position, rotation, lens):
         if pz < radius + 0.1 or pz > 25.0:
             continue
         near, far = pz - radius, pz + radius
-        x0 = int(max(min(lens[0] * (px - radius) / near, lens[0] * (px - radius) / far) + lens[2], 0.0))
-        x1 = int(min(max(lens[0] * (px + radius) / near, lens[0] * (px + radius) / far) + lens[2] + 1.0, width))
+        x0 = int(
+            max(min(lens[0] * (px - radius) / near, lens[0] * (px - radius) / far) + lens[2], 0.0)
+        )
+        x1 = int(
+            min(
+                max(lens[0] * (px + radius) / near, lens[0] * (px + radius) / far) + lens[2] + 1.0,
+                width,
+            )
+        )
         y0 = int(max(lens[1] * (py - radius) / pz + lens[3], 0.0))
         y1 = int(min(lens[1] * (py + radius) / near + lens[3] + 1.0, height))
         for row in range(y0, y1):

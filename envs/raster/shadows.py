@@ -17,7 +17,8 @@ def _outline(points, count, order, out):
     for i in range(1, count):
         k, j = order[i], i - 1
         while j >= 0 and (
-            points[order[j], 0] > points[k, 0] or (points[order[j], 0] == points[k, 0] and points[order[j], 1] > points[k, 1])
+            points[order[j], 0] > points[k, 0]
+            or (points[order[j], 0] == points[k, 0] and points[order[j], 1] > points[k, 1])
         ):
             order[j + 1] = order[j]
             j -= 1
@@ -85,7 +86,11 @@ def _outlines(flat, first, owner, sizes, corners, polygons):
     longest = 0
     for k in range(len(owner)):
         longest = max(longest, first[k + 1] - first[k])
-    order, out, spare = np.empty(longest, np.int64), np.empty((2 * longest + 12, 2)), np.empty((2 * longest + 12, 2))
+    order, out, spare = (
+        np.empty(longest, np.int64),
+        np.empty((2 * longest + 12, 2)),
+        np.empty((2 * longest + 12, 2)),
+    )
     begin = 0
     for k in range(len(owner)):
         if k > 0 and owner[k] != owner[k - 1]:
@@ -106,7 +111,12 @@ def _outlines(flat, first, owner, sizes, corners, polygons):
 
 
 def cast(
-    frames: np.ndarray, sizes: np.ndarray, deepest: np.ndarray, points: np.ndarray, starts: np.ndarray, sun: np.ndarray
+    frames: np.ndarray,
+    sizes: np.ndarray,
+    deepest: np.ndarray,
+    points: np.ndarray,
+    starts: np.ndarray,
+    sun: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every shadow on every rectangle; a shadow that lies in one of an earlier caster is left out.
 
@@ -135,7 +145,9 @@ def cast(
         away -= (above / facing)[:, None] * sun
         flat = np.stack([away @ u, away @ v], 1)
         low, high = np.minimum.reduceat(flat, begin), np.maximum.reduceat(flat, begin)
-        keep = (np.maximum.reduceat(above, begin) >= 0.05) & (np.minimum.reduceat(above, begin) >= -deepest[r])
+        keep = (np.maximum.reduceat(above, begin) >= 0.05) & (
+            np.minimum.reduceat(above, begin) >= -deepest[r]
+        )
         keep &= (high > 0).all(1) & (low < sizes[r]).all(1)
         for c in np.flatnonzero(keep):
             owner.append(r)
@@ -143,13 +155,26 @@ def cast(
             counts.append(starts[c + 1] - starts[c])
     if not owner:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, MOST, 2))
-    owners, corners, polygons = np.array(owner), np.zeros(len(owner), dtype=np.int64), np.zeros((len(owner), MOST, 2))
-    _outlines(np.concatenate(flats), np.cumsum([0, *counts]), owners, np.asarray(sizes, dtype=np.float64), corners, polygons)
+    owners, corners, polygons = (
+        np.array(owner),
+        np.zeros(len(owner), dtype=np.int64),
+        np.zeros((len(owner), MOST, 2)),
+    )
+    _outlines(
+        np.concatenate(flats),
+        np.cumsum([0, *counts]),
+        owners,
+        np.asarray(sizes, dtype=np.float64),
+        corners,
+        polygons,
+    )
     kept = corners > 0
     return owners[kept], corners[kept], polygons[kept]
 
 
-def tile(index: np.ndarray) -> tuple[list[tuple[int, int, int, int, int]], list[tuple[int, int, int, int, int, int]]]:
+def tile(
+    index: np.ndarray,
+) -> tuple[list[tuple[int, int, int, int, int]], list[tuple[int, int, int, int, int, int]]]:
     """Cuts a map of patches into rectangles and finds where two patches meet.
 
     Args:
@@ -173,7 +198,15 @@ def tile(index: np.ndarray) -> tuple[list[tuple[int, int, int, int, int]], list[
     for axis, cells in ((0, index), (1, index.T)):
         for line in range(1, len(cells)):
             before, behind = cells[line - 1], cells[line]
-            pair = np.where((before != behind) & (before >= 0) & (behind >= 0), before * (int(index.max()) + 1) + behind, -1)
+            pair = np.where(
+                (before != behind) & (before >= 0) & (behind >= 0),
+                before * (int(index.max()) + 1) + behind,
+                -1,
+            )
             ends = np.flatnonzero(np.diff(pair, prepend=-2, append=-2))
-            edges += [(axis, line, int(a), int(b), int(before[a]), int(behind[a])) for a, b in pairwise(ends) if pair[a] >= 0]
+            edges += [
+                (axis, line, int(a), int(b), int(before[a]), int(behind[a]))
+                for a, b in pairwise(ends)
+                if pair[a] >= 0
+            ]
     return rectangles, edges

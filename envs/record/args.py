@@ -159,10 +159,20 @@ def main() -> None:
 
 
 def _main() -> None:
-    named = {"record": Record, "stills": StillsArgs, "convert": Convert, "check": Check, "stats": Stats}
-    commands = functools.reduce(operator.or_, (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items()))
+    named = {
+        "record": Record,
+        "stills": StillsArgs,
+        "convert": Convert,
+        "check": Check,
+        "stats": Stats,
+    }
+    commands = functools.reduce(
+        operator.or_, (Annotated[kind, tyro.conf.subcommand(name)] for name, kind in named.items())
+    )
     args = parse(commands, __doc__ or "")
     check_words(args)
-    from s2e.envs.record.command import run  # the worlds and the readers: imported once the options are right
+    from s2e.envs.record.command import (
+        run,
+    )  # the worlds and the readers: imported once the options are right
 
     run(args)

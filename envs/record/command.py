@@ -37,7 +37,9 @@ def _record(args: Record) -> None:
     same = {f.name: getattr(args, f.name) for f in fields(Settings)}
     counts = record(args.out, args.frames, Settings(**same), args.resume)
     failed = ", ".join(f"{robot} {n}" for robot, n in sorted(counts.failed.items()))
-    left = f"{sum(counts.failed.values())} failed drives left out" + (f" ({failed})" if failed else "")
+    left = f"{sum(counts.failed.values())} failed drives left out" + (
+        f" ({failed})" if failed else ""
+    )
     print(f"{args.out}: {counts.walks} walks, {counts.frames} frames; {left}")
 
 
@@ -65,10 +67,26 @@ def _check(args: Check) -> None:
         walks, skipped, error = _read(path, options, alone)
         name = _shown(path)
         row = Row(name, walks=len(walks) + sum(s.walks for s in skipped))
-        for text, place in [(s.reason, str(s.source)) for s in skipped] or [(str(error), name)] * (error is not None):
-            found.append({"data": path, "walk": name if is_url(path) else place, "kind": "unreadable", "text": text, "drop": True})
+        for text, place in [(s.reason, str(s.source)) for s in skipped] or [(str(error), name)] * (
+            error is not None
+        ):
+            found.append(
+                {
+                    "data": path,
+                    "walk": name if is_url(path) else place,
+                    "kind": "unreadable",
+                    "text": text,
+                    "drop": True,
+                }
+            )
         notes = []
-        with tqdm(total=sum(map(len, walks)), desc=f"check {_last(path)}", unit="frame", disable=None, leave=False) as bar:
+        with tqdm(
+            total=sum(map(len, walks)),
+            desc=f"check {_last(path)}",
+            unit="frame",
+            disable=None,
+            leave=False,
+        ) as bar:
             for walk, findings in check_walks(walks, bar.update, first):
                 row.count(walk, kept(walk, findings))
                 for finding in findings:
@@ -85,7 +103,9 @@ def _check(args: Check) -> None:
     if rows:
         print("\n".join(table_of(rows)))
     _write_json(args.json, found)
-    require(usable > 0 or any(r.kept_frames for r in rows), "no walk is usable; the reasons are above")
+    require(
+        usable > 0 or any(r.kept_frames for r in rows), "no walk is usable; the reasons are above"
+    )
 
 
 def _check_stills(path: str, found: list[dict[str, Any]], alone: bool, file: Path | None) -> int:
@@ -94,19 +114,30 @@ def _check_stills(path: str, found: list[dict[str, Any]], alone: bool, file: Pat
     try:
         stills, left_out = read_stills([path])
     except UserError as error:
-        found.append({"data": path, "walk": name, "kind": "unreadable", "text": str(error), "drop": True})
+        found.append(
+            {"data": path, "walk": name, "kind": "unreadable", "text": str(error), "drop": True}
+        )
         if alone:
             _write_json(file, found)
             raise
         _say(f"left out {error}")
         return 0
     good = []
-    with tqdm(total=sum(map(len, stills)), desc=f"check {_last(path)}", unit="still", disable=None, leave=False) as bar:
+    with tqdm(
+        total=sum(map(len, stills)),
+        desc=f"check {_last(path)}",
+        unit="still",
+        disable=None,
+        leave=False,
+    ) as bar:
         for shard in stills:
             whole, broken = shard.readable(bar.update)
             good.append(whole)
             left_out += broken
-    found += [{"data": path, "walk": str(e.source), "kind": "unreadable", "text": e.reason, "drop": True} for e in left_out]
+    found += [
+        {"data": path, "walk": str(e.source), "kind": "unreadable", "text": e.reason, "drop": True}
+        for e in left_out
+    ]
     for entry in left_out[:MOST_SAID]:
         _say(f"left out {entry.reason}")
     if len(left_out) > MOST_SAID:
@@ -116,7 +147,9 @@ def _check_stills(path: str, found: list[dict[str, Any]], alone: bool, file: Pat
     return sum(map(len, good))
 
 
-def _read(path: str, options: ReadOptions, alone: bool) -> tuple[list[Walk], list[Skipped], UserError | None]:
+def _read(
+    path: str, options: ReadOptions, alone: bool
+) -> tuple[list[Walk], list[Skipped], UserError | None]:
     """Walks of one dataset, the bad ones, and the error where none is good; says what is left out.
 
     An error that is about to end the command, as there is no other dataset (`alone`), is not said twice.
@@ -130,7 +163,9 @@ def _read(path: str, options: ReadOptions, alone: bool) -> tuple[list[Walk], lis
         _say(f"left out {error}")
     for entry in skipped if walks or not alone or len(skipped) > 1 else []:
         # `Path` makes one slash of a URL's two; the reason names the shard.
-        _say(f"left out {entry.reason if is_url(path) else f'{entry.source}: ' + entry.reason.removeprefix(f'{entry.source}: ')}")
+        _say(
+            f"left out {entry.reason if is_url(path) else f'{entry.source}: ' + entry.reason.removeprefix(f'{entry.source}: ')}"
+        )
     return walks, skipped, error
 
 
@@ -144,7 +179,13 @@ def _last(path: str) -> str:
 
 
 def _say(text: str) -> None:
-    tqdm.write("\n".join(textwrap.wrap(text, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)))
+    tqdm.write(
+        "\n".join(
+            textwrap.wrap(
+                text, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+            )
+        )
+    )
 
 
 def _say_notes(notes: Sequence[tuple[str, str]]) -> None:
@@ -159,7 +200,9 @@ def _write_json(file: Path | None, found: Sequence[dict[str, Any]]) -> None:
     try:
         file.write_text("".join(json.dumps(f) + "\n" for f in found))
     except OSError as error:
-        raise UserError(f"{file}: cannot be written ({error.strerror or error}); give another --json") from None
+        raise UserError(
+            f"{file}: cannot be written ({error.strerror or error}); give another --json"
+        ) from None
 
 
 def _convert(args: Convert) -> None:
@@ -171,10 +214,16 @@ def _convert(args: Convert) -> None:
     for text in report.left_out:
         _say(f"left out {text}")
     _say_notes([(walk, note) for walk, _, note in (text.partition(": ") for text in report.notes)])
-    many = f"{report.walks} walks in {report.pieces} pieces" if report.pieces > report.walks else f"{report.walks} walks"
+    many = (
+        f"{report.walks} walks in {report.pieces} pieces"
+        if report.pieces > report.walks
+        else f"{report.walks} walks"
+    )
     rates = [f"{hz:.3g}" for hz in sorted(report.hz)]
     hz = f" at {' to '.join(dict.fromkeys(rates[:1] + rates[-1:]))} Hz" if rates else ""
-    print(f"{args.out}: {many}, {report.frames} frames{hz}, {report.seconds / 60:.1f} minutes, {report.metres / 1000:.2f} km")
+    print(
+        f"{args.out}: {many}, {report.frames} frames{hz}, {report.seconds / 60:.1f} minutes, {report.metres / 1000:.2f} km"
+    )
 
 
 def _body(args: Convert) -> Body:
@@ -183,7 +232,10 @@ def _body(args: Convert) -> Body:
     robot = ROBOTS.get(args.robot)
     if robot is None:
         return Body(args.robot, camera_height_m=args.camera_height, camera_hfov_deg=args.hfov)
-    camera = args.camera_height, args.hfov  # a robot's camera here is one of ours: a real one's must be told
+    camera = (
+        args.camera_height,
+        args.hfov,
+    )  # a robot's camera here is one of ours: a real one's must be told
     return Body(robot.name, robot.length, robot.width, robot.v_max, robot.omega_max, *camera)
 
 
@@ -196,7 +248,9 @@ def _stats(args: Stats) -> None:
         if error and alone:
             raise error
         if walks:
-            _say_notes([(f"{_shown(path)}: {walk.name}", fact) for walk in walks for fact in walk.notes])
+            _say_notes(
+                [(f"{_shown(path)}: {walk.name}", fact) for walk in walks for fact in walk.notes]
+            )
             name = _last(path)
             datasets[name if name not in datasets else _shown(path)] = walks
     require(bool(datasets), "no walk is usable; the reasons are above")
@@ -208,7 +262,13 @@ def _stats(args: Stats) -> None:
 
 def run(args: Record | StillsArgs | Convert | Check | Stats) -> None:
     """Does what was asked for."""
-    run_of: dict[type, Any] = {Record: _record, StillsArgs: _stills, Convert: _convert, Check: _check, Stats: _stats}
+    run_of: dict[type, Any] = {
+        Record: _record,
+        StillsArgs: _stills,
+        Convert: _convert,
+        Check: _check,
+        Stats: _stats,
+    }
     run_of[type(args)](args)
 
 

@@ -20,7 +20,9 @@ RESUME = "free some space and go on with --resume, or give another --out"
 """What to do where a recording cannot be written."""
 
 
-def read_state(out: Path, settings: Any, resume: bool, fields: Mapping[str, type], what: str = "walks") -> dict[str, Any]:
+def read_state(
+    out: Path, settings: Any, resume: bool, fields: Mapping[str, type], what: str = "walks"
+) -> dict[str, Any]:
     """The state of the recording in a folder, or that of a new one: its settings, and what each take holds.
 
     Args:
@@ -39,7 +41,9 @@ def read_state(out: Path, settings: Any, resume: bool, fields: Mapping[str, type
         for name, value in mine.items():
             if state["settings"].get(name) != value:
                 option = name.replace("_", "-")
-                raise UserError(f"{file}: recorded with --{option} {state['settings'].get(name)}, not {value}")
+                raise UserError(
+                    f"{file}: recorded with --{option} {state['settings'].get(name)}, not {value}"
+                )
         return state
     nothing = (LOCK, f"{STATE}.part")  # the latter of a recording that was killed while it began
     if out.exists() and any(p.name not in nothing for p in out.iterdir()):
@@ -56,7 +60,9 @@ def _checked(file: Path, fields: Mapping[str, type]) -> dict[str, Any]:
             isinstance(take[key], kind) for take in state["takes"] for key, kind in fields.items()
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"{file}: not the state of a recording ({error!r}); record into a new folder") from None
+        raise UserError(
+            f"{file}: not the state of a recording ({error!r}); record into a new folder"
+        ) from None
     if not good:
         raise UserError(f"{file}: not the state of a recording; record into a new folder")
     return state

@@ -116,7 +116,9 @@ class Drives(RandomEpisodes):
     """
 
     def __init__(self, places: Sequence[Sequence[Scene]], worlds: int, seed: int, people: int):
-        scenes = list({id(scene): scene for place in places for scene in place}.values())  # a place may be given twice
+        scenes = list(
+            {id(scene): scene for place in places for scene in place}.values()
+        )  # a place may be given twice
         super().__init__(scenes, worlds, seed, people)
         self.seed, number = seed, {id(scene): i for i, scene in enumerate(scenes)}
         self.places = [[number[id(scene)] for scene in place] for place in places]
@@ -140,18 +142,26 @@ class Drives(RandomEpisodes):
         places = np.array(episode.start[:2]) + rng.uniform(-ASIDE_M, ASIDE_M, (32, 2))
         cells = occupancy.cell_of(places)
         inside = np.all((cells >= 0) & (cells < np.array(occupancy.grid.shape)), axis=1)
-        room = np.where(inside, self._rooms(scene)[tuple(np.where(inside[:, None], cells, 0).T)], 0.0)
+        room = np.where(
+            inside, self._rooms(scene)[tuple(np.where(inside[:, None], cells, 0).T)], 0.0
+        )
         far = np.linalg.norm(places - episode.goal, axis=1)
         good = np.flatnonzero((room > ASIDE_ROOM_M) & (far > 2 * GOAL_RADIUS_M))
         x, y = places[good[0]] if len(good) else episode.start[:2]
-        yaw = math.atan2(episode.goal[1] - y, episode.goal[0] - x) + rng.uniform(-AWAY_RAD, AWAY_RAD)
+        yaw = math.atan2(episode.goal[1] - y, episode.goal[0] - x) + rng.uniform(
+            -AWAY_RAD, AWAY_RAD
+        )
         return dataclasses.replace(episode, start=(float(x), float(y), yaw))
 
     def _rooms(self, scene: int) -> np.ndarray:
         """(R, C) metres from each cell to what stops a robot that climbs least."""
         if scene not in self._room:
             of = self.scenes[scene]
-            low = of.occupancy if of.ground is None else of.occupancy.blocked_by(STEP_CLASSES_M[0], of.ground.height)
+            low = (
+                of.occupancy
+                if of.ground is None
+                else of.occupancy.blocked_by(STEP_CLASSES_M[0], of.ground.height)
+            )
             self._room[scene] = low.distance()
         return self._room[scene]
 
@@ -163,7 +173,14 @@ class Filmed(Worlds):
         cameras: the share of these episodes; the rest as in `Worlds`.
     """
 
-    def __init__(self, scenes: Sequence[Scene], config: WorldsConfig, worlds: int, source: EpisodeSource, cameras: float):
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        config: WorldsConfig,
+        worlds: int,
+        source: EpisodeSource,
+        cameras: float,
+    ):
         super().__init__(scenes, config, worlds, source)
         self.cameras = cameras
 
@@ -198,9 +215,13 @@ def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> 
         hold(out)
         state = read_state(out, settings, resume, TAKE)  # as it is now that nobody else writes it
         _begin(out, settings, state)
-        with tqdm(total=frames, initial=_sum(state).frames, desc="record", unit="frame", disable=None) as bar:
+        with tqdm(
+            total=frames, initial=_sum(state).frames, desc="record", unit="frame", disable=None
+        ) as bar:
             while _sum(state).frames < frames:
-                done = _drive(out, len(state["takes"]), loaded, settings, frames - _sum(state).frames, bar)
+                done = _drive(
+                    out, len(state["takes"]), loaded, settings, frames - _sum(state).frames, bar
+                )
                 state["takes"].append(done)
                 write_state(out / STATE, state)
     except OSError as error:
@@ -215,7 +236,14 @@ def load_places(settings: Settings) -> dict[str, list[Scene]]:
     return {name: load_scenes(name) for name in settings.places() if name != STREETS}
 
 
-def _drive(out: Path, number: int, loaded: dict[str, list[Scene]], settings: Settings, wanted: int, bar: tqdm) -> dict[str, Any]:
+def _drive(
+    out: Path,
+    number: int,
+    loaded: dict[str, list[Scene]],
+    settings: Settings,
+    wanted: int,
+    bar: tqdm,
+) -> dict[str, Any]:
     """One take, whose worlds and streets are gone before the next one's are made."""
     return _Take(out, number, places_of(settings, number, loaded), settings).drive(wanted, bar)
 
@@ -224,7 +252,9 @@ def places_of(settings: Settings, number: int, loaded: dict[str, list[Scene]]) -
     """The scenes of each place that a take draws from; its streets are its own."""
     streets: list[Scene] = []
     if STREETS in settings.places():
-        streets = training_scenes(settings.scenes, take_seed(settings.seed, number), splats=settings.splat_share())
+        streets = training_scenes(
+            settings.scenes, take_seed(settings.seed, number), splats=settings.splat_share()
+        )
     return [loaded.get(name, streets) for name in settings.places()]
 
 
@@ -248,14 +278,21 @@ def _sum(state: dict[str, Any]) -> Counts:
 def _about(settings: Settings) -> dict[str, Any]:
     """dataset.json."""
     hz = 1.0 / settings.worlds().step_s
-    return {"hz": hz, "source": f"expert in {', '.join(settings.places())}", "robot": settings.robot, "seed": settings.seed}
+    return {
+        "hz": hz,
+        "source": f"expert in {', '.join(settings.places())}",
+        "robot": settings.robot,
+        "seed": settings.seed,
+    }
 
 
 def body_of(fleet: Fleet, row: int) -> Body:
     """What a walk says about the robot of one world."""
     hfov, x, z, pitch = fleet.camera[row]
     size, limits = fleet.size[row], fleet.limits[row]
-    figures = [float(round(v, 4)) for v in (size[0], size[1], limits[0], limits[3], z, hfov, pitch, x)]
+    figures = [
+        float(round(v, 4)) for v in (size[0], size[1], limits[0], limits[3], z, hfov, pitch, x)
+    ]
     return Body(fleet.names[fleet.kind[row]], *figures)
 
 
@@ -272,18 +309,26 @@ class _Drive:
 
     def write(self, folder: Path) -> None:
         track = np.array(self.pose)
-        clock, rays, nudged = np.array(self.clock), np.array(self.rays), np.array(self.nudged).reshape(-1, 2)
+        clock, rays, nudged = (
+            np.array(self.clock),
+            np.array(self.rays),
+            np.array(self.nudged).reshape(-1, 2),
+        )
         write_walk(folder, self.images, track[:, :2], track[:, 2], clock, self.body, rays, nudged)
 
 
 class _Take:
     """One batch of drives."""
 
-    def __init__(self, out: Path, number: int, places: Sequence[Sequence[Scene]], settings: Settings):
+    def __init__(
+        self, out: Path, number: int, places: Sequence[Sequence[Scene]], settings: Settings
+    ):
         seed = take_seed(settings.seed, number)
         self.out, self.number, self.rng = out, number, np.random.default_rng([seed, 23])
         source = Drives(places, settings.envs, seed, settings.people)
-        self.worlds = Filmed(source.scenes, settings.worlds(), settings.envs, source, settings.cameras)
+        self.worlds = Filmed(
+            source.scenes, settings.worlds(), settings.envs, source, settings.cameras
+        )
         self.driver = ExpertDriver(self.worlds)
         self.walks = self.frames = 0
         self.push, self.left = np.zeros((settings.envs, 2)), np.zeros(settings.envs, dtype=int)

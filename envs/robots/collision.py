@@ -16,7 +16,17 @@ STEP_RAD = 0.05
 @numba.njit(cache=True)
 def field_at(values, start, shape, frame, scene, x, y):
     """Metres from world (x, y) to the nearest obstacle of one packed scene."""
-    return distance_at(values, start[scene], shape[scene, 0], shape[scene, 1], frame[scene, 0], frame[scene, 1], frame[scene, 2], x, y)
+    return distance_at(
+        values,
+        start[scene],
+        shape[scene, 0],
+        shape[scene, 1],
+        frame[scene, 0],
+        frame[scene, 1],
+        frame[scene, 2],
+        x,
+        y,
+    )
 
 
 @numba.njit(cache=True)
@@ -26,14 +36,36 @@ def _gap(x, y, yaw, discs, radius, values, start, shape, frame, scene):
     gap = 1e18
     for k in range(discs.shape[0]):
         if k == 0 or discs[k] != discs[k - 1]:
-            gap = min(gap, field_at(values, start, shape, frame, scene, x + discs[k] * cos_yaw, y + discs[k] * sin_yaw))
+            gap = min(
+                gap,
+                field_at(
+                    values,
+                    start,
+                    shape,
+                    frame,
+                    scene,
+                    x + discs[k] * cos_yaw,
+                    y + discs[k] * sin_yaw,
+                ),
+            )
     return gap - radius
 
 
 @numba.njit(cache=True)
 def _gaps(poses, discs, radius, values, start, shape, frame, scene_id, gaps):
     for n in range(poses.shape[0]):
-        gaps[n] = _gap(poses[n, 0], poses[n, 1], poses[n, 2], discs[n], radius[n], values, start, shape, frame, scene_id[n])
+        gaps[n] = _gap(
+            poses[n, 0],
+            poses[n, 1],
+            poses[n, 2],
+            discs[n],
+            radius[n],
+            values,
+            start,
+            shape,
+            frame,
+            scene_id[n],
+        )
 
 
 @numba.njit(cache=True)
@@ -70,7 +102,18 @@ def _sweep(poses, targets, discs, radius, values, start, shape, frame, scene_id,
             # Both together as long as that goes; once stopped, turning alone.
             ahead = along if blocked[n] else along + 1
             t, r = ahead / pieces, (turned + 1) / pieces
-            new = _gap(x + t * dx, y + t * dy, yaw + r * turn, discs[n], radius[n], values, start, shape, frame, scene_id[n])
+            new = _gap(
+                x + t * dx,
+                y + t * dy,
+                yaw + r * turn,
+                discs[n],
+                radius[n],
+                values,
+                start,
+                shape,
+                frame,
+                scene_id[n],
+            )
             if new >= 0.0 or new > gap:  # who is in contact may leave it
                 along, turned, gap = ahead, turned + 1, new
             elif blocked[n] or turn == 0.0:
@@ -81,14 +124,26 @@ def _sweep(poses, targets, discs, radius, values, start, shape, frame, scene_id,
         if blocked[n]:
             yaw += turned / pieces * turn
             yaw -= 2.0 * math.pi * math.floor((yaw + math.pi) / (2.0 * math.pi))
-            reached[n, 0], reached[n, 1], reached[n, 2] = x + along / pieces * dx, y + along / pieces * dy, yaw
+            reached[n, 0], reached[n, 1], reached[n, 2] = (
+                x + along / pieces * dx,
+                y + along / pieces * dy,
+                yaw,
+            )
 
 
 def _packed(fields: DistanceFields, field_id: np.ndarray):
-    return fields.values, fields.start, fields.shape, fields.frame, np.ascontiguousarray(field_id, dtype=np.int64)
+    return (
+        fields.values,
+        fields.start,
+        fields.shape,
+        fields.frame,
+        np.ascontiguousarray(field_id, dtype=np.int64),
+    )
 
 
-def static_gaps(fleet: Fleet, poses: np.ndarray, fields: DistanceFields, field_id: np.ndarray) -> np.ndarray:
+def static_gaps(
+    fleet: Fleet, poses: np.ndarray, fields: DistanceFields, field_id: np.ndarray
+) -> np.ndarray:
     """How much room robots have to what stands still.
 
     Args:
@@ -106,12 +161,20 @@ def static_gaps(fleet: Fleet, poses: np.ndarray, fields: DistanceFields, field_i
     return gaps
 
 
-def robot_contacts(fleet: Fleet, poses: np.ndarray, fields: DistanceFields, field_id: np.ndarray) -> np.ndarray:
+def robot_contacts(
+    fleet: Fleet, poses: np.ndarray, fields: DistanceFields, field_id: np.ndarray
+) -> np.ndarray:
     """(N,) bool: which robots touch something that stands still; arguments as in `static_gaps`."""
     return static_gaps(fleet, poses, fields, field_id) < 0
 
 
-def people_gaps(fleet: Fleet, poses: np.ndarray, people_xy: np.ndarray, active: np.ndarray, person_radius: float = 0.25) -> np.ndarray:
+def people_gaps(
+    fleet: Fleet,
+    poses: np.ndarray,
+    people_xy: np.ndarray,
+    active: np.ndarray,
+    person_radius: float = 0.25,
+) -> np.ndarray:
     """How much room robots have to people.
 
     Args:
@@ -133,14 +196,22 @@ def people_gaps(fleet: Fleet, poses: np.ndarray, people_xy: np.ndarray, active: 
 
 
 def people_contacts(
-    fleet: Fleet, poses: np.ndarray, people_xy: np.ndarray, active: np.ndarray, person_radius: float = 0.25
+    fleet: Fleet,
+    poses: np.ndarray,
+    people_xy: np.ndarray,
+    active: np.ndarray,
+    person_radius: float = 0.25,
 ) -> np.ndarray:
     """(N,) bool: which robots touch a person; arguments as in `people_gaps`."""
     return people_gaps(fleet, poses, people_xy, active, person_radius) < 0
 
 
 def sweep(
-    fleet: Fleet, poses: np.ndarray, new_poses: np.ndarray, fields: DistanceFields, field_id: np.ndarray
+    fleet: Fleet,
+    poses: np.ndarray,
+    new_poses: np.ndarray,
+    fields: DistanceFields,
+    field_id: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How far robots get on their way from one pose to another.
 
@@ -162,11 +233,20 @@ def sweep(
     poses = np.ascontiguousarray(poses, dtype=np.float64)
     targets = np.ascontiguousarray(new_poses, dtype=np.float64)
     reached, blocked = np.empty_like(poses), np.zeros(len(poses), dtype=np.bool_)
-    _sweep(poses, targets, fleet.discs, fleet.disc_radius, *_packed(fields, field_id), reached, blocked)
+    _sweep(
+        poses, targets, fleet.discs, fleet.disc_radius, *_packed(fields, field_id), reached, blocked
+    )
     return reached, blocked
 
 
-def clear_heading(fleet: Fleet, world: int, pose: np.ndarray, fields: DistanceFields, field: int, room_m: float = 0.1) -> np.ndarray:
+def clear_heading(
+    fleet: Fleet,
+    world: int,
+    pose: np.ndarray,
+    fields: DistanceFields,
+    field: int,
+    room_m: float = 0.1,
+) -> np.ndarray:
     """A pose (3,) at the same place whose heading leaves a robot room to what stands still, as near as can be to the one given.
 
     A long robot that is put somewhere at random would else begin with its nose in a wall.
@@ -194,7 +274,9 @@ def clear_heading(fleet: Fleet, world: int, pose: np.ndarray, fields: DistanceFi
 def _rooms(points, values, start, shape, frame, field_id, rooms):
     for n in range(points.shape[0]):
         for p in range(points.shape[1]):
-            rooms[n, p] = field_at(values, start, shape, frame, field_id[n], points[n, p, 0], points[n, p, 1])
+            rooms[n, p] = field_at(
+                values, start, shape, frame, field_id[n], points[n, p, 0], points[n, p, 1]
+            )
 
 
 def room_at_points(points: np.ndarray, fields: DistanceFields, field_id: np.ndarray) -> np.ndarray:

@@ -41,7 +41,10 @@ def command_to_waypoint(command: np.ndarray, horizon_s: float) -> np.ndarray:
     bearing = np.clip(0.5 * omega * horizon_s, -TURN_FROM_RAD, TURN_FROM_RAD)
     distance = v * horizon_s * np.sinc(bearing / np.pi)
     arc = distance[:, None] * np.stack([np.cos(bearing), np.sin(bearing)], 1)
-    beside = np.stack([np.zeros(len(v)), np.sign(omega) * BESIDE_M], 1) * (np.abs(omega) > SLOW_RADS)[:, None]
+    beside = (
+        np.stack([np.zeros(len(v)), np.sign(omega) * BESIDE_M], 1)
+        * (np.abs(omega) > SLOW_RADS)[:, None]
+    )
     return np.where((distance < NEAR_M)[:, None], beside, arc)
 
 
@@ -78,14 +81,20 @@ def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, fleet: Fleet) -
     curvature = curvature * (1.0 - turn) + np.sign(bearing) * tightest * turn
     v = v * (1.0 - turn) + np.where(steered, np.minimum(CRAWL, v_max) * near * turn, 0.0)
     # On legs, sideways instead of turning.
-    side = np.where(lateral_max > 0.0, 1.0 - _smoothstep((distance - SIDE_M[0]) / (SIDE_M[1] - SIDE_M[0])), 0.0)
+    side = np.where(
+        lateral_max > 0.0, 1.0 - _smoothstep((distance - SIDE_M[0]) / (SIDE_M[1] - SIDE_M[0])), 0.0
+    )
     side = side * turn * np.sin(bearing) ** 2
     v = v + side * np.maximum(waypoints[:, 0], 0.0) / horizon_s
     omega = omega * (1.0 - side)
     lateral = np.clip(side * waypoints[:, 1] / horizon_s, -lateral_max, lateral_max)
     # Straight back: the least turn could touch what it shall get away from.
     far = (distance - BACK_M[0]) / BACK_M[2], (BACK_M[1] + BACK_M[2] - distance) / BACK_M[2]
-    back = _smoothstep((np.abs(bearing) - BACK_RAD[0]) / (BACK_RAD[1] - BACK_RAD[0])) * _smoothstep(far[0]) * _smoothstep(far[1])
+    back = (
+        _smoothstep((np.abs(bearing) - BACK_RAD[0]) / (BACK_RAD[1] - BACK_RAD[0]))
+        * _smoothstep(far[0])
+        * _smoothstep(far[1])
+    )
     v = v + back * (-np.minimum(distance / horizon_s, REVERSE_MPS) - v)
     omega, lateral = omega * (1.0 - back), lateral * (1.0 - back)
     omega = np.where(steered, curvature * (1.0 - back) * v * near, omega)

@@ -74,7 +74,10 @@ class Fleet:
         offsets = robot.discs()
         self.discs[row] = offsets[-1]
         self.discs[row, : len(offsets)] = offsets
-        self.disc_radius[row], self.size[row] = robot.disc_radius, (robot.length, robot.width, robot.height)
+        self.disc_radius[row], self.size[row] = (
+            robot.disc_radius,
+            (robot.length, robot.width, robot.height),
+        )
         self.latency[row] = min(int(robot.latency_s / CONTROL_S + 0.5), MAX_LATENCY)
         self.slip[row], self.step_height[row] = robot.slip, robot.step_height
         climbs = np.flatnonzero(np.array(STEP_CLASSES_M) <= robot.step_height + 1e-9)
@@ -85,7 +88,15 @@ class Fleet:
 
     def about(self) -> np.ndarray:
         """(N, 6) `s2e.core.observation.ROBOT_FIELDS` of each robot."""
-        return np.column_stack([self.size[:, :2], self.limits[:, 0], self.limits[:, 3], self.camera[:, 2], self.camera[:, 0]])
+        return np.column_stack(
+            [
+                self.size[:, :2],
+                self.limits[:, 0],
+                self.limits[:, 3],
+                self.camera[:, 2],
+                self.camera[:, 0],
+            ]
+        )
 
     def rows(self, index: np.ndarray) -> "Fleet":
         """The robots of some worlds, copied."""
@@ -109,6 +120,8 @@ class Fleet:
             here = getattr(self, name)
             if name not in arrays or arrays[name].shape != here.shape:
                 found = arrays[name].shape if name in arrays else "nothing"
-                raise UserError(f"robots' state {name}: {found} saved, {here.shape} expected; resume with the same --envs")
+                raise UserError(
+                    f"robots' state {name}: {found} saved, {here.shape} expected; resume with the same --envs"
+                )
         for name in _ARRAYS:
             getattr(self, name)[:] = arrays[name]

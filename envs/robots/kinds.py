@@ -78,23 +78,35 @@ class Robot:
 
     def __post_init__(self):
         if self.drive not in DRIVES:
-            raise UserError(f"robot {self.name!r}: drive {self.drive!r} is not one of {', '.join(DRIVES)}")
+            raise UserError(
+                f"robot {self.name!r}: drive {self.drive!r} is not one of {', '.join(DRIVES)}"
+            )
         if not 1 <= len(self.disc_offsets) <= MAX_DISCS:
-            raise UserError(f"robot {self.name!r} has {len(self.disc_offsets)} footprint discs: disc_offsets takes 1 to {MAX_DISCS}")
+            raise UserError(
+                f"robot {self.name!r} has {len(self.disc_offsets)} footprint discs: disc_offsets takes 1 to {MAX_DISCS}"
+            )
         if not np.isfinite(self.disc_offsets).all():
-            raise UserError(f"robot {self.name!r}: disc_offsets {self.disc_offsets} must be finite metres")
+            raise UserError(
+                f"robot {self.name!r}: disc_offsets {self.disc_offsets} must be finite metres"
+            )
         for name in ("disc_radius", "v_max", "length", "width", "height", "mass"):
             if not 0.0 < getattr(self, name) < math.inf:
-                raise UserError(f"robot {self.name!r}: {name} is {getattr(self, name)}; it must be above 0 and finite")
+                raise UserError(
+                    f"robot {self.name!r}: {name} is {getattr(self, name)}; it must be above 0 and finite"
+                )
         for name in (
             "accel_max", "brake_max", "omega_max", "alpha_max", "curvature_max", "lag_s", "lateral_max", "lateral_accel", "slip",
             "slip_spread", "latency_s", "step_height", "wheel_radius", "track", "wheelbase",
         ):  # fmt: skip
             value = getattr(self, name)
             if not value >= 0.0 or (value == math.inf and name != "curvature_max"):
-                raise UserError(f"robot {self.name!r}: {name} is {value}; it must be 0 or more, and a number")
+                raise UserError(
+                    f"robot {self.name!r}: {name} is {value}; it must be 0 or more, and a number"
+                )
         if not (np.isfinite(self.sway).all() and len(self.sway) == 4 and self.sway[3] > 0.0):
-            raise UserError(f"robot {self.name!r}: sway {self.sway} must be roll, pitch, height and a stride above 0")
+            raise UserError(
+                f"robot {self.name!r}: sway {self.sway} must be roll, pitch, height and a stride above 0"
+            )
 
     def limits(self) -> np.ndarray:
         """(9,) float64 for the kernels: v, accel, brake, omega, alpha, curvature, lag, lateral, lateral acceleration."""
@@ -118,7 +130,9 @@ class Robot:
         return np.array(self.disc_offsets, dtype=np.float64)
 
 
-def cover_rectangle(length: float, width: float, count: int, centre_x: float = 0.0) -> tuple[tuple[float, ...], float]:
+def cover_rectangle(
+    length: float, width: float, count: int, centre_x: float = 0.0
+) -> tuple[tuple[float, ...], float]:
     """Discs that cover a rectangle: each covers one of `count` equal slices. Returns their x offsets and radius."""
     slice_m = length / count
     offsets = tuple(centre_x + (i + 0.5) * slice_m - length / 2 for i in range(count))
@@ -276,7 +290,12 @@ def randomise(rng: np.random.Generator, robot: Robot, amount: float = 1.0) -> Ro
     if not 0.0 <= amount <= 1.0:
         raise UserError(f"randomisation of robots by {amount}: give an amount from 0 (none) to 1")
     draw = rng.uniform(-1.0, 1.0, 9) * amount
-    speed, force, lag, size = 1.0 + 0.15 * draw[0], 1.0 + 0.25 * draw[1], 1.0 + 0.5 * draw[2], 1.0 + 0.05 * draw[3]
+    speed, force, lag, size = (
+        1.0 + 0.15 * draw[0],
+        1.0 + 0.25 * draw[1],
+        1.0 + 0.5 * draw[2],
+        1.0 + 0.05 * draw[3],
+    )
     late = 0.1 * (draw[4] + amount)
     camera = replace(
         robot.camera,

@@ -21,12 +21,19 @@ STEP_SLIP = 0.3
 class Physics(Protocol):
     """What moves the robots of N worlds. Commands and velocities are (N, 3): v, omega, lateral (to the left)."""
 
-    def reset(self, world: int, scene: int, field: int, pose: np.ndarray, robot: Robot, seed: int) -> None:
+    def reset(
+        self, world: int, scene: int, field: int, pose: np.ndarray, robot: Robot, seed: int
+    ) -> None:
         """A world begins an episode at a pose (3,), in a scene of the pool and its distance field; `seed` gives its slip."""
         ...
 
     def move(
-        self, poses: np.ndarray, velocities: np.ndarray, commands: np.ndarray, moving: np.ndarray, dt: float = CONTROL_S
+        self,
+        poses: np.ndarray,
+        velocities: np.ndarray,
+        commands: np.ndarray,
+        moving: np.ndarray,
+        dt: float = CONTROL_S,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One control period of the worlds that are `moving` (N,): new poses, velocities, and (N,) who was stopped."""
         ...
@@ -47,7 +54,11 @@ class Physics(Protocol):
 @numba.njit(cache=True)
 def _chance(seed, step, channel):
     """A number in -1..1 that only its arguments decide (the finaliser of SplitMix64, Steele et al. 2014)."""
-    x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(step) * np.uint64(0xD1B54A32D192ED03) + np.uint64(channel)
+    x = (
+        np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
+        + np.uint64(step) * np.uint64(0xD1B54A32D192ED03)
+        + np.uint64(channel)
+    )
     for _ in range(2):
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -58,7 +69,9 @@ def _chance(seed, step, channel):
 @numba.njit(cache=True)
 def _share(slip, seed, step, channel):
     """What a slipping drive moves of what it believes."""
-    return 1.0 + slip * ((1.0 - STEP_SLIP) * _chance(seed, -1, channel) + STEP_SLIP * _chance(seed, step, channel))
+    return 1.0 + slip * (
+        (1.0 - STEP_SLIP) * _chance(seed, -1, channel) + STEP_SLIP * _chance(seed, step, channel)
+    )
 
 
 @numba.njit(cache=True)
@@ -72,14 +85,19 @@ def _step(poses, velocities, commands, limits, slip, seeds, steps, dt, poses_out
         if fastest > 0.0:
             follow = 1.0 - np.exp(-dt / limits[n, 6]) if limits[n, 6] > 0.0 else 1.0
             change = (min(max(commands[n, 2], -fastest), fastest) - lateral) * follow
-            lateral = min(max(lateral + min(max(change, -limits[n, 8] * dt), limits[n, 8] * dt), -fastest), fastest)
+            lateral = min(
+                max(lateral + min(max(change, -limits[n, 8] * dt), limits[n, 8] * dt), -fastest),
+                fastest,
+            )
         else:
             lateral = 0.0
         if slip[n] > 0.0 or lateral != 0.0:
             v_true = v * _share(slip[n], seeds[n], steps[n], 0)
             omega_true = omega * _share(slip[n], seeds[n], steps[n], 1)
             lateral_true = lateral * _share(slip[n], seeds[n], steps[n], 2)
-            x, y, yaw = along_arc(poses[n, 0], poses[n, 1], poses[n, 2], v_true, lateral_true, omega_true, dt)
+            x, y, yaw = along_arc(
+                poses[n, 0], poses[n, 1], poses[n, 2], v_true, lateral_true, omega_true, dt
+            )
         poses_out[n, 0], poses_out[n, 1], poses_out[n, 2] = x, y, yaw
         velocities_out[n, 0], velocities_out[n, 1], velocities_out[n, 2] = v, omega, lateral
 
@@ -138,14 +156,35 @@ def step_robots(
     poses = np.ascontiguousarray(poses, dtype=np.float64)
     velocities = np.ascontiguousarray(velocities, dtype=np.float64)
     slip = fleet.slip if seeds is not None else np.zeros(len(poses))
-    seeds = np.zeros(len(poses), dtype=np.int64) if seeds is None else np.ascontiguousarray(seeds, dtype=np.int64)
-    steps = np.zeros(len(poses), dtype=np.int64) if steps is None else np.ascontiguousarray(steps, dtype=np.int64)
+    seeds = (
+        np.zeros(len(poses), dtype=np.int64)
+        if seeds is None
+        else np.ascontiguousarray(seeds, dtype=np.int64)
+    )
+    steps = (
+        np.zeros(len(poses), dtype=np.int64)
+        if steps is None
+        else np.ascontiguousarray(steps, dtype=np.int64)
+    )
     poses_out, velocities_out = np.empty_like(poses), np.empty_like(velocities)
-    _step(poses, velocities, commands, fleet.limits, slip, seeds, steps, float(dt), poses_out, velocities_out)
+    _step(
+        poses,
+        velocities,
+        commands,
+        fleet.limits,
+        slip,
+        seeds,
+        steps,
+        float(dt),
+        poses_out,
+        velocities_out,
+    )
     return poses_out, velocities_out
 
 
-def delay(commands: np.ndarray, pending: np.ndarray, latency: np.ndarray, moving: np.ndarray) -> np.ndarray:
+def delay(
+    commands: np.ndarray, pending: np.ndarray, latency: np.ndarray, moving: np.ndarray
+) -> np.ndarray:
     """The commands that take effect now, `latency` control periods after they were given.
 
     Args:
@@ -174,17 +213,27 @@ class Kinematic:
 
     def __init__(self, fleet: Fleet, fields: DistanceFields):
         self.fleet, self.fields = fleet, fields
-        self.field_id, self.seed = np.zeros(fleet.count, dtype=np.int64), np.zeros(fleet.count, dtype=np.int64)
+        self.field_id, self.seed = (
+            np.zeros(fleet.count, dtype=np.int64),
+            np.zeros(fleet.count, dtype=np.int64),
+        )
         self.steps = np.zeros(fleet.count, dtype=np.int64)
         self.pending = np.zeros((fleet.count, MAX_LATENCY + 1, 3))
 
-    def reset(self, world: int, scene: int, field: int, pose: np.ndarray, robot: Robot, seed: int) -> None:
+    def reset(
+        self, world: int, scene: int, field: int, pose: np.ndarray, robot: Robot, seed: int
+    ) -> None:
         """See `Physics.reset`."""
         self.field_id[world], self.seed[world], self.steps[world] = field, seed, 0
         self.pending[world] = 0.0
 
     def move(
-        self, poses: np.ndarray, velocities: np.ndarray, commands: np.ndarray, moving: np.ndarray, dt: float = CONTROL_S
+        self,
+        poses: np.ndarray,
+        velocities: np.ndarray,
+        commands: np.ndarray,
+        moving: np.ndarray,
+        dt: float = CONTROL_S,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `Physics.move`.
 
@@ -192,7 +241,9 @@ class Kinematic:
             UserError: a command is not finite; names the world.
         """
         commands = delay(refuse_bad(commands), self.pending, self.fleet.latency, moving)
-        targets, driven = step_robots(self.fleet, poses, velocities, commands, dt, self.seed, self.steps)
+        targets, driven = step_robots(
+            self.fleet, poses, velocities, commands, dt, self.seed, self.steps
+        )
         reached, blocked = sweep(self.fleet, poses, targets, self.fields, self.field_id)
         self.steps += moving
         blocked &= moving
@@ -206,7 +257,9 @@ class Kinematic:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Physics.arrays`."""
-        return {name: getattr(self, name).copy() for name in ("field_id", "seed", "steps", "pending")}
+        return {
+            name: getattr(self, name).copy() for name in ("field_id", "seed", "steps", "pending")
+        }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Physics.restore`."""

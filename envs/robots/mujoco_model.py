@@ -15,8 +15,13 @@ LEVEL_M = 0.01
 """Ground heights are boxes whose tops are whole centimetres."""
 
 _WALL, _FLOOR = 1, 2  # bits of contype: what stands in the way, what is stood on
-_CLEARANCE = 0.1  # of the discs above the ground, metres: they reach beyond the chassis that they cover
-_SCRUB, _LIFT = 0.2, 0.001  # friction of the corner wheels of a differential robot, and how far they are off the ground, metres
+_CLEARANCE = (
+    0.1  # of the discs above the ground, metres: they reach beyond the chassis that they cover
+)
+_SCRUB, _LIFT = (
+    0.2,
+    0.001,
+)  # friction of the corner wheels of a differential robot, and how far they are off the ground, metres
 
 
 def rectangles(labels: np.ndarray) -> np.ndarray:
@@ -45,7 +50,9 @@ def rectangles(labels: np.ndarray) -> np.ndarray:
     return np.array(found, dtype=np.int64).reshape(-1, 5)
 
 
-def _boxes(scene: Scene, labels: np.ndarray, kind: str, bottom: float, tops: np.ndarray) -> list[str]:
+def _boxes(
+    scene: Scene, labels: np.ndarray, kind: str, bottom: float, tops: np.ndarray
+) -> list[str]:
     """Boxes over labelled cells, from `bottom` up to tops[label]."""
     cell, origin = scene.occupancy.resolution, scene.occupancy.origin
     lines = []
@@ -53,27 +60,42 @@ def _boxes(scene: Scene, labels: np.ndarray, kind: str, bottom: float, tops: np.
         x, y = origin + cell * 0.5 * np.array([c0 + c1, r0 + r1])
         half = 0.5 * (tops[label] - bottom)
         size = f"{cell * (c1 - c0) / 2:.5g} {cell * (r1 - r0) / 2:.5g} {half:.5g}"
-        lines.append(f'<geom class="{kind}" type="box" pos="{x:.6g} {y:.6g} {bottom + half:.6g}" size="{size}"/>')
+        lines.append(
+            f'<geom class="{kind}" type="box" pos="{x:.6g} {y:.6g} {bottom + half:.6g}" size="{size}"/>'
+        )
     return lines
 
 
 def _surroundings(scene: Scene, robot: Robot) -> list[str]:
     occupancy = scene.occupancy
-    height = np.zeros(occupancy.grid.shape) if scene.ground is None else scene.ground.height.astype(np.float64)
+    height = (
+        np.zeros(occupancy.grid.shape)
+        if scene.ground is None
+        else scene.ground.height.astype(np.float64)
+    )
     lowest = scene.ground_z + float(height.min())
     # Legs are not simulated: what they cannot climb stands in their way, what they can they do not feel.
-    walls = occupancy.blocked_by(robot.step_height, height) if robot.drive == "holonomic" else occupancy
+    walls = (
+        occupancy.blocked_by(robot.step_height, height) if robot.drive == "holonomic" else occupancy
+    )
     rows, cols = occupancy.grid.shape
-    fence = np.pad(walls.grid, 1, constant_values=True).astype(np.int64)  # outside the grid is occupied
+    fence = np.pad(walls.grid, 1, constant_values=True).astype(
+        np.int64
+    )  # outside the grid is occupied
     wider = np.array([occupancy.resolution, occupancy.resolution])
     lines = [f'<geom class="floor" name="plane" type="plane" size="0 0 1" pos="0 0 {lowest:.6g}"/>']
     shifted = Scene(
-        scene.name, type(occupancy)(fence > 0, occupancy.origin - wider, occupancy.resolution), scene.mesh, scene.free_anchors
+        scene.name,
+        type(occupancy)(fence > 0, occupancy.origin - wider, occupancy.resolution),
+        scene.mesh,
+        scene.free_anchors,
     )
     lines += _boxes(shifted, fence, "wall", lowest - 1.0, np.array([0.0, lowest + 4.0]))
     if robot.drive != "holonomic":
         levels = np.round((height - height.min()) / LEVEL_M).astype(np.int64)
-        lines += _boxes(scene, levels, "floor", lowest - 1.0, lowest + LEVEL_M * np.arange(levels.max() + 1))
+        lines += _boxes(
+            scene, levels, "floor", lowest - 1.0, lowest + LEVEL_M * np.arange(levels.max() + 1)
+        )
     return lines
 
 
@@ -81,7 +103,10 @@ def _discs(robot: Robot, kind: str, bottom: float) -> list[str]:
     """The footprint's discs as cylinders: what the other physics stops at a wall stops here too."""
     half = max(0.5 * (robot.height - bottom), 0.02)
     size = f"{robot.disc_radius:.6g} {half:.6g}"
-    return [f'<geom class="{kind}" type="cylinder" pos="{x:.6g} 0 {bottom + half:.6g}" size="{size}"/>' for x in robot.disc_offsets]
+    return [
+        f'<geom class="{kind}" type="cylinder" pos="{x:.6g} 0 {bottom + half:.6g}" size="{size}"/>'
+        for x in robot.disc_offsets
+    ]
 
 
 def _inertia(robot: Robot, mass: float) -> str:
@@ -95,9 +120,21 @@ def _wheel_mass(robot: Robot) -> float:
     return min(1.0, 0.05 * robot.mass)
 
 
-def _wheel(robot: Robot, name: str, x: float, side: int, steered: bool = False, friction: float = 1.0, lift: float = 0.0) -> str:
+def _wheel(
+    robot: Robot,
+    name: str,
+    x: float,
+    side: int,
+    steered: bool = False,
+    friction: float = 1.0,
+    lift: float = 0.0,
+) -> str:
     r = robot.wheel_radius
-    steer = f'<joint name="steer_{name}" type="hinge" axis="0 0 1" damping="0.5" armature="0.05"/>' if steered else ""
+    steer = (
+        f'<joint name="steer_{name}" type="hinge" axis="0 0 1" damping="0.5" armature="0.05"/>'
+        if steered
+        else ""
+    )
     return (
         f'<body name="{name}" pos="{x:.6g} {side * robot.track / 2:.6g} {r + lift:.6g}">{steer}'
         f'<joint name="roll_{name}" type="hinge" axis="0 1 0" armature="0.01"/>'
@@ -116,9 +153,20 @@ def _wheeled(robot: Robot) -> tuple[list[str], list[str]]:
     for end, x in (("front", 1.0),) if ackermann else (("front", 0.5), ("rear", -0.5)):
         for name, side in sides:
             if ackermann:
-                wheels.append(_wheel(robot, f"{end}_{name}", x * robot.wheelbase, side, steered=True))
+                wheels.append(
+                    _wheel(robot, f"{end}_{name}", x * robot.wheelbase, side, steered=True)
+                )
             else:  # driven too: they hold it level and climb
-                wheels.append(_wheel(robot, f"{end}_{name}", x * robot.wheelbase, side, friction=_SCRUB, lift=_LIFT))
+                wheels.append(
+                    _wheel(
+                        robot,
+                        f"{end}_{name}",
+                        x * robot.wheelbase,
+                        side,
+                        friction=_SCRUB,
+                        lift=_LIFT,
+                    )
+                )
                 names.append(f"{end}_{name}")
     body = [
         '<body name="robot"><freejoint/>',
@@ -128,9 +176,14 @@ def _wheeled(robot: Robot) -> tuple[list[str], list[str]]:
     ]
     torque = robot.mass * 9.81 * robot.wheel_radius  # more than the tyres hold
     kv, force = 0.4 * robot.mass, f"-{torque:.5g} {torque:.5g}"
-    servos = [f'<velocity joint="roll_{name}" kv="{kv:.5g}" forcerange="{force}"/>' for name in names]
+    servos = [
+        f'<velocity joint="roll_{name}" kv="{kv:.5g}" forcerange="{force}"/>' for name in names
+    ]
     if ackermann:
-        servos += [f'<position joint="steer_{name}" kp="200" kv="8"/>' for name in ("front_left", "front_right")]
+        servos += [
+            f'<position joint="steer_{name}" kp="200" kv="8"/>'
+            for name in ("front_left", "front_right")
+        ]
     return [*body, "</body>"], servos
 
 
@@ -144,9 +197,13 @@ def _legged(robot: Robot) -> tuple[list[str], list[str]]:
     grip = 0.8 * robot.mass * 9.81  # what feet hold before they slide
     twist = grip * math.hypot(robot.length, robot.width) / 4
     servos = [
-        f'<velocity joint="{n}" kv="{40 * robot.mass:.5g}" forcerange="-{f:.5g} {f:.5g}"/>' for n, f in (("x", grip), ("y", grip))
+        f'<velocity joint="{n}" kv="{40 * robot.mass:.5g}" forcerange="-{f:.5g} {f:.5g}"/>'
+        for n, f in (("x", grip), ("y", grip))
     ]
-    return body, [*servos, f'<velocity joint="yaw" kv="{10 * robot.mass:.5g}" forcerange="-{twist:.5g} {twist:.5g}"/>']
+    return body, [
+        *servos,
+        f'<velocity joint="yaw" kv="{10 * robot.mass:.5g}" forcerange="-{twist:.5g} {twist:.5g}"/>',
+    ]
 
 
 def mjcf(scene: Scene, robot: Robot) -> str:
@@ -161,7 +218,9 @@ def mjcf(scene: Scene, robot: Robot) -> str:
         UserError: a robot on wheels does not say how large they are, or where.
     """
     if robot.drive != "holonomic" and not (robot.wheel_radius and robot.track and robot.wheelbase):
-        raise UserError(f"robot {robot.name!r}: --physics mujoco needs wheel_radius, track and wheelbase above 0")
+        raise UserError(
+            f"robot {robot.name!r}: --physics mujoco needs wheel_radius, track and wheelbase above 0"
+        )
     body, servos = _legged(robot) if robot.drive == "holonomic" else _wheeled(robot)
     return "\n".join(
         [

@@ -84,7 +84,9 @@ class MujocoPhysics:
         self.data[world] = self.mujoco.MjData(self._model(scene, robot))
         self.scene[world], self.robots[world] = scene, robot
 
-    def reset(self, world: int, scene: int, field: int, pose: np.ndarray, robot: Robot, seed: int) -> None:
+    def reset(
+        self, world: int, scene: int, field: int, pose: np.ndarray, robot: Robot, seed: int
+    ) -> None:
         """See `Physics.reset`; `field` and `seed` are not needed."""
         self._enter(world, scene, robot)
         self.pending[world] = 0.0
@@ -103,13 +105,26 @@ class MujocoPhysics:
         else:
             scene = self.scenes[int(self.scene[world])]
             data.qpos[7:] = 0.0
-            data.qpos[:7] = x, y, _ground(scene, x, y, robot), math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)
+            data.qpos[:7] = (
+                x,
+                y,
+                _ground(scene, x, y, robot),
+                math.cos(yaw / 2),
+                0.0,
+                0.0,
+                math.sin(yaw / 2),
+            )
             data.qvel[0], data.qvel[1], data.qvel[5] = vx, vy, velocity[1]
         self.mujoco.mj_forward(data.model, data)
         self.wanted[world], self.here[world] = velocity, (x, y, yaw)
 
     def move(
-        self, poses: np.ndarray, velocities: np.ndarray, commands: np.ndarray, moving: np.ndarray, dt: float = CONTROL_S
+        self,
+        poses: np.ndarray,
+        velocities: np.ndarray,
+        commands: np.ndarray,
+        moving: np.ndarray,
+        dt: float = CONTROL_S,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `Physics.move`. Velocities are measured. Poses other than those returned last put the robots there.
 
@@ -133,7 +148,11 @@ class MujocoPhysics:
             reached[world], driven[world] = self._read(int(world))
             self.here[world] = reached[world]
             if blocked[world]:  # the drive feels that it does not get on
-                self.wanted[world] = np.clip(driven[world], np.minimum(self.wanted[world], 0.0), np.maximum(self.wanted[world], 0.0))
+                self.wanted[world] = np.clip(
+                    driven[world],
+                    np.minimum(self.wanted[world], 0.0),
+                    np.maximum(self.wanted[world], 0.0),
+                )
         return reached, driven, blocked
 
     def _drive(self, world: int, wanted: np.ndarray) -> bool:
@@ -169,10 +188,17 @@ class MujocoPhysics:
             if data is not None:
                 for part, values in enumerate((data.qpos, data.qvel, data.qacc_warmstart)):
                     state[world, part, : len(values)] = values
-                if len(data.ctrl) == 4:  # Ackermann: how the front wheels were steered when it last drove
+                if (
+                    len(data.ctrl) == 4
+                ):  # Ackermann: how the front wheels were steered when it last drove
                     steer[world] = data.ctrl[2:4]
         kept = {name: getattr(self, name).copy() for name in ("scene", "pending", "wanted", "here")}
-        return {**kept, "state": state, "steer": steer, "entered": np.array([data is not None for data in self.data])}
+        return {
+            **kept,
+            "state": state,
+            "steer": steer,
+            "entered": np.array([data is not None for data in self.data]),
+        }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Physics.restore`; the fleet is restored before."""
@@ -215,7 +241,9 @@ def _command(data: Any, robot: Robot, wanted: np.ndarray) -> None:
     if v > 0.02:  # standing, the wheels stay as they are steered
         curvature = omega / v
         for k, side in enumerate((1.0, -1.0)):
-            data.ctrl[2 + k] = math.atan2(robot.wheelbase * curvature, 1.0 - side * curvature * half)
+            data.ctrl[2 + k] = math.atan2(
+                robot.wheelbase * curvature, 1.0 - side * curvature * half
+            )
 
 
 def _touches(data: Any, robot: Robot) -> bool:

@@ -141,7 +141,11 @@ def parse_up(text: str | None) -> np.ndarray | None:
         vector = np.array([float(word) for word in words])
     except ValueError:
         vector = np.zeros(0)
-    if vector.shape != (3,) or not np.isfinite(vector).all() or not 1e-9 < np.linalg.norm(vector) < 1e9:
+    if (
+        vector.shape != (3,)
+        or not np.isfinite(vector).all()
+        or not 1e-9 < np.linalg.norm(vector) < 1e9
+    ):
         raise UserError(f"--up {text}: give x, -x, y, -y, z, -z, or three numbers such as 0,-1,0.1")
     return vector / np.linalg.norm(vector)
 
@@ -156,22 +160,51 @@ def check_words(args: Import) -> None:
     for name in ("metres_per_unit", "capture_height", "known_height"):
         value = getattr(args, name)
         shown = "--" + name.replace("_", "-")
-        require(value is None or (1e-6 <= value <= 1e6), f"{shown} is {value}; give 0.000001 to 1000000")
-    require(args.cameras is not None or args.capture_height is None, "--capture-height is that of --cameras; give both")
-    known = args.cameras is None or args.capture_height is not None or args.metres_per_unit is not None
-    require(known, "--cameras without --metres-per-unit needs --capture-height, to take the scale from")
-    require((args.known_height is None) == (args.at is None), "--known-height and --at belong together; give both")
-    require(args.at is None or all(map(math.isfinite, args.at)), f"--at {' '.join(map(str, args.at or ()))}: give three finite numbers")
+        require(
+            value is None or (1e-6 <= value <= 1e6), f"{shown} is {value}; give 0.000001 to 1000000"
+        )
+    require(
+        args.cameras is not None or args.capture_height is None,
+        "--capture-height is that of --cameras; give both",
+    )
+    known = (
+        args.cameras is None or args.capture_height is not None or args.metres_per_unit is not None
+    )
+    require(
+        known, "--cameras without --metres-per-unit needs --capture-height, to take the scale from"
+    )
+    require(
+        (args.known_height is None) == (args.at is None),
+        "--known-height and --at belong together; give both",
+    )
+    require(
+        args.at is None or all(map(math.isfinite, args.at)),
+        f"--at {' '.join(map(str, args.at or ()))}: give three finite numbers",
+    )
     if args.floor is not None:
         good = all(map(math.isfinite, args.floor)) and 1e-9 < math.hypot(*args.floor[:3]) < 1e9
-        require(good, f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which A B C are not all 0")
+        require(
+            good,
+            f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which A B C are not all 0",
+        )
         require(args.up is None, "--floor says which way is up too; leave --up out")
     if args.known_height is not None:
         lone = args.metres_per_unit is None and args.cameras is None
-        require(lone, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough")
-    require(0.02 <= args.resolution <= 0.5, f"--resolution is {args.resolution}; give metres, 0.02 to 0.5")
-    require(1 <= args.episodes <= 1000, f"--episodes is {args.episodes}; give 1 to 1000, of each setting")
-    require(args.file.exists(), f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)")
+        require(
+            lone, "give one of --metres-per-unit, --cameras and --known-height; one scale is enough"
+        )
+    require(
+        0.02 <= args.resolution <= 0.5,
+        f"--resolution is {args.resolution}; give metres, 0.02 to 0.5",
+    )
+    require(
+        1 <= args.episodes <= 1000,
+        f"--episodes is {args.episodes}; give 1 to 1000, of each setting",
+    )
+    require(
+        args.file.exists(),
+        f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)",
+    )
 
 
 def check_photo_words(args: Reconstruct) -> None:
@@ -180,10 +213,24 @@ def check_photo_words(args: Reconstruct) -> None:
     Raises:
         UserError: naming the option and what it may be.
     """
-    require(args.dir.exists(), f"{args.dir}: no such folder; give one of a COLMAP model, transforms.json or posed RGB-D")
+    require(
+        args.dir.exists(),
+        f"{args.dir}: no such folder; give one of a COLMAP model, transforms.json or posed RGB-D",
+    )
     for name, (least, most) in BOUNDS.items():
         value = getattr(args, name)
-        require(value is None or least <= value <= most, f"--{name.replace('_', '-')} is {value}; give {least} to {most}")
+        require(
+            value is None or least <= value <= most,
+            f"--{name.replace('_', '-')} is {value}; give {least} to {most}",
+        )
     check_words(
-        Import(args.dir, args.name, args.metres_per_unit, args.up, args.floor, resolution=args.resolution, episodes=args.episodes)
+        Import(
+            args.dir,
+            args.name,
+            args.metres_per_unit,
+            args.up,
+            args.floor,
+            resolution=args.resolution,
+            episodes=args.episodes,
+        )
     )

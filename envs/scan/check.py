@@ -64,9 +64,18 @@ def check_scene(name: str, everything: bool) -> bool:
     """
     well = True
     for finding in findings(name, everything):
-        print(f"{'ok    ' if finding.good else 'FAILED'}  {finding.what}: {finding.found}", flush=True)
+        print(
+            f"{'ok    ' if finding.good else 'FAILED'}  {finding.what}: {finding.found}", flush=True
+        )
         well &= finding.good
-    print(f"{name}: " + ("fit to drive in" if well else "not fit to drive in; correct and import it again, or mend what failed"))
+    print(
+        f"{name}: "
+        + (
+            "fit to drive in"
+            if well
+            else "not fit to drive in; correct and import it again, or mend what failed"
+        )
+    )
     return well
 
 
@@ -89,7 +98,11 @@ def findings(name: str, everything: bool) -> Iterator[Finding]:
     per = {s: sum(e.setting == s for e in episodes) for s in SETTINGS}
     yield Finding("episodes", True, ", ".join(f"{n} {s}" for s, n in per.items()))
     lost = [e for e in episodes if route_around(scene, e) is None]
-    yield Finding("routes", not lost, f"{len(episodes) - len(lost)} of {len(episodes)} episodes have one" + _named(lost))
+    yield Finding(
+        "routes",
+        not lost,
+        f"{len(episodes) - len(lost)} of {len(episodes)} episodes have one" + _named(lost),
+    )
     yield from drive(scene, episodes, everything)
 
 
@@ -104,7 +117,11 @@ def _named(episodes: list[Episode], most: int = 12) -> str:
     """The ids of failed episodes."""
     if not episodes:
         return ""
-    return "; not: " + ", ".join(e.id for e in episodes[:most]) + (f" and {len(episodes) - most} more" if len(episodes) > most else "")
+    return (
+        "; not: "
+        + ", ".join(e.id for e in episodes[:most])
+        + (f" and {len(episodes) - most} more" if len(episodes) > most else "")
+    )
 
 
 def _episodes_hash(folder: Path, path: Path) -> Finding:
@@ -116,7 +133,9 @@ def _episodes_hash(folder: Path, path: Path) -> Finding:
     return Finding(
         "episode file",
         found == wanted,
-        "as written" if found == wanted else f"sha256 is {found[:12]}..., scene.json says {wanted[:12]}...",
+        "as written"
+        if found == wanted
+        else f"sha256 is {found[:12]}..., scene.json says {wanted[:12]}...",
     )
 
 
@@ -128,12 +147,18 @@ def _anchors(scene: Scene) -> Iterator[Finding]:
     label(clear, output=regions)
     rows, columns = occupancy.cell_of(scene.free_anchors).T
     inside = (rows >= 0) & (columns >= 0) & (rows < clear.shape[0]) & (columns < clear.shape[1])
-    region = np.where(inside, regions[rows.clip(0, clear.shape[0] - 1), columns.clip(0, clear.shape[1] - 1)], 0)
+    region = np.where(
+        inside, regions[rows.clip(0, clear.shape[0] - 1), columns.clip(0, clear.shape[1] - 1)], 0
+    )
     main = np.bincount(region[region > 0]).argmax() if (region > 0).any() else -1
     lost = np.flatnonzero(region != main)
-    words = f"{len(region) - len(lost)} of {len(region)} are {NARROW_M} m clear and reach one another"
+    words = (
+        f"{len(region) - len(lost)} of {len(region)} are {NARROW_M} m clear and reach one another"
+    )
     if len(lost):
-        words += "; not: " + ", ".join(f"({x:.1f}, {y:.1f})" for x, y in scene.free_anchors[lost[:8]])
+        words += "; not: " + ", ".join(
+            f"({x:.1f}, {y:.1f})" for x, y in scene.free_anchors[lost[:8]]
+        )
     yield Finding("anchors", len(lost) == 0, words)
 
 
@@ -156,7 +181,13 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     lens = camera.intrinsics()
     prepared = prepare(scene.splats)
     _, depth, alpha = render_splats(
-        prepared, positions, rotations, lens, camera.height_px, camera.width_px, antialiased=scene.splats.antialiased
+        prepared,
+        positions,
+        rotations,
+        lens,
+        camera.height_px,
+        camera.width_px,
+        antialiased=scene.splats.antialiased,
     )
     blind = float(((np.where(alpha > 0.5, depth, np.inf) < BLIND_M).mean(axis=(1, 2)) > 0.5).mean())
     words = f"half of the picture is nearer than {BLIND_M:g} m in {blind:.0%} of {views} level looks (at most {MOST_BLIND:.0%})"
@@ -166,19 +197,29 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
         slice(camera.height_px // 2 - 6, camera.height_px // 2 - 2),
         slice(camera.width_px // 2 - 2, camera.width_px // 2 + 2),
     )
-    solid = np.median(alpha[part], axis=(1, 2)) > 0.5  # the depth of a veil before the sky is the veil's
+    solid = (
+        np.median(alpha[part], axis=(1, 2)) > 0.5
+    )  # the depth of a veil before the sky is the veil's
     seen = np.where(solid, np.median(depth[part], axis=(1, 2)), np.inf)
     free = free_way(scene, anchors, yaws, camera.z)
     early = seen < np.minimum(free, SIGHT_M) - (0.25 + 0.08 * free)
     share = float(early.mean())
     hazy = noise_m > NOISY_M
-    most = f"told only: the capture is noisy, {noise_m:.2f} m at the floor" if hazy else f"at most {MOST_IN_FREE:.0%}"
+    most = (
+        f"told only: the capture is noisy, {noise_m:.2f} m at the floor"
+        if hazy
+        else f"at most {MOST_IN_FREE:.0%}"
+    )
     words = f"{share:.0%} of {views} sight lines end before the map does ({most})"
     yield Finding("free ground", hazy or share <= MOST_IN_FREE, words)
     down = Camera(height_px=24, width_px=24, hfov_deg=50.0)
-    above = np.column_stack([anchors, eyes + 1.0])  # anchors are clear of all that is lower than a robot needs
+    above = np.column_stack(
+        [anchors, eyes + 1.0]
+    )  # anchors are clear of all that is lower than a robot needs
     looking = np.broadcast_to(DOWN, (views, 3, 3))
-    _, depth, _ = render_splats(prepared, above, looking, down.intrinsics(), 24, 24, antialiased=scene.splats.antialiased)
+    _, depth, _ = render_splats(
+        prepared, above, looking, down.intrinsics(), 24, 24, antialiased=scene.splats.antialiased
+    )
     below = np.median(depth, axis=(1, 2))
     rise = np.where(np.isfinite(below), 1.0 - below, -np.inf)
     near = skipped_m(noise_m) if hazy else OFF_M
@@ -191,7 +232,9 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     )
 
 
-def free_way(scene: Scene, anchors: np.ndarray, yaws: np.ndarray, eye_m: float = math.inf) -> np.ndarray:
+def free_way(
+    scene: Scene, anchors: np.ndarray, yaws: np.ndarray, eye_m: float = math.inf
+) -> np.ndarray:
     """How far one sees along the map.
 
     Args:
@@ -237,9 +280,15 @@ def drive(scene: Scene, episodes: list[Episode], everything: bool) -> Iterator[F
     chosen = []
     for setting in SETTINGS:
         of_setting = [e for e in episodes if e.setting == setting]
-        spread = np.linspace(0, len(of_setting) - 1, SAMPLE).round().astype(int) if len(of_setting) > SAMPLE else range(len(of_setting))
+        spread = (
+            np.linspace(0, len(of_setting) - 1, SAMPLE).round().astype(int)
+            if len(of_setting) > SAMPLE
+            else range(len(of_setting))
+        )
         chosen += of_setting if everything else [of_setting[i] for i in spread]
-    arrived = np.concatenate([solved(scene, chosen[k : k + BATCH]) for k in range(0, len(chosen), BATCH)])
+    arrived = np.concatenate(
+        [solved(scene, chosen[k : k + BATCH]) for k in range(0, len(chosen), BATCH)]
+    )
     for setting in SETTINGS:
         of_setting = [(e, a) for e, a in zip(chosen, arrived, strict=True) if e.setting == setting]
         failed = [e for e, a in of_setting if not a]
@@ -253,7 +302,13 @@ def solved(scene: Scene, episodes: list[Episode]) -> np.ndarray:
     """(N,) bool: whether the expert reaches the goal of each episode before its time is over; contacts block and do not end it."""
     scenes = [with_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
-    worlds = Worlds(scenes, WorldsConfig(people=people, collision="counts"), len(episodes), ListedEpisodes(episodes), draw=False)
+    worlds = Worlds(
+        scenes,
+        WorldsConfig(people=people, collision="counts"),
+        len(episodes),
+        ListedEpisodes(episodes),
+        draw=False,
+    )
     worlds.reset()
     expert = ExpertDriver(worlds)
     expert.begin(np.arange(len(episodes)))

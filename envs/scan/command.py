@@ -17,7 +17,15 @@ import tyro
 
 from s2e.core.commandline import parse
 from s2e.core.errors import run_command
-from s2e.envs.scan.args import Check, Import, List, Preview, Reconstruct, check_photo_words, check_words
+from s2e.envs.scan.args import (
+    Check,
+    Import,
+    List,
+    Preview,
+    Reconstruct,
+    check_photo_words,
+    check_words,
+)
 
 
 def join_up(words: list[str]) -> list[str]:

@@ -23,7 +23,13 @@ from s2e.envs.scan.ground.clean import REASONS, clean
 from s2e.envs.scan.ground.columns import NOISY_M, columns, fill_walked, skipped_m
 from s2e.envs.scan.ground.floor import Floor, NotNavigable, find_floor, given_floor
 from s2e.envs.scan.ground.mesh_file import disc_spacing, read_mesh, surface_discs
-from s2e.envs.scan.ground.scale import Cameras, read_cameras, scale_from_cameras, scale_from_point, track_floor
+from s2e.envs.scan.ground.scale import (
+    Cameras,
+    read_cameras,
+    scale_from_cameras,
+    scale_from_point,
+    track_floor,
+)
 from s2e.envs.scan.picture import compiling, draw_refusal
 from s2e.envs.scan.places import keep_region, to_ground, where_robots_go
 from s2e.envs.scan.removed import removed_report, sky_of
@@ -31,7 +37,14 @@ from s2e.envs.scan.sidecar import Correction, correct_columns, inside, read_corr
 from s2e.envs.scan.store import check_target, store
 from s2e.envs.scenes.episodes import SETTINGS
 from s2e.envs.scenes.files import check_name, collection
-from s2e.envs.scenes.propose import ROUTE_M, SHORT_M, SHORTEST_M, covered, free_anchors, make_episodes
+from s2e.envs.scenes.propose import (
+    ROUTE_M,
+    SHORT_M,
+    SHORTEST_M,
+    covered,
+    free_anchors,
+    make_episodes,
+)
 from s2e.envs.splats.formats.any import read_splats
 from s2e.envs.splats.formats.streamed import is_streamed, join, read_streamed
 from s2e.envs.splats.formats.whole import SplatWarning
@@ -94,7 +107,9 @@ def check(args: Import) -> Cameras | None:
     check_words(args)
     check_name(args.name)
     if args.collision is not None:
-        read_mesh(args.collision)  # to be refused at once; read again when needed: meanwhile its memory is the capture's
+        read_mesh(
+            args.collision
+        )  # to be refused at once; read again when needed: meanwhile its memory is the capture's
     return None if args.cameras is None else read_cameras(args.cameras)
 
 
@@ -117,17 +132,33 @@ def floor_of(args: Import, kept: Splats, cameras: Cameras | None) -> Floor:
         offset, spread = track_floor(eyes, up, args.capture_height / known)
         words = str(error).removeprefix("not navigable: ")
         extent = float(np.ptp(eyes - np.outer(eyes @ up, up), axis=0).max())
-        return Floor(up, offset, 0.0, extent, spread, True, f"the floor is {args.capture_height:g} m below the cameras: {words}")
+        return Floor(
+            up,
+            offset,
+            0.0,
+            extent,
+            spread,
+            True,
+            f"the floor is {args.capture_height:g} m below the cameras: {words}",
+        )
     if known is None:
         return floor
     offset, _ = track_floor(eyes, floor.normal, args.capture_height / known)
     if abs(offset - floor.offset) * known < APART_M:
         return floor
-    words = f"the level surface that was found lies {(floor.offset - offset) * known:+.2f} m from it"
-    return replace(floor, offset=offset, warning=f"the floor is {args.capture_height:g} m below the cameras: {words}")
+    words = (
+        f"the level surface that was found lies {(floor.offset - offset) * known:+.2f} m from it"
+    )
+    return replace(
+        floor,
+        offset=offset,
+        warning=f"the floor is {args.capture_height:g} m below the cameras: {words}",
+    )
 
 
-def scale_of(args: Import, correction: Correction, floor: Floor, cameras: Cameras | None) -> tuple[float, float | None, str]:
+def scale_of(
+    args: Import, correction: Correction, floor: Floor, cameras: Cameras | None
+) -> tuple[float, float | None, str]:
     """Metres per unit, its relative uncertainty where that is known, and in words where it came from."""
     if correction.metres_per_unit is not None:
         return correction.metres_per_unit, None, f"corrected by hand in {args.name}.correct.json"
@@ -135,7 +166,11 @@ def scale_of(args: Import, correction: Correction, floor: Floor, cameras: Camera
         return args.metres_per_unit, None, "given by --metres-per-unit"
     if cameras is not None and args.capture_height is not None:
         scale, uncertainty = scale_from_cameras(cameras.positions, floor, args.capture_height)
-        return scale, uncertainty, f"from {len(cameras.positions)} cameras held at {args.capture_height:g} m"
+        return (
+            scale,
+            uncertainty,
+            f"from {len(cameras.positions)} cameras held at {args.capture_height:g} m",
+        )
     if args.at is not None and args.known_height is not None:
         scale, uncertainty = scale_from_point(np.array(args.at), floor, args.known_height)
         return scale, uncertainty, f"from a point {args.known_height:g} m above the floor"
@@ -145,7 +180,9 @@ def scale_of(args: Import, correction: Correction, floor: Floor, cameras: Camera
     )
 
 
-def measure(args: Import, kept: Splats, floor: Floor, correction: Correction, cameras: Cameras | None) -> Measured:
+def measure(
+    args: Import, kept: Splats, floor: Floor, correction: Correction, cameras: Cameras | None
+) -> Measured:
     """Scale and placement: z up, the floor at 0, the middle of the capture at x = y = 0."""
     scale, uncertainty, how = scale_of(args, correction, floor, cameras)
     across = scale * floor.extent
@@ -154,10 +191,18 @@ def measure(args: Import, kept: Splats, floor: Floor, correction: Correction, ca
         f"{args.file}: with {scale:g} metres per unit ({how}) the floor is {across:.3g} m across; a place has 2 m to 5 km",
     )
     yaw = math.radians(correction.yaw_deg)
-    turn = np.array([[math.cos(yaw), -math.sin(yaw), 0.0], [math.sin(yaw), math.cos(yaw), 0.0], [0.0, 0.0, 1.0]])
+    turn = np.array(
+        [[math.cos(yaw), -math.sin(yaw), 0.0], [math.sin(yaw), math.cos(yaw), 0.0], [0.0, 0.0, 1.0]]
+    )
     rotation = turn @ upright(floor.normal)
-    middle = scale * rotation @ np.median(kept.means[:: max(len(kept.means) // 200_000, 1)].astype(np.float64), axis=0)
-    translation = np.array([-middle[0], -middle[1], -scale * floor.offset - correction.floor_offset_m])
+    middle = (
+        scale
+        * rotation
+        @ np.median(kept.means[:: max(len(kept.means) // 200_000, 1)].astype(np.float64), axis=0)
+    )
+    translation = np.array(
+        [-middle[0], -middle[1], -scale * floor.offset - correction.floor_offset_m]
+    )
     placement, walked = Placement(scale, rotation, translation), None
     if cameras is not None:
         eyes = placement.points(cameras.positions)
@@ -178,7 +223,12 @@ def solid_splats(args: Import, placed: Splats, placement: Placement) -> Splats:
             f"{args.collision}: the mesh covers {wide:.3g} x {long:.3g} m, the capture {width:.3g} x {length:.3g} m; check its units: "
             "it must be in the capture file's own coordinates"
         )
-    discs = place(surface_discs(args.collision, vertices, triangles, disc_spacing(args.resolution, placement.scale)), placement)
+    discs = place(
+        surface_discs(
+            args.collision, vertices, triangles, disc_spacing(args.resolution, placement.scale)
+        ),
+        placement,
+    )
     near = float((np.abs(discs.means[:, 2]) < 0.3).mean())
     within = float(((discs.means[:, :2] > low) & (discs.means[:, :2] < high)).all(1).mean())
     if near < 0.02 or within < 0.05:
@@ -198,12 +248,17 @@ def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> f
     solid = cells.blocked.copy()
     for polygon in correction.go:
         solid &= ~inside(polygon, cells.origin, cells.resolution, solid.shape)
-    at = np.argwhere(solid) - np.round((occupancy.origin - cells.origin) / cells.resolution).astype(np.int64)[::-1]
+    at = (
+        np.argwhere(solid)
+        - np.round((occupancy.origin - cells.origin) / cells.resolution).astype(np.int64)[::-1]
+    )
     rows, cols = at[((at >= 0) & (at < occupancy.grid.shape)).all(1)].T
     return float((occupancy.distance()[rows, cols] > 0.25).sum()) * occupancy.resolution**2
 
 
-def map_place(args: Import, solid: Splats, measured: Measured, correction: Correction, sidecar: Path) -> Mapped:
+def map_place(
+    args: Import, solid: Splats, measured: Measured, correction: Correction, sidecar: Path
+) -> Mapped:
     """Occupancy, ground and every robot's area, on the part of the grid that matters."""
     noise_m = measured.floor.noise * measured.placement.scale if args.collision is None else 0.0
     cells = columns(solid, args.resolution, noise_m=noise_m)
@@ -212,7 +267,9 @@ def map_place(args: Import, solid: Splats, measured: Measured, correction: Corre
     cells = correct_columns(cells, correction, sidecar)
     occupancy, ground = to_ground(cells)
     regions = {name: where_robots_go(occupancy, ground, name, cells.overhead) for name in ROBOTS}
-    areas = {name: round(float(region.sum()) * args.resolution**2, 2) for name, region in regions.items()}
+    areas = {
+        name: round(float(region.sum()) * args.resolution**2, 2) for name, region in regions.items()
+    }
     if areas["jackal"] < LEAST_M2:
         known, free = (float(v.sum()) * args.resolution**2 for v in (cells.known, ~occupancy.grid))
         raise NotNavigable(
@@ -230,7 +287,9 @@ def crop(occupancy: Occupancy, ground: Ground, margin_m: float = 1.0) -> tuple[O
     part = slice(r0, int(rows[-1]) + margin + 1), slice(c0, int(cols[-1]) + margin + 1)
     origin = occupancy.origin + np.array([c0, r0]) * occupancy.resolution
     cut = Occupancy(np.ascontiguousarray(occupancy.grid[part]), origin, occupancy.resolution)
-    return cut, Ground(np.ascontiguousarray(ground.height[part]), np.ascontiguousarray(ground.surface[part]))
+    return cut, Ground(
+        np.ascontiguousarray(ground.height[part]), np.ascontiguousarray(ground.surface[part])
+    )
 
 
 def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Scene, list[Episode]]:
@@ -251,10 +310,15 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
             continue  # nowhere is so much room
         if len(anchors) < 2:
             continue
-        scene = Scene(args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky)
+        scene = Scene(
+            args.name, mapped.occupancy, empty_mesh(), anchors, splats, mapped.ground, sky
+        )
         longest = float(np.linalg.norm(anchors[:, None] - anchors[None], axis=2).max())
         spacing = math.sqrt(area / count)
-        route_m = float(np.clip(0.55 * longest, shortest_m, ROUTE_M[0])), max(ROUTE_M[1], 4.0 * spacing)
+        route_m = (
+            float(np.clip(0.55 * longest, shortest_m, ROUTE_M[0])),
+            max(ROUTE_M[1], 4.0 * spacing),
+        )
         drive = mapped.occupancy.grid.size <= DRIVEN_CELLS
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that not all people fit is no news in a small place
@@ -290,9 +354,15 @@ def driven(scene: Scene, episodes: list[Episode], most: int) -> list[Episode]:
     count = len(episodes) // len(SETTINGS)
     if count == 0:
         return []
-    arrived = np.concatenate([solved(scene, episodes[k : k + BATCH]) for k in range(0, len(episodes), BATCH)])
+    arrived = np.concatenate(
+        [solved(scene, episodes[k : k + BATCH]) for k in range(0, len(episodes), BATCH)]
+    )
     good = np.flatnonzero(arrived.reshape(len(SETTINGS), count).all(0))[:most]
-    return [replace(episodes[s * count + way], id=f"{SETTINGS[s]}-{k:03d}") for s in range(len(SETTINGS)) for k, way in enumerate(good)]
+    return [
+        replace(episodes[s * count + way], id=f"{SETTINGS[s]}-{k:03d}")
+        for s in range(len(SETTINGS))
+        for k, way in enumerate(good)
+    ]
 
 
 def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
@@ -302,15 +372,28 @@ def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
         if is_streamed(args.file):
             require(not args.activated, f"{args.file}: --activated is for 3DGS PLY; leave it out")
             found = read_streamed(args.file, args.level, progress=True)
-            splats, shell, which = found.splats, found.environment, f", level {found.level} of 0 to {found.levels - 1}"
+            splats, shell, which = (
+                found.splats,
+                found.environment,
+                f", level {found.level} of 0 to {found.levels - 1}",
+            )
         else:
-            require(args.level is None, f"{args.file}: --level is for a streamed SOG (lod-meta.json); leave it out")
-            splats, shell, which = read_splats(args.file, progress=True, activated=args.activated), None, ""
+            require(
+                args.level is None,
+                f"{args.file}: --level is for a streamed SOG (lod-meta.json); leave it out",
+            )
+            splats, shell, which = (
+                read_splats(args.file, progress=True, activated=args.activated),
+                None,
+                "",
+            )
     steps.say(f"read      {len(splats.means):,} Gaussians of {args.file.name}{which}")
     for warning in caught:
         steps.say(f"warning   {warning.message}")
     if shell is not None:
-        steps.say(f"around it {len(shell.means):,} Gaussians of an environment: to be seen, not to be hit")
+        steps.say(
+            f"around it {len(shell.means):,} Gaussians of an environment: to be seen, not to be hit"
+        )
     return splats, shell
 
 
@@ -348,8 +431,13 @@ def import_scene(args: Import) -> Path:
         placed = place(kept, measured.placement)
         del kept  # of several million Gaussians three copies are one too many
         steps.say(f"scale     {scale_words(measured)}")
-        mapped = map_place(args, solid_splats(args, placed, measured.placement), measured, correction, sidecar)
-        steps.say("mapped    ground in m2: " + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items()))
+        mapped = map_place(
+            args, solid_splats(args, placed, measured.placement), measured, correction, sidecar
+        )
+        steps.say(
+            "mapped    ground in m2: "
+            + ", ".join(f"{name} {area:.0f}" for name, area in mapped.areas.items())
+        )
         gap_m2 = 0.0 if args.collision is None else left_free(placed, mapped.occupancy, correction)
         if gap_m2 > 1.0:
             steps.say(
@@ -369,7 +457,15 @@ def import_scene(args: Import) -> Path:
         f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings; their starts and goals are "
         f"within 2 m of {share:.0%} of the {reach:.0f} m2 that wheels reach"
     )
-    more = record(args, digest, measured, mapped, correction, removed_report(splats, reasons, measured.placement), placed)
+    more = record(
+        args,
+        digest,
+        measured,
+        mapped,
+        correction,
+        removed_report(splats, reasons, measured.placement),
+        placed,
+    )
     store(folder, scene, episodes, more)
     refused_path(folder).unlink(missing_ok=True)
     steps.say(f"written   {folder}")
@@ -384,11 +480,17 @@ def refused_path(folder: Path) -> Path:
 
 def named(args: Import, sidecar: Path, error: UserError) -> str:
     """The error after the name of the file it is about: the capture's, unless it names another itself."""
-    own = tuple(f"{path}:" for path in (args.file, args.cameras, args.collision, sidecar) if path is not None)
+    own = tuple(
+        f"{path}:"
+        for path in (args.file, args.cameras, args.collision, sidecar)
+        if path is not None
+    )
     return str(error) if str(error).startswith(own) else f"{args.file}: {error}"
 
 
-def refusal(args: Import, folder: Path, splats: Splats, floor: Floor | None, reason: str) -> UserError:
+def refusal(
+    args: Import, folder: Path, splats: Splats, floor: Floor | None, reason: str
+) -> UserError:
     """The reason why a capture is no place, and the path of a picture where one can be drawn."""
     picture = refused_path(folder)
     try:
@@ -402,7 +504,10 @@ def refusal(args: Import, folder: Path, splats: Splats, floor: Floor | None, rea
 def removed_words(reasons: np.ndarray) -> str:
     """How many were removed, by reason."""
     counts = np.bincount(reasons, minlength=len(REASONS))
-    return ", ".join(f"{counts[i]:,} {name}" for i, name in enumerate(REASONS) if i and counts[i]) or "none"
+    return (
+        ", ".join(f"{counts[i]:,} {name}" for i, name in enumerate(REASONS) if i and counts[i])
+        or "none"
+    )
 
 
 def scale_words(measured: Measured) -> str:
@@ -412,13 +517,23 @@ def scale_words(measured: Measured) -> str:
 
 
 def record(
-    args: Import, digest: str, measured: Measured, mapped: Mapped, correction: Correction, removed: dict[str, Any], placed: Splats
+    args: Import,
+    digest: str,
+    measured: Measured,
+    mapped: Mapped,
+    correction: Correction,
+    removed: dict[str, Any],
+    placed: Splats,
 ) -> dict[str, Any]:
     """What scene.json says of where the scene came from; of the same import always the same."""
     floor, placement = measured.floor, measured.placement
     low, high = (np.quantile(placed.means, q, axis=0) for q in (0.001, 0.999))
     return {
-        "capture": {"file": args.file.name, "sha256": digest, "collision": args.collision.name if args.collision else None},
+        "capture": {
+            "file": args.file.name,
+            "sha256": digest,
+            "collision": args.collision.name if args.collision else None,
+        },
         "transform": {
             "about": "a point p of the capture is at metres_per_unit * rotation @ p + translation in the scene",
             "metres_per_unit": placement.scale,
@@ -443,7 +558,14 @@ def record(
     }
 
 
-def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episode], sidecar: Path, correction: Correction) -> str:
+def summary(
+    args: Import,
+    folder: Path,
+    measured: Measured,
+    episodes: list[Episode],
+    sidecar: Path,
+    correction: Correction,
+) -> str:
     """What a person wants to know afterwards."""
     name = args.name if args.out is None else str(folder)
     lines = []
@@ -452,7 +574,9 @@ def summary(args: Import, folder: Path, measured: Measured, episodes: list[Episo
     if found < args.episodes:
         lines.append(f"note: the place has room for {found} of {args.episodes} episodes a setting")
     if not measured.floor.up_sure:
-        lines.append("note: which way is up is a guess; look at the preview, and give --up if the place stands on its head")
+        lines.append(
+            "note: which way is up is a guess; look at the preview, and give --up if the place stands on its head"
+        )
     lines.append(f"routes of {min(routes):.1f} to {max(routes):.1f} m")
     if min(routes) < SHORT_M:
         lines.append(
@@ -476,12 +600,22 @@ def hash_of(path: Path) -> str:
     path = path.parent if path.name in ("meta.json", "lod-meta.json") else path
     try:
         if path.is_dir():
-            parts = [p for p in sorted(path.rglob("*") if is_streamed(path) else path.iterdir()) if p.is_file()]
+            parts = [
+                p
+                for p in sorted(path.rglob("*") if is_streamed(path) else path.iterdir())
+                if p.is_file()
+            ]
             names = (os.fsencode(str(p.relative_to(path))) for p in parts)
-            return hashlib.sha256(b"".join(name + b"\0" + _file_digest(p) for name, p in zip(names, parts, strict=True))).hexdigest()
+            return hashlib.sha256(
+                b"".join(
+                    name + b"\0" + _file_digest(p) for name, p in zip(names, parts, strict=True)
+                )
+            ).hexdigest()
         return _file_digest(path).hex()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
 
 
 def _file_digest(path: Path) -> bytes:

@@ -22,11 +22,17 @@ def every_scene() -> list[tuple[str, Path]]:
     names = list(dict.fromkeys((*PACKAGED, *SUITES["gs_urban"])))
     found = [(name, scene_folder(name)) for name in names]
     try:
-        own = sorted(p for p in collection().iterdir() if p.is_dir() and not p.name.startswith(".") and p.suffix != UNDER_WAY)
+        own = sorted(
+            p
+            for p in collection().iterdir()
+            if p.is_dir() and not p.name.startswith(".") and p.suffix != UNDER_WAY
+        )
     except FileNotFoundError:
         own = []
     except OSError as error:
-        raise UserError(f"{collection()}: cannot be listed ({error.strerror}); set S2E_SCENES to a folder") from None
+        raise UserError(
+            f"{collection()}: cannot be listed ({error.strerror}); set S2E_SCENES to a folder"
+        ) from None
     return found + [(p.name, p) for p in own]
 
 
@@ -41,8 +47,25 @@ def describe(name: str, folder: Path) -> tuple[str, ...]:
         if data["units"] != "m":
             raise ValueError("its units are not metres")
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(where.stat().st_mtime))
-        return (name, _gaussians(folder, data), _size(folder, data), _episodes(folder), made, _origin(name, data))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, EOFError, RecursionError, zipfile.BadZipFile):
+        return (
+            name,
+            _gaussians(folder, data),
+            _size(folder, data),
+            _episodes(folder),
+            made,
+            _origin(name, data),
+        )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        EOFError,
+        RecursionError,
+        zipfile.BadZipFile,
+    ):
         return (name, "", "", "", "", f"damaged; see `s2e-scene check {name}`")
 
 
@@ -83,7 +106,13 @@ def _episodes(folder: Path) -> str:
 def _origin(name: str, data: dict[str, Any]) -> str:
     if "capture" in data:
         return str(data["capture"]["file"])
-    return "the package" if name in PACKAGED else "gs_urban" if name in SUITES["gs_urban"] else "a script"
+    return (
+        "the package"
+        if name in PACKAGED
+        else "gs_urban"
+        if name in SUITES["gs_urban"]
+        else "a script"
+    )
 
 
 def scene_table() -> str:
@@ -92,6 +121,10 @@ def scene_table() -> str:
     widths = [max(len(row[k]) for row in rows) for k in range(len(COLUMNS))]
     right = (False, True, True, True, False, False)
     lines = [
-        "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)).rstrip() for row in rows
+        "  ".join(
+            cell.rjust(w) if r else cell.ljust(w)
+            for cell, w, r in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
     ]
     return "\n".join([*lines, f"imported scenes are in {collection()}"])

@@ -31,7 +31,9 @@ def compiling() -> Iterator[None]:
     if mark.exists() or not os.access(mark.parent, os.W_OK):
         yield
         return
-    print("compiling kernels, once for this version: half a minute or so", file=sys.stderr, flush=True)
+    print(
+        "compiling kernels, once for this version: half a minute or so", file=sys.stderr, flush=True
+    )
     yield
     mark.touch()
 
@@ -41,10 +43,17 @@ def ticks(low: float, high: float, most: int = 10) -> np.ndarray:
     rough = max(high - low, 1e-12) / most
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(f * power for f in (1.0, 2.0, 5.0, 10.0) if f * power >= rough * (1 - 1e-9))
-    return np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step + 0.0  # never -0
+    return (
+        np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step + 0.0
+    )  # never -0
 
 
-def axes(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], low: tuple[float, float], high: tuple[float, float]) -> None:
+def axes(
+    draw: ImageDraw.ImageDraw,
+    box: tuple[int, int, int, int],
+    low: tuple[float, float],
+    high: tuple[float, float],
+) -> None:
     """A frame around pixels `box` (left, top, right, bottom) with ticks and numbers of x below and y on the left."""
     left, top, right, bottom = box
     draw.rectangle((left - 1, top - 1, right, bottom), outline=INK)
@@ -84,7 +93,9 @@ def draw_refusal(path: Path, splats: Splats, floor: Floor | None, reason: str) -
     shown = select(splats, kept if kept.sum() > 100 else splats.opacities > 0.05)
     rotation = np.eye(3) if floor is None else upright(floor.normal)
     shown = place(shown, Placement(1.0, rotation, np.zeros(3)))
-    solid = shown.means[shown.opacities > 0.2] if (shown.opacities > 0.2).sum() > 100 else shown.means
+    solid = (
+        shown.means[shown.opacities > 0.2] if (shown.opacities > 0.2).sum() > 100 else shown.means
+    )
     low, high = np.quantile(solid[:: max(len(solid) // 500_000, 1)].astype(np.float64), (0.005, 0.995), axis=0) if len(solid) else (
         np.zeros(3), np.ones(3),
     )  # fmt: skip
@@ -102,11 +113,27 @@ def draw_refusal(path: Path, splats: Splats, floor: Floor | None, reason: str) -
         left, top = gap + k * (side + gap), 40
         if len(shown.means):
             image.paste(
-                Image.fromarray(parallel_view(shown, centre, view, side / size, side, side, (225.0, 228.0, 232.0))), (left, top)
+                Image.fromarray(
+                    parallel_view(
+                        shown, centre, view, side / size, side, side, (225.0, 228.0, 232.0)
+                    )
+                ),
+                (left, top),
             )
         frame_low = float(centre[a] - size / 2), float(centre[b] - size / 2)
-        axes(draw, (left, top, left + side, top + side), frame_low, (frame_low[0] + size, frame_low[1] + size))
-        draw.text((left, 20), f"{title}: {names[a]} and {names[b]}, units of the file", fill=INK, font=font(14), anchor="lm")
+        axes(
+            draw,
+            (left, top, left + side, top + side),
+            frame_low,
+            (frame_low[0] + size, frame_low[1] + size),
+        )
+        draw.text(
+            (left, 20),
+            f"{title}: {names[a]} and {names[b]}, units of the file",
+            fill=INK,
+            font=font(14),
+            anchor="lm",
+        )
         if floor is not None and b == 2:
             y = top + side - (floor.offset - frame_low[1]) / size * side
             draw.line((left, y, left + side, y), fill=RED, width=2)

@@ -21,16 +21,24 @@ def to_ground(columns: Columns) -> tuple[Occupancy, Ground]:
     of the nearest ground that was seen, so that a wall is no step.
     """
     free = columns.known & ~columns.blocked
-    occupancy = Occupancy(grid=~free, origin=np.asarray(columns.origin, dtype=np.float64), resolution=columns.resolution)
+    occupancy = Occupancy(
+        grid=~free,
+        origin=np.asarray(columns.origin, dtype=np.float64),
+        resolution=columns.resolution,
+    )
     height = columns.height
     if columns.known.any():
-        nearest = np.asarray(distance_transform_edt(~columns.known, return_distances=False, return_indices=True))
+        nearest = np.asarray(
+            distance_transform_edt(~columns.known, return_distances=False, return_indices=True)
+        )
         height = height[tuple(nearest)]
     surface = np.full(free.shape, SEMANTIC_ID["floor"], dtype=np.uint8)
     return occupancy, Ground(height=height.astype(np.float32), surface=surface)
 
 
-def where_robots_go(occupancy: Occupancy, ground: Ground, robot_name: str, overhead: np.ndarray | None = None) -> np.ndarray:
+def where_robots_go(
+    occupancy: Occupancy, ground: Ground, robot_name: str, overhead: np.ndarray | None = None
+) -> np.ndarray:
     """Cells that a robot's footprint can drive or walk over in one connected piece.
 
     The middle of a footprint can go where its discs fit at some heading; since a way changes heading, a disc of their
@@ -57,7 +65,10 @@ def where_robots_go(occupancy: Occupancy, ground: Ground, robot_name: str, overh
     middle = solid.distance() > robot.disc_radius
     if not middle.any():
         return middle
-    under = np.asarray(distance_transform_edt(~largest_region(middle))) * occupancy.resolution <= robot.disc_radius
+    under = (
+        np.asarray(distance_transform_edt(~largest_region(middle))) * occupancy.resolution
+        <= robot.disc_radius
+    )
     return under & ~solid.grid
 
 
@@ -79,5 +90,8 @@ def keep_region(occupancy: Occupancy, ground: Ground) -> Occupancy:
             f"{2 * smallest.disc_radius:.2f} m; check the scale (--metres-per-unit)"
         )
     # Steps of the ground that wheels do not climb lie within the region's own edge: a cell's width on either side.
-    margin = binary_dilation(reached, iterations=1) & ~occupancy.blocked_by(STEP_CLASSES_M[-1], ground.height).grid
+    margin = (
+        binary_dilation(reached, iterations=1)
+        & ~occupancy.blocked_by(STEP_CLASSES_M[-1], ground.height).grid
+    )
     return replace(occupancy, grid=occupancy.grid | ~(reached | margin))

@@ -35,7 +35,9 @@ def parallel_view(
     focal = pixels_per_m * extent * _FAR
     eye = -_FAR * rotation[2]
     lens = np.array([focal, focal, width_px / 2, height_px / 2])
-    rgb, _, _ = render_splats(prepare(small), eye[None], rotation[None], lens, height_px, width_px, background_rgb=back)  # pyright: ignore[reportArgumentType]
+    rgb, _, _ = render_splats(
+        prepare(small), eye[None], rotation[None], lens, height_px, width_px, background_rgb=back
+    )  # pyright: ignore[reportArgumentType]
     return rgb[0]
 
 
@@ -58,9 +60,22 @@ def top_down(scene: Scene, pixels_per_m: float = 12.0, below_m: float | None = N
         splats = scene.splats
         if below_m is not None:
             splats = select(splats, splats.means[:, 2] - scene.ground_z < below_m)
-        return parallel_view(splats, centre, DOWN, pixels_per_m, height_px, width_px, scene.sky.horizon)
-    scene = dataclasses.replace(scene, sky=dataclasses.replace(scene.sky, fog_m=1e9))  # far up is not far away
+        return parallel_view(
+            splats, centre, DOWN, pixels_per_m, height_px, width_px, scene.sky.horizon
+        )
+    scene = dataclasses.replace(
+        scene, sky=dataclasses.replace(scene.sky, fog_m=1e9)
+    )  # far up is not far away
     distance = _FAR * float(extent.max())
-    lens = np.array([[pixels_per_m * distance, pixels_per_m * distance, width_px / 2, height_px / 2]])
-    position, nobody = (centre + np.array([0.0, 0.0, distance]))[None], np.zeros((1, 0, 7), np.float32)
-    return Renderer([scene]).draw(np.zeros(1, dtype=int), position, DOWN[None], lens, (height_px, width_px), nobody).rgb[0]
+    lens = np.array(
+        [[pixels_per_m * distance, pixels_per_m * distance, width_px / 2, height_px / 2]]
+    )
+    position, nobody = (
+        (centre + np.array([0.0, 0.0, distance]))[None],
+        np.zeros((1, 0, 7), np.float32),
+    )
+    return (
+        Renderer([scene])
+        .draw(np.zeros(1, dtype=int), position, DOWN[None], lens, (height_px, width_px), nobody)
+        .rgb[0]
+    )

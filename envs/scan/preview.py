@@ -25,7 +25,14 @@ ROUTES = 12
 SIZE_PX = 1400
 EYE_M = 1.5
 SOLID, STEP = (200, 30, 30), (240, 150, 20)
-COLOURS = ((31, 119, 180), (23, 160, 90), (148, 60, 190), (20, 170, 190), (200, 80, 160), (100, 100, 30))
+COLOURS = (
+    (31, 119, 180),
+    (23, 160, 90),
+    (148, 60, 190),
+    (20, 170, 190),
+    (200, 80, 160),
+    (100, 100, 30),
+)
 BARS = {"height": "height above the floor, m", "size": "largest standard deviation, m"}
 
 
@@ -44,14 +51,18 @@ def write_preview(name: str, out: Path) -> list[Path]:
     """
     check_place(out)
     scene, folder = load_scene(name), scene_folder(name)
-    episodes = read_episodes(folder / "episodes.json") if (folder / "episodes.json").exists() else []
+    episodes = (
+        read_episodes(folder / "episodes.json") if (folder / "episodes.json").exists() else []
+    )
     removed = json.loads((folder / "scene.json").read_bytes()).get("removed")
     bars = None
     if isinstance(removed, dict):
         try:
             bars = draw_removed(scene.name, removed)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            raise UserError(f"{folder / 'scene.json'}: field 'removed' is damaged ({error!r}); import the scene again") from None
+            raise UserError(
+                f"{folder / 'scene.json'}: field 'removed' is damaged ({error!r}); import the scene again"
+            ) from None
     written = []
 
     def save(file: str, picture: Image.Image) -> None:
@@ -59,7 +70,9 @@ def write_preview(name: str, out: Path) -> list[Path]:
             out.mkdir(parents=True, exist_ok=True)
             picture.save(out / file)
         except OSError as error:
-            raise UserError(f"{out}: cannot be written ({error.strerror}); give another --out") from None
+            raise UserError(
+                f"{out}: cannot be written ({error.strerror}); give another --out"
+            ) from None
         written.append(out / file)
         print(out / file, flush=True)
 
@@ -81,17 +94,39 @@ def draw_top(scene: Scene, episodes: list[Episode]) -> Image.Image:
     photo = tint(top_down(scene, scale, below), scene)
     left, top, right = 64, 56, 232
     low = scene.occupancy.origin
-    image = Image.new("RGB", (left + photo.shape[1] + right, max(top + photo.shape[0] + 44, 420)), PAPER)
+    image = Image.new(
+        "RGB", (left + photo.shape[1] + right, max(top + photo.shape[0] + 44, 420)), PAPER
+    )
     image.paste(Image.fromarray(photo), (left, top))
     draw = ImageDraw.Draw(image)
-    axes(draw, (left, top, left + photo.shape[1], top + photo.shape[0]), (low[0], low[1]), (low[0] + width_m, low[1] + height_m))
-    draw.text((left, 24), f"{scene.name}: {width_m:.1f} x {height_m:.1f} m, x and y in metres", fill=INK, font=font(20), anchor="lm")
+    axes(
+        draw,
+        (left, top, left + photo.shape[1], top + photo.shape[0]),
+        (low[0], low[1]),
+        (low[0] + width_m, low[1] + height_m),
+    )
+    draw.text(
+        (left, 24),
+        f"{scene.name}: {width_m:.1f} x {height_m:.1f} m, x and y in metres",
+        fill=INK,
+        font=font(20),
+        anchor="lm",
+    )
 
     def at(point: Any) -> tuple[float, float]:
-        return left + (point[0] - low[0]) * scale, top + photo.shape[0] - (point[1] - low[1]) * scale
+        return left + (point[0] - low[0]) * scale, top + photo.shape[0] - (
+            point[1] - low[1]
+        ) * scale
 
     empty = [e for e in episodes if e.setting == "empty"]
-    shown = [empty[i] for i in np.unique(np.linspace(0, len(empty) - 1, min(ROUTES, len(empty))).astype(int))] if empty else []
+    shown = (
+        [
+            empty[i]
+            for i in np.unique(np.linspace(0, len(empty) - 1, min(ROUTES, len(empty))).astype(int))
+        ]
+        if empty
+        else []
+    )
     for k, episode in enumerate(shown):
         route = route_around(scene, episode)
         points = [at(p) for p in (route if route is not None else [episode.start, episode.goal])]
@@ -103,7 +138,16 @@ def draw_top(scene: Scene, episodes: list[Episode]) -> Image.Image:
         draw.rectangle((x - 7, y - 7, x + 7, y + 7), fill=colour, outline=(255, 255, 255), width=2)
     for point in scene.free_anchors:
         _dot(draw, at(point), 3, (255, 230, 60), INK)
-    _legend(draw, left + photo.shape[1] + 18, top, scale, max(width_m, height_m), len(scene.free_anchors), len(shown), len(empty))
+    _legend(
+        draw,
+        left + photo.shape[1] + 18,
+        top,
+        scale,
+        max(width_m, height_m),
+        len(scene.free_anchors),
+        len(shown),
+        len(empty),
+    )
     return image
 
 
@@ -121,19 +165,37 @@ def tint(photo: np.ndarray, scene: Scene) -> np.ndarray:
     return out.clip(0, 255).astype(np.uint8)
 
 
-def _dot(draw: ImageDraw.ImageDraw, point: tuple[float, float], radius: int, fill: tuple[int, ...], outline: tuple[int, ...]) -> None:
+def _dot(
+    draw: ImageDraw.ImageDraw,
+    point: tuple[float, float],
+    radius: int,
+    fill: tuple[int, ...],
+    outline: tuple[int, ...],
+) -> None:
     x, y = point
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill, outline=outline)
 
 
-def _legend(draw: ImageDraw.ImageDraw, x: int, y: int, scale: float, extent_m: float, anchors: int, shown: int, routes: int) -> None:
+def _legend(
+    draw: ImageDraw.ImageDraw,
+    x: int,
+    y: int,
+    scale: float,
+    extent_m: float,
+    anchors: int,
+    shown: int,
+    routes: int,
+) -> None:
     """What the colours mean, and how long a length is."""
     bar_m = float(ticks(0.0, min(extent_m, 190.0 / scale), 4)[-1])
     draw.line((x, y + 6, x + bar_m * scale, y + 6), fill=INK, width=4)
     draw.text((x, y + 14), f"{bar_m:g} m", fill=INK, font=font(14))
     y += 56
     small = font(14)
-    for colour, words in ((SOLID, "solid, unseen or\nout of reach"), (STEP, "step that wheels\ndo not climb")):
+    for colour, words in (
+        (SOLID, "solid, unseen or\nout of reach"),
+        (STEP, "step that wheels\ndo not climb"),
+    ):
         draw.rectangle((x, y, x + 22, y + 18), fill=colour, outline=INK)
         draw.multiline_text((x + 32, y), words, fill=INK, font=small)
         y += 50
@@ -143,7 +205,9 @@ def _legend(draw: ImageDraw.ImageDraw, x: int, y: int, scale: float, extent_m: f
     draw.line((x, y + 9, x + 22, y + 9), fill=COLOURS[0], width=3)
     _dot(draw, (x, y + 9), 5, COLOURS[0], (255, 255, 255))
     draw.rectangle((x + 18, y + 4, x + 28, y + 14), fill=COLOURS[0])
-    draw.multiline_text((x + 36, y), f"routes, from dot to\nsquare: {shown} of {routes}", fill=INK, font=small)
+    draw.multiline_text(
+        (x + 36, y), f"routes, from dot to\nsquare: {shown} of {routes}", fill=INK, font=small
+    )
 
 
 def eye_views(scene: Scene, count: int = 4) -> list[np.ndarray]:
@@ -153,15 +217,27 @@ def eye_views(scene: Scene, count: int = 4) -> list[np.ndarray]:
     nearest = np.linalg.norm(scene.free_anchors - scene.free_anchors[0], axis=1)
     for _ in range(count - 1):
         chosen.append(int(np.argmax(nearest)))
-        nearest = np.minimum(nearest, np.linalg.norm(scene.free_anchors - scene.free_anchors[chosen[-1]], axis=1))
+        nearest = np.minimum(
+            nearest, np.linalg.norm(scene.free_anchors - scene.free_anchors[chosen[-1]], axis=1)
+        )
     poses = []
     for point in scene.free_anchors[chosen]:
         yaws = np.linspace(-np.pi, np.pi, 48, endpoint=False)
-        poses.append([*point, yaws[int(np.argmax(free_way(scene, np.repeat(point[None], 48, axis=0), yaws)))]])
+        poses.append(
+            [
+                *point,
+                yaws[int(np.argmax(free_way(scene, np.repeat(point[None], 48, axis=0), yaws)))],
+            ]
+        )
     poses = np.array(poses)
     positions, rotations = camera_poses(poses, camera)
-    positions[:, 2] += ground_height_at(GroundFields.pack([scene]), np.zeros(len(poses), dtype=np.int64), poses[:, :2])
-    lens, size = np.repeat(camera.intrinsics()[None], len(poses), axis=0), (camera.height_px, camera.width_px)
+    positions[:, 2] += ground_height_at(
+        GroundFields.pack([scene]), np.zeros(len(poses), dtype=np.int64), poses[:, :2]
+    )
+    lens, size = (
+        np.repeat(camera.intrinsics()[None], len(poses), axis=0),
+        (camera.height_px, camera.width_px),
+    )
     nobody, which = np.zeros((len(poses), 0, 7), np.float32), np.zeros(len(poses), dtype=np.int64)
     return list(Renderer([scene]).draw(which, positions, rotations, lens, size, nobody).rgb)
 
@@ -175,20 +251,34 @@ def draw_removed(name: str, removed: dict[str, Any]) -> Image.Image:
     total = sum(counts.values())
     gone = total - counts.get("kept", 0)
     draw.text(
-        (40, 26), f"{name}: {gone:,} of {total:,} Gaussians removed ({gone / max(total, 1):.1%})", fill=INK, font=font(20), anchor="lm"
+        (40, 26),
+        f"{name}: {gone:,} of {total:,} Gaussians removed ({gone / max(total, 1):.1%})",
+        fill=INK,
+        font=font(20),
+        anchor="lm",
     )
     for k, (key, title) in enumerate(BARS.items()):
         edges = [float(e) for e in removed[f"{key}_edges_m"]]
-        stacks = np.array([removed[key][r] for r in reasons], dtype=np.float64).reshape(len(reasons), len(edges) - 1)
+        stacks = np.array([removed[key][r] for r in reasons], dtype=np.float64).reshape(
+            len(reasons), len(edges) - 1
+        )
         _bars(draw, (90 + k * 470, 80, 90 + k * 470 + 380, 400), edges, stacks, title)
     for i, reason in enumerate(reasons):
         draw.rectangle((985, 90 + 30 * i, 1005, 108 + 30 * i), fill=COLOURS[i % len(COLOURS)])
         draw.text((1014, 91 + 30 * i), f"{reason}: {counts[reason]:,}", fill=INK, font=font(14))
-    draw.text((985, 96 + 30 * len(reasons)), f"kept: {counts.get('kept', 0):,}", fill=FAINT, font=font(14))
+    draw.text(
+        (985, 96 + 30 * len(reasons)), f"kept: {counts.get('kept', 0):,}", fill=FAINT, font=font(14)
+    )
     return image
 
 
-def _bars(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], edges: list[float], stacks: np.ndarray, title: str) -> None:
+def _bars(
+    draw: ImageDraw.ImageDraw,
+    box: tuple[int, int, int, int],
+    edges: list[float],
+    stacks: np.ndarray,
+    title: str,
+) -> None:
     """Stacked bars of equal width, whose edges are written below; the ends hold what lies beyond."""
     left, top, right, bottom = box
     most = max(float(stacks.sum(0).max(initial=0.0)), 1.0)
@@ -202,9 +292,14 @@ def _bars(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], edges: list
         for b, value in enumerate(row):
             y0, y1 = (bottom - v / most * (bottom - top) for v in (base[b] + value, base[b]))
             if value:
-                draw.rectangle((left + b * width + 1, y0, left + (b + 1) * width - 1, y1), fill=COLOURS[i % len(COLOURS)])
+                draw.rectangle(
+                    (left + b * width + 1, y0, left + (b + 1) * width - 1, y1),
+                    fill=COLOURS[i % len(COLOURS)],
+                )
         base += row
     draw.line((left, bottom, right, bottom), fill=INK)
     for b in range(0, len(edges), 2 if len(edges) > 13 else 1):
-        draw.text((left + b * width, bottom + 8), f"{edges[b]:g}", fill=INK, font=font(12), anchor="mt")
+        draw.text(
+            (left + b * width, bottom + 8), f"{edges[b]:g}", fill=INK, font=font(12), anchor="mt"
+        )
     draw.text(((left + right) / 2, bottom + 36), title, fill=INK, font=font(14), anchor="mt")

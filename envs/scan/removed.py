@@ -10,7 +10,9 @@ from s2e.envs.scan.ground.clean import REASONS
 from s2e.envs.splats.marks import SH0
 from s2e.envs.splats.transform import Placement
 
-HEIGHT_EDGES_M = np.array([-5.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 50.0])
+HEIGHT_EDGES_M = np.array(
+    [-5.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 50.0]
+)
 SIZE_EDGES_M = np.array([0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0])
 """Largest standard deviation of a Gaussian, metres. Both: what lies beyond the ends counts with the last."""
 
@@ -24,7 +26,9 @@ def removed_report(splats: Splats, reasons: np.ndarray, placement: Placement) ->
         placement: of the capture in the scene.
     """
     up = placement.rotation[2].astype(np.float32)
-    height = np.float32(placement.scale) * (splats.means @ up) + np.float32(placement.translation[2])
+    height = np.float32(placement.scale) * (splats.means @ up) + np.float32(
+        placement.translation[2]
+    )
     size = splats.scales.max(1) * np.float32(placement.scale)
     report: dict[str, Any] = {
         "counts": {name: int((reasons == i).sum()) for i, name in enumerate(REASONS)},
@@ -35,7 +39,10 @@ def removed_report(splats: Splats, reasons: np.ndarray, placement: Placement) ->
     }
     for i, name in enumerate(REASONS):
         which = reasons == i
-        for key, values, edges in (("height", height, HEIGHT_EDGES_M), ("size", size, SIZE_EDGES_M)):
+        for key, values, edges in (
+            ("height", height, HEIGHT_EDGES_M),
+            ("size", size, SIZE_EDGES_M),
+        ):
             clipped = np.clip(np.nan_to_num(values[which]), edges[0], edges[-1])
             report[key][name] = np.histogram(clipped, edges)[0].tolist()
     return report
@@ -51,7 +58,9 @@ def sky_of(splats: Splats, reasons: np.ndarray, placement: Placement) -> Sky:
         reasons: (G,) indices into `REASONS`.
         placement: of the capture in the scene.
     """
-    far = np.isin(reasons, [REASONS.index("oversized"), REASONS.index("distant")]) & (splats.opacities > 0.3)
+    far = np.isin(reasons, [REASONS.index("oversized"), REASONS.index("distant")]) & (
+        splats.opacities > 0.3
+    )
     usual = Sky(fog_m=400.0, sun=(0.0, 0.0, 1.0))
     if far.sum() < 20:
         return usual

@@ -65,12 +65,16 @@ def read_correction(path: Path) -> Correction:
         return Correction()
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise UserError(f"{path}: {path.stat().st_size} bytes; at most {MOST_BYTES}, draw fewer polygons")
+            raise UserError(
+                f"{path}: {path.stat().st_size} bytes; at most {MOST_BYTES}, draw fewer polygons"
+            )
         data = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}); mend it or delete it") from None
     if not isinstance(data, dict):
-        raise UserError(f"{path}: holds a {type(data).__name__}, expected an object with fields; mend it or delete it")
+        raise UserError(
+            f"{path}: holds a {type(data).__name__}, expected an object with fields; mend it or delete it"
+        )
     known = [field.name for field in dataclasses.fields(Correction)]
     for name in data:
         if name not in known:
@@ -79,7 +83,9 @@ def read_correction(path: Path) -> Correction:
         raise UserError(f"{path}: field 'notes' must be text")
     scale = data.get("metres_per_unit")
     return Correction(
-        metres_per_unit=None if scale is None else _number(path, data, "metres_per_unit", 1e-6, 1e6),
+        metres_per_unit=None
+        if scale is None
+        else _number(path, data, "metres_per_unit", 1e-6, 1e6),
         floor_offset_m=_number(path, data, "floor_offset_m", -100.0, 100.0),
         yaw_deg=_number(path, data, "yaw_deg", -360.0, 360.0),
         no_go=_polygons(path, data, "no_go"),
@@ -94,25 +100,41 @@ def _number(path: Path, data: dict[str, Any], name: str, least: float, most: flo
     value = data[name]
     # Compared, not asked whether it is finite: JSON has whole numbers that no float holds.
     if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
-        raise UserError(f"{path}: field {name!r} is {json.dumps(value)[:60]}; give a number from {least:g} to {most:g}")
+        raise UserError(
+            f"{path}: field {name!r} is {json.dumps(value)[:60]}; give a number from {least:g} to {most:g}"
+        )
     return float(value)
 
 
 def _polygons(path: Path, data: dict[str, Any], name: str) -> tuple[Polygon, ...]:
     listed = data.get(name, [])
     if not isinstance(listed, list) or len(listed) > MOST_POLYGONS:
-        raise UserError(f"{path}: field {name!r} must be a list of at most {MOST_POLYGONS} polygons")
+        raise UserError(
+            f"{path}: field {name!r} must be a list of at most {MOST_POLYGONS} polygons"
+        )
     for k, polygon in enumerate(listed):
         if not isinstance(polygon, list) or not 3 <= len(polygon) <= MOST_POINTS:
-            raise UserError(f"{path}: {name}[{k}] must be a list of 3 to {MOST_POINTS} points [x, y] in metres")
+            raise UserError(
+                f"{path}: {name}[{k}] must be a list of 3 to {MOST_POINTS} points [x, y] in metres"
+            )
         for i, point in enumerate(polygon):
-            numbers = isinstance(point, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in point)
+            numbers = isinstance(point, list) and all(
+                isinstance(v, int | float) and not isinstance(v, bool) for v in point
+            )
             if not numbers or len(point) != 2 or not all(abs(v) < 1e6 for v in point):
-                raise UserError(f"{path}: {name}[{k}][{i}] is {json.dumps(point)[:60]}; give [x, y] in metres")
+                raise UserError(
+                    f"{path}: {name}[{k}][{i}] is {json.dumps(point)[:60]}; give [x, y] in metres"
+                )
     return tuple(tuple((float(x), float(y)) for x, y in polygon) for polygon in listed)
 
 
-def inside(polygon: Polygon, origin: np.ndarray, resolution: float, shape: tuple[int, ...], edges: bool = False) -> np.ndarray:
+def inside(
+    polygon: Polygon,
+    origin: np.ndarray,
+    resolution: float,
+    shape: tuple[int, ...],
+    edges: bool = False,
+) -> np.ndarray:
     """Which cells of a grid a polygon covers.
 
     Args:
@@ -155,7 +177,10 @@ def _mark_line(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
     if first > last:
         return
     t = np.linspace(first, last, int(3 * math.hypot(x1 - x0, y1 - y0) * (last - first)) + 2)
-    columns, rows = np.floor(x0 + t * (x1 - x0)).astype(int), np.floor(y0 + t * (y1 - y0)).astype(int)
+    columns, rows = (
+        np.floor(x0 + t * (x1 - x0)).astype(int),
+        np.floor(y0 + t * (y1 - y0)).astype(int),
+    )
     mask[rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1)] = True
 
 
@@ -182,7 +207,10 @@ def correct_columns(columns: Columns, correction: Correction, path: Path) -> Col
         for k, polygon in enumerate(polygons):
             covered = inside(polygon, *frame, shape, edges=name == "no_go")
             if not covered.any():
-                low, high = columns.origin, columns.origin + np.array(shape[::-1]) * columns.resolution
+                low, high = (
+                    columns.origin,
+                    columns.origin + np.array(shape[::-1]) * columns.resolution,
+                )
                 raise UserError(
                     f"{path}: {name}[{k}] lies outside the place (x {low[0]:.1f} to {high[0]:.1f}, y {low[1]:.1f} to {high[1]:.1f} m); "
                     "its corners are metres of the scene, see `s2e-scene preview`"

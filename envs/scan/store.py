@@ -22,13 +22,21 @@ def check_target(folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder.parent}: cannot be made ({error.strerror}); give another --out or set S2E_SCENES") from None
+        raise UserError(
+            f"{folder.parent}: cannot be made ({error.strerror}); give another --out or set S2E_SCENES"
+        ) from None
     if not os.access(folder.parent, os.W_OK | os.X_OK):
-        raise UserError(f"{folder.parent}: cannot be written; give another --out or set S2E_SCENES to a folder of yours")
+        raise UserError(
+            f"{folder.parent}: cannot be written; give another --out or set S2E_SCENES to a folder of yours"
+        )
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UserError(f"{folder}: is a file or a link, not a scene's folder; move it away or choose another --name")
+        raise UserError(
+            f"{folder}: is a file or a link, not a scene's folder; move it away or choose another --name"
+        )
     if folder.is_dir() and not (folder / "scene.json").is_file() and any(folder.iterdir()):
-        raise UserError(f"{folder}: holds something else than a scene; move it away or choose another --name")
+        raise UserError(
+            f"{folder}: holds something else than a scene; move it away or choose another --name"
+        )
 
 
 def store(folder: Path, scene: Scene, episodes: list[Episode], more: dict[str, Any]) -> None:
@@ -41,11 +49,22 @@ def store(folder: Path, scene: Scene, episodes: list[Episode], more: dict[str, A
     """
     assert scene.splats is not None
     try:
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-", ignore_cleanup_errors=True) as beside:
+        with tempfile.TemporaryDirectory(
+            dir=folder.parent, prefix=f".{folder.name}-", ignore_cleanup_errors=True
+        ) as beside:
             made, former = Path(beside) / folder.name, Path(beside) / "former"
             file = "splats.spz" if len(scene.splats.means) > LARGE else "splats.ply"
             write_scene(
-                made, scene.name, scene.splats, scene.occupancy, scene.free_anchors, scene.sky, scene.ground, file, more, episodes
+                made,
+                scene.name,
+                scene.splats,
+                scene.occupancy,
+                scene.free_anchors,
+                scene.sky,
+                scene.ground,
+                file,
+                more,
+                episodes,
             )
             _swap(folder, made, former)
     except OSError as error:

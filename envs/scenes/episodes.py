@@ -86,8 +86,16 @@ class RandomEpisodes:
         first: int = 0,
     ):
         near, far = distance_m
-        require(math.isfinite(far) and 2.0 <= near <= far, f"distance_m is {distance_m}; give two numbers of metres, at least 2")
-        self.scenes, self.people, self.distance_m, self.curriculum = list(scenes), people, distance_m, curriculum
+        require(
+            math.isfinite(far) and 2.0 <= near <= far,
+            f"distance_m is {distance_m}; give two numbers of metres, at least 2",
+        )
+        self.scenes, self.people, self.distance_m, self.curriculum = (
+            list(scenes),
+            people,
+            distance_m,
+            curriculum,
+        )
         self.worlds, self.fresh, self.refresh, self.crowded = worlds, fresh, refresh, crowded
         self.first = first
         self.held = [0] * worlds  # generation of the scene that each world is in
@@ -165,7 +173,9 @@ class RandomEpisodes:
         index = int(rng.integers(len(self.scenes)))
         if self.curriculum:  # of two, more often the one with less in the way
             other = int(rng.integers(len(self.scenes)))
-            index = min(index, other, key=self.things.__getitem__) if rng.random() > level else index
+            index = (
+                min(index, other, key=self.things.__getitem__) if rng.random() > level else index
+            )
         return index
 
     def ended(self, world: int, success: bool) -> None:
@@ -177,7 +187,11 @@ class RandomEpisodes:
         """The generators' states, levels and generations of scenes."""
         more = {"level": self.level.tolist(), "drawn": list(self.drawn)}
         generation = list(self.fresh.generation) if self.fresh else []
-        return {"rngs": [g.bit_generator.state for g in self.rngs], "generation": generation, **more}
+        return {
+            "rngs": [g.bit_generator.state for g in self.rngs],
+            "generation": generation,
+            **more,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Puts `state` back."""
@@ -239,7 +253,9 @@ def read_episodes(path: Path) -> list[Episode]:
     try:
         listed = json.loads(path.read_text())["episodes"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not an episode file ({error!r}); it needs a list `episodes`") from None
+        raise UserError(
+            f"{path}: not an episode file ({error!r}); it needs a list `episodes`"
+        ) from None
     if not isinstance(listed, list) or not listed:
         raise UserError(f"{path}: `episodes` holds no episode")
     episodes = [_episode(path, i, entry) for i, entry in enumerate(listed)]
@@ -263,7 +279,10 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
             route_m=_floats([entry["route_m"]], 1)[0],
             time_limit_s=_floats([entry["time_limit_s"]], 1)[0],
             seed=int(entry["seed"]),
-            obstacles=tuple(Obstacle(str(o["kind"]), *_floats([o["x"], o["y"], o["yaw"]], 3)) for o in entry["obstacles"]),
+            obstacles=tuple(
+                Obstacle(str(o["kind"]), *_floats([o["x"], o["y"], o["yaw"]], 3))
+                for o in entry["obstacles"]
+            ),
             walkers=tuple(
                 Walker(
                     _floats(w["start"], 2),
@@ -279,11 +298,15 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: episode {i}: {error!r}; mend or remove it") from None
     if episode.setting not in SETTINGS:
-        raise UserError(f"{path}: episode {i}: setting {episode.setting!r} is not one of {', '.join(SETTINGS)}")
+        raise UserError(
+            f"{path}: episode {i}: setting {episode.setting!r} is not one of {', '.join(SETTINGS)}"
+        )
     if episode.route_m <= 0 or episode.time_limit_s <= 0:
         raise UserError(f"{path}: episode {i}: route_m and time_limit_s must be positive")
     if episode.time_limit_s > LONGEST_S:
-        raise UserError(f"{path}: episode {i}: time_limit_s is {episode.time_limit_s:g}; at most {LONGEST_S:g}, an hour")
+        raise UserError(
+            f"{path}: episode {i}: time_limit_s is {episode.time_limit_s:g}; at most {LONGEST_S:g}, an hour"
+        )
     return episode
 
 
@@ -308,10 +331,14 @@ def check_episodes(path: Path, scene: Scene, episodes: Sequence[Episode]) -> Non
                 raise UserError(
                     f"{path}: episode {episode.id}: {name} {x:g}, {y:g} is outside the scene's grid ({covers}); mend or remove it"
                 )
-        row, column = np.clip(scene.occupancy.cell_of(np.array(episode.start[:2])), 0, np.array(grid.shape) - 1)
+        row, column = np.clip(
+            scene.occupancy.cell_of(np.array(episode.start[:2])), 0, np.array(grid.shape) - 1
+        )
         if grid[row, column]:
             x, y, _ = episode.start
-            raise UserError(f"{path}: episode {episode.id}: start {x:g}, {y:g} is inside something solid; mend or remove it")
+            raise UserError(
+                f"{path}: episode {episode.id}: start {x:g}, {y:g} is inside something solid; mend or remove it"
+            )
 
 
 def _one_of(value: Any, choices: Sequence[str]) -> str:

@@ -59,7 +59,9 @@ def collection() -> Path:
     """Where `s2e-scene import` keeps scenes: $S2E_SCENES, or s2e/scenes in the user's data folder."""
     if os.environ.get("S2E_SCENES"):
         return Path(os.environ["S2E_SCENES"])
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "s2e" / "scenes"
+    return (
+        Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "s2e" / "scenes"
+    )
 
 
 def check_name(name: str) -> str:
@@ -68,8 +70,15 @@ def check_name(name: str) -> str:
     Raises:
         UserError: empty, too long, with characters that are not of a name, or taken by the package.
     """
-    near = {known.split("/")[-1]: f"scene {known}, for which it would be taken" for known in SUITES["gs_urban"]}
-    taken = near | {known: "scene of that name" for known in PACKAGED} | {known: "suite of scenes of that name" for known in SUITES}
+    near = {
+        known.split("/")[-1]: f"scene {known}, for which it would be taken"
+        for known in SUITES["gs_urban"]
+    }
+    taken = (
+        near
+        | {known: "scene of that name" for known in PACKAGED}
+        | {known: "suite of scenes of that name" for known in SUITES}
+    )
     if name in taken:
         raise UserError(f"--name {name}: the package has a {taken[name]}; choose another")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", name) or name.endswith("."):
@@ -106,7 +115,9 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
             of the folder; the message says which, and the remedy.
     """
     if str(name_or_path) in SUITES:
-        raise UserError(f"{name_or_path} is several scenes; name one: {', '.join(SUITES[str(name_or_path)])}")
+        raise UserError(
+            f"{name_or_path} is several scenes; name one: {', '.join(SUITES[str(name_or_path)])}"
+        )
     if str(name_or_path) in SUITES["gs_urban"] and str(name_or_path) not in PACKAGED:
         from s2e.assets.urban.suite import ensure  # here, since it imports this module
 
@@ -122,11 +133,17 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     try:
         data = json.loads(where.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{where}: missing; a scene folder holds scene.json, splats and occupancy.npz") from None
+        raise UserError(
+            f"{where}: missing; a scene folder holds scene.json, splats and occupancy.npz"
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{where}: cannot be read as JSON ({error}); mend or export it again") from None
+        raise UserError(
+            f"{where}: cannot be read as JSON ({error}); mend or export it again"
+        ) from None
     if _field(where, data, "units", str) != "m":
-        raise UserError(f"{where}: units is {data['units']!r}; scale the scene to metres and write 'm'")
+        raise UserError(
+            f"{where}: units is {data['units']!r}; scale the scene to metres and write 'm'"
+        )
     name = _field(where, data, "name", str)
     if "build" in data:
         return _build(where, name, _field(where, data, "build", dict))
@@ -161,7 +178,9 @@ def episodes_file(name_or_path: str | os.PathLike) -> Path:
     try:
         data = json.loads(where.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{where}: cannot be read as JSON ({error}); mend or export it again") from None
+        raise UserError(
+            f"{where}: cannot be read as JSON ({error}); mend or export it again"
+        ) from None
     files = data.get("files") if isinstance(data, dict) else None
     if not isinstance(files, dict) or "episodes" not in files:
         return path
@@ -181,7 +200,11 @@ def _near(name: str) -> str:
         own = [p.name for p in collection().iterdir() if not p.name.startswith(".")]
     except OSError:
         own = []
-    known = {part: full for full in (*PACKAGED, *SUITES["gs_urban"], *SUITES, *own) for part in (full, full.split("/")[-1])}
+    known = {
+        part: full
+        for full in (*PACKAGED, *SUITES["gs_urban"], *SUITES, *own)
+        for part in (full, full.split("/")[-1])
+    }
     meant = difflib.get_close_matches(name[:200], known, 1, 0.7)
     return f"; did you mean {known[meant[0]]}?" if meant else ""
 
@@ -197,15 +220,27 @@ def _is(question: Callable[[], bool]) -> bool:
 def _sky(where: Path, sky: dict[str, Any]) -> Sky:
     """The sky of scene.json; light that it does not name is `Sky`'s own."""
     found: dict[str, Any] = {}
-    for key, most in (("zenith", 255), ("horizon", 255), ("sun", 10), ("sun_rgb", 10), ("ambient_rgb", 10)):
+    for key, most in (
+        ("zenith", 255),
+        ("horizon", 255),
+        ("sun", 10),
+        ("sun_rgb", 10),
+        ("ambient_rgb", 10),
+    ):
         if key in sky or most == 255:
             value = _numbers(where, sky, key, (3,))
             if key == "sun":
                 length = float(np.linalg.norm(value))
-                require(0 < length < most, f"{where}: field 'sky.sun' has length {length:g}; give a unit vector towards the sun")
+                require(
+                    0 < length < most,
+                    f"{where}: field 'sky.sun' has length {length:g}; give a unit vector towards the sun",
+                )
             else:
                 within = ((value >= 0) & (value <= most)).all()
-                require(bool(within), f"{where}: field 'sky.{key}' is {value.tolist()}; give three numbers from 0 to {most}")
+                require(
+                    bool(within),
+                    f"{where}: field 'sky.{key}' is {value.tolist()}; give three numbers from 0 to {most}",
+                )
             found[key] = tuple(value.tolist())
     fog_m = float(_numbers(where, sky, "fog_m", ()))
     require(fog_m > 0, f"{where}: field 'sky.fog_m' is {fog_m:g}; give metres, more than 0")
@@ -216,13 +251,17 @@ def _anchors(where: Path, data: Any, occupancy: Occupancy) -> np.ndarray:
     """(K, 2) anchors, each in a free cell of the grid."""
     anchors = _numbers(where, data, "free_anchors", (-1, 2))
     shape = np.array(occupancy.grid.shape)
-    cells = np.floor(np.clip((anchors - occupancy.origin) / occupancy.resolution, -1, shape.max())).astype(np.int64)[:, ::-1]
+    cells = np.floor(
+        np.clip((anchors - occupancy.origin) / occupancy.resolution, -1, shape.max())
+    ).astype(np.int64)[:, ::-1]
     outside = np.any((cells < 0) | (cells >= shape), axis=1)
     solid = ~outside & occupancy.grid[tuple(np.clip(cells, 0, shape - 1).T)]
     for k in np.flatnonzero(outside | solid)[:1]:
         x, y = anchors[k]
         what = "outside the occupancy grid" if outside[k] else "in a solid cell"
-        raise UserError(f"{where}: field 'free_anchors'[{k}] {x:g}, {y:g} is {what}; move or remove it")
+        raise UserError(
+            f"{where}: field 'free_anchors'[{k}] {x:g}, {y:g} is {what}; move or remove it"
+        )
     return anchors
 
 
@@ -274,7 +313,14 @@ def write_scene(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_splats(folder / splats_file, splats)
-        level = {} if ground is None else {"height": ground.height.astype(np.float32), "surface": ground.surface.astype(np.uint8)}
+        level = (
+            {}
+            if ground is None
+            else {
+                "height": ground.height.astype(np.float32),
+                "surface": ground.surface.astype(np.uint8),
+            }
+        )
         np.savez_compressed(
             folder / "occupancy.npz",
             grid=occupancy.grid,
@@ -290,9 +336,16 @@ def write_scene(
             "name": name,
             "units": "m",
             "ground_z": 0.0,
-            "sky": {name: getattr(sky, name) for name in ("zenith", "horizon", "fog_m", "sun", "sun_rgb", "ambient_rgb")},
+            "sky": {
+                name: getattr(sky, name)
+                for name in ("zenith", "horizon", "fog_m", "sun", "sun_rgb", "ambient_rgb")
+            },
             "files": {
-                key: {"path": file, "sha256": _sha256(folder / file), "bytes": (folder / file).stat().st_size}
+                key: {
+                    "path": file,
+                    "sha256": _sha256(folder / file),
+                    "bytes": (folder / file).stat().st_size,
+                }
                 for key, file in named.items()
             },
             "gaussians": len(splats.means),
@@ -301,7 +354,9 @@ def write_scene(
         }
         (folder / "scene.json").write_text(json.dumps(data, indent=1) + "\n")
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error.strerror}); check the path and the free space") from None
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); check the path and the free space"
+        ) from None
 
 
 def _sha256(path: Path) -> str:
@@ -314,7 +369,9 @@ def _field(where: Path, data: Any, key: str, kind: type) -> Any:
         raise UserError(f"{where}: field {key!r} is missing; add it or export the scene again")
     if not isinstance(data[key], kind):
         found = type(data[key]).__name__
-        raise UserError(f"{where}: field {key!r} is a {found}, expected {kind.__name__}; mend it or export again")
+        raise UserError(
+            f"{where}: field {key!r} is a {found}, expected {kind.__name__}; mend it or export again"
+        )
     return data[key]
 
 
@@ -326,9 +383,20 @@ def _numbers(where: Path, data: Any, key: str, shape: tuple[int, ...]) -> np.nda
         values = np.array(data[key])
     except ValueError:
         values = np.zeros(0)
-    fits = len(values.shape) == len(shape) and all(w in (-1, f) for w, f in zip(shape, values.shape, strict=True))
-    if not fits or values.size == 0 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-        wanted = " x ".join("n" if w < 0 else str(w) for w in shape) + " finite numbers" if shape else "one finite number"
+    fits = len(values.shape) == len(shape) and all(
+        w in (-1, f) for w, f in zip(shape, values.shape, strict=True)
+    )
+    if (
+        not fits
+        or values.size == 0
+        or values.dtype.kind not in "iuf"
+        or not np.isfinite(values).all()
+    ):
+        wanted = (
+            " x ".join("n" if w < 0 else str(w) for w in shape) + " finite numbers"
+            if shape
+            else "one finite number"
+        )
         raise UserError(f"{where}: field {key!r} must hold {wanted}; mend it or export again")
     return values.astype(np.float64)
 
@@ -343,15 +411,23 @@ def _checked_file(where: Path, files: dict, key: str) -> Path:
         inside, there = (folder / relative).resolve().is_relative_to(folder), path.is_file()
     except (OSError, ValueError, RuntimeError) as error:  # too long, no text, a loop of links
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{where}: files.{key}.path {shown!r} is no path of a file ({reason}); mend it or export again") from None
+        raise UserError(
+            f"{where}: files.{key}.path {shown!r} is no path of a file ({reason}); mend it or export again"
+        ) from None
     if not inside:
-        raise UserError(f"{where}: files.{key}.path {shown!r} leads out of the scene folder; keep the files inside it")
+        raise UserError(
+            f"{where}: files.{key}.path {shown!r} leads out of the scene folder; keep the files inside it"
+        )
     if not there:
-        raise UserError(f"{path}: missing, but scene.json names it as files.{key}; copy the whole scene folder")
+        raise UserError(
+            f"{path}: missing, but scene.json names it as files.{key}; copy the whole scene folder"
+        )
     try:
         found = _sha256(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
     if found != wanted.lower():
         raise UserError(
             f"{path}: sha256 is {found[:12]}..., scene.json says {wanted[:12]}...; copy the scene again, "
@@ -370,18 +446,29 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                 entry = listed.get(f"{name}.npy")
                 if entry is None:
                     continue
-                if entry.flag_bits & 1 or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise ValueError(f"{name} is encrypted or packed in another way than numpy does")
+                if entry.flag_bits & 1 or entry.compress_type not in (
+                    zipfile.ZIP_STORED,
+                    zipfile.ZIP_DEFLATED,
+                ):
+                    raise ValueError(
+                        f"{name} is encrypted or packed in another way than numpy does"
+                    )
                 with archive.open(entry) as file:
                     if np.lib.format.read_magic(file) != (1, 0):
                         raise ValueError(f"{name} has a header of another version than 1.0")
                     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
                     start = file.tell()
                 cells = math.prod(shape)
-                if min(shape, default=0) < 0 or max(shape, default=0) > MOST_CELLS or cells > MOST_CELLS:
+                if (
+                    min(shape, default=0) < 0
+                    or max(shape, default=0) > MOST_CELLS
+                    or cells > MOST_CELLS
+                ):
                     raise ValueError(f"{name} has shape {shape}, more than {MOST_CELLS:,} cells")
                 if dtype.itemsize > 8 or entry.file_size != start + cells * dtype.itemsize:
-                    raise ValueError(f"{name} has {entry.file_size:,} bytes, not those of {shape} {dtype}")
+                    raise ValueError(
+                        f"{name} has {entry.file_size:,} bytes, not those of {shape} {dtype}"
+                    )
                 with archive.open(entry) as file:
                     found[name] = np.lib.format.read_array(file, allow_pickle=False)
     except _UNREADABLE as error:
@@ -395,26 +482,38 @@ def _read_occupancy(path: Path) -> tuple[Occupancy, Ground | None]:
     arrays = _read_arrays(path)
     missing = {"grid", "origin", "resolution"} - set(arrays)
     if missing:
-        raise UserError(f"{path}: array {min(missing)!r} is missing; it needs grid, origin and resolution")
+        raise UserError(
+            f"{path}: array {min(missing)!r} is missing; it needs grid, origin and resolution"
+        )
     grid, origin, resolution = arrays["grid"], arrays["origin"], arrays["resolution"]
     if ("height" in arrays) != ("surface" in arrays):
         raise UserError(f"{path}: it has only one of height and surface; export it again")
     level = (arrays["height"], arrays["surface"]) if "height" in arrays else None
     if grid.dtype != bool or grid.ndim != 2 or grid.size == 0:
-        raise UserError(f"{path}: grid is {grid.dtype} {grid.shape}, expected a 2-D array of bool; export it again")
+        raise UserError(
+            f"{path}: grid is {grid.dtype} {grid.shape}, expected a 2-D array of bool; export it again"
+        )
     if origin.shape != (2,) or origin.dtype.kind != "f" or not (np.abs(origin) < 1e6).all():
         raise UserError(f"{path}: origin must be two finite floats of under 1e6 m; export it again")
     if resolution.shape != () or resolution.dtype.kind != "f" or not 0.01 <= resolution <= 10:
         raise UserError(f"{path}: resolution must be one float from 0.01 to 10 m; export it again")
-    return Occupancy(grid=grid, origin=origin.astype(np.float64), resolution=float(resolution)), _ground(path, grid, level)
+    return Occupancy(
+        grid=grid, origin=origin.astype(np.float64), resolution=float(resolution)
+    ), _ground(path, grid, level)
 
 
-def _ground(path: Path, grid: np.ndarray, level: tuple[np.ndarray, np.ndarray] | None) -> Ground | None:
+def _ground(
+    path: Path, grid: np.ndarray, level: tuple[np.ndarray, np.ndarray] | None
+) -> Ground | None:
     if level is None:
         return None
     height, surface = level
     if height.shape != grid.shape or height.dtype.kind != "f" or not np.isfinite(height).all():
-        raise UserError(f"{path}: height must be finite floats {grid.shape}, as the grid is; export it again")
+        raise UserError(
+            f"{path}: height must be finite floats {grid.shape}, as the grid is; export it again"
+        )
     if surface.shape != grid.shape or surface.dtype != np.uint8 or surface.max() >= len(SEMANTICS):
-        raise UserError(f"{path}: surface must be uint8 {grid.shape} with classes below {len(SEMANTICS)}; export it again")
+        raise UserError(
+            f"{path}: surface must be uint8 {grid.shape} with classes below {len(SEMANTICS)}; export it again"
+        )
     return Ground(height=height.astype(np.float32), surface=surface)

@@ -20,7 +20,20 @@ from s2e.envs.robots.fleet import STEP_CLASSES_M
 from s2e.envs.scenes.episodes import SETTINGS
 from s2e.envs.streets.objects import footprint, object_kinds, stamp
 
-KINDS = ("bench", "bin", "bollard", "cone", "barrier", "box", "planter", "table", "sign", "hydrant", "wheelie_bin", "bicycle")
+KINDS = (
+    "bench",
+    "bin",
+    "bollard",
+    "cone",
+    "barrier",
+    "box",
+    "planter",
+    "table",
+    "sign",
+    "hydrant",
+    "wheelie_bin",
+    "bicycle",
+)
 EPISODES = 50
 ROUTE_M = (8.0, 22.0)
 SHORT_M = 5.0
@@ -33,7 +46,10 @@ APART_M = 0.4
 """Anchors nearer to one another are one."""
 NARROW_M = 0.34
 """Clearance that the expert is content with where there is no wider way: what every robot's discs need, doors of flats have it."""
-_TRIES = 300, 40  # at first, and for every episode more: half of all pairs fit in the suite's scenes, one in ten in a yard
+_TRIES = (
+    300,
+    40,
+)  # at first, and for every episode more: half of all pairs fit in the suite's scenes, one in ten in a yard
 
 
 def largest_region(free: np.ndarray) -> np.ndarray:
@@ -50,7 +66,11 @@ def on_wheels(occupancy: Occupancy, ground: Ground | None) -> Occupancy:
 
 
 def free_anchors(
-    occupancy: Occupancy, ground: Ground | None = None, count: int = 64, narrow: bool = False, room_m: float | None = None
+    occupancy: Occupancy,
+    ground: Ground | None = None,
+    count: int = 64,
+    narrow: bool = False,
+    room_m: float | None = None,
 ) -> np.ndarray:
     """Points 0.8 m clear of everything in the largest region a wheeled robot of 0.45 m reaches, each far from the others.
 
@@ -69,7 +89,10 @@ def free_anchors(
     clear = on_wheels(occupancy, ground).distance()
     room = (0.5 if narrow else 0.8) if room_m is None else room_m
     cells = np.argwhere(reachable(clear, narrow) & (clear > room + 0.05))
-    require(len(cells) > 0, f"nowhere in the place is {room:g} m of room on level ground around a robot; no start or goal fits")
+    require(
+        len(cells) > 0,
+        f"nowhere in the place is {room:g} m of room on level ground around a robot; no start or goal fits",
+    )
     points = occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution
     chosen = [int(np.argmin(points[:, 0]))]
     nearest = np.full(len(points), np.inf)
@@ -96,11 +119,18 @@ def covered(scene: Scene, episodes: list[Episode], within_m: float = 2.0) -> tup
     rows, cols = occupancy.cell_of(points).T
     away[rows, cols] = False
     near = np.asarray(distance_transform_edt(away)) * occupancy.resolution <= within_m
-    return float((ground & near).sum() / max(ground.sum(), 1)), float(ground.sum()) * occupancy.resolution**2
+    return float((ground & near).sum() / max(ground.sum(), 1)), float(
+        ground.sum()
+    ) * occupancy.resolution**2
 
 
 def route_of(
-    scene: Scene, occupancy: Occupancy, start: np.ndarray, goal: np.ndarray, narrow: bool = False, before: np.ndarray | None = None
+    scene: Scene,
+    occupancy: Occupancy,
+    start: np.ndarray,
+    goal: np.ndarray,
+    narrow: bool = False,
+    before: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """The safe route on wheels, if there is one.
 
@@ -116,15 +146,27 @@ def route_of(
     route = astar(occupancy, distance, start, goal, CLEARANCE_M)
     if route is None and narrow:
         if before is not None:
-            distance = np.where((distance < before - 1e-6) & (distance <= CLEARANCE_M), 0.0, distance)
+            distance = np.where(
+                (distance < before - 1e-6) & (distance <= CLEARANCE_M), 0.0, distance
+            )
         route = astar(occupancy, distance, start, goal, NARROW_M)
     return route
 
 
-def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, kinds: list[str], narrow: bool = False):
+def draw_obstacles(
+    rng: np.random.Generator,
+    scene: Scene,
+    route: np.ndarray,
+    kinds: list[str],
+    narrow: bool = False,
+):
     """Two to four things on or beside the route, with a way around left; returns them and the new route."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
-    first, last, apart = 2.5, 2.0, 2.0  # metres along it from its start and its goal, and from both as the crow flies
+    first, last, apart = (
+        2.5,
+        2.0,
+        2.0,
+    )  # metres along it from its start and its goal, and from both as the crow flies
     if along[-1] < SHORT_M:
         first, last, apart = 0.4 * along[-1], max(0.4 * along[-1], GOAL_RADIUS_M), 0.4 * along[-1]
         kinds = [k for k in kinds if np.linalg.norm(footprint(k), axis=1).max() < SMALL_M]
@@ -136,7 +178,12 @@ def draw_obstacles(rng: np.random.Generator, scene: Scene, route: np.ndarray, ki
         x, y = (np.interp(at, along, route[:, i]) + rng.normal(0, 0.35) for i in range(2))
         if any(np.hypot(x - o.x, y - o.y) < 1.8 for o in placed):
             continue
-        o = Obstacle(kinds[rng.integers(len(kinds))], round(x, 3), round(y, 3), round(rng.uniform(-np.pi, np.pi), 3))
+        o = Obstacle(
+            kinds[rng.integers(len(kinds))],
+            round(x, 3),
+            round(y, 3),
+            round(rng.uniform(-np.pi, np.pi), 3),
+        )
         trial = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
         start, goal = route[0], route[-1]
         ends_clear = min(np.hypot(*(start - (o.x, o.y))), np.hypot(*(goal - (o.x, o.y)))) > apart
@@ -198,14 +245,19 @@ def make_episodes(
         f"routes of {near:g} to {far:g} m: give two lengths of {SHORTEST_M:g} m or more",
     )
     anchors = scene.free_anchors
-    require(len(anchors) >= 2, f"scene {scene.name!r}: {len(anchors)} anchors; an episode needs two, a start and a goal")
+    require(
+        len(anchors) >= 2,
+        f"scene {scene.name!r}: {len(anchors)} anchors; an episode needs two, a start and a goal",
+    )
     kinds = [k for k in KINDS if k in object_kinds()]
     rng = np.random.default_rng(seed)
     occupancy = on_wheels(scene.occupancy, scene.ground)
     distance = occupancy.distance()
     by_setting: dict[str, list[Episode]] = {s: [] for s in SETTINGS}
     visits = np.zeros(len(anchors))
-    crowd = max(1, int(DENSITY_M2[1] * float(reachable(distance, narrow).sum()) * occupancy.resolution**2))
+    crowd = max(
+        1, int(DENSITY_M2[1] * float(reachable(distance, narrow).sum()) * occupancy.resolution**2)
+    )
     for _ in range(_TRIES[0] + _TRIES[1] * count):
         if len(by_setting["empty"]) == count:
             break
@@ -215,7 +267,9 @@ def make_episodes(
             visits[first] += 0.25  # a start that leads nowhere is not tried for ever
             pair[:] = first, (pair[1] if pair[1] != first else pair[0])
         start, goal = anchors[pair]
-        if not GOAL_RADIUS_M <= np.linalg.norm(goal - start) <= far:  # at the goal, if behind a wall; no route is shorter
+        if (
+            not GOAL_RADIUS_M <= np.linalg.norm(goal - start) <= far
+        ):  # at the goal, if behind a wall; no route is shorter
             continue
         route = astar(occupancy, distance, start, goal, CLEARANCE_M)
         if route is None and narrow:
@@ -229,16 +283,25 @@ def make_episodes(
         people, length = int(rng.integers(3, 7)), path_length(route)
         manners, clear_m = SHARES, CLEAR_M
         if length < SHORT_M:  # whoever stands in a small room stands in its only way
-            manners, clear_m = {name: share for name, share in SHARES.items() if name != "stand"}, 0.6 * length
-        walkers = draw_walkers(rng, anchors, start, goal, min(people, crowd) if narrow else people, manners, clear_m)
+            manners, clear_m = (
+                {name: share for name, share in SHARES.items() if name != "stand"},
+                0.6 * length,
+            )
+        walkers = draw_walkers(
+            rng, anchors, start, goal, min(people, crowd) if narrow else people, manners, clear_m
+        )
         first = route[min(len(route) - 1, 1)] - route[0]
         yaw = float(np.arctan2(first[1], first[0]) + rng.uniform(-0.6, 0.6))
         lengths = path_length(route), path_length(around)
-        for episode in _settings(rng, len(by_setting["empty"]), (*start, yaw), (*goal,), lengths, obstacles, walkers):
+        for episode in _settings(
+            rng, len(by_setting["empty"]), (*start, yaw), (*goal,), lengths, obstacles, walkers
+        ):
             by_setting[episode.setting].append(episode)
     found = len(by_setting["empty"])
     if found < (count if at_least is None else at_least):
-        remedy = "ask for fewer or shorter ones" if at_least is None else "check --up and the scale"  # only the import bargains
+        remedy = (
+            "ask for fewer or shorter ones" if at_least is None else "check --up and the scale"
+        )  # only the import bargains
         raise UserError(
             f"scene {scene.name!r}: {found} of {count} episodes found with routes of {near:g} to {far:g} m and room for obstacles; "
             f"the place is too small or too narrow for them: {remedy}"

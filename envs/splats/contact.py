@@ -15,9 +15,20 @@ from s2e.envs.geometry.scene import Mesh
 
 _NEAR_M, _FAR_M = 0.1, 40.0
 _CONTACT, _CONTACT_M = 0.6, 0.35  # how dark at the foot, and how far it reaches
-_SUN, _SUN_LENGTH_M, _SUN_SOFT_M = 0.9, 3.0, 0.14  # share of the sun's light that is taken, longest shadow, width of its edge
-_LEVEL, _LEVEL_SOFT = 0.15, 0.2  # depths of splats are rough: share by which they may differ from the plane's, and fade out beyond
-_SOLE_M, _SOLE_NEARER_M, _NEARER_M = 0.3, 0.2, 0.6  # how high over the sole, how much nearer, and how much at most
+_SUN, _SUN_LENGTH_M, _SUN_SOFT_M = (
+    0.9,
+    3.0,
+    0.14,
+)  # share of the sun's light that is taken, longest shadow, width of its edge
+_LEVEL, _LEVEL_SOFT = (
+    0.15,
+    0.2,
+)  # depths of splats are rough: share by which they may differ from the plane's, and fade out beyond
+_SOLE_M, _SOLE_NEARER_M, _NEARER_M = (
+    0.3,
+    0.2,
+    0.6,
+)  # how high over the sole, how much nearer, and how much at most
 _PERSON = (0.16, 0.15, 1.7)  # half a stride, half a body's width, height
 
 CASTER = 8
@@ -34,7 +45,11 @@ def footprints(mesh: Mesh) -> np.ndarray:
         u, v = points[:, :2] @ along, points[:, :2] @ np.stack([-along[1], along[0]])
         area = np.ptp(u, axis=0) * np.ptp(v, axis=0)
         k = int(area.argmin())
-        (c, s), mu, mv = along[:, k], (u[:, k].min() + u[:, k].max()) / 2, (v[:, k].min() + v[:, k].max()) / 2
+        (c, s), mu, mv = (
+            along[:, k],
+            (u[:, k].min() + u[:, k].max()) / 2,
+            (v[:, k].min() + v[:, k].max()) / 2,
+        )
         sole, top = points[:, 2].min(), points[:, 2].max()
         half = np.ptp(u[:, k]) / 2, np.ptp(v[:, k]) / 2
         rows.append((c * mu - s * mv, s * mu + c * mv, sole, c, s, *half, top - sole))
@@ -68,14 +83,21 @@ def light_at(x, y, caster, sun):
         # The box moved along the shadow is nearest where the point is beside its middle, along one of three directions.
         at = min(max(x * sun[0] + y * sun[1], 0.0), length)
         best = _outside(x - at * sun[0], y - at * sun[1], caster)
-        across_u, across_v = sun[0] * caster[3] + sun[1] * caster[4], sun[1] * caster[3] - sun[0] * caster[4]
+        across_u, across_v = (
+            sun[0] * caster[3] + sun[1] * caster[4],
+            sun[1] * caster[3] - sun[0] * caster[4],
+        )
         for k in range(2):
             across = across_u if k == 0 else across_v
             if abs(across) > 1e-3:
-                t = (x * caster[3] + y * caster[4] if k == 0 else y * caster[3] - x * caster[4]) / across
+                t = (
+                    x * caster[3] + y * caster[4] if k == 0 else y * caster[3] - x * caster[4]
+                ) / across
                 t = min(max(t, 0.0), length)
                 best = min(best, _outside(x - t * sun[0], y - t * sun[1], caster))
-        d = best / (_SUN_SOFT_M * (0.5 + at))  # half-shadows widen with the height of what casts them
+        d = best / (
+            _SUN_SOFT_M * (0.5 + at)
+        )  # half-shadows widen with the height of what casts them
         if d < 1.0:
             light *= 1.0 - sun[3] * (1.0 - 0.5 * at / length) * (1.0 - d * d * (3.0 - 2.0 * d))
     return light
@@ -87,8 +109,14 @@ def _window(caster, sun, position, rotation, lens, height, width, window):
     reach = np.sqrt(caster[5] * caster[5] + caster[6] * caster[6]) + _CONTACT_M
     length = min(caster[7] * sun[2], _SUN_LENGTH_M)
     dx, dy = length * sun[0], length * sun[1]
-    x0, x1 = caster[0] + min(dx, 0.0) - reach - position[0], caster[0] + max(dx, 0.0) + reach - position[0]
-    y0, y1 = caster[1] + min(dy, 0.0) - reach - position[1], caster[1] + max(dy, 0.0) + reach - position[1]
+    x0, x1 = (
+        caster[0] + min(dx, 0.0) - reach - position[0],
+        caster[0] + max(dx, 0.0) + reach - position[0],
+    )
+    y0, y1 = (
+        caster[1] + min(dy, 0.0) - reach - position[1],
+        caster[1] + max(dy, 0.0) + reach - position[1],
+    )
     z0, z1 = caster[2] - position[2], caster[2] + _SOLE_M - position[2]
     left, right, top, bottom, behind, nearest = 1e9, -1e9, 1e9, -1e9, 0, 1e9
     for k in range(8):
@@ -98,8 +126,14 @@ def _window(caster, sun, position, rotation, lens, height, width, window):
         if ahead < _NEAR_M:
             behind += 1
             continue
-        u = lens[0] * (rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z) / ahead + lens[2]
-        v = lens[1] * (rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z) / ahead + lens[3]
+        u = (
+            lens[0] * (rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z) / ahead
+            + lens[2]
+        )
+        v = (
+            lens[1] * (rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z) / ahead
+            + lens[3]
+        )
         left, right, top, bottom = min(left, u), max(right, u), min(top, v), max(bottom, v)
     if behind == 8 or nearest > _FAR_M:
         return False
@@ -113,12 +147,18 @@ def _window(caster, sun, position, rotation, lens, height, width, window):
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _shade_caster(caster, sun, depth, alpha, position, rotation, lens, window, light):
     """Lowers `light` (H, W) within a window to what one caster leaves of it."""
-    drop, reach = caster[2] - position[2], np.hypot(caster[5], caster[6]) + max(_CONTACT_M, _SUN_SOFT_M * (0.5 + _SUN_LENGTH_M))
+    drop, reach = (
+        caster[2] - position[2],
+        np.hypot(caster[5], caster[6]) + max(_CONTACT_M, _SUN_SOFT_M * (0.5 + _SUN_LENGTH_M)),
+    )
     x0, y0 = position[0] - caster[0], position[1] - caster[1]
     fx, fy = 1.0 / lens[0], 1.0 / lens[1]
     for row in range(window[2], window[3]):
         ray_y = (row + 0.5 - lens[3]) * fy
-        base_x, base_y = rotation[1, 0] * ray_y + rotation[2, 0], rotation[1, 1] * ray_y + rotation[2, 1]
+        base_x, base_y = (
+            rotation[1, 0] * ray_y + rotation[2, 0],
+            rotation[1, 1] * ray_y + rotation[2, 1],
+        )
         base_z = rotation[1, 2] * ray_y + rotation[2, 2]
         for column in range(window[0], window[1]):
             cover, ray_x = alpha[row, column], (column + 0.5 - lens[2]) * fx
@@ -145,9 +185,21 @@ def _lift_sole(caster, depth, position, rotation, lens, window, nearer):
             d, ray_x = depth[row, column], (column + 0.5 - lens[2]) / lens[0]
             if not d < 2 * _FAR_M:
                 continue
-            z = d * (rotation[0, 2] * ray_x + rotation[1, 2] * ray_y + rotation[2, 2]) + position[2] - caster[2]
-            x = d * (rotation[0, 0] * ray_x + rotation[1, 0] * ray_y + rotation[2, 0]) + position[0] - caster[0]
-            y = d * (rotation[0, 1] * ray_x + rotation[1, 1] * ray_y + rotation[2, 1]) + position[1] - caster[1]
+            z = (
+                d * (rotation[0, 2] * ray_x + rotation[1, 2] * ray_y + rotation[2, 2])
+                + position[2]
+                - caster[2]
+            )
+            x = (
+                d * (rotation[0, 0] * ray_x + rotation[1, 0] * ray_y + rotation[2, 0])
+                + position[0]
+                - caster[0]
+            )
+            y = (
+                d * (rotation[0, 1] * ray_x + rotation[1, 1] * ray_y + rotation[2, 1])
+                + position[1]
+                - caster[1]
+            )
             if -0.1 < z < _SOLE_M and _outside(x, y, caster) < _SOLE_M:
                 # A Gaussian is widened by about a pixel, which from afar is a longer stretch of ground.
                 stretch = min(_SOLE_NEARER_M + d * d / (lens[1] * above), _NEARER_M)
@@ -180,13 +232,19 @@ def lift_soles(depth, positions, rotations, lenses, people, things, first, scene
         for k in range(people.shape[1] + len(here)):
             if not _caster(k, people[v], here, caster):
                 continue
-            if _window(caster, no_sun, positions[v], rotations[v], lenses[v], height, width, window):
-                _lift_sole(caster, depth[v], positions[v], rotations[v], lenses[v], window, nearer[v])
+            if _window(
+                caster, no_sun, positions[v], rotations[v], lenses[v], height, width, window
+            ):
+                _lift_sole(
+                    caster, depth[v], positions[v], rotations[v], lenses[v], window, nearer[v]
+                )
     return nearer
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def shade_ground(rgb, depth, alpha, positions, rotations, lenses, suns, people, things, first, scene_id):
+def shade_ground(
+    rgb, depth, alpha, positions, rotations, lenses, suns, people, things, first, scene_id
+):
     """Darkens views (V) in place where people and things stand; where several shadows meet, the darkest counts.
 
     Args:
@@ -201,7 +259,12 @@ def shade_ground(rgb, depth, alpha, positions, rotations, lenses, suns, people, 
         scene_id: (V,) int64.
     """
     views, height, width = depth.shape
-    light, caster, window, box = np.ones((height, width)), np.zeros(CASTER), np.zeros(4, np.int64), np.zeros(4, np.int64)
+    light, caster, window, box = (
+        np.ones((height, width)),
+        np.zeros(CASTER),
+        np.zeros(4, np.int64),
+        np.zeros(4, np.int64),
+    )
     for v in range(views):
         s = scene_id[v]
         box[0], box[1], box[2], box[3] = width, 0, height, 0
@@ -209,16 +272,30 @@ def shade_ground(rgb, depth, alpha, positions, rotations, lenses, suns, people, 
         for k in range(people.shape[1] + len(here)):
             if not _caster(k, people[v], here, caster):
                 continue
-            if not _window(caster, suns[s], positions[v], rotations[v], lenses[v], height, width, window):
+            if not _window(
+                caster, suns[s], positions[v], rotations[v], lenses[v], height, width, window
+            ):
                 continue
-            _shade_caster(caster, suns[s], depth[v], alpha[v], positions[v], rotations[v], lenses[v], window, light)
+            _shade_caster(
+                caster,
+                suns[s],
+                depth[v],
+                alpha[v],
+                positions[v],
+                rotations[v],
+                lenses[v],
+                window,
+                light,
+            )
             box[0], box[1] = min(box[0], window[0]), max(box[1], window[1])
             box[2], box[3] = min(box[2], window[2]), max(box[3], window[3])
         for row in range(box[2], box[3]):
             for column in range(box[0], box[1]):
                 if light[row, column] < 1.0:
                     for c in range(3):
-                        rgb[v, row, column, c] = np.uint8(rgb[v, row, column, c] * light[row, column] + 0.5)
+                        rgb[v, row, column, c] = np.uint8(
+                            rgb[v, row, column, c] * light[row, column] + 0.5
+                        )
                     light[row, column] = 1.0
 
 
@@ -230,4 +307,6 @@ def shadow_directions(sky: np.ndarray) -> np.ndarray:
     direct, ambient = sky[:, 10:13].mean(1) * up, sky[:, 13:16].mean(1)
     share = _SUN * direct / np.maximum(direct + ambient, 1e-6)
     slope = level / np.maximum(up, 1e-3)
-    return np.column_stack([-sun[:, :2] / np.maximum(level, 1e-9)[:, None], slope, np.where(up > 0.02, share, 0.0)])
+    return np.column_stack(
+        [-sun[:, :2] / np.maximum(level, 1e-9)[:, None], slope, np.where(up > 0.02, share, 0.0)]
+    )

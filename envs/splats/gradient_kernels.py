@@ -72,9 +72,21 @@ def fill_view(camera, rotation, position, width, height, view):
 def _turn(quats, i, turn):
     """Fills `turn` (9,) with the rotation matrix of the i-th quaternion, which has unit length."""
     w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
-    turn[0], turn[1], turn[2] = _ONE - _TWO * (y * y + z * z), _TWO * (x * y - w * z), _TWO * (x * z + w * y)
-    turn[3], turn[4], turn[5] = _TWO * (x * y + w * z), _ONE - _TWO * (x * x + z * z), _TWO * (y * z - w * x)
-    turn[6], turn[7], turn[8] = _TWO * (x * z - w * y), _TWO * (y * z + w * x), _ONE - _TWO * (x * x + y * y)
+    turn[0], turn[1], turn[2] = (
+        _ONE - _TWO * (y * y + z * z),
+        _TWO * (x * y - w * z),
+        _TWO * (x * z + w * y),
+    )
+    turn[3], turn[4], turn[5] = (
+        _TWO * (x * y + w * z),
+        _ONE - _TWO * (x * x + z * z),
+        _TWO * (y * z - w * x),
+    )
+    turn[6], turn[7], turn[8] = (
+        _TWO * (x * z - w * y),
+        _TWO * (y * z + w * x),
+        _ONE - _TWO * (x * x + y * y),
+    )
 
 
 @inlined
@@ -104,9 +116,17 @@ def _spread(turn, scales, i, a, u):
 
 
 @kernel
-def project_share(worker, workers, means, quats, scales, opacities, colours, view, width, height, records, seen):
+def project_share(
+    worker, workers, means, quats, scales, opacities, colours, view, width, height, records, seen
+):
     """Fills in the records of every `workers`-th run of Gaussians, and `seen` (G,) whether they can draw on the image."""
-    turn, a, b, u, v = np.empty(9, F32), np.empty(3, F32), np.empty(3, F32), np.empty(3, F32), np.empty(3, F32)
+    turn, a, b, u, v = (
+        np.empty(9, F32),
+        np.empty(3, F32),
+        np.empty(3, F32),
+        np.empty(3, F32),
+        np.empty(3, F32),
+    )
     count = len(means)
     for i in range(worker * count // workers, (worker + 1) * count // workers):
         seen[i] = 0
@@ -127,21 +147,41 @@ def project_share(worker, workers, means, quats, scales, opacities, colours, vie
         mx, my = view[12] * x / z + view[14], view[13] * y / z + view[15]
         reach2 = (strength - LOG2_ALPHA_MIN) * _REACH2_OF_LOG2
         ex, ey = F32(math.sqrt(reach2 * c00)), F32(math.sqrt(reach2 * c11))
-        if not (det > _ZERO and mx + ex > _ZERO and mx - ex < width and my + ey > _ZERO and my - ey < height):
+        if not (
+            det > _ZERO
+            and mx + ex > _ZERO
+            and mx - ex < width
+            and my + ey > _ZERO
+            and my - ey < height
+        ):
             continue
         seen[i] = 1
         at, inv = i * RECORD, _ONE / det
         records[at + MX], records[at + MY], records[at + Z] = mx, my, z
         inv *= _LOG2_E
-        records[at + CA], records[at + CB], records[at + CC] = c11 * inv * _HALF, -c01 * inv, c00 * inv * _HALF
+        records[at + CA], records[at + CB], records[at + CC] = (
+            c11 * inv * _HALF,
+            -c01 * inv,
+            c00 * inv * _HALF,
+        )
         records[at + LOG2_OPACITY] = strength
-        records[at + RED], records[at + GREEN], records[at + BLUE] = colours[i, 0], colours[i, 1], colours[i, 2]
-        records[at + SHIFT], records[at + INV_YY], records[at + INV_ROW] = c01 / c11, _ONE / c11, c11 / det
+        records[at + RED], records[at + GREEN], records[at + BLUE] = (
+            colours[i, 0],
+            colours[i, 1],
+            colours[i, 2],
+        )
+        records[at + SHIFT], records[at + INV_YY], records[at + INV_ROW] = (
+            c01 / c11,
+            _ONE / c11,
+            c11 / det,
+        )
         records[at + REACH2], records[at + EX], records[at + EY] = reach2, ex, ey
 
 
 @kernel
-def list_all(records, seen, place, height, width, pixels, counts, starts, tiles, entries, grouped, slots):
+def list_all(
+    records, seen, place, height, width, pixels, counts, starts, tiles, entries, grouped, slots
+):
     """Empties the tiles and lists which Gaussians reach which, nearest first.
 
     `starts` (T + 1,) becomes where a tile's entries lie in `grouped`; `slots` says which entry of `entries`, where those of one
@@ -149,21 +189,36 @@ def list_all(records, seen, place, height, width, pixels, counts, starts, tiles,
     """
     size = place[2] * place[3]
     rows_alive, nearest = np.empty(size, np.int32), np.empty(size, F32)
-    empty_tiles(place, height, width, np.empty(0, F32), False, pixels, rows_alive, np.empty(0, F32), nearest)
+    empty_tiles(
+        place, height, width, np.empty(0, F32), False, pixels, rows_alive, np.empty(0, F32), nearest
+    )
     shown = 0
     for i in range(len(seen)):
         shown += seen[i]
-    keys, keys2, order, order2 = np.empty(shown, F32), np.empty(shown, np.uint32), np.empty(shown, np.int32), np.empty(shown, np.int32)
+    keys, keys2, order, order2 = (
+        np.empty(shown, F32),
+        np.empty(shown, np.uint32),
+        np.empty(shown, np.int32),
+        np.empty(shown, np.int32),
+    )
     n = 0
     for i in range(len(seen)):
         if seen[i]:
             keys[n], order[n] = records[i * RECORD + Z], i
             n += 1
-    by_depth = order2 if sort_by_depth(keys.view(np.uint32), order, keys2, order2, shown, np.empty((3, 2048), np.int32)) else order
+    by_depth = (
+        order2
+        if sort_by_depth(
+            keys.view(np.uint32), order, keys2, order2, shown, np.empty((3, 2048), np.int32)
+        )
+        else order
+    )
     counts[:] = 0
     listed, total = 0, 0
     if shown > 0:
-        listed, total = list_in_tiles(records, by_depth, 0, shown, place, rows_alive, counts, tiles, entries)
+        listed, total = list_in_tiles(
+            records, by_depth, 0, shown, place, rows_alive, counts, tiles, entries
+        )
     if listed < shown:
         return -1
     starts[0] = 0
@@ -185,11 +240,26 @@ def blend_share(worker, workers, records, place, starts, grouped, pixels):
     rows_alive, nearest, limits = np.empty(size, np.int32), np.empty(size, F32), np.empty(0, F32)
     for t in range(worker, size, workers):
         rows_alive[t], nearest[t] = lit_rows(pixels, t * PIXELS), F32(np.inf)
-        blend_tile(records, grouped, starts[t], starts[t + 1], place, t, pixels, rows_alive, limits, nearest, items, scratch)
+        blend_tile(
+            records,
+            grouped,
+            starts[t],
+            starts[t + 1],
+            place,
+            t,
+            pixels,
+            rows_alive,
+            limits,
+            nearest,
+            items,
+            scratch,
+        )
 
 
 @kernel
-def blend_back_share(worker, workers, records, place, height, width, starts, grouped, slots, pixels, upstream, grads):
+def blend_back_share(
+    worker, workers, records, place, height, width, starts, grouped, slots, pixels, upstream, grads
+):
     """Writes the gradients of every `workers`-th tile's entries to `grads` (entries, GRADS), flat, which hold zeros.
 
     `upstream` is laid out as `pixels`: gradients of a pixel's light, red, green, blue and depth.
@@ -213,11 +283,15 @@ def blend_back_share(worker, workers, records, place, height, width, starts, gro
             for c in range(1, 5):
                 whole = whole + lanes_at(pixels, at + c * AREA) * lanes_at(upstream, at + c * AREA)
             put_lanes(total, r * TILE, whole)
-        _blend_back_tile(records, grouped, slots, begin, end, upstream, base, light, before, total, xs, ys, grads)
+        _blend_back_tile(
+            records, grouped, slots, begin, end, upstream, base, light, before, total, xs, ys, grads
+        )
 
 
 @part
-def _blend_back_tile(records, grouped, slots, begin, end, upstream, base, light, before, total, xs, ys, grads):
+def _blend_back_tile(
+    records, grouped, slots, begin, end, upstream, base, light, before, total, xs, ys, grads
+):
     """Gradients of one tile's entries; `light`, `before` and `total` (64,) are what is left, was and will be blended at its pixels."""
     alive, across = 255, lanes_at(xs, 0)
     for n in range(begin, end):
@@ -231,13 +305,28 @@ def _blend_back_tile(records, grouped, slots, begin, end, upstream, base, light,
             continue
         dx = across - records[at + MX]
         none = fill_f8(0.0)
-        g_l, g_x, g_y, g_xx, g_xy, g_yy, g_r, g_g, g_b, g_z = none, none, none, none, none, none, none, none, none, none
+        g_l, g_x, g_y, g_xx, g_xy, g_yy, g_r, g_g, g_b, g_z = (
+            none,
+            none,
+            none,
+            none,
+            none,
+            none,
+            none,
+            none,
+            none,
+            none,
+        )
         for r in range(TILE):
             if (rows >> r) & 1 == 0:
                 continue
             q, up = r * TILE, base + r * TILE
             dy = ys[r] - records[at + MY]
-            y = records[at + LOG2_OPACITY] - dx * dx * records[at + CA] - (dx * records[at + CB] + dy * records[at + CC]) * dy
+            y = (
+                records[at + LOG2_OPACITY]
+                - dx * dx * records[at + CA]
+                - (dx * records[at + CB] + dy * records[at + CC]) * dy
+            )
             shown = lanes_at(light, q)
             alpha = powers_of_two(least(y, fill_f8(LOG2_ALPHA_MAX)))
             alpha = select(y >= LOG2_ALPHA_MIN, alpha, none)
@@ -250,7 +339,12 @@ def _blend_back_tile(records, grouped, slots, begin, end, upstream, base, light,
                 lanes_at(upstream, up + SUM_R), lanes_at(upstream, up + SUM_R + AREA), lanes_at(upstream, up + SUM_R + 2 * AREA),
                 lanes_at(upstream, up + SUM_R + 3 * AREA),
             )  # fmt: skip
-            value = red * records[at + RED] + green * records[at + GREEN] + blue * records[at + BLUE] + deep * records[at + Z]
+            value = (
+                red * records[at + RED]
+                + green * records[at + GREEN]
+                + blue * records[at + BLUE]
+                + deep * records[at + Z]
+            )
             past = lanes_at(before, q) + weight * value
             put_lanes(before, q, past)
             behind = lanes_at(total, q) - past
@@ -260,11 +354,28 @@ def _blend_back_tile(records, grouped, slots, begin, end, upstream, base, light,
             slope_x, slope_y = slope * dx, slope * dy
             g_x, g_y = g_x + slope_x, g_y + slope_y
             g_xx, g_xy, g_yy = g_xx + slope_x * dx, g_xy + slope_x * dy, g_yy + slope_y * dy
-            g_r, g_g, g_b, g_z = g_r + weight * red, g_g + weight * green, g_b + weight * blue, g_z + weight * deep
+            g_r, g_g, g_b, g_z = (
+                g_r + weight * red,
+                g_g + weight * green,
+                g_b + weight * blue,
+                g_z + weight * deep,
+            )
         to = np.int64(slots[n]) * GRADS
-        grads[to + _G_L], grads[to + _G_X], grads[to + _G_Y] = sum_of_lanes(g_l), sum_of_lanes(g_x), sum_of_lanes(g_y)
-        grads[to + _G_XX], grads[to + _G_XY], grads[to + _G_YY] = sum_of_lanes(g_xx), sum_of_lanes(g_xy), sum_of_lanes(g_yy)
-        grads[to + _G_R], grads[to + _G_G], grads[to + _G_B] = sum_of_lanes(g_r), sum_of_lanes(g_g), sum_of_lanes(g_b)
+        grads[to + _G_L], grads[to + _G_X], grads[to + _G_Y] = (
+            sum_of_lanes(g_l),
+            sum_of_lanes(g_x),
+            sum_of_lanes(g_y),
+        )
+        grads[to + _G_XX], grads[to + _G_XY], grads[to + _G_YY] = (
+            sum_of_lanes(g_xx),
+            sum_of_lanes(g_xy),
+            sum_of_lanes(g_yy),
+        )
+        grads[to + _G_R], grads[to + _G_G], grads[to + _G_B] = (
+            sum_of_lanes(g_r),
+            sum_of_lanes(g_g),
+            sum_of_lanes(g_b),
+        )
         grads[to + _G_Z] = sum_of_lanes(g_z)
 
 
@@ -279,11 +390,37 @@ def sum_entries(entries, total, grads, sums):
 
 @kernel
 def project_back_share(
-    worker, workers, means, quats, scales, opacities, view, records, seen, sums, g_means, g_quats, g_scales, g_opacities, g_colours
+    worker,
+    workers,
+    means,
+    quats,
+    scales,
+    opacities,
+    view,
+    records,
+    seen,
+    sums,
+    g_means,
+    g_quats,
+    g_scales,
+    g_opacities,
+    g_colours,
 ):
     """Fills in the gradients of every `workers`-th run of Gaussians from those of their records; of what was not seen they are zero."""
-    turn, a, b, u, v = np.empty(9, F32), np.empty(3, F32), np.empty(3, F32), np.empty(3, F32), np.empty(3, F32)
-    g_a, g_b, g_u, g_v, g_turn = np.empty(3, F32), np.empty(3, F32), np.empty(3, F32), np.empty(3, F32), np.empty(9, F32)
+    turn, a, b, u, v = (
+        np.empty(9, F32),
+        np.empty(3, F32),
+        np.empty(3, F32),
+        np.empty(3, F32),
+        np.empty(3, F32),
+    )
+    g_a, g_b, g_u, g_v, g_turn = (
+        np.empty(3, F32),
+        np.empty(3, F32),
+        np.empty(3, F32),
+        np.empty(3, F32),
+        np.empty(9, F32),
+    )
     count = len(means)
     for i in range(worker * count // workers, (worker + 1) * count // workers):
         g_opacities[i] = _ZERO
@@ -300,9 +437,22 @@ def project_back_share(
         g_colours[i, 0], g_colours[i, 1], g_colours[i, 2] = s[_G_R], s[_G_G], s[_G_B]
         # The conic is the inverse of the covariance: dL/dcovariance = - conic * dL/dconic * conic.
         q00, q01, q11 = _TWO * ca / _LOG2_E, cb / _LOG2_E, _TWO * cc / _LOG2_E
-        g00, g01, g11 = -s[_G_XX] * _LOG2_E * _HALF, -s[_G_XY] * _LOG2_E * _HALF, -s[_G_YY] * _LOG2_E * _HALF
-        m00, m01, m10, m11 = q00 * g00 + q01 * g01, q00 * g01 + q01 * g11, q01 * g00 + q11 * g01, q01 * g01 + q11 * g11
-        h00, h01, h11 = -(m00 * q00 + m01 * q01), -_TWO * (m00 * q01 + m01 * q11), -(m10 * q01 + m11 * q11)
+        g00, g01, g11 = (
+            -s[_G_XX] * _LOG2_E * _HALF,
+            -s[_G_XY] * _LOG2_E * _HALF,
+            -s[_G_YY] * _LOG2_E * _HALF,
+        )
+        m00, m01, m10, m11 = (
+            q00 * g00 + q01 * g01,
+            q00 * g01 + q01 * g11,
+            q01 * g00 + q11 * g01,
+            q01 * g01 + q11 * g11,
+        )
+        h00, h01, h11 = (
+            -(m00 * q00 + m01 * q01),
+            -_TWO * (m00 * q01 + m01 * q11),
+            -(m10 * q01 + m11 * q11),
+        )
         x, y, z = _seen_from(means, i, view)
         _turn(quats, i, turn)
         _rows(view, x, y, z, a, b)
@@ -318,7 +468,9 @@ def project_back_share(
                 g_b[row] += part_of * g_v[k]
                 g_turn[3 * row + k] = a[row] * g_u[k] + b[row] * g_v[k]
         for k in range(3):
-            g_scales[i, k] = g_turn[k] * turn[k] + g_turn[3 + k] * turn[3 + k] + g_turn[6 + k] * turn[6 + k]
+            g_scales[i, k] = (
+                g_turn[k] * turn[k] + g_turn[3 + k] * turn[3 + k] + g_turn[6 + k] * turn[6 + k]
+            )
             for row in range(3):
                 g_turn[3 * row + k] *= scales[i, k]
         _turn_back(quats, i, g_turn, g_quats)
@@ -328,7 +480,14 @@ def project_back_share(
         tx_on, ty_on = min(max(tx, view[16]), view[17]), min(max(ty, view[18]), view[19])
         g_tx = -fx * (g_a[0] * view[6] + g_a[1] * view[7] + g_a[2] * view[8])
         g_ty = -fy * (g_b[0] * view[6] + g_b[1] * view[7] + g_b[2] * view[8])
-        g_z = s[_G_Z] - inv * (g_a[0] * a[0] + g_a[1] * a[1] + g_a[2] * a[2] + g_b[0] * b[0] + g_b[1] * b[1] + g_b[2] * b[2])
+        g_z = s[_G_Z] - inv * (
+            g_a[0] * a[0]
+            + g_a[1] * a[1]
+            + g_a[2] * a[2]
+            + g_b[0] * b[0]
+            + g_b[1] * b[1]
+            + g_b[2] * b[2]
+        )
         g_x, g_y = g_mx * fx, g_my * fy
         g_z -= g_mx * fx * tx + g_my * fy * ty
         if tx_on == tx:
@@ -346,6 +505,12 @@ def _turn_back(quats, i, g, g_quats):
     """Gradients of a quaternion from those of its rotation matrix, `g` (9,)."""
     w, x, y, z = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
     g_quats[i, 0] = _TWO * (x * (g[7] - g[5]) + y * (g[2] - g[6]) + z * (g[3] - g[1]))
-    g_quats[i, 1] = _TWO * (y * (g[1] + g[3]) + z * (g[2] + g[6]) + w * (g[7] - g[5]) - _TWO * x * (g[4] + g[8]))
-    g_quats[i, 2] = _TWO * (x * (g[1] + g[3]) + z * (g[5] + g[7]) + w * (g[2] - g[6]) - _TWO * y * (g[0] + g[8]))
-    g_quats[i, 3] = _TWO * (x * (g[2] + g[6]) + y * (g[5] + g[7]) + w * (g[3] - g[1]) - _TWO * z * (g[0] + g[4]))
+    g_quats[i, 1] = _TWO * (
+        y * (g[1] + g[3]) + z * (g[2] + g[6]) + w * (g[7] - g[5]) - _TWO * x * (g[4] + g[8])
+    )
+    g_quats[i, 2] = _TWO * (
+        x * (g[1] + g[3]) + z * (g[5] + g[7]) + w * (g[2] - g[6]) - _TWO * y * (g[0] + g[8])
+    )
+    g_quats[i, 3] = _TWO * (
+        x * (g[2] + g[6]) + y * (g[5] + g[7]) + w * (g[3] - g[1]) - _TWO * z * (g[0] + g[4])
+    )

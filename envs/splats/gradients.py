@@ -89,9 +89,17 @@ def _look_on_cuda(gaussians: Gaussians, view: View) -> tuple[Tensor, Tensor, Ten
     matrix[:3, :3], matrix[:3, 3] = view.rotation, -view.rotation @ view.position
     fx, fy, cx, cy = view.intrinsics
     pinhole = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    given = [torch.as_tensor(a, dtype=torch.float32, device=device)[None] for a in (matrix, pinhole)]
+    given = [
+        torch.as_tensor(a, dtype=torch.float32, device=device)[None] for a in (matrix, pinhole)
+    ]
     drawn, alpha, _ = cuda_kernels().rasterization(
-        *gaussians.tensors(), *given, view.width_px, view.height_px, near_plane=NEAR_M, render_mode="RGB+D", packed=False
+        *gaussians.tensors(),
+        *given,
+        view.width_px,
+        view.height_px,
+        near_plane=NEAR_M,
+        render_mode="RGB+D",
+        packed=False,
     )
     return drawn[0, ..., :3], drawn[0, ..., 3], 1.0 - alpha[0, ..., 0]
 
@@ -124,28 +132,65 @@ class _Look(torch.autograd.Function):
         place = np.array([0, 0, -(-width // TILE), -(-height // TILE)], np.int32)
         size = int(place[2] * place[3])
         packed = np.empty(32, np.float32)
-        camera, turn, eye = (np.ascontiguousarray(a, dtype=np.float32) for a in (view.intrinsics, view.rotation, view.position))
+        camera, turn, eye = (
+            np.ascontiguousarray(a, dtype=np.float32)
+            for a in (view.intrinsics, view.rotation, view.position)
+        )
         fill_view(camera, turn, eye, width, height, packed)
         records, seen = np.empty(count * RECORD, np.float32), np.empty(count, np.uint8)
         _share(project_share, *arrays, packed, np.float32(width), np.float32(height), records, seen)
-        pixels, counts, starts = np.empty(size * PIXELS, np.float32), np.empty(size, np.int32), np.empty(size + 1, np.int64)
+        pixels, counts, starts = (
+            np.empty(size * PIXELS, np.float32),
+            np.empty(size, np.int32),
+            np.empty(size + 1, np.int64),
+        )
         total = -1
         while total < 0:
-            room = [np.empty(_most_entries[0], kind) for kind in (np.int32, np.int64, np.int64, np.int32)]
+            room = [
+                np.empty(_most_entries[0], kind)
+                for kind in (np.int32, np.int64, np.int64, np.int32)
+            ]
             total = list_all(records, seen, place, height, width, pixels, counts, starts, *room)
             if total < 0:
                 _most_entries[0] *= 2
         _share(blend_share, records, place, starts, room[2], pixels)
-        ctx.kept = (arrays, packed, records, seen, place, height, width, starts, room, total, pixels)
+        ctx.kept = (
+            arrays,
+            packed,
+            records,
+            seen,
+            place,
+            height,
+            width,
+            starts,
+            room,
+            total,
+            pixels,
+        )
         return torch.from_numpy(_image(np.abs(pixels[: size * PIXELS]), place, height, width))
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         arrays, packed, records, seen, place, height, width, starts, room, total, pixels = ctx.kept
         upstream = _tiles(grad_outputs[0].numpy(), place, height, width)
-        grads, sums = np.zeros(max(total, 1) * GRADS, np.float32), np.zeros((len(seen), GRADS), np.float32)
+        grads, sums = (
+            np.zeros(max(total, 1) * GRADS, np.float32),
+            np.zeros((len(seen), GRADS), np.float32),
+        )
         _, entries, grouped, slots = room
-        _share(blend_back_share, records, place, height, width, starts, grouped, slots, pixels, upstream, grads)
+        _share(
+            blend_back_share,
+            records,
+            place,
+            height,
+            width,
+            starts,
+            grouped,
+            slots,
+            pixels,
+            upstream,
+            grads,
+        )
         sum_entries(entries, total, grads, sums)
         given = [np.empty_like(a) for a in arrays]
         _share(project_back_share, *arrays[:4], packed, records, seen, sums, *given)
@@ -155,7 +200,11 @@ class _Look(torch.autograd.Function):
 def _image(pixels: np.ndarray, place: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W, 5) of pixels laid out by tiles."""
     columns, rows = int(place[2]), int(place[3])
-    whole = pixels.reshape(rows, columns, 5, TILE, TILE).transpose(0, 3, 1, 4, 2).reshape(rows * TILE, columns * TILE, 5)
+    whole = (
+        pixels.reshape(rows, columns, 5, TILE, TILE)
+        .transpose(0, 3, 1, 4, 2)
+        .reshape(rows * TILE, columns * TILE, 5)
+    )
     return np.ascontiguousarray(whole[:height, :width])
 
 
@@ -164,4 +213,6 @@ def _tiles(image: np.ndarray, place: np.ndarray, height: int, width: int) -> np.
     columns, rows = int(place[2]), int(place[3])
     whole = np.zeros((rows * TILE, columns * TILE, 5), np.float32)
     whole[:height, :width] = image
-    return np.ascontiguousarray(whole.reshape(rows, TILE, columns, TILE, 5).transpose(0, 2, 4, 1, 3)).reshape(-1)
+    return np.ascontiguousarray(
+        whole.reshape(rows, TILE, columns, TILE, 5).transpose(0, 2, 4, 1, 3)
+    ).reshape(-1)

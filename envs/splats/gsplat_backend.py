@@ -20,7 +20,9 @@ from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.reference import ALPHA_MIN, NEAR_M, backgrounds, composite_depth, view_matrices
 
 _TILE = 16
-_CHUNK = 1 << 25  # Gaussians times views of one call: bounds the memory, some 150 bytes for each that is seen
+_CHUNK = (
+    1 << 25
+)  # Gaussians times views of one call: bounds the memory, some 150 bytes for each that is seen
 _SHARP = 100.0  # conic of a background pixel: alpha is under 1/255 at its neighbours
 
 
@@ -50,7 +52,9 @@ def kernels() -> ModuleType:
     except ImportError as error:
         raise UserError(f"gsplat cannot be imported ({error}); {needs}") from None
     if _C is None:
-        raise UserError(f"gsplat has no compiled kernels here and finds no CUDA toolkit (nvcc) to compile them with; {needs}")
+        raise UserError(
+            f"gsplat has no compiled kernels here and finds no CUDA toolkit (nvcc) to compile them with; {needs}"
+        )
     return gsplat
 
 
@@ -70,7 +74,9 @@ def _upload(splats: Splats, device: str) -> CudaSplats:
     names = ("means", "quats", "scales", "opacities", "sh")
     if not len(seen):
         shapes = ((1, 3), (1, 4), (1, 3), (1,), (1, 1, 3))
-        return CudaSplats(**{n: torch.zeros(s, device=device) for n, s in zip(names, shapes, strict=True)})
+        return CudaSplats(
+            **{n: torch.zeros(s, device=device) for n, s in zip(names, shapes, strict=True)}
+        )
     arrays = {n: np.ascontiguousarray(getattr(splats, n)[seen], dtype=np.float32) for n in names}
     return CudaSplats(**{n: torch.as_tensor(a, device=device) for n, a in arrays.items()})
 
@@ -107,14 +113,20 @@ def render_splats(
     with torch.inference_mode():
         for start in range(0, views, step):
             some = slice(start, start + step)
-            given = [a[some].to(prepared.means.device) for a in (matrices, pinholes, colours, limits)]
+            given = [
+                a[some].to(prepared.means.device) for a in (matrices, pinholes, colours, limits)
+            ]
             drawn = _draw(gsplat, prepared, given, lens, antialiased)
-            image = drawn[0] if dtype == np.float32 else (255 * drawn[0]).round().clamp(0, 255).byte()
+            image = (
+                drawn[0] if dtype == np.float32 else (255 * drawn[0]).round().clamp(0, 255).byte()
+            )
             rgb[some], depth[some], alpha[some] = (a.cpu().numpy() for a in (image, *drawn[1:]))
     return rgb, depth, alpha
 
 
-def _draw(gsplat: Any, splats: CudaSplats, given: list[Tensor], lens: str, antialiased: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _draw(
+    gsplat: Any, splats: CudaSplats, given: list[Tensor], lens: str, antialiased: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     """Colours in 0..1, depths and alphas of views (V).
 
     Args:
@@ -132,8 +144,13 @@ def _draw(gsplat: Any, splats: CudaSplats, given: list[Tensor], lens: str, antia
     opacities = splats.opacities[gaussian] * (compensations if antialiased else 1.0)
     eyes = -(matrices[:, :3, :3].transpose(1, 2) @ matrices[:, :3, 3:])[..., 0]
     degree = round(splats.sh.shape[1] ** 0.5) - 1
-    seen_rgb = gsplat.spherical_harmonics(degree, splats.means[gaussian] - eyes[view], splats.sh[gaussian])
-    features = torch.cat([torch.clamp_min(seen_rgb + 0.5, 0.0), depths[:, None], torch.zeros_like(depths)[:, None]], 1)
+    seen_rgb = gsplat.spherical_harmonics(
+        degree, splats.means[gaussian] - eyes[view], splats.sh[gaussian]
+    )
+    features = torch.cat(
+        [torch.clamp_min(seen_rgb + 0.5, 0.0), depths[:, None], torch.zeros_like(depths)[:, None]],
+        1,
+    )
     # The background's pixels, as Gaussians of their own.
     v, row, column = torch.nonzero(torch.isfinite(limits), as_tuple=False).repeat(2, 1).unbind(1)
     far, one = limits[v, row, column], torch.ones(len(v), device=v.device)
@@ -143,15 +160,37 @@ def _draw(gsplat: Any, splats: CudaSplats, given: list[Tensor], lens: str, antia
     # gsplat sorts by the bits of a depth, which is right for positive ones.
     depths, opacities = torch.cat([depths, far.clamp_min(1e-3)]), torch.cat([opacities, one])
     radii = torch.cat([radii, torch.ones(len(v), 2, dtype=radii.dtype, device=v.device)])
-    features = torch.cat([features, torch.cat([colours[v, row, column], far[:, None], one[:, None]], 1)])
-    view, gaussian = torch.cat([view, v.to(view.dtype)]), torch.cat([gaussian, torch.zeros_like(v, dtype=gaussian.dtype)])
+    features = torch.cat(
+        [features, torch.cat([colours[v, row, column], far[:, None], one[:, None]], 1)]
+    )
+    view, gaussian = (
+        torch.cat([view, v.to(view.dtype)]),
+        torch.cat([gaussian, torch.zeros_like(v, dtype=gaussian.dtype)]),
+    )
     across, down = -(-width // _TILE), -(-height // _TILE)
     _, crossings, order = gsplat.isect_tiles(
-        centres, radii, depths, _TILE, across, down, packed=True, n_images=views, image_ids=view, gaussian_ids=gaussian
+        centres,
+        radii,
+        depths,
+        _TILE,
+        across,
+        down,
+        packed=True,
+        n_images=views,
+        image_ids=view,
+        gaussian_ids=gaussian,
     )
-    offsets = gsplat.isect_offset_encode(crossings, views, across, down).reshape(views, down, across)
-    sums, covered = gsplat.rasterize_to_pixels(centres, conics, features, opacities, width, height, _TILE, offsets, order, packed=True)
+    offsets = gsplat.isect_offset_encode(crossings, views, across, down).reshape(
+        views, down, across
+    )
+    sums, covered = gsplat.rasterize_to_pixels(
+        centres, conics, features, opacities, width, height, _TILE, offsets, order, packed=True
+    )
     left = 1 - covered[..., 0]
     light = (left + sums[..., 4]).clamp(0, 1)
     total = sums[..., 3] - torch.where(torch.isfinite(limits), sums[..., 4] * limits, 0.0)
-    return sums[..., :3] + left[..., None] * colours, composite_depth(total, light, limits), 1 - light
+    return (
+        sums[..., :3] + left[..., None] * colours,
+        composite_depth(total, light, limits),
+        1 - light,
+    )

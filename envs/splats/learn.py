@@ -69,7 +69,9 @@ class Learning:
     seed: int = 0
 
 
-def seeds_of_points(points: np.ndarray, colours: np.ndarray, share: float = 0.7) -> dict[str, Tensor]:
+def seeds_of_points(
+    points: np.ndarray, colours: np.ndarray, share: float = 0.7
+) -> dict[str, Tensor]:
     """Gaussians to begin with: discs along the surface that neighbours form, `share` as wide as the nearest of these are far.
 
     Args:
@@ -122,7 +124,9 @@ class Learner:
     def __init__(self, start: dict[str, Tensor], how: Learning, device: str = "cpu"):
         self.how, self.step, self.device = how, 0, device
         self.values = {name: start[name].to(device).clone().requires_grad_() for name in NAMES}
-        groups = [{"params": [self.values[name]], "lr": RATES[name], "name": name} for name in NAMES]
+        groups = [
+            {"params": [self.values[name]], "lr": RATES[name], "name": name} for name in NAMES
+        ]
         self.optimizer = torch.optim.Adam(groups, eps=1e-15, fused=True)
 
     @property
@@ -134,16 +138,28 @@ class Learner:
         """What a camera can look at."""
         v = self.values
         colours = torch.clamp_min(v["sh"] * SH0 + 0.5, 0.0)
-        return Gaussians(v["means"], normalize(v["quats"], dim=1), torch.exp(v["scales"]), torch.sigmoid(v["opacities"]), colours)
+        return Gaussians(
+            v["means"],
+            normalize(v["quats"], dim=1),
+            torch.exp(v["scales"]),
+            torch.sigmoid(v["opacities"]),
+            colours,
+        )
 
     def learn(self, target: Target) -> float:
         """One step; returns the loss."""
         self.optimizer.param_groups[0]["lr"] = self.rate
         gaussians = self.activated()
         loss = photo_loss(gaussians, target)
-        loss = loss + _OPACITY * gaussians.opacities.mean() + _SCALE * gaussians.scales.mean() / self.how.extent
+        loss = (
+            loss
+            + _OPACITY * gaussians.opacities.mean()
+            + _SCALE * gaussians.scales.mean() / self.how.extent
+        )
         ordered = gaussians.scales.sort(1).values
-        loss = loss + _FLAT * (ordered[:, 0] / ordered[:, 1]).mean()  # discs: surfaces, and what the import looks for
+        loss = (
+            loss + _FLAT * (ordered[:, 0] / ordered[:, 1]).mean()
+        )  # discs: surfaces, and what the import looks for
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -168,10 +184,17 @@ class Learner:
         if not len(some):
             return
         noise = torch.randn(len(some), 3, generator=self._draws(0)).to(self.device)
-        noise *= (torch.sigmoid(100.0 * (FAINT - opacities[some])) * _WANDER * self.rate / self.how.extent**2)[:, None]
+        noise *= (
+            torch.sigmoid(100.0 * (FAINT - opacities[some]))
+            * _WANDER
+            * self.rate
+            / self.how.extent**2
+        )[:, None]
         turn, scales = turns(normalize(v["quats"][some], dim=1)), torch.exp(v["scales"][some])
         inside = (turn.transpose(1, 2) @ noise[..., None])[..., 0] * scales * scales
-        v["means"][some] += (turn @ inside[..., None])[..., 0].clamp(-self.how.extent, self.how.extent)
+        v["means"][some] += (turn @ inside[..., None])[..., 0].clamp(
+            -self.how.extent, self.how.extent
+        )
 
     def _move_the_faint(self) -> None:
         opacities = torch.sigmoid(self.values["opacities"])
@@ -211,7 +234,12 @@ class Learner:
 
     def _share_out(self, source: Tensor) -> None:
         """Makes Gaussians so much fainter and smaller that they look the same with the copies that `source` names."""
-        times = torch.bincount(source, minlength=len(self.values["means"]))[source].clamp_max(_MOST_COPIES - 1) + 1
+        times = (
+            torch.bincount(source, minlength=len(self.values["means"]))[source].clamp_max(
+                _MOST_COPIES - 1
+            )
+            + 1
+        )
         opacities, shrunk = shared_out(torch.sigmoid(self.values["opacities"][source]), times)
         self.values["opacities"][source] = torch.logit(opacities.clamp(FAINT, 1 - 1e-6))
         self.values["scales"][source] += torch.log(shrunk)[:, None]
@@ -230,7 +258,9 @@ def shared_out(opacities: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     new = 1.0 - (1.0 - old) ** (1.0 / times)
     total = torch.zeros_like(old)
     for i in range(1, _MOST_COPIES + 1):
-        inner = sum(math.comb(i - 1, k) * (-1) ** k / math.sqrt(k + 1) * new ** (k + 1) for k in range(i))
+        inner = sum(
+            math.comb(i - 1, k) * (-1) ** k / math.sqrt(k + 1) * new ** (k + 1) for k in range(i)
+        )
         total = total + torch.where(times >= i, inner, 0.0)
     return new.float(), (old / total.clamp_min(1e-9)).clamp(0.05, 1.0).float()
 
@@ -249,7 +279,9 @@ def turns(quats: Tensor) -> Tensor:
 def photo_loss(gaussians: Gaussians, target: Target) -> Tensor:
     """L1 and D-SSIM of a photograph, and the relative error of depth where that is known."""
     rgb, depth, _ = look(gaussians, target.view)
-    loss = (1.0 - _DSSIM) * (rgb - target.rgb).abs().mean() + _DSSIM * (1.0 - similarity(rgb, target.rgb))
+    loss = (1.0 - _DSSIM) * (rgb - target.rgb).abs().mean() + _DSSIM * (
+        1.0 - similarity(rgb, target.rgb)
+    )
     if target.depth is None:
         return loss
     known = target.depth > 0.0
@@ -281,7 +313,9 @@ def _blurring(size: int, device: torch.device) -> Tensor:
     return torch.as_tensor(matrix, dtype=torch.float32, device=device)
 
 
-def psnr(learner: Learner, targets: list[Target], seen: Callable[[int, Tensor], None] | None = None) -> float:
+def psnr(
+    learner: Learner, targets: list[Target], seen: Callable[[int, Tensor], None] | None = None
+) -> float:
     """Mean peak signal-to-noise ratio in dB of views; `seen` gets the number and the image (H, W, 3) of each."""
     with torch.no_grad():
         gaussians, ratios = learner.activated(), []

@@ -17,16 +17,40 @@ LOG2_ALPHA_MIN = F32(np.log2(1 / 255))
 
 _NEAR = F32(NEAR_M)
 _ZERO, _ONE, _HALF, _TWO = F32(0.0), F32(1.0), F32(0.5), F32(2.0)
-_FOV_SLACK = F32(0.3)  # the Jacobian is taken at most this share of the half field of view beyond the image
+_FOV_SLACK = F32(
+    0.3
+)  # the Jacobian is taken at most this share of the half field of view beyond the image
 _FAR = F32(1e30)
-_REACH2_OF_LOG2 = F32(2 * np.log(2))  # squared reach in standard deviations, per factor two above 1/255
+_REACH2_OF_LOG2 = F32(
+    2 * np.log(2)
+)  # squared reach in standard deviations, per factor two above 1/255
 _LOG2_E = F32(np.log2(np.e))
-_WIDEST = F32(np.pi / 2)  # how much wider than the angle a fisheye draws it at most, at the rim of 180 degrees
+_WIDEST = F32(
+    np.pi / 2
+)  # how much wider than the angle a fisheye draws it at most, at the rim of 180 degrees
 _EPS = 1e-7  # gsplat's, against division by zero on the fisheye's axis
 
 # Columns of a record. Drawing: centre, conic (times log2(e) / 2), log2 of the opacity, colour, depth. Listing: the shift of a
 # row's middle per row, inverse variances along y and of a row, the squared reach (standard deviations), half width and height (px).
-MX, MY, CA, CB, CC, LOG2_OPACITY, RED, GREEN, BLUE, Z, SHIFT, INV_YY, INV_ROW, REACH2, EX, EY, RECORD = range(17)
+(
+    MX,
+    MY,
+    CA,
+    CB,
+    CC,
+    LOG2_OPACITY,
+    RED,
+    GREEN,
+    BLUE,
+    Z,
+    SHIFT,
+    INV_YY,
+    INV_ROW,
+    REACH2,
+    EX,
+    EY,
+    RECORD,
+) = range(17)
 _KEPT = RECORD  # row of the scratch memory behind a record's: how much of its weight the blur left in place, squared
 
 
@@ -71,10 +95,17 @@ def box_on_image(boxes, k, view, area):
     area[4] = near
     fx, fy = view[12], view[13]
     if view[20] == _ZERO:
-        low_x, high_x = _interval(x, abs(view[0]) * hx + abs(view[1]) * hy + abs(view[2]) * hz, near, far)
-        low_y, high_y = _interval(y, abs(view[3]) * hx + abs(view[4]) * hy + abs(view[5]) * hz, near, far)
+        low_x, high_x = _interval(
+            x, abs(view[0]) * hx + abs(view[1]) * hy + abs(view[2]) * hz, near, far
+        )
+        low_y, high_y = _interval(
+            y, abs(view[3]) * hx + abs(view[4]) * hy + abs(view[5]) * hz, near, far
+        )
         # The Jacobian's rows are as long as sqrt(1 + slope^2), with the slope clamped.
-        tx, ty = max(min(high_x, view[17]), -max(low_x, view[16])), max(min(high_y, view[19]), -max(low_y, view[18]))
+        tx, ty = (
+            max(min(high_x, view[17]), -max(low_x, view[16])),
+            max(min(high_y, view[19]), -max(low_y, view[18])),
+        )
         grow_x = fx * reach * np.sqrt(_ONE + tx * tx) / near + _TWO
         grow_y = fy * reach * np.sqrt(_ONE + ty * ty) / near + _TWO
     else:
@@ -100,11 +131,21 @@ def find_clusters(clusters, groups, view, region, seen, depths, area):
     for g in range(len(groups)):
         if not box_on_image(groups, g, view, area):
             continue
-        if not (area[0] < region[1] and area[1] > region[0] and area[2] < region[3] and area[3] > region[2]):
+        if not (
+            area[0] < region[1]
+            and area[1] > region[0]
+            and area[2] < region[3]
+            and area[3] > region[2]
+        ):
             continue
         for k in range(g * GROUP, min((g + 1) * GROUP, len(clusters))):
             if box_on_image(clusters, k, view, area):
-                if area[0] < region[1] and area[1] > region[0] and area[2] < region[3] and area[3] > region[2]:
+                if (
+                    area[0] < region[1]
+                    and area[1] > region[0]
+                    and area[2] < region[3]
+                    and area[3] > region[2]
+                ):
                     seen[count], depths[count] = k, area[4]
                     count += 1
     return count
@@ -120,7 +161,9 @@ def blocks_of(clusters, k, depth, view, blocks):
     if size > _ZERO:
         exact, half, quarter = BLOCKS * len(clusters), BLOCKS // 2, BLOCKS // 4
         if clusters[k, 8] < size:
-            return exact + half * len(clusters) + quarter * k, exact + half * len(clusters) + quarter * (k + 1)
+            return exact + half * len(clusters) + quarter * k, exact + half * len(
+                clusters
+            ) + quarter * (k + 1)
         if clusters[k, 7] < size:
             return exact + half * k, exact + half * (k + 1)
     return BLOCKS * k, min(BLOCKS * (k + 1), blocks)
@@ -173,7 +216,10 @@ def _lens(x, y, z, view, scratch):
         tx, ty = x * inv, y * inv
         put_lanes(scratch, 0, tx * fx + view[14])
         put_lanes(scratch, 8, ty * fy + view[15])
-        tx, ty = least(most(tx, fill_f8(view[16])), fill_f8(view[17])), least(most(ty, fill_f8(view[18])), fill_f8(view[19]))
+        tx, ty = (
+            least(most(tx, fill_f8(view[16])), fill_f8(view[17])),
+            least(most(ty, fill_f8(view[18])), fill_f8(view[19])),
+        )
         put_lanes(scratch, 16, inv * fx)
         put_lanes(scratch, 24, fill_f8(0.0))
         put_lanes(scratch, 32, tx * inv * -fx)
@@ -219,22 +265,45 @@ def _project_block(packed, sh, terms, block, view, region, scratch, basis):
     _lens(x, y, z, view, scratch)
     mx, my = lanes_at(scratch, 0), lanes_at(scratch, 8)
     j0, j1, j2 = lanes_at(scratch, 16), lanes_at(scratch, 24), lanes_at(scratch, 32)
-    a0, a1, a2 = _turned(view, 0, j0, j1, j2), _turned(view, 1, j0, j1, j2), _turned(view, 2, j0, j1, j2)
+    a0, a1, a2 = (
+        _turned(view, 0, j0, j1, j2),
+        _turned(view, 1, j0, j1, j2),
+        _turned(view, 2, j0, j1, j2),
+    )
     j0, j1, j2 = lanes_at(scratch, 40), lanes_at(scratch, 48), lanes_at(scratch, 56)
-    b0, b1, b2 = _turned(view, 0, j0, j1, j2), _turned(view, 1, j0, j1, j2), _turned(view, 2, j0, j1, j2)
+    b0, b1, b2 = (
+        _turned(view, 0, j0, j1, j2),
+        _turned(view, 1, j0, j1, j2),
+        _turned(view, 2, j0, j1, j2),
+    )
     sxx, sxy, sxz = lanes_at(packed, at + 24), lanes_at(packed, at + 32), lanes_at(packed, at + 40)
     syy, syz, szz = lanes_at(packed, at + 48), lanes_at(packed, at + 56), lanes_at(packed, at + 64)
-    u0, u1, u2 = sxx * a0 + sxy * a1 + sxz * a2, sxy * a0 + syy * a1 + syz * a2, sxz * a0 + syz * a1 + szz * a2
+    u0, u1, u2 = (
+        sxx * a0 + sxy * a1 + sxz * a2,
+        sxy * a0 + syy * a1 + syz * a2,
+        sxz * a0 + syz * a1 + szz * a2,
+    )
     c01 = b0 * u0 + b1 * u1 + b2 * u2
     sharp00 = a0 * u0 + a1 * u1 + a2 * u2
-    u0, u1, u2 = sxx * b0 + sxy * b1 + sxz * b2, sxy * b0 + syy * b1 + syz * b2, sxz * b0 + syz * b1 + szz * b2
+    u0, u1, u2 = (
+        sxx * b0 + sxy * b1 + sxz * b2,
+        sxy * b0 + syy * b1 + syz * b2,
+        sxz * b0 + syz * b1 + szz * b2,
+    )
     sharp11 = b0 * u0 + b1 * u1 + b2 * u2
     c00, c11 = sharp00 + BLUR, sharp11 + BLUR
     det = c00 * c11 - c01 * c01
     strength = lanes_at(packed, at + 72)
     reach2 = (strength - LOG2_ALPHA_MIN) * _REACH2_OF_LOG2  # where alpha falls to 1/255
     ex, ey = roots(reach2 * c00), roots(reach2 * c11)
-    on = ahead & (det > 0.0) & (mx + ex > region[0]) & (mx - ex < region[1]) & (my + ey > region[2]) & (my - ey < region[3])
+    on = (
+        ahead
+        & (det > 0.0)
+        & (mx + ex > region[0])
+        & (mx - ex < region[1])
+        & (my + ey > region[2])
+        & (my - ey < region[3])
+    )
     bits = mask_bits(on)
     if bits == 0:
         return 0
@@ -278,7 +347,9 @@ def _compensate(records, at, kept):
 
 
 @part
-def project_blocks(packed, sh, terms, begin, end, view, region, antialiased, scratch, basis, records, count):
+def project_blocks(
+    packed, sh, terms, begin, end, view, region, antialiased, scratch, basis, records, count
+):
     """Appends records of Gaussians in blocks that can touch the region to `records` (flat) at `count`; returns the new count."""
     for block in range(begin, end):
         bits = _project_block(packed, sh, terms, block, view, region, scratch, basis)

@@ -48,7 +48,10 @@ class PreparedSplats:
 
 def covariances(quats: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """(G, 3, 3) float64 covariances R S S^T R^T from unit quaternions (w, x, y, z) and standard deviations."""
-    half = rotations(np.asarray(quats, dtype=np.float64)) * np.asarray(scales, dtype=np.float64)[:, None, :]
+    half = (
+        rotations(np.asarray(quats, dtype=np.float64))
+        * np.asarray(scales, dtype=np.float64)[:, None, :]
+    )
     return half @ half.transpose(0, 2, 1)
 
 
@@ -67,7 +70,11 @@ def _order(means: np.ndarray, reach: np.ndarray) -> np.ndarray:
     cells = (means - low) * ((2**_BITS - 1) / max(float((means.max(axis=0) - low).max()), 1e-9))
     x, y, z = (_spread(column.astype(np.uint64)) for column in cells.T)
     place = x | (y << np.uint64(1)) | (z << np.uint64(2))
-    size = np.ceil(np.log2(np.maximum(reach / (4 * np.median(reach)), 1e-9)) / 2).clip(0, 7).astype(np.uint64)
+    size = (
+        np.ceil(np.log2(np.maximum(reach / (4 * np.median(reach)), 1e-9)) / 2)
+        .clip(0, 7)
+        .astype(np.uint64)
+    )
     return np.argsort(place | (size << np.uint64(3 * _BITS)), kind="stable")
 
 
@@ -78,7 +85,9 @@ def _boxes(means: np.ndarray, reach: np.ndarray, each: int) -> np.ndarray:
     centres = ((low + high) / 2).astype(np.float32)
     halves = np.maximum(high - centres, centres - low)
     longest = np.maximum.reduceat(reach, starts)[:, None]
-    return np.concatenate([centres, np.concatenate([halves, longest], 1) * 1.0001 + 1e-4], 1).astype(np.float32)
+    return np.concatenate(
+        [centres, np.concatenate([halves, longest], 1) * 1.0001 + 1e-4], 1
+    ).astype(np.float32)
 
 
 def _area2(covariance: np.ndarray) -> np.ndarray:
@@ -125,13 +134,19 @@ def _sizes(table: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
     """For runs of `each` merged Gaussians the root mean square of a covariance's root of the trace, and a bound of their reach."""
     xx, xy, xz, yy, yz, zz = np.abs(table[:, 3:9].T)
     trace = xx + yy + zz
-    widest = np.minimum(trace, np.maximum(np.maximum(xx + xy + xz, xy + yy + yz), xz + yz + zz))  # Gershgorin's circles
+    widest = np.minimum(
+        trace, np.maximum(np.maximum(xx + xy + xz, xy + yy + yz), xz + yz + zz)
+    )  # Gershgorin's circles
     reach = np.sqrt(widest * np.maximum(2 * np.log(2) * (table[:, 9] + np.log2(255)), 0))
     shown = (table[:, 9] > -500).reshape(-1, each)  # not what fills up
-    return np.sqrt((trace.reshape(-1, each) * shown).sum(1) / np.maximum(shown.sum(1), 1)), reach.reshape(-1, each).max(1)
+    return np.sqrt(
+        (trace.reshape(-1, each) * shown).sum(1) / np.maximum(shown.sum(1), 1)
+    ), reach.reshape(-1, each).max(1)
 
 
-def _store(packed: np.ndarray, sh: np.ndarray, at: int, table: np.ndarray, colours: np.ndarray) -> None:
+def _store(
+    packed: np.ndarray, sh: np.ndarray, at: int, table: np.ndarray, colours: np.ndarray
+) -> None:
     """Puts Gaussians into blocks from block `at` on."""
     end = at + len(table) // 8
     packed[at:end] = table.reshape(-1, 8, GEOMETRY).transpose(0, 2, 1)
@@ -149,7 +164,9 @@ def prepare(splats: Splats, coarse: bool = False) -> PreparedSplats:
     kept = np.flatnonzero(splats.opacities > 1 / 255)
     if not len(kept):
         none = np.zeros(0, np.float32)
-        return PreparedSplats(none, none, terms, np.zeros((0, 9), np.float32), np.zeros((0, 7), np.float32), 0, coarse)
+        return PreparedSplats(
+            none, none, terms, np.zeros((0, 9), np.float32), np.zeros((0, 7), np.float32), 0, coarse
+        )
     strength = np.log2(splats.opacities[kept].astype(np.float64))
     reach = splats.scales[kept].max(axis=1) * np.sqrt(2 * np.log(2) * (strength + np.log2(255)))
     order = _order(splats.means[kept].astype(np.float64), reach)
@@ -159,7 +176,10 @@ def prepare(splats: Splats, coarse: bool = False) -> PreparedSplats:
     clusters, groups = _boxes(means, reach, each), _boxes(means, reach, each * GROUP)
     exact = BLOCKS * len(clusters) if coarse else -(-len(kept) // 8)
     blocks = exact * 7 // 4 if coarse else exact
-    packed, sh = np.zeros((blocks, GEOMETRY, 8), np.float32), np.zeros((blocks, terms, 3, 8), np.float32)
+    packed, sh = (
+        np.zeros((blocks, GEOMETRY, 8), np.float32),
+        np.zeros((blocks, terms, 3, 8), np.float32),
+    )
     sizes, reaches = np.zeros((2, 2, len(clusters)))
     rows, columns = np.triu_indices(3)
     for begin in range(0, exact, 1 << 15):  # in parts, for memory's sake
@@ -169,7 +189,9 @@ def prepare(splats: Splats, coarse: bool = False) -> PreparedSplats:
         table[:, 9] = -1e3  # what fills up is invisible, at the place of the last
         table[: len(chosen), :3] = means[some]
         table[len(chosen) :, :3] = means[some][-1]
-        table[: len(chosen), 3:9] = covariances(splats.quats[chosen], splats.scales[chosen])[:, rows, columns]
+        table[: len(chosen), 3:9] = covariances(splats.quats[chosen], splats.scales[chosen])[
+            :, rows, columns
+        ]
         table[: len(chosen), 9] = strength[some]
         colours = np.zeros((len(table), terms, 3), np.float32)
         colours[: len(chosen)] = splats.sh[chosen]

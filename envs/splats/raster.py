@@ -9,7 +9,18 @@ tile of 8 x 8 pixels (`list_in_tiles`) with the rows in which they reach a pixel
 import numba
 import numpy as np
 
-from s2e.envs.raster.lanes import fill_f8, inlined, ints, lanes_at, mask_bits, put_lanes, put_pixels, ramp, select, settled
+from s2e.envs.raster.lanes import (
+    fill_f8,
+    inlined,
+    ints,
+    lanes_at,
+    mask_bits,
+    put_lanes,
+    put_pixels,
+    ramp,
+    select,
+    settled,
+)
 from s2e.envs.splats.project import (
     BLUE,
     CA,
@@ -36,7 +47,15 @@ from s2e.envs.splats.project import (
     project_blocks,
 )  # fmt: skip
 from s2e.envs.splats.project_pack import BLOCKS, GEOMETRY
-from s2e.envs.splats.raster_lanes import bits_of_floats, floats_of_bits, least, magnitudes, most, part, powers_of_two
+from s2e.envs.splats.raster_lanes import (
+    bits_of_floats,
+    floats_of_bits,
+    least,
+    magnitudes,
+    most,
+    part,
+    powers_of_two,
+)
 
 F32 = np.float32
 TILE_BITS = 3
@@ -105,8 +124,14 @@ def sort_by_depth(keys, order, keys2, order2, count, hist):
 @inlined
 def _hidden(box, first_x, first_y, columns, rows, rows_alive):
     """Whether all tiles under a box of pixels take no more light."""
-    x0, x1 = max(int(max(box[0], _ZERO)) >> TILE_BITS, first_x), min(int(min(box[1], F32(1e6))) >> TILE_BITS, first_x + columns - 1)
-    y0, y1 = max(int(max(box[2], _ZERO)) >> TILE_BITS, first_y), min(int(min(box[3], F32(1e6))) >> TILE_BITS, first_y + rows - 1)
+    x0, x1 = (
+        max(int(max(box[0], _ZERO)) >> TILE_BITS, first_x),
+        min(int(min(box[1], F32(1e6))) >> TILE_BITS, first_x + columns - 1),
+    )
+    y0, y1 = (
+        max(int(max(box[2], _ZERO)) >> TILE_BITS, first_y),
+        min(int(min(box[3], F32(1e6))) >> TILE_BITS, first_y + rows - 1),
+    )
     for ty in range(y0, y1 + 1):
         for tx in range(x0, x1 + 1):
             if rows_alive[(ty - first_y) * columns + tx - first_x] != 0:
@@ -179,7 +204,9 @@ def _hide(pixels, at, limits, limits_at, depth, scratch):
     nearest = fill_f8(_INFINITY)
     for r in range(TILE):
         light, limit = lanes_at(pixels, at + r * TILE), lanes_at(limits, limits_at + r * TILE)
-        nearest = least(nearest, select((light > 0.0) & (limit >= depth), limit, fill_f8(_INFINITY)))
+        nearest = least(
+            nearest, select((light > 0.0) & (limit >= depth), limit, fill_f8(_INFINITY))
+        )
         dark = floats_of_bits(bits_of_floats(light) | _SIGN)
         put_lanes(pixels, at + r * TILE, settled(select(limit < depth, dark, light)))
     put_lanes(scratch, 0, nearest)
@@ -197,7 +224,11 @@ def _blend_rows(records, items, count, xs, ys, pixels, base):
         item = items[n]
         at, row = (item >> TILE_BITS) * RECORD, item & (TILE - 1)
         dx, dy = across - records[at + MX], ys[row] - records[at + MY]
-        y = records[at + LOG2_OPACITY] - dx * dx * records[at + CA] - (dx * records[at + CB] + dy * records[at + CC]) * dy
+        y = (
+            records[at + LOG2_OPACITY]
+            - dx * dx * records[at + CA]
+            - (dx * records[at + CB] + dy * records[at + CC]) * dy
+        )
         to = base + row * TILE
         light = lanes_at(pixels, to)
         alpha = powers_of_two(least(y, fill_f8(LOG2_ALPHA_MAX)))
@@ -216,7 +247,9 @@ def _blend_rows(records, items, count, xs, ys, pixels, base):
 
 
 @inlined
-def blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch):
+def blend_tile(
+    records, entries, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch
+):
     """Blends what is listed for tile t of the region."""
     xs, ys = scratch[:TILE], scratch[TILE : 2 * TILE]
     for k in range(TILE):
@@ -243,7 +276,21 @@ def blend_tile(records, entries, begin, end, place, t, pixels, rows_alive, limit
 
 
 @part
-def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch):
+def _blend(
+    records,
+    place,
+    counts,
+    tiles,
+    entries,
+    total,
+    grouped,
+    pixels,
+    rows_alive,
+    limits,
+    nearest,
+    items,
+    scratch,
+):
     """Blends all that is listed, tile by tile; leaves `counts` zero."""
     begin = 0
     for t in range(len(rows_alive)):
@@ -259,7 +306,20 @@ def _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_
         end = counts[t]
         counts[t] = 0
         if end > begin:
-            blend_tile(records, grouped, begin, end, place, t, pixels, rows_alive, limits, nearest, items, scratch)
+            blend_tile(
+                records,
+                grouped,
+                begin,
+                end,
+                place,
+                t,
+                pixels,
+                rows_alive,
+                limits,
+                nearest,
+                items,
+                scratch,
+            )
         begin = end
 
 
@@ -273,7 +333,9 @@ def empty_tiles(place, height, width, back_depth, has_depth, pixels, rows_alive,
             put_lanes(pixels, i, fill_f8(0.0))
         for r in range(TILE):
             inside = width - x0 if y0 + r < height else 0
-            put_lanes(pixels, base + r * TILE, select(ramp() < F32(inside), fill_f8(1.0), fill_f8(-1.0)))
+            put_lanes(
+                pixels, base + r * TILE, select(ramp() < F32(inside), fill_f8(1.0), fill_f8(-1.0))
+            )
             if has_depth:
                 for k in range(TILE):
                     limit = back_depth[(y0 + r) * width + x0 + k] if k < inside else _INFINITY
@@ -295,7 +357,9 @@ def _write_rest(values, count, scratch, rgb, rgb_float, first):
 
 
 @part
-def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch):
+def _finish(
+    place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch
+):
     """Puts a region's tiles over the background and writes them to a view's images, flat: to `rgb`, or `rgb_float` if that is empty."""
     plain = len(back_rgb) == 3
     put_lanes(scratch, 3 * TILE, fill_f8(_INFINITY))
@@ -305,7 +369,12 @@ def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_
         y = place[1] * TILE + row
         for column in range(place[2] if y < height else 0):
             x = (place[0] + column) * TILE
-            t, r, first, count = (row >> TILE_BITS) * place[2] + column, row & (TILE - 1), y * width + x, min(TILE, width - x)
+            t, r, first, count = (
+                (row >> TILE_BITS) * place[2] + column,
+                row & (TILE - 1),
+                y * width + x,
+                min(TILE, width - x),
+            )
             at = t * PIXELS + r * TILE
             if not plain:
                 for k in range(3 * count):
@@ -326,10 +395,17 @@ def _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_
                 put_lanes(scratch, 4 * TILE, covered)
                 put_lanes(scratch, 5 * TILE, deep)
                 for k in range(count):
-                    alpha[first + k], depth[first + k] = scratch[4 * TILE + k], scratch[5 * TILE + k]
+                    alpha[first + k], depth[first + k] = (
+                        scratch[4 * TILE + k],
+                        scratch[5 * TILE + k],
+                    )
             if count == TILE and len(rgb) > 0:
                 top = fill_f8(255.0)
-                whole = ints(least(red, top) + 0.5) | (ints(least(green, top) + 0.5) << 8) | (ints(least(blue, top) + 0.5) << 16)
+                whole = (
+                    ints(least(red, top) + 0.5)
+                    | (ints(least(green, top) + 0.5) << 8)
+                    | (ints(least(blue, top) + 0.5) << 16)
+                )
                 put_pixels(rgb, 3 * first, whole)
             else:
                 put_lanes(scratch, 6 * TILE, red)
@@ -356,7 +432,9 @@ def _take(
             if _hidden(box, place[0], place[1], place[2], place[3], rows_alive):
                 continue
         begin, end = blocks_of(clusters, k, depth, view, len(packed) // (8 * GEOMETRY))
-        count = project_blocks(packed, sh, terms, begin, end, view, region, antialiased, scratch, basis, records, count)
+        count = project_blocks(
+            packed, sh, terms, begin, end, view, region, antialiased, scratch, basis, records, count
+        )
     return first, count
 
 
@@ -398,7 +476,13 @@ def _draw_region(
     alpha, pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small, work,
 ):  # fmt: skip
     """Draws one region of a view; returns the array of records, which may have grown, and adds to `work`: projected, listed."""
-    view, region, box, scratch, basis = small[:32], small[32:36], small[40:45], small[64:208], small[208:336]
+    view, region, box, scratch, basis = (
+        small[:32],
+        small[32:36],
+        small[40:45],
+        small[64:208],
+        small[208:336],
+    )
     region[0], region[1] = F32(place[0] * TILE), F32((place[0] + place[2]) * TILE)
     region[2], region[3] = F32(place[1] * TILE), F32((place[1] + place[3]) * TILE)
     empty_tiles(place, height, width, back_depth, has_depth, pixels, rows_alive, limits, nearest)
@@ -411,7 +495,9 @@ def _draw_region(
     for i in range(last):
         order[i] = i
     keys[:last] = depths[:last].view(np.uint32)
-    queue[:] = order2[:last] if sort_by_depth(keys, order, keys2, order2, last, hist) else order[:last]
+    queue[:] = (
+        order2[:last] if sort_by_depth(keys, order, keys2, order2, last, hist) else order[:last]
+    )
     first, count, dark = 0, 0, _count_dark(rows_alive)
     while (first < last or count > 0) and dark < len(rows_alive):
         goal, before = count + _BATCH, count
@@ -435,12 +521,41 @@ def _draw_region(
         by_depth = order2 if sort_by_depth(keys, order, keys2, order2, chosen, hist) else order
         begin = 0
         while begin < chosen:
-            begin, total = list_in_tiles(records, by_depth, begin, chosen, place, rows_alive, counts, tiles, entries)
+            begin, total = list_in_tiles(
+                records, by_depth, begin, chosen, place, rows_alive, counts, tiles, entries
+            )
             work[1] += total
-            _blend(records, place, counts, tiles, entries, total, grouped, pixels, rows_alive, limits, nearest, items, scratch)
+            _blend(
+                records,
+                place,
+                counts,
+                tiles,
+                entries,
+                total,
+                grouped,
+                pixels,
+                rows_alive,
+                limits,
+                nearest,
+                items,
+                scratch,
+            )
         count = _keep(records, count, boundary)
         dark = _count_dark(rows_alive)
-    _finish(place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch)
+    _finish(
+        place,
+        height,
+        width,
+        pixels,
+        back_rgb,
+        limits,
+        has_depth,
+        rgb,
+        rgb_float,
+        depth,
+        alpha,
+        scratch,
+    )
     return records
 
 
@@ -458,17 +573,33 @@ def draw_share(
     for b in range(len(bands)):
         largest = max(largest, bands[b, 2] * bands[b, 3])
     pixels, rows_alive = np.empty(largest * PIXELS, np.float32), np.empty(largest, np.int32)
-    limits, nearest = np.empty(largest * AREA if has_depth else 1, np.float32), np.empty(largest, np.float32)
+    limits, nearest = (
+        np.empty(largest * AREA if has_depth else 1, np.float32),
+        np.empty(largest, np.float32),
+    )
     counts = np.zeros(largest, np.int32)
     seen, depths = np.empty(len(clusters), np.int32), np.empty(len(clusters), np.float32)
     room = max(PAIRS, largest)
-    tiles, entries, grouped = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room, np.int64)
+    tiles, entries, grouped = (
+        np.empty(room, np.int32),
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+    )
     items = np.empty((RUN + 1) * TILE, np.int32)
     records, small = np.empty(4 * _BATCH * RECORD, np.float32), np.empty(336, np.float32)
     work = np.zeros(2, np.int64)
     for item in range(worker, views * len(bands), workers):
         v, place = item // len(bands), bands[item % len(bands)]
-        look_through(cameras[v], rotations[v], positions[v], F32(width), F32(height), fisheye, detail_px, small)
+        look_through(
+            cameras[v],
+            rotations[v],
+            positions[v],
+            F32(width),
+            F32(height),
+            fisheye,
+            detail_px,
+            small,
+        )
         size = place[2] * place[3]
         records = _draw_region(
             packed, sh, terms, clusters, groups, place, height, width, antialiased, back_rgb[v % len(back_rgb)],

@@ -9,7 +9,9 @@ from numba.core import types
 from s2e.envs.raster.lanes import F8, I8, inlined, intrinsic, select
 
 _njit: Any = numba.njit
-part: Any = _njit(cache=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+part: Any = _njit(
+    cache=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
 """Decorator of kernels that only other kernels call: what Python would need to call them takes long to compile."""
 
 ROUND = 12582912.0
@@ -18,7 +20,9 @@ ROUND = 12582912.0
 
 def _reinterpreted(result, element):
     def typed(typingctx, value):
-        return result(value), lambda c, builder, sig, args: builder.bitcast(args[0], ir.VectorType(element, 8))
+        return result(value), lambda c, builder, sig, args: builder.bitcast(
+            args[0], ir.VectorType(element, 8)
+        )
 
     return typed
 
@@ -28,8 +32,14 @@ def _halves_added(typingctx, value):
         total, width = args[0], 8
         while width > 1:
             width //= 2
-            kinds = [ir.Constant(ir.VectorType(ir.IntType(32), width), [i + k for i in range(width)]) for k in (0, width)]
-            low, high = (builder.shuffle_vector(total, ir.Constant(total.type, ir.Undefined), kind) for kind in kinds)
+            kinds = [
+                ir.Constant(ir.VectorType(ir.IntType(32), width), [i + k for i in range(width)])
+                for k in (0, width)
+            ]
+            low, high = (
+                builder.shuffle_vector(total, ir.Constant(total.type, ir.Undefined), kind)
+                for kind in kinds
+            )
             total = builder.fadd(low, high)
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
@@ -69,7 +79,9 @@ def powers_of_two(y):
 def arctangents(t):
     """Of numbers in 0..1, error under 2e-6: the minimax polynomial of degree 11."""
     u = t * t
-    p = ((((u * -0.01171913 + 0.05264735) * u - 0.11642648) * u + 0.19354038) * u - 0.33262283) * u + 0.99997722
+    p = (
+        (((u * -0.01171913 + 0.05264735) * u - 0.11642648) * u + 0.19354038) * u - 0.33262283
+    ) * u + 0.99997722
     return p * t
 
 

@@ -33,7 +33,9 @@ def torch_functions() -> ModuleType:
     return _torch_impl
 
 
-def view_matrices(positions: np.ndarray, rotations: np.ndarray, intrinsics: np.ndarray) -> tuple[Tensor, Tensor]:
+def view_matrices(
+    positions: np.ndarray, rotations: np.ndarray, intrinsics: np.ndarray
+) -> tuple[Tensor, Tensor]:
     """World-to-camera matrices (V, 4, 4) and pinhole matrices (V, 3, 3), float32, from cameras as `render_splats` takes them."""
     views = len(positions)
     turn = torch.as_tensor(np.asarray(rotations, dtype=np.float64))
@@ -41,27 +43,48 @@ def view_matrices(positions: np.ndarray, rotations: np.ndarray, intrinsics: np.n
     matrices = torch.zeros(views, 4, 4, dtype=torch.float64)
     matrices[:, :3, :3], matrices[:, 3, 3] = turn, 1.0
     matrices[:, :3, 3] = -(turn @ place[..., None])[..., 0]
-    lens = torch.as_tensor(np.broadcast_to(np.asarray(intrinsics, dtype=np.float64), (views, 4)).copy())
+    lens = torch.as_tensor(
+        np.broadcast_to(np.asarray(intrinsics, dtype=np.float64), (views, 4)).copy()
+    )
     pinhole = torch.zeros(views, 3, 3, dtype=torch.float64)
-    pinhole[:, 0, 0], pinhole[:, 1, 1], pinhole[:, 0, 2], pinhole[:, 1, 2], pinhole[:, 2, 2] = *lens.T, 1.0
+    pinhole[:, 0, 0], pinhole[:, 1, 1], pinhole[:, 0, 2], pinhole[:, 1, 2], pinhole[:, 2, 2] = (
+        *lens.T,
+        1.0,
+    )
     return matrices.float(), pinhole.float()
 
 
 def backgrounds(
-    views: int, height_px: int, width_px: int, rgb: np.ndarray | tuple[float, float, float], depth: np.ndarray | None
+    views: int,
+    height_px: int,
+    width_px: int,
+    rgb: np.ndarray | tuple[float, float, float],
+    depth: np.ndarray | None,
 ) -> tuple[Tensor, Tensor]:
     """Colours (V, H, W, 3) in 0..1 and depths (V, H, W) of a background given as `render_splats` takes it."""
-    colours = torch.as_tensor(np.asarray(rgb, dtype=np.float32) / 255).expand(views, height_px, width_px, 3)
+    colours = torch.as_tensor(np.asarray(rgb, dtype=np.float32) / 255).expand(
+        views, height_px, width_px, 3
+    )
     if depth is None:
         return colours, torch.full((views, height_px, width_px), torch.inf)
-    return colours, torch.as_tensor(np.asarray(depth, dtype=np.float32)).expand(views, height_px, width_px)
+    return colours, torch.as_tensor(np.asarray(depth, dtype=np.float32)).expand(
+        views, height_px, width_px
+    )
 
 
-def _project(splats: Splats, matrix: Tensor, pinhole: Tensor, size: tuple[int, int], lens: str, antialiased: bool) -> list[Tensor]:
+def _project(
+    splats: Splats,
+    matrix: Tensor,
+    pinhole: Tensor,
+    size: tuple[int, int],
+    lens: str,
+    antialiased: bool,
+) -> list[Tensor]:
     """What one view can see, nearest first: centres (n, 2), conics (n, 3), opacities, colours (n, 3), depths, half sizes (n, 2)."""
     wheel = torch_functions()
     means, quats, scales, opacities, sh = (
-        torch.as_tensor(a) for a in (splats.means, splats.quats, splats.scales, splats.opacities, splats.sh)
+        torch.as_tensor(a)
+        for a in (splats.means, splats.quats, splats.scales, splats.opacities, splats.sh)
     )
     covariances, _ = wheel._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
     radii, centres, depths, conics, compensation = wheel._fully_fused_projection(
@@ -74,11 +97,22 @@ def _project(splats: Splats, matrix: Tensor, pinhole: Tensor, size: tuple[int, i
     seen = seen[torch.argsort(depths[0, seen], stable=True)]
     eye = -matrix[:3, :3].T @ matrix[:3, 3]
     degree = round(sh.shape[1] ** 0.5) - 1
-    colours = torch.clamp_min(wheel._spherical_harmonics(degree, means[seen] - eye, sh[seen]) + 0.5, 0.0)
-    return [centres[0, seen], conics[0, seen], opacities[seen], colours, depths[0, seen], radii[0, seen]]
+    colours = torch.clamp_min(
+        wheel._spherical_harmonics(degree, means[seen] - eye, sh[seen]) + 0.5, 0.0
+    )
+    return [
+        centres[0, seen],
+        conics[0, seen],
+        opacities[seen],
+        colours,
+        depths[0, seen],
+        radii[0, seen],
+    ]
 
 
-def _list_per_tile(centres: Tensor, radii: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[int]]:
+def _list_per_tile(
+    centres: Tensor, radii: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, list[int]]:
     """Which Gaussians touch which tile: tile t's are `listed[starts[t] : starts[t + 1]]`, in the order given."""
     tiles = torch.tensor([-(-size[1] // _TILE), -(-size[0] // _TILE)])
     low = torch.minimum(torch.floor((centres - radii) / _TILE).clamp_min(0).long(), tiles)
@@ -86,7 +120,9 @@ def _list_per_tile(centres: Tensor, radii: Tensor, size: tuple[int, int]) -> tup
     span = (high - low).clamp_min(0)
     count = span.prod(1)
     gaussian = torch.repeat_interleave(torch.arange(len(centres)), count)
-    within = torch.arange(len(gaussian)) - torch.repeat_interleave(torch.cumsum(count, 0) - count, count)
+    within = torch.arange(len(gaussian)) - torch.repeat_interleave(
+        torch.cumsum(count, 0) - count, count
+    )
     wide = span[gaussian, 0]
     tile = (low[gaussian, 1] + within // wide) * tiles[0] + low[gaussian, 0] + within % wide
     tile, order = torch.sort(tile, stable=True)
@@ -101,7 +137,10 @@ def _blend(xy: Tensor, limit: Tensor, seen: tuple[Tensor, ...]) -> tuple[Tensor,
     for start in range(0, len(seen[0]), _BATCH):
         centres, conics, opacities, colours, depths = (a[start : start + _BATCH] for a in seen)
         dx, dy = (xy[None, :, i] - centres[:, i, None] for i in range(2))
-        power = 0.5 * (conics[:, 0, None] * dx * dx + conics[:, 2, None] * dy * dy) + conics[:, 1, None] * dx * dy
+        power = (
+            0.5 * (conics[:, 0, None] * dx * dx + conics[:, 2, None] * dy * dy)
+            + conics[:, 1, None] * dx * dy
+        )
         alpha = torch.clamp_max(opacities[:, None] * torch.exp(-power), ALPHA_MAX)
         shown = (alpha >= ALPHA_MIN) & (power >= 0) & (depths[:, None] <= limit)
         alpha = torch.where(shown, alpha, 0.0)
@@ -145,7 +184,9 @@ def render_reference(
     """
     size = (height_px, width_px)
     matrices, pinholes = view_matrices(positions, rotations, intrinsics)
-    colours, limits = backgrounds(len(positions), height_px, width_px, background_rgb, background_depth)
+    colours, limits = backgrounds(
+        len(positions), height_px, width_px, background_rgb, background_depth
+    )
     sums, light = torch.zeros(len(positions), *size, 4), torch.ones(len(positions), *size)
     for v in range(len(positions)):
         sums[v], light[v] = trace(splats, matrices[v], pinholes[v], limits[v], lens, antialiased)
@@ -155,7 +196,12 @@ def render_reference(
 
 
 def trace(
-    splats: Splats, matrix: Tensor, pinhole: Tensor, limits: Tensor, lens: str = "pinhole", antialiased: bool = False
+    splats: Splats,
+    matrix: Tensor,
+    pinhole: Tensor,
+    limits: Tensor,
+    lens: str = "pinhole",
+    antialiased: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """One view, differentiable where the arrays of the splats are tensors that ask for it.
 
@@ -189,4 +235,8 @@ def trace(
 def composite_depth(total: Tensor, light: Tensor, background: Tensor) -> Tensor:
     """Expected depth from the sum of weight times depth, the light that is left, and the background's depth."""
     over_sky = torch.where(light < 1, total / (1 - light).clamp_min(1e-10), torch.inf)
-    return torch.where(torch.isinf(background), over_sky, total + light * torch.where(torch.isinf(background), 0.0, background))
+    return torch.where(
+        torch.isinf(background),
+        over_sky,
+        total + light * torch.where(torch.isinf(background), 0.0, background),
+    )

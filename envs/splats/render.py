@@ -21,8 +21,14 @@ def _bands(views: int, height_px: int, width_px: int, workers: int) -> np.ndarra
     columns, rows = -(-width_px // TILE), -(-height_px // TILE)
     strips = 1 if views >= workers else min(-(-2 * workers // views), max(columns // 4, 1))
     storeys = 1 if views >= workers else min(-(-workers // (views * strips)), max(rows // 4, 1))
-    across, down = np.linspace(0, columns, strips + 1).astype(np.int32), np.linspace(0, rows, storeys + 1).astype(np.int32)
-    return np.array([(x0, y0, x1 - x0, y1 - y0) for y0, y1 in pairwise(down) for x0, x1 in pairwise(across)], dtype=np.int32)
+    across, down = (
+        np.linspace(0, columns, strips + 1).astype(np.int32),
+        np.linspace(0, rows, storeys + 1).astype(np.int32),
+    )
+    return np.array(
+        [(x0, y0, x1 - x0, y1 - y0) for y0, y1 in pairwise(down) for x0, x1 in pairwise(across)],
+        dtype=np.int32,
+    )
 
 
 def _in_threads(arrays: tuple, workers: int) -> np.ndarray:
@@ -102,7 +108,9 @@ def render_counted(
     if dtype not in (np.uint8, np.float32):
         raise ValueError(f"dtype is {dtype!r}; it is np.uint8 or np.float32")
     if not detail_px >= 0 or (detail_px > 0 and not prepared.coarse):
-        raise ValueError(f"detail_px is {detail_px}; above 0 it needs prepare(splats, coarse=True), below 0 it means nothing")
+        raise ValueError(
+            f"detail_px is {detail_px}; above 0 it needs prepare(splats, coarse=True), below 0 it means nothing"
+        )
     cameras = np.asarray(intrinsics, dtype=np.float32)
     if cameras.shape not in ((4,), (views, 4)):
         raise ValueError(f"intrinsics have shape {cameras.shape}, expected (4,) or ({views}, 4)")
@@ -112,10 +120,16 @@ def render_counted(
     if back_rgb.ndim == 1:  # one pixel stands for all
         back_rgb = np.clip(np.round(back_rgb), 0, 255).astype(np.uint8)[None, None, None]
     elif back_rgb.shape[1:] != (height_px, width_px, 3) or len(back_rgb) not in (1, views):
-        raise ValueError(f"background_rgb has shape {back_rgb.shape}, expected {views} images of {height_px} x {width_px}")
+        raise ValueError(
+            f"background_rgb has shape {back_rgb.shape}, expected {views} images of {height_px} x {width_px}"
+        )
     back_depth = np.zeros((1, 1, 1)) if background_depth is None else background_depth
-    if background_depth is not None and (back_depth.shape[1:] != (height_px, width_px) or len(back_depth) not in (1, views)):
-        raise ValueError(f"background_depth has shape {back_depth.shape}, expected {views} images of {height_px} x {width_px}")
+    if background_depth is not None and (
+        back_depth.shape[1:] != (height_px, width_px) or len(back_depth) not in (1, views)
+    ):
+        raise ValueError(
+            f"background_depth has shape {back_depth.shape}, expected {views} images of {height_px} x {width_px}"
+        )
     work = np.zeros(2, np.int64)
     if views and height_px and width_px:
         bands, none = _bands(views, height_px, width_px, workers), np.zeros((1, 0))

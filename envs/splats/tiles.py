@@ -23,7 +23,10 @@ def tiles_of(folder: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in ENDINGS and path.is_file():
             found.setdefault(path.stem, []).append(path)
-    best = (min(paths, key=lambda p: (p.stat().st_size == 0, ENDINGS.index(p.suffix.lower()))) for paths in found.values())
+    best = (
+        min(paths, key=lambda p: (p.stat().st_size == 0, ENDINGS.index(p.suffix.lower())))
+        for paths in found.values()
+    )
     return [path for path in best if path.stat().st_size > 0]
 
 
@@ -33,9 +36,17 @@ def check_tiles(folder: Path, paths: list[Path], tiles: list[Splats]) -> None:
     Raises:
         UserError: two of them show the same place.
     """
-    names = ", ".join(p.name for p in paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-    warnings.warn(f"{folder}: {len(paths)} tiles of one capture, read together: {names}", SplatWarning, stacklevel=3)
-    low, middle, high = (np.array([np.quantile(t.means, q, axis=0) for t in tiles]) for q in (0.05, 0.5, 0.95))
+    names = ", ".join(p.name for p in paths[:3]) + (
+        f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    )
+    warnings.warn(
+        f"{folder}: {len(paths)} tiles of one capture, read together: {names}",
+        SplatWarning,
+        stacklevel=3,
+    )
+    low, middle, high = (
+        np.array([np.quantile(t.means, q, axis=0) for t in tiles]) for q in (0.05, 0.5, 0.95)
+    )
     extent = np.linalg.norm(high - low, axis=1)
     for a, b in itertools.combinations(range(len(tiles)), 2):
         near = np.linalg.norm(middle[a] - middle[b]) < _NEAR * max(extent[a], extent[b])

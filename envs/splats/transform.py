@@ -27,19 +27,31 @@ class Placement:
     translation: np.ndarray
 
     def __post_init__(self):
-        rotation, translation = np.asarray(self.rotation, dtype=np.float64), np.asarray(self.translation, dtype=np.float64)
+        rotation, translation = (
+            np.asarray(self.rotation, dtype=np.float64),
+            np.asarray(self.translation, dtype=np.float64),
+        )
         if not (np.isfinite(self.scale) and self.scale > 0.0):
-            raise UserError(f"scale is {self.scale} metres per unit: give a finite number above 0 (--metres-per-unit)")
+            raise UserError(
+                f"scale is {self.scale} metres per unit: give a finite number above 0 (--metres-per-unit)"
+            )
         if rotation.shape != (3, 3) or not np.isfinite(rotation).all():
-            raise UserError(f"rotation must be a finite 3 x 3 matrix, not of shape {rotation.shape}")
+            raise UserError(
+                f"rotation must be a finite 3 x 3 matrix, not of shape {rotation.shape}"
+            )
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-4 or np.linalg.det(rotation) < 0.0:
-            raise UserError("rotation is not a proper rotation (orthonormal, determinant 1): give its rows as unit axes")
+            raise UserError(
+                "rotation is not a proper rotation (orthonormal, determinant 1): give its rows as unit axes"
+            )
         if translation.shape != (3,) or not np.isfinite(translation).all():
             raise UserError("translation must be three finite metres")
 
     def points(self, xyz: np.ndarray) -> np.ndarray:
         """(..., 3) points of the file to float64 points of the scene, metres."""
-        return self.scale * (np.asarray(xyz, dtype=np.float64) @ np.asarray(self.rotation).T) + self.translation
+        return (
+            self.scale * (np.asarray(xyz, dtype=np.float64) @ np.asarray(self.rotation).T)
+            + self.translation
+        )
 
 
 def upright(normal: np.ndarray) -> np.ndarray:
@@ -109,7 +121,9 @@ def sh_rotation(rotation: np.ndarray, degree: int) -> np.ndarray:
     directions = _directions()
     matrix = np.zeros(((degree + 1) ** 2,) * 2)
     new = basis(directions, degree)
-    old = basis(directions @ np.asarray(rotation, dtype=np.float64), degree)  # R^T d: what the old frame calls d
+    old = basis(
+        directions @ np.asarray(rotation, dtype=np.float64), degree
+    )  # R^T d: what the old frame calls d
     for band in range(degree + 1):
         part = slice(band * band, (band + 1) ** 2)
         matrix[part, part] = np.linalg.lstsq(new[:, part], old[:, part], rcond=None)[0]
@@ -130,7 +144,9 @@ def rotate_sh(sh: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     count = sh.shape[1]
     degree = {1: 0, 4: 1, 9: 2, 16: 3}.get(count)
     if degree is None:
-        raise UserError(f"spherical harmonics have {count} coefficients a channel: 1, 4, 9 or 16 make degree 0 to 3")
+        raise UserError(
+            f"spherical harmonics have {count} coefficients a channel: 1, 4, 9 or 16 make degree 0 to 3"
+        )
     if degree == 0:
         return sh.astype(np.float32)
     matrix = sh_rotation(rotation, degree).astype(np.float32)

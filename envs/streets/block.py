@@ -34,7 +34,13 @@ _HOUSES = (
     (0.78, 0.88, 0.76),
 )
 _UPPER = ("facade", "facade", "facade", "glass", "brick_facade", "modern", "balcony")
-_LIT = {"facade": "facade_lit", "brick_facade": "facade_lit", "balcony": "facade_lit", "modern": "glass_lit", "glass": "glass_lit"}
+_LIT = {
+    "facade": "facade_lit",
+    "brick_facade": "facade_lit",
+    "balcony": "facade_lit",
+    "modern": "glass_lit",
+    "glass": "glass_lit",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +67,9 @@ class Floor:
 
 def house_tint(rng: np.random.Generator) -> Tint:
     """A colour of plaster."""
-    r, g, b = np.array(_HOUSES[rng.integers(len(_HOUSES))]) * rng.uniform(0.8, 1.1) + rng.normal(0, 0.02, 3)
+    r, g, b = np.array(_HOUSES[rng.integers(len(_HOUSES))]) * rng.uniform(0.8, 1.1) + rng.normal(
+        0, 0.02, 3
+    )
     return float(r), float(g), float(b)
 
 
@@ -75,10 +83,15 @@ class Builder:
     Layouts give coordinates of their own block, whose middle is (0, 0); `at` moves on to another block.
     """
 
-    def __init__(self, rng: np.random.Generator, weather: Weather, blocks: tuple[int, int] = (1, 1)):
+    def __init__(
+        self, rng: np.random.Generator, weather: Weather, blocks: tuple[int, int] = (1, 1)
+    ):
         self.rng, self.weather, self.blocks = rng, weather, blocks
         self.origin = np.array([-HALF_X, -HALF_Y])
-        shape = (round(2 * HALF_Y * blocks[1] / RESOLUTION), round(2 * HALF_X * blocks[0] / RESOLUTION))
+        shape = (
+            round(2 * HALF_Y * blocks[1] / RESOLUTION),
+            round(2 * HALF_X * blocks[0] / RESOLUTION),
+        )
         self.grid = np.zeros(shape, dtype=bool)
         self.kinds: dict[str, ObjectKind] = object_kinds()
         self.floors: list[Floor] = []
@@ -98,7 +111,12 @@ class Builder:
         self.column, self.row, self.indoor = column, row, False
         self.dx, self.dy = 2 * HALF_X * column, 2 * HALF_Y * row
         nx, ny = self.blocks
-        self.sides = {"west": column > 0, "east": column < nx - 1, "south": row > 0, "north": row < ny - 1}
+        self.sides = {
+            "west": column > 0,
+            "east": column < nx - 1,
+            "south": row > 0,
+            "north": row < ny - 1,
+        }
 
     def reach(self) -> tuple[float, float]:
         """From where to where a street of this block is drawn along x: beyond the block where the scene ends."""
@@ -106,21 +124,45 @@ class Builder:
         return west, HALF_X if self.sides["east"] else HALF_X + BEYOND
 
     def floor(
-        self, x0: float, y0: float, x1: float, y1: float, texture: str, surface: str = "sidewalk", z: float = 0.0, **more
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        texture: str,
+        surface: str = "sidewalk",
+        z: float = 0.0,
+        **more,
     ) -> None:
         """A rectangle of ground over what was there; edges go to the nearest 0.1 m. `more`: see `Floor`."""
-        x0, x1, y0, y1 = (_snap(a + d) for a, d in ((x0, self.dx), (x1, self.dx), (y0, self.dy), (y1, self.dy)))
+        x0, x1, y0, y1 = (
+            _snap(a + d) for a, d in ((x0, self.dx), (x1, self.dx), (y0, self.dy), (y1, self.dy))
+        )
         if x1 - x0 > 0.05 and y1 - y0 > 0.05:
-            self.floors.append(Floor(x0, y0, x1, y1, texture, surface, z, indoor=self.indoor, **more))
+            self.floors.append(
+                Floor(x0, y0, x1, y1, texture, surface, z, indoor=self.indoor, **more)
+            )
 
     def ramp(self, x: float, y: float, width: float, depth: float, low: float, side: float) -> None:
         """A dropped kerb: from the road (height `low`) at y up to the sidewalk, which lies on the `side` (+1, -1) of y."""
         y0, y1 = sorted((_snap(y), _snap(y + side * depth)))
         slope = -low / (y1 - y0) * side
         start = low if side > 0 else 0.0
-        self.floor(x - width / 2, y0, x + width / 2, y1, "tactile", "sidewalk", start, slope_y=slope, tint=(0.98, 0.96, 0.9))
+        self.floor(
+            x - width / 2,
+            y0,
+            x + width / 2,
+            y1,
+            "tactile",
+            "sidewalk",
+            start,
+            slope_y=slope,
+            tint=(0.98, 0.96, 0.9),
+        )
 
-    def ramp_x(self, x: float, y: float, width: float, depth: float, low: float, side: float) -> None:
+    def ramp_x(
+        self, x: float, y: float, width: float, depth: float, low: float, side: float
+    ) -> None:
         """The same beside a road that runs along y: the sidewalk lies on the `side` of x."""
         x0, x1 = sorted((_snap(x), _snap(x + side * depth)))
         start = low if side > 0 else 0.0
@@ -171,20 +213,53 @@ class Builder:
             )
         )
 
-    def wall(self, start, end, z0: float, z1: float, texture: str, repeat=(1.0, 1.0), tint: Tint = WHITE, semantic="building") -> None:
+    def wall(
+        self,
+        start,
+        end,
+        z0: float,
+        z1: float,
+        texture: str,
+        repeat=(1.0, 1.0),
+        tint: Tint = WHITE,
+        semantic="building",
+    ) -> None:
         """A vertical rectangle over start to end, seen from the right of that direction, on which shadows fall."""
         if z1 - z0 < 0.01:
             return
         lit = self.weather.lamps and not self.indoor and (texture in _LIT or texture == "shop")
         if lit:
             bright = (0.9, 0.9, 0.9)
-            self.add(wall(start, end, z0, z1, "shop_lit" if texture == "shop" else _LIT[texture], repeat, bright), "lit", semantic)
+            self.add(
+                wall(
+                    start,
+                    end,
+                    z0,
+                    z1,
+                    "shop_lit" if texture == "shop" else _LIT[texture],
+                    repeat,
+                    bright,
+                ),
+                "lit",
+                semantic,
+            )
             return
         mesh = wall(start, end, z0, z1, texture, repeat, tint)
         self.add(mesh, "sun", semantic)
         if not self.indoor:
             shift = np.array([self.dx, self.dy])
-            self.walls.append((np.array(start) + shift, np.array(end) + shift, z0, z1, texture, repeat, tint, semantic))
+            self.walls.append(
+                (
+                    np.array(start) + shift,
+                    np.array(end) + shift,
+                    z0,
+                    z1,
+                    texture,
+                    repeat,
+                    tint,
+                    semantic,
+                )
+            )
 
     def block_sun(self, x0: float, y0: float, x1: float, y1: float, height: float) -> None:
         """A box that casts a shadow: a house."""
@@ -220,7 +295,16 @@ class Builder:
             if abs(tall - before) > 0.1 and (at > 0 or sides[0]):
                 # Where two houses meet, the higher one shows its side above the other's roof.
                 side = (p + back * deep, p) if tall > before else (p, p + back * deep)
-                self.add(wall(*side, min(before, tall), max(before, tall), "plaster", (2.0, 1.0), house_tint(rng)))
+                self.add(
+                    wall(
+                        *side,
+                        min(before, tall),
+                        max(before, tall),
+                        "plaster",
+                        (2.0, 1.0),
+                        house_tint(rng),
+                    )
+                )
             corners = np.array([p, q, p + back * deep, q + back * deep])
             (west, south), (east, north) = corners.min(0), corners.max(0)
             self.block_sun(west, south, east, north, tall)
@@ -229,18 +313,26 @@ class Builder:
         if sides[1]:
             self.add(wall(b, b + back * deep, 0.0, before, "plaster", (2.0, 2.0), house_tint(rng)))
 
-    def _house_front(self, p, q, along, back, width: float, low: float, high: float, shops: float, awnings: float) -> float:
+    def _house_front(
+        self, p, q, along, back, width: float, low: float, high: float, shops: float, awnings: float
+    ) -> float:
         """One house of a row: ground floor, storeys, a door or an awning. Returns its height."""
         rng = self.rng
         floors = int(rng.integers(max(int(low / 3), 1), int(high / 3) + 1))
         tall = 3.2 + 3.0 * floors
         tint, bays = house_tint(rng), max(round(width / 3.5), 1)
-        lower = "shop" if rng.random() < shops else ("brick", "plaster", "concrete", "plaster")[rng.integers(4)]
+        lower = (
+            "shop"
+            if rng.random() < shops
+            else ("brick", "plaster", "concrete", "plaster")[rng.integers(4)]
+        )
         upper = _UPPER[rng.integers(len(_UPPER))]
         base = tint if lower != "shop" else WHITE
         repeat = (bays if lower != "brick" else bays * 2.0, 2.0 if lower == "brick" else 1.0)
         self.wall(p, q, 0.0, 3.2, lower, repeat, base)
-        self.wall(p, q, 3.2, tall, upper, (bays, floors), tint if upper != "brick_facade" else WHITE)
+        self.wall(
+            p, q, 3.2, tall, upper, (bays, floors), tint if upper != "brick_facade" else WHITE
+        )
         if lower != "shop":
             door = p + along * (width * rng.uniform(0.2, 0.8))
             self.add(wall(door - back * 0.03, door + along - back * 0.03, 0.0, 2.2, "door"))
@@ -251,7 +343,9 @@ class Builder:
     def awning(self, p: np.ndarray, q: np.ndarray, out: np.ndarray, reach: float = 1.5) -> None:
         """A striped awning over a shop front from p to q that reaches out from the wall."""
         low, count = out * reach, float(max(round(np.linalg.norm(q - p) / 1.2), 2))
-        color = ((1.0, 1.0, 1.0), (0.55, 0.9, 0.6), (0.5, 0.7, 1.2), (1.0, 0.95, 0.8))[self.rng.integers(4)]
+        color = ((1.0, 1.0, 1.0), (0.55, 0.9, 0.6), (0.5, 0.7, 1.2), (1.0, 0.95, 0.8))[
+            self.rng.integers(4)
+        ]
         roof = [[*(p + low), 2.45], [*(q + low), 2.45], [*q, 3.05], [*p, 3.05]]
         self.add(quad(roof, "awning", (count, 1.0), color))
         self.add(quad([roof[1], roof[0], roof[3], roof[2]], "awning", (count, 1.0), color), "shade")
@@ -260,7 +354,9 @@ class Builder:
         points = np.column_stack([corners, [3.05, 3.05, 2.45, 2.45]])
         self.slabs.append(points)
 
-    def house(self, x0: float, y0: float, x1: float, y1: float, low: float = 3.0, high: float = 9.0) -> None:
+    def house(
+        self, x0: float, y0: float, x1: float, y1: float, low: float = 3.0, high: float = 9.0
+    ) -> None:
         """A building in the block, with fronts on all sides."""
         rng = self.rng
         self.solid(x0, y0, x1, y1)
@@ -270,7 +366,10 @@ class Builder:
         for i in range(4):
             start, end = corners[i], corners[(i + 1) % 4]
             length = float(np.hypot(end[0] - start[0], end[1] - start[1]))
-            lower, bays = ("brick", "plaster", "shop", "concrete")[rng.integers(4)], max(round(length / 3.0), 1)
+            lower, bays = (
+                ("brick", "plaster", "shop", "concrete")[rng.integers(4)],
+                max(round(length / 3.0), 1),
+            )
             self.wall(
                 start,
                 end,
@@ -293,9 +392,18 @@ class Builder:
         semantic = "vegetation" if kind == "hedge" else "fence"
         low = min((f.z for f in self.floors), default=0.0)
         self.wall(start, end, low, tall, kind, (14.0, 1.0), semantic=semantic)
-        cap = [[x, start[1], tall], [x, end[1], tall], [outer, end[1], tall], [outer, start[1], tall]]
+        cap = [
+            [x, start[1], tall],
+            [x, end[1], tall],
+            [outer, end[1], tall],
+            [outer, start[1], tall],
+        ]
         self.add(quad(cap, kind, (14.0, 0.2)), semantic=semantic)
-        self.slabs.append(np.array([[x + self.dx, y + self.dy, z] for y in (-HALF_Y, HALF_Y) for z in (low, tall)]))
+        self.slabs.append(
+            np.array(
+                [[x + self.dx, y + self.dy, z] for y in (-HALF_Y, HALF_Y) for z in (low, tall)]
+            )
+        )
 
     def lane(self, x0: float, x1: float, y: float) -> None:
         """A way that people take along x; things are scattered near it."""

@@ -31,7 +31,17 @@ LAYOUTS: dict[str, Callable[[Builder], None]] = {
     "market": market,
     "boulevard": boulevard,
 }
-TRAIN_FAMILIES = ("street", "plaza", "alleys", "crossing", "cafe", "construction", "park", "corridor", "yards")
+TRAIN_FAMILIES = (
+    "street",
+    "plaza",
+    "alleys",
+    "crossing",
+    "cafe",
+    "construction",
+    "park",
+    "corridor",
+    "yards",
+)
 HELD_OUT_FAMILIES = ("market", "boulevard")
 """Layouts that training never draws."""
 
@@ -78,7 +88,10 @@ def _splits(free: np.ndarray, outline: np.ndarray, origin: np.ndarray) -> bool:
     for a, b in zip(outline, np.roll(outline, -1, 0)):
         normal = np.array([b[1] - a[1], a[0] - b[0]]) / np.hypot(*(b - a))
         away = np.maximum(away, (x - a[0]) * normal[0] + (y - a[1]) * normal[1])
-    before, after = window >= PASSABLE_CLEARANCE, (window >= PASSABLE_CLEARANCE) & (away >= PASSABLE_CLEARANCE + 0.1)
+    before, after = (
+        window >= PASSABLE_CLEARANCE,
+        (window >= PASSABLE_CLEARANCE) & (away >= PASSABLE_CLEARANCE + 0.1),
+    )
     sizes = [np.bincount(np.asarray(label(m)[0]).ravel())[1:] for m in (before, after)]  # pyright: ignore[reportIndexIssue]
     return (sizes[1] > 20).sum() != (sizes[0] > 20).sum() if sizes[0].size else True
 
@@ -88,7 +101,13 @@ def _clearance(blocked: np.ndarray) -> np.ndarray:
     return Occupancy(blocked, np.zeros(2), RESOLUTION).distance()
 
 
-def scatter(b: Builder, rng: np.random.Generator, kinds: Sequence[ObjectKind], wanted: int, height: np.ndarray) -> int:
+def scatter(
+    b: Builder,
+    rng: np.random.Generator,
+    kinds: Sequence[ObjectKind],
+    wanted: int,
+    height: np.ndarray,
+) -> int:
     """Puts things on the lanes or beside them; never so that a way is cut. Returns how many found a place."""
     taken: list[tuple[float, float, float]] = []
     free = _clearance(b.grid | kerbs(height))
@@ -99,7 +118,9 @@ def scatter(b: Builder, rng: np.random.Generator, kinds: Sequence[ObjectKind], w
         kind = kinds[int(rng.integers(len(kinds)))]
         x0, x1, along = b.lanes[rng.integers(len(b.lanes))]
         x, y = rng.uniform(x0 + 0.5, x1 - 0.5), along + rng.normal(0.0, 0.7)
-        yaw = float(rng.uniform(-np.pi, np.pi) if rng.random() < 0.6 else rng.integers(4) * np.pi / 2)
+        yaw = float(
+            rng.uniform(-np.pi, np.pi) if rng.random() < 0.6 else rng.integers(4) * np.pi / 2
+        )
         row, column = int((y - b.origin[1]) / RESOLUTION), int((x - b.origin[0]) / RESOLUTION)
         reach = float(np.linalg.norm(kind.footprint, axis=1).max())
         if not (0 <= row < rows and 0 <= column < columns) or free[row, column] < reach + 0.05:
@@ -114,7 +135,9 @@ def scatter(b: Builder, rng: np.random.Generator, kinds: Sequence[ObjectKind], w
     return len(taken)
 
 
-def free_anchors(occupancy: Occupancy, ground: Ground | None, rng: np.random.Generator, count: int = ANCHORS) -> np.ndarray:
+def free_anchors(
+    occupancy: Occupancy, ground: Ground | None, rng: np.random.Generator, count: int = ANCHORS
+) -> np.ndarray:
     """(K, 2) points to start from and to go to, spread out, in the largest region that a wheeled robot can cross.
 
     They are 0.8 m or more from anything, 0.5 m from kerbs, and not on a road or a lawn. The region is where the distance
@@ -138,10 +161,19 @@ def free_anchors(occupancy: Occupancy, ground: Ground | None, rng: np.random.Gen
     # Only the rim of what is occupied can be nearest; outside the grid all is occupied.
     far = ANCHOR_CLEARANCE / occupancy.resolution + 0.5
     rim = occupancy.grid.copy()
-    rim[1:-1, 1:-1] &= ~(occupancy.grid[:-2, 1:-1] & occupancy.grid[2:, 1:-1] & occupancy.grid[1:-1, :-2] & occupancy.grid[1:-1, 2:])
+    rim[1:-1, 1:-1] &= ~(
+        occupancy.grid[:-2, 1:-1]
+        & occupancy.grid[2:, 1:-1]
+        & occupancy.grid[1:-1, :-2]
+        & occupancy.grid[1:-1, 2:]
+    )
     if rim.any():
-        cells = cells[KDTree(np.argwhere(rim)[:, ::-1]).query(cells, distance_upper_bound=far)[0] >= far]
-    cells = cells[((cells + 1 >= far) & (np.array(occupancy.grid.shape[::-1]) - cells >= far)).all(1)]
+        cells = cells[
+            KDTree(np.argwhere(rim)[:, ::-1]).query(cells, distance_upper_bound=far)[0] >= far
+        ]
+    cells = cells[
+        ((cells + 1 >= far) & (np.array(occupancy.grid.shape[::-1]) - cells >= far)).all(1)
+    ]
     if len(cells) == 0:
         return np.zeros((0, 2))
     points = occupancy.origin + (cells[: 25 * count] + 0.5) * occupancy.resolution
@@ -175,7 +207,9 @@ def _check(family, density, blocks, objects) -> None:
     if not whole or len(blocks) != 2 or not all(1 <= n <= 64 for n in blocks):
         raise UserError(f"blocks {blocks}: give two whole numbers from 1 to 64, such as (12, 1)")
     if objects is not None and len(objects) == 0:
-        raise UserError("objects: none given; leave it out for the packaged kinds, or set density=0")
+        raise UserError(
+            "objects: none given; leave it out for the packaged kinds, or set density=0"
+        )
 
 
 def build_scene(
@@ -220,11 +254,18 @@ def build_scene(
         rng = np.random.default_rng([seed, 38])
         share = float(rng.uniform(0.15, 0.4)) if density is None else density
         wanted = round(MOST_OBSTACLES * share) * len(families)
-        placed = scatter(b, rng, objects or [b.kinds[name] for name in _LITTER], wanted, ground.height)
+        placed = scatter(
+            b, rng, objects or [b.kinds[name] for name in _LITTER], wanted, ground.height
+        )
         if (density is not None or objects is not None) and placed < wanted:
-            warnings.warn(f"seed {seed}, density {share:.2f}: {placed} of {wanted} things fit; the others were left out", stacklevel=2)
+            warnings.warn(
+                f"seed {seed}, density {share:.2f}: {placed} of {wanted} things fit; the others were left out",
+                stacklevel=2,
+            )
     occupancy = b.occupancy()
     count = ANCHORS * len(families)
     anchors = free_anchors(occupancy, ground, np.random.default_rng([seed, 37]), count)
-    name = f"{families[0]}-{seed}" if len(families) == 1 else f"route-{seed}-{blocks[0]}x{blocks[1]}"
+    name = (
+        f"{families[0]}-{seed}" if len(families) == 1 else f"route-{seed}-{blocks[0]}x{blocks[1]}"
+    )
     return Scene(name, occupancy, Lighter(b).mesh(), anchors, ground=ground, sky=weather.sky)

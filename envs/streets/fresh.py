@@ -36,7 +36,11 @@ class FreshScenes:
 
     def scene_seed(self, world: int, generation: int) -> int:
         """The seed of one scene."""
-        return int(np.random.SeedSequence([self.seed, 23, self.first + world, generation]).generate_state(1)[0])
+        return int(
+            np.random.SeedSequence([self.seed, 23, self.first + world, generation]).generate_state(
+                1
+            )[0]
+        )
 
     def current(self, world: int) -> Scene:
         """The scene that a world is in now, built again."""
@@ -46,7 +50,9 @@ class FreshScenes:
         """Begins a world's next scene in the background, unless `MOST_AHEAD` are waiting."""
         if world in self._ordered or len(self._ordered) >= MOST_AHEAD:
             return
-        if self._builder is None:  # a daemon, so that leaving the program does not wait for scenes that nobody will see
+        if (
+            self._builder is None
+        ):  # a daemon, so that leaving the program does not wait for scenes that nobody will see
             self._builder = threading.Thread(target=self._work, name="s2e-scenes", daemon=True)
             self._builder.start()
         ordered: Future[Scene] = Future()

@@ -55,7 +55,9 @@ def far_ends(b: Builder, tall: tuple[float, float] = (6.0, 13.0)) -> None:
         if b.sides[name]:
             continue
         x = facing * 32.0
-        b.front((x, 10.0) if facing > 0 else (x, -10.0), (x, -10.0) if facing > 0 else (x, 10.0), *tall)
+        b.front(
+            (x, 10.0) if facing > 0 else (x, -10.0), (x, -10.0) if facing > 0 else (x, 10.0), *tall
+        )
         b.end(facing * 17.5, facing)
 
 
@@ -83,17 +85,29 @@ def parked(b: Builder, y: float, keep_off: list[float], share: float, yaw: float
     rng = b.rng
     for x in np.arange(-14.5, 15.5, 5.6):
         if rng.random() < share and min((abs(x - c) for c in keep_off), default=99.0) > 4.4:
-            kind = ("van", "yellow_van")[rng.integers(2)] if rng.random() < 0.15 else CARS[rng.integers(4)]
+            kind = (
+                ("van", "yellow_van")[rng.integers(2)]
+                if rng.random() < 0.15
+                else CARS[rng.integers(4)]
+            )
             b.put(kind, x + float(rng.normal(0, 0.15)), y, yaw + np.pi * rng.integers(2))
 
 
-def along_kerb(b: Builder, y: float, keep_off: list[float], kinds: tuple[str, ...], turn: float = 0.0) -> None:
+def along_kerb(
+    b: Builder, y: float, keep_off: list[float], kinds: tuple[str, ...], turn: float = 0.0
+) -> None:
     """Trees, lamps and the like in a row."""
     rng = b.rng
     for i, x in enumerate(np.arange(-15.8, 16.3, float(rng.uniform(5.0, 7.5)))):
         kind = kinds[(i + int(rng.integers(2))) % len(kinds)]
         if min((abs(x - c) for c in keep_off), default=99.0) > 2.4 and b.free(kind, x, y, turn):
-            b.put(kind, x, y, turn + (0.0 if "lamp" in kind else float(rng.uniform(0, 6)) if "tree" in kind else 0.0))
+            b.put(
+                kind,
+                x,
+                y,
+                turn
+                + (0.0 if "lamp" in kind else float(rng.uniform(0, 6)) if "tree" in kind else 0.0),
+            )
 
 
 def stoop(b: Builder, x: float, y: float, side: float) -> None:
@@ -102,13 +116,17 @@ def stoop(b: Builder, x: float, y: float, side: float) -> None:
     for k in range(steps + 1):
         reach = 1.0 + (steps - k) * deep
         y0, y1 = sorted((y, y - side * reach))
-        b.floor(x - 1.1, y0, x + 1.1, y1, "concrete", "stairs", 0.15 * (k + 1), tint=(1.15, 1.13, 1.1))
+        b.floor(
+            x - 1.1, y0, x + 1.1, y1, "concrete", "stairs", 0.15 * (k + 1), tint=(1.15, 1.13, 1.1)
+        )
     for edge in (x - 1.1, x + 1.1):
         railing(b, (edge, y), (edge, y - side), 0.6, 1.4)
         railing(b, (edge, y - side), (edge, y - side * 1.9), 0.0, 1.1)
 
 
-def railing(b: Builder, start: tuple[float, float], end: tuple[float, float], z0: float, z1: float) -> None:
+def railing(
+    b: Builder, start: tuple[float, float], end: tuple[float, float], z0: float, z1: float
+) -> None:
     """A railing along x or y, seen from both sides, that nobody passes."""
     count = max(float(round(abs(end[0] - start[0]) + abs(end[1] - start[1]))), 1.0)
     for p, q in ((start, end), (end, start)):
@@ -139,15 +157,23 @@ def street(b: Builder) -> None:
     for c in crossings:
         zebra(b, c, middle, half, z)
     for side, kerb in ((-1.0, y0), (1.0, y1)):
-        kinds = (("tree", "arm_lamp", "tree", "bollard"), ("poplar", "lamp", "parking_meter", "bollard"), ("old_tree", "lamp", "bin"))
+        kinds = (
+            ("tree", "arm_lamp", "tree", "bollard"),
+            ("poplar", "lamp", "parking_meter", "bollard"),
+            ("old_tree", "lamp", "bin"),
+        )
         # A lamp's arm reaches over the road.
-        along_kerb(b, kerb + side * 0.75, crossings, kinds[rng.integers(3)], np.pi if side > 0 else 0.0)
+        along_kerb(
+            b, kerb + side * 0.75, crossings, kinds[rng.integers(3)], np.pi if side > 0 else 0.0
+        )
         parked(b, kerb - side * 1.1, crossings, 0.45)
         if rng.random() < 0.4:
             stoop(b, float(rng.uniform(-13, 13)), side * front, side)
         if rng.random() < 0.4:
             x = float(rng.uniform(-13, 13))
-            if min(abs(x - c) for c in crossings) > 4.5 and b.free("bus_shelter", x, kerb + side * 1.2, 0.0):
+            if min(abs(x - c) for c in crossings) > 4.5 and b.free(
+                "bus_shelter", x, kerb + side * 1.2, 0.0
+            ):
                 b.put("bus_shelter", x, kerb + side * 1.3, -side * np.pi / 2)
         b.lane(-16, 16, 0.5 * (kerb + side * front))
         b.lane(-16, 16, kerb + side * 1.8)
@@ -185,16 +211,40 @@ def crossing(b: Builder) -> None:
         x = middle + side * (cross + 1.9)
         zebra(b, x, 0.0, half, z, wide)
         y = side * (half + 1.9)
-        b.floor(middle - cross, y - wide / 2, middle + cross, y + wide / 2, "zebra", "crossing", z, turn=True)
+        b.floor(
+            middle - cross,
+            y - wide / 2,
+            middle + cross,
+            y + wide / 2,
+            "zebra",
+            "crossing",
+            z,
+            turn=True,
+        )
         for along in (-1.0, 1.0):
             b.ramp_x(middle + along * cross, y, wide - 0.4, 1.0, z, along)
-            b.put("traffic_light", middle + along * (cross + 0.4), side * (half + 0.4), np.pi / 2 * (1 - along))
+            b.put(
+                "traffic_light",
+                middle + along * (cross + 0.4),
+                side * (half + 0.4),
+                np.pi / 2 * (1 - along),
+            )
             row = (x0, middle - corner) if along < 0 else (middle + corner, x1)
             start, end = ((row[0], side * front), (row[1], side * front))
             # The corner house's side is the cross street's front.
             inner = (along > 0, along < 0) if side > 0 else (along < 0, along > 0)
-            b.front(*((start, end) if side > 0 else (end, start)), 5.0, 12.0, sides=(not inner[0], not inner[1]))
-            b.solid(max(row[0], -HALF_X), min(side * front, side * HALF_Y), min(row[1], HALF_X), max(side * front, side * HALF_Y))
+            b.front(
+                *((start, end) if side > 0 else (end, start)),
+                5.0,
+                12.0,
+                sides=(not inner[0], not inner[1]),
+            )
+            b.solid(
+                max(row[0], -HALF_X),
+                min(side * front, side * HALF_Y),
+                min(row[1], HALF_X),
+                max(side * front, side * HALF_Y),
+            )
             up = ((middle + along * corner, side * far), (middle + along * corner, side * front))
             up = up if (along > 0) == (side > 0) else (up[1], up[0])
             b.front(up[0], up[1], 5.0, 12.0, sides=(False, False))
@@ -202,14 +252,24 @@ def crossing(b: Builder) -> None:
         ends = ((middle - corner, side * 9.7), (middle + corner, side * 9.7))
         ends = ends if side > 0 else (ends[1], ends[0])
         b.wall(ends[0], ends[1], z, 1.1, kind, (8.0, 1.0), semantic="fence")
-        b.solid(middle - corner, min(side * 9.7, side * HALF_Y), middle + corner, max(side * 9.7, side * HALF_Y))
+        b.solid(
+            middle - corner,
+            min(side * 9.7, side * HALF_Y),
+            middle + corner,
+            max(side * 9.7, side * HALF_Y),
+        )
         for x in (middle - corner - 4.0, middle + corner + 4.0):
             kind = ("tree", "lamp", "street_name", "bin", "bike_rack", "cabinet")[rng.integers(6)]
             if abs(x) < 16 and b.free(kind, x, side * (half + 1.0), 0.0):
                 b.put(kind, x, side * (half + 1.0))
         b.lane(-16, 16, side * 0.5 * (half + front))
         b.lane(-16, 16, side * (front - 1.5))
-        parked(b, side * (half - 1.1), [middle - 3.5, middle, middle + 3.5, middle - 7.0, middle + 7.0], 0.4)
+        parked(
+            b,
+            side * (half - 1.1),
+            [middle - 3.5, middle, middle + 3.5, middle - 7.0, middle + 7.0],
+            0.4,
+        )
     far_ends(b)
 
 
@@ -217,7 +277,9 @@ def plaza(b: Builder) -> None:
     """A square with houses around: lawns, trees, benches, tables, sometimes a fountain and a terrace with steps."""
     rng = b.rng
     front = round(float(rng.uniform(9.2, 9.7)), 1)
-    pave, other = [("cobble", "paving"), ("paving", "concrete"), ("concrete", "cobble")][rng.integers(3)]
+    pave, other = [("cobble", "paving"), ("paving", "concrete"), ("concrete", "cobble")][
+        rng.integers(3)
+    ]
     x0, x1 = b.reach()
     b.floor(x0, -front, x1, front, pave)
     for x in np.arange(-14.0, 15.0, 7.0):
@@ -230,7 +292,9 @@ def plaza(b: Builder) -> None:
         elif rng.random() < 0.7:
             hx, hy = round(rng.uniform(1.5, 2.6), 1), round(rng.uniform(1.2, 2.2), 1)
             b.floor(cx - hx, cy - hy, cx + hx, cy + hy, "concrete", "sidewalk", raised, **KERB)
-            b.floor(cx - hx + 0.2, cy - hy + 0.2, cx + hx - 0.2, cy + hy - 0.2, "grass", "grass", raised)
+            b.floor(
+                cx - hx + 0.2, cy - hy + 0.2, cx + hx - 0.2, cy + hy - 0.2, "grass", "grass", raised
+            )
             b.put(("tree", "blossom_tree", "conifer", "old_tree")[rng.integers(4)], cx, cy)
             if rng.random() < 0.6:
                 b.put("bench", cx, cy - hy - 0.5, np.pi)
@@ -265,7 +329,9 @@ def terrace(b: Builder, x: float, y: float, side: float) -> None:
     for k in range(4):
         reach = deep + (3 - k) * 0.3
         y0, y1 = sorted((y, y - side * reach))
-        b.floor(x - 1.4, y0, x + 1.4, y1, "concrete", "stairs", 0.15 * (k + 1), tint=(1.12, 1.1, 1.06))
+        b.floor(
+            x - 1.4, y0, x + 1.4, y1, "concrete", "stairs", 0.15 * (k + 1), tint=(1.12, 1.1, 1.06)
+        )
     y0, y1 = sorted((y, y - side * deep))
     b.floor(x - wide, y0, x + wide, y1, "tiles", "sidewalk", top)
     rail = y - side * deep
@@ -305,7 +371,16 @@ def alleys(b: Builder) -> None:
         (9.0, front - 0.5, 3.1),
         (-4.0, -front + 0.5, 0.0),
     ):
-        kind = ("wheelie_bin", "pallet", "bicycle", "planter", "lamp", "dumpster", "bags", "blue_bin")[rng.integers(8)]
+        kind = (
+            "wheelie_bin",
+            "pallet",
+            "bicycle",
+            "planter",
+            "lamp",
+            "dumpster",
+            "bags",
+            "blue_bin",
+        )[rng.integers(8)]
         b.put(kind, x, y, yaw)
     fronts_or_ends(b, front, pave, west, east)
     for y in (alley, -front + 1.5, front - 1.5):
@@ -319,7 +394,12 @@ def fronts_or_ends(b: Builder, front: float, pave: str, west: float, east: float
         if b.sides[name]:
             continue
         x = 17.6 * facing
-        b.front((x, front) if facing > 0 else (x, -front), (x, -front) if facing > 0 else (x, front), 3.0, 10.0)
+        b.front(
+            (x, front) if facing > 0 else (x, -front),
+            (x, -front) if facing > 0 else (x, front),
+            3.0,
+            10.0,
+        )
         b.solid(min(x, facing * HALF_X), -HALF_Y, max(x, facing * HALF_X), HALF_Y)
 
 
@@ -342,14 +422,20 @@ def cafe(b: Builder) -> None:
     for x in np.arange(-14.5, 15.0, 3.1):
         for row in (1.5, 3.4) if rng.random() < 0.4 else (1.5,):
             kind = ("table", "parasol", "parasol", "table", "flower_box")[rng.integers(5)]
-            spot = (float(x + rng.uniform(-0.3, 0.3)), side * (front - row), float(rng.uniform(-0.5, 0.5)))
+            spot = (
+                float(x + rng.uniform(-0.3, 0.3)),
+                side * (front - row),
+                float(rng.uniform(-0.5, 0.5)),
+            )
             if rng.random() < 0.65 and b.free(kind, *spot, 0.1):
                 b.put(kind, *spot)
                 for turn in (0.3,) if kind == "parasol" else ():
                     cx, cy = spot[0] + 0.8 * np.cos(turn), spot[1] + 0.8 * np.sin(turn)
                     if b.free("chair", cx, cy, 0.0, 0.0):
                         b.put("chair", cx, cy, turn + np.pi)
-    along_kerb(b, wide + side * 0.6, crossings, ("bollard", "lamp", "planter", "bollard", "blossom_tree"))
+    along_kerb(
+        b, wide + side * 0.6, crossings, ("bollard", "lamp", "planter", "bollard", "blossom_tree")
+    )
     along_kerb(b, narrow - side * 0.5, crossings, ("bollard", "bollard", "no_entry"))
     for _ in range(3):
         spot = (float(rng.uniform(-14, 14)), side * (front - 0.5), 0.0)

@@ -66,7 +66,11 @@ def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple], np.ndarray]:
         low, high = (a, b) if a[0] + a[1] < b[0] + b[1] else (b, a)
         corners = [[x0, y0, low[0]], [x1, y1, low[1]], [x1, y1, high[1]], [x0, y0, high[0]]]
         # Seen from the lower side: the floor before a line along x lies to its right, one along y to its left.
-        kerbs.append(corners if (a[0] + a[1] < b[0] + b[1]) == (axis == 0) else [corners[i] for i in (1, 0, 3, 2)])
+        kerbs.append(
+            corners
+            if (a[0] + a[1] < b[0] + b[1]) == (axis == 0)
+            else [corners[i] for i in (1, 0, 3, 2)]
+        )
     return rectangles, np.array(kerbs).reshape(-1, 4, 3)
 
 
@@ -90,9 +94,14 @@ class Lighter:
         for f, x0, y0, x1, y1 in rectangles:
             x, y = np.array([x0, x1, x1, x0]), np.array([y0, y0, y1, y1])
             corners = np.column_stack([x, y, f.height(x, y)])
-            normal = np.array([-f.slope_x, -f.slope_y, 1.0]) / np.sqrt(f.slope_x**2 + f.slope_y**2 + 1.0)
+            normal = np.array([-f.slope_x, -f.slope_y, 1.0]) / np.sqrt(
+                f.slope_x**2 + f.slope_y**2 + 1.0
+            )
             dark = np.array(f.tint) * self.damp * ((0.78 + 0.22 * normal[2]) * self.ambient)
-            lit = dark + np.array(f.tint) * self.damp * max(float(normal @ self.sun), 0.0) * self.sun_rgb
+            lit = (
+                dark
+                + np.array(f.tint) * self.damp * max(float(normal @ self.sun), 0.0) * self.sun_rgb
+            )
             if f.indoor:
                 dark = lit = np.array(f.tint) * INDOOR_RGB
             points.append(corners)
@@ -116,18 +125,28 @@ class Lighter:
 
     def backing(self) -> Mesh:
         """A dark sheet below all ground, so that no sky shines through where rectangles meet."""
-        low = min(f.z + min(f.slope_x * (f.x1 - f.x0), 0) + min(f.slope_y * (f.y1 - f.y0), 0) for f in self.b.floors) - 0.03
+        low = (
+            min(
+                f.z + min(f.slope_x * (f.x1 - f.x0), 0) + min(f.slope_y * (f.y1 - f.y0), 0)
+                for f in self.b.floors
+            )
+            - 0.03
+        )
         x0, y0 = min(f.x0 for f in self.b.floors), min(f.y0 for f in self.b.floors)
         x1, y1 = max(f.x1 for f in self.b.floors), max(f.y1 for f in self.b.floors)
         corners = np.array([[[x0, y0, low], [x1, y0, low], [x1, y1, low], [x0, y1, low]]])
         shade = np.broadcast_to(self.ambient * 0.6, (1, 4, 3))
-        return _faces(corners, corners[..., :2] / 2, [TEXTURES["asphalt"]], shade, [SEMANTIC_ID["road"]])
+        return _faces(
+            corners, corners[..., :2] / 2, [TEXTURES["asphalt"]], shade, [SEMANTIC_ID["road"]]
+        )
 
     def casters(self) -> list[np.ndarray]:
         """Point sets whose hulls stand in the sun's way."""
         b, found = self.b, []
         for x0, y0, x1, y1, tall in b.houses:
-            found.append(np.array([[x, y, z] for x in (x0, x1) for y in (y0, y1) for z in (-0.2, tall)]))
+            found.append(
+                np.array([[x, y, z] for x in (x0, x1) for y in (y0, y1) for z in (-0.2, tall)])
+            )
         found += b.slabs
         for (kind, x, y, yaw, z), dark in zip(b.placed, self.shaded):
             if dark:
@@ -150,7 +169,9 @@ class Lighter:
         frames = np.array([r[:4] for r in everything])
         sizes, deepest = np.array([r[4] for r in everything]), np.array([r[5] for r in everything])
         starts = np.cumsum([0] + [len(p) for p in points]).astype(np.int64)
-        owner, corners, polygons = cast(frames, sizes, deepest, np.concatenate(points), starts, self.sun)
+        owner, corners, polygons = cast(
+            frames, sizes, deepest, np.concatenate(points), starts, self.sun
+        )
         return _polygons(everything, frames, owner, corners, polygons)
 
     def _floor(self, receiver) -> tuple:
@@ -185,7 +206,9 @@ class Lighter:
         spots = np.array([[*r[1][0, :2], *r[1][2, :2]] for r in receivers])
         points, uvs, faces, shades, layers, labels, start = [], [], [], [], [], [], 0
         for kind, x, y, yaw, _ in self.b.placed:
-            inside = np.flatnonzero((spots[:, 0] <= x) & (spots[:, 1] <= y) & (spots[:, 2] >= x) & (spots[:, 3] >= y))
+            inside = np.flatnonzero(
+                (spots[:, 0] <= x) & (spots[:, 1] <= y) & (spots[:, 2] >= x) & (spots[:, 3] >= y)
+            )
             if not len(inside):
                 continue
             f, corners, _, _, lit = receivers[inside[0]]
@@ -194,11 +217,16 @@ class Lighter:
             middle = outline.mean(0)
             spread = outline - middle
             reach = min(max(0.35 * kind.height, 0.1), 0.4)
-            rim = outline + spread * (reach / np.maximum(np.hypot(spread[:, 0], spread[:, 1]), 0.05))[:, None]
+            rim = (
+                outline
+                + spread * (reach / np.maximum(np.hypot(spread[:, 0], spread[:, 1]), 0.05))[:, None]
+            )
             flat = np.clip(np.concatenate([middle[None], rim]), corners[0, :2], corners[2, :2])
             count = len(rim)
             turn = np.arange(count)
-            faces.append(start + np.stack([np.zeros(count, int), 1 + turn, 1 + (turn + 1) % count], 1))
+            faces.append(
+                start + np.stack([np.zeros(count, int), 1 + turn, 1 + (turn + 1) % count], 1)
+            )
             points.append(np.column_stack([flat, f.height(flat[:, 0], flat[:, 1]) + FOOT_Z]))
             uvs.append(_floor_uv(f, flat[:, 0], flat[:, 1]))
             shades.append(np.broadcast_to(lit, (count, 3)))
@@ -223,7 +251,9 @@ class Lighter:
     def in_shade(self) -> np.ndarray:
         """(P,) whether a house keeps the sun from each placed thing."""
         b = self.b
-        spots = np.array([[x, y, z + min(0.6 * kind.height, 1.5)] for kind, x, y, _, z in b.placed]).reshape(-1, 3)
+        spots = np.array(
+            [[x, y, z + min(0.6 * kind.height, 1.5)] for kind, x, y, _, z in b.placed]
+        ).reshape(-1, 3)
         if not b.houses or not len(spots):
             return np.zeros(len(spots), dtype=bool)
         houses = np.array(b.houses)
@@ -245,12 +275,16 @@ class Lighter:
         mesh = merge([p[0].mesh for p in placed])
         x, y, yaw, z = np.repeat(np.array([p[1:] for p in placed], dtype=np.float64), corners, 0).T
         c, s, v = np.cos(yaw), np.sin(yaw), mesh.vertices
-        turned = np.stack([c * v[:, 0] - s * v[:, 1] + x, s * v[:, 0] + c * v[:, 1] + y, v[:, 2]], 1)
+        turned = np.stack(
+            [c * v[:, 0] - s * v[:, 1] + x, s * v[:, 0] + c * v[:, 1] + y, v[:, 2]], 1
+        )
         indoor = np.array([self._indoor(p[1], p[2]) for p in placed])
         sun_rgb = np.where((indoor | self.shaded)[:, None], 0.0, self.sun_rgb)
         ambient = np.where(indoor[:, None], INDOOR_RGB, self.ambient)
         mesh = dataclasses.replace(
-            mesh, vertices=turned.astype(np.float32), instance=np.repeat(np.arange(1, len(placed) + 1, dtype=np.int32), faces)
+            mesh,
+            vertices=turned.astype(np.float32),
+            instance=np.repeat(np.arange(1, len(placed) + 1, dtype=np.int32), faces),
         )
         # Baked on level ground, so that each is darkest at its own foot.
         mesh = bake(mesh, self.sun, np.repeat(sun_rgb, faces, 0), np.repeat(ambient, faces, 0))
@@ -281,7 +315,14 @@ class Lighter:
         """The whole scene."""
         ground, receivers = self.ground()
         groups = self.b.meshes
-        parts = [ground, self.backing(), self.feet(receivers), self.pools(receivers), self.shadows(receivers), self.things()]
+        parts = [
+            ground,
+            self.backing(),
+            self.feet(receivers),
+            self.pools(receivers),
+            self.shadows(receivers),
+            self.things(),
+        ]
         parts.append(bake(merge(groups["sun"]), self.sun, self.sun_rgb, self.ambient))
         parts.append(bake(merge(groups["shade"]), self.sun, np.zeros(3), self.ambient * 0.75))
         parts.append(bake(merge(groups["indoor"]), self.sun, np.zeros(3), INDOOR_RGB))
@@ -289,7 +330,9 @@ class Lighter:
         return merge(parts)
 
 
-def _fan(vertices: np.ndarray, fan: np.ndarray, uv: np.ndarray, floor: Floor, shade: np.ndarray) -> Mesh:
+def _fan(
+    vertices: np.ndarray, fan: np.ndarray, uv: np.ndarray, floor: Floor, shade: np.ndarray
+) -> Mesh:
     """Triangles on the ground with the floor's own texture."""
     count = len(fan)
     return Mesh(
@@ -303,17 +346,27 @@ def _fan(vertices: np.ndarray, fan: np.ndarray, uv: np.ndarray, floor: Floor, sh
     )
 
 
-def _pool(floor: Floor, low: np.ndarray, high: np.ndarray, center: np.ndarray, lit: np.ndarray) -> Mesh:
+def _pool(
+    floor: Floor, low: np.ndarray, high: np.ndarray, center: np.ndarray, lit: np.ndarray
+) -> Mesh:
     """A disc of warm light, 3 m wide, cut to a rectangle of ground."""
     angle = 2 * np.pi * np.arange(10) / 10
     points = np.concatenate([[center], center + 3.0 * np.stack([np.cos(angle), np.sin(angle)], 1)])
     away = np.linalg.norm(points - center, axis=1)
     points = np.clip(points, low, high)
     moved = np.linalg.norm(points - center, axis=1)
-    glow = np.clip(1.0 - np.minimum(moved, np.maximum(away, 0.0)) / 3.0, 0.0, 1.0)[:, None] * np.array([0.55, 0.44, 0.26])
+    glow = np.clip(1.0 - np.minimum(moved, np.maximum(away, 0.0)) / 3.0, 0.0, 1.0)[
+        :, None
+    ] * np.array([0.55, 0.44, 0.26])
     fan = np.stack([np.zeros(10, int), 1 + np.arange(10), 1 + (np.arange(10) + 1) % 10], 1)
     z = floor.height(points[:, 0], points[:, 1]) + FOOT_Z
-    return _fan(np.column_stack([points, z]), fan, _floor_uv(floor, points[:, 0], points[:, 1]), floor, (lit + glow)[fan])
+    return _fan(
+        np.column_stack([points, z]),
+        fan,
+        _floor_uv(floor, points[:, 0], points[:, 1]),
+        floor,
+        (lit + glow)[fan],
+    )
 
 
 def _polygons(receivers: list, frames, owner, corners, polygons) -> Mesh:
@@ -323,7 +376,12 @@ def _polygons(receivers: list, frames, owner, corners, polygons) -> Mesh:
     uv = np.array([r[6] for r in receivers])[owner]
     shade = np.array([r[7] for r in receivers])[owner]
     frame, flat = frames[owner], polygons
-    points = frame[:, None, 0] + frame[:, None, 3] * SHADOW_Z + flat[..., :1] * frame[:, None, 1] + flat[..., 1:] * frame[:, None, 2]
+    points = (
+        frame[:, None, 0]
+        + frame[:, None, 3] * SHADOW_Z
+        + flat[..., :1] * frame[:, None, 1]
+        + flat[..., 1:] * frame[:, None, 2]
+    )
     uvs = uv[:, None, 0] + flat[..., :1] * uv[:, None, 1] + flat[..., 1:] * uv[:, None, 2]
     shades = shade[:, None, 0] + flat[..., 1:] * shade[:, None, 1]
     which = np.repeat(np.arange(len(owner)), corners - 2)

@@ -38,11 +38,16 @@ def load_objects(path: str | Path) -> list[ObjectKind]:
             outside its folder. The message says which file and the remedy.
     """
     path = Path(path)
-    require(os.path.exists(path), f"{path}: no such file or folder; give a .glb or .obj file, or a folder of them")
+    require(
+        os.path.exists(path),
+        f"{path}: no such file or folder; give a .glb or .obj file, or a folder of them",
+    )
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES)
         if not files:
-            raise UserError(f"{path}: holds no .glb or .obj file; put models there or give one file")
+            raise UserError(
+                f"{path}: holds no .glb or .obj file; put models there or give one file"
+            )
         return [_load(file) for file in files]
     if path.suffix.lower() not in _SUFFIXES:
         raise UserError(f"{path}: not a .glb or .obj file; export the model as one of these")
@@ -66,7 +71,9 @@ def _load(path: Path) -> ObjectKind:
     except UserError:
         raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
-        raise UserError(f"{path}: cannot be read as {kind.upper()} ({type(error).__name__}: {error}); export it again") from None
+        raise UserError(
+            f"{path}: cannot be read as {kind.upper()} ({type(error).__name__}: {error}); export it again"
+        ) from None
     if resolver.refused is not None:
         raise resolver.refused
     return make_kind(path.stem, "own", _mesh(path, parts), "obstacle")
@@ -79,7 +86,9 @@ def _bytes(path: Path) -> bytes:
             raise UserError(f"{path}: no such file; give a .glb or .obj file")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise UserError(f"{path}: {size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB, simplify the model")
+            raise UserError(
+                f"{path}: {size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB, simplify the model"
+            )
         if size == 0:
             raise UserError(f"{path}: empty; export it again")
         return path.read_bytes()
@@ -98,9 +107,17 @@ class _Folder:
     def check(self, model: Path, name: str) -> Path:
         """The file that a model names, if it lies in the model's folder."""
         parts = re.split(r"[/\\]", name)
-        bad = name.startswith(("/", "\\", "~")) or ".." in parts or ":" in name or "\0" in name or not name.strip()
+        bad = (
+            name.startswith(("/", "\\", "~"))
+            or ".." in parts
+            or ":" in name
+            or "\0" in name
+            or not name.strip()
+        )
         if bad:
-            raise UserError(f"{model}: names the file {name!r}; use a relative path inside the model's folder")
+            raise UserError(
+                f"{model}: names the file {name!r}; use a relative path inside the model's folder"
+            )
         found = self.folder.joinpath(*parts)
         try:
             # Links are followed first: one that leads out of the folder is refused as well.
@@ -108,7 +125,9 @@ class _Folder:
         except (OSError, ValueError, RuntimeError):
             inside = False
         if not inside:
-            raise UserError(f"{model}: names the file {name!r}, which leads out of its folder; copy it beside the model")
+            raise UserError(
+                f"{model}: names the file {name!r}, which leads out of its folder; copy it beside the model"
+            )
         return found
 
     def get(self, name: Any) -> bytes:
@@ -164,7 +183,11 @@ def _names_in_obj(path: Path, data: bytes) -> Iterator[str]:
         if len(words) == 2 and words[0].lower().startswith(_MATERIAL_FILES):
             name = words[1].strip()
             # Options such as "-s 1 1 1" come before a map's name; what could be a path in them counts too.
-            yield name if words[0].lower() == "mtllib" or not name.startswith("-") else name.split()[-1]
+            yield (
+                name
+                if words[0].lower() == "mtllib" or not name.startswith("-")
+                else name.split()[-1]
+            )
 
 
 def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
@@ -179,8 +202,15 @@ def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
             raise ValueError("its JSON is not an object")
         for accessor in tree.get("accessors", []):
             if accessor.get("count", 0) > 40 * MAX_FACES:
-                raise UserError(f"{path}: {accessor['count']} numbers in one accessor; at most {MAX_FACES} faces, simplify the model")
-        named = [entry["uri"] for part in ("buffers", "images") for entry in tree.get(part, []) if "uri" in entry]
+                raise UserError(
+                    f"{path}: {accessor['count']} numbers in one accessor; at most {MAX_FACES} faces, simplify the model"
+                )
+        named = [
+            entry["uri"]
+            for part in ("buffers", "images")
+            for entry in tree.get(part, [])
+            if "uri" in entry
+        ]
     except UserError:
         raise
     except (struct.error, ValueError, AttributeError, TypeError, RecursionError, KeyError) as error:
@@ -195,7 +225,9 @@ def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
 def _parts(trimesh, path: Path, loaded) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Vertices (V, 3), triangles (F, 3) and colours (F, 3, 3) of every part, in the scene's frame."""
     if isinstance(loaded, trimesh.Scene):
-        named = [loaded.graph[node][1] for node in loaded.graph.nodes_geometry]  # one shape may be placed many times
+        named = [
+            loaded.graph[node][1] for node in loaded.graph.nodes_geometry
+        ]  # one shape may be placed many times
         if sum(len(getattr(loaded.geometry[name], "faces", ())) for name in named) > MAX_FACES:
             raise UserError(f"{path}: more than {MAX_FACES} faces; simplify the model")
         meshes = []
@@ -211,7 +243,13 @@ def _parts(trimesh, path: Path, loaded) -> list[tuple[np.ndarray, np.ndarray, np
         vertices = np.asarray(mesh.vertices, dtype=np.float64) @ turn[:3, :3].T + turn[:3, 3]
         triangles = np.asarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
         flipped = np.linalg.det(turn[:3, :3]) < 0
-        found.append((vertices, triangles[:, ::-1] if flipped else triangles, _colours(mesh)[:, ::-1] if flipped else _colours(mesh)))
+        found.append(
+            (
+                vertices,
+                triangles[:, ::-1] if flipped else triangles,
+                _colours(mesh)[:, ::-1] if flipped else _colours(mesh),
+            )
+        )
     return found
 
 
@@ -221,11 +259,19 @@ def _colours(mesh) -> np.ndarray:
     visual = mesh.visual
     try:
         if visual.kind == "face":
-            return np.repeat(np.asarray(visual.face_colors, dtype=np.float64)[:, None, :3] / 255.0, 3, 1)
+            return np.repeat(
+                np.asarray(visual.face_colors, dtype=np.float64)[:, None, :3] / 255.0, 3, 1
+            )
         if visual.kind == "texture" and visual.uv is not None:
-            return np.asarray(visual.material.to_color(visual.uv), dtype=np.float64)[faces][..., :3] / 255.0
+            return (
+                np.asarray(visual.material.to_color(visual.uv), dtype=np.float64)[faces][..., :3]
+                / 255.0
+            )
         if visual.kind == "texture":
-            return np.broadcast_to(np.asarray(visual.material.main_color, dtype=np.float64)[:3] / 255.0, (len(faces), 3, 3))
+            return np.broadcast_to(
+                np.asarray(visual.material.main_color, dtype=np.float64)[:3] / 255.0,
+                (len(faces), 3, 3),
+            )
         if visual.kind == "vertex":
             return np.asarray(visual.vertex_colors, dtype=np.float64)[faces][..., :3] / 255.0
     except (AttributeError, ValueError, IndexError, TypeError):
@@ -249,12 +295,16 @@ def _mesh(path: Path, parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) ->
     used, index = np.unique(triangles, return_inverse=True)
     vertices = vertices[used]
     if not np.isfinite(vertices).all():
-        raise UserError(f"{path}: vertex {int(used[~np.isfinite(vertices).all(1)][0])} is not a finite number; export it again")
+        raise UserError(
+            f"{path}: vertex {int(used[~np.isfinite(vertices).all(1)][0])} is not a finite number; export it again"
+        )
     vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
     low, high = vertices.min(0), vertices.max(0)
     size = float((high - low).max())
     if not SMALLEST_M <= size <= LARGEST_M:
-        raise UserError(f"{path}: {size:.4g} m across, from {SMALLEST_M} to {LARGEST_M:.0f} m are allowed; scale it to metres")
+        raise UserError(
+            f"{path}: {size:.4g} m across, from {SMALLEST_M} to {LARGEST_M:.0f} m are allowed; scale it to metres"
+        )
     vertices = vertices - [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]]
     colours = np.nan_to_num(np.concatenate([p[2] for p in parts]), nan=0.7).clip(0.0, 1.0)
     return Mesh(

@@ -65,11 +65,17 @@ def below(mesh: Mesh, height: float, least: float = -np.inf) -> np.ndarray:
     return np.unique(np.concatenate(found), axis=0)
 
 
-def make_kind(name: str, family: str, mesh: Mesh, semantic: str, split: float = np.inf) -> ObjectKind:
+def make_kind(
+    name: str, family: str, mesh: Mesh, semantic: str, split: float = np.inf
+) -> ObjectKind:
     """Works out footprint and shadow casters of a mesh; what is above `split` metres casts a shadow of its own."""
     low = below(mesh, LOW_M)
     height = float(mesh.vertices[:, 2].max())
-    parts = [below(mesh, split), below(mesh, np.inf, split)] if split < height else [mesh.vertices.astype(np.float64)]
+    parts = (
+        [below(mesh, split), below(mesh, np.inf, split)]
+        if split < height
+        else [mesh.vertices.astype(np.float64)]
+    )
     casters = []
     for part in parts:
         try:
@@ -90,7 +96,10 @@ def object_kinds() -> dict[str, ObjectKind]:
     layers = np.array([TEXTURES[name] for name in data["textures"].tolist()], dtype=np.int32)
     kinds, vertex, face = {}, 0, 0
     for k, name in enumerate(data["names"].tolist()):
-        vertices, faces = slice(vertex, vertex + data["vertices_of"][k]), slice(face, face + data["faces_of"][k])
+        vertices, faces = (
+            slice(vertex, vertex + data["vertices_of"][k]),
+            slice(face, face + data["faces_of"][k]),
+        )
         vertex, face = vertices.stop, faces.stop
         count, semantic = faces.stop - faces.start, str(data["semantics"][k])
         mesh = Mesh(
@@ -102,7 +111,9 @@ def object_kinds() -> dict[str, ObjectKind]:
             semantic=np.full(count, SEMANTIC_ID[semantic], dtype=np.uint8),
             instance=np.zeros(count, dtype=np.int32),
         )
-        kinds[name] = make_kind(name, str(data["families"][k]), mesh, semantic, float(data["split"][k]))
+        kinds[name] = make_kind(
+            name, str(data["families"][k]), mesh, semantic, float(data["split"][k])
+        )
     return kinds
 
 
@@ -110,7 +121,9 @@ def store_kinds(path: Path, kinds: list[tuple[str, str, str, float, Mesh]]) -> N
     """Writes (name, family, semantic, split, mesh) of each kind to one compressed file, the same bytes every time."""
     for name, _, semantic, _, _ in kinds:
         if semantic not in SEMANTICS:
-            raise UserError(f"object kind {name}: semantic class {semantic!r} is unknown; use one of {', '.join(SEMANTICS)}")
+            raise UserError(
+                f"object kind {name}: semantic class {semantic!r} is unknown; use one of {', '.join(SEMANTICS)}"
+            )
     meshes = [mesh for *_, mesh in kinds]
     layers = np.concatenate([m.texture for m in meshes])
     used, texture = np.unique(layers, return_inverse=True)
@@ -125,7 +138,8 @@ def store_kinds(path: Path, kinds: list[tuple[str, str, str, float, Mesh]]) -> N
         vertices_of=np.array([len(m.vertices) for m in meshes], dtype=np.int32),
         faces_of=np.array([len(m.triangles) for m in meshes], dtype=np.int32),
         # Rounded, so that the last bit of a cosine, which differs between machines, does not show.
-        vertices=np.concatenate([m.vertices for m in meshes]).round(4).astype(np.float32) + np.float32(0),
+        vertices=np.concatenate([m.vertices for m in meshes]).round(4).astype(np.float32)
+        + np.float32(0),
         triangles=np.concatenate([m.triangles for m in meshes]).astype(np.int16),
         uv=np.concatenate([m.uv for m in meshes]).round(3).astype(np.float32) + np.float32(0),
         texture=texture.astype(np.uint8),

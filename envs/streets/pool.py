@@ -38,7 +38,9 @@ def training_scenes(
         UserError: a setting is out of range.
     """
     build = scene_builder(families, objects, blocks, density, splats)
-    bar = tqdm(range(count), desc="scenes", unit="scene", disable=None if count > 32 else True, leave=False)
+    bar = tqdm(
+        range(count), desc="scenes", unit="scene", disable=None if count > 32 else True, leave=False
+    )
     return [build(1000 * (seed + 1) + i) for i in bar]
 
 
@@ -50,7 +52,9 @@ def scene_builder(
     splats: float = 0.0,
 ) -> Callable[[int], Scene]:
     """`build_scene` with all but the seed given, `as_capture` for a share; see `training_scenes`."""
-    require(0 <= splats <= 1, f"splats is {splats}; give the share of scenes that are splats, 0 to 1")
+    require(
+        0 <= splats <= 1, f"splats is {splats}; give the share of scenes that are splats, 0 to 1"
+    )
     kinds = load_objects(objects) if objects else None
     families = (families,) if isinstance(families, str) else families
 

@@ -32,7 +32,13 @@ def draw_weather(rng: np.random.Generator) -> Weather:
     azimuth, high = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 1.0)
     low, top = {"low_sun": (14, 26), "dusk": (8, 12)}.get(kind, (32, 64))
     elevation = np.radians(low + (top - low) * high)
-    sun = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+    sun = np.array(
+        [
+            np.cos(azimuth) * np.cos(elevation),
+            np.sin(azimuth) * np.cos(elevation),
+            np.sin(elevation),
+        ]
+    )
     fog, tone, shade = rng.uniform(70, 180), rng.uniform(0.88, 1.08), rng.uniform(0.9, 1.08)
     wet = rng.uniform(0.4, 0.9)
     if kind == "overcast":
@@ -47,7 +53,15 @@ def draw_weather(rng: np.random.Generator) -> Weather:
         )  # fmt: skip
     elif kind == "fog":
         grey = np.array([196, 199, 202]) * shade
-        sky = _sky(grey * 0.96, grey, rng.uniform(15, 40), sun, (0.05, 0.05, 0.05), np.array([0.8, 0.81, 0.83]) * shade, 0.0)
+        sky = _sky(
+            grey * 0.96,
+            grey,
+            rng.uniform(15, 40),
+            sun,
+            (0.05, 0.05, 0.05),
+            np.array([0.8, 0.81, 0.83]) * shade,
+            0.0,
+        )
     elif kind == "dusk":
         sky = _sky(
             np.array([34, 44, 92]) * tone, np.array([168, 128, 128]) * tone, fog, sun,

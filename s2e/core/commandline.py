@@ -47,7 +47,9 @@ def parse(kind: Any, about: str, words: Sequence[str] | None = None) -> Any:
     file = _config_of(words)
     if file is not None and "config" in getattr(kind, "__dataclass_fields__", ()):
         more["default"] = defaults_from(kind, file)
-    return tyro.cli(kind, description=f"{about}\n\n--version prints the version.", args=words, **more)
+    return tyro.cli(
+        kind, description=f"{about}\n\n--version prints the version.", args=words, **more
+    )
 
 
 def as_json(args: Any) -> dict[str, Any]:
@@ -66,16 +68,27 @@ def defaults_from(kind: type[T], file: Path) -> T:
     """
     told = _read(file)
     hints = typing.get_type_hints(kind)
-    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, kind)) if f.name not in NOT_TAKEN}
+    fields = {
+        f.name: f for f in dataclasses.fields(typing.cast(Any, kind)) if f.name not in NOT_TAKEN
+    }
     known = {name: value for name, value in told.items() if name in fields}
-    require(bool(known), f"--config {file}: no option of this command in it; give the config.json of a run")
+    require(
+        bool(known),
+        f"--config {file}: no option of this command in it; give the config.json of a run",
+    )
     unknown = sorted(set(told) - set(fields) - set(RECORDS) - set(NOT_TAKEN))
     few = ", ".join(unknown[:4])
     foreign = f"--config {file}: of another command, most of it is not known here ({few}); give that of a run of this one"
     require(len(known) >= len(unknown), foreign)
     if unknown:
-        print(f"note: {file}: left out what this command does not know: {', '.join(unknown)}", file=sys.stderr)
-    values = {name: as_kind(hints[name], value, f"--config {file}: {name}") for name, value in known.items()}
+        print(
+            f"note: {file}: left out what this command does not know: {', '.join(unknown)}",
+            file=sys.stderr,
+        )
+    values = {
+        name: as_kind(hints[name], value, f"--config {file}: {name}")
+        for name, value in known.items()
+    }
     for name, field in fields.items():
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             values.setdefault(name, tyro.MISSING)
@@ -102,12 +115,22 @@ def as_kind(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         listed = value if isinstance(value, list) else [value]
         kinds = [inner[0]] * len(listed) if inner[-1] is Ellipsis else inner
-        require(len(listed) == len(kinds), f"{where} has {len(listed)} values; it takes {len(kinds)}")
+        require(
+            len(listed) == len(kinds), f"{where} has {len(listed)} values; it takes {len(kinds)}"
+        )
         return tuple(as_kind(k, v, where) for k, v in zip(kinds, listed))
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        Path: "a path",
+    }
     fits = {bool: bool, int: int, float: (int, float), str: str, Path: str}
     good = isinstance(value, fits[kind]) and (kind is bool or not isinstance(value, bool))
-    good = good and not (isinstance(value, str) and "\0" in value)  # no command line, and no file's name, can have it
+    good = good and not (
+        isinstance(value, str) and "\0" in value
+    )  # no command line, and no file's name, can have it
     require(good, f"{where} is {value!r}; it is {names[kind]}")
     try:
         return kind(value)
@@ -132,13 +155,22 @@ def _read(file: Path) -> dict[str, Any]:
             data = opened.read(MAX_CONFIG_BYTES + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UserError(f"--config {file}: cannot be read ({why}); give the config.json of a run") from None
+        raise UserError(
+            f"--config {file}: cannot be read ({why}); give the config.json of a run"
+        ) from None
     try:
-        require(len(data) <= MAX_CONFIG_BYTES, f"--config {file}: too large; give the config.json of a run")
+        require(
+            len(data) <= MAX_CONFIG_BYTES,
+            f"--config {file}: too large; give the config.json of a run",
+        )
         told = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"--config {file}: not JSON ({error}); give the config.json of a run") from None
-    require(isinstance(told, dict), f"--config {file}: not a JSON object; give the config.json of a run")
+        raise UserError(
+            f"--config {file}: not JSON ({error}); give the config.json of a run"
+        ) from None
+    require(
+        isinstance(told, dict), f"--config {file}: not a JSON object; give the config.json of a run"
+    )
     return told
 
 

@@ -41,7 +41,9 @@ def choose_device(device: str) -> str:
     if device == "cpu" or (device == "cuda" and usable):
         return device
     here = "there is one" if usable else "there is none"
-    message = f"--device {device}: use auto, cpu, or cuda where torch finds a CUDA device (here {here})"
+    message = (
+        f"--device {device}: use auto, cpu, or cuda where torch finds a CUDA device (here {here})"
+    )
     raise UserError(message)
 
 
@@ -81,7 +83,11 @@ def packages_of(extra: str, package: str) -> list[str]:
     except metadata.PackageNotFoundError:  # run from a checkout that nothing installed
         return []
     split = [line.partition(";") for line in listed]
-    of_extra = [need.strip() for need, _, where in split if re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", where)]
+    of_extra = [
+        need.strip()
+        for need, _, where in split
+        if re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", where)
+    ]
     return [need for need in of_extra if re.split(r"[^\w.-]", need)[0] == package]
 
 
@@ -92,7 +98,9 @@ def run_command(main: Callable[[], None]) -> None:
     code 130; a reader of the output that goes away (`| head`) ends the command in silence.
     """
     for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)  # a terminal of ASCII alone gets \xe4 for what it cannot show
+        reconfigure = getattr(
+            stream, "reconfigure", None
+        )  # a terminal of ASCII alone gets \xe4 for what it cannot show
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
@@ -101,17 +109,27 @@ def run_command(main: Callable[[], None]) -> None:
     except UserError as error:
         _refuse(str(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that nothing is flushed into it at the end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), 1
+        )  # so that nothing is flushed into it at the end
         raise SystemExit(141) from None
     except OSError as error:
         if error.errno is None:
             raise
-        place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        _refuse(f"{place}{error.strerror}; {REMEDIES.get(error.errno, 'check the path, or give another')}")
+        place = (
+            f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        )
+        _refuse(
+            f"{place}{error.strerror}; {REMEDIES.get(error.errno, 'check the path, or give another')}"
+        )
     except UnicodeEncodeError as error:
-        _refuse(f"{error.object!r}: a name with bytes that are no UTF-8, which cannot be used here; rename it")
+        _refuse(
+            f"{error.object!r}: a name with bytes that are no UTF-8, which cannot be used here; rename it"
+        )
     except MemoryError as error:
-        _refuse(f"not enough memory ({error or 'none is left'}); ask for less at once (--envs, --batch)")
+        _refuse(
+            f"not enough memory ({error or 'none is left'}); ask for less at once (--envs, --batch)"
+        )
     except KeyboardInterrupt:
         print("interrupted; what was saved stays saved", file=sys.stderr)
         raise SystemExit(130) from None

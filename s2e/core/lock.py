@@ -45,7 +45,9 @@ def hold(folder: Path, room_mb: float = 1.0) -> None:
     try:
         os.ftruncate(file, 0)
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    except OSError:  # who holds it is said for comfort; a full disk is found out by what needs the room
+    except (
+        OSError
+    ):  # who holds it is said for comfort; a full disk is found out by what needs the room
         return
 
 
@@ -72,7 +74,9 @@ def check_place(folder: Path, option: str = "--out", room_mb: float = 1.0) -> No
     free_mb = disk.f_bavail * disk.f_frsize / 1e6
     if disk.f_blocks and free_mb < room_mb:  # some file systems do not say how large they are
         why = f"{free_mb:.1f} MB are free on its disk and {room_mb:g} are needed"
-        raise UserError(f"{folder}: cannot be written ({why}); free some space, or give another {option}")
+        raise UserError(
+            f"{folder}: cannot be written ({why}); free some space, or give another {option}"
+        )
 
 
 def release(folder: Path) -> None:
@@ -116,7 +120,10 @@ def _lock(folder: Path, file: int) -> bool:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
             os.close(file)
             raise UserError(f"{folder}: cannot be locked ({error}); give another --out") from None
-        print(f"note: {folder} is on a file system without locks; let no second process write there", file=sys.stderr)
+        print(
+            f"note: {folder} is on a file system without locks; let no second process write there",
+            file=sys.stderr,
+        )
     return _is_there(file, folder / LOCK)
 
 

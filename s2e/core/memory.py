@@ -33,7 +33,9 @@ def require_memory(option: str, count: int, each: float, rest: float = 0.0) -> N
         return
     fits = max(0, int((free - rest) / each))
     most = f"give at most {_round(fits)}" if fits else "too little even for one"
-    raise UserError(f"{option} {count} needs some {needed / GIB:,.1f} GiB of memory, and {free / GIB:.1f} GiB are free: {most}")
+    raise UserError(
+        f"{option} {count} needs some {needed / GIB:,.1f} GiB of memory, and {free / GIB:.1f} GiB are free: {most}"
+    )
 
 
 def _round(count: int) -> int:
@@ -45,7 +47,10 @@ def _round(count: int) -> int:
 def _of_machine() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+        return next(
+            (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")),
+            None,
+        )
     except (OSError, ValueError, IndexError):
         return None
 
@@ -54,7 +59,9 @@ def _of_container() -> int | None:
     """What a control group (version 2) leaves; files that are cached count as free."""
     here = Path("/sys/fs/cgroup")
     try:
-        most, used = ((here / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        most, used = (
+            (here / name).read_text().strip() for name in ("memory.max", "memory.current")
+        )
         if most == "max":
             return None
         stat = dict(line.split() for line in (here / "memory.stat").read_text().splitlines())

@@ -42,12 +42,16 @@ def goal_token(goal_xy: np.ndarray, clip_m: float) -> np.ndarray:
     """(B, 2) goal in the robot's frame to (B, 3): distance clipped and divided by `clip_m`, cos and sin of the bearing."""
     distance = np.linalg.norm(goal_xy, axis=-1)
     bearing = np.arctan2(goal_xy[:, 1], goal_xy[:, 0])
-    return np.stack([np.minimum(distance, clip_m) / clip_m, np.cos(bearing), np.sin(bearing)], -1).astype(np.float32)
+    return np.stack(
+        [np.minimum(distance, clip_m) / clip_m, np.cos(bearing), np.sin(bearing)], -1
+    ).astype(np.float32)
 
 
 def ego_state(v: np.ndarray, omega: np.ndarray) -> np.ndarray:
     """Speed (m/s) and yaw rate (rad/s), each (B,), to (B, 3): both, and the curvature (1/m) within 2."""
-    return np.stack([v, omega, np.clip(omega / np.maximum(np.abs(v), 0.1), -2, 2)], -1).astype(np.float32)
+    return np.stack([v, omega, np.clip(omega / np.maximum(np.abs(v), 0.1), -2, 2)], -1).astype(
+        np.float32
+    )
 
 
 def scan_points(pose: np.ndarray, free_m: np.ndarray, robot: np.ndarray) -> np.ndarray:
@@ -62,7 +66,9 @@ def scan_points(pose: np.ndarray, free_m: np.ndarray, robot: np.ndarray) -> np.n
     angles = RAY_ANGLES + pose[:, 2:]
     ends = pose[:, None, :2] + free_m[..., None] * np.stack([np.cos(angles), np.sin(angles)], -1)
     half = np.radians(robot[:, _VIEW] * _ROBOT_SCALE[_VIEW])[:, None] / 2
-    return np.where(((free_m < 1.5 * AROUND_M) & ~(np.abs(RAY_ANGLES) > half))[..., None], ends, NOWHERE_M)
+    return np.where(
+        ((free_m < 1.5 * AROUND_M) & ~(np.abs(RAY_ANGLES) > half))[..., None], ends, NOWHERE_M
+    )
 
 
 def surroundings(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -79,7 +85,9 @@ def surroundings(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.log(AROUND_M / np.maximum(near, 0.05))
 
 
-def odometry_token(pose: np.ndarray, ago: np.ndarray, command: np.ndarray, points: np.ndarray) -> np.ndarray:
+def odometry_token(
+    pose: np.ndarray, ago: np.ndarray, command: np.ndarray, points: np.ndarray
+) -> np.ndarray:
     """What a robot did lately, what it was told, and what it saw that is still near.
 
     Who is told to drive and stands is stuck, whatever its camera shows; on which side there is room it may have seen before.
@@ -94,7 +102,9 @@ def odometry_token(pose: np.ndarray, ago: np.ndarray, command: np.ndarray, point
     """
     away = np.clip(to_robot(ago[..., :2], pose[:, None]), -_ODOMETRY_CLIP_M, _ODOMETRY_CLIP_M)
     turned = ago[..., 2] - pose[:, 2:]
-    trail = np.concatenate([away, np.sin(turned)[..., None], np.cos(turned)[..., None]], -1).reshape(len(pose), -1)
+    trail = np.concatenate(
+        [away, np.sin(turned)[..., None], np.cos(turned)[..., None]], -1
+    ).reshape(len(pose), -1)
     token = np.concatenate([np.ones((len(pose), 1)), command, trail, surroundings(pose, points)], 1)
     return np.where(np.isnan(token).any(1, keepdims=True), 0.0, token).astype(np.float32)
 
@@ -132,13 +142,20 @@ class Odometry:
         trail[:, 1:] = trail[:, :-1].copy()
         trail[:, 0] = reckoned(trail[:, 1], ego, self.step_s)
         self.trail[robots] = trail
-        return odometry_token(trail[:, 0], trail[:, self.ago], self.command[robots], self.points[robots].reshape(len(robots), -1, 2))
+        return odometry_token(
+            trail[:, 0],
+            trail[:, self.ago],
+            self.command[robots],
+            self.points[robots].reshape(len(robots), -1, 2),
+        )
 
     def saw(self, free_m: np.ndarray, robot: np.ndarray, robots: np.ndarray) -> None:
         """Some robots see free space from where they are, and know of it from the next step on; see `scan_points`."""
         due = self.tick[robots] % SCAN_STEPS == 0
         now = robots[due]
-        self.points[now, self.tick[now] // SCAN_STEPS % SCANS] = scan_points(self.trail[now, 0], free_m[due], robot[due])
+        self.points[now, self.tick[now] // SCAN_STEPS % SCANS] = scan_points(
+            self.trail[now, 0], free_m[due], robot[due]
+        )
         self.tick[robots] += 1
 
     def arrays(self) -> dict[str, np.ndarray]:

@@ -28,7 +28,9 @@ class Run:
         resume_at: with `resume`, the step that the run continues from; metrics logged after it are dropped.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], resume_at: int | None = None, write: bool = True):
+    def __init__(
+        self, folder: Path, config: dict[str, Any], resume_at: int | None = None, write: bool = True
+    ):
         self.folder, self.write = folder, write
         if not write:
             return
@@ -39,7 +41,9 @@ class Run:
             self.metrics = folder / "metrics.jsonl"
             if resume_at is None:
                 for left in (folder / "printed.txt", *folder.glob("events.out.tfevents.*")):
-                    left.unlink(missing_ok=True)  # by a run that was killed before its first checkpoint
+                    left.unlink(
+                        missing_ok=True
+                    )  # by a run that was killed before its first checkpoint
                 (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
                 self.metrics.write_text("")
             else:
@@ -47,16 +51,24 @@ class Run:
                 kept = [x for x in logged if _step_of(x) <= resume_at]
                 part = folder / ".metrics.jsonl"
                 part.write_text("".join(f"{x}\n" for x in kept))
-                part.replace(self.metrics)  # at once: a kill in between must not take what was logged
-            self.events = SummaryWriter(str(folder), purge_step=None if resume_at is None else resume_at + 1)
+                part.replace(
+                    self.metrics
+                )  # at once: a kill in between must not take what was logged
+            self.events = SummaryWriter(
+                str(folder), purge_step=None if resume_at is None else resume_at + 1
+            )
         except OSError as error:
-            raise UserError(f"{folder}: the run folder cannot be written ({error}); give another --out") from None
+            raise UserError(
+                f"{folder}: the run folder cannot be written ({error}); give another --out"
+            ) from None
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Appends one line of metrics and the same numbers to TensorBoard."""
         if not self.write:
             return
-        self._append("metrics.jsonl", json.dumps({"step": step, **{k: float(v) for k, v in values.items()}}))
+        self._append(
+            "metrics.jsonl", json.dumps({"step": step, **{k: float(v) for k, v in values.items()}})
+        )
         for name, value in values.items():
             self.events.add_scalar(name, value, step)
 
@@ -74,12 +86,16 @@ class Run:
 
     def _append(self, name: str, line: str) -> None:
         try:
-            with (self.folder / name).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            with (self.folder / name).open(
+                "a", encoding="utf-8", errors="backslashreplace"
+            ) as file:
                 file.write(line + "\n")
         except OSError as error:
             saved = (self.folder / "checkpoints" / "last").exists()
             then = "go on with --resume" if saved else "start again: there is no checkpoint yet"
-            raise UserError(f"{self.folder / name}: not written ({error}); free some space and {then}") from None
+            raise UserError(
+                f"{self.folder / name}: not written ({error}); free some space and {then}"
+            ) from None
 
     def close(self) -> None:
         """Flushes TensorBoard and gives up the folder."""
@@ -117,7 +133,9 @@ class Interrupt:
             raise KeyboardInterrupt
         self.asked, self.asked_at = True, time.monotonic()
         again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
-        print(f"\nfinishing this step and saving; {again} stops at once", file=sys.stderr, flush=True)
+        print(
+            f"\nfinishing this step and saving; {again} stops at once", file=sys.stderr, flush=True
+        )
 
 
 def check_out(folder: Path, resume: bool) -> None:
@@ -128,11 +146,15 @@ def check_out(folder: Path, resume: bool) -> None:
     """
     last = folder / "checkpoints" / "last"
     if resume and not last.exists():
-        raise UserError(f"{folder}: nothing to resume (no checkpoints/last); start without --resume")
+        raise UserError(
+            f"{folder}: nothing to resume (no checkpoints/last); start without --resume"
+        )
     if int(os.environ.get("RANK", "0")) == 0:
         hold(folder, ROOM_MB)
     if not resume and last.exists():
-        raise UserError(f"{folder}: holds a run already; give another --out, delete it, or continue it with --resume")
+        raise UserError(
+            f"{folder}: holds a run already; give another --out, delete it, or continue it with --resume"
+        )
 
 
 def same_config(folder: Path, config: dict[str, Any], may_differ: tuple[str, ...]) -> None:
@@ -140,7 +162,9 @@ def same_config(folder: Path, config: dict[str, Any], may_differ: tuple[str, ...
     before = read_json(folder / "config.json")
     for name in config:
         if name not in may_differ and before.get(name) != json.loads(json.dumps(config[name])):
-            raise UserError(f"--resume {folder}: {name} was {before.get(name)!r} and is now {config[name]!r}; use the former")
+            raise UserError(
+                f"--resume {folder}: {name} was {before.get(name)!r} and is now {config[name]!r}; use the former"
+            )
 
 
 def _step_of(line: str) -> int:

@@ -61,9 +61,17 @@ def _objects(items: Any, shape: Any) -> tuple[list[Any], tuple[int, ...]]:
 
 def _array(raw: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
     raw = raw.encode("latin1") if isinstance(raw, str) else raw  # Python 2 knew no difference
-    if not isinstance(dtype, _Dtype) or dtype.dtype.kind == "O" or not isinstance(raw, (bytes, bytearray)):
+    if (
+        not isinstance(dtype, _Dtype)
+        or dtype.dtype.kind == "O"
+        or not isinstance(raw, (bytes, bytearray))
+    ):
         raise pickle.UnpicklingError("an array without a number type or bytes")
-    return np.frombuffer(bytes(raw), dtype.dtype).reshape(shape, order="F" if order == "F" else "C").copy()
+    return (
+        np.frombuffer(bytes(raw), dtype.dtype)
+        .reshape(shape, order="F" if order == "F" else "C")
+        .copy()
+    )
 
 
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
@@ -88,8 +96,15 @@ def _no_entries() -> dict[Any, Any]:
     return {}
 
 
-_NAMES = {("numpy", "ndarray"): _Array, ("numpy", "matrix"): _Array, ("numpy", "dtype"): _Dtype, ("_codecs", "encode"): _encode}
-_NAMES |= {(name, "bytes"): _no_bytes for name in ("builtins", "__builtin__")} | {("collections", "OrderedDict"): _no_entries}
+_NAMES = {
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "matrix"): _Array,
+    ("numpy", "dtype"): _Dtype,
+    ("_codecs", "encode"): _encode,
+}
+_NAMES |= {(name, "bytes"): _no_bytes for name in ("builtins", "__builtin__")} | {
+    ("collections", "OrderedDict"): _no_entries
+}
 _NAMES[("numpy.matrixlib.defmatrix", "matrix")] = _Array
 for _core in ("numpy.core", "numpy._core"):
     _NAMES[(f"{_core}.multiarray", "_reconstruct")] = _Array
@@ -97,12 +112,16 @@ for _core in ("numpy.core", "numpy._core"):
     _NAMES[(f"{_core}.numeric", "_frombuffer")] = _frombuffer
 
 
-class _Reader(pickle._Unpickler):  # the Python one: its memory follows the file's bytes, not numbers written in it
+class _Reader(
+    pickle._Unpickler
+):  # the Python one: its memory follows the file's bytes, not numbers written in it
     dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _NAMES:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which reading data never needs")
+            raise pickle.UnpicklingError(
+                f"it names {module}.{name}, which reading data never needs"
+            )
         return _NAMES[(module, name)]
 
     def load_bytearray8(self) -> None:
@@ -198,11 +217,17 @@ def read_pickle(path: Path) -> Any:
         if not stat.S_ISREG(about.st_mode):  # a pipe would wait for ever
             raise UserError(f"{path}: not a file; put the walk's poses there")
         if not 0 < about.st_size <= MAX_BYTES:
-            raise UserError(f"{path}: {about.st_size} bytes, none or too many for a walk's poses; copy it again, or split the walk")
+            raise UserError(
+                f"{path}: {about.st_size} bytes, none or too many for a walk's poses; copy it again, or split the walk"
+            )
         return _plain(_Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load(), {})
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"{path}: not readable ({error.strerror})") from None
-    except Exception as error:  # a hostile pickle fails in many ways, and none of them is worth a traceback
-        raise UserError(f"{path}: refused ({error}); expected a dictionary with arrays `position` and `yaw`") from None
+    except (
+        Exception
+    ) as error:  # a hostile pickle fails in many ways, and none of them is worth a traceback
+        raise UserError(
+            f"{path}: refused ({error}); expected a dictionary with arrays `position` and `yaw`"
+        ) from None

@@ -42,4 +42,6 @@ def parse_planner(spec: str) -> Planner | None:
     if spec.startswith("openai:") and "#" in spec:
         url, _, model = spec.removeprefix("openai:").partition("#")
         return OpenAIPlanner(url, model)
-    raise UserError(f"--planner {spec[:80]!r} is unknown: give none, rules or openai:http://HOST:PORT/v1#MODEL")
+    raise UserError(
+        f"--planner {spec[:80]!r} is unknown: give none, rules or openai:http://HOST:PORT/v1#MODEL"
+    )

@@ -53,20 +53,32 @@ class Directive:
     def __post_init__(self):
         for name in ("stamp_s", "valid_until_s", "confidence"):
             if not _is_number(getattr(self, name)):
-                raise UserError(f"directive field '{name}' is not a finite number: give seconds, or 0..1")
+                raise UserError(
+                    f"directive field '{name}' is not a finite number: give seconds, or 0..1"
+                )
         if self.valid_until_s < self.stamp_s:
-            raise UserError("directive field 'valid_until_s' lies before 'stamp_s': give a later time")
+            raise UserError(
+                "directive field 'valid_until_s' lies before 'stamp_s': give a later time"
+            )
         if not 0.0 <= self.confidence <= 1.0:
             raise UserError("directive field 'confidence' is outside 0..1: give a probability")
         for name, value, allowed in (("kind", self.kind, Kind), ("speed", self.speed, Speed)):
             if not isinstance(value, str) or value not in get_args(allowed):
-                raise UserError(f"directive field '{name}' must be one of {', '.join(get_args(allowed))}")
-        if self.action is not None and (not isinstance(self.action, str) or self.action not in get_args(Action)):
-            raise UserError(f"directive field 'action' must be one of {', '.join(get_args(Action))}")
+                raise UserError(
+                    f"directive field '{name}' must be one of {', '.join(get_args(allowed))}"
+                )
+        if self.action is not None and (
+            not isinstance(self.action, str) or self.action not in get_args(Action)
+        ):
+            raise UserError(
+                f"directive field 'action' must be one of {', '.join(get_args(Action))}"
+            )
         if self.index is not None and (type(self.index) is not int or self.index < 0):
             raise UserError("directive field 'index' must be a candidate's number, 0 or more")
         if self.kind == "select" and self.index is None:
-            raise UserError("directive field 'index' is missing: 'select' needs a candidate's number")
+            raise UserError(
+                "directive field 'index' is missing: 'select' needs a candidate's number"
+            )
         if self.kind == "action" and self.action is None:
             raise UserError("directive field 'action' is missing: 'action' needs a heading")
         if not isinstance(self.reason, str):
@@ -74,7 +86,11 @@ class Directive:
 
     def wanted_speed(self) -> Speed:
         """The speed it asks for: `stop` for every way of saying stop."""
-        return "stop" if self.kind == "stop" or (self.kind == "action" and self.action == "stop") else self.speed
+        return (
+            "stop"
+            if self.kind == "stop" or (self.kind == "action" and self.action == "stop")
+            else self.speed
+        )
 
     def expires_s(self) -> float:
         """When its effect ends: `valid_until_s`, and for a stop no later than `STOP_VALID_S` after the observation."""
@@ -96,13 +112,17 @@ class Directive:
         try:
             record = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"directive is not JSON ({str(error)[:80]}): give what to_json wrote") from None
+            raise UserError(
+                f"directive is not JSON ({str(error)[:80]}): give what to_json wrote"
+            ) from None
         if not isinstance(record, dict):
             raise UserError("directive must be a JSON object: give what to_json wrote")
         known = {f.name for f in fields(cls)}
         for name in record:
             if name not in known:
-                raise UserError(f"directive has an unknown field '{name[:40]}': known are {', '.join(sorted(known))}")
+                raise UserError(
+                    f"directive has an unknown field '{name[:40]}': known are {', '.join(sorted(known))}"
+                )
         for name in ("stamp_s", "valid_until_s", "kind"):
             if name not in record:
                 raise UserError(f"directive field '{name}' is missing: give it")
@@ -111,7 +131,9 @@ class Directive:
 
 def _is_number(value: Any) -> bool:
     try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        )
     except OverflowError:  # an integer too large for a float
         return False
 
@@ -138,7 +160,9 @@ def parse_answer(text: str, stamp_s: float, candidates: int) -> Directive:
         directive = _from_record(record, stamp_s, candidates)
         if directive is not None:
             return directive
-    return _from_words(text[-400:].lower(), stamp_s, candidates) or make(stamp_s, "none", reason=UNPARSED)
+    return _from_words(text[-400:].lower(), stamp_s, candidates) or make(
+        stamp_s, "none", reason=UNPARSED
+    )
 
 
 def _json_objects(text: str):
@@ -175,7 +199,13 @@ def _from_record(record: dict[str, Any], stamp_s: float, candidates: int) -> Dir
     if not _is_number(confidence) or not 0.0 <= confidence <= 1.0:
         confidence = 1.0
     try:
-        return make(stamp_s, kind, confidence=float(confidence), reason=_clean(record.get("reason")), **values)
+        return make(
+            stamp_s,
+            kind,
+            confidence=float(confidence),
+            reason=_clean(record.get("reason")),
+            **values,
+        )
     except UserError:
         return None
 
@@ -187,9 +217,13 @@ def _clean(reason: Any) -> str:
     return "".join(c if c.isprintable() else " " for c in reason[:_REASON_LIMIT])
 
 
-_NEGATED = re.compile(r"\b(?:do not|don't|dont|never|no need to|not)\s+(?:have to\s+|need to\s+)?\w+")
+_NEGATED = re.compile(
+    r"\b(?:do not|don't|dont|never|no need to|not)\s+(?:have to\s+|need to\s+)?\w+"
+)
 _STOP = re.compile(r"\b(?:stop|halt|yield|wait|brake|stand still)\b")
-_INDEX = re.compile(r"\b(?:candidate|trajectory|option|path|line|number|index)\s{0,3}(?:number|no\.?|#|is|:|=)?\s{0,3}(\d{1,3})\b")
+_INDEX = re.compile(
+    r"\b(?:candidate|trajectory|option|path|line|number|index)\s{0,3}(?:number|no\.?|#|is|:|=)?\s{0,3}(\d{1,3})\b"
+)
 _SLOW = re.compile(r"\b(?:slow|slowly|slower|slow down|careful|carefully|caution|cautiously)\b")
 _SHARP = re.compile(r"\b(?:turn|sharp|hard|rotate)\b")
 _SLIGHT = re.compile(r"\b(?:slight|slightly|bear|veer|forward|keep|little|bit)\b")
@@ -204,7 +238,9 @@ def _from_words(text: str, stamp_s: float, candidates: int) -> Directive | None:
         return make(stamp_s, "stop", confidence=0.5, reason="key word")
     found = _INDEX.search(text)
     if found and int(found[1]) < candidates:
-        return make(stamp_s, "select", index=int(found[1]), speed=speed, confidence=0.5, reason="key word")
+        return make(
+            stamp_s, "select", index=int(found[1]), speed=speed, confidence=0.5, reason="key word"
+        )
     left, right = re.search(r"\bleft\b", text), re.search(r"\bright\b", text)
     action: Action | None = None
     if bool(left) != bool(right):  # both sides named: no telling which one is meant
@@ -216,5 +252,11 @@ def _from_words(text: str, stamp_s: float, candidates: int) -> Directive | None:
     elif not left and speed == "normal" and _AHEAD.search(text):
         action = "forward"
     if action is not None:
-        return make(stamp_s, "action", action=action, speed=speed, confidence=0.5, reason="key word")
-    return make(stamp_s, "speed", speed="slow", confidence=0.5, reason="key word") if speed == "slow" else None
+        return make(
+            stamp_s, "action", action=action, speed=speed, confidence=0.5, reason="key word"
+        )
+    return (
+        make(stamp_s, "speed", speed="slow", confidence=0.5, reason="key word")
+        if speed == "slow"
+        else None
+    )

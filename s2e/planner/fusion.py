@@ -24,7 +24,9 @@ HEADING_RAD = {
 SPEED_FACTOR = {"stop": 0.0, "slow": 0.4, "normal": 1.0}
 
 
-def move_trajectory(trajectory: np.ndarray, pose_then: np.ndarray, pose_now: np.ndarray) -> np.ndarray:
+def move_trajectory(
+    trajectory: np.ndarray, pose_then: np.ndarray, pose_now: np.ndarray
+) -> np.ndarray:
     """Expresses points given in the robot's frame of one moment in its frame of another.
 
     Args:
@@ -58,7 +60,9 @@ def remaining_part(chosen: np.ndarray, start: np.ndarray) -> np.ndarray:
     Returns:
         (R, 2) float64 with 1 <= R <= T; all of `chosen` when the robot has not moved.
     """
-    line = np.concatenate([np.asarray(start, dtype=np.float64)[None], np.asarray(chosen, dtype=np.float64)])
+    line = np.concatenate(
+        [np.asarray(start, dtype=np.float64)[None], np.asarray(chosen, dtype=np.float64)]
+    )
     step = line[1:] - line[:-1]
     squared = np.maximum(np.sum(step**2, axis=1), 1e-12)
     along = np.clip(-np.sum(line[:-1] * step, axis=1) / squared, 0.0, 1.0)
@@ -124,7 +128,9 @@ def fuse(
         return log_scores, 1.0
     prior = None
     if directive.kind == "select" and chosen is not None:
-        prior = similarity(trajectories, remaining_part(chosen, np.zeros(2) if start is None else start))
+        prior = similarity(
+            trajectories, remaining_part(chosen, np.zeros(2) if start is None else start)
+        )
     elif directive.kind == "action" and directive.action in HEADING_RAD:
         prior = heading_prior(trajectories, HEADING_RAD[directive.action])
     if prior is not None and np.all(np.isfinite(prior)):

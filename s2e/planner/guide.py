@@ -32,14 +32,24 @@ class Guide:
         """
         if self._planner is None or self._weight <= 0.0:
             return view.log_scores, 1.0
-        recent = {t: past for t, past in self._past.items() if view.now_s - ADVICE_VALID_S <= t < view.now_s}
+        recent = {
+            t: past
+            for t, past in self._past.items()
+            if view.now_s - ADVICE_VALID_S <= t < view.now_s
+        }
         self._past = recent | {view.now_s: (np.array(view.pose), np.array(view.candidates))}
         self._planner.submit(view)
         directive = self._planner.latest(view.now_s)
         chosen = start = None
-        if directive is not None and directive.index is not None and directive.stamp_s in self._past:
+        if (
+            directive is not None
+            and directive.index is not None
+            and directive.stamp_s in self._past
+        ):
             pose, candidates = self._past[directive.stamp_s]
             if directive.index < len(candidates):
                 chosen = move_trajectory(candidates[directive.index], pose, view.pose)
                 start = move_trajectory(np.zeros(2), pose, view.pose)
-        return fuse(view.log_scores, view.candidates, directive, view.now_s, chosen, self._weight, start)
+        return fuse(
+            view.log_scores, view.candidates, directive, view.now_s, chosen, self._weight, start
+        )

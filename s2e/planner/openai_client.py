@@ -56,7 +56,10 @@ def describe(view: PlannerView, shown: np.ndarray) -> str:
         lines.append(f"{number}: {abs(bearing):.0f} degrees {side}, {length:.1f} m")
     if view.image is None:
         lines.append("People (metres ahead, metres left, speed ahead, speed left):")
-        lines += [f"({x:.1f}, {y:.1f}, {vx:.1f}, {vy:.1f})" for x, y, vx, vy in np.reshape(view.people, (-1, 4))]
+        lines += [
+            f"({x:.1f}, {y:.1f}, {vx:.1f}, {vy:.1f})"
+            for x, y, vx, vy in np.reshape(view.people, (-1, 4))
+        ]
     return "\n".join(lines)
 
 
@@ -69,7 +72,9 @@ def request_body(view: PlannerView, shown: np.ndarray, model: str) -> bytes:
         url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
         content.append({"type": "image_url", "image_url": {"url": url}})
     messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": content}]
-    return json.dumps({"model": model, "messages": messages, "max_tokens": 100, "temperature": 0}).encode()
+    return json.dumps(
+        {"model": model, "messages": messages, "max_tokens": 100, "temperature": 0}
+    ).encode()
 
 
 def answer_text(body: bytes) -> str:
@@ -114,7 +119,11 @@ class OpenAIPlanner:
         path = parts.path.rstrip("/")
         if not path.endswith("/chat/completions"):
             path += "/chat/completions" if path.endswith("/v1") else "/v1/chat/completions"
-        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname or "", parts.port
+        self._secure, self._host, self._port = (
+            parts.scheme == "https",
+            parts.hostname or "",
+            parts.port,
+        )
         self._path = path + (f"?{parts.query}" if parts.query else "")
         self._model, self._period_s = model, period_s
         self._lock = threading.Lock()
@@ -124,7 +133,14 @@ class OpenAIPlanner:
         self._epoch = self._asks = self._failures = 0
         self._paused_until = -np.inf
         self._closed = False
-        self._counts = {"asked": 0, "answered": 0, "advised": 0, "failed": 0, "unparsed": 0, "skipped": 0}
+        self._counts = {
+            "asked": 0,
+            "answered": 0,
+            "advised": 0,
+            "failed": 0,
+            "unparsed": 0,
+            "skipped": 0,
+        }
         self._latencies: deque[float] = deque(maxlen=1000)
         self._last_failure = ""
 
@@ -134,7 +150,11 @@ class OpenAIPlanner:
         with self._lock:
             self._watch_clock(view.now_s)
             self._abort_overdue(now)
-            if self._closed or view.now_s - self._last_asked_s < self._period_s or len(view.candidates) == 0:
+            if (
+                self._closed
+                or view.now_s - self._last_asked_s < self._period_s
+                or len(view.candidates) == 0
+            ):
                 return
             self._last_asked_s = view.now_s
             if len(self._connections) >= IN_FLIGHT or now < self._paused_until:
@@ -148,9 +168,13 @@ class OpenAIPlanner:
             self._connections[ticket] = (now, connection)
         # Simulators reuse their buffers, so the thread gets copies.
         image = None if view.image is None else view.image.copy()
-        view = replace(view, image=image, candidates=view.candidates.copy(), log_scores=view.log_scores.copy())
+        view = replace(
+            view, image=image, candidates=view.candidates.copy(), log_scores=view.log_scores.copy()
+        )
         try:
-            threading.Thread(target=self._ask, args=(ticket, epoch, view, connection), daemon=True).start()
+            threading.Thread(
+                target=self._ask, args=(ticket, epoch, view, connection), daemon=True
+            ).start()
         except RuntimeError:  # out of threads, or the interpreter is shutting down
             self._finish(ticket, epoch, None, now)
 
@@ -160,7 +184,11 @@ class OpenAIPlanner:
             self._watch_clock(now_s)
             self._abort_overdue(time.monotonic())
             directive = self._latest
-        if directive is None or directive.kind == "none" or not directive.stamp_s <= now_s < directive.expires_s():
+        if (
+            directive is None
+            or directive.kind == "none"
+            or not directive.stamp_s <= now_s < directive.expires_s()
+        ):
             return None
         return directive
 
@@ -206,12 +234,16 @@ class OpenAIPlanner:
             if now - started > DEADLINE_S:
                 _abort(connection)
 
-    def _ask(self, ticket: int, epoch: int, view: PlannerView, connection: http.client.HTTPConnection) -> None:
+    def _ask(
+        self, ticket: int, epoch: int, view: PlannerView, connection: http.client.HTTPConnection
+    ) -> None:
         """Body of a request's thread: whatever goes wrong counts as a failure and ends here."""
         started, directive, failure = time.monotonic(), None, ""
         try:
             shown = shown_candidates(view)
-            text = answer_text(self._post(connection, request_body(view, shown, self._model), started + DEADLINE_S))
+            text = answer_text(
+                self._post(connection, request_body(view, shown, self._model), started + DEADLINE_S)
+            )
             directive = parse_answer(text, view.now_s, len(shown))
             if directive.index is not None:
                 directive = replace(directive, index=int(shown[directive.index]))
@@ -227,7 +259,9 @@ class OpenAIPlanner:
             headers["Authorization"] = f"Bearer {key}"
         connection.request("POST", self._path, body, headers)
         response = connection.getresponse()
-        if response.status != 200:  # redirects too: the key goes to the host that the user named, to no other
+        if (
+            response.status != 200
+        ):  # redirects too: the key goes to the host that the user named, to no other
             raise ValueError(f"status {response.status} {response.reason}".strip())
         data = b""
         while chunk := response.read1(8192):
@@ -238,7 +272,14 @@ class OpenAIPlanner:
                 raise TimeoutError
         return data
 
-    def _finish(self, ticket: int, epoch: int, directive: Directive | None, started: float, failure: str = "") -> None:
+    def _finish(
+        self,
+        ticket: int,
+        epoch: int,
+        directive: Directive | None,
+        started: float,
+        failure: str = "",
+    ) -> None:
         now = time.monotonic()
         with self._lock:
             self._connections.pop(ticket, None)
@@ -247,7 +288,9 @@ class OpenAIPlanner:
             if directive is None or now - started > DEADLINE_S:
                 self._counts["failed"] += 1
                 self._failures += 1
-                self._last_failure = _LATE if now - started > DEADLINE_S else failure or "cannot be asked"
+                self._last_failure = (
+                    _LATE if now - started > DEADLINE_S else failure or "cannot be asked"
+                )
                 if self._failures >= BREAKER_FAILURES:
                     self._failures, self._paused_until = 0, now + BREAKER_PAUSE_S
                 return
@@ -257,7 +300,9 @@ class OpenAIPlanner:
             self._latencies.append(now - started)
             if directive.reason == UNPARSED and directive.kind == "none":
                 self._counts["unparsed"] += 1  # says nothing, so earlier advice fades by itself
-            elif epoch == self._epoch and (self._latest is None or directive.stamp_s >= self._latest.stamp_s):
+            elif epoch == self._epoch and (
+                self._latest is None or directive.stamp_s >= self._latest.stamp_s
+            ):
                 self._latest = directive
 
 
@@ -266,14 +311,20 @@ def _made_up() -> PlannerView:
     bearing, reach = np.radians([-30.0, 0.0, 30.0])[:, None], 0.2 * np.arange(1, 11)
     candidates = np.stack([np.cos(bearing) * reach, np.sin(bearing) * reach], axis=-1)
     grey = np.full((96, 160, 3), 128, dtype=np.uint8)
-    return PlannerView(0.0, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.zeros((0, 4)), candidates, np.zeros(3), grey)
+    return PlannerView(
+        0.0, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.zeros((0, 4)), candidates, np.zeros(3), grey
+    )
 
 
 def _in_words(error: Exception) -> str:
     """Why a request failed, in one short line."""
     if isinstance(error, TimeoutError):
         return _LATE
-    words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    words = (
+        (error.strerror if isinstance(error, OSError) else None)
+        or str(error)
+        or type(error).__name__
+    )
     return "cannot be asked: " + "".join(c if c.isprintable() else " " for c in words)[:160]
 
 
@@ -299,8 +350,18 @@ def _split(url: str):
     except ValueError:
         parts, port_ok = None, False
     printable = all(" " < c < "\x7f" for c in url)
-    if parts is None or not port_ok or not printable or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"planner URL {url[:80]!r} is not usable: give http://HOST:PORT/v1 or https://HOST/v1")
+    if (
+        parts is None
+        or not port_ok
+        or not printable
+        or parts.scheme not in ("http", "https")
+        or not parts.hostname
+    ):
+        raise UserError(
+            f"planner URL {url[:80]!r} is not usable: give http://HOST:PORT/v1 or https://HOST/v1"
+        )
     if parts.username or parts.password:
-        raise UserError("planner URL carries a password: put the key in the environment variable S2E_API_KEY")
+        raise UserError(
+            "planner URL carries a password: put the key in the environment variable S2E_API_KEY"
+        )
     return parts

@@ -55,7 +55,11 @@ def advise(view: PlannerView) -> Directive:
     loss = view.log_scores[favourite] - view.log_scores
     usable = (clearance >= CLEARANCE_M) & (loss <= MAX_LOSS)
     if usable.any():
-        behind = (bearing - bearing[favourite]) * person[3] < 0 if abs(person[3]) > MOVING else np.zeros(len(ends), bool)
+        behind = (
+            (bearing - bearing[favourite]) * person[3] < 0
+            if abs(person[3]) > MOVING
+            else np.zeros(len(ends), bool)
+        )
         pick = int(np.argmax(np.where(usable, 100.0 * behind - loss, -np.inf)))
         reason = "pass behind" if behind[pick] else "keep clear"
         return make(view.now_s, "select", index=pick, reason=reason)
@@ -86,13 +90,19 @@ class RulesPlanner:
     def latest(self, now_s: float) -> Directive | None:
         """The advice on the last observation, if there was any and it still holds."""
         directive = self._latest
-        if directive is None or directive.kind == "none" or not directive.stamp_s <= now_s < directive.expires_s():
+        if (
+            directive is None
+            or directive.kind == "none"
+            or not directive.stamp_s <= now_s < directive.expires_s()
+        ):
             return None
         return directive
 
     def statistics(self) -> Statistics:
         """`asked` observations, `answered` (all of them), `advised` (those with advice)."""
-        return Statistics({"asked": self._asked, "answered": self._asked, "advised": self._given}, ())
+        return Statistics(
+            {"asked": self._asked, "answered": self._asked, "advised": self._given}, ()
+        )
 
     def problem(self) -> str:
         """None: rules always answer."""

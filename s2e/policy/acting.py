@@ -10,7 +10,9 @@ from s2e.policy.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.policy.network import S2EPolicy
 
 
-def in_chunks(function: Callable[..., torch.Tensor | np.ndarray], size: int, *arrays: np.ndarray) -> list:
+def in_chunks(
+    function: Callable[..., torch.Tensor | np.ndarray], size: int, *arrays: np.ndarray
+) -> list:
     """Calls a batched function on pieces of exactly `size` rows (the last is filled up) and returns the answers, cut to fit.
 
     What a row gives then does not depend on how many rows there are: matrix kernels round differently for different shapes.
@@ -32,7 +34,9 @@ class Actor:
         chunk: rows that the network sees at once, whatever the number of worlds; 0 is all of them.
     """
 
-    def __init__(self, policy: S2EPolicy, net: VisualNet, worlds: int, device: str = "cpu", chunk: int = 0):
+    def __init__(
+        self, policy: S2EPolicy, net: VisualNet, worlds: int, device: str = "cpu", chunk: int = 0
+    ):
         self.chunk = chunk
         self.policy, self.device = policy.to(device), device
         self.encoder = FrozenEncoder(net, policy.config, device)
@@ -58,16 +62,24 @@ class Actor:
         context = self.context(features, older, goal, ego, robot, hide_ego)
         return context, self.moved(context, ego, robot, worlds, hide_ego)
 
-    def remember(self, rgb: np.ndarray, worlds: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def remember(
+        self, rgb: np.ndarray, worlds: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Features (V, rows, columns, C) of some worlds' newest frames and what is kept of the older ones (V, history - 1, C), float16.
 
         The newest frame will be among the older ones of the next call.
         """
         worlds = np.arange(len(self.older)) if worlds is None else worlds
-        features = np.concatenate(in_chunks(self.encoder, self.chunk, rgb)) if self.chunk and len(rgb) else self.encoder(rgb)
+        features = (
+            np.concatenate(in_chunks(self.encoder, self.chunk, rgb))
+            if self.chunk and len(rgb)
+            else self.encoder(rgb)
+        )
         pooled = pool_older(features)
         new = self.fresh[worlds]
-        self.older[worlds[new]] = pooled[new, None]  # an episode begins as if the robot had stood there
+        self.older[worlds[new]] = pooled[
+            new, None
+        ]  # an episode begins as if the robot had stood there
         before = self.older[worlds]
         self.older[worlds] = np.concatenate([before[:, 1:], pooled[:, None]], 1)
         self.fresh[worlds] = False
@@ -81,14 +93,18 @@ class Actor:
         """(V, L, d) from features (V, rows, columns, C) and older tokens (V, history - 1, C), both float16."""
         hide_ego = np.zeros(len(features), bool) if hide_ego is None else hide_ego
         if self.chunk and len(features) != self.chunk:
-            return torch.cat(in_chunks(self.context, self.chunk, features, older, goal, ego, robot, hide_ego))
+            return torch.cat(
+                in_chunks(self.context, self.chunk, features, older, goal, ego, robot, hide_ego)
+            )
 
         def tensor(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(array)).to(self.device).float()
 
         newest = self.policy.newest_tokens(tensor(features))
         hidden = tensor(hide_ego) > 0.5 if hide_ego.any() else None
-        return self.policy.context(newest, tensor(older), tensor(goal), tensor(ego), tensor(robot), hide_ego=hidden)
+        return self.policy.context(
+            newest, tensor(older), tensor(goal), tensor(ego), tensor(robot), hide_ego=hidden
+        )
 
     @torch.no_grad()
     def moved(

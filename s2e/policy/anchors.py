@@ -31,7 +31,9 @@ def anchor_fan(anchors: int, half_angle_deg: float) -> torch.Tensor:
     return torch.stack([angles.cos(), angles.sin()], -1)
 
 
-def kmeans_anchors(futures: np.ndarray, count: int, config: PolicyConfig, seed: int = 0) -> torch.Tensor:
+def kmeans_anchors(
+    futures: np.ndarray, count: int, config: PolicyConfig, seed: int = 0
+) -> torch.Tensor:
     """(M, 2) float32 normalised endpoints: k-means (k-means++ start) over a dataset's futures, from right to left.
 
     The same futures and seed give the same anchors. Trajectories slower than `config.speed_floor` have no shape, only noise, and are
@@ -49,13 +51,21 @@ def kmeans_anchors(futures: np.ndarray, count: int, config: PolicyConfig, seed: 
     rng = np.random.default_rng([seed, 11])
     if len(futures) > _MOST:
         futures = futures[np.sort(rng.choice(len(futures), _MOST, replace=False))]
-    steps, speed = normalise(torch.from_numpy(np.ascontiguousarray(futures)).double(), config.waypoint_dt_s, config.speed_floor)
+    steps, speed = normalise(
+        torch.from_numpy(np.ascontiguousarray(futures)).double(),
+        config.waypoint_dt_s,
+        config.speed_floor,
+    )
     ends = (steps[:, -1] / steps.shape[1]).numpy()[speed.numpy() > config.speed_floor]
     different = len(np.unique(ends.round(4), axis=0))
     if different < count:
-        raise UserError(f"anchors: {count} asked for, but the data has {different} different endpoints; use the fan, or fewer anchors")
+        raise UserError(
+            f"anchors: {count} asked for, but the data has {different} different endpoints; use the fan, or fewer anchors"
+        )
     centres = _lloyd(ends, _spread(ends, count, rng))
-    return torch.from_numpy(centres[np.argsort(np.arctan2(centres[:, 1], centres[:, 0]), kind="stable")]).float()
+    return torch.from_numpy(
+        centres[np.argsort(np.arctan2(centres[:, 1], centres[:, 0]), kind="stable")]
+    ).float()
 
 
 def _spread(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -74,7 +84,9 @@ def _lloyd(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """K-means from given centres; one that nothing is nearest to moves to the point that is worst served."""
     for _ in range(20):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of empty clusters, which are dealt with below
+            warnings.simplefilter(
+                "ignore", UserWarning
+            )  # of empty clusters, which are dealt with below
             centres, _ = kmeans2(points, centres, iter=50, minit="matrix", missing="warn")
         distance = cdist(points, centres)
         served = np.bincount(distance.argmin(1), minlength=len(centres)) > 0

@@ -53,10 +53,15 @@ def save_checkpoint(
         temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
         (temporary / "training_state").mkdir()
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in model.items()}, temporary / "model.safetensors")
+        save_file(
+            {k: v.detach().cpu().contiguous().clone() for k, v in model.items()},
+            temporary / "model.safetensors",
+        )
         tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state_tensors.items()}
         save_file(tensors, temporary / "training_state" / "tensors.safetensors")
-        (temporary / "training_state" / "state.json").write_text(json.dumps({**state, "revision": _revision()}))
+        (temporary / "training_state" / "state.json").write_text(
+            json.dumps({**state, "revision": _revision()})
+        )
         for path in [*temporary.rglob("*"), temporary]:
             fsync(path)
         if folder.exists():  # set aside, not deleted first: a kill in between must not leave a pointer to nothing for long
@@ -101,7 +106,9 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
     # os.path: names that no file can have (too long, with a zero byte) are just not there.
     if not os.path.isdir(path):
         if os.path.exists(path):
-            raise UserError(f"{path}: a file, not a folder; give a run folder (with checkpoints/) or a checkpoint folder")
+            raise UserError(
+                f"{path}: a file, not a folder; give a run folder (with checkpoints/) or a checkpoint folder"
+            )
         shipped = {} if newest else shipped_policies()
         if name in shipped:
             path = shipped[name]
@@ -109,14 +116,20 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
             path = hub.download(name)
         else:
             listed = f", or one of the shipped policies ({', '.join(shipped)})" if shipped else ""
-            raise UserError(f"{path}: no such folder; give a run folder (with checkpoints/) or a checkpoint folder{listed}")
-    for pointer in (path / "checkpoints" / name for name in (("last",) if newest else ("best", "last"))):
+            raise UserError(
+                f"{path}: no such folder; give a run folder (with checkpoints/) or a checkpoint folder{listed}"
+            )
+    for pointer in (
+        path / "checkpoints" / name for name in (("last",) if newest else ("best", "last"))
+    ):
         if os.path.isfile(pointer):
             path = path / "checkpoints" / _pointed(pointer)
             break
     for name in ("config.json", "model.safetensors"):
         if not os.path.isfile(path / name):
-            raise UserError(f"{path / name}: missing; {path} is not a complete checkpoint, give another or train again")
+            raise UserError(
+                f"{path / name}: missing; {path} is not a complete checkpoint, give another or train again"
+            )
     return path
 
 
@@ -134,7 +147,9 @@ def _pointed(pointer: Path) -> str:
         with pointer.open() as file:
             return Path(file.read(256).strip()).name
     except (OSError, ValueError) as error:
-        raise UserError(f"{pointer}: not readable ({error}); write the name of a folder beside it there") from None
+        raise UserError(
+            f"{pointer}: not readable ({error}); write the name of a folder beside it there"
+        ) from None
 
 
 def read_json(path: Path) -> Any:
@@ -142,7 +157,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable JSON ({error}); restore the file or use another checkpoint") from None
+        raise UserError(
+            f"{path}: not readable JSON ({error}); restore the file or use another checkpoint"
+        ) from None
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -150,7 +167,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error}); use another checkpoint") from None
+        raise UserError(
+            f"{path}: not a readable safetensors file ({error}); use another checkpoint"
+        ) from None
 
 
 def policy_state(policy: S2EPolicy, net: VisualNet) -> dict[str, torch.Tensor]:
@@ -170,8 +189,14 @@ def load_networks(path: Path | str, newest: bool = False) -> tuple[S2EPolicy, Vi
     _refuse_giants(config, tensor_shapes(model_file), config_file, model_file)
     tensors = read_tensors(model_file)
     for name, tensor in tensors.items():
-        require(bool(tensor.isfinite().all()), f"{model_file}: {name} holds NaN or infinity; use another checkpoint")
-    own, seen = ({k.removeprefix(x): v for k, v in tensors.items() if k.startswith(x)} for x in ("policy.", "encoder."))
+        require(
+            bool(tensor.isfinite().all()),
+            f"{model_file}: {name} holds NaN or infinity; use another checkpoint",
+        )
+    own, seen = (
+        {k.removeprefix(x): v for k, v in tensors.items() if k.startswith(x)}
+        for x in ("policy.", "encoder.")
+    )
     policy = S2EPolicy(config)
     if any(".adapter." in name for name in own):
         policy.add_adapters()
@@ -181,12 +206,17 @@ def load_networks(path: Path | str, newest: bool = False) -> tuple[S2EPolicy, Vi
 
 def read_policy_config(path: Path) -> PolicyConfig:
     """The object `policy` of a checkpoint's config.json."""
-    require(path.stat().st_size <= MAX_CONFIG_BYTES, f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is not a policy's checkpoint")
+    require(
+        path.stat().st_size <= MAX_CONFIG_BYTES,
+        f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is not a policy's checkpoint",
+    )
     values = read_json(path)
     if isinstance(values, dict) and "rays" in values and "policy" not in values:
         use = "it is for s2e-bench --policy and s2e-ppo --coach"
         instead = "what drives by a camera is laptop-experienced, or a run without --sense rays"
-        raise UserError(f"{path}: a policy of rays, which sees distances in simulated worlds and no images: {use}; {instead}")
+        raise UserError(
+            f"{path}: a policy of rays, which sees distances in simulated worlds and no images: {use}; {instead}"
+        )
     if not isinstance(values, dict) or not isinstance(values.get("policy"), dict):
         raise UserError(f"{path}: no object `policy`; this is not a policy's checkpoint")
     return PolicyConfig.from_dict(values["policy"], str(path))
@@ -198,29 +228,45 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, framework="pt") as file:
             parts = {name: file.get_slice(name) for name in file.keys()}
             shapes = {name: tuple(part.get_shape()) for name, part in parts.items()}
-            kinds = {name: part.get_dtype() for name, part in parts.items() if name != "encoder.onnx"}
+            kinds = {
+                name: part.get_dtype() for name, part in parts.items() if name != "encoder.onnx"
+            }
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error}); use another checkpoint") from None
+        raise UserError(
+            f"{path}: not a readable safetensors file ({error}); use another checkpoint"
+        ) from None
     odd = sorted(set(kinds.values()) - {"F16", "BF16", "F32", "F64", "I64"})
-    require(not odd, f"{path}: numbers of type {', '.join(odd)}; weights are floats (F16, BF16, F32)")
+    require(
+        not odd, f"{path}: numbers of type {', '.join(odd)}; weights are floats (F16, BF16, F32)"
+    )
     return shapes
 
 
-def _refuse_giants(config: PolicyConfig, shapes: Mapping[str, tuple[int, ...]], config_file: Path, model_file: Path) -> None:
+def _refuse_giants(
+    config: PolicyConfig, shapes: Mapping[str, tuple[int, ...]], config_file: Path, model_file: Path
+) -> None:
     """Refuses a config.json that would take more memory than its weights: shapes are compared before anything is allocated."""
     pixels = config.height_px * config.width_px
-    require(pixels <= MAX_PIXELS, f"{config_file}: images of {config.height_px}x{config.width_px}; {MAX_PIXELS} pixels at most")
+    require(
+        pixels <= MAX_PIXELS,
+        f"{config_file}: images of {config.height_px}x{config.width_px}; {MAX_PIXELS} pixels at most",
+    )
     layers = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
     for part, count in layers.items():
         found = len({name.split(".")[2] for name in shapes if name.startswith(f"policy.{part}.")})
-        require(found == count, _misfit(model_file, f"{found} {part} layers, config.json says {count}"))
+        require(
+            found == count, _misfit(model_file, f"{found} {part} layers, config.json says {count}")
+        )
     anchors = torch.zeros(config.anchors, 2)
     with torch.device("meta"):
         policy = S2EPolicy(config, anchors)
         if any(".adapter." in name for name in shapes):
             policy.add_adapters()
     tokens = policy.context_tokens
-    require(tokens <= MAX_TOKENS, f"{config_file}: {tokens} context tokens; {MAX_TOKENS} at most, use a larger stride or fewer frames")
+    require(
+        tokens <= MAX_TOKENS,
+        f"{config_file}: {tokens} context tokens; {MAX_TOKENS} at most, use a larger stride or fewer frames",
+    )
     wanted = {f"policy.{name}": tuple(tensor.shape) for name, tensor in policy.state_dict().items()}
     given = {name: shape for name, shape in shapes.items() if name.startswith("policy.")}
     for name in sorted(wanted.keys() | given.keys()):
@@ -236,10 +282,16 @@ def rng_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The global random states of torch, NumPy and Python, as tensors and JSON."""
     name, keys, position, has_gauss, gauss = np.random.get_state()
     version, internal, gauss_next = random.getstate()
-    tensors = {"rng.torch": torch.get_rng_state(), "rng.numpy": torch.from_numpy(np.asarray(keys).astype(np.int64))}
+    tensors = {
+        "rng.torch": torch.get_rng_state(),
+        "rng.numpy": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+    }
     if torch.cuda.is_available():
         tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    state = {"numpy": [name, position, has_gauss, gauss], "python": [version, list(internal), gauss_next]}
+    state = {
+        "numpy": [name, position, has_gauss, gauss],
+        "python": [version, list(internal), gauss_next],
+    }
     return tensors, {"rng": state}
 
 
@@ -249,21 +301,29 @@ def restore_rng(tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -
     if "rng.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["rng.cuda"])
     name, position, has_gauss, gauss = state["rng"]["numpy"]
-    np.random.set_state((name, tensors["rng.numpy"].numpy().astype(np.uint32), position, has_gauss, gauss))
+    np.random.set_state(
+        (name, tensors["rng.numpy"].numpy().astype(np.uint32), position, has_gauss, gauss)
+    )
     version, internal, gauss_next = state["rng"]["python"]
     random.setstate((version, tuple(internal), gauss_next))
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def optimizer_state(
+    optimizer: torch.optim.Optimizer,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """An optimizer's state as tensors and JSON."""
     packed = optimizer.state_dict()
     tensors = {
-        f"optimizer.{index}.{name}": torch.as_tensor(value) for index, entry in packed["state"].items() for name, value in entry.items()
+        f"optimizer.{index}.{name}": torch.as_tensor(value)
+        for index, entry in packed["state"].items()
+        for name, value in entry.items()
     }
     return tensors, {"optimizer": packed["param_groups"]}
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], state: Mapping[str, Any]
+) -> None:
     """Puts back what `optimizer_state` took."""
     entries: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
@@ -278,7 +338,9 @@ def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str
     inside = folder / "training_state"
     state = read_json(inside / "state.json")
     if not isinstance(state, dict) or "step" not in state or not folder.name.isdigit():
-        raise UserError(f"{inside / 'state.json'}: no training state to resume from; start anew with another --out")
+        raise UserError(
+            f"{inside / 'state.json'}: no training state to resume from; start anew with another --out"
+        )
     return read_tensors(inside / "tensors.safetensors"), state
 
 
@@ -300,14 +362,21 @@ def _point(folder: Path, name: str) -> None:
         os.replace(pointer, folder.parent / name)
         fsync(folder.parent)
     except OSError as error:
-        raise UserError(f"{folder.parent / name}: not written ({error}); {_remains(folder)}") from None
+        raise UserError(
+            f"{folder.parent / name}: not written ({error}); {_remains(folder)}"
+        ) from None
 
 
 def _remains(folder: Path) -> str:
     """What is left, and to do, when the checkpoint `folder` could not be written: what `last` names, if that is whole."""
     pointer = folder.parent / "last"
     kept = folder.parent / _pointed(pointer) if pointer.is_file() else folder.parent / "none"
-    files = ("config.json", "model.safetensors", "training_state/tensors.safetensors", "training_state/state.json")
+    files = (
+        "config.json",
+        "model.safetensors",
+        "training_state/tensors.safetensors",
+        "training_state/state.json",
+    )
     if all((kept / name).is_file() for name in files):
         which = "it is whole" if kept == folder else f"the previous one, {kept.name}, is intact"
         return f"{which}: free some space and go on with --resume"

@@ -30,14 +30,18 @@ class PolicyConfig:
     newest: str = "columns"  # the newest frame's tokens: "columns" (rows stacked into each), "grid" (each feature), "pooled" (one)
     train_encoder: bool = False  # pretraining may train the encoder; fine-tuning never does
     history: int = 5  # frames, the newest among them
-    frame_spacing_s: float = 0.2  # between them: five frames look 0.8 s back, at any frame rate of the video
+    frame_spacing_s: float = (
+        0.2  # between them: five frames look 0.8 s back, at any frame rate of the video
+    )
     dim: int = 128
     heads: int = 4
     encoder_layers: int = 2
     decoder_layers: int = 2
     ffn_factor: int = 2
     newest_hidden: int = 0  # width of a hidden layer between the newest frame's features and its tokens; 0 is one linear layer
-    free_space: bool = False  # an auxiliary head predicts the distance to the first thing at 16 bearings
+    free_space: bool = (
+        False  # an auxiliary head predicts the distance to the first thing at 16 bearings
+    )
     free_space_narrow: int = 16  # numbers that the head keeps of each token
     free_space_hidden: int = 64  # width of its hidden layer
     reader: bool = False  # a branch that fine-tuning adds: it reads the whole context and what the robot did lately
@@ -57,13 +61,22 @@ class PolicyConfig:
     def from_dict(cls, values: dict[str, Any], where: str) -> "PolicyConfig":
         """Reads what `to_dict` wrote; `where` names the file in errors."""
         fields = {f.name: f.type for f in dataclasses.fields(cls)}
-        unknown, missing = sorted(set(values) - set(fields)), sorted(set(fields) - set(values) - set(LATER))
+        unknown, missing = (
+            sorted(set(values) - set(fields)),
+            sorted(set(fields) - set(values) - set(LATER)),
+        )
         if unknown or missing:
-            raise UserError(f"{where}: policy has unknown fields {unknown} and lacks {missing}; use a matching version")
+            raise UserError(
+                f"{where}: policy has unknown fields {unknown} and lacks {missing}; use a matching version"
+            )
         for name, value in values.items():
             default = getattr(cls, name)
-            if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, (type(default), int)):
-                raise UserError(f"{where}: field {name} is {value!r}, expected {type(default).__name__}")
+            if isinstance(value, bool) != isinstance(default, bool) or not isinstance(
+                value, (type(default), int)
+            ):
+                raise UserError(
+                    f"{where}: field {name} is {value!r}, expected {type(default).__name__}"
+                )
         config = cls(**values)
         config.check(where)
         return config
@@ -72,22 +85,60 @@ class PolicyConfig:
         """Refuses shapes that no network can have; `where` names the file or option."""
         for name in ("height_px", "width_px", "stride", "channels", "history", "dim", "heads", "encoder_layers", "decoder_layers",
                      "ffn_factor", "anchors", "waypoints", "free_space_narrow", "free_space_hidden"):  # fmt: skip
-            require(1 <= getattr(self, name) <= 8192, f"{where}: field {name} is {getattr(self, name)}; 1 to 8192 is possible")
-        for name in ("frame_spacing_s", "waypoint_dt_s", "goal_clip_m", "speed_floor", "anchor_half_angle_deg"):
+            require(
+                1 <= getattr(self, name) <= 8192,
+                f"{where}: field {name} is {getattr(self, name)}; 1 to 8192 is possible",
+            )
+        for name in (
+            "frame_spacing_s",
+            "waypoint_dt_s",
+            "goal_clip_m",
+            "speed_floor",
+            "anchor_half_angle_deg",
+        ):
             value = getattr(self, name)
-            require(0 < value < 1e4, f"{where}: field {name} is {value}; it must be a positive number")
-        require(0 <= self.newest_hidden <= 8192, f"{where}: field newest_hidden is {self.newest_hidden}; 0 to 8192 is possible")
-        require(self.dim % self.heads == 0, f"{where}: dim {self.dim} is not a multiple of heads {self.heads}")
-        require(0 <= self.action_waypoint < self.waypoints, f"{where}: action_waypoint {self.action_waypoint} is not a waypoint")
-        require(self.newest in ("columns", "grid", "pooled"), f"{where}: newest is {self.newest!r}; columns, grid or pooled")
+            require(
+                0 < value < 1e4, f"{where}: field {name} is {value}; it must be a positive number"
+            )
+        require(
+            0 <= self.newest_hidden <= 8192,
+            f"{where}: field newest_hidden is {self.newest_hidden}; 0 to 8192 is possible",
+        )
+        require(
+            self.dim % self.heads == 0,
+            f"{where}: dim {self.dim} is not a multiple of heads {self.heads}",
+        )
+        require(
+            0 <= self.action_waypoint < self.waypoints,
+            f"{where}: action_waypoint {self.action_waypoint} is not a waypoint",
+        )
+        require(
+            self.newest in ("columns", "grid", "pooled"),
+            f"{where}: newest is {self.newest!r}; columns, grid or pooled",
+        )
         own = self.encoder.endswith(".onnx")
         known = own or self.encoder in ENCODERS
-        require(known, f"{where}: encoder {self.encoder!r} is unknown; {', '.join(ENCODERS)} or the path of an .onnx file")
-        require(not (own and self.train_encoder), f"{where}: train_encoder with {self.encoder}; an ONNX encoder stays frozen")
-        require(self.frame_spacing_s >= 0.1, f"{where}: frame_spacing_s is {self.frame_spacing_s}; 0.1 at least")
+        require(
+            known,
+            f"{where}: encoder {self.encoder!r} is unknown; {', '.join(ENCODERS)} or the path of an .onnx file",
+        )
+        require(
+            not (own and self.train_encoder),
+            f"{where}: train_encoder with {self.encoder}; an ONNX encoder stays frozen",
+        )
+        require(
+            self.frame_spacing_s >= 0.1,
+            f"{where}: frame_spacing_s is {self.frame_spacing_s}; 0.1 at least",
+        )
         fits = self.height_px % self.stride == 0 and self.width_px % self.stride == 0
-        require(fits, f"{where}: stride {self.stride} does not divide the image {self.height_px}x{self.width_px}")
-        require(own or self.stride in (8, 16, 32), f"{where}: stride {self.stride} of {self.encoder}; it has 8, 16 and 32")
+        require(
+            fits,
+            f"{where}: stride {self.stride} does not divide the image {self.height_px}x{self.width_px}",
+        )
+        require(
+            own or self.stride in (8, 16, 32),
+            f"{where}: stride {self.stride} of {self.encoder}; it has 8, 16 and 32",
+        )
 
 
 PRESETS = {

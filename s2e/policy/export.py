@@ -17,7 +17,14 @@ import s2e
 from s2e.core.errors import UserError, require
 from s2e.core.lock import check_place
 from s2e.policy import graphs, hub
-from s2e.policy.checkpoint import find_checkpoint, fsync, load_networks, policy_state, read_json, read_tensors
+from s2e.policy.checkpoint import (
+    find_checkpoint,
+    fsync,
+    load_networks,
+    policy_state,
+    read_json,
+    read_tensors,
+)
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import VisualNet
 from s2e.policy.export_args import ExportArgs, check_words, main
@@ -37,15 +44,22 @@ def export_onnx(policy: S2EPolicy, net: VisualNet, path: Path, runs: int) -> Non
     inputs = {"whole": samples, "step": graphs.step_inputs(whole, samples)}
     modules = {"whole": whole, "step": step}
     written = {kind: graphs.traced(module, inputs[kind]) for kind, module in modules.items()}
-    told = {kind: graphs.check_parity(written[kind], modules[kind], inputs[kind], str(places[kind])) for kind in modules}
+    told = {
+        kind: graphs.check_parity(written[kind], modules[kind], inputs[kind], str(places[kind]))
+        for kind in modules
+    }
     for kind, place in places.items():
         graphs.write_graph(place, written[kind])
-        print(f"{place}: {len(written[kind]) / 1e6:.1f} MB, {told[kind]} ({SAMPLES} rows, all outputs)")
+        print(
+            f"{place}: {len(written[kind]) / 1e6:.1f} MB, {told[kind]} ({SAMPLES} rows, all outputs)"
+        )
     if runs:
         print(graphs.latency_table(written, modules, inputs, runs))
 
 
-def export_folder(source: str | Path, out: Path, half: bool = False, licence: str = "apache-2.0") -> Path:
+def export_folder(
+    source: str | Path, out: Path, half: bool = False, licence: str = "apache-2.0"
+) -> Path:
     """Writes a folder to share, whole or not at all, and says how far what it gives is from the source.
 
     Raises:
@@ -58,7 +72,9 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
     networks = None if rays else load_networks(checkpoint)
     whole = policy_state(*networks) if networks else read_tensors(checkpoint / "model.safetensors")
     tensors = stored(whole, half)
-    config = shared_config(checkpoint, {"policy": networks[0].config.to_dict()} if networks else {"rays": rays})
+    config = shared_config(
+        checkpoint, {"policy": networks[0].config.to_dict()} if networks else {"rays": rays}
+    )
     temporary = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -66,10 +82,14 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
         (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         save_file(tensors, temporary / "model.safetensors")
         card = model_card if networks else rays_card
-        (temporary / "README.md").write_text(card(out.name, config, tensors, licence), encoding="utf-8", errors="backslashreplace")
+        (temporary / "README.md").write_text(
+            card(out.name, config, tensors, licence), encoding="utf-8", errors="backslashreplace"
+        )
         worst = _difference(networks, load_networks(temporary)) if networks else 0.0
         for path in (*temporary.iterdir(), temporary):
-            path.chmod(0o755 if path.is_dir() else 0o644)  # temporary files are private, shared ones are not
+            path.chmod(
+                0o755 if path.is_dir() else 0o644
+            )  # temporary files are private, shared ones are not
             fsync(path)
         _refuse_foreign(out)
         if out.exists():
@@ -80,12 +100,21 @@ def export_folder(source: str | Path, out: Path, half: bool = False, licence: st
         else:
             os.replace(temporary, out)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{out}: not written ({error}); free some space, or give another --folder") from None
+        raise UserError(
+            f"{out}: not written ({error}); free some space, or give another --folder"
+        ) from None
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
     size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
-    print(f"{out}: {size:.1f} MB" + (f"; read back, its waypoints are within {worst * 1e3:.2g} mm of the source's" if networks else ""))
+    print(
+        f"{out}: {size:.1f} MB"
+        + (
+            f"; read back, its waypoints are within {worst * 1e3:.2g} mm of the source's"
+            if networks
+            else ""
+        )
+    )
     return out
 
 
@@ -100,7 +129,10 @@ def stored(tensors: dict[str, torch.Tensor], half: bool) -> dict[str, torch.Tens
         value = tensor.detach().cpu().contiguous().clone()
         if half and value.dtype == torch.float32 and value.ndim > 1:
             value = value.half()
-            require(bool(value.isfinite().all()), f"--half: {name} has values beyond float16's range; export without --half")
+            require(
+                bool(value.isfinite().all()),
+                f"--half: {name} has values beyond float16's range; export without --half",
+            )
         kept[name] = value
     return kept
 
@@ -109,14 +141,23 @@ def shared_config(checkpoint: Path, shape: dict[str, Any]) -> dict[str, Any]:
     """What an exported config.json says: the network's `shape`, how it was trained and what it measured, without private paths."""
     own = read_json(checkpoint / "config.json")
     run = checkpoint.parent.parent
-    told = {key: own[key] for key in ("training", "measured", "printed") if key in own}  # an exported folder's own
+    told = {
+        key: own[key] for key in ("training", "measured", "printed") if key in own
+    }  # an exported folder's own
     if checkpoint.parent.name == "checkpoints" and (run / "config.json").is_file():
         step = int(checkpoint.name) if checkpoint.name.isdigit() else 0
         training = _public(read_json(run / "config.json"))
-        chosen = find_checkpoint(run).name == checkpoint.name  # what the run printed and measured at its end is about this one
+        chosen = (
+            find_checkpoint(run).name == checkpoint.name
+        )  # what the run printed and measured at its end is about this one
         told = {"training": {**training, "step": step}, "measured": _measured(run, step, chosen)}
         told |= {"printed": _printed(run)} if chosen else {}
-    return {"exported_by": f"s2e {s2e.__version__}", "stage": own.get("stage", "unknown"), **told, **shape}
+    return {
+        "exported_by": f"s2e {s2e.__version__}",
+        "stage": own.get("stage", "unknown"),
+        **told,
+        **shape,
+    }
 
 
 def _public(value: Any) -> Any:
@@ -140,8 +181,18 @@ def _measured(run: Path, step: int, chosen: bool) -> dict[str, float]:
     for line in lines:
         try:
             values = json.loads(line)
-            kinds = ("held_out", "validation", "episode") if int(values.pop("step")) <= step else ("held_out",) if chosen else ()
-            found |= {k: float(v) for k, v in values.items() if k.split("/")[0] in kinds and not k.endswith(("_low", "_high"))}
+            kinds = (
+                ("held_out", "validation", "episode")
+                if int(values.pop("step")) <= step
+                else ("held_out",)
+                if chosen
+                else ()
+            )
+            found |= {
+                k: float(v)
+                for k, v in values.items()
+                if k.split("/")[0] in kinds and not k.endswith(("_low", "_high"))
+            }
         except (ValueError, KeyError, TypeError, AttributeError):
             continue  # a line cut by a kill
     return {k: round(v, 4) for k, v in found.items() if np.isfinite(v)}
@@ -157,13 +208,29 @@ def _printed(run: Path) -> list[str]:
     return [x.replace("```", "")[:160] for x in lines[-24:] if x.strip() and not place.search(x)]
 
 
-def model_card(name: str, config: dict[str, Any], tensors: dict[str, torch.Tensor], licence: str) -> str:
+def model_card(
+    name: str, config: dict[str, Any], tensors: dict[str, torch.Tensor], licence: str
+) -> str:
     """README.md of an exported folder, with the front matter that Hugging Face reads."""
     policy = PolicyConfig.from_dict(config["policy"], "config.json")
-    count = {part: sum(v.numel() for k, v in tensors.items() if k.startswith(part)) / 1e6 for part in ("policy.", "encoder.")}
-    kept = "float16 and float32" if any(v.dtype == torch.float16 for v in tensors.values()) else "float32"
-    sight = {"columns": "columns of its features", "grid": "a grid of its features", "pooled": "one pooled feature"}[policy.newest]
-    stage = {"pretrain": "pretrained on navigation video", "ppo": "pretrained on navigation video, fine-tuned by PPO in simulation"}
+    count = {
+        part: sum(v.numel() for k, v in tensors.items() if k.startswith(part)) / 1e6
+        for part in ("policy.", "encoder.")
+    }
+    kept = (
+        "float16 and float32"
+        if any(v.dtype == torch.float16 for v in tensors.values())
+        else "float32"
+    )
+    sight = {
+        "columns": "columns of its features",
+        "grid": "a grid of its features",
+        "pooled": "one pooled feature",
+    }[policy.newest]
+    stage = {
+        "pretrain": "pretrained on navigation video",
+        "ppo": "pretrained on navigation video, fine-tuned by PPO in simulation",
+    }
     seconds = policy.waypoints * policy.waypoint_dt_s
     return CARD.format(
         name=name, licence=licence, version=s2e.__version__, stage=stage.get(config["stage"], "trained in a way that is not known"),
@@ -174,10 +241,16 @@ def model_card(name: str, config: dict[str, Any], tensors: dict[str, torch.Tenso
     )  # fmt: skip
 
 
-def rays_card(name: str, config: dict[str, Any], tensors: dict[str, torch.Tensor], licence: str) -> str:
+def rays_card(
+    name: str, config: dict[str, Any], tensors: dict[str, torch.Tensor], licence: str
+) -> str:
     """README.md of an exported policy that sees rays."""
     rays, millions = config["rays"], sum(v.numel() for v in tensors.values()) / 1e6
-    memory = f"the nearest of what it saw in the last {0.4 * rays['memory']:.1f} s in 32 directions" if rays["memory"] else "no memory"
+    memory = (
+        f"the nearest of what it saw in the last {0.4 * rays['memory']:.1f} s in 32 directions"
+        if rays["memory"]
+        else "no memory"
+    )
     return RAYS_CARD.format(
         name=name, licence=licence, version=s2e.__version__, robots=", ".join(rays["robots"]), rays=rays["rays"], reach=rays["reach_m"],
         memory=memory, millions=millions, training=_training_text(config), measured=_measured_text(config),
@@ -189,7 +262,11 @@ def _training_text(config: dict[str, Any]) -> str:
     if not training:
         return "Not known: exported from a checkpoint without its run."
     hidden = ("out", "resume", "save_every", "device")
-    rows = [f"| {k} | {_cell(v)} |" for k, v in training.items() if v not in (None, "") and k not in hidden]
+    rows = [
+        f"| {k} | {_cell(v)} |"
+        for k, v in training.items()
+        if v not in (None, "") and k not in hidden
+    ]
     return "\n".join(["| setting | value |", "|---|---|", *rows])
 
 
@@ -200,7 +277,10 @@ def _measured_text(config: dict[str, Any]) -> str:
         parts.append("\n".join(["| metric | value |", "|---|---|", *rows]))
     if config.get("printed"):
         parts.append("What the run printed last:\n\n```\n" + "\n".join(config["printed"]) + "\n```")
-    return "\n\n".join(parts) or "Nothing is known; measure it on your own walks and in `s2e-bench` before you rely on it."
+    return (
+        "\n\n".join(parts)
+        or "Nothing is known; measure it on your own walks and in `s2e-bench` before you rely on it."
+    )
 
 
 def _cell(value: Any) -> str:
@@ -305,14 +385,22 @@ def _refuse_foreign(out: Path) -> None:
     """Only an empty folder, or what an export left, is replaced."""
     if not out.exists() and not out.is_symlink():
         return
-    require(out.is_dir() and not out.is_symlink(), f"--folder {out}: not a folder; give another name")
+    require(
+        out.is_dir() and not out.is_symlink(), f"--folder {out}: not a folder; give another name"
+    )
     strange = sorted(p.name for p in out.iterdir() if p.name not in hub.FILES or not p.is_file())
-    require(not strange, f"--folder {out}: holds {', '.join(strange[:3])}, which no export wrote; give another name or an empty folder")
+    require(
+        not strange,
+        f"--folder {out}: holds {', '.join(strange[:3])}, which no export wrote; give another name or an empty folder",
+    )
     marks = {"config.json": '"exported_by": "s2e', "README.md": "library_name: s2e"}
     for name, mark in marks.items():
         if (out / name).is_file():
             with (out / name).open("rb") as file:
-                require(mark.encode() in file.read(4096), f"--folder {out}: its {name} is not of an export; give another name")
+                require(
+                    mark.encode() in file.read(4096),
+                    f"--folder {out}: its {name} is not of an export; give another name",
+                )
 
 
 def export(args: ExportArgs) -> None:

@@ -44,13 +44,25 @@ def check_words(args: ExportArgs) -> None:
     Raises:
         UserError: naming the option and what it may be.
     """
-    require(args.onnx is not None or args.folder is not None, "nothing to export; give --onnx FILE.onnx, --folder OUT, or both")
-    require(args.onnx is None or args.onnx.suffix == ".onnx", f"--onnx {args.onnx}: give a name that ends in .onnx")
-    require(args.folder is not None or not (args.half or args.push), "--half and --push are about --folder; give it as well")
+    require(
+        args.onnx is not None or args.folder is not None,
+        "nothing to export; give --onnx FILE.onnx, --folder OUT, or both",
+    )
+    require(
+        args.onnx is None or args.onnx.suffix == ".onnx",
+        f"--onnx {args.onnx}: give a name that ends in .onnx",
+    )
+    require(
+        args.folder is not None or not (args.half or args.push),
+        "--half and --push are about --folder; give it as well",
+    )
     require(args.runs >= 0, f"--runs is {args.runs}; it must not be negative")
     identifier = re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", args.license) is not None
     require(identifier, f"--license {args.license}: an identifier such as apache-2.0")
-    require(not args.push or hub.is_name(args.push), f"--push {args.push}: not a Hugging Face repository; owner/name is")
+    require(
+        not args.push or hub.is_name(args.push),
+        f"--push {args.push}: not a Hugging Face repository; owner/name is",
+    )
 
 
 def main() -> None:

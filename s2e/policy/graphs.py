@@ -27,7 +27,14 @@ from torch import nn
 
 import s2e
 from s2e.core.errors import UserError, require
-from s2e.core.observation import ODOMETRY_AGO_S, RAYS, ego_state, goal_token, odometry_token, robot_token
+from s2e.core.observation import (
+    ODOMETRY_AGO_S,
+    RAYS,
+    ego_state,
+    goal_token,
+    odometry_token,
+    robot_token,
+)
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import OnnxNet, VisualNet, onnx_session
 from s2e.policy.network import S2EPolicy
@@ -86,7 +93,9 @@ class Step(_Graph):
 
     inputs, outputs = ("frame", "older", "goal", "ego", "robot"), (*OUTPUTS, "token")
 
-    def forward(self, frame: torch.Tensor, older: torch.Tensor, *about: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        self, frame: torch.Tensor, older: torch.Tensor, *about: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         """Encodes the newest frame alone."""
         features = self._kept(self.net(frame))
         answer = _answer(self.policy, features, older, *about)
@@ -94,12 +103,19 @@ class Step(_Graph):
 
 
 def _answer(
-    policy: S2EPolicy, features: torch.Tensor, older: torch.Tensor, goal: torch.Tensor, ego: torch.Tensor, robot: torch.Tensor,
+    policy: S2EPolicy,
+    features: torch.Tensor,
+    older: torch.Tensor,
+    goal: torch.Tensor,
+    ego: torch.Tensor,
+    robot: torch.Tensor,
     odometry: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, ...]:
     hide_goal, hide_ego = goal.isnan().any(-1), ego.isnan().any(-1)
     newest = policy.newest_tokens(features)
-    context = policy.context(newest, older, goal.nan_to_num(), ego.nan_to_num(), robot, hide_goal, hide_ego)
+    context = policy.context(
+        newest, older, goal.nan_to_num(), ego.nan_to_num(), robot, hide_goal, hide_ego
+    )
     if odometry is not None:
         odometry = torch.where(odometry.isnan().any(-1, keepdim=True), 0.0, odometry)
     modes, dt = policy.decode(context, odometry), policy.config.waypoint_dt_s
@@ -115,13 +131,17 @@ def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, 
         "frames": np.stack([_street(rng, config) for _ in range(count)]),
         "goal": goal_token(rng.uniform(-12, 12, (count, 2)), config.goal_clip_m),
         "ego": ego_state(rng.uniform(0, 2, count), rng.uniform(-1, 1, count)),
-        "robot": robot_token(rng.uniform((0.3, 0.2, 0.5, 0.5, 0.2, 50), (1.2, 0.8, 3, 2, 1.5, 120), (count, 6))),
+        "robot": robot_token(
+            rng.uniform((0.3, 0.2, 0.5, 0.5, 0.2, 50), (1.2, 0.8, 3, 2, 1.5, 120), (count, 6))
+        ),
     }
     unknown = ["robot", "goal", "ego"]
     if config.reader:
         ago = rng.normal(0, 1, (count, len(ODOMETRY_AGO_S), 3))
         seen = rng.normal(0, 3, (count, RAYS, 2))
-        inputs["odometry"] = odometry_token(np.zeros((count, 3)), ago, rng.normal(0, 1, (count, 2)), seen)
+        inputs["odometry"] = odometry_token(
+            np.zeros((count, 3)), ago, rng.normal(0, 1, (count, 2)), seen
+        )
         unknown.append("odometry")
     for k, name in enumerate(unknown):  # the first row knows everything
         inputs[name][1 + k :: 4] = np.nan
@@ -130,15 +150,25 @@ def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, 
 
 def _street(rng: np.random.Generator, config: PolicyConfig) -> np.ndarray:
     """(history, H, W, 3) uint8: a sky, a ground, and boxes that grow from frame to frame; with noise."""
-    y, x = np.meshgrid(np.linspace(0, 1, config.height_px), np.linspace(-0.5, 0.5, config.width_px), indexing="ij")
+    y, x = np.meshgrid(
+        np.linspace(0, 1, config.height_px), np.linspace(-0.5, 0.5, config.width_px), indexing="ij"
+    )
     sky, ground = rng.uniform(80, 255, (2, 3))
-    place, size, tall = rng.uniform(-0.5, 0.5, 6), rng.uniform(0.02, 0.2, 6), rng.uniform(0.1, 0.5, 6)
+    place, size, tall = (
+        rng.uniform(-0.5, 0.5, 6),
+        rng.uniform(0.02, 0.2, 6),
+        rng.uniform(0.1, 0.5, 6),
+    )
     colours = rng.uniform(0, 255, (6, 3))
     frames = []
     for grown in 1 + 0.1 * np.arange(config.history):
-        image = np.where((y < 0.5)[..., None], sky * (1 - 0.5 * y[..., None]), ground * y[..., None])
+        image = np.where(
+            (y < 0.5)[..., None], sky * (1 - 0.5 * y[..., None]), ground * y[..., None]
+        )
         for k in range(6):
-            inside = (abs(x - place[k] * grown) < size[k] * grown) & (abs(y - 0.55) < tall[k] * grown / 2)
+            inside = (abs(x - place[k] * grown) < size[k] * grown) & (
+                abs(y - 0.55) < tall[k] * grown / 2
+            )
             image[inside] = colours[k] * (0.8 + 0.4 * x[inside, None])
         frames.append(np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8))
     return np.stack(frames)
@@ -149,7 +179,11 @@ def step_inputs(whole: Whole, inputs: Mapping[str, np.ndarray]) -> dict[str, np.
     frames = inputs["frames"]
     with torch.inference_mode():
         older = whole.tokens(torch.from_numpy(frames)).numpy()
-    return {"frame": frames[:, -1], "older": older, **{k: v for k, v in inputs.items() if k != "frames"}}
+    return {
+        "frame": frames[:, -1],
+        "older": older,
+        **{k: v for k, v in inputs.items() if k != "frames"},
+    }
 
 
 def in_torch(module: nn.Module, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -164,10 +198,20 @@ def traced(module: _Graph, inputs: Mapping[str, np.ndarray]) -> bytes:
 
     # One row is traced: the constants that the trace makes of its size then broadcast to any batch.
     rows = [torch.from_numpy(v[:1]) for v in inputs.values()]
-    model = _with_encoder(module, rows) if isinstance(module.net, OnnxNet) else _trace(module, rows, OPSET)
-    model.producer_name, model.producer_version, model.doc_string = "s2e", s2e.__version__, __doc__ or ""
+    model = (
+        _with_encoder(module, rows)
+        if isinstance(module.net, OnnxNet)
+        else _trace(module, rows, OPSET)
+    )
+    model.producer_name, model.producer_version, model.doc_string = (
+        "s2e",
+        s2e.__version__,
+        __doc__ or "",
+    )
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {"s2e.policy.network": json.dumps(module.policy.config.to_dict())})
+    onnx.helper.set_model_props(
+        model, {"s2e.policy.network": json.dumps(module.policy.config.to_dict())}
+    )
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
@@ -186,7 +230,10 @@ def _trace(module: _Graph, rows: list[torch.Tensor], opset: int) -> Any:
             opset_version=opset,
             input_names=list(module.inputs),
             output_names=list(module.outputs),
-            dynamic_axes={name: {0: "batch" if k else "images"} for k, name in enumerate((*module.inputs, *module.outputs))},
+            dynamic_axes={
+                name: {0: "batch" if k else "images"}
+                for k, name in enumerate((*module.inputs, *module.outputs))
+            },
         )
     return onnx.load_from_string(buffer.getvalue())
 
@@ -215,13 +262,19 @@ def _with_encoder(module: _Graph, rows: list[torch.Tensor]) -> Any:
     shape = ["batch", *rows[0].shape[1:]]
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info(first, onnx.TensorProto.UINT8, shape))
-    size = helper.make_tensor("encoder.size", onnx.TensorProto.INT64, [4], [-1, config.height_px, config.width_px, 3])
+    size = helper.make_tensor(
+        "encoder.size", onnx.TensorProto.INT64, [4], [-1, config.height_px, config.width_px, 3]
+    )
     graph.initializer.append(size)
     graph.node.insert(0, helper.make_node("Reshape", [first, "encoder.size"], [given]))
     seen = graph.output[0].name
-    graph.node.append(helper.make_node("Cast", [seen], ["encoder.features"], to=onnx.TensorProto.FLOAT))
+    graph.node.append(
+        helper.make_node("Cast", [seen], ["encoder.features"], to=onnx.TensorProto.FLOAT)
+    )
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("encoder.features", onnx.TensorProto.FLOAT, None))
+    graph.output.append(
+        helper.make_tensor_value_info("encoder.features", onnx.TensorProto.FLOAT, None)
+    )
     encoder.ir_version = tail.ir_version = max(encoder.ir_version, tail.ir_version)
     tail = compose.add_prefix(tail, "policy.", rename_inputs=False, rename_outputs=False)
     return compose.merge_models(encoder, tail, io_map=[("encoder.features", first)])
@@ -234,7 +287,10 @@ def worst_difference(graph: bytes, module: _Graph, inputs: Mapping[str, np.ndarr
     """
     worst = 0.0
     for name, a, b in zip(
-        module.outputs, onnx_session(graph, threads=1).run(None, dict(inputs)), in_torch(module, inputs), strict=True
+        module.outputs,
+        onnx_session(graph, threads=1).run(None, dict(inputs)),
+        in_torch(module, inputs),
+        strict=True,
     ):
         error = np.abs(a - b) / np.maximum(1, np.abs(b))
         if name == "token" and module.rounds:
@@ -259,7 +315,10 @@ def check_parity(graph: bytes, module: _Graph, inputs: Mapping[str, np.ndarray],
         rest = worst_difference(traced(exact, inputs), exact, inputs)
         told += f", {rest:.1e} without the rounding of features"
         good = rest <= TOLERANCE and worst <= 100 * TOLERANCE
-        require(good, f"{where}: {told}; {TOLERANCE:.0e} is allowed, so it was not written; report this policy's config.json")
+        require(
+            good,
+            f"{where}: {told}; {TOLERANCE:.0e} is allowed, so it was not written; report this policy's config.json",
+        )
     return told
 
 
@@ -272,7 +331,9 @@ def refuse_foreign(path: Path) -> None:
         with path.open("rb") as file:
             ours = b"s2e" in file.read(32)
     if not ours:
-        raise UserError(f"{path}: exists and was not written by s2e-export; give another name or remove it")
+        raise UserError(
+            f"{path}: exists and was not written by s2e-export; give another name or remove it"
+        )
 
 
 def write_graph(path: Path, graph: bytes) -> None:
@@ -286,7 +347,9 @@ def write_graph(path: Path, graph: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: not written ({error}); free some space, or give another name") from None
+        raise UserError(
+            f"{path}: not written ({error}); free some space, or give another name"
+        ) from None
 
 
 def median_p95_ms(call: Callable[[], object], runs: int) -> tuple[float, float]:
@@ -301,9 +364,17 @@ def median_p95_ms(call: Callable[[], object], runs: int) -> tuple[float, float]:
     return float(np.median(times) * 1e3), float(np.quantile(times, 0.95) * 1e3)
 
 
-def latency_table(graphs: Mapping[str, bytes], modules: Mapping[str, nn.Module], inputs: Mapping[str, dict], runs: int) -> str:
+def latency_table(
+    graphs: Mapping[str, bytes],
+    modules: Mapping[str, nn.Module],
+    inputs: Mapping[str, dict],
+    runs: int,
+) -> str:
     """Milliseconds a call of one row, torch and onnxruntime, on one thread and on all cores."""
-    cores, before = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, torch.get_num_threads()
+    cores, before = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        torch.get_num_threads(),
+    )
     counts = sorted({1, cores})
     rows = {}
     for kind, samples in inputs.items():
@@ -311,9 +382,19 @@ def latency_table(graphs: Mapping[str, bytes], modules: Mapping[str, nn.Module],
         for threads in counts:
             torch.set_num_threads(threads)
             run = onnx_session(graphs[kind], threads=threads).run
-            rows.setdefault(f"torch, {kind}", []).append(median_p95_ms(lambda m=modules[kind], x=one: in_torch(m, x), runs))
-            rows.setdefault(f"ONNX Runtime, {kind}", []).append(median_p95_ms(lambda f=run, x=one: f(None, x), runs))
+            rows.setdefault(f"torch, {kind}", []).append(
+                median_p95_ms(lambda m=modules[kind], x=one: in_torch(m, x), runs)
+            )
+            rows.setdefault(f"ONNX Runtime, {kind}", []).append(
+                median_p95_ms(lambda f=run, x=one: f(None, x), runs)
+            )
     torch.set_num_threads(before)
-    lines = [f"{'milliseconds, median (95 %)':28}" + "".join(f"{f'{n} threads' if n > 1 else '1 thread':>20}" for n in counts)]
-    lines += [f"{name:28}" + "".join(f"{f'{m:.1f} ({p:.1f})':>20}" for m, p in cells) for name, cells in rows.items()]
+    lines = [
+        f"{'milliseconds, median (95 %)':28}"
+        + "".join(f"{f'{n} threads' if n > 1 else '1 thread':>20}" for n in counts)
+    ]
+    lines += [
+        f"{name:28}" + "".join(f"{f'{m:.1f} ({p:.1f})':>20}" for m, p in cells)
+        for name, cells in rows.items()
+    ]
     return "\n".join(lines)

@@ -19,7 +19,12 @@ _PART = r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9_])?"
 
 def is_name(name: str) -> bool:
     """Whether a name could be a repository's: owner/name."""
-    return re.fullmatch(f"{_PART}/{_PART}", name, re.ASCII) is not None and "--" not in name and ".." not in name and len(name) <= 96
+    return (
+        re.fullmatch(f"{_PART}/{_PART}", name, re.ASCII) is not None
+        and "--" not in name
+        and ".." not in name
+        and len(name) <= 96
+    )
 
 
 def is_repository(name: str) -> bool:
@@ -51,7 +56,12 @@ def push(folder: Path, name: str) -> str:
     api = library().HfApi()
     try:
         url = api.create_repo(name, private=True, exist_ok=True)
-        api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(FILES), commit_message="Exported by s2e-export")
+        api.upload_folder(
+            repo_id=name,
+            folder_path=folder,
+            allow_patterns=list(FILES),
+            commit_message="Exported by s2e-export",
+        )
     except Exception as error:  # connections fail in many ways
         raise UserError(f"{_explain(name, error)}. {folder} is complete; upload it later") from None
     return str(url)
@@ -78,9 +88,22 @@ def _explain(name: str, error: Exception) -> str:
         return f"{where} it needs consent: accept its terms at https://huggingface.co/{name}, then `hf auth login`"
     if "RepositoryNotFoundError" in kinds:
         return f"{where} it does not exist, or is private; check the name, or `hf auth login`"
-    if kinds & {"LocalTokenNotFoundError"} or getattr(getattr(error, "response", None), "status_code", 0) in (401, 403):
+    if kinds & {"LocalTokenNotFoundError"} or getattr(
+        getattr(error, "response", None), "status_code", 0
+    ) in (401, 403):
         return f"{where} it refuses access; `hf auth login` with a token that may read (and, to push, write) it"
-    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError", "TimeoutException", "Timeout"}:
-        return f"{where} it cannot be reached and is not in the cache; connect once, or check the path"
+    if kinds & {
+        "LocalEntryNotFoundError",
+        "OfflineModeIsEnabled",
+        "ConnectionError",
+        "ConnectError",
+        "TimeoutException",
+        "Timeout",
+    }:
+        return (
+            f"{where} it cannot be reached and is not in the cache; connect once, or check the path"
+        )
     detail = " ".join(str(error).split())[:200]
-    return f"{where} it failed ({type(error).__name__}: {detail}); check the name and the connection"
+    return (
+        f"{where} it failed ({type(error).__name__}: {detail}); check the name and the connection"
+    )

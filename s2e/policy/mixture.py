@@ -46,17 +46,25 @@ def clamped_gaussian(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tor
 
     Outside a clamp the gradient is zero, as in MTR's `nll_loss_gmm_direct`.
     """
-    return raw[..., :2], raw[..., 2:4].clamp(LOG_STD_MIN, LOG_STD_MAX), raw[..., 4].clamp(-RHO_MAX, RHO_MAX)
+    return (
+        raw[..., :2],
+        raw[..., 2:4].clamp(LOG_STD_MIN, LOG_STD_MAX),
+        raw[..., 4].clamp(-RHO_MAX, RHO_MAX),
+    )
 
 
-def normalise(trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: float) -> tuple[torch.Tensor, torch.Tensor]:
+def normalise(
+    trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Splits metric trajectories (B, T, 2) into steps (B, T, 2) and a speed (B,) in m/s (mean over the trajectory)."""
     steps = torch.diff(trajectories, dim=1, prepend=torch.zeros_like(trajectories[:, :1]))
     speed = steps.norm(dim=-1).mean(1) / waypoint_dt_s
     return trajectories / (speed.clamp(min=speed_floor) * waypoint_dt_s)[:, None, None], speed
 
 
-def positive_mode(steps: torch.Tensor, anchors: torch.Tensor, rule: Rule = "direction") -> torch.Tensor:
+def positive_mode(
+    steps: torch.Tensor, anchors: torch.Tensor, rule: Rule = "direction"
+) -> torch.Tensor:
     """(B,) index of the anchor that fits the endpoint of (B, T, 2) best; standing still counts as a little straight on.
 
     Rule "direction" (S2E): the anchor whose direction is nearest; lengths of anchors do not count. Rule "endpoint" (MTR): the anchor
@@ -72,7 +80,9 @@ def positive_mode(steps: torch.Tensor, anchors: torch.Tensor, rule: Rule = "dire
     return (F.normalize(end, dim=-1) @ F.normalize(anchors, dim=-1).T).argmax(-1)
 
 
-def bivariate_nll(x: torch.Tensor, mean: torch.Tensor, log_std: torch.Tensor, rho: torch.Tensor) -> torch.Tensor:
+def bivariate_nll(
+    x: torch.Tensor, mean: torch.Tensor, log_std: torch.Tensor, rho: torch.Tensor
+) -> torch.Tensor:
     """Negative log-density of a bivariate normal, without the constant log(2 pi): (..., 2), (..., 2), (..., 2), (...) to (...)."""
     z = (x - mean) * torch.exp(-log_std)
     one_minus = 1 - rho.square()
@@ -99,13 +109,19 @@ def matching_loss(
     steps, speed = normalise(trajectories, waypoint_dt_s, speed_floor)
     h = positive_mode(steps, anchors, rule)
     row = torch.arange(len(h), device=h.device)
-    nll = bivariate_nll(steps, modes.mean[row, h], modes.log_std[row, h], modes.rho[row, h]).sum(-1).mean()
+    nll = (
+        bivariate_nll(steps, modes.mean[row, h], modes.log_std[row, h], modes.rho[row, h])
+        .sum(-1)
+        .mean()
+    )
     score = F.cross_entropy(modes.logits, h)
     velocity = (modes.speed[row, h] - speed.clamp(min=speed_floor)).square().mean()
     return {"loss": nll + score + velocity, "nll": nll, "score": score, "velocity": velocity}
 
 
-def regression_loss(modes: Modes, trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: float) -> dict[str, torch.Tensor]:
+def regression_loss(
+    modes: Modes, trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: float
+) -> dict[str, torch.Tensor]:
     """Plain regression of one mode (M = 1) on metric ground truth (B, T, 2): what GNM and ViNT do with waypoints, as a baseline.
 
     L = |w_hat - w|^2 + (v_hat - v)^2, the first the mean over waypoints and coordinates of normalised trajectories. Deviations and
@@ -165,30 +181,44 @@ class WaypointMixture:
 
     def log_prob(self, action: torch.Tensor, mode: torch.Tensor | None = None) -> torch.Tensor:
         """(B, 2) metres to (B,): log of the sum over modes, or of the share of one mode each, (B,): that is never more."""
-        nll = bivariate_nll(action[:, None], self.mean, self.log_std, self.rho) + math.log(2 * math.pi)
+        nll = bivariate_nll(action[:, None], self.mean, self.log_std, self.rho) + math.log(
+            2 * math.pi
+        )
         return _all_or_one(self.log_weight - nll, mode)
 
     def entropy_bound(self) -> torch.Tensor:
         """(B,) upper bound on the entropy (a mixture has no closed form): entropy of the scores plus the modes' mean entropy."""
-        gaussian = 1 + math.log(2 * math.pi) + self.log_std.sum(-1) + 0.5 * (1 - self.rho.square()).log()
+        gaussian = (
+            1 + math.log(2 * math.pi) + self.log_std.sum(-1) + 0.5 * (1 - self.rho.square()).log()
+        )
         return (self.log_weight.exp() * (gaussian - self.log_weight)).sum(-1)
 
     def mode(self) -> torch.Tensor:
         """(B, 2) mean of the best-scored component."""
-        return self.mean[torch.arange(len(self.mean), device=self.mean.device), self.log_weight.argmax(-1)]
+        return self.mean[
+            torch.arange(len(self.mean), device=self.mean.device), self.log_weight.argmax(-1)
+        ]
 
     def sample(self, generator: torch.Generator | None = None) -> torch.Tensor:
         """(B, 2) one draw: a component, then a correlated normal."""
         rows, device = len(self.mean), self.mean.device
         u = torch.rand(rows, generator=generator, dtype=self.mean.dtype).to(device)
-        return self.draw(u, torch.randn(rows, 2, generator=generator, dtype=self.mean.dtype).to(device))
+        return self.draw(
+            u, torch.randn(rows, 2, generator=generator, dtype=self.mean.dtype).to(device)
+        )
 
     def draw(self, u: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """(B, 2) the draw that chance gives: u (B,) uniform in 0..1 chooses the component, `noise` (B, 2) is standard normal."""
-        chosen = (self.log_weight.exp().cumsum(-1) < u[:, None]).sum(-1).clamp(max=self.log_weight.shape[1] - 1)
+        chosen = (
+            (self.log_weight.exp().cumsum(-1) < u[:, None])
+            .sum(-1)
+            .clamp(max=self.log_weight.shape[1] - 1)
+        )
         row = torch.arange(len(chosen), device=chosen.device)
         rho = self.rho[row, chosen]
-        z = torch.stack([noise[:, 0], rho * noise[:, 0] + (1 - rho.square()).sqrt() * noise[:, 1]], -1)
+        z = torch.stack(
+            [noise[:, 0], rho * noise[:, 0] + (1 - rho.square()).sqrt() * noise[:, 1]], -1
+        )
         return self.mean[row, chosen] + self.log_std[row, chosen].exp() * z
 
 
@@ -196,11 +226,15 @@ def _all_or_one(parts: torch.Tensor, mode: torch.Tensor | None) -> torch.Tensor:
     return torch.logsumexp(parts, -1) if mode is None else parts.gather(1, mode[:, None])[:, 0]
 
 
-def trajectory_log_prob(modes: Modes, way: torch.Tensor, waypoint_dt_s: float, mode: torch.Tensor | None = None) -> torch.Tensor:
+def trajectory_log_prob(
+    modes: Modes, way: torch.Tensor, waypoint_dt_s: float, mode: torch.Tensor | None = None
+) -> torch.Tensor:
     """(B, T, 2) metres to (B,): log-density of a whole way under the exact mixture, where a mode's waypoints are independent.
 
     With `mode` (B,) it is the share of one mode each, as in `WaypointMixture.log_prob`.
     """
     scale = (modes.speed * waypoint_dt_s)[..., None, None]
-    nll = bivariate_nll(way[:, None], modes.mean * scale, modes.log_std + scale.log(), modes.rho) + math.log(2 * math.pi)
+    nll = bivariate_nll(
+        way[:, None], modes.mean * scale, modes.log_std + scale.log(), modes.rho
+    ) + math.log(2 * math.pi)
     return _all_or_one(modes.logits.log_softmax(-1) - nll.sum(-1), mode)

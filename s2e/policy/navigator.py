@@ -60,7 +60,9 @@ class Navigator:
         device: cpu or cuda. recovery: plans of a robot that is told to drive and stands get it out of there, also backwards.
     """
 
-    def __init__(self, policy: S2EPolicy, net: VisualNet, device: str = "cpu", recovery: bool = False):
+    def __init__(
+        self, policy: S2EPolicy, net: VisualNet, device: str = "cpu", recovery: bool = False
+    ):
         self.recovery = Recovery(1) if recovery else None
         self.policy, self.config, self.device = policy.eval().to(device), policy.config, device
         self.encoder = FrozenEncoder(net, policy.config, device)
@@ -75,10 +77,18 @@ class Navigator:
 
     def reset(self) -> None:
         """Forgets all frames: call it when the robot was carried somewhere else, or another episode begins."""
-        self.seen: list[tuple[float, np.ndarray]] = []  # (seconds, (C,) float16), oldest first; the newest frame is the last
-        self.way: list[tuple[float, np.ndarray]] = []  # (seconds, (3,) pose by its own reckoning), oldest first
-        self.scans: list[tuple[float, np.ndarray]] = []  # (seconds, (RAYS, 2) where rays ended), oldest first
-        self.told = np.zeros(2)  # metres ahead and left, where the last plan would have it a second later
+        self.seen: list[
+            tuple[float, np.ndarray]
+        ] = []  # (seconds, (C,) float16), oldest first; the newest frame is the last
+        self.way: list[
+            tuple[float, np.ndarray]
+        ] = []  # (seconds, (3,) pose by its own reckoning), oldest first
+        self.scans: list[
+            tuple[float, np.ndarray]
+        ] = []  # (seconds, (RAYS, 2) where rays ended), oldest first
+        self.told = np.zeros(
+            2
+        )  # metres ahead and left, where the last plan would have it a second later
         if self.recovery:
             self.recovery.begin(np.arange(1))
         self.timed: bool | None = None
@@ -108,8 +118,16 @@ class Navigator:
             ValueError: an argument that cannot be; the message says what was expected. Nothing is remembered then.
         """
         _check_frame(frame)
-        goal_xy = None if goal is None else _numbers(goal, "goal", "(x, y) in metres, or None to explore")
-        motion = None if ego is None else _numbers(ego, "ego", "(speed in m/s, yaw rate in rad/s), or None where it is not known")
+        goal_xy = (
+            None if goal is None else _numbers(goal, "goal", "(x, y) in metres, or None to explore")
+        )
+        motion = (
+            None
+            if ego is None
+            else _numbers(
+                ego, "ego", "(speed in m/s, yaw rate in rad/s), or None where it is not known"
+            )
+        )
         now = self._now(time_s)
         body = _robot(robot)
 
@@ -118,19 +136,27 @@ class Navigator:
         token = pool_older(features)[0]
         older = self._older(now, token)
         way = self._reckoned(now, motion)
-        ago = np.stack([way[np.abs([t - now + s for t, _ in way]).argmin()][1] for s in ODOMETRY_AGO_S])
+        ago = np.stack(
+            [way[np.abs([t - now + s for t, _ in way]).argmin()][1] for s in ODOMETRY_AGO_S]
+        )
         hidden = np.zeros((1, 2), np.float32)
         with torch.inference_mode():
             context = self.policy.context(
                 self.policy.newest_tokens(self._tensor(features)),
                 self._tensor(older[None]),
-                self._tensor(goal_token(hidden if goal_xy is None else goal_xy[None], self.config.goal_clip_m)),
+                self._tensor(
+                    goal_token(
+                        hidden if goal_xy is None else goal_xy[None], self.config.goal_clip_m
+                    )
+                ),
                 self._tensor(ego_state(*(hidden if motion is None else motion[None]).T)),
                 self._tensor(body),
                 hide_goal=torch.tensor([goal_xy is None], device=self.device),
                 hide_ego=torch.tensor([motion is None], device=self.device),
             )
-            seen = np.concatenate([scan for _, scan in self.scans] or [np.full((RAYS, 2), NOWHERE_M)])
+            seen = np.concatenate(
+                [scan for _, scan in self.scans] or [np.full((RAYS, 2), NOWHERE_M)]
+            )
             odometry = odometry_token(way[-1][1][None], ago[None], self.told[None], seen[None])
             modes = self.policy.decode(context, self._tensor(odometry))
             self._scan(now, way, context, body)
@@ -143,13 +169,23 @@ class Navigator:
         waypoints, recovers = candidates[best], False
         if self.recovery and motion is not None:
             passed_s = now - way[-2][0] if len(way) > 1 else 0.0
-            self.told = self.recovery.relieve(self.told[None], way[-1][1][None], motion[None], passed_s)[0]
+            self.told = self.recovery.relieve(
+                self.told[None], way[-1][1][None], motion[None], passed_s
+            )[0]
             recovers = bool(self.recovery.busy()[0])
         elif self.recovery:
             self.recovery.begin(np.arange(1))
         if recovers:  # told for a second from now
             waypoints = (self.times[:, None] * self.told).astype(np.float32)
-        return Plan(waypoints, self.times.copy(), float(scores[best]), float(speeds[best]), candidates, scores, recovers)
+        return Plan(
+            waypoints,
+            self.times.copy(),
+            float(scores[best]),
+            float(speeds[best]),
+            candidates,
+            scores,
+            recovers,
+        )
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device).float()
@@ -157,14 +193,18 @@ class Navigator:
     def _now(self, time_s: float | None) -> float:
         """The time of the newest frame on the clock that `seen` is kept by."""
         if self.timed is not None and self.timed != (time_s is not None):
-            raise ValueError("time_s was given for some frames and not for others; give it always or never, or call reset() between")
+            raise ValueError(
+                "time_s was given for some frames and not for others; give it always or never, or call reset() between"
+            )
         if time_s is None:
             return self.seen[-1][0] + self.config.frame_spacing_s if self.seen else 0.0
         now = float(time_s)
         if not math.isfinite(now):
             raise ValueError(f"time_s is {time_s}; expected seconds")
         if self.seen and now <= self.seen[-1][0]:
-            raise ValueError(f"time_s is {now:.9g} after a frame of {self.seen[-1][0]:.9g}; time must go on, or call reset() between")
+            raise ValueError(
+                f"time_s is {now:.9g} after a frame of {self.seen[-1][0]:.9g}; time must go on, or call reset() between"
+            )
         return now
 
     def _reckoned(self, now: float, motion: np.ndarray | None) -> list[tuple[float, np.ndarray]]:
@@ -176,15 +216,25 @@ class Navigator:
             return [*self.way, (now, reckoned(pose[None], motion[None], now - then)[0])]
         return [*self.way, (now, np.zeros(3))]
 
-    def _scan(self, now: float, way: list[tuple[float, np.ndarray]], context: torch.Tensor, body: np.ndarray) -> None:
+    def _scan(
+        self,
+        now: float,
+        way: list[tuple[float, np.ndarray]],
+        context: torch.Tensor,
+        body: np.ndarray,
+    ) -> None:
         """Keeps where rays of the free space end that a policy with a reader sees now; anew where the robot's way begins anew."""
         if len(way) < 2 or np.isnan(way[-2][1]).any():
             self.scans = []
         spacing = SCAN_STEPS * self.config.frame_spacing_s
-        due = not self.scans or now - self.scans[-1][0] > spacing - 0.5 * self.config.frame_spacing_s
+        due = (
+            not self.scans or now - self.scans[-1][0] > spacing - 0.5 * self.config.frame_spacing_s
+        )
         if self.policy.remembers and due:
             free_m = self.policy.free_space(context).exp().cpu().numpy()
-            self.scans = [*self.scans, (now, scan_points(way[-1][1][None], free_m, body)[0])][-SCANS:]
+            self.scans = [*self.scans, (now, scan_points(way[-1][1][None], free_m, body)[0])][
+                -SCANS:
+            ]
 
     def _older(self, now: float, token: np.ndarray) -> np.ndarray:
         """(history - 1, C) float16: what older frames keep, oldest first, each the frame nearest to its moment.
@@ -215,8 +265,15 @@ def _check_frame(frame: np.ndarray) -> None:
     if not isinstance(frame, np.ndarray):
         raise ValueError(f"frame is a {type(frame).__name__}; {expected} as a NumPy array")
     if frame.ndim != 3 or frame.shape[2] != 3:
-        hints = {(3, 4): "; drop the fourth channel", (2, frame.shape[-1] if frame.ndim else 0): "; a grey image has no third axis"}
-        hint = "; one frame at a time" if frame.ndim == 4 else hints.get((frame.ndim, frame.shape[-1] if frame.ndim else 0), "")
+        hints = {
+            (3, 4): "; drop the fourth channel",
+            (2, frame.shape[-1] if frame.ndim else 0): "; a grey image has no third axis",
+        }
+        hint = (
+            "; one frame at a time"
+            if frame.ndim == 4
+            else hints.get((frame.ndim, frame.shape[-1] if frame.ndim else 0), "")
+        )
         raise ValueError(f"frame is {frame.shape}; {expected}{hint}")
     if frame.dtype != np.uint8:
         raise ValueError(f"frame is {frame.dtype}; {expected}, values 0 to 255")
@@ -238,9 +295,15 @@ def _numbers(values: Sequence[float] | np.ndarray, name: str, expected: str) -> 
 def _robot(robot: Body | None) -> np.ndarray:
     """(1, 6) robot token."""
     if robot is not None and not isinstance(robot, Body):
-        raise ValueError(f"robot is a {type(robot).__name__}; expected a s2e.video.walk.Body, or None where it is not known")
+        raise ValueError(
+            f"robot is a {type(robot).__name__}; expected a s2e.video.walk.Body, or None where it is not known"
+        )
     values = (robot or Body()).token()
-    wrong = [name for name, value in zip(ROBOT_FIELDS, values, strict=True) if value < 0 or value > 1e3]
+    wrong = [
+        name for name, value in zip(ROBOT_FIELDS, values, strict=True) if value < 0 or value > 1e3
+    ]
     if wrong:
-        raise ValueError(f"robot has {wrong[0]} {getattr(robot, wrong[0])}; expected metres, m/s, rad/s or degrees, or NaN (not known)")
+        raise ValueError(
+            f"robot has {wrong[0]} {getattr(robot, wrong[0])}; expected metres, m/s, rad/s or degrees, or NaN (not known)"
+        )
     return robot_token(values[None])

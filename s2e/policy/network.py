@@ -29,7 +29,11 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.query, self.key_value, self.out = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+        self.query, self.key_value, self.out = (
+            nn.Linear(dim, dim),
+            nn.Linear(dim, 2 * dim),
+            nn.Linear(dim, dim),
+        )
 
     def forward(self, queries: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """Attended values (B, Q, d)."""
@@ -48,7 +52,11 @@ class ResidualAttention(nn.Module):
 
     def __init__(self, frozen: Attention, dim: int):
         super().__init__()
-        self.zero_in, self.copy, self.zero_out = nn.Linear(dim, dim), copy.deepcopy(frozen), nn.Linear(dim, dim)
+        self.zero_in, self.copy, self.zero_out = (
+            nn.Linear(dim, dim),
+            copy.deepcopy(frozen),
+            nn.Linear(dim, dim),
+        )
         for layer in (self.zero_in, self.zero_out):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -86,9 +94,13 @@ def token_places(config: PolicyConfig) -> torch.Tensor:
     An older frame's age is a multiple of `frame_spacing_s`.
     """
     rows, columns = config.height_px // config.stride, config.width_px // config.stride
-    rows, columns = {"columns": (1, columns), "grid": (rows, columns), "pooled": (1, 1)}[config.newest]
+    rows, columns = {"columns": (1, columns), "grid": (rows, columns), "pooled": (1, 1)}[
+        config.newest
+    ]
     row, column = ((torch.arange(n) + 0.5) / n - 0.5 for n in (rows, columns))
-    newest = torch.stack([column.repeat(rows), row.repeat_interleave(columns), torch.zeros(rows * columns)], -1)
+    newest = torch.stack(
+        [column.repeat(rows), row.repeat_interleave(columns), torch.zeros(rows * columns)], -1
+    )
     age = config.frame_spacing_s * torch.arange(config.history - 1, 0, -1.0)
     return torch.cat([newest, torch.stack([torch.zeros_like(age), torch.zeros_like(age), age], -1)])
 
@@ -106,9 +118,14 @@ class PlacedHead(nn.Module):
     Flattened, not averaged: which token sees an obstacle says at which bearing it is.
     """
 
-    def __init__(self, tokens: int, dim: int, narrow: int, hidden: int, outputs: int, more: int = 0):
+    def __init__(
+        self, tokens: int, dim: int, narrow: int, hidden: int, outputs: int, more: int = 0
+    ):
         super().__init__()
-        self.narrow, self.head = nn.Linear(dim, narrow), mlp(tokens * narrow + more, hidden, outputs)
+        self.narrow, self.head = (
+            nn.Linear(dim, narrow),
+            mlp(tokens * narrow + more, hidden, outputs),
+        )
 
     def forward(self, tokens: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
         """What the head says."""
@@ -125,7 +142,9 @@ class Reader(PlacedHead):
     NARROW, HIDDEN = 32, 256
 
     def __init__(self, tokens: int, config: PolicyConfig):
-        super().__init__(tokens, config.dim, self.NARROW, self.HIDDEN, config.anchors * config.dim, ODOMETRY)
+        super().__init__(
+            tokens, config.dim, self.NARROW, self.HIDDEN, config.anchors * config.dim, ODOMETRY
+        )
         self.anchors = config.anchors
         self.answers = mlp(config.dim, config.dim, 2 + 5 * config.waypoints)
         for last in (self.head[-1], self.answers[-1]):
@@ -159,15 +178,23 @@ class S2EPolicy(nn.Module):
         newest_tokens, newest_width = {
             "columns": (columns, rows * channels), "grid": (rows * columns, channels), "pooled": (1, channels)
         }[config.newest]  # fmt: skip
-        self.newest_shape, self.older_shape = (newest_tokens, newest_width), (config.history - 1, channels)
+        self.newest_shape, self.older_shape = (
+            (newest_tokens, newest_width),
+            (config.history - 1, channels),
+        )
         self.context_tokens = newest_tokens + config.history - 1 + 3
         deep = config.newest_hidden
-        self.newest_in: nn.Module = mlp(newest_width, deep, config.dim) if deep else nn.Linear(newest_width, config.dim)
+        self.newest_in: nn.Module = (
+            mlp(newest_width, deep, config.dim) if deep else nn.Linear(newest_width, config.dim)
+        )
         self.older_in = nn.Linear(channels, config.dim)
         self.goal_in, self.ego_in = mlp(3, config.dim, config.dim), mlp(3, config.dim, config.dim)
         self.goal_mask = nn.Parameter(torch.zeros(config.dim))
         self.ego_mask = nn.Parameter(torch.zeros(config.dim))
-        self.robot_in, self.robot_mask = mlp(len(ROBOT_FIELDS), config.dim, config.dim), nn.Parameter(torch.zeros(config.dim))
+        self.robot_in, self.robot_mask = (
+            mlp(len(ROBOT_FIELDS), config.dim, config.dim),
+            nn.Parameter(torch.zeros(config.dim)),
+        )
         # Learned, but not from nothing: neighbours in the image and in time begin alike. Goal, ego and robot have no place.
         places = sinusoids(token_places(config), config.dim)
         self.position = nn.Parameter(torch.cat([0.5 * places, 0.02 * torch.randn(3, config.dim)]))
@@ -176,7 +203,9 @@ class S2EPolicy(nn.Module):
         if anchors is None:
             anchors = anchor_fan(config.anchors, config.anchor_half_angle_deg)
         if anchors.shape != (config.anchors, 2) or not anchors.isfinite().all():
-            raise ValueError(f"anchors are {tuple(anchors.shape)}, expected ({config.anchors}, 2), finite")
+            raise ValueError(
+                f"anchors are {tuple(anchors.shape)}, expected ({config.anchors}, 2), finite"
+            )
         self.register_buffer("anchors", anchors.detach().clone().float())
         self.anchor_in = mlp(2, config.dim, config.dim)
         self.decoder = nn.ModuleList(Block(config) for _ in range(config.decoder_layers))
@@ -185,7 +214,9 @@ class S2EPolicy(nn.Module):
         self.trajectory_head = mlp(config.dim, config.dim, 5 * config.waypoints)
         self.speed_head = mlp(config.dim, config.dim, 1)
         sizes = config.free_space_narrow, config.free_space_hidden
-        self.free_space_head = PlacedHead(newest_tokens, config.dim, *sizes, RAYS) if config.free_space else None
+        self.free_space_head = (
+            PlacedHead(newest_tokens, config.dim, *sizes, RAYS) if config.free_space else None
+        )
         self.reader = Reader(self.context_tokens, config) if config.reader else None
 
     def newest_tokens(self, features: torch.Tensor) -> torch.Tensor:
@@ -221,7 +252,13 @@ class S2EPolicy(nn.Module):
             ego_token = torch.where(hide_ego[:, None], self.ego_mask, ego_token)
         unknown = robot.isnan().any(-1, keepdim=True)
         robot_token = torch.where(unknown, self.robot_mask, self.robot_in(robot.nan_to_num()))
-        tokens = [self.newest_in(newest), self.older_in(older), goal_token[:, None], ego_token[:, None], robot_token[:, None]]
+        tokens = [
+            self.newest_in(newest),
+            self.older_in(older),
+            goal_token[:, None],
+            ego_token[:, None],
+            robot_token[:, None],
+        ]
         x = torch.cat(tokens, 1) + self.position
         for block in self.encoder:
             x = block(x)
@@ -247,7 +284,9 @@ class S2EPolicy(nn.Module):
             score, trajectory, speed = score + more[0], trajectory + more[1], speed + more[2]
         offset, log_std, rho = clamped_gaussian(trajectory.unflatten(-1, (config.waypoints, 5)))
         along = torch.arange(1, config.waypoints + 1, device=x.device, dtype=x.dtype)
-        straight = self.anchors[:, None] * along[:, None]  # (M, T, 2): the head refines the straight way to the anchor
+        straight = (
+            self.anchors[:, None] * along[:, None]
+        )  # (M, T, 2): the head refines the straight way to the anchor
         return Modes(
             logits=score[..., 0],
             mean=straight + offset,

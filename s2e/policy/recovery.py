@@ -35,10 +35,20 @@ class Recovery:
 
     def begin(self, robots: np.ndarray) -> None:
         """Some begin an episode."""
-        self.told[robots], self.stood[robots], self.since[robots], self.where[robots] = 0.0, 0.0, np.inf, np.inf
+        self.told[robots], self.stood[robots], self.since[robots], self.where[robots] = (
+            0.0,
+            0.0,
+            np.inf,
+            np.inf,
+        )
 
     def relieve(
-        self, waypoints: np.ndarray, pose: np.ndarray, ego: np.ndarray, passed_s: float, robots: np.ndarray | None = None
+        self,
+        waypoints: np.ndarray,
+        pose: np.ndarray,
+        ego: np.ndarray,
+        passed_s: float,
+        robots: np.ndarray | None = None,
     ) -> np.ndarray:
         """(V, 2) what some robots are told instead of `waypoints`; `busy` says who is being driven.
 

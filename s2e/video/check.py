@@ -18,11 +18,24 @@ from s2e.video.resample import UNIFORM, is_uniform, split_at
 from s2e.video.walk import Walk
 
 GAP_S = 1.0  # seconds without a frame: what happened there cannot be told from what is around
-STILL_MPS, STILL_RADPS, STILL_S, STILL_KEPT_S = 0.05, 0.05, 10.0, 2.0  # long waits teach waiting; this much of each end is kept
-JUMP_TIMES, JUMP_MPS, JUMP_M = 5.0, 2.0, 0.3  # a step of so many times the walk's own fast ones, so fast and so far, is no motion
+STILL_MPS, STILL_RADPS, STILL_S, STILL_KEPT_S = (
+    0.05,
+    0.05,
+    10.0,
+    2.0,
+)  # long waits teach waiting; this much of each end is kept
+JUMP_TIMES, JUMP_MPS, JUMP_M = (
+    5.0,
+    2.0,
+    0.3,
+)  # a step of so many times the walk's own fast ones, so fast and so far, is no motion
 YAW_JUMP_RAD, YAW_JUMP_RADPS = 0.8, 6.0
 FAST_MPS, SLOW_PATH_M = 6.0, 0.5
-SPOT_M, SPOT_LEAST_M, SPOT_AHEAD = 0.1, 0.005, 0.8  # a turn on the spot: so few metres a radian, of them no more than this share ahead
+SPOT_M, SPOT_LEAST_M, SPOT_AHEAD = (
+    0.1,
+    0.005,
+    0.8,
+)  # a turn on the spot: so few metres a radian, of them no more than this share ahead
 FROZEN_M, FROZEN_FRAMES = 0.3, 3  # the same picture while the pose moves on
 DARK, BRIGHT, FLAT = 8.0, 247.0, 4.0  # mean and deviation of grey levels, of 255
 TURNED_RAD, TURNED_SURE = np.radians(35.0), 0.8
@@ -68,18 +81,27 @@ def look(walk: Walk, seen: Callable[[int], object] = lambda _: None) -> Look:
     """Decodes every frame once; `seen` is told how many at a time. After `MAX_BROKEN` broken frames the rest counts as broken."""
     t = len(walk)
     errors: dict[int, str] = {}
-    hashes, mean, spread, size = [b""] * t, np.full(t, np.nan), np.full(t, np.nan), np.zeros((t, 2), dtype=np.int64)
+    hashes, mean, spread, size = (
+        [b""] * t,
+        np.full(t, np.nan),
+        np.full(t, np.nan),
+        np.zeros((t, 2), dtype=np.int64),
+    )
     at = 0
     while at < t:
         try:
             for image in walk.frames.images(range(at, t)):
                 hashes[at] = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
-                grey = image[:: max(1, image.shape[0] // 48), :: max(1, image.shape[1] // 48)].mean(-1)
+                grey = image[:: max(1, image.shape[0] // 48), :: max(1, image.shape[1] // 48)].mean(
+                    -1
+                )
                 mean[at], spread[at], size[at] = grey.mean(), grey.std(), image.shape[:2]
                 at += 1
                 seen(1)
             if at < t:
-                raise UserError(f"{walk.source}: {t} frames announced, {at} found; record or copy it again")
+                raise UserError(
+                    f"{walk.source}: {t} frames announced, {at} found; record or copy it again"
+                )
         except UserError as error:
             errors[at] = str(error)
             after = t if len(errors) > MAX_BROKEN else at + 1
@@ -93,12 +115,19 @@ def check_walk(walk: Walk, pictures: Look | None = None) -> list[Finding]:
     """Everything about one walk, in the order of kinds; `pictures` is what `look` saw, None leaves the frames out of it."""
     found = [*_times(walk), *_jumps(walk), *_still(walk), *_scale(walk), *_heading(walk)]
     if pictures is not None:
-        found += [*_broken(walk, pictures), *_frozen(walk, pictures), *_plain(walk, pictures), *_sizes(walk, pictures)]
+        found += [
+            *_broken(walk, pictures),
+            *_frozen(walk, pictures),
+            *_plain(walk, pictures),
+            *_sizes(walk, pictures),
+        ]
     return found + [Finding(walk.name, "note", 0, 0, 0.0, fact, False) for fact in walk.notes]
 
 
 def check_walks(
-    walks: Iterable[Walk], seen: Callable[[int], object] = lambda _: None, first: dict[bytes, str] | None = None
+    walks: Iterable[Walk],
+    seen: Callable[[int], object] = lambda _: None,
+    first: dict[bytes, str] | None = None,
 ) -> Iterator[tuple[Walk, list[Finding]]]:
     """Every walk with its findings, the same pictures under two names among them; `first` carries these over to other datasets."""
     first = {} if first is None else first
@@ -123,7 +152,11 @@ class Row:
 
     def count(self, walk: Walk, pieces: Sequence[Walk]) -> None:
         """Adds a readable walk and what is kept of it."""
-        self.frames, self.seconds, self.metres = self.frames + len(walk), self.seconds + _seconds(walk), self.metres + _metres(walk)
+        self.frames, self.seconds, self.metres = (
+            self.frames + len(walk),
+            self.seconds + _seconds(walk),
+            self.metres + _metres(walk),
+        )
         self.kept_walks += bool(pieces)
         for piece in pieces:
             self.kept_frames += len(piece)
@@ -135,7 +168,10 @@ def table_of(rows: Sequence[Row]) -> list[str]:
     """Lines of text: what there is, and what would be kept of it."""
     wide = max(7, *(len(r.name) for r in rows))
     columns = f"{'walks':>8}{'frames':>10}{'minutes':>9}{'km':>9}"
-    lines = [f"{'':{wide}}{'  there':<38}{'would be kept':<36}", f"{'dataset':{wide}}{columns}  {columns}"]
+    lines = [
+        f"{'':{wide}}{'  there':<38}{'would be kept':<36}",
+        f"{'dataset':{wide}}{columns}  {columns}",
+    ]
     for r in rows:
         there = f"{r.walks:8d}{r.frames:10d}{r.seconds / 60:9.1f}{r.metres / 1000:9.3f}"
         left = f"{r.kept_walks:8d}{r.kept_frames:10d}{r.kept_seconds / 60:9.1f}{r.kept_metres / 1000:9.3f}"
@@ -185,13 +221,25 @@ def runs(mask: np.ndarray) -> np.ndarray:
 def _times(walk: Walk) -> list[Finding]:
     dt = np.diff(walk.times)
     found = [
-        Finding(walk.name, "gap", i + 1, i + 1, float(dt[i]), f"{dt[i]:.1f} s without a frame", True)
+        Finding(
+            walk.name, "gap", i + 1, i + 1, float(dt[i]), f"{dt[i]:.1f} s without a frame", True
+        )
         for i in np.flatnonzero(dt > max(GAP_S, 3 * np.median(dt))).tolist()
     ]
     if not is_uniform(walk):
         off = float((np.abs(dt - np.median(dt)) > UNIFORM * np.median(dt)).mean())
         text = f"{off:.0%} of the intervals are more than {UNIFORM:.0%} off the median of {np.median(dt):.3f} s; convert with --to-hz"
-        found.append(Finding(walk.name, "irregular", int(np.argmax(np.abs(dt - np.median(dt)))) + 1, 0, off, text, False))
+        found.append(
+            Finding(
+                walk.name,
+                "irregular",
+                int(np.argmax(np.abs(dt - np.median(dt)))) + 1,
+                0,
+                off,
+                text,
+                False,
+            )
+        )
     return found
 
 
@@ -200,42 +248,80 @@ def _jumps(walk: Walk) -> list[Finding]:
     speed = step / dt
     limit = max(JUMP_MPS, JUMP_TIMES * float(np.quantile(speed, 0.9)))
     found = [
-        Finding(walk.name, "jump", i + 1, i + 1, float(step[i]), f"{step[i]:.2f} m in {dt[i]:.2f} s", True)
+        Finding(
+            walk.name,
+            "jump",
+            i + 1,
+            i + 1,
+            float(step[i]),
+            f"{step[i]:.2f} m in {dt[i]:.2f} s",
+            True,
+        )
         for i in np.flatnonzero((speed > limit) & (step > JUMP_M)).tolist()
     ]
     turn = np.abs(wrapped(np.diff(walk.yaw)))
     return found + [
-        Finding(walk.name, "yaw jump", i + 1, i + 1, float(turn[i]), f"{np.degrees(turn[i]):.0f} degrees in {dt[i]:.2f} s", True)
+        Finding(
+            walk.name,
+            "yaw jump",
+            i + 1,
+            i + 1,
+            float(turn[i]),
+            f"{np.degrees(turn[i]):.0f} degrees in {dt[i]:.2f} s",
+            True,
+        )
         for i in np.flatnonzero((turn > YAW_JUMP_RAD) & (turn / dt > YAW_JUMP_RADPS)).tolist()
     ]
 
 
 def _still(walk: Walk) -> list[Finding]:
-    span = max(1, round(0.5 * walk.hz))  # over half a second, so that noise of the poses is no motion
+    span = max(
+        1, round(0.5 * walk.hz)
+    )  # over half a second, so that noise of the poses is no motion
     after = np.minimum(np.arange(len(walk)) + span, len(walk) - 1)
     before = np.maximum(after - span, 0)
     dt = np.maximum(walk.times[after] - walk.times[before], 1e-9)
     speed = np.linalg.norm(walk.position[after] - walk.position[before], axis=1) / dt
-    still = (speed < STILL_MPS) & (np.abs(wrapped(walk.yaw[after] - walk.yaw[before])) / dt < STILL_RADPS)
+    still = (speed < STILL_MPS) & (
+        np.abs(wrapped(walk.yaw[after] - walk.yaw[before])) / dt < STILL_RADPS
+    )
     share = float(still.mean())
     found = []
     if share > 0.5:
-        found.append(Finding(walk.name, "still", 0, 0, share, f"stands still {share:.0%} of the time", False))
+        found.append(
+            Finding(walk.name, "still", 0, 0, share, f"stands still {share:.0%} of the time", False)
+        )
     for a, b in runs(still).tolist():
         when = walk.times[a:b]
         lasts = when[-1] - when[0]
         if lasts > STILL_S:
-            inner = np.flatnonzero((when > when[0] + STILL_KEPT_S) & (when < when[-1] - STILL_KEPT_S)) + a
+            inner = (
+                np.flatnonzero((when > when[0] + STILL_KEPT_S) & (when < when[-1] - STILL_KEPT_S))
+                + a
+            )
             if not len(inner):
                 continue  # a gap, found already
             text = f"stands still for {lasts:.0f} s; {2 * STILL_KEPT_S:.0f} s of it are kept"
-            found.append(Finding(walk.name, "long stand", int(inner[0]), int(inner[-1]) + 1, float(lasts), text, True))
+            found.append(
+                Finding(
+                    walk.name,
+                    "long stand",
+                    int(inner[0]),
+                    int(inner[-1]) + 1,
+                    float(lasts),
+                    text,
+                    True,
+                )
+            )
     return found
 
 
 def _scale(walk: Walk) -> list[Finding]:
     speed, t = speeds(walk), len(walk)
-    usual, path = float(np.quantile(speed, 0.75)), float(np.linalg.norm(np.diff(walk.position, axis=0), axis=1).sum())
+    usual, path = (
+        float(np.quantile(speed, 0.75)),
+        float(np.linalg.norm(np.diff(walk.position, axis=0), axis=1).sum()),
+    )
     if usual > FAST_MPS:
         text = f"a quarter of the time faster than {usual:.1f} m/s: the positions are in other units (--scale), or this is a car"
         return [Finding(walk.name, "scale", 0, t, usual, text, True)]
@@ -249,13 +335,19 @@ def _scale(walk: Walk) -> list[Finding]:
 
 def _on_the_spot(walk: Walk) -> bool:
     """Whether a walk that gets nowhere turns there: a path in other units is as short, but its motion follows its yaw."""
-    at = np.arange(0, len(walk), max(1, round(0.5 * walk.hz)))  # over half a second, so that noise of the poses is no motion
+    at = np.arange(
+        0, len(walk), max(1, round(0.5 * walk.hz))
+    )  # over half a second, so that noise of the poses is no motion
     move, yaw = np.diff(walk.position[at], axis=0), walk.yaw[at]
     turn = wrapped(np.diff(yaw))
     turned, path = float(np.abs(turn).sum()), float(np.linalg.norm(move, axis=1).sum())
     middle = yaw[:-1] + turn / 2
     ahead = abs(float((move * np.stack([np.cos(middle), np.sin(middle)], 1)).sum()))
-    return turned >= np.pi and path < SPOT_M * turned and (path < SPOT_LEAST_M or ahead < SPOT_AHEAD * path)
+    return (
+        turned >= np.pi
+        and path < SPOT_M * turned
+        and (path < SPOT_LEAST_M or ahead < SPOT_AHEAD * path)
+    )
 
 
 def _heading(walk: Walk) -> list[Finding]:
@@ -273,23 +365,40 @@ def _heading(walk: Walk) -> list[Finding]:
     _, mirrored = _circular(wrapped(course + yaw))
     t, back = len(walk), float((np.abs(off) > np.radians(120)).mean())
     if mirrored > TURNED_SURE and sure < 0.5:
-        text = "yaw turns against the motion: it is clockwise (turn its sign), or x and y are swapped"
+        text = (
+            "yaw turns against the motion: it is clockwise (turn its sign), or x and y are swapped"
+        )
         return [Finding(walk.name, "yaw", 0, t, mirrored, text, True)]
     if sure > TURNED_SURE and abs(mean) > TURNED_RAD:
         turned = "the poses' frame is turned, or x and y are swapped"
-        why = "it drives backwards, or the yaw is reversed" if abs(mean) > np.radians(150) else turned
+        why = (
+            "it drives backwards, or the yaw is reversed" if abs(mean) > np.radians(150) else turned
+        )
         text = f"moves {np.degrees(mean):+.0f} degrees off its yaw throughout: {why}"
         return [Finding(walk.name, "yaw", 0, t, float(np.degrees(mean)), text, True)]
-    if sure < 0.5 and _circular(2 * off)[1] < TURNED_SURE:  # twice the angle: forwards and backwards agree
+    if (
+        sure < 0.5 and _circular(2 * off)[1] < TURNED_SURE
+    ):  # twice the angle: forwards and backwards agree
         text = f"yaw hardly follows the motion (agreement {sure:.2f} of 1): moves sideways a lot, or its axes are wrong"
         return [Finding(walk.name, "yaw", 0, 0, sure, text, False)]
-    return [Finding(walk.name, "backward", 0, 0, back, f"moves backwards {back:.0%} of the time", False)] if back > 0.1 else []
+    return (
+        [
+            Finding(
+                walk.name, "backward", 0, 0, back, f"moves backwards {back:.0%} of the time", False
+            )
+        ]
+        if back > 0.1
+        else []
+    )
 
 
 def _broken(walk: Walk, seen: Look) -> list[Finding]:
     bad = np.zeros(len(walk), dtype=bool)
     bad[list(seen.errors)] = True
-    return [Finding(walk.name, "broken", a, b, float(b - a), seen.errors[a], True) for a, b in runs(bad).tolist()]
+    return [
+        Finding(walk.name, "broken", a, b, float(b - a), seen.errors[a], True)
+        for a, b in runs(bad).tolist()
+    ]
 
 
 def _frozen(walk: Walk, seen: Look) -> list[Finding]:
@@ -312,9 +421,16 @@ def _frozen(walk: Walk, seen: Look) -> list[Finding]:
 def _plain(walk: Walk, seen: Look) -> list[Finding]:
     black, white = seen.mean < DARK, seen.mean > BRIGHT  # NaN, a broken frame, is neither
     found = []
-    for kind, mask in (("black", black), ("white", white), ("one colour", (seen.spread < FLAT) & ~black & ~white)):
+    for kind, mask in (
+        ("black", black),
+        ("white", white),
+        ("one colour", (seen.spread < FLAT) & ~black & ~white),
+    ):
         drop = kind != "one colour"  # a wall close by looks like that, too
-        found += [Finding(walk.name, kind, a, b, float(b - a), f"{b - a} frames are {kind}", drop) for a, b in runs(mask).tolist()]
+        found += [
+            Finding(walk.name, kind, a, b, float(b - a), f"{b - a} frames are {kind}", drop)
+            for a, b in runs(mask).tolist()
+        ]
     return found
 
 
@@ -327,7 +443,13 @@ def _sizes(walk: Walk, seen: Look) -> list[Finding]:
     named = ", ".join(f"{n} of {w} x {h}" for (h, w), n in sizes.most_common(4))
     return [
         Finding(
-            walk.name, "sizes", other, 0, float(len(sizes)), f"frames of {len(sizes)} sizes: {named}; all are stretched to one", False
+            walk.name,
+            "sizes",
+            other,
+            0,
+            float(len(sizes)),
+            f"frames of {len(sizes)} sizes: {named}; all are stretched to one",
+            False,
         )
     ]
 

@@ -60,7 +60,9 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
 
-def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, options: ReadOptions) -> Report:
+def convert(
+    sources: Sequence[Path | str], out: Path, settings: Conversion, options: ReadOptions
+) -> Report:
     """Reads, checks, cuts, resamples and writes walks.
 
     Walks that are complete are on the disk and written down in `convert.jsonl`; the same call after a kill continues behind them and
@@ -73,8 +75,17 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
     check_place(out)
     found = [_read(source, options) for source in sources]
     journal = _begin(out, _described(sources, settings, options))
-    report = Report(left_out=[f"{s.source}: {s.reason.removeprefix(f'{s.source}: ')}" for _, skipped in found for s in skipped])
-    names, first = _Names(), {bytes.fromhex(e["digest"]): e["name"] for e in journal.values() if e["digest"]}
+    report = Report(
+        left_out=[
+            f"{s.source}: {s.reason.removeprefix(f'{s.source}: ')}"
+            for _, skipped in found
+            for s in skipped
+        ]
+    )
+    names, first = (
+        _Names(),
+        {bytes.fromhex(e["digest"]): e["name"] for e in journal.values() if e["digest"]},
+    )
     for entry in journal.values():
         for name in entry["names"]:
             names.take(name)
@@ -82,7 +93,11 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
     writer = _GnmWriter(out) if settings.to == "gnm" else _Shards(out, settings.shard_mb)
     total = sum(len(w) for walks, _ in found for w in walks)
     bar = tqdm(total=total, desc="convert", unit="frame", disable=None)
-    with DiskErrors(out), bar, (out / _JOURNAL).open("ab") as log:  # a full disk is refused once more when the journal is closed
+    with (
+        DiskErrors(out),
+        bar,
+        (out / _JOURNAL).open("ab") as log,
+    ):  # a full disk is refused once more when the journal is closed
         try:
             for key, walk in _in_turn(sources, [walks for walks, _ in found]):
                 if key in journal:
@@ -100,7 +115,10 @@ def convert(sources: Sequence[Path | str], out: Path, settings: Conversion, opti
         raise UserError(f"{sources[0]}: nothing is usable: {reasons}")
     if settings.to == "gnm":
         with DiskErrors(out):
-            write_safely(out / "dataset.json", (json.dumps({"hz": round(report.frames / report.seconds, 6)}) + "\n").encode())
+            write_safely(
+                out / "dataset.json",
+                (json.dumps({"hz": round(report.frames / report.seconds, 6)}) + "\n").encode(),
+            )
     return report
 
 
@@ -140,10 +158,14 @@ def _one(
     for piece in pieces:
         rate, piece = piece.hz, uniform(piece, settings.to_hz) if settings.to_hz else piece
         if len(piece) < MIN_FRAMES:
-            entry["left"].append(f"{key}: {len(piece)} frames at {settings.to_hz:g} Hz; {MIN_FRAMES} needed")
+            entry["left"].append(
+                f"{key}: {len(piece)} frames at {settings.to_hz:g} Hz; {MIN_FRAMES} needed"
+            )
             continue
         frames = (
-            Shrunk(piece.frames, settings.height_px, settings.width_px) if settings.height_px or settings.width_px else piece.frames
+            Shrunk(piece.frames, settings.height_px, settings.width_px)
+            if settings.height_px or settings.width_px
+            else piece.frames
         )
         # Named after the key: the same on every call, whatever came before.
         name = names.new(key + piece.name[len(walk.name) :])
@@ -157,8 +179,14 @@ def _one(
             continue
         entry["names"].append(name)
         entry["hz"].append(piece.hz)
-        thinned = [f"thinned from {rate:.3g} to {piece.hz:.3g} frames a second"] if piece.hz < 0.95 * rate else []
-        entry["notes"] += [n for fact in [*piece.notes, *thinned] if (n := f"{key}: {fact}") not in entry["notes"]]
+        thinned = (
+            [f"thinned from {rate:.3g} to {piece.hz:.3g} frames a second"]
+            if piece.hz < 0.95 * rate
+            else []
+        )
+        entry["notes"] += [
+            n for fact in [*piece.notes, *thinned] if (n := f"{key}: {fact}") not in entry["notes"]
+        ]
         entry["frames"] += len(piece)
         entry["seconds"] += float(piece.times[-1] - piece.times[0]) * len(piece) / (len(piece) - 1)
         entry["metres"] += float(np.linalg.norm(np.diff(piece.position, axis=0), axis=1).sum())
@@ -170,7 +198,9 @@ def filled(body: Body, more: Body) -> Body:
     if body.robot and more.robot and body.robot != more.robot:
         return body
     known = body_dict(body)
-    return replace(body, **{f.name: getattr(more, f.name) for f in fields(Body) if f.name not in known})
+    return replace(
+        body, **{f.name: getattr(more, f.name) for f in fields(Body) if f.name not in known}
+    )
 
 
 class Shrunk(Frames):
@@ -192,7 +222,11 @@ class Shrunk(Frames):
         index = [int(t) for t in which]
         for t, image in zip(index, self.whole.images(index), strict=True):
             size = self._size(image)
-            yield next(iter(self.whole.jpegs([t]))) if size == image.shape[:2] else jpeg(resized(image, *size))
+            yield (
+                next(iter(self.whole.jpegs([t])))
+                if size == image.shape[:2]
+                else jpeg(resized(image, *size))
+            )
 
     def digest(self) -> str:
         """Of the whole, and of the size."""
@@ -202,7 +236,11 @@ class Shrunk(Frames):
         height, width = image.shape[:2]
         new_height = self.height_px or max(1, round(height * self.width_px / width))
         new_width = self.width_px or max(1, round(width * self.height_px / height))
-        return (height, width) if new_height >= height and new_width >= width else (min(new_height, height), min(new_width, width))
+        return (
+            (height, width)
+            if new_height >= height and new_width >= width
+            else (min(new_height, height), min(new_width, width))
+        )
 
 
 class _Names:
@@ -251,7 +289,9 @@ class _GnmWriter:
                 shutil.rmtree(place)
             try:
                 frames, poses = walk.frames.jpegs(range(len(walk))), (walk.position, walk.yaw)
-                write_walk(part, frames, *poses, walk.times, walk.body, walk.free_space, walk.nudged)
+                write_walk(
+                    part, frames, *poses, walk.times, walk.body, walk.free_space, walk.nudged
+                )
             except BaseException:
                 self.abandon()
                 raise
@@ -282,7 +322,9 @@ class _Shards:
     def done(self, log: Any, entry: dict[str, Any]) -> None:
         self.waiting.append(entry)
         in_hand = {name for name, _, _ in self.writer.samples}
-        ready = next((i for i, e in enumerate(self.waiting) if in_hand & set(e["names"])), len(self.waiting))
+        ready = next(
+            (i for i, e in enumerate(self.waiting) if in_hand & set(e["names"])), len(self.waiting)
+        )
         with DiskErrors(self.out):
             _append(log, self.waiting[:ready])
         self.waiting = self.waiting[ready:]
@@ -307,12 +349,24 @@ def _check(sources: Sequence[Path | str], out: Path, settings: Conversion) -> No
     require(bool(sources), "convert: no data given")
     require(settings.to in ("gnm", "shards"), f"--to {settings.to}: gnm or shards")
     right = settings.to_hz == 0 or LEAST_HZ <= settings.to_hz <= MOST_HZ
-    require(right, f"--to-hz is {settings.to_hz}; frames a second, {LEAST_HZ:g} to {MOST_HZ:g}, or 0 for those of the source")
-    require(0 <= settings.height_px <= 8192 and 0 <= settings.width_px <= 8192, "--height and --width are pixels, 0 to 8192")
-    require(0.01 <= settings.shard_mb <= 1e5, f"--shard-mb is {settings.shard_mb}; megabytes, 0.01 to 100000")
+    require(
+        right,
+        f"--to-hz is {settings.to_hz}; frames a second, {LEAST_HZ:g} to {MOST_HZ:g}, or 0 for those of the source",
+    )
+    require(
+        0 <= settings.height_px <= 8192 and 0 <= settings.width_px <= 8192,
+        "--height and --width are pixels, 0 to 8192",
+    )
+    require(
+        0.01 <= settings.shard_mb <= 1e5,
+        f"--shard-mb is {settings.shard_mb}; megabytes, 0.01 to 100000",
+    )
     for source in sources:
         # os.path: a loop of links is a path like another
-        if not is_url(source) and (place := Path(os.path.realpath(source))) in (real := Path(os.path.realpath(out)), *real.parents):
+        if not is_url(source) and (place := Path(os.path.realpath(source))) in (
+            real := Path(os.path.realpath(out)),
+            *real.parents,
+        ):
             raise UserError(f"{out}: lies in {place}, which is read; give an --out outside it")
 
 
@@ -324,13 +378,19 @@ def _in_turn(sources: Sequence[Path | str], found: list[list[Walk]]) -> Iterator
     """Walks with a key each: their names, behind their dataset's where there are several."""
     for source, walks in zip(sources, found, strict=True):
         dataset = re.sub(r"\?.*", "", str(source)).rstrip("/").split("/")[-1].removesuffix(".tar")
-        same = [s for s in sources if str(s).rstrip("/").split("/")[-1] == str(source).rstrip("/").split("/")[-1]]
+        same = [
+            s
+            for s in sources
+            if str(s).rstrip("/").split("/")[-1] == str(source).rstrip("/").split("/")[-1]
+        ]
         number = f"{same.index(source) + 1}" if len(same) > 1 else ""
         for walk in walks:
             yield f"{dataset}{number}/{walk.name}" if len(sources) > 1 else walk.name, walk
 
 
-def _described(sources: Sequence[Path | str], settings: Conversion, options: ReadOptions) -> dict[str, Any]:
+def _described(
+    sources: Sequence[Path | str], settings: Conversion, options: ReadOptions
+) -> dict[str, Any]:
     plain = {k: v for k, v in asdict(settings).items() if k != "body"}
     return {
         "sources": [re.sub(r"\?.*", "", str(s)) for s in sources],
@@ -348,7 +408,9 @@ def _begin(out: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if not settings.is_file():
             leftover = {f"{_SETTINGS}.part"}
             if any(p.name not in leftover for p in out.iterdir()):
-                raise UserError(f"{out}: not empty, and no conversion to continue; give a new --out")
+                raise UserError(
+                    f"{out}: not empty, and no conversion to continue; give a new --out"
+                )
             write_safely(settings, (json.dumps(described, indent=1) + "\n").encode())
             return {}
         try:
@@ -358,7 +420,9 @@ def _begin(out: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:
             raise UserError(f"{settings}: damaged; delete {out} and convert again") from None
         if different:
             k = different[0]
-            raise UserError(f"{out}: was begun with {k} {before.get(k)!r}, now {described[k]!r}; use the same, or a new --out")
+            raise UserError(
+                f"{out}: was begun with {k} {before.get(k)!r}, now {described[k]!r}; use the same, or a new --out"
+            )
         return _journal(log)
 
 

@@ -58,7 +58,9 @@ class Search:
             real = Path(os.path.realpath(folder / name))
             circle = self._inside(real) and (real == here or real in here.parents)
             folders += [name] if not circle and self._enters(folder / name, real) else []
-        return [folder / name for name in sorted(folders) if name[0] != "."], [folder / name for name in files]
+        return [folder / name for name in sorted(folders) if name[0] != "."], [
+            folder / name for name in files
+        ]
 
     def _enters(self, link: Path, real: Path) -> bool:
         """Whether a link to a folder is one to follow; keeps in mind that it was, or was not."""
@@ -74,13 +76,23 @@ class Search:
         """What was not visited and why, for messages; after the search."""
         out = []
         for paths, what, remedy in (
-            (self.astray, "links lead out of it and are not followed", "name what they lead to as data of its own"),
+            (
+                self.astray,
+                "links lead out of it and are not followed",
+                "name what they lead to as data of its own",
+            ),
             (self.broken, "links lead nowhere", "fetch what they lead to, or remove them"),
             (self.closed, "folders may not be read", "change their permissions"),
         ):
             if paths:
-                named = ", ".join(self._named(p) for p in paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
-                out.append(Skipped(self.root, f"{self.root}: {len(paths)} {what} ({named}); {remedy}", walks=0))
+                named = ", ".join(self._named(p) for p in paths[:_SHOWN]) + (
+                    ", ..." if len(paths) > _SHOWN else ""
+                )
+                out.append(
+                    Skipped(
+                        self.root, f"{self.root}: {len(paths)} {what} ({named}); {remedy}", walks=0
+                    )
+                )
         return out
 
     def _named(self, path: Path) -> str:
@@ -90,7 +102,9 @@ class Search:
     def _inside(self, real: Path) -> bool:
         return any(real == tree or tree in real.parents for tree in self._trees)
 
-    def _below(self, top: Path, real: str, links: deque[Path]) -> Iterator[tuple[Path, list[str], list[str]]]:
+    def _below(
+        self, top: Path, real: str, links: deque[Path]
+    ) -> Iterator[tuple[Path, list[str], list[str]]]:
         """The folders below one that are no links; links to folders are added to `links`."""
         todo = [(top, real)]
         while todo:
@@ -104,7 +118,11 @@ class Search:
             yield folder, names, files
             kept = set(names)
             links += [folder / name for name in sorted(linked) if name in kept]
-            todo += [(folder / name, os.path.join(real, name)) for name in sorted(folders, reverse=True) if name in kept]
+            todo += [
+                (folder / name, os.path.join(real, name))
+                for name in sorted(folders, reverse=True)
+                if name in kept
+            ]
 
     def _listed(self, folder: Path) -> tuple[list[str], list[str], set[str]]:
         """Names of a folder's own folders, of its files, and of its links to folders."""
@@ -132,7 +150,10 @@ def lines_of(notes: Sequence[tuple[str, str]]) -> list[str]:
     places: dict[str, list[str]] = {}
     for place, text in notes:
         places.setdefault(text, []).append(place)
-    return [f"note {p[0]}: {text}" if len(p) == 1 else f"note ({len(p)} walks): {text}" for text, p in places.items()]
+    return [
+        f"note {p[0]}: {text}" if len(p) == 1 else f"note ({len(p)} walks): {text}"
+        for text, p in places.items()
+    ]
 
 
 def once(paths: Sequence[Path]) -> list[Path]:
@@ -145,7 +166,9 @@ def once(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_each(
-    files: Sequence[Path], names: Sequence[str], read: Callable[[Path, str], tuple[list[Walk], list[Skipped]]]
+    files: Sequence[Path],
+    names: Sequence[str],
+    read: Callable[[Path, str], tuple[list[Walk], list[Skipped]]],
 ) -> tuple[list[Walk], list[Skipped]]:
     """Reads files under their names, one after the other; a bad one is skipped with its reason.
 

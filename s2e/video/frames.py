@@ -10,7 +10,12 @@ from PIL import Image
 from s2e.core.errors import UserError
 
 MAX_PIXELS = 1 << 26
-KINDS = ("JPEG", "PNG", "WEBP", "BMP")  # some others have Pillow start programs: PostScript is a language
+KINDS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "BMP",
+)  # some others have Pillow start programs: PostScript is a language
 
 
 class Frames:
@@ -85,7 +90,9 @@ class ImageFiles(Frames):
         """See `Frames`; JPEG files pass as they are."""
         for t in which:
             data = self._bytes(int(t))
-            image = decode(data, self.name(int(t)))  # a broken one is found here, not by whoever reads the copy
+            image = decode(
+                data, self.name(int(t))
+            )  # a broken one is found here, not by whoever reads the copy
             yield data if data[:2] == b"\xff\xd8" else jpeg(image)
 
     def digest(self) -> str:
@@ -96,7 +103,9 @@ class ImageFiles(Frames):
         try:
             return self.read(t)
         except (OSError, KeyError) as error:
-            raise UserError(f"{self.name(t)}: not readable ({error}); remove the walk or record it again") from None
+            raise UserError(
+                f"{self.name(t)}: not readable ({error}); remove the walk or record it again"
+            ) from None
 
 
 def digest_of(files: Iterable[bytes]) -> str:
@@ -115,7 +124,9 @@ def decode(data: bytes, where: str) -> np.ndarray:
                 raise ValueError(f"{image.width} x {image.height} pixels are too many")
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where}: not a readable image ({error}); remove the walk or record it again") from None
+        raise UserError(
+            f"{where}: not a readable image ({error}); remove the walk or record it again"
+        ) from None
 
 
 def jpeg(image: np.ndarray, quality: int = 90) -> bytes:
@@ -129,4 +140,6 @@ def resized(image: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
     """(H, W, 3) uint8 stretched to another size."""
     if image.shape[:2] == (height_px, width_px):
         return image
-    return np.asarray(Image.fromarray(image).resize((width_px, height_px), Image.Resampling.BILINEAR))
+    return np.asarray(
+        Image.fromarray(image).resize((width_px, height_px), Image.Resampling.BILINEAR)
+    )

@@ -29,7 +29,9 @@ def rotations(quaternion: np.ndarray) -> np.ndarray:
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def to_ground(position: np.ndarray, rotation: np.ndarray, axes: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def to_ground(
+    position: np.ndarray, rotation: np.ndarray, axes: Axes
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Drops the vertical.
 
     Args:
@@ -41,7 +43,9 @@ def to_ground(position: np.ndarray, rotation: np.ndarray, axes: Axes) -> tuple[n
     ahead = rotation[:, :, 0 if axes == "body" else 2]
     if axes == "optical":
         position, ahead = (np.stack([v[:, 2], -v[:, 0], -v[:, 1]], 1) for v in (position, ahead))
-    yaw = np.where(np.hypot(ahead[:, 0], ahead[:, 1]) > 0.1, np.arctan2(ahead[:, 1], ahead[:, 0]), np.nan)
+    yaw = np.where(
+        np.hypot(ahead[:, 0], ahead[:, 1]) > 0.1, np.arctan2(ahead[:, 1], ahead[:, 0]), np.nan
+    )
     return position[:, :2], position[:, 2], yaw
 
 
@@ -51,7 +55,12 @@ def plane(latitude_deg: np.ndarray, longitude_deg: np.ndarray) -> np.ndarray:
     lat = math.radians(float(latitude_deg[0]))
     bend = 1 - e2 * math.sin(lat) ** 2
     north = np.radians(latitude_deg - latitude_deg[0]) * a * (1 - e2) / bend**1.5
-    east = np.radians((longitude_deg - longitude_deg[0] + 180) % 360 - 180) * a * math.cos(lat) / math.sqrt(bend)
+    east = (
+        np.radians((longitude_deg - longitude_deg[0] + 180) % 360 - 180)
+        * a
+        * math.cos(lat)
+        / math.sqrt(bend)
+    )
     return np.stack([east, north], 1)
 
 
@@ -64,7 +73,9 @@ def unheld(times: np.ndarray, position: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(times, times[known], position[known, k]) for k in range(2)], 1)
 
 
-def integrated(times: np.ndarray, forward: np.ndarray, left: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def integrated(
+    times: np.ndarray, forward: np.ndarray, left: np.ndarray, turn: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Poses from velocities (m/s, m/s, rad/s) in the robot's frame, each held until the next time; exact arcs.
 
     Returns:
@@ -94,10 +105,14 @@ def agreement(position: np.ndarray, yaw: np.ndarray) -> float:
         return float("nan")
     step = np.diff(position[where], axis=0)
     between = np.unwrap(yaw)[where]
-    return float(np.cos(2 * (np.arctan2(step[:, 1], step[:, 0]) - (between[1:] + between[:-1]) / 2)).mean())
+    return float(
+        np.cos(2 * (np.arctan2(step[:, 1], step[:, 0]) - (between[1:] + between[:-1]) / 2)).mean()
+    )
 
 
-def at_times(times: np.ndarray, known: np.ndarray, position: np.ndarray, yaw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def at_times(
+    times: np.ndarray, known: np.ndarray, position: np.ndarray, yaw: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Poses between known ones: positions linear, yaw the shorter way round.
 
     Args:
@@ -114,5 +129,7 @@ def at_times(times: np.ndarray, known: np.ndarray, position: np.ndarray, yaw: np
     before = np.maximum(after - 1, 0)
     between = (run[before] == run[after]) & (known[0] <= times) & (times <= known[-1])
     stretch = np.where(between | (np.abs(known[after] - times) < _SAME_S), run[after], -1)
-    stretch = np.where((stretch < 0) & (np.abs(known[before] - times) < _SAME_S), run[before], stretch)
+    stretch = np.where(
+        (stretch < 0) & (np.abs(known[before] - times) < _SAME_S), run[before], stretch
+    )
     return stretch, place, wrapped(turned)

@@ -26,7 +26,10 @@ class ReadOptions:
         """Frames a second of data that do not say: what the user says, else what is usual, and a note that it is assumed."""
         if self.hz is not None:
             return self.hz, ""
-        return usual, f"no times in the data: {usual:g} frames a second are assumed (--hz says another rate)"
+        return (
+            usual,
+            f"no times in the data: {usual:g} frames a second are assumed (--hz says another rate)",
+        )
 
 
 def check_reading(hz: float | None, scale: float) -> None:

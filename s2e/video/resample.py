@@ -33,9 +33,16 @@ def uniform(walk: Walk, hz: float) -> Walk:
         UserError: `hz` is not a rate.
     """
     require(0.0 < hz < math.inf, f"{hz} frames a second: a rate above 0 is needed")
-    if walk.hz <= hz * (1 + UNIFORM / 2):  # leaving out one frame in nine would make holes, not a rate
+    if walk.hz <= hz * (
+        1 + UNIFORM / 2
+    ):  # leaving out one frame in nine would make holes, not a rate
         if walk.hz < hz * (1 - UNIFORM / 2):
-            return replace(walk, note=_joined(walk.note, f"recorded at {walk.hz:.3g} Hz, kept at that: frames are not made up"))
+            return replace(
+                walk,
+                note=_joined(
+                    walk.note, f"recorded at {walk.hz:.3g} Hz, kept at that: frames are not made up"
+                ),
+            )
         return walk
     times = walk.times
     grid = times[0] + np.arange(math.floor((times[-1] - times[0]) * hz + 1e-6) + 1) / hz
@@ -62,7 +69,11 @@ def split_at(walk: Walk, cuts: np.ndarray, keep: np.ndarray | None = None) -> li
         The pieces of `MIN_FRAMES` frames or more, in order; named `NAME+0`, `NAME+1` unless it is the walk as it was.
     """
     kept = np.ones(len(walk), dtype=bool) if keep is None else keep
-    edges = np.unique(np.concatenate([[0, len(walk)], np.asarray(cuts, dtype=np.int64), np.flatnonzero(np.diff(kept)) + 1]))
+    edges = np.unique(
+        np.concatenate(
+            [[0, len(walk)], np.asarray(cuts, dtype=np.int64), np.flatnonzero(np.diff(kept)) + 1]
+        )
+    )
     parts = [np.arange(a, b) for a, b in pairwise(edges) if kept[a] and b - a >= MIN_FRAMES]
     if len(parts) == 1 and len(parts[0]) == len(walk):
         return [walk]

@@ -50,7 +50,9 @@ class ShardWriter:
         with DiskErrors(out):
             out.mkdir(parents=True, exist_ok=True)
             self._continue()
-        self.stored = {(name, piece) for shard in self.index["shards"] for name, piece, _ in shard["samples"]}
+        self.stored = {
+            (name, piece) for shard in self.index["shards"] for name, piece, _ in shard["samples"]
+        }
         self.names: set[str] = set()
         self.file: Any = None
         self.hash = hashlib.sha256()
@@ -62,9 +64,14 @@ class ShardWriter:
         Raises:
             UserError: a frame cannot be read, its name has been before, or the disk is full.
         """
-        require(walk.name not in self.names, f"{walk.source}: a second walk named {walk.name}; names must differ")
+        require(
+            walk.name not in self.names,
+            f"{walk.source}: a second walk named {walk.name}; names must differ",
+        )
         self.names.add(walk.name)
-        pieces = max(1, len(walk) // self.piece_frames)  # the last takes the rest, so that none is too short to be read
+        pieces = max(
+            1, len(walk) // self.piece_frames
+        )  # the last takes the rest, so that none is too short to be read
         for piece in range(pieces):
             if (walk.name, piece) not in self.stored:
                 first = piece * self.piece_frames
@@ -83,7 +90,9 @@ class ShardWriter:
     def abandon(self) -> None:
         """Removes the shard that is not complete."""
         if self.file is not None:
-            with contextlib.suppress(OSError):  # of a full disk: what is in the buffer cannot be written, and need not be
+            with contextlib.suppress(
+                OSError
+            ):  # of a full disk: what is in the buffer cannot be written, and need not be
                 self.file.close()
             self.file = None
             self._part().unlink(missing_ok=True)
@@ -91,16 +100,24 @@ class ShardWriter:
     def _continue(self) -> None:
         file = self.out / "index.json"
         if not file.is_file():
-            if any(p.suffix != ".part" and not p.name.startswith("convert.") for p in self.out.iterdir()):
+            if any(
+                p.suffix != ".part" and not p.name.startswith("convert.")
+                for p in self.out.iterdir()
+            ):
                 raise UserError(f"{self.out}: holds something else than shards; give a new --out")
             return
         before = read_index(file.read_bytes(), str(file))
         for name in ("shard_mb", "piece_frames"):
-            require(before.get(name) == self.index[name], f"{self.out}: its {name} is {before.get(name)}; use the same, or a new --out")
+            require(
+                before.get(name) == self.index[name],
+                f"{self.out}: its {name} is {before.get(name)}; use the same, or a new --out",
+            )
         for shard in before["shards"]:
             place = self.out / shard["name"]
             if not place.is_file() or place.stat().st_size != shard["bytes"]:
-                raise UserError(f"{place}: missing or of another size than index.json says; delete {self.out} and write it again")
+                raise UserError(
+                    f"{place}: missing or of another size than index.json says; delete {self.out} and write it again"
+                )
         self.index = before
 
     def _part(self) -> Path:
@@ -112,7 +129,12 @@ class ShardWriter:
             self._finish()
         with DiskErrors(self.out):
             if self.file is None:
-                self.file, self.hash, self.size, self.samples = self._part().open("wb"), hashlib.sha256(), 0, []
+                self.file, self.hash, self.size, self.samples = (
+                    self._part().open("wb"),
+                    hashlib.sha256(),
+                    0,
+                    [],
+                )
             self._write(members)
 
     def _write(self, members: list[bytes]) -> None:
@@ -129,7 +151,12 @@ class ShardWriter:
             os.fsync(self.file.fileno())
             self.file.close()
             part.rename(part.with_suffix(""))
-            shard = {"name": part.stem, "bytes": self.size, "sha256": self.hash.hexdigest(), "samples": self.samples}
+            shard = {
+                "name": part.stem,
+                "bytes": self.size,
+                "sha256": self.hash.hexdigest(),
+                "samples": self.samples,
+            }
             index = {**self.index, "shards": [*self.index["shards"], shard]}
             write_safely(self.out / "index.json", (json.dumps(index) + "\n").encode())
         self.index, self.file, self.samples = index, None, []
@@ -150,7 +177,11 @@ def write_shards(out: Path, walks: Iterable[Walk], shard_mb: float = 256) -> dic
         writer.abandon()
         raise
     samples = [s for shard in writer.index["shards"] for s in shard["samples"]]
-    return {"shards": len(writer.index["shards"]), "samples": len(samples), "frames": sum(s[2] for s in samples)}
+    return {
+        "shards": len(writer.index["shards"]),
+        "samples": len(samples),
+        "frames": sum(s[2] for s in samples),
+    }
 
 
 def slug(name: str) -> str:
@@ -174,7 +205,9 @@ class DiskErrors:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
             remedy = "what is complete is kept: make room and give the same command again, or give another --out"
-            raise OutError(f"{self.out}: cannot be written ({error.strerror or error}); {remedy}") from None
+            raise OutError(
+                f"{self.out}: cannot be written ({error.strerror or error}); {remedy}"
+            ) from None
 
 
 def write_safely(place: Path, data: bytes) -> None:
@@ -194,8 +227,18 @@ def write_safely(place: Path, data: bytes) -> None:
 
 def _sample(key: str, walk: Walk, piece: int, pieces: int) -> list[bytes]:
     frames = list(walk.frames.jpegs(range(len(walk))))
-    about: dict[str, Any] = {"name": walk.name, "piece": piece, "pieces": pieces, "source": "/".join(walk.source.parts[-2:])}
-    about |= {"times": walk.times.tolist(), "position": walk.position.tolist(), "yaw": walk.yaw.tolist(), "body": body_dict(walk.body)}
+    about: dict[str, Any] = {
+        "name": walk.name,
+        "piece": piece,
+        "pieces": pieces,
+        "source": "/".join(walk.source.parts[-2:]),
+    }
+    about |= {
+        "times": walk.times.tolist(),
+        "position": walk.position.tolist(),
+        "yaw": walk.yaw.tolist(),
+        "body": body_dict(walk.body),
+    }
     if walk.free_space is not None:
         about["free_space"] = rays_list(walk.free_space)
     if len(walk.nudged):

@@ -82,10 +82,15 @@ class Stills:
     def part(self, which: Sequence[int] | np.ndarray) -> "Stills":
         """The stills `which` (increasing) alone."""
         index = np.asarray(which, dtype=np.int64)
-        arrays = {k: getattr(self, k)[index] for k in ("free_space", "robot", "about", "kind", "look", "scene")}
+        arrays = {
+            k: getattr(self, k)[index]
+            for k in ("free_space", "robot", "about", "kind", "look", "scene")
+        }
         return replace(self, frames=self.frames.part(index), **arrays)
 
-    def readable(self, progress: Callable[[int], Any] = lambda count: None) -> tuple["Stills", list[Skipped]]:
+    def readable(
+        self, progress: Callable[[int], Any] = lambda count: None
+    ) -> tuple["Stills", list[Skipped]]:
         """Those whose frames can be decoded, and the others with their reasons; decodes every frame, and tells `progress`."""
         good, bad = [], []
         for i in range(len(self)):
@@ -169,7 +174,9 @@ def read_stills(paths: Sequence[Path | str]) -> tuple[list[Stills], list[Skipped
                 found.append(stills)
     if not found:
         first = f"; the first reason: {skipped[0].reason}" if skipped else ""
-        raise UserError(f"{_shown(paths[0])}: no still in it is good{first}; s2e-data stills records them")
+        raise UserError(
+            f"{_shown(paths[0])}: no still in it is good{first}; s2e-data stills records them"
+        )
     return found, skipped
 
 
@@ -184,7 +191,10 @@ def shards_of(path: Path | str) -> list[tuple[Path | str, str]]:
         if url.endswith(".tar"):
             return [(str(path), "")]
         about = _about(path, query)
-        require(about is not None, f"{shown(str(path))}: no stills there (its dataset.json does not say {FORMAT})")
+        require(
+            about is not None,
+            f"{shown(str(path))}: no stills there (its dataset.json does not say {FORMAT})",
+        )
         assert about is not None
         ask = f"?{query}" if query else ""
         return [(f"{url.rstrip('/')}/{s['name']}{ask}", s["digest"]) for s in about["shards"]]
@@ -193,7 +203,10 @@ def shards_of(path: Path | str) -> list[tuple[Path | str, str]]:
     if not path.is_dir():
         return [(path, "")]
     about = _about(path)
-    require(about is not None, f"{path}: no stills in it (its dataset.json does not say {FORMAT}); s2e-data stills records them")
+    require(
+        about is not None,
+        f"{path}: no stills in it (its dataset.json does not say {FORMAT}); s2e-data stills records them",
+    )
     assert about is not None
     return [(path / s["name"], s["digest"]) for s in about["shards"]]
 
@@ -211,7 +224,10 @@ def _about(path: Path | str, query: str = "") -> dict[str, Any] | None:
         file = Path(path) / "dataset.json"
         if not file.is_file():
             return None
-        require(file.stat().st_size <= _MAX_ABOUT, f"{file}: too large for the list of a dataset's shards")
+        require(
+            file.stat().st_size <= _MAX_ABOUT,
+            f"{file}: too large for the list of a dataset's shards",
+        )
         data, where = file.read_bytes(), str(file)
     try:
         values = json.loads(data)
@@ -220,10 +236,15 @@ def _about(path: Path | str, query: str = "") -> dict[str, Any] | None:
         good = values["version"] == 1
         for shard in values["shards"]:
             good = good and re.fullmatch(r"[A-Za-z0-9_-]+\.tar", shard["name"]) is not None
-            good = good and re.fullmatch(r"[0-9a-f]{64}|", shard.setdefault("digest", "")) is not None
+            good = (
+                good and re.fullmatch(r"[0-9a-f]{64}|", shard.setdefault("digest", "")) is not None
+            )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good, values = False, {}
-    require(good, f"{where}: not the list of a dataset's shards; name the .tar files one by one, or record again")
+    require(
+        good,
+        f"{where}: not the list of a dataset's shards; name the .tar files one by one, or record again",
+    )
     return values
 
 
@@ -254,10 +275,15 @@ def _read_shard(shard: Path | str, digest: str) -> tuple[Stills, list[Skipped]]:
     where = _shown(shard)
     try:
         with UrlFile(shard) if isinstance(shard, str) else shard.open("rb") as file:
-            reader = TarReader(file, where, None if isinstance(shard, str) else shard.stat().st_size)
+            reader = TarReader(
+                file, where, None if isinstance(shard, str) else shard.stat().st_size
+            )
             samples = []
             for sample in _samples(reader, lambda member: (member.offset, member.size)):
-                require(len(samples) < MAX_STILLS, f"{where}: more than {MAX_STILLS} stills; pack them into several shards")
+                require(
+                    len(samples) < MAX_STILLS,
+                    f"{where}: more than {MAX_STILLS} stills; pack them into several shards",
+                )
                 samples.append(sample)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error})") from None
@@ -290,14 +316,23 @@ def _row(sample: _Sample, where: str) -> dict[str, Any]:
         texts = {k: values.get(k, "") for k in ("kind", "look", "scene")}
         body = values.get("body", {})
         numbers = [v for v in rays if v is not None]
-        good = isinstance(rays, list) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers)
+        good = isinstance(rays, list) and all(
+            isinstance(v, (int, float)) and not isinstance(v, bool) for v in numbers
+        )
         inside = good and all(math.isfinite(v) and 0 <= v <= RAY_RANGE_M + 1e-3 for v in numbers)
         body = body_of(body, where)
-        plausible = not any(abs(getattr(body, name)) > 1e3 for name in ROBOT_FIELDS)  # NaN is unknown
+        plausible = not any(
+            abs(getattr(body, name)) > 1e3 for name in ROBOT_FIELDS
+        )  # NaN is unknown
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise UserError(f"{where}: its .json is no object with free_space") from None
-    require(good and len(rays) == RAYS, f"{where}: free_space has {len(rays)} values; {RAYS} numbers or null are expected")
-    require(inside, f"{where}: free_space has a value that is no distance from 0 to {RAY_RANGE_M:g} m")
+    require(
+        good and len(rays) == RAYS,
+        f"{where}: free_space has {len(rays)} values; {RAYS} numbers or null are expected",
+    )
+    require(
+        inside, f"{where}: free_space has a value that is no distance from 0 to {RAY_RANGE_M:g} m"
+    )
     require(plausible, f"{where}: its body has a size, a limit or an angle beyond 1000")
     require(bool(numbers), f"{where}: nothing of its free_space is known")
     plain = all(isinstance(v, str) and len(v) <= 300 and (v.isprintable()) for v in texts.values())
@@ -305,7 +340,9 @@ def _row(sample: _Sample, where: str) -> dict[str, Any]:
     return {"free_space": [math.nan if v is None else v for v in rays], "body": body, **texts}
 
 
-def _frames(shard: Path | str, offsets: np.ndarray, name: Callable[[int], str], digest: str) -> Frames:
+def _frames(
+    shard: Path | str, offsets: np.ndarray, name: Callable[[int], str], digest: str
+) -> Frames:
     if isinstance(shard, str):
         return UrlFrames(shard, offsets, name, digest)
 
@@ -342,7 +379,10 @@ class ShardBytes:
             "body": body_dict(still.body),
         }
         # The frame first: no reader of walks takes this for one.
-        self.data += [packed(f"{key}.jpg", still.jpeg), packed(f"{key}.json", (json.dumps(about) + "\n").encode())]
+        self.data += [
+            packed(f"{key}.jpg", still.jpeg),
+            packed(f"{key}.json", (json.dumps(about) + "\n").encode()),
+        ]
         self.jpegs.append(still.jpeg)
 
     def write(self, out: Path) -> dict[str, Any]:
@@ -350,27 +390,49 @@ class ShardBytes:
         data, name = b"".join([*self.data, END]), f"stills-{self.number:05d}.tar"
         write_safely(out / name, data)
         digest, total = digest_of(self.jpegs), hashlib.sha256(data).hexdigest()
-        return {"name": name, "bytes": len(data), "sha256": total, "stills": len(self.jpegs), "digest": digest}
+        return {
+            "name": name,
+            "bytes": len(data),
+            "sha256": total,
+            "stills": len(self.jpegs),
+            "digest": digest,
+        }
 
 
 def dataset(shards: Iterable[dict[str, Any]], about: dict[str, Any]) -> dict[str, Any]:
     """What dataset.json says of a folder of shards."""
     degrees = np.degrees(RAY_ANGLES).round(4).tolist()
-    head = {"format": FORMAT, "version": 1, "rays": RAYS, "ray_angles_deg": degrees, "range_m": RAY_RANGE_M}
+    head = {
+        "format": FORMAT,
+        "version": 1,
+        "rays": RAYS,
+        "ray_angles_deg": degrees,
+        "range_m": RAY_RANGE_M,
+    }
     return {**head, **about, "shards": list(shards)}
 
 
 def table(stills: Sequence[Stills], dropped: int) -> str:
     """What a dataset of stills holds, for people: how many, of which kinds, looks and robots, and how near things are."""
     total = sum(map(len, stills))
-    lines = [f"{total} stills in {len({s for part in stills for s in part.scene})} scenes, {dropped} dropped"]
+    lines = [
+        f"{total} stills in {len({s for part in stills for s in part.scene})} scenes, {dropped} dropped"
+    ]
     for title, name in (("kinds", "kind"), ("looks", "look"), ("robots", "robot")):
         count = Counter(v or "?" for part in stills for v in getattr(part, name))
-        lines.append(f"{title:8} " + ", ".join(f"{k} {n} ({n / total:.0%})" for k, n in count.most_common()))
+        lines.append(
+            f"{title:8} " + ", ".join(f"{k} {n} ({n / total:.0%})" for k, n in count.most_common())
+        )
     nearest = np.concatenate([part.nearest for part in stills])
     count, _ = np.histogram(nearest, [0.0, *NEAR_M, np.inf])
-    names = [f"< {NEAR_M[0]:g}", *(f"{a:g}-{b:g}" for a, b in pairwise(NEAR_M)), f"> {NEAR_M[-1]:g}"]
-    lines.append("nearest  " + ", ".join(f"{k} m {n / total:.0%}" for k, n in zip(names, count, strict=True)))
+    names = [
+        f"< {NEAR_M[0]:g}",
+        *(f"{a:g}-{b:g}" for a, b in pairwise(NEAR_M)),
+        f"> {NEAR_M[-1]:g}",
+    ]
+    lines.append(
+        "nearest  " + ", ".join(f"{k} m {n / total:.0%}" for k, n in zip(names, count, strict=True))
+    )
     known = np.isfinite(np.concatenate([part.free_space for part in stills])).mean()
     lines.append(f"         median {np.median(nearest):.2f} m; {known:.0%} of all rays are known")
     return "\n".join(lines)

@@ -90,7 +90,12 @@ class Walk:
         """The frames `which` (increasing) of this walk as a walk."""
         index = np.asarray(which, dtype=np.int64)
         rays = None if self.free_space is None else self.free_space[index]
-        cut = {"times": self.times[index], "position": self.position[index], "yaw": self.yaw[index], "free_space": rays}
+        cut = {
+            "times": self.times[index],
+            "position": self.position[index],
+            "yaw": self.yaw[index],
+            "free_space": rays,
+        }
         return replace(self, frames=self.frames.part(index), **{**cut, **changes})
 
 
@@ -117,19 +122,31 @@ def checked(walk: Walk) -> Walk:
     t, where = len(walk.frames), walk.source
     shapes = walk.times.shape, walk.position.shape, walk.yaw.shape
     if shapes != ((t,), (t, 2), (t,)):
-        raise UserError(f"{where}: {t} frames, times {shapes[0]}, position {shapes[1]} and yaw {shapes[2]} do not fit together")
+        raise UserError(
+            f"{where}: {t} frames, times {shapes[0]}, position {shapes[1]} and yaw {shapes[2]} do not fit together"
+        )
     if t < MIN_FRAMES:
         raise UserError(f"{where}: {t} frames with poses; {MIN_FRAMES} needed")
-    bad = np.flatnonzero(~(np.isfinite(walk.position).all(1) & np.isfinite(walk.yaw) & np.isfinite(walk.times)))
+    bad = np.flatnonzero(
+        ~(np.isfinite(walk.position).all(1) & np.isfinite(walk.yaw) & np.isfinite(walk.times))
+    )
     if len(bad):
-        raise UserError(f"{where}: {len(bad)} poses or times are not finite, the first at index {bad[0]}")
+        raise UserError(
+            f"{where}: {len(bad)} poses or times are not finite, the first at index {bad[0]}"
+        )
     dt = np.diff(walk.times)
     if (dt <= 0).any():
-        raise UserError(f"{where}: time stands still or runs backwards after frame {int(np.argmax(dt <= 0))}; sort the frames by time")
+        raise UserError(
+            f"{where}: time stands still or runs backwards after frame {int(np.argmax(dt <= 0))}; sort the frames by time"
+        )
     # Over the median interval, not each: one late stamp is no proof of other units.
-    speed = np.linalg.norm(np.diff(walk.position, axis=0), axis=1).max() / np.maximum(np.median(dt), 1e-9)
+    speed = np.linalg.norm(np.diff(walk.position, axis=0), axis=1).max() / np.maximum(
+        np.median(dt), 1e-9
+    )
     if speed > MAX_SPEED:
-        raise UserError(f"{where}: a step of {speed:.0f} m/s at {walk.hz:.3g} Hz; give --scale 0.001 if the positions are millimetres")
+        raise UserError(
+            f"{where}: a step of {speed:.0f} m/s at {walk.hz:.3g} Hz; give --scale 0.001 if the positions are millimetres"
+        )
     if walk.free_space is not None and walk.free_space.shape != (t, RAYS):
         raise UserError(f"{where}: free_space is {walk.free_space.shape}, expected {(t, RAYS)}")
     if walk.nudged.ndim != 2 or walk.nudged.shape[1] != 2 or not np.isfinite(walk.nudged).all():

@@ -36,10 +36,14 @@ def test_frames_turn_and_nest():
         made.solid(0.5, -0.2, 0.0, 0.7, 0.2, 0.3)
     made.patch((0, 0, 0), (0.2, 0, 0), (0, 0.1, 0), 1.0, flat(tone("ffffff")))
     assert np.allclose(painted(made, 0)[0, :2], [1.0 - 0.1, 3.0 - 0.05], atol=0.1)
-    assert np.allclose(painted(made, 1)[0], [-1, 0, 0], atol=1e-9) and np.allclose(painted(made, 2)[0], [0, 0, 1])
+    assert np.allclose(painted(made, 1)[0], [-1, 0, 0], atol=1e-9) and np.allclose(
+        painted(made, 2)[0], [0, 0, 1]
+    )
     assert np.allclose(painted(made, 0)[1, :2], [0.1, 0.05], atol=0.1)
     x, y, z = (np.argwhere(made.grid) * 0.1 + [-4, -4, 0]).T
-    assert np.allclose([x.min(), x.max() + 0.1, y.min(), y.max() + 0.1, z.max() + 0.1], [0.3, 0.5, 2.8, 3.2, 0.3])
+    assert np.allclose(
+        [x.min(), x.max() + 0.1, y.min(), y.max() + 0.1, z.max() + 0.1], [0.3, 0.5, 2.8, 3.2, 0.3]
+    )
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.4, 1.2])
@@ -59,8 +63,16 @@ def test_ground_is_cut_and_raised():
     made = canvas(floor=False)
     made.level(-4, 0, 4, 4, 1.5, "grass")
     made.level(-1, 0, 1, 1, 0.0)
-    assert made.ground_at(0.0, 0.5) == 0.0 and made.ground_at(0.0, 2.0) == 1.5 and made.ground_at(0.0, -1.0) == 0.0
-    assert not made.grid[40, 45].any() and made.grid[40, 55, :15].all() and not made.grid[40, 55, 15:].any()
+    assert (
+        made.ground_at(0.0, 0.5) == 0.0
+        and made.ground_at(0.0, 2.0) == 1.5
+        and made.ground_at(0.0, -1.0) == 0.0
+    )
+    assert (
+        not made.grid[40, 45].any()
+        and made.grid[40, 55, :15].all()
+        and not made.grid[40, 55, 15:].any()
+    )
     assert made.surface[40, 55] == SEMANTIC_ID["grass"]
 
 
@@ -73,14 +85,25 @@ def test_wheels_need_the_ramp_and_legs_climb_the_steps():
     ramp(made, -1.0, 0.0, np.pi / 2, 2.0, 3.5, 0.0, 0.6, grey)
     made.level(1, 0, 3, 1.36, 0.0)
     steps(made, 3.0, 0.0, np.pi / 2, 2.0, 4, grey, 0.0)
-    made.sheet(-3.8, 0.0, 3.8, 3.8, 0.2, grey, 0.6, lambda x, y: ~((x > -3) & (x < -1) & (y < 3.5)) & ~((x > 1) & (x < 3) & (y < 1.36)))
+    made.sheet(
+        -3.8,
+        0.0,
+        3.8,
+        3.8,
+        0.2,
+        grey,
+        0.6,
+        lambda x, y: ~((x > -3) & (x < -1) & (y < 3.5)) & ~((x > 1) & (x < 3) & (y < 1.36)),
+    )
     occupancy, ground = standing(made)
     up = ground.height > 0.55
     assert not occupancy.grid[10:70, 10:70][up[10:70, 10:70]].any()
     wheels, legs = (occupancy.blocked_by(step, ground.height).grid for step in STEP_CLASSES_M)
     row = 45  # halfway up
     assert wheels[41:50, 50:70].any(axis=0).all() and not legs[41:50, 52:68].any()
-    assert not wheels[row, 12:28].any() and ground.height[row, 20] == pytest.approx(0.6 * 0.55 / 3.5, abs=0.02)
+    assert not wheels[row, 12:28].any() and ground.height[row, 20] == pytest.approx(
+        0.6 * 0.55 / 3.5, abs=0.02
+    )
 
 
 def test_what_stands_is_judged_from_the_ground_below_it():
@@ -129,9 +152,18 @@ def test_lamps_fade_and_throw_shadows():
     grid = np.zeros((60, 10, 10), bool)
     start = np.array([[10.0, 5, 5], [20.0, 5, 5], [40.0, 5, 5]])
     normal = np.tile([-1.0, 0, 0], (3, 1))
-    args = normal, np.zeros(3, bool), np.array([[0.0, 5, 5]]), np.array([[1.0, 2.0, 3.0]]), np.array([50.0]), 1.0
+    args = (
+        normal,
+        np.zeros(3, bool),
+        np.array([[0.0, 5, 5]]),
+        np.array([[1.0, 2.0, 3.0]]),
+        np.array([50.0]),
+        1.0,
+    )
     light = rays.lamp_light(grid, start, *args)
-    assert light[0, 0] > 2 * light[1, 0] > 4 * light[2, 0] > 0 and np.allclose(light[:, 2], 3 * light[:, 0])
+    assert light[0, 0] > 2 * light[1, 0] > 4 * light[2, 0] > 0 and np.allclose(
+        light[:, 2], 3 * light[:, 0]
+    )
     assert light[0, 0] == pytest.approx(0.8**2 / (0.3 + 1.0))
     grid[15, 5, 5] = True
     assert np.array_equal(rays.lamp_light(grid, start, *args)[:, 0] > 0, [True, False, False])
@@ -177,7 +209,10 @@ def test_captures_blur_what_was_not_seen_and_keep_the_ground_closed():
     assert np.median(splats.scales[top].max(1)) > 1.15 * np.median(splats.scales[low].max(1))
     floor = (np.abs(lit.points[:, 2]) < 0.01) & (lit.normal[:, 2] > 0.9)
     cells = {tuple(c) for c in np.floor(lit.points[floor, :2] / 0.4).astype(int)}
-    left = {tuple(c) for c in np.floor(splats.means[np.abs(splats.means[:, 2]) < 0.05][:, :2] / 0.4).astype(int)}
+    left = {
+        tuple(c)
+        for c in np.floor(splats.means[np.abs(splats.means[:, 2]) < 0.05][:, :2] / 0.4).astype(int)
+    }
     assert cells <= left | {c for c in cells if c not in left and np.hypot(*c) * 0.4 > 9}
     faint = splats.opacities < 0.25
     assert 50 < faint.sum() < 0.1 * len(faint)  # floaters
@@ -199,5 +234,10 @@ def test_same_bytes_whatever_the_threads():
 def test_scatter_is_even():
     i, j = np.meshgrid(np.arange(-50, 50), np.arange(-50, 50))
     drawn = scatter(i, j, 3)
-    assert 0 <= drawn.min() and drawn.max() < 1 and abs(drawn.mean() - 0.5) < 0.02 and abs(drawn.std() - 12**-0.5) < 0.02
+    assert (
+        0 <= drawn.min()
+        and drawn.max() < 1
+        and abs(drawn.mean() - 0.5) < 0.02
+        and abs(drawn.std() - 12**-0.5) < 0.02
+    )
     assert abs(np.corrcoef(drawn[:, :-1].ravel(), drawn[:, 1:].ravel())[0, 1]) < 0.05

@@ -22,7 +22,10 @@ LINE = np.array([[-2.0, 0.0], [0.5, 0.3], [2.0, 0.0]])
 PARTS = {
     "car": (lambda c: things.car(c, 0.5, 0.2, 0.4, TONE), 4.2 * 1.76),
     "van": (lambda c: things.car(c, 0.5, 0.2, 2.4, TONE, tall=True), 4.9 * 1.9),
-    "boat": (lambda c: things.boat(c, 0, 0, 0.3, 5.0, hexes("27506b", "e8e2d2", "7a3027"), 0.2), 0.85 * 5.0 * 0.8 * 1.5),
+    "boat": (
+        lambda c: things.boat(c, 0, 0, 0.3, 5.0, hexes("27506b", "e8e2d2", "7a3027"), 0.2),
+        0.85 * 5.0 * 0.8 * 1.5,
+    ),
     "bicycle": (lambda c: things.bicycle(c, 0, 0, 0.7, TONE), None),
     "stand": (lambda c: things.hoop(c, 0, 0, 0.2, TONE), None),
     "bin": (lambda c: things.wheelie_bin(c, 0, 0, 0.5, TONE), 0.48 * 0.46),
@@ -34,9 +37,20 @@ PARTS = {
     "shrub": (lambda c: more.shrub(c, 0, 0, 0.6, 0.9, TONE), 0.9**2),
     "tree": (lambda c: more.tree(c, 0, 0, 4.0, 1.4, TONE), None),
     "fence": (lambda c: more.fence(c, LINE, 1.2, TONE), None),
-    "block": (lambda c: more.block(c, 0, 0, 0.6, (1.5, 0.8, 0.9), 0.1, more.stained(TONE)), 1.5 * 0.8),
+    "block": (
+        lambda c: more.block(c, 0, 0, 0.6, (1.5, 0.8, 0.9), 0.1, more.stained(TONE)),
+        1.5 * 0.8,
+    ),
     "wall": (
-        lambda c: more.wall(c, (-3, 1), (3, 1), 3.0, more.stained(TONE), windows=[(1, 1, 1, 1)], doors=[(3, 1, 2, TONE)]),
+        lambda c: more.wall(
+            c,
+            (-3, 1),
+            (3, 1),
+            3.0,
+            more.stained(TONE),
+            windows=[(1, 1, 1, 1)],
+            doors=[(3, 1, 2, TONE)],
+        ),
         6 * 0.4,
     ),
 }
@@ -50,10 +64,16 @@ def test_parts_are_painted_where_they_stand(name):
     for canvas in made:
         paint(canvas)
     parts = [[np.concatenate([p[k] for p in canvas.parts]) for k in range(9)] for canvas in made]
-    assert all(np.array_equal(a, b) for a, b in zip(*parts, strict=True)) and np.array_equal(made[0].grid, made[1].grid)
+    assert all(np.array_equal(a, b) for a, b in zip(*parts, strict=True)) and np.array_equal(
+        made[0].grid, made[1].grid
+    )
     points, direction, normal, scales, colour = parts[0][:5]
     assert len(points) > 10 and all(np.isfinite(a).all() for a in parts[0])
-    assert np.abs((direction * normal).sum(1)).max() < 1e-6 and (scales > 0).all() and colour.min() >= 0
+    assert (
+        np.abs((direction * normal).sum(1)).max() < 1e-6
+        and (scales > 0).all()
+        and colour.min() >= 0
+    )
     assert np.abs(points[:, :2]).max() < 4.5 and -0.2 < points[:, 2].min() < 0.7
     solid = made[0].grid[:, :, 1:12].any(axis=2)
     assert solid.any()
@@ -62,7 +82,9 @@ def test_parts_are_painted_where_they_stand(name):
     low = points[(points[:, 2] > 0.15) & (points[:, 2] < 1.1)]
     cells = np.argwhere(solid) * 0.1 + np.array(PLACE.low) + 0.05
     for corner in (low.min(0), low.max(0)):
-        assert np.abs(cells - corner[:2]).min(axis=0).max() < 1.0  # nothing low sticks far out of what is solid
+        assert (
+            np.abs(cells - corner[:2]).min(axis=0).max() < 1.0
+        )  # nothing low sticks far out of what is solid
 
 
 def test_sheets_face_the_side_they_are_seen_from():
@@ -91,7 +113,9 @@ def look_down(splats, points, height):
     """(n, 5, 5) alpha seen straight down from 0.6 m above the ground."""
     eyes = np.column_stack([points, height + 0.6]).astype(np.float32)
     down = np.tile(np.array([[1, 0, 0], [0, -1, 0], [0, 0, -1]], np.float32), (len(eyes), 1, 1))
-    return render_splats(prepare(splats), eyes, down, np.array([20.0, 20.0, 8.0, 8.0], np.float32), 16, 16)[2]
+    return render_splats(
+        prepare(splats), eyes, down, np.array([20.0, 20.0, 8.0, 8.0], np.float32), 16, 16
+    )[2]
 
 
 @pytest.mark.slow
@@ -107,11 +131,20 @@ def test_scenes_can_be_driven_through(name):
     assert len(anchors) == 64
     scene = Scene(name, occupancy, None, anchors, None, ground)  # pyright: ignore[reportArgumentType]
     pairs = np.random.default_rng(0).choice(len(anchors), (12, 2))
-    assert sum(route_of(scene, occupancy, anchors[a], anchors[b]) is not None for a, b in pairs if a != b) >= 9
+    assert (
+        sum(
+            route_of(scene, occupancy, anchors[a], anchors[b]) is not None
+            for a, b in pairs
+            if a != b
+        )
+        >= 9
+    )
     splats = capture(canvas, bake(canvas), walk(canvas, anchors))
     assert 100_000 <= len(splats.means) <= 500_000
     rows, columns = np.nonzero(clear > 0.2)
     chosen = np.random.default_rng(1).choice(len(rows), 400)
     cells = np.stack([columns[chosen], rows[chosen]], 1)
-    alpha = look_down(splats, occupancy.origin + (cells + 0.5) * 0.1, ground.height[rows[chosen], columns[chosen]])
+    alpha = look_down(
+        splats, occupancy.origin + (cells + 0.5) * 0.1, ground.height[rows[chosen], columns[chosen]]
+    )
     assert np.quantile(alpha, 0.002) > 0.9  # nobody sees through the ground

@@ -26,7 +26,9 @@ from s2e.envs.worlds import Worlds
 MADE = [name for name in SCENES if name != "plaza"]
 
 
-@pytest.fixture(scope="module", params=["plaza", *(pytest.param(name, marks=pytest.mark.slow) for name in MADE)])
+@pytest.fixture(
+    scope="module", params=["plaza", *(pytest.param(name, marks=pytest.mark.slow) for name in MADE)]
+)
 def urban(request, tmp_path_factory):
     """A scene of the suite; what does not ship is built once, into a folder of its own unless S2E_CACHE names one."""
     with pytest.MonkeyPatch.context() as patch:
@@ -40,7 +42,9 @@ def urban(request, tmp_path_factory):
 def heights(scene, points):
     """World z of the ground under points (..., 2)."""
     flat = points.reshape(-1, 2)
-    return ground_height_at(GroundFields.pack([scene]), np.zeros(len(flat), int), flat).reshape(points.shape[:-1])
+    return ground_height_at(GroundFields.pack([scene]), np.zeros(len(flat), int), flat).reshape(
+        points.shape[:-1]
+    )
 
 
 def test_anchors_are_clear_and_connected(urban):
@@ -52,7 +56,9 @@ def test_anchors_are_clear_and_connected(urban):
     regions = np.zeros(distance.shape, np.int32)
     label(distance > 0.45, output=regions)
     assert len(set(regions[rows, columns])) == 1 and regions[rows[0], columns[0]] > 0
-    apart = np.linalg.norm(scene.free_anchors[:, None] - scene.free_anchors[None], axis=2) + 100 * np.eye(len(rows))
+    apart = np.linalg.norm(
+        scene.free_anchors[:, None] - scene.free_anchors[None], axis=2
+    ) + 100 * np.eye(len(rows))
     assert apart.min() > 1.0
 
 
@@ -61,10 +67,15 @@ def test_something_stands_between_many_far_anchors(urban):
     anchors, distance = scene.free_anchors, on_wheels(scene.occupancy, scene.ground).distance()
     first, second = np.triu_indices(len(anchors), 1)
     far = np.linalg.norm(anchors[first] - anchors[second], axis=1) > 12
-    line = anchors[first[far], None] + np.linspace(0, 1, 400)[:, None] * (anchors[second[far]] - anchors[first[far]])[:, None]
+    line = (
+        anchors[first[far], None]
+        + np.linspace(0, 1, 400)[:, None] * (anchors[second[far]] - anchors[first[far]])[:, None]
+    )
     cells = scene.occupancy.cell_of(line)
     blocked = (distance[cells[..., 0], cells[..., 1]] < 0.4).any(axis=1)
-    assert far.sum() > 300 and 0.3 < blocked.mean() < 1  # in a street nearly every far pair has something between
+    assert (
+        far.sum() > 300 and 0.3 < blocked.mean() < 1
+    )  # in a street nearly every far pair has something between
 
 
 def way_ahead(scene, anchors, yaws):
@@ -89,12 +100,24 @@ def test_robots_see_what_stands_in_their_way(urban):
     yaws = np.linspace(0, 2 * np.pi, len(anchors), endpoint=False) * 7
     positions, rotations = camera_poses(np.column_stack([anchors, yaws]), camera)
     positions[:, 2] += heights(scene, anchors)
-    _, depth, alpha = render_splats(prepare(scene.splats), positions, rotations, camera.intrinsics(), camera.height_px, camera.width_px)
+    _, depth, alpha = render_splats(
+        prepare(scene.splats),
+        positions,
+        rotations,
+        camera.intrinsics(),
+        camera.height_px,
+        camera.width_px,
+    )
     seen = np.median(depth[:, 46:50, 78:82], axis=(1, 2))
     # Four pixels are 2 degrees, in which an edge may lie; a Gaussian is some 0.2 m wide.
-    measured = np.array([way_ahead(scene, anchors, yaws + turn) for turn in np.radians([-1.5, -0.75, 0, 0.75, 1.5])])
+    measured = np.array(
+        [way_ahead(scene, anchors, yaws + turn) for turn in np.radians([-1.5, -0.75, 0, 0.75, 1.5])]
+    )
     judged = ~np.isnan(measured).any(axis=0) & (measured.max(axis=0) < 39)
-    near, far = measured[:, judged].min(axis=0) * 0.9 - 0.25, measured[:, judged].max(axis=0) * 1.08 + 0.25
+    near, far = (
+        measured[:, judged].min(axis=0) * 0.9 - 0.25,
+        measured[:, judged].max(axis=0) * 1.08 + 0.25,
+    )
     close = (seen[judged] > near) & (seen[judged] < far)
     by_chance = (np.roll(seen[judged], 1) > near) & (np.roll(seen[judged], 1) < far)
     # Not every ray: seats and tubs lie below the eye, railings are seen through, and leaves hang over what stands.
@@ -104,7 +127,11 @@ def test_robots_see_what_stands_in_their_way(urban):
 
 def test_size_and_ground(urban):
     scene, _ = urban
-    assert 100_000 <= len(scene.splats.means) <= 500_000 and scene.ground_z == 0.0 and not len(scene.mesh.triangles)
+    assert (
+        100_000 <= len(scene.splats.means) <= 500_000
+        and scene.ground_z == 0.0
+        and not len(scene.mesh.triangles)
+    )
     assert scene.splats.sh.shape[1:] == (4, 3)
     assert np.allclose(np.linalg.norm(scene.splats.quats, axis=1), 1, atol=5e-3)
     assert np.isfinite(scene.splats.means).all() and (scene.splats.scales > 0).all()
@@ -120,9 +147,19 @@ def test_episodes_have_all_settings(urban):
 @pytest.mark.slow
 def test_the_expert_reaches(urban):
     scene, episodes = urban
-    chosen = [e for setting in ("empty", "obstacle") for e in [e for e in episodes if e.setting == setting][::10]]
+    chosen = [
+        e
+        for setting in ("empty", "obstacle")
+        for e in [e for e in episodes if e.setting == setting][::10]
+    ]
     scenes = [place_obstacles(scene, e) for e in chosen]
-    worlds = Worlds(scenes, WorldsConfig(people=1, collision="counts"), len(chosen), ListedEpisodes(chosen), draw=False)
+    worlds = Worlds(
+        scenes,
+        WorldsConfig(people=1, collision="counts"),
+        len(chosen),
+        ListedEpisodes(chosen),
+        draw=False,
+    )
     worlds.reset()
     driver, reached = ExpertDriver(worlds), 0
     driver.begin(np.arange(len(chosen)))
@@ -141,12 +178,20 @@ def test_what_ships_is_small():
 def test_the_script_makes_the_scene_that_ships(tmp_path):
     suite.build("plaza", tmp_path / "plaza", suite.SHIPPED_FILE)
     made, ships = load_scene(tmp_path / "plaza"), load_scene("gs_urban/plaza")
-    assert made.splats is not None and ships.splats is not None and made.splats.means.shape == ships.splats.means.shape
+    assert (
+        made.splats is not None
+        and ships.splats is not None
+        and made.splats.means.shape == ships.splats.means.shape
+    )
     assert np.mean(np.abs(made.splats.means - ships.splats.means) < 2e-3) > 0.999
-    assert np.mean(np.abs(made.splats.sh - ships.splats.sh) < 0.1) > 0.999  # a shadow ray may graze differently elsewhere
+    assert (
+        np.mean(np.abs(made.splats.sh - ships.splats.sh) < 0.1) > 0.999
+    )  # a shadow ray may graze differently elsewhere
     assert np.array_equal(made.occupancy.grid, ships.occupancy.grid)
     assert np.allclose(made.free_anchors, ships.free_anchors)
-    assert (tmp_path / "plaza" / "episodes.json").read_bytes() == (scene_folder("gs_urban/plaza") / "episodes.json").read_bytes()
+    assert (tmp_path / "plaza" / "episodes.json").read_bytes() == (
+        scene_folder("gs_urban/plaza") / "episodes.json"
+    ).read_bytes()
 
 
 def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypatch):
@@ -154,8 +199,12 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     built = []
 
     def write(name, folder):
-        files = {key: {"path": f"{key}.file", "bytes": 2} for key in ("splats", "occupancy", "episodes")}
-        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name), "files": files}))
+        files = {
+            key: {"path": f"{key}.file", "bytes": 2} for key in ("splats", "occupancy", "episodes")
+        }
+        (folder / "scene.json").write_text(
+            json.dumps({"sources": suite.sources(name), "files": files})
+        )
         for file in files.values():
             (folder / file["path"]).write_text("{}")
 
@@ -165,13 +214,21 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
 
     monkeypatch.setattr(suite, "build", build)
     folder = suite.ensure("lane")
-    assert folder == tmp_path / "gs_urban" / "lane" and suite.ensure("lane") == folder and built == ["lane"]
+    assert (
+        folder == tmp_path / "gs_urban" / "lane"
+        and suite.ensure("lane") == folder
+        and built == ["lane"]
+    )
     (folder / "scene.json").write_text(json.dumps({"sources": "0"}))
     suite.ensure("lane")
     assert built == ["lane", "lane"]
     for k, damage in enumerate((Path.unlink, lambda path: path.write_text("{"))):
         damage(folder / "splats.file")
-        assert suite.ensure("lane") == folder and len(built) == 3 + k and (folder / "splats.file").read_text() == "{}"
+        assert (
+            suite.ensure("lane") == folder
+            and len(built) == 3 + k
+            and (folder / "splats.file").read_text() == "{}"
+        )
 
     def raced(name, folder, bar=None):
         build(name, folder)
@@ -189,7 +246,10 @@ def test_scenes_are_built_once_and_again_when_sources_change(tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         suite.ensure("park")
     locks = [".hall.lock", ".lane.lock", ".park.lock"]
-    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir() if p.name not in locks) == ["hall", "lane"]
+    assert sorted(p.name for p in (tmp_path / "gs_urban").iterdir() if p.name not in locks) == [
+        "hall",
+        "lane",
+    ]
 
 
 def test_of_several_that_want_a_scene_one_builds(tmp_path, monkeypatch):
@@ -199,7 +259,9 @@ def test_of_several_that_want_a_scene_one_builds(tmp_path, monkeypatch):
     def build(name, folder, bar=None):
         built.append(name)
         time.sleep(0.1)
-        (folder / "scene.json").write_text(json.dumps({"sources": suite.sources(name), "files": {}}))
+        (folder / "scene.json").write_text(
+            json.dumps({"sources": suite.sources(name), "files": {}})
+        )
 
     monkeypatch.setattr(suite, "build", build)
     monkeypatch.setattr(suite, "_up_to_date", lambda folder, name: folder.is_dir())

@@ -10,7 +10,17 @@ import pytest
 import torch
 
 from s2e.benchmarks.baselines import BASELINES, rays
-from s2e.benchmarks.bench import BenchArgs, PolicyDriver, bench, chosen_episodes, fingerprint, key, main, place_obstacles, read_records
+from s2e.benchmarks.bench import (
+    BenchArgs,
+    PolicyDriver,
+    bench,
+    chosen_episodes,
+    fingerprint,
+    key,
+    main,
+    place_obstacles,
+    read_records,
+)
 from s2e.benchmarks.failures import cause
 from s2e.core.commandline import defaults_from
 from s2e.core.errors import UserError, choose_device
@@ -33,50 +43,93 @@ def untrained(tmp_path_factory):
     torch.manual_seed(5)
     run = tmp_path_factory.mktemp("runs") / "untrained"
     tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
-    save_checkpoint(run / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1})
+    save_checkpoint(
+        run / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1}
+    )
     return run
 
 
 def test_baselines_order_and_files(tmp_path, capsys):
-    args = BenchArgs(scene=PLAZA, policy=("zero", "straight", "expert"), setting="empty", episodes=4, out=tmp_path)
+    args = BenchArgs(
+        scene=PLAZA,
+        policy=("zero", "straight", "expert"),
+        setting="empty",
+        episodes=4,
+        out=tmp_path,
+    )
     bench(args)
     rates = {}
     for name in args.policy:
         summary = json.loads((tmp_path / name / "summary.json").read_text())
-        assert set(summary) == {"scene", "policy", "learned", "seed", "version", "settings", "scenes"}
+        assert set(summary) == {
+            "scene",
+            "policy",
+            "learned",
+            "seed",
+            "version",
+            "settings",
+            "scenes",
+        }
         assert summary["scene"] == PLAZA and not summary["learned"]
         row = summary["settings"]["empty"]
         assert row["episodes"] == 4 and row["sr_ci95"][0] <= row["sr"] <= row["sr_ci95"][1]
         rates[name] = row["sr"], row["rc"]
-    assert rates["zero"][0] == 0 and rates["expert"][0] == 1 and rates["zero"][1] < rates["straight"][1] < rates["expert"][1]
+    assert (
+        rates["zero"][0] == 0
+        and rates["expert"][0] == 1
+        and rates["zero"][1] < rates["straight"][1] < rates["expert"][1]
+    )
     printed = capsys.readouterr().out
     assert "expert" in printed and "report.html" in printed
     text = (tmp_path / "report.html").read_text()
-    assert "<svg" in text and "No learned policy was driven" in text and "sees the whole map and everybody" in text
-    assert json.loads((tmp_path / "zero" / "summary.json").read_text())["settings"]["empty"]["failures"] == {"stood still": 4}
+    assert (
+        "<svg" in text
+        and "No learned policy was driven" in text
+        and "sees the whole map and everybody" in text
+    )
+    assert json.loads((tmp_path / "zero" / "summary.json").read_text())["settings"]["empty"][
+        "failures"
+    ] == {"stood still": 4}
     assert not (tmp_path / "comparisons.json").exists() and not list(tmp_path.rglob(".lock"))
 
 
-def test_learned_policies_are_compared_and_their_failures_shown(tmp_path, untrained, capsys, monkeypatch):
-    short = lambda *words: [dataclasses.replace(e, time_limit_s=2.0) for e in chosen_episodes(*words)]  # noqa: E731
+def test_learned_policies_are_compared_and_their_failures_shown(
+    tmp_path, untrained, capsys, monkeypatch
+):
+    short = lambda *words: [
+        dataclasses.replace(e, time_limit_s=2.0) for e in chosen_episodes(*words)
+    ]  # noqa: E731
     monkeypatch.setattr("s2e.benchmarks.bench.chosen_episodes", short)
     other = tmp_path / "other"
     shutil.copytree(untrained, other)
     policies = str(untrained), str(other), "zero"
-    bench(BenchArgs(scene=PLAZA, policy=policies, setting="empty", episodes=2, clips=1, out=tmp_path / "out"))
+    bench(
+        BenchArgs(
+            scene=PLAZA, policy=policies, setting="empty", episodes=2, clips=1, out=tmp_path / "out"
+        )
+    )
     over_all, empty = json.loads((tmp_path / "out" / "comparisons.json").read_text())
     assert (over_all["setting"], empty["setting"]) == ("all", "empty")
     assert {k: over_all[k] for k in ("a", "b", "episodes", "difference", "apart")} == {
         "a": "untrained", "b": "other", "episodes": 2, "difference": 0.0, "apart": False,
     }  # fmt: skip
     text = (tmp_path / "out" / "report.html").read_text()
-    assert "untrained and other are not told apart" in text and "untrained and other are not told apart" in capsys.readouterr().out
+    assert (
+        "untrained and other are not told apart" in text
+        and "untrained and other are not told apart" in capsys.readouterr().out
+    )
     for name in ("untrained", "other"):
         records = read_records(tmp_path / "out" / name / "episodes.jsonl")
         causes = {cause(r) for r in records if not r["success"]}
-        assert causes and f"{name}, {PLAZA}, {short(BenchArgs(setting='empty', episodes=1), PLAZA)[0].id}: " in text
+        assert (
+            causes
+            and f"{name}, {PLAZA}, {short(BenchArgs(setting='empty', episodes=1), PLAZA)[0].id}: "
+            in text
+        )
         assert all(f": failed, {why}</figcaption>" in text for why in causes)
-        assert all(r["touched_s"] is None or r["touched_s"] >= r["contacts"][-1][0] for r in records)
+        assert all(
+            r["touched_s"] is None or r["touched_s"] >= r["contacts"][-1][0] for r in records
+        )
     before = fingerprint(BenchArgs(scene=PLAZA), "zero")
     assert before == fingerprint(BenchArgs(scene=PLAZA), "straight")
 
@@ -86,7 +139,9 @@ def test_a_baselines_weights_are_part_of_the_question(tmp_path, monkeypatch):
     weights.write_text("a")
     drive = dataclasses.replace(BASELINES["straight"], files=lambda: (weights,))
     monkeypatch.setitem(BASELINES, "drilled", drive)
-    args = BenchArgs(scene=PLAZA, policy=("drilled",), setting="empty", episodes=1, out=tmp_path / "out")
+    args = BenchArgs(
+        scene=PLAZA, policy=("drilled",), setting="empty", episodes=1, out=tmp_path / "out"
+    )
     bench(args)
     weights.write_text("b")
     with pytest.raises(UserError, match="of other weights"):
@@ -99,7 +154,9 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
     file = tmp_path / "episodes.jsonl"
     whole = file.read_text().splitlines()
     for end in ("", "\n"):
-        file.write_text(whole[0] + "\n" + whole[1][:40] + end)  # killed while writing the second line
+        file.write_text(
+            whole[0] + "\n" + whole[1][:40] + end
+        )  # killed while writing the second line
         bench(args)
         again = {key(r): r for r in read_records(file)}
         assert again == {key(r): r for r in map(json.loads, whole)}
@@ -109,7 +166,18 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
 
 def test_a_full_disk_is_said_and_what_was_finished_is_kept(tmp_path, monkeypatch, capsys):
     """A limit on the size of files stands for the disk: of the second line a part is written."""
-    words = ["s2e-bench", "--scene", PLAZA, "--policy", "straight", "--setting", "empty", "--episodes", "3", "--out"]
+    words = [
+        "s2e-bench",
+        "--scene",
+        PLAZA,
+        "--policy",
+        "straight",
+        "--setting",
+        "empty",
+        "--episodes",
+        "3",
+        "--out",
+    ]
     monkeypatch.setattr("sys.argv", [*words, str(tmp_path / "whole")])
     main()
     whole = (tmp_path / "whole" / "episodes.jsonl").read_text()
@@ -127,9 +195,15 @@ def test_a_full_disk_is_said_and_what_was_finished_is_kept(tmp_path, monkeypatch
     told = capsys.readouterr().err
     error = next(line for line in told.splitlines() if "error: " in line)
     assert ended.value.code == 2 and "Traceback" not in told
-    assert str(out / "episodes.jsonl") in error and "free some space" in error and "same command again" in error
+    assert (
+        str(out / "episodes.jsonl") in error
+        and "free some space" in error
+        and "same command again" in error
+    )
     assert (out / "episodes.jsonl").read_text() == whole[: first + 50]
-    monkeypatch.setattr("s2e.benchmarks.bench.write_report", lambda *_: (out / "nowhere" / "x").write_text(""))
+    monkeypatch.setattr(
+        "s2e.benchmarks.bench.write_report", lambda *_: (out / "nowhere" / "x").write_text("")
+    )
     with pytest.raises(SystemExit):
         main()
     assert f"{out / 'report.html'}: not written" in capsys.readouterr().err
@@ -137,7 +211,9 @@ def test_a_full_disk_is_said_and_what_was_finished_is_kept(tmp_path, monkeypatch
     monkeypatch.setattr("sys.argv", [*words, str(out)])
     main()
     assert sorted((out / "episodes.jsonl").read_text().splitlines()) == sorted(whole.splitlines())
-    assert (out / "episodes.jsonl").read_text().startswith(whole[:first]) and (out / "report.html").exists()
+    assert (out / "episodes.jsonl").read_text().startswith(whole[:first]) and (
+        out / "report.html"
+    ).exists()
 
 
 def test_an_episode_without_a_record_is_an_error(tmp_path, monkeypatch):
@@ -150,16 +226,31 @@ def test_an_episode_without_a_record_is_an_error(tmp_path, monkeypatch):
 def ray_run(tmp_path_factory):
     """A run of `s2e-ppo --sense rays` that has learned nothing."""
     torch.manual_seed(1)
-    run, config = tmp_path_factory.mktemp("rays") / "untaught", RayConfig(robots=("jackal",), hidden=8)
+    run, config = (
+        tmp_path_factory.mktemp("rays") / "untaught",
+        RayConfig(robots=("jackal",), hidden=8),
+    )
     tensors = {f"rays.{k}": v for k, v in RayPolicy(config).state_dict().items()}
-    save_checkpoint(run / "checkpoints" / "00000001", {"rays": dataclasses.asdict(config)}, tensors, {}, {"step": 1})
+    save_checkpoint(
+        run / "checkpoints" / "00000001",
+        {"rays": dataclasses.asdict(config)},
+        tensors,
+        {},
+        {"step": 1},
+    )
     return run
 
 
 def test_a_ray_policy_is_a_bound(tmp_path, ray_run, monkeypatch):
     monkeypatch.setitem(BASELINES, "rays", rays(str(ray_run)))
-    bench(BenchArgs(scene=PLAZA, policy=("rays", str(ray_run)), setting="both", episodes=2, out=tmp_path))
-    named, by_path = (read_records(tmp_path / name / "episodes.jsonl") for name in ("rays", "untaught"))
+    bench(
+        BenchArgs(
+            scene=PLAZA, policy=("rays", str(ray_run)), setting="both", episodes=2, out=tmp_path
+        )
+    )
+    named, by_path = (
+        read_records(tmp_path / name / "episodes.jsonl") for name in ("rays", "untaught")
+    )
     assert named == by_path and len(named) == 2 and any(r["path_m"] > 0 for r in named)
     assert not json.loads((tmp_path / "untaught" / "summary.json").read_text())["learned"]
     text = (tmp_path / "report.html").read_text()
@@ -171,13 +262,23 @@ def test_a_ray_policy_is_a_bound(tmp_path, ray_run, monkeypatch):
 
 @pytest.mark.skipif("rays" not in shipped_policies(), reason="no ray policy is shipped")
 def test_the_shipped_ray_policy_is_far_above_driving_straight(tmp_path):
-    bench(BenchArgs(scene=PLAZA, policy=("rays", "straight"), setting="both", episodes=10, out=tmp_path))
-    wins = {name: sum(r["success"] for r in read_records(tmp_path / name / "episodes.jsonl")) for name in ("rays", "straight")}
+    bench(
+        BenchArgs(
+            scene=PLAZA, policy=("rays", "straight"), setting="both", episodes=10, out=tmp_path
+        )
+    )
+    wins = {
+        name: sum(r["success"] for r in read_records(tmp_path / name / "episodes.jsonl"))
+        for name in ("rays", "straight")
+    }
     assert wins["rays"] >= wins["straight"] + 4
 
 
 def test_fewer_episodes_than_asked_for_are_noted(capsys):
-    assert len(chosen_episodes(BenchArgs(setting="empty", episodes=50), PLAZA)) == 50 and not capsys.readouterr().err
+    assert (
+        len(chosen_episodes(BenchArgs(setting="empty", episodes=50), PLAZA)) == 50
+        and not capsys.readouterr().err
+    )
     assert len(chosen_episodes(BenchArgs(setting="empty", episodes=70), PLAZA)) == 50
     assert capsys.readouterr().err.count("note: gs_urban/plaza lists 50 of the 70 episodes") == 1
 
@@ -186,8 +287,14 @@ def act_with(untrained, planner, weight, steps=6, count=2):
     scene = load_scene(PLAZA)
     episodes = chosen_episodes(BenchArgs(setting="pedestrian", episodes=count), PLAZA)
     config = WorldsConfig(people=6, collision="counts")
-    worlds = Worlds([place_obstacles(scene, e) for e in episodes], config, count, ListedEpisodes(episodes))
-    driver, seen, actions = PolicyDriver(*load_networks(untrained), worlds, planner, weight, "cpu"), worlds.reset(), []
+    worlds = Worlds(
+        [place_obstacles(scene, e) for e in episodes], config, count, ListedEpisodes(episodes)
+    )
+    driver, seen, actions = (
+        PolicyDriver(*load_networks(untrained), worlds, planner, weight, "cpu"),
+        worlds.reset(),
+        [],
+    )
     for _ in range(steps):
         actions.append(driver.act(seen))
         seen, *_ = worlds.step(actions[-1])
@@ -214,7 +321,10 @@ def test_a_policy_that_drives_at_a_wall_backs_off(untrained, monkeypatch, recove
     scene = load_scene(PLAZA)
     episodes = chosen_episodes(BenchArgs(setting="empty", episodes=4), PLAZA)
     worlds = Worlds([scene] * 4, WorldsConfig(collision="counts"), 4, ListedEpisodes(episodes))
-    driver, seen = PolicyDriver(*load_networks(untrained), worlds, "none", 0.0, "cpu", recovery), worlds.reset()
+    driver, seen = (
+        PolicyDriver(*load_networks(untrained), worlds, "none", 0.0, "cpu", recovery),
+        worlds.reset(),
+    )
     decode, told = driver._decode, []
 
     def ahead(context, odometry):
@@ -226,7 +336,9 @@ def test_a_policy_that_drives_at_a_wall_backs_off(untrained, monkeypatch, recove
         if not worlds.live.any():
             break
         told.append(driver.act(seen))
-        np.testing.assert_array_equal(driver.actor.odometry.command[worlds.live], told[-1][worlds.live])
+        np.testing.assert_array_equal(
+            driver.actor.odometry.command[worlds.live], told[-1][worlds.live]
+        )
         seen, *_ = worlds.step(told[-1])
     assert (np.array(told)[..., 0] < 0).any() == recovery
 
@@ -238,7 +350,13 @@ def test_new_weights_are_a_new_question(tmp_path, untrained):
     before = fingerprint(args, str(untrained))
     torch.manual_seed(6)
     tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
-    save_checkpoint(tmp_path / "new" / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1})
+    save_checkpoint(
+        tmp_path / "new" / "checkpoints" / "00000001",
+        {"policy": CONFIG.to_dict()},
+        tensors,
+        {},
+        {"step": 1},
+    )
     assert fingerprint(args, str(tmp_path / "new")) != before == fingerprint(args, str(untrained))
 
 
@@ -249,34 +367,56 @@ class StandIn:
         rng = np.random.default_rng(1)
         self.count, self.live, self.clock = 2, np.ones(2, dtype=bool), np.zeros(2)
         self.pose = np.array([[1.0, 2.0, np.pi / 2], [-3.0, 0.5, 2.4]])
-        self.velocity, self.goal = np.array([[0.7, 0.1, 0.0], [0.2, 0.0, 0.0]]), rng.uniform(-5, 5, (2, 2))
+        self.velocity, self.goal = (
+            np.array([[0.7, 0.1, 0.0], [0.2, 0.0, 0.0]]),
+            rng.uniform(-5, 5, (2, 2)),
+        )
         self.people = People.empty(2, 4)
         self.people.real[..., :4] = rng.uniform(-2, 2, (2, 4, 4))
         self.people.active[:, [0, 2, 3]] = True
         shape = CONFIG.height_px, CONFIG.width_px, 3
-        self.seen = {"rgb": rng.integers(0, 256, (2, *shape), dtype=np.uint8), "goal": rng.normal(size=(2, 3)).astype(np.float32)}
-        self.seen |= {"ego": rng.normal(size=(2, 3)).astype(np.float32), "robot": np.ones((2, 6), np.float32)}
+        self.seen = {
+            "rgb": rng.integers(0, 256, (2, *shape), dtype=np.uint8),
+            "goal": rng.normal(size=(2, 3)).astype(np.float32),
+        }
+        self.seen |= {
+            "ego": rng.normal(size=(2, 3)).astype(np.float32),
+            "robot": np.ones((2, 6), np.float32),
+        }
 
 
 def test_a_planner_sees_people_along_the_robots_axes(untrained):
     """Where they are and where they go: a moment later they are where their places and velocities say."""
     worlds: Any = StandIn()
-    worlds.people.real[0, 0, :4] = 1.0, 5.0, 1.0, 0.0  # 3 m ahead of a robot that looks north, walks east: to its right
+    worlds.people.real[0, 0, :4] = (
+        1.0,
+        5.0,
+        1.0,
+        0.0,
+    )  # 3 m ahead of a robot that looks north, walks east: to its right
     driver = PolicyDriver(*load_networks(untrained), worlds, "rules", 3.0, "cpu")
-    views = [driver._view(w, worlds.seen["rgb"][w], np.zeros((1, 10, 2)), np.zeros(1)) for w in range(2)]
+    views = [
+        driver._view(w, worlds.seen["rgb"][w], np.zeros((1, 10, 2)), np.zeros(1)) for w in range(2)
+    ]
     np.testing.assert_allclose(views[0].people[0], [3.0, 0.0, 0.0, -1.0], atol=1e-9)
     worlds.people.real[..., :2] += 0.5 * worlds.people.real[..., 2:4]
     for world, before in enumerate(views):
         after = driver._view(world, worlds.seen["rgb"][world], np.zeros((1, 10, 2)), np.zeros(1))
         assert len(before.people) == 3 and before.speed == worlds.velocity[world, 0]
-        np.testing.assert_allclose(after.people[:, :2], before.people[:, :2] + 0.5 * before.people[:, 2:], atol=1e-9)
+        np.testing.assert_allclose(
+            after.people[:, :2], before.people[:, :2] + 0.5 * before.people[:, 2:], atol=1e-9
+        )
     driver.close()
 
 
 def test_a_planners_factor_slows_its_robot_and_no_other(untrained):
     worlds: Any = StandIn()
-    bare, slowed = (PolicyDriver(*load_networks(untrained), worlds, p, 3.0, "cpu") for p in ("none", "rules"))
-    slowed.guides = [SimpleNamespace(apply=lambda view, f=f: (view.log_scores, f)) for f in (1.0, 0.4)]  # pyright: ignore
+    bare, slowed = (
+        PolicyDriver(*load_networks(untrained), worlds, p, 3.0, "cpu") for p in ("none", "rules")
+    )
+    slowed.guides = [
+        SimpleNamespace(apply=lambda view, f=f: (view.log_scores, f)) for f in (1.0, 0.4)
+    ]  # pyright: ignore
     free, told = bare.act(worlds.seen), slowed.act(worlds.seen)
     assert np.linalg.norm(free, axis=1).min() > 0.05
     np.testing.assert_allclose(told, free * [[1.0], [0.4]], rtol=1e-6)
@@ -294,7 +434,9 @@ def test_a_planners_scores_choose_the_trajectory(untrained):
 
     driver.guides = [SimpleNamespace(apply=first)] * 2  # pyright: ignore
     told = driver.act(worlds.seen)
-    np.testing.assert_allclose(told, np.stack([c[2, CONFIG.action_waypoint] for c in said]), rtol=1e-6)
+    np.testing.assert_allclose(
+        told, np.stack([c[2, CONFIG.action_waypoint] for c in said]), rtol=1e-6
+    )
     driver.close()
 
 
@@ -304,27 +446,46 @@ def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):
     assert (bare == dead).all() and all(s and s["asked"] > 0 and s["advised"] == 0 for s in said)
 
 
-def test_a_planner_is_asked_before_the_run_and_its_answers_are_summed_up(tmp_path, untrained, capsys, monkeypatch):
-    short = lambda *words: [dataclasses.replace(e, time_limit_s=1.5) for e in chosen_episodes(*words)]  # noqa: E731
+def test_a_planner_is_asked_before_the_run_and_its_answers_are_summed_up(
+    tmp_path, untrained, capsys, monkeypatch
+):
+    short = lambda *words: [
+        dataclasses.replace(e, time_limit_s=1.5) for e in chosen_episodes(*words)
+    ]  # noqa: E731
     monkeypatch.setattr("s2e.benchmarks.bench.chosen_episodes", short)
     dead = "openai:http://127.0.0.1:9/v1#none"
     args = BenchArgs(
-        scene=PLAZA, policy=(str(untrained),), setting="pedestrian", episodes=2, clips=0, planner=dead, out=tmp_path / "dead"
+        scene=PLAZA,
+        policy=(str(untrained),),
+        setting="pedestrian",
+        episodes=2,
+        clips=0,
+        planner=dead,
+        out=tmp_path / "dead",
     )
-    with pytest.raises(UserError, match=r"#none cannot be asked: Connection refused; see that.*--planner-required"):
+    with pytest.raises(
+        UserError, match=r"#none cannot be asked: Connection refused; see that.*--planner-required"
+    ):
         bench(dataclasses.replace(args, planner_required=True))
     assert not args.out.exists()
     bench(args)
     printed = capsys.readouterr()
-    assert printed.err.count("warning: --planner openai:") == 1 and "Connection refused" in printed.err
+    assert (
+        printed.err.count("warning: --planner openai:") == 1 and "Connection refused" in printed.err
+    )
     totals = json.loads((args.out / "summary.json").read_text())["planner"]
-    assert totals["episodes"] == 2 and totals["answered"] == totals["advised"] == 0 < totals["failed"]
+    assert (
+        totals["episodes"] == 2 and totals["answered"] == totals["advised"] == 0 < totals["failed"]
+    )
     assert totals["latency_p50_s"] is None
     said = "it gave no advice at all: these are the figures of the bare policy"
     assert said in " ".join(printed.out.split()) and said in (args.out / "report.html").read_text()
     bench(dataclasses.replace(args, planner="rules", planner_required=True, out=tmp_path / "rules"))
     printed = capsys.readouterr()
-    assert "warning: --planner" not in printed.err and "the planner of untrained was asked" in printed.out
+    assert (
+        "warning: --planner" not in printed.err
+        and "the planner of untrained was asked" in printed.out
+    )
     totals = json.loads((tmp_path / "rules" / "summary.json").read_text())["planner"]
     assert totals["answered"] == totals["asked"] > 0 and "failed" not in totals
 
@@ -343,23 +504,46 @@ def test_obstacles_stand_in_image_and_occupancy():
 def test_bad_questions(tmp_path, untrained):
     for args, match in (
         (BenchArgs(scene="nowhere", out=tmp_path / "a"), "nowhere"),
-        (BenchArgs(scene=PLAZA, policy=(str(tmp_path / "none"),), out=tmp_path / "b"), "no such folder"),
-        (BenchArgs(scene=PLAZA, planner="oracle", policy=(str(untrained),), out=tmp_path / "c"), "planner"),
+        (
+            BenchArgs(scene=PLAZA, policy=(str(tmp_path / "none"),), out=tmp_path / "b"),
+            "no such folder",
+        ),
+        (
+            BenchArgs(scene=PLAZA, planner="oracle", policy=(str(untrained),), out=tmp_path / "c"),
+            "planner",
+        ),
         (BenchArgs(scene=PLAZA, planner="rules", out=tmp_path / "c"), "names none"),
         (BenchArgs(scene=PLAZA, seed=-1, out=tmp_path / "c"), "--seed"),
-        (BenchArgs(scene=PLAZA, planner_weight=float("nan"), out=tmp_path / "c"), "--planner-weight"),
+        (
+            BenchArgs(scene=PLAZA, planner_weight=float("nan"), out=tmp_path / "c"),
+            "--planner-weight",
+        ),
         (BenchArgs(scene=PLAZA, device="banana", out=tmp_path / "c"), "banana"),  # pyright: ignore[reportArgumentType]
         (BenchArgs(scene=PLAZA, episodes=-1, out=tmp_path / "d"), "negative"),
-        (BenchArgs(scene=PLAZA, robot="unicycle", policy=("zero",), episodes=1, out=tmp_path / "e"), "unicycle"),
+        (
+            BenchArgs(
+                scene=PLAZA, robot="unicycle", policy=("zero",), episodes=1, out=tmp_path / "e"
+            ),
+            "unicycle",
+        ),
     ):
         with pytest.raises(UserError, match=match):
             bench(args)
 
 
 def test_a_results_folder_gives_back_what_was_asked(tmp_path, capsys):
-    args = BenchArgs(scene=PLAZA, policy=("zero", "straight"), setting="empty", episodes=1, clips=0, out=tmp_path / "out")
+    args = BenchArgs(
+        scene=PLAZA,
+        policy=("zero", "straight"),
+        setting="empty",
+        episodes=1,
+        clips=0,
+        out=tmp_path / "out",
+    )
     bench(args)
-    assert f"{PLAZA} zero: 1 episodes" in capsys.readouterr().err, "before the first has ended, where there is no bar"
+    assert f"{PLAZA} zero: 1 episodes" in capsys.readouterr().err, (
+        "before the first has ended, where there is no bar"
+    )
     asked = dataclasses.replace(args, device=choose_device("auto"))
     for folder, policies in (("out", args.policy), ("out/zero", ("zero",))):
         given = defaults_from(BenchArgs, tmp_path / folder / "config.json")
@@ -367,7 +551,9 @@ def test_a_results_folder_gives_back_what_was_asked(tmp_path, capsys):
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_scenes_are_built(tmp_path, monkeypatch):
-    monkeypatch.setattr("s2e.benchmarks.bench.load_scene", lambda _: pytest.fail("a scene is built"))
+    monkeypatch.setattr(
+        "s2e.benchmarks.bench.load_scene", lambda _: pytest.fail("a scene is built")
+    )
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     for place in ("file", "link"):

@@ -30,27 +30,55 @@ def joined(*parts):
 
 
 ON = line((0, 0), (10, 0), 10)
-BACK_AND_FORTH = joined(*[joined(line((10, 0), (9.7, 0), 1), line((9.7, 0), (10, 0), 1)) for _ in range(10)])
+BACK_AND_FORTH = joined(
+    *[joined(line((10, 0), (9.7, 0), 1), line((9.7, 0), (10, 0), 1)) for _ in range(10)]
+)
 CIRCLES = 3 * np.stack([np.sin(np.linspace(0, 12, 100)), 1 - np.cos(np.linspace(0, 12, 100))], 1)
-INTO_AND_OUT_OF_A_DEAD_END = joined(line((0, 0), (12, 0), 12), line((12, 0), (3, 3), 10), line((3, 3), (11, 0), 8))
+INTO_AND_OUT_OF_A_DEAD_END = joined(
+    line((0, 0), (12, 0), 12), line((12, 0), (3, 3), 10), line((3, 3), (11, 0), 8)
+)
 
 
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
         (lost(stay((0, 0), 30)), "stood still"),
-        (lost(joined(ON, stay((10, 0), 20))), "stood still"),  # it stopped before something, touching nothing
-        (lost(joined(ON, stay((10, 0), 20)), [(3.0, "person")]), "stood still"),  # the contact was long before
+        (
+            lost(joined(ON, stay((10, 0), 20))),
+            "stood still",
+        ),  # it stopped before something, touching nothing
+        (
+            lost(joined(ON, stay((10, 0), 20)), [(3.0, "person")]),
+            "stood still",
+        ),  # the contact was long before
         (lost(joined(ON, stay((10, 0), 20)), [(10.2, "static")]), "stuck at a thing"),
-        (lost(joined(ON, stay((10, 0), 20)), [(9.2, "static")]), "stuck at a thing"),  # it slid on a little
-        (lost(joined(ON, BACK_AND_FORTH), [(10.0 + 2 * k, "static") for k in range(10)]), "stuck at a thing"),
-        (lost(joined(ON, stay((10, 0), 20)), [(4.0, "static"), (10.2, "person")]), "stuck with a person"),
-        (lost(joined(ON, stay((10, 0), 20)), [(4.0, "static")], touched_s=30.0), "stuck at a thing"),  # along a wall all the way
+        (
+            lost(joined(ON, stay((10, 0), 20)), [(9.2, "static")]),
+            "stuck at a thing",
+        ),  # it slid on a little
+        (
+            lost(joined(ON, BACK_AND_FORTH), [(10.0 + 2 * k, "static") for k in range(10)]),
+            "stuck at a thing",
+        ),
+        (
+            lost(joined(ON, stay((10, 0), 20)), [(4.0, "static"), (10.2, "person")]),
+            "stuck with a person",
+        ),
+        (
+            lost(joined(ON, stay((10, 0), 20)), [(4.0, "static")], touched_s=30.0),
+            "stuck at a thing",
+        ),  # along a wall all the way
         (lost(joined(ON, stay((10, 0), 20)), [(4.0, "static")], touched_s=4.4), "stood still"),
         (lost(stay((0, 0), 20), [(0.2, "static")]), "stuck at a thing"),
         (lost(line((0, 0), (15, 0), 30), remaining_m=5.0), "slow"),
-        (lost(joined(line((0, 0), (18.5, 0), 8), CIRCLES / 3 + (18.5, 0)), remaining_m=1.5), "slow"),  # nearly there
-        (lost(joined(ON, stay((10, 0), 3)), [(10.2, "static")]), "slow"),  # not held long enough to call it stuck
+        (
+            lost(joined(line((0, 0), (18.5, 0), 8), CIRCLES / 3 + (18.5, 0)), remaining_m=1.5),
+            "slow",
+        ),  # nearly there
+        (
+            lost(joined(ON, stay((10, 0), 3)), [(10.2, "static")]),
+            "slow",
+        ),  # not held long enough to call it stuck
         (lost(CIRCLES), "wandering or dead end"),
         (lost(INTO_AND_OUT_OF_A_DEAD_END), "wandering or dead end"),
         (lost(line((0, 0), (-15, 0), 30), remaining_m=35.0, rc=0.0), "wandering or dead end"),
@@ -68,6 +96,11 @@ def test_points_that_are_no_numbers_do_not_count():
 
 
 def test_only_failures_are_counted_in_the_order_of_the_causes():
-    records = [lost(CIRCLES), lost(stay((0, 0), 9)), lost(CIRCLES), lost(CIRCLES) | {"success": True}]
+    records = [
+        lost(CIRCLES),
+        lost(stay((0, 0), 9)),
+        lost(CIRCLES),
+        lost(CIRCLES) | {"success": True},
+    ]
     assert list(count_causes(records).items()) == [("stood still", 1), ("wandering or dead end", 2)]
     assert count_causes([]) == {}

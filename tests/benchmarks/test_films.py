@@ -4,7 +4,15 @@ from s2e.benchmarks.films import FRAMES, Film, choose_filmed, choose_kept
 from s2e.envs.geometry.scene import Episode
 
 WON = {"success": True}
-STOOD = {"success": False, "path": [[0.0, 0.0]] * 50, "time_s": 10.0, "contacts": [], "rc": 0.0, "route_m": 9.0, "goal": [9.0, 0.0]}
+STOOD = {
+    "success": False,
+    "path": [[0.0, 0.0]] * 50,
+    "time_s": 10.0,
+    "contacts": [],
+    "rc": 0.0,
+    "route_m": 9.0,
+    "goal": [9.0, 0.0],
+}
 HIT = STOOD | {"contacts": [[0.2, "static"]]}
 
 
@@ -27,7 +35,10 @@ def test_the_planned_clips_and_one_of_each_cause_are_kept():
     }  # fmt: skip
     assert shown >= {"stood still", "stuck at a thing"}
     assert choose_kept(list("bcef"), records, 0, shown) == {}  # the next scene shows nothing twice
-    assert choose_kept(list("bc"), records, 2, shown) == {"b": "failed, stood still", "c": "failed, stood still"}
+    assert choose_kept(list("bc"), records, 2, shown) == {
+        "b": "failed, stood still",
+        "c": "failed, stood still",
+    }
     assert choose_kept([], records, 2, shown) == {}
 
 

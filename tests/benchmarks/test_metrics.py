@@ -9,7 +9,16 @@ from s2e.benchmarks import metrics
 
 
 def record(i, setting="empty", success=True, rc=1.0, ct=0, spl=0.9, sns=1.0, scene="street"):
-    return {"scene": scene, "id": f"e{i}", "setting": setting, "success": success, "rc": rc, "ct": ct, "spl": spl, "sns": sns}
+    return {
+        "scene": scene,
+        "id": f"e{i}",
+        "setting": setting,
+        "success": success,
+        "rc": rc,
+        "ct": ct,
+        "spl": spl,
+        "sns": sns,
+    }
 
 
 def test_episode_metrics_by_hand():
@@ -31,12 +40,17 @@ def test_ends_of_the_ranges():
     assert metrics.path_length([[1, 1]]) == metrics.path_length([]) == 0.0
 
 
-@pytest.mark.parametrize(("steps", "events"), [("", 0), ("0000", 0), ("1", 1), ("1101", 2), ("0110111", 2), ("010101", 3)])
+@pytest.mark.parametrize(
+    ("steps", "events"),
+    [("", 0), ("0000", 0), ("1", 1), ("1101", 2), ("0110111", 2), ("010101", 3)],
+)
 def test_contact_events(steps, events):
     assert metrics.contact_events([c == "1" for c in steps]) == events
 
 
-@pytest.mark.parametrize(("wins", "trials"), [(0, 1), (1, 1), (0, 40), (40, 40), (3, 10), (57, 100), (1, 1000)])
+@pytest.mark.parametrize(
+    ("wins", "trials"), [(0, 1), (1, 1), (0, 40), (40, 40), (3, 10), (57, 100), (1, 1000)]
+)
 def test_wilson_against_scipy(wins, trials):
     expected = stats.binomtest(wins, trials).proportion_ci(method="wilson")
     assert metrics.wilson(wins, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
@@ -65,7 +79,9 @@ def test_summarise_has_the_agreed_shape_and_ignores_order():
     }  # fmt: skip
     assert list(summary["settings"]) == ["empty", "both"]
     entry = summary["settings"]["empty"]
-    assert set(entry) == {"episodes", "failures"} | {k + s for k in ("sr", "rc", "ct", "spl", "sns") for s in ("", "_ci95")}
+    assert set(entry) == {"episodes", "failures"} | {
+        k + s for k in ("sr", "rc", "ct", "spl", "sns") for s in ("", "_ci95")
+    }
     assert (entry["episodes"], entry["sr"], entry["rc"], entry["ct"]) == (4, 0.75, 0.375, 1.5)
     assert entry["sns"] == pytest.approx(0.85)
     assert entry["ct_ci95"][0] <= 1.5 <= entry["ct_ci95"][1]
@@ -76,19 +92,35 @@ def test_summarise_has_the_agreed_shape_and_ignores_order():
 
 def test_what_became_of_a_planners_questions():
     asked = {"asked": 5, "answered": 3, "advised": 2, "failed": 1, "unparsed": 1, "skipped": 2}
-    records = [record(0) | {"planner": asked | {"latencies_s": [0.1, 0.2, 0.3]}}, record(1) | {"planner": asked | {"latencies_s": []}}]
+    records = [
+        record(0) | {"planner": asked | {"latencies_s": [0.1, 0.2, 0.3]}},
+        record(1) | {"planner": asked | {"latencies_s": []}},
+    ]
     summary = metrics.summarise([*records, record(2)], "street", "ours", 0, "1")
     doubled = {name: 2 * count for name, count in asked.items()}
-    assert summary["planner"] == {"episodes": 2, **doubled, "latency_p50_s": 0.2, "latency_p95_s": 0.29}
+    assert summary["planner"] == {
+        "episodes": 2,
+        **doubled,
+        "latency_p50_s": 0.2,
+        "latency_p95_s": 0.29,
+    }
     said = metrics.planner_words(summary)
-    assert "asked 10 times in 2 episodes: 6 answered, 2 could not be read, 2 failed, 4 passed over" in said
-    assert "2 open when their episode ended, 4 with advice; latency 0.20 s in the median, 0.29 s at 95 %" in said
+    assert (
+        "asked 10 times in 2 episodes: 6 answered, 2 could not be read, 2 failed, 4 passed over"
+        in said
+    )
+    assert (
+        "2 open when their episode ended, 4 with advice; latency 0.20 s in the median, 0.29 s at 95 %"
+        in said
+    )
     assert said in " ".join(metrics.format_table([summary]).split()) and "bare policy" not in said
     assert "planner" not in metrics.summarise([record(2)], "street", "ours", 0, "1")
 
 
 def test_table():
-    a = metrics.summarise([record(i, success=i % 2 == 0) for i in range(10)], "street", "ours", 0, "1")
+    a = metrics.summarise(
+        [record(i, success=i % 2 == 0) for i in range(10)], "street", "ours", 0, "1"
+    )
     b = metrics.summarise([record(0, "pedestrian", ct=3)], "street", "x" * 60, 0, "1")
     text = metrics.format_table([a, b])
     lines = text.splitlines()
@@ -101,10 +133,17 @@ def test_table():
 
 
 def test_a_suite_is_summed_up_by_scene_too():
-    records = [record(i, success=i < 3, scene="town/lane") for i in range(4)] + [record(0, success=False, scene="town/quay")]
+    records = [record(i, success=i < 3, scene="town/lane") for i in range(4)] + [
+        record(0, success=False, scene="town/quay")
+    ]
     summary = metrics.summarise(records, "town", "ours", 0, "1")
-    assert summary["settings"]["empty"]["episodes"] == 5 and summary["settings"]["empty"]["sr"] == 0.6
-    assert {k: (v["episodes"], v["sr"]) for k, v in summary["scenes"].items()} == {"town/lane": (4, 0.75), "town/quay": (1, 0.0)}
+    assert (
+        summary["settings"]["empty"]["episodes"] == 5 and summary["settings"]["empty"]["sr"] == 0.6
+    )
+    assert {k: (v["episodes"], v["sr"]) for k, v in summary["scenes"].items()} == {
+        "town/lane": (4, 0.75),
+        "town/quay": (1, 0.0),
+    }
     rows = [line.split() for line in metrics.format_table([summary]).splitlines()]
     assert ["town/lane", "0.75"] in rows and ["town/quay", "0.00"] in rows
     alone = metrics.summarise(records[:4], "town/lane", "ours", 0, "1")
@@ -114,19 +153,26 @@ def test_a_suite_is_summed_up_by_scene_too():
 def test_policies_of_like_names_are_told_apart_beside_one_another():
     records = [record(0, scene="town/lane"), record(0, success=False, scene="town/" + "long" * 20)]
     names = [f"{'finetuned-' * 9}run-{k}" for k in range(1, 21)]
-    text = metrics.format_table([metrics.summarise(records, "town", name, 0, "1") for name in names])
+    text = metrics.format_table(
+        [metrics.summarise(records, "town", name, 0, "1") for name in names]
+    )
     assert max(map(len, text.splitlines())) <= 100
     block = text[text.index("success rate") :]
     assert all(f"[{k}] ..." in block and f"run-{k}\n" in block for k in range(1, 21))
     heads = [line.split() for line in block.splitlines() if line.split()[0] == "scene"]
-    assert [name for head in heads for name in head[1:]] == [f"[{k}]" for k in range(1, 21)] and len(heads) == 3
+    assert [name for head in heads for name in head[1:]] == [
+        f"[{k}]" for k in range(1, 21)
+    ] and len(heads) == 3
     rows = [line for line in text.splitlines() if line.endswith("1.00") and "run-" in line]
     assert len({row.split()[0] for row in rows}) == 20
 
 
 def drives(wins, setting="empty"):
     """One policy's records: which episodes it won."""
-    return [record(i, setting, success=bool(won)) | {"start": [0.0, i, 0.0], "goal": [9.0, i]} for i, won in enumerate(wins)]
+    return [
+        record(i, setting, success=bool(won)) | {"start": [0.0, i, 0.0], "goal": [9.0, i]}
+        for i, won in enumerate(wins)
+    ]
 
 
 def test_a_difference_is_paired_over_the_same_episodes():
@@ -135,9 +181,15 @@ def test_a_difference_is_paired_over_the_same_episodes():
     a, b = ~hard, ~hard & (np.arange(200) % 8 > 0)
     d = metrics.difference(("a", drives(a)), ("b", drives(b)), "empty", 0)
     assert d is not None and (d.a, d.b, d.episodes) == ("a", "b", 200)
-    assert d.difference == pytest.approx(a.mean() - b.mean()) and d.apart and 0 < d.ci95[0] < d.difference < d.ci95[1]
+    assert (
+        d.difference == pytest.approx(a.mean() - b.mean())
+        and d.apart
+        and 0 < d.ci95[0] < d.difference < d.ci95[1]
+    )
     paired = a.astype(float) - b
-    drawn = stats.bootstrap((paired,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1))
+    drawn = stats.bootstrap(
+        (paired,), np.mean, n_resamples=5000, method="percentile", rng=np.random.default_rng(1)
+    )
     reference = drawn.confidence_interval
     assert d.ci95 == pytest.approx((reference.low, reference.high), abs=0.02)
     independent = 1.96 * math.sqrt(a.var() / 200 + b.var() / 200)
@@ -151,7 +203,8 @@ def test_a_difference_is_paired_over_the_same_episodes():
 
 
 @pytest.mark.parametrize(
-    ("wins", "episodes", "apart"), [(0, 50, False), (1, 1, False), (4, 4, False), (5, 50, False), (6, 6, True), (8, 50, True)]
+    ("wins", "episodes", "apart"),
+    [(0, 50, False), (1, 1, False), (4, 4, False), (5, 50, False), (6, 6, True), (8, 50, True)],
 )
 def test_few_episodes_do_not_look_certain(wins, episodes, apart):
     """One policy wins `wins` episodes more, and never loses one that the other wins: compare McNemar's exact test."""
@@ -178,7 +231,9 @@ def test_every_pair_in_every_setting_and_what_may_be_said():
     records = {"low": drives([False] * 30), "high": drives(sure), "like": drives(same)}
     found = metrics.differences(records, 0)
     assert [(d.a, d.b, d.setting) for d in found] == [
-        (a, b, s) for a, b in (("high", "like"), ("high", "low"), ("like", "low")) for s in ("all", "empty")
+        (a, b, s)
+        for a, b in (("high", "like"), ("high", "low"), ("like", "low"))
+        for s in ("all", "empty")
     ]
     assert [d.apart for d in found] == [False, False, True, True, True, True]
     assert "high and like are not told apart (+0.03 [" in metrics.verdict(found[0])
@@ -198,6 +253,11 @@ def test_bounds_come_last_and_are_not_compared():
 
 
 def test_causes_are_counted_by_setting():
-    lost = record(1, success=False) | {"path": [[0.0, 0.0]] * 40, "time_s": 20.0, "contacts": [[3.0, "static"]], "route_m": 9.0}
+    lost = record(1, success=False) | {
+        "path": [[0.0, 0.0]] * 40,
+        "time_s": 20.0,
+        "contacts": [[3.0, "static"]],
+        "route_m": 9.0,
+    }
     summary = metrics.summarise([lost, lost | {"id": "e2"}, record(3)], "street", "ours", 0, "1")
     assert summary["settings"]["empty"]["failures"] == {"stuck at a thing": 2}

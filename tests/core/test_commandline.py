@@ -31,7 +31,9 @@ JSON = st.recursive(PLAIN, lambda x: st.lists(x) | st.dictionaries(st.text(), x)
 
 
 def test_what_a_command_can_be_asked_for_imports_nothing_heavy():
-    done = subprocess.run([sys.executable, "-c", LIGHT, *ENTRIES], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, *ENTRIES], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == []
 
 
@@ -42,7 +44,9 @@ def test_every_command_starts_from_a_module_of_arguments():
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     for name, place in project["scripts"].items():
-        assert place == f"s2e.start:{name.removeprefix('s2e-')}" and callable(getattr(s2e.start, name.removeprefix("s2e-")))
+        assert place == f"s2e.start:{name.removeprefix('s2e-')}" and callable(
+            getattr(s2e.start, name.removeprefix("s2e-"))
+        )
 
 
 def test_version_is_printed_whatever_else_is_said(capsys):
@@ -53,7 +57,15 @@ def test_version_is_printed_whatever_else_is_said(capsys):
 
 CHANGED = {
     PPOArgs: dict(out=Path("a"), envs=3, splats=0.5, objects=Path("b"), reader=False, sense="rays"),
-    PretrainArgs: dict(data=("a", "b"), out=Path("a"), lr=0.1, newest="grid", held_out=Path("c"), stills=("d",), amp=False),
+    PretrainArgs: dict(
+        data=("a", "b"),
+        out=Path("a"),
+        lr=0.1,
+        newest="grid",
+        held_out=Path("c"),
+        stills=("d",),
+        amp=False,
+    ),
     BenchArgs: dict(out=Path("a"), policy=("x", "y"), recovery=True, planner_weight=0.5),
 }
 

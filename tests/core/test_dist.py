@@ -22,7 +22,9 @@ def parameters(*gradients):
     return made
 
 
-@pytest.mark.parametrize(("function", "share"), [("average_gradients", 1 / 3), ("sum_gradients", 1.0)])
+@pytest.mark.parametrize(
+    ("function", "share"), [("average_gradients", 1 / 3), ("sum_gradients", 1.0)]
+)
 def test_gradients_become_the_mean_or_the_sum_of_all_ranks(monkeypatch, function, share):
     def body(rank):
         made = parameters([1.0 + rank, 2.0], [10.0 * rank, -3.0])
@@ -55,7 +57,9 @@ def test_what_is_gathered_lies_in_the_order_of_ranks_and_totals_are_sums(monkeyp
 
     first, second = on_ranks(monkeypatch, 2, body)
     assert first[0] == second[0] == [0, 1, 10, 11]
-    assert first[1] == second[1] == [2.0, 1.0] and second[2] == [1.0, 1.0], "what was given stays as it was"
+    assert first[1] == second[1] == [2.0, 1.0] and second[2] == [1.0, 1.0], (
+        "what was given stays as it was"
+    )
     assert first[3] == ["rank 0", "rank 1"] and second[3] == []
     assert first[4] == [[5, 6], [14, 16]]
     assert first[5:] == second[5:] == (True, False)

@@ -44,7 +44,12 @@ def test_a_terminal_of_ascii_shows_every_name(monkeypatch):
 
 
 def test_what_is_missing_is_said_with_what_to_type(monkeypatch):
-    listed = ['viser>=1.1; extra == "view"', 'viser-more; extra == "view"', 'viser>=2; extra == "dev"', "numpy>=2.0"]
+    listed = [
+        'viser>=1.1; extra == "view"',
+        'viser-more; extra == "view"',
+        'viser>=2; extra == "dev"',
+        "numpy>=2.0",
+    ]
     monkeypatch.setattr(errors.metadata, "requires", lambda _: listed)
     assert str(missing("s2e-view", "view", "viser")) == (
         's2e-view: viser is not installed; install it with: pip install "viser>=1.1" (of the extra view)'
@@ -56,7 +61,10 @@ def test_what_is_missing_is_said_with_what_to_type(monkeypatch):
         raise errors.metadata.PackageNotFoundError
 
     monkeypatch.setattr(errors.metadata, "requires", nowhere)
-    assert how_to_install("view", "viser") == 'install it with: pip install "viser" (of the extra view)'
+    assert (
+        how_to_install("view", "viser")
+        == 'install it with: pip install "viser" (of the extra view)'
+    )
 
 
 def test_what_is_installed_and_broken_is_said():

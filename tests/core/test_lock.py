@@ -27,8 +27,24 @@ COMMANDS = {
     "s2e-ppo": ("s2e.rl.train", "--envs", "2", "--scenes", "1"),
     "s2e-data record": ("s2e.envs.record.command", "record", "--frames", "5"),
     "s2e-data stills": ("s2e.envs.record.command", "stills", "--frames", "5"),
-    "s2e-data stills, gone on with": ("s2e.envs.record.command", "stills", "--frames", "5", "--resume"),
-    "s2e-bench": ("s2e.benchmarks.bench", "--scene", "gs_urban/plaza", "--policy", "zero", "--episodes", "1", "--setting", "empty"),
+    "s2e-data stills, gone on with": (
+        "s2e.envs.record.command",
+        "stills",
+        "--frames",
+        "5",
+        "--resume",
+    ),
+    "s2e-bench": (
+        "s2e.benchmarks.bench",
+        "--scene",
+        "gs_urban/plaza",
+        "--policy",
+        "zero",
+        "--episodes",
+        "1",
+        "--setting",
+        "empty",
+    ),
 }
 
 
@@ -46,7 +62,10 @@ def holder(tmp_path):
 def test_a_folder_is_refused_while_another_process_lives(tmp_path, holder):
     out = tmp_path / "out"
     for refused in (lambda: hold(out), lambda: check_out(out, resume=False), lambda: Run(out, {})):
-        with pytest.raises(UserError, match=rf"out: process {holder.pid} on .* is writing into this folder; .*another --out"):
+        with pytest.raises(
+            UserError,
+            match=rf"out: process {holder.pid} on .* is writing into this folder; .*another --out",
+        ):
             refused()
     assert [p.name for p in out.iterdir()] == [LOCK]
     os.kill(holder.pid, signal.SIGKILL)
@@ -55,13 +74,19 @@ def test_a_folder_is_refused_while_another_process_lives(tmp_path, holder):
     release(out)
 
 
-@pytest.mark.parametrize(("write", "left"), [("", []), ("x.write_text('')", [LOCK, "x"]), ("x.mkdir()", [LOCK, "x"])])
+@pytest.mark.parametrize(
+    ("write", "left"), [("", []), ("x.write_text('')", [LOCK, "x"]), ("x.mkdir()", [LOCK, "x"])]
+)
 def test_a_folder_that_nothing_was_put_into_is_taken_away(tmp_path, write, left):
     code = f"from pathlib import Path; from s2e.core.lock import hold; out = Path('out'); hold(out); x = out / 'x'; {write}"
     (tmp_path / "there").mkdir()
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    subprocess.run([sys.executable, "-c", code.replace("'out'", "'there'")], cwd=tmp_path, check=True)
-    assert sorted(p.name for p in tmp_path.glob("out/*")) == left and (tmp_path / "out").exists() == bool(left)
+    subprocess.run(
+        [sys.executable, "-c", code.replace("'out'", "'there'")], cwd=tmp_path, check=True
+    )
+    assert sorted(p.name for p in tmp_path.glob("out/*")) == left and (
+        tmp_path / "out"
+    ).exists() == bool(left)
     assert sorted(p.name for p in tmp_path.glob("there/*")) == (left or [LOCK])
 
 
@@ -69,8 +94,14 @@ def test_a_folder_that_nothing_was_put_into_is_taken_away(tmp_path, write, left)
 def test_the_second_of_two_commands_is_refused(tmp_path, holder, name):
     words = [sys.executable, "-m", *COMMANDS[name], "--out", str(tmp_path / "out")]
     done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 2 and f"process {holder.pid} on" in done.stderr and str(tmp_path / "out") in done.stderr
-    assert "Traceback" not in done.stderr and [p.name for p in (tmp_path / "out").iterdir()] == [LOCK]
+    assert (
+        done.returncode == 2
+        and f"process {holder.pid} on" in done.stderr
+        and str(tmp_path / "out") in done.stderr
+    )
+    assert "Traceback" not in done.stderr and [p.name for p in (tmp_path / "out").iterdir()] == [
+        LOCK
+    ]
 
 
 def test_a_process_may_hold_its_folder_twice_and_anew(tmp_path):
@@ -91,7 +122,9 @@ def test_other_ranks_hold_nothing(tmp_path, holder, monkeypatch):
 
 def test_a_full_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):
     free = os.statvfs(tmp_path)
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=3, f_frsize=4096, f_blocks=free.f_blocks))
+    monkeypatch.setattr(
+        os, "statvfs", lambda _: SimpleNamespace(f_bavail=3, f_frsize=4096, f_blocks=free.f_blocks)
+    )
     said = r"out/run: cannot be written \(0.0 MB are free on its disk and 1 are needed\); free some space"
     with pytest.raises(UserError, match=said):
         hold(tmp_path / "out" / "run")
@@ -101,7 +134,10 @@ def test_a_full_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):
 def test_a_read_only_disk_is_refused_before_anything_is_made(tmp_path):
     if os.access("/sys", os.W_OK):  # a place that nobody may write to, the administrator neither
         pytest.skip("/sys can be written here")
-    with pytest.raises(UserError, match=r"/sys/none/run: cannot be written \(/sys is read-only here\); give another --out"):
+    with pytest.raises(
+        UserError,
+        match=r"/sys/none/run: cannot be written \(/sys is read-only here\); give another --out",
+    ):
         hold(Path("/sys/none/run"))
 
 

@@ -25,7 +25,9 @@ from s2e.core.observation import (
 
 def test_a_goal_by_hand():
     tokens = goal_token(np.array([[3.0, 4.0], [0.0, -5.0], [-30.0, 0.0], [0.0, 0.0]]), 10.0)
-    assert tokens == pytest.approx(np.array([[0.5, 0.6, 0.8], [0.5, 0.0, -1.0], [1.0, -1.0, 0.0], [0.0, 1.0, 0.0]]), abs=1e-6)
+    assert tokens == pytest.approx(
+        np.array([[0.5, 0.6, 0.8], [0.5, 0.0, -1.0], [1.0, -1.0, 0.0], [0.0, 1.0, 0.0]]), abs=1e-6
+    )
     assert tokens.dtype == np.float32
 
 
@@ -33,7 +35,9 @@ def test_motion_by_hand():
     """The curvature is that of the arc, by how fast it is driven, forwards or backwards, and no more than 2 when standing."""
     state = ego_state(np.array([2.0, -2.0, 0.05, 0.0, -0.5]), np.array([1.0, 1.0, 0.1, -3.0, 3.0]))
     assert state[:, 2] == pytest.approx([0.5, 0.5, 1.0, -2.0, 2.0])
-    assert state[:, :2] == pytest.approx(np.array([[2, 1], [-2, 1], [0.05, 0.1], [0, -3], [-0.5, 3]]))
+    assert state[:, :2] == pytest.approx(
+        np.array([[2, 1], [-2, 1], [0.05, 0.1], [0, -3], [-0.5, 3]])
+    )
 
 
 @pytest.mark.parametrize("angle", [np.pi, -np.pi, 3 * np.pi, 7.0, -7.0, 0.0])
@@ -71,15 +75,25 @@ def test_the_way_is_told_in_the_robots_frame():
     odometry, one = Odometry(1, 0.2), np.array([0])
     for _ in range(21):
         token = odometry.token(ego_state(np.array([1.0]), np.array([0.0])), one)
-    np.testing.assert_allclose(token[0, 3:-AROUND].reshape(-1, 4)[:, 0], [-s for s in ODOMETRY_AGO_S], atol=1e-6)
-    odometry.token(ego_state(np.array([0.0]), np.array([5 * np.pi / 2])), one)  # turned to the left on the spot
+    np.testing.assert_allclose(
+        token[0, 3:-AROUND].reshape(-1, 4)[:, 0], [-s for s in ODOMETRY_AGO_S], atol=1e-6
+    )
+    odometry.token(
+        ego_state(np.array([0.0]), np.array([5 * np.pi / 2])), one
+    )  # turned to the left on the spot
     turned = odometry.token(ego_state(np.zeros(1), np.zeros(1)), one)[0, 3:-AROUND].reshape(-1, 4)
-    np.testing.assert_allclose(turned[2], [0, 1.6, -1, 0], atol=1e-6)  # where it was two seconds ago is to its left now
+    np.testing.assert_allclose(
+        turned[2], [0, 1.6, -1, 0], atol=1e-6
+    )  # where it was two seconds ago is to its left now
 
 
 @pytest.mark.parametrize("where", ["pose", "ago", "command"])
 def test_what_is_not_known_is_zeros(where):
-    arrays = {"pose": np.zeros((2, 3)), "ago": np.ones((2, len(ODOMETRY_AGO_S), 3)), "command": np.ones((2, 2))}
+    arrays = {
+        "pose": np.zeros((2, 3)),
+        "ago": np.ones((2, len(ODOMETRY_AGO_S), 3)),
+        "command": np.ones((2, 2)),
+    }
     arrays["points"] = np.ones((2, 3, 2))
     arrays[where][1].flat[0] = np.nan
     token = odometry_token(**arrays)
@@ -103,15 +117,24 @@ def test_surroundings_are_the_nearest_points_by_direction():
 
 def test_what_was_seen_is_remembered_for_a_while_where_it_was():
     odometry, one = Odometry(1, 0.2), np.array([0])
-    robot, stands = robot_token(np.array([[0.5, 0.4, 1.5, 1.0, 0.4, 60.0]])), ego_state(np.zeros(1), np.zeros(1))
+    robot, stands = (
+        robot_token(np.array([[0.5, 0.4, 1.5, 1.0, 0.4, 60.0]])),
+        ego_state(np.zeros(1), np.zeros(1)),
+    )
     odometry.token(stands, one)
     odometry.saw(np.full((1, RAYS), 2.0), robot, one)
     around = odometry.token(stands, one)[0, -AROUND:]
-    shown = np.abs(RAY_ANGLES) < np.radians(30)  # what lies outside of the camera's field of view was not seen
-    sectors = np.unique(np.floor(RAY_ANGLES[shown] / (2 * np.pi) * AROUND + 0.5).astype(int) % AROUND)
+    shown = np.abs(RAY_ANGLES) < np.radians(
+        30
+    )  # what lies outside of the camera's field of view was not seen
+    sectors = np.unique(
+        np.floor(RAY_ANGLES[shown] / (2 * np.pi) * AROUND + 0.5).astype(int) % AROUND
+    )
     np.testing.assert_allclose(around[sectors], np.log(AROUND_M / 2.0), atol=1e-6)
     assert not np.delete(around, sectors).any()
-    turned = odometry.token(ego_state(np.zeros(1), np.full(1, 5 * np.pi / 2)), one)[0, -AROUND:]  # to the left: it lies to the right
+    turned = odometry.token(ego_state(np.zeros(1), np.full(1, 5 * np.pi / 2)), one)[
+        0, -AROUND:
+    ]  # to the left: it lies to the right
     np.testing.assert_allclose(turned, np.roll(around, -AROUND // 4), atol=1e-6)
     for _ in range(SCANS * SCAN_STEPS):
         odometry.saw(np.full((1, RAYS), 100.0), robot, one)

@@ -44,7 +44,9 @@ def test_what_a_run_without_a_checkpoint_left_goes(tmp_path):
         run = Run(tmp_path, {})
         run.say(text)
         run.close()
-    assert (tmp_path / "printed.txt").read_text() == "after\n" and len(list(tmp_path.glob("events.*"))) == 1
+    assert (tmp_path / "printed.txt").read_text() == "after\n" and len(
+        list(tmp_path.glob("events.*"))
+    ) == 1
 
 
 def test_what_was_said_is_kept(tmp_path, capsys):
@@ -101,7 +103,10 @@ def test_sigterm_is_ctrl_c(first, monkeypatch):
 @pytest.mark.parametrize("name", ["metrics.jsonl", "printed.txt"])
 def test_a_full_disk_says_what_is_left(tmp_path, monkeypatch, name):
     run = Run(tmp_path, {})
-    write = {"metrics.jsonl": lambda: run.log(1, {"a": 1}), "printed.txt": lambda: run.say("hello")}[name]
+    write = {
+        "metrics.jsonl": lambda: run.log(1, {"a": 1}),
+        "printed.txt": lambda: run.say("hello"),
+    }[name]
     whole = Path.open
 
     def full(self, *args, **more):

@@ -17,7 +17,11 @@ from s2e.core.unpickle import numbers, read_pickle
 @pytest.mark.parametrize("protocol", range(2, 6))
 @pytest.mark.parametrize("dtype", ["f4", "f8", ">f8", "i8"])
 def test_reads_what_numpy_writes(tmp_path, protocol, dtype):
-    data = {"position": np.arange(10, dtype=dtype).reshape(5, 2), "yaw": np.asfortranarray(np.ones((5, 1))), "n": np.float64(3)}
+    data = {
+        "position": np.arange(10, dtype=dtype).reshape(5, 2),
+        "yaw": np.asfortranarray(np.ones((5, 1))),
+        "n": np.float64(3),
+    }
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(data, protocol=protocol))
     read = read_pickle(tmp_path / "a.pkl")
     np.testing.assert_array_equal(read["position"], data["position"])
@@ -34,11 +38,15 @@ def boxed(values, shape=()):
 
 NESTED = {
     "objects": np.arange(6.0).reshape(3, 2).astype(object),
-    "objects in the order of Fortran": np.asfortranarray(np.arange(6.0).reshape(3, 2).astype(object)),
+    "objects in the order of Fortran": np.asfortranarray(
+        np.arange(6.0).reshape(3, 2).astype(object)
+    ),
     "rows that are arrays": [np.array([0, 1]), np.array([2.0, 3.0]), (4, np.float32(5))],
     "boxes": np.array([boxed([0, 1]), boxed([2, 3]), boxed([4, 5])], dtype=object),
     "boxes among numbers": [[0, np.array([1.0])], [np.array([[2]]), 3], [np.int16(4), 5]],
-    "boxes without axes": [[np.array(v, dtype=object) for v in row] for row in ([0, 1], [2, 3], [4, 5])],
+    "boxes without axes": [
+        [np.array(v, dtype=object) for v in row] for row in ([0, 1], [2, 3], [4, 5])
+    ],
     "one box around all": np.array(None, dtype=object),
     "whole numbers": np.arange(6, dtype=np.uint8).reshape(3, 2),
     "other byte order": np.arange(6).reshape(3, 2).astype(">i4"),
@@ -58,7 +66,9 @@ def test_any_nesting_of_numbers_is_an_array(tmp_path, name, protocol):
 @pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 def test_a_matrix_is_an_array(tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(np.asmatrix(np.arange(6.0).reshape(3, 2))))
-    np.testing.assert_array_equal(numbers(read_pickle(tmp_path / "a.pkl")), np.arange(6.0).reshape(3, 2))
+    np.testing.assert_array_equal(
+        numbers(read_pickle(tmp_path / "a.pkl")), np.arange(6.0).reshape(3, 2)
+    )
 
 
 LEAF = st.one_of(st.integers(-(2**60), 2**60), st.floats(width=32), st.booleans())
@@ -68,7 +78,14 @@ LEAF = st.one_of(st.integers(-(2**60), 2**60), st.floats(width=32), st.booleans(
 def nestings(draw):
     """The same numbers boxed at random, and as they are."""
     values = draw(st.lists(st.lists(LEAF, min_size=2, max_size=2), min_size=1, max_size=6))
-    boxes = (lambda v: v, lambda v: np.array([v]), lambda v: np.array(v), lambda v: [v], lambda v: (v,), lambda v: np.float64(v))
+    boxes = (
+        lambda v: v,
+        lambda v: np.array([v]),
+        lambda v: np.array(v),
+        lambda v: [v],
+        lambda v: (v,),
+        lambda v: np.float64(v),
+    )
     rows = [[draw(st.sampled_from(boxes))(v) for v in row] for row in values]
     outer = draw(st.sampled_from(["list", "tuple", "objects"]))
     if outer == "objects":
@@ -84,7 +101,9 @@ def test_numbers_come_back_however_they_are_boxed(tmp_path_factory, both, protoc
     values, boxed_values = both
     path = tmp_path_factory.getbasetemp() / "boxed.pkl"
     path.write_bytes(pickle.dumps(boxed_values, protocol=protocol))
-    np.testing.assert_array_equal(numbers(read_pickle(path)).reshape(-1, 2), np.array(values, dtype=np.float64))
+    np.testing.assert_array_equal(
+        numbers(read_pickle(path)).reshape(-1, 2), np.array(values, dtype=np.float64)
+    )
 
 
 def test_what_python_2_wrote_is_read(tmp_path):
@@ -121,7 +140,10 @@ class _Calls:
         return self.what
 
 
-@pytest.mark.parametrize("hostile", [_Calls(os.system, "touch {}"), _Calls(eval, "1"), _Calls(getattr, 1, "real"), io.BytesIO])
+@pytest.mark.parametrize(
+    "hostile",
+    [_Calls(os.system, "touch {}"), _Calls(eval, "1"), _Calls(getattr, 1, "real"), io.BytesIO],
+)
 def test_calls_nothing(tmp_path, hostile):
     witness = tmp_path / "witness"
     if isinstance(hostile, _Calls) and hostile.what[0] is os.system:
@@ -170,7 +192,9 @@ def test_memory_follows_the_file_not_its_numbers(tmp_path):
         (tmp_path / f"{i}.pkl").write_bytes(bomb)
         tracemalloc.start()
         with suppress(UserError):
-            assert read_pickle(tmp_path / f"{i}.pkl") == 1, "the memo's place costs nothing, so it may be read"
+            assert read_pickle(tmp_path / f"{i}.pkl") == 1, (
+                "the memo's place costs nothing, so it may be read"
+            )
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 4 << 20

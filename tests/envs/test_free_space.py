@@ -15,7 +15,13 @@ STEP_M = 0.001
 @pytest.fixture(scope="module")
 def worlds():
     scenes = training_scenes(3, 0)
-    worlds = Worlds(scenes, WorldsConfig(robot="any", people=8), 24, RandomEpisodes(scenes, 24, 6, 8, crowded=True), draw=False)
+    worlds = Worlds(
+        scenes,
+        WorldsConfig(robot="any", people=8),
+        24,
+        RandomEpisodes(scenes, 24, 6, 8, crowded=True),
+        draw=False,
+    )
     worlds.reset()
     rng = np.random.default_rng(0)
     for _ in range(10):
@@ -57,7 +63,9 @@ def test_rays_end_where_marching_ends(worlds):
 
 
 def test_people_stand_in_the_way(worlds):
-    with_people = np.nan_to_num(free_space(worlds, np.arange(24)), nan=np.inf)  # beyond the map: farther than anybody
+    with_people = np.nan_to_num(
+        free_space(worlds, np.arange(24)), nan=np.inf
+    )  # beyond the map: farther than anybody
     there = worlds.people.active.copy()
     worlds.people.active[:] = False
     without = free_space(worlds, np.arange(24))
@@ -70,7 +78,10 @@ def test_unknown_outside_the_camera(worlds):
     rays = free_space(worlds, np.arange(24))
     for world in range(24):
         half = np.radians(worlds.fleet.camera[world, 0]) / 2
-        assert np.isnan(rays[world, np.abs(RAY_ANGLES) > half]).all() and not np.isnan(rays[world]).all()
+        assert (
+            np.isnan(rays[world, np.abs(RAY_ANGLES) > half]).all()
+            and not np.isnan(rays[world]).all()
+        )
     assert np.isnan(rays).any(), "a robot whose camera sees less than the rays is among them"
 
 
@@ -95,7 +106,10 @@ def test_a_wall_straight_ahead_and_whoever_stands_in_one(worlds):
 def test_nothing_is_known_beyond_the_map(worlds):
     world, keep, ray = 0, worlds.pose[0].copy(), 3
     occupancy, _ = worlds.route_map(world)
-    field, size = worlds.field_id[world], np.array(occupancy.grid.shape)[::-1] * occupancy.resolution
+    field, size = (
+        worlds.field_id[world],
+        np.array(occupancy.grid.shape)[::-1] * occupancy.resolution,
+    )
     values = worlds.fields.values.copy()
     rows, cols = worlds.fields.shape[field]
     start = worlds.fields.start[field]
@@ -105,7 +119,11 @@ def test_nothing_is_known_beyond_the_map(worlds):
     east = occupancy.origin[0] + size[0]
 
     def seen(before_border_m):
-        worlds.pose[world] = east - before_border_m, occupancy.origin[1] + size[1] / 2, -RAY_ANGLES[ray]
+        worlds.pose[world] = (
+            east - before_border_m,
+            occupancy.origin[1] + size[1] / 2,
+            -RAY_ANGLES[ray],
+        )
         return free_space(worlds, np.array([world]))[0, ray]
 
     assert np.isnan(seen(3.0)) and np.isnan(seen(-1.0))

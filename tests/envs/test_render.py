@@ -32,31 +32,49 @@ def flat(points, colour, sigma, opacity=0.99) -> Splats:
 
 def together(*parts: Splats) -> Splats:
     means, quats, scales, opacities, sh = (
-        np.concatenate([getattr(p, name) for p in parts]) for name in ("means", "quats", "scales", "opacities", "sh")
+        np.concatenate([getattr(p, name) for p in parts])
+        for name in ("means", "quats", "scales", "opacities", "sh")
     )
     return Splats(means, quats, scales, opacities, sh)
 
 
 def ground() -> Splats:
     x, y = np.meshgrid(np.arange(0.2, 14, 0.15), np.arange(-6, 6, 0.15))
-    return flat(np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)]), (0.6, 0.55, 0.5), (0.1, 0.1, 0.005))
+    return flat(
+        np.column_stack([x.ravel(), y.ravel(), np.zeros(x.size)]),
+        (0.6, 0.55, 0.5),
+        (0.1, 0.1, 0.005),
+    )
 
 
 def wall(x: float, low: float = 0.0) -> Splats:
     """A green wall across the view, from a height up to 3 m."""
     y, z = np.meshgrid(np.arange(-4, 4, 0.1), np.arange(low, 3, 0.1))
-    return flat(np.column_stack([np.full(y.size, x), y.ravel(), z.ravel()]), (0.1, 0.8, 0.1), (0.005, 0.07, 0.07))
+    return flat(
+        np.column_stack([np.full(y.size, x), y.ravel(), z.ravel()]),
+        (0.1, 0.8, 0.1),
+        (0.005, 0.07, 0.07),
+    )
 
 
 def scene(splats: Splats | None, mesh=None) -> Scene:
     occupancy = Occupancy(np.zeros((100, 100), bool), np.array([-5.0, -5.0]), 0.1)
-    return Scene("test", occupancy, empty_mesh() if mesh is None else mesh, np.zeros((1, 2)), splats, sky=Sky(fog_m=1e4))
+    return Scene(
+        "test",
+        occupancy,
+        empty_mesh() if mesh is None else mesh,
+        np.zeros((1, 2)),
+        splats,
+        sky=Sky(fog_m=1e4),
+    )
 
 
 def draw(of: Scene, people=None, **more):
     positions, rotations = camera_poses(np.zeros((1, 3)), CAMERA)
     people = np.full((1, 1, 7), np.nan, np.float32) if people is None else people
-    return Renderer([of]).draw(np.zeros(1, int), positions, rotations, CAMERA.intrinsics()[None], SIZE, people, **more)
+    return Renderer([of]).draw(
+        np.zeros(1, int), positions, rotations, CAMERA.intrinsics()[None], SIZE, people, **more
+    )
 
 
 def person(x: float, y: float = 0.0, look: int = 3):
@@ -103,7 +121,9 @@ def test_the_ground_under_people_and_obstacles_is_dark_and_elsewhere_as_before()
     assert (darker[row + 1] > 150).sum() >= 3  # right below the soles
     assert np.all(darker[splat] >= -1) and (darker[splat] == 0).mean() > 0.85
     cone = obstacle_mesh("cone")
-    cone = dataclasses.replace(transform(cone, 3.0, 0.5, 0.0), instance=np.ones(len(cone.triangles), np.int32))
+    cone = dataclasses.replace(
+        transform(cone, 3.0, 0.5, 0.0), instance=np.ones(len(cone.triangles), np.int32)
+    )
     with_cone = draw(scene(ground(), cone))
     darker = without.rgb[0].astype(int).sum(-1) - with_cone.rgb[0].astype(int).sum(-1)
     assert (darker[np.isinf(draw(scene(None, cone)).depth[0])] > 100).sum() > 10
@@ -135,13 +155,28 @@ def test_the_cameras_faults_come_last():
 
 def test_mesh_scenes_are_drawn_as_render_meshes_draws_them():
     street = build_scene(1)
-    positions, rotations = camera_poses(np.column_stack([street.free_anchors[:4], np.arange(4)]), CAMERA)
+    positions, rotations = camera_poses(
+        np.column_stack([street.free_anchors[:4], np.arange(4)]), CAMERA
+    )
     people = np.full((4, 2, 7), np.nan, np.float32)
     people[:, 0] = np.column_stack([street.free_anchors[:4] + 2, np.zeros((4, 5))])
     lenses, effects = np.tile(CAMERA.intrinsics(), (4, 1)), np.tile([1.1, 3.0, 0.3, 5], (4, 1))
     renderer = Renderer([street])
-    got = renderer.draw(np.zeros(4, int), positions, rotations, lenses, SIZE, people, effects, labels=True)
-    want = render_meshes(renderer.meshes, np.zeros(4, int), positions, rotations, lenses, *SIZE, people, renderer.sky, effects, True)
+    got = renderer.draw(
+        np.zeros(4, int), positions, rotations, lenses, SIZE, people, effects, labels=True
+    )
+    want = render_meshes(
+        renderer.meshes,
+        np.zeros(4, int),
+        positions,
+        rotations,
+        lenses,
+        *SIZE,
+        people,
+        renderer.sky,
+        effects,
+        True,
+    )
     for name in ("rgb", "depth", "semantic", "instance"):
         assert np.array_equal(getattr(got, name), getattr(want, name))
 
@@ -151,18 +186,28 @@ def test_every_view_has_the_scene_the_lens_and_the_mode_of_its_own():
     soft = dataclasses.replace(together(ground(), wall(5.0)), antialiased=True)
     scenes = [scene(ground()), scene(soft), scene(None)]
     ids = np.array([1, 0, 2, 1, 0])
-    positions, rotations = camera_poses(np.column_stack([np.zeros((5, 2)), np.linspace(-0.5, 0.5, 5)]), CAMERA)
-    lenses = CAMERA.intrinsics() * np.array([1.0, 1.3, 1.0, 1.3, 1.0])[:, None] ** np.array([1, 1, 0, 0])
+    positions, rotations = camera_poses(
+        np.column_stack([np.zeros((5, 2)), np.linspace(-0.5, 0.5, 5)]), CAMERA
+    )
+    lenses = CAMERA.intrinsics() * np.array([1.0, 1.3, 1.0, 1.3, 1.0])[:, None] ** np.array(
+        [1, 1, 0, 0]
+    )
     people = np.repeat(person(3.0), 5, axis=0)
     renderer = Renderer(scenes)
     every = renderer.draw(ids, positions, rotations, lenses, SIZE, people)
     for v in range(5):
         one = slice(v, v + 1)
-        alone = renderer.draw(ids[one], positions[one], rotations[one], lenses[one], SIZE, people[one])
-        assert np.array_equal(alone.rgb[0], every.rgb[v]) and np.array_equal(alone.depth[0], every.depth[v])
+        alone = renderer.draw(
+            ids[one], positions[one], rotations[one], lenses[one], SIZE, people[one]
+        )
+        assert np.array_equal(alone.rgb[0], every.rgb[v]) and np.array_equal(
+            alone.depth[0], every.depth[v]
+        )
     nobody = np.full((1, 0, 7), np.nan, np.float32)
     plain = renderer.draw(ids[:1], positions[:1], rotations[:1], lenses[:1], SIZE, nobody)
-    sky = Renderer([scene(None)]).draw(np.zeros(1, int), positions[:1], rotations[:1], lenses[:1], SIZE, nobody)
+    sky = Renderer([scene(None)]).draw(
+        np.zeros(1, int), positions[:1], rotations[:1], lenses[:1], SIZE, nobody
+    )
     want, *_ = render_splats(
         prepare(soft), positions[:1], rotations[:1], lenses[0], *SIZE, sky.rgb, sky.depth, antialiased=True
     )  # fmt: skip

@@ -16,10 +16,19 @@ def change(**more):
 def test_urban_sims_terms_have_its_weights():
     scale, weights = REWARDS["urban_sim"]
     named = {term.__name__: weight for term, weight in weights.items()}
-    published = {"arrive": 2000, "collision": -200, "position": 10, "position_fine": 50, "towards_goal": 20, "target_velocity": 10}
+    published = {
+        "arrive": 2000,
+        "collision": -200,
+        "position": 10,
+        "position_fine": 50,
+        "towards_goal": 20,
+        "target_velocity": 10,
+    }
     assert {k: named[k] for k in published} == published
     terms = reward_terms("urban_sim", change(arrived=np.array([True]), collided=np.array([True])))
-    assert terms["arrive"][0] == pytest.approx(2000 * scale) and terms["collision"][0] == pytest.approx(-200 * scale)
+    assert terms["arrive"][0] == pytest.approx(2000 * scale) and terms["collision"][
+        0
+    ] == pytest.approx(-200 * scale)
     assert terms["position"][0] == pytest.approx(scale * 10 * 0.2 * (1 - np.tanh(4.8 / 5)))
     assert terms["position_fine"][0] == pytest.approx(scale * 50 * 0.2 * (1 - np.tanh(4.8)))
     assert terms["towards_goal"][0] == pytest.approx(scale * 20 * 0.2)

@@ -25,7 +25,14 @@ from s2e.envs.worlds import Worlds
 
 CONFIG = WorldsConfig(people=3, height_px=24, width_px=40)
 EVERYTHING = WorldsConfig(
-    robot="any", randomise=1.0, camera_noise=1.0, people=4, outputs=OUTPUTS, reward="compact", height_px=24, width_px=40
+    robot="any",
+    randomise=1.0,
+    camera_noise=1.0,
+    people=4,
+    outputs=OUTPUTS,
+    reward="compact",
+    height_px=24,
+    width_px=40,
 )
 
 
@@ -85,7 +92,15 @@ def test_state_comes_back_bit_for_bit(scenes, config):
 
 def episode(scene, **more):
     start, goal = scene.free_anchors[0], scene.free_anchors[1]
-    values = dict(id="e", setting="empty", start=(*start, 0.0), goal=tuple(goal), route_m=5.0, time_limit_s=8.0, seed=0)
+    values = dict(
+        id="e",
+        setting="empty",
+        start=(*start, 0.0),
+        goal=tuple(goal),
+        route_m=5.0,
+        time_limit_s=8.0,
+        seed=0,
+    )
     return Episode(**{**values, **more})
 
 
@@ -102,7 +117,9 @@ def test_counting_contacts_blocks_and_goes_on(scenes):
     config = WorldsConfig(people=0, collision="counts", height_px=24, width_px=40)
     x, y = scenes[0].free_anchors[0]
     start = (x, y, np.pi / 2 if y > 0 else -np.pi / 2)  # towards the nearer long side
-    worlds = Worlds(scenes, config, 1, ListedEpisodes([episode(scenes[0], start=start)]), draw=False)
+    worlds = Worlds(
+        scenes, config, 1, ListedEpisodes([episode(scenes[0], start=start)]), draw=False
+    )
     worlds.reset()
     while worlds.live[0]:
         worlds.step(np.array([[1.5, 0.0]]))  # straight on until a wall, and on
@@ -115,7 +132,12 @@ def test_a_person_in_the_way_is_a_contact_with_a_person(scenes):
     scene = scenes[0]
     start, goal, standing = blocked_way(scene)
     config = WorldsConfig(people=1, height_px=24, width_px=40)
-    worlds = Worlds(scenes, config, 1, ListedEpisodes([episode(scene, start=start, goal=goal, walkers=(standing,))]))
+    worlds = Worlds(
+        scenes,
+        config,
+        1,
+        ListedEpisodes([episode(scene, start=start, goal=goal, walkers=(standing,))]),
+    )
     worlds.reset()
     for _ in range(10):
         worlds.step(np.array([[1.5, 0.0]]))
@@ -137,7 +159,9 @@ def test_who_bumps_into_a_person_stands_and_the_person_is_gone_in_the_next_episo
             return (0, self.episodes[len(left) - 1]) if len(left) <= 2 else None
 
     config = WorldsConfig(people=1, collision="counts", height_px=24, width_px=40)
-    worlds = Worlds([scene], config, 1, Twice([first, episode(scene, start=start, goal=goal)]), draw=False)
+    worlds = Worlds(
+        [scene], config, 1, Twice([first, episode(scene, start=start, goal=goal)]), draw=False
+    )
     worlds.reset()
     while not worlds.contacts[0]:
         before = worlds.pose[0, :2].copy()
@@ -146,11 +170,16 @@ def test_who_bumps_into_a_person_stands_and_the_person_is_gone_in_the_next_episo
     where = worlds.pose[0].copy()
     assert np.linalg.norm(where[:2] - before) < 0.3
     worlds.step(np.array([[1.5, 0.0]]))
-    assert worlds.pose[0].tolist() == where.tolist() and worlds.velocity[0, 0] == 0, "who is blocked goes nowhere and has no speed"
+    assert worlds.pose[0].tolist() == where.tolist() and worlds.velocity[0, 0] == 0, (
+        "who is blocked goes nowhere and has no speed"
+    )
     while not len(worlds.last["world"]):
         worlds.step(np.array([[1.5, 0.0]]))
     assert worlds.last["contacts"].tolist() == [1] and not worlds.last["success"][0]
-    assert not worlds.people.active.any() and worlds.contacts[0] == worlds.steps[0] == worlds.clock[0] == worlds.travelled[0] == 0
+    assert (
+        not worlds.people.active.any()
+        and worlds.contacts[0] == worlds.steps[0] == worlds.clock[0] == worlds.travelled[0] == 0
+    )
     assert worlds.velocity[0].tolist() == [0.0, 0.0, 0.0] and worlds.pose[0] == pytest.approx(start)
     for _ in range(6):
         worlds.step(np.array([[1.5, 0.0]]))
@@ -158,12 +187,22 @@ def test_who_bumps_into_a_person_stands_and_the_person_is_gone_in_the_next_episo
 
 
 @pytest.mark.parametrize("collision", ["ends", "counts"])
-def test_a_contact_at_the_goal_is_a_failure_where_contacts_end_the_episode(scenes, monkeypatch, collision):
-    config = WorldsConfig(people=0, collision=collision, reward="compact", height_px=24, width_px=40)
+def test_a_contact_at_the_goal_is_a_failure_where_contacts_end_the_episode(
+    scenes, monkeypatch, collision
+):
+    config = WorldsConfig(
+        people=0, collision=collision, reward="compact", height_px=24, width_px=40
+    )
     start, goal = scenes[0].free_anchors[0], scenes[0].free_anchors[1]
     yaw = float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))
     near = goal - 0.5 * GOAL_RADIUS_M * np.array([np.cos(yaw), np.sin(yaw)])
-    worlds = Worlds(scenes, config, 1, ListedEpisodes([episode(scenes[0], start=(*start, yaw), goal=tuple(goal))]), draw=False)
+    worlds = Worlds(
+        scenes,
+        config,
+        1,
+        ListedEpisodes([episode(scenes[0], start=(*start, yaw), goal=tuple(goal))]),
+        draw=False,
+    )
     worlds.reset()
 
     def bump(command, moving):
@@ -172,8 +211,12 @@ def test_a_contact_at_the_goal_is_a_failure_where_contacts_end_the_episode(scene
 
     monkeypatch.setattr(worlds, "_move", bump)
     _, reward, terminated, truncated = worlds.step(np.zeros((1, 2)))
-    assert terminated[0] and not truncated[0] and worlds.last["success"][0] == (collision == "counts")
-    assert (worlds.last["reward_arrive"][0] > 0) == (collision == "counts") and worlds.last["reward_collision"][0] < 0
+    assert (
+        terminated[0] and not truncated[0] and worlds.last["success"][0] == (collision == "counts")
+    )
+    assert (worlds.last["reward_arrive"][0] > 0) == (collision == "counts") and worlds.last[
+        "reward_collision"
+    ][0] < 0
 
 
 def test_expert_arrives(scenes):
@@ -224,7 +267,10 @@ def test_single_world_passes_both_checkers():
     env = gymnasium.make("s2e/Urban-v0", scenes=1).unwrapped
     check_env(env, skip_render_check=True)
     sb3_check_env(env, warn=False)
-    check_env(gymnasium.make("s2e/Urban-v0", scenes=1, outputs=OUTPUTS, robot="any").unwrapped, skip_render_check=True)
+    check_env(
+        gymnasium.make("s2e/Urban-v0", scenes=1, outputs=OUTPUTS, robot="any").unwrapped,
+        skip_render_check=True,
+    )
 
 
 def test_worlds_show_what_is_asked_for(scenes):
@@ -237,7 +283,12 @@ def test_worlds_show_what_is_asked_for(scenes):
     }  # fmt: skip
     sky = seen["semantic"] == 0
     assert np.isinf(seen["depth"][sky]).all() and np.isfinite(seen["depth"][~sky]).all()
-    assert set(worlds_of(scenes, config=WorldsConfig(outputs=("map",), people=0)).reset()) == {"map", "goal", "ego", "robot"}
+    assert set(worlds_of(scenes, config=WorldsConfig(outputs=("map",), people=0)).reset()) == {
+        "map",
+        "goal",
+        "ego",
+        "robot",
+    }
 
 
 def test_one_batch_holds_every_kind_of_robot(scenes):
@@ -257,7 +308,9 @@ def test_new_scenes_come_while_worlds_run():
     assert not names & {s.name for s in worlds.scenes}
     assert worlds.stage.renderer is not None
     views = worlds.views(np.arange(2))
-    np.testing.assert_array_equal(worlds.stage.renderer.draw(**views).depth, Renderer(worlds.scenes).draw(**views).depth)
+    np.testing.assert_array_equal(
+        worlds.stage.renderer.draw(**views).depth, Renderer(worlds.scenes).draw(**views).depth
+    )
     arrays, state = worlds.state()
     again = make_worlds(2, 1, 0, WorldsConfig(people=2, height_px=24, width_px=40), refresh=1)
     again.restore(arrays, state)
@@ -296,9 +349,26 @@ def test_closing_ends_the_builder():
 
 
 def test_settings_that_cannot_be_are_refused():
-    wrong: list[dict[str, Any]] = [dict(robot="tank"), dict(outputs=("xray",)), dict(reward="fun"), dict(people=-1)]
-    wrong += [dict(refresh=-1), dict(refresh=1.5), dict(distance_m=(14, 5)), dict(distance_m=(0, 1)), dict(people=2.5), dict(density=7)]
-    wrong += [dict(seed=-1), dict(blocks=3), dict(blocks=(0, 1)), dict(render_mode="rgb_array", outputs=("map",))]
+    wrong: list[dict[str, Any]] = [
+        dict(robot="tank"),
+        dict(outputs=("xray",)),
+        dict(reward="fun"),
+        dict(people=-1),
+    ]
+    wrong += [
+        dict(refresh=-1),
+        dict(refresh=1.5),
+        dict(distance_m=(14, 5)),
+        dict(distance_m=(0, 1)),
+        dict(people=2.5),
+        dict(density=7),
+    ]
+    wrong += [
+        dict(seed=-1),
+        dict(blocks=3),
+        dict(blocks=(0, 1)),
+        dict(render_mode="rgb_array", outputs=("map",)),
+    ]
     wrong += [dict(randomise=2.0), dict(wings=2), dict(families=("moon",)), dict(physics="magic")]
     for bad in wrong:
         with pytest.raises(UserError, match=next(iter(bad)).replace("families", "family")):
@@ -315,15 +385,26 @@ def test_episode_files(tmp_path, scenes):
     write_episodes(tmp_path / "e.json", "x", given)
     assert read_episodes(tmp_path / "e.json") == given
     text = (tmp_path / "e.json").read_text()
-    for old, new in (('"empty"', '"easy"'), ('_s": 8.0', '_s": NaN'), ('"goal": [', '"aim": ['), ('_m": 5.0', '_m": -5.0')):
+    for old, new in (
+        ('"empty"', '"easy"'),
+        ('_s": 8.0', '_s": NaN'),
+        ('"goal": [', '"aim": ['),
+        ('_m": 5.0', '_m": -5.0'),
+    ):
         (tmp_path / "bad.json").write_text(text.replace(old, new, 1))
         with pytest.raises(UserError, match="bad.json: episode 0"):
             read_episodes(tmp_path / "bad.json")
 
 
 def test_recorded_people_walk_through_worlds(tmp_path, scenes):
-    rows = [(6 * k, person, 1.3 * 0.4 * k, 0, 2.0 * person, 1.3, 0, 0) for k in range(60) for person in range(3)]
-    (tmp_path / "obsmat.txt").write_text("\n".join(" ".join(f"{v:.4e}" for v in row) for row in rows))
+    rows = [
+        (6 * k, person, 1.3 * 0.4 * k, 0, 2.0 * person, 1.3, 0, 0)
+        for k in range(60)
+        for person in range(3)
+    ]
+    (tmp_path / "obsmat.txt").write_text(
+        "\n".join(" ".join(f"{v:.4e}" for v in row) for row in rows)
+    )
     config = WorldsConfig(people=4, tracks=tmp_path / "obsmat.txt", height_px=24, width_px=40)
     worlds = worlds_of(scenes, 3, config=config, draw=False)
     worlds.reset()
@@ -332,7 +413,9 @@ def test_recorded_people_walk_through_worlds(tmp_path, scenes):
         worlds.step(np.zeros((3, 2)))
         shown = worlds.people.active
         assert shown.sum(1).max() <= 3
-        assert (room_at_points(worlds.people.position, worlds.fields, worlds.scene_id)[shown] > 0).all()
+        assert (
+            room_at_points(worlds.people.position, worlds.fields, worlds.scene_id)[shown] > 0
+        ).all()
         seen |= shown.any(1)
         speeds = np.linalg.norm(worlds.people.velocity[shown], axis=-1)
         np.testing.assert_allclose(speeds, 1.3, atol=0.02)

@@ -31,23 +31,39 @@ def called(monkeypatch, tmp_path):
             for k, run in enumerate(words[words.index("--policy") + 1 : -1]):
                 (out / Path(run).name).mkdir(parents=True, exist_ok=True)
                 rows = [
-                    {"scene": "here", "id": f"{s}-{n}", "setting": s, "success": n < k, "ct": 0.5} for s in SETTINGS for n in range(10)
+                    {"scene": "here", "id": f"{s}-{n}", "setting": s, "success": n < k, "ct": 0.5}
+                    for s in SETTINGS
+                    for n in range(10)
                 ]
-                (out / Path(run).name / "episodes.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+                (out / Path(run).name / "episodes.jsonl").write_text(
+                    "".join(json.dumps(r) + "\n" for r in rows)
+                )
 
     monkeypatch.setattr(choices, "command", command)
     return lines
 
 
 def test_fine_tuning_is_compared_seed_by_seed_with_its_start(called, tmp_path, capsys):
-    args = ChoicesArgs(tmp_path / "out", init="runs/seen", choices=("sft", "scratch"), seeds=2, steps=99, scenes=("here",))
+    args = ChoicesArgs(
+        tmp_path / "out",
+        init="runs/seen",
+        choices=("sft", "scratch"),
+        seeds=2,
+        steps=99,
+        scenes=("here",),
+    )
     compare(args)
     trained = [line for line in called if line[0] == "s2e.rl.train"]
     assert [line[line.index("--seed") + 1] for line in trained] == ["0", "0", "1", "1"]
     assert [line[line.index("--init") + 1] for line in trained] == ["runs/seen", "scratch"] * 2
-    assert trained[0][-2:] == ["--ppo-weight", "0"] and all("--resume" not in line for line in trained)
+    assert trained[0][-2:] == ["--ppo-weight", "0"] and all(
+        "--resume" not in line for line in trained
+    )
     told = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
-    assert told["sft"][1:5] == ["0.10"] * 4 and told["sft"][-2:] == ["0.000", "0.200"]  # runs 0 and 2
+    assert told["sft"][1:5] == ["0.10"] * 4 and told["sft"][-2:] == [
+        "0.000",
+        "0.200",
+    ]  # runs 0 and 2
     assert told["init"][1:5] == ["0.40"] * 4 and told["scratch"][-2:] == ["0.100", "0.300"]
     compare(args)
     assert sum(line[0] == "s2e.rl.train" for line in called) == 4, "what is trained stays"
@@ -59,7 +75,9 @@ def test_a_curve_is_every_checkpoint_judged(called, tmp_path, capsys):
         (tmp_path / "run" / "checkpoints" / f"{update:08d}").mkdir(parents=True)
     compare(ChoicesArgs(tmp_path / "out", curve=(tmp_path / "run",), scenes=("here",)))
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["20", "0.2", "0.00"] == said[2][:3] and ["60", "0.8", "0.10"] == said[3][:3]  # of the fixture: the k-th wins k of 10
+    assert ["20", "0.2", "0.00"] == said[2][:3] and ["60", "0.8", "0.10"] == said[3][
+        :3
+    ]  # of the fixture: the k-th wins k of 10
     with pytest.raises(UserError, match="--keep"):
         compare(ChoicesArgs(tmp_path / "out", curve=(tmp_path,), scenes=("here",)))
 

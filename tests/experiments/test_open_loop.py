@@ -11,7 +11,14 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from experiments import open_loop as script
-from experiments.open_loop import OpenLoopArgs, cells_of, held_out_names, key_of, load_results, settings
+from experiments.open_loop import (
+    OpenLoopArgs,
+    cells_of,
+    held_out_names,
+    key_of,
+    load_results,
+    settings,
+)
 from experiments.open_loop_tables import differences, draw, interval, table
 from s2e.benchmarks.speed.policy_cost import LAPTOP, Subject, cost_table
 from s2e.core.errors import UserError
@@ -34,7 +41,11 @@ def trained(monkeypatch):
 
     def run(command, stdout, stderr):
         options = dict(itertools.pairwise(command))
-        out, anchors, seed = Path(options["--out"]), int(options["--anchors"]), int(options["--seed"])
+        out, anchors, seed = (
+            Path(options["--out"]),
+            int(options["--anchors"]),
+            int(options["--seed"]),
+        )
         commands.append(command)
         if options["--steps"] == "13":
             stdout.write("error: the walks are bad\n")
@@ -42,7 +53,10 @@ def trained(monkeypatch):
         out.mkdir(parents=True)
         row = {"ade_m": 0.3 + 0.01 * seed, "min_ade_m": 0.2 / anchors, "min_fde_m": 0.4 / anchors, "map": 0.5, "soft_map": 0.6,
                "map_low": 0.4, "map_high": 0.6, "nll": 3.0, "miss": 0.1}  # fmt: skip
-        lines = [{"step": 1, "train/loss": 1.0}, {"step": 2, **{f"held_out/{k}": v for k, v in row.items()}}]
+        lines = [
+            {"step": 1, "train/loss": 1.0},
+            {"step": 2, **{f"held_out/{k}": v for k, v in row.items()}},
+        ]
         (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         return subprocess.CompletedProcess(command, 0)
 
@@ -53,9 +67,16 @@ def trained(monkeypatch):
 
 def test_policies_that_are_trained_are_judged_as_they_are(data, capsys, monkeypatch):
     monkeypatch.setenv("S2E_CACHE", str(data / "cache"))
-    script.open_loop(OpenLoopArgs("policies", data=(data / "real",), policy=("laptop", "laptop-experienced")))
-    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
-    rows = {line[0].removeprefix("| "): [float(cell or "nan") for cell in line[1:5]] for line in lines[1:]}
+    script.open_loop(
+        OpenLoopArgs("policies", data=(data / "real",), policy=("laptop", "laptop-experienced"))
+    )
+    lines = [
+        line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")
+    ]
+    rows = {
+        line[0].removeprefix("| "): [float(cell or "nan") for cell in line[1:5]]
+        for line in lines[1:]
+    }
     assert list(rows) == ["laptop", "constant velocity", "straight to goal", "laptop-experienced"]
     assert rows["laptop"] != rows["laptop-experienced"] and all(row[0] > 0 for row in rows.values())
     with pytest.raises(UserError, match="--policy"):
@@ -65,14 +86,20 @@ def test_policies_that_are_trained_are_judged_as_they_are(data, capsys, monkeypa
 def test_held_out_walks_are_whole_seeded_and_never_all(data):
     walks = script.read(OpenLoopArgs("anchors"), (data / "rec",))
     names = held_out_names(walks, 0.34, 0)
-    assert len(names) == 2 and set(names) < {w.name for w in walks} and names == held_out_names(walks[::-1], 0.34, 0)
+    assert (
+        len(names) == 2
+        and set(names) < {w.name for w in walks}
+        and names == held_out_names(walks[::-1], 0.34, 0)
+    )
     assert len({held_out_names(walks, 0.34, s) for s in range(8)}) > 1
     assert len(held_out_names(walks, 0.99, 0)) == 5 and len(held_out_names(walks, 0.01, 0)) == 1
     with pytest.raises(UserError, match="at least two"):
         held_out_names(walks[:1], 0.2, 0)
     pieces = [dataclasses.replace(w, name=f"{w.name}+{k}") for w in walks for k in range(3)]
     for seed in range(4):  # the same walks as before they were cut, whole
-        assert held_out_names(pieces, 0.34, seed) == tuple(f"{n}+{k}" for n in held_out_names(walks, 0.34, seed) for k in range(3))
+        assert held_out_names(pieces, 0.34, seed) == tuple(
+            f"{n}+{k}" for n in held_out_names(walks, 0.34, seed) for k in range(3)
+        )
     with pytest.raises(UserError, match="at least two"):
         held_out_names(pieces[:3], 0.2, 0)
 
@@ -100,7 +127,11 @@ def test_a_sweep_runs_each_cell_once_and_goes_on(data, trained, capsys):
     script.open_loop(args)
     assert len(trained) == 12 and len(load_results(args.out)) == 12
     printed = capsys.readouterr().out
-    assert "| 8 anchors | 0.025 ±0.000 |" in printed and "constant velocity" in printed and "mAP ±0.1" in printed
+    assert (
+        "| 8 anchors | 0.025 ±0.000 |" in printed
+        and "constant velocity" in printed
+        and "mAP ±0.1" in printed
+    )
     script.open_loop(args)
     assert len(trained) == 12 and capsys.readouterr().out == printed
     path = args.out / "results.jsonl"
@@ -118,26 +149,46 @@ def test_a_line_begins_after_the_end_of_a_cut_one(tmp_path):
     script.append(path, {"key": "b"})
     path.write_bytes(path.read_bytes()[:-4])
     script.append(path, {"key": "c"})
-    assert path.read_text() == '{"key": "a"}\n{"key": "\n{"key": "c"}\n' and list(load_results(tmp_path)) == ["a", "c"]
+    assert path.read_text() == '{"key": "a"}\n{"key": "\n{"key": "c"}\n' and list(
+        load_results(tmp_path)
+    ) == ["a", "c"]
 
 
 def test_regression_has_no_density(data, trained, capsys):
     script.open_loop(OpenLoopArgs("heads", data=(data / "rec",), out=data / "out", seeds=1))
-    lines = {line.split("|")[1].strip(): line.split("|") for line in capsys.readouterr().out.splitlines() if line.startswith("|")}
+    lines = {
+        line.split("|")[1].strip(): line.split("|")
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("|")
+    }
     assert lines["unimodal"][11].strip() == "3.00" and lines["regression (GNM)"][11].strip() == ""
     assert lines["regression (GNM)"][1:5] != lines["unimodal"][1:5]
 
 
 def test_real_walks_are_tested_on_what_no_cell_of_the_split_trained_on(data):
-    args = OpenLoopArgs("real", data=(data / "rec",), real=(data / "real",), out=data / "out", seeds=3, held_out=0.25)
+    args = OpenLoopArgs(
+        "real",
+        data=(data / "rec",),
+        real=(data / "real",),
+        out=data / "out",
+        seeds=3,
+        held_out=0.25,
+    )
     cells = cells_of(args)
-    assert len(cells) == 12 and {c.label for c in cells} == {"real", "recorded", "real and recorded", "real and recorded, 1:1"}
+    assert len(cells) == 12 and {c.label for c in cells} == {
+        "real",
+        "recorded",
+        "real and recorded",
+        "real and recorded, 1:1",
+    }
     for split in range(3):
         assert len({c.held_out for c in cells if c.seed == split}) == 1
     for cell in cells:
         walks = script.read(args, cell.data)
         names = {w.name for w in walks} - set(cell.held_out)
-        assert set(cell.held_out) < {w.name for w in walks}, "s2e-pretrain refuses names that are not there"
+        assert set(cell.held_out) < {w.name for w in walks}, (
+            "s2e-pretrain refuses names that are not there"
+        )
         kinds = {"real": "r", "recorded": "w"}.get(cell.label, "rw")
         assert {n[0] for n in names} == set(kinds)
         if "1:1" in cell.label:
@@ -151,7 +202,11 @@ def test_differences_are_split_by_split():
 
 def test_settings_make_the_key(data):
     args = OpenLoopArgs("anchors", data=(data / "rec",), out=data / "out", seeds=2)
-    keys = {key_of(settings(c, a)) for a in (args, dataclasses.replace(args, steps=7)) for c in cells_of(a)}
+    keys = {
+        key_of(settings(c, a))
+        for a in (args, dataclasses.replace(args, steps=7))
+        for c in cells_of(a)
+    }
     assert len(keys) == 24
 
 

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s2e.core.errors import UserError
-from s2e.planner.directive import ADVICE_VALID_S, STOP_VALID_S, UNPARSED, Directive, make, parse_answer
+from s2e.planner.directive import (
+    ADVICE_VALID_S,
+    STOP_VALID_S,
+    UNPARSED,
+    Directive,
+    make,
+    parse_answer,
+)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +110,34 @@ def test_what_cannot_be_read_is_no_advice(text):
 
 
 words = st.sampled_from(
-    ["stop", "left", "right", "{", "}", '"kind"', ":", '"select"', '"index"', "3", "1e999", "NaN", "</think>", "path 7"]
+    [
+        "stop",
+        "left",
+        "right",
+        "{",
+        "}",
+        '"kind"',
+        ":",
+        '"select"',
+        '"index"',
+        "3",
+        "1e999",
+        "NaN",
+        "</think>",
+        "path 7",
+    ]
 )
 
 
 names = st.sampled_from(["kind", "index", "speed", "action", "confidence", "reason"])
-leaves = st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.sampled_from(["stop", "select"])
+leaves = (
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers()
+    | st.text()
+    | st.sampled_from(["stop", "select"])
+)
 records = st.recursive(leaves, lambda x: st.lists(x) | st.dictionaries(names, x)).map(json.dumps)
 
 

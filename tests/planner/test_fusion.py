@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from s2e.planner.directive import Directive, make
-from s2e.planner.fusion import D_SCALE_M, KAPPA, TAU_S, fuse, move_trajectory, remaining_part, speed_multiplier
+from s2e.planner.fusion import (
+    D_SCALE_M,
+    KAPPA,
+    TAU_S,
+    fuse,
+    move_trajectory,
+    remaining_part,
+    speed_multiplier,
+)
 
 
 def fan(bearings_deg, points=10, step=0.2):
@@ -48,7 +56,9 @@ def test_select_without_its_trajectory_only_sets_the_speed():
     assert scores is SCORES and speed == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize(("action", "best"), [("forward", 0), ("forward_left", 1), ("turn_right", 2)])
+@pytest.mark.parametrize(
+    ("action", "best"), [("forward", 0), ("forward_left", 1), ("turn_right", 2)]
+)
 def test_action_prefers_the_heading(action, best):
     flat = np.zeros(3)
     scores, _ = fuse(flat, FAN, make(0.0, "action", action=action), 0.0)
@@ -57,7 +67,9 @@ def test_action_prefers_the_heading(action, best):
 
 def test_weight_grows_and_age_shrinks_the_effect():
     directive = make(0.0, "action", action="turn_right")
-    gain = [fuse(np.zeros(3), FAN, directive, now, weight=1.0)[0][2] for now in (0.0, 1.0, 3.0, 5.9)]
+    gain = [
+        fuse(np.zeros(3), FAN, directive, now, weight=1.0)[0][2] for now in (0.0, 1.0, 3.0, 5.9)
+    ]
     assert np.all(np.diff(gain) < 0) and gain[-1] > 0
     assert fuse(np.zeros(3), FAN, directive, 0.0, weight=3.0)[0][2] == pytest.approx(3 * gain[0])
 
@@ -95,7 +107,10 @@ def test_move_trajectory_against_homogeneous_matrices():
 def test_remaining_part_starts_one_step_ahead_of_the_robot():
     straight = fan([0.0])[0]
     np.testing.assert_allclose(remaining_part(straight, np.zeros(2)), straight, atol=1e-12)
-    moved = straight - [0.6, 0.1]  # the robot has driven three steps and stands 0.1 m beside the line
+    moved = straight - [
+        0.6,
+        0.1,
+    ]  # the robot has driven three steps and stands 0.1 m beside the line
     np.testing.assert_allclose(remaining_part(moved, np.array([-0.6, -0.1])), moved[3:], atol=1e-9)
     past = straight - [5.0, 0.0]
     np.testing.assert_allclose(remaining_part(past, np.array([-5.0, 0.0])), past[-1:])

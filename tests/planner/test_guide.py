@@ -14,18 +14,29 @@ def drive(seed, guide):
     """Whether the robot touched somebody, and whether it reached its goal in 30 s."""
     rng = np.random.default_rng(seed)
     count = rng.integers(1, 4)
-    start = np.stack([rng.uniform(2, 8, count), rng.choice([-1, 1], count) * rng.uniform(1.5, 5, count)], axis=1)
-    walk = np.stack([rng.uniform(-0.5, 0.5, count), -np.sign(start[:, 1]) * rng.uniform(0.5, 1.2, count)], axis=1)
+    start = np.stack(
+        [rng.uniform(2, 8, count), rng.choice([-1, 1], count) * rng.uniform(1.5, 5, count)], axis=1
+    )
+    walk = np.stack(
+        [rng.uniform(-0.5, 0.5, count), -np.sign(start[:, 1]) * rng.uniform(0.5, 1.2, count)],
+        axis=1,
+    )
     pose, goal, touched = np.zeros(3), np.array([10.0, 0.0]), False
     for step in range(150):
         now = 0.2 * step
-        rotation = np.array([[np.cos(pose[2]), -np.sin(pose[2])], [np.sin(pose[2]), np.cos(pose[2])]])
+        rotation = np.array(
+            [[np.cos(pose[2]), -np.sin(pose[2])], [np.sin(pose[2]), np.cos(pose[2])]]
+        )
         to_goal = (goal - pose[:2]) @ rotation
         if np.hypot(*to_goal) < 0.5:
             return touched, True
         scores = -((BEARINGS - np.arctan2(to_goal[1], to_goal[0])) ** 2) / (2 * 0.4**2)
-        people = np.concatenate([(start + walk * now - pose[:2]) @ rotation, walk @ rotation], axis=1)
-        scores, speed = guide.apply(PlannerView(now, pose.copy(), 1.0, to_goal, people, FAN, scores))
+        people = np.concatenate(
+            [(start + walk * now - pose[:2]) @ rotation, walk @ rotation], axis=1
+        )
+        scores, speed = guide.apply(
+            PlannerView(now, pose.copy(), 1.0, to_goal, people, FAN, scores)
+        )
         pose[2] += np.clip(BEARINGS[np.argmax(scores)], -0.2, 0.2)
         pose[:2] += 0.2 * speed * np.array([np.cos(pose[2]), np.sin(pose[2])])
         touched |= bool(np.any(np.hypot(*(start + walk * (now + 0.2) - pose[:2]).T) < 0.5))
@@ -69,7 +80,9 @@ def test_late_advice_means_the_place_that_was_seen():
     for step in range(11):
         now = 0.2 * step
         pose = np.array([0.05 * step, 0.0, np.radians(2.0 * step)])
-        scores, _ = guide.apply(PlannerView(now, pose, 0.25, np.zeros(2), np.zeros((0, 4)), FAN, np.zeros(13)))
+        scores, _ = guide.apply(
+            PlannerView(now, pose, 0.25, np.zeros(2), np.zeros((0, 4)), FAN, np.zeros(13))
+        )
         if step < 10:
             assert np.all(scores == 0.0)
     # At the end the picked line, at 20 degrees then, lies at about zero in the frame of a robot turned by 20.

@@ -20,7 +20,9 @@ from s2e.planner.scene import PlannerView
 def view(now_s=0.0, image=True):
     bearing = np.radians([-40.0, 0.0, 40.0])
     reach = 0.2 * np.arange(1, 11)
-    candidates = np.stack([np.cos(bearing)[:, None] * reach, np.sin(bearing)[:, None] * reach], axis=-1)
+    candidates = np.stack(
+        [np.cos(bearing)[:, None] * reach, np.sin(bearing)[:, None] * reach], axis=-1
+    )
     pixels = np.full((24, 32, 3), (200, 30, 30), dtype=np.uint8) if image else None
     return PlannerView(
         now_s, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.array([[2.0, 0.5, 0.0, -1.0]]), candidates,
@@ -51,7 +53,9 @@ def endpoint(answer):
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    )
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", seen
@@ -83,15 +87,27 @@ def settle(planner, **counts):
 
 def test_a_good_endpoint(monkeypatch):
     monkeypatch.setenv("S2E_API_KEY", "secret-key")
-    with endpoint(reply(200, completion('{"kind":"select","index":0,"reason":"pass behind"}'))) as (url, seen):
+    with endpoint(reply(200, completion('{"kind":"select","index":0,"reason":"pass behind"}'))) as (
+        url,
+        seen,
+    ):
         planner = OpenAIPlanner(url + "/v1", "some-model")
         planner.submit(view(5.0))
         statistics = settle(planner, answered=1)
         directive, latencies = planner.latest(5.5), planner.statistics().latencies_s
         planner.close()
     # Line 0 is the leftmost path, which is candidate 2.
-    assert directive is not None and (directive.kind, directive.index, directive.stamp_s) == ("select", 2, 5.0)
-    assert statistics["asked"] == 1 and statistics["failed"] == 0 and statistics["advised"] == 1 and 0 < latencies[0] < 2
+    assert directive is not None and (directive.kind, directive.index, directive.stamp_s) == (
+        "select",
+        2,
+        5.0,
+    )
+    assert (
+        statistics["asked"] == 1
+        and statistics["failed"] == 0
+        and statistics["advised"] == 1
+        and 0 < latencies[0] < 2
+    )
     path, headers, body = seen[0]
     assert path == "/v1/chat/completions" and body["model"] == "some-model"
     assert headers["Authorization"] == "Bearer secret-key"
@@ -177,7 +193,10 @@ def test_breaker_rests_after_three_failures(monkeypatch):
     [
         (reply(200, completion('{"kind":"none"}')), ""),
         (reply(200, completion("go straight ahead")), ""),
-        (reply(200, completion("Lorem ipsum dolor sit amet")), "answers, but not with a directive that can be read"),
+        (
+            reply(200, completion("Lorem ipsum dolor sit amet")),
+            "answers, but not with a directive that can be read",
+        ),
         (reply(404, b"no such model"), "cannot be asked: status 404 Not Found"),
         (reply(200, b"<html>"), "cannot be asked: "),
         (lambda handler: time.sleep(3.0), "gives no answer within"),
@@ -190,7 +209,12 @@ def test_asked_once_it_says_what_is_wrong(answer, wrong, monkeypatch):
         planner = OpenAIPlanner(url, "m")
         said = planner.problem()
         planner.close()
-    assert said.startswith(wrong) and bool(said) == bool(wrong) and len(seen) == 1 and "image_url" in json.dumps(seen)
+    assert (
+        said.startswith(wrong)
+        and bool(said) == bool(wrong)
+        and len(seen) == 1
+        and "image_url" in json.dumps(seen)
+    )
 
 
 def test_asked_once_where_nobody_listens():
@@ -216,7 +240,11 @@ def endless_body(handler):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("answer", [lambda h: time.sleep(1.5), drip_headers, endless_body], ids=["slow", "drip", "endless"])
+@pytest.mark.parametrize(
+    "answer",
+    [lambda h: time.sleep(1.5), drip_headers, endless_body],
+    ids=["slow", "drip", "endless"],
+)
 def test_slow_endpoints_meet_the_deadline(answer, monkeypatch):
     monkeypatch.setattr(openai_client, "DEADLINE_S", 0.3)
     with endpoint(answer) as (url, _):
@@ -252,7 +280,10 @@ def test_at_most_two_in_flight_and_the_newest_observation_wins():
         planner.submit(view(1.0))
         planner.submit(view(1.5))  # not due yet
         planner.submit(view(2.0))  # due, but two are open
-        assert planner.statistics().counts["asked"] == 2 and planner.statistics().counts["skipped"] == 1
+        assert (
+            planner.statistics().counts["asked"] == 2
+            and planner.statistics().counts["skipped"] == 1
+        )
         while len(seen) < 2:
             time.sleep(0.005)
         gates[1].set()
@@ -260,7 +291,10 @@ def test_at_most_two_in_flight_and_the_newest_observation_wins():
         gates[0].set()
         settle(planner, answered=2)
         directive = planner.latest(2.0)
-        assert directive is not None and (directive.stamp_s, directive.action) == (1.0, "turn_right")
+        assert directive is not None and (directive.stamp_s, directive.action) == (
+            1.0,
+            "turn_right",
+        )
         planner.close()
 
 

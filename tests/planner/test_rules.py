@@ -10,11 +10,24 @@ BEARINGS = np.radians([-50.0, -25.0, 0.0, 25.0, 50.0])
 
 def view(people, now_s=0.0, scores=(-2.0, -1.0, 0.0, -1.0, -2.0), **rest):
     reach = 0.2 * np.arange(1, 21)
-    candidates = np.stack([np.cos(BEARINGS)[:, None] * reach, np.sin(BEARINGS)[:, None] * reach], axis=-1)
-    return PlannerView(now_s, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.reshape(people, (-1, 4)), candidates, np.array(scores), **rest)
+    candidates = np.stack(
+        [np.cos(BEARINGS)[:, None] * reach, np.sin(BEARINGS)[:, None] * reach], axis=-1
+    )
+    return PlannerView(
+        now_s,
+        np.zeros(3),
+        1.0,
+        np.array([8.0, 0.0]),
+        np.reshape(people, (-1, 4)),
+        candidates,
+        np.array(scores),
+        **rest,
+    )
 
 
-@pytest.mark.parametrize("people", [[], [[-2, 0, 1, 0]], [[6, 0, -1, 0]], [[3, 3, 0, 1]], [[2, 0, 2.5, 0]]])
+@pytest.mark.parametrize(
+    "people", [[], [[-2, 0, 1, 0]], [[6, 0, -1, 0]], [[3, 3, 0, 1]], [[2, 0, 2.5, 0]]]
+)
 def test_no_advice_when_the_way_is_clear(people):
     assert advise(view(people)).kind == "none"
 
@@ -58,7 +71,10 @@ def test_clearances_against_loops():
     scene = view(people)
     clearance, collision_s = clearances(scene, people)
     for i, candidate in enumerate(scene.candidates):
-        gaps = [min(np.hypot(*(p - (q[:2] + 0.2 * (n + 1) * q[2:]))) for q in people) for n, p in enumerate(candidate)]
+        gaps = [
+            min(np.hypot(*(p - (q[:2] + 0.2 * (n + 1) * q[2:]))) for q in people)
+            for n, p in enumerate(candidate)
+        ]
         hits = [0.2 * (n + 1) for n, gap in enumerate(gaps) if gap < CLEARANCE_M]
         assert clearance[i] == pytest.approx(min(gaps))
         assert collision_s[i] == pytest.approx(hits[0]) if hits else np.isinf(collision_s[i])

@@ -36,7 +36,9 @@ def test_kmeans_finds_the_groups_whatever_the_speed():
     curvature, speed = np.repeat([-0.8, 0.0, 0.5], 40), np.tile(np.linspace(0.9, 1.1, 40), 3)
     anchors = kmeans_anchors(arcs(curvature, speed, 0.002), 3, CONFIG)
     assert anchors.dtype == torch.float32 and anchors.shape == (3, 2)
-    torch.testing.assert_close(anchors[1], torch.tensor([1.0, 0.0]), atol=0.02, rtol=0)  # a straight walk ends at (1, 0)
+    torch.testing.assert_close(
+        anchors[1], torch.tensor([1.0, 0.0]), atol=0.02, rtol=0
+    )  # a straight walk ends at (1, 0)
     for anchor, k in zip(anchors[[0, 2]], (-0.8, 0.5), strict=True):
         expected = arcs([k], [1.0])[0, -1] / 2.0  # of 2 m walked
         np.testing.assert_allclose(anchor.numpy(), expected, atol=0.03)
@@ -62,7 +64,9 @@ def test_standing_still_makes_no_anchor():
     assert (anchors.norm(dim=-1) > 0.8).all()
 
 
-@pytest.mark.parametrize("futures", [np.zeros((50, 10, 2)), np.zeros((0, 10, 2)), arcs([0.0] * 50, [1.0] * 50)])
+@pytest.mark.parametrize(
+    "futures", [np.zeros((50, 10, 2)), np.zeros((0, 10, 2)), arcs([0.0] * 50, [1.0] * 50)]
+)
 def test_too_few_different_endpoints_are_refused(futures):
     with pytest.raises(UserError, match="different endpoints"):
         kmeans_anchors(futures, 4, CONFIG)
@@ -77,7 +81,10 @@ def test_as_many_anchors_as_endpoints_are_those_endpoints():
 
 
 def test_an_empty_cluster_moves_to_where_it_is_needed():
-    points = np.concatenate([np.zeros((10, 2)), np.ones((10, 2)), np.full((10, 2), 5.0)]) + 0.01 * np.arange(30)[:, None] % 0.05
+    points = (
+        np.concatenate([np.zeros((10, 2)), np.ones((10, 2)), np.full((10, 2), 5.0)])
+        + 0.01 * np.arange(30)[:, None] % 0.05
+    )
     centres = _lloyd(points, np.array([[0.0, 0.0], [3.0, 3.0], [90.0, 90.0]]))
     np.testing.assert_allclose(np.sort(centres[:, 0]), [0, 1, 5], atol=0.05)
 
@@ -91,7 +98,9 @@ def test_policy_takes_anchors_and_a_checkpoint_brings_them():
     assert torch.equal(other.anchors, anchors)
     for p in policy.trajectory_head.parameters():
         torch.nn.init.zeros_(p)
-    mean = policy.decode(torch.zeros(1, policy.context_tokens, 32)).mean  # no refinement: straight ways to the anchors
+    mean = policy.decode(
+        torch.zeros(1, policy.context_tokens, 32)
+    ).mean  # no refinement: straight ways to the anchors
     torch.testing.assert_close(mean[0, :, -1], anchors * config.waypoints)
     for wrong in (anchors[:2], anchors * float("nan")):
         with pytest.raises(ValueError, match="anchors"):

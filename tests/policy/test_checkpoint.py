@@ -12,12 +12,20 @@ from safetensors.torch import save_file
 import s2e
 from s2e.core.errors import UserError
 from s2e.policy import checkpoint
-from s2e.policy.checkpoint import find_checkpoint, load_networks, load_training_state, policy_state, save_checkpoint
+from s2e.policy.checkpoint import (
+    find_checkpoint,
+    load_networks,
+    load_training_state,
+    policy_state,
+    save_checkpoint,
+)
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
 
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40)
+CONFIG = PolicyConfig(
+    dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40
+)
 
 
 def write(run, step=1, adapters=False):
@@ -26,7 +34,13 @@ def write(run, step=1, adapters=False):
     if adapters:
         policy.add_adapters()
     folder = run / "checkpoints" / f"{step:08d}"
-    save_checkpoint(folder, {"policy": CONFIG.to_dict()}, policy_state(policy, net), {"a": torch.arange(3)}, {"step": step})
+    save_checkpoint(
+        folder,
+        {"policy": CONFIG.to_dict()},
+        policy_state(policy, net),
+        {"a": torch.arange(3)},
+        {"step": step},
+    )
     return policy, folder
 
 
@@ -46,7 +60,11 @@ def test_last_names_the_newest_and_old_ones_go(tmp_path):
     for step in (1, 2, 3):
         write(tmp_path, step)
     assert find_checkpoint(tmp_path).name == "00000003"
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["00000002", "00000003", "last"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "00000002",
+        "00000003",
+        "last",
+    ]
 
 
 def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
@@ -64,7 +82,9 @@ def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
     assert not [p for p in (tmp_path / "checkpoints").iterdir() if p.name.startswith(".writing")]
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", ".last"])  # while it is written; when `last` is to name it
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", ".last"]
+)  # while it is written; when `last` is to name it
 def test_a_full_disk_at_the_first_checkpoint_says_that_there_is_none(tmp_path, monkeypatch, file):
     def full(path):
         if path.name == file:
@@ -122,13 +142,20 @@ def test_broken_files_are_named(tmp_path):
     with pytest.raises(UserError, match="model.safetensors"):
         load_networks(tmp_path)
     (folder / "model.safetensors").write_bytes(whole)
-    for broken in ("{", "[]", '{"policy": {}}', json.dumps({"policy": {**CONFIG.to_dict(), "dim": "32"}})):
+    for broken in (
+        "{",
+        "[]",
+        '{"policy": {}}',
+        json.dumps({"policy": {**CONFIG.to_dict(), "dim": "32"}}),
+    ):
         (folder / "config.json").write_text(broken)
         with pytest.raises(UserError, match="config.json"):
             load_networks(tmp_path)
     for field, value in (("dim", -8), ("heads", 0), ("heads", 7), ("anchors", 0), ("stride", 0), ("height_px", -96),
                          ("action_waypoint", 99), ("speed_floor", -1.0), ("encoder", "foo"), ("waypoints", 0)):  # fmt: skip
-        (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), field: value}}))
+        (folder / "config.json").write_text(
+            json.dumps({"policy": {**CONFIG.to_dict(), field: value}})
+        )
         with pytest.raises(UserError, match="config.json"):
             load_networks(tmp_path)
     (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), "dim": 64}}))
@@ -166,7 +193,13 @@ def test_names_of_shipped_policies(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "run")
     assert find_checkpoint("laptop") == tmp_path / "assets" / "laptop"
     load_networks("laptop")
-    for path, newest in (("desktop", False), ("laptop/", True), ("laptop", True), ("x" * 5000, False), ("a\0b", False)):
+    for path, newest in (
+        ("desktop", False),
+        ("laptop/", True),
+        ("laptop", True),
+        ("x" * 5000, False),
+        ("a\0b", False),
+    ):
         with pytest.raises(UserError, match="no such folder"):
             find_checkpoint(path, newest)
     with pytest.raises(UserError, match="shipped policies \\(laptop\\)"):
@@ -203,15 +236,25 @@ def test_giants_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
         return real(config, anchors)
 
     monkeypatch.setattr(checkpoint, "S2EPolicy", on_paper)
-    cases = [("dim", 8192, "does not fit"), ("encoder_layers", 8192, "encoder layers"), ("decoder_layers", 3, "decoder layers")]
+    cases = [
+        ("dim", 8192, "does not fit"),
+        ("encoder_layers", 8192, "encoder layers"),
+        ("decoder_layers", 3, "decoder layers"),
+    ]
     cases += [(field, 8192, "does not fit") for field in ("waypoints", "anchors", "ffn_factor")]
-    for field, value, said in [*cases, ("history", 8192, "context tokens"), ("height_px", 8192, "pixels")]:
+    for field, value, said in [
+        *cases,
+        ("history", 8192, "context tokens"),
+        ("height_px", 8192, "pixels"),
+    ]:
         changes = {field: value} | ({"width_px": 8192} if field == "height_px" else {})
         (folder / "config.json").write_text(json.dumps({"policy": {**CONFIG.to_dict(), **changes}}))
         with pytest.raises(UserError, match=said):
             load_networks(tmp_path)
     assert set(made) <= {"meta"}
-    (folder / "config.json").write_text(json.dumps({"policy": CONFIG.to_dict(), "more": "x" * (1 << 20)}))
+    (folder / "config.json").write_text(
+        json.dumps({"policy": CONFIG.to_dict(), "more": "x" * (1 << 20)})
+    )
     with pytest.raises(UserError, match="larger than"):
         load_networks(tmp_path)
     (folder / "config.json").write_text("[" * 200_000)

@@ -16,7 +16,9 @@ from s2e.policy.encoder import FeatureNet, FrozenEncoder, OnnxNet, visual_net
 from s2e.policy.network import S2EPolicy
 
 SMALL = PolicyConfig(64, 96)
-OWN = replace(SMALL, encoder="mine.onnx", stride=32, channels=5, dim=32, encoder_layers=1, decoder_layers=1)
+OWN = replace(
+    SMALL, encoder="mine.onnx", stride=32, channels=5, dim=32, encoder_layers=1, decoder_layers=1
+)
 
 
 class Patches(nn.Module):
@@ -37,7 +39,15 @@ def exported(net, dtype=torch.uint8, dynamic=True):
         warnings.simplefilter("ignore")
         axes = {"picture": {0: "batch"}, "out": {0: "batch"}} if dynamic else None
         example = torch.zeros(1, 64, 96, 3, dtype=dtype)
-        torch.onnx.export(net, (example,), buffer, dynamo=False, input_names=["picture"], output_names=["out"], dynamic_axes=axes)  # pyright: ignore
+        torch.onnx.export(
+            net,
+            (example,),
+            buffer,
+            dynamo=False,
+            input_names=["picture"],
+            output_names=["out"],
+            dynamic_axes=axes,
+        )  # pyright: ignore
     return buffer.getvalue()
 
 
@@ -52,7 +62,10 @@ def pictures(count, seed=0):
 
 @pytest.mark.parametrize(
     ("name", "grey", "unit"),
-    [("efficientnet-lite0", (127, 127, 127), (128, 128, 128)), ("efficientnet-b0", (124, 116, 104), (58.395, 57.12, 57.375))],
+    [
+        ("efficientnet-lite0", (127, 127, 127), (128, 128, 128)),
+        ("efficientnet-b0", (124, 116, 104), (58.395, 57.12, 57.375)),
+    ],
 )
 def test_images_are_normalised_channel_by_channel_in_rgb(name, grey, unit):
     """What the published weights were trained on: lite0's own range, ImageNet's mean (.485, .456, .406) and deviation for B0."""
@@ -64,7 +77,11 @@ def test_images_are_normalised_channel_by_channel_in_rgb(name, grey, unit):
     image[0, 8:, :, 0] = grey[0] + 20  # redder below
     net(torch.from_numpy(image))
     top, bottom = seen[0][0, :, 2, 2], seen[0][0, :, -3, 2]
-    assert top.abs().max() < 0.02 and bottom[0] == pytest.approx(20 / unit[0], abs=0.02) and bottom[1:].abs().max() < 0.02
+    assert (
+        top.abs().max() < 0.02
+        and bottom[0] == pytest.approx(20 / unit[0], abs=0.02)
+        and bottom[1:].abs().max() < 0.02
+    )
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-b0"])
@@ -74,20 +91,35 @@ def test_stages_and_their_gradients(name, stride, channels):
     torch.manual_seed(0)
     net = FeatureNet(config).train()
     features = net(torch.from_numpy(pictures(2)))
-    assert features.shape == (2, 64 // stride, 96 // stride, channels) and features.dtype == torch.float32
+    assert (
+        features.shape == (2, 64 // stride, 96 // stride, channels)
+        and features.dtype == torch.float32
+    )
     features.square().mean().backward()
     for parameter, p in net.named_parameters():
         assert p.grad is not None and p.grad.isfinite().all() and p.grad.abs().sum() > 0, parameter
 
 
-@pytest.mark.parametrize(("newest", "stride", "channels"), [("grid", 8, 40), ("columns", 16, 112), ("pooled", 32, 320)])
+@pytest.mark.parametrize(
+    ("newest", "stride", "channels"), [("grid", 8, 40), ("columns", 16, 112), ("pooled", 32, 320)]
+)
 def test_tokens_of_every_kind_reach_the_policy(newest, stride, channels):
-    config = replace(SMALL, stride=stride, channels=channels, newest=newest, dim=32, encoder_layers=1, decoder_layers=1)
+    config = replace(
+        SMALL,
+        stride=stride,
+        channels=channels,
+        newest=newest,
+        dim=32,
+        encoder_layers=1,
+        decoder_layers=1,
+    )
     net = visual_net(config)
     policy = S2EPolicy(config).eval()
     tokens = {"columns": 96 // stride, "grid": (64 // stride) * (96 // stride), "pooled": 1}[newest]
     actor, robot = Actor(policy, net, 2), np.ones((2, 6), np.float32)
-    context, _ = actor.observe(pictures(2), np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), robot)
+    context, _ = actor.observe(
+        pictures(2), np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), robot
+    )
     assert context.shape == (2, tokens + 4 + 3, 32) and context.isfinite().all()
     assert policy.decode(context).mean.shape == (2, 8, 10, 2)
     seen = policy.newest_tokens(torch.from_numpy(actor.encoder(pictures(2))).float())
@@ -95,7 +127,9 @@ def test_tokens_of_every_kind_reach_the_policy(newest, stride, channels):
 
 
 def test_training_the_encoder_moves_its_statistics_and_evaluation_does_not():
-    config = PolicyConfig(32, 32, encoder="efficientnet-b0", stride=8, channels=40, train_encoder=True)
+    config = PolicyConfig(
+        32, 32, encoder="efficientnet-b0", stride=8, channels=40, train_encoder=True
+    )
     torch.manual_seed(0)
     net = visual_net(config)
     assert not net.training
@@ -115,12 +149,27 @@ def test_training_the_encoder_moves_its_statistics_and_evaluation_does_not():
 
 def test_trained_encoder_learns_through_the_policy():
     """With train_encoder the loss reaches the stem, and one step changes the features."""
-    config = replace(SMALL, stride=32, channels=320, newest="pooled", train_encoder=True, dim=32, encoder_layers=1, decoder_layers=1)
+    config = replace(
+        SMALL,
+        stride=32,
+        channels=320,
+        newest="pooled",
+        train_encoder=True,
+        dim=32,
+        encoder_layers=1,
+        decoder_layers=1,
+    )
     torch.manual_seed(0)
     net, policy = FeatureNet(config).train(), S2EPolicy(config)
     features = net(torch.from_numpy(pictures(5))).unflatten(0, (1, 5))
     vectors, robot = torch.ones(1, 3), torch.ones(1, 6)
-    context = policy.context(policy.newest_tokens(features[:, -1]), features[:, :-1].mean((2, 3)), vectors, vectors, robot)
+    context = policy.context(
+        policy.newest_tokens(features[:, -1]),
+        features[:, :-1].mean((2, 3)),
+        vectors,
+        vectors,
+        robot,
+    )
     policy.decode(context).mean.square().sum().backward()
     assert net.stem.weight.grad is not None and net.stem.weight.grad.abs().sum() > 0
 
@@ -157,7 +206,9 @@ def test_own_encoder_runs_from_its_file_and_from_a_checkpoint(patches, tmp_path)
 
     actor = Actor(S2EPolicy(carried).eval(), again, 2, chunk=4)
     robot = np.full((2, 6), np.nan, np.float32)
-    context, _ = actor.observe(pictures(2), np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), robot)
+    context, _ = actor.observe(
+        pictures(2), np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), robot
+    )
     assert context.isfinite().all()
 
 
@@ -198,8 +249,15 @@ def test_tensors_in_other_files_are_refused(patches, hidden, tmp_path):
     else:
         node = oh.make_node("Constant", [], ["secret_out"], value=tensor)
         if hidden == "subgraph":
-            inner = oh.make_graph([node], "then", [], [oh.make_tensor_value_info("secret_out", onnx.TensorProto.FLOAT, [4])])
-            node = oh.make_node("If", ["condition"], ["chosen"], then_branch=inner, else_branch=inner)
+            inner = oh.make_graph(
+                [node],
+                "then",
+                [],
+                [oh.make_tensor_value_info("secret_out", onnx.TensorProto.FLOAT, [4])],
+            )
+            node = oh.make_node(
+                "If", ["condition"], ["chosen"], then_branch=inner, else_branch=inner
+            )
         model.graph.node.append(node)
     with pytest.raises(UserError, match="'secret' lies in another file"):
         OnnxNet(OWN, model.SerializeToString(), "mine.onnx")

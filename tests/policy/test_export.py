@@ -52,7 +52,9 @@ def networks(adapters=False, seed=0, **fields):
 def write_run(folder, pair, stage="pretrain"):
     policy, net = pair
     config = {"stage": stage, "policy": policy.config.to_dict()}
-    save_checkpoint(folder / "checkpoints" / "00000007", config, policy_state(policy, net), {}, {"step": 7})
+    save_checkpoint(
+        folder / "checkpoints" / "00000007", config, policy_state(policy, net), {}, {"step": 7}
+    )
     return folder
 
 
@@ -60,15 +62,25 @@ def write_run(folder, pair, stage="pretrain"):
 def run(tmp_path_factory):
     folder = write_run(tmp_path_factory.mktemp("out") / "run", networks())
     (folder / "config.json").write_text(
-        json.dumps({"data": ["/home/someone/secret/go2", "walks"], "out": "/home/someone/x", "lr": 0.001})
+        json.dumps(
+            {"data": ["/home/someone/secret/go2", "walks"], "out": "/home/someone/x", "lr": 0.001}
+        )
     )
     lines = [
         {"step": 5, "validation/loss": 0.5, "train/loss": 3},
         {"step": 7, "validation/loss": 0.25},
-        {"step": 9, "validation/loss": 0.1, "held_out/ade_m": 0.125},  # judged at the end: the weights that the run chose
+        {
+            "step": 9,
+            "validation/loss": 0.1,
+            "held_out/ade_m": 0.125,
+        },  # judged at the end: the weights that the run chose
     ]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines) + '{"step": 7, "held')
-    (folder / "printed.txt").write_text("s2e  0.148\nskipped x: /home/someone/secret/go2 is broken\ncheckpoint: here\n")
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(x) + "\n" for x in lines) + '{"step": 7, "held'
+    )
+    (folder / "printed.txt").write_text(
+        "s2e  0.148\nskipped x: /home/someone/secret/go2 is broken\ncheckpoint: here\n"
+    )
     return folder
 
 
@@ -84,13 +96,20 @@ def run(tmp_path_factory):
 def test_graphs_say_what_torch_says(fields, adapters):
     policy, net = networks(adapters, **fields)
     whole, step = graphs.Whole(policy, net).eval(), graphs.Step(policy, net).eval()
-    samples = graphs.sample_inputs(policy.config, 5)  # of which some have no goal, no motion, no robot
+    samples = graphs.sample_inputs(
+        policy.config, 5
+    )  # of which some have no goal, no motion, no robot
     later = graphs.step_inputs(whole, samples)
-    assert all(np.isnan(samples[name]).any() for name in ("goal", "ego", "robot", *(["odometry"] if policy.config.reader else [])))
+    assert all(
+        np.isnan(samples[name]).any()
+        for name in ("goal", "ego", "robot", *(["odometry"] if policy.config.reader else []))
+    )
     ways = {}
     for module, inputs in ((whole, samples), (step, later)):
         graph = graphs.traced(module, {k: v[:2] for k, v in inputs.items()})
-        assert graphs.worst_difference(graph, module, inputs) < graphs.TOLERANCE  # five rows: other than were traced
+        assert (
+            graphs.worst_difference(graph, module, inputs) < graphs.TOLERANCE
+        )  # five rows: other than were traced
         ways[module] = onnx_session(graph).run(None, inputs)
     m, t = policy.config.anchors, policy.config.waypoints
     assert [x.shape for x in ways[whole]] == [(5, m, t, 2), (5, m), (5, m, t, 2), (5, m, t), (5, m)]
@@ -106,7 +125,9 @@ def encoder_file(path, opset):
     nodes = [
         helper.make_node("Cast", ["in"], ["float"], to=kind.FLOAT),
         helper.make_node("Transpose", ["float"], ["first"], perm=[0, 3, 1, 2]),
-        helper.make_node("Conv", ["first", "goal"], ["out"], strides=[16, 16]),  # a name that the policy uses as well
+        helper.make_node(
+            "Conv", ["first", "goal"], ["out"], strides=[16, 16]
+        ),  # a name that the policy uses as well
         helper.make_node("Transpose", ["out"], ["waypoints"], perm=[0, 2, 3, 1]),
     ]
     graph = helper.make_graph(
@@ -116,7 +137,9 @@ def encoder_file(path, opset):
         [helper.make_tensor_value_info("waypoints", kind.FLOAT, ["n", None, None, 6])],
         [onnx.numpy_helper.from_array(weights, "goal")],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path
+    )
     return str(path)
 
 
@@ -124,7 +147,13 @@ def encoder_file(path, opset):
 def test_an_encoder_of_the_users_goes_into_the_graphs(tmp_path, opset):
     torch.manual_seed(0)
     config = PolicyConfig(
-        **{**SMALL, "encoder": encoder_file(tmp_path / "mine.onnx", opset), "stride": 16, "channels": 6, "newest": "grid"}
+        **{
+            **SMALL,
+            "encoder": encoder_file(tmp_path / "mine.onnx", opset),
+            "stride": 16,
+            "channels": 6,
+            "newest": "grid",
+        }
     )
     pair = S2EPolicy(config).eval(), visual_net(config)
     samples = graphs.sample_inputs(config, 4)
@@ -148,10 +177,16 @@ def test_the_step_graph_drives_like_the_library():
     unknown, older = np.full((1, 6), np.nan, np.float32), None
     for frame in samples["frames"][0]:
         plan = navigator.act(frame, goal=(3.0, -1.0))
-        rest = {"goal": goal_token(np.array([[3.0, -1.0]]), 10.0), "ego": unknown[:, :3], "robot": unknown}
+        rest = {
+            "goal": goal_token(np.array([[3.0, -1.0]]), 10.0),
+            "ego": unknown[:, :3],
+            "robot": unknown,
+        }
         if older is None:  # the robot stood here before: its first token, four times
             blank = np.zeros((1, 4, 40), np.float32)
-            older = np.repeat(run(["token"], {"frame": frame[None], "older": blank, **rest})[0][:, None], 4, 1)
+            older = np.repeat(
+                run(["token"], {"frame": frame[None], "older": blank, **rest})[0][:, None], 4, 1
+            )
         waypoints, scores, *_, token = run(None, {"frame": frame[None], "older": older, **rest})
         np.testing.assert_allclose(waypoints[0], plan.candidates, atol=1e-4)
         np.testing.assert_allclose(scores[0], plan.scores, atol=1e-4)
@@ -172,10 +207,16 @@ def test_deviations_are_those_of_the_mixture():
     policy, net = networks(history=1)
     samples = graphs.sample_inputs(policy.config, 1)
     waypoints, scores, log_std, rho, speed = graphs.in_torch(graphs.Whole(policy, net), samples)
-    features = torch.from_numpy(np.asarray(net(torch.from_numpy(samples["frames"][:, 0])).detach())).half().float()
+    features = (
+        torch.from_numpy(np.asarray(net(torch.from_numpy(samples["frames"][:, 0])).detach()))
+        .half()
+        .float()
+    )
     rest = [torch.from_numpy(samples[k]) for k in ("goal", "ego", "robot")]
     with torch.no_grad():
-        modes = policy.decode(policy.context(policy.newest_tokens(features), torch.zeros(1, 0, 40), *rest))
+        modes = policy.decode(
+            policy.context(policy.newest_tokens(features), torch.zeros(1, 0, 40), *rest)
+        )
     mixture = WaypointMixture.at(modes, 4, 0.2)
     np.testing.assert_allclose(waypoints[:, :, 4], mixture.mean.numpy(), atol=1e-5)
     np.testing.assert_allclose(log_std[:, :, 4], mixture.log_std.numpy(), atol=1e-5)
@@ -185,13 +226,35 @@ def test_deviations_are_those_of_the_mixture():
 
 
 def test_s2e_export_as_a_user_runs_it(run, tmp_path):
-    command = [sys.executable, "-m", "s2e.policy.export", str(run), "--onnx", "p.onnx", "--folder", "shared", "--half", "--runs", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "s2e.policy.export",
+        str(run),
+        "--onnx",
+        "p.onnx",
+        "--folder",
+        "shared",
+        "--half",
+        "--runs",
+        "2",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=_environment())
     assert done.returncode == 0, done.stderr
-    for said in ("p.onnx", "p_step.onnx", "differs from torch by", "ONNX Runtime, step", "shared", "read back"):
+    for said in (
+        "p.onnx",
+        "p_step.onnx",
+        "differs from torch by",
+        "ONNX Runtime, step",
+        "shared",
+        "read back",
+    ):
         assert said in done.stdout
     model = onnx.load(tmp_path / "p_step.onnx")
-    assert model.producer_name == "s2e" and [x.name for x in model.graph.output][:2] == ["waypoints", "scores"]
+    assert model.producer_name == "s2e" and [x.name for x in model.graph.output][:2] == [
+        "waypoints",
+        "scores",
+    ]
     assert json.loads(model.metadata_props[0].value)["dim"] == 32
     assert s2e.load_policy(tmp_path / "shared").act(np.zeros((60, 80, 3), np.uint8)).score > 0
 
@@ -211,7 +274,11 @@ def quietly(*arguments, **options):
 @pytest.mark.parametrize("half", [False, True])
 def test_a_folder_is_the_policy(run, tmp_path, half):
     out, told = quietly(run, tmp_path / "deep" / "shared", half=half)
-    assert sorted(p.name for p in out.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
     assert [p.name for p in out.parent.iterdir()] == ["shared"] and "MB" in told
     samples = graphs.sample_inputs(PolicyConfig(**SMALL), 3)
     a, b = (graphs.in_torch(graphs.Whole(*load_networks(p)), samples) for p in (run, out))
@@ -223,7 +290,10 @@ def test_a_folder_is_the_policy(run, tmp_path, half):
 def test_a_card_says_what_is_known_and_nothing_private(run, tmp_path):
     out, _ = quietly(run, tmp_path / "shared", licence="mit")
     card, config = (out / "README.md").read_text(), json.loads((out / "config.json").read_text())
-    assert card.startswith("---\nlicense: mit\nlibrary_name: s2e\n") and 's2e.load_policy("shared")' in card
+    assert (
+        card.startswith("---\nlicense: mit\nlibrary_name: s2e\n")
+        and 's2e.load_policy("shared")' in card
+    )
     for said in (
         "| lr | 0.001 |",
         "| data | go2, walks |",
@@ -237,11 +307,17 @@ def test_a_card_says_what_is_known_and_nothing_private(run, tmp_path):
     for private in ("someone", "secret", "/home", "checkpoint: here"):
         assert private not in card and private not in json.dumps(config)
     again, _ = quietly(out, tmp_path / "again")  # what is known travels with the folder
-    assert (again / "README.md").read_text() == card.replace("shared", "again").replace("license: mit", "license: apache-2.0").replace(
-        "Weights: mit", "Weights: apache-2.0"
+    assert (again / "README.md").read_text() == card.replace("shared", "again").replace(
+        "license: mit", "license: apache-2.0"
+    ).replace("Weights: mit", "Weights: apache-2.0")
+    bare, _ = quietly(
+        write_run(tmp_path / "bare", networks(True), "ppo") / "checkpoints" / "00000007",
+        tmp_path / "bare-shared",
     )
-    bare, _ = quietly(write_run(tmp_path / "bare", networks(True), "ppo") / "checkpoints" / "00000007", tmp_path / "bare-shared")
-    assert "Not known" in (bare / "README.md").read_text() and "PPO" in (bare / "README.md").read_text()
+    assert (
+        "Not known" in (bare / "README.md").read_text()
+        and "PPO" in (bare / "README.md").read_text()
+    )
 
 
 def test_only_exports_are_replaced(run, tmp_path):
@@ -281,7 +357,9 @@ def test_a_failed_write_leaves_nothing(run, tmp_path, monkeypatch):
         with monkeypatch.context() as patched, pytest.raises(UserError, match="No space"):
             patched.setattr(export, name, refuses)
             quietly(run, out)
-    assert [p.name for p in tmp_path.iterdir()] == ["shared"] and (out / "model.safetensors").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["shared"] and (
+        out / "model.safetensors"
+    ).read_bytes() == before
 
 
 def test_half_refuses_what_does_not_fit():
@@ -292,11 +370,18 @@ def test_half_refuses_what_does_not_fit():
     assert export.stored(tensors, False)["policy.big"].dtype == torch.float32
     tensors["policy.big"] /= 2
     kept = export.stored(tensors, True)
-    assert [v.dtype for v in kept.values()] == [torch.float16, torch.int64, torch.float16, torch.float32]
+    assert [v.dtype for v in kept.values()] == [
+        torch.float16,
+        torch.int64,
+        torch.float16,
+        torch.float32,
+    ]
 
 
 def test_the_command_refuses_in_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["s2e-export", str(tmp_path / "none"), "--folder", str(tmp_path / "out")])
+    monkeypatch.setattr(
+        sys, "argv", ["s2e-export", str(tmp_path / "none"), "--folder", str(tmp_path / "out")]
+    )
     with pytest.raises(SystemExit) as caught:
         export.main()
     assert caught.value.code == 2 and capsys.readouterr().err.startswith("error: ")
@@ -328,6 +413,8 @@ def test_push_without_its_library_says_so_before_the_work(run, tmp_path, monkeyp
 
 
 def test_push_uploads_the_folder(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(hub, "push", lambda folder, name: f"https://huggingface.co/{name}#{folder.name}")
+    monkeypatch.setattr(
+        hub, "push", lambda folder, name: f"https://huggingface.co/{name}#{folder.name}"
+    )
     export.export(ExportArgs(run=str(run), folder=tmp_path / "shared", push="owner/name"))
     assert "https://huggingface.co/owner/name#shared: uploaded" in capsys.readouterr().out

@@ -14,7 +14,9 @@ from s2e.policy.network import S2EPolicy
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 errors = pytest.importorskip("huggingface_hub.errors")
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40)
+CONFIG = PolicyConfig(
+    dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40
+)
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +48,17 @@ def test_what_looks_like_a_repository(tmp_path):
     ):
         assert not hub.is_repository(name), name
     (tmp_path / "here" / "out").mkdir()
-    assert hub.is_name("out/run") and not hub.is_repository("out/run")  # a folder `out` is here: a path that was mistyped
+    assert hub.is_name("out/run") and not hub.is_repository(
+        "out/run"
+    )  # a folder `out` is here: a path that was mistyped
 
 
 def test_a_repository_is_a_folder(tmp_path, monkeypatch):
     policy, net = S2EPolicy(CONFIG), FeatureNet(CONFIG)
     run = tmp_path / "cache"
-    save_checkpoint(run / "snapshot", {"policy": CONFIG.to_dict()}, policy_state(policy, net), {}, {})
+    save_checkpoint(
+        run / "snapshot", {"policy": CONFIG.to_dict()}, policy_state(policy, net), {}, {}
+    )
     asked = {}
 
     def snapshot_download(name, **options):
@@ -63,7 +69,11 @@ def test_a_repository_is_a_folder(tmp_path, monkeypatch):
     loaded, _ = load_networks("owner/name")
     assert torch.equal(loaded.position, policy.position)
     assert s2e.load_policy("owner/name").act(np.zeros((96, 160, 3), np.uint8)).score > 0
-    assert set(asked["owner/name"]["allow_patterns"]) == {"config.json", "model.safetensors", "README.md"}
+    assert set(asked["owner/name"]["allow_patterns"]) == {
+        "config.json",
+        "model.safetensors",
+        "README.md",
+    }
 
 
 def test_local_folders_come_first(tmp_path, monkeypatch):
@@ -99,7 +109,11 @@ def test_every_failure_says_what_to_do(monkeypatch, name, status, said):
     kind = getattr(errors, name)
 
     def fails(*_, **__):
-        raise kind("text\nof several lines", response=response(status)) if status else kind("text\nof several lines")
+        raise (
+            kind("text\nof several lines", response=response(status))
+            if status
+            else kind("text\nof several lines")
+        )
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
     with pytest.raises(UserError, match=said) as caught:
@@ -116,7 +130,10 @@ def test_offline_without_a_cache(tmp_path, monkeypatch):
 
 def test_a_missing_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match='^runs/mistyped: no local folder of this name, .*pip install "huggingface-hub'):
+    with pytest.raises(
+        UserError,
+        match='^runs/mistyped: no local folder of this name, .*pip install "huggingface-hub',
+    ):
         find_checkpoint("runs/mistyped")
 
 
@@ -133,7 +150,11 @@ def test_push(tmp_path, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
     assert hub.push(tmp_path, "owner/name").endswith("owner/name")
-    assert done[0][1]["private"] and done[1]["folder_path"] == tmp_path and set(done[1]["allow_patterns"]) == set(hub.FILES)
+    assert (
+        done[0][1]["private"]
+        and done[1]["folder_path"] == tmp_path
+        and set(done[1]["allow_patterns"]) == set(hub.FILES)
+    )
     with pytest.raises(UserError, match="owner/name"):
         hub.push(tmp_path, "name")
 

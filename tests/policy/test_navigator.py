@@ -19,8 +19,12 @@ from s2e.policy.network import S2EPolicy
 from s2e.video.frames import resized
 from s2e.video.walk import Body
 
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40)
-BODY = Body(length_m=0.5, width_m=0.4, v_max=1.0, omega_max=1.0, camera_height_m=0.3, camera_hfov_deg=90)
+CONFIG = PolicyConfig(
+    dim=32, encoder_layers=1, decoder_layers=1, height_px=32, width_px=64, stride=8, channels=40
+)
+BODY = Body(
+    length_m=0.5, width_m=0.4, v_max=1.0, omega_max=1.0, camera_height_m=0.3, camera_hfov_deg=90
+)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,19 +51,34 @@ def navigator(one):
 @pytest.fixture(scope="module")
 def run(networks, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    save_checkpoint(folder / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, policy_state(*networks), {}, {"step": 1})
+    save_checkpoint(
+        folder / "checkpoints" / "00000001",
+        {"policy": CONFIG.to_dict()},
+        policy_state(*networks),
+        {},
+        {"step": 1},
+    )
     return folder
 
 
 def frames(count, height=32, width=64, seed=0):
     rng = np.random.default_rng(seed)
-    return [np.repeat(np.repeat(rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8), 8, 0), 8, 1) for _ in range(count)]
+    return [
+        np.repeat(
+            np.repeat(rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8), 8, 0), 8, 1
+        )
+        for _ in range(count)
+    ]
 
 
 def test_three_lines(run):
     policy = s2e.load_policy(run)
     plan = policy.act(frames(1, 240, 320)[0], goal=(4.0, 1.0))
-    assert plan.waypoints.shape == (10, 2) and plan.candidates.shape == (8, 10, 2) and plan.scores.shape == (8,)
+    assert (
+        plan.waypoints.shape == (10, 2)
+        and plan.candidates.shape == (8, 10, 2)
+        and plan.scores.shape == (8,)
+    )
     np.testing.assert_allclose(plan.times, 0.2 * np.arange(1, 11))
     assert plan.scores.sum() == pytest.approx(1, abs=1e-6) and plan.score == plan.scores.max()
     assert (plan.waypoints == plan.candidates[plan.scores.argmax()]).all() and plan.speed > 0
@@ -81,7 +100,10 @@ def test_it_plans_what_the_worlds_actor_plans(navigator, networks):
         goal, ego = np.array([[4.0, k - 3]]), np.array([0.5 + 0.1 * k, -0.2])
         plan = navigator.act(frame, goal=goal[0], ego=ego, robot=BODY)
         observed, _ = actor.observe(
-            resized(frame, 32, 64)[None], goal_token(goal, 10.0), ego_state(ego[:1], ego[1:]), robot_token(BODY.token()[None])
+            resized(frame, 32, 64)[None],
+            goal_token(goal, 10.0),
+            ego_state(ego[:1], ego[1:]),
+            robot_token(BODY.token()[None]),
         )
         with torch.no_grad():
             modes = networks[0].decode(observed)
@@ -96,17 +118,27 @@ def test_it_reckons_its_way_as_the_worlds_actor_does():
     policy.add_reader()
     for parameter in policy.reader.parameters():  # pyright: ignore[reportOptionalMemberAccess]
         torch.nn.init.normal_(parameter, std=0.3)
-    navigator, actor, rng = Navigator(policy, net), Actor(policy.eval(), net, 1), np.random.default_rng(3)
+    navigator, actor, rng = (
+        Navigator(policy, net),
+        Actor(policy.eval(), net, 1),
+        np.random.default_rng(3),
+    )
     for step, frame in enumerate(frames(30)):
         ego = rng.uniform((0, -1), (1, 1)) * (step > 0)
         plan = navigator.act(frame, goal=(4.0, 1.0), ego=ego, robot=BODY)
-        tokens = goal_token(np.array([[4.0, 1.0]]), 10.0), ego_state(*ego[None].T), robot_token(BODY.token()[None])
+        tokens = (
+            goal_token(np.array([[4.0, 1.0]]), 10.0),
+            ego_state(*ego[None].T),
+            robot_token(BODY.token()[None]),
+        )
         with torch.no_grad():
             modes = policy.decode(*actor.observe(frame[None], *tokens))
         np.testing.assert_allclose(plan.candidates, modes.metric(0.2)[0], atol=1e-5)
         actor.told(plan.waypoints[CONFIG.action_waypoint][None])
     after_a_jam = navigator.act(frame, goal=(4.0, 1.0), robot=BODY)
-    assert not np.allclose(after_a_jam.scores, plan.scores), "without its motion the way is not known either"
+    assert not np.allclose(after_a_jam.scores, plan.scores), (
+        "without its motion the way is not known either"
+    )
 
 
 def test_who_stands_where_it_should_drive_is_told_to_back_off(networks):
@@ -114,13 +146,21 @@ def test_who_stands_where_it_should_drive_is_told_to_back_off(networks):
     navigator, alone = Navigator(*networks, recovery=True), Navigator(*networks)
     (frame,) = frames(1)
     for step in range(5):
-        plan, other = (n.act(frame, goal=(4.0, 1.0), ego=(0.0, 0.0), robot=BODY) for n in (navigator, alone))
+        plan, other = (
+            n.act(frame, goal=(4.0, 1.0), ego=(0.0, 0.0), robot=BODY) for n in (navigator, alone)
+        )
         navigator.recovery.told[:] = [1.0, 0.0]  # pyright: ignore[reportOptionalMemberAccess]
         assert not other.recovers and plan.recovers == (step >= 3)
         np.testing.assert_array_equal(plan.candidates, other.candidates)
     assert plan.waypoints.shape == other.waypoints.shape and plan.waypoints.dtype == np.float32
-    np.testing.assert_allclose(plan.waypoints[CONFIG.action_waypoint], plan.times[CONFIG.action_waypoint] * navigator.told, atol=1e-6)
-    assert not navigator.act(frame, goal=(4.0, 1.0), robot=BODY).recovers, "nobody knows whether it stands"
+    np.testing.assert_allclose(
+        plan.waypoints[CONFIG.action_waypoint],
+        plan.times[CONFIG.action_waypoint] * navigator.told,
+        atol=1e-6,
+    )
+    assert not navigator.act(frame, goal=(4.0, 1.0), robot=BODY).recovers, (
+        "nobody knows whether it stands"
+    )
     navigator.reset()
     assert not navigator.act(frame, goal=(4.0, 1.0), ego=(0.0, 0.0), robot=BODY).recovers
 
@@ -133,7 +173,15 @@ def test_what_is_not_known_is_hidden(navigator, networks):
     older = features.mean((1, 2)).half().float()[:, None].repeat(1, 4, 1)
     yes, junk = torch.tensor([True]), torch.full((1, 3), 0.7)
     with torch.no_grad():
-        context = policy.context(policy.newest_tokens(features), older, junk, junk, torch.full((1, 6), torch.nan), yes, yes)
+        context = policy.context(
+            policy.newest_tokens(features),
+            older,
+            junk,
+            junk,
+            torch.full((1, 6), torch.nan),
+            yes,
+            yes,
+        )
         want = policy.decode(context).metric(0.2)[0].numpy()
     np.testing.assert_allclose(plan.candidates, want, atol=2e-6)
     navigator.reset()
@@ -172,7 +220,9 @@ def test_slow_frames_are_held(navigator):
     tokens = [np.full(CONFIG.channels, k, np.float16) for k in range(4)]
     for k in range(3):
         navigator._remember(0.5 * k, tokens[k], True)
-    chosen = navigator._older(1.5, tokens[3])[:, 0]  # frames at 0, 0.5, 1, 1.5; moments 0.7, 0.9, 1.1, 1.3
+    chosen = navigator._older(1.5, tokens[3])[
+        :, 0
+    ]  # frames at 0, 0.5, 1, 1.5; moments 0.7, 0.9, 1.1, 1.3
     np.testing.assert_array_equal(chosen, [1, 2, 2, 3])
     np.testing.assert_array_equal(navigator._older(100.0, tokens[3])[:, 0], [3, 3, 3, 3])
 
@@ -260,5 +310,8 @@ def test_a_policy_of_rays_is_refused_with_what_it_is_for(tmp_path, name):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "config.json").write_text('{"stage": "ppo", "rays": {}}')
     (tmp_path / "own" / "model.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match=r"policy of rays.* no images.* --coach; what drives by a camera is laptop-experienced"):
+    with pytest.raises(
+        UserError,
+        match=r"policy of rays.* no images.* --coach; what drives by a camera is laptop-experienced",
+    ):
         s2e.load_policy("rays" if name == "shipped" else tmp_path / "own")

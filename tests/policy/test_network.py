@@ -27,11 +27,18 @@ def test_shapes(anchors):
     policy = S2EPolicy(PolicyConfig(dim=32, anchors=anchors, encoder_layers=1, decoder_layers=1))
     modes = policy.decode(policy.context(*inputs(policy)))
     assert modes.logits.shape == modes.speed.shape == (3, anchors)
-    assert modes.mean.shape == modes.log_std.shape == (3, anchors, 10, 2) and modes.rho.shape == (3, anchors, 10)
+    assert modes.mean.shape == modes.log_std.shape == (3, anchors, 10, 2) and modes.rho.shape == (
+        3,
+        anchors,
+        10,
+    )
     assert (modes.speed > 0).all() and modes.rho.abs().max() <= 0.5
 
 
-@pytest.mark.parametrize(("hidden", "module", "mask"), [("hide_goal", "goal_in", "goal_mask"), ("hide_ego", "ego_in", "ego_mask")])
+@pytest.mark.parametrize(
+    ("hidden", "module", "mask"),
+    [("hide_goal", "goal_in", "goal_mask"), ("hide_ego", "ego_in", "ego_mask")],
+)
 def test_what_is_hidden_is_replaced_by_its_own_learned_token(hidden, module, mask):
     torch.manual_seed(0)
     policy = S2EPolicy(SMALL)
@@ -41,7 +48,9 @@ def test_what_is_hidden_is_replaced_by_its_own_learned_token(hidden, module, mas
     context = policy.context(*seen, **{hidden: which})
     plain = policy.context(*seen)
     told = getattr(policy, module)
-    told.register_forward_hook(lambda *_: getattr(policy, mask).expand(3, -1))  # as if the token itself were the mask's
+    told.register_forward_hook(
+        lambda *_: getattr(policy, mask).expand(3, -1)
+    )  # as if the token itself were the mask's
     torch.testing.assert_close(context[which], policy.context(*seen)[which])
     torch.testing.assert_close(context[~which], plain[~which])
 
@@ -63,12 +72,16 @@ def test_odometry_says_nothing_until_it_is_trained():
     before, odometry = policy.decode(context), torch.randn(3, ODOMETRY)
     policy.add_reader()
     after = policy.decode(context, odometry)
-    assert policy.config.reader and all(torch.equal(getattr(before, n), getattr(after, n)) for n in ("logits", "mean", "speed"))
+    assert policy.config.reader and all(
+        torch.equal(getattr(before, n), getattr(after, n)) for n in ("logits", "mean", "speed")
+    )
     after.mean.square().sum().backward()
     assert policy.reader.head[-1].weight.grad.abs().sum() > 0  # pyright: ignore
     torch.nn.init.normal_(policy.reader.head[-1].weight)  # pyright: ignore
     assert not torch.equal(policy.decode(context, odometry).mean, before.mean)
-    assert torch.equal(policy.decode(context).mean, policy.decode(context, torch.zeros(3, ODOMETRY)).mean), "None is not known"
+    assert torch.equal(
+        policy.decode(context).mean, policy.decode(context, torch.zeros(3, ODOMETRY)).mean
+    ), "None is not known"
 
 
 def test_only_adapters_learn_and_they_do():
@@ -87,7 +100,9 @@ def test_only_adapters_learn_and_they_do():
     assert not torch.equal(before, policy.decode(context).mean)
     for name, p in policy.named_parameters():
         if name in trained:
-            assert p.grad is not None and (p.grad.abs().sum() > 0 or "zero_in" in name or "query" in name), name
+            assert p.grad is not None and (
+                p.grad.abs().sum() > 0 or "zero_in" in name or "query" in name
+            ), name
 
 
 def test_tokens_keep_their_column():
@@ -96,7 +111,9 @@ def test_tokens_keep_their_column():
     features = torch.zeros(1, 6, 10, 112)
     features[0, :, :3] = 1
     tokens = policy.newest_tokens(features)
-    assert tokens.shape == (1, 10, 672) and tokens[0, :3].sum() > 0 and tokens[0, 3:].abs().sum() == 0
+    assert (
+        tokens.shape == (1, 10, 672) and tokens[0, :3].sum() > 0 and tokens[0, 3:].abs().sum() == 0
+    )
 
 
 def test_free_space_head_reads_the_newest_frame_and_learns():
@@ -128,8 +145,13 @@ def test_free_space_head_is_only_where_it_was_asked_for():
     without = S2EPolicy(SMALL)
     torch.manual_seed(0)
     policy = S2EPolicy(dataclasses.replace(SMALL, free_space=True))
-    assert set(policy.state_dict()) - set(without.state_dict()) == {n for n in policy.state_dict() if "free_space_head" in n}
-    for name, tensor in without.state_dict().items():  # the head is made last: everything else begins alike
+    assert set(policy.state_dict()) - set(without.state_dict()) == {
+        n for n in policy.state_dict() if "free_space_head" in n
+    }
+    for (
+        name,
+        tensor,
+    ) in without.state_dict().items():  # the head is made last: everything else begins alike
         assert torch.equal(tensor, policy.state_dict()[name]), name
     with pytest.raises(ValueError, match="free_space"):
         without.free_space(torch.zeros(1, 16, 32))
@@ -150,14 +172,18 @@ def test_places_are_where_features_lie(newest):
     (token,) = policy.newest_tokens(features)[0].abs().sum(-1).nonzero()
     assert places[token, 0] == pytest.approx(0.0 if newest == "pooled" else 7.5 / 10 - 0.5)
     assert places[token, 1] == pytest.approx(5.5 / 6 - 0.5 if newest == "grid" else 0.0)
-    torch.testing.assert_close(places[n:, 2], torch.tensor([0.8, 0.6, 0.4, 0.2]))  # oldest first, seconds
+    torch.testing.assert_close(
+        places[n:, 2], torch.tensor([0.8, 0.6, 0.4, 0.2])
+    )  # oldest first, seconds
     assert (places[:n, 2] == 0).all() and (places[n:, :2] == 0).all()
 
 
 def test_tokens_near_each_other_begin_alike():
     policy = S2EPolicy(dataclasses.replace(SMALL, newest="grid"))
     table = policy.position.detach()[:60]
-    alike = torch.nn.functional.cosine_similarity(table[:, None], table[None], dim=-1).view(6, 10, 6, 10)
+    alike = torch.nn.functional.cosine_similarity(table[:, None], table[None], dim=-1).view(
+        6, 10, 6, 10
+    )
     assert alike[2, 4, 2, 5] > alike[2, 4, 2, 6] > alike[2, 4, 2, 8]
     assert alike[2, 4, 3, 4] > alike[2, 4, 5, 4]
     assert len(torch.unique(policy.position.detach(), dim=0)) == policy.context_tokens
@@ -172,27 +198,39 @@ def test_unknown_robots_are_finite_and_robots_matter_after_a_step():
     context = policy.context(newest, older, goal, ego, robot)
     assert context.isfinite().all()
     optimizer = torch.optim.SGD(policy.parameters(), 1e-2)
-    target = matching_loss(policy.decode(context), torch.ones(4, 10, 2).cumsum(1), policy.anchors, 0.2, 0.1)["loss"]
+    target = matching_loss(
+        policy.decode(context), torch.ones(4, 10, 2).cumsum(1), policy.anchors, 0.2, 0.1
+    )["loss"]
     target.backward()
     for name, p in policy.named_parameters():
         assert p.grad is None or p.grad.isfinite().all(), name
     assert policy.robot_mask.grad is not None and policy.robot_mask.grad.abs().sum() > 0
     optimizer.step()
     same = [t[:1] for t in (newest, older, goal, ego)]
-    small, large = (policy.decode(policy.context(*same, robot=r)).mean for r in (robot[:1], robot[:1] + 1))
+    small, large = (
+        policy.decode(policy.context(*same, robot=r)).mean for r in (robot[:1], robot[:1] + 1)
+    )
     unknown = policy.decode(policy.context(*same, robot=torch.full((1, 6), float("nan")))).mean
     assert not torch.equal(small, large) and not torch.equal(small, unknown)
 
 
 def test_paper_preset_has_the_papers_shape():
     config = PRESETS["paper"]
-    assert (config.height_px, config.width_px, config.dim, config.encoder_layers, config.decoder_layers) == (320, 640, 768, 4, 4)
+    assert (
+        config.height_px,
+        config.width_px,
+        config.dim,
+        config.encoder_layers,
+        config.decoder_layers,
+    ) == (320, 640, 768, 4, 4)
     policy = S2EPolicy(config)
     assert policy.newest_shape == (1, 320) and policy.context_tokens == 8
     assert policy.decode(torch.zeros(1, 7, 768)).mean.shape == (1, 8, 10, 2)
     encoder = sum(p.numel() for p in FeatureNet(config).parameters())
     own = sum(p.numel() for p in policy.parameters())
-    assert 3.5e6 < encoder < 4.5e6  # B0 without its last convolution and classifier: 5.3 M less 1.3 M and 0.4 M
+    assert (
+        3.5e6 < encoder < 4.5e6
+    )  # B0 without its last convolution and classifier: 5.3 M less 1.3 M and 0.4 M
     assert 50e6 < own < 70e6  # 8 blocks of 12 d^2
 
 
@@ -251,9 +289,13 @@ def test_history_is_cached_frame_by_frame(lite0):
         for world in range(2):
             begin = 4 if world == 1 and t >= 4 else 0
             past = [max(begin, t - k) for k in (4, 3, 2, 1)]
-            older = np.stack([encoder(frames[p, world][None]).astype(np.float32).mean((1, 2))[0] for p in past]).astype(np.float16)
+            older = np.stack(
+                [encoder(frames[p, world][None]).astype(np.float32).mean((1, 2))[0] for p in past]
+            ).astype(np.float16)
             goal, ego = vectors[t, 0, [world]], vectors[t, 1, [world]]
-            fresh = actor.context(encoder(frames[t, world][None]), older[None], goal, ego, robots[[world]])
+            fresh = actor.context(
+                encoder(frames[t, world][None]), older[None], goal, ego, robots[[world]]
+            )
             torch.testing.assert_close(context[[world]], fresh, atol=2e-4, rtol=1e-4)
 
 
@@ -273,6 +315,8 @@ def test_cuda_gives_what_the_cpu_gives(lite0):
     images = np.random.default_rng(0).integers(0, 255, (4, 96, 160, 3), dtype=np.uint8)
     vectors, robots = np.ones((4, 3), np.float32), np.ones((4, 6), np.float32)
     on_cpu = policy.decode(*Actor(policy, net, 4).observe(images, vectors, vectors, robots))
-    on_gpu = policy.to("cuda").decode(*Actor(policy, FeatureNet(config), 4, "cuda").observe(images, vectors, vectors, robots))
+    on_gpu = policy.to("cuda").decode(
+        *Actor(policy, FeatureNet(config), 4, "cuda").observe(images, vectors, vectors, robots)
+    )
     torch.testing.assert_close(on_gpu.mean.cpu(), on_cpu.mean, atol=2e-2, rtol=1e-2)
     assert encoder.session is not None

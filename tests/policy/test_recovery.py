@@ -12,7 +12,9 @@ LEFT = np.array([[1.0, 0.4]])
 
 def told(recovery, egos, pose=(0.0, 0.0, 0.0), waypoints=LEFT, step_s=0.2):
     """(steps, 2) what one robot is told."""
-    return np.concatenate([recovery.relieve(waypoints, np.array([pose]), ego, step_s) for ego in egos])
+    return np.concatenate(
+        [recovery.relieve(waypoints, np.array([pose]), ego, step_s) for ego in egos]
+    )
 
 
 @pytest.mark.parametrize("step_s", [0.2, 0.1, 0.05])
@@ -22,7 +24,11 @@ def test_who_stands_backs_off_turns_away_and_drives_on(step_s):
     now = told(recovery, [STANDS] * (1 + steps[0]) + [DRIVES] * (steps[3] + each), step_s=step_s)
     assert (now[: steps[0]] == LEFT).all(), "it has not stood for long, or just begins"
     jam = now[steps[0] :]
-    right = [(BACK, 0, steps[1]), ((TURN[0], -TURN[1]), steps[1], steps[2]), ((ON[0], -ON[1]), steps[2], steps[3])]
+    right = [
+        (BACK, 0, steps[1]),
+        ((TURN[0], -TURN[1]), steps[1], steps[2]),
+        ((ON[0], -ON[1]), steps[2], steps[3]),
+    ]
     for waypoint, begin, end in right:
         assert (jam[begin:end] == waypoint).all(), waypoint
     assert (jam[steps[3] :] == LEFT).all()
@@ -31,7 +37,9 @@ def test_who_stands_backs_off_turns_away_and_drives_on(step_s):
 def test_what_moves_nothing_is_not_gone_on_with():
     now = told(Recovery(1), [STANDS] * 11)
     expected = [LEFT[0]] * 3 + [BACK, (TURN[0], -TURN[1]), (ON[0], -ON[1])]
-    np.testing.assert_array_equal(now, [*expected, *[LEFT[0]] * 2, BACK, TURN, ON])  # the second time to the other side
+    np.testing.assert_array_equal(
+        now, [*expected, *[LEFT[0]] * 2, BACK, TURN, ON]
+    )  # the second time to the other side
     moves = told(Recovery(1), [STANDS] * 4 + [DRIVES] * 8 + [STANDS] * 3, pose=(1.0, 2.0, 0.0))
     np.testing.assert_array_equal(moves[-3:], [LEFT[0], LEFT[0], BACK])  # it begins to count anew
 

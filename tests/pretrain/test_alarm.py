@@ -31,7 +31,14 @@ def modes_of(logits, mean=None):
 
 def use(logits, which, mean=None):
     counter = UseCounter(logits.shape[1])
-    counter.add(modes_of(logits, mean), truths(which, logits.shape[1]), anchor_fan(logits.shape[1], 60), DT, FLOOR, "direction")
+    counter.add(
+        modes_of(logits, mean),
+        truths(which, logits.shape[1]),
+        anchor_fan(logits.shape[1], 60),
+        DT,
+        FLOOR,
+        "direction",
+    )
     return counter.use()
 
 
@@ -59,7 +66,11 @@ def test_one_anchor_alone(which):
     logits = 0.3 * looking(which, sure=0.0)
     logits[:, 4] += 3
     told = collapse(use(logits, which))
-    assert told.startswith("one anchor alone: anchor 4 of 8") and "100%" in told and "35%" in told.replace("34%", "35%")
+    assert (
+        told.startswith("one anchor alone: anchor 4 of 8")
+        and "100%" in told
+        and "35%" in told.replace("34%", "35%")
+    )
 
 
 def test_all_scores_alike(which):
@@ -105,9 +116,13 @@ def test_counts_of_batches_add_up(which):
     used = whole.use()
     np.testing.assert_array_equal(used.positive, np.bincount(which, minlength=8))
     np.testing.assert_array_equal(used.chosen, np.bincount(logits.argmax(1), minlength=8))
-    assert used.entropy == pytest.approx(float(torch.distributions.Categorical(logits=logits).entropy().mean()), rel=1e-5)
+    assert used.entropy == pytest.approx(
+        float(torch.distributions.Categorical(logits=logits).entropy().mean()), rel=1e-5
+    )
     mean = anchors.double().mean(0)
-    assert used.spread == pytest.approx(T * float((anchors.double() - mean).square().sum(1).mean().sqrt()), rel=1e-5)
+    assert used.spread == pytest.approx(
+        T * float((anchors.double() - mean).square().sum(1).mean().sqrt()), rel=1e-5
+    )
     assert used.reach == pytest.approx(T, rel=1e-5)
     whole.reset()
     assert whole.use().samples == 0 and collapse(whole.use()) == ""

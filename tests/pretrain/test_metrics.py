@@ -55,11 +55,15 @@ def test_angle_error_is_the_greatest_and_only_of_samples_that_get_somewhere():
     future = np.array([[[1.0, 0], [2, 0]], [[0.5, 0], [0.9, 0]], [[0.01, 0], [0, 2]]])
     predicted = np.array([[[1.0, 1], [2, 0.5]], [[0, 1], [0, 1]], [[-1, 0], [-1, 1]]])
     degrees = angle_error(predicted, future)
-    np.testing.assert_allclose(degrees, [45, np.nan, 45])  # the last one's first waypoint has no direction
+    np.testing.assert_allclose(
+        degrees, [45, np.nan, 45]
+    )  # the last one's first waypoint has no direction
     assert angle_error(-future[:1], future[:1])[0] == pytest.approx(180)
 
 
-@pytest.mark.parametrize(("speed", "lateral"), [(0, 0.15), (0.2, 0.15), (0.8, 0.225), (1.4, 0.3), (3, 0.3)])
+@pytest.mark.parametrize(
+    ("speed", "lateral"), [(0, 0.15), (0.2, 0.15), (0.8, 0.225), (1.4, 0.3), (3, 0.3)]
+)
 def test_thresholds_are_those_of_the_docstring(speed, lateral):
     side, along = thresholds(arc(speed, 0), 0.2)
     assert side[0] == pytest.approx(lateral) and along[0] == pytest.approx(2 * lateral)
@@ -68,18 +72,26 @@ def test_thresholds_are_those_of_the_docstring(speed, lateral):
 @pytest.mark.parametrize(("seconds", "lateral"), [(3, 1.0), (5, 1.8), (8, 3.0)])
 def test_thresholds_continue_waymos(seconds, lateral):
     side, along = thresholds(arc(1.4, 0, t=5 * seconds), 0.2)
-    assert side[0] == pytest.approx(lateral / 2) and along[0] == pytest.approx(lateral)  # Waymo halves them at 1.4 m/s
+    assert side[0] == pytest.approx(lateral / 2) and along[0] == pytest.approx(
+        lateral
+    )  # Waymo halves them at 1.4 m/s
 
 
 def test_end_heading():
     still = np.zeros((1, 10, 2))
     stops = arc(1, 0.5)
     stops[:, 6:] = stops[:, 5:6]
-    np.testing.assert_allclose(np.concatenate([end_heading(f) for f in (arc(1, 0.5), still, stops)]), [0.95, 0, 0.55], atol=1e-3)
+    np.testing.assert_allclose(
+        np.concatenate([end_heading(f) for f in (arc(1, 0.5), still, stops)]),
+        [0.95, 0, 0.55],
+        atol=1e-3,
+    )
 
 
 def test_matching_is_in_the_frame_of_the_truths_end():
-    future = np.stack([np.zeros(10), 0.28 * np.arange(1, 11)], -1)[None]  # 1.4 m/s to the left: 0.3 aside in x, 0.6 ahead in y
+    future = np.stack([np.zeros(10), 0.28 * np.arange(1, 11)], -1)[
+        None
+    ]  # 1.4 m/s to the left: 0.3 aside in x, 0.6 ahead in y
     ends = np.array([[0.29, 0], [0.31, 0], [0, 0.59], [0, -0.59], [0, 0.61], [-0.29, 0.59]])
     predicted = np.repeat(future, 6, 0)[None].copy()
     predicted[0, :, -1] += ends
@@ -93,7 +105,9 @@ def test_matching_does_not_depend_on_where_one_looks_from(seed, angle):
     future = np.cumsum(rng.normal(0, 0.2, (4, 10, 2)), 1)
     predicted = future[:, None] + np.cumsum(rng.normal(0, 0.08, (4, 3, 10, 2)), 2)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    np.testing.assert_array_equal(matches(predicted @ turn, future @ turn, 0.2), matches(predicted, future, 0.2))
+    np.testing.assert_array_equal(
+        matches(predicted @ turn, future @ turn, 0.2), matches(predicted, future, 0.2)
+    )
 
 
 CURVES = {
@@ -166,7 +180,9 @@ def test_map_by_hand():
     scores = np.array([[0.9, 0.1], [0.6, 0.4]])
     ones = np.ones(2)
     # Sorted: .9 true, .6 false, .4 true, .1 false. Precision 1 up to recall 1/2, then 2/3.
-    assert mean_average_precision(rank(scores, np.array([[1, 0], [0, 1]], bool), shape), ones) == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert mean_average_precision(
+        rank(scores, np.array([[1, 0], [0, 1]], bool), shape), ones
+    ) == pytest.approx(0.5 + 0.5 * 2 / 3)
     # A second match is false, and soft mAP does not see it.
     both = np.array([[1, 0], [1, 1]], bool)
     assert mean_average_precision(rank(scores, both, shape), ones) == 1
@@ -178,7 +194,9 @@ def test_map_by_hand():
 
 def test_one_mode_has_the_square_of_its_hits():
     hit = np.arange(10) < 7
-    assert mean_average_precision(rank(np.ones((10, 1)), hit[:, None], np.zeros(10, int)), np.ones(10)) == pytest.approx(0.49)
+    assert mean_average_precision(
+        rank(np.ones((10, 1)), hit[:, None], np.zeros(10, int)), np.ones(10)
+    ) == pytest.approx(0.49)
 
 
 def random_modes(batch=5, modes=4, t=6, seed=0):
@@ -199,7 +217,9 @@ def test_trajectory_nll_is_torchs():
     scale = (modes.speed * dt)[..., None, None]
     sigma = modes.log_std.exp() * scale
     off = modes.rho * sigma[..., 0] * sigma[..., 1]
-    covariance = torch.stack([torch.stack([sigma[..., 0] ** 2, off], -1), torch.stack([off, sigma[..., 1] ** 2], -1)], -2)
+    covariance = torch.stack(
+        [torch.stack([sigma[..., 0] ** 2, off], -1), torch.stack([off, sigma[..., 1] ** 2], -1)], -2
+    )
     each = Independent(MultivariateNormal(modes.mean * scale, covariance), 1)
     expected = -MixtureSameFamily(Categorical(logits=modes.logits), each).log_prob(future)
     torch.testing.assert_close(trajectory_nll(modes, future, dt), expected, rtol=1e-10, atol=1e-10)
@@ -210,7 +230,10 @@ def test_calibration_by_hand():
     correct = np.array([1.0, 1, 1, 0, 1, 0])
     assert calibration_error(confidence, correct) == pytest.approx(4 / 6 * 0.2 + 2 / 6 * 0.15)
     assert calibration_error(np.ones(3), np.ones(3)) == 0
-    last = np.array([1.0, 1.0, 0.92]), np.array([0.0, 0.0, 1.0])  # the last bin holds certainty itself
+    last = (
+        np.array([1.0, 1.0, 0.92]),
+        np.array([0.0, 0.0, 1.0]),
+    )  # the last bin holds certainty itself
     assert calibration_error(*last) == pytest.approx(abs(1 / 3 - 2.92 / 3))
     assert math.isnan(calibration_error(np.ones(0), np.ones(0)))
 

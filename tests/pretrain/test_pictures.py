@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 
 from s2e.policy.config import PolicyConfig
-from s2e.pretrain.pictures import BEST, FRAME_W, GOAL, HEADER, OTHER, PANEL, TRUTH, camera_known, fan_picture, pick, project, sheet
+from s2e.pretrain.pictures import (
+    BEST,
+    FRAME_W,
+    GOAL,
+    HEADER,
+    OTHER,
+    PANEL,
+    TRUTH,
+    camera_known,
+    fan_picture,
+    pick,
+    project,
+    sheet,
+)
 from s2e.video.walk import Body
 
 LEVEL = Body(camera_height_m=0.5, camera_hfov_deg=90.0, camera_pitch_deg=0.0, camera_x_m=0.2)
@@ -32,8 +45,14 @@ def test_a_pitched_camera_agrees_with_a_rotation_matrix(pitch):
     points = np.stack([rng.uniform(0.3, 5, 50), rng.uniform(-2, 2, 50)], 1)
     # Independent: the optical axes in the robot's frame as columns, then the pinhole.
     a = math.radians(pitch)
-    right, down, forward = np.array([0, -1, 0]), np.array([-math.sin(a), 0, -math.cos(a)]), np.array([math.cos(a), 0, -math.sin(a)])
-    seen = (np.concatenate([points, np.zeros((50, 1))], 1) - [0, 0, 0.7]) @ np.stack([right, down, forward], 1)
+    right, down, forward = (
+        np.array([0, -1, 0]),
+        np.array([-math.sin(a), 0, -math.cos(a)]),
+        np.array([math.cos(a), 0, -math.sin(a)]),
+    )
+    seen = (np.concatenate([points, np.zeros((50, 1))], 1) - [0, 0, 0.7]) @ np.stack(
+        [right, down, forward], 1
+    )
     f = 160 / math.tan(math.radians(35))
     expected = seen[:, :2] / seen[:, 2:] * f + [160, 90]
     np.testing.assert_allclose(project(points, body, (180, 320)), expected, atol=1e-9)
@@ -42,7 +61,11 @@ def test_a_pitched_camera_agrees_with_a_rotation_matrix(pitch):
 
 
 def test_unknown_and_fisheye_cameras_are_left_alone():
-    assert camera_known(LEVEL) and not camera_known(Body()) and not camera_known(Body(camera_height_m=0.5, camera_hfov_deg=90.0))
+    assert (
+        camera_known(LEVEL)
+        and not camera_known(Body())
+        and not camera_known(Body(camera_height_m=0.5, camera_hfov_deg=90.0))
+    )
     assert not camera_known(Body(camera_height_m=0.5, camera_hfov_deg=170.0, camera_pitch_deg=0.0))
 
 
@@ -53,7 +76,15 @@ def fan(angles, speed=1.0):
 
 def drawn(body=LEVEL, scores=(0.1, 0.3, 0.6), goal=(1.5, -1.0)):
     frame = np.full((96, 160, 3), 128, np.uint8)
-    return fan_picture(frame, body, fan([-0.5, 0.0, 0.5]), np.array(scores), fan([0.2])[0], np.array(goal), "a walk")
+    return fan_picture(
+        frame,
+        body,
+        fan([-0.5, 0.0, 0.5]),
+        np.array(scores),
+        fan([0.2])[0],
+        np.array(goal),
+        "a walk",
+    )
 
 
 def test_everything_is_in_the_picture():
@@ -63,18 +94,26 @@ def test_everything_is_in_the_picture():
     for colour in (TRUTH, BEST):
         assert near(frame, colour).sum() > 20 and near(above, colour).sum() > 20
     assert near(above, GOAL).sum() > 20
-    assert np.nonzero(near(above, BEST))[1].mean() < PANEL / 2 < np.nonzero(near(above, GOAL))[1].mean(), "left is left"
+    assert (
+        np.nonzero(near(above, BEST))[1].mean()
+        < PANEL / 2
+        < np.nonzero(near(above, GOAL))[1].mean()
+    ), "left is left"
     unknown = drawn(Body())[HEADER:, :FRAME_W]
     assert set(np.unique(unknown)) == {128, 255}
 
 
 def test_a_low_score_is_faint():
-    low, high = (drawn(scores=s)[HEADER:, FRAME_W:] for s in ((0.02, 0.02, 0.96), (0.32, 0.32, 0.36)))
+    low, high = (
+        drawn(scores=s)[HEADER:, FRAME_W:] for s in ((0.02, 0.02, 0.96), (0.32, 0.32, 0.36))
+    )
     assert near(low, OTHER).sum() < 5 < near(high, OTHER).sum()
 
 
 def test_a_far_goal_is_a_ring_on_the_rim():
-    filled, ring = (near(drawn(goal=g)[HEADER:, FRAME_W:], GOAL) for g in ((1.5, -1.0), (3.0, -60.0)))
+    filled, ring = (
+        near(drawn(goal=g)[HEADER:, FRAME_W:], GOAL) for g in ((1.5, -1.0), (3.0, -60.0))
+    )
     assert filled.sum() > ring.sum() > 10
     assert np.nonzero(ring)[1].min() > 0.9 * PANEL
 

@@ -34,7 +34,9 @@ def some(count=20):
 
 def test_a_batch_of_stills_has_one_frame_and_a_goal_of_chance():
     batch, (goal, ego) = still_batch(some(), np.arange(20), CONFIG, np.random.default_rng(0))
-    assert (batch.frames == batch.frames[:, :1]).all() and list(batch.frames[:, 0]) == list(range(100, 120))
+    assert (batch.frames == batch.frames[:, :1]).all() and list(batch.frames[:, 0]) == list(
+        range(100, 120)
+    )
     assert goal.any() and not goal.all() and ego.any() and not ego.all()
     assert (batch.ego == 0).all(1).any() and not (batch.ego == 0).all(1).all()
     batch, (goal, ego) = still_batch(some(), np.arange(20), CONFIG, None)
@@ -54,14 +56,24 @@ def test_scenes_are_held_out_as_wholes_and_of_each_look():
 def test_seeing_is_what_a_hand_computes():
     truth = np.array([[1.0, 2.0, np.nan], [4.0, 3.0, 5.0]])
     exact = np.log(np.nan_to_num(truth, nan=9.0))
-    assert seeing(exact, truth) == {"r2": pytest.approx(1.0), "near_m": pytest.approx(0.0), "stills": 2}
+    assert seeing(exact, truth) == {
+        "r2": pytest.approx(1.0),
+        "near_m": pytest.approx(0.0),
+        "stills": 2,
+    }
     off = exact + np.log(1.5)
     known = np.log([1.0, 2, 4, 3, 5])
     expected = 1 - 5 * np.log(1.5) ** 2 / np.square(known - known.mean()).sum()
     row = seeing(off, truth)
-    assert row["r2"] == pytest.approx(expected) and row["near_m"] == pytest.approx(0.5), "3 m is not within 2.5"
+    assert row["r2"] == pytest.approx(expected) and row["near_m"] == pytest.approx(0.5), (
+        "3 m is not within 2.5"
+    )
     rows = seeing_by_look(exact, truth, np.array(["mesh", "splats"], object))
-    assert list(rows) == ["all", "mesh", "splats"] and rows["mesh"]["stills"] == 1 and math.isnan(rows["splats"]["near_m"])
+    assert (
+        list(rows) == ["all", "mesh", "splats"]
+        and rows["mesh"]["stills"] == 1
+        and math.isnan(rows["splats"]["near_m"])
+    )
 
 
 def test_a_mirrored_sample_is_the_hand_value():
@@ -71,10 +83,16 @@ def test_a_mirrored_sample_is_the_hand_value():
         torch.tensor([[0.5, 0.8, 0.6], [0.5, 0.8, 0.6]]), torch.tensor([[1.0, 0.2, 0.3], [1.0, 0.2, 0.3]]), torch.ones(2, 6), rays,
     )  # fmt: skip
     turned = mirrored(batch, np.array([True, False]))
-    assert turned.future.tolist() == [[[1.0, -2.0]], [[3.0, 4.0]]] and turned.goal_xy.tolist() == [[5.0, -1.0], [6.0, -2.0]]
+    assert turned.future.tolist() == [[[1.0, -2.0]], [[3.0, 4.0]]] and turned.goal_xy.tolist() == [
+        [5.0, -1.0],
+        [6.0, -2.0],
+    ]
     np.testing.assert_allclose(turned.goal, [[0.5, 0.8, -0.6], [0.5, 0.8, 0.6]])
     np.testing.assert_allclose(turned.ego, [[1.0, -0.2, -0.3], [1.0, 0.2, 0.3]])
-    assert turned.free_space[0].tolist() == rays[0].tolist()[::-1] and turned.free_space[1].tolist() == rays[1].tolist()
+    assert (
+        turned.free_space[0].tolist() == rays[0].tolist()[::-1]
+        and turned.free_space[1].tolist() == rays[1].tolist()
+    )
     again = mirrored(turned, np.array([True, False]))
     assert torch.equal(again.future, batch.future) and torch.equal(again.free_space, rays)
 
@@ -107,9 +125,15 @@ def test_the_gradient_of_stills_reaches_the_tokens(tmp_path):
         assert still is not None and len(still.batch.frames) == trainer.still_count == 8
         trainer.optimizer.step = lambda: None  # pyright: ignore[reportAttributeAccessIssue]
         trainer.train_step()
-        grads.append({n: p.grad.clone() for n, p in trainer.policy.named_parameters() if p.grad is not None})
-    assert all(float(g.abs().max()) == 0 for n, g in grads[0].items() if n.startswith("free_space_head"))
-    assert all(float(g.abs().max()) > 0 for n, g in grads[1].items() if n.startswith("free_space_head"))
+        grads.append(
+            {n: p.grad.clone() for n, p in trainer.policy.named_parameters() if p.grad is not None}
+        )
+    assert all(
+        float(g.abs().max()) == 0 for n, g in grads[0].items() if n.startswith("free_space_head")
+    )
+    assert all(
+        float(g.abs().max()) > 0 for n, g in grads[1].items() if n.startswith("free_space_head")
+    )
     assert not torch.equal(grads[0]["newest_in.0.weight"], grads[1]["newest_in.0.weight"])
 
 
@@ -120,7 +144,9 @@ def test_the_share_says_how_many_and_mirroring_flips_the_columns(tmp_path):
     assert stills is not None
     straight = trainer.prepare_stills(stills, index, None)
     turned = trainer.prepare_stills(stills, index, np.random.default_rng(0))
-    assert torch.equal(turned.seen[0], straight.seen[0].flip(2)) and torch.equal(turned.seen[1], straight.seen[1])
+    assert torch.equal(turned.seen[0], straight.seen[0].flip(2)) and torch.equal(
+        turned.seen[1], straight.seen[1]
+    )
     assert torch.equal(turned.batch.free_space, straight.batch.free_space.flip(1))
 
 
@@ -132,18 +158,45 @@ def test_a_run_with_stills_is_the_same_when_it_is_resumed(tmp_path):
     data = bytearray((out / "stills-00000.tar").read_bytes())
     data[512:560] = b"\0" * 48
     (out / "stills-00000.tar").write_bytes(bytes(data))  # one frame is broken: it alone is left out
-    common = ["--data", tmp_path / "data", "--stills", out, "--steps", 6, "--batch", 8, "--save-every", 3, "--validate-every", 3]
-    ended = subprocess.run(command(*common, "--out", tmp_path / "whole"), capture_output=True, text=True)
+    common = [
+        "--data",
+        tmp_path / "data",
+        "--stills",
+        out,
+        "--steps",
+        6,
+        "--batch",
+        8,
+        "--save-every",
+        3,
+        "--validate-every",
+        3,
+    ]
+    ended = subprocess.run(
+        command(*common, "--out", tmp_path / "whole"), capture_output=True, text=True
+    )
     assert ended.returncode == 0, ended.stderr
-    assert "23 stills, 1 dropped" in ended.stdout and "seeing, mesh: R2" in ended.stdout and "seeing, splats: R2" in ended.stdout
+    assert (
+        "23 stills, 1 dropped" in ended.stdout
+        and "seeing, mesh: R2" in ended.stdout
+        and "seeing, splats: R2" in ended.stdout
+    )
     stop = "from s2e.pretrain.loop import Trainer as T; o = T.save\n"
     stop += "def save(self, best=False):\n o(self, best)\n raise SystemExit(9)\nT.save = save\n"
     words = command(*common, "--out", tmp_path / "cut")
-    cut = subprocess.run([words[0], "-c", stop + words[2], *words[3:]], capture_output=True, text=True)
-    assert cut.returncode == 9 and find_checkpoint(tmp_path / "cut", newest=True).name == "00000003", cut.stderr
-    subprocess.run(command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True)
+    cut = subprocess.run(
+        [words[0], "-c", stop + words[2], *words[3:]], capture_output=True, text=True
+    )
+    assert (
+        cut.returncode == 9 and find_checkpoint(tmp_path / "cut", newest=True).name == "00000003"
+    ), cut.stderr
+    subprocess.run(
+        command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True
+    )
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "cut")
-    assert all(torch.equal(a[k], b[k]) for k in a) and logged(tmp_path / "whole") == logged(tmp_path / "cut")
+    assert all(torch.equal(a[k], b[k]) for k in a) and logged(tmp_path / "whole") == logged(
+        tmp_path / "cut"
+    )
     assert load_networks(tmp_path / "whole")[0].config.free_space
 
 
@@ -155,7 +208,11 @@ def test_old_checkpoints_have_the_sizes_that_they_were_made_with():
     assert PolicyConfig.from_dict(values, "x") == dataclasses.replace(CONFIG, **sizes)
     old: Any = S2EPolicy(PolicyConfig(free_space=True))
     assert old.free_space_head.narrow.out_features == 16
-    wide: Any = S2EPolicy(dataclasses.replace(CONFIG, free_space=True, free_space_narrow=32, free_space_hidden=128, newest_hidden=64))
+    wide: Any = S2EPolicy(
+        dataclasses.replace(
+            CONFIG, free_space=True, free_space_narrow=32, free_space_hidden=128, newest_hidden=64
+        )
+    )
     shapes = wide.newest_shape, wide.older_shape, (3,), (3,), (6,)
     tokens = wide.context(*(torch.zeros(2, *shape) for shape in shapes))
     assert wide.free_space(tokens).shape == (2, RAYS) and wide.newest_in[0].out_features == 64

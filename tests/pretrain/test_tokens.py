@@ -52,7 +52,9 @@ def test_nothing_is_encoded_twice(net, walks, tmp_path):
     calls = counted(store)
     first, _, _ = store.add(walks)
     assert sum(calls) == 12 and (first[:2] == before).all()
-    copy = make_walk(tmp_path / "copy" / "elsewhere", 12, seed=2)  # the same frames under another name
+    copy = make_walk(
+        tmp_path / "copy" / "elsewhere", 12, seed=2
+    )  # the same frames under another name
     assert len(copy) == 12
     store.add(read_walks([tmp_path / "copy"])[0])
     assert sum(calls) == 12
@@ -77,7 +79,9 @@ def test_what_a_kill_leaves_is_repaired(net, walks, tmp_path):
     store.add(walks)
     newest, _ = store.tokens(np.array([[80, 81]]))
     lines = store.book.index.read_text().splitlines()
-    store.book.index.write_text("\n".join([*lines[:-1], lines[-1][:20]]))  # a cut line, and half a walk of bytes
+    store.book.index.write_text(
+        "\n".join([*lines[:-1], lines[-1][:20]])
+    )  # a cut line, and half a walk of bytes
     with store.book.path.open("r+b") as file:
         file.truncate(store.book.path.stat().st_size - 1000)
     again = TokenStore(net, CONFIG, tmp_path)
@@ -94,7 +98,11 @@ def test_a_walk_with_a_broken_frame_is_left_out(net, walks, tmp_path):
     path.write_bytes(path.read_bytes()[:90])
     store = TokenStore(net, CONFIG, tmp_path)
     first, good, skipped = store.add(walks)
-    assert [w.name for w in good] == ["w0", "w2"] and "66.jpg" in skipped[0].reason and list(first) == [0, 9]
+    assert (
+        [w.name for w in good] == ["w0", "w2"]
+        and "66.jpg" in skipped[0].reason
+        and list(first) == [0, 9]
+    )
     with pytest.raises(UserError, match="no walk has readable frames"):
         TokenStore(net, CONFIG, tmp_path / "fresh").add([walks[1]])
 
@@ -106,7 +114,10 @@ def test_a_place_that_cannot_be_written_is_named(net, walks, tmp_path):
 
 
 def test_frames_come_back_at_the_policys_size(walks, tmp_path):
-    for store in (FrameStore(CONFIG, tmp_path), FrameStore(CONFIG, tmp_path)):  # the second finds them there
+    for store in (
+        FrameStore(CONFIG, tmp_path),
+        FrameStore(CONFIG, tmp_path),
+    ):  # the second finds them there
         first, good, _ = store.add(walks)
         assert list(first) == [0, 9, 79] and len(good) == 3
         images = store.images(first[:, None] + np.array([[0, 8]]))
@@ -125,7 +136,9 @@ def test_two_stores_at_once_share_their_work(net, walks, tmp_path):
         _, held = one.book.entries, list(walks)
         for walk in held:
             one.book.write(walk, lambda walk=walk: one._encoded(walk), dict)
-        assert not calls and [one.book.entries[one.book.digest(w)]["first"] for w in held] == list(first)
+        assert not calls and [one.book.entries[one.book.digest(w)]["first"] for w in held] == list(
+            first
+        )
 
 
 def test_a_line_never_names_the_data_of_another_walk(net, walks, tmp_path):

@@ -35,13 +35,19 @@ from tests.ranks import Ranks
 from tests.video.test_gnm import make_walk
 
 CONFIG = PRESETS["laptop"]
-DATA = Path(os.environ.get("S2E_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data") / "gnm" / "go2"
+DATA = (
+    Path(os.environ.get("S2E_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
+    / "gnm"
+    / "go2"
+)
 
 
 def circle(length=60, hz=10.0):
     """A walk around a circle: radius 2 m at 0.5 m/s."""
     angle = np.arange(length) / hz * 0.25
-    return walk(f"circle{length}", 2 * np.stack([np.cos(angle), np.sin(angle)], 1), angle + np.pi / 2, hz)
+    return walk(
+        f"circle{length}", 2 * np.stack([np.cos(angle), np.sin(angle)], 1), angle + np.pi / 2, hz
+    )
 
 
 def walk(name, position, yaw, hz=10.0):
@@ -53,7 +59,9 @@ def test_a_circle_looks_the_same_from_everywhere():
     walk = circle()
     samples = make_samples([walk], CONFIG, np.array([0]))
     assert len(samples) == 60 - 20
-    np.testing.assert_allclose(samples.future, np.broadcast_to(samples.future[0], samples.future.shape), atol=1e-6)
+    np.testing.assert_allclose(
+        samples.future, np.broadcast_to(samples.future[0], samples.future.shape), atol=1e-6
+    )
     end = 2 * np.array([np.sin(0.5), 1 - np.cos(0.5)])  # 2 s later: 0.5 rad to the left
     np.testing.assert_allclose(samples.future[0, -1], end, atol=1e-6)
     np.testing.assert_allclose(samples.ego[5:], [[0.5, 0.25, 0.5]] * 35, atol=2e-3)
@@ -64,10 +72,15 @@ def test_nothing_is_learned_from_a_nudge_or_over_a_hole():
     whole = circle()  # 6 s
     nudged = dataclasses.replace(whole, nudged=np.array([[3.0, 3.5]]))
     kept = make_samples([nudged], CONFIG, np.array([0])).frame
-    assert set(range(40)) - set(kept) == {t for t in range(40) if t / 10 + 2 > 3.0 + 1e-9 and t / 10 < 3.5}
+    assert set(range(40)) - set(kept) == {
+        t for t in range(40) if t / 10 + 2 > 3.0 + 1e-9 and t / 10 < 3.5
+    }
     later = np.where(np.arange(60) < 30, whole.times, whole.times + 5.0)
     samples = make_samples([dataclasses.replace(whole, times=later)], CONFIG, np.array([0]))
-    assert set(samples.frame) == {*range(10), *range(30, 40)} and (samples.frames[samples.frame >= 30] >= 30).all()
+    assert (
+        set(samples.frame) == {*range(10), *range(30, 40)}
+        and (samples.frames[samples.frame >= 30] >= 30).all()
+    )
     assert np.abs(samples.ego).max() < 0.6, "nothing is read across the hole"
 
 
@@ -94,7 +107,9 @@ def test_goals_lie_ahead_in_the_same_walk():
 def test_goals_do_not_lie_beyond_a_hole():
     whole = circle(200)  # 20 s at 10 Hz
     late = np.arange(200) >= 100
-    torn = dataclasses.replace(whole, times=whole.times + 10.0 * late, position=whole.position + 500.0 * late[:, None])
+    torn = dataclasses.replace(
+        whole, times=whole.times + 10.0 * late, position=whole.position + 500.0 * late[:, None]
+    )
     samples, unbroken = (make_samples([w], CONFIG, np.array([0])) for w in (torn, whole))
     first = samples.frame < 100
     assert (samples.goals[first] <= 99).all() and (samples.goals[~first] > 100).all()
@@ -108,13 +123,17 @@ def test_goals_do_not_lie_beyond_a_hole():
 
 
 def test_to_robot():
-    np.testing.assert_allclose(to_robot(np.array([1.0, 1.0]), np.array([1.0, 0.0, np.pi / 2])), [1, 0], atol=1e-12)
+    np.testing.assert_allclose(
+        to_robot(np.array([1.0, 1.0]), np.array([1.0, 0.0, np.pi / 2])), [1, 0], atol=1e-12
+    )
 
 
 def test_split_is_by_walk():
     walks = [walk(str(i), np.zeros((9, 2)), np.zeros(9)) for i in range(10)]
     train, held = split_walks(walks, 0.2, 0)
-    assert len(held) == 2 and not {w.name for w in train} & {w.name for w in held} and len(train) == 8
+    assert (
+        len(held) == 2 and not {w.name for w in train} & {w.name for w in held} and len(train) == 8
+    )
     pieces = [walk(f"{i}+{k}", np.zeros((9, 2)), np.zeros(9)) for i in range(5) for k in range(3)]
     train, held = split_walks(pieces, 0.4, 1)
     assert len(held) == 6 and not {w.name[0] for w in train} & {w.name[0] for w in held}
@@ -130,7 +149,9 @@ def test_shares_of_the_walks_are_nested():
     assert all(set(small) < set(large) for small, large in itertools.pairwise(parts))
     assert parts[1] != [w.name for w in share(walks, 1 / 8, 1)]
     cut = [dataclasses.replace(w, name=f"{w.name}+{k}") for w in walks for k in range(3)]
-    assert [w.name for w in share(cut, 1 / 8, 0)] == [f"{n}+{k}" for n in parts[1] for k in range(3)]
+    assert [w.name for w in share(cut, 1 / 8, 0)] == [
+        f"{n}+{k}" for n in parts[1] for k in range(3)
+    ]
     alike = [dataclasses.replace(w, name="walk") for w in walks]  # of many datasets
     assert [w.source.name for w in share(alike, 1 / 8, 0)] == parts[1]
 
@@ -158,11 +179,17 @@ def test_named_walks_are_held_out(tmp_path):
 
 @pytest.mark.parametrize("listed", ["walk", "walk+0", "walk+1/"])
 def test_a_named_walk_is_held_out_with_all_its_pieces(tmp_path, listed):
-    walks = [walk(name, np.zeros((9, 2)), np.zeros(9)) for name in ("walk+0", "walk+1", "walk1", "other+0")]
+    walks = [
+        walk(name, np.zeros((9, 2)), np.zeros(9))
+        for name in ("walk+0", "walk+1", "walk1", "other+0")
+    ]
     names = tmp_path / "names.txt"
     names.write_text(listed)
     training, _, judged = divide(walks, PretrainArgs((str(tmp_path),), tmp_path, held_out=names))
-    assert [w.name for w in judged] == ["walk+0", "walk+1"] and [w.name for w in training] == ["walk1", "other+0"]
+    assert [w.name for w in judged] == ["walk+0", "walk+1"] and [w.name for w in training] == [
+        "walk1",
+        "other+0",
+    ]
     names.write_text("walk2+0")
     with pytest.raises(UserError, match="line 1.*'walk2.0'"):
         named_walks(names, walks)
@@ -181,8 +208,15 @@ def test_numbers_that_cannot_work_are_refused(tmp_path, name, value):
 
 
 def test_the_config_keeps_no_key_of_a_url(tmp_path):
-    args = PretrainArgs(("https://me:pass@host/a-{00..03}.tar?token=secret", "walks?", "hf://org/set/*.tar"), tmp_path)
-    assert as_json(args, 1)["data"] == ["https://host/a-{00..03}.tar", "walks?", "hf://org/set/*.tar"]
+    args = PretrainArgs(
+        ("https://me:pass@host/a-{00..03}.tar?token=secret", "walks?", "hf://org/set/*.tar"),
+        tmp_path,
+    )
+    assert as_json(args, 1)["data"] == [
+        "https://host/a-{00..03}.tar",
+        "walks?",
+        "hf://org/set/*.tar",
+    ]
     assert not any(word in json.dumps(as_json(args, 1)) for word in ("secret", "pass@"))
 
 
@@ -192,9 +226,23 @@ def test_patience_needs_validations(tmp_path):
 
 
 def test_the_command_line_changes_the_preset(tmp_path):
-    args = PretrainArgs((tmp_path,), tmp_path, preset="paper", stride=8, newest="grid", train_encoder=False, free_space=0.1, anchors=3)
+    args = PretrainArgs(
+        (tmp_path,),
+        tmp_path,
+        preset="paper",
+        stride=8,
+        newest="grid",
+        train_encoder=False,
+        free_space=0.1,
+        anchors=3,
+    )
     config = policy_config(args)
-    assert (config.stride, config.channels, config.newest, config.train_encoder) == (8, 40, "grid", False)
+    assert (config.stride, config.channels, config.newest, config.train_encoder) == (
+        8,
+        40,
+        "grid",
+        False,
+    )
     assert config.free_space and config.anchors == 3 and config.dim == 768 and args.peak_lr == 1e-4
 
 
@@ -221,15 +269,24 @@ def test_the_running_mean_is_the_formula():
             dict(module.named_buffers())["1.running_mean"].fill_(t)
         average.update(t)
         decay = min(0.9, (1 + t) / (10 + t))
-        expected = [decay * e + (1 - decay) * p.detach().double().numpy() for e, p in zip(expected, module.parameters(), strict=True)]
+        expected = [
+            decay * e + (1 - decay) * p.detach().double().numpy()
+            for e, p in zip(expected, module.parameters(), strict=True)
+        ]
     for e, p in zip(expected, average.copies[0].parameters(), strict=True):
         np.testing.assert_allclose(p.numpy(), e, rtol=1e-5, atol=1e-5)
-    assert (average.copies[0].state_dict()["1.running_mean"] == 299).all() and not average.copies[0].training
+    assert (average.copies[0].state_dict()["1.running_mean"] == 299).all() and not average.copies[
+        0
+    ].training
 
 
 def test_the_learning_rate_rises_and_falls():
     rates = [schedule(s, 1000, 0.1) for s in range(1000)]
-    assert rates[0] == pytest.approx(0.01) and max(rates) == rates[100] == 1 and rates[-1] == pytest.approx(0.02, abs=1e-4)
+    assert (
+        rates[0] == pytest.approx(0.01)
+        and max(rates) == rates[100] == 1
+        and rates[-1] == pytest.approx(0.02, abs=1e-4)
+    )
     assert (np.diff(rates[:100]) > 0).all() and (np.diff(rates[100:]) < 0).all()
 
 
@@ -237,9 +294,15 @@ class FakeStore(TokenStore):
     """Tokens without an encoder."""
 
     def __init__(self, config, frames):
-        self.shape = config.height_px // config.stride, config.width_px // config.stride, config.channels
+        self.shape = (
+            config.height_px // config.stride,
+            config.width_px // config.stride,
+            config.channels,
+        )
         self.width = int(np.prod(self.shape)) + config.channels
-        self.records = np.random.default_rng(0).standard_normal((frames, self.width)).astype(np.float16)
+        self.records = (
+            np.random.default_rng(0).standard_normal((frames, self.width)).astype(np.float16)
+        )
 
 
 def tiny(tmp_path, **changes):
@@ -249,7 +312,9 @@ def tiny(tmp_path, **changes):
             make_walk(tmp_path / "data" / f"w{i}", 40, seed=i)
     fixed = {"steps": 12, "batch": 8, "validate_every": 2, "save_every": 4, **changes}
     args = PretrainArgs((tmp_path / "data",), tmp_path / "run", device="cpu", **fixed)
-    config = dataclasses.replace(policy_config(args), dim=16, heads=2, encoder_layers=1, decoder_layers=1)
+    config = dataclasses.replace(
+        policy_config(args), dim=16, heads=2, encoder_layers=1, decoder_layers=1
+    )
     walks, _ = read_walks([tmp_path / "data"])
     rays = np.random.default_rng(1).uniform(0.5, 12, (40, 16)).astype(np.float32)
     walks = [dataclasses.replace(w, free_space=rays) for w in walks]
@@ -266,13 +331,24 @@ def test_early_stopping_stops_and_the_best_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "validate", lambda self: {"loss": next(losses)})
     command_module.steps(trainer, run)
     assert trainer.at.step == 10 and trainer.at.best_step == 4
-    assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == ["00000004", "00000008", "00000010", "best", "last"]
+    assert sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir()) == [
+        "00000004",
+        "00000008",
+        "00000010",
+        "best",
+        "last",
+    ]
     assert find_checkpoint(tmp_path / "run").name == "00000004"
     assert find_checkpoint(tmp_path / "run", newest=True).name == "00000010"
     command_module.finish(trainer, run)
     best = weights(tmp_path / "run")
-    assert all(torch.equal(v, best[f"policy.{k}"]) for k, v in trainer.shown[0].state_dict().items()), "the best is judged"
-    assert "none lower in 3 validations than 3.0000 at step 4" in (tmp_path / "run" / "printed.txt").read_text()
+    assert all(
+        torch.equal(v, best[f"policy.{k}"]) for k, v in trainer.shown[0].state_dict().items()
+    ), "the best is judged"
+    assert (
+        "none lower in 3 validations than 3.0000 at step 4"
+        in (tmp_path / "run" / "printed.txt").read_text()
+    )
     again, _ = tiny(tmp_path, steps=100, patience=3)
     again.load(find_checkpoint(tmp_path / "run", newest=True))
     assert again.done and again.at == trainer.at
@@ -294,9 +370,13 @@ def test_every_kind_of_training_goes_to_its_end(tmp_path, changes):
     run.close()
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["step"] == trainer.steps and last["held_out/ade_m"] > 0
-    assert (tmp_path / "run" / "fans.png").stat().st_size > 5000 and (tmp_path / "run" / "anchors.png").exists()
+    assert (tmp_path / "run" / "fans.png").stat().st_size > 5000 and (
+        tmp_path / "run" / "anchors.png"
+    ).exists()
     state = weights(tmp_path / "run")
-    assert torch.equal(state["policy.anchors"], trainer.policy.anchors) and all(v.isfinite().all() for v in state.values())
+    assert torch.equal(state["policy.anchors"], trainer.policy.anchors) and all(
+        v.isfinite().all() for v in state.values()
+    )
     if changes.get("free_space"):
         assert trainer.validate()["free_space"] > 0
 
@@ -334,10 +414,16 @@ def test_what_is_validated_is_what_is_saved_for_use(tmp_path):
     said = trainer.validate()
     trainer.save()
     other, _ = tiny(tmp_path, free_space=0.3, ema=0.0)
-    load_into(other.policy, other.net, read_tensors(find_checkpoint(tmp_path / "run") / "model.safetensors"))
+    load_into(
+        other.policy,
+        other.net,
+        read_tensors(find_checkpoint(tmp_path / "run") / "model.safetensors"),
+    )
     assert other.validate() == pytest.approx(said, rel=1e-5)
     load_into(other.policy, other.net, policy_state(trainer.policy, trainer.net))
-    assert other.validate()["loss"] != pytest.approx(said["loss"], rel=1e-3), "training has gone on from there"
+    assert other.validate()["loss"] != pytest.approx(said["loss"], rel=1e-3), (
+        "training has gone on from there"
+    )
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
@@ -406,7 +492,13 @@ def test_ctrl_c_saves_first(tmp_path, monkeypatch):
 
 def test_all_of_a_run_comes_back(tmp_path):
     """In one process; the command itself, killed, is below."""
-    changes = {"patience": 50, "anchors": 4, "free_space": 0.1, "validate_every": 5, "save_every": 100}
+    changes = {
+        "patience": 50,
+        "anchors": 4,
+        "free_space": 0.1,
+        "validate_every": 5,
+        "save_every": 100,
+    }
     whole, run = tiny(tmp_path, **changes)
     command_module.steps(whole, run)
     names = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.is_dir())
@@ -436,7 +528,12 @@ def test_batches_read_ahead_are_the_same_batches(tmp_path):
 
 
 def command(*words):
-    return [sys.executable, "-c", "import sys; from s2e.pretrain.train import main; main()", *map(str, words)]
+    return [
+        sys.executable,
+        "-c",
+        "import sys; from s2e.pretrain.train import main; main()",
+        *map(str, words),
+    ]
 
 
 def weights(run):
@@ -455,7 +552,20 @@ def whole(tmp_path_factory):
     place = tmp_path_factory.mktemp("whole")
     for i in range(4):
         make_walk(place / "data" / f"w{i}", 40, seed=i)
-    common = ["--data", place / "data", "--steps", 24, "--batch", 8, "--save-every", 4, "--validate-every", 6, "--patience", 9]
+    common = [
+        "--data",
+        place / "data",
+        "--steps",
+        24,
+        "--batch",
+        8,
+        "--save-every",
+        4,
+        "--validate-every",
+        6,
+        "--patience",
+        9,
+    ]
     subprocess.run(command(*common, "--out", place / "run"), check=True, capture_output=True)
     return common, place / "run"
 
@@ -463,7 +573,12 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_stopped_and_resumed_is_bit_for_bit_the_same(tmp_path, whole, how):
     common, run = whole
-    cut = subprocess.Popen(command(*common, "--out", tmp_path / "cut"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    cut = subprocess.Popen(
+        command(*common, "--out", tmp_path / "cut"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     pointer = tmp_path / "cut" / "checkpoints" / "last"
     deadline = time.monotonic() + 600
     while not pointer.exists() and cut.poll() is None and time.monotonic() < deadline:
@@ -473,26 +588,41 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(tmp_path, whole, how):
     _, told = cut.communicate()
     assert int(pointer.read_text()) < 24, "it was to be stopped in the middle"
     if how == signal.SIGTERM:  # as Ctrl-C: the step in hand is finished and saved
-        assert cut.returncode == 130 and "finishing this step" in told and int(pointer.read_text()) > at
-    subprocess.run(command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True)
+        assert (
+            cut.returncode == 130
+            and "finishing this step" in told
+            and int(pointer.read_text()) > at
+        )
+    subprocess.run(
+        command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True
+    )
     for newest in (False, True):  # the best, and the last with all that training needs
         one, other = (find_checkpoint(folder, newest) for folder in (run, tmp_path / "cut"))
         assert one.name == other.name
         for file in ("model.safetensors", "training_state/tensors.safetensors"):
             a, b = read_tensors(one / file), read_tensors(other / file)
             # NumPy's and Python's global generators are kept for those who use them; training does not, and each process has its own.
-            assert a.keys() == b.keys() and [k for k in a if k != "rng.numpy" and not torch.equal(a[k], b[k])] == []
+            assert (
+                a.keys() == b.keys()
+                and [k for k in a if k != "rng.numpy" and not torch.equal(a[k], b[k])] == []
+            )
         one, other = (load_training_state(folder)[1] for folder in (one, other))
         assert all(other[k] == v for k, v in one.items() if k not in ("rng", "revision"))
     assert logged(run) == logged(tmp_path / "cut")
-    again = subprocess.run(command(*common, "--out", tmp_path / "cut"), capture_output=True, text=True)
+    again = subprocess.run(
+        command(*common, "--out", tmp_path / "cut"), capture_output=True, text=True
+    )
     assert again.returncode == 2 and "--resume" in again.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="the real walks are not beside this checkout")
 def test_real_walks_are_judged(tmp_path):
-    done = subprocess.run(command("--data", DATA, "--out", tmp_path / "run", "--steps", 300), capture_output=True, text=True)
+    done = subprocess.run(
+        command("--data", DATA, "--out", tmp_path / "run", "--steps", 300),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     said = done.stdout[done.stdout.index("held-out walks, ") :]
     assert ("beats both baselines in ADE" in said) != ("no better than" in said)
@@ -502,4 +632,6 @@ def test_real_walks_are_judged(tmp_path):
 def test_real_walks_are_read():
     walks, skipped = read_walks([DATA])
     assert len(walks) == 19 and not skipped
-    assert sum("images" in w.note for w in walks) == 1 and all("10 frames a second are assumed" in w.note for w in walks)
+    assert sum("images" in w.note for w in walks) == 1 and all(
+        "10 frames a second are assumed" in w.note for w in walks
+    )

@@ -28,13 +28,18 @@ def test_the_ghost_goes_where_the_coach_would(scenes, tmp_path):
     """Without people and latency, worlds that follow the coach for two seconds pass the waypoints of his first label."""
     save(tmp_path / "p", RayConfig(robots=("jackal", "go2")))
     worlds = make_worlds(scenes)
-    coach, driver = RayCoach(worlds, tmp_path / "p", KEEPS_M), RayDriver(worlds, load_rays(tmp_path / "p"))
+    coach, driver = (
+        RayCoach(worlds, tmp_path / "p", KEEPS_M),
+        RayDriver(worlds, load_rays(tmp_path / "p")),
+    )
     coach.begin(np.arange(8))
     start, state = worlds.pose.copy(), {k: v.copy() for k, v in worlds.state()[0].items()}
     label = coach.label()
     assert label.shape == (8, LABEL) and label.dtype == np.float32
     after = worlds.state()[0]
-    assert all(np.array_equal(after[k], v, equal_nan=True) for k, v in state.items()), "the worlds are as they were"
+    assert all(np.array_equal(after[k], v, equal_nan=True) for k, v in state.items()), (
+        "the worlds are as they were"
+    )
     way, commands, ended = [], [], np.zeros(8, bool)
     for _ in range(WAYPOINTS):
         action = driver.act()
@@ -43,13 +48,21 @@ def test_the_ghost_goes_where_the_coach_would(scenes, tmp_path):
         ended |= terminated | truncated
         way.append(to_robot(worlds.pose[:, :2], start))
     told = waypoint_to_command(label[:, :2], ACTION_HORIZON_S, worlds.fleet)
-    arcs = ~ended & (np.mean(commands[:2], 0)[:, 0] > 0.2) & (np.array(commands[:2])[..., 2] == 0).all(0)
+    arcs = (
+        ~ended
+        & (np.mean(commands[:2], 0)[:, 0] > 0.2)
+        & (np.array(commands[:2])[..., 2] == 0).all(0)
+    )
     assert arcs.any(), "of those who drive the label is what they are told in two steps, on average"
     np.testing.assert_allclose(told[arcs, :2], np.mean(commands[:2], 0)[arcs, :2], atol=0.02)
     driven = np.stack(way, 1)[~ended]
     # The trail of what a ghost has driven is not remembered, so later on it may differ a little.
-    np.testing.assert_allclose(label[~ended, 2:].reshape(-1, WAYPOINTS, 2)[:, :1], driven[:, :1], atol=1e-6)
-    assert np.linalg.norm(label[~ended, 2:].reshape(-1, WAYPOINTS, 2) - driven, axis=-1).mean() < 0.1
+    np.testing.assert_allclose(
+        label[~ended, 2:].reshape(-1, WAYPOINTS, 2)[:, :1], driven[:, :1], atol=1e-6
+    )
+    assert (
+        np.linalg.norm(label[~ended, 2:].reshape(-1, WAYPOINTS, 2) - driven, axis=-1).mean() < 0.1
+    )
 
 
 def test_the_expert_labels_what_he_would_do(scenes):
@@ -67,14 +80,18 @@ def test_the_expert_labels_what_he_would_do(scenes):
 
 def test_coaches_by_name(scenes, tmp_path):
     worlds = make_worlds(scenes)
-    assert make_coach("none", worlds) is None and isinstance(make_coach("expert", worlds), ExpertCoach)
+    assert make_coach("none", worlds) is None and isinstance(
+        make_coach("expert", worlds), ExpertCoach
+    )
     save(tmp_path / "p", RayConfig(robots=("jackal", "go2")))
     assert isinstance(make_coach(str(tmp_path / "p"), worlds), RayCoach)
 
 
 def offer(lessons, count, weight, rng, mark):
     seen = np.full((count, 3), mark, np.float16)
-    lessons.add(seen, np.full((count, 2), mark, np.float32), np.full(count, weight), rng.random(count))
+    lessons.add(
+        seen, np.full((count, 2), mark, np.float32), np.full(count, weight), rng.random(count)
+    )
 
 
 def test_lessons_that_weigh_more_stay():
@@ -109,4 +126,7 @@ def test_lessons_are_restored():
     again.restore({k: v.copy() for k, v in lessons.arrays().items()})
     for one in (lessons, again):
         offer(one, 40, 2.0, np.random.default_rng(5), 2)
-    assert all(np.array_equal(a, b) for a, b in zip(lessons.arrays().values(), again.arrays().values(), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(lessons.arrays().values(), again.arrays().values(), strict=True)
+    )

@@ -16,7 +16,13 @@ from s2e.core.errors import UserError
 from s2e.core.observation import NOWHERE_M, ODOMETRY, RAY_ANGLES, surroundings
 from s2e.envs.rays import RaySense
 from s2e.policy.acting import Actor
-from s2e.policy.checkpoint import find_checkpoint, load_networks, policy_state, read_tensors, save_checkpoint
+from s2e.policy.checkpoint import (
+    find_checkpoint,
+    load_networks,
+    policy_state,
+    read_tensors,
+    save_checkpoint,
+)
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.mixture import WaypointMixture
@@ -33,12 +39,24 @@ def pretrained(tmp_path_factory):
     torch.manual_seed(3)
     run = tmp_path_factory.mktemp("pretrained")
     tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
-    save_checkpoint(run / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1})
+    save_checkpoint(
+        run / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1}
+    )
     return run
 
 
 def make(pretrained, out, **more):
-    settings = dict(envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, lessons=64, coach="expert", value_warmup=0)
+    settings = dict(
+        envs=4,
+        horizon=8,
+        scenes=2,
+        splats=0.0,
+        steps=128,
+        batch=16,
+        lessons=64,
+        coach="expert",
+        value_warmup=0,
+    )
     settings["robot"] = "jackal"
     trainer = Trainer(PPOArgs(out, str(pretrained), device="cpu", **{**settings, **more}), 0, 1)
     watch = Watch(tqdm(disable=True), trainer.worlds)
@@ -48,7 +66,9 @@ def make(pretrained, out, **more):
 
 def rollout(trainer, watch):
     trainer.model.collect_rollouts(trainer.env, watch, trainer.model.rollout_buffer, 8)
-    trainer.model._update_current_progress_remaining(trainer.model.num_timesteps, trainer.args.steps)
+    trainer.model._update_current_progress_remaining(
+        trainer.model.num_timesteps, trainer.args.steps
+    )
     return trainer.model._rows()
 
 
@@ -68,7 +88,10 @@ def test_what_is_printed_says_how_many_episodes_ended_and_where():
     assert said == "last 11 episodes: success 1.00, contacts 2.00"
     watch.greedy.extend([0.5] * 3)
     said = watch.in_words({"episode/success": 1.0, "episode/success_best_mode": 0.5})
-    assert said == "last 11 episodes: success 1.00; success 0.50 of the best mode, without exploring, in 3 more"
+    assert (
+        said
+        == "last 11 episodes: success 1.00; success 0.50 of the best mode, without exploring, in 3 more"
+    )
     for asked, words in (
         (PPOArgs(Path("out"), scene="gs_urban/plaza", scenes=64), "the scene gs_urban/plaza"),
         (PPOArgs(Path("out"), scene="gs_urban"), "the 11 scenes of gs_urban"),
@@ -83,12 +106,22 @@ def test_step_zero_is_the_pretrained_policy(pretrained, tmp_path):
     before, _ = load_networks(pretrained)
     last: Any = trainer.model._last_obs
     rows = torch.from_numpy(np.asarray(last["seen"]))
-    context, odometry = rows[:, :-ODOMETRY].unflatten(1, (before.context_tokens, 32)), rows[:, -ODOMETRY:]
+    context, odometry = (
+        rows[:, :-ODOMETRY].unflatten(1, (before.context_tokens, 32)),
+        rows[:, -ODOMETRY:],
+    )
     with torch.no_grad():
         a, b = before.decode(context), trainer.policy.actor.decode(context, odometry)
-    assert (odometry[:, 0] == 1).any() and trainer.policy.actor.config.reader and not before.config.reader
+    assert (
+        (odometry[:, 0] == 1).any()
+        and trainer.policy.actor.config.reader
+        and not before.config.reader
+    )
     assert trainer.policy.actor.has_adapters and not before.has_adapters
-    assert all(torch.equal(getattr(a, n), getattr(b, n)) for n in ("logits", "mean", "log_std", "rho", "speed"))
+    assert all(
+        torch.equal(getattr(a, n), getattr(b, n))
+        for n in ("logits", "mean", "log_std", "rho", "speed")
+    )
 
 
 @pytest.mark.parametrize("adapter", ["ram", "decoder", "full"])
@@ -105,7 +138,10 @@ def test_ratio_is_one_on_the_first_minibatch(pretrained, tmp_path, adapter):
 def test_no_image_is_stored(pretrained, tmp_path):
     trainer, _ = make(pretrained, tmp_path)
     stored: Any = trainer.model.rollout_buffer.observations
-    assert stored["seen"].shape == (8, 4, trainer.policy.actor.context_tokens * 32 + ODOMETRY) and stored["seen"].dtype == np.float32
+    assert (
+        stored["seen"].shape == (8, 4, trainer.policy.actor.context_tokens * 32 + ODOMETRY)
+        and stored["seen"].dtype == np.float32
+    )
     assert all(v.ndim == 3 for v in stored.values())
 
 
@@ -137,10 +173,19 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
             goal, ego, robot = (torch.from_numpy(seen[t][i][[world]]) for i in (1, 2, 4))
             with torch.no_grad():
                 newest = s2e.newest_tokens(torch.from_numpy(features[-1:]).float())
-                context = s2e.context(newest, torch.from_numpy(older[None]).float(), goal, ego, robot)
-                egos, command = [seen[u][2][world] for u in range(begin, t + 1)], actions[world, t - 1] if t > begin else None
-                odometry = odometry_by_hand(egos, command, [seen[u][5][world] for u in range(begin, t)])
-                mixture = WaypointMixture.at(s2e.decode(context, odometry), CONFIG.action_waypoint, CONFIG.waypoint_dt_s)
+                context = s2e.context(
+                    newest, torch.from_numpy(older[None]).float(), goal, ego, robot
+                )
+                egos, command = (
+                    [seen[u][2][world] for u in range(begin, t + 1)],
+                    actions[world, t - 1] if t > begin else None,
+                )
+                odometry = odometry_by_hand(
+                    egos, command, [seen[u][5][world] for u in range(begin, t)]
+                )
+                mixture = WaypointMixture.at(
+                    s2e.decode(context, odometry), CONFIG.action_waypoint, CONFIG.waypoint_dt_s
+                )
                 uncached = mixture.log_prob(actions[world, t][None])
             np.testing.assert_allclose(uncached.item(), logs[world, t], atol=1e-5)
     assert not net.training
@@ -151,17 +196,36 @@ def odometry_by_hand(egos, command, free_m):
     poses = [np.zeros(3)]
     for v, omega in (e[:2] for e in egos):
         x, y, yaw = poses[-1]
-        poses.append(np.array([x + 0.2 * v * np.cos(yaw + 0.1 * omega), y + 0.2 * v * np.sin(yaw + 0.1 * omega), yaw + 0.2 * omega]))
+        poses.append(
+            np.array(
+                [
+                    x + 0.2 * v * np.cos(yaw + 0.1 * omega),
+                    y + 0.2 * v * np.sin(yaw + 0.1 * omega),
+                    yaw + 0.2 * omega,
+                ]
+            )
+        )
     token = [1.0, *(command.tolist() if command is not None else (0.0, 0.0))]
     x, y, yaw = poses[-1]
     for steps in (2, 5, 10, 20):
         ago = poses[max(len(poses) - 1 - steps, 0)]
         dx, dy, turned = ago[0] - x, ago[1] - y, ago[2] - yaw
-        token += [dx * np.cos(yaw) + dy * np.sin(yaw), dy * np.cos(yaw) - dx * np.sin(yaw), np.sin(turned), np.cos(turned)]
+        token += [
+            dx * np.cos(yaw) + dy * np.sin(yaw),
+            dy * np.cos(yaw) - dx * np.sin(yaw),
+            np.sin(turned),
+            np.cos(turned),
+        ]
     points = []
     for (x0, y0, yaw0), rays in list(zip(poses[1:], free_m, strict=False))[::2]:
-        points += [(x0 + d * np.cos(yaw0 + a), y0 + d * np.sin(yaw0 + a)) for d, a in zip(rays, RAY_ANGLES, strict=True) if d < 6.0]
-    token += surroundings(np.array([[x, y, yaw]]), np.array([points or [(NOWHERE_M, NOWHERE_M)]]))[0].tolist()
+        points += [
+            (x0 + d * np.cos(yaw0 + a), y0 + d * np.sin(yaw0 + a))
+            for d, a in zip(rays, RAY_ANGLES, strict=True)
+            if d < 6.0
+        ]
+    token += surroundings(np.array([[x, y, yaw]]), np.array([points or [(NOWHERE_M, NOWHERE_M)]]))[
+        0
+    ].tolist()
     return torch.tensor([token], dtype=torch.float32)
 
 
@@ -179,7 +243,10 @@ def test_only_adapters_and_critic_change(pretrained, tmp_path):
 
 
 def test_what_adapter_names_is_what_trains(pretrained, tmp_path):
-    for adapter, inside in (("decoder", ("decoder.",)), ("full", ("decoder.", "encoder.", "newest_in."))):
+    for adapter, inside in (
+        ("decoder", ("decoder.",)),
+        ("full", ("decoder.", "encoder.", "newest_in.")),
+    ):
         trainer, watch = make(pretrained, tmp_path / adapter, adapter=adapter, ppo_weight=0.0)
         before = weights(trainer)
         trainer.update(watch)
@@ -204,10 +271,14 @@ def test_without_ppo_nothing_but_the_coach_teaches(pretrained, tmp_path):
 def test_left_and_right_on_the_spot_are_taught_to_modes_of_their_own(pretrained, tmp_path):
     """Half of the lessons turn left where the other half turns right: what is said is one of both, not something between them."""
     trainer, watch = make(pretrained, tmp_path, ppo_weight=0.0)
-    rows = {k: v[:1].repeat(16, 1) for k, v in rollout(trainer, watch).items() if k in ("seen", "label")}
+    rows = {
+        k: v[:1].repeat(16, 1) for k, v in rollout(trainer, watch).items() if k in ("seen", "label")
+    }
     rows["label"][:, 2:] = 0.0
     rows["label"][:, 0], rows["label"][:, 1] = 0.0, torch.tensor([0.5, -0.5]).repeat(8)
-    optimizer = torch.optim.Adam([p for p in trainer.policy.actor.parameters() if p.requires_grad], 3e-3)
+    optimizer = torch.optim.Adam(
+        [p for p in trainer.policy.actor.parameters() if p.requires_grad], 3e-3
+    )
     for _ in range(150):
         optimizer.zero_grad()
         trainer.policy.lesson(rows).mean().backward()
@@ -235,12 +306,22 @@ def test_options_reach_what_they_name(pretrained, tmp_path):
     )  # fmt: skip
     goal, worlds = trainer.objective, trainer.worlds.config
     model: Any = trainer.model
-    assert (model.gamma, model.gae_lambda, model.clip_range(1), model.ent_coef) == (0.9, 0.8, 0.3, 0.02)
+    assert (model.gamma, model.gae_lambda, model.clip_range(1), model.ent_coef) == (
+        0.9,
+        0.8,
+        0.3,
+        0.02,
+    )
     assert (model.rollout_buffer.gamma, model.rollout_buffer.gae_lambda) == (0.9, 0.8)
     assert goal == Objective(0.7, 0.4, 0.2, 0.6, 0.5, 0.02, 0, 2, 16, 2e-4)
     assert [g["lr"] for g in trainer.policy.optimizer.param_groups] == [2e-4, 3e-4]
     assert (trainer.policy.way, trainer.env.hide_ego) == (0.3, 0.2)
-    assert (worlds.people, worlds.robots, worlds.reward, worlds.shaping) == (3, ("go2",), "urban_sim", "straight")
+    assert (worlds.people, worlds.robots, worlds.reward, worlds.shaping) == (
+        3,
+        ("go2",),
+        "urban_sim",
+        "straight",
+    )
     assert (worlds.collision, worlds.camera_noise) == ("ends", 0.1)
 
 
@@ -280,10 +361,14 @@ def test_greedy_and_coached_worlds_do_not_count_for_ppo(pretrained, tmp_path):
     trainer.model._last_obs = trainer.env._observe(trainer.worlds.observe(np.arange(4)))
     rows = rollout(trainer, watch)
     with torch.no_grad():
-        torch.testing.assert_close(trainer.policy.density(rows).mode(), rows["actions"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            trainer.policy.density(rows).mode(), rows["actions"], atol=1e-5, rtol=0
+        )
 
 
-def test_an_update_that_goes_wrong_is_skipped_and_three_in_a_row_stop(pretrained, tmp_path, capsys, monkeypatch):
+def test_an_update_that_goes_wrong_is_skipped_and_three_in_a_row_stop(
+    pretrained, tmp_path, capsys, monkeypatch
+):
     trainer, watch = make(pretrained, tmp_path)
     before, step = weights(trainer), trainer.worlds.step
 
@@ -297,7 +382,9 @@ def test_an_update_that_goes_wrong_is_skipped_and_three_in_a_row_stop(pretrained
     assert values["train/skipped"] == 1 and not changed(trainer, before)
     assert f"reward of world 2 (seed {int(trainer.worlds.seed[2])})" in capsys.readouterr().out
     trainer.update(watch)
-    with pytest.raises(UserError, match=r"3rd in a row; there is no checkpoint; start anew with a smaller --lr"):
+    with pytest.raises(
+        UserError, match=r"3rd in a row; there is no checkpoint; start anew with a smaller --lr"
+    ):
         trainer.update(watch)
 
 
@@ -323,22 +410,44 @@ def test_what_was_seen_and_is_not_finite_is_named(pretrained, tmp_path, capsys, 
     monkeypatch.setattr(trainer.env.venv, "step_wait", ended)
     values = trainer.update(watch)
     assert values["train/skipped"] == 1 and not changed(trainer, before)
-    assert f"{name} of world 1 (seed {seeds[2]}) is not finite" in capsys.readouterr().out and seeds[2] != seeds[-1]
-    assert trainer.update(watch)["train/skipped"] == 1 and changed(trainer, before), "and then it goes on"
+    assert (
+        f"{name} of world 1 (seed {seeds[2]}) is not finite" in capsys.readouterr().out
+        and seeds[2] != seeds[-1]
+    )
+    assert trainer.update(watch)["train/skipped"] == 1 and changed(trainer, before), (
+        "and then it goes on"
+    )
 
 
 @pytest.mark.parametrize("sense", ["images", "rays"])
 def test_three_in_a_row_name_the_last_good_checkpoint(pretrained, tmp_path, monkeypatch, sense):
     """No checkpoint is written while updates go wrong, since worlds may have something in them that makes them do so."""
     whole = Trainer._not_finite
-    monkeypatch.setattr(Trainer, "_not_finite", lambda self: ("reward", (0, 0)) if self.updates >= 2 else whole(self))
-    args = PPOArgs(
-        tmp_path / "out", str(pretrained), sense, envs=2, horizon=4, scenes=1, splats=0.0, steps=80, coach="none", save_every=1
+    monkeypatch.setattr(
+        Trainer,
+        "_not_finite",
+        lambda self: ("reward", (0, 0)) if self.updates >= 2 else whole(self),
     )
-    with pytest.raises(UserError, match=r"update 5 is skipped: reward of world 0 \(seed \d+\).* 3rd in a row") as stopped:
+    args = PPOArgs(
+        tmp_path / "out",
+        str(pretrained),
+        sense,
+        envs=2,
+        horizon=4,
+        scenes=1,
+        splats=0.0,
+        steps=80,
+        coach="none",
+        save_every=1,
+    )
+    with pytest.raises(
+        UserError, match=r"update 5 is skipped: reward of world 0 \(seed \d+\).* 3rd in a row"
+    ) as stopped:
         train(args)
     good = find_checkpoint(tmp_path / "out", newest=True)
-    assert good.name == "00000002" and f"the last good checkpoint is {good}; start anew" in str(stopped.value)
+    assert good.name == "00000002" and f"the last good checkpoint is {good}; start anew" in str(
+        stopped.value
+    )
     assert ("--init from there" in str(stopped.value)) == (sense == "images")
 
 
@@ -354,7 +463,10 @@ def test_a_sample_that_makes_the_loss_infinite_is_found(pretrained, tmp_path, ca
     monkeypatch.setattr(trainer.worlds, "step", excited)
     assert trainer.update(watch)["train/skipped"] == 1 and not changed(trainer, before)
     seed = int(trainer.worlds.seed[1])
-    assert f"the loss or its gradient of world 1 (seed {seed}) is not finite" in capsys.readouterr().out
+    assert (
+        f"the loss or its gradient of world 1 (seed {seed}) is not finite"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing(pretrained, tmp_path):
@@ -378,8 +490,12 @@ def test_a_loss_that_is_not_finite_changes_nothing(pretrained, tmp_path, monkeyp
 
     monkeypatch.setattr(trainer.policy, "evaluate_actions", late)
     assert trainer.update(watch)["train/skipped"] == 1
-    assert not changed(trainer, before), "two minibatches had been learned from before the third went wrong"
-    assert trainer.update(watch)["train/skipped"] == 1 and changed(trainer, before), "and then it goes on"
+    assert not changed(trainer, before), (
+        "two minibatches had been learned from before the third went wrong"
+    )
+    assert trainer.update(watch)["train/skipped"] == 1 and changed(trainer, before), (
+        "and then it goes on"
+    )
 
 
 def test_the_rate_follows_the_divergence(pretrained, tmp_path):
@@ -397,7 +513,9 @@ def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
         before = weights(trainer)
         kl.append(trainer.update(watch)["train/kl"])
         names = changed(trainer, before)
-        assert any(k.startswith("critic.") for k in names) and any(".adapter." in k for k in names), update
+        assert any(k.startswith("critic.") for k in names) and any(
+            ".adapter." in k for k in names
+        ), update
     assert kl[:2] == [0, 0] and min(kl[2:]) > 0 and trainer.model.criticised == 2
 
 
@@ -430,7 +548,9 @@ def test_what_is_sensed_goes_on_as_if_nothing_had_happened(pretrained, tmp_path,
 @pytest.mark.parametrize("sense", ["images", "rays"])
 def test_a_new_episode_is_seen_as_by_somebody_who_has_just_come(pretrained, tmp_path, sense):
     """Nothing of the last one is left in what the policy sees: neither frames, nor places, nor what it was told."""
-    trainer, watch = make(pretrained, tmp_path, sense=sense, coach="none", memory=4, hide_ego=0.0, envs=2, scenes=1)
+    trainer, watch = make(
+        pretrained, tmp_path, sense=sense, coach="none", memory=4, hide_ego=0.0, envs=2, scenes=1
+    )
     env: Any = trainer.env
     looked, look = [], env.look
     env.look = lambda seen, rng: looked.append(seen) or look(seen, rng)
@@ -461,10 +581,27 @@ def command(*words):
 
 
 def test_killed_and_resumed_is_bit_for_bit_the_same(pretrained, tmp_path):
-    common = ["--init", pretrained, "--envs", 4, "--horizon", 8, "--scenes", 2, "--splats", 0, "--coach", "expert"]
+    common = [
+        "--init",
+        pretrained,
+        "--envs",
+        4,
+        "--horizon",
+        8,
+        "--scenes",
+        2,
+        "--splats",
+        0,
+        "--coach",
+        "expert",
+    ]
     common += ["--steps", 1280, "--batch", 16, "--save-every", 2, "--lessons", 100]
     subprocess.run(command(*common, "--out", tmp_path / "whole"), check=True, capture_output=True)
-    cut = subprocess.Popen(command(*common, "--out", tmp_path / "cut"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    cut = subprocess.Popen(
+        command(*common, "--out", tmp_path / "cut"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     pointer = tmp_path / "cut" / "checkpoints" / "last"
     deadline = time.monotonic() + 120
     while not pointer.exists() and cut.poll() is None and time.monotonic() < deadline:
@@ -472,25 +609,35 @@ def test_killed_and_resumed_is_bit_for_bit_the_same(pretrained, tmp_path):
     os.kill(cut.pid, signal.SIGKILL)
     cut.wait()
     assert int(pointer.read_text()) < 40, "it was to be killed in the middle"
-    subprocess.run(command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True)
+    subprocess.run(
+        command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True
+    )
     one, other = (find_checkpoint(tmp_path / n) for n in ("whole", "cut"))
     for file in ("model.safetensors", "training_state/tensors.safetensors"):
         a, b = read_tensors(one / file), read_tensors(other / file)
         assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a), file
-    steps = [line.split(",")[0] for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()]
+    steps = [
+        line.split(",")[0] for line in (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert steps == [f'{{"step": {i}' for i in range(1, 41)]
 
 
 def test_more_worlds_than_memory_holds_are_refused_before_anything_is_built(tmp_path, monkeypatch):
     monkeypatch.setattr("s2e.core.memory.available_bytes", lambda: 8 << 30)
-    with pytest.raises(UserError, match=r"--envs 200000 needs some 1,.*GiB of memory, and 8.0 GiB are free: give at most \d\d\d"):
+    with pytest.raises(
+        UserError,
+        match=r"--envs 200000 needs some 1,.*GiB of memory, and 8.0 GiB are free: give at most \d\d\d",
+    ):
         check(PPOArgs(tmp_path, envs=200_000), 1)
     with pytest.raises(UserError, match="too little even for one"):
         check(PPOArgs(tmp_path, lessons=10**9), 1)
     check(PPOArgs(tmp_path, sense="rays", envs=4096), 1)
 
 
-@pytest.mark.parametrize(("more", "text"), [(dict(objects="none"), "no such file or folder"), (dict(tracks="none"), "none")])
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [(dict(objects="none"), "no such file or folder"), (dict(tracks="none"), "none")],
+)
 def test_own_things_and_tracks_are_read_before_anything_is_built(tmp_path, more, text):
     with pytest.raises(UserError, match=text):
         check(PPOArgs(tmp_path, **{name: tmp_path / path for name, path in more.items()}), 1)

@@ -29,9 +29,22 @@ def coached(tmp_path_factory):
     torch.manual_seed(3)
     folder = tmp_path_factory.mktemp("coached")
     tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
-    save_checkpoint(folder / "seen" / "checkpoints" / "00000001", {"policy": CONFIG.to_dict()}, tensors, {}, {"step": 1})
+    save_checkpoint(
+        folder / "seen" / "checkpoints" / "00000001",
+        {"policy": CONFIG.to_dict()},
+        tensors,
+        {},
+        {"step": 1},
+    )
     save_rays(folder / "rays", RayConfig(robots=("jackal",)))
-    return dict(init=str(folder / "seen"), coach=str(folder / "rays"), lessons=40, coach_alone=0.0, coach_drives=0.5, divergence=0.1)
+    return dict(
+        init=str(folder / "seen"),
+        coach=str(folder / "rays"),
+        lessons=40,
+        coach_alone=0.0,
+        coach_drives=0.5,
+        divergence=0.1,
+    )
 
 
 RAYS = dict(sense="rays", collision="ends", memory=2)
@@ -50,7 +63,15 @@ def snap(trainer):
 def train(monkeypatch, ranks, out, updates, more, resume=False):
     """Some updates, saved at the end; of each rank the weights, what was logged last, the trainer."""
     settings: dict[str, Any] = dict(
-        envs=4, horizon=8, scenes=2, splats=0.0, steps=128, batch=16, value_warmup=0, greedy=0.25, people=2,
+        envs=4,
+        horizon=8,
+        scenes=2,
+        splats=0.0,
+        steps=128,
+        batch=16,
+        value_warmup=0,
+        greedy=0.25,
+        people=2,
         **{"robot": "jackal", **more},
     )
 
@@ -78,8 +99,15 @@ def assert_same(ones, others):
     (weights, logged, trainer), (_, said, other) = ones[0], others[0]
     for rank in (*ones[1:], *others):
         for name, value in rank[0].items():
-            torch.testing.assert_close(value, weights[name], **FLOAT, msg=lambda text, name=name: f"{name}: {text}")
-    for name in ("train/lr", "train/kl", "train/coach_weight", *(k for k in logged if k.startswith(("reward/", "episode/")))):
+            torch.testing.assert_close(
+                value, weights[name], **FLOAT, msg=lambda text, name=name: f"{name}: {text}"
+            )
+    for name in (
+        "train/lr",
+        "train/kl",
+        "train/coach_weight",
+        *(k for k in logged if k.startswith(("reward/", "episode/"))),
+    ):
         assert said[name] == pytest.approx(logged[name], abs=1e-4), name
     poses = np.concatenate([rank[2].worlds.pose for rank in others])
     np.testing.assert_array_equal(poses, np.concatenate([rank[2].worlds.pose for rank in ones]))
@@ -109,11 +137,15 @@ def test_two_ranks_do_what_one_does_and_take_over_from_it(monkeypatch, tmp_path,
 
 
 @pytest.mark.parametrize("what", ["reward", "gradient"])
-def test_what_is_not_finite_on_one_rank_is_skipped_by_all_and_said_by_that_one(monkeypatch, tmp_path, capsys, what):
+def test_what_is_not_finite_on_one_rank_is_skipped_by_all_and_said_by_that_one(
+    monkeypatch, tmp_path, capsys, what
+):
     """The loss may be finite everywhere: gradients are looked at after they are summed."""
 
     def one(rank):
-        settings: dict[str, Any] = dict(RAYS, envs=4, horizon=8, scenes=1, people=0, batch=16, value_warmup=0)
+        settings: dict[str, Any] = dict(
+            RAYS, envs=4, horizon=8, scenes=1, people=0, batch=16, value_warmup=0
+        )
         trainer = Trainer(PPOArgs(tmp_path, device="cpu", **settings), rank, 2)
         watch = Watch(tqdm(disable=True), trainer.worlds)
         trainer.start(watch)
@@ -136,19 +168,33 @@ def test_what_is_not_finite_on_one_rank_is_skipped_by_all_and_said_by_that_one(m
         if hook is not None:
             hook.remove()
         second = trainer.update(watch)["train/skipped"]
-        return first, same, second, seed, {k: v.clone() for k, v in trainer.policy.state_dict().items()}
+        return (
+            first,
+            same,
+            second,
+            seed,
+            {k: v.clone() for k, v in trainer.policy.state_dict().items()},
+        )
 
     fake = Ranks(2)
     with monkeypatch.context() as patch:
         patch.setattr(s2e.core.dist, "dist", fake)
         ranks = fake.run(one)
-    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("update 1 is skipped")]
+    said = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("update 1 is skipped")
+    ]
     for first, same, second, *_ in ranks:
         assert first == second == 1 and same
     assert all(torch.equal(v, ranks[0][-1][k]) for k, v in ranks[1][-1].items())
     assert len(said) == 2 and all("the loss or its gradient" in line for line in said)
     named = f"world 3 (seed {ranks[1][3]})"
-    assert sum(named in line for line in said) == (what == "reward") == sum("world" in line for line in said)
+    assert (
+        sum(named in line for line in said)
+        == (what == "reward")
+        == sum("world" in line for line in said)
+    )
 
 
 def test_what_lessons_stay_does_not_depend_on_the_number_of_ranks():
@@ -156,14 +202,20 @@ def test_what_lessons_stay_does_not_depend_on_the_number_of_ranks():
     alone, ranks = Lessons(50, 3, 1), [Lessons(50, 3, 1) for _ in range(3)]
     for step in range(5):
         marks = 30.0 * step + np.arange(30)
-        seen, label = np.repeat(marks[:, None], 3, 1).astype(np.float16), marks[:, None].astype(np.float32)
+        seen, label = (
+            np.repeat(marks[:, None], 3, 1).astype(np.float16),
+            marks[:, None].astype(np.float32),
+        )
         weight, u = 1.0 + rng.random(30), rng.random(30)
         alone.add(seen, label, weight, u)
         for r, store in enumerate(ranks):
             store.add(seen[10 * r : 10 * r + 10], label[10 * r : 10 * r + 10], weight, u, 10 * r)
     for slot in range(50):
         (holder,) = (store for store in ranks if store.mine[slot])
-        assert holder.label[slot] == alone.label[slot] and (holder.seen[slot] == alone.seen[slot]).all()
+        assert (
+            holder.label[slot] == alone.label[slot]
+            and (holder.seen[slot] == alone.seen[slot]).all()
+        )
     assert all(np.array_equal(store.draw, alone.draw) for store in ranks)
 
 

@@ -82,7 +82,9 @@ class Writer:
             plugin = rosbag2.StoragePlugin.SQLITE3 if base == "db3" else rosbag2.StoragePlugin.MCAP
             self.writer = rosbag2.Writer(path, version=9, storage_plugin=plugin)
             if packed:
-                self.writer.set_compression(rosbag2.CompressionMode[packed.upper()], rosbag2.CompressionFormat.ZSTD)
+                self.writer.set_compression(
+                    rosbag2.CompressionMode[packed.upper()], rosbag2.CompressionFormat.ZSTD
+                )
 
     def __enter__(self) -> "Writer":
         self.writer.open()
@@ -101,10 +103,16 @@ class Writer:
         stamp = self.make("builtin_interfaces/msg/Time", whole // 10**9, whole % 10**9)
         return self.make("std_msgs/msg/Header", *([0] if self.ros1 else []), stamp, frame)
 
-    def connect(self, topic: str, kind: str, msgdef: str | None = None, md5: str | None = None) -> None:
+    def connect(
+        self, topic: str, kind: str, msgdef: str | None = None, md5: str | None = None
+    ) -> None:
         """Declares a topic."""
-        extra = {} if msgdef is None else {"msgdef": msgdef, ("md5sum" if self.ros1 else "rihs01"): md5}
-        self.connections[topic] = self.writer.add_connection(topic, kind, typestore=self.store, **extra)
+        extra = (
+            {} if msgdef is None else {"msgdef": msgdef, ("md5sum" if self.ros1 else "rihs01"): md5}
+        )
+        self.connections[topic] = self.writer.add_connection(
+            topic, kind, typestore=self.store, **extra
+        )
 
     def write(self, topic: str, kind: str, seconds: float, message: Any) -> None:
         """One message, received at a time."""
@@ -112,7 +120,11 @@ class Writer:
             self.connect(topic, kind)
         data = message
         if not isinstance(message, bytes):
-            data = self.store.serialize_ros1(message, kind) if self.ros1 else self.store.serialize_cdr(message, kind)
+            data = (
+                self.store.serialize_ros1(message, kind)
+                if self.ros1
+                else self.store.serialize_cdr(message, kind)
+            )
         self.writer.write(self.connections[topic], round(seconds * 1e9), data)
 
     def image(self, scene: Scene, k: int, seconds: float, **changes: Any) -> None:
@@ -120,16 +132,34 @@ class Writer:
         header = self.header(seconds + scene.header_shift[0], "camera")
         if scene.compressed:
             data = np.frombuffer(encoded(scene.image(k), scene.compressed), np.uint8)
-            fields = {"header": header, "format": f"rgb8; {scene.compressed} compressed bgr8", "data": data, **changes}
+            fields = {
+                "header": header,
+                "format": f"rgb8; {scene.compressed} compressed bgr8",
+                "data": data,
+                **changes,
+            }
             kind = "sensor_msgs/msg/CompressedImage"
         else:
             data, step = raw(scene.image(k), scene.encoding, scene.padding)
-            fields = {"header": header, "height": 24, "width": 32, "encoding": scene.encoding, "is_bigendian": 0, "step": step}
+            fields = {
+                "header": header,
+                "height": 24,
+                "width": 32,
+                "encoding": scene.encoding,
+                "is_bigendian": 0,
+                "step": step,
+            }
             fields |= {"data": np.frombuffer(data, np.uint8), **changes}
             kind = "sensor_msgs/msg/Image"
         self.write(scene.image_topic, kind, seconds, self.make(kind, **fields))
 
-    def pose(self, scene: Scene, t: float, quaternion: tuple[float, ...] | None = None, x: float | None = None) -> None:
+    def pose(
+        self,
+        scene: Scene,
+        t: float,
+        quaternion: tuple[float, ...] | None = None,
+        x: float | None = None,
+    ) -> None:
         """The pose of a scene at a time, or with another quaternion or x."""
         seconds = scene.start + t
         at_x, at_y, yaw = scene.pose(t)
@@ -137,28 +167,48 @@ class Writer:
         turn = self.make("geometry_msgs/msg/Quaternion", *map(float, q))
         place = (float(at_x if x is None else x), float(at_y), 0.3)
         header = self.header(seconds + scene.header_shift[1], "odom")
-        pose = self.make("geometry_msgs/msg/Pose", self.make("geometry_msgs/msg/Point", *place), turn)
+        pose = self.make(
+            "geometry_msgs/msg/Pose", self.make("geometry_msgs/msg/Point", *place), turn
+        )
         unsure = self.make("geometry_msgs/msg/PoseWithCovariance", pose, np.zeros(36))
         still = self.make("geometry_msgs/msg/Vector3", 0.0, 0.0, 0.0)
         if scene.pose_type.endswith("Odometry"):
             twist = self.make("geometry_msgs/msg/Twist", still, still)
-            rest = (scene.frame, unsure, self.make("geometry_msgs/msg/TwistWithCovariance", twist, np.zeros(36)))
+            rest = (
+                scene.frame,
+                unsure,
+                self.make("geometry_msgs/msg/TwistWithCovariance", twist, np.zeros(36)),
+            )
         elif scene.pose_type.endswith("TransformStamped"):
             shift = self.make("geometry_msgs/msg/Vector3", *place)
             rest = (scene.frame, self.make("geometry_msgs/msg/Transform", shift, turn))
         else:
             rest = (unsure,) if "Covariance" in scene.pose_type else (pose,)
-        self.write(scene.pose_topic, scene.pose_type, seconds, self.make(scene.pose_type, header, *rest))
+        self.write(
+            scene.pose_topic, scene.pose_type, seconds, self.make(scene.pose_type, header, *rest)
+        )
 
     def camera_info(self, scene: Scene, seconds: float, model: str = "plumb_bob") -> None:
         """A camera of 90 degrees, in pixels of another size than the images."""
         big = (lambda n: n) if self.ros1 else str.lower
         topic = scene.image_topic.removesuffix("/compressed").rsplit("/", 1)[0] + "/camera_info"
-        fields = {"header": self.header(seconds), "height": 480, "width": 640, "distortion_model": model, big("D"): np.zeros(5)}
-        fields |= {big("K"): np.array([320.0, 0, 320, 0, 320, 240, 0, 0, 1]), big("R"): np.zeros(9), big("P"): np.zeros(12)}
+        fields = {
+            "header": self.header(seconds),
+            "height": 480,
+            "width": 640,
+            "distortion_model": model,
+            big("D"): np.zeros(5),
+        }
+        fields |= {
+            big("K"): np.array([320.0, 0, 320, 0, 320, 240, 0, 0, 1]),
+            big("R"): np.zeros(9),
+            big("P"): np.zeros(12),
+        }
         region = self.make("sensor_msgs/msg/RegionOfInterest", 0, 0, 0, 0, False)
         kind = "sensor_msgs/msg/CameraInfo"
-        self.write(topic, kind, seconds, self.make(kind, **fields, binning_x=0, binning_y=0, roi=region))
+        self.write(
+            topic, kind, seconds, self.make(kind, **fields, binning_x=0, binning_y=0, roi=region)
+        )
 
 
 def write_bag(path: Path, format: str = "db3", scene: Scene | None = None) -> Path:
@@ -168,7 +218,9 @@ def write_bag(path: Path, format: str = "db3", scene: Scene | None = None) -> Pa
     with Writer(path, format) as bag:
         if scene.info:
             bag.camera_info(scene, scene.start - 1)
-        events = [(t, 1, k) for k, t in enumerate(scene.image_t)] + [(t, 0, k) for k, t in enumerate(scene.pose_t)]
+        events = [(t, 1, k) for k, t in enumerate(scene.image_t)] + [
+            (t, 0, k) for k, t in enumerate(scene.pose_t)
+        ]
         for t, is_image, k in sorted(events):
             if is_image:
                 bag.image(scene, k, scene.start + t)
@@ -184,12 +236,18 @@ def write_recon(path: Path, scene: Scene | None = None, images: str = "S", **mor
     scene = scene or Scene()
     files = [encoded(scene.image(k), scene.compressed or "jpeg") for k in range(len(scene.image_t))]
     poses = np.array([(*scene.pose(t), 0.3) for t in scene.image_t])
-    sets: dict[str, Any] = {"jackal/position": poses[:, [0, 1, 3]], "jackal/yaw": poses[:, 2], "gps/latlong": poses[:, :2]}
+    sets: dict[str, Any] = {
+        "jackal/position": poses[:, [0, 1, 3]],
+        "jackal/yaw": poses[:, 2],
+        "gps/latlong": poses[:, :2],
+    }
     if images == "S":
         sets["images/rgb_left"] = np.array(files, dtype=f"S{max(map(len, files))}")
     elif images == "rows":
         longest = max(map(len, files))
-        sets["images/rgb_left"] = np.stack([np.frombuffer(f.ljust(longest, b"\0"), np.uint8) for f in files])
+        sets["images/rgb_left"] = np.stack(
+            [np.frombuffer(f.ljust(longest, b"\0"), np.uint8) for f in files]
+        )
     elif images == "pixels":
         sets["images/rgb_left"] = np.stack([scene.image(k) for k in range(len(files))])
     sets |= {key.replace("__", "/"): value for key, value in more.items()}
@@ -199,7 +257,9 @@ def write_recon(path: Path, scene: Scene | None = None, images: str = "S", **mor
             if value is not None:
                 file[key] = value
         if images == "vlen":
-            data = file.create_dataset("images/rgb_left", (len(files),), dtype=h5py.vlen_dtype(np.uint8))
+            data = file.create_dataset(
+                "images/rgb_left", (len(files),), dtype=h5py.vlen_dtype(np.uint8)
+            )
             for k, f in enumerate(files):
                 data[k] = np.frombuffer(f, np.uint8)
     return path
@@ -231,7 +291,9 @@ def same(walk: Walk, scene: Scene, which: np.ndarray | None = None) -> None:
     t = scene.image_t[which]
     truth = np.array([scene.pose(s) for s in t])
     np.testing.assert_allclose(walk.times, t - t[0], atol=1e-6)
-    np.testing.assert_allclose(walk.position, truth[:, :2], atol=1e-3)  # the way is bent between poses
+    np.testing.assert_allclose(
+        walk.position, truth[:, :2], atol=1e-3
+    )  # the way is bent between poses
     np.testing.assert_allclose(np.exp(1j * walk.yaw), np.exp(1j * truth[:, 2]), atol=1e-6)
     for image, k in zip(walk.frames.images(range(len(walk))), which, strict=True):
         np.testing.assert_array_equal(image, scene.image(int(k)))

@@ -21,7 +21,11 @@ DATA, VIDEO = (
 def arc(length: int, turn: float, hz: float = 10.0) -> tuple[np.ndarray, np.ndarray]:
     """(T, 2) and (T,): 1 m/s, `turn` rad/s."""
     yaw = turn * np.arange(length) / hz + 0.3
-    step = np.stack([np.cos(yaw[:-1] + turn / hz / 2), np.sin(yaw[:-1] + turn / hz / 2)], 1) * np.sinc(turn / hz / 2 / np.pi) / hz
+    step = (
+        np.stack([np.cos(yaw[:-1] + turn / hz / 2), np.sin(yaw[:-1] + turn / hz / 2)], 1)
+        * np.sinc(turn / hz / 2 / np.pi)
+        / hz
+    )
     return np.concatenate([np.zeros((1, 2)), np.cumsum(step, 0)]), yaw
 
 
@@ -43,13 +47,27 @@ def write_dataset(
     for e, length in enumerate(lengths):
         file = 0 if e < 2 else 1
         table = rows.setdefault(
-            file, {k: [] for k in ("observation.state", "action", "timestamp", "frame_index", "episode_index", "index", FRONT)}
+            file,
+            {
+                k: []
+                for k in (
+                    "observation.state",
+                    "action",
+                    "timestamp",
+                    "frame_index",
+                    "episode_index",
+                    "index",
+                    FRONT,
+                )
+            },
         )
         start = len(numbers.setdefault(file, [])) / 10
         numbers[file] += [100 * e + t for t in range(length)]
         position, yaw = truth[e]
         values = np.column_stack([position, yaw]) if extra is None else extra(position, yaw)
-        table["observation.state"] += values.astype(np.float32 if extra is None else np.float64).tolist()
+        table["observation.state"] += values.astype(
+            np.float32 if extra is None else np.float64
+        ).tolist()
         table["action"] += [[1.0, 0.1 * (e + 1)]] * length
         table["timestamp"] += (np.arange(length) / 10).tolist()
         table["frame_index"] += range(length)
@@ -57,11 +75,24 @@ def write_dataset(
         table["index"] += range(index, index + length)
         if kind == "image":
             table[FRONT] += [{"bytes": png(100 * e + t), "path": None} for t in range(length)]
-        row = {"episode_index": e, "tasks": ["drive"], "length": length, "data/chunk_index": 0, "data/file_index": file}
-        row |= {"dataset_from_index": index, "dataset_to_index": index + length, "stats/action/mean": [0.0, 0.0]}
+        row = {
+            "episode_index": e,
+            "tasks": ["drive"],
+            "length": length,
+            "data/chunk_index": 0,
+            "data/file_index": file,
+        }
+        row |= {
+            "dataset_from_index": index,
+            "dataset_to_index": index + length,
+            "stats/action/mean": [0.0, 0.0],
+        }
         if kind == "video":
             row |= {f"videos/{FRONT}/chunk_index": 0, f"videos/{FRONT}/file_index": file}
-            row |= {f"videos/{FRONT}/from_timestamp": start, f"videos/{FRONT}/to_timestamp": start + length / 10}
+            row |= {
+                f"videos/{FRONT}/from_timestamp": start,
+                f"videos/{FRONT}/to_timestamp": start + length / 10,
+            }
         episodes.append(row)
         index += length
     for file, table in rows.items():
@@ -69,13 +100,24 @@ def write_dataset(
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "video":
             del table[FRONT]
-            write_mp4(root / VIDEO.format(video_key=FRONT, chunk_index=0, file_index=file), numbers[file], gop=2)
+            write_mp4(
+                root / VIDEO.format(video_key=FRONT, chunk_index=0, file_index=file),
+                numbers[file],
+                gop=2,
+            )
         arrow = pa.table(table)
         if extra is None:
-            arrow = arrow.set_column(0, "observation.state", pa.array(table["observation.state"], pa.list_(pa.float32(), len(state))))
+            arrow = arrow.set_column(
+                0,
+                "observation.state",
+                pa.array(table["observation.state"], pa.list_(pa.float32(), len(state))),
+            )
         pq.write_table(arrow, path, row_group_size=12)
     (root / "meta" / "episodes" / "chunk-000").mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(episodes), root / "meta" / "episodes" / "chunk-000" / "file-000.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(episodes),
+        root / "meta" / "episodes" / "chunk-000" / "file-000.parquet",
+    )
     whole = {
         "codebase_version": "v3.0", "robot_type": "cart", "fps": 10, "total_episodes": len(lengths), "total_frames": index,
         "chunks_size": 1000, "data_path": DATA, "video_path": VIDEO if kind == "video" else None,

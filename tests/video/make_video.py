@@ -28,7 +28,9 @@ def number(image: np.ndarray) -> int:
     return sum(1 << b for b, on in enumerate(bits) if on)
 
 
-def write_mp4(path: Path, numbers, ms=None, codec="libx264", gop=10, options=None, size=(64, 48), turn=None) -> None:
+def write_mp4(
+    path: Path, numbers, ms=None, codec="libx264", gop=10, options=None, size=(64, 48), turn=None
+) -> None:
     """Pictures with some numbers at some times (milliseconds; default 100 ms apart from 0)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format="mp4") as out:

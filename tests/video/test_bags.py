@@ -10,11 +10,30 @@ from scipy.spatial.transform import Rotation
 from s2e.video.ground import MAX_GAP_S, at_times
 from s2e.video.options import ReadOptions
 from s2e.video.readers import bags, ros_images, ros_messages, ros_times
-from tests.video.bag_files import Scene, Writer, encoded, path_of, raw, read, reason, same, write_bag
+from tests.video.bag_files import (
+    Scene,
+    Writer,
+    encoded,
+    path_of,
+    raw,
+    read,
+    reason,
+    same,
+    write_bag,
+)
 
 pytest.importorskip("rosbags")
 
-FORMATS = ["ros1", "ros1-bz2", "ros1-lz4", "db3", "db3-file", "mcap", "mcap-message", "mcap-storage"]
+FORMATS = [
+    "ros1",
+    "ros1-bz2",
+    "ros1-lz4",
+    "db3",
+    "db3-file",
+    "mcap",
+    "mcap-message",
+    "mcap-storage",
+]
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -66,7 +85,9 @@ def test_pose_types(tmp_path, format, kind):
     same(read(write_bag(path_of(tmp_path, format), format, scene))[0], scene)
 
 
-@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "mono8", "8UC1", "mono16"])
+@pytest.mark.parametrize(
+    "encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "mono8", "8UC1", "mono16"]
+)
 @pytest.mark.parametrize("padding", [0, 6])
 def test_encodings(encoding, padding):
     image = Scene().image(3)
@@ -77,7 +98,9 @@ def test_encodings(encoding, padding):
     ros_images.check(message)
     got = ros_images.rgb(message)
     grey = encoding in ("mono8", "8UC1", "mono16")
-    expected = np.asarray(ros_images.Image.fromarray(image).convert("L").convert("RGB")) if grey else image
+    expected = (
+        np.asarray(ros_images.Image.fromarray(image).convert("L").convert("RGB")) if grey else image
+    )
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, expected)
 
@@ -87,14 +110,26 @@ def test_yuv_against_ffmpeg(encoding):
     av = pytest.importorskip("av")
     rng = np.random.default_rng(0)
     pairs = np.empty((16, 16, 4), dtype=np.uint8)  # Y U Y V
-    pairs[...] = rng.integers(60, 200, 4)  # constant chroma: how it is interpolated is no part of this
+    pairs[...] = rng.integers(
+        60, 200, 4
+    )  # constant chroma: how it is interpolated is no part of this
     pairs[..., [0, 2]] = np.linspace(30, 220, 16 * 32).reshape(16, 16, 2)
-    expected = av.VideoFrame.from_ndarray(pairs.reshape(16, 32, 2), format="yuyv422").to_ndarray(format="rgb24")
+    expected = av.VideoFrame.from_ndarray(pairs.reshape(16, 32, 2), format="yuyv422").to_ndarray(
+        format="rgb24"
+    )
     data = pairs[..., [1, 0, 3, 2]] if encoding in ("uyvy", "yuv422") else pairs
-    got = ros_images.rgb(ros_messages.RawImage(16, 32, encoding, False, 64, memoryview(data.tobytes())))
-    assert np.abs(got.astype(int) - expected).max() <= 4  # swscale's fast path rounds down in fixed point
+    got = ros_images.rgb(
+        ros_messages.RawImage(16, 32, encoding, False, 64, memoryview(data.tobytes()))
+    )
+    assert (
+        np.abs(got.astype(int) - expected).max() <= 4
+    )  # swscale's fast path rounds down in fixed point
     # The definition: luma weights .299, .587, .114; 219 steps of luma, 224 of chroma.
-    y, u, v = (pairs[..., [0, 2]].reshape(16, 32) - 16.0) / 219, (pairs[0, 0, 1] - 128.0) / 224, (pairs[0, 0, 3] - 128.0) / 224
+    y, u, v = (
+        (pairs[..., [0, 2]].reshape(16, 32) - 16.0) / 219,
+        (pairs[0, 0, 1] - 128.0) / 224,
+        (pairs[0, 0, 3] - 128.0) / 224,
+    )
     red, blue = y + 2 * (1 - 0.299) * v, y + 2 * (1 - 0.114) * u
     exact = 255 * np.stack([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], -1)
     assert np.abs(got - np.clip(exact, 0, 255)).max() <= 1
@@ -120,7 +155,9 @@ def test_fisheye_and_uncalibrated_cameras(tmp_path):
         bag.camera_info(scene, scene.start, model="equidistant")
     with bags.opened(tmp_path / "a.bag") as bag:
         ((_, _, data),) = bag.messages(["/camera/camera_info"])
-    assert ros_messages.camera_hfov_deg(data, False) == pytest.approx(math.degrees(2.0))  # 640 / 320 radians
+    assert ros_messages.camera_hfov_deg(data, False) == pytest.approx(
+        math.degrees(2.0)
+    )  # 640 / 320 radians
     zero = data.replace(np.float64(320).tobytes(), bytes(8))
     assert math.isnan(ros_messages.camera_hfov_deg(zero, False))
 
@@ -133,7 +170,11 @@ def test_topics_are_chosen_or_listed(tmp_path):
                 bag.pose(s, 0.1 * k)
                 bag.image(s, k, s.start + 0.1 * k)
     text = reason(tmp_path / "two.bag")
-    assert "--image" in text and "/rear/image_raw (sensor_msgs/Image, 20)" in text and "/vo (nav_msgs/Odometry, 20)" in text
+    assert (
+        "--image" in text
+        and "/rear/image_raw (sensor_msgs/Image, 20)" in text
+        and "/vo (nav_msgs/Odometry, 20)" in text
+    )
     assert "--poses" in reason(tmp_path / "two.bag", image="/rear/image_raw")
     assert "no topic /front" in reason(tmp_path / "two.bag", image="/front")
     assert "--image may be sensor_msgs/Image" in reason(tmp_path / "two.bag", image="/odom")
@@ -190,7 +231,9 @@ def test_gaps_split_the_walk(tmp_path):
 @pytest.mark.parametrize("format", ["ros1", "db3", "mcap"])
 def test_shuffled_and_repeated_stamps(tmp_path, format):
     scene = Scene()
-    order = np.arange(20).reshape(-1, 4)[:, [2, 0, 3, 1]].ravel()  # as received; the stamps say better
+    order = (
+        np.arange(20).reshape(-1, 4)[:, [2, 0, 3, 1]].ravel()
+    )  # as received; the stamps say better
     path = path_of(tmp_path, format)
     with Writer(path, format) as bag:
         for place, k in enumerate(order):
@@ -213,7 +256,13 @@ def test_shuffled_and_repeated_stamps(tmp_path, format):
 
 @pytest.mark.parametrize(
     ("shift", "note"),
-    [((0.0, 0.0), ""), ((-5e8, -5e8), ""), ((np.nan, 0.0), "are empty"), ((0.0, np.nan), "are empty"), ((30.0, 0.0), "clocks of")],
+    [
+        ((0.0, 0.0), ""),
+        ((-5e8, -5e8), ""),
+        ((np.nan, 0.0), "are empty"),
+        ((0.0, np.nan), "are empty"),
+        ((30.0, 0.0), "clocks of"),
+    ],
 )
 def test_which_clock(tmp_path, shift, note):
     scene = Scene(header_shift=shift)
@@ -226,7 +275,9 @@ def test_header_stamps_that_stand_still_or_jump_are_not_believed():
     received = np.arange(100, dtype=np.int64) * 10**8 + 10**18
     good = ros_times.Stamps("/odom", received.copy(), received)
     for header in (np.full(100, 10**18), np.roll(received, 50), received[::-1]):
-        times, _, note = ros_times.choose_clock(ros_times.Stamps("/i", header.astype(np.int64), received), good)
+        times, _, note = ros_times.choose_clock(
+            ros_times.Stamps("/i", header.astype(np.int64), received), good
+        )
         assert times is received and "times are those at which" in note
     jumbled = received[::-1].copy()
     with pytest.raises(ValueError, match="out of order"):
@@ -258,7 +309,9 @@ def test_another_stretch_of_poses_is_another_piece():
 
 
 def test_yaw_takes_the_shorter_way():
-    _, _, yaw = at_times(np.array([0.25, 0.5]), np.array([0.0, 1.0]), np.zeros((2, 2)), np.array([3.0, -3.0]))
+    _, _, yaw = at_times(
+        np.array([0.25, 0.5]), np.array([0.0, 1.0]), np.zeros((2, 2)), np.array([3.0, -3.0])
+    )
     np.testing.assert_allclose(yaw, [3 + (math.pi - 3) / 2, math.pi], atol=1e-12)
 
 
@@ -272,9 +325,14 @@ def camera_bag(path: Path, scene: Scene, world: str) -> Path:
             turn, place = Rotation.from_euler("z", yaw) * optical, np.array([x, y, 0.3])
             if world == "optical":
                 turn, place = optical.inv() * turn, optical.inv().apply(place)
-            pose = bag.make("geometry_msgs/msg/Point", *map(float, place)), bag.make("geometry_msgs/msg/Quaternion", *turn.as_quat())
+            pose = (
+                bag.make("geometry_msgs/msg/Point", *map(float, place)),
+                bag.make("geometry_msgs/msg/Quaternion", *turn.as_quat()),
+            )
             header = bag.header(scene.start + 0.1 * k)
-            message = bag.make("geometry_msgs/msg/PoseStamped", header, bag.make("geometry_msgs/msg/Pose", *pose))
+            message = bag.make(
+                "geometry_msgs/msg/PoseStamped", header, bag.make("geometry_msgs/msg/Pose", *pose)
+            )
             bag.write("/slam", "geometry_msgs/msg/PoseStamped", scene.start + 0.1 * k, message)
             bag.image(scene, k, scene.start + 0.1 * k)
     return path
@@ -283,7 +341,11 @@ def camera_bag(path: Path, scene: Scene, world: str) -> Path:
 @pytest.mark.parametrize("world", ["camera", "optical"])
 def test_poses_of_a_camera_need_the_word_for_their_axes(tmp_path, world):
     scene = Scene(image_t=np.arange(60) * 0.1)
-    scene.pose = lambda t: (math.sin(0.2 * t) / 0.2, (1 - math.cos(0.2 * t)) / 0.2, 0.2 * t)  # ahead on a circle
+    scene.pose = lambda t: (
+        math.sin(0.2 * t) / 0.2,
+        (1 - math.cos(0.2 * t)) / 0.2,
+        0.2 * t,
+    )  # ahead on a circle
     path = camera_bag(tmp_path / "a.bag", scene, world)
     assert "--poses /slam:body|optical|camera" in reason(path)
     for said in (f":{world}", f"/slam:{world}"):
@@ -293,7 +355,10 @@ def test_poses_of_a_camera_need_the_word_for_their_axes(tmp_path, world):
 
 def test_poses_of_an_optical_frame_are_refused(tmp_path):
     path = write_bag(tmp_path / "a.bag", "ros1", Scene(frame="cam_optical_frame"))
-    assert "x axis points right; give the poses of the robot's base, or say --poses /odom:" in reason(path)
+    assert (
+        "x axis points right; give the poses of the robot's base, or say --poses /odom:"
+        in reason(path)
+    )
     assert len(read(path, poses="/odom:body")) == 1
 
 
@@ -326,7 +391,9 @@ def test_messages_received_at_once_keep_their_order(tmp_path, format):
         for k in range(20):
             bag.pose(scene, 0.1 * k)
         for k in range(20):
-            bag.image(scene, k, scene.start + 0.5 * (k // 5), header=bag.header(scene.start + 0.1 * k))
+            bag.image(
+                scene, k, scene.start + 0.5 * (k // 5), header=bag.header(scene.start + 0.1 * k)
+            )
     (walk,) = read(path)
     same(walk, scene)
     for k in (0, 7, 13, 19):

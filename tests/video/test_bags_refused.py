@@ -35,7 +35,9 @@ def test_a_bad_image_is_named_by_topic_and_number(tmp_path, text):
         for k in range(20):
             bag.pose(scene, 0.1 * k)
             bag.image(scene, k, scene.start + 0.1 * k, **(BAD_IMAGES[text] if k == 7 else {}))
-    assert "message 7 of /camera/image_raw: " in (said := reason(tmp_path / "a.bag")) and text in said
+    assert (
+        "message 7 of /camera/image_raw: " in (said := reason(tmp_path / "a.bag")) and text in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,9 @@ def test_a_bad_compressed_image_is_named(tmp_path, changes, text):
         for k in range(20):
             bag.pose(scene, 0.1 * k)
             bag.image(scene, k, scene.start + 0.1 * k, **(changes if k == 7 else {}))
-    assert "message 7 of /camera/image_raw: " in (said := reason(tmp_path / "a.bag")) and text in said
+    assert (
+        "message 7 of /camera/image_raw: " in (said := reason(tmp_path / "a.bag")) and text in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,10 @@ def test_a_chunk_that_unpacks_without_end_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("format", ["mcap-storage", "mcap-message", "db3-message", "db3-file"])
 def test_zstd_that_unpacks_without_end_is_refused(tmp_path, format, monkeypatch):
-    scene, black = Scene(), {"height": 600, "width": 600, "step": 1800, "data": np.zeros(600 * 1800, np.uint8)}
+    scene, black = (
+        Scene(),
+        {"height": 600, "width": 600, "step": 1800, "data": np.zeros(600 * 1800, np.uint8)},
+    )
     with Writer(tmp_path / "walk", format) as bag:
         for k in range(20):
             bag.pose(scene, 0.1 * k)
@@ -137,7 +144,9 @@ def test_other_databases_and_formats(tmp_path):
     assert "missing tables" in reason(tmp_path / "other.db3")
     path = write_bag(tmp_path / "walk", "db3")
     yaml = path / "metadata.yaml"
-    yaml.write_text(yaml.read_text().replace("serialization_format: cdr", "serialization_format: protobuf"))
+    yaml.write_text(
+        yaml.read_text().replace("serialization_format: cdr", "serialization_format: protobuf")
+    )
     assert "protobuf" in reason(path)
 
 
@@ -150,7 +159,11 @@ def test_without_the_library_the_extra_is_named(tmp_path, monkeypatch):
         bags.read(path, ReadOptions())
 
 
-@given(st.sampled_from([m for m in (True, False)]), st.binary(max_size=200), st.sampled_from(ros_messages.POSE_TYPES))
+@given(
+    st.sampled_from([m for m in (True, False)]),
+    st.binary(max_size=200),
+    st.sampled_from(ros_messages.POSE_TYPES),
+)
 def test_any_bytes_as_messages(cdr, data, kind):
     for parse in (
         lambda: ros_messages.raw_image(data, cdr),
@@ -169,7 +182,10 @@ def test_any_bytes_as_messages(cdr, data, kind):
 def small(tmp_path_factory) -> dict[str, Path]:
     scene = Scene(image_t=np.arange(9) * 0.1, pose_t=np.arange(10) * 0.1)
     folder = tmp_path_factory.mktemp("small")
-    return {f: write_bag(path_of(folder / f, f), f, scene) for f in ("ros1", "ros1-lz4", "db3", "mcap-storage")}
+    return {
+        f: write_bag(path_of(folder / f, f), f, scene)
+        for f in ("ros1", "ros1-lz4", "db3", "mcap-storage")
+    }
 
 
 def check_spoilt(small, tmp_path, format: str, changes: list[tuple[float, int]]) -> None:
@@ -192,7 +208,9 @@ def check_spoilt(small, tmp_path, format: str, changes: list[tuple[float, int]])
 SPOIL = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(format=st.sampled_from(["ros1", "ros1-lz4", "db3", "mcap-storage"]), changes=SPOIL)
 def test_spoilt_bytes_raise_user_errors_alone(small, tmp_path, format, changes):
     check_spoilt(small, tmp_path, format, changes)

@@ -67,7 +67,11 @@ def test_a_good_walk_has_no_findings(hz):
 def test_noise_of_the_poses_is_no_finding():
     rng = np.random.default_rng(1)
     walk = make()
-    walk = changed(walk, position=walk.position + rng.normal(0, 0.02, walk.position.shape), yaw=walk.yaw + rng.normal(0, 0.05, 100))
+    walk = changed(
+        walk,
+        position=walk.position + rng.normal(0, 0.02, walk.position.shape),
+        yaw=walk.yaw + rng.normal(0, 0.05, 100),
+    )
     assert found(walk) == {}
 
 
@@ -75,7 +79,11 @@ def test_a_gap_cuts():
     walk = make()
     walk = changed(walk, times=walk.times + 2.0 * (np.arange(100) >= 40))
     f = found(walk)
-    assert f["gap"].frame == f["gap"].until == 40 and f["gap"].value == pytest.approx(2.1) and f["gap"].drop
+    assert (
+        f["gap"].frame == f["gap"].until == 40
+        and f["gap"].value == pytest.approx(2.1)
+        and f["gap"].drop
+    )
     assert [len(p) for p in kept(walk, list(f.values()))] == [40, 60]
 
 
@@ -101,17 +109,31 @@ def test_a_yaw_jump_cuts_and_crossing_pi_does_not():
     turned = np.pi - 0.1  # the same walk in a frame turned by this, its yaw wrapped
     c, s = np.cos(turned), np.sin(turned)
     wrapped = np.mod(walk.yaw + turned + np.pi, 2 * np.pi) - np.pi
-    assert found(changed(walk, position=walk.position @ np.array([[c, s], [-s, c]]), yaw=wrapped)) == {}
+    assert (
+        found(changed(walk, position=walk.position @ np.array([[c, s], [-s, c]]), yaw=wrapped))
+        == {}
+    )
 
 
 def test_standing_still():
     stands = np.minimum(np.arange(300), 30 + np.maximum(np.arange(300) - 250, 0))
     walk = make(81)
-    walk = Walk("w", Path("w"), make(300).frames, np.arange(300) / 10, walk.position[stands], walk.yaw[stands])
+    walk = Walk(
+        "w",
+        Path("w"),
+        make(300).frames,
+        np.arange(300) / 10,
+        walk.position[stands],
+        walk.yaw[stands],
+    )
     f = found(walk)
     assert 0.6 < f["still"].value < 0.8 and not f["still"].drop
     long = f["long stand"]
-    assert long.value == pytest.approx(22, abs=1.5) and 45 <= long.frame <= 55 and 225 <= long.until <= 235
+    assert (
+        long.value == pytest.approx(22, abs=1.5)
+        and 45 <= long.frame <= 55
+        and 225 <= long.until <= 235
+    )
     assert sum(map(len, kept(walk, list(f.values())))) == 300 - (long.until - long.frame)
 
 
@@ -136,7 +158,9 @@ def test_a_turn_on_the_spot_may_be_noisy():
     assert "scale" not in found(changed(walk, position=noise, yaw=0.5 * walk.times))
 
 
-@pytest.mark.parametrize("factor, drop", [(0.001, True), (0.01, True), (12.0, True), (0.5, False), (3.0, False)])
+@pytest.mark.parametrize(
+    "factor, drop", [(0.001, True), (0.01, True), (12.0, True), (0.5, False), (3.0, False)]
+)
 def test_wrong_scale(factor, drop):
     walk = make()
     f = found(changed(walk, position=walk.position * factor))
@@ -149,9 +173,9 @@ def rotated(walk, angle):
 
 def test_a_turned_frame_is_told_from_driving_backwards():
     walk = make()
-    assert "turned" in found(rotated(walk, np.pi / 2))["yaw"].text and found(rotated(walk, np.pi / 2))["yaw"].value == pytest.approx(
-        -90, abs=5
-    )
+    assert "turned" in found(rotated(walk, np.pi / 2))["yaw"].text and found(
+        rotated(walk, np.pi / 2)
+    )["yaw"].value == pytest.approx(-90, abs=5)
     assert "backwards" in found(rotated(walk, np.pi))["yaw"].text
     assert "yaw" not in found(rotated(walk, np.radians(20)))
     assert all(found(rotated(walk, a))["yaw"].drop for a in (np.pi / 2, np.pi))
@@ -180,7 +204,10 @@ def test_broken_frames_are_cut_out():
     for t in (20, 50, 51, 52):
         images_of(walk)[t] = None
     findings = check_walk(walk, look(walk))
-    assert [(f.kind, f.frame, f.until) for f in findings] == [("broken", 20, 21), ("broken", 50, 53)] and "20.jpg" in findings[0].text
+    assert [(f.kind, f.frame, f.until) for f in findings] == [
+        ("broken", 20, 21),
+        ("broken", 50, 53),
+    ] and "20.jpg" in findings[0].text
     assert [len(p) for p in kept(walk, findings)] == [20, 29, 47]
 
 
@@ -209,9 +236,16 @@ def test_frozen_pictures_while_moving_and_not_while_standing():
         images_of(walk)[t] = images_of(walk)[30]
     f = found(walk)
     assert (
-        set(f) == {"frozen"} and (f["frozen"].frame, f["frozen"].until) == (31, 41) and f["frozen"].value == pytest.approx(1, abs=0.3)
+        set(f) == {"frozen"}
+        and (f["frozen"].frame, f["frozen"].until) == (31, 41)
+        and f["frozen"].value == pytest.approx(1, abs=0.3)
     )
-    stands = changed(walk, position=np.concatenate([walk.position[:30], np.repeat(walk.position[30:31], 12, 0), walk.position[31:89]]))
+    stands = changed(
+        walk,
+        position=np.concatenate(
+            [walk.position[:30], np.repeat(walk.position[30:31], 12, 0), walk.position[31:89]]
+        ),
+    )
     assert "frozen" not in found(stands)
 
 
@@ -219,7 +253,11 @@ def test_a_camera_slower_than_the_poses_is_told():
     walk = make()
     images_of(walk)[1::2] = images_of(walk)[0::2]
     f = found(walk)
-    assert set(f) == {"repeats"} and f["repeats"].value == pytest.approx(0.5, abs=0.02) and not f["repeats"].drop
+    assert (
+        set(f) == {"repeats"}
+        and f["repeats"].value == pytest.approx(0.5, abs=0.02)
+        and not f["repeats"].drop
+    )
 
 
 def test_black_white_and_plain_frames():
@@ -227,7 +265,11 @@ def test_black_white_and_plain_frames():
     for t, level in ((10, 0), (11, 2), (40, 255), (60, 128)):
         images_of(walk)[t] = np.full((24, 32, 3), level, np.uint8)
     f = found(walk)
-    assert {(k, x.frame, x.until) for k, x in f.items()} == {("black", 10, 12), ("white", 40, 41), ("one colour", 60, 61)}
+    assert {(k, x.frame, x.until) for k, x in f.items()} == {
+        ("black", 10, 12),
+        ("white", 40, 41),
+        ("one colour", 60, 61),
+    }
     assert {k for k, x in f.items() if x.drop} == {"black", "white"}
 
 
@@ -262,10 +304,23 @@ def test_any_poses_are_checked_without_an_error(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
     scale = data.draw(st.sampled_from([0.0, 1e-6, 1.0, 1e3, 1e9]))
     walk = make(frames)
-    times = np.cumsum(rng.exponential(data.draw(st.sampled_from([1e-6, 0.1, 100.0])), frames) + 1e-9)
-    walk = changed(walk, times=times, position=rng.normal(0, 1, (frames, 2)) * scale, yaw=rng.normal(0, 3, frames))
+    times = np.cumsum(
+        rng.exponential(data.draw(st.sampled_from([1e-6, 0.1, 100.0])), frames) + 1e-9
+    )
+    walk = changed(
+        walk,
+        times=times,
+        position=rng.normal(0, 1, (frames, 2)) * scale,
+        yaw=rng.normal(0, 3, frames),
+    )
     findings = check_walk(walk, look(walk))
-    assert all(0 <= f.frame <= frames and 0 <= f.until <= frames and np.isfinite(f.value) and "\n" not in f.text for f in findings)
+    assert all(
+        0 <= f.frame <= frames
+        and 0 <= f.until <= frames
+        and np.isfinite(f.value)
+        and "\n" not in f.text
+        for f in findings
+    )
     pieces = kept(walk, findings)
     assert sum(map(len, pieces)) <= frames and all(len(p) >= 8 for p in pieces)
 
@@ -275,8 +330,20 @@ def test_the_table_adds_up():
     row.count(walk, [walk.part(np.arange(50))])
     row.count(walk, [])
     assert (row.frames, row.kept_frames, row.kept_walks) == (200, 50, 1)
-    assert table_of([row])[-1].split() == ["d", "2", "200", "0.3", "0.021", "1", "50", "0.1", "0.005"]
-    assert [span(Finding("w", "k", a, b, 0, "", True)) for a, b in ((0, 0), (3, 3), (3, 4), (3, 9))] == [
+    assert table_of([row])[-1].split() == [
+        "d",
+        "2",
+        "200",
+        "0.3",
+        "0.021",
+        "1",
+        "50",
+        "0.1",
+        "0.005",
+    ]
+    assert [
+        span(Finding("w", "k", a, b, 0, "", True)) for a, b in ((0, 0), (3, 3), (3, 4), (3, 9))
+    ] == [
         "",
         "frame 3: ",
         "frame 3: ",
@@ -289,7 +356,13 @@ def test_the_real_walks_are_kept_whole():
 
     from s2e.video.readers.formats import read_walks
 
-    place = Path(os.environ.get("S2E_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "gnm" / "go2"
+    place = (
+        Path(
+            os.environ.get("S2E_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")
+        )
+        / "gnm"
+        / "go2"
+    )
     if not place.is_dir():
         pytest.skip("the real walks are not here")
     walks = read_walks([place])[0]

@@ -28,12 +28,16 @@ def dataset(folder, count=4, frames=60, hz=10, seed=0):
         position = np.cumsum(np.stack([np.cos(yaw), np.sin(yaw)], 1) / hz, 0)
         data = [jpeg(rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)) for _ in range(frames)]
         rays = rng.random((frames, RAYS)).astype(np.float32) if i % 2 else None
-        write_walk(folder / f"walk_{i}", data, position, yaw, times, Body("go2", 0.7) if i else None, rays)
+        write_walk(
+            folder / f"walk_{i}", data, position, yaw, times, Body("go2", 0.7) if i else None, rays
+        )
     return folder
 
 
 def snapshot(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 @pytest.mark.parametrize("to", ["gnm", "shards"])
@@ -43,12 +47,18 @@ def test_any_format_to_any_format(tmp_path, to):
     report = convert([source], tmp_path / "out", Conversion(to, 5.0, body=given), ReadOptions())
     assert (report.walks, report.pieces, report.frames, report.left_out) == (4, 4, 120, [])
     assert report.seconds == pytest.approx(24) and report.metres == pytest.approx(4 * 5.8, rel=0.01)
-    walks = read_walks([tmp_path / "out"])[0] if to == "gnm" else shards.read(tmp_path / "out", ReadOptions())[0]
+    walks = (
+        read_walks([tmp_path / "out"])[0]
+        if to == "gnm"
+        else shards.read(tmp_path / "out", ReadOptions())[0]
+    )
     before = read_walks([source])[0]
     for a, b in zip(before, walks, strict=True):
         assert a.name == b.name and b.hz == pytest.approx(5)
         np.testing.assert_allclose(a.position[::2], b.position, atol=1e-12)
-        assert list(a.frames.jpegs(range(0, 60, 2))) == list(b.frames.jpegs(range(30)))  # not encoded a second time
+        assert list(a.frames.jpegs(range(0, 60, 2))) == list(
+            b.frames.jpegs(range(30))
+        )  # not encoded a second time
         assert b.body.camera_height_m == 0.4 and b.body.length_m == 0.7
         if a.free_space is not None and b.free_space is not None:
             np.testing.assert_allclose(a.free_space[::2], b.free_space, atol=1e-6)
@@ -72,7 +82,9 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
         data["position"] = [[x + 1.5 * (t > 19), y] for t, (x, y) in enumerate(data["position"])]
 
     spoil(source, "walk_1", jump)
-    spoil(source, "walk_2", lambda d: d.__setitem__("position", [[0.001 * t, 0.0] for t in range(60)]))
+    spoil(
+        source, "walk_2", lambda d: d.__setitem__("position", [[0.001 * t, 0.0] for t in range(60)])
+    )
     report = convert([source], tmp_path / "out", Conversion(), ReadOptions())
     assert sorted(p.parent.name for p in (tmp_path / "out").rglob("traj_data.pkl")) == [
         "walk_0+0",
@@ -85,13 +97,19 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
     assert any("walk_1" in x and "1.60 m" in x for x in report.left_out) and any(
         "walk_2" in x and "within 0.059 m" in x for x in report.left_out
     )
-    everything = convert([source], tmp_path / "all", Conversion(to_hz=0, keep_all=True), ReadOptions())
-    assert everything.pieces == 3 and "30.jpg" in everything.left_out[0]  # a picture that is none cannot be kept
+    everything = convert(
+        [source], tmp_path / "all", Conversion(to_hz=0, keep_all=True), ReadOptions()
+    )
+    assert (
+        everything.pieces == 3 and "30.jpg" in everything.left_out[0]
+    )  # a picture that is none cannot be kept
     assert not (tmp_path / "all" / ".part").exists()
 
 
 def test_a_slower_source_is_said(tmp_path):
-    report = convert([dataset(tmp_path / "in", 1, hz=3)], tmp_path / "out", Conversion(to_hz=5), ReadOptions())
+    report = convert(
+        [dataset(tmp_path / "in", 1, hz=3)], tmp_path / "out", Conversion(to_hz=5), ReadOptions()
+    )
     assert report.frames == 60 and "recorded at 3 Hz, kept at that" in report.notes[0]
 
 
@@ -101,7 +119,9 @@ def test_the_rate_of_the_source_is_kept_unless_told(tmp_path, hz):
     report = convert([source], tmp_path / "out", Conversion(), ReadOptions())
     assert report.frames == 60 and report.hz == pytest.approx([hz], rel=1e-4) and not report.notes
     thinned = convert([source], tmp_path / "less", Conversion(to_hz=hz / 2), ReadOptions())
-    assert thinned.frames == 30 and thinned.notes == [f"walk_0: thinned from {hz} to {hz // 2} frames a second"]
+    assert thinned.frames == 30 and thinned.notes == [
+        f"walk_0: thinned from {hz} to {hz // 2} frames a second"
+    ]
 
 
 def test_a_rate_that_is_assumed_is_said(tmp_path):
@@ -120,7 +140,10 @@ def test_several_sources_names_and_copies(tmp_path):
     a, b = dataset(tmp_path / "a", 2), dataset(tmp_path / "b", 2, seed=1)
     same = dataset(tmp_path / "more" / "a", 1)
     report = convert([a, b, same], tmp_path / "out", Conversion(), ReadOptions())
-    names = [str(p.parent.relative_to(tmp_path / "out")) for p in sorted((tmp_path / "out").rglob("traj_data.pkl"))]
+    names = [
+        str(p.parent.relative_to(tmp_path / "out"))
+        for p in sorted((tmp_path / "out").rglob("traj_data.pkl"))
+    ]
     assert names == ["a1/walk_0", "a1/walk_1", "b/walk_0", "b/walk_1"]
     assert "a2/walk_0" in report.left_out[0] and "same pictures as walk_0" in report.left_out[0]
 
@@ -199,7 +222,10 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, monkeypatc
     with pytest.raises(UserError, match="No space left.*make room"):
         convert([source], tmp_path / "out", Conversion(), ReadOptions())
     assert len(list((tmp_path / "out").rglob("traj_data.pkl"))) == 2
-    assert convert([source], tmp_path / "out", Conversion(), ReadOptions()).pieces == 4 and len(calls) == 5
+    assert (
+        convert([source], tmp_path / "out", Conversion(), ReadOptions()).pieces == 4
+        and len(calls) == 5
+    )
 
 
 @pytest.mark.parametrize(("to", "size"), [("gnm", 100), ("shards", 100), ("shards", 5000)])
@@ -220,16 +246,24 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(tmp_p
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "file").write_text("")
-    for name, said in {"link": "a link to nowhere", "loop": "a link to nowhere", "file/x": "no folder"}.items():
+    for name, said in {
+        "link": "a link to nowhere",
+        "loop": "a link to nowhere",
+        "file/x": "no folder",
+    }.items():
         with pytest.raises(UserError, match=f"cannot be written .*{said}"):
             convert([tmp_path / "none"], tmp_path / name, Conversion(), ReadOptions())
 
 
-@pytest.mark.parametrize("name", ["../../etc/x", "/abs", "a\\..\\b", "..", "...", ".part", "a b/ü?*"])
+@pytest.mark.parametrize(
+    "name", ["../../etc/x", "/abs", "a\\..\\b", "..", "...", ".part", "a b/ü?*"]
+)
 def test_names_never_leave_the_folder(tmp_path, name):
     names = module._Names()
     given = names.new(name)
-    assert (tmp_path / given).resolve().is_relative_to(tmp_path) and (tmp_path / given).resolve() != tmp_path
+    assert (tmp_path / given).resolve().is_relative_to(tmp_path) and (
+        tmp_path / given
+    ).resolve() != tmp_path
     assert not given.startswith(".") and names.new(name) != given
 
 
@@ -241,19 +275,37 @@ def test_no_walk_becomes_a_folder_of_another():
 
 
 @pytest.mark.parametrize(
-    "height, width, expected", [(12, 16, (12, 16)), (12, 0, (12, 16)), (0, 8, (6, 8)), (96, 160, (24, 32)), (12, 64, (12, 32))]
+    "height, width, expected",
+    [
+        (12, 16, (12, 16)),
+        (12, 0, (12, 16)),
+        (0, 8, (6, 8)),
+        (96, 160, (24, 32)),
+        (12, 64, (12, 32)),
+    ],
 )
 def test_frames_are_made_smaller_never_larger(height, width, expected):
-    data = jpeg(np.asarray(Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8))))
+    data = jpeg(
+        np.asarray(
+            Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8))
+        )
+    )
     frames = Shrunk(ImageFiles(lambda t: data, 3, str), height, width)
     assert [i.shape[:2] for i in frames.images([0, 2])] == [expected] * 2
     sent = list(frames.jpegs([0, 2]))
-    assert (sent[0] == data) == (expected == (24, 32)) and Image.open(__import__("io").BytesIO(sent[1])).size == expected[::-1]
+    assert (sent[0] == data) == (expected == (24, 32)) and Image.open(
+        __import__("io").BytesIO(sent[1])
+    ).size == expected[::-1]
     assert frames.digest() != frames.whole.digest()
 
 
 def test_what_data_say_of_the_body_stands():
-    said, more = Body("go2", 0.7, camera_height_m=0.3), Body("go2", 0.9, 0.4, camera_height_m=0.5, camera_hfov_deg=90)
-    assert json.dumps(filled(said, more).token().tolist()[:2]) == json.dumps(np.array([0.7, 0.4], np.float32).tolist())
+    said, more = (
+        Body("go2", 0.7, camera_height_m=0.3),
+        Body("go2", 0.9, 0.4, camera_height_m=0.5, camera_hfov_deg=90),
+    )
+    assert json.dumps(filled(said, more).token().tolist()[:2]) == json.dumps(
+        np.array([0.7, 0.4], np.float32).tolist()
+    )
     assert filled(said, more).camera_height_m == 0.3 and filled(said, more).camera_hfov_deg == 90
     assert filled(said, replace(more, robot="coco")) is said and filled(Body(), more).robot == "go2"

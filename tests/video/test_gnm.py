@@ -93,7 +93,9 @@ def test_a_rate_that_nothing_tells_is_assumed_and_said(tmp_path):
     assert walk.hz == pytest.approx(10) and "10 frames a second are assumed" in walk.note
     (walk,), _ = read_walks([tmp_path], ReadOptions(hz=4))
     assert walk.hz == pytest.approx(4) and not walk.note
-    (tmp_path / "walk" / "walk.json").write_text(json.dumps({"times": [0.2 * t for t in range(12)]}))
+    (tmp_path / "walk" / "walk.json").write_text(
+        json.dumps({"times": [0.2 * t for t in range(12)]})
+    )
     (walk,), _ = read_walks([tmp_path])
     assert walk.hz == pytest.approx(5) and not walk.note
 
@@ -155,7 +157,9 @@ def test_truncated_jpeg_names_the_file(tmp_path):
 
 def test_only_pictures_are_opened(tmp_path):
     make_walk(tmp_path / "walk")
-    (tmp_path / "walk" / "3.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n")
+    (tmp_path / "walk" / "3.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    )
     (walk,), _ = read_walks([tmp_path])
     with pytest.raises(UserError, match="3.jpg: not a readable image"):
         list(walk.images(24, 32))

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 pytest.importorskip("av")
 pytest.importorskip("pyarrow")
 sys.path.insert(0, str(Path(__file__).parent))
-from make_lerobot import DATA, FRONT, VIDEO, change_episodes, change_info, change_table, write_dataset
+from make_lerobot import (
+    DATA,
+    FRONT,
+    VIDEO,
+    change_episodes,
+    change_info,
+    change_table,
+    write_dataset,
+)
 from make_video import number, write_mp4
 
 from s2e.core.errors import UserError
@@ -34,14 +42,22 @@ def test_every_episode_is_a_walk(tmp_path, kind):
     truth = write_dataset(tmp_path, kind=kind)
     assert lerobot.fits(tmp_path)
     walks, skipped = lerobot.read(tmp_path, OPTIONS)
-    assert not skipped and [w.name for w in walks] == ["episode_000000", "episode_000001", "episode_000002"]
+    assert not skipped and [w.name for w in walks] == [
+        "episode_000000",
+        "episode_000001",
+        "episode_000002",
+    ]
     for e, (walk, (position, yaw)) in enumerate(zip(walks, truth)):
         np.testing.assert_allclose(walk.position, position, atol=1e-5)
         np.testing.assert_allclose(walk.yaw, yaw, atol=1e-5)
         np.testing.assert_allclose(walk.times, np.arange(len(yaw)) / 10, atol=1e-6)
         assert walk.body.robot == "cart" and "observation.state:x,observation.state:y" in walk.note
-        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [100 * e + t for t in range(len(walk))]
-        assert [number(i) for i in walk.part([3, 7, 15]).frames.images(range(3))] == [100 * e + t for t in (3, 7, 15)]
+        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [
+            100 * e + t for t in range(len(walk))
+        ]
+        assert [number(i) for i in walk.part([3, 7, 15]).frames.images(range(3))] == [
+            100 * e + t for t in (3, 7, 15)
+        ]
         assert len(list(walk.frames.jpegs([0, 5]))) == 2
     assert len({w.frames.digest() for w in walks}) == 3
     half, _ = lerobot.read(tmp_path, ReadOptions(scale=0.5))
@@ -53,13 +69,22 @@ def test_the_order_of_rows_in_the_tables_says_nothing(tmp_path, kind):
     """Episodes are in the order of their numbers, and each has its own rows, whatever is written between them."""
     truth = write_dataset(tmp_path, lengths=(20, 25, 30), kind=kind)
     change_episodes(tmp_path, lambda rows: rows[::-1])
-    change_table(data_file(tmp_path), lambda rows: sorted(rows, key=lambda r: (r["frame_index"], -r["episode_index"])))
+    change_table(
+        data_file(tmp_path),
+        lambda rows: sorted(rows, key=lambda r: (r["frame_index"], -r["episode_index"])),
+    )
     walks, skipped = lerobot.read(tmp_path, OPTIONS)
-    assert not skipped and [w.name for w in walks] == ["episode_000000", "episode_000001", "episode_000002"]
+    assert not skipped and [w.name for w in walks] == [
+        "episode_000000",
+        "episode_000001",
+        "episode_000002",
+    ]
     for e, (walk, (position, yaw)) in enumerate(zip(walks, truth)):
         np.testing.assert_allclose(walk.position, position, atol=1e-5)
         np.testing.assert_allclose(walk.yaw, yaw, atol=1e-5)
-        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [100 * e + t for t in range(len(walk))]
+        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [
+            100 * e + t for t in range(len(walk))
+        ]
 
 
 def choose_poses(root, said):
@@ -70,17 +95,39 @@ def choose_poses(root, said):
 
 def test_pose_columns_are_told_or_recognised(tmp_path):
     (position, yaw) = write_dataset(
-        tmp_path, state=("yaw", "pos.y", "pos.x"), extra=lambda p, a: np.column_stack([a, p[:, 1], p[:, 0]])
+        tmp_path,
+        state=("yaw", "pos.y", "pos.x"),
+        extra=lambda p, a: np.column_stack([a, p[:, 1], p[:, 0]]),
     )[1]
-    for said in ("", "pos.x,pos.y,yaw", "observation.state:pos.x,pos.y,yaw", "observation.state:2,1,0"):
+    for said in (
+        "",
+        "pos.x,pos.y,yaw",
+        "observation.state:pos.x,pos.y,yaw",
+        "observation.state:2,1,0",
+    ):
         got = choose_poses(tmp_path, said)
         np.testing.assert_allclose(got[0], position, atol=1e-6)
         np.testing.assert_allclose(got[1], yaw, atol=1e-6)
-    change_info(tmp_path, lambda i: i["features"]["observation.state"].update(names={"axes": ["a", "b", "c"]}))
-    with pytest.raises(UserError, match=r"no columns look like x, y and yaw; .* there are observation.state \(a, b, c\); action"):
+    change_info(
+        tmp_path,
+        lambda i: i["features"]["observation.state"].update(names={"axes": ["a", "b", "c"]}),
+    )
+    with pytest.raises(
+        UserError,
+        match=r"no columns look like x, y and yaw; .* there are observation.state \(a, b, c\); action",
+    ):
         lerobot.read(tmp_path, OPTIONS)
     np.testing.assert_allclose(choose_poses(tmp_path, "c,b,a")[1], yaw, atol=1e-6)
-    for said in ("c,b", "c,b,north", "observation.state:7,1,0", "c,b,a@gon", ":", ",,", "velocity:", "velocity:linear"):
+    for said in (
+        "c,b",
+        "c,b,north",
+        "observation.state:7,1,0",
+        "c,b,a@gon",
+        ":",
+        ",,",
+        "velocity:",
+        "velocity:linear",
+    ):
         with pytest.raises(UserError, match="--poses"):
             lerobot.read(tmp_path, ReadOptions(poses=said))
 
@@ -96,7 +143,9 @@ def test_positions_and_headings_in_features_of_their_own(tmp_path):
     change_table(data_file(tmp_path), split)
     features = {"observation.filtered_position": {"dtype": "float32", "shape": [2], "names": None}}
     features["observation.filtered_heading"] = {"dtype": "float32", "shape": [1], "names": None}
-    change_info(tmp_path, lambda i: (i["features"].pop("observation.state"), i["features"].update(features)))
+    change_info(
+        tmp_path, lambda i: (i["features"].pop("observation.state"), i["features"].update(features))
+    )
     for said in ("", "observation.filtered_position,observation.filtered_heading"):
         got = choose_poses(tmp_path, said)
         np.testing.assert_allclose(got[0], position, atol=1e-6)
@@ -105,10 +154,15 @@ def test_positions_and_headings_in_features_of_their_own(tmp_path):
 
 def test_latitude_longitude_and_compass(tmp_path):
     def geographic(position, yaw):  # a sphere of the right size is near enough to check against
-        lat, lon = 48.0 + np.degrees(position[:, 1] / 6.366e6), 179.9999 + np.degrees(position[:, 0] / 6.389e6 / np.cos(np.radians(48)))
+        lat, lon = (
+            48.0 + np.degrees(position[:, 1] / 6.366e6),
+            179.9999 + np.degrees(position[:, 0] / 6.389e6 / np.cos(np.radians(48))),
+        )
         return np.column_stack([lat, (lon + 180) % 360 - 180, np.degrees(np.pi / 2 - yaw) % 360])
 
-    (position, yaw) = write_dataset(tmp_path, lengths=(20, 200), state=("latitude", "longitude", "heading"), extra=geographic)[1]
+    (position, yaw) = write_dataset(
+        tmp_path, lengths=(20, 200), state=("latitude", "longitude", "heading"), extra=geographic
+    )[1]
     for said in ("", "latitude,longitude,heading"):
         got = choose_poses(tmp_path, said)
         np.testing.assert_allclose(got[0], position, rtol=2e-3, atol=2e-3)
@@ -128,7 +182,9 @@ def test_velocities_are_integrated(tmp_path):
 
 
 def test_degrees_are_noticed(tmp_path):
-    write_dataset(tmp_path, lengths=(20, 120), extra=lambda p, a: np.column_stack([p, np.degrees(a)]))
+    write_dataset(
+        tmp_path, lengths=(20, 120), extra=lambda p, a: np.column_stack([p, np.degrees(a)])
+    )
     _, skipped = lerobot.read(tmp_path, OPTIONS)
     assert any("add @deg" in s.reason for s in skipped)
     walks, skipped = lerobot.read(tmp_path, ReadOptions(poses="x,y,yaw@deg"))
@@ -137,14 +193,21 @@ def test_degrees_are_noticed(tmp_path):
 
 def test_one_camera_of_several(tmp_path):
     write_dataset(tmp_path)
-    change_info(tmp_path, lambda i: i["features"].update({"observation.images.rear": i["features"][FRONT]}))
-    with pytest.raises(UserError, match=rf"2 videos or images; .*--image: {FRONT}, observation.images.rear"):
+    change_info(
+        tmp_path, lambda i: i["features"].update({"observation.images.rear": i["features"][FRONT]})
+    )
+    with pytest.raises(
+        UserError, match=rf"2 videos or images; .*--image: {FRONT}, observation.images.rear"
+    ):
         lerobot.read(tmp_path, OPTIONS)
     walks, _ = lerobot.read(tmp_path, ReadOptions(image=FRONT))
     assert len(walks) == 3
     with pytest.raises(UserError, match="no such video"):
         lerobot.read(tmp_path, ReadOptions(image="observation.images.top"))
-    depth = {**json.loads((tmp_path / "meta" / "info.json").read_text())["features"][FRONT], "info": {"video.is_depth_map": True}}
+    depth = {
+        **json.loads((tmp_path / "meta" / "info.json").read_text())["features"][FRONT],
+        "info": {"video.is_depth_map": True},
+    }
     change_info(tmp_path, lambda i: i["features"].update({"observation.images.rear": depth}))
     assert len(lerobot.read(tmp_path, OPTIONS)[0]) == 3
 
@@ -206,7 +269,11 @@ def test_missing_files_are_named(tmp_path):
     write_dataset(tmp_path)
     video_file(tmp_path, 1).unlink()
     names, why = reasons(tmp_path)
-    assert names == ["episode_000000", "episode_000001"] and "file-001.mp4" in why[0] and "episode 2" in why[0]
+    assert (
+        names == ["episode_000000", "episode_000001"]
+        and "file-001.mp4" in why[0]
+        and "episode 2" in why[0]
+    )
     data_file(tmp_path, 1).unlink()
     names, why = reasons(tmp_path)
     assert len(names) == 2 and "file-001.parquet: missing" in why[0]
@@ -225,10 +292,15 @@ def test_counts_that_do_not_fit_are_told(tmp_path):
     change_info(tmp_path, lambda i: i.update(total_episodes=3))
     change_table(data_file(tmp_path), lambda rows: rows[:-4])
     names, why = reasons(tmp_path)
-    assert names == ["episode_000000", "episode_000002"] and "21 rows, meta/episodes says 25" in why[0]
+    assert (
+        names == ["episode_000000", "episode_000002"] and "21 rows, meta/episodes says 25" in why[0]
+    )
     write_mp4(video_file(tmp_path, 1), range(200, 210))
     names, why = reasons(tmp_path)
-    assert names == ["episode_000000"] and "ends at 1.00 s, the episode runs from 0.00 to 2.90 s" in why[1]
+    assert (
+        names == ["episode_000000"]
+        and "ends at 1.00 s, the episode runs from 0.00 to 2.90 s" in why[1]
+    )
 
 
 def spoil(column, row, value):
@@ -250,7 +322,12 @@ def test_a_bad_episode_is_left_out_with_its_reason(tmp_path, change, reason):
     write_dataset(tmp_path)
     change_table(data_file(tmp_path), change)
     names, why = reasons(tmp_path)
-    assert names == ["episode_000001", "episode_000002"] and len(why) == 1 and reason in why[0] and "episode 0" in why[0]
+    assert (
+        names == ["episode_000001", "episode_000002"]
+        and len(why) == 1
+        and reason in why[0]
+        and "episode 0" in why[0]
+    )
 
 
 def test_episodes_without_a_start_are_named(tmp_path):
@@ -258,7 +335,10 @@ def test_episodes_without_a_start_are_named(tmp_path):
     (table,) = (tmp_path / "meta" / "episodes").rglob("*.parquet")
     change_table(table, spoil(FROM, 1, float("nan")))
     names, why = reasons(tmp_path)
-    assert names == ["episode_000000", "episode_000002"] and f"an episode with {FROM} nan; remove or mend it" in why[0]
+    assert (
+        names == ["episode_000000", "episode_000002"]
+        and f"an episode with {FROM} nan; remove or mend it" in why[0]
+    )
     change_table(table, each_row(FROM, lambda row: float("nan")))
     with pytest.raises(UserError, match="from_timestamp nan; remove or mend it"):
         lerobot.read(tmp_path, OPTIONS)
@@ -275,14 +355,54 @@ def each_row(column, change):
 FROM = f"videos/{FRONT}/from_timestamp"
 OFF = {
     "running on": ("timestamp", lambda r: r["index"] / 10, "do not begin at 0", [1, 2]),
-    "a clock": ("timestamp", lambda r: 1.7e9 + 60 * r["episode_index"] + r["timestamp"], "do not begin at 0", [0, 1, 2]),
-    "a clock in float32": ("timestamp", lambda r: float(np.float32(1.7e9 + r["timestamp"])), "stand still or run backwards", [0, 1, 2]),
-    "milliseconds": ("timestamp", lambda r: 1000 * r["timestamp"], "advance by 100 a frame", [0, 1, 2]),
-    "one that goes back": ("timestamp", lambda r: r["timestamp"] - 0.2 * (r["index"] == 5), "stand still or run backwards", [0]),
-    "not finite": ("timestamp", lambda r: float("nan") if r["index"] == 5 else r["timestamp"], "stand still or run backwards", [0]),
-    "frames that run on": ("frame_index", lambda r: r["index"], "frame_index does not begin at 0", [1, 2]),
-    "starts that drift": (FROM, lambda r: r[FROM] + 0.06 * r["episode_index"], "1.2 frames off|0.6 frames off", [1, 2]),
-    "starts that run on over files": (FROM, lambda r: r["dataset_from_index"] / 10, "45.0 frames off", [2]),
+    "a clock": (
+        "timestamp",
+        lambda r: 1.7e9 + 60 * r["episode_index"] + r["timestamp"],
+        "do not begin at 0",
+        [0, 1, 2],
+    ),
+    "a clock in float32": (
+        "timestamp",
+        lambda r: float(np.float32(1.7e9 + r["timestamp"])),
+        "stand still or run backwards",
+        [0, 1, 2],
+    ),
+    "milliseconds": (
+        "timestamp",
+        lambda r: 1000 * r["timestamp"],
+        "advance by 100 a frame",
+        [0, 1, 2],
+    ),
+    "one that goes back": (
+        "timestamp",
+        lambda r: r["timestamp"] - 0.2 * (r["index"] == 5),
+        "stand still or run backwards",
+        [0],
+    ),
+    "not finite": (
+        "timestamp",
+        lambda r: float("nan") if r["index"] == 5 else r["timestamp"],
+        "stand still or run backwards",
+        [0],
+    ),
+    "frames that run on": (
+        "frame_index",
+        lambda r: r["index"],
+        "frame_index does not begin at 0",
+        [1, 2],
+    ),
+    "starts that drift": (
+        FROM,
+        lambda r: r[FROM] + 0.06 * r["episode_index"],
+        "1.2 frames off|0.6 frames off",
+        [1, 2],
+    ),
+    "starts that run on over files": (
+        FROM,
+        lambda r: r["dataset_from_index"] / 10,
+        "45.0 frames off",
+        [2],
+    ),
     "starts that are all 0": (FROM, lambda r: 0.0, "20.0 frames off", [1]),
 }
 
@@ -299,7 +419,9 @@ def test_counting_settles_what_times_do_not(tmp_path, name):
     walks, skipped = lerobot.read(tmp_path, OPTIONS)
     assert not skipped and len(walks) == 3
     for e, (walk, (position, _)) in enumerate(zip(walks, truth)):
-        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [100 * e + t for t in range(len(walk))]
+        assert [number(i) for i in walk.frames.images(range(len(walk)))] == [
+            100 * e + t for t in range(len(walk))
+        ]
         np.testing.assert_allclose(walk.times, np.arange(len(walk)) / 10, atol=1e-6)
         np.testing.assert_allclose(walk.position, position, atol=1e-5)
         assert (re.search(text, walk.note) is not None) == (e in where), walk.note
@@ -307,7 +429,10 @@ def test_counting_settles_what_times_do_not(tmp_path, name):
 
 def test_times_that_are_a_little_off_are_used_with_pictures_in_order(tmp_path):
     write_dataset(tmp_path)
-    change_table(data_file(tmp_path), each_row("timestamp", lambda r: r["timestamp"] + (2.0 if r["frame_index"] > 9 else 0.0)))
+    change_table(
+        data_file(tmp_path),
+        each_row("timestamp", lambda r: r["timestamp"] + (2.0 if r["frame_index"] > 9 else 0.0)),
+    )
     walk = lerobot.read(tmp_path, OPTIONS)[0][1]
     assert walk.times[10] == pytest.approx(3.0) and "up to 2.00 s off" in walk.note
     assert [number(i) for i in walk.frames.images(range(25))] == [100 + t for t in range(25)]
@@ -319,19 +444,33 @@ def pictures_of(walk):
 
 def test_where_counts_differ_the_starts_decide_and_it_is_said(tmp_path):
     write_dataset(tmp_path)
-    write_mp4(video_file(tmp_path), [*range(20), 90, *range(100, 125), 91], gop=2)  # a frame too many before and behind
+    write_mp4(
+        video_file(tmp_path), [*range(20), 90, *range(100, 125), 91], gop=2
+    )  # a frame too many before and behind
     change_episodes(tmp_path, lambda rows: rows[1].update({FROM: 2.1}))
-    for change in (lambda r: r["timestamp"], lambda r: r["index"] / 10, lambda r: 1e9 + r["index"] / 10):
+    for change in (
+        lambda r: r["timestamp"],
+        lambda r: r["index"] / 10,
+        lambda r: 1e9 + r["index"] / 10,
+    ):
         change_table(data_file(tmp_path), each_row("timestamp", change))
         walks, skipped = lerobot.read(tmp_path, OPTIONS)
-        assert not skipped and pictures_of(walks[1]) == list(range(100, 125)) and pictures_of(walks[0]) == list(range(20))
+        assert (
+            not skipped
+            and pictures_of(walks[1]) == list(range(100, 125))
+            and pictures_of(walks[0]) == list(range(20))
+        )
         note = "file-000.mp4 has 47 frames, its episodes 45 rows, from_timestamp is up to 1.0 frames off them"
         assert note in walks[1].note and "has 47" not in walks[2].note
     change_episodes(tmp_path, lambda rows: rows[1].update({FROM: 2.15}))
     assert "between two frames" in lerobot.read(tmp_path, OPTIONS)[0][1].note
     change_episodes(tmp_path, lambda rows: rows[1].update({FROM: 1.5}))
     names, why = reasons(tmp_path)
-    assert names == ["episode_000002"] and len(why) == 2 and "overlaps another by from_timestamp" in why[0]
+    assert (
+        names == ["episode_000002"]
+        and len(why) == 2
+        and "overlaps another by from_timestamp" in why[0]
+    )
 
 
 def test_the_first_rows_of_an_episode_may_be_cut_off(tmp_path):
@@ -349,7 +488,12 @@ def test_the_first_rows_of_an_episode_may_be_cut_off(tmp_path):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=12), st.floats(-0.02, 0.05), st.sampled_from([5.0, 30.0]), st.randoms())
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=12),
+    st.floats(-0.02, 0.05),
+    st.sampled_from([5.0, 30.0]),
+    st.randoms(),
+)
 def test_counting_finds_every_episode_however_its_start_drifts(lengths, drift_s, fps, random):
     first = np.cumsum(lengths) - lengths
     starts = first / fps + drift_s * np.arange(len(lengths))
@@ -405,15 +549,34 @@ def test_flipped_bytes_raise_nothing_else(tmp_path):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(10**400),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.just(10**400),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=6,
 )
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    field=st.sampled_from(["fps", "features", "data_path", "video_path", "robot_type", "total_episodes", "names", "shape", "dtype"]),
+    field=st.sampled_from(
+        [
+            "fps",
+            "features",
+            "data_path",
+            "video_path",
+            "robot_type",
+            "total_episodes",
+            "names",
+            "shape",
+            "dtype",
+        ]
+    ),
     value=JSON,
 )
 def test_any_info_is_read_or_refused(tmp_path_factory, field, value):
@@ -435,7 +598,10 @@ def test_any_info_is_read_or_refused(tmp_path_factory, field, value):
         file.write_text(text)
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"codebase_version": "v3.0"}', b"1" * 5000])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b'{"codebase_version": "v3.0"}', b"1" * 5000],
+)
 def test_info_that_is_no_info(tmp_path, data):
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "info.json").write_bytes(data)
@@ -445,7 +611,11 @@ def test_info_that_is_no_info(tmp_path, data):
 
 
 def test_other_folders_do_not_fit(tmp_path):
-    assert not lerobot.fits(tmp_path) and not lerobot.fits(tmp_path / "absent") and not lerobot.fits(Path(__file__))
+    assert (
+        not lerobot.fits(tmp_path)
+        and not lerobot.fits(tmp_path / "absent")
+        and not lerobot.fits(Path(__file__))
+    )
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):

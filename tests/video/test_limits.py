@@ -43,10 +43,17 @@ def said(path, read) -> list[str]:
     return reasons
 
 
-@pytest.mark.parametrize(("format", "limit", "most", "words"), LIMITS, ids=[row[1].removeprefix("s2e.") for row in LIMITS])
+@pytest.mark.parametrize(
+    ("format", "limit", "most", "words"),
+    LIMITS,
+    ids=[row[1].removeprefix("s2e.") for row in LIMITS],
+)
 def test_what_is_beyond_a_limit_is_refused(tmp_path, monkeypatch, format, limit, most, words):
     write, read = WRITERS[format]
-    path = write(tmp_path / format, Scene(image_t=TIMES, pose_t=POSE_T, compressed="" if format == "ros1" else "jpeg"))
+    path = write(
+        tmp_path / format,
+        Scene(image_t=TIMES, pose_t=POSE_T, compressed="" if format == "ros1" else "jpeg"),
+    )
     assert said(path, read) == []
     module, _, name = limit.rpartition(".")
     assert getattr(importlib.import_module(module), name) > 1e5

@@ -18,7 +18,9 @@ from tests.video.bag_files import path_of, write_bag, write_recon
 
 def gnm(folder: Path) -> Path:
     picture = jpeg(np.full((24, 32, 3), len(folder.name), np.uint8))
-    write_walk(folder, [picture] * 12, np.stack([0.1 * np.arange(12), np.zeros(12)], 1), np.zeros(12))
+    write_walk(
+        folder, [picture] * 12, np.stack([0.1 * np.arange(12), np.zeros(12)], 1), np.zeros(12)
+    )
     return folder
 
 
@@ -90,8 +92,14 @@ def test_what_is_not_followed_is_counted_and_said(tmp_path, kind):
     walks, skipped = read_walks([tmp_path / "data"])
     assert len(walks) == 1 and walks[0].name.startswith("walk")
     astray, broken = (s.reason for s in skipped)
-    assert "2 links lead out of it and are not followed (around -> " in astray and "deep/out -> " in astray
-    assert "name what they lead to as data of its own" in astray and "1 links lead nowhere (nowhere -> absent)" in broken
+    assert (
+        "2 links lead out of it and are not followed (around -> " in astray
+        and "deep/out -> " in astray
+    )
+    assert (
+        "name what they lead to as data of its own" in astray
+        and "1 links lead nowhere (nowhere -> absent)" in broken
+    )
     assert sum(s.walks for s in skipped) == 0
     assert len(read_walks([tmp_path / "data", tmp_path / "data" / "deep" / "out"])[0]) == 2
 
@@ -100,7 +108,9 @@ def test_nothing_but_links_that_are_not_followed(tmp_path):
     gnm(tmp_path / "store" / "walk")
     (tmp_path / "data" / "deep").mkdir(parents=True)
     (tmp_path / "data" / "deep" / "walk").symlink_to(tmp_path / "store" / "walk")
-    with pytest.raises(UserError, match="no walk in it.*1 links lead out of it and are not followed"):
+    with pytest.raises(
+        UserError, match="no walk in it.*1 links lead out of it and are not followed"
+    ):
         read_walks([tmp_path / "data"])
 
 
@@ -121,11 +131,22 @@ def test_a_second_name_of_a_file_is_no_second_file(tmp_path):
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=10))
 def test_any_tangle_of_links_visits_every_real_folder_once(tmp_path_factory, links):
     root = tmp_path_factory.mktemp("tangle")
-    folders = [root, root / "a", root / "b", root / "a/c", root / "a/c/d", root / "b/e", root / "b/e/f", root / "b/g"]
+    folders = [
+        root,
+        root / "a",
+        root / "b",
+        root / "a/c",
+        root / "a/c/d",
+        root / "b/e",
+        root / "b/e/f",
+        root / "b/g",
+    ]
     for folder in folders[1:]:
         folder.mkdir(parents=True, exist_ok=True)
     for k, (start, end) in enumerate(links):
         (folders[start] / f"l{k}").symlink_to(folders[end])
     search = Search(root)
     visited = [os.path.realpath(folder) for folder, _, _ in search.folders()]
-    assert sorted(visited) == sorted(os.path.realpath(f) for f in folders) and not search.passed_over()
+    assert (
+        sorted(visited) == sorted(os.path.realpath(f) for f in folders) and not search.passed_over()
+    )

@@ -30,7 +30,9 @@ def whole(path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_are_those_of_a_full_decode(tmp_path, kind):
     path = tmp_path / "v.mp4"
-    ms = np.cumsum(np.random.default_rng(0).integers(20, 180, 70)) if kind == "b-frames" else None  # a variable rate
+    ms = (
+        np.cumsum(np.random.default_rng(0).integers(20, 180, 70)) if kind == "b-frames" else None
+    )  # a variable rate
     write_mp4(path, range(70), ms, **KINDS[kind])
     truth = whole(path)
     frames = VideoFrames(path)
@@ -38,7 +40,15 @@ def test_frames_are_those_of_a_full_decode(tmp_path, kind):
     np.testing.assert_allclose(Video(path).times(), [t for t, _ in truth], atol=1e-6)
     if ms is not None:
         np.testing.assert_allclose(np.diff(Video(path).times()), np.diff(ms) / 1000, atol=2e-4)
-    for which in (range(70), range(33, 41), [0, 1, 30, 31, 69], [49], [69], range(5, 70, 23), [20, 20, 21]):
+    for which in (
+        range(70),
+        range(33, 41),
+        [0, 1, 30, 31, 69],
+        [49],
+        [69],
+        range(5, 70, 23),
+        [20, 20, 21],
+    ):
         got = list(frames.images(which))
         assert len(got) == len(which)
         for t, image in zip(which, got):
@@ -73,7 +83,11 @@ def test_frames_by_their_times(tmp_path):
     video = Video(path)
     frames = VideoFrames(video, at=2.0 + np.arange(5) * 0.1 + 0.03)
     assert [number(i) for i in frames.images(range(5))] == [20, 21, 22, 23, 24]
-    assert frames.digest() != VideoFrames(video).digest() != VideoFrames(video, at=np.arange(3) * 0.1).digest()
+    assert (
+        frames.digest()
+        != VideoFrames(video).digest()
+        != VideoFrames(video, at=np.arange(3) * 0.1).digest()
+    )
     with pytest.raises(UserError, match="no frame within 0.050 s of 4.100"):
         list(VideoFrames(video, at=np.array([3.9, 4.1])).images([0, 1]))
 
@@ -105,7 +119,9 @@ def test_a_seek_that_comes_down_too_late_is_made_good(tmp_path, monkeypatch):
     write_mp4(path, range(80))
     video = Video(path)
     pts, keys, dts = video.index()
-    monkeypatch.setattr(video, "_index", (pts, keys, np.append(dts[1:], pts[-1])))  # every seek goes one keyframe too far
+    monkeypatch.setattr(
+        video, "_index", (pts, keys, np.append(dts[1:], pts[-1]))
+    )  # every seek goes one keyframe too far
     assert [number(i) for i in VideoFrames(video).images([35, 36, 65])] == [35, 36, 65]
     assert mp4._SKIP < 35
 
@@ -118,7 +134,12 @@ def test_turned_videos_stand_upright(tmp_path, turn):
     turned = next(VideoFrames(tmp_path / "turned.mp4").images([3]))
     # Counter-clockwise by 90 degrees: the right edge becomes the top.
     np.testing.assert_array_equal(
-        turned, {90: plain[:, ::-1].swapaxes(0, 1), 180: plain[::-1, ::-1], -90: plain[::-1].swapaxes(0, 1)}[turn]
+        turned,
+        {
+            90: plain[:, ::-1].swapaxes(0, 1),
+            180: plain[::-1, ::-1],
+            -90: plain[::-1].swapaxes(0, 1),
+        }[turn],
     )
 
 
@@ -130,7 +151,11 @@ def test_frames_of_several_sizes_in_one_file(tmp_path):
         for t in range(12):
             size = (64, 48) if t < 6 else (96, 64)
             coder = av.CodecContext.create("mjpeg", "w")
-            coder.width, coder.height, coder.pix_fmt, coder.time_base = *size, "yuvj420p", Fraction(1, 10)
+            coder.width, coder.height, coder.pix_fmt, coder.time_base = (
+                *size,
+                "yuvj420p",
+                Fraction(1, 10),
+            )
             frame = av.VideoFrame.from_ndarray(picture(t, size), format="rgb24")
             frame.pts, frame.time_base = t, Fraction(1, 10)
             for packet in [*coder.encode(frame), *coder.encode(None)]:
@@ -146,7 +171,12 @@ def test_threads_do_not_meet(tmp_path):
     write_mp4(path, range(60))
     frames, got = VideoFrames(path), {}
     threads = [
-        threading.Thread(target=lambda k=k: got.__setitem__(k, [number(i) for i in frames.images(range(k, 60, 3))])) for k in range(4)
+        threading.Thread(
+            target=lambda k=k: got.__setitem__(
+                k, [number(i) for i in frames.images(range(k, 60, 3))]
+            )
+        )
+        for k in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -175,7 +205,9 @@ def test_cut_files_name_the_frame(tmp_path):
     path.write_bytes(data[: len(data) // 2])  # the header, at the end, is gone
     with pytest.raises(UserError, match=r"v\.mp4"):
         read_all(path)
-    with av.open(str(tmp_path / "fast.mp4"), "w", format="mp4", options={"movflags": "faststart"}) as out:
+    with av.open(
+        str(tmp_path / "fast.mp4"), "w", format="mp4", options={"movflags": "faststart"}
+    ) as out:
         (tmp_path / "whole.mp4").write_bytes(data)
         with av.open(str(tmp_path / "whole.mp4")) as source:
             stream = out.add_stream_from_template(source.streams.video[0])
@@ -205,7 +237,12 @@ def test_damage_in_the_middle_names_the_frame(tmp_path):
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "v.mp4"
-    for data in (b"", b"not a video", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.mp4\n", b"ffconcat version 1.0\nfile /etc/passwd\n"):
+    for data in (
+        b"",
+        b"not a video",
+        b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.mp4\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+    ):
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"v\.mp4"):
             read_all(path)

@@ -20,7 +20,9 @@ from s2e.video.readers import gnm, posed
 from s2e.video.readers.poses import read_poses, sniff
 
 OPTIONS = ReadOptions()
-OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])  # columns: right, down, ahead of a camera that looks along a body's x
+OPTICAL = np.array(
+    [[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+)  # columns: right, down, ahead of a camera that looks along a body's x
 
 
 def drive(count=41, hz=10.0):
@@ -44,7 +46,10 @@ def in_axes(position, yaw, axes):
 
 def tum(file, times, space, matrix, digits=6):
     quaternion = Rotation.from_matrix(matrix).as_quat()
-    rows = [f"{t:.{digits}f} " + " ".join(f"{v:.8f}" for v in (*p, *q)) for t, p, q in zip(times, space, quaternion)]
+    rows = [
+        f"{t:.{digits}f} " + " ".join(f"{v:.8f}" for v in (*p, *q))
+        for t, p, q in zip(times, space, quaternion)
+    ]
     file.write_text("# timestamp tx ty tz qx qy qz qw\n" + "\n".join(rows) + "\n")
 
 
@@ -54,7 +59,12 @@ def kitti(file, space, matrix):
 
 
 def table(file, header, *columns):
-    file.write_text(header + "\n" + "\n".join(",".join(f"{v:.17g}" for v in row) for row in zip(*columns)) + "\n")
+    file.write_text(
+        header
+        + "\n"
+        + "\n".join(",".join(f"{v:.17g}" for v in row) for row in zip(*columns))
+        + "\n"
+    )
 
 
 def pictures(folder, names, start=0):
@@ -88,19 +98,30 @@ def test_axes(axes):
 def test_quaternions_are_those_of_scipy():
     quaternion = np.random.default_rng(0).normal(size=(50, 4))
     quaternion /= np.linalg.norm(quaternion, axis=1, keepdims=True)
-    np.testing.assert_allclose(rotations(quaternion), Rotation.from_quat(quaternion).as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(
+        rotations(quaternion), Rotation.from_quat(quaternion).as_matrix(), atol=1e-12
+    )
 
 
 def test_the_plane_is_that_of_the_ellipsoid():
     def ecef(lat, lon):  # WGS 84, textbook
         lat, lon = np.radians(lat), np.radians(lon)
         n = 6378137 / np.sqrt(1 - 6.69437999014e-3 * np.sin(lat) ** 2)
-        return np.array([n * np.cos(lat) * np.cos(lon), n * np.cos(lat) * np.sin(lon), n * (1 - 6.69437999014e-3) * np.sin(lat)])
+        return np.array(
+            [
+                n * np.cos(lat) * np.cos(lon),
+                n * np.cos(lat) * np.sin(lon),
+                n * (1 - 6.69437999014e-3) * np.sin(lat),
+            ]
+        )
 
     lat, lon = np.array([48.1, 48.102, 48.099]), np.array([11.5, 11.503, 11.496])
     got = plane(lat, lon)
     a, o = np.radians(lat[0]), np.radians(lon[0])
-    east, north = np.array([-np.sin(o), np.cos(o), 0]), np.array([-np.sin(a) * np.cos(o), -np.sin(a) * np.sin(o), np.cos(a)])
+    east, north = (
+        np.array([-np.sin(o), np.cos(o), 0]),
+        np.array([-np.sin(a) * np.cos(o), -np.sin(a) * np.sin(o), np.cos(a)]),
+    )
     for k in range(3):
         offset = ecef(lat[k], lon[k]) - ecef(lat[0], lon[0])
         np.testing.assert_allclose(got[k], [offset @ east, offset @ north], rtol=1e-3, atol=0.05)
@@ -116,7 +137,9 @@ def test_velocities_integrate_as_small_steps_do():
         for _ in range(2000):
             h = (times[k + 1] - times[k]) / 2000
             a += w[k] * h / 2
-            p = p + h * np.array([np.cos(a) * v[k] - np.sin(a) * side[k], np.sin(a) * v[k] + np.cos(a) * side[k]])
+            p = p + h * np.array(
+                [np.cos(a) * v[k] - np.sin(a) * side[k], np.sin(a) * v[k] + np.cos(a) * side[k]]
+            )
             a += w[k] * h / 2
     np.testing.assert_allclose(position[-1], p, atol=1e-6)
     assert yaw[-1] == pytest.approx(a)
@@ -140,8 +163,12 @@ def test_poses_between_poses():
     stretch, place, turned = at_times(asked, times, position, wrapped)
     assert stretch.tolist() == [-1, 0, 0, 0, 0, -1] and (np.abs(turned) <= np.pi).all()
     slerp = Slerp(times, Rotation.from_euler("z", yaw[:, None]))(asked[1:5]).as_matrix()
-    np.testing.assert_allclose(np.stack([np.cos(turned[1:5]), np.sin(turned[1:5])], 1), slerp[:, :2, 0], atol=1e-9)
-    np.testing.assert_allclose(place[1:5], np.stack([np.interp(asked[1:5], times, position[:, k]) for k in range(2)], 1))
+    np.testing.assert_allclose(
+        np.stack([np.cos(turned[1:5]), np.sin(turned[1:5])], 1), slerp[:, :2, 0], atol=1e-9
+    )
+    np.testing.assert_allclose(
+        place[1:5], np.stack([np.interp(asked[1:5], times, position[:, k]) for k in range(2)], 1)
+    )
     for until, gap in ((25, False), (32, True)):  # 1.6 and 2.3 s without poses
         holes = np.delete(np.arange(41), np.arange(10, until))
         stretch, _, _ = at_times(np.arange(41) / 10, times[holes], position[holes], yaw[holes])
@@ -154,7 +181,11 @@ def test_tum_beside_a_video(tmp_path):
     tum(tmp_path / "walk.txt", times, *in_axes(position, yaw, "body"))
     for path in (tmp_path, tmp_path / "walk.mp4"):
         walk = one(path)
-        assert len(walk) == 41 and "9 of 50 frames have no pose" in walk.note and "`body` axes" in walk.note
+        assert (
+            len(walk) == 41
+            and "9 of 50 frames have no pose" in walk.note
+            and "`body` axes" in walk.note
+        )
         same(walk, position[::2], yaw[::2])
         assert [number(i) for i in walk.frames.images([0, 17, 40])] == [0, 17, 40]
     same(one(tmp_path, ReadOptions(scale=0.5)), position[::2] / 2, yaw[::2])
@@ -168,7 +199,8 @@ def test_the_wrong_default_is_noticed_and_the_right_axes_named(tmp_path, axes):
     walks, skipped = posed.read(tmp_path, OPTIONS)
     assert (
         not walks
-        and f"`body` axes the motion is mostly sideways or vertical; {axes} fits: give --poses slam.txt:{axes}" in skipped[0].reason
+        and f"`body` axes the motion is mostly sideways or vertical; {axes} fits: give --poses slam.txt:{axes}"
+        in skipped[0].reason
     )
     for said in (f":{axes}", f"slam.txt:{axes}", f"slam:{axes}"):
         same(one(tmp_path, ReadOptions(poses=said)), position, yaw)
@@ -210,7 +242,9 @@ def test_tum_rgbd_folders(tmp_path):
     base = 1305031102.0
     names = [f"{base + t:.6f}.png" for t in np.arange(41) / 10]
     pictures(tmp_path / "rgb", names)
-    (tmp_path / "rgb.txt").write_text("# color images\n" + "\n".join(f"{n[:-4]} rgb/{n}" for n in names))
+    (tmp_path / "rgb.txt").write_text(
+        "# color images\n" + "\n".join(f"{n[:-4]} rgb/{n}" for n in names)
+    )
     pictures(tmp_path / "depth", names[:3])
     tum(tmp_path / "groundtruth.txt", base + times, *in_axes(position, yaw, "camera"))
     (tmp_path / "accelerometer.txt").write_text("1305031102.0 0 0 9.8\n")
@@ -227,29 +261,51 @@ def test_tum_rgbd_folders(tmp_path):
     assert "is no file inside" in posed.read(tmp_path, options)[1][0].reason
 
 
-UNITS = {"time": 1, "t": 1, "timestamp [ns]": 1e9, "time_ms": 1e3, "timestamp_us": 1e6, "Timestamp(ns)": 1e9, "sec": 1, "%time": 1}
+UNITS = {
+    "time": 1,
+    "t": 1,
+    "timestamp [ns]": 1e9,
+    "time_ms": 1e3,
+    "timestamp_us": 1e6,
+    "Timestamp(ns)": 1e9,
+    "sec": 1,
+    "%time": 1,
+}
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_csv_times_in_the_unit_of_their_header(tmp_path, name):
     times, position, yaw = drive()
     write_mp4(tmp_path / "v.mp4", range(41))
-    table(tmp_path / "v.csv", f"{name},id,y,x,yaw", times * UNITS[name], np.arange(41), position[:, 1], position[:, 0], yaw)
+    table(
+        tmp_path / "v.csv",
+        f"{name},id,y,x,yaw",
+        times * UNITS[name],
+        np.arange(41),
+        position[:, 1],
+        position[:, 0],
+        yaw,
+    )
     same(one(tmp_path), position, yaw)
 
 
 def test_csv_of_other_shapes(tmp_path):
     times, position, yaw = drive()
-    pictures(tmp_path, [f"{1700000000000 + 100 * t}.jpg" for t in range(41)])  # names in milliseconds
+    pictures(
+        tmp_path, [f"{1700000000000 + 100 * t}.jpg" for t in range(41)]
+    )  # names in milliseconds
     quaternion = Rotation.from_euler("z", yaw[:, None]).as_quat().T
     clock = 1700000000000000000 + times * 1e9
     file = tmp_path / "p.csv"
-    head = "#timestamp,p_RS_R_x [m],p_RS_R_y [m],p_RS_R_z [m],q_RS_w [],q_RS_x [],q_RS_y [],q_RS_z []"
+    head = (
+        "#timestamp,p_RS_R_x [m],p_RS_R_y [m],p_RS_R_z [m],q_RS_w [],q_RS_x [],q_RS_y [],q_RS_z []"
+    )
     table(file, head, clock, *position.T, 0 * yaw, quaternion[3], *quaternion[:3])
     assert "nanoseconds" in one(tmp_path).note
     same(one(tmp_path), position, yaw, 1e-3)
-    head = "%time,field.header.seq,field.pose.pose.position.x,field.pose.pose.position.y,field.pose.pose.position.z," + ",".join(
-        f"field.pose.pose.orientation.{k}" for k in "xyzw"
+    head = (
+        "%time,field.header.seq,field.pose.pose.position.x,field.pose.pose.position.y,field.pose.pose.position.z,"
+        + ",".join(f"field.pose.pose.orientation.{k}" for k in "xyzw")
     )
     table(file, head, clock, yaw, *position.T, 0 * yaw, *quaternion)
     same(one(tmp_path), position, yaw, 1e-3)
@@ -259,7 +315,13 @@ def test_csv_of_other_shapes(tmp_path):
     same(one(tmp_path), position, yaw, 1e-3)
     table(file, "time,x,y,heading", clock / 1e9, *position.T, np.degrees(yaw))
     assert "fits the motion in deg" in posed.read(tmp_path, OPTIONS)[1][0].reason
-    table(file, "# made by hand\n  time,   x, y, heading_deg", clock / 1e9, *position.T, np.degrees(yaw))
+    table(
+        file,
+        "# made by hand\n  time,   x, y, heading_deg",
+        clock / 1e9,
+        *position.T,
+        np.degrees(yaw),
+    )
     file.write_text(file.read_text().replace(",", "  "))
     same(one(tmp_path), position, yaw, 1e-3)
     tum(file, clock / 1e9, *in_axes(position, yaw, "body"))
@@ -284,7 +346,13 @@ def test_a_folder_of_walks_and_walks_with_poses_beside(tmp_path):
     times, position, yaw = drive()
     for k in range(3):
         pictures(tmp_path / f"w{k}", [f"{t}.jpg" for t in range(41)], 100 * k)
-        table(tmp_path / f"w{k}.csv" if k else tmp_path / "w0" / "poses.csv", "t,x,y,yaw", times, *position.T, yaw)
+        table(
+            tmp_path / f"w{k}.csv" if k else tmp_path / "w0" / "poses.csv",
+            "t,x,y,yaw",
+            times,
+            *position.T,
+            yaw,
+        )
     (tmp_path / "w0").rename(tmp_path / "w0x")
     assert [w.name for w in posed.read(tmp_path / "w0x", OPTIONS)[0]] == ["w0x"]
     walks, skipped = posed.read(tmp_path, OPTIONS)
@@ -292,7 +360,9 @@ def test_a_folder_of_walks_and_walks_with_poses_beside(tmp_path):
     assert [number(i) for i in walks[0].frames.images([2, 10])] == [102, 110]  # 2.jpg before 10.jpg
     (tmp_path / "set").mkdir()
     for k in (0, 1):
-        (tmp_path / "w0x").rename(tmp_path / "set" / f"w{k}") if not k else (tmp_path / "w1").rename(tmp_path / "set" / "w1")
+        (tmp_path / "w0x").rename(tmp_path / "set" / f"w{k}") if not k else (
+            tmp_path / "w1"
+        ).rename(tmp_path / "set" / "w1")
     (tmp_path / "w1.csv").rename(tmp_path / "set" / "w1" / "poses.csv")
     assert [w.name for w in posed.read(tmp_path / "set", OPTIONS)[0]] == ["w0", "w1"]
 
@@ -302,19 +372,33 @@ def test_several_files_of_poses_or_pictures_are_asked_about(tmp_path):
     pictures(tmp_path / "left", [f"{t}.jpg" for t in range(41)])
     table(tmp_path / "a.csv", "t,x,y,yaw", times, *position.T, yaw)
     table(tmp_path / "b.csv", "t,x,y,yaw", times, *(position + 1).T, yaw)
-    assert "choose one with --poses; there are a.csv, b.csv" in posed.read(tmp_path, OPTIONS)[1][0].reason
+    assert (
+        "choose one with --poses; there are a.csv, b.csv"
+        in posed.read(tmp_path, OPTIONS)[1][0].reason
+    )
     assert "no --poses c.csv" in posed.read(tmp_path, ReadOptions(poses="c.csv"))[1][0].reason
     same(one(tmp_path, ReadOptions(poses="b.csv")), position + 1, yaw)
     pictures(tmp_path / "right", [f"{t}.jpg" for t in range(41)], 100)
-    assert "choose one with --image; there are left, right" in posed.read(tmp_path, ReadOptions(poses="a"))[1][0].reason
-    assert number(next(one(tmp_path, ReadOptions(poses="a", image="right")).frames.images([7]))) == 107
+    assert (
+        "choose one with --image; there are left, right"
+        in posed.read(tmp_path, ReadOptions(poses="a"))[1][0].reason
+    )
+    assert (
+        number(next(one(tmp_path, ReadOptions(poses="a", image="right")).frames.images([7]))) == 107
+    )
 
 
 def test_times_that_count_frames(tmp_path):
     _, position, yaw = drive(40)
     write_mp4(tmp_path / "v.mp4", range(40))
     for first, step in ((0, 1), (1, 1), (0, 3)):
-        table(tmp_path / "v.csv", "time,x,y,yaw", first + np.arange(40)[::step], *position[::step].T, yaw[::step])
+        table(
+            tmp_path / "v.csv",
+            "time,x,y,yaw",
+            first + np.arange(40)[::step],
+            *position[::step].T,
+            yaw[::step],
+        )
         walk = one(tmp_path)
         assert "taken for frame numbers" in walk.note
         np.testing.assert_allclose(walk.times, np.arange(len(walk)) / 10, atol=1e-6)
@@ -350,7 +434,9 @@ def test_pictures_follow_their_times_and_not_their_names(tmp_path, listed):
     for k, t in enumerate(order):
         Image.fromarray(picture(int(t))).save(tmp_path / "rgb" / f"{k:02d}.png")
     names = [f" rgb/{k:02d}.png" if listed == "rgb.txt" else "" for k in range(41)]
-    (tmp_path / listed).write_text("".join(f"{times[t]:.3f}{name}\n" for t, name in zip(order, names)))
+    (tmp_path / listed).write_text(
+        "".join(f"{times[t]:.3f}{name}\n" for t, name in zip(order, names))
+    )
     tum(tmp_path / "groundtruth.txt", times, *in_axes(position, yaw, "body"))
     walk = one(tmp_path)
     assert "pictures sorted by time" in walk.note
@@ -414,8 +500,12 @@ def test_other_bad_input(tmp_path):
         return skipped[0].reason
 
     lines = text.splitlines()
-    assert "line 9 has 9 columns, those before it 8" in reason("\n".join([*lines[:8], lines[8] + " 1", *lines[9:]]))
-    assert "line 5: qx qy qz qw is no unit quaternion" in reason("\n".join([*lines[:4], "0.3 0 0 0 0 0 0 0", *lines[5:]]))
+    assert "line 9 has 9 columns, those before it 8" in reason(
+        "\n".join([*lines[:8], lines[8] + " 1", *lines[9:]])
+    )
+    assert "line 5: qx qy qz qw is no unit quaternion" in reason(
+        "\n".join([*lines[:4], "0.3 0 0 0 0 0 0 0", *lines[5:]])
+    )
     assert "8 needed" in reason("\n".join(lines[:5]))
     file.write_text(text)
     data = (tmp_path / "v.mp4").read_bytes()
@@ -462,16 +552,26 @@ def test_what_does_not_fit(tmp_path):
 
 def test_agreement():
     _, position, yaw = drive()
-    assert agreement(position, yaw) > 0.99 and agreement(position, yaw + np.pi) > 0.99 and agreement(position, yaw + np.pi / 2) < -0.99
+    assert (
+        agreement(position, yaw) > 0.99
+        and agreement(position, yaw + np.pi) > 0.99
+        and agreement(position, yaw + np.pi / 2) < -0.99
+    )
     assert np.isnan(agreement(position * 0.01, yaw))
 
 
 LINE = st.lists(
-    st.floats() | st.integers() | st.text(max_size=4) | st.sampled_from(["nan", "inf", "1e400", "#", '"', ",", ";"]), max_size=14
+    st.floats()
+    | st.integers()
+    | st.text(max_size=4)
+    | st.sampled_from(["nan", "inf", "1e400", "#", '"', ",", ";"]),
+    max_size=14,
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     head=st.sampled_from(["", "t,x,y,yaw", "#time,x,y,z,qx,qy,qz,qw", "lat;lon;heading", "time [ns],x,y,heading_deg", "\ufeff# a\n"]),
     lines=st.lists(LINE, max_size=12), mark=st.sampled_from([" ", ",", ";"]), tail=st.binary(max_size=12),
@@ -500,7 +600,11 @@ def test_any_numbers_are_read_or_refused(tmp_path_factory, rows, width, unit):
     for row in rows:
         if unit and width == 8:
             row[4:8] = [0, 0, 0, 1]
-    file.write_text("\n".join(head + [(", " if width == 4 else " ").join(str(v) for v in row[:width]) for row in rows]))
+    file.write_text(
+        "\n".join(
+            head + [(", " if width == 4 else " ").join(str(v) for v in row[:width]) for row in rows]
+        )
+    )
     try:
         known = read_poses(file, None, 1.0)
     except UserError as error:

@@ -26,7 +26,12 @@ def write_gnm(path: Path, scene: Scene) -> Path:
 
 
 def write_hdf(path: Path, scene: Scene) -> Path:
-    return write_recon(path.with_suffix(".hdf5"), scene, "S" if scene.compressed else "pixels", jackal__time=scene.image_t)
+    return write_recon(
+        path.with_suffix(".hdf5"),
+        scene,
+        "S" if scene.compressed else "pixels",
+        jackal__time=scene.image_t,
+    )
 
 
 def write_posed(path: Path, scene: Scene) -> Path:
@@ -34,17 +39,28 @@ def write_posed(path: Path, scene: Scene) -> Path:
     kind = scene.compressed or "png"
     (path / "rgb").mkdir(parents=True)
     for k in range(len(scene.image_t)):
-        (path / "rgb" / f"{k:04d}.{kind.replace('jpeg', 'jpg')}").write_bytes(encoded(scene.image(k), kind))
+        (path / "rgb" / f"{k:04d}.{kind.replace('jpeg', 'jpg')}").write_bytes(
+            encoded(scene.image(k), kind)
+        )
     (path / "times.txt").write_text("\n".join(f"{t:.6f}" for t in scene.image_t))
-    rows = [(t, x, y, 0, 0, 0, np.sin(yaw / 2), np.cos(yaw / 2)) for t in scene.pose_t for x, y, yaw in [scene.pose(t)]]
-    (path / "groundtruth.txt").write_text("\n".join(" ".join(f"{v:.17g}" for v in row) for row in rows))
+    rows = [
+        (t, x, y, 0, 0, 0, np.sin(yaw / 2), np.cos(yaw / 2))
+        for t in scene.pose_t
+        for x, y, yaw in [scene.pose(t)]
+    ]
+    (path / "groundtruth.txt").write_text(
+        "\n".join(" ".join(f"{v:.17g}" for v in row) for row in rows)
+    )
     return path
 
 
 def write_lerobot(path: Path, scene: Scene) -> Path:
     """One episode with its pictures in Parquet."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    count, files = len(scene.image_t), [encoded(scene.image(k), scene.compressed or "png") for k in range(len(scene.image_t))]
+    count, files = (
+        len(scene.image_t),
+        [encoded(scene.image(k), scene.compressed or "png") for k in range(len(scene.image_t))],
+    )
     for folder in ("meta/episodes/chunk-000", "data/chunk-000"):
         (path / folder).mkdir(parents=True)
     every = list(range(count))
@@ -56,13 +72,26 @@ def write_lerobot(path: Path, scene: Scene) -> Path:
     pq.write_table(pa.table(rows), path / "data/chunk-000/file-000.parquet")
     episode = {"episode_index": 0, "length": count, "data/chunk_index": 0, "data/file_index": 0}
     episode |= {"dataset_from_index": 0, "dataset_to_index": count}
-    pq.write_table(pa.Table.from_pylist([episode]), path / "meta/episodes/chunk-000/file-000.parquet")
+    pq.write_table(
+        pa.Table.from_pylist([episode]), path / "meta/episodes/chunk-000/file-000.parquet"
+    )
     features = {
         "observation.state": {"dtype": "float64", "shape": [3], "names": ["x", "y", "yaw"]},
-        "observation.images.front": {"dtype": "image", "shape": [24, 32, 3], "names": ["height", "width", "channels"]},
+        "observation.images.front": {
+            "dtype": "image",
+            "shape": [24, 32, 3],
+            "names": ["height", "width", "channels"],
+        },
     }
     where = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-    info = {"codebase_version": "v3.0", "fps": 10, "total_episodes": 1, "total_frames": count, "data_path": where, "features": features}
+    info = {
+        "codebase_version": "v3.0",
+        "fps": 10,
+        "total_episodes": 1,
+        "total_frames": count,
+        "data_path": where,
+        "features": features,
+    }
     (path / "meta" / "info.json").write_text(json.dumps(info))
     return path
 
@@ -101,7 +130,10 @@ POSE_T = np.unique(np.round(np.concatenate([TIMES, np.arange(-2, 80) * 0.05]), 6
 JPEG_ALONE = ("gnm", "shards")
 
 
-@pytest.mark.parametrize(("format", "compressed"), [(f, c) for f in WRITERS for c in ("jpeg", "") if c or f not in JPEG_ALONE])
+@pytest.mark.parametrize(
+    ("format", "compressed"),
+    [(f, c) for f in WRITERS for c in ("jpeg", "") if c or f not in JPEG_ALONE],
+)
 def test_readers_agree(tmp_path, format, compressed):
     scene = Scene(image_t=TIMES, pose_t=POSE_T, compressed=compressed)
     walk = written(tmp_path, format, scene)
@@ -110,16 +142,24 @@ def test_readers_agree(tmp_path, format, compressed):
     np.testing.assert_allclose(walk.position, truth[:, :2], atol=1e-6)
     np.testing.assert_allclose(np.exp(1j * walk.yaw), np.exp(1j * truth[:, 2]), atol=1e-6)
     if compressed:
-        assert list(walk.frames.jpegs(range(20))) == [encoded(scene.image(k), "jpeg") for k in range(20)]
+        assert list(walk.frames.jpegs(range(20))) == [
+            encoded(scene.image(k), "jpeg") for k in range(20)
+        ]
     else:
         for k, image in enumerate(walk.frames.images(range(20))):
             np.testing.assert_array_equal(image, scene.image(k))
     part = walk.part(np.array([3, 4, 7, 8, 9, 12, 13, 19]))
     np.testing.assert_array_equal(next(part.frames.images([6])), next(walk.frames.images([13])))
-    assert part.frames.digest() != walk.frames.digest() == written(tmp_path / "again", format, scene).frames.digest()
+    assert (
+        part.frames.digest()
+        != walk.frames.digest()
+        == written(tmp_path / "again", format, scene).frames.digest()
+    )
 
 
-def posed_by(name: str, header: str, row: Callable[[float, float, float, float], tuple]) -> Callable[[Path, Scene], Path]:
+def posed_by(
+    name: str, header: str, row: Callable[[float, float, float, float], tuple]
+) -> Callable[[Path, Scene], Path]:
     """A writer of pictures whose poses are in a file of another kind: `row` of time, x, y and yaw, one for each picture."""
 
     def write(path: Path, scene: Scene) -> Path:
@@ -166,7 +206,9 @@ def test_scale_is_metres_per_unit_in_every_reader(tmp_path, format):
     write, read, options = MORE[format] if format in MORE else (*WRITERS[format], ReadOptions())
     path = write(tmp_path / format, Scene(image_t=TIMES, pose_t=POSE_T, compressed="jpeg"))
     (plain,), (scaled,) = (read(path, replace(options, scale=scale))[0] for scale in (1.0, 0.25))
-    assert np.linalg.norm(plain.position[-1] - plain.position[0]) == pytest.approx(0.8 * TIMES[-1], rel=0.05)
+    assert np.linalg.norm(plain.position[-1] - plain.position[0]) == pytest.approx(
+        0.8 * TIMES[-1], rel=0.05
+    )
     np.testing.assert_allclose(scaled.position, 0.25 * plain.position, atol=1e-9)
     np.testing.assert_array_equal(scaled.yaw, plain.yaw)
     np.testing.assert_array_equal(scaled.times, plain.times)
@@ -176,10 +218,14 @@ def test_latitudes_have_a_scale_of_their_own(tmp_path):
     def row(t: float, x: float, y: float, yaw: float) -> tuple[float, ...]:
         return t, 48.0 + y / 111_200, 9.0 + x / 74_600, (90 - np.degrees(yaw)) % 360
 
-    path = posed_by("poses.csv", "time,lat,lon,heading", row)(tmp_path / "walk", Scene(image_t=TIMES, compressed="jpeg"))
+    path = posed_by("poses.csv", "time,lat,lon,heading", row)(
+        tmp_path / "walk", Scene(image_t=TIMES, compressed="jpeg")
+    )
     (plain,), (scaled,) = (posed.read(path, ReadOptions(scale=scale))[0] for scale in (1.0, 0.25))
     np.testing.assert_array_equal(scaled.position, plain.position)
-    assert np.linalg.norm(plain.position[-1] - plain.position[0]) == pytest.approx(0.8 * TIMES[-1], rel=0.05)
+    assert np.linalg.norm(plain.position[-1] - plain.position[0]) == pytest.approx(
+        0.8 * TIMES[-1], rel=0.05
+    )
 
 
 def open_files(folder: Path) -> list[str]:
@@ -190,11 +236,17 @@ def open_files(folder: Path) -> list[str]:
             held.append(os.readlink(f"/proc/self/fd/{number}"))
         except OSError:
             continue  # the list itself
-    held += [line.split(maxsplit=5)[5] for line in Path("/proc/self/maps").read_text().splitlines() if "/" in line]
+    held += [
+        line.split(maxsplit=5)[5]
+        for line in Path("/proc/self/maps").read_text().splitlines()
+        if "/" in line
+    ]
     return [name for name in held if name.startswith(str(folder))]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="the system does not list open files"
+)
 @pytest.mark.parametrize("format", WRITERS)
 def test_no_file_stays_open(tmp_path, format):
     """A dataset of thousands of walks would run out of files: neither a walk that is kept nor one half looked at holds any."""
@@ -207,7 +259,10 @@ def test_no_file_stays_open(tmp_path, format):
     assert len(list(walk.frames.jpegs(range(20)))) == 20 and walk.frames.digest()
     assert not open_files(tmp_path)
     write, read = WRITERS[format]
-    file = max((f for f in (tmp_path / format).parent.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    file = max(
+        (f for f in (tmp_path / format).parent.rglob("*") if f.is_file()),
+        key=lambda f: f.stat().st_size,
+    )
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with suppress(UserError):
         read(next(p for p in tmp_path.iterdir() if p.stem == format), ReadOptions())

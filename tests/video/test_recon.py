@@ -41,7 +41,10 @@ def test_ways_to_keep_images(tmp_path, images):
     np.testing.assert_array_equal(walk.yaw, truth[:, 2])
     assert walk.name == "walk" and walk.hz == pytest.approx(4) and "4 frames a second" in walk.note
     for k, image in zip((2, 2, 19), walk.frames.images([2, 2, 19]), strict=True):
-        np.testing.assert_array_equal(image, scene.image(k) if images == "pixels" else decode(encoded(scene.image(k), "jpeg"), ""))
+        np.testing.assert_array_equal(
+            image,
+            scene.image(k) if images == "pixels" else decode(encoded(scene.image(k), "jpeg"), ""),
+        )
     if images in ("S", "vlen"):
         assert list(walk.frames.jpegs([5])) == [encoded(scene.image(5), "jpeg")]  # as it is
 
@@ -49,15 +52,31 @@ def test_ways_to_keep_images(tmp_path, images):
 def test_body_rate_times_and_scale(tmp_path):
     path = write_recon(tmp_path / "a.hdf5")
     (walk,) = read(path, hz=3, scale=2.0)
-    assert walk.hz == pytest.approx(3) and walk.position[-1, 0] == pytest.approx(2 * Scene().pose(1.9)[0])
+    assert walk.hz == pytest.approx(3) and walk.position[-1, 0] == pytest.approx(
+        2 * Scene().pose(1.9)[0]
+    )
     body = walk.body
-    assert (body.robot, body.length_m, body.width_m, body.camera_height_m, body.camera_x_m) == ("jackal", 0.508, 0.43, 0.95, 0.45)
-    assert body.camera_hfov_deg == pytest.approx(99.16, abs=0.01)  # 640 pixels of focal length 272.547
+    assert (body.robot, body.length_m, body.width_m, body.camera_height_m, body.camera_x_m) == (
+        "jackal",
+        0.508,
+        0.43,
+        0.95,
+        0.45,
+    )
+    assert body.camera_hfov_deg == pytest.approx(
+        99.16, abs=0.01
+    )  # 640 pixels of focal length 272.547
     assert not np.isnan(body.token()).any()
     times = 100 + np.arange(20) * 0.31
     (walk,) = read(write_recon(tmp_path / "b.hdf5", jackal__time=times))
     np.testing.assert_allclose(walk.times, times - 100)
-    (walk,) = read(write_recon(tmp_path / "c.hdf5", images="pixels", images__rgb_left=np.zeros((20, 24, 24, 3), np.uint8)))
+    (walk,) = read(
+        write_recon(
+            tmp_path / "c.hdf5",
+            images="pixels",
+            images__rgb_left=np.zeros((20, 24, 24, 3), np.uint8),
+        )
+    )
     assert math.isnan(walk.body.camera_hfov_deg)  # cropped
 
 
@@ -69,21 +88,28 @@ def test_a_folder_and_unique_names(tmp_path):
 
 
 def test_lengths_that_differ(tmp_path):
-    path = write_recon(tmp_path / "a.hdf5", jackal__position=np.zeros((22, 3)), jackal__yaw=np.zeros((19, 1)))
+    path = write_recon(
+        tmp_path / "a.hdf5", jackal__position=np.zeros((22, 3)), jackal__yaw=np.zeros((19, 1))
+    )
     (walk,) = read(path)
     assert len(walk) == 19 and "22 of jackal/position" in walk.note and "first 19" in walk.note
 
 
 def test_the_digest_changes_with_any_image(tmp_path):
     scene = Scene()
-    digests = {read(write_recon(tmp_path / f"{i}.hdf5", scene, i))[0].frames.digest() for i in ("S", "vlen", "pixels")}
+    digests = {
+        read(write_recon(tmp_path / f"{i}.hdf5", scene, i))[0].frames.digest()
+        for i in ("S", "vlen", "pixels")
+    }
     assert len(digests) == 2  # fixed and variable lengths are the same bytes
     scene.image = lambda k: np.zeros((24, 32, 3), np.uint8) if k == 19 else Scene().image(k)
     assert read(write_recon(tmp_path / "other.hdf5", scene))[0].frames.digest() not in digests
 
 
 BAD = {
-    "no jackal/yaw in it; it has gps/latlong, images/rgb_left, jackal/position": {"jackal__yaw": None},
+    "no jackal/yaw in it; it has gps/latlong, images/rgb_left, jackal/position": {
+        "jackal__yaw": None
+    },
     "no images/rgb_left": {"images": "none"},
     "should be (T, 2 or more)": {"jackal__position": np.zeros(20)},
     "numbers are expected": {"jackal__position": np.array([b"north"] * 20)},
@@ -139,17 +165,35 @@ def test_values_kept_in_other_files_are_refused(tmp_path):
     assert "keeps its values in other files" in reason(path)
     raw = tmp_path / "else" / "raw"
     raw.write_bytes(bytes(160))
-    put(path, "jackal/yaw", lambda f, _: f.create_dataset("jackal/yaw", (20,), "f8", external=[(str(raw), 0, 160)]))
+    put(
+        path,
+        "jackal/yaw",
+        lambda f, _: f.create_dataset("jackal/yaw", (20,), "f8", external=[(str(raw), 0, 160)]),
+    )
     assert "keeps its values in other files" in reason(path)
 
 
 def test_sizes_are_refused_before_anything_is_allocated(tmp_path):
     path = tmp_path / "a.hdf5"
-    put(path, "jackal/yaw", lambda f, _: f.create_dataset("jackal/yaw", (1 << 40,), "f8", chunks=(1024,)))
+    put(
+        path,
+        "jackal/yaw",
+        lambda f, _: f.create_dataset("jackal/yaw", (1 << 40,), "f8", chunks=(1024,)),
+    )
     assert "too big for the poses" in reason(path)
-    put(path, "jackal/yaw", lambda f, _: f.create_dataset("jackal/yaw", (20,), "f8", maxshape=(None,), chunks=(1 << 28,)))
+    put(
+        path,
+        "jackal/yaw",
+        lambda f, _: f.create_dataset(
+            "jackal/yaw", (20,), "f8", maxshape=(None,), chunks=(1 << 28,)
+        ),
+    )
     assert "chunks" in reason(path)
-    put(path, "images/rgb_left", lambda f, _: f.create_dataset("images/rgb_left", (20, 1 << 30), "u1", chunks=(1, 1 << 20)))
+    put(
+        path,
+        "images/rgb_left",
+        lambda f, _: f.create_dataset("images/rgb_left", (20, 1 << 30), "u1", chunks=(1, 1 << 20)),
+    )
     assert "bytes an image" in reason(path)
 
 
@@ -170,12 +214,21 @@ def test_variable_lengths_in_chunks(tmp_path, chunks):
     scene, path = Scene(), tmp_path / "a.hdf5"
 
     def put_chunks(file, files, **more):
-        new = file.create_dataset("images/rgb_left", (20,), h5py.vlen_dtype(np.uint8), chunks=chunks, maxshape=(None,), **more)
+        new = file.create_dataset(
+            "images/rgb_left",
+            (20,),
+            h5py.vlen_dtype(np.uint8),
+            chunks=chunks,
+            maxshape=(None,),
+            **more,
+        )
         for k in range(20):
             new[k] = np.frombuffer(encoded(scene.image(k), "jpeg"), np.uint8)
 
     put(path, "images/rgb_left", put_chunks)
-    assert list(read(path)[0].frames.jpegs(range(20))) == [encoded(scene.image(k), "jpeg") for k in range(20)]
+    assert list(read(path)[0].frames.jpegs(range(20))) == [
+        encoded(scene.image(k), "jpeg") for k in range(20)
+    ]
     put(path, "images/rgb_left", lambda f, d: put_chunks(f, d, compression="gzip"))
     assert "write it without" in reason(path)
 
@@ -222,8 +275,13 @@ def small(tmp_path_factory) -> list[bytes]:
 
 
 @pytest.mark.filterwarnings("ignore:overflow")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(which=st.integers(0, 2), changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    which=st.integers(0, 2),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6),
+)
 def test_spoilt_bytes_raise_user_errors_alone(small, tmp_path, which, changes):
     data = bytearray(small[which])
     for place, value in changes:

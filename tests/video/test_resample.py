@@ -13,10 +13,20 @@ from s2e.video.walk import Walk
 def walk_at(times, name="walk", rays=False):
     """A walk at 1 m/s whose frame t is all of grey level t."""
     times = np.asarray(times, dtype=np.float64)
-    frames = ImageFiles(lambda t: jpeg(np.full((8, 12, 3), t % 256, np.uint8)), len(times), lambda t: f"frame {t}")
+    frames = ImageFiles(
+        lambda t: jpeg(np.full((8, 12, 3), t % 256, np.uint8)), len(times), lambda t: f"frame {t}"
+    )
     position = np.stack([times - times[0], np.zeros(len(times))], 1)
     free = np.repeat(np.arange(len(times), dtype=np.float32)[:, None], RAYS, 1) if rays else None
-    return Walk(name, __import__("pathlib").Path(name), frames, times, position, 0.1 * times, free_space=free)
+    return Walk(
+        name,
+        __import__("pathlib").Path(name),
+        frames,
+        times,
+        position,
+        0.1 * times,
+        free_space=free,
+    )
 
 
 def levels(walk):
@@ -50,8 +60,13 @@ def test_never_repeats_a_frame_and_never_upsamples(steps, hz):
     walk = uniform(source, hz)
     assert (np.diff(walk.times) > 0).all() and set(walk.times) <= set(source.times)
     assert len(walk.frames) == len(walk.times) == len(walk.yaw) == len(walk.position)
-    if walk is not source and len(walk) < len(source):  # nearest: no other frame is closer to the instant that a frame was chosen for
-        grid = source.times[0] + np.arange(int((source.times[-1] - source.times[0]) * hz + 1e-6) + 1) / hz
+    if walk is not source and len(walk) < len(
+        source
+    ):  # nearest: no other frame is closer to the instant that a frame was chosen for
+        grid = (
+            source.times[0]
+            + np.arange(int((source.times[-1] - source.times[0]) * hz + 1e-6) + 1) / hz
+        )
         best = np.abs(source.times[:, None] - grid).min(0)
         assert all(np.isclose(np.abs(t - grid), best, atol=1e-9).any() for t in walk.times)
 
@@ -73,7 +88,9 @@ def test_gaps_are_not_filled():
     pieces = split_gaps(source, 1.0)
     assert [p.name for p in pieces] == ["walk+0", "walk+1"] and [len(p) for p in pieces] == [40, 40]
     assert levels(pieces[1])[0] == 40 and all(is_uniform(uniform(p, 5)) for p in pieces)
-    assert {trajectory(p.name) for p in pieces} == {"walk"} and split_gaps(pieces[0], 1.0) == [pieces[0]]
+    assert {trajectory(p.name) for p in pieces} == {"walk"} and split_gaps(pieces[0], 1.0) == [
+        pieces[0]
+    ]
 
 
 @pytest.mark.parametrize("hz", [2.0, 3.0, 5.0])
@@ -81,7 +98,9 @@ def test_an_instant_has_one_frame_and_those_of_a_gap_have_none(hz):
     source = walk_at(np.concatenate([np.arange(13) / 10, 5.27 + np.arange(30) / 10]))
     walk = uniform(source, hz)
     instants = np.round(walk.times * hz)
-    assert len(set(instants)) == len(instants), "the frame before the gap stands for no instant inside it"
+    assert len(set(instants)) == len(instants), (
+        "the frame before the gap stands for no instant inside it"
+    )
     assert (np.abs(walk.times - instants / hz) <= 0.5 / hz).all()
     assert set(walk.times) <= set(source.times) and set(np.arange(1.2 * hz // 1)) <= set(instants)
 
@@ -100,7 +119,12 @@ def test_rates_that_are_none(hz):
         uniform(walk_at(np.arange(20) / 4), hz)
 
 
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True), st.lists(st.integers(-9, 70), min_size=1, max_size=12))
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True),
+    st.lists(st.integers(-9, 70), min_size=1, max_size=12),
+)
 def test_nearest_is_the_nearest_and_of_two_the_earlier(times, wanted):
     times = sorted(times)
-    assert nearest(np.array(times), np.array(wanted)).tolist() == [int(np.argmin([abs(t - w) for t in times])) for w in wanted]
+    assert nearest(np.array(times), np.array(wanted)).tolist() == [
+        int(np.argmin([abs(t - w) for t in times])) for w in wanted
+    ]

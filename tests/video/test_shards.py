@@ -42,7 +42,9 @@ def make(name, frames=20, seed=0, rays=True):
 
 
 def same(a, b):
-    assert a.name == b.name and a.body.token().tolist() == b.body.token().tolist() and a.note == b.note
+    assert (
+        a.name == b.name and a.body.token().tolist() == b.body.token().tolist() and a.note == b.note
+    )
     for name in ("times", "position", "yaw", "nudged"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
     if a.free_space is None:
@@ -60,7 +62,11 @@ def walks(count=5):
 def test_round_trip_on_a_disk_and_in_a_stream(tmp_path):
     counts = write_shards(tmp_path / "out", walks(), shard_mb=0.03)
     assert counts["samples"] == 5 and counts["shards"] > 1 and counts["frames"] == 60
-    assert fits(tmp_path / "out") and fits(next((tmp_path / "out").glob("*.tar"))) and not fits(tmp_path)
+    assert (
+        fits(tmp_path / "out")
+        and fits(next((tmp_path / "out").glob("*.tar")))
+        and not fits(tmp_path)
+    )
     back, skipped = read(tmp_path / "out", ReadOptions())
     assert not skipped and len(back) == 5
     for a, b, c in zip(walks(), back, stream(tmp_path / "out"), strict=True):
@@ -87,9 +93,16 @@ def test_webdataset_reads_them(tmp_path):
 def test_what_webdataset_writes_is_read(tmp_path):
     webdataset = pytest.importorskip("webdataset")
     (walk,) = walks(1)
-    about = {"name": "w", "position": walk.position.tolist(), "yaw": walk.yaw.tolist(), "times": walk.times.tolist()}
+    about = {
+        "name": "w",
+        "position": walk.position.tolist(),
+        "yaw": walk.yaw.tolist(),
+        "times": walk.times.tolist(),
+    }
     with webdataset.TarWriter(str(tmp_path / "a.tar")) as writer:
-        frames = {f"{t:06d}.jpg": data for t, data in enumerate(walk.frames.jpegs(range(len(walk))))}
+        frames = {
+            f"{t:06d}.jpg": data for t, data in enumerate(walk.frames.jpegs(range(len(walk))))
+        }
         writer.write({"__key__": "w", **frames, "json": about})
     (back,), _ = read(tmp_path / "a.tar", ReadOptions())
     np.testing.assert_array_equal(back.position, walk.position)
@@ -100,8 +113,12 @@ def test_same_walks_same_bytes_and_tar_agrees(tmp_path):
     for name in "ab":
         write_shards(tmp_path / name, walks(), shard_mb=0.03)
     files = sorted(p.name for p in (tmp_path / "a").iterdir())
-    assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
-    with tarfile.open(tmp_path / "a" / "shard-000000.tar") as tar:  # the standard library as the independent reader
+    assert all(
+        (tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files
+    )
+    with tarfile.open(
+        tmp_path / "a" / "shard-000000.tar"
+    ) as tar:  # the standard library as the independent reader
         for member in tar:
             assert member.isreg() and member.mtime == 0 and member.name.isascii()
 
@@ -161,7 +178,9 @@ def test_continues_after_a_kill_with_the_same_bytes(tmp_path, stop):
     write_shards(tmp_path / "cut", walks(), shard_mb=0.03)
     names = sorted(p.name for p in (tmp_path / "whole").iterdir())
     assert names == sorted(p.name for p in (tmp_path / "cut").iterdir())
-    assert all((tmp_path / "whole" / n).read_bytes() == (tmp_path / "cut" / n).read_bytes() for n in names)
+    assert all(
+        (tmp_path / "whole" / n).read_bytes() == (tmp_path / "cut" / n).read_bytes() for n in names
+    )
 
 
 def test_a_foreign_folder_and_other_settings_are_refused(tmp_path):
@@ -248,7 +267,12 @@ def test_http(tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     try:
-        for a, b, c in zip(walks(), read(f"{url}/?key=secret", ReadOptions())[0], stream(f"{url}?key=secret"), strict=True):
+        for a, b, c in zip(
+            walks(),
+            read(f"{url}/?key=secret", ReadOptions())[0],
+            stream(f"{url}?key=secret"),
+            strict=True,
+        ):
             same(a, b)
             same(a, c)
         with pytest.raises(UserError, match="404") as caught:
@@ -265,7 +289,13 @@ def test_http(tmp_path):
 
 
 def test_urls_are_told_and_shown_without_keys():
-    assert is_url("s3://b/x") and is_url("https://x") and not is_url("/a/b") and not is_url(Path("s3:/b")) and not is_url("C:\\a")
+    assert (
+        is_url("s3://b/x")
+        and is_url("https://x")
+        and not is_url("/a/b")
+        and not is_url(Path("s3:/b"))
+        and not is_url("C:\\a")
+    )
     assert shown("https://user:pw@host/a.tar?sig=1") == "https://host/a.tar"
 
 
@@ -290,19 +320,30 @@ def tar_with(path, members):
     return path
 
 
-GOOD = {"name": "w", "position": [[0.1 * i, 0] for i in range(8)], "yaw": [0.0] * 8, "times": [0.2 * i for i in range(8)]}
+GOOD = {
+    "name": "w",
+    "position": [[0.1 * i, 0] for i in range(8)],
+    "yaw": [0.0] * 8,
+    "times": [0.2 * i for i in range(8)],
+}
 PICTURE = jpeg(np.zeros((8, 8, 3), np.uint8))
 
 
 def sample(about=None, key="k", frames=8):
     text = json.dumps(GOOD if about is None else about).encode()
-    return [(f"{key}.json", text, {}), *((f"{key}.{t:06d}.jpg", PICTURE, {}) for t in range(frames))]
+    return [
+        (f"{key}.json", text, {}),
+        *((f"{key}.{t:06d}.jpg", PICTURE, {}) for t in range(frames)),
+    ]
 
 
 HOSTILE = {
     "absolute": ([("/etc/k.json", b"{}", {})], "member name /etc/k.json is refused"),
     "upwards": ([("a/../../k.json", b"{}", {})], "refused"),
-    "symbolic link": ([("k.json", b"", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})], "k.json is a symbolic link"),
+    "symbolic link": (
+        [("k.json", b"", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"})],
+        "k.json is a symbolic link",
+    ),
     "hard link": ([("k.json", b"", {"type": tarfile.LNKTYPE, "linkname": "x"})], "hard link"),
     "device": ([("k.json", b"", {"type": tarfile.CHRTYPE})], "device"),
     "pipe": ([("k.json", b"", {"type": tarfile.FIFOTYPE})], "pipe"),
@@ -407,7 +448,10 @@ def test_damage_never_ends_in_anything_but_a_user_error(small, tmp_path_factory,
     spoiled = bytearray(small)
     for _ in range(data.draw(st.integers(1, 6))):
         spoiled[data.draw(st.integers(0, len(small) - 1))] = data.draw(st.integers(0, 255))
-    path = _written(tmp_path_factory.getbasetemp() / "fuzz.tar", bytes(spoiled[: data.draw(st.integers(0, len(small)))]))
+    path = _written(
+        tmp_path_factory.getbasetemp() / "fuzz.tar",
+        bytes(spoiled[: data.draw(st.integers(0, len(small)))]),
+    )
     for reading in (lambda: read(path, ReadOptions()), lambda: list(stream(path))):
         try:
             reading()
@@ -421,7 +465,13 @@ def test_the_real_walks(tmp_path):
 
     from s2e.video.readers.formats import read_walks
 
-    place = Path(os.environ.get("S2E_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")) / "gnm" / "go2"
+    place = (
+        Path(
+            os.environ.get("S2E_SHARED_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")
+        )
+        / "gnm"
+        / "go2"
+    )
     if not place.is_dir():
         pytest.skip("the real walks are not here")
     source = read_walks([place])[0][:4]

@@ -24,7 +24,17 @@ def make(out, count=6, number=0):
         rays = rng.uniform(0.2, 12, RAYS).astype(np.float32).round(3)
         rays[0] = np.nan
         image = jpeg(rng.integers(0, 255, (12, 16, 3), dtype=np.uint8))
-        shard.add(Still(image, rays, "near", "splats" if i % 2 else "mesh", f"street-{i // 2}", np.zeros(3), BODY))
+        shard.add(
+            Still(
+                image,
+                rays,
+                "near",
+                "splats" if i % 2 else "mesh",
+                f"street-{i // 2}",
+                np.zeros(3),
+                BODY,
+            )
+        )
     out.mkdir(exist_ok=True)
     return shard, shard.write(out)
 
@@ -41,17 +51,34 @@ def folder(tmp_path):
 
 
 def test_what_is_written_is_read_again(folder):
-    stills, skipped = read_stills([folder, folder / "stills-00000.tar"])  # the same shard twice counts once
-    assert not skipped and [len(s) for s in stills] == [6, 6] and is_stills(folder) and is_stills(folder / "stills-00000.tar")
+    stills, skipped = read_stills(
+        [folder, folder / "stills-00000.tar"]
+    )  # the same shard twice counts once
+    assert (
+        not skipped
+        and [len(s) for s in stills] == [6, 6]
+        and is_stills(folder)
+        and is_stills(folder / "stills-00000.tar")
+    )
     written, _ = make(folder.parent / "again")
     assert list(stills[0].frames.jpegs(range(6))) == written.jpegs
     rays = np.random.default_rng(0).uniform(0.2, 12, RAYS).astype(np.float32).round(3)
     np.testing.assert_allclose(stills[0].free_space[0, 1:], rays[1:], atol=1e-6)
-    assert np.isnan(stills[0].free_space[:, 0]).all() and stills[0].nearest[0] == pytest.approx(rays[1:].min(), abs=1e-6)
-    assert stills[0].robot[0] == "go2" and stills[0].scene[5] == "street-2" and stills[0].look[1] == "splats"
+    assert np.isnan(stills[0].free_space[:, 0]).all() and stills[0].nearest[0] == pytest.approx(
+        rays[1:].min(), abs=1e-6
+    )
+    assert (
+        stills[0].robot[0] == "go2"
+        and stills[0].scene[5] == "street-2"
+        and stills[0].look[1] == "splats"
+    )
     np.testing.assert_allclose(stills[0].about[0], BODY.token())
     text = table(stills, 0)
-    assert "12 stills in 3 scenes, 0 dropped" in text and "mesh 6 (50%), splats 6 (50%)" in text and "near 12 (100%)" in text
+    assert (
+        "12 stills in 3 scenes, 0 dropped" in text
+        and "mesh 6 (50%), splats 6 (50%)" in text
+        and "near 12 (100%)" in text
+    )
 
 
 def test_standard_tools_see_pairs_of_jpg_and_json(folder):
@@ -61,7 +88,11 @@ def test_standard_tools_see_pairs_of_jpg_and_json(folder):
         assert file is not None
         about = json.load(file)
     assert names[:2] == ["00001_000000.jpg", "00001_000000.json"] and len(names) == 12
-    assert len(about["free_space"]) == RAYS and about["free_space"][0] is None and about["body"]["robot"] == "go2"
+    assert (
+        len(about["free_space"]) == RAYS
+        and about["free_space"][0] is None
+        and about["body"]["robot"] == "go2"
+    )
     make(folder.parent / "again", number=1)
     one, other = ((f / "stills-00001.tar").read_bytes() for f in (folder, folder.parent / "again"))
     assert one == other
@@ -80,7 +111,9 @@ def test_a_url_is_read_by_ranges(folder):
     assert is_stills("memory://stills") and not is_stills("memory://nothing")
     far, near = read_stills(["memory://stills"])[0], read_stills([folder])[0]
     np.testing.assert_array_equal(far[1].free_space, near[1].free_space)
-    assert [s.frames.digest() for s in far] == [s.frames.digest() for s in near], "the cache finds them again"
+    assert [s.frames.digest() for s in far] == [s.frames.digest() for s in near], (
+        "the cache finds them again"
+    )
     assert list(far[0].frames.jpegs(range(6))) == list(near[0].frames.jpegs(range(6)))
     assert sum(map(len, read_stills(["memory://stills/stills-00000.tar"])[0])) == 6
 
@@ -93,7 +126,13 @@ def pack(path, members):
             tar.addfile(info, io.BytesIO(data))
 
 
-GOOD = {"free_space": [1.0] * RAYS, "kind": "near", "look": "mesh", "scene": "s", "body": {"robot": "go2"}}
+GOOD = {
+    "free_space": [1.0] * RAYS,
+    "kind": "near",
+    "look": "mesh",
+    "scene": "s",
+    "body": {"robot": "go2"},
+}
 BAD = {
     "negative": {**GOOD, "free_space": [-1.0] + [1.0] * (RAYS - 1)},
     "NaN": {**GOOD, "free_space": [float("nan")] + [1.0] * (RAYS - 1)},
@@ -112,10 +151,19 @@ BAD = {
 
 def test_bad_stills_are_dropped_and_counted(tmp_path):
     image = jpeg(np.zeros((8, 8, 3), np.uint8))
-    members = [("good.jpg", image), ("good.json", json.dumps(GOOD).encode()), ("good.pkl", b"passed over")]
+    members = [
+        ("good.jpg", image),
+        ("good.json", json.dumps(GOOD).encode()),
+        ("good.pkl", b"passed over"),
+    ]
     for name, about in BAD.items():
         members += [(f"{name}.jpg", image), (f"{name}.json", json.dumps(about).encode())]
-    members += [("text.jpg", image), ("text.json", b"[[[["), ("noframe.json", json.dumps(GOOD).encode()), ("alone.jpg", image)]
+    members += [
+        ("text.jpg", image),
+        ("text.json", b"[[[["),
+        ("noframe.json", json.dumps(GOOD).encode()),
+        ("alone.jpg", image),
+    ]
     pack(tmp_path / "a.tar", members)
     stills, skipped = read_stills([tmp_path / "a.tar"])
     assert len(stills) == 1 and len(stills[0]) == 1 and len(skipped) == len(BAD) + 3

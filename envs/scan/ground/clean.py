@@ -71,7 +71,11 @@ def clean(splats: Splats) -> np.ndarray:
         return reason
     reason[left[_haze(splats, left, size)]] = REASONS.index("haze")
     left = np.flatnonzero(reason == 0)
-    for cells in (CELLS, CELLS // 2, CELLS // 4):  # a thin capture falls to pieces in voxels finer than its own spacing
+    for cells in (
+        CELLS,
+        CELLS // 2,
+        CELLS // 4,
+    ):  # a thin capture falls to pieces in voxels finer than its own spacing
         lonely = _isolated(means[left], splats.scales[left], middle, size / cells)
         if lonely.mean() < MOST_ISOLATED:
             reason[left[lonely]] = REASONS.index("isolated")
@@ -92,7 +96,10 @@ def _isolated(means: np.ndarray, scales: np.ndarray, middle: np.ndarray, cell: f
 
     Clumps are joined over a gap of one voxel (3-D, through corners), or as far as their Gaussians reach (two standard deviations).
     """
-    index = np.floor((means - middle.astype(np.float32)) / np.float32(cell)).astype(np.int64) + 4 * CELLS
+    index = (
+        np.floor((means - middle.astype(np.float32)) / np.float32(cell)).astype(np.int64)
+        + 4 * CELLS
+    )
     side = 8 * CELLS
     key = (index[:, 0] * side + index[:, 1]) * side + index[:, 2]
     voxels, which, counts = np.unique(key, return_inverse=True, return_counts=True)
@@ -121,7 +128,9 @@ def _clumps(where: np.ndarray) -> np.ndarray:
     low = where.min(0)
     coarse = (where - low) // 2
     shape = coarse.max(0) + 1
-    if np.prod(shape) > 1 << 28:  # a capture much longer than its diameter: coarser voxels, the same rule
+    if (
+        np.prod(shape) > 1 << 28
+    ):  # a capture much longer than its diameter: coarser voxels, the same rule
         coarse //= 2
         shape = coarse.max(0) + 1
     grid = np.zeros(shape, dtype=bool)

@@ -3,7 +3,14 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import binary_closing, distance_transform_edt, label, maximum_filter, median_filter, minimum_filter
+from scipy.ndimage import (
+    binary_closing,
+    distance_transform_edt,
+    label,
+    maximum_filter,
+    median_filter,
+    minimum_filter,
+)
 
 from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Splats
@@ -54,7 +61,9 @@ class Columns:
     overhead: np.ndarray
 
 
-def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2, noise_m: float = 0.0) -> Columns:
+def columns(
+    splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2, noise_m: float = 0.0
+) -> Columns:
     """Fills voxels with the ellipsoids' optical depth and reads the ground and what stands on it off their columns.
 
     The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and
@@ -81,7 +90,9 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2, n
     skip_m = skipped_m(noise_m)
     flood(tops, free, max(_SEED_M, skip_m), STEP_M, 2, height, known)
     if not known.any():
-        raise NotNavigable("no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution")
+        raise NotNavigable(
+            "no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution"
+        )
     known &= ~_steep(height, known, resolution)
     raw, height = height, _smooth(_spread(height, known), known, noise_m)
     # What the smoothing took away as noise is no obstacle; a stone that it took away is.
@@ -91,7 +102,9 @@ def columns(splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2, n
     look_up(bits, height, np.maximum(base, height), frame, skip_m, clearance_m, solid, overhead)
     blocked = _without_specks(solid)
     known = _without_holes(known, blocked, resolution)
-    out = Columns(origin, resolution, np.where(known, height, 0).astype(np.float32), known, blocked, overhead)
+    out = Columns(
+        origin, resolution, np.where(known, height, 0).astype(np.float32), known, blocked, overhead
+    )
     return _cropped(out)
 
 
@@ -121,18 +134,29 @@ def fill_walked(found: Columns, feet: np.ndarray) -> Columns:
     if not inside.any():
         return found
     walked, level = np.zeros(found.known.shape, dtype=bool), np.zeros(found.known.shape, np.float32)
-    walked[cells[inside, 1], cells[inside, 0]], level[cells[inside, 1], cells[inside, 0]] = True, way[inside, 2]
+    walked[cells[inside, 1], cells[inside, 0]], level[cells[inside, 1], cells[inside, 0]] = (
+        True,
+        way[inside, 2],
+    )
     away, nearest = distance_transform_edt(~walked, return_indices=True)  # pyright: ignore[reportGeneralTypeIssues]
     fill = (np.asarray(away) * found.resolution <= WALKED_M) & ~found.known & ~found.blocked
     level = level[tuple(nearest)]
     beside = _spread(found.height, found.known) if found.known.any() else level
     height = np.where(np.abs(beside - level) < STEP_M, beside, level)
-    return replace(found, height=np.where(fill, height, found.height).astype(np.float32), known=found.known | fill)
+    return replace(
+        found,
+        height=np.where(fill, height, found.height).astype(np.float32),
+        known=found.known | fill,
+    )
 
 
 def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, int]]:
     """Origin and shape of a grid over what lies within the voxels' heights, less a thousandth on each side that may be far away."""
-    near = (splats.means[:, 2] > LOWEST_M) & (splats.means[:, 2] < HIGHEST_GROUND_M) & (splats.opacities > 0.1)
+    near = (
+        (splats.means[:, 2] > LOWEST_M)
+        & (splats.means[:, 2] < HIGHEST_GROUND_M)
+        & (splats.opacities > 0.1)
+    )
     if not near.any():
         raise NotNavigable(
             f"nothing solid lies {LOWEST_M} to {HIGHEST_GROUND_M} m above the floor's plane: check scale and floor height"
@@ -158,7 +182,9 @@ def _steep(height: np.ndarray, known: np.ndarray, resolution: float) -> np.ndarr
 
 def _spread(height: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Heights everywhere: where none is known, that of the nearest cell where it is."""
-    nearest = np.asarray(distance_transform_edt(~known, return_distances=False, return_indices=True))
+    nearest = np.asarray(
+        distance_transform_edt(~known, return_distances=False, return_indices=True)
+    )
     return height[tuple(nearest)]
 
 
@@ -173,7 +199,9 @@ def _smooth(height: np.ndarray, known: np.ndarray, noise_m: float) -> np.ndarray
     height = median_filter(height, 3, mode="nearest")
     height = height if noisy else _sharp_steps(height)
     for _ in range(4 if noisy else 1):
-        height = _sigma_filter(height, known, float(np.clip(2.5 * noise_m, 0.04, STEP_M)) if noisy else 0.04)
+        height = _sigma_filter(
+            height, known, float(np.clip(2.5 * noise_m, 0.04, STEP_M)) if noisy else 0.04
+        )
     return height.astype(np.float32)
 
 

@@ -75,13 +75,18 @@ class Ground:
         alone = self.height * size / max(self.extent, 1e-12)
         one_thing = (alone > 0.25 and self.apart < 0.45) or (alone > 0.5 and self.apart < 0.7)
         over = self.below < 0.45 if hinted else self.below < 0.25 and self.beneath < 0.3
-        return self.layer > 0.3 and self.cover > 0.2 and self.area > 0.015 and over and not one_thing
+        return (
+            self.layer > 0.3 and self.cover > 0.2 and self.area > 0.015 and over and not one_thing
+        )
 
 
 def _cone(up: np.ndarray, degrees: float, count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 3) directions within so many degrees of one, itself first."""
     first, second = np.linalg.svd(up[None])[2][1:]
-    turn, tilt = rng.uniform(0.0, 2 * np.pi, count), np.radians(degrees) * np.sqrt(rng.random(count))
+    turn, tilt = (
+        rng.uniform(0.0, 2 * np.pi, count),
+        np.radians(degrees) * np.sqrt(rng.random(count)),
+    )
     tilt[0] = 0.0
     side = np.cos(turn)[:, None] * first + np.sin(turn)[:, None] * second
     return np.cos(tilt)[:, None] * up + np.sin(tilt)[:, None] * side
@@ -132,7 +137,9 @@ def level_directions(surface: Surface, seed: int, count: int = 4) -> list[np.nda
     return apart
 
 
-def ground_along(splats: Splats, surface: Surface, up: np.ndarray, eyes: np.ndarray | None = None) -> Ground | None:
+def ground_along(
+    splats: Splats, surface: Surface, up: np.ndarray, eyes: np.ndarray | None = None
+) -> Ground | None:
     """The ground where `up` is up to a degree; None where there is nothing to stand on.
 
     Args:
@@ -142,7 +149,9 @@ def ground_along(splats: Splats, surface: Surface, up: np.ndarray, eyes: np.ndar
         eyes: (N, 3) where cameras were, if that is known: the ground is the first large layer beneath them, otherwise the lowest.
     """
     rotation, middle = upright(up), np.median(surface.points, axis=0)
-    small = place(splats, Placement(1.0 / surface.size, rotation, -rotation @ middle / surface.size))
+    small = place(
+        splats, Placement(1.0 / surface.size, rotation, -rotation @ middle / surface.size)
+    )
     points = (surface.points - middle) @ rotation.T / surface.size
     low, high = np.quantile(points, (0.003, 0.997), axis=0) + np.array([[-0.02], [0.02]])
     low, high = np.maximum(low, -1.25), np.minimum(high, 1.25)
@@ -158,7 +167,9 @@ def ground_along(splats: Splats, surface: Surface, up: np.ndarray, eyes: np.ndar
     at = _layer_of(tops, free, weight, frame, seen)
     if at is None:
         return None
-    return _measured(surface, points, small.means, (tops, free, weight), at, frame, rotation, middle)
+    return _measured(
+        surface, points, small.means, (tops, free, weight), at, frame, rotation, middle
+    )
 
 
 def _detail(means: np.ndarray, frame: np.ndarray, tops: np.ndarray) -> np.ndarray:
@@ -167,18 +178,30 @@ def _detail(means: np.ndarray, frame: np.ndarray, tops: np.ndarray) -> np.ndarra
     index = np.floor((means - frame[:3]) / frame[[3, 3, 4]]).astype(np.int64)
     inside = ((index >= 0) & (index < (cols, rows, LEVELS))).all(1)
     c, r, k = index[inside].T
-    counts = np.bincount((r * cols + c) * LEVELS + k, minlength=rows * cols * LEVELS).reshape(rows, cols, LEVELS)
+    counts = np.bincount((r * cols + c) * LEVELS + k, minlength=rows * cols * LEVELS).reshape(
+        rows, cols, LEVELS
+    )
     total = np.concatenate([np.zeros((rows, cols, 1), np.int64), counts.cumsum(2)], 2)
     at = np.where(np.isfinite(tops), (tops - frame[2]) / frame[4], 0.0).astype(np.int64)
     reach = round(BAND / frame[4])
     low, high = np.clip(at - reach, 0, LEVELS), np.clip(at + reach + 1, 0, LEVELS)
-    return np.minimum(np.take_along_axis(total, high, 2) - np.take_along_axis(total, low, 2), _MOST_COUNTED).astype(np.float64)
+    return np.minimum(
+        np.take_along_axis(total, high, 2) - np.take_along_axis(total, low, 2), _MOST_COUNTED
+    ).astype(np.float64)
 
 
-def _layer_of(tops: np.ndarray, free: np.ndarray, weight: np.ndarray, frame: np.ndarray, eyes: np.ndarray | None) -> float | None:
+def _layer_of(
+    tops: np.ndarray,
+    free: np.ndarray,
+    weight: np.ndarray,
+    frame: np.ndarray,
+    eyes: np.ndarray | None,
+) -> float | None:
     """Height of the layer to stand on: the lowest large one, or the highest large one beneath the eyes."""
     heights = tops[free]
-    counts = np.bincount(((heights - frame[2]) / frame[4]).astype(np.int64).clip(0, LEVELS - 1), weight[free], LEVELS)
+    counts = np.bincount(
+        ((heights - frame[2]) / frame[4]).astype(np.int64).clip(0, LEVELS - 1), weight[free], LEVELS
+    )
     smooth = np.pad(gaussian_filter1d(counts, _SMOOTH / frame[4], mode="constant"), 1)
     peaks = np.flatnonzero((smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:]))
     at = frame[2] + (peaks + 0.5) * frame[4]
@@ -192,7 +215,9 @@ def _layer_of(tops: np.ndarray, free: np.ndarray, weight: np.ndarray, frame: np.
     return float(at[large[0] if eyes is None else large[-1]])
 
 
-def _measured(surface: Surface, points, means, places, at: float, frame, rotation, middle) -> Ground:
+def _measured(
+    surface: Surface, points, means, places, at: float, frame, rotation, middle
+) -> Ground:
     """Fits the plane to a layer and counts what `Ground` says; all of it in diameters, z up, until the end."""
     tops, free, weight = places
     mine = free & (np.abs(tops - at) < BAND)
@@ -260,7 +285,10 @@ def _crowded(h: np.ndarray) -> tuple[float, float]:
         near = h[np.abs(h - middle) < band]
         new = float(np.median(near))
         spread = max(1.4826 * float(np.median(np.abs(near - new))), 1e-5)
-        middle, band = float(np.clip(new, peak - spread, peak + spread)), max(min(band, 2.5 * spread), BAND / 50.0)
+        middle, band = (
+            float(np.clip(new, peak - spread, peak + spread)),
+            max(min(band, 2.5 * spread), BAND / 50.0),
+        )
     return middle, spread
 
 

@@ -88,7 +88,9 @@ class _Facts:
         )  # fmt: skip
 
 
-def find_floor(splats: Splats, up: np.ndarray | None = None, seed: int = 0, eyes: np.ndarray | None = None) -> Floor:
+def find_floor(
+    splats: Splats, up: np.ndarray | None = None, seed: int = 0, eyes: np.ndarray | None = None
+) -> Floor:
     """Finds the floor of a capture in its own units and axes.
 
     First among the large planes of its discs. Where these hold none, or the wrong one, as the ground in a field of opacity
@@ -107,14 +109,18 @@ def find_floor(splats: Splats, up: np.ndarray | None = None, seed: int = 0, eyes
     if up is not None:
         up = np.asarray(up, dtype=np.float64)
         if up.shape != (3,) or not np.isfinite(up).all() or not np.linalg.norm(up) > 0.0:
-            raise UserError(f"up {up}: give three finite numbers that are not all 0, or an axis such as z or -y")
+            raise UserError(
+                f"up {up}: give three finite numbers that are not all 0, or an axis such as z or -y"
+            )
         up = up / np.linalg.norm(up)
     surface = surface_of(splats, seed)
     try:
         floor = _among_planes(surface, up, seed)
         if eyes is None or float(np.quantile(eyes @ floor.normal, 0.2)) > floor.offset:
             return floor
-        reason = NotNavigable("not navigable: the cameras were beneath the largest level surface: a ceiling; check --up and --cameras")
+        reason = NotNavigable(
+            "not navigable: the cameras were beneath the largest level surface: a ceiling; check --up and --cameras"
+        )
     except NotNavigable as error:
         reason = error
     if up is not None:
@@ -131,10 +137,14 @@ def surface_of(splats: Splats, seed: int = 0) -> Surface:
     """
     solid = int((splats.opacities > 0.1).sum())
     if solid < _FEWEST:
-        raise NotNavigable(f"not navigable: only {solid} of {len(splats.means)} Gaussians are solid (opacity above 0.1), no place")
+        raise NotNavigable(
+            f"not navigable: only {solid} of {len(splats.means)} Gaussians are solid (opacity above 0.1), no place"
+        )
     surface = sample_surface(splats, seed)
     if surface is None:
-        raise NotNavigable("not navigable: all Gaussians lie in one point; the capture has no extent")
+        raise NotNavigable(
+            "not navigable: all Gaussians lie in one point; the capture has no extent"
+        )
     return surface
 
 
@@ -150,9 +160,16 @@ def given_floor(splats: Splats, plane: np.ndarray, seed: int = 0) -> Floor:
     normal, offset = plane[:3] / length, -float(plane[3]) / length
     surface = surface_of(splats, seed)
     h = surface.points @ normal - offset
-    spread = 1.4826 * float(np.median(np.abs(h[np.abs(h) < 0.02 * surface.size]))) if (np.abs(h) < 0.02 * surface.size).any() else 0.0
+    spread = (
+        1.4826 * float(np.median(np.abs(h[np.abs(h) < 0.02 * surface.size])))
+        if (np.abs(h) < 0.02 * surface.size).any()
+        else 0.0
+    )
     band = np.abs(h) < max(3.0 * spread, 1e-3 * surface.size)
-    extent = _length((surface.points[band] if band.sum() > 100 else surface.points) @ np.linalg.svd(normal[None])[2][1:].T)
+    extent = _length(
+        (surface.points[band] if band.sum() > 100 else surface.points)
+        @ np.linalg.svd(normal[None])[2][1:].T
+    )
     below = float((h < -0.03 * surface.size).mean())
     said = []
     if band.mean() < 0.02:
@@ -164,7 +181,9 @@ def given_floor(splats: Splats, plane: np.ndarray, seed: int = 0) -> Floor:
         tilt = float(np.degrees(np.arccos(np.clip(found.normal @ normal, -1.0, 1.0))))
         off = float(normal @ (found.normal * found.offset)) - offset
         if tilt > 3.0 or abs(off) > 0.02 * surface.size:
-            said.append(f"the capture's own floor leans {tilt:.1f} degrees from it and lies {off:+.3g} units above it")
+            said.append(
+                f"the capture's own floor leans {tilt:.1f} degrees from it and lies {off:+.3g} units above it"
+            )
     except NotNavigable as error:
         said.append(str(error).removeprefix("not navigable: "))
     warning = "--floor is taken as given, but " + "; ".join(said) if said else ""
@@ -176,23 +195,45 @@ def _among_planes(surface: Surface, up: np.ndarray | None, seed: int) -> Floor:
     facts, sure = _direction(surface, planes, up)
     normal = _refined_normal(surface, facts, seed)
     offset, spread, support = _layer(surface, normal, planes)
-    floor = _facts_of(surface, normal, offset, _near(surface, normal, offset), planes, _loose(surface, planes))
+    floor = _facts_of(
+        surface, normal, offset, _near(surface, normal, offset), planes, _loose(surface, planes)
+    )
     _plausible(surface, floor, up is not None)
     return Floor(normal, offset, support, floor.length, spread, sure)
 
 
-def _in_the_field(splats: Splats, surface: Surface, up: np.ndarray, seed: int, eyes: np.ndarray | None, reason: NotNavigable) -> Floor:
+def _in_the_field(
+    splats: Splats,
+    surface: Surface,
+    up: np.ndarray,
+    seed: int,
+    eyes: np.ndarray | None,
+    reason: NotNavigable,
+) -> Floor:
     """The ground within 30 degrees of up, with a warning where the capture speaks against it."""
     ground = ground_along(splats, surface, level_direction(surface, up, HINT_DEG, seed), eyes)
     if ground is None or not ground.place(surface.size):
         raise reason
     said = []
     if ground.below > 0.15 or ground.beneath > 0.3:
-        said.append(f"{max(ground.below, ground.beneath):.0%} of the capture lies beneath the floor")
+        said.append(
+            f"{max(ground.below, ground.beneath):.0%} of the capture lies beneath the floor"
+        )
     if ground.above < 0.01:
         said.append("next to nothing stands on the floor")
-    warning = f"up is taken as given, but {' and '.join(said)}: it may stand on its head" if said else ""
-    return Floor(ground.normal, ground.offset, ground.support, ground.extent, ground.spread, True, warning, ground.noise)
+    warning = (
+        f"up is taken as given, but {' and '.join(said)}: it may stand on its head" if said else ""
+    )
+    return Floor(
+        ground.normal,
+        ground.offset,
+        ground.support,
+        ground.extent,
+        ground.spread,
+        True,
+        warning,
+        ground.noise,
+    )
 
 
 def _under(surface: Surface, up: np.ndarray, seed: int, found: Floor) -> Floor | None:
@@ -203,7 +244,11 @@ def _under(surface: Surface, up: np.ndarray, seed: int, found: Floor) -> Floor |
     except NotNavigable:
         return None
     lower = float(facts.normal @ found.normal) * found.offset - facts.offset
-    if facts.below > _CLEAR or facts.normal @ found.normal < np.cos(np.radians(20.0)) or lower < 0.05 * surface.size:
+    if (
+        facts.below > _CLEAR
+        or facts.normal @ found.normal < np.cos(np.radians(20.0))
+        or lower < 0.05 * surface.size
+    ):
         return None
     h = surface.points @ facts.normal - facts.offset
     near = h[np.abs(h) < 0.01 * surface.size]
@@ -213,10 +258,19 @@ def _under(surface: Surface, up: np.ndarray, seed: int, found: Floor) -> Floor |
     return Floor(facts.normal, offset, facts.support, facts.length, spread, True, words)
 
 
-def _in_any_direction(splats: Splats, surface: Surface, seed: int, eyes: np.ndarray | None, reason: NotNavigable) -> Floor:
+def _in_any_direction(
+    splats: Splats, surface: Surface, seed: int, eyes: np.ndarray | None, reason: NotNavigable
+) -> Floor:
     """The ground of the direction that is most like one, if it is so by a margin."""
-    grounds = [ground_along(splats, surface, sign * axis, eyes) for axis in level_directions(surface, seed) for sign in (1.0, -1.0)]
-    likely = sorted((g for g in grounds if g is not None and g.place(surface.size, hinted=False)), key=lambda g: -g.score())
+    grounds = [
+        ground_along(splats, surface, sign * axis, eyes)
+        for axis in level_directions(surface, seed)
+        for sign in (1.0, -1.0)
+    ]
+    likely = sorted(
+        (g for g in grounds if g is not None and g.place(surface.size, hinted=False)),
+        key=lambda g: -g.score(),
+    )
     if not likely:
         raise reason
     best = likely[0]
@@ -229,13 +283,23 @@ def _in_any_direction(splats: Splats, surface: Surface, seed: int, eyes: np.ndar
             f"not navigable without a hint: {alike} level surfaces look alike (floor, ceiling or wall), with up {ups}: they hold "
             f"{best.layer:.0%} and {others[0].layer:.0%} of where one could stand; say which way is up with --up, or give --cameras"
         )
-    return Floor(best.normal, best.offset, best.support, best.extent, best.spread, margin >= 2.0 * _SURE, noise=best.noise)
+    return Floor(
+        best.normal,
+        best.offset,
+        best.support,
+        best.extent,
+        best.spread,
+        margin >= 2.0 * _SURE,
+        noise=best.noise,
+    )
 
 
 def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_Facts, bool]:
     """The plane and direction that do best what a floor does, and whether by a clear margin."""
     if not planes:
-        raise NotNavigable("not navigable: no plane holds even 2 % of the capture's surface; it is an object, or has no ground")
+        raise NotNavigable(
+            "not navigable: no plane holds even 2 % of the capture's surface; it is an object, or has no ground"
+        )
     loose = _loose(surface, planes)
     candidates = []
     for normal, offset, mine in planes:
@@ -289,10 +353,21 @@ def _loose(surface: Surface, planes: list) -> np.ndarray:
 
 
 def _near(surface: Surface, normal: np.ndarray, offset: float) -> np.ndarray:
-    return (np.abs(surface.voxels @ normal - offset) < surface.cell) & (np.abs(surface.normals @ normal) > 0.8) & (surface.planar > 0.2)
+    return (
+        (np.abs(surface.voxels @ normal - offset) < surface.cell)
+        & (np.abs(surface.normals @ normal) > 0.8)
+        & (surface.planar > 0.2)
+    )
 
 
-def _facts_of(surface: Surface, normal: np.ndarray, offset: float, mine: np.ndarray, planes: list, loose: np.ndarray) -> _Facts:
+def _facts_of(
+    surface: Surface,
+    normal: np.ndarray,
+    offset: float,
+    mine: np.ndarray,
+    planes: list,
+    loose: np.ndarray,
+) -> _Facts:
     """Counts what `_Facts` says."""
     weight, cell = surface.weight, surface.cell
     whole = weight.sum()
@@ -321,7 +396,8 @@ def _facts_of(surface: Surface, normal: np.ndarray, offset: float, mine: np.ndar
         above=float(weight[above].sum() / whole),
         open=1.0 - float(covered.mean()) if len(covered) else 0.0,
         cover=len(mine_key) / max(len(np.unique(key[h > -2.0 * cell])), 1),
-        layers=len(np.unique(key[mine | (level & (np.abs(h) < 0.1 * length))])) / max(len(np.unique(key)), 1),
+        layers=len(np.unique(key[mine | (level & (np.abs(h) < 0.1 * length))]))
+        / max(len(np.unique(key)), 1),
         square=float((weight[square].sum() + 0.005 * whole) / (weight[faces].sum() + 0.01 * whole)),
         contact=contact,
         low=low,
@@ -342,7 +418,9 @@ def _deviation(flat: np.ndarray, weight: np.ndarray) -> float:
     return float(np.sqrt(weight @ ((flat - weight @ flat / total) ** 2).sum(1) / total))
 
 
-def _standing(h, cell: float, height: float, weight: np.ndarray, loose: np.ndarray, whole: float) -> tuple[float, float]:
+def _standing(
+    h, cell: float, height: float, weight: np.ndarray, loose: np.ndarray, whole: float
+) -> tuple[float, float]:
     """How much of the loose things touches the plane, and how low they are; 0.3 and 0.5 where there is next to nothing."""
     mass = np.bincount(loose, weights=weight)
     lowest = np.full(len(mass), np.inf)
@@ -407,7 +485,9 @@ def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
     normals *= np.sign(normals @ facts.normal)[:, None]
     good = np.flatnonzero(normals @ facts.normal > np.cos(np.radians(12.0)))
     normals = np.concatenate([facts.normal[None], normals[good]])
-    offsets = np.concatenate([[facts.offset], (normals[1:] * corners[sizes > (4.0 * surface.cell) ** 2][good, 0]).sum(1)])
+    offsets = np.concatenate(
+        [[facts.offset], (normals[1:] * corners[sizes > (4.0 * surface.cell) ** 2][good, 0]).sum(1)]
+    )
     residual = np.abs(normals @ few.T - offsets[:, None])
     best, best_score = facts.normal, 0.0
     for halvings in range(6):
@@ -452,8 +532,14 @@ def _layer(surface: Surface, normal: np.ndarray, planes: list) -> tuple[float, f
     most = max(mass for _, mass, _ in groups)
     large = sorted(group for group in groups if group[1] > 0.3 * most)
     standing = [_standing_on(surface, normal, at, loose) for at, _, _ in large]
-    best = next(group for group, stands in zip(large, standing, strict=True) if stands >= 0.3 * max(standing))
-    return _sharp_offset(h, best[2], _half_width(smooth, middles, best[2]), surface.cell, len(surface.points))
+    best = next(
+        group
+        for group, stands in zip(large, standing, strict=True)
+        if stands >= 0.3 * max(standing)
+    )
+    return _sharp_offset(
+        h, best[2], _half_width(smooth, middles, best[2]), surface.cell, len(surface.points)
+    )
 
 
 def _standing_on(surface: Surface, normal: np.ndarray, at: float, loose: np.ndarray) -> float:
@@ -467,7 +553,9 @@ def _standing_on(surface: Surface, normal: np.ndarray, at: float, loose: np.ndar
     return float(np.minimum(mass[1:], 0.03 * whole) @ foot / whole)
 
 
-def _groups(peaks: np.ndarray, smooth: np.ndarray, middles: np.ndarray, h: np.ndarray, cell: float) -> list[tuple[float, float, float]]:
+def _groups(
+    peaks: np.ndarray, smooth: np.ndarray, middles: np.ndarray, h: np.ndarray, cell: float
+) -> list[tuple[float, float, float]]:
     """Peaks within two cells of a larger one, together: (height of the largest, points, height of the lowest large one)."""
     groups, taken = [], np.zeros(len(peaks), dtype=bool)
     for k in np.argsort(-smooth[peaks], kind="stable"):
@@ -500,7 +588,9 @@ def _half_width(smooth: np.ndarray, middles: np.ndarray, at: float) -> float:
     return float(min(left, right) * (middles[1] - middles[0]))
 
 
-def _sharp_offset(h: np.ndarray, at: float, half_width: float, cell: float, samples: int) -> tuple[float, float, float]:
+def _sharp_offset(
+    h: np.ndarray, at: float, half_width: float, cell: float, samples: int
+) -> tuple[float, float, float]:
     """The middle of the layer at `at`: the median in a band that shrinks to two and a half deviations around it."""
     band = min(1.5 * half_width, cell)
     middle, spread = at, band

@@ -17,7 +17,17 @@ SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 MOST_BYTES, MOST_FACES, MOST_DISCS = 1 << 29, 4_000_000, 20_000_000
 MOST_NODES, MOST_DEPTH = 20_000, 200
 """Of a GLB: each use of a mesh becomes a mesh of its own, which takes memory however few its triangles are."""
-_PICTURES = ("images", "textures", "samplers", "materials", "animations", "skins", "cameras", "extensions", "extensionsRequired")
+_PICTURES = (
+    "images",
+    "textures",
+    "samplers",
+    "materials",
+    "animations",
+    "skins",
+    "cameras",
+    "extensions",
+    "extensionsRequired",
+)
 
 
 def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +44,9 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
-        raise UserError(f"{path}: not one of {', '.join(SUFFIXES)}; export the collision mesh as one of these")
+        raise UserError(
+            f"{path}: not one of {', '.join(SUFFIXES)}; export the collision mesh as one of these"
+        )
     try:
         import trimesh
     except ImportError:
@@ -42,26 +54,42 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         size = path.stat().st_size
         if not 0 < size <= MOST_BYTES:
-            raise UserError(f"{path}: {size} bytes; a mesh of 1 to {MOST_BYTES} bytes is read, export it again")
+            raise UserError(
+                f"{path}: {size} bytes; a mesh of 1 to {MOST_BYTES} bytes is read, export it again"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     try:
-        data = _shape_of_glb(path, data) if kind == ".glb" else _shape_of_obj(data) if kind == ".obj" else data
+        data = (
+            _shape_of_glb(path, data)
+            if kind == ".glb"
+            else _shape_of_obj(data)
+            if kind == ".obj"
+            else data
+        )
         # Without a resolver nothing beside the file is opened.
-        loaded = trimesh.load(io.BytesIO(data), file_type=kind[1:], process=False, skip_materials=True)  # pyright: ignore[reportArgumentType]
+        loaded = trimesh.load(
+            io.BytesIO(data), file_type=kind[1:], process=False, skip_materials=True
+        )  # pyright: ignore[reportArgumentType]
         meshes = loaded.dump() if isinstance(loaded, trimesh.Scene) else [loaded]
         meshes = [m for m in meshes if isinstance(m, trimesh.Trimesh) and len(m.faces)]
         starts = np.cumsum([0] + [len(m.vertices) for m in meshes])
-        vertices = np.concatenate([np.asarray(m.vertices, dtype=np.float64) for m in meshes] or [np.zeros((0, 3))])
+        vertices = np.concatenate(
+            [np.asarray(m.vertices, dtype=np.float64) for m in meshes] or [np.zeros((0, 3))]
+        )
         faces = [np.asarray(m.faces, dtype=np.int64) + s for m, s in zip(meshes, starts)]
     except UserError:
         raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
-        raise UserError(f"{path}: cannot be read as {kind[1:].upper()} ({type(error).__name__}: {error}); export it again") from None
+        raise UserError(
+            f"{path}: cannot be read as {kind[1:].upper()} ({type(error).__name__}: {error}); export it again"
+        ) from None
     triangles = np.concatenate(faces or [np.zeros((0, 3), np.int64)])
     if not 0 < len(triangles) <= MOST_FACES:
-        raise UserError(f"{path}: {len(triangles)} triangles; 1 to {MOST_FACES} are read, export it again")
+        raise UserError(
+            f"{path}: {len(triangles)} triangles; 1 to {MOST_FACES} are read, export it again"
+        )
     if triangles.min() < 0 or triangles.max() >= len(vertices):
         raise UserError(f"{path}: a triangle names a vertex that does not exist; export it again")
     if not np.isfinite(vertices).all():
@@ -80,7 +108,9 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
         tree = json.loads(data[20 : 20 + length])
         for buffer in tree.get("buffers", []):
             if "uri" in buffer:
-                raise UserError(f"{path}: its geometry is in another file; export it as one binary GLB")
+                raise UserError(
+                    f"{path}: its geometry is in another file; export it as one binary GLB"
+                )
         for accessor in tree.get("accessors", []):
             if not 0 <= accessor["count"] <= 3 * MOST_FACES or "sparse" in accessor:
                 raise ValueError(f"an accessor of {accessor['count']} numbers, or a sparse one")
@@ -90,16 +120,33 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
             for primitive in mesh["primitives"]:
                 primitive.pop("material", None)
                 primitive.pop("extensions", None)
-                primitive["attributes"] = {k: v for k, v in primitive["attributes"].items() if k == "POSITION"}
+                primitive["attributes"] = {
+                    k: v for k, v in primitive["attributes"].items() if k == "POSITION"
+                }
         faces = _faces_of_nodes(tree)
-    except (struct.error, ValueError, AttributeError, TypeError, RecursionError, LookupError) as error:
+    except (
+        struct.error,
+        ValueError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+        LookupError,
+    ) as error:
         raise UserError(f"{path}: cannot be read as GLB ({error}); export it again") from None
     if faces > MOST_FACES:
-        raise UserError(f"{path}: {faces} triangles with all uses of its meshes; at most {MOST_FACES} are read, export it simplified")
+        raise UserError(
+            f"{path}: {faces} triangles with all uses of its meshes; at most {MOST_FACES} are read, export it simplified"
+        )
     words = json.dumps(tree).encode()
     words += b" " * (-len(words) % 4)
     rest = data[20 + length : total]
-    return struct.pack("<4sIIII", b"glTF", version, 20 + len(words) + len(rest), len(words), 0x4E4F534A) + words + rest
+    return (
+        struct.pack(
+            "<4sIIII", b"glTF", version, 20 + len(words) + len(rest), len(words), 0x4E4F534A
+        )
+        + words
+        + rest
+    )
 
 
 def _faces_of_nodes(tree: dict[str, Any]) -> int:
@@ -117,7 +164,11 @@ def _faces_of_nodes(tree: dict[str, Any]) -> int:
                  for p in mesh["primitives"]]  # fmt: skip
         # A strip or a fan has almost as many triangles as corners, a list a third.
         shares = [1 if p.get("mode", 4) in (5, 6) else 3 for p in mesh["primitives"]]
-        faces.append(sum(max(counts, default=0) // share for counts, share in zip(parts, shares, strict=True)))
+        faces.append(
+            sum(
+                max(counts, default=0) // share for counts, share in zip(parts, shares, strict=True)
+            )
+        )
     children = [child for node in nodes for child in node.get("children", [])]
     if len(set(children)) < len(children):
         raise ValueError("a node has two parents")
@@ -127,8 +178,12 @@ def _faces_of_nodes(tree: dict[str, Any]) -> int:
         seen += len(layer)
         layer = {child for k in layer for child in nodes[k].get("children", [])}
     if seen < len(nodes):
-        raise ValueError(f"its nodes go round in a circle, or are nested more than {MOST_DEPTH} deep")
-    return max(sum(faces), sum(faces[node["mesh"]] for node in nodes if "mesh" in node))  # a mesh that no node uses is made too
+        raise ValueError(
+            f"its nodes go round in a circle, or are nested more than {MOST_DEPTH} deep"
+        )
+    return max(
+        sum(faces), sum(faces[node["mesh"]] for node in nodes if "mesh" in node)
+    )  # a mesh that no node uses is made too
 
 
 def _shape_of_obj(data: bytes) -> bytes:
@@ -137,7 +192,9 @@ def _shape_of_obj(data: bytes) -> bytes:
     return b"\n".join(line for line in lines if line.split(None, 1)[:1] in ([b"v"], [b"f"]))
 
 
-def surface_discs(path: Path, vertices: np.ndarray, triangles: np.ndarray, spacing: float) -> Splats:
+def surface_discs(
+    path: Path, vertices: np.ndarray, triangles: np.ndarray, spacing: float
+) -> Splats:
     """Opaque flat Gaussians over a mesh.
 
     A triangle is cut across into strips no wider than `spacing`, from one corner to its shortest edge, and each of those into
@@ -153,7 +210,9 @@ def surface_discs(path: Path, vertices: np.ndarray, triangles: np.ndarray, spaci
         UserError: that would be more than `MOST_DISCS`.
     """
     corners = vertices[triangles]
-    opposite = np.linalg.norm(np.roll(corners, -1, axis=1) - np.roll(corners, -2, axis=1), axis=2)  # edge opposite of each corner
+    opposite = np.linalg.norm(
+        np.roll(corners, -1, axis=1) - np.roll(corners, -2, axis=1), axis=2
+    )  # edge opposite of each corner
     first = opposite.argmin(1)
     corners = np.take_along_axis(corners, ((first[:, None] + np.arange(3)) % 3)[..., None], axis=1)
     cuts = np.maximum(np.ceil(np.stack([opposite.max(1), opposite.min(1)], 1) / spacing), 1.0)
@@ -164,7 +223,9 @@ def surface_discs(path: Path, vertices: np.ndarray, triangles: np.ndarray, spaci
         )
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1)
-    normals = np.where(lengths[:, None] > 0, normals / np.maximum(lengths, 1e-300)[:, None], [0.0, 0.0, 1.0])
+    normals = np.where(
+        lengths[:, None] > 0, normals / np.maximum(lengths, 1e-300)[:, None], [0.0, 0.0, 1.0]
+    )
     kinds, kind = np.unique(cuts, axis=0, return_inverse=True)
     order = np.argsort(kind.ravel(), kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(kind.ravel()))[:-1])

@@ -52,14 +52,18 @@ def sample_surface(splats: Splats, seed: int) -> Surface | None:
     if not size > 1e-6 * float(np.abs(middle).max()):
         return None
     order = np.argsort(splats.scales, axis=1)
-    scales = np.minimum(np.take_along_axis(splats.scales, order, 1), _LARGEST * size).astype(np.float64)
+    scales = np.minimum(np.take_along_axis(splats.scales, order, 1), _LARGEST * size).astype(
+        np.float64
+    )
     near = np.abs(splats.means - middle.astype(np.float32)).max(1) < 1.25 * size
     weight = splats.opacities * scales[:, 1] * scales[:, 2] * near
     total = np.cumsum(weight)
     rng = np.random.default_rng(seed)
     picks = (np.arange(SAMPLES) + rng.random(SAMPLES)) / SAMPLES * total[-1]
     which = np.minimum(np.searchsorted(total, picks), len(total) - 1)
-    frames = np.take_along_axis(rotations(splats.quats[which]).astype(np.float64), order[which][:, None, :], 2)
+    frames = np.take_along_axis(
+        rotations(splats.quats[which]).astype(np.float64), order[which][:, None, :], 2
+    )
     s = scales[which]
     along = s[:, 1:] * rng.normal(size=(len(which), 2))
     points = splats.means[which] + np.einsum("ijk,ik->ij", frames[:, :, 1:], along)
@@ -74,15 +78,21 @@ def _voxels(points: np.ndarray, middle: np.ndarray, cell: float):
     _, which, counts = np.unique(key, return_inverse=True, return_counts=True)
     centred = points - middle
     sums = np.stack([np.bincount(which, centred[:, i]) for i in range(3)], 1)
-    outer = np.stack([np.bincount(which, centred[:, i] * centred[:, j]) for i in range(3) for j in range(3)], 1)
+    outer = np.stack(
+        [np.bincount(which, centred[:, i] * centred[:, j]) for i in range(3) for j in range(3)], 1
+    )
     voxels = sums / counts[:, None]
-    distance, near = cKDTree(voxels).query(voxels, k=min(10, len(voxels)), distance_upper_bound=2.0 * cell)
+    distance, near = cKDTree(voxels).query(
+        voxels, k=min(10, len(voxels)), distance_upper_bound=2.0 * cell
+    )
     distance, near = np.atleast_2d(distance.T).T, np.atleast_2d(near.T).T
     valid = np.isfinite(distance)
     near = np.where(valid, near, 0)
     n = (counts[near] * valid).sum(1)
     mean = (sums[near] * valid[..., None]).sum(1) / n[:, None]
-    second = (outer[near] * valid[..., None]).sum(1).reshape(-1, 3, 3) / n[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    second = (outer[near] * valid[..., None]).sum(1).reshape(-1, 3, 3) / n[:, None, None] - mean[
+        :, :, None
+    ] * mean[:, None, :]
     values, vectors = np.linalg.eigh(second)
     spread = np.sqrt(np.maximum(values, 0.0))
     planar = np.where(n >= 6, 1.0 - spread[:, 0] / np.maximum(spread[:, 1], 1e-30), 0.0)
@@ -98,7 +108,9 @@ def fit_plane(points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float
     return vectors[:, 0], float(vectors[:, 0] @ middle)
 
 
-def large_planes(surface: Surface, seed: int, count: int = 8, least: float = 0.02) -> list[tuple[np.ndarray, float, np.ndarray]]:
+def large_planes(
+    surface: Surface, seed: int, count: int = 8, least: float = 0.02
+) -> list[tuple[np.ndarray, float, np.ndarray]]:
     """Planes of the surface, each found by RANSAC among the voxels that earlier ones left.
 
     A trial is one planar voxel with its normal, so that few trials do (Schnabel et al. 2007 use such minimal sets); what lies within a
@@ -108,7 +120,13 @@ def large_planes(surface: Surface, seed: int, count: int = 8, least: float = 0.0
         Up to `count` of (normal, offset, (V,) bool its voxels), by falling weight; each has at least `least` of the whole.
     """
     rng = np.random.default_rng([seed, 1])
-    p, normals, planar, weight, cell = surface.voxels, surface.normals, surface.planar, surface.weight, surface.cell
+    p, normals, planar, weight, cell = (
+        surface.voxels,
+        surface.normals,
+        surface.planar,
+        surface.weight,
+        surface.cell,
+    )
     left = planar > 0.3
     whole = weight.sum()
     found = []
@@ -128,7 +146,11 @@ def large_planes(surface: Surface, seed: int, count: int = 8, least: float = 0.0
         normal, offset = normals[best], float(normals[best] @ p[best])
         mine = np.zeros(len(p), dtype=bool)
         for band in (1.5, 1.25, 1.0, 1.0):
-            mine = left & (np.abs(p @ normal - offset) < band * cell) & (np.abs(normals @ normal) > 0.85)
+            mine = (
+                left
+                & (np.abs(p @ normal - offset) < band * cell)
+                & (np.abs(normals @ normal) > 0.85)
+            )
             if mine.sum() < 6:
                 break
             normal, offset = fit_plane(p[mine], weight[mine])

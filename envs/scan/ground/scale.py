@@ -46,7 +46,9 @@ def scale_from_cameras(positions: np.ndarray, floor: Floor, height_m: float) -> 
     _check_height(height_m)
     positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
     if len(positions) == 0 or not np.isfinite(positions).all():
-        raise UserError("camera positions: none, or not finite; give cameras.json or transforms.json of this capture")
+        raise UserError(
+            "camera positions: none, or not finite; give cameras.json or transforms.json of this capture"
+        )
     heights = positions @ floor.normal - floor.offset
     middle = float(np.median(heights))
     _check_above(middle, floor, f"the median of {len(heights)} cameras")
@@ -60,7 +62,9 @@ def track_floor(eyes: np.ndarray, normal: np.ndarray, height: float) -> tuple[fl
     """Offset along `normal` of the floor that lies `height` units below cameras (N, 3), and its deviation (one sigma)."""
     heights = eyes @ normal
     middle = float(np.median(heights))
-    spread = 1.4826 * float(np.median(np.abs(heights - middle))) / np.sqrt(max(len(heights) / 10.0, 1.0))
+    spread = (
+        1.4826 * float(np.median(np.abs(heights - middle))) / np.sqrt(max(len(heights) / 10.0, 1.0))
+    )
     return middle - height, float(np.hypot(spread, _HELD * height))
 
 
@@ -81,7 +85,9 @@ def scale_from_point(point: np.ndarray, floor: Floor, height_m: float) -> tuple[
     _check_height(height_m)
     point = np.asarray(point, dtype=np.float64)
     if point.shape != (3,) or not np.isfinite(point).all():
-        raise UserError("the point of known height must be three finite numbers, in the file's units")
+        raise UserError(
+            "the point of known height must be three finite numbers, in the file's units"
+        )
     height = float(point @ floor.normal - floor.offset)
     _check_above(height, floor, "the point")
     return height_m / height, float(np.hypot(floor.spread / height, 0.02 / height_m))
@@ -116,4 +122,7 @@ def read_cameras(path: str | os.PathLike) -> Cameras:
     ups = [-down / np.linalg.norm(down) for down in downs if np.linalg.norm(down) > 1e-9]
     middle = np.mean(ups, axis=0) if ups else np.zeros(3)
     length = float(np.linalg.norm(middle))
-    return Cameras(np.array([camera.position for camera in found.cameras]), middle / length if length > _AGREE else None)
+    return Cameras(
+        np.array([camera.position for camera in found.cameras]),
+        middle / length if length > _AGREE else None,
+    )

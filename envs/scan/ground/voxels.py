@@ -86,9 +86,21 @@ def _pieces(sigma, count, at, weight):
 def _axes(quat, out):
     """Rotation matrix of a unit quaternion: columns are a Gaussian's axes."""
     w, x, y, z = quat[0], quat[1], quat[2], quat[3]
-    out[0, 0], out[0, 1], out[0, 2] = 1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)
-    out[1, 0], out[1, 1], out[1, 2] = 2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)
-    out[2, 0], out[2, 1], out[2, 2] = 2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)
+    out[0, 0], out[0, 1], out[0, 2] = (
+        1.0 - 2.0 * (y * y + z * z),
+        2.0 * (x * y - w * z),
+        2.0 * (x * z + w * y),
+    )
+    out[1, 0], out[1, 1], out[1, 2] = (
+        2.0 * (x * y + w * z),
+        1.0 - 2.0 * (x * x + z * z),
+        2.0 * (y * z - w * x),
+    )
+    out[2, 0], out[2, 1], out[2, 2] = (
+        2.0 * (x * z - w * y),
+        2.0 * (y * z + w * x),
+        1.0 - 2.0 * (x * x + y * y),
+    )
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -190,7 +202,10 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
                         tops[r, c, j], free[r, c, j] = tops[r, c, j + 1], free[r, c, j + 1]
                     found -= 1
                 thick = (
-                    k >= 3 and mass[r, c, k - 1] >= solid_mass and mass[r, c, k - 2] >= solid_mass and mass[r, c, k - 3] >= solid_mass
+                    k >= 3
+                    and mass[r, c, k - 1] >= solid_mass
+                    and mass[r, c, k - 2] >= solid_mass
+                    and mass[r, c, k - 3] >= solid_mass
                 )
                 total, moment = 0.0, 0.0
                 for j in range(max(k - (1 if thick else 2), 0), min(k + 2, LEVELS)):
@@ -292,7 +307,8 @@ def voxelise(
     strip_rows = int(np.clip(_STRIP_BYTES // (cols * LEVELS * 4), 1, rows))
     strips = (rows + strip_rows - 1) // strip_rows
     means, quats, scales, opacities = (
-        np.ascontiguousarray(a, dtype=np.float32) for a in (splats.means, splats.quats, splats.scales, splats.opacities)
+        np.ascontiguousarray(a, dtype=np.float32)
+        for a in (splats.means, splats.quats, splats.scales, splats.opacities)
     )
     first, last = np.empty(len(means), dtype=np.int32), np.empty(len(means), dtype=np.int32)
     row_ranges(means, scales, frame[1], resolution, rows, strip_rows, first, last)
@@ -302,7 +318,10 @@ def voxelise(
     listed = np.empty(starts[-1], dtype=np.int32)
     list_strips(first, last, starts, listed)
     bits = np.zeros((rows, cols, LEVELS // 64), dtype=np.uint64)
-    tops, free = np.empty((rows, cols, TOPS), dtype=np.float32), np.empty((rows, cols, TOPS), dtype=np.bool_)
+    tops, free = (
+        np.empty((rows, cols, TOPS), dtype=np.float32),
+        np.empty((rows, cols, TOPS), dtype=np.bool_),
+    )
     solid_mass = SOLID * resolution * min(frame[4], resolution)
     pitch = 0.6 * min(frame[4], resolution)
     mass = np.empty((strip_rows, cols, LEVELS), dtype=np.float32)
@@ -310,6 +329,18 @@ def voxelise(
         row0, row1 = s * strip_rows, min((s + 1) * strip_rows, rows)
         part = mass[: row1 - row0]
         part[:] = 0.0
-        fill(listed[starts[s] : starts[s + 1]], means, quats, scales, opacities, frame, pitch, row0, part)
-        read_columns(part, solid_mass, frame, clearance_m, bits[row0:row1], tops[row0:row1], free[row0:row1])
+        fill(
+            listed[starts[s] : starts[s + 1]],
+            means,
+            quats,
+            scales,
+            opacities,
+            frame,
+            pitch,
+            row0,
+            part,
+        )
+        read_columns(
+            part, solid_mass, frame, clearance_m, bits[row0:row1], tops[row0:row1], free[row0:row1]
+        )
     return bits, tops, free

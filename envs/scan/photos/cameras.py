@@ -125,7 +125,10 @@ def _numbers(value: object, count: int) -> list[float] | None:
     """`count` finite numbers, or None."""
     if not isinstance(value, list | tuple) or len(value) != count:
         return None
-    good = all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < _MAX_NUMBER for v in value)
+    good = all(
+        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < _MAX_NUMBER
+        for v in value
+    )
     return [float(v) for v in value] if good else None
 
 
@@ -158,19 +161,27 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); give cameras.json or transforms.json") from None
+        raise UserError(
+            f"{path}: not JSON ({error}); give cameras.json or transforms.json"
+        ) from None
     if isinstance(data, list) or (isinstance(data, dict) and isinstance(data.get("frames"), list)):
         return data
-    raise UserError(f"{path}: neither a list of cameras (3DGS cameras.json) nor an object with frames (transforms.json)")
+    raise UserError(
+        f"{path}: neither a list of cameras (3DGS cameras.json) nor an object with frames (transforms.json)"
+    )
 
 
 def _add_3dgs(found: CameraList, path: Path, i: int, item: dict[str, Any]) -> None:
     position = _numbers(item.get("position"), 3)
     if position is None:
-        found.faults.append(f"{path}: [{i}].position must be three finite numbers; export the cameras again")
+        found.faults.append(
+            f"{path}: [{i}].position must be three finite numbers; export the cameras again"
+        )
         return
     rows = item.get("rotation")
-    parsed = [_numbers(row, 3) for row in rows] if isinstance(rows, list) and len(rows) == 3 else [None]
+    parsed = (
+        [_numbers(row, 3) for row in rows] if isinstance(rows, list) and len(rows) == 3 else [None]
+    )
     axes = None if any(row is None for row in parsed) else np.array(parsed)
     size = _numbers([item.get("width"), item.get("height")], 2)
     focal = _numbers([item.get("fx"), item.get("fy")], 2)
@@ -181,9 +192,15 @@ def _add_3dgs(found: CameraList, path: Path, i: int, item: dict[str, Any]) -> No
     found.cameras.append(Posed(name, np.array(position), axes, lens, _inside(path.parent, name)))
 
 
-def _add_nerf(found: CameraList, path: Path, i: int, item: dict[str, Any], whole: dict[str, Any]) -> None:
+def _add_nerf(
+    found: CameraList, path: Path, i: int, item: dict[str, Any], whole: dict[str, Any]
+) -> None:
     matrix, where = item.get("transform_matrix"), f"{path}: frames[{i}].transform_matrix"
-    rows = [_numbers(row, 4) for row in matrix[:3]] if isinstance(matrix, list) and len(matrix) in (3, 4) else [None]
+    rows = (
+        [_numbers(row, 4) for row in matrix[:3]]
+        if isinstance(matrix, list) and len(matrix) in (3, 4)
+        else [None]
+    )
     if any(row is None for row in rows):
         found.faults.append(f"{where} must be 4 x 4 finite numbers; export the cameras again")
         return
@@ -225,7 +242,9 @@ def _nerf_lens(item: dict[str, Any], whole: dict[str, Any], image: Path | None) 
         return None
     bent = (of("k1"), of("k2"), of("p1"), of("p2"), of("k3"))
     fy = of("fl_y")
-    return Lens((fx, fy if fy > 0 else fx, of("cx", size[0] / 2), of("cy", size[1] / 2)), size, bent)
+    return Lens(
+        (fx, fy if fy > 0 else fx, of("cx", size[0] / 2), of("cy", size[1] / 2)), size, bent
+    )
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -268,7 +287,11 @@ def _points_of_ply(path: Path, name: object, faults: list[str]) -> tuple[np.ndar
         return none
     points = np.stack([table[axis].astype(np.float64) for axis in "xyz"], 1)
     tints = [n for n in ("red", "green", "blue") if n in fields]
-    colours = np.stack([table[n] for n in tints], 1).astype(np.uint8) if len(tints) == 3 else np.full(points.shape, 128, np.uint8)
+    colours = (
+        np.stack([table[n] for n in tints], 1).astype(np.uint8)
+        if len(tints) == 3
+        else np.full(points.shape, 128, np.uint8)
+    )
     good = (np.abs(points) < _MAX_NUMBER).all(1)
     return points[good], colours[good]
 
@@ -279,8 +302,14 @@ def _points_of_ply(path: Path, name: object, faults: list[str]) -> tuple[np.ndar
 def colmap_model(folder: Path) -> Path | None:
     """The folder of a sparse model, the one with most of images where there are several; None where there is none."""
     places = [folder, folder / "sparse", folder / "colmap" / "sparse"]
-    places += [p for place in places[1:] if place.is_dir() for p in sorted(place.iterdir()) if p.is_dir()]
-    found = [(file.stat().st_size, -k, place) for k, place in enumerate(places) if (file := _of_model(place, "images")) is not None]
+    places += [
+        p for place in places[1:] if place.is_dir() for p in sorted(place.iterdir()) if p.is_dir()
+    ]
+    found = [
+        (file.stat().st_size, -k, place)
+        for k, place in enumerate(places)
+        if (file := _of_model(place, "images")) is not None
+    ]
     return max(found)[2] if found else None
 
 
@@ -297,7 +326,13 @@ def _of_colmap(folder: Path, model: Path, images: Path | None) -> CameraList:
     if file is None:
         raise UserError(f"{model}: images without cameras.bin or cameras.txt; copy the whole model")
     lenses = dict(_colmap_lenses(file, found.notes))
-    places = (folder / "images", model / "images", model.parent / "images", model.parent.parent / "images", folder / "input")
+    places = (
+        folder / "images",
+        model / "images",
+        model.parent / "images",
+        model.parent.parent / "images",
+        folder / "input",
+    )
     where = images or next((p for p in places if p.is_dir()), folder)
     listed = _of_model(model, "images")
     assert listed is not None
@@ -308,7 +343,11 @@ def _of_colmap(folder: Path, model: Path, images: Path | None) -> CameraList:
             found.faults.append(f"{listed}: {name}: its pose is not finite; left out")
             continue
         turn = rotations(quat / length)
-        found.cameras.append(Posed(name, -turn.T @ shift, turn.T, lenses.get(camera), where / name.replace("\\", "/")))
+        found.cameras.append(
+            Posed(
+                name, -turn.T @ shift, turn.T, lenses.get(camera), where / name.replace("\\", "/")
+            )
+        )
     file = _of_model(model, "points3D")
     if file is not None:
         found.points, found.colours = _colmap_points(file, found.notes)
@@ -338,7 +377,9 @@ def _colmap_lenses(file: Path, faults: list[str]) -> Iterator[tuple[int, Lens]]:
         lens = _lens_of(model, size, values)
         if lens is None:
             remedy = "run colmap image_undistorter and give its folder"
-            faults.append(f"{file}: camera {number}, {model} of {size[0]} x {size[1]}, is not one that can be straightened; {remedy}")
+            faults.append(
+                f"{file}: camera {number}, {model} of {size[0]} x {size[1]}, is not one that can be straightened; {remedy}"
+            )
         else:
             yield number, lens
 
@@ -346,14 +387,18 @@ def _colmap_lenses(file: Path, faults: list[str]) -> Iterator[tuple[int, Lens]]:
 T = TypeVar("T")
 
 
-def _records(file: Path, faults: list[str], what: str, least_bytes: int, parse: Callable[[Path, BinaryIO], T]) -> Iterator[T]:
+def _records(
+    file: Path, faults: list[str], what: str, least_bytes: int, parse: Callable[[Path, BinaryIO], T]
+) -> Iterator[T]:
     """What `parse` makes of each record of a binary file; ends early, with a fault, where it is cut."""
     with opened(file) as data:
         done, count = 0, 0
         try:
             (count,) = struct.unpack("<Q", read_exactly(file, data, 8))
             if count * least_bytes > size_of(data):
-                faults.append(f"{file}: claims {count} {what}, too many for its {size_of(data)} bytes; what there is was read")
+                faults.append(
+                    f"{file}: claims {count} {what}, too many for its {size_of(data)} bytes; what there is was read"
+                )
             while done < count:
                 yield parse(file, data)
                 done += 1
@@ -361,14 +406,21 @@ def _records(file: Path, faults: list[str], what: str, least_bytes: int, parse: 
             faults.append(f"{error} ({done} of {count} {what} were read)")
 
 
-def _colmap_cameras(file: Path, faults: list[str]) -> Iterator[tuple[int, str, tuple[int, int], list[float]]]:
+def _colmap_cameras(
+    file: Path, faults: list[str]
+) -> Iterator[tuple[int, str, tuple[int, int], list[float]]]:
     if file.suffix == ".bin":
         yield from _records(file, faults, "cameras", 24, _binary_camera)
         return
     counts = dict(COLMAP_MODELS.values())
     for k, words in _lines(file):
         try:
-            number, width, height, values = int(words[0]), int(words[2]), int(words[3]), [float(v) for v in words[4:]]
+            number, width, height, values = (
+                int(words[0]),
+                int(words[2]),
+                int(words[3]),
+                [float(v) for v in words[4:]],
+            )
             if len(values) != counts[words[1]]:
                 raise ValueError
             yield number, words[1], (_small(width), _small(height)), values
@@ -378,9 +430,16 @@ def _colmap_cameras(file: Path, faults: list[str]) -> Iterator[tuple[int, str, t
 
 def _binary_camera(file: Path, data: BinaryIO) -> tuple[int, str, tuple[int, int], list[float]]:
     number, model, width, height = struct.unpack("<iiQQ", read_exactly(file, data, 24))
-    require(model in COLMAP_MODELS, f"{file}: camera {number} is of model {model}, which is not known")
+    require(
+        model in COLMAP_MODELS, f"{file}: camera {number} is of model {model}, which is not known"
+    )
     name, count = COLMAP_MODELS[model]
-    return number, name, (_small(width), _small(height)), list(struct.unpack(f"<{count}d", read_exactly(file, data, 8 * count)))
+    return (
+        number,
+        name,
+        (_small(width), _small(height)),
+        list(struct.unpack(f"<{count}d", read_exactly(file, data, 8 * count))),
+    )
 
 
 def _small(pixels: int) -> int:
@@ -396,7 +455,9 @@ def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
                 yield k, text.split()
 
 
-def _colmap_images(file: Path, faults: list[str]) -> Iterator[tuple[str, np.ndarray, np.ndarray, int]]:
+def _colmap_images(
+    file: Path, faults: list[str]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, int]]:
     """Name, quaternion (w, x, y, z) and shift of the world in the camera, and the camera's number."""
     if file.suffix == ".bin":
         yield from _records(file, faults, "images", 73, _binary_image)
@@ -417,7 +478,9 @@ def _colmap_images(file: Path, faults: list[str]) -> Iterator[tuple[str, np.ndar
                 values = np.array([float(word) for word in words[1:8]])
                 yield words[9], values[:4], values[4:7], int(words[8])
             except (ValueError, IndexError):
-                faults.append(f"{file}: line {k}: not IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME; left out")
+                faults.append(
+                    f"{file}: line {k}: not IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME; left out"
+                )
 
 
 def _binary_image(file: Path, data: BinaryIO) -> tuple[str, np.ndarray, np.ndarray, int]:
@@ -425,14 +488,19 @@ def _binary_image(file: Path, data: BinaryIO) -> tuple[str, np.ndarray, np.ndarr
     name = bytearray()
     while (letter := read_exactly(file, data, 1)) != b"\0":
         name += letter
-        require(len(name) < 4096, f"{file}: a name that does not end at byte {data.tell()}; copy it again")
+        require(
+            len(name) < 4096,
+            f"{file}: a name that does not end at byte {data.tell()}; copy it again",
+        )
     (count,) = struct.unpack("<Q", read_exactly(file, data, 8))
     _skip(file, data, 24 * count)
     return os.fsdecode(bytes(name)), np.array(numbers[1:5]), np.array(numbers[5:8]), numbers[8]
 
 
 def _skip(file: Path, data: BinaryIO, count: int) -> None:
-    require(data.tell() + count <= size_of(data), f"{file}: cut at byte {size_of(data)}; copy it again")
+    require(
+        data.tell() + count <= size_of(data), f"{file}: cut at byte {size_of(data)}; copy it again"
+    )
     data.seek(count, os.SEEK_CUR)
 
 
@@ -449,7 +517,12 @@ def _colmap_points(file: Path, faults: list[str]) -> tuple[np.ndarray, np.ndarra
     else:
         for k, words in _lines(file):
             try:
-                rows.append((*(float(v) for v in words[1:4]), *(min(max(int(v), 0), 255) for v in words[4:7])))
+                rows.append(
+                    (
+                        *(float(v) for v in words[1:4]),
+                        *(min(max(int(v), 0), 255) for v in words[4:7]),
+                    )
+                )
                 if len(rows[-1]) != 6:
                     rows.pop()
                     raise ValueError
@@ -481,7 +554,9 @@ def _of_rgbd(folder: Path, poses: list[Path]) -> CameraList:
         image = next((p for p in images if p.is_file()), images[0])
         depth = file.with_name(f"{stem}.depth.png")
         name = str(file.relative_to(folder)).removesuffix(".pose.txt")
-        found.cameras.append(Posed(name, pose[:3, 3], pose[:3, :3], lens, image, depth if depth.is_file() else None))
+        found.cameras.append(
+            Posed(name, pose[:3, 3], pose[:3, :3], lens, image, depth if depth.is_file() else None)
+        )
     return found
 
 
@@ -496,6 +571,10 @@ def _rgbd_lens(*folders: Path) -> Lens:
                 rows = np.zeros(0)
             good = rows.ndim == 2 and min(rows.shape) >= 3 and bool(np.isfinite(rows).all())
             if not (good and rows[0, 0] > 0 and rows[1, 1] > 0):
-                raise UserError(f"{file}: not a 3 x 3 matrix of intrinsics in pixels; mend it, or delete it for {KINECT}")
-            return Lens((float(rows[0, 0]), float(rows[1, 1]), float(rows[0, 2]), float(rows[1, 2])))
+                raise UserError(
+                    f"{file}: not a 3 x 3 matrix of intrinsics in pixels; mend it, or delete it for {KINECT}"
+                )
+            return Lens(
+                (float(rows[0, 0]), float(rows[1, 1]), float(rows[0, 2]), float(rows[1, 2]))
+            )
     return Lens(KINECT)

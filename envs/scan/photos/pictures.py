@@ -65,7 +65,9 @@ def read_photos(listed: CameraList, long_px: int) -> tuple[list[Photo], list[str
             faults.append(str(error))
     if len(photos) < LEAST:
         why = f": {faults[0]}" if faults else ""
-        raise UserError(f"{listed.kind}: {len(photos)} of {len(listed.cameras)} photographs can be used, {LEAST} are needed{why}")
+        raise UserError(
+            f"{listed.kind}: {len(photos)} of {len(listed.cameras)} photographs can be used, {LEAST} are needed{why}"
+        )
     return photos, faults
 
 
@@ -79,7 +81,9 @@ def read_photo(posed: Posed, long_px: int) -> Photo:
     if posed.image is None:
         raise UserError(f"{posed.name}: names no picture; left out")
     if posed.lens is None:
-        raise UserError(f"{where}: no intrinsics that can be used (focal length and size, no fisheye); left out")
+        raise UserError(
+            f"{where}: no intrinsics that can be used (focal length and size, no fisheye); left out"
+        )
     axes = rotation_of(posed.axes)
     if axes is None:
         raise UserError(f"{where}: the axes of its camera are no rotation; left out")
@@ -92,7 +96,9 @@ def read_photo(posed: Posed, long_px: int) -> Photo:
     depth = None if posed.depth is None else read_depth(posed.depth, size, posed.depth_unit)
     if any(lens.bent):
         at = bent_pixels(lens)
-        rgb = np.stack([map_coordinates(rgb[..., c], at, order=1, mode="nearest") for c in range(3)], -1)
+        rgb = np.stack(
+            [map_coordinates(rgb[..., c], at, order=1, mode="nearest") for c in range(3)], -1
+        )
         depth = None if depth is None else map_coordinates(depth, at, order=0, mode="constant")
     view = View(posed.position, axes.T, np.array(lens.intrinsics), size[1], size[0])
     return Photo(posed.name, view, rgb, depth)
@@ -132,7 +138,11 @@ def rotation_of(axes: np.ndarray | None) -> np.ndarray | None:
         return None
     u, lengths, vt = np.linalg.svd(axes)
     middle = float(lengths.mean())
-    if middle < 1e-6 or np.abs(lengths / middle - 1.0).max() > _SKEWED or np.linalg.det(u @ vt) < 0.0:
+    if (
+        middle < 1e-6
+        or np.abs(lengths / middle - 1.0).max() > _SKEWED
+        or np.linalg.det(u @ vt) < 0.0
+    ):
         return None
     return u @ vt
 
@@ -148,7 +158,9 @@ def fitted(lens: Lens, size: tuple[int, int], where: str) -> Lens:
     across, down = size[0] / lens.size_px[0], size[1] / lens.size_px[1]
     if abs(across / down - 1.0) > _RATIO:
         of = f"{lens.size_px[0]} x {lens.size_px[1]}"
-        raise UserError(f"{where}: is {size[0]} x {size[1]}, its camera's pictures are {of}: cut or turned since; left out")
+        raise UserError(
+            f"{where}: is {size[0]} x {size[1]}, its camera's pictures are {of}: cut or turned since; left out"
+        )
     return scaled(lens, size)
 
 
@@ -180,7 +192,9 @@ def read_depth(path: Path, size: tuple[int, int], unit: float) -> np.ndarray:
         except (OSError, ValueError, SyntaxError) as error:
             raise UserError(f"{path}: cut or damaged ({error}); left out") from None
     if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise UserError(f"{path}: depth is one channel of whole numbers, this is {values.dtype} {values.shape}; left out")
+        raise UserError(
+            f"{path}: depth is one channel of whole numbers, this is {values.dtype} {values.shape}; left out"
+        )
     rows = ((np.arange(size[1]) + 0.5) * values.shape[0] / size[1]).astype(int)
     columns = ((np.arange(size[0]) + 0.5) * values.shape[1] / size[0]).astype(int)
     values = values[rows][:, columns]
@@ -222,7 +236,9 @@ def lifted(view: View, x: np.ndarray, y: np.ndarray, depth: np.ndarray) -> np.nd
     return (rays * depth[:, None]) @ view.rotation + view.position
 
 
-def scattered(photos: list[Photo], count: int, near: float, far: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def scattered(
+    photos: list[Photo], count: int, near: float, far: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Random points (count, 3) in sight of the cameras, from `near` to `far`, and the colours (count, 3) there."""
     rng = np.random.default_rng([seed, 2])
     which = rng.integers(0, len(photos), count)

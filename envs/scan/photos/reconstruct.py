@@ -126,7 +126,12 @@ def with_defaults(args: Reconstruct) -> Reconstruct:
     device = choose_device(args.device)
     if device == "cuda":
         kernels()
-    return replace(args, device=device, size=args.size or SIZE_PX[device], gaussians=args.gaussians or GAUSSIANS[device])
+    return replace(
+        args,
+        device=device,
+        size=args.size or SIZE_PX[device],
+        gaussians=args.gaussians or GAUSSIANS[device],
+    )
 
 
 def run_folder(args: Reconstruct) -> Path:
@@ -144,14 +149,18 @@ def check_scale(args: Reconstruct, listed: CameraList) -> None:
 def say_what_was_read(run: Run, listed: CameraList, photos: list[Photo], faults: list[str]) -> None:
     """Counts, and the first reasons for what was left out."""
     sizes = sorted({(photo.view.width_px, photo.view.height_px) for photo in photos})
-    words = ", ".join(f"{w} x {h}" for w, h in sizes[:3]) + (" and other sizes" if len(sizes) > 3 else "")
+    words = ", ".join(f"{w} x {h}" for w, h in sizes[:3]) + (
+        " and other sizes" if len(sizes) > 3 else ""
+    )
     depths = sum(photo.depth is not None for photo in photos)
     more = f", {depths} with depth" if depths else f", {len(listed.points):,} points"
     run.say(f"read      {len(photos)} photographs of {listed.kind} at {words}{more}")
     for fault in faults[:3]:
         run.say(f"warning   {fault}")
     if len(faults) > 3:
-        run.say(f"warning   {len(faults) - 3} more lines like these; {len(listed.cameras) - len(photos)} photographs were left out")
+        run.say(
+            f"warning   {len(faults) - 3} more lines like these; {len(listed.cameras) - len(photos)} photographs were left out"
+        )
 
 
 def on_their_colours(listed: CameraList, photos: list[Photo], run: Run) -> list[Photo]:
@@ -187,7 +196,9 @@ def measured(args: Reconstruct, listed: CameraList, photos: list[Photo]) -> Seen
     return Seen(shown, judging, points, colours, metres, extent, sensed)
 
 
-def near_ones(points: np.ndarray, colours: np.ndarray, eyes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def near_ones(
+    points: np.ndarray, colours: np.ndarray, eyes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Points without the few that structure from motion puts far beyond all others."""
     away = np.linalg.norm(points - np.median(eyes, axis=0), axis=1)
     kept = away <= 20.0 * np.quantile(away, 0.7)
@@ -197,7 +208,10 @@ def near_ones(points: np.ndarray, colours: np.ndarray, eyes: np.ndarray) -> tupl
 def depths(points: np.ndarray, photos: list[Photo]) -> np.ndarray:
     """Depths of the points that lie before cameras, of some cameras and points."""
     some = points[:: max(len(points) // 2000, 1)]
-    found = [(some - photo.view.position) @ photo.view.rotation[2] for photo in photos[:: max(len(photos) // 20, 1)]]
+    found = [
+        (some - photo.view.position) @ photo.view.rotation[2]
+        for photo in photos[:: max(len(photos) // 20, 1)]
+    ]
     deep = np.concatenate(found)
     return deep[deep > 0.0] if (deep > 0.0).any() else np.ones(1)
 
@@ -205,13 +219,17 @@ def depths(points: np.ndarray, photos: list[Photo]) -> np.ndarray:
 def in_metres(photo: Photo, metres: float) -> Photo:
     """A photograph whose camera and depth are in other lengths."""
     view = replace(photo.view, position=photo.view.position * metres)
-    return replace(photo, view=view, depth=None if photo.depth is None else photo.depth * np.float32(metres))
+    return replace(
+        photo, view=view, depth=None if photo.depth is None else photo.depth * np.float32(metres)
+    )
 
 
 def begin(args: Reconstruct, seen: Seen) -> Learner:
     """Gaussians at points that were seen, at depths that were measured, or anywhere in sight; where there is no depth also far away."""
     assert args.gaussians is not None
-    points, colours = (seen.points, seen.colours) if len(seen.points) >= FEW_POINTS else first_points(args, seen)
+    points, colours = (
+        (seen.points, seen.colours) if len(seen.points) >= FEW_POINTS else first_points(args, seen)
+    )
     if len(points) > args.gaussians:
         some = np.random.default_rng([args.seed, 3]).permutation(len(points))[: args.gaussians]
         points, colours = points[some], colours[some]
@@ -226,10 +244,14 @@ def first_points(args: Reconstruct, seen: Seen) -> tuple[np.ndarray, np.ndarray]
     """Where photographs agree on a depth, and where that is hardly anywhere also anywhere in sight."""
     assert args.gaussians is not None
     far = FAR * max(seen.extent, FAR)
-    points, colours = back_projected(sweep(seen.learning, far / FAR_TO_NEAR, far), args.gaussians // 2, args.seed)
+    points, colours = back_projected(
+        sweep(seen.learning, far / FAR_TO_NEAR, far), args.gaussians // 2, args.seed
+    )
     if len(points) < args.gaussians // 8:
         more = scattered(seen.learning, args.gaussians // 8, far / FAR_TO_NEAR, far, args.seed)
-        points, colours = (np.concatenate(both) for both in zip((points, colours), more, strict=True))
+        points, colours = (
+            np.concatenate(both) for both in zip((points, colours), more, strict=True)
+        )
     return points, colours
 
 
@@ -238,7 +260,9 @@ def sky(args: Reconstruct, seen: Seen, points: np.ndarray) -> tuple[np.ndarray, 
     assert args.gaussians is not None
     middle = np.median(points, axis=0)
     away = DOME[1] * max(seen.extent, float(np.median(np.abs(points - middle))))
-    found, colours = scattered(seen.learning, max(int(DOME[0] * args.gaussians), 8), away, 1.01 * away, args.seed + 1)
+    found, colours = scattered(
+        seen.learning, max(int(DOME[0] * args.gaussians), 8), away, 1.01 * away, args.seed + 1
+    )
     up = -np.mean([photo.view.rotation[1] for photo in seen.learning], axis=0)
     order = np.argsort(-(found - middle) @ up)
     kept = order[: max(int(((found - middle) @ up > 0.0).sum()), 4)]
@@ -256,7 +280,10 @@ def go_on(args: Reconstruct, seen: Seen, last: Path) -> Learner:
     values = read_tensors(last / "model.safetensors")
     shapes = {name: tuple(values[name].shape[1:]) for name in NAMES if name in values}
     expected = {"means": (3,), "quats": (4,), "scales": (3,), "opacities": (), "sh": (3,)}
-    require(shapes == expected, f"{last / 'model.safetensors'}: not of a reconstruction; give another --run, or start without --resume")
+    require(
+        shapes == expected,
+        f"{last / 'model.safetensors'}: not of a reconstruction; give another --run, or start without --resume",
+    )
     tensors, state = load_training_state(last)
     learner = Learner(values, learning(args, seen), args.device)
     restore_optimizer(learner.optimizer, tensors, state)
@@ -268,7 +295,9 @@ def save(args: Reconstruct, learner: Learner, run: Run) -> None:
     """Writes a checkpoint."""
     tensors, state = optimizer_state(learner.optimizer)
     folder = run.folder / "checkpoints" / f"{learner.step:08d}"
-    save_checkpoint(folder, as_json(args), learner.values, tensors, {**state, "step": learner.step}, keep=1)
+    save_checkpoint(
+        folder, as_json(args), learner.values, tensors, {**state, "step": learner.step}, keep=1
+    )
 
 
 def targets(photos: list[Photo], device: str) -> list[Target]:
@@ -287,25 +316,41 @@ def learn(args: Reconstruct, learner: Learner, seen: Seen, run: Run) -> None:
     """Learns to the end; logs, judges and saves on the way. Ctrl-C and SIGTERM save first."""
     shown, left_out = targets(seen.learning, args.device), targets(seen.judging, args.device)
     watched = left_out[:: -(-len(left_out) // WATCHED)] if left_out else []
-    bar = tqdm(total=args.steps, initial=learner.step, desc="reconstruct", unit="photo", disable=None)
+    bar = tqdm(
+        total=args.steps, initial=learner.step, desc="reconstruct", unit="photo", disable=None
+    )
     began, first, losses = time.monotonic(), learner.step, []
     with bar, Interrupt() as interrupt:
         while learner.step < args.steps:
             losses.append(learner.learn(shown[turn_of(learner.step, len(shown), args.seed)]))
-            require(math.isfinite(losses[-1]), f"step {learner.step}: the loss is not finite; --resume with another --seed")
+            require(
+                math.isfinite(losses[-1]),
+                f"step {learner.step}: the loss is not finite; --resume with another --seed",
+            )
             bar.update()
             done = learner.step == args.steps
             if learner.step % LOG_EVERY == 0 or done:
                 rate = (learner.step - first) / max(time.monotonic() - began, 1e-9)
-                run.log(learner.step, {"loss": float(np.mean(losses)), "gaussians": len(learner.values["means"]), "photos_per_s": rate})
-                bar.set_postfix(loss=f"{np.mean(losses):.3f}", gaussians=len(learner.values["means"]))
+                run.log(
+                    learner.step,
+                    {
+                        "loss": float(np.mean(losses)),
+                        "gaussians": len(learner.values["means"]),
+                        "photos_per_s": rate,
+                    },
+                )
+                bar.set_postfix(
+                    loss=f"{np.mean(losses):.3f}", gaussians=len(learner.values["means"])
+                )
                 losses.clear()
             if learner.step % args.save_every == 0 or interrupt.asked or done:
                 save(args, learner, run)
                 if watched and not interrupt.asked:
                     ratio = psnr(learner, watched)
                     run.log(learner.step, {"psnr": ratio})
-                    bar.write(f"step {learner.step}: {ratio:.2f} dB on {len(watched)} views left out")
+                    bar.write(
+                        f"step {learner.step}: {ratio:.2f} dB on {len(watched)} views left out"
+                    )
             if interrupt.asked and not done:
                 raise KeyboardInterrupt
 
@@ -327,9 +372,15 @@ def judge(learner: Learner, seen: Seen, run: Run) -> None:
             images.append(np.concatenate([judged[k].rgb, drawn], axis=1))
 
     ratio = psnr(learner, targets(judged, learner.device), keep)
-    of = f"{len(judged)} views left out" if seen.judging else "the views it learned from: too few to leave any out"
+    of = (
+        f"{len(judged)} views left out"
+        if seen.judging
+        else "the views it learned from: too few to leave any out"
+    )
     run.say(f"learned   {len(learner.values['means']):,} Gaussians; PSNR {ratio:.2f} dB on {of}")
-    sheet = np.zeros((sum(i.shape[0] for i in images), max(i.shape[1] for i in images), 3), np.uint8)
+    sheet = np.zeros(
+        (sum(i.shape[0] for i in images), max(i.shape[1] for i in images), 3), np.uint8
+    )
     row = 0
     for image in images:
         sheet[row : row + image.shape[0], : image.shape[1]] = image
@@ -368,8 +419,18 @@ def to_scene(args: Reconstruct, listed: CameraList, splats: Path) -> Path:
     try:
         return import_scene(wanted)
     except UserError as error:
-        words = ["s2e-scene", "import", str(wanted.file), "--name", args.name, "--cameras", str(wanted.cameras)]
+        words = [
+            "s2e-scene",
+            "import",
+            str(wanted.file),
+            "--name",
+            args.name,
+            "--cameras",
+            str(wanted.cameras),
+        ]
         for name in ("metres_per_unit", "capture_height", "up"):
             if getattr(wanted, name) is not None:
                 words += [f"--{name.replace('_', '-')}", str(getattr(wanted, name))]
-        raise UserError(f"{error}; the splats stand in {splats}: {shlex.join(words)}, with --up or --floor, tries again") from None
+        raise UserError(
+            f"{error}; the splats stand in {splats}: {shlex.join(words)}, with --up or --floor, tries again"
+        ) from None

@@ -44,14 +44,18 @@ def register(photos: list[Photo], seed: int = 0) -> Registration:
         return Registration()
 
     def differ(moved: list[float]) -> float:
-        apart = [_difference(a, b, points, (moved[0], moved[1], moved[2])) for a, b, points in pairs]
+        apart = [
+            _difference(a, b, points, (moved[0], moved[1], moved[2])) for a, b, points in pairs
+        ]
         return float(np.concatenate(apart).mean())
 
     before = differ([1.0, 0.0, 0.0])
     best = [float(min(_FOCALS, key=lambda focal: differ([focal, 0.0, 0.0]))), 0.0, 0.0]
     for steps in ((0.02, 0.03, 0.03), (0.01, 0.015, 0.015), (0.005, 0.0075, 0.0075)):
         for k in (1, 0, 2, 1, 0):
-            best[k] = _best_of(lambda value, k=k: differ([*best[:k], value, *best[k + 1 :]]), best[k], steps[k])
+            best[k] = _best_of(
+                lambda value, k=k: differ([*best[:k], value, *best[k + 1 :]]), best[k], steps[k]
+            )
     after = differ(best)
     if after > _BETTER * before:
         return Registration()
@@ -66,7 +70,9 @@ def _best_of(cost: Callable[[float], float], middle: float, step: float) -> floa
 def _pairs(photos: list[Photo], seed: int):
     """Pairs of photographs, and points (n, 3) that both see, in the frame of either depth camera."""
     rng = np.random.default_rng([seed, 5])
-    both = [(k, k + ahead) for k in range(len(photos)) for ahead in _AHEAD if k + ahead < len(photos)]
+    both = [
+        (k, k + ahead) for k in range(len(photos)) for ahead in _AHEAD if k + ahead < len(photos)
+    ]
     for i in rng.permutation(len(both))[:_PAIRS]:
         a, b = (photos[k] for k in both[i])
         if a.depth is None or b.depth is None:
@@ -88,11 +94,24 @@ def _pixels(view: View, points: np.ndarray, moved: tuple[float, float, float] = 
     focal, right, down = moved
     fx, fy, cx, cy = view.intrinsics
     deep = np.maximum(points[:, 2], 1e-3)
-    x, y = focal * fx * (points[:, 0] - right) / deep + cx, focal * fy * (points[:, 1] - down) / deep + cy
-    return x, y, (points[:, 2] > 0.1) & (x >= 0.5) & (x < view.width_px - 0.5) & (y >= 0.5) & (y < view.height_px - 0.5)
+    x, y = (
+        focal * fx * (points[:, 0] - right) / deep + cx,
+        focal * fy * (points[:, 1] - down) / deep + cy,
+    )
+    return (
+        x,
+        y,
+        (points[:, 2] > 0.1)
+        & (x >= 0.5)
+        & (x < view.width_px - 0.5)
+        & (y >= 0.5)
+        & (y < view.height_px - 0.5),
+    )
 
 
-def _difference(a: Photo, b: Photo, points: tuple[np.ndarray, np.ndarray], moved: tuple[float, float, float]) -> np.ndarray:
+def _difference(
+    a: Photo, b: Photo, points: tuple[np.ndarray, np.ndarray], moved: tuple[float, float, float]
+) -> np.ndarray:
     """(m,) how much the colours of points differ, apart from what exposure changes of all of them; 0..255."""
     found, inside = [], np.ones(len(points[0]), bool)
     for photo, at in zip((a, b), points, strict=True):
@@ -111,7 +130,9 @@ def registered(photo: Photo, found: Registration) -> Photo:
     fx, fy, cx, cy = photo.view.intrinsics
     beside = np.array([found.right, found.down, 0.0])
     lens = np.array([fx * found.focal, fy * found.focal, cx, cy])
-    view = replace(photo.view, position=photo.view.position + beside @ photo.view.rotation, intrinsics=lens)
+    view = replace(
+        photo.view, position=photo.view.position + beside @ photo.view.rotation, intrinsics=lens
+    )
     row, column = np.nonzero(photo.depth)
     deep = photo.depth[row, column]
     points = np.stack([(column + 0.5 - cx) / fx * deep, (row + 0.5 - cy) / fy * deep, deep], 1)

@@ -47,14 +47,19 @@ def sweep(photos: list[Photo], near: float, far: float) -> list[Photo]:
     depths = [_depth_of(k, small, others, near, far) for k, others in enumerate(bar)]
     agreed = [_agreed(k, small, depths, others) for k, others in enumerate(beside)]
     out = list(photos)
-    out[::every] = [replace(photo, depth=_full_size(depth, photo)) for photo, depth in zip(chosen, agreed, strict=True)]
+    out[::every] = [
+        replace(photo, depth=_full_size(depth, photo))
+        for photo, depth in zip(chosen, agreed, strict=True)
+    ]
     return out
 
 
 def _full_size(depth: np.ndarray, photo: Photo) -> np.ndarray:
     """(H, W) the nearest values of a depth at another size."""
     height, width = photo.rgb.shape[:2]
-    rows, columns = (np.arange(size) * depth.shape[k] // size for k, size in enumerate((height, width)))
+    rows, columns = (
+        np.arange(size) * depth.shape[k] // size for k, size in enumerate((height, width))
+    )
     return depth[rows][:, columns]
 
 
@@ -62,9 +67,15 @@ def _small(photo: Photo) -> tuple[View, Tensor, Tensor]:
     """A photograph at half the size: its camera, colours (1, 3, h, w) in 0..1, and the same less what is smooth in them."""
     view = photo.view
     size = (max(view.height_px // 2, 8), max(view.width_px // 2, 8))
-    rgb = interpolate(torch.from_numpy(photo.rgb).permute(2, 0, 1)[None].float() / 255.0, size, mode="area")
+    rgb = interpolate(
+        torch.from_numpy(photo.rgb).permute(2, 0, 1)[None].float() / 255.0, size, mode="area"
+    )
     scale = np.array([size[1] / view.width_px, size[0] / view.height_px] * 2)
-    return View(view.position, view.rotation, view.intrinsics * scale, *size), rgb, rgb - _mean(rgb, 9)
+    return (
+        View(view.position, view.rotation, view.intrinsics * scale, *size),
+        rgb,
+        rgb - _mean(rgb, 9),
+    )
 
 
 def _mean(image: Tensor, window: int = _WINDOW) -> Tensor:
@@ -87,7 +98,9 @@ def _pixels(view: View) -> tuple[np.ndarray, np.ndarray]:
     return x.ravel(), y.ravel()
 
 
-def _depth_of(k: int, small: list[tuple[View, Tensor, Tensor]], beside: list[int], near: float, far: float) -> np.ndarray:
+def _depth_of(
+    k: int, small: list[tuple[View, Tensor, Tensor]], beside: list[int], near: float, far: float
+) -> np.ndarray:
     """(h, w) the depth at which a photograph agrees best with those beside it; 0 where none is clearly best."""
     view, rgb, detail = small[k]
     if len(beside) < 2:
@@ -108,27 +121,41 @@ def _depth_of(k: int, small: list[tuple[View, Tensor, Tensor]], beside: list[int
     clear = (lowest < _SHARP * elsewhere) & (best > 0) & (best < LEVELS - 1)
     inside = best.clamp(1, LEVELS - 2)
     before, after = (costs.gather(0, (inside + d)[None])[0] for d in (-1, 1))
-    shift = (0.5 * (before - after) / (before + after - 2 * lowest).clamp_min(1e-6)).clamp(-0.5, 0.5)
+    shift = (0.5 * (before - after) / (before + after - 2 * lowest).clamp_min(1e-6)).clamp(
+        -0.5, 0.5
+    )
     found = 1.0 / (inverse[0] + (inside + shift) * (inverse[1] - inverse[0]))
     return torch.where(clear, found, 0.0).numpy().astype(np.float32)
 
 
-def _apart(points: np.ndarray, mine: tuple[Tensor, Tensor], other: tuple[View, Tensor, Tensor]) -> Tensor:
+def _apart(
+    points: np.ndarray, mine: tuple[Tensor, Tensor], other: tuple[View, Tensor, Tensor]
+) -> Tensor:
     """(h, w) how much what another photograph shows at points differs from one's own; 1 beyond its edges."""
     view, rgb, detail = other
     x, y, z = ((points - view.position) @ view.rotation.T).T
     fx, fy, cx, cy = view.intrinsics
     deep = np.maximum(z, 1e-6)
-    grid = np.stack([2 * (fx * x / deep + cx) / view.width_px - 1, 2 * (fy * y / deep + cy) / view.height_px - 1], -1)
+    grid = np.stack(
+        [
+            2 * (fx * x / deep + cx) / view.width_px - 1,
+            2 * (fy * y / deep + cy) / view.height_px - 1,
+        ],
+        -1,
+    )
     shape = mine[0].shape[2:]
     at = torch.from_numpy(np.clip(grid, -9, 9).astype(np.float32)).reshape(1, *shape, 2)
     there = grid_sample(torch.cat([rgb, detail], 1), at, align_corners=False)[0]
-    apart = _PLAIN * (there[:3] - mine[0][0]).abs().mean(0) + _HIGH * (there[3:] - mine[1][0]).abs().mean(0)
+    apart = _PLAIN * (there[:3] - mine[0][0]).abs().mean(0) + _HIGH * (
+        there[3:] - mine[1][0]
+    ).abs().mean(0)
     outside = torch.from_numpy((np.abs(grid) > 1).any(-1) | (z < 1e-3)).reshape(shape)
     return torch.where(outside, 1.0, apart)
 
 
-def _agreed(k: int, small: list[tuple[View, Tensor, Tensor]], depths: list[np.ndarray], beside: list[int]) -> np.ndarray:
+def _agreed(
+    k: int, small: list[tuple[View, Tensor, Tensor]], depths: list[np.ndarray], beside: list[int]
+) -> np.ndarray:
     """(h, w) a photograph's depth where those of others confirm it, elsewhere 0."""
     view, _, _ = small[k]
     deep = depths[k].ravel()
@@ -141,8 +168,16 @@ def _agreed(k: int, small: list[tuple[View, Tensor, Tensor]], depths: list[np.nd
         fx, fy, cx, cy = there.intrinsics
         z = np.maximum(pz, 1e-6)
         column, row = np.floor(fx * px / z + cx), np.floor(fy * py / z + cy)
-        inside = (pz > 0) & (column >= 0) & (column < there.width_px) & (row >= 0) & (row < there.height_px)
-        at = depths[other][np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int)]
+        inside = (
+            (pz > 0)
+            & (column >= 0)
+            & (column < there.width_px)
+            & (row >= 0)
+            & (row < there.height_px)
+        )
+        at = depths[other][
+            np.where(inside, row, 0).astype(int), np.where(inside, column, 0).astype(int)
+        ]
         confirmed |= inside & (np.abs(at - pz) < _AGREE * pz)
     out = np.zeros(len(deep), np.float32)
     out[known[confirmed]] = deep[known[confirmed]]

@@ -37,20 +37,35 @@ def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool
     if activated:
         with opened(path) as file:
             plain = file.read(3) == b"ply" and not is_compressed(read_header(path))
-        require(plain, f"{path}: --activated is for 3DGS PLY; this format says itself how its values are stored: leave it out")
+        require(
+            plain,
+            f"{path}: --activated is for 3DGS PLY; this format says itself how its values are stored: leave it out",
+        )
         return read_ply(path, progress, activated)
     if is_streamed(path):
         return joined_streamed(path, progress)
     if path.is_dir():
-        return read_sog(path, progress) if (path / "meta.json").is_file() else _read_tiles(path, progress)
+        return (
+            read_sog(path, progress)
+            if (path / "meta.json").is_file()
+            else _read_tiles(path, progress)
+        )
     with opened(path) as file:
         start = file.read(4)
-        plain = start[:2] != b"\x1f\x8b" and start not in (b"NGSP", b"PK\x03\x04", b"PK\x05\x06") and start[:3] != b"ply"
+        plain = (
+            start[:2] != b"\x1f\x8b"
+            and start not in (b"NGSP", b"PK\x03\x04", b"PK\x05\x06")
+            and start[:3] != b"ply"
+        )
         likely = path.suffix.lower() == ".splat" or (plain and looks_like_dotsplat(file))
     if not start:
         raise UserError(f"{path}: holds zero bytes; copy or export it again")
     if start[:3] == b"ply":
-        return read_compressed_ply(path, progress) if is_compressed(read_header(path)) else read_ply(path, progress)
+        return (
+            read_compressed_ply(path, progress)
+            if is_compressed(read_header(path))
+            else read_ply(path, progress)
+        )
     if start[:2] == b"\x1f\x8b" or start == b"NGSP":
         return read_spz(path, progress)
     if start in (b"PK\x03\x04", b"PK\x05\x06") or path.name == "meta.json":
@@ -63,8 +78,14 @@ def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool
 def _read_tiles(folder: Path, progress: bool) -> Splats:
     """All tiles of a folder, one after the other."""
     paths = tiles_of(folder)
-    require(len(paths) > 0, f"{folder}: a folder without meta.json, lod-meta.json or tiles (.ply, .spz, .sog, .splat); give {_KNOWN}")
-    require(len(paths) <= MOST, f"{folder}: {len(paths)} files; a capture of at most {MOST} tiles is read: give one of them")
+    require(
+        len(paths) > 0,
+        f"{folder}: a folder without meta.json, lod-meta.json or tiles (.ply, .spz, .sog, .splat); give {_KNOWN}",
+    )
+    require(
+        len(paths) <= MOST,
+        f"{folder}: {len(paths)} files; a capture of at most {MOST} tiles is read: give one of them",
+    )
     tiles = [read_splats(path, progress) for path in paths]
     check_tiles(folder, paths, tiles)
     return joined(tiles)
@@ -78,5 +99,7 @@ def write_splats(path: str | os.PathLike, splats: Splats) -> None:
     """
     ending = Path(path).suffix.lower()
     if ending not in (".ply", ".spz"):
-        raise UserError(f"{path}: ending {ending or 'missing'!r}; splats are written as .ply or .spz")
+        raise UserError(
+            f"{path}: ending {ending or 'missing'!r}; splats are written as .ply or .spz"
+        )
     (write_ply if ending == ".ply" else write_spz)(path, splats)

@@ -27,22 +27,34 @@ def _check_layout(path: Path, header: PlyHeader) -> tuple[Element, Element]:
     vertex = header.elements["vertex"]
     for name in _PACKED:
         if name not in (vertex.dtype.names or ()) or vertex.dtype[name] != np.dtype("<u4"):
-            raise UserError(f"{path}: vertex property {name} is missing or not uint; export the compressed PLY again")
+            raise UserError(
+                f"{path}: vertex property {name} is missing or not uint; export the compressed PLY again"
+            )
     chunk = header.elements.get("chunk")
     wanted = -(-vertex.count // _CHUNK)
     if chunk is None or chunk.count != wanted:
         found = 0 if chunk is None else chunk.count
-        raise UserError(f"{path}: {found} rows of chunk for {vertex.count} Gaussians, not {wanted}; export it again")
-    names = [f"{end}_{what}" for end in ("min", "max") for what in (*_AXES, *(f"scale_{a}" for a in _AXES))]
+        raise UserError(
+            f"{path}: {found} rows of chunk for {vertex.count} Gaussians, not {wanted}; export it again"
+        )
+    names = [
+        f"{end}_{what}"
+        for end in ("min", "max")
+        for what in (*_AXES, *(f"scale_{a}" for a in _AXES))
+    ]
     colours = [f"{end}_{what}" for end in ("min", "max") for what in _COLOURS]
     names += colours if any(name in (chunk.dtype.names or ()) for name in colours) else []
     missing = [name for name in names if name not in (chunk.dtype.names or ())]
     if missing:
-        raise UserError(f"{path}: chunk has no property {', '.join(missing)}; export the compressed PLY again")
+        raise UserError(
+            f"{path}: chunk has no property {', '.join(missing)}; export the compressed PLY again"
+        )
     return vertex, chunk
 
 
-def _ranges(chunks: np.ndarray, prefix: str, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _ranges(
+    chunks: np.ndarray, prefix: str, names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """(C, 3) the least and the greatest of three quantities, in each chunk."""
     low = np.stack([chunks[f"min_{prefix}{name}"].astype(np.float64) for name in names], 1)
     return low, np.stack([chunks[f"max_{prefix}{name}"].astype(np.float64) for name in names], 1)
@@ -68,12 +80,18 @@ def read_compressed_ply(path: str | os.PathLike, progress: bool = False) -> Spla
     vertex, chunk = _check_layout(path, header)
     sh = header.elements.get("sh")
     rest = [] if sh is None else rest_names(path, sh.dtype)
-    if sh is not None and (sh.count != vertex.count or any(sh.dtype[name] != np.dtype("u1") for name in rest)):
-        raise UserError(f"{path}: element sh has {sh.count} rows for {vertex.count} Gaussians, or is not uchar; export it again")
+    if sh is not None and (
+        sh.count != vertex.count or any(sh.dtype[name] != np.dtype("u1") for name in rest)
+    ):
+        raise UserError(
+            f"{path}: element sh has {sh.count} rows for {vertex.count} Gaussians, or is not uchar; export it again"
+        )
     splats = blank(vertex.count, min(REST_COUNTS[len(rest)], MAX_COEFFICIENTS), header.antialiased)
     with opened(path) as file, progress_bar(path, vertex.count * (16 + len(rest)), progress) as bar:
         for rows in row_slices(vertex.count):
-            chunks = read_rows(path, file, chunk, slice(rows.start // _CHUNK, -(-rows.stop // _CHUNK)))
+            chunks = read_rows(
+                path, file, chunk, slice(rows.start // _CHUNK, -(-rows.stop // _CHUNK))
+            )
             _unpack(splats, rows, read_rows(path, file, vertex, rows), chunks)
             if sh is not None and rest:
                 table = read_rows(path, file, sh, rows)
@@ -84,7 +102,13 @@ def read_compressed_ply(path: str | os.PathLike, progress: bool = False) -> Spla
 
 def _bits(packed: np.ndarray, *fields: tuple[int, int]) -> np.ndarray:
     """(n, len(fields)) unsigned fields (shift, bits) of packed words, as 0..1."""
-    return np.stack([((packed >> np.uint32(shift)) & np.uint32((1 << bits) - 1)) / ((1 << bits) - 1) for shift, bits in fields], 1)
+    return np.stack(
+        [
+            ((packed >> np.uint32(shift)) & np.uint32((1 << bits) - 1)) / ((1 << bits) - 1)
+            for shift, bits in fields
+        ],
+        1,
+    )
 
 
 def _unpack(splats: Splats, rows: slice, vertices: np.ndarray, chunks: np.ndarray) -> None:
@@ -97,8 +121,12 @@ def _unpack(splats: Splats, rows: slice, vertices: np.ndarray, chunks: np.ndarra
     colour = _bits(vertices["packed_color"], (24, 8), (16, 8), (8, 8), (0, 8))
     rgb = colour[:, :3]
     with np.errstate(over="ignore", invalid="ignore"):
-        splats.means[rows] = between(*_ranges(chunks, "", _AXES), _bits(vertices["packed_position"], *eleven))
-        log_scales = between(*_ranges(chunks, "scale_", _AXES), _bits(vertices["packed_scale"], *eleven))
+        splats.means[rows] = between(
+            *_ranges(chunks, "", _AXES), _bits(vertices["packed_position"], *eleven)
+        )
+        log_scales = between(
+            *_ranges(chunks, "scale_", _AXES), _bits(vertices["packed_scale"], *eleven)
+        )
         splats.scales[rows] = np.where(np.isfinite(log_scales), np.exp(log_scales), np.nan)
         if "min_r" in (chunks.dtype.names or ()):
             rgb = between(*_ranges(chunks, "", _COLOURS), rgb)
@@ -118,4 +146,6 @@ def _unpack_sh(splats: Splats, rows: slice, packed: np.ndarray) -> None:
     share = (packed.astype(np.float32) + 0.5) / 256
     share[packed == 0], share[packed == 255] = 0.0, 1.0
     kept = splats.sh.shape[1] - 1
-    splats.sh[rows, 1:] = ((share - 0.5) * 8).reshape(len(packed), 3, -1)[:, :, :kept].transpose(0, 2, 1)
+    splats.sh[rows, 1:] = (
+        ((share - 0.5) * 8).reshape(len(packed), 3, -1)[:, :, :kept].transpose(0, 2, 1)
+    )

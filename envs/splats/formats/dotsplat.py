@@ -8,7 +8,16 @@ import numpy as np
 
 from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Splats
-from s2e.envs.splats.formats.whole import blank, drop_bad, opened, progress_bar, read_exactly, row_slices, size_of, unit
+from s2e.envs.splats.formats.whole import (
+    blank,
+    drop_bad,
+    opened,
+    progress_bar,
+    read_exactly,
+    row_slices,
+    size_of,
+    unit,
+)
 from s2e.envs.splats.marks import SH0
 
 _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quats", "u1", 4)])
@@ -22,7 +31,9 @@ def looks_like_dotsplat(file: BinaryIO) -> bool:
     data = file.read(1000 * _ROW.itemsize)
     rows = np.frombuffer(data[: len(data) // _ROW.itemsize * _ROW.itemsize], dtype=_ROW)
     with np.errstate(invalid="ignore"):
-        likely = (np.abs(rows["means"]) < 1e6).all(1) & ((rows["scales"] > 0) & (rows["scales"] < 1e5)).all(1)
+        likely = (np.abs(rows["means"]) < 1e6).all(1) & (
+            (rows["scales"] > 0) & (rows["scales"] < 1e5)
+        ).all(1)
     return bool(likely.mean() > 0.5)  # what has more bad rows is refused anyway
 
 
@@ -62,4 +73,6 @@ def _unpack(splats: Splats, rows: slice, table: np.ndarray) -> None:
     splats.opacities[rows] = table["rgba"][:, 3] / 255.0
     # Padding that some writers leave; no rotation has the byte 0 four times.
     empty = table.view(np.uint8).reshape(-1, _ROW.itemsize).max(axis=1) == 0
-    splats.quats[rows] = np.where(empty[:, None], np.nan, unit(table["quats"].astype(np.float64) - 128))
+    splats.quats[rows] = np.where(
+        empty[:, None], np.nan, unit(table["quats"].astype(np.float64) - 128)
+    )

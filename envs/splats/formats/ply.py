@@ -11,7 +11,15 @@ from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.scan.ground.clean import diameter
 from s2e.envs.splats.formats.ply_header import Element, read_header, read_rows
-from s2e.envs.splats.formats.whole import blank, drop_bad, opened, progress_bar, row_slices, unit, write_whole
+from s2e.envs.splats.formats.whole import (
+    blank,
+    drop_bad,
+    opened,
+    progress_bar,
+    row_slices,
+    unit,
+    write_whole,
+)
 
 _CORE = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2",
          "rot_0", "rot_1", "rot_2", "rot_3")  # fmt: skip
@@ -27,7 +35,9 @@ def rest_names(path: Path, dtype: np.dtype) -> list[str]:
     found = sum(name.startswith("f_rest_") for name in dtype.names or ())
     names = [f"f_rest_{i}" for i in range(found)]
     if found not in REST_COUNTS or any(name not in (dtype.names or ()) for name in names):
-        raise UserError(f"{path}: {found} f_rest properties; 0, 9, 24, 45 or 72 numbered from 0 make SH degree 0 to 4")
+        raise UserError(
+            f"{path}: {found} f_rest properties; 0, 9, 24, 45 or 72 numbered from 0 make SH degree 0 to 4"
+        )
     return names
 
 
@@ -64,11 +74,16 @@ def read_ply(path: str | os.PathLike, progress: bool = False, activated: bool = 
     vertex = header.elements["vertex"]
     if next(iter(header.elements)) != "vertex":
         first = next(iter(header.elements))
-        raise UserError(f"{path}: element {first[:40]!r} before vertex; export the splats as the first element")
+        raise UserError(
+            f"{path}: element {first[:40]!r} before vertex; export the splats as the first element"
+        )
     _check_properties(path, vertex.dtype.names or ())
     rest = rest_names(path, vertex.dtype)
     splats = blank(vertex.count, min(REST_COUNTS[len(rest)], MAX_COEFFICIENTS), header.antialiased)
-    with opened(path) as file, progress_bar(path, vertex.count * vertex.dtype.itemsize, progress) as bar:
+    with (
+        opened(path) as file,
+        progress_bar(path, vertex.count * vertex.dtype.itemsize, progress) as bar,
+    ):
         for rows in row_slices(vertex.count):
             table = read_rows(path, file, vertex, rows)
             _fill(splats, rows, _columns(vertex, table, [*_CORE, *rest]))
@@ -86,7 +101,9 @@ def _check_properties(path: Path, names: tuple[str, ...]) -> None:
             f"{path}: vertex has red, green, blue instead of f_dc_0 to f_dc_2, a 'PLY with rgb'; export it with spherical "
             "harmonics (nerfstudio: ns-export gaussian-splat --ply-color-mode sh_coeffs)"
         )
-    raise UserError(f"{path}: vertex has no property {', '.join(missing)}; give a 3DGS PLY, not a mesh or points")
+    raise UserError(
+        f"{path}: vertex has no property {', '.join(missing)}; give a 3DGS PLY, not a mesh or points"
+    )
 
 
 def _fill(splats: Splats, rows: slice, values: np.ndarray) -> None:
@@ -99,7 +116,9 @@ def _fill(splats: Splats, rows: slice, values: np.ndarray) -> None:
         splats.quats[rows] = unit(values[:, 10:14])
         kept = splats.sh.shape[1] - 1
         if kept:
-            splats.sh[rows, 1:] = values[:, 14:].reshape(len(values), 3, -1)[:, :, :kept].transpose(0, 2, 1)
+            splats.sh[rows, 1:] = (
+                values[:, 14:].reshape(len(values), 3, -1)[:, :, :kept].transpose(0, 2, 1)
+            )
 
 
 def _which_activated(path: Path, splats: Splats, asked: bool) -> tuple[bool, bool]:
@@ -126,14 +145,24 @@ def _which_activated(path: Path, splats: Splats, asked: bool) -> tuple[bool, boo
                 f"{scales.min():.3g}: logits and logarithms, as a 3DGS PLY has them; leave --activated out"
             )
         return lengths, shares
-    shares &= bool(opacities.min() < 0.3 and opacities.max() > 0.7)  # all of one value may be a logit
+    shares &= bool(
+        opacities.min() < 0.3 and opacities.max() > 0.7
+    )  # all of one value may be a logit
     if lengths and not shares:
         least, middle = (float(v) for v in np.quantile(scales, (0.01, 0.5)))
         _, size = diameter(splats.means[good], np.ones(len(scales), np.float32))
         lengths = (least < 0.1 and middle < 0.5) or math.exp(min(middle, 80.0)) > 0.05 * size
     if shares or lengths:
-        looks = [f"scale like lengths (all above 0, half of them below {np.median(scales):.3g})"] if lengths else []
-        looks += [f"opacity like shares ({opacities.min():.3g} to {opacities.max():.3g})"] if shares else []
+        looks = (
+            [f"scale like lengths (all above 0, half of them below {np.median(scales):.3g})"]
+            if lengths
+            else []
+        )
+        looks += (
+            [f"opacity like shares ({opacities.min():.3g} to {opacities.max():.3g})"]
+            if shares
+            else []
+        )
         raise UserError(
             f"{path}: {' and '.join(looks)}: values that were activated already, not the logarithms and logits of a 3DGS PLY; "
             "give --activated to read them as they are"
@@ -145,11 +174,16 @@ def _activate(splats: Splats, done: tuple[bool, bool]) -> None:
     """Turns logarithms into scales and logits into opacities, in place, where not done already; what cannot be becomes NaN."""
     for rows in row_slices(len(splats.opacities)):
         with np.errstate(over="ignore", invalid="ignore"):
-            scales, opacities = splats.scales[rows].astype(np.float64), splats.opacities[rows].astype(np.float64)
+            scales, opacities = (
+                splats.scales[rows].astype(np.float64),
+                splats.opacities[rows].astype(np.float64),
+            )
             wrong = scales < 0.0 if done[0] else np.isinf(scales)
             splats.scales[rows] = np.where(wrong, np.nan, scales if done[0] else np.exp(scales))
             wrong = np.abs(opacities - 0.5) > 0.5 + _OFF if done[1] else np.isinf(opacities)
-            activated = np.clip(opacities, 0.0, 1.0) if done[1] else 1.0 / (1.0 + np.exp(-opacities))
+            activated = (
+                np.clip(opacities, 0.0, 1.0) if done[1] else 1.0 / (1.0 + np.exp(-opacities))
+            )
             splats.opacities[rows] = np.where(wrong, np.nan, activated)
 
 
@@ -169,8 +203,16 @@ def write_ply(path: str | os.PathLike, splats: Splats) -> None:
 def _parts(splats: Splats) -> Iterator[bytes]:
     count, coefficients = splats.sh.shape[:2]
     names = [*_CORE[:6], *(f"f_rest_{i}" for i in range(3 * (coefficients - 1))), *_CORE[6:]]
-    header = ["ply", "format binary_little_endian 1.0", *(["comment SplatRenderMode: mip"] if splats.antialiased else [])]
-    header += [f"element vertex {count}", *(f"property float {name}" for name in names), "end_header\n"]
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        *(["comment SplatRenderMode: mip"] if splats.antialiased else []),
+    ]
+    header += [
+        f"element vertex {count}",
+        *(f"property float {name}" for name in names),
+        "end_header\n",
+    ]
     yield "\n".join(header).encode("ascii")
     for rows in row_slices(count):
         opacity = np.clip(splats.opacities[rows].astype(np.float64), 1e-9, 1 - 1e-9)

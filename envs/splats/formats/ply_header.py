@@ -72,18 +72,32 @@ def _tables(path: Path, lines: list[str]) -> tuple[str, list[tuple[str, int, dic
             kind = words[1] if len(words) > 1 else ""
         elif words[0] == "element" and len(words) == 3:
             if any(words[1] == name for name, _, _ in tables):
-                raise UserError(f"{where}: element {words[1][:40]!r} twice; the header is damaged, export again")
+                raise UserError(
+                    f"{where}: element {words[1][:40]!r} twice; the header is damaged, export again"
+                )
             if not (words[2].isascii() and words[2].isdigit() and len(words[2]) < 16):
-                raise UserError(f"{where}: bad {words[1][:40]} count {words[2][:40]!r}; the header is damaged, export again")
+                raise UserError(
+                    f"{where}: bad {words[1][:40]} count {words[2][:40]!r}; the header is damaged, export again"
+                )
             tables.append((words[1], int(words[2]), {}))
         elif words[0] == "property" and tables and words[1:2] == ["list"]:
             if tables[-1][0] == "vertex":
-                raise UserError(f"{where}: list property in vertex; splats have none, export as a 3DGS PLY")
+                raise UserError(
+                    f"{where}: list property in vertex; splats have none, export as a 3DGS PLY"
+                )
             tables[-1][2][words[-1]] = ""
-        elif words[0] == "property" and tables and len(words) == 3 and words[1] in _TYPES and words[2] not in tables[-1][2]:
+        elif (
+            words[0] == "property"
+            and tables
+            and len(words) == 3
+            and words[1] in _TYPES
+            and words[2] not in tables[-1][2]
+        ):
             tables[-1][2][words[2]] = _TYPES[words[1]]
         else:
-            raise UserError(f"{where}: cannot read {line[:60]!r}; the header is damaged, export again")
+            raise UserError(
+                f"{where}: cannot read {line[:60]!r}; the header is damaged, export again"
+            )
     return kind, tables
 
 
@@ -99,7 +113,9 @@ def read_header(path: Path) -> PlyHeader:
     lines, start = _header_lines(path, head)
     kind, tables = _tables(path, lines)
     if kind != "binary_little_endian":
-        raise UserError(f"{path}: format {kind[:40] or 'missing'!r}; convert it to binary_little_endian")
+        raise UserError(
+            f"{path}: format {kind[:40] or 'missing'!r}; convert it to binary_little_endian"
+        )
     if not any(name == "vertex" for name, _, _ in tables):
         raise UserError(f"{path}: the header has no vertex element; give a 3DGS point_cloud.ply")
     elements: dict[str, Element] = {}
@@ -107,15 +123,25 @@ def read_header(path: Path) -> PlyHeader:
         if "" in fields.values():
             break  # rows of unknown length: nothing after them can be found
         element = Element(name, count, np.dtype(list(fields.items())), start)
-        if name in ("chunk", "vertex", "sh"):  # before anything is allocated: the header's word is not to be trusted
+        if name in (
+            "chunk",
+            "vertex",
+            "sh",
+        ):  # before anything is allocated: the header's word is not to be trusted
             _check_inside(path, element, size)
         elements[name] = element
         start += count * element.dtype.itemsize
     if "vertex" not in elements:
-        raise UserError(f"{path}: element {tables[0][0][:40]!r} before vertex; export the splats as the first element")
+        raise UserError(
+            f"{path}: element {tables[0][0][:40]!r} before vertex; export the splats as the first element"
+        )
     if elements["vertex"].count == 0:
         raise UserError(f"{path}: holds zero Gaussians; train or export the scene again")
-    comments = tuple(line.split(None, 1)[1].strip() for line in lines if line.startswith("comment ") and len(line.split()) > 1)
+    comments = tuple(
+        line.split(None, 1)[1].strip()
+        for line in lines
+        if line.startswith("comment ") and len(line.split()) > 1
+    )
     return PlyHeader(elements, comments)
 
 
@@ -132,4 +158,7 @@ def _check_inside(path: Path, element: Element, size: int) -> None:
 def read_rows(path: Path, file: BinaryIO, element: Element, rows: slice) -> np.ndarray:
     """Rows of an element as a structured array."""
     file.seek(element.start + rows.start * element.dtype.itemsize)
-    return np.frombuffer(read_exactly(path, file, (rows.stop - rows.start) * element.dtype.itemsize), dtype=element.dtype)
+    return np.frombuffer(
+        read_exactly(path, file, (rows.stop - rows.start) * element.dtype.itemsize),
+        dtype=element.dtype,
+    )

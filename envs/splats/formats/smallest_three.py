@@ -21,5 +21,10 @@ def from_smallest(small: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """(n, 4) quaternions of their three smaller components (n, 3), in order, and the place (n,) of the fourth, not negative."""
     quats = np.empty((len(small), 4))
     np.put_along_axis(quats, OTHERS[largest], small, axis=1)
-    np.put_along_axis(quats, largest[:, None], np.sqrt(np.maximum(0.0, 1.0 - (small**2).sum(1, keepdims=True))), axis=1)
+    np.put_along_axis(
+        quats,
+        largest[:, None],
+        np.sqrt(np.maximum(0.0, 1.0 - (small**2).sum(1, keepdims=True))),
+        axis=1,
+    )
     return quats

@@ -59,23 +59,40 @@ def read_sog(path: str | os.PathLike, progress: bool = False) -> Splats:
     path = Path(path)
     if path.is_dir() or path.name == "meta.json":
         folder = path if path.is_dir() else path.parent
-        return _read(folder, lambda name, limit: _from_folder(folder, name, limit), _folder_size, progress)
+        return _read(
+            folder, lambda name, limit: _from_folder(folder, name, limit), _folder_size, progress
+        )
     with opened(path) as file:
         size = size_of(file)
         _check_directory(path, file, size)
         try:
             archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, EOFError) as error:
-            raise UserError(f"{path}: not a whole zip ({brief(error)}); copy or export it again") from None
+        except (
+            zipfile.BadZipFile,
+            NotImplementedError,
+            ValueError,
+            struct.error,
+            EOFError,
+        ) as error:
+            raise UserError(
+                f"{path}: not a whole zip ({brief(error)}); copy or export it again"
+            ) from None
         with archive:
-            return _read(path, lambda name, limit: _from_zip(path, archive, name, limit), lambda *_: size, progress)
+            return _read(
+                path,
+                lambda name, limit: _from_zip(path, archive, name, limit),
+                lambda *_: size,
+                progress,
+            )
 
 
 def _from_folder(folder: Path, name: str, limit: int) -> bytes:
     path = folder / name
     with opened(path) as file:
         if size_of(file) > limit:
-            raise UserError(f"{path}: {size_of(file)} bytes, more than the {limit} its Gaussians could take; export the scene again")
+            raise UserError(
+                f"{path}: {size_of(file)} bytes, more than the {limit} its Gaussians could take; export the scene again"
+            )
         return file.read(limit)
 
 
@@ -83,7 +100,9 @@ def _folder_size(folder: Path, names: list[str]) -> int:
     try:
         return sum((folder / name).stat().st_size for name in names)
     except OSError as error:
-        raise UserError(f"{folder}: {Path(str(error.filename)).name} is missing ({error.strerror}); copy the whole folder") from None
+        raise UserError(
+            f"{folder}: {Path(str(error.filename)).name} is missing ({error.strerror}); copy the whole folder"
+        ) from None
 
 
 def _check_directory(path: Path, file: Any, size: int) -> None:
@@ -94,7 +113,9 @@ def _check_directory(path: Path, file: Any, size: int) -> None:
         at = match.start()
         length = struct.unpack_from("<I", tail, at + 12)[0] if at + 16 <= len(tail) else 0
         if length > _MAX_DIRECTORY or tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
-            raise UserError(f"{path}: its list of contents takes {length} bytes; a .sog holds eight files: export it again")
+            raise UserError(
+                f"{path}: its list of contents takes {length} bytes; a .sog holds eight files: export it again"
+            )
     file.seek(0)
 
 
@@ -103,23 +124,46 @@ def _from_zip(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> by
     try:
         info = archive.getinfo(name)
     except KeyError:
-        raise UserError(f"{where} is missing; zip meta.json and its images at the archive's root") from None
-    if info.file_size > limit or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise UserError(f"{where} claims {info.file_size} bytes, of at most {limit}, method {info.compress_type}; export it again")
+        raise UserError(
+            f"{where} is missing; zip meta.json and its images at the archive's root"
+        ) from None
+    if info.file_size > limit or info.compress_type not in (
+        zipfile.ZIP_STORED,
+        zipfile.ZIP_DEFLATED,
+    ):
+        raise UserError(
+            f"{where} claims {info.file_size} bytes, of at most {limit}, method {info.compress_type}; export it again"
+        )
     try:
         with archive.open(info) as file:
             return file.read(limit)  # zipfile stops at file_size, whatever is packed there
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError, zlib.error, struct.error) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        OSError,
+        zlib.error,
+        struct.error,
+    ) as error:
         raise UserError(f"{where} is damaged ({brief(error)}); copy or export it again") from None
 
 
-def _read(path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int], progress: bool) -> Splats:
+def _read(
+    path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int], progress: bool
+) -> Splats:
     where = f"{path}: meta.json"
     meta = json_object(load("meta.json", _MAX_META), where, "export the scene again")
     version, count = _get(where, meta, "version", int), _get(where, meta, "count", int)
     if version != 2:
-        raise UserError(f"{where}: version {version}, and this reads version 2; export again with SplatTransform")
-    names = {key: _files(where, meta, key, 2 if key in ("means", "shN") else 1) for key in ("means", "scales", "quats", "sh0")}
+        raise UserError(
+            f"{where}: version {version}, and this reads version 2; export again with SplatTransform"
+        )
+    names = {
+        key: _files(where, meta, key, 2 if key in ("means", "shN") else 1)
+        for key in ("means", "scales", "quats", "sh0")
+    }
     bands = 0
     if meta.get("shN") is not None:
         names["shN"] = _files(where, meta, "shN", 2)
@@ -128,7 +172,9 @@ def _read(path: Path, load: Load, size_of_files: Callable[[Path, list[str]], int
             raise UserError(f"{where}: shN.bands is {bands}; it is 1, 2 or 3: export it again")
     packed = size_of_files(path, sorted({name for group in names.values() for name in group}))
     check_density(path, "meta.json, count", count, count * (22 if bands else 20), packed)
-    antialiased = meta.get("antialias") is True or meta.get("model") == "antialiased"  # the specification's key, SplatTransform's
+    antialiased = (
+        meta.get("antialias") is True or meta.get("model") == "antialiased"
+    )  # the specification's key, SplatTransform's
     splats = blank(count, 1 + _BANDS.get(bands, 0), antialiased)
 
     def plane(name: str) -> np.ndarray:
@@ -156,17 +202,23 @@ def _get(where: str, data: Any, key: str, kind: type) -> Any:
     value = data.get(key) if isinstance(data, dict) else None
     wild = isinstance(value, int) and abs(value) >= 1 << 53
     if not isinstance(value, kind) or isinstance(value, bool) or wild:
-        raise UserError(f"{where}: {key} is missing or not of type {kind.__name__}; export the scene as SOG version 2")
+        raise UserError(
+            f"{where}: {key} is missing or not of type {kind.__name__}; export the scene as SOG version 2"
+        )
     return value
 
 
 def _files(where: str, meta: dict[str, Any], key: str, count: int) -> list[str]:
     names = _get(where, _get(where, meta, key, dict), "files", list)
     if len(names) != count or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{where}: {key}.files names {len(names)} files, not {count}; export the scene again")
+        raise UserError(
+            f"{where}: {key}.files names {len(names)} files, not {count}; export the scene again"
+        )
     for name in names:
         if not re.fullmatch(r"[\w-][\w .-]{0,200}", name):
-            raise UserError(f"{where}: {key}.files: {name[:80]!r} leads out of the scene or is no file name; put its images beside it")
+            raise UserError(
+                f"{where}: {key}.files: {name[:80]!r} leads out of the scene or is no file name; put its images beside it"
+            )
     return names
 
 
@@ -180,7 +232,9 @@ def _numbers(where: str, data: Any, key: str, count: int) -> np.ndarray:
     except OverflowError:
         numbers = np.full(count, math.inf)
     if not (np.abs(numbers) < 1e30).all():
-        raise UserError(f"{where}: {key} holds a number that is NaN, infinite or out of range; export the scene again")
+        raise UserError(
+            f"{where}: {key} holds a number that is NaN, infinite or out of range; export the scene again"
+        )
     return numbers
 
 
@@ -191,10 +245,17 @@ def _codebook(where: str, meta: dict[str, Any], key: str) -> np.ndarray:
 def _webp_size(where: str, data: bytes) -> tuple[int, int]:
     """Width and height from a WebP's header: opening one with Pillow already allocates its canvas."""
     kind = data[12:16]
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30 or kind not in (b"VP8L", b"VP8X", b"VP8 "):
+    if (
+        data[:4] != b"RIFF"
+        or data[8:12] != b"WEBP"
+        or len(data) < 30
+        or kind not in (b"VP8L", b"VP8X", b"VP8 ")
+    ):
         raise UserError(f"{where}: byte 0: not a WebP image; export the scene again")
     if kind == b"VP8 ":
-        raise UserError(f"{where}: byte 12: a lossy WebP, which damages what it stores; export losslessly")
+        raise UserError(
+            f"{where}: byte 12: a lossy WebP, which damages what it stores; export losslessly"
+        )
     if kind == b"VP8X":
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
     bits = int.from_bytes(data[21:25], "little")
@@ -206,25 +267,45 @@ def _pixels(where: str, data: bytes, width: int, height: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             if image.size != (width, height) or getattr(image, "n_frames", 1) != 1:
-                raise UserError(f"{where}: byte 12: its header says {width}x{height} and one image, its data differ; export it again")
+                raise UserError(
+                    f"{where}: byte 12: its header says {width}x{height} and one image, its data differ; export it again"
+                )
             return np.asarray(image.convert("RGBA")).reshape(-1, 4)
-    except (OSError, ValueError, SyntaxError, EOFError, RuntimeError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where}: the WebP cannot be decoded ({brief(error)}); copy or export it again") from None
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        RuntimeError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise UserError(
+            f"{where}: the WebP cannot be decoded ({brief(error)}); copy or export it again"
+        ) from None
 
 
 def _plane(where: str, data: bytes, count: int) -> np.ndarray:
     """(count, 4) uint8, one pixel a Gaussian."""
     width, height = _webp_size(where, data)
     if not count <= width * height <= 2 * count + (1 << 16):
-        raise UserError(f"{where}: byte 12: {width}x{height} pixels for {count} Gaussians; export the scene again")
+        raise UserError(
+            f"{where}: byte 12: {width}x{height} pixels for {count} Gaussians; export the scene again"
+        )
     return _pixels(where, data, width, height)[:count]
 
 
-def _means(splats: Splats, meta: dict[str, Any], where: str, low: np.ndarray, high: np.ndarray) -> None:
+def _means(
+    splats: Splats, meta: dict[str, Any], where: str, low: np.ndarray, high: np.ndarray
+) -> None:
     """16 bits of a symmetric logarithm, sign(x) ln(1 + |x|), between the least and the greatest of each axis."""
-    least, greatest = _numbers(f"{where}: means", meta, "mins", 3), _numbers(f"{where}: means", meta, "maxs", 3)
+    least, greatest = (
+        _numbers(f"{where}: means", meta, "mins", 3),
+        _numbers(f"{where}: means", meta, "maxs", 3),
+    )
     if max(np.abs(least).max(), np.abs(greatest).max()) > 80:
-        raise UserError(f"{where}: means.mins or means.maxs beyond 80, the logarithm of 1e34 m; export the scene again")
+        raise UserError(
+            f"{where}: means.mins or means.maxs beyond 80, the logarithm of 1e34 m; export the scene again"
+        )
     for rows in row_slices(len(low)):
         share = (low[rows, :3] + high[rows, :3] * 256.0) / 65535.0
         logs = least * (1.0 - share) + greatest * share
@@ -237,21 +318,31 @@ def _quats(splats: Splats, where: str, pixels: np.ndarray) -> None:
         largest = pixels[rows, 3].astype(np.int64) - 252
         if (largest < 0).any():
             first = rows.start + int(np.argmax(largest < 0))
-            raise UserError(f"{where}: pixel {first}: alpha {largest[first - rows.start] + 252}, not 252 to 255; export it again")
+            raise UserError(
+                f"{where}: pixel {first}: alpha {largest[first - rows.start] + 252}, not 252 to 255; export it again"
+            )
         small = (pixels[rows, :3] / 255.0 - 0.5) * math.sqrt(2)
         splats.quats[rows] = unit(from_smallest(small, largest))
 
 
-def _palette(path: Path, where: str, meta: dict[str, Any], name: str, load: Load, coefficients: int) -> np.ndarray:
+def _palette(
+    path: Path, where: str, meta: dict[str, Any], name: str, load: Load, coefficients: int
+) -> np.ndarray:
     """(entries, coefficients, 3) float32: 64 entries in a row of pixels, a pixel for each coefficient."""
     entries = _get(where, meta["shN"], "count", int)
     if not 1 <= entries <= 1 << 16:
-        raise UserError(f"{where}: shN.count is {entries}; a palette has 1 to 65536 entries: export the scene again")
+        raise UserError(
+            f"{where}: shN.count is {entries}; a palette has 1 to 65536 entries: export the scene again"
+        )
     image = f"{path}: {name}"
     data = load(name, 4 * _COLUMNS * coefficients * (entries // _COLUMNS + 1) + (1 << 20))
     width, height = _webp_size(image, data)
-    if width != _COLUMNS * coefficients or not entries <= _COLUMNS * height <= 2 * entries + (1 << 12):
-        raise UserError(f"{image}: byte 12: {width}x{height} pixels for {entries} entries of {coefficients}; export the scene again")
+    if width != _COLUMNS * coefficients or not entries <= _COLUMNS * height <= 2 * entries + (
+        1 << 12
+    ):
+        raise UserError(
+            f"{image}: byte 12: {width}x{height} pixels for {entries} entries of {coefficients}; export the scene again"
+        )
     pixels = _pixels(image, data, width, height).reshape(-1, coefficients, 4)[:entries, :, :3]
     return _codebook(where, meta, "shN")[pixels]
 
@@ -261,5 +352,7 @@ def _higher(splats: Splats, where: str, palette: np.ndarray, labels: np.ndarray)
         index = labels[rows, 0].astype(np.int64) + labels[rows, 1].astype(np.int64) * 256
         if (index >= len(palette)).any():
             first = rows.start + int(np.argmax(index >= len(palette)))
-            raise UserError(f"{where}: pixel {first}: entry {index[first - rows.start]} of {len(palette)}; export the scene again")
+            raise UserError(
+                f"{where}: pixel {first}: entry {index[first - rows.start]} of {len(palette)}; export the scene again"
+            )
         splats.sh[rows, 1:] = palette[index]

@@ -35,9 +35,13 @@ _ANTIALIASED, _EXTENDED = 1, 2
 _COEFFICIENTS = (1, 4, 9, 16, 25)  # of SH degree 0 to 4
 _FRACTIONAL_BITS = 12
 _COLOUR_SCALE = 0.15  # how much of a byte's range one unit of the first coefficient takes
-_WINDOW = 1 << 27  # what zstd may keep of its past: the most that its strongest ordinary level asks for
+_WINDOW = (
+    1 << 27
+)  # what zstd may keep of its past: the most that its strongest ordinary level asks for
 _MAX_EXTENSIONS = 1 << 20
-_COORDINATE_SYSTEM = 0xADBE0003  # Adobe's extension that names the axes; without it they are right, up, back
+_COORDINATE_SYSTEM = (
+    0xADBE0003  # Adobe's extension that names the axes; without it they are right, up, back
+)
 _RUB = 4
 _NAMES = ("positions", "rotations", "scales", "alphas", "colors, sh")
 
@@ -61,20 +65,32 @@ class _Header:
 def _header(path: Path, data: bytes, packed: bytes, size: int) -> _Header:
     """Checks the first 16 bytes; `packed` are the first of the file as it lies there, `size` are all its bytes."""
     if len(data) < 16:
-        raise UserError(f"{path}: cut within the header, which has 16 bytes; copy or export it again")
+        raise UserError(
+            f"{path}: cut within the header, which has 16 bytes; copy or export it again"
+        )
     magic, version, count, degree, bits, flags, _ = struct.unpack("<4sIIBBBB", data)
     if magic != _MAGIC:
-        raise UserError(f"{path}: not an SPZ (byte 0 of what is in the gzip is not 'NGSP'); unpack it, or export as SPZ")
+        raise UserError(
+            f"{path}: not an SPZ (byte 0 of what is in the gzip is not 'NGSP'); unpack it, or export as SPZ"
+        )
     versions = (1, 2, 3) if packed == _GZIP else (4,)
     if version not in versions:
         known = "1, 2 and 3 within gzip, 4 without"
-        raise UserError(f"{path}: byte 4: SPZ version {version}, and this reads {known}; export as one of them")
+        raise UserError(
+            f"{path}: byte 4: SPZ version {version}, and this reads {known}; export as one of them"
+        )
     if degree > 4 or (degree == 4 and version < 3):
-        raise UserError(f"{path}: byte 12: SH degree {degree}; 0 to 3, or 4 from version 3 on, can be: export it again")
+        raise UserError(
+            f"{path}: byte 12: SH degree {degree}; 0 to 3, or 4 from version 3 on, can be: export it again"
+        )
     if bits > 23 and version > 1:
-        raise UserError(f"{path}: byte 13: {bits} fractional bits of 24; the header is damaged, export it again")
+        raise UserError(
+            f"{path}: byte 13: {bits} fractional bits of 24; the header is damaged, export it again"
+        )
     if flags & ~(_ANTIALIASED | _EXTENDED):
-        raise UserError(f"{path}: byte 14: flags {flags:#x}; only 1 and 2 are of the format: export without level of detail")
+        raise UserError(
+            f"{path}: byte 14: flags {flags:#x}; only 1 and 2 are of the format: export without level of detail"
+        )
     header = _Header(version, count, degree, bits, flags)
     check_density(path, "byte 8", count, count * sum(header.fields().values()), size)
     return header
@@ -104,29 +120,45 @@ def read_spz(path: str | os.PathLike, progress: bool = False) -> Splats:
             with gzip.GzipFile(fileobj=file, mode="rb") as unpacked:
                 pull = _puller(path, unpacked, f"gzip stream, near byte {{}} of {size}", file.tell)
                 header = _header(path, pull("the header", 16), _GZIP, size)
-                splats = _unpack(path, header, lambda field: lambda wanted: pull(field, wanted), progress)
-                axes = _axes(path, pull("extensions", _MAX_EXTENSIONS, True)) if header.flags & _EXTENDED else _RUB
+                splats = _unpack(
+                    path, header, lambda field: lambda wanted: pull(field, wanted), progress
+                )
+                axes = (
+                    _axes(path, pull("extensions", _MAX_EXTENSIONS, True))
+                    if header.flags & _EXTENDED
+                    else _RUB
+                )
                 _end(path, pull("the end", 1, True), "gzip stream")
         elif start == _MAGIC:
             header = _header(path, file.read(16), start, size)
             streams, axes = _streams(path, file, header, size)
-            splats = _unpack(path, header, lambda field: _zstd(path, file, field, *streams[field]), progress)
+            splats = _unpack(
+                path, header, lambda field: _zstd(path, file, field, *streams[field]), progress
+            )
         else:
-            raise UserError(f"{path}: not an SPZ (byte 0 is neither gzip's mark nor 'NGSP'); give an .spz file")
+            raise UserError(
+                f"{path}: not an SPZ (byte 0 is neither gzip's mark nor 'NGSP'); give an .spz file"
+            )
     _turn(splats, axes)
     return drop_bad(path, splats, _NAMES)
 
 
-def _puller(path: Path, stream: gzip.GzipFile, what: str, where: Callable[[], int]) -> Callable[..., bytes]:
+def _puller(
+    path: Path, stream: gzip.GzipFile, what: str, where: Callable[[], int]
+) -> Callable[..., bytes]:
     """A function of attribute and number of bytes that reads them, and says well what went wrong."""
 
     def pull(field: str, wanted: int, fewer: bool = False) -> bytes:
         try:
             data = stream.read(wanted)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise UserError(f"{path}: {what.format(where())}, {field}: {brief(error)}; copy or export it again") from None
+            raise UserError(
+                f"{path}: {what.format(where())}, {field}: {brief(error)}; copy or export it again"
+            ) from None
         if len(data) < wanted and not fewer:
-            raise UserError(f"{path}: {what.format(where())}: ends within {field}: {len(data)} of {wanted} bytes; export it again")
+            raise UserError(
+                f"{path}: {what.format(where())}: ends within {field}: {len(data)} of {wanted} bytes; export it again"
+            )
         return data
 
     return pull
@@ -134,22 +166,32 @@ def _puller(path: Path, stream: gzip.GzipFile, what: str, where: Callable[[], in
 
 def _end(path: Path, data: bytes, what: str) -> None:
     if data:
-        raise UserError(f"{path}: {what}: holds more than its header claims; the file is damaged or a bomb, export it again")
+        raise UserError(
+            f"{path}: {what}: holds more than its header claims; the file is damaged or a bomb, export it again"
+        )
 
 
-def _streams(path: Path, file: BinaryIO, header: _Header, size: int) -> tuple[dict[str, tuple[int, int, int]], int]:
+def _streams(
+    path: Path, file: BinaryIO, header: _Header, size: int
+) -> tuple[dict[str, tuple[int, int, int]], int]:
     """Version 4: where each attribute's stream starts, its bytes packed and unpacked, and the axes."""
     tail = file.read(16)
     if len(tail) < 16:
-        raise UserError(f"{path}: cut at byte {size}: version 4's header has 32 bytes; copy or export it again")
+        raise UserError(
+            f"{path}: cut at byte {size}: version 4's header has 32 bytes; copy or export it again"
+        )
     file.seek(15)
     found, toc = file.read(1)[0], struct.unpack_from("<I", tail)[0]
     fields = header.fields()
     if found != len(fields):
-        raise UserError(f"{path}: byte 15: {found} streams, not {len(fields)} for SH degree {header.degree}; export it again")
+        raise UserError(
+            f"{path}: byte 15: {found} streams, not {len(fields)} for SH degree {header.degree}; export it again"
+        )
     start = toc + 16 * found
     if toc < 32 or start > size:
-        raise UserError(f"{path}: byte 16: table of contents at byte {toc} of {size}; the file is cut or damaged, export it again")
+        raise UserError(
+            f"{path}: byte 16: table of contents at byte {toc} of {size}; the file is cut or damaged, export it again"
+        )
     file.seek(toc)
     sizes = struct.unpack(f"<{2 * found}Q", file.read(16 * found))
     streams = {}
@@ -163,12 +205,18 @@ def _streams(path: Path, file: BinaryIO, header: _Header, size: int) -> tuple[di
         streams[field] = (start, packed, unpacked)
         start += packed
     if start != size:
-        raise UserError(f"{path}: cut at byte {size}: its streams end at byte {start}; copy or export it again")
+        raise UserError(
+            f"{path}: cut at byte {size}: its streams end at byte {start}; copy or export it again"
+        )
     file.seek(32)
-    return streams, _axes(path, file.read(min(toc - 32, _MAX_EXTENSIONS))) if header.flags & _EXTENDED else _RUB
+    return streams, _axes(
+        path, file.read(min(toc - 32, _MAX_EXTENSIONS))
+    ) if header.flags & _EXTENDED else _RUB
 
 
-def _zstd(path: Path, file: BinaryIO, field: str, start: int, packed: int, unpacked: int) -> Callable[[int], bytes]:
+def _zstd(
+    path: Path, file: BinaryIO, field: str, start: int, packed: int, unpacked: int
+) -> Callable[[int], bytes]:
     """Reads one attribute's stream; the last piece must end it."""
     try:
         import zstandard
@@ -185,9 +233,13 @@ def _zstd(path: Path, file: BinaryIO, field: str, start: int, packed: int, unpac
             left -= len(data)
             more = b"" if left else stream.read(1)
         except (zstandard.ZstdError, MemoryError) as error:
-            raise UserError(f"{path}: byte {start}: zstd stream of {field}: {brief(error)}; copy or export it again") from None
+            raise UserError(
+                f"{path}: byte {start}: zstd stream of {field}: {brief(error)}; copy or export it again"
+            ) from None
         if len(data) < wanted:
-            raise UserError(f"{path}: byte {start}: zstd stream of {field} ends {left} bytes early; copy or export it again")
+            raise UserError(
+                f"{path}: byte {start}: zstd stream of {field} ends {left} bytes early; copy or export it again"
+            )
         _end(path, more, f"zstd stream of {field} at byte {start}")
         return data
 
@@ -202,22 +254,32 @@ def _axes(path: Path, data: bytes) -> int:
         if kind == _COORDINATE_SYSTEM and length == 4 and at + 12 <= len(data):
             axes = struct.unpack_from("<I", data, at + 8)[0]
             if axes > 16:
-                raise UserError(f"{path}: extension 0xadbe0003: axes number {axes}, and this knows 0 to 16; export without naming axes")
+                raise UserError(
+                    f"{path}: extension 0xadbe0003: axes number {axes}, and this knows 0 to 16; export without naming axes"
+                )
             return axes or _RUB
         at += 8 + length
     return _RUB
 
 
-def _unpack(path: Path, header: _Header, attribute: Callable[[str], Callable[[int], bytes]], progress: bool) -> Splats:
+def _unpack(
+    path: Path, header: _Header, attribute: Callable[[str], Callable[[int], bytes]], progress: bool
+) -> Splats:
     """Decodes attribute after attribute; `attribute` gives a function that yields its next bytes."""
-    splats = blank(header.count, min(_COEFFICIENTS[header.degree], MAX_COEFFICIENTS), bool(header.flags & _ANTIALIASED))
+    splats = blank(
+        header.count,
+        min(_COEFFICIENTS[header.degree], MAX_COEFFICIENTS),
+        bool(header.flags & _ANTIALIASED),
+    )
     fields = header.fields()
     with progress_bar(path, header.count * sum(fields.values()), progress) as bar:
         for field, width in fields.items():
             pull = attribute(field)
             for rows in row_slices(header.count):
                 data = pull((rows.stop - rows.start) * width)
-                _decode(splats, rows, field, np.frombuffer(data, np.uint8).reshape(-1, width), header)
+                _decode(
+                    splats, rows, field, np.frombuffer(data, np.uint8).reshape(-1, width), header
+                )
                 bar.update(len(data))
     return splats
 
@@ -230,7 +292,9 @@ def _decode(splats: Splats, rows: slice, field: str, raw: np.ndarray, header: _H
     elif field == "positions":
         words = np.zeros((len(raw), 3, 4), np.uint8)
         words[..., 1:] = raw.reshape(-1, 3, 3)
-        splats.means[rows] = (words.view("<i4")[..., 0] >> 8) * np.float32(2.0**-header.fractional_bits)
+        splats.means[rows] = (words.view("<i4")[..., 0] >> 8) * np.float32(
+            2.0**-header.fractional_bits
+        )
     elif field == "alphas":
         splats.opacities[rows] = raw[:, 0] / np.float32(255)
     elif field == "colors":
@@ -238,10 +302,14 @@ def _decode(splats: Splats, rows: slice, field: str, raw: np.ndarray, header: _H
     elif field == "scales":
         splats.scales[rows] = np.exp(raw / 16.0 - 10.0)
     elif field == "rotations":
-        splats.quats[rows] = unit(_smallest_three(raw) if header.version >= 3 else _first_three(raw))
+        splats.quats[rows] = unit(
+            _smallest_three(raw) if header.version >= 3 else _first_three(raw)
+        )
     else:
         kept = splats.sh.shape[1] - 1
-        splats.sh[rows, 1:] = (raw.reshape(len(raw), -1, 3)[:, :kept] - np.float32(128)) / np.float32(128)
+        splats.sh[rows, 1:] = (
+            raw.reshape(len(raw), -1, 3)[:, :kept] - np.float32(128)
+        ) / np.float32(128)
 
 
 def _first_three(raw: np.ndarray) -> np.ndarray:
@@ -254,7 +322,9 @@ def _first_three(raw: np.ndarray) -> np.ndarray:
 def _smallest_three(raw: np.ndarray) -> np.ndarray:
     """(n, 4) quaternions (w, x, y, z) from words: two bits name the largest of (x, y, z, w), the others have ten each."""
     words = raw.view("<u4")[:, 0]
-    fields = np.stack([(words >> np.uint32(shift)) & np.uint32(1023) for shift in (20, 10, 0)], 1).astype(np.int64)
+    fields = np.stack(
+        [(words >> np.uint32(shift)) & np.uint32(1023) for shift in (20, 10, 0)], 1
+    ).astype(np.int64)
     small = np.where(fields & 512, -1.0, 1.0) * (fields & 511) * (np.sqrt(0.5) / 511)
     return from_smallest(small, (words >> np.uint32(30)).astype(np.int64))[:, [3, 0, 1, 2]]
 
@@ -287,7 +357,9 @@ def _turn(splats: Splats, axes: int) -> None:
     splats.means[...] = splats.means[:, [0, 2, 1]] * np.array([1, -1, 1], np.float32)
     half = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0], dtype=np.float32)
     splats.quats[...] = multiply(half, splats.quats)
-    splats.sh[...] = rotate_sh(splats.sh, np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]))
+    splats.sh[...] = rotate_sh(
+        splats.sh, np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    )
 
 
 def write_spz(path: str | os.PathLike, splats: Splats) -> None:
@@ -307,7 +379,9 @@ def write_spz(path: str | os.PathLike, splats: Splats) -> None:
     path = Path(path)
     reach = float(np.abs(splats.means).max(initial=0.0))
     if not reach < 2**23 - 1:
-        raise UserError(f"{path}: a Gaussian lies {reach:g} m away, and SPZ ends at 8,000 km; remove it or write a PLY")
+        raise UserError(
+            f"{path}: a Gaussian lies {reach:g} m away, and SPZ ends at 8,000 km; remove it or write a PLY"
+        )
     bits = _FRACTIONAL_BITS
     while reach * 2**bits >= 2**23 - 1:
         bits -= 1
@@ -334,7 +408,9 @@ def _parts(splats: Splats, bits: int) -> Iterator[bytes]:
     for rows in row_slices(count):
         yield _byte(splats.sh[rows, 0] * (255.0 * _COLOUR_SCALE) + 127.5)
     for rows in row_slices(count):
-        yield _byte((np.log(np.maximum(splats.scales[rows].astype(np.float64), 1e-20)) + 10.0) * 16.0)
+        yield _byte(
+            (np.log(np.maximum(splats.scales[rows].astype(np.float64), 1e-20)) + 10.0) * 16.0
+        )
     for rows in row_slices(count):
         yield _pack_rotations(splats.quats[rows] * quats)
     for rows in row_slices(count if coefficients > 1 else 0):
@@ -351,6 +427,8 @@ def _pack_rotations(quats: np.ndarray) -> bytes:
     largest = np.abs(quats).argmax(axis=1)
     small = np.take_along_axis(quats, OTHERS[largest], axis=1)
     small *= np.where(np.take_along_axis(quats, largest[:, None], axis=1) < 0, -1.0, 1.0)
-    fields = np.minimum(np.rint(np.abs(small) * (511 / np.sqrt(0.5))), 511).astype(np.uint32) | np.where(small < 0, 512, 0)
+    fields = np.minimum(np.rint(np.abs(small) * (511 / np.sqrt(0.5))), 511).astype(
+        np.uint32
+    ) | np.where(small < 0, 512, 0)
     words = largest << 30 | fields[:, 0] << 20 | fields[:, 1] << 10 | fields[:, 2]
     return words.astype("<u4").tobytes()

@@ -47,7 +47,9 @@ def is_streamed(path: Path) -> bool:
     return path.name == META or (path.is_dir() and (path / META).is_file())
 
 
-def read_streamed(path: str | os.PathLike, level: int | None = None, progress: bool = False) -> Streamed:
+def read_streamed(
+    path: str | os.PathLike, level: int | None = None, progress: bool = False
+) -> Streamed:
     """Reads one level of a streamed SOG.
 
     Where a leaf of the tree has no such level, its next coarser one is taken, or the coarsest it has.
@@ -67,19 +69,35 @@ def read_streamed(path: str | os.PathLike, level: int | None = None, progress: b
     names, leaves = _names(where, meta), _leaves(where, meta)
     levels = 1 + max(k for leaf in leaves for k in leaf)
     parts = {k: [leaf[_nearest(leaf, k)] for leaf in leaves] for k in range(levels)}
-    missing = {k: [names[p.file] for p in parts[k] if not _there(folder / names[p.file])] for k in parts}
+    missing = {
+        k: [names[p.file] for p in parts[k] if not _there(folder / names[p.file])] for k in parts
+    }
     whole = [k for k in parts if not missing[k]]
     if level is not None:
-        require(0 <= level < levels, f"{where}: --level {level}; it has levels 0 (finest) to {levels - 1}")
+        require(
+            0 <= level < levels,
+            f"{where}: --level {level}; it has levels 0 (finest) to {levels - 1}",
+        )
         if missing[level]:
-            have = f"levels {', '.join(map(str, whole))} are whole" if whole else "no level is whole"
-            raise UserError(f"{where}: level {level} needs {missing[level][0]}, which is missing; copy it too, or choose ({have})")
+            have = (
+                f"levels {', '.join(map(str, whole))} are whole" if whole else "no level is whole"
+            )
+            raise UserError(
+                f"{where}: level {level} needs {missing[level][0]}, which is missing; copy it too, or choose ({have})"
+            )
     else:
         if not whole:
-            raise UserError(f"{where}: {missing[levels - 1][0]} is missing, and no other level is whole; copy the whole folder")
+            raise UserError(
+                f"{where}: {missing[levels - 1][0]} is missing, and no other level is whole; copy the whole folder"
+            )
         fits = [k for k in whole if sum(p.count for p in parts[k]) <= ENOUGH]
         level = fits[0] if fits else whole[-1]
-    chosen = joined([_chunk(folder, names[f], [p for p in parts[level] if p.file == f], progress) for f in _used(parts[level])])
+    chosen = joined(
+        [
+            _chunk(folder, names[f], [p for p in parts[level] if p.file == f], progress)
+            for f in _used(parts[level])
+        ]
+    )
     environment = meta.get("environment")
     shell = None
     if environment is not None:
@@ -87,7 +105,11 @@ def read_streamed(path: str | os.PathLike, level: int | None = None, progress: b
         if _there(folder / environment):
             shell = read_sog(folder / environment, progress)
         else:
-            warnings.warn(f"{where}: environment {environment} is missing; the scene is read without it", SplatWarning, stacklevel=2)
+            warnings.warn(
+                f"{where}: environment {environment} is missing; the scene is read without it",
+                SplatWarning,
+                stacklevel=2,
+            )
     return Streamed(chosen, shell, level, levels)
 
 
@@ -106,8 +128,13 @@ def joined(parts: list[Splats]) -> Splats:
     """All of them, one after the other; those of fewer harmonics get zeros."""
     most = max(p.sh.shape[1] for p in parts)
     return Splats(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("means", "quats", "scales", "opacities")),
-        sh=np.concatenate([np.pad(p.sh, ((0, 0), (0, most - p.sh.shape[1]), (0, 0))) for p in parts]),
+        *(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("means", "quats", "scales", "opacities")
+        ),
+        sh=np.concatenate(
+            [np.pad(p.sh, ((0, 0), (0, most - p.sh.shape[1]), (0, 0))) for p in parts]
+        ),
         antialiased=parts[0].antialiased,
     )
 
@@ -134,20 +161,26 @@ def _chunk(folder: Path, name: str, parts: list[Part], progress: bool) -> Splats
             )
     rows = np.concatenate([np.arange(p.start, p.start + p.count) for p in parts])
     if len(rows) > count:
-        raise UserError(f"{folder / META}: names {len(rows)} rows of {name}, which holds {count}; {_REMEDY}")
+        raise UserError(
+            f"{folder / META}: names {len(rows)} rows of {name}, which holds {count}; {_REMEDY}"
+        )
     return select(splats, rows)
 
 
 def _meta(where: Path) -> dict[str, Any]:
     with opened(where) as file:
         if size_of(file) > _MAX_META:
-            raise UserError(f"{where}: {size_of(file)} bytes; a list of chunks takes less than {_MAX_META}: {_REMEDY}")
+            raise UserError(
+                f"{where}: {size_of(file)} bytes; a list of chunks takes less than {_MAX_META}: {_REMEDY}"
+            )
         return json_object(file.read(), f"{where}:", _REMEDY)
 
 
 def _check_name(where: Path, field: str, name: object) -> None:
     if not isinstance(name, str) or not re.fullmatch(_NAME, name):
-        raise UserError(f"{where}: {field}: {str(name)[:80]!r} leads out of the scene or is no file name; put its files beside it")
+        raise UserError(
+            f"{where}: {field}: {str(name)[:80]!r} leads out of the scene or is no file name; put its files beside it"
+        )
 
 
 def _names(where: Path, meta: dict[str, Any]) -> list[str]:
@@ -164,19 +197,29 @@ def _leaves(where: Path, meta: dict[str, Any]) -> list[dict[int, Part]]:
     nodes, leaves, files = [meta.get("tree")], [], len(meta["filenames"])
     for node in nodes:  # grows while it is walked
         if not isinstance(node, dict) or not isinstance(node.get("children", []), list):
-            raise UserError(f"{where}: tree: a node is not an object with bound, children or lods; {_REMEDY}")
+            raise UserError(
+                f"{where}: tree: a node is not an object with bound, children or lods; {_REMEDY}"
+            )
         nodes += node.get("children", [])
         if len(nodes) > _MAX_NODES:
             raise UserError(f"{where}: tree: more than {_MAX_NODES} nodes; {_REMEDY}")
         lods = node.get("lods", {})
         if not isinstance(lods, dict):
-            raise UserError(f"{where}: tree: lods is a {type(lods).__name__}, not an object; {_REMEDY}")
+            raise UserError(
+                f"{where}: tree: lods is a {type(lods).__name__}, not an object; {_REMEDY}"
+            )
         leaf = {}
         for key, lod in lods.items():
-            numbers: list[Any] = [lod.get(name) for name in ("file", "offset", "count")] if isinstance(lod, dict) else []
+            numbers: list[Any] = (
+                [lod.get(name) for name in ("file", "offset", "count")]
+                if isinstance(lod, dict)
+                else []
+            )
             whole = len(numbers) == 3 and all(type(v) is int and 0 <= v < 1 << 40 for v in numbers)
             if not whole or not re.fullmatch(r"\d{1,2}", key) or numbers[0] >= files:
-                raise UserError(f"{where}: tree: lods {key[:20]!r} does not name file, offset and count of a chunk; {_REMEDY}")
+                raise UserError(
+                    f"{where}: tree: lods {key[:20]!r} does not name file, offset and count of a chunk; {_REMEDY}"
+                )
             leaf[int(key)] = Part(*numbers)
         if leaf:
             leaves.append(leaf)

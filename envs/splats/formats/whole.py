@@ -15,9 +15,13 @@ from tqdm import tqdm
 from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Splats
 
-ROWS = 1 << 16  # Gaussians decoded at a time, a multiple of compressed PLY's 256: working memory stays near 30 MB
+ROWS = (
+    1 << 16
+)  # Gaussians decoded at a time, a multiple of compressed PLY's 256: working memory stays near 30 MB
 _BAR_BYTES = 1 << 26
-_DENSEST = 32  # real captures pack 2 to 8 times, and the slack lets small made-up ones pack as they like
+_DENSEST = (
+    32  # real captures pack 2 to 8 times, and the slack lets small made-up ones pack as they like
+)
 _SLACK_BYTES = 1 << 24
 
 
@@ -30,7 +34,9 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path") from None
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror or error}); check the path"
+        ) from None
 
 
 def size_of(file: BinaryIO) -> int:
@@ -86,7 +92,9 @@ def check_density(path: Path, where: str, count: int, unpacked: int, packed: int
         packed: bytes of the file.
     """
     if count < 1:
-        raise UserError(f"{path}: {where}: holds {count or 'zero'} Gaussians; train or export the scene again")
+        raise UserError(
+            f"{path}: {where}: holds {count or 'zero'} Gaussians; train or export the scene again"
+        )
     if unpacked > _DENSEST * packed + _SLACK_BYTES:
         raise UserError(
             f"{path}: {where}: claims {count} Gaussians, which unpack to {unpacked} bytes from a file of {packed}; "
@@ -151,7 +159,9 @@ def drop_bad(path: Path, splats: Splats, names: tuple[str, str, str, str, str]) 
     found = f"{count - kept:,} of {count:,} Gaussians are NaN, infinite, all zero or out of range "
     found += f"({words}; the first is number {first})"
     if 2 * kept <= count:
-        raise UserError(f"{path}: {found}; half or more are bad, so the rest is not to be trusted either: train or export again")
+        raise UserError(
+            f"{path}: {found}; half or more are bad, so the rest is not to be trusted either: train or export again"
+        )
     warnings.warn(f"{path}: {found}; they were dropped", SplatWarning, stacklevel=3)
     return Splats(*(values[:kept] for values in arrays), antialiased=splats.antialiased)
 
@@ -173,5 +183,7 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise UserError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
+            ) from None
         raise

@@ -38,11 +38,17 @@ _MIN_AGREEMENT = 0.2
 
 def _is_bag(path: Path) -> bool:
     try:
-        file, magic = (path / "metadata.yaml", b"") if path.is_dir() else (path, _MAGIC.get(path.suffix))
+        file, magic = (
+            (path / "metadata.yaml", b"") if path.is_dir() else (path, _MAGIC.get(path.suffix))
+        )
         if magic is None or not file.is_file():  # a pipe would wait for ever
             return False
         with file.open("rb") as stream:
-            return stream.read(len(magic)) == magic if magic else b"rosbag2_bagfile_information" in stream.read(4096)
+            return (
+                stream.read(len(magic)) == magic
+                if magic
+                else b"rosbag2_bagfile_information" in stream.read(4096)
+            )
     except OSError:
         return False
 
@@ -78,7 +84,9 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     _library()
     search = Search(path)
     bags = once(list(_find(path, search)))
-    walks, skipped = read_each(bags, [_name(bag, path) for bag in bags], lambda bag, name: _read_bag(bag, name, options))
+    walks, skipped = read_each(
+        bags, [_name(bag, path) for bag in bags], lambda bag, name: _read_bag(bag, name, options)
+    )
     return walks, skipped + search.passed_over()
 
 
@@ -105,7 +113,9 @@ class Bag:
         self.counts: dict[str, int] = {}
         for connection in reader.connections:
             self.types[connection.topic] = connection.msgtype
-            self.counts[connection.topic] = self.counts.get(connection.topic, 0) + connection.msgcount
+            self.counts[connection.topic] = (
+                self.counts.get(connection.topic, 0) + connection.msgcount
+            )
 
     def topic(self, wanted: str, kinds: Sequence[str], option: str) -> str:
         """The topic that the user wants, or the only one of some types.
@@ -118,11 +128,17 @@ class Bag:
             if name not in self.types:
                 raise UserError(f"{self.path}: no topic {wanted}; {self._listed()}")
             if self.types[name] not in kinds:
-                raise UserError(f"{self.path}: {name} is {_short(self.types[name])}; {option} may be {', '.join(map(_short, kinds))}")
+                raise UserError(
+                    f"{self.path}: {name} is {_short(self.types[name])}; {option} may be {', '.join(map(_short, kinds))}"
+                )
             if not self.counts[name]:
                 raise UserError(f"{self.path}: topic {name} has no messages; {self._listed()}")
             return name
-        found = [t for t, kind in self.types.items() if kind in kinds and self.counts[t] and not t.endswith("/compressedDepth")]
+        found = [
+            t
+            for t, kind in self.types.items()
+            if kind in kinds and self.counts[t] and not t.endswith("/compressedDepth")
+        ]
         if len(found) != 1:
             what = (
                 f"no topic of {', '.join(map(_short, kinds))}"
@@ -132,20 +148,30 @@ class Bag:
             raise UserError(f"{self.path}: {what}; {self._listed()}")
         return found[0]
 
-    def messages(self, topics: Sequence[str], start: int | None = None, stop: int | None = None) -> Iterator[tuple[str, int, bytes]]:
+    def messages(
+        self, topics: Sequence[str], start: int | None = None, stop: int | None = None
+    ) -> Iterator[tuple[str, int, bytes]]:
         """Topic, receive time in nanoseconds and bytes of some topics' messages, by receive time, from `start` to before `stop`."""
         chosen = [c for c in self.reader.connections if c.topic in topics]
         for connection in chosen:
             if self.cdr and (form := connection.ext.serialization_format) != "cdr":
-                raise UserError(f"{self.path}: {connection.topic} is in the format {form!r}; cdr is expected, convert the bag")
+                raise UserError(
+                    f"{self.path}: {connection.topic} is in the format {form!r}; cdr is expected, convert the bag"
+                )
         with _reading(self.path):
             for connection, received, data in self.reader.messages(chosen, start=start, stop=stop):
                 yield connection.topic, received, bytes(data)
 
     def _listed(self) -> str:
-        topics = [f"{t} ({_short(kind)}, {self.counts[t]})" for t, kind in sorted(self.types.items())]
+        topics = [
+            f"{t} ({_short(kind)}, {self.counts[t]})" for t, kind in sorted(self.types.items())
+        ]
         more = f" and {len(topics) - _LISTED} more" if len(topics) > _LISTED else ""
-        return f"the bag has {', '.join(topics[:_LISTED])}{more}" if topics else "the bag has no topics"
+        return (
+            f"the bag has {', '.join(topics[:_LISTED])}{more}"
+            if topics
+            else "the bag has no topics"
+        )
 
 
 def _short(kind: str) -> str:
@@ -153,7 +179,11 @@ def _short(kind: str) -> str:
 
 
 def _reading(path: Path) -> AbstractContextManager[None]:
-    advice = "`rosbag reindex` may mend it" if path.suffix == ".bag" else "`ros2 bag reindex` or `mcap recover` may mend it"
+    advice = (
+        "`rosbag reindex` may mend it"
+        if path.suffix == ".bag"
+        else "`ros2 bag reindex` or `mcap recover` may mend it"
+    )
     return reading(path, "bag", advice)
 
 
@@ -200,8 +230,14 @@ def _bound_ros1(reader: Any) -> None:
     from lz4.frame import LZ4FrameDecompressor
     from rosbags.rosbag1.reader import decompressors
 
-    safe = {decompressors["bz2"]: _bounded(bz2.BZ2Decompressor), decompressors["lz4"]: _bounded(LZ4FrameDecompressor)}
-    reader.chunks = {at: c._replace(decompressor=safe.get(c.decompressor, c.decompressor)) for at, c in reader.chunks.items()}
+    safe = {
+        decompressors["bz2"]: _bounded(bz2.BZ2Decompressor),
+        decompressors["lz4"]: _bounded(LZ4FrameDecompressor),
+    }
+    reader.chunks = {
+        at: c._replace(decompressor=safe.get(c.decompressor, c.decompressor))
+        for at, c in reader.chunks.items()
+    }
 
 
 def _bound_ros2() -> None:
@@ -244,7 +280,9 @@ class _Index:
 def _index(bag: Bag, image_topic: str, pose_topic: str, axes: str) -> _Index:
     stamps: dict[str, list[tuple[int, int]]] = {image_topic: [], pose_topic: []}
     hashes, poses, hfov, first = [], [], float("nan"), (0, 0)
-    camera = next((t for t in _camera_topics(image_topic) if bag.types.get(t) == ros_messages.CAMERA_INFO), "")
+    camera = next(
+        (t for t in _camera_topics(image_topic) if bag.types.get(t) == ros_messages.CAMERA_INFO), ""
+    )
     for topic, received, data in bag.messages([t for t in (image_topic, pose_topic, camera) if t]):
         number = len(stamps.get(topic, ()))
         with _parsing(bag.path, topic, number):
@@ -254,16 +292,23 @@ def _index(bag: Bag, image_topic: str, pose_topic: str, axes: str) -> _Index:
             if topic == pose_topic:
                 stamp, child, pose = ros_messages.pose(data, bag.cdr, bag.types[topic])
                 if "optical" in child and not axes:
-                    raise ValueError(f"it is of {child}, whose x axis points right; {_axes_advice(topic)}")
+                    raise ValueError(
+                        f"it is of {child}, whose x axis points right; {_axes_advice(topic)}"
+                    )
                 poses.append(pose)
             else:
                 stamp, size = _stamp_and_size(data, bag.cdr, bag.types[topic])
                 first = first if number else size
                 if size != first:
-                    raise ValueError(f"{size[1]} x {size[0]} pixels, the ones before are {first[1]} x {first[0]}")
+                    raise ValueError(
+                        f"{size[1]} x {size[0]} pixels, the ones before are {first[1]} x {first[0]}"
+                    )
                 hashes.append(hashlib.sha256(data).digest())
         stamps[topic].append((stamp, received))
-    tables = [Stamps(t, *np.array(stamps[t], dtype=np.int64).reshape(-1, 2).T.copy()) for t in (image_topic, pose_topic)]
+    tables = [
+        Stamps(t, *np.array(stamps[t], dtype=np.int64).reshape(-1, 2).T.copy())
+        for t in (image_topic, pose_topic)
+    ]
     return _Index(tables[0], b"".join(hashes), tables[1], np.array(poses).reshape(-1, 7), hfov)
 
 
@@ -287,7 +332,10 @@ def _stamp_and_size(data: bytes, cdr: bool, kind: str) -> tuple[int, tuple[int, 
 def _camera_topics(image_topic: str) -> list[str]:
     """Where a camera's calibration may be: beside its images, or beside the topic that they are a compressed form of."""
     parents = image_topic.split("/")[:-1]
-    return ["/".join([*parents[: len(parents) - up], "camera_info"]) for up in range(min(2, len(parents)))]
+    return [
+        "/".join([*parents[: len(parents) - up], "camera_info"])
+        for up in range(min(2, len(parents)))
+    ]
 
 
 class BagFrames(Frames):
@@ -327,14 +375,18 @@ class BagFrames(Frames):
             ros_images.size_of(file, described)
             return decode(file, f"{self.path}: message {number} of {self.topic}"), file
 
-    def _messages(self, which: Sequence[int] | np.ndarray | range) -> Iterator[tuple[int, bytes, bool]]:
+    def _messages(
+        self, which: Sequence[int] | np.ndarray | range
+    ) -> Iterator[tuple[int, bytes, bool]]:
         """Number in the topic and bytes of the messages behind frames, and whether they are CDR."""
         wanted = self.order[np.asarray(which, dtype=np.int64)]
         if not len(wanted):
             return
         received = self.stamps.received
         start, stop = int(received[wanted].min()), int(received[wanted].max()) + 1
-        coming = np.flatnonzero((received >= start) & (received < stop))  # the messages that the bag will give, in its order
+        coming = np.flatnonzero(
+            (received >= start) & (received < stop)
+        )  # the messages that the bag will give, in its order
         needed, held, done = set(wanted.tolist()), {}, 0
         with opened(self.path) as bag:
             for place, (_, at, data) in enumerate(bag.messages([self.topic], start, stop)):
@@ -344,12 +396,16 @@ class BagFrames(Frames):
                 if number in needed:
                     if hashlib.sha256(data).digest() != self.hashes[32 * number : 32 * number + 32]:
                         break
-                    held[number] = data  # at most as many as messages are out of order, see `ros_times.MAX_SHUFFLE`
+                    held[number] = (
+                        data  # at most as many as messages are out of order, see `ros_times.MAX_SHUFFLE`
+                    )
                 while done < len(wanted) and int(wanted[done]) in held:
                     number = int(wanted[done])
                     yield number, held[number], bag.cdr
                     done += 1
-                    if done == len(wanted) or wanted[done] != number:  # a frame may be asked for twice
+                    if (
+                        done == len(wanted) or wanted[done] != number
+                    ):  # a frame may be asked for twice
                         del held[number]
         if done < len(wanted):
             raise UserError(
@@ -370,14 +426,20 @@ def _axes_advice(topic: str) -> str:
     return f"give the poses of the robot's base, or say --poses {topic}:{'|'.join(AXES)}"
 
 
-def _on_ground(space: np.ndarray, axes: Axes | Literal[""], scale: float, where: str, advice: str) -> tuple[np.ndarray, np.ndarray]:
+def _on_ground(
+    space: np.ndarray, axes: Axes | Literal[""], scale: float, where: str, advice: str
+) -> tuple[np.ndarray, np.ndarray]:
     """(M, 2) positions and (M,) yaw of (M, 7) poses in space; ROS has x ahead and z up, where the user does not say otherwise."""
     flat, height, yaw = to_ground(space[:, :3] * scale, rotations(space[:, 3:]), axes or "body")
     steep = np.ptp(height) > max(float(np.hypot(*np.ptp(flat, axis=0))), 2.0)
     if not axes and (steep or agreement(flat, yaw) < _MIN_AGREEMENT):
-        raise UserError(f"{where}: the motion is mostly sideways or vertical, so x may not point ahead; {advice}")
+        raise UserError(
+            f"{where}: the motion is mostly sideways or vertical, so x may not point ahead; {advice}"
+        )
     if np.isnan(yaw).any():
-        raise UserError(f"{where}: pose {int(np.argmax(np.isnan(yaw)))} by time looks straight up or down; {advice}")
+        raise UserError(
+            f"{where}: pose {int(np.argmax(np.isnan(yaw)))} by time looks straight up or down; {advice}"
+        )
     return flat, yaw
 
 
@@ -388,9 +450,14 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
         pose_topic = bag.topic(wanted, ros_messages.POSE_TYPES, "--poses")
         index, kind = _index(bag, image_topic, pose_topic, axes), bag.types[image_topic]
         packed = bag.cdr and bag.reader.compression_mode == "file"
-        for topic, count in ((image_topic, len(index.images.header)), (pose_topic, len(index.space))):
+        for topic, count in (
+            (image_topic, len(index.images.header)),
+            (pose_topic, len(index.space)),
+        ):
             if not count:
-                raise UserError(f"{path}: topic {topic} has no messages though the bag's index says so; `rosbag reindex` may mend it")
+                raise UserError(
+                    f"{path}: topic {topic} has no messages though the bag's index says so; `rosbag reindex` may mend it"
+                )
     try:
         image_ns, pose_ns, clock_note = choose_clock(index.images, index.poses)
     except ValueError as error:
@@ -398,7 +465,13 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
     order, pose_order = in_order(image_ns), in_order(pose_ns)
     origin = image_ns[order[0]]
     times, pose_times = (image_ns[order] - origin) / 1e9, (pose_ns[pose_order] - origin) / 1e9
-    position, yaw = _on_ground(index.space[pose_order], axes, options.scale, f"{path}: {pose_topic}", _axes_advice(pose_topic))
+    position, yaw = _on_ground(
+        index.space[pose_order],
+        axes,
+        options.scale,
+        f"{path}: {pose_topic}",
+        _axes_advice(pose_topic),
+    )
     stretch, position, yaw = at_times(times, pose_times, position, yaw)
     inside = (times >= pose_times[0]) & (times <= pose_times[-1])
     parts = pieces(times, stretch)
@@ -407,8 +480,14 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
         "compressed as a whole: every pass over its images unpacks all of it" if packed else "",
         _counted(len(image_ns) - len(order), "images of repeated times left out"),
         _counted(len(pose_ns) - len(pose_order), "poses of repeated times left out"),
-        _counted(int((~inside & (stretch < 0)).sum()), "images before the first or after the last pose left out"),
-        _counted(int((inside & (stretch < 0)).sum()), f"images in gaps of over {MAX_GAP_S:g} s between poses left out"),
+        _counted(
+            int((~inside & (stretch < 0)).sum()),
+            "images before the first or after the last pose left out",
+        ),
+        _counted(
+            int((inside & (stretch < 0)).sum()),
+            f"images in gaps of over {MAX_GAP_S:g} s between poses left out",
+        ),
         f"split into {len(parts)} at gaps of over {MAX_GAP_S:g} s" if len(parts) > 1 else "",
     ]
     frames = BagFrames(path, image_topic, kind, index, order)
@@ -442,6 +521,10 @@ def _good(path: Path, walks: list[Walk], notes: list[str]) -> tuple[list[Walk], 
             skipped.append(Skipped(path, str(error)))
     if short or not walks:
         said = "; ".join(n for n in notes if n)
-        what = f"{short} pieces shorter than {MIN_FRAMES} frames left out" if short else "no image has a pose before and after it"
+        what = (
+            f"{short} pieces shorter than {MIN_FRAMES} frames left out"
+            if short
+            else "no image has a pose before and after it"
+        )
         skipped.append(Skipped(path, f"{path}: {what}{f' ({said})' if said else ''}"))
     return good, skipped

@@ -15,7 +15,21 @@ _ROLES = {
     "lng": "lon", "long": "lon", "longitude": "lon", "qx": "qx", "qy": "qy", "qz": "qz", "qw": "qw",
 }  # fmt: skip
 _TURNS = {"q", "quat", "quaternion", "orientation", "rotation", "rot"}
-_NOISE = {"pos", "position", "pose", "base", "odom", "odometry", "robot", "state", "observation", "world", "field", "rs", "r"} | _TURNS
+_NOISE = {
+    "pos",
+    "position",
+    "pose",
+    "base",
+    "odom",
+    "odometry",
+    "robot",
+    "state",
+    "observation",
+    "world",
+    "field",
+    "rs",
+    "r",
+} | _TURNS
 _NOISE |= {"m", "rad", "meters", "radians", "p", "t", "deg", "degrees"}
 
 
@@ -27,7 +41,11 @@ def tokens(name: str) -> list[str]:
 def role(name: str) -> str:
     """What a column of this name is: x, y, z, yaw, lat, lon, qx, qy, qz, qw; "" for anything else."""
     parts = tokens(name)
-    if len(parts) == 1 and parts[0] in ("x", "y", "z", "w") and _TURNS & set(re.split(r"[^a-z]+", name.lower())):
+    if (
+        len(parts) == 1
+        and parts[0] in ("x", "y", "z", "w")
+        and _TURNS & set(re.split(r"[^a-z]+", name.lower()))
+    ):
         return "q" + parts[0]  # field.pose.orientation.x
     return _ROLES.get(parts[0], "") if len(parts) == 1 else ""
 
@@ -60,7 +78,12 @@ class PoseColumns:
         )
 
 
-def choose(pool: Sequence[Column], said: str, where: object, remedy: str = "name them with --poses FEATURE:x,y,yaw") -> PoseColumns:
+def choose(
+    pool: Sequence[Column],
+    said: str,
+    where: object,
+    remedy: str = "name them with --poses FEATURE:x,y,yaw",
+) -> PoseColumns:
     """The columns that a user named, or else those whose names are unmistakable.
 
     Args:
@@ -86,9 +109,16 @@ def choose(pool: Sequence[Column], said: str, where: object, remedy: str = "name
             groups.setdefault(tuple(whole), {}).setdefault(kind, []).append(column)
     found, turn = [], ("qx", "qy", "qz", "qw")
     for group in groups.values():
-        for kinds in (("x", "y", "yaw"), ("x", "y", "z", *turn), ("x", "y", *turn), ("lat", "lon", "yaw")):
+        for kinds in (
+            ("x", "y", "yaw"),
+            ("x", "y", "z", *turn),
+            ("x", "y", *turn),
+            ("lat", "lon", "yaw"),
+        ):
             if all(len(group.get(k, ())) == 1 for k in kinds):
-                found.append(PoseColumns(tuple(_with_unit(group[k][0], kinds[0] == "lat") for k in kinds)))
+                found.append(
+                    PoseColumns(tuple(_with_unit(group[k][0], kinds[0] == "lat") for k in kinds))
+                )
                 break
     if len(found) != 1:
         what = f"{len(found)} sets of columns look" if found else "no columns look"
@@ -108,7 +138,10 @@ def listed(pool: Sequence[Column]) -> str:
     features: dict[str, list[str]] = {}
     for column in pool:
         features.setdefault(column.feature, []).append(column.name)
-    texts = [f + (f" ({', '.join(n[:12])}{', ...' if len(n) > 12 else ''})" if n != [f] else "") for f, n in features.items()]
+    texts = [
+        f + (f" ({', '.join(n[:12])}{', ...' if len(n) > 12 else ''})" if n != [f] else "")
+        for f, n in features.items()
+    ]
     return "; ".join(texts[:20]) or "none"
 
 
@@ -121,15 +154,30 @@ def _said(pool: Sequence[Column], said: str, where: object) -> PoseColumns:
         if ":" in name:
             feature, name = name.split(":", 1)
         if unit not in ("", "rad", "deg", "compass"):
-            raise UserError(f"--poses {said}: unit {unit!r}; rad, deg and compass (degrees clockwise from north) are known")
-        found = [c for c in pool if c.feature == feature and name in (c.name, str(c.index))] if feature else []
-        found = found[:1] or [c for c in pool if c.feature == name] or [c for c in pool if c.name == name]
-        if len({c.feature for c in found}) > 1:  # by name alone: what is observed goes before what is commanded
+            raise UserError(
+                f"--poses {said}: unit {unit!r}; rad, deg and compass (degrees clockwise from north) are known"
+            )
+        found = (
+            [c for c in pool if c.feature == feature and name in (c.name, str(c.index))]
+            if feature
+            else []
+        )
+        found = (
+            found[:1]
+            or [c for c in pool if c.feature == name]
+            or [c for c in pool if c.name == name]
+        )
+        if (
+            len({c.feature for c in found}) > 1
+        ):  # by name alone: what is observed goes before what is commanded
             found = [c for c in found if not c.feature.startswith("action")]
         if not found or len({c.feature for c in found}) > 1:
             what = "several features have" if found else f"{where} has no"
             raise UserError(f"--poses {said}: {what} {name!r}; there are {listed(pool)}")
-        columns += [Column(c.feature, c.index, c.name, unit) if unit else _with_unit(c, False) for c in found]
+        columns += [
+            Column(c.feature, c.index, c.name, unit) if unit else _with_unit(c, False)
+            for c in found
+        ]
     if len(columns) >= 3 and not velocity and role(columns[0].name) == "lat" and "@" not in said:
         columns[2] = Column(columns[2].feature, columns[2].index, columns[2].name, "compass")
     if len(columns) not in ((2, 3) if velocity else (3, 4, 6, 7)):
@@ -142,7 +190,9 @@ def _said(pool: Sequence[Column], said: str, where: object) -> PoseColumns:
     return PoseColumns(tuple(columns), velocity)
 
 
-def poses(values: np.ndarray, times: np.ndarray, which: PoseColumns, scale: float) -> tuple[np.ndarray, np.ndarray, str]:
+def poses(
+    values: np.ndarray, times: np.ndarray, which: PoseColumns, scale: float
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Poses on the ground.
 
     Args:
@@ -157,10 +207,18 @@ def poses(values: np.ndarray, times: np.ndarray, which: PoseColumns, scale: floa
     columns, last = which.columns, which.columns[len(which.columns) - 1]
     if which.velocity:
         left = values[:, 1] * scale if len(columns) == 3 else np.zeros(len(values))
-        turn = {"rad": values[:, -1], "deg": np.radians(values[:, -1]), "compass": -np.radians(values[:, -1])}[last.unit]
-        return *integrated(times, values[:, 0] * scale, left, turn), f"poses integrated from {which}"
+        turn = {
+            "rad": values[:, -1],
+            "deg": np.radians(values[:, -1]),
+            "compass": -np.radians(values[:, -1]),
+        }[last.unit]
+        return *integrated(
+            times, values[:, 0] * scale, left, turn
+        ), f"poses integrated from {which}"
     geographic = role(columns[0].name) == "lat"
-    position = unheld(times, plane(values[:, 0], values[:, 1])) if geographic else values[:, :2] * scale
+    position = (
+        unheld(times, plane(values[:, 0], values[:, 1])) if geographic else values[:, :2] * scale
+    )
     if len(columns) > 4:
         quaternion = values[:, -4:]
         norm = np.linalg.norm(quaternion, axis=1, keepdims=True)
@@ -178,6 +236,8 @@ def poses(values: np.ndarray, times: np.ndarray, which: PoseColumns, scale: floa
     if fit < 0.2:
         for unit, other in kinds.items():
             if agreement(position, other) > 0.8:
-                raise UserError(f"{which}: the heading fits the motion in {unit}, not in {last.unit}; add @{unit} to it in --poses")
+                raise UserError(
+                    f"{which}: the heading fits the motion in {unit}, not in {last.unit}; add @{unit} to it in --poses"
+                )
         note += "; moves sideways more than ahead"
     return position, yaw, note

@@ -34,7 +34,9 @@ class NoWalks(UserError):
         self.skipped = list(skipped)
 
 
-def read_walks(paths: Sequence[Source], options: ReadOptions | None = None) -> tuple[list[Walk], list[Skipped]]:
+def read_walks(
+    paths: Sequence[Source], options: ReadOptions | None = None
+) -> tuple[list[Walk], list[Skipped]]:
     """Reads every walk of some datasets, of any format.
 
     Args:
@@ -62,9 +64,14 @@ def read_walks(paths: Sequence[Source], options: ReadOptions | None = None) -> t
         skipped += bad
     if not walks:
         if not skipped:
-            raise NoWalks(f"{shown(str(paths[0]))}: no walk in it; docs/data.md lists the formats, s2e-data record makes one", skipped)
+            raise NoWalks(
+                f"{shown(str(paths[0]))}: no walk in it; docs/data.md lists the formats, s2e-data record makes one",
+                skipped,
+            )
         count = sum(s.walks for s in skipped)
-        many = f"{shown(str(paths[0]))}: all {count} walks are bad; the first: " if count > 1 else ""
+        many = (
+            f"{shown(str(paths[0]))}: all {count} walks are bad; the first: " if count > 1 else ""
+        )
         raise NoWalks(f"{many}{skipped[0].reason}", skipped)
     return walks, skipped
 
@@ -73,7 +80,11 @@ def _not_searched(path: Path) -> str:
     """Where there may be walks, but nobody looked."""
     search = Search(path)
     deque(search.folders(), maxlen=0)
-    return "".join(f"; {s.reason.removeprefix(f'{path}: ')}" for s in search.passed_over()) if path.is_dir() else ""
+    return (
+        "".join(f"; {s.reason.removeprefix(f'{path}: ')}" for s in search.passed_over())
+        if path.is_dir()
+        else ""
+    )
 
 
 def _read(path: Source, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
@@ -81,10 +92,14 @@ def _read(path: Source, options: ReadOptions) -> tuple[list[Walk], list[Skipped]
         return shards.read(path, options)
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; give navigation video (docs/data.md lists the formats)")
+        raise UserError(
+            f"{path}: no such file or folder; give navigation video (docs/data.md lists the formats)"
+        )
     reader = next((read for fits, read in FORMATS.values() if fits(path)), None)
     if reader is None:
         still = (path / "dataset.json").is_file() and stills.is_stills(path)
         require(not still, f"{path}: stills, no walks; give them to s2e-pretrain with --stills")
-        raise UserError(f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes one{_not_searched(path)}")
+        raise UserError(
+            f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes one{_not_searched(path)}"
+        )
     return reader(path, options)

@@ -63,13 +63,23 @@ def _read_walk(folder: Path, dataset: Path, options: ReadOptions) -> Walk:
     length = min(images, len(position))
     extras: dict[str, Any] = {"times": np.arange(length) / hz, "body": body}
     own = _extras(folder / "walk.json", length) if (folder / "walk.json").is_file() else {}
-    frames = ImageFiles(lambda t: (folder / f"{t}.jpg").read_bytes(), length, lambda t: str(folder / f"{t}.jpg"))
+    frames = ImageFiles(
+        lambda t: (folder / f"{t}.jpg").read_bytes(), length, lambda t: str(folder / f"{t}.jpg")
+    )
     notes = [assumed] if assumed and "times" not in own else []
     if images != len(position):
         notes.append(f"{images} images, {len(position)} poses: the first {length} of each are used")
     name = str(folder.relative_to(dataset)) if folder != dataset else folder.name
     return checked(
-        Walk(name, file, frames, position=position[:length] * options.scale, yaw=yaw[:length], note="; ".join(notes), **(extras | own))
+        Walk(
+            name,
+            file,
+            frames,
+            position=position[:length] * options.scale,
+            yaw=yaw[:length],
+            note="; ".join(notes),
+            **(extras | own),
+        )
     )
 
 
@@ -77,9 +87,14 @@ def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
     data = read_pickle(file)
     if not isinstance(data, dict) or "position" not in data or "yaw" not in data:
         raise UserError(f"{file}: holds no dictionary with `position` and `yaw`")
-    position, yaw = (_array(data[name], f"{file}: `{name}`", axes) for name, axes in (("position", 2), ("yaw", 1)))
+    position, yaw = (
+        _array(data[name], f"{file}: `{name}`", axes)
+        for name, axes in (("position", 2), ("yaw", 1))
+    )
     if position.ndim != 2 or position.shape[1] < 2 or yaw.shape != position.shape[:1]:
-        raise UserError(f"{file}: position {position.shape} and yaw {yaw.shape} should be (T, 2) and (T,)")
+        raise UserError(
+            f"{file}: position {position.shape} and yaw {yaw.shape} should be (T, 2) and (T,)"
+        )
     return position[:, :2], yaw
 
 
@@ -88,7 +103,9 @@ def _array(value: Any, where: str, axes: int) -> np.ndarray:
     try:
         array = numbers(value)
     except ValueError as error:
-        raise UserError(f"{where} is no array of numbers ({error}); write lists of numbers, one entry a frame") from None
+        raise UserError(
+            f"{where} is no array of numbers ({error}); write lists of numbers, one entry a frame"
+        ) from None
     while array.ndim > axes and array.shape[0] == 1:
         array = array[0]
     return array.reshape(array.shape[:1] + tuple(n for n in array.shape[1:] if n != 1))
@@ -105,7 +122,9 @@ def _about(folder: Path, options: ReadOptions) -> tuple[float, Body, str]:
             except (KeyError, TypeError, ValueError, OverflowError):
                 raise UserError(f"{path}: no number `hz` in it") from None
             if not 0.1 <= hz <= 1000:
-                raise UserError(f"{path}: hz is {hz}; frames a second between 0.1 and 1000 are expected")
+                raise UserError(
+                    f"{path}: hz is {hz}; frames a second between 0.1 and 1000 are expected"
+                )
             return hz, body_of(values.get("body", {}), path), ""
     hz, note = options.rate()
     return hz, Body(), note
@@ -118,11 +137,15 @@ def _extras(path: Path, length: int) -> dict[str, Any]:
         if "times" in values:
             extras["times"] = np.atleast_1d(np.array(values["times"], dtype=np.float64))[:length]
         if "free_space" in values:
-            extras["free_space"] = np.atleast_1d(np.array(values["free_space"], dtype=np.float32))[:length]  # null: NaN
+            extras["free_space"] = np.atleast_1d(np.array(values["free_space"], dtype=np.float32))[
+                :length
+            ]  # null: NaN
         if "nudged" in values:
             extras["nudged"] = np.array(values["nudged"], dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):
-        raise UserError(f"{path}: `times`, `free_space` or `nudged` is not an array of numbers; remove the field") from None
+        raise UserError(
+            f"{path}: `times`, `free_space` or `nudged` is not an array of numbers; remove the field"
+        ) from None
     if "body" in values:
         extras["body"] = body_of(values["body"], path)
     return extras
@@ -144,9 +167,15 @@ def body_of(values: Any, where: Path | str) -> Body:
     if not isinstance(values, dict) or set(values) - known:
         raise UserError(f"{where}: body is {values!r}; it may have {', '.join(sorted(known))}")
     for name, value in values.items():
-        good = isinstance(value, str) if name == "robot" else isinstance(value, (int, float)) and not isinstance(value, bool)
+        good = (
+            isinstance(value, str)
+            if name == "robot"
+            else isinstance(value, (int, float)) and not isinstance(value, bool)
+        )
         if not good or (name != "robot" and not abs(value) < MOST_OF_BODY):
-            raise UserError(f"{where}: body has {name} {value!r}; numbers are expected, a text for robot")
+            raise UserError(
+                f"{where}: body has {name} {value!r}; numbers are expected, a text for robot"
+            )
     return Body(**values)
 
 
@@ -157,7 +186,10 @@ def body_dict(body: Body) -> dict[str, Any]:
 
 def rays_list(free_space: np.ndarray) -> list[list[float | None]]:
     """(T, RAYS) metres of free space as JSON values: to the millimetre, null where it is not known."""
-    return [[None if x != x else x for x in row] for row in np.round(free_space.astype(np.float64), 3).tolist()]
+    return [
+        [None if x != x else x for x in row]
+        for row in np.round(free_space.astype(np.float64), 3).tolist()
+    ]
 
 
 def write_walk(

@@ -64,7 +64,12 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     episodes, skipped = _episodes(path, info, key if is_video else "")
     total = info.get("total_episodes")
     if isinstance(total, int) and total != len(episodes):
-        skipped.append(Skipped(path / _INFO, f"{path / _INFO}: total_episodes is {total}, meta/episodes lists {len(episodes)}"))
+        skipped.append(
+            Skipped(
+                path / _INFO,
+                f"{path / _INFO}: total_episodes is {total}, meta/episodes lists {len(episodes)}",
+            )
+        )
     films: dict[Path, _Film | str] = {}
     sharing: dict[Path, list[_Episode]] = {}
     walks: list[Walk] = []
@@ -78,7 +83,10 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     chosen: PoseColumns | None = None
     for file, here in by_file.items():
         if not file.is_file():
-            skipped += [Skipped(file, f"{file}: missing; download it, episode {e.number} is in it") for e in here]
+            skipped += [
+                Skipped(file, f"{file}: missing; download it, episode {e.number} is in it")
+                for e in here
+            ]
             continue
         try:
             if chosen is None:
@@ -100,7 +108,9 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
                     frames, more = _video_frames(films[episode.video], episode, stamps, fps)
                     notes += more
                 times, more = settled(stamps, fps)
-                walks.append(_walk(episode, frames, times, values, chosen, body, options.scale, notes + more))
+                walks.append(
+                    _walk(episode, frames, times, values, chosen, body, options.scale, notes + more)
+                )
             except UserError as error:
                 skipped.append(Skipped(file, f"episode {episode.number}: {error}"))
     return walks, skipped
@@ -118,10 +128,24 @@ def _walk(
 ) -> Walk:
     if not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values).all(1)))
-        raise UserError(f"{episode.data}: row {row} of it has no finite {chosen}; remove the episode")
+        raise UserError(
+            f"{episode.data}: row {row} of it has no finite {chosen}; remove the episode"
+        )
     position, yaw, note = poses(values, times, chosen, scale)
     note = "; ".join([note, *notes])
-    return checked(Walk(f"episode_{episode.number:06d}", episode.data, frames, times, position, yaw, body, None, note))
+    return checked(
+        Walk(
+            f"episode_{episode.number:06d}",
+            episode.data,
+            frames,
+            times,
+            position,
+            yaw,
+            body,
+            None,
+            note,
+        )
+    )
 
 
 def _info(path: Path) -> dict[str, Any]:
@@ -131,15 +155,21 @@ def _info(path: Path) -> dict[str, Any]:
             raise ValueError(f"{file.stat().st_size} bytes are too many")
         info = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{file}: not readable JSON ({str(error)[:200]}); download it again") from None
+        raise UserError(
+            f"{file}: not readable JSON ({str(error)[:200]}); download it again"
+        ) from None
     if not isinstance(info, dict):
         raise UserError(f"{file}: not a JSON object; download it again")
     version = info.get("codebase_version")
     found = re.fullmatch(r"v?(\d{1,4})(\.\d+)*", version) if isinstance(version, str) else None
     if not found or int(found[1]) != 3:
         how = "convert it with lerobot's convert_dataset_v21_to_v30 (older ones first with its earlier conversions)"
-        raise UserError(f"{file}: codebase_version is {str(version)[:40]!r}; LeRobotDataset v3 is read: {how}")
-    if not isinstance(info.get("features"), dict) or not all(isinstance(f, dict) for f in info["features"].values()):
+        raise UserError(
+            f"{file}: codebase_version is {str(version)[:40]!r}; LeRobotDataset v3 is read: {how}"
+        )
+    if not isinstance(info.get("features"), dict) or not all(
+        isinstance(f, dict) for f in info["features"].values()
+    ):
         raise UserError(f"{file}: `features` is not an object of objects; download it again")
     return info
 
@@ -147,15 +177,23 @@ def _info(path: Path) -> dict[str, Any]:
 def _number(value: Any, what: str, low: float, high: float) -> float:
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
     if not good:
-        raise UserError(f"{what} is {str(value)[:40]!r}; a number from {low:g} to {high:g} is expected")
+        raise UserError(
+            f"{what} is {str(value)[:40]!r}; a number from {low:g} to {high:g} is expected"
+        )
     return float(value)
 
 
 def _camera(path: Path, info: dict[str, Any], said: str) -> tuple[str, bool]:
     """The key of the pictures, and whether they are video."""
-    kinds = {k: f.get("dtype") for k, f in info["features"].items() if f.get("dtype") in ("video", "image") and not _is_depth(f)}
+    kinds = {
+        k: f.get("dtype")
+        for k, f in info["features"].items()
+        if f.get("dtype") in ("video", "image") and not _is_depth(f)
+    }
     if said and said not in kinds:
-        raise UserError(f"--image {said}: {path / _INFO} has no such video or image; there are {', '.join(kinds) or 'none'}")
+        raise UserError(
+            f"--image {said}: {path / _INFO} has no such video or image; there are {', '.join(kinds) or 'none'}"
+        )
     if not said and len(kinds) != 1:
         raise UserError(
             f"{path / _INFO}: {len(kinds)} videos or images; choose the forward camera with --image: {', '.join(kinds) or 'none'}"
@@ -166,7 +204,10 @@ def _camera(path: Path, info: dict[str, Any], said: str) -> tuple[str, bool]:
 
 def _is_depth(feature: dict[str, Any]) -> bool:
     about = [feature.get("info"), feature.get("video_info")]
-    return any(isinstance(a, dict) and (a.get("is_depth_map") or a.get("video.is_depth_map")) for a in about)
+    return any(
+        isinstance(a, dict) and (a.get("is_depth_map") or a.get("video.is_depth_map"))
+        for a in about
+    )
 
 
 def _file(path: Path, info: dict[str, Any], field: str, **values: Any) -> Path:
@@ -174,7 +215,9 @@ def _file(path: Path, info: dict[str, Any], field: str, **values: Any) -> Path:
     template = info.get(field)
     where = f"{path / _INFO}: {field}"
     if not isinstance(template, str) or len(template) > 500:
-        raise UserError(f"{where} is {str(template)[:40]!r}; a path with chunk_index and file_index is expected")
+        raise UserError(
+            f"{where} is {str(template)[:40]!r}; a path with chunk_index and file_index is expected"
+        )
 
     def put(match: re.Match[str]) -> str:
         name, width = match[1], match[2]
@@ -185,14 +228,20 @@ def _file(path: Path, info: dict[str, Any], field: str, **values: Any) -> Path:
     text = re.sub(r"\{([a-z_]+)(?::0?(\d)d)?\}", put, template)
     found = None if "{" in text or "}" in text else inside(path, text)
     if found is None:
-        raise UserError(f"{where} is {template!r}, which makes {text[:80]!r}: not a path inside the dataset; correct it")
+        raise UserError(
+            f"{where} is {template!r}, which makes {text[:80]!r}: not a path inside the dataset; correct it"
+        )
     return found
 
 
-def _episodes(path: Path, info: dict[str, Any], video_key: str) -> tuple[list[_Episode], list[Skipped]]:
+def _episodes(
+    path: Path, info: dict[str, Any], video_key: str
+) -> tuple[list[_Episode], list[Skipped]]:
     files = sorted((path / "meta" / "episodes").glob("*/*.parquet"))
     if not files:
-        raise UserError(f"{path / 'meta' / 'episodes'}: no table of episodes in it; download the whole dataset")
+        raise UserError(
+            f"{path / 'meta' / 'episodes'}: no table of episodes in it; download the whole dataset"
+        )
     names = ["episode_index", "length", "data/chunk_index", "data/file_index"]
     at = f"videos/{video_key}/"
     names += [at + "chunk_index", at + "file_index", at + "from_timestamp"] if video_key else []
@@ -207,20 +256,33 @@ def _episodes(path: Path, info: dict[str, Any], video_key: str) -> tuple[list[_E
         for row in zip(*(c.tolist() for c in columns)):
             odd = [f"{n} {v:g}" for n, v in zip(names, row, strict=True) if not abs(v) < 2**53]
             if odd:
-                skipped.append(Skipped(file, f"{file}: an episode with {', '.join(odd)}; remove or mend it"))
+                skipped.append(
+                    Skipped(file, f"{file}: an episode with {', '.join(odd)}; remove or mend it")
+                )
                 continue
             number, length, chunk, index = (int(v) for v in row[:4])
             video, start = None, 0.0
             if video_key:
-                video = _file(path, info, "video_path", video_key=video_key, chunk_index=int(row[4]), file_index=int(row[5]))
+                video = _file(
+                    path,
+                    info,
+                    "video_path",
+                    video_key=video_key,
+                    chunk_index=int(row[4]),
+                    file_index=int(row[5]),
+                )
                 start = row[6]
             data = _file(path, info, "data_path", chunk_index=chunk, file_index=index)
             if number in episodes:
-                skipped.append(Skipped(file, f"{file}: episode {number} is listed twice; the first is used"))
+                skipped.append(
+                    Skipped(file, f"{file}: episode {number} is listed twice; the first is used")
+                )
             else:
                 episodes[number] = _Episode(number, length, data, video, start)
     if not episodes:
-        raise UserError(skipped[0].reason if skipped else f"{files[0]}: no episode in it; the dataset is empty")
+        raise UserError(
+            skipped[0].reason if skipped else f"{files[0]}: no episode in it; the dataset is empty"
+        )
     return [episodes[k] for k in sorted(episodes)], skipped
 
 
@@ -230,18 +292,32 @@ def _pool(file: Path, info: dict[str, Any]) -> list[Column]:
     pool: list[Column] = []
     for key, feature in info["features"].items():
         width = kinds.get(key)  # 1 for a number, 0 for a list
-        if width is None or key in ("timestamp", "frame_index", "episode_index", "index", "task_index"):
+        if width is None or key in (
+            "timestamp",
+            "frame_index",
+            "episode_index",
+            "index",
+            "task_index",
+        ):
             continue
         names = _names(feature.get("names"))
         shape = feature.get("shape")
         if not width:
-            width = shape[0] if isinstance(shape, list) and len(shape) == 1 and type(shape[0]) is int else len(names)
+            width = (
+                shape[0]
+                if isinstance(shape, list) and len(shape) == 1 and type(shape[0]) is int
+                else len(names)
+            )
             width = max(1, min(width, 4096))
         if width == 1 and len(names) != 1:
             names = [key]
         elif len(names) != width:
             last = re.split(r"[^a-z]+", key.lower())[-1]
-            names = list("xyz")[:width] if last in ("position", "pos", "xy") and width in (2, 3) else [str(i) for i in range(width)]
+            names = (
+                list("xyz")[:width]
+                if last in ("position", "pos", "xy") and width in (2, 3)
+                else [str(i) for i in range(width)]
+            )
         pool += [Column(key, i, name) for i, name in enumerate(names)]
     return pool
 
@@ -270,12 +346,19 @@ def _rows(file: Path, chosen: PoseColumns) -> _Rows:
     features = list(dict.fromkeys(c.feature for c in chosen.columns))
     parts: list[tuple[np.ndarray, ...]] = []
     for _, batch in batches(file, ["episode_index", "frame_index", "timestamp", *features]):
-        tables = {name: matrix(batch, name, file) for name in ("episode_index", "frame_index", "timestamp", *features)}
+        tables = {
+            name: matrix(batch, name, file)
+            for name in ("episode_index", "frame_index", "timestamp", *features)
+        }
         for column in chosen.columns:
             if column.index >= tables[column.feature].shape[1]:
-                raise UserError(f"{file}: {column.feature} has {tables[column.feature].shape[1]} elements, {column.index + 1} needed")
+                raise UserError(
+                    f"{file}: {column.feature} has {tables[column.feature].shape[1]} elements, {column.index + 1} needed"
+                )
         values = np.stack([tables[c.feature][:, c.index] for c in chosen.columns], 1)
-        parts.append((*(tables[n][:, 0] for n in ("episode_index", "frame_index", "timestamp")), values))
+        parts.append(
+            (*(tables[n][:, 0] for n in ("episode_index", "frame_index", "timestamp")), values)
+        )
     if not parts:
         raise UserError(f"{file}: no row in it; download it again")
     episode, frame, times, values = (np.concatenate(p) for p in zip(*parts))
@@ -283,17 +366,29 @@ def _rows(file: Path, chosen: PoseColumns) -> _Rows:
     return _Rows(order, episode[order], frame, times, values)
 
 
-def _of_episode(rows: _Rows, episode: _Episode) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+def _of_episode(
+    rows: _Rows, episode: _Episode
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     """(T,) timestamps, (T, C) values and (T,) row numbers of an episode, and notes."""
-    where = rows.order[np.searchsorted(rows.episode, episode.number) : np.searchsorted(rows.episode, episode.number, side="right")]
+    where = rows.order[
+        np.searchsorted(rows.episode, episode.number) : np.searchsorted(
+            rows.episode, episode.number, side="right"
+        )
+    ]
     if len(where) != episode.length:
-        raise UserError(f"{episode.data}: {len(where)} rows, meta/episodes says {episode.length}; download the dataset again")
+        raise UserError(
+            f"{episode.data}: {len(where)} rows, meta/episodes says {episode.length}; download the dataset again"
+        )
     frame, count, notes = rows.frame[where], np.arange(len(where)), []
     if len(frame) and frame[0] > 0 and np.array_equal(frame - frame[0], count):
-        notes.append("frame_index does not begin at 0 with the episode: it is counted from its first row")
+        notes.append(
+            "frame_index does not begin at 0 with the episode: it is counted from its first row"
+        )
     elif not np.array_equal(frame, count):
         t = int(np.argmax(frame != count))
-        raise UserError(f"{episode.data}: frame_index is {frame[t]:g} at row {t} of it; frames must count up from 0 by one")
+        raise UserError(
+            f"{episode.data}: frame_index is {frame[t]:g} at row {t} of it; frames must count up from 0 by one"
+        )
     return rows.times[where], rows.values[where], where, notes
 
 
@@ -321,35 +416,60 @@ def _film(path: Path, episodes: list[_Episode], fps: float) -> _Film | str:
         frames = video.header_frames or len(video.index()[0])
         rows = sum(e.length for e in episodes)
         starts = sorted(e.video_start_s for e in episodes)
-        end = {e.number: next((s for s in starts if s > e.video_start_s), math.inf) for e in episodes}
+        end = {
+            e.number: next((s for s in starts if s > e.video_start_s), math.inf) for e in episodes
+        }
         first, off = counted([e.length for e in episodes], [e.video_start_s for e in episodes], fps)
         if frames != rows or min(e.length for e in episodes) < 0:
-            apart = f", from_timestamp is up to {np.abs(off).max():.1f} frames off them" if (np.abs(off) > 0.5).any() else ""
+            apart = (
+                f", from_timestamp is up to {np.abs(off).max():.1f} frames off them"
+                if (np.abs(off) > 0.5).any()
+                else ""
+            )
             note = f"{path.name} has {frames} frames, its episodes {rows} rows{apart}: frames are taken by from_timestamp"
             clash = clashing([e.length for e in episodes], [e.video_start_s for e in episodes], fps)
             overlap = {e.number for e, bad in zip(episodes, clash.tolist(), strict=True) if bad}
             return _Film(video, {}, end, overlap, {e.number: [note] for e in episodes})
         if (np.abs(off) > 0.5).any():  # or the frames are not shown at the rate
             shown = video.times()
-            off = np.array([e.video_start_s for e in episodes]) * fps - shown[np.minimum(first, frames - 1)] * fps
+            off = (
+                np.array([e.video_start_s for e in episodes]) * fps
+                - shown[np.minimum(first, frames - 1)] * fps
+            )
         wrong = np.abs(off) > 0.5
         note = f"from_timestamp is up to {np.abs(off).max():.1f} frames off the frames before it in {path.name}: frames are counted"
-        notes = {e.number: [note] if bad else [] for e, bad in zip(episodes, wrong.tolist(), strict=True)}
-        return _Film(video, {e.number: int(k) for e, k in zip(episodes, first, strict=True)}, end, set(), notes)
+        notes = {
+            e.number: [note] if bad else [] for e, bad in zip(episodes, wrong.tolist(), strict=True)
+        }
+        return _Film(
+            video,
+            {e.number: int(k) for e, k in zip(episodes, first, strict=True)},
+            end,
+            set(),
+            notes,
+        )
     except UserError as error:
         return str(error)
 
 
-def _video_frames(film: _Film | str, episode: _Episode, stamps: np.ndarray, fps: float) -> tuple[Frames, list[str]]:
+def _video_frames(
+    film: _Film | str, episode: _Episode, stamps: np.ndarray, fps: float
+) -> tuple[Frames, list[str]]:
     if isinstance(film, str):
         raise UserError(film)
     notes = film.notes[episode.number]
     if film.first:
-        return VideoFrames(film.video).part(film.first[episode.number] + np.arange(len(stamps))), notes
+        return VideoFrames(film.video).part(
+            film.first[episode.number] + np.arange(len(stamps))
+        ), notes
     if episode.number in film.clashing:
-        raise UserError(f"{film.video.path}: it overlaps another by from_timestamp, and {notes[0]}; correct meta/episodes")
+        raise UserError(
+            f"{film.video.path}: it overlaps another by from_timestamp, and {notes[0]}; correct meta/episodes"
+        )
     if not len(stamps):
         return VideoFrames(film.video, stamps), notes
     room = film.end_s[episode.number], film.video.end_s
-    at, more = shown_at(len(stamps), float(stamps[0]), episode.video_start_s, room, fps, str(film.video.path))
+    at, more = shown_at(
+        len(stamps), float(stamps[0]), episode.video_start_s, room, fps, str(film.video.path)
+    )
     return VideoFrames(film.video, at, 0.5 / fps), notes + more

@@ -37,14 +37,18 @@ def settled(stamps: np.ndarray, fps: float) -> tuple[np.ndarray, list[str]]:
         return counted, [f"timestamps advance by {pace / fps:.3g} a frame: {instead}"]
     times, notes = stamps - stamps[0], []
     if abs(stamps[0]) > _HALF / fps:
-        notes.append("timestamps do not begin at 0 with the episode: they are counted from its first frame")
+        notes.append(
+            "timestamps do not begin at 0 with the episode: they are counted from its first frame"
+        )
     late = float(np.abs(times - counted).max())
     if late > _HALF / fps:
         notes.append(f"timestamps are up to {late:.2f} s off {fps:g} frames a second, and are used")
     return times, notes
 
 
-def counted(lengths: Sequence[int], starts_s: Sequence[float], fps: float) -> tuple[np.ndarray, np.ndarray]:
+def counted(
+    lengths: Sequence[int], starts_s: Sequence[float], fps: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Where the episodes of a file begin in it, by the number of pictures before them.
 
     Args:
@@ -88,9 +92,17 @@ def shown_at(
         UserError: there is no room for so many pictures.
     """
     counted, half = np.arange(length) / fps, _HALF / fps
-    fits = np.isfinite(stamp) and stamp >= 0 and start_s + stamp + counted[-1] <= np.nanmin(room) - 1 / fps + half
+    fits = (
+        np.isfinite(stamp)
+        and stamp >= 0
+        and start_s + stamp + counted[-1] <= np.nanmin(room) - 1 / fps + half
+    )
     at = start_s + (stamp if fits else 0.0) + counted
     if at[0] < -half or at[-1] > room[1] + half:
-        raise UserError(f"{where}: ends at {room[1]:.2f} s, the episode runs from {at[0]:.2f} to {at[-1]:.2f} s there")
+        raise UserError(
+            f"{where}: ends at {room[1]:.2f} s, the episode runs from {at[0]:.2f} to {at[-1]:.2f} s there"
+        )
     between = abs(at[0] * fps - round(at[0] * fps)) > _HALF / 2
-    return at, ["from_timestamp lies between two frames: pictures may be one off"] if between else []
+    return at, [
+        "from_timestamp lies between two frames: pictures may be one off"
+    ] if between else []

@@ -22,7 +22,16 @@ SUFFIXES = (".mp4", ".m4v", ".mov")
 _SKIP = 16  # frames: a seek must save at least so many decoded ones
 _REMEDY = "copy or encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 _INSIDE = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
-_TABLES = {b"stts": 8, b"ctts": 8, b"stss": 4, b"stsc": 12, b"stco": 4, b"co64": 8, b"stsz": 4, b"trun": 1}  # bytes an entry
+_TABLES = {
+    b"stts": 8,
+    b"ctts": 8,
+    b"stss": 4,
+    b"stsc": 12,
+    b"stco": 4,
+    b"co64": 8,
+    b"stsz": 4,
+    b"trun": 1,
+}  # bytes an entry
 
 
 class Video:
@@ -47,7 +56,9 @@ class Video:
             for t, entry in enumerate(shown):
                 if entry.pos + entry.size > size:
                     at = entry.timestamp * self.seconds_per_tick
-                    raise UserError(f"{path}: cut at frame {t} ({at:.2f} s): {size} bytes, {entry.pos + entry.size} needed; {_REMEDY}")
+                    raise UserError(
+                        f"{path}: cut at frame {t} ({at:.2f} s): {size} bytes, {entry.pos + entry.size} needed; {_REMEDY}"
+                    )
             self.header_frames = len(shown)  # 0 where the header does not say (fragmented files)
             ticks = None if stream.duration is None else (stream.start_time or 0) + stream.duration
             self.end_s = float("nan") if ticks is None else ticks * self.seconds_per_tick
@@ -66,7 +77,9 @@ class Video:
                     if packet.dts is None and packet.pts is None and not packet.size:
                         continue  # the flush at the end
                     if packet.is_corrupt or packet.pts is None:
-                        raise UserError(f"{self.path}: frame {len(pts)} is cut or has no time; {_REMEDY}")
+                        raise UserError(
+                            f"{self.path}: frame {len(pts)} is cut or has no time; {_REMEDY}"
+                        )
                     if not packet.is_discard:
                         pts.append(packet.pts)
                         dts.append(packet.pts if packet.dts is None else packet.dts)
@@ -77,7 +90,9 @@ class Video:
             times = np.array(pts, dtype=np.int64)[order]
             if (np.diff(times) <= 0).any():
                 t = int(np.argmax(np.diff(times) <= 0))
-                raise UserError(f"{self.path}: frames {t}, {t + 1} have one time ({times[t] * self.seconds_per_tick:.3f} s); {_REMEDY}")
+                raise UserError(
+                    f"{self.path}: frames {t}, {t + 1} have one time ({times[t] * self.seconds_per_tick:.3f} s); {_REMEDY}"
+                )
             keys = np.flatnonzero(np.array(key)[order])
             self._index = times, keys, np.array(dts, dtype=np.int64)[order][keys]
         return self._index
@@ -104,13 +119,17 @@ class Video:
         """
         pts, keys, key_dts = self.index()
         if len(which) and which[-1] >= len(pts):
-            raise UserError(f"{self.path}: frame {which[-1]} is asked for, {len(pts)} can be read; {_REMEDY}")
+            raise UserError(
+                f"{self.path}: frame {which[-1]} is asked for, {len(pts)} can be read; {_REMEDY}"
+            )
         with self._open() as (container, stream):
             run: Iterator[tuple[int, Any]] | None = None
             at, image = -1, np.zeros((0, 0, 3), np.uint8)
             for target in which.tolist():
                 if target != at:
-                    with _refusing(f"{self.path}: frame {target} ({pts[target] * self.seconds_per_tick:.2f} s) cannot be decoded"):
+                    with _refusing(
+                        f"{self.path}: frame {target} ({pts[target] * self.seconds_per_tick:.2f} s) cannot be decoded"
+                    ):
                         k = int(np.searchsorted(keys, target, side="right")) - 1
                         if run is None or (k >= 0 and keys[k] - at > _SKIP):
                             seek = int(key_dts[k]) if k >= 0 and keys[k] > _SKIP else None
@@ -132,7 +151,9 @@ class Video:
                 raise UserError(f"{self.path}: no video in it; give another file")
             stream = container.streams.video[0]
             if stream.time_base is None or stream.codec_context is None:
-                raise UserError(f"{self.path}: its video is in no format that PyAV decodes; {_REMEDY}")
+                raise UserError(
+                    f"{self.path}: its video is in no format that PyAV decodes; {_REMEDY}"
+                )
             # Damage is an error: what a decoder paints over it would be trained on.
             stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
             yield container, stream
@@ -150,7 +171,9 @@ class VideoFrames(Frames):
         UserError: see `Video`; when frames are asked for, also that there is none near enough.
     """
 
-    def __init__(self, video: Video | Path, at: np.ndarray | None = None, tolerance_s: float = 0.05):
+    def __init__(
+        self, video: Video | Path, at: np.ndarray | None = None, tolerance_s: float = 0.05
+    ):
         self.video = video if isinstance(video, Video) else Video(video)
         self.at, self.tolerance_s = at, tolerance_s
 
@@ -180,7 +203,9 @@ class VideoFrames(Frames):
         return found
 
 
-def _run(container: Any, stream: Any, pts: np.ndarray, seek: int | None, target: int) -> Iterator[tuple[int, Any]]:
+def _run(
+    container: Any, stream: Any, pts: np.ndarray, seek: int | None, target: int
+) -> Iterator[tuple[int, Any]]:
     """Ranks and frames from a keyframe on, given by its decoding time; all of a file just opened for None."""
     if seek is not None:
         container.seek(seek, stream=stream, backward=True)
@@ -234,7 +259,9 @@ def _check_boxes(path: Path) -> None:
             while todo:
                 todo += _boxes(file, *todo.pop(), path, size)
     except OSError as error:
-        raise UserError(f"{path}: not readable ({error.strerror}); give the video, or remove what names it") from None
+        raise UserError(
+            f"{path}: not readable ({error.strerror}); give the video, or remove what names it"
+        ) from None
 
 
 def _boxes(file: BinaryIO, start: int, end: int, path: Path, size: int) -> list[tuple[int, int]]:
@@ -261,7 +288,9 @@ def _boxes(file: BinaryIO, start: int, end: int, path: Path, size: int) -> list[
             else:
                 bad = same * each > (size if kind == b"trun" else length)
             if bad:
-                raise UserError(f"{path}: byte {start}: a {kind.decode()} table of more entries than the file holds; {_REMEDY}")
+                raise UserError(
+                    f"{path}: byte {start}: a {kind.decode()} table of more entries than the file holds; {_REMEDY}"
+                )
         start += length
     return inner
 

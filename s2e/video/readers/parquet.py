@@ -17,7 +17,14 @@ _MAX_VALUES = 1 << 26  # numbers of a column in one group of rows
 def inside(folder: Path, text: str) -> Path | None:
     """A path that data name, in a folder; None where it would lead out of it."""
     parts = PurePosixPath(text.replace("\\", "/")).parts
-    if not parts or ".." in parts or text.startswith(("/", "\\", "~")) or ":" in text or "\0" in text or len(text) > 1000:
+    if (
+        not parts
+        or ".." in parts
+        or text.startswith(("/", "\\", "~"))
+        or ":" in text
+        or "\0" in text
+        or len(text) > 1000
+    ):
         return None
     return folder.joinpath(*parts)
 
@@ -31,14 +38,20 @@ def types(file: Path) -> dict[str, int]:
         found = {}
         for field in pq.read_schema(file):
             kind, width = field.type, 1
-            if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+            if (
+                pa.types.is_list(kind)
+                or pa.types.is_large_list(kind)
+                or pa.types.is_fixed_size_list(kind)
+            ):
                 kind, width = kind.value_type, 0
             if pa.types.is_floating(kind) or pa.types.is_integer(kind):
                 found[field.name] = width
         return found
 
 
-def batches(file: Path, names: Sequence[str], size: int = 4096, rows: np.ndarray | None = None) -> Iterator[tuple[int, Any]]:
+def batches(
+    file: Path, names: Sequence[str], size: int = 4096, rows: np.ndarray | None = None
+) -> Iterator[tuple[int, Any]]:
     """Reads some columns from front to back.
 
     Args:
@@ -58,10 +71,14 @@ def batches(file: Path, names: Sequence[str], size: int = 4096, rows: np.ndarray
         with pq.ParquetFile(file, page_checksum_verification=True) as table:
             lost = [n for n in names if n not in table.schema_arrow.names]
             if lost:
-                raise UserError(f"{file}: no column {lost[0]!r}; there are {', '.join(table.schema_arrow.names[:40])}")
+                raise UserError(
+                    f"{file}: no column {lost[0]!r}; there are {', '.join(table.schema_arrow.names[:40])}"
+                )
             about = table.metadata
             if not 0 <= about.num_rows <= _MAX_ROWS:
-                raise UserError(f"{file}: {about.num_rows} rows; at most {_MAX_ROWS} are read from one file")
+                raise UserError(
+                    f"{file}: {about.num_rows} rows; at most {_MAX_ROWS} are read from one file"
+                )
             first = 0
             for g in range(about.num_row_groups):
                 group = about.row_group(g)
@@ -69,10 +86,16 @@ def batches(file: Path, names: Sequence[str], size: int = 4096, rows: np.ndarray
                 if rows is None or np.searchsorted(rows, first) < np.searchsorted(rows, end):
                     for c in range(group.num_columns):
                         column = group.column(c)
-                        if column.num_values > _MAX_VALUES and column.path_in_schema.startswith(tuple(names)):
-                            raise UserError(f"{file}: {column.num_values} numbers in one group of rows; write it in smaller ones")
+                        if column.num_values > _MAX_VALUES and column.path_in_schema.startswith(
+                            tuple(names)
+                        ):
+                            raise UserError(
+                                f"{file}: {column.num_values} numbers in one group of rows; write it in smaller ones"
+                            )
                     at = first
-                    for batch in table.iter_batches(size, row_groups=[g], columns=list(names), use_threads=False):
+                    for batch in table.iter_batches(
+                        size, row_groups=[g], columns=list(names), use_threads=False
+                    ):
                         yield at, batch
                         at += batch.num_rows
                 first = end
@@ -88,13 +111,25 @@ def matrix(batch: Any, name: str, file: Path) -> np.ndarray:
             raise UserError(f"{file}: several columns are called {name!r}; download it again")
         column = batch.column(place)
         kind, width = column.type, 1
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        if (
+            pa.types.is_list(kind)
+            or pa.types.is_large_list(kind)
+            or pa.types.is_fixed_size_list(kind)
+        ):
             if column.null_count:
-                raise UserError(f"{file}: {name} is empty in {column.null_count} rows; remove the episode")
+                raise UserError(
+                    f"{file}: {name} is empty in {column.null_count} rows; remove the episode"
+                )
             count = len(column)
-            lengths = np.full(count, kind.list_size) if pa.types.is_fixed_size_list(kind) else column.value_lengths().to_numpy(False)
+            lengths = (
+                np.full(count, kind.list_size)
+                if pa.types.is_fixed_size_list(kind)
+                else column.value_lengths().to_numpy(False)
+            )
             if len(np.unique(lengths)) > 1:
-                raise UserError(f"{file}: {name} has between {lengths.min()} and {lengths.max()} elements; the dataset is inconsistent")
+                raise UserError(
+                    f"{file}: {name} has between {lengths.min()} and {lengths.max()} elements; the dataset is inconsistent"
+                )
             width = int(lengths[0]) if count else 1
             column = column.flatten()
         if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
@@ -147,16 +182,22 @@ class ParquetImages(Frames):
             raise UserError(f"{self._where(int(index[done]))}: missing; download it again")
 
     def _content(self, value: Any, t: int) -> bytes:
-        data, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+        data, name = (
+            (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+        )
         if isinstance(data, bytes):
             return data
         path = inside(self.root, name) if isinstance(name, str) else None
         if path is None:
-            raise UserError(f"{self._where(t)}: neither a picture nor the path of one inside the dataset; download it again")
+            raise UserError(
+                f"{self._where(t)}: neither a picture nor the path of one inside the dataset; download it again"
+            )
         try:
             return path.read_bytes()
         except OSError as error:
-            raise UserError(f"{path}: not readable ({error.strerror}); download the whole dataset") from None
+            raise UserError(
+                f"{path}: not readable ({error.strerror}); download the whole dataset"
+            ) from None
 
 
 @contextmanager
@@ -169,4 +210,6 @@ def _refusing(file: Path) -> Iterator[None]:
     except ImportError:
         raise missing("LeRobot datasets", "video", "pyarrow") from None
     except Exception as error:
-        raise UserError(f"{file}: not a readable Parquet file ({' '.join(str(error).split())[:200]}); download it again") from None
+        raise UserError(
+            f"{file}: not a readable Parquet file ({' '.join(str(error).split())[:200]}); download it again"
+        ) from None

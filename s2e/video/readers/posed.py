@@ -56,7 +56,9 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     walks, skipped, search = [], [], Search(path)
     found = _places(path, _DEPTH, search)
     if not found:
-        raise UserError(f"{path}: no pictures or MP4 with a file of poses (TUM, KITTI, or CSV with x, y, yaw in its header)")
+        raise UserError(
+            f"{path}: no pictures or MP4 with a file of poses (TUM, KITTI, or CSV with x, y, yaw in its header)"
+        )
     places = {place.folder: place for place in found}
     for place in (places[folder] for folder in once(list(places))):
         try:
@@ -73,7 +75,11 @@ def _places(path: Path, depth: int, search: Search) -> list[_Place]:
         return []
     folders, files = search.entries(path)
     videos = [f for f in files if f.suffix.lower() in mp4.SUFFIXES and f.is_file()]
-    texts = tuple(f for f in files if f.suffix.lower() in poses.SUFFIXES and f.is_file() and f.name not in _TIMES and sniff(f))
+    texts = tuple(
+        f
+        for f in files
+        if f.suffix.lower() in poses.SUFFIXES and f.is_file() and f.name not in _TIMES and sniff(f)
+    )
     own = _of_videos(videos, path) if len(videos) > 1 else []
     named = [f for f in folders if any(t.stem == f.name for t in texts)]
     if own or named:
@@ -86,7 +92,11 @@ def _places(path: Path, depth: int, search: Search) -> list[_Place]:
     if texts:
         shown = [path] if _has_pictures(path) else [f for f in folders if _has_pictures(f)]
         return [_Place(path, (*shown, *videos), texts)] if shown or videos else []
-    return [place for folder in folders for place in _places(folder, depth - 1, search)] if depth else []
+    return (
+        [place for folder in folders for place in _places(folder, depth - 1, search)]
+        if depth
+        else []
+    )
 
 
 def _of_videos(videos: list[Path], folder: Path) -> list[_Place]:
@@ -95,7 +105,11 @@ def _of_videos(videos: list[Path], folder: Path) -> list[_Place]:
     for video in videos:
         named = tuple(f for s in poses.SUFFIXES if sniff(f := video.with_suffix(s)))
         if not named and len(videos) == 1:
-            named = tuple(f for f in sorted(folder.iterdir()) if f.suffix.lower() in poses.SUFFIXES and sniff(f))
+            named = tuple(
+                f
+                for f in sorted(folder.iterdir())
+                if f.suffix.lower() in poses.SUFFIXES and sniff(f)
+            )
         if named:
             places.append(_Place(video, (video,), named))
     return places
@@ -112,10 +126,14 @@ def _walk(place: _Place, dataset: Path, options: ReadOptions) -> Walk:
         name, axes = name.rpartition(":")[0], word
     file = _chosen(place.poses, name, "--poses", place.folder)
     usual = [p for p in place.pictures if p.name in _USUAL] if not options.image else []
-    source = _chosen(tuple(usual) if len(usual) == 1 else place.pictures, options.image, "--image", place.folder)
+    source = _chosen(
+        tuple(usual) if len(usual) == 1 else place.pictures, options.image, "--image", place.folder
+    )
     known: Poses = read_poses(file, axes, options.scale)
     hz, assumed = options.rate()
-    frames, times, note = _video(source) if source.is_file() else _images(source, place.folder, options)
+    frames, times, note = (
+        _video(source) if source.is_file() else _images(source, place.folder, options)
+    )
     rate = times if times is not None else np.arange(len(frames)) / hz
     timed = times is not None
     keep, times, position, yaw, more = _aligned(file, known, timed, rate)
@@ -124,7 +142,19 @@ def _walk(place: _Place, dataset: Path, options: ReadOptions) -> Walk:
     if len(keep) < len(frames):
         frames = frames.part(keep)
     title = place.folder.name if place.folder == dataset else str(place.folder.relative_to(dataset))
-    return checked(Walk(title, file, frames, times, position, yaw, Body(), None, (note + known.note + more).removesuffix("; ")))
+    return checked(
+        Walk(
+            title,
+            file,
+            frames,
+            times,
+            position,
+            yaw,
+            Body(),
+            None,
+            (note + known.note + more).removesuffix("; "),
+        )
+    )
 
 
 def _chosen(there: tuple[Path, ...], name: str, option: str, where: Path) -> Path:
@@ -142,7 +172,9 @@ def _video(file: Path) -> tuple[Frames, np.ndarray, str]:
     return frames, frames.video.times(), ""
 
 
-def _images(folder: Path, walk: Path, options: ReadOptions) -> tuple[Frames, np.ndarray | None, str]:
+def _images(
+    folder: Path, walk: Path, options: ReadOptions
+) -> tuple[Frames, np.ndarray | None, str]:
     """The pictures of a folder and their times, None where nothing tells them."""
     note, times = "", None
     listed = walk / f"{folder.name}.txt"
@@ -154,7 +186,9 @@ def _images(folder: Path, walk: Path, options: ReadOptions) -> tuple[Frames, np.
         if stamps is not None:
             times = _column(stamps, 1)[0]
             if len(times) != len(files):
-                raise UserError(f"{stamps}: {len(times)} times, {len(files)} pictures in {folder}; they must be as many")
+                raise UserError(
+                    f"{stamps}: {len(times)} times, {len(files)} pictures in {folder}; they must be as many"
+                )
         else:
             times, is_rank = _named(files)
             if times is not None and is_rank:
@@ -168,7 +202,11 @@ def _images(folder: Path, walk: Path, options: ReadOptions) -> tuple[Frames, np.
         if len(first) < len(order):
             note += f"{len(order) - len(first)} pictures with the time of another are left out; "
         files, times = [files[k] for k in first], times[first]
-    return ImageFiles(lambda t: files[t].read_bytes(), len(files), lambda t: str(files[t])), times, note
+    return (
+        ImageFiles(lambda t: files[t].read_bytes(), len(files), lambda t: str(files[t])),
+        times,
+        note,
+    )
 
 
 def _natural(file: Path) -> list[tuple[int, int, str]]:
@@ -198,7 +236,9 @@ def _list(file: Path, walk: Path) -> tuple[list[Path], np.ndarray]:
     for name in names:
         found = inside(walk, name)
         if found is None:
-            raise UserError(f"{file}: {name[:80]!r} is no file inside {walk}; names relative to it are expected")
+            raise UserError(
+                f"{file}: {name[:80]!r} is no file inside {walk}; names relative to it are expected"
+            )
         files.append(found)
     return files, times
 
@@ -213,7 +253,9 @@ def _column(file: Path, width: int) -> tuple[np.ndarray, list[str]]:
     except OSError as error:
         raise UserError(f"{file}: not readable ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{file}: byte {error.start} is not UTF-8; a text file with times is expected") from None
+        raise UserError(
+            f"{file}: byte {error.start} is not UTF-8; a text file with times is expected"
+        ) from None
     for n, line in enumerate(lines):
         cells = line.split(None, width - 1)
         if not cells or cells[0].startswith("#"):
@@ -222,13 +264,17 @@ def _column(file: Path, width: int) -> tuple[np.ndarray, list[str]]:
             times.append(float(cells[0]))
             rest.append(cells[width - 1].strip())
         except (ValueError, IndexError):
-            raise UserError(f"{file}: line {n + 1} is {line[:40]!r}; expected a time{' and a name' if width > 1 else ''}") from None
+            raise UserError(
+                f"{file}: line {n + 1} is {line[:40]!r}; expected a time{' and a name' if width > 1 else ''}"
+            ) from None
         if not abs(times[-1]) < 1e20:
             raise UserError(f"{file}: line {n + 1}: {cells[0][:40]} is no time")
     return poses.as_seconds(np.array(times))[0] if times else np.zeros(0), rest
 
 
-def _aligned(file: Path, known: Poses, timed: bool, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
+def _aligned(
+    file: Path, known: Poses, timed: bool, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
     """Poses at the frames' times.
 
     Returns:
@@ -250,25 +296,41 @@ def _aligned(file: Path, known: Poses, timed: bool, times: np.ndarray) -> tuple[
         )
     elif count == frames and (not timed or stamps[0] > times[-1] or stamps[-1] < times[0]):
         every = np.arange(frames)
-        return every, stamps, known.position, known.yaw, "as many poses as frames: one each, at the poses' times; "
+        return (
+            every,
+            stamps,
+            known.position,
+            known.yaw,
+            "as many poses as frames: one each, at the poses' times; ",
+        )
     stretch, position, yaw = at_times(times, stamps, known.position, known.yaw)
     good = stretch >= 0
     if not good.any():
-        how = "subtract what lies between" if timed else "name the pictures by their times, or give as many poses as pictures"
+        how = (
+            "subtract what lies between"
+            if timed
+            else "name the pictures by their times, or give as many poses as pictures"
+        )
         raise UserError(
             f"{file}: poses from {stamps[0]:.3f} to {stamps[-1]:.3f} s, frames from {times[0]:.3f} to {times[-1]:.3f} s; {how}"
         )
     if not good.all():
-        note += f"{int((~good).sum())} of {frames} frames have no pose at their time and are left out; "
+        note += (
+            f"{int((~good).sum())} of {frames} frames have no pose at their time and are left out; "
+        )
     keep = np.flatnonzero(good)
     return keep, times[keep], position[keep], yaw[keep], note
 
 
-def _one_each(file: Path, known: Poses, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
+def _one_each(
+    file: Path, known: Poses, times: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
     frames, count = len(times), len(known.position)
     both, note = min(frames, count), ""
     if abs(frames - count) > max(2, 0.01 * frames):
-        raise UserError(f"{file}: {count} poses without times, {frames} frames; one pose a frame is needed")
+        raise UserError(
+            f"{file}: {count} poses without times, {frames} frames; one pose a frame is needed"
+        )
     if frames != count:
         note = f"{frames} frames, {count} poses: the first {both} of each are used; "
     return np.arange(both), times[:both], known.position[:both], known.yaw[:both], note

@@ -36,7 +36,9 @@ _SECONDS = {
     "nsec": 1e-9,
 }
 _TIME = re.compile(
-    r"(?:.*[^a-z])?(t|time|timestamp|timestamps|stamp|secs?|seconds)(?:[ _\[(.]+(" + "|".join(k for k in _SECONDS if k) + r"))?[\])]?"
+    r"(?:.*[^a-z])?(t|time|timestamp|timestamps|stamp|secs?|seconds)(?:[ _\[(.]+("
+    + "|".join(k for k in _SECONDS if k)
+    + r"))?[\])]?"
 )
 
 
@@ -69,9 +71,19 @@ def sniff(file: Path) -> str:
 def _kind(lines: list[str]) -> str:
     header, cells = _header(lines)
     if cells:
-        kinds = {k for k in ("x", "y", "yaw", "qw", "lat", "lon") if any(c.name and role(c.name) == k for c in cells)}
-        return "csv" if ({"x", "y"} <= kinds or {"lat", "lon"} <= kinds) and kinds & {"yaw", "qw"} else ""
-    first = next((line for line in lines[header:] if line.strip() and not line.lstrip().startswith("#")), "")
+        kinds = {
+            k
+            for k in ("x", "y", "yaw", "qw", "lat", "lon")
+            if any(c.name and role(c.name) == k for c in cells)
+        }
+        return (
+            "csv"
+            if ({"x", "y"} <= kinds or {"lat", "lon"} <= kinds) and kinds & {"yaw", "qw"}
+            else ""
+        )
+    first = next(
+        (line for line in lines[header:] if line.strip() and not line.lstrip().startswith("#")), ""
+    )
     values = re.split(r"[\s,]+", first.strip())
     try:
         [float(v) for v in values]
@@ -88,9 +100,16 @@ def _header(lines: list[str]) -> tuple[int, list[Column]]:
         text = line.strip().lstrip("#%").strip()
         mark = _delimiter(text)
         cells = [c.strip().strip('"') for c in (text.split() if mark == " " else text.split(mark))]
-        below = next((b for b in lines[n + 1 :] if b.strip() and not b.lstrip().startswith("#")), mark)
+        below = next(
+            (b for b in lines[n + 1 :] if b.strip() and not b.lstrip().startswith("#")), mark
+        )
         words = mark == " " and line.lstrip().startswith("#")  # a sentence, or the columns of TUM
-        if len(cells) >= 3 and not words and mark in below.strip() and all(c and not _is_number(c) for c in cells):
+        if (
+            len(cells) >= 3
+            and not words
+            and mark in below.strip()
+            and all(c and not _is_number(c) for c in cells)
+        ):
             return n + 1, [Column(c, i, c) for i, c in enumerate(cells)]
         if not line.lstrip().startswith("#"):
             return 0, []
@@ -124,9 +143,13 @@ def read_poses(file: Path, axes: Axes | None, scale: float) -> Poses:
             raise UserError(f"{file}: {file.stat().st_size} bytes are too many for poses; split it")
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UserError(f"{file}: not readable ({error.strerror}); give the file of poses with --poses") from None
+        raise UserError(
+            f"{file}: not readable ({error.strerror}); give the file of poses with --poses"
+        ) from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{file}: byte {error.start} is not UTF-8; a text file with poses is expected") from None
+        raise UserError(
+            f"{file}: byte {error.start} is not UTF-8; a text file with poses is expected"
+        ) from None
     lines = text.splitlines()
     skip, columns = _header(lines[:200])
     if columns:
@@ -157,16 +180,22 @@ def read_poses(file: Path, axes: Axes | None, scale: float) -> Poses:
     return _on_ground("kitti", file, None, matrix[:, :, 3] * scale, rotation, axes, "")
 
 
-def _table(file: Path, rows: list[tuple[int, list[str]]], width: int, times: int) -> tuple[np.ndarray, np.ndarray]:
+def _table(
+    file: Path, rows: list[tuple[int, list[str]]], width: int, times: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(P, width) numbers and (P,) line numbers; the first `times` columns may be large."""
     values = np.zeros((len(rows), width))
     for k, (line, cells) in enumerate(rows):
         if len(cells) != width:
-            raise UserError(f"{file}: line {line} has {len(cells)} columns, those before it {width}; mend or remove it")
+            raise UserError(
+                f"{file}: line {line} has {len(cells)} columns, those before it {width}; mend or remove it"
+            )
         try:
             values[k] = [float(c) for c in cells]
         except (ValueError, OverflowError):
-            raise UserError(f"{file}: line {line}: {next(c for c in cells if not _is_number(c))[:40]!r} is not a number") from None
+            raise UserError(
+                f"{file}: line {line}: {next(c for c in cells if not _is_number(c))[:40]!r} is not a number"
+            ) from None
     limit = np.full(width, _MAX_VALUE)
     limit[:times] = 1e20
     bad = ~(np.abs(values) <= limit).all(1)
@@ -182,7 +211,9 @@ def _tum(file: Path, values: np.ndarray, at: np.ndarray, axes: Axes | None, scal
     order, more = _ordered(seconds)
     values, at = values[order], at[order]
     rotation = rotations(_unit(file, values[:, 4:], at))
-    return _on_ground("tum", file, seconds[order], values[:, 1:4] * scale, rotation, axes, note + more)
+    return _on_ground(
+        "tum", file, seconds[order], values[:, 1:4] * scale, rotation, axes, note + more
+    )
 
 
 def _unit(file: Path, quaternion: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -195,7 +226,9 @@ def _unit(file: Path, quaternion: np.ndarray, at: np.ndarray) -> np.ndarray:
     return quaternion / norm[:, None]
 
 
-def _csv(file: Path, lines: list[str], skip: int, columns: list[Column], axes: Axes | None, scale: float) -> Poses:
+def _csv(
+    file: Path, lines: list[str], skip: int, columns: list[Column], axes: Axes | None, scale: float
+) -> Poses:
     mark = _delimiter(lines[skip - 1].strip().lstrip("#%").strip())
     remedy = "rename its columns to time, x, y, yaw, or to time, x, y, z, qx, qy, qz, qw"
     which = choose(columns, "", file, remedy)
@@ -207,34 +240,50 @@ def _csv(file: Path, lines: list[str], skip: int, columns: list[Column], axes: A
     values, at = _table(file, rows, len(need), times=len(clock))
     seconds, note = None, ""
     if clock:
-        seconds, note = (values[:, 0] * _SECONDS[clock[0][1]], "") if clock[0][1] else as_seconds(values[:, 0])
+        seconds, note = (
+            (values[:, 0] * _SECONDS[clock[0][1]], "") if clock[0][1] else as_seconds(values[:, 0])
+        )
         order, more = _ordered(seconds)
         seconds, values, at, note = seconds[order], values[order, 1:], at[order], note + more
     if len(which.columns) < 6:
-        position, yaw, more = _flat(file, values, np.arange(len(values)) / 10 if seconds is None else seconds, which, scale)
+        position, yaw, more = _flat(
+            file, values, np.arange(len(values)) / 10 if seconds is None else seconds, which, scale
+        )
         return Poses("csv", seconds, position, yaw, note + more)
     position = np.zeros((len(values), 3))
     position[:, : len(which.columns) - 4] = values[:, :-4] * scale
-    return _on_ground("csv", file, seconds, position, rotations(_unit(file, values[:, -4:], at)), axes, note)
+    return _on_ground(
+        "csv", file, seconds, position, rotations(_unit(file, values[:, -4:], at)), axes, note
+    )
 
 
-def _flat(file: Path, values: np.ndarray, times: np.ndarray, which: PoseColumns, scale: float) -> tuple[np.ndarray, np.ndarray, str]:
+def _flat(
+    file: Path, values: np.ndarray, times: np.ndarray, which: PoseColumns, scale: float
+) -> tuple[np.ndarray, np.ndarray, str]:
     try:
         position, yaw, note = poses(values, times, which, scale)
     except UserError as error:
         text = str(error).split("; add @")[0]
-        raise UserError(f"{file}: {text}; rename the column (yaw_deg is in degrees, counter-clockwise) or convert it") from None
+        raise UserError(
+            f"{file}: {text}; rename the column (yaw_deg is in degrees, counter-clockwise) or convert it"
+        ) from None
     return position, yaw, "sideways more than ahead; " if "sideways" in note else ""
 
 
-def _csv_rows(file: Path, lines: list[str], skip: int, mark: str, need: list[int]) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(
+    file: Path, lines: list[str], skip: int, mark: str, need: list[int]
+) -> Iterator[tuple[int, list[str]]]:
     try:
-        reader = csv.reader((line.strip(" ") for line in lines[skip:]), delimiter=mark, skipinitialspace=True)
+        reader = csv.reader(
+            (line.strip(" ") for line in lines[skip:]), delimiter=mark, skipinitialspace=True
+        )
         for cells in reader:
             if not any(c.strip() for c in cells) or cells[0].lstrip().startswith("#"):
                 continue
             if len(cells) <= max(need):
-                raise UserError(f"{file}: line {skip + reader.line_num} has {len(cells)} columns; {max(need) + 1} needed")
+                raise UserError(
+                    f"{file}: line {skip + reader.line_num} has {len(cells)} columns; {max(need) + 1} needed"
+                )
             yield skip + reader.line_num, [cells[i].strip() for i in need]
     except csv.Error as error:
         raise UserError(f"{file}: not readable CSV ({error})") from None
@@ -243,7 +292,11 @@ def _csv_rows(file: Path, lines: list[str], skip: int, mark: str, need: list[int
 def as_seconds(times: np.ndarray) -> tuple[np.ndarray, str]:
     """Times in the unit that their size tells: clocks count from 1970."""
     size = float(np.median(np.abs(times)))
-    for low, unit, factor in ((1e17, "nanoseconds", 1e-9), (1e14, "microseconds", 1e-6), (1e11, "milliseconds", 1e-3)):
+    for low, unit, factor in (
+        (1e17, "nanoseconds", 1e-9),
+        (1e14, "microseconds", 1e-6),
+        (1e11, "milliseconds", 1e-3),
+    ):
         if size >= low:
             return times * factor, f"times taken for {unit}; "
     return times, ""
@@ -260,7 +313,13 @@ def _ordered(times: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def _on_ground(
-    kind: str, file: Path, times: np.ndarray | None, position: np.ndarray, rotation: np.ndarray, axes: Axes | None, note: str
+    kind: str,
+    file: Path,
+    times: np.ndarray | None,
+    position: np.ndarray,
+    rotation: np.ndarray,
+    axes: Axes | None,
+    note: str,
 ) -> Poses:
     used: Axes = axes or ("optical" if kind == "kitti" else "body")
     flat, _, yaw = to_ground(position, rotation, used)

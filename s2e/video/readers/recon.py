@@ -31,7 +31,15 @@ _MAX_BYTES = 1 << 28  # of all poses, of one image, of one chunk
 _LISTED = 40
 
 # The robot as Clearpath gives it (0.508 x 0.430 m, 2 m/s; its navigation turns at 2 rad/s), the camera as calibrated at 640 x 480.
-_JACKAL = Body("jackal", length_m=0.508, width_m=0.430, v_max=2.0, omega_max=2.0, camera_height_m=0.95, camera_x_m=0.45)
+_JACKAL = Body(
+    "jackal",
+    length_m=0.508,
+    width_m=0.430,
+    v_max=2.0,
+    omega_max=2.0,
+    camera_height_m=0.95,
+    camera_x_m=0.45,
+)
 _HFOV_DEG, _ASPECT = math.degrees(2 * math.atan(640 / 2 / 272.547)), 640 / 480
 
 
@@ -71,7 +79,9 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     search = Search(path)
     files = once(list(_find(path, search)))
     names = [str(f.with_suffix("").relative_to(path)) if f != path else f.stem for f in files]
-    walks, skipped = read_each(files, names, lambda file, name: ([_read_file(file, name, options)], []))
+    walks, skipped = read_each(
+        files, names, lambda file, name: ([_read_file(file, name, options)], [])
+    )
     return walks, skipped + search.passed_over()
 
 
@@ -112,14 +122,20 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
         if link is None:
             raise UserError(f"{path}: no {key} in it; it has {_listed(file)}")
         if not isinstance(link, h5py.HardLink):
-            raise UserError(f"{path}: {key} is a link, which may lead to other files; copy the data into the file")
+            raise UserError(
+                f"{path}: {key} is a link, which may lead to other files; copy the data into the file"
+            )
         at = at[name]
     if not isinstance(at, h5py.Dataset) or at.shape is None:
         raise UserError(f"{path}: {key} is no array")
     if at.is_virtual or at.external:
-        raise UserError(f"{path}: {key} keeps its values in other files; copy the data into the file")
+        raise UserError(
+            f"{path}: {key} keeps its values in other files; copy the data into the file"
+        )
     if math.prod(at.chunks or ()) * at.dtype.itemsize > _MAX_BYTES:
-        raise UserError(f"{path}: {key} has chunks of {at.chunks} x {at.dtype.itemsize} bytes, which are too big")
+        raise UserError(
+            f"{path}: {key} has chunks of {at.chunks} x {at.dtype.itemsize} bytes, which are too big"
+        )
     return at
 
 
@@ -128,7 +144,9 @@ def _listed(file: Any) -> str:
     h5py = _library()
     names: list[str] = []
     for name in file:
-        group: Any = file[name] if file.get(name, getclass=True, getlink=True) is h5py.HardLink else None
+        group: Any = (
+            file[name] if file.get(name, getclass=True, getlink=True) is h5py.HardLink else None
+        )
         below = list(group) if isinstance(group, h5py.Group) else []
         names += [f"{name}/{b}" for b in below] or [name]
         if len(names) > _LISTED:
@@ -154,10 +172,16 @@ def _pictures(file: Any, path: Path) -> Any:
     """
     h5py, data = _library(), _dataset(file, _IMAGES, path)
     varying = h5py.check_vlen_dtype(data.dtype)
-    byte_rows = data.dtype == np.uint8 and (data.ndim == 2 or (data.ndim == 4 and data.shape[-1] == 3))
+    byte_rows = data.dtype == np.uint8 and (
+        data.ndim == 2 or (data.ndim == 4 and data.shape[-1] == 3)
+    )
     if not (byte_rows or (data.ndim == 1 and (data.dtype.kind in "SV" or varying == np.uint8))):
-        raise UserError(f"{path}: {_IMAGES} is {data.shape} of {data.dtype}; JPEG files are expected")
-    size = math.prod(data.shape[1:]) * data.dtype.itemsize if varying is None else _longest(data, path)
+        raise UserError(
+            f"{path}: {_IMAGES} is {data.shape} of {data.dtype}; JPEG files are expected"
+        )
+    size = (
+        math.prod(data.shape[1:]) * data.dtype.itemsize if varying is None else _longest(data, path)
+    )
     if size > min(_MAX_BYTES, 3 * MAX_PIXELS):
         raise UserError(f"{path}: {_IMAGES} has {size} bytes an image, which are too many")
     return data
@@ -169,7 +193,9 @@ def _longest(data: Any, path: Path) -> int:
     Each is kept as 16 bytes, its length first, in the dataset's storage (HDF5 file format specification, IV.B, "variable-length").
     """
     if data.id.get_create_plist().get_nfilters():
-        raise UserError(f"{path}: {_IMAGES} has variable lengths and is compressed, which gains nothing; write it without")
+        raise UserError(
+            f"{path}: {_IMAGES} has variable lengths and is compressed, which gains nothing; write it without"
+        )
     if data.chunks is None:
         places = [(data.id.get_offset(), 16 * len(data))]
     else:
@@ -209,7 +235,10 @@ class HdfFrames(Frames):
     def digest(self) -> str:
         """Of all images' bytes."""
         every = (data for _, data in self._data(range(self.count)))
-        return digest_of(data if isinstance(data, bytes) else repr(data.shape).encode() + data.tobytes() for data in every)
+        return digest_of(
+            data if isinstance(data, bytes) else repr(data.shape).encode() + data.tobytes()
+            for data in every
+        )
 
     def _image(self, t: int, data: bytes | np.ndarray) -> np.ndarray:
         if not isinstance(data, bytes):
@@ -221,37 +250,71 @@ class HdfFrames(Frames):
             raise UserError(f"{where}: {error}; fetch the file again") from None
         return decode(data, where)
 
-    def _data(self, which: Sequence[int] | np.ndarray | range) -> Iterator[tuple[int, bytes | np.ndarray]]:
+    def _data(
+        self, which: Sequence[int] | np.ndarray | range
+    ) -> Iterator[tuple[int, bytes | np.ndarray]]:
         """Frame number, and a JPEG file's bytes or (H, W, 3) uint8."""
         with _opened(self.path) as file, _reading(self.path):
             images = _pictures(file, self.path)
             for t in which:
                 data = images[int(t)]
-                yield int(t), data if images.ndim == 4 else data.tobytes() if isinstance(data, (np.ndarray, np.void)) else bytes(data)
+                yield (
+                    int(t),
+                    data
+                    if images.ndim == 4
+                    else data.tobytes()
+                    if isinstance(data, (np.ndarray, np.void))
+                    else bytes(data),
+                )
 
 
 def _read_file(path: Path, name: str, options: ReadOptions) -> Walk:
     with _opened(path) as file, _reading(path):
-        position, yaw, images = _numbers(file, _POSITION, path), _numbers(file, _YAW, path), _pictures(file, path)
+        position, yaw, images = (
+            _numbers(file, _POSITION, path),
+            _numbers(file, _YAW, path),
+            _pictures(file, path),
+        )
         there = set(file["jackal"])  # `in` would follow links
         key = next((k for k in _TIMES if k.removeprefix("jackal/") in there), "")
         times = _numbers(file, key, path).reshape(-1) if key else None
-        lengths = {_POSITION: len(position), _YAW: len(yaw), _IMAGES: len(images)} | ({key: len(times)} if times is not None else {})
+        lengths = {_POSITION: len(position), _YAW: len(yaw), _IMAGES: len(images)} | (
+            {key: len(times)} if times is not None else {}
+        )
     yaw = yaw[:, 0] if yaw.ndim == 2 and yaw.shape[1] == 1 else yaw
     if position.ndim != 2 or position.shape[1] < 2 or yaw.ndim != 1:
-        raise UserError(f"{path}: {_POSITION} {position.shape} and {_YAW} {yaw.shape} should be (T, 2 or more) and (T,)")
+        raise UserError(
+            f"{path}: {_POSITION} {position.shape} and {_YAW} {yaw.shape} should be (T, 2 or more) and (T,)"
+        )
     length = min(lengths.values())
     if not length:
         raise UserError(f"{path}: {', '.join(k for k, n in lengths.items() if not n)} is empty")
     notes = []
     if len(set(lengths.values())) > 1:
-        notes.append(f"{', '.join(f'{n} of {k}' for k, n in lengths.items())}: the first {length} of each are used")
+        notes.append(
+            f"{', '.join(f'{n} of {k}' for k, n in lengths.items())}: the first {length} of each are used"
+        )
     if times is None:
         hz, assumed = options.rate(_HZ)
         notes += [assumed] if assumed else []
         times = np.arange(length) / hz
     frames = HdfFrames(path, length)
     height, width = next(frames.images([0])).shape[:2]
-    body = replace(_JACKAL, camera_hfov_deg=_HFOV_DEG) if abs(width / height - _ASPECT) < 0.01 else _JACKAL  # else it was cropped
+    body = (
+        replace(_JACKAL, camera_hfov_deg=_HFOV_DEG)
+        if abs(width / height - _ASPECT) < 0.01
+        else _JACKAL
+    )  # else it was cropped
     place = position[:length, :2] * options.scale
-    return checked(Walk(name, path, frames, times[:length] - times[0], place, yaw[:length], body, note="; ".join(notes)))
+    return checked(
+        Walk(
+            name,
+            path,
+            frames,
+            times[:length] - times[0],
+            place,
+            yaw[:length],
+            body,
+            note="; ".join(notes),
+        )
+    )

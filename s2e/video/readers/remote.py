@@ -63,7 +63,9 @@ def read_range(url: str, start: int, size: int) -> bytes:
         wanted = urllib.request.Request(url, headers={"Range": f"bytes={start}-{start + size - 1}"})
         with urllib.request.urlopen(wanted, timeout=_TIMEOUT_S) as file:
             if file.status != 206:
-                raise UserError(f"{shown(url)}: the server does not give parts of files; copy the shards to a disk")
+                raise UserError(
+                    f"{shown(url)}: the server does not give parts of files; copy the shards to a disk"
+                )
             return file.read(size)
 
 
@@ -93,11 +95,17 @@ def _plain_errors(url: str) -> Iterator[None]:
     except UserError:
         raise
     except ImportError as error:
-        raise UserError(f"{shown(url)}: {error}; install it to read such URLs, or copy the shards to a disk") from None
+        raise UserError(
+            f"{shown(url)}: {error}; install it to read such URLs, or copy the shards to a disk"
+        ) from None
     except (FileNotFoundError, urllib.error.HTTPError) as error:
         code = f" ({error.code})" if isinstance(error, urllib.error.HTTPError) else ""
-        raise UserError(f"{shown(url)}: not there, or not allowed{code}; check the address") from None
+        raise UserError(
+            f"{shown(url)}: not there, or not allowed{code}; check the address"
+        ) from None
     except Exception as error:  # every store has exceptions of its own
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         text = (str(reason) or type(error).__name__).splitlines()[0].replace(url, shown(url))
-        raise UserError(f"{shown(url)}: cannot be read ({text}); check the address, the network and the rights") from None
+        raise UserError(
+            f"{shown(url)}: cannot be read ({text}); check the address, the network and the rights"
+        ) from None

@@ -48,16 +48,24 @@ def check(image: RawImage) -> None:
     if image.step < row:
         raise ValueError(f"step {image.step} is shorter than a row of {row} bytes")
     if len(image.data) != image.step * image.height:
-        raise ValueError(f"{len(image.data)} bytes of data; {image.height} rows of step {image.step} are {image.step * image.height}")
+        raise ValueError(
+            f"{len(image.data)} bytes of data; {image.height} rows of step {image.step} are {image.step * image.height}"
+        )
 
 
 def rgb(image: RawImage) -> np.ndarray:
     """A `check`ed image as (H, W, 3) uint8 RGB."""
-    rows = np.frombuffer(image.data, dtype=np.uint8).reshape(image.height, image.step)  # what is beyond the width pads the row
+    rows = np.frombuffer(image.data, dtype=np.uint8).reshape(
+        image.height, image.step
+    )  # what is beyond the width pads the row
     if image.encoding in _YUV:
-        return _from_yuv(rows[:, : 2 * image.width].reshape(image.height, -1, 4)[..., _YUV[image.encoding]])
+        return _from_yuv(
+            rows[:, : 2 * image.width].reshape(image.height, -1, 4)[..., _YUV[image.encoding]]
+        )
     if image.encoding == "mono16":
-        high = rows[:, : 2 * image.width].reshape(image.height, image.width, 2)[..., 0 if image.big_endian else 1]
+        high = rows[:, : 2 * image.width].reshape(image.height, image.width, 2)[
+            ..., 0 if image.big_endian else 1
+        ]
         return np.repeat(high[..., None], 3, -1)
     size, channels = _ORDER[image.encoding]
     return rows[:, : size * image.width].reshape(image.height, image.width, size)[..., channels]
@@ -66,7 +74,10 @@ def rgb(image: RawImage) -> np.ndarray:
 def _from_yuv(pairs: np.ndarray) -> np.ndarray:
     """(H, W / 2, 4) uint8 of Y, U, Y, V to RGB: ITU-R BT.601 of video range, as cameras and OpenCV have it."""
     y = 1.164 * (pairs[..., [0, 2]].astype(np.float32) - 16)
-    u, v = pairs[..., 1, None].astype(np.float32) - 128, pairs[..., 3, None].astype(np.float32) - 128
+    u, v = (
+        pairs[..., 1, None].astype(np.float32) - 128,
+        pairs[..., 3, None].astype(np.float32) - 128,
+    )
     colours = np.stack([y + 1.596 * v, y - 0.391 * u - 0.813 * v, y + 2.018 * u], -1)
     return np.clip(np.rint(colours), 0, 255).astype(np.uint8).reshape(pairs.shape[0], -1, 3)
 
@@ -83,8 +94,12 @@ def size_of(file: bytes, described: str = "") -> tuple[int, int]:
     for word in ("16UC1", "32FC1", "compressedDepth", "mono16"):
         if word in described:
             raise ValueError(f"format {described[:60]!r} is not a picture of 8 bits a channel")
-    if not file.startswith((b"\xff\xd8", b"\x89PNG")):  # the others that Pillow reads include programs (EPS)
-        raise ValueError(f"format {described[:60]!r}, starting with {file[:4].hex()}, is neither JPEG nor PNG")
+    if not file.startswith(
+        (b"\xff\xd8", b"\x89PNG")
+    ):  # the others that Pillow reads include programs (EPS)
+        raise ValueError(
+            f"format {described[:60]!r}, starting with {file[:4].hex()}, is neither JPEG nor PNG"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

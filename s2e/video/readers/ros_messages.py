@@ -97,7 +97,12 @@ class Fields:
 def raw_image(data: bytes, cdr: bool) -> tuple[int, RawImage]:
     """A sensor_msgs/Image: its time in nanoseconds, and the image."""
     fields = Fields(data, cdr)
-    stamp, height, width, encoding = fields.stamp(), fields.integer(), fields.integer(), fields.text()
+    stamp, height, width, encoding = (
+        fields.stamp(),
+        fields.integer(),
+        fields.integer(),
+        fields.text(),
+    )
     big_endian, step = bool(fields.number("B")), fields.integer()
     return stamp, RawImage(height, width, encoding, big_endian, step, fields.octets())
 
@@ -122,7 +127,9 @@ def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, str, np.ndarray]:
     child = fields.text() if kind in (POSE_TYPES[0], POSE_TYPES[3]) else ""
     values = fields.doubles(7)
     if not (np.abs(values) < _FAR_M).all():  # NaN is not, either
-        raise ValueError(f"position or quaternion is not finite, or far off the Earth: {np.round(values, 3).tolist()}")
+        raise ValueError(
+            f"position or quaternion is not finite, or far off the Earth: {np.round(values, 3).tolist()}"
+        )
     norm = math.hypot(*values[3:].tolist())
     if not 0.9 < norm < 1.1:
         raise ValueError(f"its quaternion {np.round(values[3:], 3).tolist()} is no rotation")

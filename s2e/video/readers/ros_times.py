@@ -37,15 +37,25 @@ def choose_clock(images: Stamps, poses: Stamps) -> tuple[np.ndarray, np.ndarray,
     """
     why = _distrust(images) or _distrust(poses)
     if not why:
-        apart = np.median(images.header - images.received) - np.median(poses.header - poses.received)
+        apart = np.median(images.header - images.received) - np.median(
+            poses.header - poses.received
+        )
         if abs(apart) / 1e9 > _MAX_CLOCKS_APART_S:
-            why = f"the clocks of {images.topic} and {poses.topic} are {abs(apart) / 1e9:.3g} s apart"
+            why = (
+                f"the clocks of {images.topic} and {poses.topic} are {abs(apart) / 1e9:.3g} s apart"
+            )
     if not why:
         return images.header, poses.header, ""
     for stamps in (images, poses):
         if _shuffle(stamps.received) > MAX_SHUFFLE:
-            raise ValueError(f"{why}, and the bag's receive times of {stamps.topic} are out of order; sort the bag by time")
-    return images.received, poses.received, f"times are those at which the bag received the messages: {why}"
+            raise ValueError(
+                f"{why}, and the bag's receive times of {stamps.topic} are out of order; sort the bag by time"
+            )
+    return (
+        images.received,
+        poses.received,
+        f"times are those at which the bag received the messages: {why}",
+    )
 
 
 def _distrust(stamps: Stamps) -> str:
@@ -56,7 +66,11 @@ def _distrust(stamps: Stamps) -> str:
     if _shuffle(stamps.header) > MAX_SHUFFLE:
         return f"header stamps of {stamps.topic} are out of order"
     repeated = 1 - len(np.unique(stamps.header)) / len(stamps.header)
-    return f"{repeated:.0%} of the header stamps of {stamps.topic} are repeated" if repeated > _MAX_REPEATED else ""
+    return (
+        f"{repeated:.0%} of the header stamps of {stamps.topic} are repeated"
+        if repeated > _MAX_REPEATED
+        else ""
+    )
 
 
 def _shuffle(times: np.ndarray) -> int:

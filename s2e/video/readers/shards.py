@@ -96,13 +96,21 @@ def stream(path: Path | str, options: ReadOptions | None = None) -> Iterator[Wal
     """
     for shard in _shards(path):
         with UrlFile(shard) if isinstance(shard, str) else shard.open("rb") as file:
-            reader = TarReader(file, _shown(shard), None if isinstance(shard, str) else shard.stat().st_size)
+            reader = TarReader(
+                file, _shown(shard), None if isinstance(shard, str) else shard.stat().st_size
+            )
             for sample in _samples(reader, reader.data):
                 yield _walk(sample, shard, options or ReadOptions())[1]
 
 
 def _tars(path: Path) -> list[Path]:
-    return sorted(p for p in path.glob("*.tar") if p.is_file()) if path.is_dir() else [path] if path.suffix == ".tar" else []
+    return (
+        sorted(p for p in path.glob("*.tar") if p.is_file())
+        if path.is_dir()
+        else [path]
+        if path.suffix == ".tar"
+        else []
+    )
 
 
 def _shards(path: Path | str) -> Sequence[Path | str]:
@@ -114,7 +122,9 @@ def _shards(path: Path | str) -> Sequence[Path | str]:
     if url.endswith(".tar"):
         return [str(path)]
     place, ask = url.rstrip("/"), f"?{query}" if query else ""
-    index = read_index(read_all(f"{place}/index.json{ask}", _MAX_INDEX), f"{shown(place)}/index.json")
+    index = read_index(
+        read_all(f"{place}/index.json{ask}", _MAX_INDEX), f"{shown(place)}/index.json"
+    )
     return [f"{place}/{shard['name']}{ask}" for shard in index["shards"]]
 
 
@@ -124,11 +134,21 @@ def read_index(data: bytes, where: str) -> dict[str, Any]:
         values = json.loads(data)
         good = values["format"] == "s2e-shards" and values["version"] == 1
         for shard in values["shards"]:
-            good = good and re.fullmatch(r"[A-Za-z0-9_-]+\.tar", shard["name"]) is not None and isinstance(shard["bytes"], int)
-            good = good and all(isinstance(n, str) and isinstance(p, int) and isinstance(t, int) for n, p, t in shard["samples"])
+            good = (
+                good
+                and re.fullmatch(r"[A-Za-z0-9_-]+\.tar", shard["name"]) is not None
+                and isinstance(shard["bytes"], int)
+            )
+            good = good and all(
+                isinstance(n, str) and isinstance(p, int) and isinstance(t, int)
+                for n, p, t in shard["samples"]
+            )
     except (ValueError, KeyError, TypeError, RecursionError):
         good, values = False, {}
-    require(good, f"{where}: no index of shards; name the .tar files one by one, or write the folder again with s2e-data convert")
+    require(
+        good,
+        f"{where}: no index of shards; name the .tar files one by one, or write the folder again with s2e-data convert",
+    )
     return values
 
 
@@ -142,17 +162,29 @@ def _samples(reader: TarReader, take: Callable[[Member], Any]) -> Iterator[_Samp
         if now is None or key != now.key:
             if now is not None:
                 yield now
-            require(key not in seen, f"{where}: its sample has been before; pack the shard again with s2e-data convert")
+            require(
+                key not in seen,
+                f"{where}: its sample has been before; pack the shard again with s2e-data convert",
+            )
             seen.add(key)
             now = _Sample(key)
         frame = re.fullmatch(r"(\d{1,9})\.jpe?g", kind)
-        require(kind == "json" or frame is not None, f"{where}: neither KEY.json nor KEY.000000.jpg; these are no walks")
+        require(
+            kind == "json" or frame is not None,
+            f"{where}: neither KEY.json nor KEY.000000.jpg; these are no walks",
+        )
         again = bool(now.about) if frame is None else int(frame[1]) in now.frames
         require(not again, f"{where} is there twice; pack the shard again with s2e-data convert")
         now.size += padded(member.size) + BLOCK
-        require(now.size <= MAX_SAMPLE, f"{where}: its sample is larger than {MAX_SAMPLE >> 20} MB; cut the walk into pieces")
+        require(
+            now.size <= MAX_SAMPLE,
+            f"{where}: its sample is larger than {MAX_SAMPLE >> 20} MB; cut the walk into pieces",
+        )
         if frame is None:
-            require(0 < member.size <= MAX_JSON, f"{where}: {member.size} bytes are no description of a walk")
+            require(
+                0 < member.size <= MAX_JSON,
+                f"{where}: {member.size} bytes are no description of a walk",
+            )
             now.about = reader.data(member)
         else:
             now.frames[int(frame[1])] = take(member)
@@ -186,9 +218,16 @@ def _placed_url(url: str) -> Iterator[_Sample]:
         if member is None:
             return
         key, kind = _split(member.name)
-        require(kind == "json" and member.size <= MAX_JSON, f"{where}: byte {at}: no KEY.json; copy the shard to a disk to read it")
+        require(
+            kind == "json" and member.size <= MAX_JSON,
+            f"{where}: byte {at}: no KEY.json; copy the shard to a disk to read it",
+        )
         about = head[member.offset - at :][: member.size]
-        about += read_range(url, member.offset + len(about), member.size - len(about)) if len(about) < member.size else b""
+        about += (
+            read_range(url, member.offset + len(about), member.size - len(about))
+            if len(about) < member.size
+            else b""
+        )
         sample, at = _Sample(key, about), member.offset + padded(member.size)
         for t, size in enumerate(_sizes(about, f"{where}: member {member.name}")):
             sample.frames[t] = (at + BLOCK, size)
@@ -202,19 +241,37 @@ def _about(sample: _Sample, where: str) -> dict[str, Any]:
         values = json.loads(sample.about)
         name = values["name"]
         good = isinstance(name, str) and 0 < len(name) <= 300 and name.isprintable()
-        good = good and not name.startswith("/") and ".." not in name.split("/") and "\\" not in name
-        good = good and all(isinstance(values.get(k, v), int) for k, v in (("piece", 0), ("pieces", 1)))
-        good = good and isinstance(values.get("note", ""), str) and isinstance(values.get("digest", ""), str)
+        good = (
+            good and not name.startswith("/") and ".." not in name.split("/") and "\\" not in name
+        )
+        good = good and all(
+            isinstance(values.get(k, v), int) for k, v in (("piece", 0), ("pieces", 1))
+        )
+        good = (
+            good
+            and isinstance(values.get("note", ""), str)
+            and isinstance(values.get("digest", ""), str)
+        )
     except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
         good, values = False, {}
-    require(good, f"{where}: its description is no JSON object with a plain `name`; pack the shard again with s2e-data convert")
+    require(
+        good,
+        f"{where}: its description is no JSON object with a plain `name`; pack the shard again with s2e-data convert",
+    )
     return values
 
 
 def _sizes(about: bytes, where: str) -> list[int]:
     sizes = _about(_Sample("", about), where).get("bytes")
-    good = isinstance(sizes, list) and all(isinstance(n, int) and 0 < n <= MAX_MEMBER for n in sizes) and sum(sizes) <= MAX_SAMPLE
-    require(good, f"{where}: does not say how long its frames are; copy the shard to a disk, or pack it again with s2e-data convert")
+    good = (
+        isinstance(sizes, list)
+        and all(isinstance(n, int) and 0 < n <= MAX_MEMBER for n in sizes)
+        and sum(sizes) <= MAX_SAMPLE
+    )
+    require(
+        good,
+        f"{where}: does not say how long its frames are; copy the shard to a disk, or pack it again with s2e-data convert",
+    )
     return sizes or []
 
 
@@ -232,14 +289,26 @@ def _walk(sample: _Sample, shard: Path | str, options: ReadOptions) -> tuple[dic
     try:
         position = np.array(about["position"], dtype=np.float64) * options.scale
         yaw = np.array(about["yaw"], dtype=np.float64)
-        times = np.array(about["times"], dtype=np.float64) if "times" in about else np.arange(count) / hz
-        rays = np.array(about["free_space"], dtype=np.float32) if about.get("free_space") is not None else None
+        times = (
+            np.array(about["times"], dtype=np.float64)
+            if "times" in about
+            else np.arange(count) / hz
+        )
+        rays = (
+            np.array(about["free_space"], dtype=np.float32)
+            if about.get("free_space") is not None
+            else None
+        )
         nudged = np.array(about.get("nudged", []), dtype=np.float64).reshape(-1, 2)
     except (KeyError, ValueError, TypeError, OverflowError) as error:
         text = f"{error} is missing" if isinstance(error, KeyError) else "not arrays of numbers"
         fields = "times, position, yaw, free_space or nudged"
-        raise UserError(f"{where}: {fields}: {text}; pack the shard again with s2e-data convert") from None
-    frames = _frames([sample.frames[t] for t in range(count)], shard, sample.key, about.get("digest", ""))
+        raise UserError(
+            f"{where}: {fields}: {text}; pack the shard again with s2e-data convert"
+        ) from None
+    frames = _frames(
+        [sample.frames[t] for t in range(count)], shard, sample.key, about.get("digest", "")
+    )
     name = about["name"] if about.get("pieces", 1) == 1 else f"{about['name']}+{about['piece']}"
     body = body_of(about.get("body", {}), where)
     note = "; ".join(n for n in (about.get("note", ""), assumed) if n)
@@ -329,7 +398,9 @@ class _Joined(Frames):
         """Of the parts."""
         return hashlib.sha256("".join(p.digest() for p in self.parts).encode()).hexdigest()
 
-    def _shared(self, which: Sequence[int] | np.ndarray | range) -> Iterator[tuple[Frames, np.ndarray]]:
+    def _shared(
+        self, which: Sequence[int] | np.ndarray | range
+    ) -> Iterator[tuple[Frames, np.ndarray]]:
         index = np.asarray(which, dtype=np.int64)
         for part, first in zip(self.parts, self.first):
             yield part, index[(index >= first) & (index < first + len(part))] - first
@@ -340,7 +411,11 @@ def _joined(pieces: list[tuple[dict[str, Any], Walk]]) -> list[Walk]:
     walks: list[Walk] = []
     group: list[tuple[dict[str, Any], Walk]] = []
     for about, walk in [*pieces, (None, None)]:
-        if group and (about is None or about["name"] != group[-1][0]["name"] or about.get("piece", 0) != group[-1][0]["piece"] + 1):
+        if group and (
+            about is None
+            or about["name"] != group[-1][0]["name"]
+            or about.get("piece", 0) != group[-1][0]["piece"] + 1
+        ):
             walks.append(_one([w for _, w in group], group[-1][0]))
             group = []
         if about is not None and walk is not None:
@@ -352,13 +427,23 @@ def _one(parts: list[Walk], about: dict[str, Any]) -> Walk:
     if len(parts) == 1:
         return parts[0]
     rays = (
-        None if any(p.free_space is None for p in parts) else np.concatenate([p.free_space for p in parts if p.free_space is not None])
+        None
+        if any(p.free_space is None for p in parts)
+        else np.concatenate([p.free_space for p in parts if p.free_space is not None])
     )
-    times, position, yaw = (np.concatenate([getattr(p, k) for p in parts]) for k in ("times", "position", "yaw"))
+    times, position, yaw = (
+        np.concatenate([getattr(p, k) for p in parts]) for k in ("times", "position", "yaw")
+    )
     whole = len(parts) == about.get("pieces", 1)
     name = about["name"] if whole else parts[0].name
     return replace(
-        parts[0], name=name, frames=_Joined([p.frames for p in parts]), times=times, position=position, yaw=yaw, free_space=rays
+        parts[0],
+        name=name,
+        frames=_Joined([p.frames for p in parts]),
+        times=times,
+        position=position,
+        yaw=yaw,
+        free_space=rays,
     )
 
 

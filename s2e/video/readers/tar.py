@@ -16,7 +16,14 @@ MAX_MEMBER = 1 << 26
 """Bytes of one member at most; no frame and no description of a walk is as large."""
 _PAX_MAX = 1 << 16
 _CHUNK = 1 << 20
-_BAD_TYPES = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe", b"S": "a sparse file"}
+_BAD_TYPES = {
+    b"1": "a hard link",
+    b"2": "a symbolic link",
+    b"3": "a device",
+    b"4": "a device",
+    b"6": "a pipe",
+    b"S": "a sparse file",
+}
 
 
 class Readable(Protocol):
@@ -87,7 +94,9 @@ class TarReader:
                 return None
             name, size, kind = _parsed(header, f"{self.where}: byte {begin}")
             if self.size is not None and self.at + size > self.size:
-                raise UserError(f"{self.where}: cut off: member {name} at byte {begin} says {size} bytes; copy the file again")
+                raise UserError(
+                    f"{self.where}: cut off: member {name} at byte {begin} says {size} bytes; copy the file again"
+                )
             self._rest = padded(size)
             if kind in b"xg":
                 self._check_pax(name, self.data(Member(name, self.at, size)))
@@ -105,7 +114,9 @@ class TarReader:
         while left:
             part = self.file.read(min(left, _CHUNK))
             if not part:
-                raise UserError(f"{self.where}: cut off at byte {self.at + count - left}; copy the file again")
+                raise UserError(
+                    f"{self.where}: cut off at byte {self.at + count - left}; copy the file again"
+                )
             parts.append(part)
             left -= len(part)
         self.at += count
@@ -122,7 +133,11 @@ class TarReader:
     def _check_pax(self, name: str, data: bytes) -> None:
         """Extended headers carry times and owners; what would change a name, a size or a link is refused."""
         keys = re.findall(rb"(?:^|\n)\d+ ([^=\n]+)=", data)
-        if bad := [k.decode("ascii", "replace") for k in keys if k in (b"path", b"linkpath", b"size") or k.startswith(b"GNU.")]:
+        if bad := [
+            k.decode("ascii", "replace")
+            for k in keys
+            if k in (b"path", b"linkpath", b"size") or k.startswith(b"GNU.")
+        ]:
             raise UserError(
                 f"{self.where}: member {name} before byte {self.at} changes {bad[0]}; pack the shard again with s2e-data convert"
             )
@@ -130,21 +145,43 @@ class TarReader:
 
 def _parsed(header: bytes, where: str) -> tuple[str, int, bytes]:
     remedy = "pack the shard again with s2e-data convert"
-    if header[257:262] != b"ustar" or _octal(header[148:156]) != sum(header[:148]) + 256 + sum(header[156:]):
-        raise UserError(f"{where}: no tar header; the file is damaged or no tar file (compressed ones are not read)")
+    if header[257:262] != b"ustar" or _octal(header[148:156]) != sum(header[:148]) + 256 + sum(
+        header[156:]
+    ):
+        raise UserError(
+            f"{where}: no tar header; the file is damaged or no tar file (compressed ones are not read)"
+        )
     raw = header[:100].split(b"\0")[0]
     if header[257:263] == b"ustar\0" and header[345]:
         raw = header[345:500].split(b"\0")[0] + b"/" + raw
-    name, kind, size = raw.decode("utf-8", "backslashreplace"), header[156:157], _octal(header[124:136])
+    name, kind, size = (
+        raw.decode("utf-8", "backslashreplace"),
+        header[156:157],
+        _octal(header[124:136]),
+    )
     shown = repr(name)[1:-1][:80]
     if kind in _BAD_TYPES:
         raise UserError(f"{where}: member {shown} is {_BAD_TYPES[kind]}; {remedy}")
     if kind not in (b"0", b"\0", b"5", b"x", b"g"):
-        raise UserError(f"{where}: member {shown} is of kind {kind!r}, which no shard has; {remedy}")
-    if name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name or not name.isprintable() or not name:
+        raise UserError(
+            f"{where}: member {shown} is of kind {kind!r}, which no shard has; {remedy}"
+        )
+    if (
+        name.startswith("/")
+        or ".." in PurePosixPath(name).parts
+        or "\\" in name
+        or not name.isprintable()
+        or not name
+    ):
         raise UserError(f"{where}: member name {shown} is refused; {remedy}")
-    if size is None or size > (_PAX_MAX if kind in b"xg" else MAX_MEMBER) or (kind == b"5" and size):
-        raise UserError(f"{where}: member {shown} has a size of {'no number' if size is None else size}; {MAX_MEMBER} bytes at most")
+    if (
+        size is None
+        or size > (_PAX_MAX if kind in b"xg" else MAX_MEMBER)
+        or (kind == b"5" and size)
+    ):
+        raise UserError(
+            f"{where}: member {shown} has a size of {'no number' if size is None else size}; {MAX_MEMBER} bytes at most"
+        )
     return name, size, kind
 
 

@@ -16,7 +16,9 @@ from PIL import Image
 
 from s2e.benchmarks.view.command import ViewArgs, Viewer
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
 
 
@@ -31,15 +33,25 @@ class Browser:
             "--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={profile}", f"--window-size={width},{height}",
         )  # fmt: skip
         self.process = subprocess.Popen(
-            [str(CHROMIUM), *flags, "about:blank"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            [str(CHROMIUM), *flags, "about:blank"],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
         )
         assert self.process.stderr is not None
-        url = next(text.split()[-1] for text in self.process.stderr if "DevTools listening on" in text)
+        url = next(
+            text.split()[-1] for text in self.process.stderr if "DevTools listening on" in text
+        )
         # Read on, so that the browser never waits for somebody to read its complaints.
-        threading.Thread(target=lambda: [None for _ in self.process.stderr or ()], daemon=True).start()
+        threading.Thread(
+            target=lambda: [None for _ in self.process.stderr or ()], daemon=True
+        ).start()
         with urllib.request.urlopen(f"http://{url.split('/')[2]}/json", timeout=30) as answer:
             page = next(target for target in json.load(answer) if target["type"] == "page")
-        self.socket, self.numbers = connect(page["webSocketDebuggerUrl"], max_size=None), itertools.count(1)
+        self.socket, self.numbers = (
+            connect(page["webSocketDebuggerUrl"], max_size=None),
+            itertools.count(1),
+        )
         self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def call(self, method, **params):
@@ -50,14 +62,20 @@ class Browser:
         return message.get("result", {})
 
     def js(self, expression):
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)[
+            "result"
+        ].get("value")
 
     def key(self, kind, code, key):
         self.call("Input.dispatchKeyEvent", type=kind, code=code, key=key)
 
     def picture(self):
         return np.asarray(
-            Image.open(io.BytesIO(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))).convert("RGB")
+            Image.open(
+                io.BytesIO(
+                    base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+                )
+            ).convert("RGB")
         )
 
     def close(self):
@@ -91,7 +109,11 @@ def seen(tmp_path):
         browser = Browser(tmp_path / "profile", 800, 600)
         browser.call("Page.navigate", url=f"http://127.0.0.1:{viewer.port}")
         until(lambda: viewer.server.get_clients())
-        until(lambda: browser.js("document.querySelectorAll('button').length >= 6 && !!window.s2eKeys"))
+        until(
+            lambda: browser.js(
+                "document.querySelectorAll('button').length >= 6 && !!window.s2eKeys"
+            )
+        )
         yield viewer, browser
     finally:
         stop.set()
@@ -119,7 +141,9 @@ def test_a_picture_and_the_drive_keys(seen):
         until(lambda before=before: np.linalg.norm(drive.moment().pose[:2] - before[:2]) > 0.2)
         browser.key("keyUp", code, key)
         until(lambda: drive.moment().speed < 0.01)
-        assert all((c.camera.position == camera[i]).all() for i, c in viewer.server.get_clients().items())  # it did not fly too
+        assert all(
+            (c.camera.position == camera[i]).all() for i, c in viewer.server.get_clients().items()
+        )  # it did not fly too
     before = drive.moment().pose[2]
     browser.key("keyDown", "KeyA", "a")
     until(lambda: np.mod(drive.moment().pose[2] - before, 2 * np.pi) > 0.2)
@@ -130,4 +154,9 @@ def test_a_picture_and_the_drive_keys(seen):
     # With another driver the keys are the camera's again, and the buttons are grey.
     viewer.page.ask("driver", "straight")
     until(lambda: viewer.session.driver == "straight")
-    until(lambda: browser.js("[...document.querySelectorAll('button')].filter(b => b.disabled).length") == 4)
+    until(
+        lambda: (
+            browser.js("[...document.querySelectorAll('button')].filter(b => b.disabled).length")
+            == 4
+        )
+    )

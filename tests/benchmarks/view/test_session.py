@@ -8,7 +8,17 @@ import torch
 from s2e.benchmarks import bench
 from s2e.benchmarks.bench import PolicyDriver
 from s2e.benchmarks.view import session as view_session
-from s2e.benchmarks.view.session import REST_S, TRAIL, Drive, PolicyWheel, Replay, episodes_of, headings, read_replay, settings_of
+from s2e.benchmarks.view.session import (
+    REST_S,
+    TRAIL,
+    Drive,
+    PolicyWheel,
+    Replay,
+    episodes_of,
+    headings,
+    read_replay,
+    settings_of,
+)
 from s2e.core.errors import UserError
 from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.scenes.episodes import ListedEpisodes, write_episodes
@@ -69,7 +79,9 @@ def test_the_way_driven_stays_bounded(scene, episodes):
         drive.path.append(np.array([float(k), 0.0]))
     drive.hold("forward", 1.0)
     drive.step(1.0)
-    assert len(drive.moment().path) == TRAIL and drive.moment().path[-1] == pytest.approx(drive.moment().pose[:2])
+    assert len(drive.moment().path) == TRAIL and drive.moment().path[-1] == pytest.approx(
+        drive.moment().pose[:2]
+    )
 
 
 def test_episodes_of_another_map_are_refused(scene, episodes, monkeypatch, tmp_path):
@@ -95,11 +107,17 @@ def test_the_expert_arrives_and_the_next_episode_begins(scene, episodes):
     drive = Drive(scene, [near, other], "empty", driver="expert")
     while not drive.end:
         drive.step(0.0)
-    assert drive.end == "goal reached" and drive.moment().end == drive.end and drive.moment().rgb.any()
+    assert (
+        drive.end == "goal reached" and drive.moment().end == drive.end and drive.moment().rgb.any()
+    )
     waited = 0
     while not drive.step(0.0):
         waited += 1
-    assert abs((waited + 1) * drive.period_s - REST_S) <= drive.period_s and drive.episode.id == other.id and not drive.end
+    assert (
+        abs((waited + 1) * drive.period_s - REST_S) <= drive.period_s
+        and drive.episode.id == other.id
+        and not drive.end
+    )
 
 
 @pytest.mark.parametrize("robot", [name for name in ROBOTS if name != "jackal"])
@@ -137,7 +155,9 @@ def test_settings_and_people(scene, episodes):
 
 
 def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, monkeypatch):
-    monkeypatch.setattr(bench, "CHUNK", 3)  # the benchmark fills up to so many rows: its kernels round differently
+    monkeypatch.setattr(
+        bench, "CHUNK", 3
+    )  # the benchmark fills up to so many rows: its kernels round differently
     drive = Drive(scene, episodes, "empty", driver="mine", policy=policy)
     assert drive.period_s == pytest.approx(CONFIG.frame_spacing_s)
     config = WorldsConfig.for_policy(CONFIG, collision="counts")
@@ -158,9 +178,23 @@ def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, monkeypa
 
 
 def line(episode, **more):
-    path = [list(episode.start[:2]), [episode.start[0] + 0.2, episode.start[1]], [episode.start[0] + 0.2, episode.start[1] + 0.1]]
-    record = {"id": episode.id, "path": path, "steps": 3, "time_s": 0.3, "contacts": [[0.2, "static"]], "end": "goal"}
-    return json.dumps(record | {"start": list(episode.start), "goal": list(episode.goal)} | more) + "\n"
+    path = [
+        list(episode.start[:2]),
+        [episode.start[0] + 0.2, episode.start[1]],
+        [episode.start[0] + 0.2, episode.start[1] + 0.1],
+    ]
+    record = {
+        "id": episode.id,
+        "path": path,
+        "steps": 3,
+        "time_s": 0.3,
+        "contacts": [[0.2, "static"]],
+        "end": "goal",
+    }
+    return (
+        json.dumps(record | {"start": list(episode.start), "goal": list(episode.goal)} | more)
+        + "\n"
+    )
 
 
 def test_replay_walks_the_recorded_path(tmp_path, scene, episodes):
@@ -169,18 +203,29 @@ def test_replay_walks_the_recorded_path(tmp_path, scene, episodes):
     file = tmp_path / "episodes.jsonl"
     file.write_text(line(first) + line(second) + line(first)[:40])  # killed while writing
     records = read_replay(tmp_path, by_id, "plaza")
-    assert [r.id for r in records] == [first.id, second.id] and records[0].times_s.tolist() == pytest.approx([0.0, 0.2, 0.3])
+    assert [r.id for r in records] == [first.id, second.id] and records[
+        0
+    ].times_s.tolist() == pytest.approx([0.0, 0.2, 0.3])
     replay = Replay(scene, by_id, records)
-    assert replay.length_s == pytest.approx(0.3) and len(replay.placed.mesh.triangles) > len(scene.mesh.triangles)
+    assert replay.length_s == pytest.approx(0.3) and len(replay.placed.mesh.triangles) > len(
+        scene.mesh.triangles
+    )
     x, y, yaw = first.start
     moment = replay.moment()
-    assert moment.pose == pytest.approx([x, y, yaw]) and len(moment.contacts) == 0 and moment.rgb.std() > 5 and not moment.end
+    assert (
+        moment.pose == pytest.approx([x, y, yaw])
+        and len(moment.contacts) == 0
+        and moment.rgb.std() > 5
+        and not moment.end
+    )
     replay.step(0.0)
     moment = replay.moment()
     assert moment.pose[:2] == pytest.approx([x + 0.1, y]) and len(moment.path) == 2
     replay.seek(9.0)
     moment = replay.moment()
-    assert moment.pose == pytest.approx([x + 0.2, y + 0.1, np.pi / 2]) and moment.end == "goal reached"
+    assert (
+        moment.pose == pytest.approx([x + 0.2, y + 0.1, np.pi / 2]) and moment.end == "goal reached"
+    )
     assert moment.contacts == pytest.approx(np.array([[x + 0.2, y, 0.0]]))
     replay.select(second.id)
     assert replay.episode is second and replay.time_s == 0.0
@@ -191,10 +236,17 @@ def test_of_a_suites_results_the_scenes_own_are_replayed(tmp_path, episodes):
     first, second = by_id["both-000"], by_id["empty-001"]
     here, there = {"scene": "gs_urban/plaza"}, {"scene": "gs_urban/quay"}
     file = tmp_path / "episodes.jsonl"
-    file.write_text(line(first, **here) + line(first, **there, start=[9.0, 9.0, 0.0]) + line(second, **here) + line(second, **there))
+    file.write_text(
+        line(first, **here)
+        + line(first, **there, start=[9.0, 9.0, 0.0])
+        + line(second, **here)
+        + line(second, **there)
+    )
     assert [r.id for r in read_replay(file, by_id, "gs_urban/plaza")] == [first.id, second.id]
     folder = view_session.scene_folder("gs_urban/plaza")
-    assert len(read_replay(file, by_id, str(folder))) == 2  # a name and its folder are the same scene
+    assert (
+        len(read_replay(file, by_id, str(folder))) == 2
+    )  # a name and its folder are the same scene
     file.write_text(line(first, **there))  # of the same id, start and goal
     with pytest.raises(UserError, match="is of gs_urban/quay, not of gs_urban/plaza"):
         read_replay(file, by_id, "gs_urban/plaza")
@@ -223,7 +275,10 @@ def test_bad_replays(tmp_path, episodes):
         (line(good, goal=[99.0, 0.0]) + line(good), "line 1: is of another scene"),
         ("{}\n" + line(good), "line 1: not a finished"),
         ("[" * 5000 + "\n" + line(good), "line 1: not a finished"),
-        (line(good) + line(good, path=[[0.0, float("nan")]]) + line(good), "line 2: not a finished"),
+        (
+            line(good) + line(good, path=[[0.0, float("nan")]]) + line(good),
+            "line 2: not a finished",
+        ),
         (line(good, path=[]) + line(good), "line 1: not a finished"),
         (line(good, steps=float("inf")) + line(good), "line 1: not a finished"),
         (line(good, id=[1]) + line(good), "line 1: not a finished"),

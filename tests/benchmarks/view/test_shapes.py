@@ -28,16 +28,31 @@ def some_splats(count):
     rng = np.random.default_rng(1)
     quats = rng.normal(size=(count, 4))
     quats /= np.linalg.norm(quats, axis=1, keepdims=True)
-    means, scales, sh = rng.normal(size=(count, 3)), rng.uniform(0.01, 0.1, (count, 3)), rng.normal(size=(count, 4, 3))
-    means, quats, scales, opacities, sh = (a.astype(np.float32) for a in (means, quats, scales, rng.uniform(0, 1, count), sh))
+    means, scales, sh = (
+        rng.normal(size=(count, 3)),
+        rng.uniform(0.01, 0.1, (count, 3)),
+        rng.normal(size=(count, 4, 3)),
+    )
+    means, quats, scales, opacities, sh = (
+        a.astype(np.float32) for a in (means, quats, scales, rng.uniform(0, 1, count), sh)
+    )
     return Splats(means, quats, scales, opacities, sh)
 
 
 def test_splats_as_they_are_and_thinned():
     splats = some_splats(1000)
     centres, covs, rgb, opacity = splat_arrays(splats)
-    assert (centres == splats.means).all() and opacity.shape == (1000, 1) and (rgb >= 0).all() and (rgb <= 1).all()
-    np.testing.assert_allclose(np.linalg.det(covs.astype(np.float64)), np.prod(splats.scales.astype(np.float64) ** 2, 1), rtol=1e-3)
+    assert (
+        (centres == splats.means).all()
+        and opacity.shape == (1000, 1)
+        and (rgb >= 0).all()
+        and (rgb <= 1).all()
+    )
+    np.testing.assert_allclose(
+        np.linalg.det(covs.astype(np.float64)),
+        np.prod(splats.scales.astype(np.float64) ** 2, 1),
+        rtol=1e-3,
+    )
     fewer, wider, _, _ = splat_arrays(splats, 100)
     assert len(fewer) == 100 and {tuple(m) for m in fewer} <= {tuple(m) for m in splats.means}
     kept = [int(np.flatnonzero((splats.means == m).all(1))[0]) for m in fewer]
@@ -47,7 +62,9 @@ def test_splats_as_they_are_and_thinned():
 
 
 def flat(grid, **more):
-    return Scene("flat", Occupancy(grid, np.array([-1.0, 2.0]), 0.5), empty_mesh(), np.zeros((0, 2)), **more)
+    return Scene(
+        "flat", Occupancy(grid, np.array([-1.0, 2.0]), 0.5), empty_mesh(), np.zeros((0, 2)), **more
+    )
 
 
 def test_forbidden_ground_covers_the_occupied_cells():
@@ -69,12 +86,19 @@ def test_a_kerb_is_forbidden_to_who_cannot_climb_it():
     vertices, _ = forbidden_ground(scene, ROBOTS["jackal"])
     assert len(vertices) == 16 and vertices[:, 2] == pytest.approx(0.24)
     assert len(forbidden_ground(scene, ROBOTS["go2"])[0]) == 0
-    assert on_ground(scene, np.array([[0.9, 3.0], [-0.9, 3.0]]), 0.1)[:, 2] == pytest.approx([0.22, 0.1])
+    assert on_ground(scene, np.array([[0.9, 3.0], [-0.9, 3.0]]), 0.1)[:, 2] == pytest.approx(
+        [0.22, 0.1]
+    )
 
 
 def test_a_mesh_becomes_a_glb_that_is_not_lit_again():
     pytest.importorskip("trimesh")
-    mesh = merge([box((1.0, 2.0, 3.0), "brick"), quad([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], "paving")])
+    mesh = merge(
+        [
+            box((1.0, 2.0, 3.0), "brick"),
+            quad([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], "paving"),
+        ]
+    )
     glb = mesh_glb(mesh)
     assert glb[:4] == b"glTF"
     (length,) = struct.unpack("<I", glb[12:16])
@@ -85,7 +109,9 @@ def test_a_mesh_becomes_a_glb_that_is_not_lit_again():
 
     loaded = trimesh.load(io.BytesIO(glb), file_type="glb", process=False)
     total = sum(len(g.faces) for g in loaded.geometry.values())  # pyright: ignore[reportAttributeAccessIssue]
-    assert total == len(mesh.triangles) and np.allclose(loaded.bounds, [mesh.vertices.min(0), mesh.vertices.max(0)])
+    assert total == len(mesh.triangles) and np.allclose(
+        loaded.bounds, [mesh.vertices.min(0), mesh.vertices.max(0)]
+    )
     assert mesh_glb(empty_mesh()) == b""
     assert len(part_of_mesh(mesh, 10).triangles) == len(mesh.triangles) - 10
 
@@ -116,14 +142,21 @@ def corners(place, turn, size):
 
 def test_people_stand_on_the_ground_where_they_are():
     nobody = [np.nan, 0, 0, 0, 0, 0, 0]
-    people = np.array([[3.0, -2.0, 0.12, 0.7, 0.0, 5, 0], nobody, [0.0, 0.0, 0.0, -2.0, 1.9, 9, 1]], dtype=np.float32)
+    people = np.array(
+        [[3.0, -2.0, 0.12, 0.7, 0.0, 5, 0], nobody, [0.0, 0.0, 0.0, -2.0, 1.9, 9, 1]],
+        dtype=np.float32,
+    )
     place, turn, size, colour = bodies(people)
     assert len(place) == len(turn) == len(size) == len(colour) and colour.dtype == np.uint8
     np.testing.assert_allclose(np.linalg.norm(turn, axis=1), 1.0)
     each = len(place) // 3
     assert (size[each : 2 * each] < 1e-5).all()
     for row, first in ((people[0], 0), (people[2], 2 * each)):
-        boxes = [corners(place[k], turn[k], size[k]) for k in range(first, first + each) if size[k].max() > 1e-3]
+        boxes = [
+            corners(place[k], turn[k], size[k])
+            for k in range(first, first + each)
+            if size[k].max() > 1e-3
+        ]
         points = np.concatenate(boxes)
         assert abs(points[:, 2].min() - row[2]) < 0.08 and 1.4 < points[:, 2].max() - row[2] < 2.0
         assert np.abs(points[:, :2].mean(0) - row[:2]).max() < 0.3
@@ -134,7 +167,9 @@ def test_people_stand_on_the_ground_where_they_are():
 def test_a_leg_swings_ahead():
     walker = np.array([[0.0, 0.0, 0.0, 0.0, np.pi / 2, 5, 0]], dtype=np.float32)
     place, turn, size, _ = bodies(walker)
-    points = np.concatenate([corners(*p) for p in zip(place, turn, size, strict=True) if p[2].max() > 1e-3])
+    points = np.concatenate(
+        [corners(*p) for p in zip(place, turn, size, strict=True) if p[2].max() > 1e-3]
+    )
     low = points[points[:, 2] < 0.25]
     left, right = low[low[:, 1] > 0], low[low[:, 1] < 0]
     assert left[:, 0].mean() - right[:, 0].mean() > 0.25
@@ -143,11 +178,15 @@ def test_a_leg_swings_ahead():
 def test_cube_and_quaternions():
     a, b, c = (CUBE[CUBE_FACES[:, k]].astype(np.float64) for k in range(3))
     outward = np.cross(b - a, c - a)
-    assert ((outward * (a + b + c)).sum(1) > 0).all() and np.linalg.norm(outward, axis=1).sum() / 2 == pytest.approx(6.0)
+    assert ((outward * (a + b + c)).sum(1) > 0).all() and np.linalg.norm(
+        outward, axis=1
+    ).sum() / 2 == pytest.approx(6.0)
     rng = np.random.default_rng(2)
     for quat in rng.normal(size=(20, 4)):
         quat /= np.linalg.norm(quat)
         matrix = corners(np.zeros(3), quat, np.ones(3))
-        rotation = np.stack([matrix[4] - matrix[0], matrix[2] - matrix[0], matrix[1] - matrix[0]], 1)
+        rotation = np.stack(
+            [matrix[4] - matrix[0], matrix[2] - matrix[0], matrix[1] - matrix[0]], 1
+        )
         found = matrix_to_wxyz(rotation)
         np.testing.assert_allclose(found * np.sign(found @ quat), quat, atol=1e-6)

@@ -23,9 +23,14 @@ def dijkstra_cost(cost: np.ndarray, start: int, goal: int) -> float:
     for r, c in np.argwhere(np.isfinite(cost)):
         for dr, dc in ((0, 1), (1, 0), (1, 1), (1, -1)):
             rr, cc = r + dr, c + dc
-            if not (rr < rows and 0 <= cc < cols) or not np.isfinite([cost[rr, cc], cost[r, cc], cost[rr, c]]).all():
+            if (
+                not (rr < rows and 0 <= cc < cols)
+                or not np.isfinite([cost[rr, cc], cost[r, cc], cost[rr, c]]).all()
+            ):
                 continue
-            edges.append((r * cols + c, rr * cols + cc, np.hypot(dr, dc) * 0.5 * (cost[r, c] + cost[rr, cc])))
+            edges.append(
+                (r * cols + c, rr * cols + cc, np.hypot(dr, dc) * 0.5 * (cost[r, c] + cost[rr, cc]))
+            )
     i, j, w = np.array(edges).T
     graph = coo_matrix((w, (i.astype(int), j.astype(int))), shape=(rows * cols, rows * cols))
     return float(dijkstra(graph.tocsr(), directed=False, indices=start)[goal])
@@ -34,7 +39,9 @@ def dijkstra_cost(cost: np.ndarray, start: int, goal: int) -> float:
 @pytest.mark.parametrize("seed", range(12))
 def test_search_is_as_good_as_dijkstra(seed):
     rng = np.random.default_rng(seed)
-    cost = np.where(rng.random((17, 23)) < 0.3, np.inf, 1.0 if seed % 2 else 1.0 + rng.random((17, 23)))
+    cost = np.where(
+        rng.random((17, 23)) < 0.3, np.inf, 1.0 if seed % 2 else 1.0 + rng.random((17, 23))
+    )
     start, goal = rng.choice(np.flatnonzero(np.isfinite(cost)), 2, replace=False)
     way, total = search_grid(cost, start, goal)
     expected = dijkstra_cost(cost, start, goal)
@@ -62,7 +69,9 @@ def room(rng: np.random.Generator, boxes: int) -> Occupancy:
 def two_spots(rng: np.random.Generator, scene: Occupancy, gap: float, room_m: float) -> np.ndarray:
     free = np.argwhere(scene.distance() > room_m)
     while True:
-        spots = scene.origin + (free[rng.integers(len(free), size=2)][:, ::-1] + 0.5) * scene.resolution
+        spots = (
+            scene.origin + (free[rng.integers(len(free), size=2)][:, ::-1] + 0.5) * scene.resolution
+        )
         if np.linalg.norm(spots[0] - spots[1]) > gap:
             return spots
 
@@ -93,7 +102,9 @@ def test_routes_keep_off_walls_where_there_is_room():
     distance = scene.distance()
     path = astar(scene, distance, np.array([1.5, 1.5]), np.array([10.5, 1.5]), 0.3)
     assert path is not None
-    steps = np.concatenate([a + np.linspace(0, 1, 100)[:, None] * (b - a) for a, b in pairwise(path)])
+    steps = np.concatenate(
+        [a + np.linspace(0, 1, 100)[:, None] * (b - a) for a, b in pairwise(path)]
+    )
     cells = scene.cell_of(steps)
     assert distance[cells[:, 0], cells[:, 1]].min() > 0.5
 
@@ -131,7 +142,14 @@ class Outcome:
     walked_into: int
 
 
-def walk(people: np.ndarray, ends: np.ndarray, leg: np.ndarray, speeds: np.ndarray, robots: np.ndarray, dt: float):
+def walk(
+    people: np.ndarray,
+    ends: np.ndarray,
+    leg: np.ndarray,
+    speeds: np.ndarray,
+    robots: np.ndarray,
+    dt: float,
+):
     """Simple people: straight from end to end and back, around a robot that is near, which they do not step into."""
     goals = np.take_along_axis(ends, leg[..., None, None], axis=2)[:, :, 0]
     leg = np.where(np.linalg.norm(goals - people, axis=-1) < 0.5, 1 - leg, leg)
@@ -146,12 +164,22 @@ def walk(people: np.ndarray, ends: np.ndarray, leg: np.ndarray, speeds: np.ndarr
     return people + dt * velocity, velocity, leg
 
 
-def drive(names: list[str], people: int, sees_people: bool = True, worlds: int = 32, seed: int = 0) -> Outcome:
+def drive(
+    names: list[str], people: int, sees_people: bool = True, worlds: int = 32, seed: int = 0
+) -> Outcome:
     """Closed loop at 5 Hz for 40 s, in rooms with boxes; an episode ends with its first contact while moving."""
-    fleet, rng, dt = Fleet.of([names[n % len(names)] for n in range(worlds)]), np.random.default_rng(seed), 0.2
+    fleet, rng, dt = (
+        Fleet.of([names[n % len(names)] for n in range(worlds)]),
+        np.random.default_rng(seed),
+        0.2,
+    )
     scenes = [room(rng, 12) for _ in range(worlds)]
     fields, ids, expert = DistanceFields.pack(scenes), np.arange(worlds), Expert(fleet)
-    poses, goals, ends = np.zeros((worlds, 3)), np.zeros((worlds, 2)), np.zeros((worlds, people, 2, 2))
+    poses, goals, ends = (
+        np.zeros((worlds, 3)),
+        np.zeros((worlds, 2)),
+        np.zeros((worlds, people, 2, 2)),
+    )
     for n, scene in enumerate(scenes):
         path = None
         while path is None:
@@ -164,13 +192,23 @@ def drive(names: list[str], people: int, sees_people: bool = True, worlds: int =
             ends[n, p] = two_spots(rng, scene, 5.0, 0.7)
             while np.linalg.norm(ends[n, p, 0] - start) < 2.0:
                 ends[n, p] = two_spots(rng, scene, 5.0, 0.7)
-    velocities, pos, leg = np.zeros((worlds, 3)), ends[:, :, 0].copy(), np.ones((worlds, people), dtype=int)
+    velocities, pos, leg = (
+        np.zeros((worlds, 3)),
+        ends[:, :, 0].copy(),
+        np.ones((worlds, people), dtype=int),
+    )
     pos_velocities, speeds = np.zeros_like(pos), rng.uniform(0.8, 1.5, (worlds, people))
-    active, state, touching = np.ones((worlds, people), dtype=bool), np.zeros(worlds, dtype=int), np.zeros(worlds, bool)
+    active, state, touching = (
+        np.ones((worlds, people), dtype=bool),
+        np.zeros(worlds, dtype=int),
+        np.zeros(worlds, bool),
+    )
     walked_into = 0
     for _ in range(200):
         seen = active & sees_people
-        commands = waypoint_to_command(expert.act(poses, velocities, pos, pos_velocities, seen, fields, ids), HORIZON_S, fleet)
+        commands = waypoint_to_command(
+            expert.act(poses, velocities, pos, pos_velocities, seen, fields, ids), HORIZON_S, fleet
+        )
         commands[state > 0] = 0.0
         poses, velocities = step_robots(fleet, poses, velocities, commands, dt)
         pos, pos_velocities, leg = walk(pos, ends, leg, speeds, poses, dt)
@@ -181,7 +219,9 @@ def drive(names: list[str], people: int, sees_people: bool = True, worlds: int =
         state[driving & (np.linalg.norm(poses[:, :2] - goals, axis=1) < 1.0)] = 1
         state[touch & moving] = 2
         state[driving & robot_contacts(fleet, poses, fields, ids)] = 3
-    return Outcome(float((state == 1).mean()), int((state == 3).sum()), int((state == 2).sum()), walked_into)
+    return Outcome(
+        float((state == 1).mean()), int((state == 3).sum()), int((state == 2).sum()), walked_into
+    )
 
 
 def test_the_expert_drives_specimens_that_slip_and_answer_late():
@@ -199,9 +239,15 @@ def test_the_expert_drives_specimens_that_slip_and_answer_late():
         expert.plan(n, path)
         poses[n] = (*start, np.arctan2(*(path[1] - path[0])[::-1]))
         physics.reset(n, n, n, poses[n], ROBOTS["jackal"], n)
-    driving, hit, nobody = np.ones(worlds, dtype=bool), np.zeros(worlds, dtype=bool), np.zeros((worlds, 0, 2))
+    driving, hit, nobody = (
+        np.ones(worlds, dtype=bool),
+        np.zeros(worlds, dtype=bool),
+        np.zeros((worlds, 0, 2)),
+    )
     for _ in range(200):
-        waypoints = expert.act(poses, velocities, nobody, nobody, nobody[..., 0] > 0, physics.fields, np.arange(worlds))
+        waypoints = expert.act(
+            poses, velocities, nobody, nobody, nobody[..., 0] > 0, physics.fields, np.arange(worlds)
+        )
         commands = waypoint_to_command(waypoints, HORIZON_S, fleet)
         for _ in range(2):
             poses, velocities, blocked = physics.move(poses, velocities, commands, driving)
@@ -210,7 +256,9 @@ def test_the_expert_drives_specimens_that_slip_and_answer_late():
     assert (~driving & ~hit).mean() >= 0.9, (hit.sum(), driving.sum())
 
 
-@pytest.mark.parametrize("names", [["jackal"], ["coco"], list(ROBOTS)], ids=["jackal", "coco", "mixed"])
+@pytest.mark.parametrize(
+    "names", [["jackal"], ["coco"], list(ROBOTS)], ids=["jackal", "coco", "mixed"]
+)
 def test_the_expert_arrives_without_touching_anything(names):
     outcome = drive(names, people=0)
     assert outcome.success >= 0.95 and outcome.static == 0, outcome
@@ -240,5 +288,7 @@ def test_worlds_do_not_depend_on_their_neighbours():
     for n, path in enumerate(paths):
         alone = Expert(fleet.rows(np.array([n])))
         alone.plan(0, path)
-        one = alone.act(*(a[n : n + 1] for a in arguments), fields=fields, field_id=np.zeros(1, dtype=int))
+        one = alone.act(
+            *(a[n : n + 1] for a in arguments), fields=fields, field_id=np.zeros(1, dtype=int)
+        )
         np.testing.assert_array_equal(one[0], waypoints[n])

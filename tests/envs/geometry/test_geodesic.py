@@ -19,11 +19,16 @@ def slow(cost, goal, cell_m):
         for c in range(cols):
             for dr, dc in ((0, 1), (1, 0), (1, 1), (1, -1)):
                 rr, cc = r + dr, c + dc
-                if not (0 <= rr < rows and 0 <= cc < cols) or not np.isfinite(cost[[r, rr], [c, cc]]).all():
+                if (
+                    not (0 <= rr < rows and 0 <= cc < cols)
+                    or not np.isfinite(cost[[r, rr], [c, cc]]).all()
+                ):
                     continue
                 if dr and dc and not (np.isfinite(cost[r, cc]) and np.isfinite(cost[rr, c])):
                     continue
-                edges[r * cols + c, rr * cols + cc] = np.hypot(dr, dc) * 0.5 * (cost[r, c] + cost[rr, cc])
+                edges[r * cols + c, rr * cols + cc] = (
+                    np.hypot(dr, dc) * 0.5 * (cost[r, c] + cost[rr, cc])
+                )
     i, j = np.array(list(edges)).T
     graph = coo_matrix((list(edges.values()), (i, j)), (cost.size, cost.size))
     return dijkstra(graph, directed=False, indices=goal) * cell_m
@@ -34,7 +39,9 @@ def test_distances_are_those_of_an_independent_search():
     for seed in range(5):
         cost = np.where(rng.random((17, 23)) < 0.25, np.inf, 1 + rng.random((17, 23)))
         goal = int(rng.choice(np.flatnonzero(np.isfinite(cost.ravel()))))
-        np.testing.assert_allclose(distances_to(cost, goal, 0.2), slow(cost, goal, 0.2), rtol=1e-5, err_msg=str(seed))
+        np.testing.assert_allclose(
+            distances_to(cost, goal, 0.2), slow(cost, goal, 0.2), rtol=1e-5, err_msg=str(seed)
+        )
 
 
 def wall_with_a_gap():
@@ -65,7 +72,9 @@ def test_a_robot_that_does_not_fit_has_no_way():
 
 
 def test_ways_are_kept_within_their_memory(monkeypatch):
-    monkeypatch.setattr("s2e.envs.geometry.geodesic.KEPT_BYTES", 25_000)  # two fields of 50 x 50 float32
+    monkeypatch.setattr(
+        "s2e.envs.geometry.geodesic.KEPT_BYTES", 25_000
+    )  # two fields of 50 x 50 float32
     room = wall_with_a_gap()
     distance, fields = room.distance(), GoalFields(1)
     for x in (1.0, 2.0, 3.0, 4.0):
@@ -84,7 +93,11 @@ def test_worlds_pay_for_the_way_and_not_for_the_air():
         worlds.reset()
         before = worlds.to_go()
         _, _, terminated, truncated = worlds.step(np.tile([0.8, 0.0], (8, 1)))
-        made[shaping] = worlds.last["reward_towards_goal"], before - worlds.to_go(), ~(terminated | truncated)
+        made[shaping] = (
+            worlds.last["reward_towards_goal"],
+            before - worlds.to_go(),
+            ~(terminated | truncated),
+        )
         state = worlds.state()
         again = Worlds(scenes, config, 8, RandomEpisodes(scenes, 8, 5, 0), draw=False)
         again.reset()

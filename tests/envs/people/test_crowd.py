@@ -15,7 +15,9 @@ FAR = np.array([[-90.0, -90.0, 0.0]])
 STILL = np.zeros((1, 2))
 
 
-def room(boxes: tuple[tuple[int, int, int, int], ...] = (), rows: int = 100, cols: int = 120) -> Occupancy:
+def room(
+    boxes: tuple[tuple[int, int, int, int], ...] = (), rows: int = 100, cols: int = 120
+) -> Occupancy:
     grid = np.ones((rows, cols), dtype=bool)
     grid[2:-2, 2:-2] = False
     for top, bottom, left, right in boxes:
@@ -97,7 +99,10 @@ def test_nobody_enters_walls_or_hurries_and_everybody_arrives(seed):
     spots = (free[rng.integers(len(free), size=(2, 6))][..., ::-1] + 0.5) * 0.1
     speeds = rng.uniform(0.7, 1.6, 6)
     pos, vel = walk(placed(spots[0], spots[1], speeds), 250, scene)
-    gaps = [field_at(fields.values, fields.start, fields.shape, fields.frame, 0, x, y) for x, y in pos.reshape(-1, 2)]
+    gaps = [
+        field_at(fields.values, fields.start, fields.shape, fields.frame, 0, x, y)
+        for x, y in pos.reshape(-1, 2)
+    ]
     assert min(gaps) >= 0.2 - 1e-9
     assert (np.linalg.norm(vel, axis=-1) <= 1.3 * speeds + 1e-9).all()
     nearest = np.linalg.norm(pos - spots[1], axis=-1).min(axis=0)
@@ -105,12 +110,16 @@ def test_nobody_enters_walls_or_hurries_and_everybody_arrives(seed):
 
 
 def test_people_walk_around_each_other():
-    pos, _ = walk(placed([[2.0, 5.0], [10.0, 5.0]], [[10.0, 5.0], [2.0, 5.0]], [1.2, 1.2]), 40, room())
+    pos, _ = walk(
+        placed([[2.0, 5.0], [10.0, 5.0]], [[10.0, 5.0], [2.0, 5.0]], [1.2, 1.2]), 40, room()
+    )
     assert np.linalg.norm(pos[:, 0] - pos[:, 1], axis=-1).min() > 0.4
     assert np.linalg.norm(pos - [[10.0, 5.0], [2.0, 5.0]], axis=-1).min(0).max() < 0.5
 
 
-@pytest.mark.parametrize("behaviour", ["walk", "cross", "stop", "phone", "give_way", "insist", "cut_in"])
+@pytest.mark.parametrize(
+    "behaviour", ["walk", "cross", "stop", "phone", "give_way", "insist", "cut_in"]
+)
 def test_people_walk_around_a_standing_robot_without_touching_it(behaviour):
     pose = np.array([[6.0, 5.0, 0.4]])
     pos, _ = walk(placed([[2.0, 5.0]], [[10.0, 5.0]], [1.3], [behaviour]), 80, room(), poses=pose)
@@ -121,18 +130,25 @@ def test_people_walk_around_a_standing_robot_without_touching_it(behaviour):
 def meets(behaviour: str, shift: float, head_on: bool = False, react: bool = True) -> bool:
     """Whether a robot that drives through (6, 5) at 1.5 m/s and never evades hits a person who gets there as well."""
     fields, hit = DistanceFields.pack([room()]), False
-    ends = ([11.0, 5 + shift], [1.0, 5 + shift]) if head_on else ([6 + shift, 2.0], [6 + shift, 9.0])
+    ends = (
+        ([11.0, 5 + shift], [1.0, 5 + shift]) if head_on else ([6 + shift, 2.0], [6 + shift, 9.0])
+    )
     people = placed(ends[:1], ends[1:], [1.3], [behaviour])
     for step in range(50):
         pose = np.array([[2.1 + 0.15 * step, 5.0, 0.0]])
-        forward(people, fields, 0.1 * step, pose, np.array([[1.5, 0.0]]), 0.1, substeps=1, react=react)
+        forward(
+            people, fields, 0.1 * step, pose, np.array([[1.5, 0.0]]), 0.1, substeps=1, react=react
+        )
         hit |= gap_to(pose[0] + [0.15, 0.0, 0.0], people.position[0, 0]) < 0
     return hit
 
 
 def test_who_gives_way_is_not_hit_and_others_are():
     shifts = np.linspace(-0.5, 0.5, 11)
-    hits = {name: sum(meets(name, s) for s in shifts) for name in ("walk", "cross", "phone", "insist", "give_way")}
+    hits = {
+        name: sum(meets(name, s) for s in shifts)
+        for name in ("walk", "cross", "phone", "insist", "give_way")
+    }
     assert hits["walk"] >= 4 and hits["cross"] >= 4  # a robot that drives into their way hits them
     assert hits["phone"] >= 9 and hits["insist"] >= 9
     assert hits["give_way"] == 0
@@ -143,18 +159,24 @@ def test_who_gives_way_is_not_hit_and_others_are():
 
 def test_nobody_who_does_not_react_notices_a_standing_robot():
     pose = np.array([[6.0, 5.0, 0.4]])
-    with_robot, _ = walk(placed([[2.0, 5.0]], [[10.0, 5.0]], [1.3]), 30, room(), poses=pose, react=False)
+    with_robot, _ = walk(
+        placed([[2.0, 5.0]], [[10.0, 5.0]], [1.3]), 30, room(), poses=pose, react=False
+    )
     without, _ = walk(placed([[2.0, 5.0]], [[10.0, 5.0]], [1.3]), 30, room())
     np.testing.assert_array_equal(with_robot, without)
 
 
 def test_people_who_stand_stay_and_people_who_stop_halt():
-    people = placed([[5.0, 5.0], [2.0, 2.0]], [[6.0, 5.0], [11.0, 2.0]], [1.2, 1.0], ["stand", "stop"])
+    people = placed(
+        [[5.0, 5.0], [2.0, 2.0]], [[6.0, 5.0], [11.0, 2.0]], [1.2, 1.0], ["stand", "stop"]
+    )
     pos, vel = walk(people, 300, room(rows=60, cols=120), dt=0.1, substeps=1)
     assert np.abs(pos[:, 0] - [5.0, 5.0]).max() < 1e-9 and people.yaw[0, 0] == 0.0
     slow = np.linalg.norm(vel[:, 1], axis=-1) < 0.1
     assert 20 < slow.sum() < 150
-    lengths = np.diff(np.flatnonzero(np.diff(np.concatenate([[False], slow, [False]]).astype(int))))[::2]
+    lengths = np.diff(
+        np.flatnonzero(np.diff(np.concatenate([[False], slow, [False]]).astype(int)))
+    )[::2]
     assert (lengths[1:-1] >= 15).all()  # whole seconds at a time
 
 
@@ -170,7 +192,10 @@ def test_a_group_keeps_together_and_turns_together():
 
 
 def test_who_cuts_in_ends_up_close_in_front_of_the_robot():
-    fields, people = DistanceFields.pack([room(rows=100, cols=400)]), placed([[1.0, 5.6]], [[38.0, 5.6]], [1.6], ["cut_in"])
+    fields, people = (
+        DistanceFields.pack([room(rows=100, cols=400)]),
+        placed([[1.0, 5.6]], [[38.0, 5.6]], [1.6], ["cut_in"]),
+    )
     ahead = []
     for step in range(300):
         pose = np.array([[3.0 + 0.1 * step, 5.0, 0.0]])
@@ -185,7 +210,9 @@ def test_people_go_back_and_wanderers_go_on_by_their_look_alone():
     people = placed([[2.0, 5.0]], [[6.0, 5.0]], [1.5])
     pos, _ = walk(people, 40, room())
     assert people.leg[0, 0] >= 3
-    assert pos[:, 0, 0].max() < 6.1 and np.linalg.norm(pos[:, 0] - [2.0, 5.0], axis=1)[5:].min() < 0.6
+    assert (
+        pos[:, 0, 0].max() < 6.1 and np.linalg.norm(pos[:, 0] - [2.0, 5.0], axis=1)[5:].min() < 0.6
+    )
     fields = DistanceFields.pack([room(BOXES)])
     anchors = np.array([[1.5, 1.5], [10.0, 1.5], [10.0, 8.5], [1.5, 8.5], [6.5, 5.5]])
     maps = Roadmaps.pack([build_roadmap(fields, 0, anchors)])
@@ -205,8 +232,21 @@ def scattered(seed: int, worlds: int = 6, slots: int = 5) -> People:
         people.place(
             n,
             [
-                Walker((*rng.uniform(1, 9, 2),), (*rng.uniform(1, 9, 2),), rng.uniform(0.7, 1.5), int(rng.integers(999)), b, g)
-                for b, g in (("walk", -1), ("group", 0), ("group", 0), ("phone", -1), ("cut_in", -1))
+                Walker(
+                    (*rng.uniform(1, 9, 2),),
+                    (*rng.uniform(1, 9, 2),),
+                    rng.uniform(0.7, 1.5),
+                    int(rng.integers(999)),
+                    b,
+                    g,
+                )
+                for b, g in (
+                    ("walk", -1),
+                    ("group", 0),
+                    ("group", 0),
+                    ("phone", -1),
+                    ("cut_in", -1),
+                )
             ][: int(rng.integers(1, slots + 1))],
         )
     return people
@@ -214,7 +254,12 @@ def scattered(seed: int, worlds: int = 6, slots: int = 5) -> People:
 
 def test_worlds_are_independent_and_the_absent_stay():
     fields = DistanceFields.pack([room(), room(BOXES)])
-    maps = Roadmaps.pack([build_roadmap(fields, s, np.array([[1.5, 1.5], [10.0, 1.5], [10.0, 8.5], [1.5, 8.5]])) for s in (0, 1)])
+    maps = Roadmaps.pack(
+        [
+            build_roadmap(fields, s, np.array([[1.5, 1.5], [10.0, 1.5], [10.0, 8.5], [1.5, 8.5]]))
+            for s in (0, 1)
+        ]
+    )
     ids, rng = np.array([0, 1, 0, 1, 1, 0]), np.random.default_rng(1)
     clock, poses, robot = rng.uniform(0, 9, 6), rng.uniform(1, 9, (6, 3)), rng.random((6, 2))
     discs, radius = np.tile(DISCS, (6, 1)), np.full(6, RADIUS)
@@ -234,7 +279,11 @@ def test_worlds_are_independent_and_the_absent_stay():
     assert np.isfinite(together.real).all()
     for n in range(6):
         source = scattered(2)
-        alone = People(source.real[n : n + 1].copy(), source.whole[n : n + 1].copy(), source.active[n : n + 1].copy())
+        alone = People(
+            source.real[n : n + 1].copy(),
+            source.whole[n : n + 1].copy(),
+            source.active[n : n + 1].copy(),
+        )
         steps(alone, np.array([n]))
         np.testing.assert_array_equal(alone.real[0], together.real[n])
         np.testing.assert_array_equal(alone.whole[0], together.whole[n])
@@ -283,7 +332,10 @@ def test_drawn_people_are_a_mix_keep_clear_and_are_the_same_for_the_same_seed():
             assert 2 <= len(mates) <= 3 and len({w.speed for w in mates}) == 1
         everybody += walkers
     assert {w.behaviour for w in everybody} == set(SHARES)
-    assert {w.behaviour for w in draw_walkers(np.random.default_rng(0), anchors, start, goal, 8, {"phone": 1.0})} == {"phone"}
+    assert {
+        w.behaviour
+        for w in draw_walkers(np.random.default_rng(0), anchors, start, goal, 8, {"phone": 1.0})
+    } == {"phone"}
     with pytest.raises(UserError, match="hover"):
         draw_walkers(np.random.default_rng(0), anchors, start, goal, 8, {"hover": 1.0})
 
@@ -291,10 +343,15 @@ def test_drawn_people_are_a_mix_keep_clear_and_are_the_same_for_the_same_seed():
 def test_what_does_not_fit_is_said_and_the_rest_is_placed():
     anchors = np.array([[0.0, 0.0], [3.0, 0.0], [6.0, 0.0]])
     with pytest.warns(UserWarning, match="30 people asked for, [12] fit"):
-        walkers = draw_walkers(np.random.default_rng(0), anchors, anchors[0], anchors[2], 30, {"walk": 1.0})
+        walkers = draw_walkers(
+            np.random.default_rng(0), anchors, anchors[0], anchors[2], 30, {"walk": 1.0}
+        )
     assert 1 <= len(walkers) <= 2
     with pytest.warns(UserWarning, match="0 fit"):
-        assert draw_walkers(np.random.default_rng(0), np.zeros((0, 2)), anchors[0], anchors[2], 3) == ()
+        assert (
+            draw_walkers(np.random.default_rng(0), np.zeros((0, 2)), anchors[0], anchors[2], 3)
+            == ()
+        )
     assert draw_walkers(np.random.default_rng(0), anchors, anchors[0], anchors[2], 0) == ()
 
 
@@ -302,4 +359,7 @@ def test_people_come_at_the_fitted_density():
     rng = np.random.default_rng(0)
     counts = [people_count(rng, 100.0, 1000) for _ in range(4000)]
     assert abs(np.mean(counts) - 100 * np.mean(DENSITY_M2)) < 0.2
-    assert max(people_count(rng, 1000.0, 5) for _ in range(50)) == 5 and people_count(rng, 100.0, 0) == 0
+    assert (
+        max(people_count(rng, 1000.0, 5) for _ in range(50)) == 5
+        and people_count(rng, 100.0, 0) == 0
+    )

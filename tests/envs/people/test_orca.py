@@ -23,15 +23,24 @@ def crowd(count: int, seed: int):
     """Positions on a ground just wide enough, goals on its other side, radii, top speeds."""
     rng = np.random.default_rng(seed)
     side = 1.2 * np.sqrt(count) + 1.0
-    spots = np.stack(np.meshgrid(np.arange(12), np.arange(12)), -1).reshape(-1, 2)[rng.permutation(144)[:count]]
+    spots = np.stack(np.meshgrid(np.arange(12), np.arange(12)), -1).reshape(-1, 2)[
+        rng.permutation(144)[:count]
+    ]
     positions = spots / 12 * side * 1.5 + rng.uniform(-0.1, 0.1, (count, 2))
     goals = positions.mean(0) - (positions - positions.mean(0)) + rng.normal(0, 0.3, (count, 2))
-    return single(positions), single(goals), single(rng.uniform(0.2, 0.35, count)), single(rng.uniform(1.0, 2.0, count))
+    return (
+        single(positions),
+        single(goals),
+        single(rng.uniform(0.2, 0.35, count)),
+        single(rng.uniform(1.0, 2.0, count)),
+    )
 
 
 def ours(*state: np.ndarray) -> np.ndarray:
     """New velocities (P, 2) of one world: positions, velocities, preferred velocities, radii, top speeds."""
-    return orca_velocities(*(a[None] for a in state), np.ones((1, len(state[0])), bool), HORIZON, DT)[0]
+    return orca_velocities(
+        *(a[None] for a in state), np.ones((1, len(state[0])), bool), HORIZON, DT
+    )[0]
 
 
 def rounding(positions, velocities, preferred, radii, limits) -> np.ndarray:
@@ -39,7 +48,9 @@ def rounding(positions, velocities, preferred, radii, limits) -> np.ndarray:
     rng, base = np.random.default_rng(0), ours(positions, velocities, preferred, radii, limits)
     moved = np.zeros(len(base))
     for _ in range(16):
-        jitter = [a * (1 + rng.uniform(-6e-8, 6e-8, a.shape)) for a in (positions, velocities, preferred)]
+        jitter = [
+            a * (1 + rng.uniform(-6e-8, 6e-8, a.shape)) for a in (positions, velocities, preferred)
+        ]
         moved = np.maximum(moved, np.abs(ours(*jitter, radii, limits) - base).max(1))
     return moved
 
@@ -54,7 +65,9 @@ def test_every_step_equals_the_reference_package(count):
         theirs = pyrvo.RVOSimulator()
         theirs.set_time_step(DT)
         for i in range(count):
-            theirs.add_agent(tuple(positions[i]), 1e4, count, HORIZON, HORIZON, radii[i], limits[i], (0.0, 0.0))
+            theirs.add_agent(
+                tuple(positions[i]), 1e4, count, HORIZON, HORIZON, radii[i], limits[i], (0.0, 0.0)
+            )
         for step in range(120):
             way = goals - positions
             preferred = single(way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 0.5))
@@ -77,7 +90,9 @@ def test_every_step_equals_the_reference_package(count):
 
 def test_a_half_plane_is_the_nearest_way_out_of_the_velocity_obstacle():
     rng = np.random.default_rng(3)
-    around = np.stack([np.cos(np.linspace(0, 2 * np.pi, 721)), np.sin(np.linspace(0, 2 * np.pi, 721))], 1)
+    around = np.stack(
+        [np.cos(np.linspace(0, 2 * np.pi, 721)), np.sin(np.linspace(0, 2 * np.pi, 721))], 1
+    )
     times = np.linspace(1e-3, HORIZON, 4000)[:, None]
 
     def inside(velocity, offset, radii):
@@ -88,7 +103,11 @@ def test_a_half_plane_is_the_nearest_way_out_of_the_velocity_obstacle():
         offset, radii = rng.uniform(-4, 4, 2), rng.uniform(0.3, 0.8)
         if np.linalg.norm(offset) < radii + 0.1:
             continue
-        w = rng.uniform(-2, 2, 2) if rng.random() < 0.5 else offset / HORIZON * rng.uniform(0.9, 2.5) + rng.normal(0, 0.1, 2)
+        w = (
+            rng.uniform(-2, 2, 2)
+            if rng.random() < 0.5
+            else offset / HORIZON * rng.uniform(0.9, 2.5) + rng.normal(0, 0.1, 2)
+        )
         nx, ny, short = half_plane(*offset, *w, radii, HORIZON, DT)
         normal = np.array([nx, ny])
         assert abs(np.linalg.norm(normal) - 1) < 1e-12
@@ -96,7 +115,9 @@ def test_a_half_plane_is_the_nearest_way_out_of_the_velocity_obstacle():
         if short > 0:
             assert not inside(w + (short + 2e-3) * normal, offset, radii)
             assert inside(w + (short - 2e-3) * normal, offset, radii) or short < 2e-3
-            assert all(inside(w + 0.97 * short * turn, offset, radii) for turn in around[::6])  # no way out is shorter
+            assert all(
+                inside(w + 0.97 * short * turn, offset, radii) for turn in around[::6]
+            )  # no way out is shorter
 
 
 def test_discs_that_overlap_part_within_a_step():
@@ -113,10 +134,16 @@ def lines_of(rng, count, low, high):
 
 def test_the_programs_equal_brute_force_and_a_linear_program():
     rng, ring = np.random.default_rng(4), np.linspace(0, 2 * np.pi, 1441)
-    grid = (np.stack([np.cos(ring), np.sin(ring)], 1)[:, None] * np.linspace(0, 1, 151)[None, :, None]).reshape(-1, 2)
+    grid = (
+        np.stack([np.cos(ring), np.sin(ring)], 1)[:, None] * np.linspace(0, 1, 151)[None, :, None]
+    ).reshape(-1, 2)
     solved = relaxed = 0
     for _ in range(60):
-        count, limit, preferred = int(rng.integers(1, 9)), rng.uniform(0.8, 1.6), rng.uniform(-1.5, 1.5, 2)
+        count, limit, preferred = (
+            int(rng.integers(1, 9)),
+            rng.uniform(0.8, 1.6),
+            rng.uniform(-1.5, 1.5, 2),
+        )
         lines = lines_of(rng, count, -0.8, 0.7)
         velocity = np.array(best_velocity(lines, count, 0, limit, *preferred, np.empty_like(lines)))
         assert np.linalg.norm(velocity) <= limit + 1e-9
@@ -131,8 +158,18 @@ def test_the_programs_equal_brute_force_and_a_linear_program():
         elif short.max() > 0.02:
             # The least worst violation, the disc replaced by a polygon of 720 sides.
             sides = np.stack([np.cos(ring[:-1:2]), np.sin(ring[:-1:2])], 1)
-            rows = np.vstack([np.column_stack([-lines[:, :2], -np.ones(count)]), np.column_stack([sides, np.zeros(720)])])
-            found = linprog([0, 0, 1], rows, np.concatenate([-lines[:, 2], np.full(720, limit)]), bounds=[(None, None)] * 3)
+            rows = np.vstack(
+                [
+                    np.column_stack([-lines[:, :2], -np.ones(count)]),
+                    np.column_stack([sides, np.zeros(720)]),
+                ]
+            )
+            found = linprog(
+                [0, 0, 1],
+                rows,
+                np.concatenate([-lines[:, 2], np.full(720, limit)]),
+                bounds=[(None, None)] * 3,
+            )
             assert abs(short.max() - found.fun) < 1e-4
             relaxed += 1
     assert solved > 10 and relaxed > 10
@@ -143,7 +180,9 @@ def test_hard_lines_are_kept_when_the_others_give_way():
     for _ in range(200):
         hard, soft = lines_of(rng, 2, -0.5, 0.0), lines_of(rng, 5, 0.0, 1.0)
         lines = np.vstack([hard, soft])
-        velocity = np.array(best_velocity(lines, 7, 2, 1.2, *rng.uniform(-1, 1, 2), np.empty_like(lines)))
+        velocity = np.array(
+            best_velocity(lines, 7, 2, 1.2, *rng.uniform(-1, 1, 2), np.empty_like(lines))
+        )
         assert (lines[:2, :2] @ velocity >= lines[:2, 2] - 1e-9).all()
 
 
@@ -154,7 +193,11 @@ def test_worlds_are_independent_and_the_absent_are_nobodys_neighbour():
     together = orca_velocities(*state, radii, limits, active, HORIZON, DT)
     for n in range(5):
         here = active[n]
-        alone = orca_velocities(*(a[n : n + 1, here] for a in (*state, radii, limits, active)), HORIZON, DT)
+        alone = orca_velocities(
+            *(a[n : n + 1, here] for a in (*state, radii, limits, active)), HORIZON, DT
+        )
         np.testing.assert_array_equal(alone[0], together[n, here])
     assert not together[~active].any()
-    assert orca_velocities(*(a[:, :0] for a in (*state, radii, limits, active)), HORIZON, DT).shape == (5, 0, 2)
+    assert orca_velocities(
+        *(a[:, :0] for a in (*state, radii, limits, active)), HORIZON, DT
+    ).shape == (5, 0, 2)

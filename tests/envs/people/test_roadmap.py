@@ -8,7 +8,14 @@ from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
 from s2e.envs.geometry.scene import Walker
 from s2e.envs.people.crowd import step_crowd
 from s2e.envs.people.people import People
-from s2e.envs.people.roadmap import CLEARANCE_M, MOST_ANCHORS, Roadmaps, build_roadmap, ground_of, room_at
+from s2e.envs.people.roadmap import (
+    CLEARANCE_M,
+    MOST_ANCHORS,
+    Roadmaps,
+    build_roadmap,
+    ground_of,
+    room_at,
+)
 from s2e.envs.robots.collision import field_at
 from s2e.envs.streets.build import build_scene
 
@@ -22,7 +29,20 @@ def pocket() -> Occupancy:
     return Occupancy(grid, np.array([-3.0, 2.0]), 0.1)
 
 
-CELLS = [(60, 80), (60, 20), (10, 60), (10, 110), (15, 140), (60, 140), (100, 60), (100, 110), (20, 30), (95, 30), (60, 110), (20, 110)]
+CELLS = [
+    (60, 80),
+    (60, 20),
+    (10, 60),
+    (10, 110),
+    (15, 140),
+    (60, 140),
+    (100, 60),
+    (100, 110),
+    (20, 30),
+    (95, 30),
+    (60, 110),
+    (20, 110),
+]
 ANCHORS = np.array([-3.0, 2.0]) + 0.1 * (np.array(CELLS)[:, ::-1] + 0.5)
 
 
@@ -67,7 +87,10 @@ def test_paths_are_the_shortest_over_edges_that_keep_clear():
     roadmap = build_roadmap(fields, 0, ANCHORS)
     assert len(roadmap.anchors) == len(ANCHORS)  # all see one another by some way: no corner added
     # A hand's breadth more and less clearance bound what is found.
-    rooms, apart = rooms_between(fields, ANCHORS), np.linalg.norm(ANCHORS[:, None] - ANCHORS, axis=-1)
+    rooms, apart = (
+        rooms_between(fields, ANCHORS),
+        np.linalg.norm(ANCHORS[:, None] - ANCHORS, axis=-1),
+    )
     edges = [np.where(rooms >= CLEARANCE_M + margin, apart, np.inf) for margin in (0.03, -0.03)]
     upper, lower = (np.stack([dijkstra(e, k) for k in range(len(ANCHORS))]) for e in edges)
     assert np.isfinite(upper).all()
@@ -92,7 +115,11 @@ def test_parts_that_do_not_see_one_another_are_joined_by_corners():
     closed.grid[:, 120:124] = True
     fields = DistanceFields.pack([closed])
     roadmap = build_roadmap(fields, 0, ANCHORS[[0, 1, 5]])
-    assert np.isinf(roadmap.length[0, 2]) and roadmap.next_hop[0, 2] == -1 and np.isfinite(roadmap.length[0, 1])
+    assert (
+        np.isinf(roadmap.length[0, 2])
+        and roadmap.next_hop[0, 2] == -1
+        and np.isfinite(roadmap.length[0, 1])
+    )
 
 
 def test_every_anchor_of_a_street_is_reached():
@@ -101,14 +128,28 @@ def test_every_anchor_of_a_street_is_reached():
     for slot, scene in enumerate(scenes):
         roadmap = build_roadmap(fields, slot, scene.free_anchors)
         assert np.isfinite(roadmap.length).all()
-        np.testing.assert_array_equal(roadmap.anchors[: len(scene.free_anchors)], scene.free_anchors)
+        np.testing.assert_array_equal(
+            roadmap.anchors[: len(scene.free_anchors)], scene.free_anchors
+        )
 
 
 def walk(people: People, fields: DistanceFields, maps: Roadmaps, steps: int) -> np.ndarray:
     n = np.zeros(1, dtype=int)
     far, still, track = np.full((1, 3), -90.0), np.zeros((1, 2)), []
     for k in range(steps):
-        step_crowd(people, np.array([0.1 * k]), far, still, np.zeros((1, 1)), np.full(1, 0.3), fields, n, maps, n, 0.1)
+        step_crowd(
+            people,
+            np.array([0.1 * k]),
+            far,
+            still,
+            np.zeros((1, 1)),
+            np.full(1, 0.3),
+            fields,
+            n,
+            maps,
+            n,
+            0.1,
+        )
         track.append(people.position[0].copy())
     return np.array(track)
 
@@ -119,11 +160,16 @@ def test_people_reach_goals_around_concave_walls_only_with_a_roadmap():
     # From deep in the pocket, off the anchors, to behind the wall beyond, and back.
     start, goal = ANCHORS[0] + [0.9, 1.3], ANCHORS[5] + [0.4, -1.2]
     people = People.empty(1, 2)
-    people.place(0, [Walker(tuple(start), tuple(goal), 1.5, 3), Walker(tuple(goal), tuple(start), 1.5, 4)])
+    people.place(
+        0, [Walker(tuple(start), tuple(goal), 1.5, 3), Walker(tuple(goal), tuple(start), 1.5, 4)]
+    )
     track = walk(people, fields, maps, 700)
     assert (people.leg[0] >= 3).all()
     assert np.linalg.norm(track[:, 0] - goal, axis=1).min() < 0.5
-    rooms = [field_at(fields.values, fields.start, fields.shape, fields.frame, 0, x, y) for x, y in track.reshape(-1, 2)]
+    rooms = [
+        field_at(fields.values, fields.start, fields.shape, fields.frame, 0, x, y)
+        for x, y in track.reshape(-1, 2)
+    ]
     assert min(rooms) >= 0.2 - 1e-9
     people.place(0, [Walker(tuple(start), tuple(goal), 1.5, 3)])
     walk(people, fields, Roadmaps.empty(1), 200)

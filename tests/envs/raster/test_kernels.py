@@ -20,10 +20,16 @@ SKY = np.array([Sky().row()], np.float32)
 CAMERA = Camera(height_px=48, width_px=80)
 
 
-def render(mesh: Mesh, robots, camera: Camera = CAMERA, people=None, sky=SKY, effects=None, labels=False):
+def render(
+    mesh: Mesh, robots, camera: Camera = CAMERA, people=None, sky=SKY, effects=None, labels=False
+):
     positions, rotations = camera_poses(np.atleast_2d(np.asarray(robots, float)), camera)
     views = len(positions)
-    people = np.full((views, 0, 7), np.nan, np.float32) if people is None else np.asarray(people, np.float32)
+    people = (
+        np.full((views, 0, 7), np.nan, np.float32)
+        if people is None
+        else np.asarray(people, np.float32)
+    )
     return render_meshes(
         PackedMeshes.pack([mesh]),
         np.zeros(views, int),
@@ -48,7 +54,9 @@ def shown(*args, **kwargs):
 def twin(mesh: Mesh, robot, camera: Camera = CAMERA, sky=SKY[0]):
     """One ray a pixel against every triangle (Moeller and Trumbore), flat textures; float64, no clipping, no culling
     but by side. Returns colour before rounding, depth and the index of the nearest triangle."""
-    position, rotation = (a[0] for a in camera_poses(np.atleast_2d(np.asarray(robot, float)), camera))
+    position, rotation = (
+        a[0] for a in camera_poses(np.atleast_2d(np.asarray(robot, float)), camera)
+    )
     fx, fy, cx, cy = camera.intrinsics()
     y, x = np.mgrid[: camera.height_px, : camera.width_px] + 0.5
     optical = np.stack([(x - cx) / fx, (y - cy) / fy, np.ones_like(x)], -1)
@@ -68,8 +76,19 @@ def twin(mesh: Mesh, robot, camera: Camera = CAMERA, sky=SKY[0]):
             q = np.cross(position - a, b - a)
             v = rays @ q / det
             distance = (c - a) @ q / det
-        hit = (det > 1e-12) & (u >= 0) & (v >= 0) & (u + v <= 1) & (distance >= NEAR) & (distance < depth)
-        light = mesh.shade[f, 0] * (1 - u - v)[..., None] + mesh.shade[f, 1] * u[..., None] + mesh.shade[f, 2] * v[..., None]
+        hit = (
+            (det > 1e-12)
+            & (u >= 0)
+            & (v >= 0)
+            & (u + v <= 1)
+            & (distance >= NEAR)
+            & (distance < depth)
+        )
+        light = (
+            mesh.shade[f, 0] * (1 - u - v)[..., None]
+            + mesh.shade[f, 1] * u[..., None]
+            + mesh.shade[f, 2] * v[..., None]
+        )
         clear = (1 / (1 + distance / sky[6]))[..., None]
         shaded = np.minimum(flat[mesh.texture[f]] * light * clear + sky[3:6] * (1 - clear), 255)
         colour[hit], depth[hit], nearest[hit] = shaded[hit], distance[hit], f
@@ -177,7 +196,13 @@ def test_a_triangle_through_the_camera_is_clipped():
     """A floor that reaches behind the camera is drawn up to the lower edge of the picture."""
     _, depth = shown(ground(-50, -50, 50, 50, "white", 1.0), [0, 0, 0])
     _, tiles = shown(
-        merge([ground(x, y, x + 2, y + 2, "white", 1.0) for x in range(-50, 50, 2) for y in range(-50, 50, 2)]),
+        merge(
+            [
+                ground(x, y, x + 2, y + 2, "white", 1.0)
+                for x in range(-50, 50, 2)
+                for y in range(-50, 50, 2)
+            ]
+        ),
         [0, 0, 0],
     )
     assert np.isfinite(depth[0, -1]).all()
@@ -198,7 +223,14 @@ def people_ahead(views: int) -> np.ndarray:
     people = np.full((views, 4, 7), np.nan, np.float32)
     for view in range(views):
         for k in range(3):
-            people[view, k] = [2 + 2 * k, rng.uniform(-1, 1), 0, *rng.uniform(0, 6, 2), rng.integers(500), k % 2]
+            people[view, k] = [
+                2 + 2 * k,
+                rng.uniform(-1, 1),
+                0,
+                *rng.uniform(0, 6, 2),
+                rng.integers(500),
+                k % 2,
+            ]
     return people
 
 
@@ -247,7 +279,9 @@ def test_people_stand_at_their_own_height_and_pose():
         np.testing.assert_array_equal(images.instance[0] == PERSON_INSTANCE, seen)
         np.testing.assert_array_equal(images.semantic[0] == SEMANTIC_ID["person"], seen)
         rows.append(np.nonzero(seen)[0])
-    assert rows[0].max() - rows[1].max() == pytest.approx(0.15 / 3.0 * camera.intrinsics()[1], abs=1.5)
+    assert rows[0].max() - rows[1].max() == pytest.approx(
+        0.15 / 3.0 * camera.intrinsics()[1], abs=1.5
+    )
     assert rows[2].min() >= rows[0].min() and not np.array_equal(rows[2], rows[0])
 
 
@@ -273,9 +307,13 @@ def test_labels_say_what_each_pixel_shows():
     images = render(merge([floor, transform(thing, 3, 0, 0.3)]), [0, 0, 0], labels=True)
     assert images.semantic is not None and images.instance is not None
     _, _, nearest = twin(merge([floor, transform(thing, 3, 0, 0.3)]), [0, 0, 0])
-    expected = np.where(nearest < 0, 0, np.where(nearest < 2, SEMANTIC_ID["road"], SEMANTIC_ID["furniture"]))
+    expected = np.where(
+        nearest < 0, 0, np.where(nearest < 2, SEMANTIC_ID["road"], SEMANTIC_ID["furniture"])
+    )
     assert (images.semantic[0] == expected).mean() > 0.985
-    np.testing.assert_array_equal(images.instance[0] == 7, images.semantic[0] == SEMANTIC_ID["furniture"])
+    np.testing.assert_array_equal(
+        images.instance[0] == 7, images.semantic[0] == SEMANTIC_ID["furniture"]
+    )
     plain = render(merge([floor, transform(thing, 3, 0, 0.3)]), [0, 0, 0])
     assert plain.semantic is None and plain.instance is None
     np.testing.assert_array_equal(plain.rgb, images.rgb)
@@ -284,8 +322,20 @@ def test_labels_say_what_each_pixel_shows():
 def test_cameras_differ_between_views():
     mesh = random_scene(2)
     positions, rotations = camera_poses(np.array([[0, 0, 0.3]] * 2), CAMERA)
-    lenses = np.stack([CAMERA.intrinsics(), dataclasses.replace(CAMERA, hfov_deg=60.0).intrinsics()])
-    both = render_meshes(PackedMeshes.pack([mesh]), np.zeros(2, int), positions, rotations, lenses, 48, 80, np.zeros((2, 0, 7)), SKY)
+    lenses = np.stack(
+        [CAMERA.intrinsics(), dataclasses.replace(CAMERA, hfov_deg=60.0).intrinsics()]
+    )
+    both = render_meshes(
+        PackedMeshes.pack([mesh]),
+        np.zeros(2, int),
+        positions,
+        rotations,
+        lenses,
+        48,
+        80,
+        np.zeros((2, 0, 7)),
+        SKY,
+    )
     for view, angle in enumerate((90.0, 60.0)):
         alone, _ = shown(mesh, [0, 0, 0.3], dataclasses.replace(CAMERA, hfov_deg=angle))
         np.testing.assert_array_equal(both.rgb[view], alone[0])
@@ -300,8 +350,12 @@ def test_effects_against_numpy():
     kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
     padded = np.pad(clean[1], ((1, 1), (1, 1), (0, 0)), mode="edge")
     soft = sum(kernel[r, c] * padded[r : r + 48, c : c + 80] for r in range(3) for c in range(3))
-    np.testing.assert_allclose(done[1], np.minimum(0.7 * (0.4 * clean[1] + 0.6 * soft), 255), atol=0.51)
-    noisy = render(mesh, robots, effects=np.array([[0.5, 8.0, 0, 3], [0.5, 8.0, 0, 4]])).rgb.astype(float)
+    np.testing.assert_allclose(
+        done[1], np.minimum(0.7 * (0.4 * clean[1] + 0.6 * soft), 255), atol=0.51
+    )
+    noisy = render(mesh, robots, effects=np.array([[0.5, 8.0, 0, 3], [0.5, 8.0, 0, 4]])).rgb.astype(
+        float
+    )
     error = noisy - 0.5 * clean
     assert abs(error.mean()) < 0.2 and abs(error.std() - 8.0) < 0.4
     assert abs(np.corrcoef(error[0].ravel(), error[1].ravel())[0, 1]) < 0.05
@@ -315,14 +369,17 @@ def test_wet_ground_mirrors_the_sky_where_it_is_flat():
     floor = dataclasses.replace(floor, semantic=np.full_like(floor.semantic, SEMANTIC_ID["road"]))
     camera = Camera(height_px=48, width_px=80, pitch_deg=0.0)
     (dry, depth), (wet, _) = (
-        shown(floor, [0, 0, 0], camera, sky=np.array([Sky(wet=w, fog_m=1e6).row()], np.float32)) for w in (0.0, 1.0)
+        shown(floor, [0, 0, 0], camera, sky=np.array([Sky(wet=w, fog_m=1e6).row()], np.float32))
+        for w in (0.0, 1.0)
     )
     near, far = (0, 47, 40), (0, 26, 40)
     assert np.isfinite(depth[far])
     assert wet[near].mean() < 0.9 * dry[near].mean()
     assert wet[far].mean() > dry[far].mean() + 30
     grass = dataclasses.replace(floor, semantic=np.full_like(floor.semantic, SEMANTIC_ID["grass"]))
-    alone, _ = shown(grass, [0, 0, 0], camera, sky=np.array([Sky(wet=1.0, fog_m=1e6).row()], np.float32))
+    alone, _ = shown(
+        grass, [0, 0, 0], camera, sky=np.array([Sky(wet=1.0, fog_m=1e6).row()], np.float32)
+    )
     np.testing.assert_array_equal(alone, dry)
 
 
@@ -381,11 +438,23 @@ def test_a_slot_can_take_another_mesh():
 
     def draw(packed):
         return render_meshes(
-            packed, np.array([0, 1]), positions, rotations, lenses, 48, 80, np.zeros((2, 0, 7)), np.tile(SKY, (2, 1)), labels=True
+            packed,
+            np.array([0, 1]),
+            positions,
+            rotations,
+            lenses,
+            48,
+            80,
+            np.zeros((2, 0, 7)),
+            np.tile(SKY, (2, 1)),
+            labels=True,
         )
 
     def same(a, b):
-        return all(np.array_equal(getattr(a, n), getattr(b, n)) for n in ("rgb", "depth", "semantic", "instance"))
+        return all(
+            np.array_equal(getattr(a, n), getattr(b, n))
+            for n in ("rgb", "depth", "semantic", "instance")
+        )
 
     packed = PackedMeshes.pack([one, small], slack=1.5)
     before = draw(packed)
@@ -407,7 +476,9 @@ def test_large_scenes_cost_what_is_seen_of_them():
     """A thousand copies of a scene behind the camera change nothing."""
     near = transform(random_scene(4), 0, 0, 0.0)
     box_of = box((1, 1, 1), "brick")
-    far = merge([transform(box_of, -60 - 3 * i, 3 * j - 45, 0.0) for i in range(30) for j in range(30)])
+    far = merge(
+        [transform(box_of, -60 - 3 * i, 3 * j - 45, 0.0) for i in range(30) for j in range(30)]
+    )
     with_far = shown(merge([near, far]), [0, 0, 0])
     alone = shown(near, [0, 0, 0])
     np.testing.assert_array_equal(with_far[0], alone[0])

@@ -33,7 +33,11 @@ def blocked(points, hull):
 @pytest.mark.parametrize("wall", (False, True))
 def test_shadows_are_where_rays_are_blocked(wall):
     rng = np.random.default_rng(3)
-    u, v = (np.array([1.0, 0, 0]), np.array([0, 0, 1.0])) if wall else (np.array([1.0, 0, 0.05]), np.array([0, 1.0, 0]))
+    u, v = (
+        (np.array([1.0, 0, 0]), np.array([0, 0, 1.0]))
+        if wall
+        else (np.array([1.0, 0, 0.05]), np.array([0, 1.0, 0]))
+    )
     u = u / np.linalg.norm(u)
     n = np.cross(u, v)
     frame = np.array([[[-3.0, 1.0, 0.0], u, v, n]])
@@ -41,7 +45,9 @@ def test_shadows_are_where_rays_are_blocked(wall):
     things = [rng.normal(0, 0.4, (12, 3)) + rng.uniform(low, high) for _ in range(7)]
     starts = np.cumsum([0] + [len(t) for t in things]).astype(np.int64)
     size = np.array([[6.0, 4.0]])
-    owner, corners, polygons = cast(frame, size, np.array([9.0]), np.concatenate(things), starts, SUN)
+    owner, corners, polygons = cast(
+        frame, size, np.array([9.0]), np.concatenate(things), starts, SUN
+    )
     assert 2 <= len(owner) <= 7 and not owner.any()
     flat = rng.uniform(0, size[0], (4000, 2))
     points = frame[0, 0] + flat[:, :1] * u + flat[:, 1:] * v
@@ -68,7 +74,17 @@ def test_ground_covers_every_place_once_with_what_was_laid_last():
     for _ in range(12):
         x0, y0 = int(rng.integers(0, 8)), int(rng.integers(0, 6))
         z = float(rng.choice([0.0, -0.13, 0.2]))
-        floors.append(Floor(x0, y0, x0 + int(rng.integers(1, 3)), y0 + int(rng.integers(1, 3)), "asphalt", "road", z))
+        floors.append(
+            Floor(
+                x0,
+                y0,
+                x0 + int(rng.integers(1, 3)),
+                y0 + int(rng.integers(1, 3)),
+                "asphalt",
+                "road",
+                z,
+            )
+        )
     rectangles, kerbs = ground_rectangles(floors)
     for x, y in rng.uniform(0, (10, 8), (300, 2)):
         over = [f for f, x0, y0, x1, y1 in rectangles if x0 < x < x1 and y0 < y < y1]

@@ -21,7 +21,9 @@ from s2e.envs.robots.collision import static_gaps
 from s2e.envs.streets.pool import training_scenes
 from s2e.video.stills import read_stills
 
-SMALL = Settings(envs=12, scenes=2, people=2, robot="any", cameras=0.5, camera_noise=0.5, look="mesh", seed=4)
+SMALL = Settings(
+    envs=12, scenes=2, people=2, robot="any", cameras=0.5, camera_noise=0.5, look="mesh", seed=4
+)
 SHARD, WANTED = 30, 50
 
 
@@ -49,7 +51,9 @@ def test_stills_are_recorded_and_read(whole):
     assert len(np.unique(np.concatenate([s.robot for s in stills]))) > 1
     assert np.isfinite(np.concatenate([s.about for s in stills])).all()
     assert next(iter(stills[0].frames.images([0]))).shape == (96, 160, 3)
-    assert len({s for part in stills for s in part.scene}) >= 3, "every shard has streets of its own"
+    assert len({s for part in stills for s in part.scene}) >= 3, (
+        "every shard has streets of its own"
+    )
 
 
 def test_more_later_is_the_same_as_more_at_once(whole, tmp_path):
@@ -60,7 +64,9 @@ def test_more_later_is_the_same_as_more_at_once(whole, tmp_path):
     with pytest.raises(UserError, match="not empty"):
         record_stills(tmp_path / "a", WANTED, SMALL)
     with pytest.raises(UserError, match="--people 2, not 1"):
-        record_stills(tmp_path / "a", WANTED, Settings(**{**SMALL.__dict__, "people": 1}), resume=True)
+        record_stills(
+            tmp_path / "a", WANTED, Settings(**{**SMALL.__dict__, "people": 1}), resume=True
+        )
 
 
 def test_a_recording_that_was_killed_as_it_began_begins_again(tmp_path):
@@ -95,7 +101,11 @@ module.record_stills(Path({str(tmp_path / "a")!r}), {WANTED}, {SMALL!r})
 """
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not (tmp_path / "a" / "stills-00000.tar").exists() and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not (tmp_path / "a" / "stills-00000.tar").exists()
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -111,7 +121,11 @@ def test_poses_are_what_their_kind_says():
     alone = ~worlds.people.active.any(1)
     for k in (NEAR, KERB):
         of = kind == k
-        assert of.any() and (gap[of] >= GAP_M[k, 0] - 1e-9).all() and (gap[of] <= GAP_M[k, 1] + 1e-9).all()
+        assert (
+            of.any()
+            and (gap[of] >= GAP_M[k, 0] - 1e-9).all()
+            and (gap[of] <= GAP_M[k, 1] + 1e-9).all()
+        )
     person = worlds.person_gap()
     assert (person > 0).all() and (gap[kind >= 0] >= 0).all(), "nobody stands in anything"
     touch = kind == CONTACT
@@ -120,7 +134,9 @@ def test_poses_are_what_their_kind_says():
     away = np.linalg.norm(worlds.people.position[before, 0] - worlds.pose[before, :2], axis=1)
     assert len(before) and (away >= 0.5).all() and (away <= 3).all()
     rays = free_space(worlds, before)
-    assert (np.nanmin(rays, axis=1) <= away + 0.05).mean() > 0.9, "the person is seen, or something nearer"
+    assert (np.nanmin(rays, axis=1) <= away + 0.05).mean() > 0.9, (
+        "the person is seen, or something nearer"
+    )
 
 
 def test_the_command_records_and_checks(tmp_path, monkeypatch, capsys, whole):

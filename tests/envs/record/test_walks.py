@@ -12,7 +12,16 @@ from s2e.core.errors import UserError
 from s2e.core.observation import RAYS
 from s2e.envs.record import walks as module
 from s2e.envs.record.takes import take_seed
-from s2e.envs.record.walks import ASIDE_M, ASIDE_ROOM_M, AWAY_RAD, DRIVES, NUDGE_STEPS, Drives, Settings, record
+from s2e.envs.record.walks import (
+    ASIDE_M,
+    ASIDE_ROOM_M,
+    AWAY_RAD,
+    DRIVES,
+    NUDGE_STEPS,
+    Drives,
+    Settings,
+    record,
+)
 from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.streets.pool import training_scenes
 from s2e.video.readers.formats import read_walks
@@ -30,7 +39,11 @@ def short_takes():
 
 
 def digests(folder):
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +57,11 @@ def whole(tmp_path_factory, short_takes):
 def test_walks_say_what_was_recorded(whole):
     out, counts = whole
     walks, skipped = read_walks([out])
-    assert not skipped and len(walks) == counts.walks and sum(map(len, walks)) == counts.frames >= WANTED
+    assert (
+        not skipped
+        and len(walks) == counts.walks
+        and sum(map(len, walks)) == counts.frames >= WANTED
+    )
     assert len({w.body.robot for w in walks}) > 1
     for walk in walks:
         assert walk.hz == pytest.approx(5.0) and walk.times[0] == 0.0
@@ -52,7 +69,9 @@ def test_walks_say_what_was_recorded(whole):
         assert np.nanmin(walk.free_space) >= 0 and np.isfinite(walk.body.token()).all()
         assert next(iter(walk.frames.images([0]))).shape == (96, 160, 3)
     state = json.loads((out / "record.json").read_text())
-    assert [t["whole"] for t in state["takes"]] == [True, False], "the test needs two takes, the second cut short"
+    assert [t["whole"] for t in state["takes"]] == [True, False], (
+        "the test needs two takes, the second cut short"
+    )
 
 
 def test_more_frames_later_is_the_same_as_more_at_once(whole, tmp_path):
@@ -73,7 +92,11 @@ module.record(Path({str(tmp_path / "a")!r}), {WANTED}, module.{SMALL!r})
 """
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("a/t000_w*"))) < 3 and process.poll() is None and time.monotonic() < deadline:
+    while (
+        len(list(tmp_path.glob("a/t000_w*"))) < 3
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -92,7 +115,13 @@ def test_refusals(whole, tmp_path):
     (tmp_path / "a" / "mine.txt").write_text("")
     with pytest.raises(UserError, match="record.json is missing"):
         record(tmp_path / "a", 10, SMALL, resume=True)
-    for bad in ("{", "[]", '{"settings": {}}', '{"settings": {}, "takes": [3]}', '{"settings": {}, "takes": [{"walks": "x"}]}'):
+    for bad in (
+        "{",
+        "[]",
+        '{"settings": {}}',
+        '{"settings": {}, "takes": [3]}',
+        '{"settings": {}, "takes": [{"walks": "x"}]}',
+    ):
         (tmp_path / "a" / "record.json").write_text(bad)
         with pytest.raises(UserError, match=r"record.json: not the state"):
             record(tmp_path / "a", 10, SMALL, resume=True)
@@ -101,7 +130,9 @@ def test_refusals(whole, tmp_path):
 
 def test_nudges_are_marked(whole):
     out, _ = whole
-    marks = [m for p in out.glob("t*/walk.json") for m in json.loads(p.read_text()).get("nudged", [])]
+    marks = [
+        m for p in out.glob("t*/walk.json") for m in json.loads(p.read_text()).get("nudged", [])
+    ]
     assert marks
     for begin, end in marks:
         assert NUDGE_STEPS[0] * 0.2 - 1e-5 <= end - begin <= NUDGE_STEPS[1] * 0.2 + 1e-5
@@ -127,7 +158,9 @@ def test_perturbed_starts_are_free_near_the_usual_ones_and_turned_away(monkeypat
         away.append(abs((after.start[2] - bearing + np.pi) % (2 * np.pi) - np.pi))
     assert 10 < changed < 30 and max(aside) <= ASIDE_M * 2**0.5 and np.mean(aside) > 0.5
     assert max(away) <= AWAY_RAD and max(away) > 1.5
-    assert drives.drawn == [1] * 40 and [drives.next(0) is None for _ in range(SHORT)] == [False] * (SHORT - 1) + [True]
+    assert drives.drawn == [1] * 40 and [drives.next(0) is None for _ in range(SHORT)] == [
+        False
+    ] * (SHORT - 1) + [True]
 
 
 def test_other_cameras(whole):
@@ -144,7 +177,13 @@ def test_places_share_the_drives(tmp_path):
     drives = Drives([streets[:2], streets[2:], streets[:2]], 200, 0, 0)
     drawn = np.array([(drives.next(w) or (-1,))[0] for w in range(200)])
     assert abs((drawn == 2).mean() - 1 / 3) < 0.1
-    counts = record(tmp_path / "a", 60, Settings(envs=2, scenes=1, scene="streets, gs_urban/plaza", people=0, look="splats", seed=1))
+    counts = record(
+        tmp_path / "a",
+        60,
+        Settings(
+            envs=2, scenes=1, scene="streets, gs_urban/plaza", people=0, look="splats", seed=1
+        ),
+    )
     assert counts.frames >= 60
     with pytest.raises(UserError, match="nowhere"):
         record(tmp_path / "b", 60, Settings(scene="streets,nowhere"))

@@ -3,7 +3,14 @@ import pytest
 
 from s2e.core.errors import UserError
 from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
-from s2e.envs.robots.collision import clear_heading, field_at, people_contacts, robot_contacts, static_gaps, sweep
+from s2e.envs.robots.collision import (
+    clear_heading,
+    field_at,
+    people_contacts,
+    robot_contacts,
+    static_gaps,
+    sweep,
+)
 from s2e.envs.robots.fleet import Fleet
 from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.robots.kinematic import Kinematic
@@ -20,7 +27,9 @@ def scatter(seed: int, rows: int, cols: int, origin: tuple[float, float]) -> Occ
 def gap_to_cells(scene: Occupancy, points: np.ndarray) -> np.ndarray:
     """Exact distance from points (K, 2) to the nearest occupied square, or to the outside of the grid."""
     cells = np.argwhere(scene.grid)[:, ::-1] * scene.resolution + scene.origin
-    outside = np.maximum(np.maximum(cells - points[:, None], points[:, None] - cells - scene.resolution), 0.0)
+    outside = np.maximum(
+        np.maximum(cells - points[:, None], points[:, None] - cells - scene.resolution), 0.0
+    )
     size = np.array(scene.grid.shape[::-1]) * scene.resolution
     edge = np.minimum(points - scene.origin, scene.origin + size - points).min(1)
     return np.minimum(np.linalg.norm(outside, axis=2).min(1, initial=np.inf), np.maximum(edge, 0.0))
@@ -40,16 +49,29 @@ def test_contacts_agree_with_exact_geometry_to_a_cell():
     scene_id = rng.integers(0, 2, 400)
     sizes = np.array([(8.0, 6.0), (5.0, 9.0)])
     origins = np.array([s.origin for s in scenes])
-    poses = np.concatenate([origins[scene_id] + rng.random((400, 2)) * sizes[scene_id], rng.uniform(-np.pi, np.pi, (400, 1))], axis=1)
+    poses = np.concatenate(
+        [
+            origins[scene_id] + rng.random((400, 2)) * sizes[scene_id],
+            rng.uniform(-np.pi, np.pi, (400, 1)),
+        ],
+        axis=1,
+    )
     names = np.array(list(ROBOTS))[rng.integers(0, 4, 400)]
     fleet = Fleet.of(names.tolist())
     hit = robot_contacts(fleet, poses, fields, scene_id)
-    exact = np.array([footprint_gap(scenes[s], ROBOTS[name], pose[None])[0] for pose, s, name in zip(poses, scene_id, names)])
+    exact = np.array(
+        [
+            footprint_gap(scenes[s], ROBOTS[name], pose[None])[0]
+            for pose, s, name in zip(poses, scene_id, names)
+        ]
+    )
     assert hit[exact < -FIELD_ERROR].all()
     assert not hit[exact > FIELD_ERROR].any()
     assert 0.3 < hit.mean() < 0.9
     outside = (exact > 0).nonzero()[0]
-    np.testing.assert_allclose(static_gaps(fleet, poses, fields, scene_id)[outside], exact[outside], atol=FIELD_ERROR)
+    np.testing.assert_allclose(
+        static_gaps(fleet, poses, fields, scene_id)[outside], exact[outside], atol=FIELD_ERROR
+    )
 
 
 def test_leaving_the_grid_is_a_contact():
@@ -61,7 +83,9 @@ def test_leaving_the_grid_is_a_contact():
 
 def test_people_contacts_agree_with_brute_force():
     rng = np.random.default_rng(3)
-    poses = np.concatenate([rng.uniform(-1, 1, (300, 2)), rng.uniform(-np.pi, np.pi, (300, 1))], axis=1)
+    poses = np.concatenate(
+        [rng.uniform(-1, 1, (300, 2)), rng.uniform(-np.pi, np.pi, (300, 1))], axis=1
+    )
     people, active = rng.uniform(-2, 2, (300, 5, 2)), rng.random((300, 5)) < 0.7
     for robot in ROBOTS.values():
         heading = np.stack([np.cos(poses[:, 2]), np.sin(poses[:, 2])], axis=1)
@@ -133,7 +157,9 @@ def test_a_turn_on_the_spot_stops_before_what_the_nose_would_hit(name, side):
     room = footprint_gap(scene, robot, np.stack([0 * yaws, 0 * yaws, yaws], 1))
     assert room[0] > FIELD_ERROR and room[-1] > FIELD_ERROR and room.min() < -FIELD_ERROR
     first = abs(yaws[np.argmax(room < 0)])
-    reached, blocked = sweep(fleet, np.zeros((1, 3)), np.array([[0.0, 0.0, 2.4 * side]]), fields, zero)
+    reached, blocked = sweep(
+        fleet, np.zeros((1, 3)), np.array([[0.0, 0.0, 2.4 * side]]), fields, zero
+    )
     assert blocked[0] and (reached[0, :2] == 0).all()
     assert first - 0.2 < side * reached[0, 2] < first + 0.1
     assert footprint_gap(scene, robot, reached)[0] > -FIELD_ERROR
@@ -145,10 +171,16 @@ def test_a_turn_goes_the_shorter_way_round():
     for begin, end in ((2.3, -2.3), (-2.3, 2.3), (2.3, -2.3 + 2 * np.pi)):
         for bearing, hits in ((np.pi, True), (np.pi / 2, False), (-np.pi / 2, False)):
             _, fields = post(tip * np.cos(bearing), tip * np.sin(bearing))
-            _, blocked = sweep(fleet, np.array([[0.0, 0.0, begin]]), np.array([[0.0, 0.0, end]]), fields, zero)
+            _, blocked = sweep(
+                fleet, np.array([[0.0, 0.0, begin]]), np.array([[0.0, 0.0, end]]), fields, zero
+            )
             assert blocked[0] == hits, (begin, end, bearing)
-    _, fields = post(-tip * np.cos(0.9), -tip * np.sin(0.9))  # behind, beyond half a turn: at pi + 0.9
-    reached, blocked = sweep(fleet, np.array([[0.0, 0.0, 3.0]]), np.array([[0.0, 0.0, 4.8]]), fields, zero)
+    _, fields = post(
+        -tip * np.cos(0.9), -tip * np.sin(0.9)
+    )  # behind, beyond half a turn: at pi + 0.9
+    reached, blocked = sweep(
+        fleet, np.array([[0.0, 0.0, 3.0]]), np.array([[0.0, 0.0, 4.8]]), fields, zero
+    )
     assert blocked[0] and -np.pi <= reached[0, 2] < -2.5
 
 
@@ -188,7 +220,10 @@ def test_who_is_in_contact_may_leave_it_and_who_is_stopped_may_turn():
 def test_a_heading_is_turned_only_where_it_must_be():
     grid = np.zeros((60, 60), dtype=bool)
     grid[:, 40:] = True  # a wall at x = 4
-    fields, fleet = DistanceFields.pack([Occupancy(grid, np.zeros(2))]), Fleet.of(["jackal", "coco"])
+    fields, fleet = (
+        DistanceFields.pack([Occupancy(grid, np.zeros(2))]),
+        Fleet.of(["jackal", "coco"]),
+    )
     for yaw in (0.3, -0.4, 2.5):
         pose = np.array([3.3, 3.0, yaw])
         np.testing.assert_array_equal(clear_heading(fleet, 0, pose, fields, 0), pose)
@@ -197,8 +232,13 @@ def test_a_heading_is_turned_only_where_it_must_be():
         assert static_gaps(fleet.rows(np.array([1])), found[None], fields, np.zeros(1))[0] >= 0.1
         assert (turned == 0) == (yaw == 2.5) and np.sign(turned) in (0, np.sign(yaw))
         less = found - [0, 0, 0.14 * np.sign(turned)]
-        assert turned == 0 or static_gaps(fleet.rows(np.array([1])), less[None], fields, np.zeros(1))[0] < 0.1
-    nowhere = clear_heading(fleet, 1, np.array([3.65, 3.0, 0.0]), fields, 0)  # its tail is too near already
+        assert (
+            turned == 0
+            or static_gaps(fleet.rows(np.array([1])), less[None], fields, np.zeros(1))[0] < 0.1
+        )
+    nowhere = clear_heading(
+        fleet, 1, np.array([3.65, 3.0, 0.0]), fields, 0
+    )  # its tail is too near already
     assert abs(nowhere[2]) > 1.5
 
 
@@ -212,13 +252,19 @@ def test_kerbs_stop_who_cannot_climb_them_from_above_and_from_below():
     fleet = Fleet.of(["jackal", "coco", "go2", "g1"] * 3)
     fields, moving = DistanceFields.pack(scenes), np.ones(12, dtype=bool)
     physics = Kinematic(fleet, fields)
-    poses = np.repeat([[2.5, 1.0, 0.0], [5.5, 1.0, np.pi], [2.5, 3.0, 0.0]], 4, axis=0)  # at the kerb, on it, at the ramp
+    poses = np.repeat(
+        [[2.5, 1.0, 0.0], [5.5, 1.0, np.pi], [2.5, 3.0, 0.0]], 4, axis=0
+    )  # at the kerb, on it, at the ramp
     starts, velocities = poses.copy(), np.zeros((12, 3))
     for n in range(12):
-        physics.reset(n, 0, int(fleet.step_class[n]), poses[n], ROBOTS[fleet.names[fleet.kind[n]]], 0)
+        physics.reset(
+            n, 0, int(fleet.step_class[n]), poses[n], ROBOTS[fleet.names[fleet.kind[n]]], 0
+        )
     hit = np.zeros(12, dtype=bool)
     for _ in range(25):
-        poses, velocities, blocked = physics.move(poses, velocities, np.tile([1.0, 0.0, 0.0], (12, 1)), moving)
+        poses, velocities, blocked = physics.move(
+            poses, velocities, np.tile([1.0, 0.0, 0.0], (12, 1)), moving
+        )
         hit |= blocked
     np.testing.assert_array_equal(hit, [True, True, False, False] * 2 + [False] * 4)
     assert ((np.abs(poses - starts)[:, 0] < 1.5) == hit).all()
@@ -232,7 +278,11 @@ def test_a_slot_of_the_fields_is_exchanged_in_place_or_grown():
     scenes = [scatter(k, 30 + 10 * (k == 1), 40, (k, 0.0)) for k in range(3)]
     fields = DistanceFields.pack(scenes)
     values = fields.values
-    for slot, scene in ((0, scatter(7, 30, 40, (2.0, 2.0))), (1, scatter(8, 25, 33, (0.0, -1.0))), (2, scatter(9, 50, 50, (0.5, 0.0)))):
+    for slot, scene in (
+        (0, scatter(7, 30, 40, (2.0, 2.0))),
+        (1, scatter(8, 25, 33, (0.0, -1.0))),
+        (2, scatter(9, 50, 50, (0.5, 0.0))),
+    ):
         fields.replace(slot, scene)
         scenes[slot] = scene
         assert (fields.values is values) == (slot == 0)
@@ -250,7 +300,9 @@ def test_a_slot_of_the_fields_is_exchanged_in_place_or_grown():
 def test_distances_grow_to_65_metres_and_stay_there(height_m):
     """What is beyond the range of the packed field is far, never near again."""
     size = int(2 * 140 + height_m)
-    fields = DistanceFields.pack([Occupancy(np.zeros((size, 280), dtype=bool), np.array([-140.0, -size / 2]), 1.0)])
+    fields = DistanceFields.pack(
+        [Occupancy(np.zeros((size, 280), dtype=bool), np.array([-140.0, -size / 2]), 1.0)]
+    )
     packed, x = (fields.values, fields.start, fields.shape, fields.frame), np.arange(-139.5, 0.0)
     found = np.array([field_at(*packed, 0, at, 0.0) for at in x])
     np.testing.assert_allclose(found, np.minimum(x + 140.0, 65.535), atol=0.51)
@@ -283,4 +335,9 @@ def test_a_run_that_is_put_back_goes_on_as_before():
     np.testing.assert_array_equal(again[0], whole[0])
     np.testing.assert_array_equal(again[1], whole[1])
     with pytest.raises(UserError, match="world 5"):
-        physics.move(poses, np.zeros((8, 3)), np.where(np.arange(8)[:, None] == 5, np.nan, 0.0) * np.ones((8, 3)), moving[0])
+        physics.move(
+            poses,
+            np.zeros((8, 3)),
+            np.where(np.arange(8)[:, None] == 5, np.nan, 0.0) * np.ones((8, 3)),
+            moving[0],
+        )

@@ -16,7 +16,14 @@ JACKAL, COCO, GO2 = ROBOTS["jackal"], ROBOTS["coco"], ROBOTS["go2"]
 
 
 def unlimited(robot):
-    fast = {"v_max": 1e3, "omega_max": 1e3, "accel_max": 1e6, "brake_max": 1e6, "alpha_max": 1e6, "lag_s": 0.0}
+    fast = {
+        "v_max": 1e3,
+        "omega_max": 1e3,
+        "accel_max": 1e6,
+        "brake_max": 1e6,
+        "alpha_max": 1e6,
+        "lag_s": 0.0,
+    }
     return replace(robot, **fast, curvature_max=1e5 if robot.drive == "ackermann" else math.inf)
 
 
@@ -68,12 +75,21 @@ def test_velocities_stay_within_every_limit():
         change = velocities - before
         assert (velocities[:, 0] >= -REVERSE_MPS).all() and (velocities[:, 0] <= v_max).all()
         assert (np.abs(velocities[:, 1]) <= omega_max + 1e-12).all()
-        assert (change[:, 0] <= accel * dt + 1e-12).all() and (change[:, 0] >= -brake * dt - 1e-12).all()
+        assert (change[:, 0] <= accel * dt + 1e-12).all() and (
+            change[:, 0] >= -brake * dt - 1e-12
+        ).all()
         assert (np.abs(velocities[:, 2]) <= lateral_max).all()
         assert (np.abs(change[:, 2]) <= lateral_accel * dt + 1e-12).all()
-        assert (np.abs(velocities[steered, 1]) <= curvature_max[steered] * np.abs(velocities[steered, 0]) + 1e-12).all()
+        assert (
+            np.abs(velocities[steered, 1])
+            <= curvature_max[steered] * np.abs(velocities[steered, 0]) + 1e-12
+        ).all()
     assert (np.abs(poses[:, 2]) <= math.pi).all()
-    assert np.abs(velocities[:, 2]).max() > 0.5 and (velocities[steered, 0] < 0).any() and (velocities[~steered, 0] < 0).any()
+    assert (
+        np.abs(velocities[:, 2]).max() > 0.5
+        and (velocities[steered, 0] < 0).any()
+        and (velocities[~steered, 0] < 0).any()
+    )
 
 
 def test_motion_is_the_exact_arc():
@@ -97,7 +113,9 @@ def test_a_command_is_reached_and_a_steered_robot_keeps_its_curvature():
 
 
 def test_a_steered_robot_cannot_turn_in_place():
-    poses, velocities = step_robots(Fleet.of([COCO]), np.zeros((1, 3)), np.zeros((1, 3)), np.array([[0.0, 1.0, 0.0]]), 0.5)
+    poses, velocities = step_robots(
+        Fleet.of([COCO]), np.zeros((1, 3)), np.zeros((1, 3)), np.array([[0.0, 1.0, 0.0]]), 0.5
+    )
     np.testing.assert_array_equal(poses, 0)
     np.testing.assert_array_equal(velocities, 0)
 
@@ -130,7 +148,11 @@ def test_slip_belongs_to_the_episode_and_not_to_the_batch():
     ratio = np.hypot(*together[:, :2].T) / np.hypot(*dry[:, :2].T)
     assert (np.abs(ratio - 1) <= 0.051).all() and len(np.unique(ratio)) == 6
     # Over an episode the part that stays is most of it, and different episodes differ.
-    ends = [np.hypot(*step_robots(fleet, *state, 0.1, np.full(6, s), np.full(6, k))[0][:, :2].T)[0] for s in (1, 2) for k in range(40)]
+    ends = [
+        np.hypot(*step_robots(fleet, *state, 0.1, np.full(6, s), np.full(6, k))[0][:, :2].T)[0]
+        for s in (1, 2)
+        for k in range(40)
+    ]
     first, second = np.array(ends[:40]) / 0.1, np.array(ends[40:]) / 0.1
     assert 0 < first.std() < 0.02 and abs(first.mean() - second.mean()) > 0.002
 
@@ -138,7 +160,10 @@ def test_slip_belongs_to_the_episode_and_not_to_the_batch():
 def test_commands_come_late_by_whole_periods():
     pending, latency = np.zeros((3, MAX_LATENCY + 1, 3)), np.array([0, 1, 3])
     given_commands = np.arange(1, 7)[:, None, None] * np.ones((3, 3))
-    seen = [delay(c, pending, latency, np.array([True, True, True]))[:, 0].tolist() for c in given_commands]
+    seen = [
+        delay(c, pending, latency, np.array([True, True, True]))[:, 0].tolist()
+        for c in given_commands
+    ]
     assert seen == [[1, 0, 0], [2, 1, 0], [3, 2, 0], [4, 3, 1], [5, 4, 2], [6, 5, 3]]
     kept = pending.copy()
     delay(given_commands[0], pending, latency, np.array([False, False, False]))
@@ -153,7 +178,9 @@ def test_a_fleet_is_arrays_whose_rows_are_replaced_saved_and_put_back():
     assert fleet.latency.tolist() == [0, 1, 0, 0]
     saved = fleet.arrays()
     fleet.put(0, ROBOTS["g1"])
-    np.testing.assert_array_equal(fleet.rows(np.array([0])).limits, fleet.rows(np.array([3])).limits)
+    np.testing.assert_array_equal(
+        fleet.rows(np.array([0])).limits, fleet.rows(np.array([3])).limits
+    )
     fleet.restore(saved)
     np.testing.assert_array_equal(fleet.limits, saved["limits"])
     with pytest.raises(UserError, match="--envs"):
@@ -165,13 +192,24 @@ def test_a_fleet_is_arrays_whose_rows_are_replaced_saved_and_put_back():
 def test_specimens_differ_within_the_stated_ranges_and_the_generator_decides_them():
     for robot in ROBOTS.values():
         some = [randomise(np.random.default_rng(seed), robot) for seed in range(200)]
-        assert some[0] == randomise(np.random.default_rng(0), robot) and len({r.v_max for r in some}) == 200
-        for name, spread in (("v_max", 0.15), ("omega_max", 0.15), ("accel_max", 0.25), ("lag_s", 0.5), ("disc_radius", 0.05)):
+        assert (
+            some[0] == randomise(np.random.default_rng(0), robot)
+            and len({r.v_max for r in some}) == 200
+        )
+        for name, spread in (
+            ("v_max", 0.15),
+            ("omega_max", 0.15),
+            ("accel_max", 0.25),
+            ("lag_s", 0.5),
+            ("disc_radius", 0.05),
+        ):
             ratio = np.array([getattr(r, name) for r in some]) / getattr(robot, name)
             assert 0.8 * spread < np.abs(ratio - 1).max() <= spread + 1e-12
         late = np.array([r.latency_s for r in some]) - robot.latency_s
         assert 0.0 <= late.min() < 0.01 and 0.19 < late.max() <= 0.2
-        assert {r.step_height for r in some} == {robot.step_height} and {r.slip for r in some} == {robot.slip_spread}
+        assert {r.step_height for r in some} == {robot.step_height} and {r.slip for r in some} == {
+            robot.slip_spread
+        }
         assert np.abs([r.camera.pitch_deg - robot.camera.pitch_deg for r in some]).max() <= 4.0
         assert randomise(np.random.default_rng(1), robot, 0.0) == robot
     with pytest.raises(UserError, match="randomisation"):
@@ -198,7 +236,9 @@ def test_the_command_reaches_the_waypoint(distance, bearing, horizon_s, name):
 def test_who_is_told_what_is_right_behind_it_backs_off(distance, aside_deg, name):
     aside, fleet = math.radians(aside_deg), Fleet.of([unlimited(ROBOTS[name])])
     waypoint = np.array([[-distance * math.cos(aside), distance * math.sin(aside)]])
-    poses, _ = step_robots(fleet, np.zeros((1, 3)), np.zeros((1, 3)), waypoint_to_command(waypoint, 2.0, fleet), 2.0)
+    poses, _ = step_robots(
+        fleet, np.zeros((1, 3)), np.zeros((1, 3)), waypoint_to_command(waypoint, 2.0, fleet), 2.0
+    )
     np.testing.assert_allclose(poses, [[-distance, 0.0, 0.0]], atol=1e-6)
 
 
@@ -220,9 +260,13 @@ def test_commands_are_finite_within_limits_and_smooth(robot):
     fleet = fleet_of(robot, len(waypoints))
     commands = waypoint_to_command(waypoints, 1.0, fleet)
     assert np.isfinite(commands).all()
-    assert (commands[:, 0] >= -REVERSE_MPS - 1e-9).all() and (commands[:, 0] <= robot.v_max + 1e-9).all()
+    assert (commands[:, 0] >= -REVERSE_MPS - 1e-9).all() and (
+        commands[:, 0] <= robot.v_max + 1e-9
+    ).all()
     assert (np.abs(commands[:, 1]) <= robot.omega_max + 1e-9).all()
-    assert (np.abs(commands[:, 2]) <= robot.lateral_max).all() and (np.abs(commands[:, 2]).max() > 0.2) == (robot.lateral_max > 0)
+    assert (np.abs(commands[:, 2]) <= robot.lateral_max).all() and (
+        np.abs(commands[:, 2]).max() > 0.2
+    ) == (robot.lateral_max > 0)
     if robot.drive == "ackermann":
         assert (np.abs(commands[:, 1]) <= robot.curvature_max * np.abs(commands[:, 0]) + 1e-9).all()
     moved = waypoint_to_command(waypoints + np.array([1e-5, -1e-5]), 1.0, fleet)
@@ -236,13 +280,17 @@ def test_a_command_has_a_waypoint_that_means_it(fast, sharp, name):
     robot = ROBOTS[name]
     command = np.array([[fast * robot.v_max, sharp * min(robot.omega_max, 2.0), 0.0]])
     waypoint = command_to_waypoint(command, 1.0)
-    np.testing.assert_allclose(waypoint_to_command(waypoint, 1.0, fleet_of(robot, 1)), command, atol=1e-6)
+    np.testing.assert_allclose(
+        waypoint_to_command(waypoint, 1.0, fleet_of(robot, 1)), command, atol=1e-6
+    )
 
 
 def test_commands_of_robots_that_stand_turn_them_or_stop_them():
     commands = np.array([[0.0, 1.0], [0.0, -1.0], [0.05, 0.1], [0.0, 0.0]])
     told = waypoint_to_command(command_to_waypoint(commands, 1.0), 1.0, fleet_of(JACKAL, 4))
-    np.testing.assert_allclose(told[:2, :2], [[0, JACKAL.omega_max], [0, -JACKAL.omega_max]], atol=1e-6)
+    np.testing.assert_allclose(
+        told[:2, :2], [[0, JACKAL.omega_max], [0, -JACKAL.omega_max]], atol=1e-6
+    )
     assert (told[2:] == 0).all()
 
 
@@ -271,4 +319,6 @@ def test_legs_step_sideways_to_what_is_near_and_a_mixed_fleet_is_its_parts():
     np.testing.assert_allclose(commands[2], [0.0, 0.0, 0.2], atol=1e-9)
     assert (commands[:2, 2] == 0).all() and (commands[:2, 1] > 0).all()
     for n in range(4):
-        np.testing.assert_array_equal(waypoint_to_command(near[:1], 1.0, fleet.rows(np.array([n])))[0], commands[n])
+        np.testing.assert_array_equal(
+            waypoint_to_command(near[:1], 1.0, fleet.rows(np.array([n])))[0], commands[n]
+        )

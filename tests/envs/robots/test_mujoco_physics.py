@@ -16,16 +16,32 @@ from s2e.envs.robots.mujoco_physics import MujocoPhysics
 
 def place(grid: np.ndarray, height: np.ndarray | None = None) -> Scene:
     none = np.zeros((0, 3), dtype=np.float32)
-    mesh = Mesh(none, none.astype(np.int32), np.zeros((0, 3, 2)), np.zeros(0), np.zeros((0, 3, 3)), np.zeros(0), np.zeros(0))
-    ground = None if height is None else Ground(height.astype(np.float32), np.zeros(grid.shape, dtype=np.uint8))
-    return Scene("place", Occupancy(grid, np.array([-8.0, -4.0])), mesh, np.zeros((1, 2)), ground=ground)
+    mesh = Mesh(
+        none,
+        none.astype(np.int32),
+        np.zeros((0, 3, 2)),
+        np.zeros(0),
+        np.zeros((0, 3, 3)),
+        np.zeros(0),
+        np.zeros(0),
+    )
+    ground = (
+        None
+        if height is None
+        else Ground(height.astype(np.float32), np.zeros(grid.shape, dtype=np.uint8))
+    )
+    return Scene(
+        "place", Occupancy(grid, np.array([-8.0, -4.0])), mesh, np.zeros((1, 2)), ground=ground
+    )
 
 
 def both(scene: Scene, names: list[str], poses: np.ndarray):
     """The two kinds of physics, in the same scene, at the same poses."""
     fleet = Fleet.of(names)
     height = np.zeros(scene.occupancy.grid.shape) if scene.ground is None else scene.ground.height
-    fields = DistanceFields.pack([scene.occupancy.blocked_by(step, height) for step in STEP_CLASSES_M])
+    fields = DistanceFields.pack(
+        [scene.occupancy.blocked_by(step, height) for step in STEP_CLASSES_M]
+    )
     for physics in (Kinematic(fleet, fields), MujocoPhysics(fleet, [scene])):
         for n, name in enumerate(names):
             physics.reset(n, 0, int(fleet.step_class[n]), poses[n], ROBOTS[name], n)
@@ -34,7 +50,12 @@ def both(scene: Scene, names: list[str], poses: np.ndarray):
 
 def drive(physics, poses: np.ndarray, commands: np.ndarray):
     """Runs (T, N, 3) commands; returns poses (T, N, 3) and who was ever stopped."""
-    state, moving, track, stopped = (poses, np.zeros((len(poses), 3))), np.ones(len(poses), dtype=bool), [], np.zeros(len(poses), bool)
+    state, moving, track, stopped = (
+        (poses, np.zeros((len(poses), 3))),
+        np.ones(len(poses), dtype=bool),
+        [],
+        np.zeros(len(poses), bool),
+    )
     for command in commands:
         *state, blocked = physics.move(*state, command, moving)
         track.append(state[0])
@@ -44,7 +65,11 @@ def drive(physics, poses: np.ndarray, commands: np.ndarray):
 
 def test_rectangles_cover_every_labelled_cell_once():
     rng = np.random.default_rng(0)
-    for labels in (rng.integers(0, 3, (20, 31)), np.repeat(np.repeat(rng.integers(0, 3, (5, 6)), 4, 0), 5, 1), np.zeros((3, 4), int)):
+    for labels in (
+        rng.integers(0, 3, (20, 31)),
+        np.repeat(np.repeat(rng.integers(0, 3, (5, 6)), 4, 0), 5, 1),
+        np.zeros((3, 4), int),
+    ):
         drawn = np.zeros_like(labels)
         for r0, c0, r1, c1, label in rectangles(labels):
             assert r1 > r0 and c1 > c0 and (drawn[r0:r1, c0:c1] == 0).all()
@@ -71,8 +96,15 @@ def test_the_same_commands_lead_to_nearly_the_same_place_on_flat_ground():
     poses = np.concatenate([np.zeros((16, 2)), rng.uniform(-3, 3, (16, 1))], 1)
     commands = np.repeat(rng.uniform([0.0, -1.5, -0.5], [1.5, 1.5, 0.5], (5, 16, 3)), 10, axis=0)
     scene = place(np.zeros((160, 160), dtype=bool))
-    scene = Scene("flat", Occupancy(scene.occupancy.grid, np.array([-8.0, -8.0])), scene.mesh, scene.free_anchors)
-    (kinematic, not_stopped), (forces, nor_here) = (drive(p, poses, commands) for p in both(scene, names, poses))
+    scene = Scene(
+        "flat",
+        Occupancy(scene.occupancy.grid, np.array([-8.0, -8.0])),
+        scene.mesh,
+        scene.free_anchors,
+    )
+    (kinematic, not_stopped), (forces, nor_here) = (
+        drive(p, poses, commands) for p in both(scene, names, poses)
+    )
     assert not not_stopped.any() and not nor_here.any()
     apart = np.linalg.norm(kinematic[..., :2] - forces[..., :2], axis=-1)
     turned = (kinematic[..., 2] - forces[..., 2] + np.pi) % (2 * np.pi) - np.pi
@@ -117,9 +149,15 @@ def test_wheels_climb_by_force_what_their_step_height_says():
         height = np.zeros((80, 160))
         height[:, 100:] = step
         _, physics = both(
-            place(np.zeros((80, 160), dtype=bool), height), ["jackal", "coco"], np.array([[0.5, 0.0, 0.2], [-0.3, -2.0, 0.0]])
+            place(np.zeros((80, 160), dtype=bool), height),
+            ["jackal", "coco"],
+            np.array([[0.5, 0.0, 0.2], [-0.3, -2.0, 0.0]]),
         )
-        _, stopped = drive(physics, np.array([[0.5, 0.0, 0.2], [-0.3, -2.0, 0.0]]), np.tile([1.0, 0.0, 0.0], (35, 2, 1)))
+        _, stopped = drive(
+            physics,
+            np.array([[0.5, 0.0, 0.2], [-0.3, -2.0, 0.0]]),
+            np.tile([1.0, 0.0, 0.0], (35, 2, 1)),
+        )
         assert (stopped != climbs).all()
 
 
@@ -153,4 +191,9 @@ def test_mujoco_goes_on_where_it_was_put_back_and_where_it_was_told_to():
     physics.forget(0)
     assert not physics.models
     with pytest.raises(UserError, match="world 2"):
-        physics.move(poses, poses, np.where(np.arange(4)[:, None] == 2, np.nan, 0.0) * np.ones((4, 3)), moving)
+        physics.move(
+            poses,
+            poses,
+            np.where(np.arange(4)[:, None] == 2, np.nan, 0.0) * np.ones((4, 3)),
+            moving,
+        )

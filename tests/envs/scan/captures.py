@@ -29,7 +29,14 @@ class Builder:
         frames = np.stack([other, np.cross(normals, other), normals], -1)
         quats = np.roll(Rotation.from_matrix(frames).as_quat(), 1, axis=1)
         size = 0.7 / np.sqrt(density) * self.rng.lognormal(0, 0.35, count)
-        scales = np.stack([size, size * self.rng.uniform(0.4, 1, count), np.maximum(size * flat, noise * 0.5 + 1e-4)], 1)
+        scales = np.stack(
+            [
+                size,
+                size * self.rng.uniform(0.4, 1, count),
+                np.maximum(size * flat, noise * 0.5 + 1e-4),
+            ],
+            1,
+        )
         self.parts.append((points, quats, scales, self.rng.uniform(opacity[0], opacity[1], count)))
 
     def rect(self, corner, a, b, density=None, hole=None, **more):
@@ -50,7 +57,11 @@ class Builder:
     def box(self, x, y, z, length, width, height, yaw=0.0, **more):
         """Four sides and a top; x, y its middle, z its foot."""
         c, s = np.cos(yaw), np.sin(yaw)
-        u, v, w = np.array([c, s, 0]) * length, np.array([-s, c, 0]) * width, np.array([0, 0, height])
+        u, v, w = (
+            np.array([c, s, 0]) * length,
+            np.array([-s, c, 0]) * width,
+            np.array([0, 0, height]),
+        )
         foot = np.array([x, y, z]) - u / 2 - v / 2
         self.rect(foot, u, w, **more)
         self.rect(foot + v, w, u, **more)
@@ -59,7 +70,9 @@ class Builder:
         self.rect(foot + w, u, v, **more)
 
     def cylinder(self, x, y, z, radius, height, density=None):
-        density = max(self.density if density is None else density, 8 / (2 * np.pi * radius * height))
+        density = max(
+            self.density if density is None else density, 8 / (2 * np.pi * radius * height)
+        )
         count = int(2 * np.pi * radius * height * density)
         turn = self.rng.uniform(0, 2 * np.pi, count)
         normal = np.stack([np.cos(turn), np.sin(turn), np.zeros(count)], 1)
@@ -70,8 +83,17 @@ class Builder:
     def blob(self, x, y, z, radius, count, opacity=(0.3, 0.9)):
         """Leaves: in all directions, all through a ball."""
         points = self.rng.normal(size=(count, 3))
-        points *= radius * self.rng.random((count, 1)) ** (1 / 3) / np.linalg.norm(points, axis=1, keepdims=True)
-        self.discs(points + np.array([x, y, z]), self.rng.normal(size=(count, 3)), count / (4 * radius**2), opacity=opacity)
+        points *= (
+            radius
+            * self.rng.random((count, 1)) ** (1 / 3)
+            / np.linalg.norm(points, axis=1, keepdims=True)
+        )
+        self.discs(
+            points + np.array([x, y, z]),
+            self.rng.normal(size=(count, 3)),
+            count / (4 * radius**2),
+            opacity=opacity,
+        )
 
     def tree(self, x, y, height=5.0, z=0.0):
         self.cylinder(x, y, z, 0.15, height * 0.55, density=150)
@@ -91,7 +113,12 @@ class Builder:
         points = self.rng.uniform(low, high, (count, 3))
         quats = np.roll(Rotation.from_quat(self.rng.normal(size=(count, 4))).as_quat(), 1, axis=1)
         self.parts.append(
-            (points, quats, self.rng.uniform(size[0], size[1], (count, 3)), self.rng.uniform(opacity[0], opacity[1], count))
+            (
+                points,
+                quats,
+                self.rng.uniform(size[0], size[1], (count, 3)),
+                self.rng.uniform(opacity[0], opacity[1], count),
+            )
         )
 
     def dome(self, radius, count=300):
@@ -100,11 +127,18 @@ class Builder:
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         quats = np.tile([1.0, 0, 0, 0], (count, 1))
         self.parts.append(
-            (radius * directions, quats, self.rng.uniform(0.1, 0.4, (count, 3)) * radius, self.rng.uniform(0.3, 1, count))
+            (
+                radius * directions,
+                quats,
+                self.rng.uniform(0.1, 0.4, (count, 3)) * radius,
+                self.rng.uniform(0.3, 1, count),
+            )
         )
 
     def splats(self) -> Splats:
-        means, quats, scales, opacities = (np.concatenate(columns).astype(np.float32) for columns in zip(*self.parts))
+        means, quats, scales, opacities = (
+            np.concatenate(columns).astype(np.float32) for columns in zip(*self.parts)
+        )
         sh = self.rng.normal(0, 0.3, (len(means), 1, 3)).astype(np.float32)
         return Splats(means, quats, scales, opacities, sh)
 
@@ -118,7 +152,12 @@ def room(seed=0, ceiling=True, furniture=True):
     b.ground(0, 6, 0, 4.5)
     if ceiling:
         b.rect((0, 0, 2.6), (0, 4.5, 0), (6, 0, 0))
-    for corner, a in (((0, 0, 0), (6, 0, 0)), ((0, 4.5, 0), (6, 0, 0)), ((0, 0, 0), (0, 4.5, 0)), ((6, 0, 0), (0, 4.5, 0))):
+    for corner, a in (
+        ((0, 0, 0), (6, 0, 0)),
+        ((0, 4.5, 0), (6, 0, 0)),
+        ((0, 0, 0), (0, 4.5, 0)),
+        ((6, 0, 0), (0, 4.5, 0)),
+    ):
         b.rect(corner, a, (0, 0, 2.6))
     if furniture:
         b.box(1.0, 0.6, 0, 1.8, 0.9, 0.45)
@@ -129,7 +168,17 @@ def room(seed=0, ceiling=True, furniture=True):
     return b.splats()
 
 
-def street(seed=0, sides=2, facade_density=90.0, kerb=0.0, cars=3, trees=3, slope=0.0, length=40.0, dome=True):
+def street(
+    seed=0,
+    sides=2,
+    facade_density=90.0,
+    kerb=0.0,
+    cars=3,
+    trees=3,
+    slope=0.0,
+    length=40.0,
+    dome=True,
+):
     """A road between facades; `kerb` raises the pavements; `slope` tilts it all along x (the floor is then the slope)."""
     b = _builder(seed)
     rng = b.rng
@@ -144,24 +193,40 @@ def street(seed=0, sides=2, facade_density=90.0, kerb=0.0, cars=3, trees=3, slop
             height, back = rng.uniform(7, 14), side * rng.uniform(0, 0.4)
             b.rect((8 * k, side * 5.5 + back, 0), (8, 0, 0), (0, 0, height), density=facade_density)
             for _ in range(3):  # balconies
-                b.box(8 * k + rng.uniform(1, 7), side * 5.1, rng.uniform(3, height - 1), 1.5, 0.8, 0.9)
+                b.box(
+                    8 * k + rng.uniform(1, 7), side * 5.1, rng.uniform(3, height - 1), 1.5, 0.8, 0.9
+                )
     for _ in range(cars):
         b.car(rng.uniform(3, length - 3), rng.choice([-2.0, 2.0]), rng.normal(0, 0.05))
     for _ in range(trees):
         b.tree(rng.uniform(2, length - 2), rng.choice([-4.0, 4.0]), rng.uniform(4, 7), z=kerb)
     for _ in range(4):
-        b.cylinder(rng.uniform(2, length - 2), rng.choice([-3.4, 3.4]), kerb, 0.06, 5.0, density=150)
+        b.cylinder(
+            rng.uniform(2, length - 2), rng.choice([-3.4, 3.4]), kerb, 0.06, 5.0, density=150
+        )
         b.person(rng.uniform(2, length - 2), rng.uniform(-5, 5))
     b.floaters(400, (0, -6, -3), (length, 6, 12))
     if dome:
         b.dome(150.0)
     out = b.splats()
-    return place(out, Placement(1.0, Rotation.from_euler("y", -slope).as_matrix(), np.zeros(3))) if slope else out
+    return (
+        place(out, Placement(1.0, Rotation.from_euler("y", -slope).as_matrix(), np.zeros(3)))
+        if slope
+        else out
+    )
 
 
 def plaza(seed=0, objects=6, bump=0.0):
     b = _builder(seed, density=40.0)
-    b.ground(-15, 15, -12, 12, hole=lambda p: (np.hypot(p[:, 0] - 8, p[:, 1] + 5) < 0.8) | (np.hypot(p[:, 0] + 6, p[:, 1] - 7) < 0.25))
+    b.ground(
+        -15,
+        15,
+        -12,
+        12,
+        hole=lambda p: (
+            (np.hypot(p[:, 0] - 8, p[:, 1] + 5) < 0.8) | (np.hypot(p[:, 0] + 6, p[:, 1] - 7) < 0.25)
+        ),
+    )
     if bump:
         points = b.parts[0][0]
         points[:, 2] += bump * np.sin(points[:, 0] * 0.5) * np.cos(points[:, 1] * 0.4)
@@ -270,15 +335,28 @@ def corridor(seed=0, count=30_000, noise=0.04):
     """18 x 2.4 x 2.7 m of round, noisy Gaussians with haze and a box, thin at its ends: what a poor capture of an indoor place is."""
     rng = np.random.default_rng(seed)
     kind = rng.choice(6, count, p=[0.22, 0.12, 0.25, 0.25, 0.06, 0.10])
-    p = np.stack([rng.triangular(0, 9, 18, count), rng.uniform(-1.2, 1.2, count), rng.uniform(0, 2.7, count)], 1)
+    p = np.stack(
+        [
+            rng.triangular(0, 9, 18, count),
+            rng.uniform(-1.2, 1.2, count),
+            rng.uniform(0, 2.7, count),
+        ],
+        1,
+    )
     p[kind == 0, 2], p[kind == 1, 2], p[kind == 2, 1], p[kind == 3, 1] = 0.0, 2.7, -1.2, 1.2
-    p[kind == 4] = np.array([6.0, 0.7, 0.0]) + rng.uniform(0, [0.6, 0.5, 0.9], ((kind == 4).sum(), 3))
+    p[kind == 4] = np.array([6.0, 0.7, 0.0]) + rng.uniform(
+        0, [0.6, 0.5, 0.9], ((kind == 4).sum(), 3)
+    )
     p[kind != 5] += rng.normal(0, noise, ((kind != 5).sum(), 3))
     scales = rng.lognormal(np.log(0.07), 0.5, (count, 1)) * rng.lognormal(0, 0.35, (count, 3))
-    opacities = np.where(kind == 5, rng.uniform(0.02, 0.2, count), rng.beta(1.2, 1.0, count) * 0.97 + 0.01)
+    opacities = np.where(
+        kind == 5, rng.uniform(0.02, 0.2, count), rng.beta(1.2, 1.0, count) * 0.97 + 0.01
+    )
     quats = np.roll(Rotation.random(count, rng=rng).as_quat(), 1, axis=1)
     sh = rng.normal(0, 0.3, (count, 1, 3))
-    p, quats, scales, opacities, sh = (a.astype(np.float32) for a in (p, quats, scales, opacities, sh))
+    p, quats, scales, opacities, sh = (
+        a.astype(np.float32) for a in (p, quats, scales, opacities, sh)
+    )
     return Splats(p, quats, scales, opacities, sh)
 
 

@@ -32,7 +32,8 @@ def room(count: int, seed: int = 0) -> Splats:
     tint = np.stack([np.sin(1.7 * patch @ [1, 2, 3] + phase) for phase in (0, 2, 4)], 1)
     quats = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
     means, quats, scales, opacities, sh = (
-        np.ascontiguousarray(a, dtype=np.float32) for a in (means, quats, scales, np.full(count, 0.95), (0.9 * tint)[:, None])
+        np.ascontiguousarray(a, dtype=np.float32)
+        for a in (means, quats, scales, np.full(count, 0.95), (0.9 * tint)[:, None])
     )
     return Splats(means, quats, scales, opacities, sh)
 
@@ -43,7 +44,9 @@ def walk(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
     eyes = np.stack([4 + 1.8 * np.cos(turn), 3 + 1.2 * np.sin(turn), np.full(count, 1.4)], 1)
     yaw, pitch = turn + np.pi / 2 + rng.normal(0, 0.8, count), 0.25 + rng.normal(0, 0.08, count)
-    forward = np.stack([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)], 1)
+    forward = np.stack(
+        [np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)], 1
+    )
     right = np.stack([np.sin(yaw), -np.cos(yaw), 0 * yaw], 1)
     return eyes, np.stack([right, np.cross(forward, right), forward], 2)
 
@@ -53,7 +56,9 @@ def shoot(folder: Path, splats: Splats, count: int, size: tuple[int, int], rgbd:
     eyes, axes = walk(count)
     focal = size[0] / 2 / np.tan(FIELD_OF_VIEW / 2)
     lens = np.array([focal, focal, size[0] / 2, size[1] / 2])
-    rgb, depth, _ = render_splats(prepare(splats), eyes, axes.transpose(0, 2, 1), lens, size[1], size[0])
+    rgb, depth, _ = render_splats(
+        prepare(splats), eyes, axes.transpose(0, 2, 1), lens, size[1], size[0]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     frames = []
     for k in range(count):
@@ -68,7 +73,18 @@ def shoot(folder: Path, splats: Splats, count: int, size: tuple[int, int], rgbd:
         matrix[:3, :3] *= [1, -1, -1]
         frames.append({"file_path": f"{name}.color.png", "transform_matrix": matrix.tolist()})
     if rgbd:
-        np.savetxt(folder / "camera-intrinsics.txt", [[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]])
+        np.savetxt(
+            folder / "camera-intrinsics.txt",
+            [[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]],
+        )
     else:
-        whole = {"fl_x": focal, "fl_y": focal, "cx": size[0] / 2, "cy": size[1] / 2, "w": size[0], "h": size[1], "frames": frames}
+        whole = {
+            "fl_x": focal,
+            "fl_y": focal,
+            "cx": size[0] / 2,
+            "cy": size[1] / 2,
+            "w": size[0],
+            "h": size[1],
+            "frames": frames,
+        }
         (folder / "transforms.json").write_text(json.dumps(whole))

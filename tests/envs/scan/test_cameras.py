@@ -19,7 +19,9 @@ from s2e.envs.scan.photos.cameras import CameraList, read_camera_list
 
 COUNT, SIZE, FOCAL = 5, (64, 48), 50.0
 RNG = np.random.default_rng(0)
-AXES = Rotation.from_quat(np.random.default_rng(1).normal(size=(COUNT, 4))).as_matrix()  # right, down, forward in columns
+AXES = Rotation.from_quat(
+    np.random.default_rng(1).normal(size=(COUNT, 4))
+).as_matrix()  # right, down, forward in columns
 EYES = RNG.normal(size=(COUNT, 3))
 POINTS, TINTS = RNG.normal(size=(7, 3)), RNG.integers(0, 256, (7, 3))
 
@@ -27,7 +29,9 @@ POINTS, TINTS = RNG.normal(size=(7, 3)), RNG.integers(0, 256, (7, 3))
 def pictures(folder) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(COUNT):
-        Image.fromarray(np.full((SIZE[1], SIZE[0], 3), 40 * k, np.uint8)).save(folder / f"{k:04d}.png")
+        Image.fromarray(np.full((SIZE[1], SIZE[0], 3), 40 * k, np.uint8)).save(
+            folder / f"{k:04d}.png"
+        )
 
 
 def nerf(folder, **more) -> None:
@@ -37,7 +41,16 @@ def nerf(folder, **more) -> None:
         matrix = np.eye(4)
         matrix[:3, :3], matrix[:3, 3] = AXES[k] * [1, -1, -1], EYES[k]
         frames.append({"file_path": f"./images/{k:04d}.png", "transform_matrix": matrix.tolist()})
-    whole = {"fl_x": FOCAL, "fl_y": FOCAL, "cx": 32, "cy": 24, "w": 64, "h": 48, "frames": frames, **more}
+    whole = {
+        "fl_x": FOCAL,
+        "fl_y": FOCAL,
+        "cx": 32,
+        "cy": 24,
+        "w": 64,
+        "h": 48,
+        "frames": frames,
+        **more,
+    }
     (folder / "transforms.json").write_text(json.dumps(whole))
 
 
@@ -56,7 +69,9 @@ def colmap_text(folder) -> None:
     for k, quat, shift, name in colmap_rows():
         lines += [" ".join(map(str, [k, *quat, *shift, 1, name])), "" if k % 2 else "1.0 2.0 -1"]
     (model / "images.txt").write_text("\n".join(lines) + "\n")
-    points = [" ".join(map(str, [k, *p, *c, 0.5, 1, 2])) for k, (p, c) in enumerate(zip(POINTS, TINTS))]
+    points = [
+        " ".join(map(str, [k, *p, *c, 0.5, 1, 2])) for k, (p, c) in enumerate(zip(POINTS, TINTS))
+    ]
     (model / "points3D.txt").write_text("\n".join(points))
 
 
@@ -64,7 +79,9 @@ def colmap_binary(folder) -> None:
     pictures(folder / "images")
     model = folder / "sparse" / "0"
     model.mkdir(parents=True)
-    (model / "cameras.bin").write_bytes(struct.pack("<QiiQQ4d", 1, 1, 1, 64, 48, FOCAL, FOCAL, 32, 24))
+    (model / "cameras.bin").write_bytes(
+        struct.pack("<QiiQQ4d", 1, 1, 1, 64, 48, FOCAL, FOCAL, 32, 24)
+    )
     data = struct.pack("<Q", COUNT)
     for k, quat, shift, name in colmap_rows():
         data += struct.pack("<i7di", k, *quat, *shift, 1) + name.encode() + b"\0"
@@ -83,21 +100,38 @@ def rgbd(folder) -> None:
         matrix = np.eye(4)
         matrix[:3, :3], matrix[:3, 3] = AXES[k], EYES[k]
         np.savetxt(folder / f"frame-{k:06d}.pose.txt", matrix)
-        Image.fromarray(np.full((SIZE[1], SIZE[0], 3), 40 * k, np.uint8)).save(folder / f"frame-{k:06d}.color.png")
-        Image.fromarray(np.full((SIZE[1], SIZE[0]), 1000 + k, np.uint16)).save(folder / f"frame-{k:06d}.depth.png")
+        Image.fromarray(np.full((SIZE[1], SIZE[0], 3), 40 * k, np.uint8)).save(
+            folder / f"frame-{k:06d}.color.png"
+        )
+        Image.fromarray(np.full((SIZE[1], SIZE[0]), 1000 + k, np.uint16)).save(
+            folder / f"frame-{k:06d}.depth.png"
+        )
 
 
 def trained(folder) -> None:
     pictures(folder)
     rows = [
-        {"id": k, "img_name": f"{k:04d}", "position": EYES[k].tolist(), "rotation": AXES[k].tolist(), "fx": FOCAL, "fy": FOCAL}
+        {
+            "id": k,
+            "img_name": f"{k:04d}",
+            "position": EYES[k].tolist(),
+            "rotation": AXES[k].tolist(),
+            "fx": FOCAL,
+            "fy": FOCAL,
+        }
         | {"width": 64, "height": 48}
         for k in range(COUNT)
     ]
     (folder / "cameras.json").write_text(json.dumps(rows))
 
 
-KINDS = {"nerf": nerf, "text": colmap_text, "binary": colmap_binary, "rgbd": rgbd, "trained": trained}
+KINDS = {
+    "nerf": nerf,
+    "text": colmap_text,
+    "binary": colmap_binary,
+    "rgbd": rgbd,
+    "trained": trained,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -131,14 +165,20 @@ def test_fisheyes_have_no_lens(tmp_path):
     nerf(tmp_path, camera_model="OPENCV_FISHEYE")
     assert all(camera.lens is None for camera in read_camera_list(tmp_path).cameras)
     colmap_text(tmp_path / "colmap")
-    (tmp_path / "colmap" / "sparse" / "0" / "cameras.txt").write_text("1 OPENCV_FISHEYE 64 48 50 50 32 24 0.1 0 0 0\n")
+    (tmp_path / "colmap" / "sparse" / "0" / "cameras.txt").write_text(
+        "1 OPENCV_FISHEYE 64 48 50 50 32 24 0.1 0 0 0\n"
+    )
     found = read_camera_list(tmp_path / "colmap")
-    assert "image_undistorter" in found.notes[0] and all(camera.lens is None for camera in found.cameras)
+    assert "image_undistorter" in found.notes[0] and all(
+        camera.lens is None for camera in found.cameras
+    )
 
 
 def test_points_of_nerfstudio(tmp_path):
     nerf(tmp_path, ply_file_path="points.ply")
-    head = "ply\nformat binary_little_endian 1.0\nelement vertex 7\n" + "".join(f"property float {a}\n" for a in "xyz")
+    head = "ply\nformat binary_little_endian 1.0\nelement vertex 7\n" + "".join(
+        f"property float {a}\n" for a in "xyz"
+    )
     head += "".join(f"property uchar {a}\n" for a in ("red", "green", "blue")) + "end_header\n"
     rows = b"".join(struct.pack("<3f3B", *p, *map(int, c)) for p, c in zip(POINTS, TINTS))
     (tmp_path / "points.ply").write_bytes(head.encode() + rows)
@@ -222,4 +262,6 @@ def damaged(data, folder) -> None:
         found = read_camera_list(folder)
     except UserError:
         return
-    assert isinstance(found, CameraList) and all(np.isfinite(camera.position).all() for camera in found.cameras)
+    assert isinstance(found, CameraList) and all(
+        np.isfinite(camera.position).all() for camera in found.cameras
+    )

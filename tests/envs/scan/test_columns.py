@@ -37,22 +37,39 @@ def test_fill_keeps_mass_and_moments():
     for scales in ([0.3, 0.2, 0.004], [0.15, 0.15, 0.15]):
         quats = rng.normal(size=(1, 4))
         quats = (quats / np.linalg.norm(quats)).astype(np.float32)
-        means, scale = rng.uniform(1.8, 2.2, (1, 3)).astype(np.float32), np.array([scales], dtype=np.float32)
+        means, scale = (
+            rng.uniform(1.8, 2.2, (1, 3)).astype(np.float32),
+            np.array([scales], dtype=np.float32),
+        )
         mass = np.zeros((72, 72, LEVELS), dtype=np.float32)
         frame = np.array([0.0, 0.0, 0.0, 0.05, 0.05])
-        fill(np.zeros(1, dtype=np.int32), means, quats, scale, np.array([0.8], dtype=np.float32), frame, 0.03, 0, mass)
+        fill(
+            np.zeros(1, dtype=np.int32),
+            means,
+            quats,
+            scale,
+            np.array([0.8], dtype=np.float32),
+            frame,
+            0.03,
+            0,
+            mass,
+        )
         depth = 0.8 * (1 + 0.2 + 0.64 / 9 + 0.512 / 16)
         large = np.sort(scales)[1:]
         total = float(mass.sum())
         assert total == pytest.approx(depth * 2 * np.pi * large[0] * large[1], rel=1e-3)
         mass = mass[..., :80]
-        at = np.stack(np.meshgrid(*((np.arange(n) + 0.5) * 0.05 for n in mass.shape), indexing="ij"), -1)[..., [1, 0, 2]]
+        at = np.stack(
+            np.meshgrid(*((np.arange(n) + 0.5) * 0.05 for n in mass.shape), indexing="ij"), -1
+        )[..., [1, 0, 2]]
         mean = (mass[..., None] * at).sum((0, 1, 2)) / total
         assert np.abs(mean - means[0]).max() < 0.026
         covariance = np.einsum("abc,abci,abcj->ij", mass, at - mean, at - mean) / total
         axes = rotations(quats[0].astype(np.float64)) * scales
         # Cut at two deviations a Gaussian keeps 77 % of its variance; a voxel blurs by a twelfth of its edge squared.
-        assert np.abs(covariance - 0.774 * axes @ axes.T).max() < 0.05 * max(scales) ** 2 + 0.05**2 / 6
+        assert (
+            np.abs(covariance - 0.774 * axes @ axes.T).max() < 0.05 * max(scales) ** 2 + 0.05**2 / 6
+        )
 
 
 def test_level_ground_and_walls():
@@ -117,12 +134,16 @@ def test_junk_beneath_a_ground_that_rolls_does_not_crowd_it_out():
     needles = sheet(x, y, rng.uniform(-3.0, -1.5, 600), 90.0, (0.7, 0.02, 0.02))
     crumbs = rng.uniform((0, 0), (16, 8), (16 * 8 * 400, 2)).T
     depth = rng.uniform(0.15, 3.0, crumbs.shape[1])
-    below = sheet(crumbs[0], crumbs[1], 0.5 * np.sin(crumbs[0] / 3) - depth, 0.0, (0.04, 0.04, 0.01))
+    below = sheet(
+        crumbs[0], crumbs[1], 0.5 * np.sin(crumbs[0] / 3) - depth, 0.0, (0.04, 0.04, 0.01)
+    )
     found = columns(join(join(ground, needles), below))
     x, y = grid_xy(found)
     inside = (x > 0.3) & (x < 15.7) & (y > 0.3) & (y < 7.7)
     assert found.known[inside].mean() > 0.99 and found.blocked[inside].mean() < 0.01
-    assert np.quantile(np.abs(found.height - 0.5 * np.sin(x / 3))[inside & found.known], 0.95) < 0.06
+    assert (
+        np.quantile(np.abs(found.height - 0.5 * np.sin(x / 3))[inside & found.known], 0.95) < 0.06
+    )
 
 
 def test_ramps_steps_and_kerbs():
@@ -150,7 +171,9 @@ def test_ramps_steps_and_kerbs():
     assert np.abs(np.median(found.height[top]) - 0.8) < 0.01
     pavement = (x > 0.2) & (x < 2.8) & (y > 6.2) & (y < 7.3)
     assert np.abs(np.median(found.height[pavement]) - 0.12) < 0.01
-    kerb = found.height[cell(found, 1.5, 5.0)[0] : cell(found, 1.5, 6.0)[0], cell(found, 1.5, 5.0)[1]]
+    kerb = found.height[
+        cell(found, 1.5, 5.0)[0] : cell(found, 1.5, 6.0)[0], cell(found, 1.5, 5.0)[1]
+    ]
     assert np.abs(np.diff(kerb)).max() > 0.1  # sharp, not a ramp of small steps
 
 
@@ -173,14 +196,24 @@ def test_roofs_tables_and_canopies():
     assert under == pytest.approx(2.4, abs=0.06)
     assert not found.blocked[cell(found, 5.5, 2.5)]
     assert found.blocked[cell(found, 1.5, 1.5)]
-    assert found.blocked[cell(found, 8.4, 2.5)[0] - 1 : cell(found, 8.4, 2.5)[0] + 2, cell(found, 8.5, 2.5)[1] - 1].any()
+    assert found.blocked[
+        cell(found, 8.4, 2.5)[0] - 1 : cell(found, 8.4, 2.5)[0] + 2, cell(found, 8.5, 2.5)[1] - 1
+    ].any()
     assert not found.blocked[cell(found, 8.5, 3.2)]
     assert columns(b.splats(), clearance_m=2.6).blocked[cell(found, 5.5, 2.5)]
 
 
 def test_holes():
     b = builder()
-    b.ground(0, 8, 0, 6, hole=lambda p: (np.hypot(p[:, 0] - 2, p[:, 1] - 2) < 0.24) | (np.hypot(p[:, 0] - 5, p[:, 1] - 3) < 1.0))
+    b.ground(
+        0,
+        8,
+        0,
+        6,
+        hole=lambda p: (
+            (np.hypot(p[:, 0] - 2, p[:, 1] - 2) < 0.24) | (np.hypot(p[:, 0] - 5, p[:, 1] - 3) < 1.0)
+        ),
+    )
     found = columns(b.splats())
     assert found.known[cell(found, 2, 2)]
     assert found.height[cell(found, 2, 2)] == pytest.approx(0.0, abs=0.02)
@@ -235,7 +268,10 @@ def test_pure_and_deterministic():
     splats = captures.stairs(0)
     copies = [a.copy() for a in (splats.means, splats.quats, splats.scales, splats.opacities)]
     a, b = columns(splats), columns(splats)
-    assert all(np.array_equal(x, y) for x, y in zip(copies, (splats.means, splats.quats, splats.scales, splats.opacities)))
+    assert all(
+        np.array_equal(x, y)
+        for x, y in zip(copies, (splats.means, splats.quats, splats.scales, splats.opacities))
+    )
     for name in ("origin", "height", "known", "blocked", "overhead"):
         assert np.array_equal(getattr(a, name), getattr(b, name))
     assert a.height.dtype == a.overhead.dtype == np.float32
@@ -248,13 +284,21 @@ def test_dirty_place_after_cleaning():
     x, y = grid_xy(found)
     road = (np.abs(y) < 2.6) & (x > 0.5) & (x < 39.5) & found.known & ~found.blocked
     assert np.quantile(np.abs(found.height[road]), 0.95) < 0.03
-    pavement = (np.abs(y) > 3.3) & (np.abs(y) < 5.0) & (x > 0.5) & (x < 39.5) & found.known & ~found.blocked
+    pavement = (
+        (np.abs(y) > 3.3)
+        & (np.abs(y) < 5.0)
+        & (x > 0.5)
+        & (x < 39.5)
+        & found.known
+        & ~found.blocked
+    )
     assert np.abs(np.median(found.height[pavement]) - 0.12) < 0.015
     assert road.sum() > 0.8 * 39 * 5.2 / 0.01
 
 
 @pytest.mark.parametrize(
-    ("resolution", "clearance", "word"), [(0.0, 1.2, "resolution"), (np.nan, 1.2, "resolution"), (0.1, 0.05, "clearance")]
+    ("resolution", "clearance", "word"),
+    [(0.0, 1.2, "resolution"), (np.nan, 1.2, "resolution"), (0.1, 0.05, "clearance")],
 )
 def test_bad_settings(resolution, clearance, word):
     with pytest.raises(UserError, match=word):
@@ -265,7 +309,11 @@ def test_nothing_at_the_floor():
     splats = captures.plane_only(0)
     for height in (1.0, 30.0):
         lifted = Splats(
-            splats.means + np.array([0, 0, height], dtype=np.float32), splats.quats, splats.scales, splats.opacities, splats.sh
+            splats.means + np.array([0, 0, height], dtype=np.float32),
+            splats.quats,
+            splats.scales,
+            splats.opacities,
+            splats.sh,
         )
         with pytest.raises(UserError, match="floor"):
             columns(lifted)
@@ -273,8 +321,16 @@ def test_nothing_at_the_floor():
 
 def test_too_large():
     splats = captures.plane_only(0)
-    huge = Splats(splats.means * np.array([1000, 1000, 1], dtype=np.float32), splats.quats, splats.scales, splats.opacities, splats.sh)
-    with pytest.raises(UserError, match=r"the place is \d+ x \d+ m, .* cells of 0\.1 m; at most 8,388,608"):
+    huge = Splats(
+        splats.means * np.array([1000, 1000, 1], dtype=np.float32),
+        splats.quats,
+        splats.scales,
+        splats.opacities,
+        splats.sh,
+    )
+    with pytest.raises(
+        UserError, match=r"the place is \d+ x \d+ m, .* cells of 0\.1 m; at most 8,388,608"
+    ):
         columns(huge)
 
 
@@ -285,7 +341,12 @@ def test_holes_are_filled_where_cameras_walked():
     blocked = np.zeros_like(known)
     blocked[20, 25] = True
     found = Columns(
-        np.array([-1.0, -2.0]), 0.1, np.zeros(known.shape, np.float32), known, blocked, np.full(known.shape, np.inf, np.float32)
+        np.array([-1.0, -2.0]),
+        0.1,
+        np.zeros(known.shape, np.float32),
+        known,
+        blocked,
+        np.full(known.shape, np.inf, np.float32),
     )
     feet = np.stack([np.linspace(0.0, 4.0, 5), np.zeros(5), np.full(5, 0.05)], 1)
     filled = fill_walked(found, feet)

@@ -23,12 +23,18 @@ METRES_PER_UNIT = 2.6
 
 def run(home, *words, **more):
     command = [sys.executable, "-m", "s2e.envs.scan.command", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "S2E_SCENES": str(home)}, **more)
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "S2E_SCENES": str(home)}, **more
+    )
 
 
 def refused(done, *words):
     assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert (
+        done.stderr.count("\n") == 1
+        and done.stderr.startswith("error: ")
+        and "Traceback" not in done.stderr
+    )
     assert all(w in done.stderr for w in words), done.stderr
 
 
@@ -70,9 +76,24 @@ def capture(tmp_path_factory):
 def home(capture, tmp_path_factory):
     home = tmp_path_factory.mktemp("home") / "scenes"
     path, up = capture
-    done = run(home, "import", path, "--name", "my.yard-2", "--metres-per-unit", METRES_PER_UNIT, "--up", *up.round(1), "--episodes", 8)
+    done = run(
+        home,
+        "import",
+        path,
+        "--name",
+        "my.yard-2",
+        "--metres-per-unit",
+        METRES_PER_UNIT,
+        "--up",
+        *up.round(1),
+        "--episodes",
+        8,
+    )
     assert done.returncode == 0, done.stderr
-    assert "s2e-scene preview my.yard-2" in done.stdout and "s2e-bench --scene my.yard-2" in done.stdout
+    assert (
+        "s2e-scene preview my.yard-2" in done.stdout
+        and "s2e-bench --scene my.yard-2" in done.stdout
+    )
     return home
 
 
@@ -99,7 +120,9 @@ def test_list_preview_and_check(home, tmp_path):
 def test_the_expert_drives_in_what_was_imported(home, monkeypatch):
     monkeypatch.setenv("S2E_SCENES", str(home))
     scene = load_scene("my.yard-2")
-    episodes = [e for e in read_episodes(home / "my.yard-2" / "episodes.json") if e.setting == "empty"][:4]
+    episodes = [
+        e for e in read_episodes(home / "my.yard-2" / "episodes.json") if e.setting == "empty"
+    ][:4]
     config = WorldsConfig(people=1, collision="counts", height_px=48, width_px=80)
     worlds = Worlds([scene] * len(episodes), config, len(episodes), ListedEpisodes(episodes))
     seen, expert, arrived = worlds.reset(), ExpertDriver(worlds), 0
@@ -136,7 +159,18 @@ def test_a_full_disk_leaves_nothing_half_written(home, capture):
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, 1 << 19))
 
-    words = "import", path, "--name", "full", "--metres-per-unit", METRES_PER_UNIT, "--up", *up.round(1), "--episodes", 1
+    words = (
+        "import",
+        path,
+        "--name",
+        "full",
+        "--metres-per-unit",
+        METRES_PER_UNIT,
+        "--up",
+        *up.round(1),
+        "--episodes",
+        1,
+    )
     refused(run(home, *words, preexec_fn=small_files), "full", "nothing was changed")
     assert sorted(p.name for p in home.iterdir() if p.name != "full.refused.png") == ["my.yard-2"]
 
@@ -145,10 +179,23 @@ def test_a_full_disk_leaves_nothing_half_written(home, capture):
 @pytest.mark.parametrize("after", ["cleaned", "proposed"])
 def test_ctrl_c_leaves_nothing_half_written(home, capture, after):
     path, up = capture
-    words = "import", path, "--name", "stopped", "--metres-per-unit", METRES_PER_UNIT, "--up", *up.round(1), "--episodes", 50
+    words = (
+        "import",
+        path,
+        "--name",
+        "stopped",
+        "--metres-per-unit",
+        METRES_PER_UNIT,
+        "--up",
+        *up.round(1),
+        "--episodes",
+        50,
+    )
     command = [sys.executable, "-m", "s2e.envs.scan.command", *map(str, words)]
     env = {**os.environ, "S2E_SCENES": str(home)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(after):
@@ -164,7 +211,13 @@ def test_ctrl_c_leaves_nothing_half_written(home, capture, after):
 
 
 def test_minus_axes_are_not_options():
-    assert join_up(["import", "a", "--up", "-z", "--name", "b"]) == ["import", "a", "--up=-z", "--name", "b"]
+    assert join_up(["import", "a", "--up", "-z", "--name", "b"]) == [
+        "import",
+        "a",
+        "--up=-z",
+        "--name",
+        "b",
+    ]
     assert join_up(["--up", "0", "-1", "0.5", "--name", "b"]) == ["--up=0,-1,0.5", "--name", "b"]
     assert join_up(["--up", "y"]) == ["--up=y"] and join_up(["--up"]) == ["--up"]
     assert join_up(["--up", "1", "2", "--name"]) == ["--up=1", "2", "--name"]

@@ -9,7 +9,14 @@ from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.scan.ground.clean import clean
 from s2e.envs.scan.ground.field import level_direction
-from s2e.envs.scan.ground.floor import Floor, NotNavigable, _under, find_floor, given_floor, surface_of
+from s2e.envs.scan.ground.floor import (
+    Floor,
+    NotNavigable,
+    _under,
+    find_floor,
+    given_floor,
+    surface_of,
+)
 from s2e.envs.scan.ground.planes import sample_surface
 from s2e.envs.splats.transform import Placement, place, select
 from tests.envs.scan import captures
@@ -105,7 +112,10 @@ def test_hints():
     plaza, up = captures.plaza(0), np.array([0.0, 0.1, 1.0])
     assert find_floor(plaza, up).up_sure
     ceiling = find_floor(captures.ceiling_only(0), up)  # what a person says counts
-    assert ceiling.normal[2] > 0.999 and "up is taken as given, but next to nothing stands on the floor" in ceiling.warning
+    assert (
+        ceiling.normal[2] > 0.999
+        and "up is taken as given, but next to nothing stands on the floor" in ceiling.warning
+    )
     with pytest.raises(NotNavigable, match="none of the .* level.*check --up, or leave it out$"):
         find_floor(captures.wall_only(0), up)
     assert find_floor(captures.plane_only(0), up).normal[2] > 0.999
@@ -159,7 +169,9 @@ def test_a_line_of_gaussians():
     line = np.zeros((400, 3), dtype=np.float32)
     line[:, 0] = np.linspace(0, 1, 400)
     splats = select(captures.plaza(0), np.arange(400))
-    splats = Splats(line, splats.quats, splats.scales * 1e-3, np.full(400, 0.9, dtype=np.float32), splats.sh)
+    splats = Splats(
+        line, splats.quats, splats.scales * 1e-3, np.full(400, 0.9, dtype=np.float32), splats.sh
+    )
     with pytest.raises(NotNavigable):
         find_floor(splats)
 
@@ -176,7 +188,9 @@ def noisy(seed):
     return select(splats, clean(splats) == 0), placement
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_a_corridor_of_round_gaussians_has_a_floor_where_up_is_said(seed):
     splats, placement = noisy(seed)
     floor = find_floor(splats, placement.rotation @ np.array([0.2, -0.1, 1.0]))
@@ -187,7 +201,10 @@ def test_a_corridor_of_round_gaussians_has_a_floor_where_up_is_said(seed):
 
 @pytest.mark.slow
 def test_a_corridor_without_a_hint_is_refused_since_floor_and_ceiling_look_alike():
-    with pytest.raises(NotNavigable, match=r"\d level surfaces look alike .floor, ceiling or wall.*--up, or give --cameras"):
+    with pytest.raises(
+        NotNavigable,
+        match=r"\d level surfaces look alike .floor, ceiling or wall.*--up, or give --cameras",
+    ):
         find_floor(noisy(0)[0])
 
 
@@ -212,9 +229,17 @@ def test_a_floor_that_is_given_is_taken_and_judged():
     up = placement.rotation[:, 2]
     true = -float(up @ placement.points(np.zeros(3)))
     good = given_floor(splats, np.array([*(3.0 * up), 3.0 * true]))
-    assert good.normal @ up > 1 - 1e-9 and good.offset == pytest.approx(-true) and not good.warning and good.support > 0.5
+    assert (
+        good.normal @ up > 1 - 1e-9
+        and good.offset == pytest.approx(-true)
+        and not good.warning
+        and good.support > 0.5
+    )
     high = given_floor(splats, np.array([*up, true - 2.0 * placement.scale]))
-    assert high.offset == pytest.approx(2.0 * placement.scale - true) and "--floor is taken as given, but" in high.warning
+    assert (
+        high.offset == pytest.approx(2.0 * placement.scale - true)
+        and "--floor is taken as given, but" in high.warning
+    )
     assert "beneath it" in high.warning and "units above it" in high.warning
 
 
@@ -229,7 +254,9 @@ def test_a_table_is_not_the_floor():
     surface = surface_of(build.splats())
     table = Floor(up, 0.72, 0.1, 4.0, 0.01, True, "much lies beneath the floor")
     floor = _under(surface, up, 0, table)
-    assert floor is not None and abs(floor.offset) < 0.03 and floor.normal[2] > np.cos(np.radians(1.5))
+    assert (
+        floor is not None and abs(floor.offset) < 0.03 and floor.normal[2] > np.cos(np.radians(1.5))
+    )
     assert "units above the floor" in floor.warning
     assert _under(surface, up, 0, replace(table, offset=0.0)) is None
     assert _under(surface, up, 0, replace(table, normal=np.array([1.0, 0.0, 0.0]))) is None

@@ -33,7 +33,9 @@ def floors():
     known = {}
 
     def once(splats, up=None, eyes=None):
-        key = tuple(None if array is None else array.tobytes() for array in (splats.means, up, eyes))
+        key = tuple(
+            None if array is None else array.tobytes() for array in (splats.means, up, eyes)
+        )
         if key not in known:
             known[key] = find_floor(splats, up, eyes=eyes)
         return known[key]
@@ -55,7 +57,13 @@ def capture(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def asked(capture, tmp_path_factory):
-    return Import(capture[0], "yard", metres_per_unit=METRES_PER_UNIT, out=tmp_path_factory.mktemp("scenes"), episodes=6)
+    return Import(
+        capture[0],
+        "yard",
+        metres_per_unit=METRES_PER_UNIT,
+        out=tmp_path_factory.mktemp("scenes"),
+        episodes=6,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +74,9 @@ def imported(asked):
 def truth(folder, splats_path_up):
     """The placement of a scene, and where points of the yard are in it: a turn about z and a shift in the plane."""
     data = json.loads((folder / "scene.json").read_text())["transform"]
-    placement = Placement(data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"]))
+    placement = Placement(
+        data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"])
+    )
     _, up = splats_path_up
     return placement, placement.rotation @ up
 
@@ -74,7 +84,9 @@ def truth(folder, splats_path_up):
 def in_scene(folder, points):
     """Points of the yard (metres, its own frame) in the scene."""
     data = json.loads((folder / "scene.json").read_text())["transform"]
-    placement = Placement(data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"]))
+    placement = Placement(
+        data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"])
+    )
     points = np.asarray(points, dtype=np.float32)
     carrier = Splats(points, np.tile([1.0, 0, 0, 0], (len(points), 1)).astype(np.float32), np.ones((len(points), 3), np.float32),
                      np.ones(len(points), np.float32), np.zeros((len(points), 1, 3), np.float32))  # fmt: skip
@@ -99,29 +111,55 @@ def test_what_stands_in_the_yard_is_occupied_and_the_rest_is_free(imported):
         return np.where(inside, grid[tuple(np.clip(cells, 0, np.array(grid.shape) - 1).T)], True)
 
     for x0, y0, x1, y1, _ in BOXES:
-        assert solid([((x0 + x1) / 2, (y0 + y1) / 2, 0), (x0 + 0.08, y0 + 0.08, 0), (x1 - 0.08, y1 - 0.08, 0)]).all()
+        assert solid(
+            [
+                ((x0 + x1) / 2, (y0 + y1) / 2, 0),
+                (x0 + 0.08, y0 + 0.08, 0),
+                (x1 - 0.08, y1 - 0.08, 0),
+            ]
+        ).all()
     rng = np.random.default_rng(0)
-    points = np.column_stack([rng.uniform(0.5, WIDTH_M - 0.5, 400), rng.uniform(0.5, DEPTH_M - 0.5, 400), np.zeros(400)])
+    points = np.column_stack(
+        [rng.uniform(0.5, WIDTH_M - 0.5, 400), rng.uniform(0.5, DEPTH_M - 0.5, 400), np.zeros(400)]
+    )
     clear = np.ones(400, dtype=bool)
     for x0, y0, x1, y1, _ in (*BOXES, TERRACE):
-        clear &= ~((points[:, 0] > x0 - 0.25) & (points[:, 0] < x1 + 0.25) & (points[:, 1] > y0 - 0.25) & (points[:, 1] < y1 + 0.25))
+        clear &= ~(
+            (points[:, 0] > x0 - 0.25)
+            & (points[:, 0] < x1 + 0.25)
+            & (points[:, 1] > y0 - 0.25)
+            & (points[:, 1] < y1 + 0.25)
+        )
     assert solid(points[clear]).mean() < 0.02  # floaters block nothing
     assert solid([(-0.5, 5, 0), (7, 13, 0), (15, 5, 0)]).all()
 
 
 def test_the_scene_says_where_it_came_from(imported, capture):
     data = json.loads((imported / "scene.json").read_text())
-    assert data["units"] == "m" and data["capture"]["file"] == "yard.ply" and len(data["capture"]["sha256"]) == 64
-    assert data["transform"]["metres_per_unit"] == METRES_PER_UNIT and "given" in data["scale"]["how"]
+    assert (
+        data["units"] == "m"
+        and data["capture"]["file"] == "yard.ply"
+        and len(data["capture"]["sha256"]) == 64
+    )
+    assert (
+        data["transform"]["metres_per_unit"] == METRES_PER_UNIT and "given" in data["scale"]["how"]
+    )
     assert set(data["files"]) == {"splats", "occupancy", "episodes"} and data["corrections"] == {}
     counts = data["removed"]["counts"]
     assert counts["kept"] == data["gaussians"] and sum(counts.values()) - counts["kept"] >= 100
-    assert all(sum(data["removed"]["height"][k]) == n == sum(data["removed"]["size"][k]) for k, n in counts.items())
+    assert all(
+        sum(data["removed"]["height"][k]) == n == sum(data["removed"]["size"][k])
+        for k, n in counts.items()
+    )
     assert 100 < data["robots_m2"]["jackal"] < 168
     scene, path = load_scene(imported), imported / "episodes.json"
     episodes = read_episodes(path)
     check_episodes(path, scene, episodes)
-    assert len(episodes) == 24 and scene.splats is not None and len(scene.splats.means) == data["gaussians"]
+    assert (
+        len(episodes) == 24
+        and scene.splats is not None
+        and len(scene.splats.means) == data["gaussians"]
+    )
 
 
 def test_the_same_import_gives_the_same_bytes_and_replaces(asked, imported):
@@ -152,7 +190,9 @@ def test_corrections_survive_and_change_the_import(asked, imported, tmp_path):
 def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path, monkeypatch):
     read, opened = importer.read_cameras, []
     monkeypatch.setattr(importer, "read_cameras", lambda path: opened.append(path) or read(path))
-    points = np.array([(3.0, 6.0, 1.5), (6.0, 6.0, 1.55), (9.0, 5.0, 1.45), (6.0, 2.0, 1.5)], np.float32)
+    points = np.array(
+        [(3.0, 6.0, 1.5), (6.0, 6.0, 1.55), (9.0, 5.0, 1.45), (6.0, 2.0, 1.5)], np.float32
+    )
     carrier = Splats(points, np.tile([1.0, 0, 0, 0], (4, 1)).astype(np.float32), np.ones((4, 3), np.float32), np.ones(4, np.float32),
                      np.zeros((4, 1, 3), np.float32))  # fmt: skip
     means = disturbed(carrier, 11, METRES_PER_UNIT)[0].means.astype(float)
@@ -166,10 +206,16 @@ def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path, monkeypat
         assert data["transform"]["metres_per_unit"] == pytest.approx(METRES_PER_UNIT, rel=0.03)
         assert 0 < data["scale"]["relative_uncertainty"] < 0.2
     assert len(opened) == 1
-    known = {"cameras": tmp_path / "cameras.json", "metres_per_unit": METRES_PER_UNIT}  # they say where up and floor are
+    known = {
+        "cameras": tmp_path / "cameras.json",
+        "metres_per_unit": METRES_PER_UNIT,
+    }  # they say where up and floor are
     data = json.loads((import_scene(replace(bare, **known)) / "scene.json").read_text())
     assert data["robots_m2"]["jackal"] > 100
-    with pytest.raises(UserError, match=r"yard\.ply: a floor was found, .* units across.*--metres-per-unit S .* --at X Y Z$"):
+    with pytest.raises(
+        UserError,
+        match=r"yard\.ply: a floor was found, .* units across.*--metres-per-unit S .* --at X Y Z$",
+    ):
         import_scene(replace(bare, name="none"))
     assert not (tmp_path / "none").exists()
 
@@ -195,7 +241,10 @@ def test_objects_are_refused_with_a_picture_and_leave_what_was_there(asked, impo
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "scale,match",
-    [(0.0001, r"floor is 0\.\d+ m across"), (0.03, "not navigable: the Jackal could drive on 0|the floor is 1.* m across")],
+    [
+        (0.0001, r"floor is 0\.\d+ m across"),
+        (0.03, "not navigable: the Jackal could drive on 0|the floor is 1.* m across"),
+    ],
 )
 def test_absurd_scales_are_refused(asked, tmp_path, scale, match):
     with pytest.raises(UserError, match=match):
@@ -220,7 +269,10 @@ def test_absurd_scales_are_refused(asked, tmp_path, scale, match):
         ({"name": "x.json"}, "--name"),
         ({"metres_per_unit": 0.0}, "--metres-per-unit is 0"),
         ({"metres_per_unit": float("nan")}, "--metres-per-unit"),
-        ({"metres_per_unit": 1e9}, r"--metres-per-unit is 1000000000\.0; give 0\.000001 to 1000000"),
+        (
+            {"metres_per_unit": 1e9},
+            r"--metres-per-unit is 1000000000\.0; give 0\.000001 to 1000000",
+        ),
         ({"up": "sideways"}, "--up sideways"),
         ({"up": "0,0,0"}, "--up"),
         ({"capture_height": 1.5}, "give both"),
@@ -246,8 +298,20 @@ def test_files_beside_the_capture_are_read_before_it(asked, tmp_path, monkeypatc
     (tmp_path / "m.glb").write_bytes(b"glTF")
     (tmp_path / "m.txt").write_bytes(b"mesh")
     with pytest.raises(UserError, match=rf"^{tmp_path}/c\.json: neither a list of cameras"):
-        import_scene(replace(asked, out=tmp_path, metres_per_unit=None, cameras=tmp_path / "c.json", capture_height=1.5))
-    for name, match in (("none.glb", "cannot be read"), ("m.txt", "not one of"), ("m.glb", "cannot be read as GLB")):
+        import_scene(
+            replace(
+                asked,
+                out=tmp_path,
+                metres_per_unit=None,
+                cameras=tmp_path / "c.json",
+                capture_height=1.5,
+            )
+        )
+    for name, match in (
+        ("none.glb", "cannot be read"),
+        ("m.txt", "not one of"),
+        ("m.glb", "cannot be read as GLB"),
+    ):
         with pytest.raises(UserError, match=rf"^{tmp_path}/{name}: {match}"):
             import_scene(replace(asked, out=tmp_path, collision=tmp_path / name))
     (tmp_path / "yard.correct.json").write_text("[]")
@@ -276,7 +340,13 @@ def test_a_folder_of_sog_is_hashed_by_its_files(tmp_path):
 
 def test_axes_can_be_named_or_given():
     assert parse_up(None) is None
-    for text, wanted in (("z", (0, 0, 1)), ("-y", (0, -1, 0)), ("+x", (1, 0, 0)), ("0,-2,0", (0, -1, 0)), ("0 3 4", (0, 0.6, 0.8))):
+    for text, wanted in (
+        ("z", (0, 0, 1)),
+        ("-y", (0, -1, 0)),
+        ("+x", (1, 0, 0)),
+        ("0,-2,0", (0, -1, 0)),
+        ("0 3 4", (0, 0.6, 0.8)),
+    ):
         up = parse_up(text)
         assert up is not None and np.allclose(up, wanted)
 
@@ -312,7 +382,8 @@ def test_what_stops_the_writing_leaves_the_former_scene(asked, imported, monkeyp
     real = os.rename
     monkeypatch.setattr(store if where == "write_scene" else os, where, fails)
     with pytest.raises(
-        KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else UserError, match="|No space left.*nothing was changed"
+        KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else UserError,
+        match="|No space left.*nothing was changed",
     ):
         import_scene(asked)
     monkeypatch.undo()
@@ -323,8 +394,13 @@ def test_what_stops_the_writing_leaves_the_former_scene(asked, imported, monkeyp
 def test_a_room_of_three_metres_is_a_small_place(tmp_path):
     """No way of 5 m fits: shorter ones are proposed, said and such as the expert drives; a cupboard is refused."""
     small = captures.room(furniture=False)
-    for width, depth, told in ((3.4, 3.3, "the place is small"), (2.0, 3.3, "too small or too narrow|needed")):
-        turned = replace(small, means=small.means * np.array([width / 6, depth / 4.5, 1], dtype=np.float32))
+    for width, depth, told in (
+        (3.4, 3.3, "the place is small"),
+        (2.0, 3.3, "too small or too narrow|needed"),
+    ):
+        turned = replace(
+            small, means=small.means * np.array([width / 6, depth / 4.5, 1], dtype=np.float32)
+        )
         path = tmp_path / "room.ply"
         write_splats(path, turned)
         args = Import(path, "room", metres_per_unit=1.0, up="z", out=tmp_path, episodes=6)
@@ -347,8 +423,19 @@ def test_blobs_are_refused_by_name(asked, imported):
     assert scene.splats is not None
     rng = np.random.default_rng(0)
     low, count = scene.occupancy.origin, 4000
-    at = np.column_stack([low + rng.random((count, 2)) * (WIDTH_M, DEPTH_M), rng.uniform(0.0, 2.0, count)]).astype(np.float32)
+    at = np.column_stack(
+        [low + rng.random((count, 2)) * (WIDTH_M, DEPTH_M), rng.uniform(0.0, 2.0, count)]
+    ).astype(np.float32)
     quats = np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1))
-    fog = Splats(at, quats, np.full((count, 3), 0.4, np.float32), np.full(count, 0.5, np.float32), np.zeros((count, 1, 3), np.float32))
-    with pytest.raises(UserError, match=r"navigable: blobs: half of the picture is nearer than 0\.35 m in \d+% .*train it longer"):
+    fog = Splats(
+        at,
+        quats,
+        np.full((count, 3), 0.4, np.float32),
+        np.full(count, 0.5, np.float32),
+        np.zeros((count, 1, 3), np.float32),
+    )
+    with pytest.raises(
+        UserError,
+        match=r"navigable: blobs: half of the picture is nearer than 0\.35 m in \d+% .*train it longer",
+    ):
         importer.check_sight(replace(scene, splats=join(scene.splats, fog)))

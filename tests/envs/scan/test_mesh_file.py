@@ -27,7 +27,9 @@ def yard_mesh():
     w, d = WIDTH_M, DEPTH_M
     walls = ((-0.1, 0), (0, d)), ((w, 0), (w + 0.1, d)), ((0, -0.1), (w, 0)), ((0, d), (w, d + 0.1))
     slabs += [((*low, 0.0), (*high, 2.2)) for low, high in walls]
-    return trimesh.util.concatenate([trimesh.creation.box(bounds=np.array(b, dtype=float)) for b in slabs])
+    return trimesh.util.concatenate(
+        [trimesh.creation.box(bounds=np.array(b, dtype=float)) for b in slabs]
+    )
 
 
 @pytest.mark.parametrize("kind", ["glb", "obj", "ply", "stl"])
@@ -36,9 +38,16 @@ def test_every_format_gives_the_same_surface(tmp_path, kind):
     mesh.export(tmp_path / f"mesh.{kind}")
     vertices, triangles = read_mesh(tmp_path / f"mesh.{kind}")
     assert len(triangles) == len(mesh.faces)
-    assert np.allclose(vertices.min(0), mesh.vertices.min(0)) and np.allclose(vertices.max(0), mesh.vertices.max(0))
+    assert np.allclose(vertices.min(0), mesh.vertices.min(0)) and np.allclose(
+        vertices.max(0), mesh.vertices.max(0)
+    )
     corners = vertices[triangles]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum() / 2
+    area = (
+        np.linalg.norm(
+            np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+        ).sum()
+        / 2
+    )
     assert area == pytest.approx(mesh.area, rel=1e-4)
 
 
@@ -49,7 +58,10 @@ def test_discs_cover_a_triangle_and_lie_in_it(tmp_path):
     normal /= np.linalg.norm(normal)
     assert np.abs(discs.means @ normal).max() < 1e-5
     assert np.allclose(np.abs(rotations(discs.quats)[:, :, 2] @ normal), 1, atol=1e-5)
-    longest, shortest = np.linalg.norm(corners[2] - corners[1]), np.linalg.norm(corners[1] - corners[0])
+    longest, shortest = (
+        np.linalg.norm(corners[2] - corners[1]),
+        np.linalg.norm(corners[1] - corners[0]),
+    )
     wanted = int(np.ceil(longest / 0.1)) * int(np.ceil(shortest / 0.1))
     assert len(np.unique(discs.means.round(5), axis=0)) == len(discs.means) == wanted
     weights = np.random.default_rng(0).dirichlet(np.ones(3), 200)
@@ -65,7 +77,10 @@ def test_a_mesh_in_place_of_the_splats(tmp_path, monkeypatch):
     # The mesh in the capture's coordinates: the similarity that took the yard there, from a carrier of three points and the origin.
     unit = np.concatenate([np.zeros((1, 3)), np.eye(3)]).astype(np.float32)
     frame, _ = disturbed(replace(select(splats, np.arange(4)), means=unit), seed, scale)
-    origin, basis = frame.means[0].astype(np.float64), (frame.means[1:] - frame.means[0]).astype(np.float64)
+    origin, basis = (
+        frame.means[0].astype(np.float64),
+        (frame.means[1:] - frame.means[0]).astype(np.float64),
+    )
     assert np.allclose(corners @ basis + origin, splats.means[:4], atol=1e-3)
     mesh.vertices = mesh.vertices @ basis + origin
     mesh.export(tmp_path / "collision.glb")
@@ -93,7 +108,10 @@ def test_a_mesh_in_place_of_the_splats(tmp_path, monkeypatch):
     small = trimesh.load(tmp_path / "collision.glb", force="mesh")
     small.vertices = small.vertices * 0.01
     small.export(tmp_path / "small.glb")
-    with pytest.raises(UserError, match=r"small\.glb: the mesh covers 0\.\d+ x 0\.\d+ m, the capture 1.* x 1.* m; check its units"):
+    with pytest.raises(
+        UserError,
+        match=r"small\.glb: the mesh covers 0\.\d+ x 0\.\d+ m, the capture 1.* x 1.* m; check its units",
+    ):
         solid_splats(replace(args, collision=tmp_path / "small.glb"), placed, placement)
     elsewhere = replace(placement, translation=placement.translation + np.array([0.0, 0.0, 5.0]))
     with pytest.raises(UserError, match=r"collision\.glb: does not lie where the capture does"):
@@ -106,7 +124,11 @@ def test_a_mesh_in_place_of_the_splats(tmp_path, monkeypatch):
 def glb(tree, rest=b""):
     words = json.dumps(tree).encode()
     words += b" " * (-len(words) % 4)
-    return struct.pack("<4sIIII", b"glTF", 2, 20 + len(words) + len(rest), len(words), 0x4E4F534A) + words + rest
+    return (
+        struct.pack("<4sIIII", b"glTF", 2, 20 + len(words) + len(rest), len(words), 0x4E4F534A)
+        + words
+        + rest
+    )
 
 
 def test_bad_meshes_are_refused(tmp_path):
@@ -121,15 +143,34 @@ def test_bad_meshes_are_refused(tmp_path):
     refuse("b.obj", b"v 0 0 0\nv 1 0 0\nv nan 1 0\nf 1 2 3\n", "vertex 2 is not a finite number")
     refuse("c.obj", b"v 0 0 0\nv 1 0 0\nf 1 2 9\n", "does not exist|cannot be read")
     refuse("a.glb", b"glTF", "cannot be read as GLB")
-    refuse("b.glb", glb({"asset": {"version": "2.0"}, "buffers": [{"uri": "../secret.bin", "byteLength": 9}]}), "in another file")
-    refuse("c.glb", glb({"asset": {"version": "2.0"}, "accessors": [{"count": 10**12}]}), "accessor of 1000000000000")
+    refuse(
+        "b.glb",
+        glb({"asset": {"version": "2.0"}, "buffers": [{"uri": "../secret.bin", "byteLength": 9}]}),
+        "in another file",
+    )
+    refuse(
+        "c.glb",
+        glb({"asset": {"version": "2.0"}, "accessors": [{"count": 10**12}]}),
+        "accessor of 1000000000000",
+    )
     refuse("d.glb", glb([]), "cannot be read as GLB")
-    many = {"accessors": [{"count": 3000}], "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}]}
+    many = {
+        "accessors": [{"count": 3000}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+    }
     refuse("e.glb", glb({**many, "nodes": [{"mesh": 0}] * 4001}), "4001000 triangles with all uses")
     refuse("f.glb", glb({**many, "nodes": [{"mesh": 0}] * 20_001}), "20001 nodes")
     refuse("g.glb", glb({**many, "nodes": [{"children": [1]}, {"children": [0]}]}), "in a circle")
-    refuse("h.glb", glb({**many, "nodes": [{"children": [k + 1]} for k in range(300)] + [{}]}), "nested more than 200 deep")
-    refuse("i.glb", glb({**many, "nodes": [{"children": [2]}, {"children": [2]}, {"mesh": 0}]}), "two parents")
+    refuse(
+        "h.glb",
+        glb({**many, "nodes": [{"children": [k + 1]} for k in range(300)] + [{}]}),
+        "nested more than 200 deep",
+    )
+    refuse(
+        "i.glb",
+        glb({**many, "nodes": [{"children": [2]}, {"children": [2]}, {"mesh": 0}]}),
+        "two parents",
+    )
     refuse("j.glb", glb({**many, "nodes": [{"mesh": 7}]}), "cannot be read as GLB")
     refuse("a.ply", b"ply\nformat ascii 1.0\nelement vertex 99999999999\nend_header\n", r"a\.ply: ")
     refuse("cut.stl", b"\0" * 80 + struct.pack("<I", 4_000_000) + b"\0" * 50, r"cut\.stl: ")

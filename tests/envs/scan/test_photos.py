@@ -10,28 +10,59 @@ from PIL import Image
 
 from s2e.core.errors import UserError
 from s2e.envs.scan.photos.cameras import Lens, Posed, read_camera_list
-from s2e.envs.scan.photos.pictures import back_projected, bent_pixels, read_photo, read_photos, rotation_of, scattered, split
+from s2e.envs.scan.photos.pictures import (
+    back_projected,
+    bent_pixels,
+    read_photo,
+    read_photos,
+    rotation_of,
+    scattered,
+    split,
+)
 from tests.envs.scan.shots import room, shoot
 
 LENS = Lens((100.0, 100.0, 80.0, 60.0), (160, 120))
 
 
 def posed(image: Path, **more) -> Posed:
-    return Posed(**{"name": image.name, "position": np.zeros(3), "axes": np.eye(3), "lens": LENS, "image": image, **more})
+    return Posed(
+        **{
+            "name": image.name,
+            "position": np.zeros(3),
+            "axes": np.eye(3),
+            "lens": LENS,
+            "image": image,
+            **more,
+        }
+    )
 
 
 def picture(path: Path, size=(160, 120)) -> Path:
     y, x = np.mgrid[: size[1], : size[0]]
-    Image.fromarray(np.stack([x * 255 // size[0], y * 255 // size[1], 0 * x], -1).astype(np.uint8)).save(path)
+    Image.fromarray(
+        np.stack([x * 255 // size[0], y * 255 // size[1], 0 * x], -1).astype(np.uint8)
+    ).save(path)
     return path
 
 
 def test_scaled_down_with_its_lens(tmp_path):
     photo = read_photo(posed(picture(tmp_path / "a.png")), 80)
-    assert photo.rgb.shape == (60, 80, 3) and photo.view.intrinsics.tolist() == [50.0, 50.0, 40.0, 30.0]
+    assert photo.rgb.shape == (60, 80, 3) and photo.view.intrinsics.tolist() == [
+        50.0,
+        50.0,
+        40.0,
+        30.0,
+    ]
     assert abs(int(photo.rgb[30, 40, 0]) - 128) < 4
-    small = read_photo(posed(picture(tmp_path / "b.png", (80, 60))), 1000)  # scaled down after its cameras were found
-    assert small.rgb.shape == (60, 80, 3) and small.view.intrinsics.tolist() == [50.0, 50.0, 40.0, 30.0]
+    small = read_photo(
+        posed(picture(tmp_path / "b.png", (80, 60))), 1000
+    )  # scaled down after its cameras were found
+    assert small.rgb.shape == (60, 80, 3) and small.view.intrinsics.tolist() == [
+        50.0,
+        50.0,
+        40.0,
+        30.0,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -40,7 +71,10 @@ def test_scaled_down_with_its_lens(tmp_path):
         ({"image": Path("none.png")}, "none.png: no such picture"),
         ({"image": None}, "names no picture"),
         ({"lens": None}, "no intrinsics"),
-        ({"lens": Lens(LENS.intrinsics, (120, 160))}, "is 160 x 120, its camera's pictures are 120 x 160"),
+        (
+            {"lens": Lens(LENS.intrinsics, (120, 160))},
+            "is 160 x 120, its camera's pictures are 120 x 160",
+        ),
         ({"axes": None}, "no rotation"),
         ({"axes": np.diag([1.0, 1.0, -1.0])}, "no rotation"),
         ({"axes": np.diag([1.0, 1.0, 0.2])}, "no rotation"),
@@ -100,7 +134,9 @@ def test_depth_comes_back_as_the_surface(tmp_path):
     assert not faults and len(photos) == 9 and photos[0].rgb.shape == (36, 48, 3)
     points, colours = back_projected(photos, 3000, 0)
     assert len(points) == len(colours) == 3000
-    away = np.stack([points[:, 2], points[:, 0], 8 - points[:, 0], points[:, 1], 6 - points[:, 1]]).min(0)
+    away = np.stack(
+        [points[:, 2], points[:, 0], 8 - points[:, 0], points[:, 1], 6 - points[:, 1]]
+    ).min(0)
     assert np.quantile(np.abs(away), 0.9) < 0.15
     learning, judging = split(photos)
     assert [p.name for p in judging] == ["frame-000000", "frame-000008"] and len(learning) == 7
@@ -127,7 +163,9 @@ def test_what_can_be_used_is_used_and_counted(tmp_path):
     data["frames"][4]["transform_matrix"][0][0] += 3.0
     (tmp_path / "transforms.json").write_text(json.dumps(data))
     photos, faults = read_photos(read_camera_list(tmp_path), 48)
-    assert [p.name[6:12] for p in photos] == ["000000", "000005", "000006", "000007"] and len(faults) == 4
+    assert [p.name[6:12] for p in photos] == ["000000", "000005", "000006", "000007"] and len(
+        faults
+    ) == 4
     for k in range(5, 8):
         (tmp_path / f"frame-00000{k}.color.png").unlink()
     with pytest.raises(UserError, match="1 of 7 photographs can be used, 3 are needed"):

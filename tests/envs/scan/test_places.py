@@ -55,7 +55,9 @@ def test_kerbs_keep_wheels_back_and_legs_not():
 def test_gaps_by_footprint():
     found = flat()
     found.blocked[:, 40] = True
-    found.blocked[28:34, 40] = False  # 0.6 m: a jackal's discs (0.5 m) pass, a coco's (0.63 m) do not
+    found.blocked[28:34, 40] = (
+        False  # 0.6 m: a jackal's discs (0.5 m) pass, a coco's (0.63 m) do not
+    )
     occupancy, ground = to_ground(found)
     for name, passes in (("jackal", True), ("coco", False)):
         region = where_robots_go(occupancy, ground, name)
@@ -106,6 +108,9 @@ def test_legs_take_stairs_and_wheels_the_ramp():
     c = int((10.0 - found.origin[0]) / 0.1)
     r = int((-3.0 - found.origin[1]) / 0.1)
     assert where_robots_go(occupancy, ground, "go2")[r, c]  # the terrace
-    steps = (slice(r - 10, r + 10), slice(int((4.3 - found.origin[0]) / 0.1), int((5.3 - found.origin[0]) / 0.1)))
+    steps = (
+        slice(r - 10, r + 10),
+        slice(int((4.3 - found.origin[0]) / 0.1), int((5.3 - found.origin[0]) / 0.1)),
+    )
     assert where_robots_go(occupancy, ground, "go2")[steps].mean() > 0.8
     assert where_robots_go(occupancy, ground, "jackal")[steps].mean() < 0.3

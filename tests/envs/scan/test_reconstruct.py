@@ -32,7 +32,16 @@ def rgbd(tmp_path_factory):
 
 @pytest.fixture
 def asked(rgbd, tmp_path):
-    return Reconstruct(dir=rgbd, name="room", size=48, gaussians=1000, steps=30, save_every=10, out=tmp_path, device="cpu")
+    return Reconstruct(
+        dir=rgbd,
+        name="room",
+        size=48,
+        gaussians=1000,
+        steps=30,
+        save_every=10,
+        out=tmp_path,
+        device="cpu",
+    )
 
 
 @pytest.fixture
@@ -66,7 +75,10 @@ def test_the_import_gets_splats_and_cameras(asked, no_import, tmp_path, capsys):
     assert camera.axes is not None
     np.testing.assert_allclose(camera.axes, walk(12)[1][3], atol=1e-6)
     said = capsys.readouterr().out
-    assert "12 photographs of posed RGB-D at 48 x 32, 12 with depth" in said and "dB on 2 views left out" in said
+    assert (
+        "12 photographs of posed RGB-D at 48 x 32, 12 with depth" in said
+        and "dB on 2 views left out" in said
+    )
     assert (tmp_path / "room.reconstruction" / "views.png").is_file()
 
 
@@ -113,7 +125,10 @@ def test_a_folder_without_photographs(asked, tmp_path):
 
 def test_a_scale_is_asked_for_before_the_work(asked, tmp_path):
     shoot(tmp_path / "nerf", room(500), 8, (48, 32), rgbd=False)
-    with pytest.raises(UserError, match="how long a unit of transforms.json is cannot be seen: give --metres-per-unit"):
+    with pytest.raises(
+        UserError,
+        match="how long a unit of transforms.json is cannot be seen: give --metres-per-unit",
+    ):
         module.reconstruct(replace(asked, dir=tmp_path / "nerf"))
 
 
@@ -128,7 +143,10 @@ def test_what_the_import_refuses_stands(asked, monkeypatch):
         raise UserError("no floor")
 
     monkeypatch.setattr(module, "import_scene", refuse)
-    with pytest.raises(UserError, match=r"no floor; the splats stand in .*room.ply: s2e-scene import .*--cameras .*tries again"):
+    with pytest.raises(
+        UserError,
+        match=r"no floor; the splats stand in .*room.ply: s2e-scene import .*--cameras .*tries again",
+    ):
         module.reconstruct(asked)
 
 
@@ -153,7 +171,12 @@ def test_the_whole_command(tmp_path, monkeypatch):
     words = ["reconstruct", tmp_path / "photos", "--name", "made-room", "--episodes", 5]
     words += ["--steps", 900, "--gaussians", 15_000, "--size", 96]
     command = [sys.executable, "-m", "s2e.envs.scan.command", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "S2E_SCENES": str(tmp_path / "scenes")})
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "S2E_SCENES": str(tmp_path / "scenes")},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     monkeypatch.setenv("S2E_SCENES", str(tmp_path / "scenes"))
     assert check_scene("made-room", False)

@@ -21,20 +21,35 @@ def sensor(focal: float, right: float) -> list[Photo]:
     lens = np.array([70.0, 70.0, 48.0, 36.0])
     size = SIZE[1], SIZE[0]
     _, depth, _ = render_splats(splats, eyes, turned, lens, *size)
-    rgb, _, _ = render_splats(splats, eyes + right * axes[:, :, 0], turned, lens * [focal, focal, 1, 1], *size)
+    rgb, _, _ = render_splats(
+        splats, eyes + right * axes[:, :, 0], turned, lens * [focal, focal, 1, 1], *size
+    )
     depth[~np.isfinite(depth)] = 0.0
-    return [Photo(str(k), View(eyes[k], turned[k], lens, *size), rgb[k], depth[k]) for k in range(40)]
+    return [
+        Photo(str(k), View(eyes[k], turned[k], lens, *size), rgb[k], depth[k]) for k in range(40)
+    ]
 
 
 def test_another_camera_is_found():
     photos = sensor(0.9, 0.1)
     found = register(photos)
-    assert found.focal == pytest.approx(0.9, abs=0.02) and found.right == pytest.approx(0.1, abs=0.05) and found.gain > 0.1
+    assert (
+        found.focal == pytest.approx(0.9, abs=0.02)
+        and found.right == pytest.approx(0.1, abs=0.05)
+        and found.gain > 0.1
+    )
     moved = registered(photos[0], Registration(0.9, 0.1))
-    np.testing.assert_allclose(moved.view.position, photos[0].view.position + 0.1 * photos[0].view.rotation[0])
+    np.testing.assert_allclose(
+        moved.view.position, photos[0].view.position + 0.1 * photos[0].view.rotation[0]
+    )
     truth = sensor(1.0, 0.0)[0]
     wanted = render_splats(
-        prepare(room(12_000)), moved.view.position[None], moved.view.rotation[None], moved.view.intrinsics, SIZE[1], SIZE[0]
+        prepare(room(12_000)),
+        moved.view.position[None],
+        moved.view.rotation[None],
+        moved.view.intrinsics,
+        SIZE[1],
+        SIZE[0],
     )[1][0]
     assert moved.depth is not None and truth.depth is not None
     known = moved.depth > 0

@@ -19,7 +19,9 @@ def columns():
     height = np.where(known, 0.2, 0.0).astype(np.float32)
     blocked = np.zeros_like(known)
     blocked[10:20, 10:20] = True
-    return Columns(np.array([0.0, 0.0]), 0.1, height, known, blocked, np.full(known.shape, np.inf, np.float32))
+    return Columns(
+        np.array([0.0, 0.0]), 0.1, height, known, blocked, np.full(known.shape, np.inf, np.float32)
+    )
 
 
 def test_a_missing_sidecar_is_no_correction(tmp_path):
@@ -30,7 +32,16 @@ def test_a_missing_sidecar_is_no_correction(tmp_path):
 
 def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "a.correct.json"
-    path.write_text(json.dumps({"metres_per_unit": 2, "yaw_deg": -15, "no_go": [[[1, 1], [3, 1], [3, 2], [1, 2]]], "notes": "pond"}))
+    path.write_text(
+        json.dumps(
+            {
+                "metres_per_unit": 2,
+                "yaw_deg": -15,
+                "no_go": [[[1, 1], [3, 1], [3, 2], [1, 2]]],
+                "notes": "pond",
+            }
+        )
+    )
     found = read_correction(path)
     assert found == Correction(metres_per_unit=2.0, yaw_deg=-15.0, no_go=(SQUARE,), notes="pond")
     assert set(found.used()) == {"metres_per_unit", "yaw_deg", "no_go", "notes"}
@@ -74,9 +85,17 @@ def test_polygons_cover_the_cells_whose_centres_they_hold():
     x, y = origin[0] + 0.1 * (np.arange(51) + 0.5), origin[1] + 0.1 * (np.arange(37) + 0.5)
     centres = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
     for k in range(20):
-        angle = np.sort(rng.uniform(0, 2 * np.pi, 7))  # star-shaped: no crossing edges, where rules differ
-        corners = np.array([1.5, 3.8]) + rng.uniform(0.3, 3.5, (7, 1)) * np.stack([np.cos(angle), np.sin(angle)], 1)
-        wanted = Outline(np.concatenate([corners, corners[:1]]), closed=True).contains_points(centres).reshape(shape)
+        angle = np.sort(
+            rng.uniform(0, 2 * np.pi, 7)
+        )  # star-shaped: no crossing edges, where rules differ
+        corners = np.array([1.5, 3.8]) + rng.uniform(0.3, 3.5, (7, 1)) * np.stack(
+            [np.cos(angle), np.sin(angle)], 1
+        )
+        wanted = (
+            Outline(np.concatenate([corners, corners[:1]]), closed=True)
+            .contains_points(centres)
+            .reshape(shape)
+        )
         found = inside(tuple(map(tuple, corners)), origin, 0.1, shape)
         assert (found == wanted).mean() > 0.999, k
         touched = inside(tuple(map(tuple, corners)), origin, 0.1, shape, edges=True)
@@ -97,10 +116,17 @@ def test_no_go_blocks_and_go_frees_and_levels(tmp_path):
     assert fixed.blocked[10:20, 10:30].all() and not fixed.blocked[5:9].any()
     freed = correct_columns(columns(), Correction(go=(over_box,)), tmp_path)
     assert not freed.blocked[10:14, 10:20].any() and freed.blocked[16:20, 10:20].all()
-    assert fixed.known[5:30, 35:48].all() and np.allclose(fixed.height[5:30, 40:48], 0.2) and not fixed.known[35, 45]
+    assert (
+        fixed.known[5:30, 35:48].all()
+        and np.allclose(fixed.height[5:30, 40:48], 0.2)
+        and not fixed.known[35, 45]
+    )
 
 
 def test_polygons_elsewhere_are_refused(tmp_path):
     far = tuple((x + 100, y) for x, y in SQUARE)
-    with pytest.raises(UserError, match=r"c\.json: no_go\[1\] lies outside the place \(x 0\.0 to 5\.0, y 0\.0 to 4\.0 m\)"):
+    with pytest.raises(
+        UserError,
+        match=r"c\.json: no_go\[1\] lies outside the place \(x 0\.0 to 5\.0, y 0\.0 to 4\.0 m\)",
+    ):
         correct_columns(columns(), Correction(no_go=(SQUARE, far)), tmp_path / "c.json")

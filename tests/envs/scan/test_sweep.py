@@ -16,7 +16,9 @@ def test_the_walls_of_a_room(tmp_path):
     photos, _ = read_photos(read_camera_list(tmp_path), 96)
     swept = sweep(photos, 0.4, 12.0)
     points, colours = back_projected(swept, 4000, 0)
-    away = np.stack([points[:, 2], points[:, 0], 8 - points[:, 0], points[:, 1], 6 - points[:, 1]]).min(0)
+    away = np.stack(
+        [points[:, 2], points[:, 0], 8 - points[:, 0], points[:, 1], 6 - points[:, 1]]
+    ).min(0)
     assert len(swept) == 40 and len(points) == len(colours) == 4000
     # A pixel of disparity is some 0.2 m of depth at 4 m, with a metre between the cameras.
     assert np.median(np.abs(away)) < 0.15 and np.quantile(np.abs(away), 0.8) < 0.3

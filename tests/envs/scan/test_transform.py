@@ -8,7 +8,16 @@ from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.formats.smallest_three import rotations
 from s2e.envs.splats.render import prepare, render_splats
-from s2e.envs.splats.transform import Placement, basis, multiply, place, quaternion, rotate_sh, select, upright
+from s2e.envs.splats.transform import (
+    Placement,
+    basis,
+    multiply,
+    place,
+    quaternion,
+    rotate_sh,
+    select,
+    upright,
+)
 
 
 def rotation(seed):
@@ -46,7 +55,9 @@ def test_basis_is_the_rasterisers():
         one = Splats((4.0 * d[None]).astype(np.float32), np.array([[1, 0, 0, 0]], np.float32), np.full((1, 3), 0.3, np.float32),
                      np.array([0.9], np.float32), sh)  # fmt: skip
         look = upright(d)[None]  # z of the optical frame along d
-        rgb, _, alpha = render_splats(prepare(one), np.zeros((1, 3)), look, lens, 9, 9, dtype=np.float32)
+        rgb, _, alpha = render_splats(
+            prepare(one), np.zeros((1, 3)), look, lens, 9, 9, dtype=np.float32
+        )
         seen = rgb[0, 4, 4] / alpha[0, 4, 4]
         assert seen == pytest.approx(basis(d[None], 3)[0] @ sh[0] + 0.5, rel=1e-4)
 
@@ -60,7 +71,10 @@ def test_a_capture_looks_the_same_when_it_and_the_camera_are_moved_together():
     look = Rotation.from_euler("xyz", [0.1, 0.05, 0.7]).as_matrix()
     pictures = [
         render_splats(prepare(s), at[None], r[None], lens, 24, 32, dtype=np.float32)
-        for s, at, r in ((splats, position, look), (placed, 2.0 * turn @ position + [4.0, -1.0, 0.5], look @ turn.T))
+        for s, at, r in (
+            (splats, position, look),
+            (placed, 2.0 * turn @ position + [4.0, -1.0, 0.5], look @ turn.T),
+        )
     ]
     (rgb, depth, alpha), (rgb_there, depth_there, alpha_there) = pictures
     assert alpha.max() > 0.5
@@ -110,14 +124,23 @@ def test_place_moves_ellipsoids(seed, scale):
     shift = np.array([1.0, -2.0, 0.5])
     out = place(splats, Placement(scale, turn, shift))
     assert np.allclose(out.means, scale * splats.means @ turn.T + shift, atol=1e-4 * scale)
-    assert np.allclose(covariances(out), scale**2 * turn @ covariances(splats) @ turn.T, atol=1e-5 * scale**2)
+    assert np.allclose(
+        covariances(out), scale**2 * turn @ covariances(splats) @ turn.T, atol=1e-5 * scale**2
+    )
     assert out.antialiased
     assert np.array_equal(out.opacities, splats.opacities)
-    assert {a.dtype for a in (out.means, out.quats, out.scales, out.opacities, out.sh)} == {np.dtype(np.float32)}
+    assert {a.dtype for a in (out.means, out.quats, out.scales, out.opacities, out.sh)} == {
+        np.dtype(np.float32)
+    }
 
 
 def test_upright():
-    for normal in (*directions(30), np.array([0.0, 0, 1]), np.array([0.0, 0, -1]), np.array([1e-9, 0, -1.0])):
+    for normal in (
+        *directions(30),
+        np.array([0.0, 0, 1]),
+        np.array([0.0, 0, -1]),
+        np.array([1e-9, 0, -1.0]),
+    ):
         turn = upright(normal)
         assert np.allclose(turn @ normal / np.linalg.norm(normal), [0, 0, 1], atol=1e-7)
         assert np.allclose(turn @ turn.T, np.eye(3), atol=1e-9)

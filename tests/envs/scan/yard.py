@@ -24,9 +24,17 @@ def sheet(rng, corner, first, second, colour, spacing=SPACING_M):
     z = np.cross(x, second) / np.linalg.norm(np.cross(x, second))
     q = Rotation.from_matrix(np.stack([x, np.cross(z, x), z], 1)).as_quat()[[3, 0, 1, 2]]
     count = len(means)
-    scales = np.tile([0.6 * spacing, 0.6 * spacing, 0.008], (count, 1)) * rng.uniform(0.8, 1.2, (count, 1))
+    scales = np.tile([0.6 * spacing, 0.6 * spacing, 0.008], (count, 1)) * rng.uniform(
+        0.8, 1.2, (count, 1)
+    )
     tint = np.asarray(colour) + rng.normal(0, 0.06, (count, 3))
-    return means, np.tile(q, (count, 1)), scales, rng.uniform(0.75, 0.99, count), ((tint - 0.5) / 0.2820948)[:, None]
+    return (
+        means,
+        np.tile(q, (count, 1)),
+        scales,
+        rng.uniform(0.75, 0.99, count),
+        ((tint - 0.5) / 0.2820948)[:, None],
+    )
 
 
 def box(rng, x0, y0, x1, y1, height, colour):
@@ -49,7 +57,12 @@ def yard(seed=0, width=WIDTH_M, depth=DEPTH_M, boxes=BOXES, junk=True):
     """The yard in metres, z up, its floor at 0 and its corner at the origin."""
     rng = np.random.default_rng(seed)
     parts = [sheet(rng, (0, 0, 0), (width, 0, 0), (0, depth, 0), (0.45, 0.44, 0.42))]
-    for a, b in (((0, 0), (width, 0)), ((width, 0), (0, depth)), ((width, depth), (-width, 0)), ((0, depth), (0, -depth))):
+    for a, b in (
+        ((0, 0), (width, 0)),
+        ((width, 0), (0, depth)),
+        ((width, depth), (-width, 0)),
+        ((0, depth), (0, -depth)),
+    ):
         parts.append(sheet(rng, (*a, 0), (*b, 0), (0, 0, 2.2), (0.65, 0.45, 0.35)))
     for x0, y0, x1, y1, h in boxes:
         parts += box(rng, x0, y0, x1, y1, h, (0.25, 0.4, 0.6))
@@ -57,12 +70,23 @@ def yard(seed=0, width=WIDTH_M, depth=DEPTH_M, boxes=BOXES, junk=True):
         x0, y0, x1, y1, h = TERRACE
         parts += box(rng, x0, y0, x1, y1, h, (0.6, 0.6, 0.55))
     if junk:
-        parts.append(blobs(rng, rng.uniform((1, 1, 1.5), (width - 1, depth - 1, 4), (60, 3)), 0.3, 0.08))
+        parts.append(
+            blobs(rng, rng.uniform((1, 1, 1.5), (width - 1, depth - 1, 4), (60, 3)), 0.3, 0.08)
+        )
         parts.append(blobs(rng, rng.normal((width / 2, depth / 2, 8.0), 0.1, (12, 3)), 0.05, 0.8))
         sky = rng.normal(size=(60, 3))
         sky[:, 2] = np.abs(sky[:, 2])
-        parts.append(blobs(rng, sky / np.linalg.norm(sky, axis=1, keepdims=True) * 60 + (width / 2, depth / 2, 0), 12.0, 0.9))
-    means, quats, scales, opacities, sh = (np.concatenate(a).astype(np.float32) for a in zip(*parts))
+        parts.append(
+            blobs(
+                rng,
+                sky / np.linalg.norm(sky, axis=1, keepdims=True) * 60 + (width / 2, depth / 2, 0),
+                12.0,
+                0.9,
+            )
+        )
+    means, quats, scales, opacities, sh = (
+        np.concatenate(a).astype(np.float32) for a in zip(*parts)
+    )
     return Splats(means=means, quats=quats, scales=scales, opacities=opacities, sh=sh)
 
 
@@ -70,7 +94,9 @@ def disturbed(splats, seed, metres_per_unit):
     """The same place as a capture has it: turned and shifted anyhow, in units of its own. Also returns its up direction."""
     rotation = Rotation.from_quat(np.random.default_rng([seed, 1]).normal(size=4)).as_matrix()
     shift = np.random.default_rng(seed).normal(size=3) * 3
-    return place(splats, Placement(1.0 / metres_per_unit, rotation, shift)), rotation @ np.array([0.0, 0.0, 1.0])
+    return place(splats, Placement(1.0 / metres_per_unit, rotation, shift)), rotation @ np.array(
+        [0.0, 0.0, 1.0]
+    )
 
 
 def yard_scene(folder, name="yard", count=3, **more):
@@ -88,5 +114,7 @@ def yard_scene(folder, name="yard", count=3, **more):
     anchors = free_anchors(occupancy, ground)
     scene = Scene(name, occupancy, empty_mesh(), anchors, splats, ground)
     episodes = make_episodes(scene, 0, count=count)
-    write_scene(folder, name, splats, occupancy, anchors, Sky(), ground, more=more, episodes=episodes)
+    write_scene(
+        folder, name, splats, occupancy, anchors, Sky(), ground, more=more, episodes=episodes
+    )
     return load_scene(folder)

@@ -37,14 +37,18 @@ def test_success_lengthens_a_worlds_ways_and_no_other_worlds(scenes):
 def test_scenes_of_ones_own_do_not_depend_on_batch_or_timing():
     def lives(worlds, pause):
         fresh = FreshScenes(build_scene, 5, worlds)
-        source = RandomEpisodes([fresh.current(w) for w in range(worlds)], worlds, 1, people=2, fresh=fresh, refresh=2)
+        source = RandomEpisodes(
+            [fresh.current(w) for w in range(worlds)], worlds, 1, people=2, fresh=fresh, refresh=2
+        )
         seen = []
         for _ in range(5):
             given = source.new_scene(0)
             time.sleep(pause)
             index, episode = source.next(0)
             assert index == 0
-            seen.append((given.name if given else None, source.scenes[0].mesh.vertices.tobytes(), episode))
+            seen.append(
+                (given.name if given else None, source.scenes[0].mesh.vertices.tobytes(), episode)
+            )
         return seen
 
     first = lives(1, 0.0)
@@ -64,7 +68,9 @@ def test_a_broken_builder_is_heard_of():
 def field_of(things: int) -> Any:
     """A scene as far as the drawing of episodes looks into it: anchors 1 m apart, and so many things."""
     anchors = np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0)), -1).reshape(-1, 2)
-    return SimpleNamespace(mesh=SimpleNamespace(instance=np.arange(things + 1)), free_anchors=anchors)
+    return SimpleNamespace(
+        mesh=SimpleNamespace(instance=np.arange(things + 1)), free_anchors=anchors
+    )
 
 
 def test_a_curriculum_goes_from_near_empty_and_alone_to_all_of_it():
@@ -75,10 +81,18 @@ def test_a_curriculum_goes_from_near_empty_and_alone_to_all_of_it():
         source.level[0] = level
         drawn = [source.next(0) for _ in range(400)]
         things = np.mean([source.things[scene] for scene, _ in drawn])
-        least.append((things, np.mean([e.route_m for _, e in drawn]), np.mean([len(e.walkers) for _, e in drawn])))
+        least.append(
+            (
+                things,
+                np.mean([e.route_m for _, e in drawn]),
+                np.mean([len(e.walkers) for _, e in drawn]),
+            )
+        )
     easy, half, full = np.array(least)
     assert (easy < half).all() and (half < full).all()
-    assert easy[0] == pytest.approx((7 * 0 + 5 * 10 + 3 * 20 + 1 * 30) / 16, abs=1.5), "the emptier of two"
+    assert easy[0] == pytest.approx((7 * 0 + 5 * 10 + 3 * 20 + 1 * 30) / 16, abs=1.5), (
+        "the emptier of two"
+    )
     assert full[0] == pytest.approx(15.0, abs=1.5), "any scene"
     assert easy[2] == 0 and full[2] > 1
 

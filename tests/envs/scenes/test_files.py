@@ -38,7 +38,9 @@ def test_what_is_written_is_loaded(tmp_path):
     splats, occupancy = small_scene(tmp_path / "small")
     scene = load_scene(tmp_path / "small")
     assert scene.splats is not None and np.array_equal(scene.splats.means, splats.means)
-    assert np.array_equal(scene.occupancy.grid, occupancy.grid) and scene.occupancy.resolution == 0.2
+    assert (
+        np.array_equal(scene.occupancy.grid, occupancy.grid) and scene.occupancy.resolution == 0.2
+    )
     assert np.array_equal(scene.occupancy.origin, occupancy.origin)
     assert np.array_equal(scene.free_anchors, [[0, 2.3], [-1.2, 3.35]])
     assert scene.sky == SKY and scene.name == "small"
@@ -60,15 +62,24 @@ def edit(folder, change):
         (lambda d: d["files"].pop("splats"), "'splats' is missing"),
         (lambda d: d["files"]["splats"].pop("sha256"), "'sha256' is missing"),
         (lambda d: d["files"]["splats"].update(sha256="0" * 64), "sha256 is .* says 000000000000"),
-        (lambda d: d["files"]["occupancy"].update(path="../other/occupancy.npz"), "leads out of the scene folder"),
-        (lambda d: d["files"]["occupancy"].update(path="/etc/passwd"), "leads out of the scene folder"),
+        (
+            lambda d: d["files"]["occupancy"].update(path="../other/occupancy.npz"),
+            "leads out of the scene folder",
+        ),
+        (
+            lambda d: d["files"]["occupancy"].update(path="/etc/passwd"),
+            "leads out of the scene folder",
+        ),
         (lambda d: d["files"]["occupancy"].update(path="none.npz"), r"none\.npz: missing"),
         (lambda d: d.update(free_anchors=[]), "'free_anchors' must hold n x 2"),
         (lambda d: d.update(free_anchors=[[1, 2], [3]]), "'free_anchors' must hold n x 2"),
         (lambda d: d.update(free_anchors=[["a", "b"]]), "'free_anchors' must hold n x 2"),
         (lambda d: d["sky"].update(zenith=[1, 2]), "'zenith' must hold 3"),
         (lambda d: d.update(ground_z=None), "'ground_z' must hold one finite number;"),
-        (lambda d: d["files"]["splats"].update(path="x" * 5000), r"files\.splats\.path 'x+\.\.\.' is no path"),
+        (
+            lambda d: d["files"]["splats"].update(path="x" * 5000),
+            r"files\.splats\.path 'x+\.\.\.' is no path",
+        ),
         (lambda d: d["files"]["splats"].update(path="a\ud800"), "is no path"),
         (lambda d: d["files"]["splats"].update(path="a\0"), "is no path"),
         (lambda d: d["sky"].update(fog_m=0), "'sky.fog_m' is 0; give"),
@@ -76,8 +87,14 @@ def edit(folder, change):
         (lambda d: d["sky"].update(sun=[0, 0, 10]), "'sky.sun' has length 10;"),
         (lambda d: d["sky"].update(horizon=[0, 256, 0]), "'sky.horizon' is .* from 0 to 255"),
         (lambda d: d["sky"].update(sun_rgb=[0, -1, 0]), "'sky.sun_rgb' is .* from 0 to 10"),
-        (lambda d: d.update(free_anchors=[[0.0, 2.3], [0.0, 1e300]]), r"'free_anchors'\[1\] 0, 1e\+300 is outside"),
-        (lambda d: d.update(free_anchors=[[-1.0, 2.75]]), r"'free_anchors'\[0\] -1, 2.75 is in a solid cell"),
+        (
+            lambda d: d.update(free_anchors=[[0.0, 2.3], [0.0, 1e300]]),
+            r"'free_anchors'\[1\] 0, 1e\+300 is outside",
+        ),
+        (
+            lambda d: d.update(free_anchors=[[-1.0, 2.75]]),
+            r"'free_anchors'\[0\] -1, 2.75 is in a solid cell",
+        ),
     ],
 )
 def test_bad_fields_are_named(tmp_path, change, match):
@@ -116,9 +133,23 @@ def test_missing_and_broken_files_are_named(tmp_path):
         ({"grid": np.zeros((3, 3)), "origin": np.zeros(2), "resolution": 0.1}, "2-D array of bool"),
         ({"grid": np.zeros((3, 3), bool), "origin": np.zeros(3), "resolution": 0.1}, "origin"),
         ({"grid": np.zeros((3, 3), bool), "origin": np.zeros(2), "resolution": 0.0}, "resolution"),
-        ({"grid": np.zeros((3, 3), bool), "origin": np.zeros(2), "resolution": 0.001}, "resolution"),
-        ({"grid": np.zeros((3, 3), bool), "origin": np.array([0, -1e6]), "resolution": 0.1}, "origin"),
-        ({"grid": np.zeros((3, 3), bool), "origin": np.zeros(2), "resolution": 0.1, "height": np.zeros((3, 3))}, "only one of height"),
+        (
+            {"grid": np.zeros((3, 3), bool), "origin": np.zeros(2), "resolution": 0.001},
+            "resolution",
+        ),
+        (
+            {"grid": np.zeros((3, 3), bool), "origin": np.array([0, -1e6]), "resolution": 0.1},
+            "origin",
+        ),
+        (
+            {
+                "grid": np.zeros((3, 3), bool),
+                "origin": np.zeros(2),
+                "resolution": 0.1,
+                "height": np.zeros((3, 3)),
+            },
+            "only one of height",
+        ),
         ({"grid": np.array([[None]]), "origin": np.zeros(2), "resolution": 0.1}, "cannot be read"),
     ],
 )
@@ -164,7 +195,10 @@ def test_hostile_occupancy_is_refused_before_memory_is_asked_for(tmp_path):
     refuse_occupancy(tmp_path, packed(b"", zipfile.ZIP_LZMA), "encrypted or packed")
     whole = bytearray(packed(npy(form.format("|b1", "(1, 1)")) + b"\0"))
     locked, unknown = whole.copy(), whole.copy()
-    for mark, offset in ((b"PK\1\2", 8), (b"PK\3\4", 6)):  # flags, and two bytes later the method, of directory and member
+    for mark, offset in (
+        (b"PK\1\2", 8),
+        (b"PK\3\4", 6),
+    ):  # flags, and two bytes later the method, of directory and member
         at = whole.index(mark) + offset
         locked[at] |= 1
         unknown[at + 2] = 77
@@ -179,10 +213,17 @@ def test_episodes_under_a_hash_are_checked(tmp_path):
     path = tmp_path / "episodes.json"
     path.write_text("{}")
     assert episodes_file(tmp_path) == path
-    edit(tmp_path, lambda d: d["files"].update(episodes={"path": "episodes.json", "sha256": hashlib.sha256(b"{}").hexdigest()}))
+    edit(
+        tmp_path,
+        lambda d: d["files"].update(
+            episodes={"path": "episodes.json", "sha256": hashlib.sha256(b"{}").hexdigest()}
+        ),
+    )
     assert episodes_file(tmp_path) == path
     path.write_text("{ }")
-    with pytest.raises(UserError, match=r"episodes\.json: sha256 is .*remove files\.episodes from scene\.json"):
+    with pytest.raises(
+        UserError, match=r"episodes\.json: sha256 is .*remove files\.episodes from scene\.json"
+    ):
         episodes_file(tmp_path)
     path.unlink()
     with pytest.raises(UserError, match=r"episodes\.json: sha256 is none"):
@@ -192,7 +233,11 @@ def test_episodes_under_a_hash_are_checked(tmp_path):
 def test_a_slip_of_the_name_is_answered(tmp_path, monkeypatch):
     monkeypatch.setenv("S2E_SCENES", str(tmp_path))
     (tmp_path / "backyard").mkdir()
-    for given, meant in (("marked", "market"), ("plazza", "gs_urban/plaza"), ("backyrd", "backyard")):
+    for given, meant in (
+        ("marked", "market"),
+        ("plazza", "gs_urban/plaza"),
+        ("backyrd", "backyard"),
+    ):
         with pytest.raises(UserError, match=f"did you mean {meant}\\?"):
             load_scene(given)
     for given in ("x" * 5000, "a\ud800", "a\0"):
@@ -202,4 +247,7 @@ def test_a_slip_of_the_name_is_answered(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["gs_urban/plaza", pytest.param("market", marks=pytest.mark.slow)])
 def test_packaged_scenes_pass_the_checks(name):
-    assert load_scene(name).free_anchors.size and episodes_file(name) == scene_folder(name) / "episodes.json"
+    assert (
+        load_scene(name).free_anchors.size
+        and episodes_file(name) == scene_folder(name) / "episodes.json"
+    )

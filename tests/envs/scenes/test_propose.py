@@ -38,13 +38,28 @@ def test_pairs_are_the_same_in_all_settings():
     assert [e.setting for e in made] == [s for s in SETTINGS for _ in range(6)]
     by = {s: [e for e in made if e.setting == s] for s in SETTINGS}
     for empty, obstacle, pedestrian, both in zip(*by.values()):
-        assert empty.start == obstacle.start == pedestrian.start == both.start and empty.goal == both.goal
-        assert not empty.obstacles and not empty.walkers and obstacle.obstacles == both.obstacles and pedestrian.walkers == both.walkers
-        assert 8 <= empty.route_m <= 22 and len(obstacle.obstacles) >= 2 and obstacle.route_m >= empty.route_m - 0.3
+        assert (
+            empty.start == obstacle.start == pedestrian.start == both.start
+            and empty.goal == both.goal
+        )
+        assert (
+            not empty.obstacles
+            and not empty.walkers
+            and obstacle.obstacles == both.obstacles
+            and pedestrian.walkers == both.walkers
+        )
+        assert (
+            8 <= empty.route_m <= 22
+            and len(obstacle.obstacles) >= 2
+            and obstacle.route_m >= empty.route_m - 0.3
+        )
 
 
 def test_a_place_too_small_is_refused_and_not_searched_for_ever():
-    with pytest.raises(UserError, match=r"'yard': 0 of 50 episodes found with routes of 8 to 22 m.*ask for fewer or shorter"):
+    with pytest.raises(
+        UserError,
+        match=r"'yard': 0 of 50 episodes found with routes of 8 to 22 m.*ask for fewer or shorter",
+    ):
         make_episodes(yard(5, 5), 0)
     with pytest.raises(UserError, match="0 anchors"):
         make_episodes(dataclasses.replace(yard(5, 5), free_anchors=np.zeros((0, 2))), 0)
@@ -53,14 +68,18 @@ def test_a_place_too_small_is_refused_and_not_searched_for_ever():
 def test_a_small_place_has_shorter_and_fewer_episodes():
     made = make_episodes(yard(7.5, 7), 0, count=8, route_m=(5.0, 12.0), at_least=3)
     assert len(made) % 4 == 0 and 3 <= len(made) // 4 <= 8
-    assert all(5 <= e.route_m for e in made if e.setting == "empty") and all(e.obstacles for e in made if e.setting == "both")
+    assert all(5 <= e.route_m for e in made if e.setting == "empty") and all(
+        e.obstacles for e in made if e.setting == "both"
+    )
 
 
 @pytest.mark.parametrize("width_m", [2.8, 3.6, 5.0])
 def test_a_room_has_short_episodes_that_can_be_driven(width_m):
     """Of 2 m and more, with something in the way before the goal counts as reached, and no crowd."""
     scene = yard(width_m, 2.7)
-    scene = dataclasses.replace(scene, free_anchors=free_anchors(scene.occupancy, narrow=True, room_m=0.35))
+    scene = dataclasses.replace(
+        scene, free_anchors=free_anchors(scene.occupancy, narrow=True, room_m=0.35)
+    )
     made = make_episodes(scene, 0, count=10, route_m=(2.0, 22.0), at_least=5, narrow=True)
     for e in made:
         assert e.setting != "empty" or 2.0 <= e.route_m <= math.hypot(width_m, 2.7)
@@ -71,7 +90,10 @@ def test_a_room_has_short_episodes_that_can_be_driven(width_m):
     assert solved(scene, made).mean() >= 0.95
 
 
-@pytest.mark.parametrize("more", [{"count": 0}, {"route_m": (1.9, 9.0)}, {"route_m": (9.0, 8.0)}, {"route_m": (8.0, np.nan)}])
+@pytest.mark.parametrize(
+    "more",
+    [{"count": 0}, {"route_m": (1.9, 9.0)}, {"route_m": (9.0, 8.0)}, {"route_m": (8.0, np.nan)}],
+)
 def test_senseless_numbers_are_refused(more):
     with pytest.raises(UserError, match="at least 1|give two lengths"):
         make_episodes(yard(12, 12), 0, **more)
@@ -88,7 +110,12 @@ def test_anchors_of_full_small_and_stepped_places():
     height = np.zeros((100, 100), np.float32)
     height[:, 60:] = 0.3  # a terrace that wheels do not reach
     ground = Ground(height, np.zeros((100, 100), np.uint8))
-    assert free_anchors(Occupancy(np.zeros((100, 100), dtype=bool), np.zeros(2), 0.1), ground)[:, 0].max() < 6.0
+    assert (
+        free_anchors(Occupancy(np.zeros((100, 100), dtype=bool), np.zeros(2), 0.1), ground)[
+            :, 0
+        ].max()
+        < 6.0
+    )
 
 
 def test_episodes_that_do_not_fit_a_scene_are_refused(tmp_path):
@@ -96,7 +123,10 @@ def test_episodes_that_do_not_fit_a_scene_are_refused(tmp_path):
     good = make_episodes(scene, 3, count=1)
     check_episodes(path, scene, good)
     for change, match in (
-        ({"start": (99.0, 1.0, 0.0)}, r"episodes\.json: episode empty-000: start 99, 1 is outside the scene's grid"),
+        (
+            {"start": (99.0, 1.0, 0.0)},
+            r"episodes\.json: episode empty-000: start 99, 1 is outside the scene's grid",
+        ),
         ({"start": (-0.01, 1.0, 0.0)}, "outside"),
         ({"goal": (3.0, 12.0)}, "goal 3, 12 is outside"),
         ({"start": (0.05, 5.0, 0.0)}, "inside something solid"),
@@ -120,7 +150,10 @@ def test_episodes_that_start_at_their_goal_are_refused_when_read(apart_m, bearin
         write_episodes(path, "yard", listed)
         if math.dist(start[:2], good.goal) < GOAL_RADIUS_M:
             more = " and 4 more" if count == 12 else ""
-            with pytest.raises(UserError, match=rf"episodes\.json: episodes? here-0.*{more}: the start is within 1 m of the goal"):
+            with pytest.raises(
+                UserError,
+                match=rf"episodes\.json: episodes? here-0.*{more}: the start is within 1 m of the goal",
+            ):
                 read_episodes(path)
         else:
             assert len(read_episodes(path)) == 1 + count
@@ -130,8 +163,12 @@ def test_no_episode_is_proposed_between_the_sides_of_a_thin_wall():
     scene = yard(14, 12)
     grid = scene.occupancy.grid.copy()
     grid[:90, 70] = True
-    sides = np.array([[6.55, 1.5], [7.45, 1.5], [6.55, 2.0], [7.45, 2.0]])  # as a hand may place them
-    walled = dataclasses.replace(scene, occupancy=Occupancy(grid, np.zeros(2), 0.1), free_anchors=sides)
+    sides = np.array(
+        [[6.55, 1.5], [7.45, 1.5], [6.55, 2.0], [7.45, 2.0]]
+    )  # as a hand may place them
+    walled = dataclasses.replace(
+        scene, occupancy=Occupancy(grid, np.zeros(2), 0.1), free_anchors=sides
+    )
     made = make_episodes(walled, 0, count=4, route_m=(5.0, 40.0), at_least=0)
     assert made and all(np.hypot(*(np.array(e.goal) - e.start[:2])) >= GOAL_RADIUS_M for e in made)
 

@@ -55,14 +55,24 @@ def corpus(reader: str) -> list[Case]:
     if reader == "ply":
         return [(".ply", samples.plain_ply(splats)) for splats in made]
     if reader == "compressed_ply":
-        return [(".ply", samples.compressed_ply(splats, "antialiased 1", colours)) for splats in made for colours in (True, False)]
+        return [
+            (".ply", samples.compressed_ply(splats, "antialiased 1", colours))
+            for splats in made
+            for colours in (True, False)
+        ]
     if reader == "splat":
         return [(".splat", samples.dotsplat(splats)) for splats in made]
     if reader == "spz":
-        return [(".spz", samples.spz(splats, version)) for splats in made for version in (1, 2, 3, 4)]
+        return [
+            (".spz", samples.spz(splats, version)) for splats in made for version in (1, 2, 3, 4)
+        ]
     archives = [samples.sog_files(splats) for splats in made]
     packed = [(".sog", samples.zipped(files, zipfile.ZIP_DEFLATED)) for files in archives[:2]]
-    return [*packed, *((".sog", samples.zipped(files)) for files in archives), *((".folder", samples.zipped(f)) for f in archives)]
+    return [
+        *packed,
+        *((".sog", samples.zipped(files)) for files in archives),
+        *((".folder", samples.zipped(f)) for f in archives),
+    ]
 
 
 def put(case: Case, folder: Path) -> Path:
@@ -88,10 +98,20 @@ def judge(splats: Splats) -> str:
         return f"shape {splats.sh.shape}"
     for name in (*arrays, "opacities", "sh"):
         values = getattr(splats, name)
-        if values.dtype != np.float32 or not np.isfinite(values).all() or (name in arrays and values.shape != (count, arrays[name])):
-            return f"{name}: {values.dtype} {values.shape}, finite {bool(np.isfinite(values).all())}"
+        if (
+            values.dtype != np.float32
+            or not np.isfinite(values).all()
+            or (name in arrays and values.shape != (count, arrays[name]))
+        ):
+            return (
+                f"{name}: {values.dtype} {values.shape}, finite {bool(np.isfinite(values).all())}"
+            )
     unit = np.abs(np.linalg.norm(splats.quats, axis=1) - 1).max() < 1e-3
-    return "" if unit and (splats.scales >= 0).all() and (abs(splats.opacities - 0.5) <= 0.5).all() else "out of range"
+    return (
+        ""
+        if unit and (splats.scales >= 0).all() and (abs(splats.opacities - 0.5) <= 0.5).all()
+        else "out of range"
+    )
 
 
 def run(case: Case, reader: str, folder: Path) -> tuple[str, str]:
@@ -108,7 +128,9 @@ def run(case: Case, reader: str, folder: Path) -> tuple[str, str]:
             outcome = "found" if why else "read"
         except UserError as error:
             why = str(error)
-            outcome = "refused" if "\n" not in why and str(path) in why and len(why) < 1000 else "found"
+            outcome = (
+                "refused" if "\n" not in why and str(path) in why and len(why) < 1000 else "found"
+            )
         except (Exception, TooLong):
             outcome, why = "found", traceback.format_exc()
         if outcome == "found":
@@ -134,7 +156,14 @@ def _limit() -> None:
     warnings.simplefilter("ignore", SplatWarning)  # that rows were dropped
 
 
-def campaign(reader: str, seed: int, folder: Path, out: Path | None, seconds: float = np.inf, cases: float = np.inf) -> Counter:
+def campaign(
+    reader: str,
+    seed: int,
+    folder: Path,
+    out: Path | None,
+    seconds: float = np.inf,
+    cases: float = np.inf,
+) -> Counter:
     """Damages and reads until the time or the number of cases is reached; counts outcomes, writes what was found to `out`."""
     rng = np.random.default_rng([seed, *reader.encode()])
     valid = corpus(reader)
@@ -154,7 +183,9 @@ def campaign(reader: str, seed: int, folder: Path, out: Path | None, seconds: fl
             print(f"found: {why[-3000:]}", file=sys.stderr)
             counts[f"found: {why.strip().splitlines()[-1][:120]}"] += 1
             if out is not None:
-                (out / f"{reader}-{hashlib.sha256(case[1]).hexdigest()[:12]}{case[0]}").write_bytes(case[1])
+                (out / f"{reader}-{hashlib.sha256(case[1]).hexdigest()[:12]}{case[0]}").write_bytes(
+                    case[1]
+                )
     if current is not None:
         current.unlink(missing_ok=True)
     return counts
@@ -162,18 +193,30 @@ def campaign(reader: str, seed: int, folder: Path, out: Path | None, seconds: fl
 
 def main() -> None:
     """Runs one reader's campaign and prints a line about it; exit code 1 when something was found."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("reader", choices=READERS)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("fuzz-found"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    run(corpus(options.reader)[0], options.reader, Path(tempfile.mkdtemp()))  # imports happen before memory is limited
+    run(
+        corpus(options.reader)[0], options.reader, Path(tempfile.mkdtemp())
+    )  # imports happen before memory is limited
     _limit()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        counts = campaign(options.reader, options.seed, Path(folder) / "case", options.out, seconds=options.seconds)
+    with tempfile.TemporaryDirectory(
+        dir="/dev/shm" if Path("/dev/shm").is_dir() else None
+    ) as folder:
+        counts = campaign(
+            options.reader,
+            options.seed,
+            Path(folder) / "case",
+            options.out,
+            seconds=options.seconds,
+        )
     taken = time.monotonic() - started
     total = counts["read"] + counts["refused"] + counts["found"]
     print(

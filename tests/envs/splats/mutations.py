@@ -41,7 +41,22 @@ WORDS = (
     2**63,
     2**64 - 1,
 )
-FLOATS = (0.0, -0.0, 1.0, -1.0, 80.0, 1e4, 1e10, 1e30, -1e30, 3.4e38, 1e-45, float("nan"), float("inf"), float("-inf"))
+FLOATS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    80.0,
+    1e4,
+    1e10,
+    1e30,
+    -1e30,
+    3.4e38,
+    1e-45,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+)
 VALUES = (
     None, True, False, "", "x", "../meta.json", "/etc/passwd", "a/b.webp", "means_l.webp", "meta.json", "\0", "..", "é" * 300,
     [], [[]], {}, 0, 1, 2, 3, -1, 255, 65536, 2**31, 2**63, 10**400, 1e308, float("nan"), float("inf"), float("-inf"), 0.5,
@@ -54,7 +69,9 @@ def pick(rng: np.random.Generator, options: Any) -> Any:
     return options[int(rng.integers(len(options)))]
 
 
-def damage(reader: str, valid: list[tuple[str, bytes]], rng: np.random.Generator) -> tuple[str, bytes]:
+def damage(
+    reader: str, valid: list[tuple[str, bytes]], rng: np.random.Generator
+) -> tuple[str, bytes]:
     """A damaged case of a reader's format."""
     ending, data = pick(rng, valid)
     for _ in range(int(rng.integers(1, 4))):
@@ -69,7 +86,9 @@ def damage(reader: str, valid: list[tuple[str, bytes]], rng: np.random.Generator
         else:
             data = numbers(data, rng)
     if rng.random() < 0.05:
-        ending = pick(rng, (".ply", ".spz", ".splat", ".sog", "")) if ending != ".folder" else ending
+        ending = (
+            pick(rng, (".ply", ".spz", ".splat", ".sog", "")) if ending != ".folder" else ending
+        )
     return ending, data
 
 
@@ -111,7 +130,9 @@ def numbers(data: bytes, rng: np.random.Generator) -> bytes:
         if len(out) >= 4:
             at = 4 * int(rng.integers(len(out) // 4))
             out[at : at + 4] = (
-                struct.pack("<f", pick(rng, FLOATS)) if rng.random() < 0.7 else struct.pack("<I", pick(rng, WORDS) & 0xFFFFFFFF)
+                struct.pack("<f", pick(rng, FLOATS))
+                if rng.random() < 0.7
+                else struct.pack("<I", pick(rng, WORDS) & 0xFFFFFFFF)
             )
     return bytes(out)
 
@@ -128,7 +149,19 @@ def header_lines(data: bytes, rng: np.random.Generator) -> bytes:
         if way == 0:
             lines[at] = re.sub(rb"\d+", str(pick(rng, WORDS)).encode(), lines[at])
         elif way == 1:
-            kind = pick(rng, (b"char", b"uchar", b"short", b"uint", b"float", b"double", b"list uchar int", b"half"))
+            kind = pick(
+                rng,
+                (
+                    b"char",
+                    b"uchar",
+                    b"short",
+                    b"uint",
+                    b"float",
+                    b"double",
+                    b"list uchar int",
+                    b"half",
+                ),
+            )
             lines[at] = re.sub(rb"(?<=property )\w+", kind, lines[at])
         elif way == 2:
             del lines[at]
@@ -141,7 +174,13 @@ def header_lines(data: bytes, rng: np.random.Generator) -> bytes:
                 at,
                 pick(
                     rng,
-                    (b"element chunk 1", b"element sh 5", b"element vertex 5", b"property uchar f_rest_0", b"comment " + bytes(300)),
+                    (
+                        b"element chunk 1",
+                        b"element sh 5",
+                        b"element vertex 5",
+                        b"property uchar f_rest_0",
+                        b"comment " + bytes(300),
+                    ),
                 ),
             )
         else:
@@ -171,7 +210,9 @@ def packed(data: bytes, rng: np.random.Generator) -> bytes:
         inner = inner[:16] + rng.integers(0, 256, max(0, len(inner) - 16), dtype=np.uint8).tobytes()
     out = gzip.compress(inner, 1, mtime=0)
     if rng.random() < 0.1:
-        out += pick(rng, (out, gzip.compress(b"more", 1, mtime=0), b"\0" * 20, samples.bomb(8 << 20)))
+        out += pick(
+            rng, (out, gzip.compress(b"more", 1, mtime=0), b"\0" * 20, samples.bomb(8 << 20))
+        )
     return out
 
 
@@ -182,7 +223,9 @@ def _header(inner: bytes, rng: np.random.Generator) -> bytes:
     field = int(rng.integers(6))
     if field < 2:
         near = struct.unpack_from("<I", out, 8)[0] + int(rng.integers(-2, 3))
-        out[8:12] = struct.pack("<I", (near if rng.random() < 0.3 else pick(rng, WORDS)) & 0xFFFFFFFF)
+        out[8:12] = struct.pack(
+            "<I", (near if rng.random() < 0.3 else pick(rng, WORDS)) & 0xFFFFFFFF
+        )
     elif field == 2:
         out[4:8] = struct.pack("<I", pick(rng, WORDS) & 0xFFFFFFFF)
     else:
@@ -199,7 +242,12 @@ def _streams(data: bytes, rng: np.random.Generator) -> bytes:
     if way == 0:
         return _header(data, rng)
     if way == 1:
-        return data[:15] + bytes([pick(rng, (0, 1, 4, 5, 6, 7, 255))]) + struct.pack("<I", pick(rng, WORDS) & 0xFFFFFFFF) + data[20:]
+        return (
+            data[:15]
+            + bytes([pick(rng, (0, 1, 4, 5, 6, 7, 255))])
+            + struct.pack("<I", pick(rng, WORDS) & 0xFFFFFFFF)
+            + data[20:]
+        )
     if toc + 16 * count > len(data):
         return flip(data, rng)
     sizes = list(struct.unpack_from(f"<{2 * count}Q", data, toc))
@@ -208,9 +256,20 @@ def _streams(data: bytes, rng: np.random.Generator) -> bytes:
         return data[:toc] + struct.pack(f"<{2 * count}Q", *sizes) + data[toc + 16 * count :]
     if way == 3:
         record = struct.pack(
-            "<III", pick(rng, (0xADBE0003, 0xADBE0002, 7)), pick(rng, (0, 4, 5, 2**32 - 1)), pick(rng, (0, 1, 4, 7, 8, 9, 99))
+            "<III",
+            pick(rng, (0xADBE0003, 0xADBE0002, 7)),
+            pick(rng, (0, 4, 5, 2**32 - 1)),
+            pick(rng, (0, 1, 4, 7, 8, 9, 99)),
         )
-        return data[:14] + b"\x02" + data[15:16] + struct.pack("<I", 32 + 12) + data[20:32] + record + data[32:]
+        return (
+            data[:14]
+            + b"\x02"
+            + data[15:16]
+            + struct.pack("<I", 32 + 12)
+            + data[20:32]
+            + record
+            + data[32:]
+        )
     at, streams = toc + 16 * count, []
     for size in sizes[::2]:
         streams.append(data[at : at + size])
@@ -222,9 +281,16 @@ def _streams(data: bytes, rng: np.random.Generator) -> bytes:
         raw = zstandard.ZstdDecompressor().stream_reader(streams[which]).read(1 << 16)
     except zstandard.ZstdError:
         return flip(data, rng)
-    raw = pick(rng, (raw + b"more", raw[:-1], numbers(raw, rng), bytes(len(raw)), bytes(1 << 22), raw[:1], b""))
+    raw = pick(
+        rng,
+        (raw + b"more", raw[:-1], numbers(raw, rng), bytes(len(raw)), bytes(1 << 22), raw[:1], b""),
+    )
     level = pick(rng, (1, 3, 19))
-    streams[which] = zstandard.ZstdCompressor(level=level).compress(raw) if rng.random() < 0.8 else flip(streams[which], rng)
+    streams[which] = (
+        zstandard.ZstdCompressor(level=level).compress(raw)
+        if rng.random() < 0.8
+        else flip(streams[which], rng)
+    )
     sizes[2 * which] = len(streams[which])
     if rng.random() < 0.3:
         sizes[2 * which + 1] = len(raw)
@@ -235,7 +301,11 @@ def archive(data: bytes, rng: np.random.Generator) -> bytes:
     """A SOG unzipped, its meta.json or an image changed, and zipped again."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
-            files = {name: opened.read(name) for name in opened.namelist() if opened.getinfo(name).file_size < 1 << 20}
+            files = {
+                name: opened.read(name)
+                for name in opened.namelist()
+                if opened.getinfo(name).file_size < 1 << 20
+            }
     except Exception:  # damaged before: any error of zipfile's will do
         return flip(data, rng)
     if not files:
@@ -254,8 +324,15 @@ def archive(data: bytes, rng: np.random.Generator) -> bytes:
     elif way == 6:
         del files[name]
     else:
-        files[pick(rng, ("../out.webp", "/tmp/out.webp", "a/meta.json", "meta.json", "extra"))] = files[name]
-    return samples.zipped(files, pick(rng, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2)))
+        files[pick(rng, ("../out.webp", "/tmp/out.webp", "a/meta.json", "meta.json", "extra"))] = (
+            files[name]
+        )
+    return samples.zipped(
+        files,
+        pick(
+            rng, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2)
+        ),
+    )
 
 
 def _json(data: bytes, rng: np.random.Generator) -> bytes:
@@ -264,7 +341,18 @@ def _json(data: bytes, rng: np.random.Generator) -> bytes:
     if way == 0:
         return flip(data, rng)
     if way == 1:
-        return pick(rng, (b"[" * 100_000, b'{"version":2', b"null", b"\xff\xfe{}", b'{"count":' + b"9" * 5000 + b"}", b"{}", b""))
+        return pick(
+            rng,
+            (
+                b"[" * 100_000,
+                b'{"version":2',
+                b"null",
+                b"\xff\xfe{}",
+                b'{"count":' + b"9" * 5000 + b"}",
+                b"{}",
+                b"",
+            ),
+        )
     try:
         root = json.loads(data)
     except (ValueError, RecursionError):
@@ -272,7 +360,13 @@ def _json(data: bytes, rng: np.random.Generator) -> bytes:
     spots: list[tuple[Any, Any]] = []
 
     def walk(node: Any) -> None:
-        for key in node if isinstance(node, dict) else range(min(len(node), 3)) if isinstance(node, list) else ():
+        for key in (
+            node
+            if isinstance(node, dict)
+            else range(min(len(node), 3))
+            if isinstance(node, list)
+            else ()
+        ):
             spots.append((node, key))
             walk(node[key])
 

@@ -23,7 +23,9 @@ def views() -> tuple:
 
 def streets(antialiased: bool = False) -> Splats:
     splats = city(50_021, 1, np.random.default_rng(3), degree=1)
-    return Splats(splats.means, splats.quats, splats.scales, splats.opacities, splats.sh, antialiased)
+    return Splats(
+        splats.means, splats.quats, splats.scales, splats.opacities, splats.sh, antialiased
+    )
 
 
 def loss_db(one: np.ndarray, other: np.ndarray) -> float:
@@ -34,7 +36,14 @@ def rows(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, 
     """Gaussians as rows of a table, their covariances as matrices, and colours."""
     half = rng.normal(size=(count, 3, 3))
     full = half @ half.transpose(0, 2, 1)
-    table = np.concatenate([rng.normal(size=(count, 3)), full[:, *np.triu_indices(3)], np.log2(rng.uniform(0.1, 0.9, (count, 1)))], 1)
+    table = np.concatenate(
+        [
+            rng.normal(size=(count, 3)),
+            full[:, *np.triu_indices(3)],
+            np.log2(rng.uniform(0.1, 0.9, (count, 1))),
+        ],
+        1,
+    )
     return table, full, rng.normal(size=(count, 4, 3)).astype(np.float32)
 
 
@@ -47,7 +56,10 @@ def test_a_merged_gaussian_has_the_moments_of_samples_of_both():
     shown = np.array([a + a * (1 - b), b + b * (1 - a)]) / 2
     share = shown / shown.sum()
     samples = np.concatenate(
-        [rng.multivariate_normal(m, c, round(400_000 * s)) for m, c, s in zip(table[:, :3], full, share, strict=True)]
+        [
+            rng.multivariate_normal(m, c, round(400_000 * s))
+            for m, c, s in zip(table[:, :3], full, share, strict=True)
+        ]
     )
     np.testing.assert_allclose(out[0, :3], samples.mean(0), atol=0.02)
     np.testing.assert_allclose(out[0, 3:9], np.cov(samples.T)[np.triu_indices(3)], atol=0.04)
@@ -61,8 +73,12 @@ def test_sharp_merging_keeps_opacity_times_area_of_faint_gaussians():
     out, _ = merged(table, colours, True)
 
     def area(row):
-        matrix = np.array([[row[3], row[4], row[5]], [row[4], row[6], row[7]], [row[5], row[7], row[8]]])
-        return np.sqrt(np.trace(np.linalg.inv(matrix) * np.linalg.det(matrix)))  # the adjugate: projections in all directions
+        matrix = np.array(
+            [[row[3], row[4], row[5]], [row[4], row[6], row[7]], [row[5], row[7], row[8]]]
+        )
+        return np.sqrt(
+            np.trace(np.linalg.inv(matrix) * np.linalg.det(matrix))
+        )  # the adjugate: projections in all directions
 
     before = sum(np.exp2(row[9]) * area(row) for row in table)
     np.testing.assert_allclose(np.exp2(out[0, 9]) * area(out[0]), before, rtol=1e-3)
@@ -72,7 +88,9 @@ def test_without_detail_not_a_bit_changes():
     splats = streets()
     plain, coarse = prepare(splats), prepare(splats, coarse=True)
     assert len(coarse.packed) == len(coarse.clusters) * 14 * 8 * GEOMETRY
-    for one, other in zip(render_splats(plain, *views()), render_splats(coarse, *views()), strict=True):
+    for one, other in zip(
+        render_splats(plain, *views()), render_splats(coarse, *views()), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
@@ -93,7 +111,10 @@ def test_neither_threads_nor_regions_change_a_bit(monkeypatch):
     whole = render_splats(prepared, *views(), detail_px=1.5)
     for strips in (2, 3):
         cuts = np.linspace(0, -(-CAMERA.width_px // 8), strips + 1).astype(np.int32)
-        bands = np.array([(x0, 0, x1 - x0, -(-CAMERA.height_px // 8)) for x0, x1 in pairwise(cuts)], dtype=np.int32)
+        bands = np.array(
+            [(x0, 0, x1 - x0, -(-CAMERA.height_px // 8)) for x0, x1 in pairwise(cuts)],
+            dtype=np.int32,
+        )
         monkeypatch.setattr(render, "_bands", lambda *_, bands=bands: bands)
         for one, other in zip(whole, render_splats(prepared, *views(), detail_px=1.5), strict=True):
             np.testing.assert_array_equal(one, other)
@@ -109,7 +130,13 @@ def test_neither_threads_nor_regions_change_a_bit(monkeypatch):
 @pytest.mark.parametrize("count", [0, 1, 2, 63, 65])
 def test_few_gaussians_merge_too(count):
     splats = streets()
-    few = Splats(splats.means[:count], splats.quats[:count], splats.scales[:count], splats.opacities[:count], splats.sh[:count])
+    few = Splats(
+        splats.means[:count],
+        splats.quats[:count],
+        splats.scales[:count],
+        splats.opacities[:count],
+        splats.sh[:count],
+    )
     rgb, depth, alpha = render_splats(prepare(few, coarse=True), *views(), detail_px=1e6)
     assert np.isfinite(alpha).all() and not np.isnan(depth).any()
     if count == 1:

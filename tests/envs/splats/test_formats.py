@@ -66,9 +66,20 @@ def test_plain_ply(tmp_path_factory, seed, count, coefficients, mip):
 @given(seed=seeds, count=st.integers(1, 400), coefficients=degrees, colours=st.booleans())
 def test_compressed_ply(tmp_path_factory, seed, count, coefficients, colours):
     splats = samples.make_splats(seed, count, coefficients)
-    found = read_splats(put(tmp_path_factory.mktemp("f"), "a", samples.compressed_ply(splats, colours=colours)))
+    found = read_splats(
+        put(tmp_path_factory.mktemp("f"), "a", samples.compressed_ply(splats, colours=colours))
+    )
     # Half a step of 10 bits over 6 m and over 8 of log scale, of 8 bits over 0..1 of colour and 8 of coefficients.
-    close(found, splats, 3.01 / 1023, 4.01 / 1023, 0.51 / 255, 0.51 / 255 / samples.SH_C0, 4.01 / 256, SMALLEST_THREE_DEG)
+    close(
+        found,
+        splats,
+        3.01 / 1023,
+        4.01 / 1023,
+        0.51 / 255,
+        0.51 / 255 / samples.SH_C0,
+        4.01 / 256,
+        SMALLEST_THREE_DEG,
+    )
 
 
 @settings(max_examples=12, deadline=None)
@@ -80,7 +91,13 @@ def test_dotsplat(tmp_path_factory, seed, count):
 
 
 @settings(max_examples=10, deadline=None)
-@given(seed=seeds, count=st.integers(1, 40), coefficients=degrees, mip=st.booleans(), folder=st.booleans())
+@given(
+    seed=seeds,
+    count=st.integers(1, 40),
+    coefficients=degrees,
+    mip=st.booleans(),
+    folder=st.booleans(),
+)
 def test_sog(tmp_path_factory, seed, count, coefficients, mip, folder):
     splats = samples.make_splats(seed, count, coefficients, antialiased=mip)
     parts, where = samples.sog_files(splats), tmp_path_factory.mktemp("f")
@@ -97,7 +114,13 @@ def test_sog(tmp_path_factory, seed, count, coefficients, mip, folder):
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=seeds, count=st.integers(1, 100), coefficients=degrees, mip=st.booleans(), ending=st.sampled_from([".ply", ".SPZ", ".spz"]))
+@given(
+    seed=seeds,
+    count=st.integers(1, 100),
+    coefficients=degrees,
+    mip=st.booleans(),
+    ending=st.sampled_from([".ply", ".SPZ", ".spz"]),
+)
 def test_what_is_written_is_read(tmp_path_factory, seed, count, coefficients, mip, ending):
     splats = samples.make_splats(seed, count, coefficients, antialiased=mip)
     path = tmp_path_factory.mktemp("f") / f"a{ending}"
@@ -106,7 +129,16 @@ def test_what_is_written_is_read(tmp_path_factory, seed, count, coefficients, mi
     if ending == ".ply":
         close(found, splats, 0, 5e-6, 1e-6, 0, 0, 1e-4)
     else:
-        close(found, splats, 2**-13, 1.001 / 32, 0.501 / 255, 0.501 / 255 / 0.15, 1.001 / 256, SMALLEST_THREE_DEG)
+        close(
+            found,
+            splats,
+            2**-13,
+            1.001 / 32,
+            0.501 / 255,
+            0.501 / 255 / 0.15,
+            1.001 / 256,
+            SMALLEST_THREE_DEG,
+        )
     first = path.read_bytes()
     write_splats(path, found)  # what was rounded once stays
     if ending != ".ply":
@@ -128,24 +160,34 @@ def test_long_files_are_decoded_piece_by_piece_alike(tmp_path, monkeypatch):
     for name, before in whole.items():
         after = read_splats(tmp_path / name, progress=True)
         for attribute in ("means", "quats", "scales", "opacities", "sh"):
-            assert np.array_equal(getattr(before, attribute), getattr(after, attribute)), (name, attribute)
+            assert np.array_equal(getattr(before, attribute), getattr(after, attribute)), (
+                name,
+                attribute,
+            )
     for ending in (".ply", ".spz"):
         write_splats(tmp_path / f"small{ending}", splats)
     monkeypatch.undo()
     for ending in (".ply", ".spz"):
         write_splats(tmp_path / f"large{ending}", splats)
-        assert (tmp_path / f"small{ending}").read_bytes() == (tmp_path / f"large{ending}").read_bytes()
+        assert (tmp_path / f"small{ending}").read_bytes() == (
+            tmp_path / f"large{ending}"
+        ).read_bytes()
 
 
 @pytest.mark.parametrize("ending", [".ply", ".spz"])
 def test_memory_stays_near_the_result(tmp_path, monkeypatch, ending):
     monkeypatch.setattr(files, "ROWS", 1 << 13)
     one = samples.make_splats(6, 1000, 16)
-    means, quats, scales, opacities, sh = (np.repeat(v, 150, axis=0) for v in (one.means, one.quats, one.scales, one.opacities, one.sh))
+    means, quats, scales, opacities, sh = (
+        np.repeat(v, 150, axis=0) for v in (one.means, one.quats, one.scales, one.opacities, one.sh)
+    )
     many = Splats(means, quats, scales, opacities, sh)
     size = sum(values.nbytes for values in (means, quats, scales, opacities, sh))
     peaks = []
-    for act in (lambda: write_splats(tmp_path / f"a{ending}", many), lambda: read_splats(tmp_path / f"a{ending}")):
+    for act in (
+        lambda: write_splats(tmp_path / f"a{ending}", many),
+        lambda: read_splats(tmp_path / f"a{ending}"),
+    ):
         tracemalloc.start()
         act()
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -156,7 +198,11 @@ def test_memory_stays_near_the_result(tmp_path, monkeypatch, ending):
 @sample_data
 def test_the_sample_objects_agree(tmp_path):
     a, b = read_splats(DATA / "biker.spz"), read_splats(DATA / "biker.compressed.ply")
-    assert a.means.shape == b.means.shape == (152746, 3) and a.sh.shape == b.sh.shape == (152746, 1, 3)
+    assert a.means.shape == b.means.shape == (152746, 3) and a.sh.shape == b.sh.shape == (
+        152746,
+        1,
+        3,
+    )
     # The files list Gaussians in the same order, and SPZ's steps are the coarser ones but for rotations (10 bits each).
     assert np.abs(a.means - b.means).max() <= 2**-13 + 1e-6
     assert np.abs(np.log(a.scales / np.maximum(b.scales, np.exp(-10)))).max() <= 1.01 / 32
@@ -171,18 +217,33 @@ def test_the_sample_objects_agree(tmp_path):
 @sample_data
 def test_the_sample_sog_is_one_object(tmp_path):
     splats = read_splats(DATA / "playbot_sog")
-    assert splats.means.shape == (31000, 3) and splats.sh.shape == (31000, 9, 3) and not splats.antialiased
-    assert np.abs(splats.means).max() < 1.1 and 0.03 < splats.means[:, 1].max() < 0.05  # it stands on y = 0, and y is down
+    assert (
+        splats.means.shape == (31000, 3)
+        and splats.sh.shape == (31000, 9, 3)
+        and not splats.antialiased
+    )
+    assert (
+        np.abs(splats.means).max() < 1.1 and 0.03 < splats.means[:, 1].max() < 0.05
+    )  # it stands on y = 0, and y is down
     path = tmp_path / "playbot.sog"
-    path.write_bytes(samples.zipped({p.name: p.read_bytes() for p in sorted((DATA / "playbot_sog").iterdir())}))
+    path.write_bytes(
+        samples.zipped({p.name: p.read_bytes() for p in sorted((DATA / "playbot_sog").iterdir())})
+    )
     packed = read_splats(path)
     assert np.array_equal(packed.sh, splats.sh) and np.array_equal(packed.quats, splats.quats)
 
 
 def test_content_decides_not_the_ending(tmp_path):
     splats = samples.make_splats(1, 20, 1)
-    cases = [samples.plain_ply(splats), samples.compressed_ply(splats), samples.spz(splats, 2), samples.spz(splats, 4)]
-    for i, data in enumerate([*cases, samples.dotsplat(splats), samples.zipped(samples.sog_files(splats))]):
+    cases = [
+        samples.plain_ply(splats),
+        samples.compressed_ply(splats),
+        samples.spz(splats, 2),
+        samples.spz(splats, 4),
+    ]
+    for i, data in enumerate(
+        [*cases, samples.dotsplat(splats), samples.zipped(samples.sog_files(splats))]
+    ):
         for name in ("x.bin", "x.ply", "x.spz", "x.splat"):
             found = read_splats(put(tmp_path, name, data))
             assert np.abs(found.means - splats.means).max() < 0.01, (i, name)
@@ -196,14 +257,25 @@ def refused(path, match):
 
 def test_what_is_no_splat_file(tmp_path):
     refused(tmp_path / "none", "cannot be read")
-    refused(tmp_path, "folder without meta.json, lod-meta.json or tiles .*; give a 3DGS or compressed PLY, SPZ")
+    refused(
+        tmp_path,
+        "folder without meta.json, lod-meta.json or tiles .*; give a 3DGS or compressed PLY, SPZ",
+    )
     refused(put(tmp_path, "a.ply", b""), "zero bytes")
     refused(put(tmp_path, "a.splat", b""), "zero bytes")
-    refused(put(tmp_path, "a", b"solid mesh of something"), "byte 0: begins with b'soli', of no known format")
+    refused(
+        put(tmp_path, "a", b"solid mesh of something"),
+        "byte 0: begins with b'soli', of no known format",
+    )
     refused(put(tmp_path, "a", b"\x89PNG" + bytes(60)), "of no known format")
-    refused(put(tmp_path, "a.gz", gzip.compress(samples.plain_ply(samples.make_splats(0, 3, 1)))), "not an SPZ .*'NGSP'")
+    refused(
+        put(tmp_path, "a.gz", gzip.compress(samples.plain_ply(samples.make_splats(0, 3, 1)))),
+        "not an SPZ .*'NGSP'",
+    )
     with pytest.raises(UserError, match="--activated is for 3DGS PLY"):
-        read_splats(put(tmp_path, "a.spz", samples.spz(samples.make_splats(0, 3, 1), 3)), activated=True)
+        read_splats(
+            put(tmp_path, "a.spz", samples.spz(samples.make_splats(0, 3, 1), 3)), activated=True
+        )
     os.mkfifo(tmp_path / "pipe")
     refused(tmp_path / "pipe", "it is not a file")
     with pytest.raises(UserError, match=r"ending '\.splat'; splats are written as \.ply or \.spz"):
@@ -216,13 +288,21 @@ def test_bad_dotsplats(tmp_path):
     refused(put(tmp_path, "a.splat", data[:-5]), "cut at byte 635.*27 are left over")
     for at, value, match in ((4, np.nan, "position"), (12, np.inf, "scale"), (16, -1.0, "scale")):
         bad = data[: 64 + at] + np.float32(value).tobytes() + data[64 + at + 4 :]
-        with pytest.warns(SplatWarning, match=rf"1 of 20 Gaussians .*\({match} in 1; the first is number 2\); they were dropped"):
+        with pytest.warns(
+            SplatWarning,
+            match=rf"1 of 20 Gaussians .*\({match} in 1; the first is number 2\); they were dropped",
+        ):
             assert len(read_splats(put(tmp_path, "a.splat", bad)).means) == 19
     for row in (data[:28] + b"\x80" * 4, bytes(32)):
         with pytest.warns(SplatWarning, match="1 of 20 .*rotation in 1; the first is number 0"):
             assert len(read_splats(put(tmp_path, "a.splat", row + data[32:])).means) == 19
-    assert len(read_splats(put(tmp_path, "a.bin", bytes(192) + data[192:])).means) == 14  # of no telling name
-    refused(put(tmp_path, "a.splat", bytes(320) + data[320:]), "10 of 20 Gaussians .* half or more are bad")
+    assert (
+        len(read_splats(put(tmp_path, "a.bin", bytes(192) + data[192:])).means) == 14
+    )  # of no telling name
+    refused(
+        put(tmp_path, "a.splat", bytes(320) + data[320:]),
+        "10 of 20 Gaussians .* half or more are bad",
+    )
 
 
 def test_bad_compressed_plys(tmp_path):
@@ -233,17 +313,27 @@ def test_bad_compressed_plys(tmp_path):
         assert old in data
         return put(tmp_path, "a.ply", data.replace(old, new, 1))
 
-    refused(put(tmp_path, "a.ply", data[:-1]), r"cut at byte \d+, expected \d+ bytes for 300 rows of sh")
+    refused(
+        put(tmp_path, "a.ply", data[:-1]), r"cut at byte \d+, expected \d+ bytes for 300 rows of sh"
+    )
     refused(changed(b"element vertex 300", b"element vertex 999"), "cut at byte")
-    refused(changed(b"element vertex 300", b"element vertex 200"), "2 rows of chunk for 200 Gaussians, not 1")
+    refused(
+        changed(b"element vertex 300", b"element vertex 200"),
+        "2 rows of chunk for 200 Gaussians, not 1",
+    )
     refused(changed(b"element vertex 300", b"element vertex 99999999999999"), "cut at byte")
-    refused(changed(b"uint packed_scale", b"float packed_scale"), "packed_scale is missing or not uint")
+    refused(
+        changed(b"uint packed_scale", b"float packed_scale"), "packed_scale is missing or not uint"
+    )
     refused(changed(b"float max_y", b"float other"), "chunk has no property max_y")
     refused(changed(b"float max_g", b"float other"), "chunk has no property max_g")
     refused(changed(b"uchar f_rest_4", b"char f_rest_4"), "element sh .* not uchar")
     refused(changed(b"element sh 300", b"element sh 299"), "element sh has 299 rows")
     start = data.index(b"end_header\n") + 11
-    refused(put(tmp_path, "a.ply", data[:start] + np.float32(np.nan).tobytes() + data[start + 4 :]), "25\\d of 300 .*position in 25")
+    refused(
+        put(tmp_path, "a.ply", data[:start] + np.float32(np.nan).tobytes() + data[start + 4 :]),
+        "25\\d of 300 .*position in 25",
+    )
 
 
 def test_nothing_is_left_by_a_failed_write(tmp_path):
@@ -261,16 +351,31 @@ def test_nothing_is_left_by_a_failed_write(tmp_path):
 def test_a_folder_of_tiles_is_one_capture(tmp_path):
     """Of one frame and any formats; what is there twice is read once, what holds nothing is left out, other captures are refused."""
     left = samples.make_splats(1, 60, 1)
-    right = replace(samples.make_splats(2, 50, 4), means=samples.make_splats(2, 50, 4).means + np.array([40, 0, 0], np.float32))
-    for name, data in (("b.ply", samples.plain_ply(right)), ("a.splat", samples.dotsplat(left)), ("a.ply", b""), ("notes.txt", b"-")):
+    right = replace(
+        samples.make_splats(2, 50, 4),
+        means=samples.make_splats(2, 50, 4).means + np.array([40, 0, 0], np.float32),
+    )
+    for name, data in (
+        ("b.ply", samples.plain_ply(right)),
+        ("a.splat", samples.dotsplat(left)),
+        ("a.ply", b""),
+        ("notes.txt", b"-"),
+    ):
         put(tmp_path, name, data)
-    with pytest.warns(SplatWarning, match=r"2 tiles of one capture, read together: a\.splat, b\.ply"):
+    with pytest.warns(
+        SplatWarning, match=r"2 tiles of one capture, read together: a\.splat, b\.ply"
+    ):
         found = read_splats(tmp_path)
-    assert np.allclose(found.means, np.concatenate([left.means, right.means]), atol=1e-4) and found.sh.shape == (110, 4, 3)
+    assert np.allclose(
+        found.means, np.concatenate([left.means, right.means]), atol=1e-4
+    ) and found.sh.shape == (110, 4, 3)
     assert not found.sh[:60, 1:].any()
     put(tmp_path, "b.spz", samples.spz(right, 2))
     with pytest.warns(SplatWarning):
         assert len(read_splats(tmp_path).means) == 110
     put(tmp_path, "copy of b.ply", samples.plain_ply(right))
     with pytest.warns(SplatWarning):
-        refused(tmp_path, r"b\.ply and copy of b\.ply lie over one another, so they are no tiles of one capture; give one")
+        refused(
+            tmp_path,
+            r"b\.ply and copy of b\.ply lie over one another, so they are no tiles of one capture; give one",
+        )

@@ -21,6 +21,8 @@ def test_a_few_hundred_damaged_files(tmp_path, reader):
 @pytest.mark.filterwarnings("error", "ignore::s2e.envs.splats.formats.whole.SplatWarning")
 @pytest.mark.parametrize("path", sorted(fuzz.SEEDS.iterdir()), ids=lambda path: path.name)
 def test_what_once_went_wrong(tmp_path, path):
-    reader = next(name for name in sorted(fuzz.READERS, key=len, reverse=True) if path.name.startswith(name))
+    reader = next(
+        name for name in sorted(fuzz.READERS, key=len, reverse=True) if path.name.startswith(name)
+    )
     outcome, why = fuzz.run((path.suffix, path.read_bytes()), reader, tmp_path / "case")
     assert outcome != "found", why

@@ -20,17 +20,29 @@ from s2e.envs.splats.render import prepare, render_splats
 
 SH0 = 0.28209479177387814
 VIEW = View(
-    np.array([0.1, -0.2, 0.3]), Rotation.from_euler("xyz", [0.1, 0.2, 0.1]).as_matrix(), np.array([40.0, 42.0, 23.0, 17.0]), 37, 50
+    np.array([0.1, -0.2, 0.3]),
+    Rotation.from_euler("xyz", [0.1, 0.2, 0.1]).as_matrix(),
+    np.array([40.0, 42.0, 23.0, 17.0]),
+    37,
+    50,
 )
 
 
 def cloud(seed: int, count: int, size_m: float = 0.11) -> Gaussians:
     """Gaussians before, beside and behind the camera."""
     draw = torch.Generator().manual_seed(seed)
-    means = torch.randn(count, 3, generator=draw) * torch.tensor([2.0, 2.0, 1.5]) + torch.tensor([0.0, 0.0, 3.0])
+    means = torch.randn(count, 3, generator=draw) * torch.tensor([2.0, 2.0, 1.5]) + torch.tensor(
+        [0.0, 0.0, 3.0]
+    )
     quats = normalize(torch.randn(count, 4, generator=draw), dim=1)
     scales = torch.exp(torch.randn(count, 3, generator=draw) * 0.6) * size_m
-    drawn = (means, quats, scales, torch.rand(count, generator=draw), torch.rand(count, 3, generator=draw))
+    drawn = (
+        means,
+        quats,
+        scales,
+        torch.rand(count, generator=draw),
+        torch.rand(count, 3, generator=draw),
+    )
     return Gaussians(*(t.requires_grad_() for t in drawn))
 
 
@@ -39,15 +51,21 @@ def slow_look(gaussians: Gaussians, view: View) -> tuple[Tensor, Tensor, Tensor]
     matrices, pinholes = view_matrices(view.position[None], view.rotation[None], view.intrinsics)
     means, quats, scales, opacities, colours = gaussians.tensors()
     splats = Splats(*(means, quats, scales, opacities, ((colours - 0.5) / SH0)[:, None]))  # pyright: ignore[reportArgumentType]
-    sums, light = trace(splats, matrices[0], pinholes[0], torch.full((view.height_px, view.width_px), torch.inf))
+    sums, light = trace(
+        splats, matrices[0], pinholes[0], torch.full((view.height_px, view.width_px), torch.inf)
+    )
     return sums[..., :3], sums[..., 3], light
 
 
-def gradients(how, gaussians: Gaussians, view: View, seed: int) -> tuple[list[Tensor], list[Tensor]]:
+def gradients(
+    how, gaussians: Gaussians, view: View, seed: int
+) -> tuple[list[Tensor], list[Tensor]]:
     """What is seen, and gradients of a random sum of it, those of quaternions across these."""
     draw = torch.Generator().manual_seed(seed)
     seen = how(gaussians, view)
-    loss = torch.stack([(image * torch.randn(image.shape, generator=draw)).sum() for image in seen]).sum()
+    loss = torch.stack(
+        [(image * torch.randn(image.shape, generator=draw)).sum() for image in seen]
+    ).sum()
     given = list(torch.autograd.grad(loss, gaussians.tensors()))
     quats = gaussians.quats.detach()
     given[1] = given[1] - (given[1] * quats).sum(1, keepdim=True) * quats
@@ -101,7 +119,10 @@ def test_gradients_by_small_steps():
                 flat[k] = middle + step
                 ends.append(float(value().detach()))
             flat[k] = middle
-            assert abs((ends[0] - ends[1]) / 0.02 - float(wanted[k])) < 0.03 * float(wanted.abs().max()) + 0.02
+            assert (
+                abs((ends[0] - ends[1]) / 0.02 - float(wanted[k]))
+                < 0.03 * float(wanted.abs().max()) + 0.02
+            )
 
 
 def test_it_is_what_the_renderer_draws():
@@ -109,7 +130,13 @@ def test_it_is_what_the_renderer_draws():
     means, quats, scales, opacities, colours = (t.detach().numpy() for t in gaussians.tensors())
     splats = Splats(means, quats, scales, opacities, ((colours - 0.5) / SH0)[:, None])
     rgb, _, alpha = render_splats(
-        prepare(splats), VIEW.position[None], VIEW.rotation[None], VIEW.intrinsics, VIEW.height_px, VIEW.width_px, dtype=np.float32
+        prepare(splats),
+        VIEW.position[None],
+        VIEW.rotation[None],
+        VIEW.intrinsics,
+        VIEW.height_px,
+        VIEW.width_px,
+        dtype=np.float32,
     )
     seen, _, light = look(gaussians, VIEW)
     assert np.abs(seen.detach().numpy() - rgb[0]).max() < 1e-3
@@ -134,7 +161,10 @@ def test_threads_change_nothing():
     finally:
         numba.set_num_threads(before)
     for images, given in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(images + given, results[0][0] + results[0][1], strict=True))
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(images + given, results[0][0] + results[0][1], strict=True)
+        )
 
 
 def test_on_cuda_gsplat_gets_the_same_call(monkeypatch):
@@ -153,6 +183,10 @@ def test_on_cuda_gsplat_gets_the_same_call(monkeypatch):
         rgb, depth, light = slow_look(Gaussians(*tensors), view)
         return torch.cat([rgb, depth[..., None]], -1)[None], (1 - light)[None, ..., None], {}
 
-    monkeypatch.setattr(module, "cuda_kernels", lambda: SimpleNamespace(rasterization=rasterization))
+    monkeypatch.setattr(
+        module, "cuda_kernels", lambda: SimpleNamespace(rasterization=rasterization)
+    )
     ours, theirs = look(gaussians, VIEW), module._look_on_cuda(gaussians, VIEW)
-    assert all(a.shape == b.shape and (a - b).abs().max() < 1e-3 for a, b in zip(ours, theirs, strict=True))
+    assert all(
+        a.shape == b.shape and (a - b).abs().max() < 1e-3 for a, b in zip(ours, theirs, strict=True)
+    )

@@ -45,7 +45,9 @@ def background(seed: int, views: int, camera: Camera = CAMERA):
 
 def views(count: int, seed: int = 0, camera: Camera = CAMERA):
     poses = np.random.default_rng(seed).uniform((-1.5, -1, -0.4), (0.5, 1, 0.4), (count, 3))
-    lenses = np.tile(camera.intrinsics(), (count, 1)) * np.linspace(1.0, 1.4, count)[:, None] ** np.array([1, 1, 0, 0])
+    lenses = np.tile(camera.intrinsics(), (count, 1)) * np.linspace(1.0, 1.4, count)[
+        :, None
+    ] ** np.array([1, 1, 0, 0])
     return *camera_poses(poses, camera), lenses
 
 
@@ -55,7 +57,9 @@ def packed_projection(means, covars, quats, scales, viewmats, Ks, width, height,
     assert more.pop("packed") and covars is None
     opacities = more.pop("opacities")
     covars, _ = wheel._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
-    radii, centres, depths, conics, compensations = wheel._fully_fused_projection(means, covars, viewmats, Ks, width, height, **more)
+    radii, centres, depths, conics, compensations = wheel._fully_fused_projection(
+        means, covars, viewmats, Ks, width, height, **more
+    )
     lowered = opacities * (1 if compensations is None else compensations)
     view, gaussian = torch.nonzero((radii > 0).all(-1) & (lowered >= 1 / 255), as_tuple=True)
     at = view, gaussian
@@ -63,9 +67,15 @@ def packed_projection(means, covars, quats, scales, viewmats, Ks, width, height,
     return torch.zeros_like(view), view, gaussian, *kept
 
 
-def list_tiles(centres, radii, depths, tile_size, across, down, *, packed, n_images, image_ids, gaussian_ids):
+def list_tiles(
+    centres, radii, depths, tile_size, across, down, *, packed, n_images, image_ids, gaussian_ids
+):
     assert packed and len(gaussian_ids) == len(image_ids) == len(centres)
-    assert centres.dtype == torch.float32 and radii.dtype == torch.int32 and image_ids.dtype == torch.int64
+    assert (
+        centres.dtype == torch.float32
+        and radii.dtype == torch.int32
+        and image_ids.dtype == torch.int64
+    )
     low = torch.floor((centres - radii) / tile_size).clamp_min(0).int().tolist()
     high = torch.ceil((centres + radii) / tile_size).int().tolist()
     bits = (across * down).bit_length()
@@ -73,21 +83,34 @@ def list_tiles(centres, radii, depths, tile_size, across, down, *, packed, n_ima
     for k, depth_bits in enumerate(depths.view(torch.int32).tolist()):
         for y in range(low[k][1], min(high[k][1], down)):
             tiles = range(y * across + low[k][0], y * across + min(high[k][0], across))
-            keys += [((((int(image_ids[k]) << bits) | tile) << 32) | depth_bits, k) for tile in tiles]
+            keys += [
+                ((((int(image_ids[k]) << bits) | tile) << 32) | depth_bits, k) for tile in tiles
+            ]
     keys.sort()
-    return None, torch.tensor([k for k, _ in keys], dtype=torch.int64), torch.tensor([g for _, g in keys], dtype=torch.int32)
+    return (
+        None,
+        torch.tensor([k for k, _ in keys], dtype=torch.int64),
+        torch.tensor([g for _, g in keys], dtype=torch.int32),
+    )
 
 
 def offsets(keys, n_images, across, down):
     return reference.torch_functions()._isect_offset_encode(keys, n_images, across, down)
 
 
-def rasterise(centres, conics, colours, opacities, width, height, tile_size, starts, order, *, packed):
+def rasterise(
+    centres, conics, colours, opacities, width, height, tile_size, starts, order, *, packed
+):
     """gsplat's kernel, pixel by pixel."""
     assert packed and colours.shape[1] in (1, 2, 3, 4, 5, 8, 9)
-    images, alphas = torch.zeros(*starts.shape[:1], height, width, colours.shape[1]), torch.zeros(*starts.shape[:1], height, width, 1)
+    images, alphas = (
+        torch.zeros(*starts.shape[:1], height, width, colours.shape[1]),
+        torch.zeros(*starts.shape[:1], height, width, 1),
+    )
     flat = [*starts.flatten().tolist(), len(order)]
-    centres, conics, colours, opacities = (a.double().numpy() for a in (centres, conics, colours, opacities))
+    centres, conics, colours, opacities = (
+        a.double().numpy() for a in (centres, conics, colours, opacities)
+    )
     for t in range(len(flat) - 1):
         image, tile = divmod(t, starts[0].numel())
         ty, tx = divmod(tile, starts.shape[2])
@@ -97,13 +120,17 @@ def rasterise(centres, conics, colours, opacities, width, height, tile_size, sta
                 d = centres[here] - (x + 0.5, y + 0.5)
                 a, b, c = conics[here].T
                 alpha = np.minimum(
-                    opacities[here] * np.exp(-0.5 * (a * d[:, 0] ** 2 + c * d[:, 1] ** 2) - b * d[:, 0] * d[:, 1]), 0.999
+                    opacities[here]
+                    * np.exp(-0.5 * (a * d[:, 0] ** 2 + c * d[:, 1] ** 2) - b * d[:, 0] * d[:, 1]),
+                    0.999,
                 )
                 hits = np.flatnonzero(alpha >= 1 / 255)
                 after = np.cumprod(1 - alpha[hits])
                 drawn = hits[: int((after > 1e-4).sum())]
                 before = np.concatenate([[1.0], after])[: len(drawn)]
-                images[image, y, x] = torch.as_tensor((alpha[drawn] * before) @ colours[here[drawn]])
+                images[image, y, x] = torch.as_tensor(
+                    (alpha[drawn] * before) @ colours[here[drawn]]
+                )
                 alphas[image, y, x] = 1 - (after[len(drawn) - 1] if len(drawn) else 1.0)
     return images, alphas
 
@@ -120,35 +147,66 @@ def on_cpu(monkeypatch):
     return lambda splats: gsplat_backend._upload(splats, "cpu")
 
 
-@pytest.mark.parametrize("lens,antialiased", [("pinhole", False), ("fisheye", False), ("pinhole", True)])
+@pytest.mark.parametrize(
+    "lens,antialiased", [("pinhole", False), ("fisheye", False), ("pinhole", True)]
+)
 def test_backgrounds_as_gaussians_are_an_exact_depth_test(on_cpu, lens, antialiased):
-    splats, (positions, rotations, lenses), (rgb, depth) = make_splats(0, 300), views(2), background(1, 2)
-    got = gsplat_backend.render_splats(
-        on_cpu(splats), positions, rotations, lenses, *SIZE, rgb, depth, lens=lens, antialiased=antialiased, dtype=np.float32
+    splats, (positions, rotations, lenses), (rgb, depth) = (
+        make_splats(0, 300),
+        views(2),
+        background(1, 2),
     )
-    want = render_reference(splats, positions, rotations, lenses, *SIZE, rgb, depth, lens, antialiased)
+    got = gsplat_backend.render_splats(
+        on_cpu(splats),
+        positions,
+        rotations,
+        lenses,
+        *SIZE,
+        rgb,
+        depth,
+        lens=lens,
+        antialiased=antialiased,
+        dtype=np.float32,
+    )
+    want = render_reference(
+        splats, positions, rotations, lenses, *SIZE, rgb, depth, lens, antialiased
+    )
     for mine, twins in zip(got, want, strict=True):
         assert np.array_equal(np.isinf(mine), np.isinf(twins))
         off = np.abs(np.nan_to_num(mine, posinf=0) - np.nan_to_num(twins, posinf=0))
-        assert off.max() < 0.05 and np.mean(off < 1e-4) > 0.995  # an alpha of 1/255 may fall on either side
+        assert (
+            off.max() < 0.05 and np.mean(off < 1e-4) > 0.995
+        )  # an alpha of 1/255 may fall on either side
     assert (want[2] > 0.9).any() and got[0].dtype == np.float32
 
 
 def test_chunks_of_views_and_bytes(on_cpu, monkeypatch):
-    splats, (positions, rotations, lenses), (rgb, depth) = make_splats(2, 60), views(3, 4), background(5, 3)
-    whole = gsplat_backend.render_splats(on_cpu(splats), positions, rotations, lenses, *SIZE, rgb, depth)
+    splats, (positions, rotations, lenses), (rgb, depth) = (
+        make_splats(2, 60),
+        views(3, 4),
+        background(5, 3),
+    )
+    whole = gsplat_backend.render_splats(
+        on_cpu(splats), positions, rotations, lenses, *SIZE, rgb, depth
+    )
     monkeypatch.setattr(gsplat_backend, "_CHUNK", 2 * SIZE[0] * SIZE[1])
-    parts = gsplat_backend.render_splats(on_cpu(splats), positions, rotations, lenses, *SIZE, rgb, depth)
+    parts = gsplat_backend.render_splats(
+        on_cpu(splats), positions, rotations, lenses, *SIZE, rgb, depth
+    )
     assert whole[0].dtype == parts[0].dtype == np.uint8
     for a, b in zip(whole, parts, strict=True):
-        off = np.abs(np.nan_to_num(a.astype(float), posinf=0) - np.nan_to_num(b.astype(float), posinf=0))
+        off = np.abs(
+            np.nan_to_num(a.astype(float), posinf=0) - np.nan_to_num(b.astype(float), posinf=0)
+        )
         assert np.mean(off < 1e-3) > 0.995
 
 
 def test_nothing_to_see_shows_the_background(on_cpu):
     none = make_splats(0, 0)
     positions, rotations, lenses = views(1)
-    rgb, depth, alpha = gsplat_backend.render_splats(on_cpu(none), positions, rotations, lenses, *SIZE, (10, 20, 30))
+    rgb, depth, alpha = gsplat_backend.render_splats(
+        on_cpu(none), positions, rotations, lenses, *SIZE, (10, 20, 30)
+    )
     assert (rgb == (10, 20, 30)).all() and np.isinf(depth).all() and (alpha == 0).all()
 
 
@@ -156,15 +214,28 @@ def test_view_matrices_take_points_where_cameras_see_them():
     positions, rotations, lenses = views(4)
     matrices, pinholes = view_matrices(positions, rotations, lenses)
     points = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
-    local, _ = reference.torch_functions()._world_to_cam(torch.as_tensor(points), torch.eye(3).expand(9, 3, 3), matrices)
+    local, _ = reference.torch_functions()._world_to_cam(
+        torch.as_tensor(points), torch.eye(3).expand(9, 3, 3), matrices
+    )
     want = np.einsum("vij,vnj->vni", rotations, points - positions[:, None])
     np.testing.assert_allclose(local.numpy(), want, atol=1e-5)
     pixel = pinholes.numpy() @ want.transpose(0, 2, 1)
-    np.testing.assert_allclose(pixel[:, 0] / pixel[:, 2], lenses[:, :1] * want[..., 0] / want[..., 2] + lenses[:, 2:3], rtol=1e-4)
+    np.testing.assert_allclose(
+        pixel[:, 0] / pixel[:, 2],
+        lenses[:, :1] * want[..., 0] / want[..., 2] + lenses[:, 2:3],
+        rtol=1e-4,
+    )
 
 
 @pytest.mark.parametrize(
-    "name", ["fully_fused_projection", "isect_tiles", "isect_offset_encode", "rasterize_to_pixels", "spherical_harmonics"]
+    "name",
+    [
+        "fully_fused_projection",
+        "isect_tiles",
+        "isect_offset_encode",
+        "rasterize_to_pixels",
+        "spherical_harmonics",
+    ],
 )
 def test_gsplat_has_the_functions_and_arguments_that_are_used(name):
     known = list(inspect.signature(getattr(gsplat, name)).parameters)
@@ -177,7 +248,13 @@ def test_gsplat_has_the_functions_and_arguments_that_are_used(name):
         "spherical_harmonics": ["degrees_to_use", "dirs", "coeffs"],
     }[name]  # fmt: skip
     more = {
-        "fully_fused_projection": {"near_plane", "packed", "calc_compensations", "camera_model", "opacities"},
+        "fully_fused_projection": {
+            "near_plane",
+            "packed",
+            "calc_compensations",
+            "camera_model",
+            "opacities",
+        },
         "isect_tiles": {"packed", "n_images", "image_ids", "gaussian_ids"},
         "rasterize_to_pixels": {"packed"},
     }.get(name, set())
@@ -194,10 +271,24 @@ def test_without_cuda_it_says_what_is_needed():
 @pytest.mark.parametrize("lens", ["pinhole", "fisheye"])
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_both_backends_draw_the_same(lens, antialiased):
-    splats, (positions, rotations, lenses), (rgb, depth) = make_splats(3, 5000, 16), views(5, camera=LARGE), background(6, 5, LARGE)
+    splats, (positions, rotations, lenses), (rgb, depth) = (
+        make_splats(3, 5000, 16),
+        views(5, camera=LARGE),
+        background(6, 5, LARGE),
+    )
     size = LARGE.height_px, LARGE.width_px
     drawn = [
-        door.render_splats(door.prepare(splats), positions, rotations, lenses, *size, rgb, depth, lens=lens, antialiased=antialiased)
+        door.render_splats(
+            door.prepare(splats),
+            positions,
+            rotations,
+            lenses,
+            *size,
+            rgb,
+            depth,
+            lens=lens,
+            antialiased=antialiased,
+        )
         for door in (cpu, gsplat_backend)
     ]
     (a, depth_a, alpha_a), (b, depth_b, alpha_b) = drawn

@@ -6,7 +6,18 @@ import torch
 
 from s2e.envs.splats.formats.ply import read_ply, write_ply
 from s2e.envs.splats.gradients import View
-from s2e.envs.splats.learn import NAMES, Learner, Learning, Target, as_splats, psnr, seeds_of_points, shared_out, similarity, turns
+from s2e.envs.splats.learn import (
+    NAMES,
+    Learner,
+    Learning,
+    Target,
+    as_splats,
+    psnr,
+    seeds_of_points,
+    shared_out,
+    similarity,
+    turns,
+)
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.policy.checkpoint import optimizer_state, restore_optimizer
 from tests.envs.scan.shots import FIELD_OF_VIEW, room, walk
@@ -24,17 +35,24 @@ def photos() -> list[Target]:
     focal = SIZE[0] / 2 / np.tan(FIELD_OF_VIEW / 2)
     lens = np.array([focal, focal, SIZE[0] / 2, SIZE[1] / 2])
     turned = axes.transpose(0, 2, 1)
-    rgb, depth, _ = render_splats(prepare(room(2000)), eyes, turned, lens, SIZE[1], SIZE[0], dtype=np.float32)
+    rgb, depth, _ = render_splats(
+        prepare(room(2000)), eyes, turned, lens, SIZE[1], SIZE[0], dtype=np.float32
+    )
     depth[~np.isfinite(depth)] = 0.0
     views = [View(eye, turn, lens, SIZE[1], SIZE[0]) for eye, turn in zip(eyes, turned)]
-    return [Target(view, torch.from_numpy(a).clamp(0, 1), torch.from_numpy(b)) for view, a, b in zip(views, rgb, depth)]
+    return [
+        Target(view, torch.from_numpy(a).clamp(0, 1), torch.from_numpy(b))
+        for view, a, b in zip(views, rgb, depth)
+    ]
 
 
 def beginner(seed: int, steps: int, most: int = 1500) -> Learner:
     """Grey Gaussians, a few centimetres beside the surfaces."""
     rng = np.random.default_rng(seed)
     points = room(1000, 1).means + rng.normal(0, 0.05, (1000, 3))
-    return Learner(seeds_of_points(points, np.full((1000, 3), 0.5)), Learning(steps, most, 2.0, seed))
+    return Learner(
+        seeds_of_points(points, np.full((1000, 3), 0.5)), Learning(steps, most, 2.0, seed)
+    )
 
 
 def taught(learner: Learner, photos: list[Target], until: int) -> Learner:
@@ -71,7 +89,10 @@ def test_there_are_never_more_than_asked_for(photos):
 
 def test_what_is_shared_out_looks_the_same():
     opacities, factors = shared_out(torch.tensor([0.2, 0.6, 0.9, 0.5]), torch.tensor([2, 3, 4, 1]))
-    torch.testing.assert_close(1 - (1 - opacities) ** torch.tensor([2.0, 3.0, 4.0, 1.0]), torch.tensor([0.2, 0.6, 0.9, 0.5]))
+    torch.testing.assert_close(
+        1 - (1 - opacities) ** torch.tensor([2.0, 3.0, 4.0, 1.0]),
+        torch.tensor([0.2, 0.6, 0.9, 0.5]),
+    )
     assert factors[3] == 1.0 and bool((factors[:3] < 1.0).all()) and bool((factors > 0.3).all())
 
 
@@ -92,12 +113,16 @@ def test_it_becomes_a_file(photos, tmp_path):
     write_ply(tmp_path / "a.ply", splats)
     read = read_ply(tmp_path / "a.ply")
     assert len(read.means) == 993
-    np.testing.assert_allclose(read.means, 0.5 * learner.values["means"].detach().numpy()[7:], rtol=1e-5)
+    np.testing.assert_allclose(
+        read.means, 0.5 * learner.values["means"].detach().numpy()[7:], rtol=1e-5
+    )
     np.testing.assert_allclose(read.scales, splats.scales, rtol=1e-5)
 
 
 def test_turns_are_those_of_the_importer():
     from s2e.envs.splats.formats.smallest_three import rotations
 
-    quats = torch.nn.functional.normalize(torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), dim=1)
+    quats = torch.nn.functional.normalize(
+        torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), dim=1
+    )
     np.testing.assert_allclose(turns(quats).numpy(), rotations(quats.numpy()), atol=1e-6)

@@ -31,12 +31,17 @@ def make_splats(seed: int, count: int = 400, coefficients: int = 1) -> Splats:
 
 def real_harmonics(directions: np.ndarray, coefficients: int) -> np.ndarray:
     """Real spherical harmonics in the order and with the signs of 3DGS, from SciPy's complex ones."""
-    theta, phi = np.arccos(np.clip(directions[:, 2], -1, 1)), np.arctan2(directions[:, 1], directions[:, 0])
+    theta, phi = (
+        np.arccos(np.clip(directions[:, 2], -1, 1)),
+        np.arctan2(directions[:, 1], directions[:, 0]),
+    )
     columns = []
     for degree in range(int(np.sqrt(coefficients))):
         for m in range(-degree, degree + 1):
             value = sph_harm_y(degree, abs(m), theta, phi)
-            columns.append(value.real if m == 0 else np.sqrt(2) * (value.imag if m < 0 else value.real))
+            columns.append(
+                value.real if m == 0 else np.sqrt(2) * (value.imag if m < 0 else value.real)
+            )
     return np.stack(columns, 1)
 
 
@@ -46,7 +51,9 @@ def pinhole(local, intrinsics, height, width):
     slack_x, slack_y = 0.3 * 0.5 * width / fx, 0.3 * 0.5 * height / fy
     tx = z * np.clip(x / z, -cx / fx - slack_x, (width - cx) / fx + slack_x)
     ty = z * np.clip(y / z, -cy / fy - slack_y, (height - cy) / fy + slack_y)
-    return (fx * x / z + cx, fy * y / z + cy), np.array([[fx / z, 0, -fx * tx / z**2], [0, fy / z, -fy * ty / z**2]])
+    return (fx * x / z + cx, fy * y / z + cy), np.array(
+        [[fx / z, 0, -fx * tx / z**2], [0, fy / z, -fy * ty / z**2]]
+    )
 
 
 def fisheye(local, intrinsics, height, width):
@@ -61,7 +68,17 @@ def fisheye(local, intrinsics, height, width):
     return at(local), np.stack(columns, 1)
 
 
-def twin(splats: Splats, position, rotation, intrinsics, size, back_rgb, back_depth, lens=pinhole, antialiased=False):
+def twin(
+    splats: Splats,
+    position,
+    rotation,
+    intrinsics,
+    size,
+    back_rgb,
+    back_depth,
+    lens=pinhole,
+    antialiased=False,
+):
     """One view in float64, a Gaussian at a time over the whole image."""
     height, width = size
     means = splats.means.astype(np.float64)
@@ -81,7 +98,9 @@ def twin(splats: Splats, position, rotation, intrinsics, size, back_rgb, back_de
         full = jacobian @ rotation
         sharp = full @ world_cov[g] @ full.T
         blurred = sharp + 0.3 * np.eye(2)
-        kept = np.sqrt(max(np.linalg.det(sharp) / np.linalg.det(blurred), 0)) if antialiased else 1.0
+        kept = (
+            np.sqrt(max(np.linalg.det(sharp) / np.linalg.det(blurred), 0)) if antialiased else 1.0
+        )
         d = np.stack([xs - centre[0], ys - centre[1]], -1)
         power = -0.5 * np.einsum("hwi,ij,hwj->hw", d, np.linalg.inv(blurred), d)
         alpha = np.minimum(0.999, splats.opacities[g] * kept * np.exp(power))
@@ -113,9 +132,19 @@ def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
     back_rgb = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
     back_depth = rng.uniform(0.5, 6, shape).astype(np.float32)
     back_depth[:, :20] = np.inf
-    rgb, depth, alpha = render_splats(prepare(splats), positions, rotations, CAMERA.intrinsics(), *shape[1:], back_rgb, back_depth)
+    rgb, depth, alpha = render_splats(
+        prepare(splats), positions, rotations, CAMERA.intrinsics(), *shape[1:], back_rgb, back_depth
+    )
     for v in range(2):
-        want = twin(splats, positions[v], rotations[v], CAMERA.intrinsics(), shape[1:], back_rgb[v], back_depth[v])
+        want = twin(
+            splats,
+            positions[v],
+            rotations[v],
+            CAMERA.intrinsics(),
+            shape[1:],
+            back_rgb[v],
+            back_depth[v],
+        )
         assert psnr(rgb[v], want[0]) > 45
         # A Gaussian at the very edge of a threshold may fall on the other side in float32: so not every pixel.
         assert np.mean(np.abs(alpha[v] - want[2]) < 1e-3) > 0.995
@@ -124,15 +153,35 @@ def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
         assert np.mean(np.abs(depth[v][finite] - want[1][finite]) < 5e-3) > 0.99
 
 
-def assert_like_twin(splats, positions, rotations, cameras, size: tuple[int, int], lens, antialiased):
-    options: Any = {"lens": "fisheye" if lens is fisheye else "pinhole", "antialiased": antialiased, "dtype": np.float32}
-    rgb, depth, alpha = render_splats(prepare(splats), positions, rotations, cameras, *size, (20, 90, 160), **options)
+def assert_like_twin(
+    splats, positions, rotations, cameras, size: tuple[int, int], lens, antialiased
+):
+    options: Any = {
+        "lens": "fisheye" if lens is fisheye else "pinhole",
+        "antialiased": antialiased,
+        "dtype": np.float32,
+    }
+    rgb, depth, alpha = render_splats(
+        prepare(splats), positions, rotations, cameras, *size, (20, 90, 160), **options
+    )
     assert rgb.dtype == np.float32
     for v in range(len(positions)):
         camera = cameras if np.ndim(cameras) == 1 else cameras[v]
         sky = np.full(size, np.inf)
-        want = twin(splats, positions[v], rotations[v], camera, size, np.array([20.0, 90, 160]), sky, lens, antialiased)
-        few = 2 + 0.005 * alpha[v].size  # pixels in which a Gaussian lies on the other side of a threshold
+        want = twin(
+            splats,
+            positions[v],
+            rotations[v],
+            camera,
+            size,
+            np.array([20.0, 90, 160]),
+            sky,
+            lens,
+            antialiased,
+        )
+        few = (
+            2 + 0.005 * alpha[v].size
+        )  # pixels in which a Gaussian lies on the other side of a threshold
         assert np.abs(np.minimum(255 * rgb[v], 255) - want[0]).mean() < 0.05
         assert np.sum(np.abs(alpha[v] - want[2]) > 1e-3) < few
         solid = want[2] > 0.01
@@ -145,8 +194,12 @@ def test_lenses_and_antialiasing_equal_the_slow_twin(lens, antialiased):
     positions, rotations = camera_poses(np.array([[-3.0, 0.3, 0.1], [0.0, 0.0, 2.0]]), CAMERA)
     # A fisheye of 180 degrees: half of the width is a right angle; and one with an uneven scale and an axis off the middle.
     wide = np.array([[35 / (np.pi / 2), 35 / (np.pi / 2), 35, 22.5], [30.0, 26.0, 41.0, 17.0]])
-    cameras = wide if lens is fisheye else np.array([[35.0, 35, 35, 22.5], [60.0, 52.0, 41.0, 17.0]])
-    assert_like_twin(make_splats(6, 250, 4), positions, rotations, cameras, (45, 70), lens, antialiased)
+    cameras = (
+        wide if lens is fisheye else np.array([[35.0, 35, 35, 22.5], [60.0, 52.0, 41.0, 17.0]])
+    )
+    assert_like_twin(
+        make_splats(6, 250, 4), positions, rotations, cameras, (45, 70), lens, antialiased
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -157,7 +210,15 @@ def test_any_camera_and_any_gaussians_equal_the_slow_twin(seed, wide, antialiase
     splats = make_splats(seed, count)
     rotation = Rotation.from_quat(rng.normal(size=4)).as_matrix()[None]
     camera = np.concatenate([rng.uniform(8, 60, 2), rng.uniform(-5, 45, 2)])
-    assert_like_twin(splats, rng.uniform(-4, 4, (1, 3)), rotation, camera, size, fisheye if wide else pinhole, antialiased)
+    assert_like_twin(
+        splats,
+        rng.uniform(-4, 4, (1, 3)),
+        rotation,
+        camera,
+        size,
+        fisheye if wide else pinhole,
+        antialiased,
+    )
 
 
 def test_what_is_brighter_than_white_stays_so_in_floats_alone():
@@ -168,8 +229,18 @@ def test_what_is_brighter_than_white_stays_so_in_floats_alone():
     )  # fmt: skip
     camera = Camera(pitch_deg=0.0)
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
-    view = (prepare(wall), positions, rotations, camera.intrinsics(), camera.height_px, camera.width_px)
-    assert render_splats(*view, dtype=np.float32)[0].min() > 2.1 and (render_splats(*view)[0] == 255).all()
+    view = (
+        prepare(wall),
+        positions,
+        rotations,
+        camera.intrinsics(),
+        camera.height_px,
+        camera.width_px,
+    )
+    assert (
+        render_splats(*view, dtype=np.float32)[0].min() > 2.1
+        and (render_splats(*view)[0] == 255).all()
+    )
 
 
 def test_background_hides_and_is_hidden():
@@ -182,10 +253,18 @@ def test_background_hides_and_is_hidden():
     camera = Camera(pitch_deg=0.0)
     shape = (2, camera.height_px, camera.width_px)
     back = np.full((*shape, 3), (0, 80, 0), np.uint8)
-    back_depth = np.stack([np.full(shape[1:], 2.9, np.float32), np.full(shape[1:], 3.1, np.float32)])
-    rgb, depth, alpha = render_splats(prepare(wall), positions, rotations, camera.intrinsics(), *shape[1:], back, back_depth)
+    back_depth = np.stack(
+        [np.full(shape[1:], 2.9, np.float32), np.full(shape[1:], 3.1, np.float32)]
+    )
+    rgb, depth, alpha = render_splats(
+        prepare(wall), positions, rotations, camera.intrinsics(), *shape[1:], back, back_depth
+    )
     assert (rgb[0] == (0, 80, 0)).all() and (alpha[0] == 0).all() and np.allclose(depth[0], 2.9)
-    assert (rgb[1, ..., 0] > 250).all() and (alpha[1] > 0.99).all() and np.allclose(depth[1], 3.0, atol=0.01)
+    assert (
+        (rgb[1, ..., 0] > 250).all()
+        and (alpha[1] > 0.99).all()
+        and np.allclose(depth[1], 3.0, atol=0.01)
+    )
 
 
 def test_thread_count_does_not_change_a_bit(monkeypatch):
@@ -193,9 +272,15 @@ def test_thread_count_does_not_change_a_bit(monkeypatch):
     poses = np.random.default_rng(0).uniform(-3, 3, (7, 3))
     positions, rotations = camera_poses(poses, CAMERA)
     results = []
-    for threads in (1, 2, 16):  # the count that it reads, not that of the machine: that may have one core
+    for threads in (
+        1,
+        2,
+        16,
+    ):  # the count that it reads, not that of the machine: that may have one core
         monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
-        results.append(render_splats(prepare(splats), positions, rotations, CAMERA.intrinsics(), 45, 70))
+        results.append(
+            render_splats(prepare(splats), positions, rotations, CAMERA.intrinsics(), 45, 70)
+        )
     alone = [render_splats(prepare(splats), positions[v : v + 1], rotations[v : v + 1], CAMERA.intrinsics(), 45, 70)
              for v in range(7)]  # fmt: skip
     results.append(tuple(np.concatenate(parts) for parts in zip(*alone, strict=True)))
@@ -207,7 +292,16 @@ def test_regions_of_one_view_make_the_whole(monkeypatch):
     camera = Camera(height_px=120, width_px=200)
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
     prepared = prepare(make_splats(8, 3000))
-    view = (prepared, positions, rotations, camera.intrinsics(), 120, 200, (9, 9, 9), np.full((1, 120, 200), 5.0, np.float32))
+    view = (
+        prepared,
+        positions,
+        rotations,
+        camera.intrinsics(),
+        120,
+        200,
+        (9, 9, 9),
+        np.full((1, 120, 200), 5.0, np.float32),
+    )
     results = []
     for threads in (1, 2, 3, 16):
         monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
@@ -230,7 +324,15 @@ def test_many_layers_are_drawn_in_parts_as_they_would_be_at_once():
     camera = Camera(height_px=64, width_px=72)
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
     rgb, _, alpha = render_splats(prepare(large), positions, rotations, camera.intrinsics(), 64, 72)
-    want = twin(large, positions[0], rotations[0], camera.intrinsics(), (64, 72), np.zeros(3), np.full((64, 72), np.inf))
+    want = twin(
+        large,
+        positions[0],
+        rotations[0],
+        camera.intrinsics(),
+        (64, 72),
+        np.zeros(3),
+        np.full((64, 72), np.inf),
+    )
     assert psnr(rgb[0], want[0]) > 45 and np.abs(alpha[0] - want[2]).max() < 5e-3
 
 
@@ -239,17 +341,34 @@ def test_odd_gaussians_change_nothing_that_they_should_not():
     camera = Camera(height_px=45, width_px=70, x=0.0, pitch_deg=0.0)
     odd = Splats(
         # a point, one behind, one at the camera, one far off, one invisible, and one as large as a town
-        means=np.array([[2, 0, 0.6], [-2, 0, 0.6], [0, 0, 0.6], [2, 500, 0.6], [2, 0, 0.6], [3e3, 0, 0]], np.float32),
+        means=np.array(
+            [[2, 0, 0.6], [-2, 0, 0.6], [0, 0, 0.6], [2, 500, 0.6], [2, 0, 0.6], [3e3, 0, 0]],
+            np.float32,
+        ),
         quats=np.tile(np.array([[1, 0, 0, 0]], np.float32), (6, 1)),
-        scales=np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0], [1, 1, 1], [1, 1, 1], [1e3, 1e3, 1e3]], np.float32),
+        scales=np.array(
+            [[0, 0, 0], [1, 1, 1], [0, 0, 0], [1, 1, 1], [1, 1, 1], [1e3, 1e3, 1e3]], np.float32
+        ),
         opacities=np.array([0.9, 1, 1, 1, 0.001, 0.5], np.float32),
         sh=np.zeros((6, 1, 3), np.float32),
     )
-    rgb, depth, alpha = render_splats(prepare(odd), positions, rotations, camera.intrinsics(), 45, 70, (200, 0, 0))
-    want = twin(odd, positions[0], rotations[0], camera.intrinsics(), (45, 70), np.array([200.0, 0, 0]), np.full((45, 70), np.inf))
+    rgb, depth, alpha = render_splats(
+        prepare(odd), positions, rotations, camera.intrinsics(), 45, 70, (200, 0, 0)
+    )
+    want = twin(
+        odd,
+        positions[0],
+        rotations[0],
+        camera.intrinsics(),
+        (45, 70),
+        np.array([200.0, 0, 0]),
+        np.full((45, 70), np.inf),
+    )
     assert not np.isnan(depth).any()
     assert psnr(rgb[0], want[0]) > 45 and np.abs(alpha[0] - want[2]).max() < 1e-3
-    assert alpha[0, 21:24, 33:37].max() > alpha[0, 21:24, 28:31].max() + 0.2  # the point, over the town
+    assert (
+        alpha[0, 21:24, 33:37].max() > alpha[0, 21:24, 28:31].max() + 0.2
+    )  # the point, over the town
 
 
 def test_no_gaussians_and_no_views():
@@ -258,9 +377,13 @@ def test_no_gaussians_and_no_views():
 
     empty = Splats(means=none(3), quats=none(4), scales=none(3), opacities=none(), sh=none(1, 3))
     positions, rotations = camera_poses(np.zeros((1, 3)), CAMERA)
-    rgb, depth, alpha = render_splats(prepare(empty), positions, rotations, CAMERA.intrinsics(), 45, 70, (1, 2, 3))
+    rgb, depth, alpha = render_splats(
+        prepare(empty), positions, rotations, CAMERA.intrinsics(), 45, 70, (1, 2, 3)
+    )
     assert (rgb == (1, 2, 3)).all() and np.isinf(depth).all() and (alpha == 0).all()
-    nothing = render_splats(prepare(empty), positions[:0], rotations[:0], CAMERA.intrinsics(), 45, 70)
+    nothing = render_splats(
+        prepare(empty), positions[:0], rotations[:0], CAMERA.intrinsics(), 45, 70
+    )
     assert nothing[0].shape == (0, 45, 70, 3)
 
 
@@ -274,10 +397,17 @@ def test_mismatched_background_is_refused():
 
 
 @pytest.mark.parametrize(
-    "more,what", [({"lens": "orthographic"}, "lens"), ({"dtype": np.float64}, "dtype"), ({"intrinsics": np.ones((3, 4))}, "intrinsics")]
+    "more,what",
+    [
+        ({"lens": "orthographic"}, "lens"),
+        ({"dtype": np.float64}, "dtype"),
+        ({"intrinsics": np.ones((3, 4))}, "intrinsics"),
+    ],
 )
 def test_what_it_cannot_draw_is_refused(more, what):
     positions, rotations = camera_poses(np.zeros((2, 3)), CAMERA)
     options: Any = {"intrinsics": CAMERA.intrinsics(), **more}
     with pytest.raises(ValueError, match=what):
-        render_splats(prepare(make_splats(0, 3)), positions, rotations, height_px=45, width_px=70, **options)
+        render_splats(
+            prepare(make_splats(0, 3)), positions, rotations, height_px=45, width_px=70, **options
+        )

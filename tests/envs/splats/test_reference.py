@@ -41,11 +41,20 @@ def random_splats(seed: int, count: int, coefficients: int, low_m: float, high_m
 
 def upright(splats: Splats) -> Splats:
     """A sixth of an object's Gaussians, made wider for that, scaled and moved to stand before cameras at the origin, 1 to 3 m away."""
-    middle, size = np.median(splats.means, axis=0), np.quantile(np.abs(splats.means - np.median(splats.means, axis=0)), 0.98)
+    middle, size = (
+        np.median(splats.means, axis=0),
+        np.quantile(np.abs(splats.means - np.median(splats.means, axis=0)), 0.98),
+    )
     factor, wider = np.float32(1.0 / size), np.float32(2.2 / size)
     means = (splats.means - middle) * factor + np.array([2.0, 0.0, 0.6], np.float32)
     few = slice(None, None, 6)
-    return Splats(means[few].astype(np.float32), splats.quats[few], splats.scales[few] * wider, splats.opacities[few], splats.sh[few])
+    return Splats(
+        means[few].astype(np.float32),
+        splats.quats[few],
+        splats.scales[few] * wider,
+        splats.opacities[few],
+        splats.sh[few],
+    )
 
 
 def make_scene(name: str) -> tuple[Splats, np.ndarray]:
@@ -65,7 +74,9 @@ def make_scene(name: str) -> tuple[Splats, np.ndarray]:
         splats = upright(read_splats(path))
     except UserError as error:
         pytest.skip(f"cannot be read: {error}")
-    return splats, np.column_stack([rng.uniform(-1.0, 0.6, 2), rng.uniform(-0.5, 0.5, 2), rng.uniform(-0.3, 0.3, 2)])
+    return splats, np.column_stack(
+        [rng.uniform(-1.0, 0.6, 2), rng.uniform(-0.5, 0.5, 2), rng.uniform(-0.3, 0.3, 2)]
+    )
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -74,8 +85,12 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 def views(poses: np.ndarray, lens: str):
     positions, rotations = camera_poses(poses, CAMERA)
-    lenses = np.tile(CAMERA.intrinsics(), (len(poses), 1)) * np.array([1.0, 1.05, 1.02, 0.97])  # not square, not centred
-    lenses[:, :2] *= np.linspace(0.8, 1.3, len(poses))[:, None] * (0.7 if lens == "fisheye" else 1.0)
+    lenses = np.tile(CAMERA.intrinsics(), (len(poses), 1)) * np.array(
+        [1.0, 1.05, 1.02, 0.97]
+    )  # not square, not centred
+    lenses[:, :2] *= np.linspace(0.8, 1.3, len(poses))[:, None] * (
+        0.7 if lens == "fisheye" else 1.0
+    )
     rng = np.random.default_rng(3)
     rgb = rng.integers(0, 256, (len(poses), *SIZE, 3)).astype(np.uint8)
     depth = np.full((len(poses), *SIZE), np.inf, np.float32)
@@ -86,14 +101,24 @@ def views(poses: np.ndarray, lens: str):
 
 def agree(splats: Splats, poses: np.ndarray, lens: str, antialiased: bool) -> None:
     given = views(poses, lens)
-    rgb, depth, alpha = render_splats(prepare(splats), *given, lens=lens, antialiased=antialiased, dtype=np.float32)
+    rgb, depth, alpha = render_splats(
+        prepare(splats), *given, lens=lens, antialiased=antialiased, dtype=np.float32
+    )
     want_rgb, want_depth, want_alpha = render_reference(splats, *given, lens, antialiased)
-    assert np.array_equal(np.isinf(depth), np.isinf(want_depth)) or np.mean(np.isinf(depth) != np.isinf(want_depth)) < 1e-3
+    assert (
+        np.array_equal(np.isinf(depth), np.isinf(want_depth))
+        or np.mean(np.isinf(depth) != np.isinf(want_depth)) < 1e-3
+    )
     for v in range(len(poses)):
         assert psnr(np.clip(rgb[v], 0, 1), np.clip(want_rgb[v], 0, 1)) > 45, f"view {v}"
         assert np.quantile(np.abs(alpha[v] - want_alpha[v]), 0.999) < 5e-3
         clear = want_alpha[v] > 0.9
-        assert np.quantile(np.abs(depth[v][clear] / want_depth[v][clear] - 1), 0.999, method="higher") < 0.01 if clear.any() else True
+        assert (
+            np.quantile(np.abs(depth[v][clear] / want_depth[v][clear] - 1), 0.999, method="higher")
+            < 0.01
+            if clear.any()
+            else True
+        )
     assert (want_alpha > 0.9).sum() > 200 and want_alpha.std() > 0.05
 
 
@@ -106,7 +131,10 @@ def test_kernels_draw_what_gsplat_would_draw(name, lens, antialiased):
     agree(*make_scene(name), lens, antialiased)
 
 
-@pytest.mark.parametrize("lens,antialiased,count", [(*MODES[0], 2), *(pytest.param(*m, 5, marks=pytest.mark.slow) for m in MODES)])
+@pytest.mark.parametrize(
+    "lens,antialiased,count",
+    [(*MODES[0], 2), *(pytest.param(*m, 5, marks=pytest.mark.slow) for m in MODES)],
+)
 def test_kernels_draw_the_plaza_as_gsplat_would(lens, antialiased, count):
     splats, poses = make_scene("plaza")
     agree(splats, poses[:count], lens, antialiased)
@@ -123,7 +151,8 @@ def test_modes_and_lenses_differ():
     splats, poses = make_scene("anisotropic")
     given = views(poses[:1], "pinhole")
     plain, soft, round_ = (
-        render_reference(splats, *given, lens, mode)[0] for lens, mode in (("pinhole", False), ("pinhole", True), ("fisheye", False))
+        render_reference(splats, *given, lens, mode)[0]
+        for lens, mode in (("pinhole", False), ("pinhole", True), ("fisheye", False))
     )
     assert psnr(plain, soft) < 42 and psnr(plain, round_) < 30
 
@@ -132,7 +161,10 @@ def test_modes_and_lenses_differ():
 def test_threads_do_not_change_a_bit(lens, antialiased, monkeypatch):
     splats, poses = make_scene("anisotropic")
     given, results = views(poses, lens), []
-    for threads in (1, 16):  # the count that it reads, not that of the machine: that may have one core
+    for threads in (
+        1,
+        16,
+    ):  # the count that it reads, not that of the machine: that may have one core
         monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
         results.append(render_splats(prepare(splats), *given, lens=lens, antialiased=antialiased))
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))

@@ -26,7 +26,9 @@ def with_meta(parts, change):
 
 
 def check(tmp_path, parts, match, change=None):
-    refused(put(tmp_path, "a.sog", samples.zipped(with_meta(parts, change) if change else parts)), match)
+    refused(
+        put(tmp_path, "a.sog", samples.zipped(with_meta(parts, change) if change else parts)), match
+    )
 
 
 def test_what_meta_json_may_say(tmp_path, parts):
@@ -48,13 +50,18 @@ def test_what_meta_json_may_say(tmp_path, parts):
     bad("maxs holds a number that is NaN", lambda m: m["means"].update(maxs=[1, 2, 10**400]))
     bad("means.maxs beyond 80", lambda m: m["means"].update(maxs=[1, 2, 100]))
     bad("codebook is not a list of 256 numbers", lambda m: m["scales"].update(codebook=[1.0]))
-    bad("sh0: codebook holds a number that is NaN", lambda m: m["sh0"].update(codebook=[float("nan")] * 256))
+    bad(
+        "sh0: codebook holds a number that is NaN",
+        lambda m: m["sh0"].update(codebook=[float("nan")] * 256),
+    )
     bad("shN.bands is 4", lambda m: m["shN"].update(bands=4))
     bad("shN.count is 0", lambda m: m["shN"].update(count=0))
     bad("192x1 pixels for 40 entries of 8", lambda m: m["shN"].update(bands=2))
     bad("pixel 39: entry 39 of 39", lambda m: m["shN"].update(count=39))
     for text in (b"", b"{", b"[" * 100_000, b"\xff", b"[]", b'{"count":' + b"9" * 5000 + b"}"):
-        check(tmp_path, {**parts, "meta.json": text}, "meta.json (cannot be read as JSON|is a list)")
+        check(
+            tmp_path, {**parts, "meta.json": text}, "meta.json (cannot be read as JSON|is a list)"
+        )
 
 
 def test_both_ways_to_say_antialiased(tmp_path, parts):
@@ -63,15 +70,25 @@ def test_both_ways_to_say_antialiased(tmp_path, parts):
         ({"antialias": False, "model": "antialiased"}, True),
         ({"model": "2dgs"}, False),
     ):
-        path = put(tmp_path, "a.sog", samples.zipped(with_meta(parts, lambda m, c=change: m.update(c))))
+        path = put(
+            tmp_path, "a.sog", samples.zipped(with_meta(parts, lambda m, c=change: m.update(c)))
+        )
         assert read_sog(path).antialiased is wanted
 
 
-@pytest.mark.parametrize("name", ["../x.webp", "/etc/passwd", "a/b.webp", "..", ".hidden", "", "c:\\x", "a\0b", "x" * 300])
+@pytest.mark.parametrize(
+    "name",
+    ["../x.webp", "/etc/passwd", "a/b.webp", "..", ".hidden", "", "c:\\x", "a\0b", "x" * 300],
+)
 def test_names_lead_nowhere_else(tmp_path, parts, name):
     files = {**parts, name or "empty": parts["quats.webp"]}
     if "\0" not in name:
-        check(tmp_path, files, "quats.files: .* leads out of the scene", lambda m: m["quats"].update(files=[name]))
+        check(
+            tmp_path,
+            files,
+            "quats.files: .* leads out of the scene",
+            lambda m: m["quats"].update(files=[name]),
+        )
     folder = tmp_path / "scene"
     folder.mkdir()
     for file, data in with_meta(parts, lambda m: m["quats"].update(files=[name])).items():
@@ -82,7 +99,11 @@ def test_names_lead_nowhere_else(tmp_path, parts, name):
 def test_nothing_is_unpacked(tmp_path, parts):
     """A zip's other members, wherever they point, are not touched."""
     (tmp_path / "in").mkdir()
-    path = put(tmp_path / "in", "a.sog", samples.zipped({**parts, "../evil": b"1", "/tmp/evil-sog": b"1", "big": bytes(1 << 20)}))
+    path = put(
+        tmp_path / "in",
+        "a.sog",
+        samples.zipped({**parts, "../evil": b"1", "/tmp/evil-sog": b"1", "big": bytes(1 << 20)}),
+    )
     assert len(read_sog(path).means) == 40
     assert [p.name for p in sorted(tmp_path.rglob("*"))] == ["in", "a.sog"]
 
@@ -103,13 +124,25 @@ def test_images_of_another_kind(tmp_path, parts):
         (b"", "not a WebP"), (bytes(lying), "cannot be decoded|its data differ"), (good[:20], "not a WebP"),
     ):  # fmt: skip
         check(tmp_path, {**parts, "sh0.webp": data}, f"sh0.webp: .*{match}")
-    check(tmp_path, {**parts, "quats.webp": samples.webp(np.full((5, 8, 4), 251, np.uint8))}, "pixel 0: alpha 251, not 252 to 255")
+    check(
+        tmp_path,
+        {**parts, "quats.webp": samples.webp(np.full((5, 8, 4), 251, np.uint8))},
+        "pixel 0: alpha 251, not 252 to 255",
+    )
 
 
 def test_a_canvas_of_a_gigabyte_is_never_made(tmp_path, parts):
     """The bomb: 16,384 pixels square in a header of thirty bytes."""
-    header = b"RIFF" + struct.pack("<I", 30) + b"WEBPVP8X" + struct.pack("<II", 10, 16) + (16383).to_bytes(3, "little") * 2
-    check(tmp_path, {**parts, "sh0.webp": header + bytes(20)}, "16384x16384 pixels for 40 Gaussians")
+    header = (
+        b"RIFF"
+        + struct.pack("<I", 30)
+        + b"WEBPVP8X"
+        + struct.pack("<II", 10, 16)
+        + (16383).to_bytes(3, "little") * 2
+    )
+    check(
+        tmp_path, {**parts, "sh0.webp": header + bytes(20)}, "16384x16384 pixels for 40 Gaussians"
+    )
 
 
 def test_missing_files(tmp_path, parts):
@@ -129,8 +162,16 @@ def test_zips_that_lie(tmp_path, parts):
     data = samples.zipped(parts, zipfile.ZIP_DEFLATED)
     refused(put(tmp_path, "a.sog", data[:-30]), "not a whole zip")
     refused(put(tmp_path, "a.sog", data[:40]), "not a whole zip")
-    check(tmp_path, {**parts, "sh0.webp": bytes(64 << 20)}, "member sh0.webp claims 67108864 bytes, of at most")
-    check(tmp_path, {**parts, "meta.json": b" " * (2 << 20)}, "member meta.json claims 2097152 bytes, of at most 1048576")
+    check(
+        tmp_path,
+        {**parts, "sh0.webp": bytes(64 << 20)},
+        "member sh0.webp claims 67108864 bytes, of at most",
+    )
+    check(
+        tmp_path,
+        {**parts, "meta.json": b" " * (2 << 20)},
+        "member meta.json claims 2097152 bytes, of at most 1048576",
+    )
     refused(put(tmp_path, "a.sog", samples.zipped(parts, zipfile.ZIP_LZMA)), "method 14")
     many = {**parts, **{f"{i:0200}": b"" for i in range(6000)}}
     refused(put(tmp_path, "a.sog", samples.zipped(many)), "list of contents takes")

@@ -25,10 +25,17 @@ from tests.envs.splats.test_formats import SMALLEST_THREE_DEG, close, put, refus
 )  # fmt: skip
 def test_every_version(tmp_path_factory, seed, count, coefficients, mip, version, bits):
     splats = samples.make_splats(seed, count, coefficients, antialiased=mip)
-    found = read_spz(put(tmp_path_factory.mktemp("f"), "a", samples.spz(splats, version, bits=bits)))
+    found = read_spz(
+        put(tmp_path_factory.mktemp("f"), "a", samples.spz(splats, version, bits=bits))
+    )
     # Half floats have steps of 2^-9 between 2 and 4; three bytes without the fourth component are off most where it is small.
-    mean, turn = 2**-10 if version == 1 else 0.5001 * 2.0**-bits, SMALLEST_THREE_DEG if version >= 3 else 14.0
-    close(found, splats, mean + 1e-7, 1.001 / 32, 0.501 / 255, 0.501 / 255 / 0.15, 1.001 / 256, turn)
+    mean, turn = (
+        2**-10 if version == 1 else 0.5001 * 2.0**-bits,
+        SMALLEST_THREE_DEG if version >= 3 else 14.0,
+    )
+    close(
+        found, splats, mean + 1e-7, 1.001 / 32, 0.501 / 255, 0.501 / 255 / 0.15, 1.001 / 256, turn
+    )
 
 
 def test_degree_4_is_left_out(tmp_path):
@@ -39,7 +46,11 @@ def test_degree_4_is_left_out(tmp_path):
     fields["sh"] = np.concatenate([more, np.full((9, 27), 200, np.uint8)], 1).tobytes()
     for version in (3, 4):
         header[4] = version
-        data = gzip.compress(bytes(header) + b"".join(fields.values())) if version == 3 else samples.spz4(bytes(header), fields)
+        data = (
+            gzip.compress(bytes(header) + b"".join(fields.values()))
+            if version == 3
+            else samples.spz4(bytes(header), fields)
+        )
         assert np.abs(read_spz(put(tmp_path, "a", data)).sh - splats.sh).max() < 0.02
 
 
@@ -66,7 +77,12 @@ def test_axes_turn_with_their_harmonics():
 def test_named_axes(tmp_path, axes, version):
     """The same Gaussians come out of files whose extension names other axes: bits of number - 1 are right, up, front."""
     splats = samples.make_splats(4, 30, 16)
-    turn = np.array([1.0 if ((axes or 4) - 1) >> bit & 1 == wanted else -1.0 for bit, wanted in enumerate((1, 0, 1))])
+    turn = np.array(
+        [
+            1.0 if ((axes or 4) - 1) >> bit & 1 == wanted else -1.0
+            for bit, wanted in enumerate((1, 0, 1))
+        ]
+    )
     found = read_spz(put(tmp_path, "a", samples.spz(splats, version)))  # as if right, up, back
     # 0xadbe0003 after a record that nobody knows.
     record = struct.pack("<II3s", 7, 3, b"abc") + struct.pack("<III", 0xADBE0003, 4, axes)
@@ -84,7 +100,14 @@ def test_named_axes(tmp_path, axes, version):
 
 
 NAMES = ("LDB RDB LUB RUB LDF RDF LUF RUF LFD RFD LFU RFU LBD RBD LBU RBU").split()
-AXES = {"R": (1, 0, 0), "L": (-1, 0, 0), "D": (0, 1, 0), "U": (0, -1, 0), "F": (0, 0, 1), "B": (0, 0, -1)}
+AXES = {
+    "R": (1, 0, 0),
+    "L": (-1, 0, 0),
+    "D": (0, 1, 0),
+    "U": (0, -1, 0),
+    "F": (0, 0, 1),
+    "B": (0, 0, -1),
+}
 
 
 @pytest.mark.parametrize("axes", range(1, 17))
@@ -96,14 +119,20 @@ def test_all_sixteen_axes(tmp_path, axes, version):
     flip = np.array([1, -1, -1])
     record = struct.pack("<III", 0xADBE0003, 4, axes)
     found = read_spz(put(tmp_path, "a", samples.spz(splats, version, flags=2, extensions=record)))
-    frame = np.array([AXES[letter] for letter in NAMES[axes - 1]], dtype=float).T  # file -> right, down, front
+    frame = np.array(
+        [AXES[letter] for letter in NAMES[axes - 1]], dtype=float
+    ).T  # file -> right, down, front
     assert np.allclose(found.means, stored.means * flip @ frame.T, atol=1e-6)
     raw = rotations(stored.quats * (1, 1, -1, -1))
     assert np.allclose(covariances(found), frame @ covariances(stored, raw) @ frame.T, atol=1e-5)
     d = np.random.default_rng(5).normal(size=3)
     d /= np.linalg.norm(d)
-    before = np.einsum("k,gkc->gc", basis(d[None], 3)[0], stored.sh * np.array([1, *samples.FLIPPED])[:, None])
-    assert np.allclose(np.einsum("k,gkc->gc", basis((frame @ d)[None], 3)[0], found.sh), before, atol=1e-4)
+    before = np.einsum(
+        "k,gkc->gc", basis(d[None], 3)[0], stored.sh * np.array([1, *samples.FLIPPED])[:, None]
+    )
+    assert np.allclose(
+        np.einsum("k,gkc->gc", basis((frame @ d)[None], 3)[0], found.sh), before, atol=1e-4
+    )
 
 
 def covariances(splats, turned=None):
@@ -133,7 +162,11 @@ def test_extremes_are_kept_at_the_ends(tmp_path):
     splats.sh[0], splats.sh[1], splats.quats[0] = 99, -99, (-1, 0, 0, 0)
     write_spz(tmp_path / "a.spz", splats)
     found = read_spz(tmp_path / "a.spz")
-    assert found.opacities[:2].tolist() == [0, 1] and np.allclose(found.scales[:2], np.exp(-10)) and (found.scales[2:] > 370).all()
+    assert (
+        found.opacities[:2].tolist() == [0, 1]
+        and np.allclose(found.scales[:2], np.exp(-10))
+        and (found.scales[2:] > 370).all()
+    )
     assert np.abs(found.sh[0, 0] - 10 / 3).max() < 1e-5 and np.abs(found.sh[1, 1:]).max() == 1
     assert np.abs(found.quats[0]).tolist() == [1, 0, 0, 0]
 
@@ -143,7 +176,11 @@ def changed(splats, version, at, new):
     header = samples.spz_header(splats, version)
     header = header[:at] + new + header[at + len(new) :]
     fields = samples.spz_fields(splats, version)
-    return samples.spz4(header, fields) if version == 4 else gzip.compress(header + b"".join(fields.values()))
+    return (
+        samples.spz4(header, fields)
+        if version == 4
+        else gzip.compress(header + b"".join(fields.values()))
+    )
 
 
 def test_headers_that_lie(tmp_path):
@@ -154,11 +191,21 @@ def test_headers_that_lie(tmp_path):
 
     check(3, 0, b"X", "'NGSP'")
     for version in (0, 4, 5, 2**32 - 1):
-        check(3, 4, struct.pack("<I", version), f"byte 4: SPZ version {version}, and this reads 1, 2 and 3 within gzip, 4 without")
+        check(
+            3,
+            4,
+            struct.pack("<I", version),
+            f"byte 4: SPZ version {version}, and this reads 1, 2 and 3 within gzip, 4 without",
+        )
     check(4, 4, struct.pack("<I", 3), "byte 4: SPZ version 3")
     for version in (3, 4):
         check(version, 8, struct.pack("<I", 0), "zero Gaussians")
-        check(version, 8, struct.pack("<I", 2**32 - 1), "byte 8: claims 4294967295 Gaussians, which unpack to .* a bomb")
+        check(
+            version,
+            8,
+            struct.pack("<I", 2**32 - 1),
+            "byte 8: claims 4294967295 Gaussians, which unpack to .* a bomb",
+        )
         check(version, 12, b"\x05", "byte 12: SH degree 5")
         check(version, 13, b"\x20", "byte 13: 32 fractional bits")
         check(version, 14, b"\x80", "byte 14: flags 0x80")
@@ -166,7 +213,12 @@ def test_headers_that_lie(tmp_path):
     check(3, 8, struct.pack("<I", 51), "ends within sh")
     check(3, 8, struct.pack("<I", 49), "gzip stream: holds more than its header claims")
     check(3, 12, b"\x00", "holds more than its header claims")
-    check(4, 8, struct.pack("<I", 51), "byte 40: positions unpack to 450 bytes, not 459 for 51 Gaussians")
+    check(
+        4,
+        8,
+        struct.pack("<I", 51),
+        "byte 40: positions unpack to 450 bytes, not 459 for 51 Gaussians",
+    )
     check(4, 12, b"\x00", "byte 15: 6 streams, not 5 for SH degree 0")
 
 
@@ -181,7 +233,10 @@ def test_a_file_cut_anywhere_is_refused(tmp_path_factory, share, version):
 
 def test_damaged_gzip_says_where(tmp_path):
     data = samples.spz(samples.make_splats(1, 20, 4), 3)
-    refused(put(tmp_path, "a.spz", data[:-9]), rf"gzip stream, near byte {len(data) - 9} of {len(data) - 9}, sh: Compressed file ended")
+    refused(
+        put(tmp_path, "a.spz", data[:-9]),
+        rf"gzip stream, near byte {len(data) - 9} of {len(data) - 9}, sh: Compressed file ended",
+    )
     refused(put(tmp_path, "a.spz", data[:-8] + bytes(8)), "CRC check failed")
     refused(put(tmp_path, "a.spz", data + data), "holds more than its header claims")
 
@@ -196,12 +251,20 @@ def test_streams_of_version_4_that_lie(tmp_path):
     honest = {name: len(data) for name, data in fields.items()}
     check({"scales": fields["scales"][:-1]}, "scales unpack to 119 bytes, not 120")
     check({"scales": fields["scales"][:-1]}, "zstd stream of scales ends 1 bytes early", honest)
-    check({"scales": fields["scales"] + b"x"}, "zstd stream of scales at byte .* holds more", honest)
+    check(
+        {"scales": fields["scales"] + b"x"}, "zstd stream of scales at byte .* holds more", honest
+    )
     check({"alphas": bytes(1 << 26)}, "zstd stream of alphas at byte .* holds more", honest)
     data = samples.spz4(header, fields)
     refused(put(tmp_path, "a.spz", data + b"x"), "cut at byte .* its streams end at byte")
-    refused(put(tmp_path, "a.spz", data[:16] + struct.pack("<I", 8) + data[20:]), "byte 16: table of contents at byte 8")
-    refused(put(tmp_path, "a.spz", data[:116] + bytes(4) + data[120:]), r"zstd stream of positions|cut at byte")
+    refused(
+        put(tmp_path, "a.spz", data[:16] + struct.pack("<I", 8) + data[20:]),
+        "byte 16: table of contents at byte 8",
+    )
+    refused(
+        put(tmp_path, "a.spz", data[:116] + bytes(4) + data[120:]),
+        r"zstd stream of positions|cut at byte",
+    )
 
 
 def test_bombs_stay_small(tmp_path):

@@ -27,17 +27,27 @@ LEAVES = [
 def scene(folder, environment: object = "env/meta.json", change=lambda meta: None):
     for k, (name, count) in enumerate(COUNTS.items()):
         (folder / name).mkdir(parents=True)
-        for file, data in samples.sog_files(samples.make_splats(k, count, 4 if name != "env" else 1)).items():
+        for file, data in samples.sog_files(
+            samples.make_splats(k, count, 4 if name != "env" else 1)
+        ).items():
             (folder / name / file).write_bytes(data)
     names = [f"{name}/meta.json" for name in COUNTS if name != "env"]
     leaves = [
         {
             "bound": {},
-            "lods": {k: {"file": names.index(f"{name}/meta.json"), "offset": a, "count": n} for k, (name, a, n) in leaf.items()},
+            "lods": {
+                k: {"file": names.index(f"{name}/meta.json"), "offset": a, "count": n}
+                for k, (name, a, n) in leaf.items()
+            },
         }
         for leaf in LEAVES
     ]
-    meta = {"lodLevels": 3, "environment": environment, "filenames": names, "tree": {"children": [leaves[0], {"children": leaves[1:]}]}}
+    meta = {
+        "lodLevels": 3,
+        "environment": environment,
+        "filenames": names,
+        "tree": {"children": [leaves[0], {"children": leaves[1:]}]},
+    }
     change(meta)
     (folder / "lod-meta.json").write_text(json.dumps(meta))
     return folder
@@ -62,11 +72,15 @@ def test_the_level_is_chosen_by_size_and_by_what_is_there(tmp_path, monkeypatch)
     folder = scene(tmp_path)
     assert read_streamed(folder).level == 0
     monkeypatch.setattr(streamed, "ENOUGH", 50)
-    assert read_streamed(folder / "lod-meta.json").level == 1  # 20 of level 1, and 30 of a leaf that has no other than 0
+    assert (
+        read_streamed(folder / "lod-meta.json").level == 1
+    )  # 20 of level 1, and 30 of a leaf that has no other than 0
     monkeypatch.setattr(streamed, "ENOUGH", 1)
     assert read_streamed(folder).level == 2
     (folder / "1_0" / "meta.json").unlink()
-    with pytest.raises(UserError, match=r"level 1 needs 1_0/meta.json, which is missing.*levels 0, 2 are whole"):
+    with pytest.raises(
+        UserError, match=r"level 1 needs 1_0/meta.json, which is missing.*levels 0, 2 are whole"
+    ):
         read_streamed(folder, 1)
     with pytest.raises(UserError, match="--level 3; it has levels 0 .finest. to 2"):
         read_streamed(folder, 3)
@@ -78,7 +92,9 @@ def test_the_level_is_chosen_by_size_and_by_what_is_there(tmp_path, monkeypatch)
 def test_read_splats_shows_the_environment_too(tmp_path):
     folder = scene(tmp_path)
     found = read_splats(folder)
-    assert len(found.means) == 77 and found.sh.shape == (77, 4, 3) and (found.sh[-7:, 1:] == 0).all()
+    assert (
+        len(found.means) == 77 and found.sh.shape == (77, 4, 3) and (found.sh[-7:, 1:] == 0).all()
+    )
     assert len(read_splats(folder / "lod-meta.json").means) == 77
     (folder / "env" / "meta.json").unlink()
     with pytest.warns(SplatWarning, match="environment env/meta.json is missing"):
@@ -95,10 +111,22 @@ def test_read_splats_shows_the_environment_too(tmp_path):
         (lambda m: m.update(environment=7), "environment: .* leads out"),
         (lambda m: m.update(tree=None), "tree: a node is not an object"),
         (lambda m: m.update(tree={}), "no node has lods"),
-        (lambda m: m["tree"]["children"][0]["lods"]["0"].update(count=41), "rows 0 to 41 of 0_0/meta.json, which holds 40"),
-        (lambda m: m["tree"]["children"][0]["lods"]["0"].update(offset=-1), "lods '0' does not name file"),
-        (lambda m: m["tree"]["children"][0]["lods"]["0"].update(file=9), "lods '0' does not name file"),
-        (lambda m: m["tree"]["children"][0]["lods"]["0"].update(count=30), "names 45 rows of 0_0/meta.json, which holds 40"),
+        (
+            lambda m: m["tree"]["children"][0]["lods"]["0"].update(count=41),
+            "rows 0 to 41 of 0_0/meta.json, which holds 40",
+        ),
+        (
+            lambda m: m["tree"]["children"][0]["lods"]["0"].update(offset=-1),
+            "lods '0' does not name file",
+        ),
+        (
+            lambda m: m["tree"]["children"][0]["lods"]["0"].update(file=9),
+            "lods '0' does not name file",
+        ),
+        (
+            lambda m: m["tree"]["children"][0]["lods"]["0"].update(count=30),
+            "names 45 rows of 0_0/meta.json, which holds 40",
+        ),
         (lambda m: m["tree"]["children"][0].update(lods=[]), "lods is a list"),
     ],
 )
@@ -117,7 +145,11 @@ def test_damaged_descriptions_give_splats_or_a_user_error(tmp_path_factory, data
         scene(folder)
         os.rename(folder / "lod-meta.json", folder / "good.json")
     text = bytearray((folder / "good.json").read_bytes())
-    for at, value in data.draw(st.lists(st.tuples(st.integers(0, len(text) - 1), st.integers(0, 255)), min_size=1, max_size=4)):
+    for at, value in data.draw(
+        st.lists(
+            st.tuples(st.integers(0, len(text) - 1), st.integers(0, 255)), min_size=1, max_size=4
+        )
+    ):
         text[at] = value
     (folder / "lod-meta.json").write_bytes(text)
     try:

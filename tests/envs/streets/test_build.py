@@ -65,7 +65,10 @@ def cells_of(scene, points):
 def ground_height(scene, points):
     """Highest upward triangle of the ground at points: a vertical ray against every triangle, no acceleration."""
     mesh = scene.mesh
-    ground = np.isin(mesh.semantic, [SEMANTIC_ID[n] for n in ("road", "sidewalk", "crossing", "grass", "floor", "stairs")])
+    ground = np.isin(
+        mesh.semantic,
+        [SEMANTIC_ID[n] for n in ("road", "sidewalk", "crossing", "grass", "floor", "stairs")],
+    )
     corners = mesh.vertices[mesh.triangles[ground & (mesh.instance == 0)]].astype(float)
     a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
@@ -100,7 +103,9 @@ def test_anchors_are_clear_and_reach_one_another(family, seed):
     assert np.ptp(anchors[:, 0]) > 20 and np.ptp(anchors[:, 1]) > 5
     # Brute force, independent of the distance transform: no occupied cell's square is nearer than 0.75 m.
     rows, columns = np.nonzero(scene.occupancy.grid)
-    centres = scene.occupancy.origin + (np.stack([columns, rows], 1) + 0.5) * scene.occupancy.resolution
+    centres = (
+        scene.occupancy.origin + (np.stack([columns, rows], 1) + 0.5) * scene.occupancy.resolution
+    )
     assert np.linalg.norm(anchors[:, None] - centres[None], axis=-1).min() >= 0.75
     parts = connected_components(wheel_graph(scene), directed=False)[1][cells_of(scene, anchors)]
     assert (parts == parts[0]).all()
@@ -149,7 +154,9 @@ def test_what_is_held_out_stays_out():
 
 
 def test_sizes():
-    counts = [len(scene_of(family, seed).mesh.triangles) for family in LAYOUTS for seed in (1, 2, 3, 7)]
+    counts = [
+        len(scene_of(family, seed).mesh.triangles) for family in LAYOUTS for seed in (1, 2, 3, 7)
+    ]
     assert 900 <= min(counts) and max(counts) <= 3300
     assert 1200 <= np.mean(counts) <= 2500
 
@@ -160,12 +167,15 @@ def test_what_is_drawn_is_solid_and_what_is_solid_is_drawn(family):
     mesh, occupancy = scene.mesh, scene.occupancy
     points = mesh.vertices[mesh.triangles].astype(float)
     tall = np.ptp(points[..., 2], axis=1) > 0.1
-    ground = np.isin(mesh.semantic, [SEMANTIC_ID[n] for n in ("road", "sidewalk", "crossing", "grass", "floor", "stairs")]) & (
-        mesh.instance == 0
-    )
+    ground = np.isin(
+        mesh.semantic,
+        [SEMANTIC_ID[n] for n in ("road", "sidewalk", "crossing", "grass", "floor", "stairs")],
+    ) & (mesh.instance == 0)
     upright = points[tall & ~ground & (points[..., 2].min(1) < 1.0)]
     steps = np.linspace(0, 1, 160)[:, None]
-    edges = np.concatenate([a * (1 - steps) + b * steps for t in upright for a, b in zip(t, np.roll(t, 1, 0))])
+    edges = np.concatenate(
+        [a * (1 - steps) + b * steps for t in upright for a, b in zip(t, np.roll(t, 1, 0))]
+    )
     cells = occupancy.cell_of(edges[:, :2])
     fits = (cells >= 0).all(1) & (cells < occupancy.grid.shape).all(1)
     cells, edges = cells[fits], edges[fits]
@@ -195,7 +205,9 @@ def test_density():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         nothing, few = build_scene(1, density=0.0), build_scene(1, density=0.2)
-    assert nothing.occupancy.grid.tobytes() == build_scene(1, obstacles=False).occupancy.grid.tobytes()
+    assert (
+        nothing.occupancy.grid.tobytes() == build_scene(1, obstacles=False).occupancy.grid.tobytes()
+    )
     with pytest.warns(UserWarning, match=r"seed 2, density 1.00: \d+ of 40 things fit"):
         full = build_scene(2, "alleys", density=1.0)
     assert few.occupancy.grid.sum() < build_scene(1, density=0.5).occupancy.grid.sum()
@@ -206,7 +218,20 @@ def test_every_thing_is_an_instance_of_its_own():
     mesh = scene_of("plaza", 3).mesh
     ids = np.unique(mesh.instance)
     assert ids[0] == 0 and np.array_equal(ids, np.arange(len(ids))) and len(ids) > 15
-    plain = {SEMANTIC_ID[n] for n in ("road", "sidewalk", "crossing", "grass", "floor", "building", "stairs", "fence", "vegetation")}
+    plain = {
+        SEMANTIC_ID[n]
+        for n in (
+            "road",
+            "sidewalk",
+            "crossing",
+            "grass",
+            "floor",
+            "building",
+            "stairs",
+            "fence",
+            "vegetation",
+        )
+    }
     assert set(mesh.semantic[mesh.instance == 0].tolist()) <= plain
     for i in ids[1:]:
         assert len(np.unique(mesh.semantic[mesh.instance == i])) == 1
@@ -223,7 +248,10 @@ def test_joined_blocks_make_a_long_route():
     anchors = scene.free_anchors
     assert scene.occupancy.grid.shape == (200, 4320) and height_of(scene).shape == (200, 4320)
     graph = wheel_graph(scene)
-    west, east = (int(cells_of(scene, anchors[[k]])[0]) for k in (anchors[:, 0].argmin(), anchors[:, 0].argmax()))
+    west, east = (
+        int(cells_of(scene, anchors[[k]])[0])
+        for k in (anchors[:, 0].argmin(), anchors[:, 0].argmax())
+    )
     assert 300 <= dijkstra(graph, indices=west, directed=False)[east] * 0.1 < 1200
     parts = connected_components(graph, directed=False)[1][cells_of(scene, anchors)]
     assert (parts == parts[0]).all()

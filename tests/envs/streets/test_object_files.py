@@ -39,7 +39,10 @@ def rewrite(path, edit):
     text += b" " * (-len(text) % 4)
     rest = data[20 + length :]
     path.write_bytes(
-        struct.pack("<4sII", b"glTF", 2, 20 + len(text) + len(rest)) + struct.pack("<I4s", len(text), b"JSON") + text + rest
+        struct.pack("<4sII", b"glTF", 2, 20 + len(text) + len(rest))
+        + struct.pack("<I4s", len(text), b"JSON")
+        + text
+        + rest
     )
 
 
@@ -52,9 +55,15 @@ def obj(path, mtl="m.mtl", text=OBJ, material="newmtl red\nKd 0.9 0.1 0.1\n"):
 def test_a_glb_stands_upright_on_the_ground_in_its_colours(tmp_path):
     (kind,) = load_objects(glb(tmp_path / "crate.glb"))
     vertices = kind.mesh.vertices
-    np.testing.assert_allclose(np.ptp(vertices, axis=0), [1.0, 0.5, 2.0], atol=1e-5)  # y of the file is up
-    np.testing.assert_allclose([vertices[:, 2].min(), *(vertices.min(0) + vertices.max(0))[:2]], 0, atol=1e-5)
-    np.testing.assert_allclose(kind.mesh.shade, np.broadcast_to([200 / 255, 40 / 255, 20 / 255], (12, 3, 3)), atol=0.01)
+    np.testing.assert_allclose(
+        np.ptp(vertices, axis=0), [1.0, 0.5, 2.0], atol=1e-5
+    )  # y of the file is up
+    np.testing.assert_allclose(
+        [vertices[:, 2].min(), *(vertices.min(0) + vertices.max(0))[:2]], 0, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        kind.mesh.shade, np.broadcast_to([200 / 255, 40 / 255, 20 / 255], (12, 3, 3)), atol=0.01
+    )
     points = vertices[kind.mesh.triangles].astype(float)
     volume = np.sum(points[:, 0] * np.cross(points[:, 1], points[:, 2])) / 6
     assert volume == pytest.approx(1.0, abs=1e-4)
@@ -65,15 +74,21 @@ def test_a_glb_stands_upright_on_the_ground_in_its_colours(tmp_path):
 def test_an_obj_with_its_material(tmp_path):
     (kind,) = load_objects(obj(tmp_path / "wedge.obj"))
     assert len(kind.mesh.triangles) == 6
-    np.testing.assert_allclose(kind.mesh.shade.reshape(-1, 3), np.tile([0.9, 0.1, 0.1], (18, 1)), atol=0.02)
+    np.testing.assert_allclose(
+        kind.mesh.shade.reshape(-1, 3), np.tile([0.9, 0.1, 0.1], (18, 1)), atol=0.02
+    )
 
 
 def test_a_texture_gives_its_colours(tmp_path):
     from PIL import Image
 
     Image.fromarray(np.full((4, 4, 3), (20, 200, 60), np.uint8)).save(tmp_path / "green.png")
-    text = re.sub(r"^f (\d) (\d) (\d)$", r"f \1/1 \2/1 \3/1", OBJ, flags=re.M).replace("v 0 0 0", "vt 0.5 0.5\nv 0 0 0")
-    (kind,) = load_objects(obj(tmp_path / "a.obj", text=text, material="newmtl red\nmap_Kd green.png\n"))
+    text = re.sub(r"^f (\d) (\d) (\d)$", r"f \1/1 \2/1 \3/1", OBJ, flags=re.M).replace(
+        "v 0 0 0", "vt 0.5 0.5\nv 0 0 0"
+    )
+    (kind,) = load_objects(
+        obj(tmp_path / "a.obj", text=text, material="newmtl red\nmap_Kd green.png\n")
+    )
     assert kind.mesh.shade[0, 0] == pytest.approx([20 / 255, 200 / 255, 60 / 255], abs=0.02)
 
 
@@ -129,10 +144,16 @@ def test_links_out_of_the_folder_are_refused(tmp_path):
         (lambda t: t.replace("v 2 0 0", "v nan 0 0"), "finite|cannot be read"),
         (lambda t: t.replace("v 2 0 0", "v 1e30 0 0"), "m across"),
         (lambda t: t.replace("v 2 0 0", "v 200 0 0"), "200 m across, .* scale it to metres"),
-        (lambda t: "".join(line + "\n" for line in t.splitlines() if line[0] != "f"), "no triangles|cannot be read"),
+        (
+            lambda t: "".join(line + "\n" for line in t.splitlines() if line[0] != "f"),
+            "no triangles|cannot be read",
+        ),
         (lambda t: t.replace("f 1 2 3", "f 1 2 99"), "cannot be read|does not exist"),
         (lambda t: "hello", "no triangles|cannot be read"),
-        (lambda t: t + "".join(f"f 1 2 {3 + k % 3}\n" for k in range(20_001)), "faces; at most 20000"),
+        (
+            lambda t: t + "".join(f"f 1 2 {3 + k % 3}\n" for k in range(20_001)),
+            "faces; at most 20000",
+        ),
     ],
 )
 def test_bad_models_are_refused(tmp_path, edit, message):
@@ -166,11 +187,17 @@ def _only_user_errors(path):
         (kind,) = load_objects(path)
     except UserError:
         return
-    assert np.isfinite(kind.mesh.vertices).all() and kind.mesh.triangles.max() < len(kind.mesh.vertices)
+    assert np.isfinite(kind.mesh.vertices).all() and kind.mesh.triangles.max() < len(
+        kind.mesh.vertices
+    )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6)
+)
 @example(cut=1.0, flips=[])
 def test_a_damaged_glb_is_read_or_refused(tmp_path, cut, flips):
     data = bytearray(glb(tmp_path / "whole.glb").read_bytes())
@@ -180,8 +207,12 @@ def test_a_damaged_glb_is_read_or_refused(tmp_path, cut, flips):
     _only_user_errors(tmp_path / "bad.glb")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    cut=st.floats(0, 1), flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6)
+)
 def test_a_damaged_obj_is_read_or_refused(tmp_path, cut, flips):
     data = bytearray(obj(tmp_path / "whole.obj").read_bytes())
     for where, value in flips:

@@ -7,7 +7,16 @@ from s2e.core.errors import UserError
 from s2e.envs.geometry.meshes import place, transform
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import SEMANTICS
-from s2e.envs.streets.objects import LOW_M, below, footprint, object_kind, object_kinds, obstacle_mesh, stamp, store_kinds
+from s2e.envs.streets.objects import (
+    LOW_M,
+    below,
+    footprint,
+    object_kind,
+    object_kinds,
+    obstacle_mesh,
+    stamp,
+    store_kinds,
+)
 from tools import objects as make_objects
 
 KINDS = sorted(object_kinds())
@@ -36,7 +45,10 @@ def test_the_stored_file_is_what_the_script_makes(tmp_path):
 
     stored = Path(s2e.assets.__file__).parent / "objects.npz"
     assert stored.stat().st_size < 100_000
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as made, np.load(stored, allow_pickle=False) as kept:
+    with (
+        np.load(tmp_path / "a.npz", allow_pickle=False) as made,
+        np.load(stored, allow_pickle=False) as kept,
+    ):
         assert made.files == kept.files
         for name in made.files:
             np.testing.assert_array_equal(made[name], kept[name])
@@ -56,11 +68,15 @@ def test_shapes(kind):
     mesh = thing.mesh
     points = mesh.vertices[mesh.triangles].astype(float)
     assert 10 <= len(points) <= 150
-    assert abs(mesh.vertices[:, 2].min()) < 0.03 and mesh.vertices[:, 2].max() == pytest.approx(thing.height)
+    assert abs(mesh.vertices[:, 2].min()) < 0.03 and mesh.vertices[:, 2].max() == pytest.approx(
+        thing.height
+    )
     volume = np.sum(points[:, 0] * np.cross(points[:, 1], points[:, 2])) / 6
     assert volume > 0
     # No triangle without an area, none that names a vertex twice.
-    area = np.linalg.norm(np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]), axis=1)
+    area = np.linalg.norm(
+        np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]), axis=1
+    )
     assert area.min() > 1e-6
     steps = np.linspace(0, 1, 21)[:, None, None]
     along = (points * (1 - steps[:, None]) + np.roll(points, 1, 1) * steps[:, None]).reshape(-1, 3)
@@ -79,7 +95,10 @@ def test_most_faces_look_away_from_the_middle_of_their_thing():
         mesh = obstacle_mesh(kind)
         points = mesh.vertices[mesh.triangles].astype(float)
         normals = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
-        outward = points.mean(1) - [*points.reshape(-1, 3)[:, :2].mean(0), 0.4 * object_kind(kind).height]
+        outward = points.mean(1) - [
+            *points.reshape(-1, 3)[:, :2].mean(0),
+            0.4 * object_kind(kind).height,
+        ]
         assert (np.sum(normals * outward, 1) > 0).mean() > 0.85, kind
 
 
