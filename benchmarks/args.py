@@ -1,10 +1,12 @@
 """`s2e-bench`: closed-loop evaluation in Gaussian-splat scenes.
 
-    s2e-bench --scene gs_urban --policy runs/seen runs/experienced straight rays expert --setting all --out DIR
+    s2e-bench --scene gs_urban --policy runs/seen runs/experienced straight rays expert --setting
+    all --out DIR
 
-Every episode is written in the scene's episode file; nothing is sampled here. Contacts are counted and block the robot, they do not
-end an episode; success is coming within 1.0 m of the goal before the time limit. Finished episodes are appended to episodes.jsonl at
-once, so an interrupted benchmark continues where it stopped.
+Every episode is written in the scene's episode file; nothing is sampled here. Contacts are counted
+and block the robot, they do not end an episode; success is coming within 1.0 m of the goal before
+the time limit. Finished episodes are appended to episodes.jsonl at once, so an interrupted
+benchmark continues where it stopped.
 """
 
 import math
@@ -21,9 +23,11 @@ class BenchArgs:
     """Judge policies in scenes of splats or of triangles."""
 
     scene: str = "gs_urban"
-    """gs_urban is all scenes of the suite; one scene is gs_urban/plaza, market, boulevard, what `s2e-scene` imported, or a folder."""
+    """gs_urban is all scenes of the suite; one scene is gs_urban/plaza, market, boulevard, what
+    `s2e-scene` imported, or a folder."""
     policy: tuple[str, ...] = ("straight",)
-    """Run folders, checkpoint folders, or bounds and baselines: zero, straight, rays, expert. Several learned ones are compared."""
+    """Run folders, checkpoint folders, or bounds and baselines: zero, straight, rays, expert.
+    Several learned ones are compared."""
     setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
     """What stands and walks in the way."""
     planner: str = "none"
@@ -31,13 +35,16 @@ class BenchArgs:
     planner_weight: float = 3.0
     """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
     planner_required: bool = False
-    """Refuse to run where the planner, asked once before, does not answer with a directive; otherwise that is a warning."""
+    """Refuse to run where the planner, asked once before, does not answer with a directive;
+    otherwise that is a warning."""
     recovery: bool = False
-    """Policies that stand in a jam back off and turn away (s2e/policy/recovery.py); zero, straight and the expert never do. Then success also
-    comes to those that touch everything: look at contacts."""
+    """Policies that stand in a jam back off and turn away (s2e/policy/recovery.py); zero, straight
+    and the expert never do. Then success also comes to those that touch everything: look at
+    contacts."""
     episodes: int = 0
-    """Episodes of each setting in each scene, the first of the file; 0 is all: 2,200 in gs_urban, which take some 25 minutes on two
-    cores for each policy that sees images, and some minutes more on first use, when ten scenes are built; 10 take five minutes."""
+    """Episodes of each setting in each scene, the first of the file; 0 is all: 2,200 in gs_urban,
+    which take some 25 minutes on two cores for each policy that sees images, and some minutes more
+    on first use, when ten scenes are built; 10 take five minutes."""
     robot: str = "jackal"
     """jackal, coco, go2 or g1."""
     physics: Literal["kinematic", "mujoco"] = "kinematic"
@@ -45,12 +52,13 @@ class BenchArgs:
     splat_backend: Literal["cpu", "gsplat"] = "cpu"
     """What draws splats: our own kernels, or gsplat on an NVIDIA GPU (the extra gs)."""
     out: Path = Path("out/bench")
-    """Folder for episodes.jsonl, summary.json and report.html; several policies get a subfolder each."""
+    """Folder for episodes.jsonl, summary.json and report.html; several policies get a subfolder
+    each."""
     seed: int = 0
     """Seed of the intervals' bootstrap."""
     clips: int = 2
-    """Short videos of each learned policy in the report; of a suite, one from each of the first scenes. One of a failure by each cause
-    is added, where it was filmed; 0 films nothing."""
+    """Short videos of each learned policy in the report; of a suite, one from each of the first
+    scenes. One of a failure by each cause is added, where it was filmed; 0 films nothing."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Torch device of the policy: auto (CUDA where there is one), cpu or cuda."""
     config: Path | None = None

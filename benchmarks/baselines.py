@@ -1,4 +1,6 @@
-"""What stands beside learned policies in the benchmark: bounds of what can be driven, and drivers that anything must beat."""
+"""What stands beside learned policies in the benchmark: bounds of what can be driven, and drivers
+that anything must beat.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +25,8 @@ class Baseline:
     about: str
     """What it knows, for the report."""
     start: Callable[[Worlds, ExpertDriver, bool], Act]
-    """Makes it drive worlds that have just begun their episodes; the expert is one of these worlds. The last says whether a policy is
-    helped out of jams."""
+    """Makes it drive worlds that have just begun their episodes; the expert is one of these worlds.
+    The last says whether a policy is helped out of jams."""
     files: Callable[[], tuple[Path, ...]] = tuple
     """Its weights: other contents are another question."""
     check: Callable[[str], object] = str
@@ -53,7 +55,8 @@ def rays(policy: str) -> Baseline:
         return lambda _: driver.act()
 
     return Baseline(
-        "sees exact distances inside the camera's field of view, and no image: what can be driven through that camera",
+        "sees exact distances inside the camera's field of view, and no image: what can be driven "
+        "through that camera",
         start,
         files=lambda: tuple(
             find_checkpoint(policy) / name for name in ("config.json", "model.safetensors")
@@ -71,7 +74,9 @@ BASELINES = {
 
 
 def baseline_of(policy: str) -> Baseline | None:
-    """The bound or baseline that a name, or a ray policy's run or checkpoint, stands for; None for learned policies."""
+    """The bound or baseline that a name, or a ray policy's run or checkpoint, stands for; None for
+    learned policies.
+    """
     if policy in BASELINES:
         return BASELINES[policy]
     try:

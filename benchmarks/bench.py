@@ -2,9 +2,10 @@
 
 What it can be asked for is in `args.py`.
 
-Every episode is written in the scene's episode file; nothing is sampled here. Contacts are counted and block the robot, they do not
-end an episode; success is coming within 1.0 m of the goal before the time limit. Finished episodes are appended to episodes.jsonl at
-once, so an interrupted benchmark continues where it stopped.
+Every episode is written in the scene's episode file; nothing is sampled here. Contacts are counted
+and block the robot, they do not end an episode; success is coming within 1.0 m of the goal before
+the time limit. Finished episodes are appended to episodes.jsonl at once, so an interrupted
+benchmark continues where it stopped.
 """
 
 import dataclasses
@@ -53,7 +54,9 @@ from s2e.policy.network import S2EPolicy
 from s2e.policy.recovery import Recovery
 from s2e.video.shard_writer import write_safely
 
-CHUNK = 16  # worlds that the network sees at once: an episode's outcome must not depend on how many run beside it
+# worlds that the network sees at once: an episode's outcome must not depend on how many run beside
+# it
+CHUNK = 16
 
 
 def place_obstacles(scene: Scene, episode: Episode) -> Scene:
@@ -168,7 +171,9 @@ class PolicyDriver:
         )
 
     def asked(self, world: int) -> dict | None:
-        """What a record keeps of a world's planner: counts, and latencies in seconds; None without a planner."""
+        """What a record keeps of a world's planner: counts, and latencies in seconds; None without
+        a planner.
+        """
         planner = self.planners[world] if self.planners else None
         if planner is None:
             return None
@@ -213,7 +218,9 @@ def run_episodes(
     jsonl: Path,
     filmed: int,
 ) -> dict[str, Film]:
-    """Runs episodes side by side, one world each; appends a line for each when it ends. Returns films of `filmed` of them."""
+    """Runs episodes side by side, one world each; appends a line for each when it ends. Returns
+    films of `filmed` of them.
+    """
     name = f"{where} {Path(policy).name}"
     bar = tqdm(
         total=len(episodes), desc=name, unit="episode", miniters=0, disable=None
@@ -296,7 +303,9 @@ def finish(
     route: tuple[float, float],
     trace: Trace,
 ) -> dict:
-    """The record of an episode that has just ended: `row` of `last`; `route` is what it was at the start and what is left, metres."""
+    """The record of an episode that has just ended: `row` of `last`; `route` is what it was at the
+    start and what is left, metres.
+    """
     success, steps = bool(last["success"][row]), int(last["steps"][row])
     numbers = episode_metrics(
         success=success,
@@ -353,7 +362,9 @@ def every_record(folder: Path) -> list[dict]:
 
 
 def fingerprint(args: BenchArgs, policy: str) -> str:
-    """What the results depend on: the scenes, their episodes, and the policy's weights. Other contents are another question."""
+    """What the results depend on: the scenes, their episodes, and the policy's weights. Other
+    contents are another question.
+    """
     files = [
         scene_folder(scene) / name
         for scene in chosen_scenes(args)
@@ -383,14 +394,17 @@ def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
         raise UserError(f"{scene}: episodes.json has no episode of setting {args.setting}")
     if len(chosen) < args.episodes * len(wanted):
         print(
-            f"note: {scene} lists {len(chosen)} of the {args.episodes * len(wanted)} episodes that --episodes asks for",
+            f"note: {scene} lists {len(chosen)} of the {args.episodes * len(wanted)} episodes that "
+            "--episodes asks for",
             file=sys.stderr,
         )
     return chosen
 
 
 def picture(scene: Scene) -> np.ndarray:
-    """(H, W, 3) uint8 the ground from above, without roofs and crowns; a large place is drawn coarser."""
+    """(H, W, 3) uint8 the ground from above, without roofs and crowns; a large place is drawn
+    coarser.
+    """
     grid, ground = scene.occupancy.grid, scene.ground
     highest = 0.0 if ground is None or grid.all() else float(ground.height[~grid].max())
     return top_down(
@@ -434,7 +448,9 @@ def check(args: BenchArgs) -> None:
 
 
 def ask_once(args: BenchArgs, planner: Planner) -> None:
-    """Asks a planner before anything is built, since a run without its answers is the bare policy's; closes it."""
+    """Asks a planner before anything is built, since a run without its answers is the bare
+    policy's; closes it.
+    """
     wrong = planner.problem() if args.planner_weight > 0 else ""
     planner.close()
     if not wrong:
@@ -497,7 +513,8 @@ def bench(args: BenchArgs) -> None:
             lost = len(wanted) - len(records[name])
             require(
                 lost == 0,
-                f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command again",
+                f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command "
+                "again",
             )
             summary = summarise(
                 records[name], args.scene, name, args.seed, __version__, baseline_of(policy) is None
@@ -514,7 +531,10 @@ def bench(args: BenchArgs) -> None:
             "planner": args.planner,
         }
         conditions["contacts"] = "counted; they block, they do not end an episode"
-        helped = "where a policy is told to drive and stands, it backs off and turns away (not zero, straight, expert)"
+        helped = (
+            "where a policy is told to drive and stands, it backs off and turns away (not "
+            "zero, straight, expert)"
+        )
         conditions["recovery"] = (
             helped if args.recovery else "none: who stands in a jam gets out of it alone"
         )
@@ -554,12 +574,16 @@ def on_disk(file: Path) -> Iterator[None]:
     """While a results file is written: where the disk refuses, this is said, and how to go on.
 
     Raises:
-        UserError: the disk refused. Episodes that are on it whole are kept; `open_results` cuts off what was written of the last.
+        UserError: the disk refused. Episodes that are on it whole are kept; `open_results` cuts off
+            what was written of the last.
     """
     try:
         yield
     except OSError as error:
-        remedy = "free some space and give the same command again: the episodes that are finished are kept"
+        remedy = (
+            "free some space and give the same command again: the episodes that are finished "
+            "are kept"
+        )
         raise UserError(f"{file}: not written ({error}); {remedy}") from None
 
 
@@ -577,10 +601,12 @@ QUESTION = (
 
 
 def open_results(folder: Path, args: BenchArgs, files: str, rank: int) -> Path:
-    """The episodes file of this rank, cut back to its last whole line; a folder with results of another question is refused.
+    """The episodes file of this rank, cut back to its last whole line; a folder with results of
+    another question is refused.
 
     Args:
-        folder: of a policy's results. args: of this policy alone. files: see `fingerprint`. rank: of this process.
+        folder: of a policy's results. args: of this policy alone. files: see `fingerprint`. rank:
+            of this process.
     """
     jsonl = folder / ("episodes.jsonl" if rank == 0 else f"episodes-{rank}.jsonl")
     asked = as_json(args) | {"files": files}
@@ -592,7 +618,8 @@ def open_results(folder: Path, args: BenchArgs, files: str, rank: int) -> Path:
             before.get(name) != asked[name] for name in QUESTION
         ):
             raise UserError(
-                f"{folder}: holds results of another question or of other weights; give another --out or delete it"
+                f"{folder}: holds results of another question or of other weights; give another "
+                "--out or delete it"
             )
         if rank == 0 and (before != asked or not config.exists()):
             write_safely(config, (json.dumps(asked, indent=2) + "\n").encode())

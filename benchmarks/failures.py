@@ -1,4 +1,6 @@
-"""Why an episode failed, read from its record alone: where the robot was, when, and what it touched."""
+"""Why an episode failed, read from its record alone: where the robot was, when, and what it
+touched.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,11 +8,15 @@ from typing import Any
 import numpy as np
 
 CAUSES = {
-    "stuck at a thing": "it ended within 0.5 m of where it was 5 s before, and its last contact there was with something static",
-    "stuck with a person": "it ended within 0.5 m of where it was 5 s before, and its last contact there was with a person",
+    "stuck at a thing": "it ended within 0.5 m of where it was 5 s before, and its last contact "
+    "there was with something static",
+    "stuck with a person": "it ended within 0.5 m of where it was 5 s before, and its last contact "
+    "there was with a person",
     "stood still": "it ended within 0.5 m of where it was 5 s before, touching nothing",
-    "slow": "it moved, and 2 m or less of the route were left, or it came 1 m nearer in the second half of the time",
-    "wandering or dead end": "it moved, and came no nearer in the second half of the time than it had been",
+    "slow": "it moved, and 2 m or less of the route were left, or it came 1 m nearer in the second "
+    "half of the time",
+    "wandering or dead end": "it moved, and came no nearer in the second half of the time than it "
+    "had been",
 }
 """Every cause and what it means, in the order in which it is asked for."""
 
@@ -18,15 +24,17 @@ STUCK_S = 5.0
 STUCK_M = 0.5
 NEARLY_M = 2.0
 NEARER_M = 1.0
-BEFORE_S = 1.0  # a contact that stops a robot begins a little before the robot is within STUCK_M of its end
+# a contact that stops a robot begins a little before the robot is within STUCK_M of its end
+BEFORE_S = 1.0
 
 
 def cause(record: dict[str, Any]) -> str:
     """The cause of a failed episode, one of `CAUSES`.
 
     Args:
-        record: a line of episodes.jsonl; its `path` has points at even times from 0 to `time_s`, its `contacts` are
-            (time in s, "static" or "person") of each contact's begin, `touched_s` is when it last touched anything.
+        record: a line of episodes.jsonl; its `path` has points at even times from 0 to `time_s`,
+            its `contacts` are (time in s, "static" or "person") of each contact's begin,
+            `touched_s` is when it last touched anything.
     """
     path = finite_path(record)
     if len(path) < 2:

@@ -1,4 +1,6 @@
-"""Clips for the report. What is filmed is chosen before anybody knows what fails; what is kept, after."""
+"""Clips for the report. What is filmed is chosen before anybody knows what fails; what is kept,
+after.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +13,8 @@ from s2e.envs.scenes.episodes import SETTINGS
 from s2e.video.frames import decode, jpeg, resized
 
 FILMED = 32
-"""Episodes of a policy that are filmed in a scene, so that failures are among them: with FRAMES, 50 MB at most."""
+"""Episodes of a policy that are filmed in a scene, so that failures are among them: with FRAMES, 50
+MB at most."""
 FRAMES = 120
 """Frames of a film; one that gets longer loses every other."""
 WIDTH_PX = 320
@@ -43,7 +46,9 @@ class Film:
 
 
 def choose_filmed(episodes: Sequence[Episode], count: int) -> list[int]:
-    """The worlds to film: the first episode of each setting, the hardest settings first, then the second, and so on."""
+    """The worlds to film: the first episode of each setting, the hardest settings first, then the
+    second, and so on.
+    """
     nth: dict[str, int] = {}
     rank = []
     for w, episode in enumerate(episodes):
@@ -64,7 +69,8 @@ def choose_kept(
         shown: causes of failure that have a clip already; those that get one here are added.
 
     Returns:
-        Id to outcome: the first `planned`, and of the others the first failure by each cause that has no clip yet.
+        Id to outcome: the first `planned`, and of the others the first failure by each cause that
+            has no clip yet.
     """
     kept = {}
     for k, name in enumerate(filmed):

@@ -1,8 +1,10 @@
-"""Closed-loop metrics: from episodes to success rate, route completion, contacts, SPL and SNS, with intervals.
+"""Closed-loop metrics: from episodes to success rate, route completion, contacts, SPL and SNS, with
+intervals.
 
-SR, RC and CT are those of NavBench-GS, SPL is that of Anderson et al. (arXiv 1807.06757), SNS that of Vid2Sim.
-An episode record is a dictionary that is one line of `episodes.jsonl`: scene, id, setting, success, rc, ct, spl, sns,
-steps, time_s, path_m, route_m, end, contacts, path, start, goal, and with a planner what became of its questions.
+SR, RC and CT are those of NavBench-GS, SPL is that of Anderson et al. (arXiv 1807.06757), SNS that
+of Vid2Sim. An episode record is a dictionary that is one line of `episodes.jsonl`: scene, id,
+setting, success, rc, ct, spl, sns, steps, time_s, path_m, route_m, end, contacts, path, start,
+goal, and with a planner what became of its questions.
 """
 
 import functools
@@ -43,7 +45,9 @@ def spl(success: bool, route_m: float, path_m: float) -> float:
 
 
 def sns(steps: int, contact_steps: int) -> float:
-    """(steps - contact steps) / steps: the share of the time spent without touching anything; 1 for no steps."""
+    """(steps - contact steps) / steps: the share of the time spent without touching anything; 1 for
+    no steps.
+    """
     return (steps - contact_steps) / steps if steps > 0 else 1.0
 
 
@@ -66,7 +70,8 @@ def episode_metrics(
 
     Args:
         success: whether the goal was reached in time.
-        remaining_m: shortest route from where it ended to the goal, metres; ignored after a success.
+        remaining_m: shortest route from where it ended to the goal, metres; ignored after a
+            success.
         route_m: shortest route from start to goal, metres.
         path_m: metres driven.
         steps: control steps.
@@ -102,7 +107,9 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 
 
 def bootstrap(values: Sequence[float] | np.ndarray, seed: int) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean of (N,) values, N >= 1; the seed makes it repeatable."""
+    """95 % percentile bootstrap interval of the mean of (N,) values, N >= 1; the seed makes it
+    repeatable.
+    """
     values = np.asarray(values, dtype=np.float64)
     pick = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(values[pick].mean(axis=1), [2.5, 97.5])
@@ -111,7 +118,9 @@ def bootstrap(values: Sequence[float] | np.ndarray, seed: int) -> tuple[float, f
 
 @dataclass(frozen=True)
 class Difference:
-    """Success rate of policy `a` minus that of `b` over the `episodes` that both have driven, with its 95 % interval."""
+    """Success rate of policy `a` minus that of `b` over the `episodes` that both have driven, with
+    its 95 % interval.
+    """
 
     a: str
     b: str
@@ -134,9 +143,10 @@ def difference(
 ) -> Difference | None:
     """The paired difference in success of two policies, by a bootstrap over what both have driven.
 
-    What is drawn again and again are starts and goals: an episode's settings share them, so over all settings they stay
-    together. Two more draws, one won by either side, keep few episodes from looking certain, in the manner of Agresti and Min
-    (2005) for paired shares: four wins of four, or five more of fifty, do not tell two policies apart.
+    What is drawn again and again are starts and goals: an episode's settings share them, so over
+    all settings they stay together. Two more draws, one won by either side, keep few episodes from
+    looking certain, in the manner of Agresti and Min (2005) for paired shares: four wins of four,
+    or five more of fifty, do not tell two policies apart.
 
     Args:
         a: name and records of one policy.
@@ -171,7 +181,9 @@ def difference(
 
 
 def differences(records: Mapping[str, Sequence[dict[str, Any]]], seed: int) -> list[Difference]:
-    """Every pair of policies, over all settings and in each; of a pair the one with more success over all comes first."""
+    """Every pair of policies, over all settings and in each; of a pair the one with more success
+    over all comes first.
+    """
     share = {
         name: (np.mean([bool(r["success"]) for r in mine]) if mine else 0.0)
         for name, mine in records.items()
@@ -207,13 +219,17 @@ def summarise(
         policy: name of the policy.
         seed: of the bootstrap and of the run.
         version: of the benchmark.
-        learned: whether it is a learned policy; others are bounds and baselines, which no sentence compares.
+        learned: whether it is a learned policy; others are bounds and baselines, which no sentence
+            compares.
 
     Returns:
         scene, policy, learned, seed, version, planner (`planner_totals`, where one was asked),
-        settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ..., failures}} with only the settings that have
-        episodes, in the order of SETTINGS, `failures` the number of episodes lost to each cause (`failures.CAUSES`),
-        and scenes: {scene: {episodes, sr, sr_ci95}} of all settings together. Intervals take episodes as
+        settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ..., failures}} with only the
+            settings that have
+        episodes, in the order of SETTINGS, `failures` the number of episodes lost to each cause
+        (`failures.CAUSES`),
+        and scenes: {scene: {episodes, sr, sr_ci95}} of all settings together. Intervals take
+            episodes as
         independent, also those of one scene.
     """
     names = {str(record["setting"]) for record in records}
@@ -261,8 +277,9 @@ def planner_totals(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """What became of all questions to a planner.
 
     Returns:
-        episodes with a planner, the sums of their counts (asked, answered, advised, ...), and median and 95th
-        percentile of the latencies in seconds, None where there are none; None where no episode had a planner.
+        episodes with a planner, the sums of their counts (asked, answered, advised, ...), and
+        median and 95th percentile of the latencies in seconds, None where there are none; None
+        where no episode had a planner.
     """
     asked = [r["planner"] for r in records if r.get("planner")]
     if not asked:
@@ -279,7 +296,9 @@ def planner_totals(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def planner_words(summary: dict[str, Any]) -> str:
-    """A policy's planner in one sentence: how often it was asked, answered and failed, and how late; "" without one."""
+    """A policy's planner in one sentence: how often it was asked, answered and failed, and how
+    late; "" without one.
+    """
     totals = summary.get("planner")
     if not totals:
         return ""
@@ -294,7 +313,8 @@ def planner_words(summary: dict[str, Any]) -> str:
             parts.append(f"{totals[name]:,} {words}")
     if totals["asked"] > totals["answered"] + totals.get("failed", 0):
         parts.append(
-            f"{totals['asked'] - totals['answered'] - totals.get('failed', 0):,} open when their episode ended"
+            f"{totals['asked'] - totals['answered'] - totals.get('failed', 0):,} open when their "
+            "episode ended"
         )
     end = (
         ""
@@ -302,9 +322,16 @@ def planner_words(summary: dict[str, Any]) -> str:
         else "; it gave no advice at all: these are the figures of the bare policy"
     )
     if totals["latency_p50_s"] is not None:
-        end = f"; latency {totals['latency_p50_s']:.2f} s in the median, {totals['latency_p95_s']:.2f} s at 95 %{end}"
+        end = (
+            f"; latency {totals['latency_p50_s']:.2f} s in the median, "
+            f"{totals['latency_p95_s']:.2f} s at 95 %{end}"
+        )
     asked = f"was asked {totals['asked']:,} times in {totals['episodes']} episodes"
-    return f"the planner of {summary['policy']} {asked}: {', '.join(parts)}, {totals['advised']:,} with advice{end}"
+    return (
+        f"the planner of {summary['policy']} {asked}: {', '.join(parts)}, "
+        f"{totals['advised']:,} "
+        f"with advice{end}"
+    )
 
 
 def all_settings(summaries: Sequence[dict[str, Any]]) -> list[str]:
@@ -330,13 +357,18 @@ def verdict(d: Difference) -> str:
     if not d.apart:
         return f"{d.a} and {d.b} are not told apart ({interval})"
     better, worse = (d.a, d.b) if d.difference > 0 else (d.b, d.a)
-    return f"{better} is above {worse} ({interval if better == d.a else f'{d.a} minus {d.b} {interval}'})"
+    return (
+        f"{better} is above {worse} "
+        f"({interval if better == d.a else f'{d.a} minus {d.b} {interval}'})"
+    )
 
 
 def format_table(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference] = ()) -> str:
-    """A plain-text table, one block per setting, one row per policy, at most 100 columns wide; of a suite also SR per scene.
+    """A plain-text table, one block per setting, one row per policy, at most 100 columns wide; of a
+    suite also SR per scene.
 
-    Learned policies come first, and `compared` says which of them differ; bounds and baselines are named as such.
+    Learned policies come first, and `compared` says which of them differ; bounds and baselines are
+    named as such.
     """
     summaries = learned_first(summaries)
     width = min(max([len(str(s["policy"])) for s in summaries] + [6]), 32)
@@ -359,7 +391,8 @@ def format_table(summaries: Sequence[dict[str, Any]], compared: Sequence[Differe
                 numbers = _cells([f"{entry[key]:.2f}" for key in MEANS])
                 interval = f"[{low:.2f}, {high:.2f}]"
                 lines.append(
-                    f"  {name:<{width}}  {entry['episodes']:>5}  {entry['sr']:>5.2f} {interval:>12}  {numbers}"
+                    f"  {name:<{width}}  {entry['episodes']:>5}  {entry['sr']:>5.2f} "
+                    f"{interval:>12}  {numbers}"
                 )
             blocks.append("\n".join(lines))
         blocks += _scene_block(here)

@@ -1,4 +1,6 @@
-"""Where a policy comes from: which run or export, when, and by what command, as far as its files say."""
+"""Where a policy comes from: which run or export, when, and by what command, as far as its files
+say.
+"""
 
 import math
 import re
@@ -28,7 +30,8 @@ class Origin:
     Attributes:
         source: the run and its checkpoint, or the exported folder.
         when: when the weights were written.
-        short: the command with the options of `SHORT`. command: with all of them, but for those that are empty.
+        short: the command with the options of `SHORT`. command: with all of them, but for those
+            that are empty.
         about: what its card says it is.
     """
 
@@ -40,7 +43,9 @@ class Origin:
 
 
 def origin_of(policy: str) -> Origin | None:
-    """What the files of a run, checkpoint, export or shipped policy say of how it was made; None where there are none."""
+    """What the files of a run, checkpoint, export or shipped policy say of how it was made; None
+    where there are none.
+    """
     try:
         folder = find_checkpoint(policy)
     except UserError:
@@ -68,7 +73,9 @@ def origin_of(policy: str) -> Origin | None:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """An object of a JSON file; an empty one where it cannot be read, since nothing depends on it."""
+    """An object of a JSON file; an empty one where it cannot be read, since nothing depends on
+    it.
+    """
     try:
         found = read_json(path)
     except UserError:
@@ -81,7 +88,9 @@ def _written(path: Path) -> str:
 
 
 def _commands(settings: Any) -> tuple[str, str]:
-    """The command that has such settings: with the options that tell runs apart, and with all; empty where it is not known."""
+    """The command that has such settings: with the options that tell runs apart, and with all;
+    empty where it is not known.
+    """
     if not isinstance(settings, Mapping):
         return "", ""
     name = next((command for key, command in COMMANDS.items() if key in settings), "")

@@ -26,8 +26,9 @@ from s2e.benchmarks.metrics import (
 from s2e.benchmarks.origins import Origin
 from s2e.envs.geometry.occupancy import Occupancy
 
-# Eight hues, a light and a dark step of each. The order keeps neighbours, and any two of the first five, apart for
-# readers with protanopia and deuteranopia too (6.7 or more in OKLab times 100, by the matrices of Machado 2009).
+# Eight hues, a light and a dark step of each. The order keeps neighbours, and any two of the first
+# five, apart for readers with protanopia and deuteranopia too (6.7 or more in OKLab times 100, by
+# the matrices of Machado 2009).
 LIGHT = ("#e34948", "#2a78d6", "#008300", "#e87ba4", "#eda100", "#4a3aa7", "#1baf7a", "#eb6834")
 DARK = ("#e66767", "#3987e5", "#008300", "#d55181", "#c98500", "#9085e9", "#199e70", "#d95926")
 EPISODES_DRAWN = 12
@@ -69,7 +70,7 @@ tbody tr.group{border:0;padding:8px 0 0}tbody tr.group th{display:block;padding:
 td{display:flex;flex-wrap:wrap;justify-content:flex-end;padding:2px 0;white-space:normal;min-width:0;overflow-wrap:anywhere}
 td small{white-space:nowrap}td::before{content:attr(data-of);flex:none;margin-right:auto;padding-right:8px;color:var(--soft);font:400 13px/1.6 system-ui,sans-serif}
 td:first-child{grid-column:1/-1;position:static;display:block}td:first-child::before{content:none}}
-"""  # noqa: E501
+"""
 
 
 def write_report(
@@ -88,11 +89,13 @@ def write_report(
         path: the file; written beside itself and renamed.
         summaries: one per policy, from `metrics.summarise`.
         episodes: the records of each policy.
-        grounds: each scene's occupancy, drawn when there is no background, and background: (H, W, 3) uint8 view from straight
-            above that covers the grid's extent exactly, north (y) up and east (x) right; or None.
+        grounds: each scene's occupancy, drawn when there is no background, and background: (H, W,
+            3) uint8 view from straight above that covers the grid's extent exactly, north (y) up
+            and east (x) right; or None.
         clips: caption to frames, each (H, W, 3) uint8; shown as small GIFs.
         extra: further conditions to list: the command, the date, what the user must know.
-        compared: from `metrics.differences` of the learned policies: what the report says of which is better.
+        compared: from `metrics.differences` of the learned policies: what the report says of which
+            is better.
         origins: of each policy that has files, how it was made.
     """
     summaries = learned_first(summaries)
@@ -105,7 +108,8 @@ def write_report(
     colour = {name: i for i, name in enumerate(dict.fromkeys([*labels, *episodes]))}
     scene = ", ".join(dict.fromkeys(str(s["scene"]) for s in summaries)) or "no scene"
     parts = [
-        f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. {_lead(summaries, compared)}</p>",
+        f"<h1>{_text(scene)}</h1><p>Closed-loop navigation benchmark. "
+        f"{_lead(summaries, compared)}</p>",
         _section(
             "Results",
             _table(summaries, colour, compared) + _planners(summaries) + _meaning(summaries),
@@ -123,7 +127,8 @@ def write_report(
     text = (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{_text(scene)}: benchmark report</title><style>{_style(len(colour))}</style></head>"
+        f"<title>{_text(scene)}: benchmark "
+        f"report</title><style>{_style(len(colour))}</style></head>"
         f"<body><main>{''.join(parts)}</main></body></html>\n"
     )
     target = Path(path)
@@ -149,7 +154,8 @@ def _style(policies: int) -> str:
         return "".join(f"--c{i}:{c};" for i, c in enumerate(colours))
 
     hide = "".join(
-        f"#t{i}:not(:checked)~.panels .p{i}{{display:none}}#t{i}:not(:checked)~.legend .l{i}{{opacity:.35}}"
+        f"#t{i}:not(:checked)~.panels .p{i}{{display:none}}#t{i}:not(:checked)~.legend "
+        f".l{i}{{opacity:.35}}"
         for i in range(policies)
     )
     return _STYLE.replace("LIGHTVARS", variables(LIGHT)).replace("DARKVARS", variables(DARK)) + hide
@@ -164,7 +170,9 @@ def _dot(index: int) -> str:
 
 
 def _lead(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -> str:
-    """The outcome of learned policies: their success, and which differ. Bounds and baselines are not in the race."""
+    """The outcome of learned policies: their success, and which differ. Bounds and baselines are
+    not in the race.
+    """
     learned = [s for s in summaries if s["learned"] and s["settings"]]
     if not learned:
         there = any(s["settings"] for s in summaries)
@@ -192,7 +200,9 @@ def _lead(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -
 
 
 def _planners(summaries: Sequence[dict[str, Any]]) -> str:
-    """What became of the questions to each policy's planner: without answers a table is the bare policy's."""
+    """What became of the questions to each policy's planner: without answers a table is the bare
+    policy's.
+    """
     return "".join(
         f'<p class="planner">{_text(words[0].upper() + words[1:])}.</p>'
         for words in map(planner_words, summaries)
@@ -201,11 +211,20 @@ def _planners(summaries: Sequence[dict[str, Any]]) -> str:
 
 
 def _meaning(summaries: Sequence[dict[str, Any]]) -> str:
-    bold = "Bold: the learned policy with the highest SR of a setting, and those that are not told apart from it. "
-    others = "Italic, and outlined below: bounds and baselines, which see more than a camera or nothing at all and are not compared. "
+    bold = (
+        "Bold: the learned policy with the highest SR of a setting, and those that are not "
+        "told "
+        "apart from it. "
+    )
+    others = (
+        "Italic, and outlined below: bounds and baselines, which see more than a camera or "
+        "nothing at all and are not compared. "
+    )
     return (
-        "<p>SR success rate (Wilson interval). RC completed share of the route. CT contacts per episode. SPL success "
-        "weighted by path length. SNS share of steps without contact. Brackets: 95 % intervals, bootstrap for the "
+        "<p>SR success rate (Wilson interval). RC completed share of the route. CT contacts per "
+        "episode. SPL success "
+        "weighted by path length. SNS share of steps without contact. Brackets: 95 % intervals, "
+        "bootstrap for the "
         f"means. {bold if sum(s['learned'] for s in summaries) > 1 else ''}"
         f"{others if not all(s['learned'] for s in summaries) else ''}</p>"
     )
@@ -214,7 +233,9 @@ def _meaning(summaries: Sequence[dict[str, Any]]) -> str:
 def _leaders(
     here: Sequence[dict[str, Any]], setting: str, compared: Sequence[Difference]
 ) -> set[str]:
-    """The learned policy with the highest SR of a setting and those not told apart from it; nobody where that is all."""
+    """The learned policy with the highest SR of a setting and those not told apart from it; nobody
+    where that is all.
+    """
     learned = [s for s in here if s["learned"]]
     if not learned:
         return set()
@@ -258,7 +279,9 @@ def _table(
 
 
 def _sheet(head: Sequence[str], rows: Sequence[str]) -> str:
-    """A table; where the page is narrow each row is a card whose cells are named, since no table of seven columns fits a phone."""
+    """A table; where the page is narrow each row is a card whose cells are named, since no table of
+    seven columns fits a phone.
+    """
     cells = "".join(f"<th>{_text(h)}</th>" for h in head)
 
     def named(row: str) -> str:
@@ -270,7 +293,10 @@ def _sheet(head: Sequence[str], rows: Sequence[str]) -> str:
         )
 
     rows = [named(row) for row in rows]
-    return f'<div class="card scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return (
+        '<div class="card '
+        f'scroll"><table><thead><tr>{cells}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    )
 
 
 def _differences(compared: Sequence[Difference]) -> str:
@@ -293,7 +319,8 @@ def _differences(compared: Sequence[Difference]) -> str:
             )
         rows.append(f'<tr><td class="name">{_text(a)} minus {_text(b)}</td>{"".join(cells)}</tr>')
     note = (
-        "<p>Success rate of one minus that of the other on the same episodes, with the 95 % interval of a paired bootstrap. "
+        "<p>Success rate of one minus that of the other on the same episodes, with the 95 % "
+        "interval of a paired bootstrap. "
         "Bold: told apart. Grey: the interval includes 0, they are not told apart.</p>"
     )
     return note + _sheet(("policies", *settings), rows)
@@ -323,7 +350,9 @@ def _causes(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
 def _by_scene(
     episodes: dict[str, list[dict[str, Any]]], grounds: Mapping[str, Any], colour: dict[str, int]
 ) -> str:
-    """Success rates of all settings together, one column a scene; nothing where there is only one scene."""
+    """Success rates of all settings together, one column a scene; nothing where there is only one
+    scene.
+    """
     if len(grounds) < 2:
         return ""
     rows = []
@@ -350,7 +379,9 @@ def _legend(colour: dict[str, int], toggles: bool) -> str:
 
 
 def _bars(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
-    """Bars of SR with whiskers, one chart per setting, drawn pixel for pixel: its text is no smaller on a phone."""
+    """Bars of SR with whiskers, one chart per setting, drawn pixel for pixel: its text is no
+    smaller on a phone.
+    """
     settings = all_settings(summaries)
     if not settings:
         return ""
@@ -374,7 +405,10 @@ def _bars(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> str:
                     x, bar, top, height, summary["settings"][setting], summary, colour, pitch >= 30
                 )
             )
-        svg = f'<svg style="width:{width}px" viewBox="0 0 {width} {top + height + 6}" role="img" aria-label="success rate, '
+        svg = (
+            f'<svg style="width:{width}px" viewBox="0 0 {width} {top + height + 6}" role="img" '
+            'aria-label="success rate, '
+        )
         charts.append(
             f'<figure>{svg}{_text(setting)}">{"".join(marks)}</svg><figcaption>{_text(setting)}</figcaption></figure>'
         )
@@ -404,7 +438,8 @@ def _bar(
     low, high = (top + height * (1 - v) for v in entry["sr_ci95"])
     base, radius = top + height, min(4.0, bar / 2, tall)
     shape = (
-        f"M{x - bar / 2:.1f},{base}v{-(tall - radius):.1f}q0,{-radius:.1f} {radius:.1f},{-radius:.1f}"
+        f"M{x - bar / 2:.1f},{base}v{-(tall - radius):.1f}q0,{-radius:.1f} "
+        f"{radius:.1f},{-radius:.1f}"
         f"h{bar - 2 * radius:.1f}q{radius:.1f},0 {radius:.1f},{radius:.1f}v{tall - radius:.1f}z"
     )
     title = f"{name}: {entry['sr']:.2f} [{entry['sr_ci95'][0]:.2f}, {entry['sr_ci95'][1]:.2f}]"
@@ -416,7 +451,8 @@ def _bar(
     cap = min(4.0, bar / 3)
     return (
         f'<g><title>{_text(title)}</title><path d="{shape}" {fill}/>'
-        f'<path d="M{x:.1f},{low:.1f}V{high:.1f}M{x - cap:.1f},{high:.1f}h{2 * cap:.1f}M{x - cap:.1f},{low:.1f}'
+        "<path "
+        f'd="M{x:.1f},{low:.1f}V{high:.1f}M{x - cap:.1f},{high:.1f}h{2 * cap:.1f}M{x - cap:.1f},{low:.1f}'
         f'h{2 * cap:.1f}" stroke="var(--ink)" stroke-width="1.3"/>{label}</g>'
     )
 
@@ -480,8 +516,10 @@ def _ground(
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return (
-        f'<image x="{x0 + left / width * metres_x:.3f}" y="{-(y0 + metres_y) + top / height * metres_y:.3f}" '
-        f'width="{(right - left) / width * metres_x:.3f}" height="{(bottom - top) / height * metres_y:.3f}" '
+        f'<image x="{x0 + left / width * metres_x:.3f}" '
+        f'y="{-(y0 + metres_y) + top / height * metres_y:.3f}" '
+        f'width="{(right - left) / width * metres_x:.3f}" '
+        f'height="{(bottom - top) / height * metres_y:.3f}" '
         f'preserveAspectRatio="none" href="{_data("image/png", buffer.getvalue())}"/>'
     )
 
@@ -496,7 +534,9 @@ def _paths(
     grounds: Mapping[str, tuple[Occupancy, np.ndarray | None]],
     colour: dict[str, int],
 ) -> str:
-    """Top-down panels of every scene; the legend's entries show and hide a policy, without a script."""
+    """Top-down panels of every scene; the legend's entries show and hide a policy, without a
+    script.
+    """
     settings = all_settings(summaries)
     if not settings or not any(episodes.values()):
         return ""
@@ -504,7 +544,8 @@ def _paths(
         f'<input class="toggle" type="checkbox" id="t{i}" checked>' for i in colour.values()
     )
     note = (
-        "<p>Ring: start. Filled square: goal. Cross: contact with something static. Diamond: contact with a person. "
+        "<p>Ring: start. Filled square: goal. Cross: contact with something static. Diamond: "
+        "contact with a person. "
         "Dashed: the goal was not reached. Select a policy in the legend to hide or show it.</p>"
     )
     parts = [note, toggles, _legend(colour, True)]
@@ -527,7 +568,9 @@ def _panels(
     anchor: str,
     most: int,
 ) -> str:
-    """One scene's panels, one per setting; `anchor` names the picture that they share, `most` episodes are drawn."""
+    """One scene's panels, one per setting; `anchor` names the picture that they share, `most`
+    episodes are drawn.
+    """
     box = _extent(episodes, occupancy)
     wide, tall = box[2] - box[0], box[3] - box[1]
     view = f"{box[0]:.2f} {-box[3]:.2f} {wide:.2f} {tall:.2f}"
@@ -536,11 +579,13 @@ def _panels(
         1000 if columns == 1 else 500
     )  # metres per pixel on the page, about
     ground = (
-        f'<svg style="position:absolute;width:0;height:0" aria-hidden="true"><defs><g id="{anchor}">'
+        '<svg style="position:absolute;width:0;height:0" aria-hidden="true"><defs><g '
+        f'id="{anchor}">'
         f"{_ground(occupancy, background, box)}</g></defs></svg>"
     )
     veil = "" if background is None else (
-        f'<rect x="{box[0]:.2f}" y="{-box[3]:.2f}" width="{wide:.2f}" height="{tall:.2f}" fill="var(--card)" opacity=".45"/>'
+        f'<rect x="{box[0]:.2f}" y="{-box[3]:.2f}" width="{wide:.2f}" height="{tall:.2f}" '
+        'fill="var(--card)" opacity=".45"/>'
     )  # fmt: skip
     panels, kind = [], "map long" if columns == 1 else "map"
     for setting in settings:
@@ -565,7 +610,8 @@ def _panels(
         }
         few = "" if total <= most else f" ({most} of {total} episodes drawn)"
         panels.append(
-            f'<div class="card"><h3>{_text(setting)}{few}</h3><svg class="{kind}" style="--u:{unit:.4g}" viewBox="{view}" role="img" '
+            f'<div class="card"><h3>{_text(setting)}{few}</h3><svg class="{kind}" '
+            f'style="--u:{unit:.4g}" viewBox="{view}" role="img" '
             f'aria-label="paths, {_text(setting)}"><use href="#{anchor}"/>{veil}{"".join(marks)}'
             f"{''.join(_ends(*pair) for pair in ends)}{_scale_bar(box, unit)}</svg></div>"
         )
@@ -604,30 +650,45 @@ def _contacts(record: dict[str, Any], index: int) -> str:
 
 
 def _mark(x: float, y: float, shape: str) -> str:
-    """A shape around the origin, in pixels of the page, at a place in metres: as large on a phone as on a desk."""
+    """A shape around the origin, in pixels of the page, at a place in metres: as large on a phone
+    as on a desk.
+    """
     return f'<g transform="translate({x:.2f} {-y:.2f})"><g class="mark">{shape}</g></g>'
 
 
 def _contact(kind: str, index: int) -> str:
     if kind == "person":
-        return f'<path d="M0,-4.5l4.5,4.5l-4.5,4.5l-4.5,-4.5z" fill="{_paint(index)}" stroke="var(--ink)" stroke-width="1.3"/>'
+        return (
+            f'<path d="M0,-4.5l4.5,4.5l-4.5,4.5l-4.5,-4.5z" fill="{_paint(index)}" '
+            'stroke="var(--ink)" stroke-width="1.3"/>'
+        )
     cross = "M-4.5,-4.5l9,9m0,-9l-9,9"
-    return f'<path d="{cross}" stroke="var(--halo)" stroke-width="4"/><path d="{cross}" stroke="var(--ink)" stroke-width="2"/>'
+    return (
+        f'<path d="{cross}" stroke="var(--halo)" stroke-width="4"/><path d="{cross}" '
+        'stroke="var(--ink)" stroke-width="2"/>'
+    )
 
 
 def _ends(start: Sequence[float], goal: Sequence[float]) -> str:
     ring = '<circle r="4.5" fill="var(--card)" stroke="var(--ink)" stroke-width="1.8"/>'
-    square = '<rect x="-4.5" y="-4.5" width="9" height="9" fill="var(--ink)" stroke="var(--card)" stroke-width="1.2"/>'
+    square = (
+        '<rect x="-4.5" y="-4.5" width="9" height="9" fill="var(--ink)" stroke="var(--card)" '
+        'stroke-width="1.2"/>'
+    )
     return _mark(start[0], start[1], ring) + _mark(goal[0], goal[1], square)
 
 
 def _scale_bar(box: tuple[float, float, float, float], unit: float) -> str:
     length = max(v for v in (1, 2, 5, 10, 20, 50, 100) if v <= max(1.0, (box[2] - box[0]) / 3))
     x, y = box[0] + 12 * unit, box[1] + 12 * unit
-    words = f'<text y="-6" fill="var(--ink)" stroke="var(--halo)" stroke-width="3" paint-order="stroke">{length} m</text>'
+    words = (
+        '<text y="-6" fill="var(--ink)" stroke="var(--halo)" stroke-width="3" '
+        f'paint-order="stroke">{length} m</text>'
+    )
     return (
         f'<path class="line" d="M{x:.2f},{-y:.2f}h{length}" stroke="var(--halo)" stroke-width="6"/>'
-        f'<path class="line" d="M{x:.2f},{-y:.2f}h{length}" stroke="var(--ink)" stroke-width="2.5"/>{_mark(x, y, words)}'
+        f'<path class="line" d="M{x:.2f},{-y:.2f}h{length}" stroke="var(--ink)" '
+        f'stroke-width="2.5"/>{_mark(x, y, words)}'
     )
 
 
@@ -685,7 +746,8 @@ def _failures(episodes: dict[str, list[dict[str, Any]]], colour: dict[str, int])
     if not worst:
         return "<p>No episode failed.</p>" if any(episodes.values()) else ""
     rows = [
-        f'<tr><td class="name">{_dot(colour[name])}{_text(name)}</td><td>{_text(r["scene"])}</td><td>{_text(r["id"])}</td>'
+        "<tr><td "
+        f'class="name">{_dot(colour[name])}{_text(name)}</td><td>{_text(r["scene"])}</td><td>{_text(r["id"])}</td>'
         f"<td>{_text(cause(r))}</td><td>{_number(r['rc'])}</td><td>{r['ct']:d}</td><td>{_text(r['end'])}</td>"
         f"<td>{_number(r['time_s'], 1)}</td>"
         f"<td>{_number(r['path_m'], 1)} / {_number(r['route_m'], 1)}</td></tr>"
@@ -708,7 +770,10 @@ def _origins(origins: Mapping[str, Origin]) -> str:
         ]
         body = "".join(f"<div>{_text(line)}</div>" for line in lines)
         if origin.command:
-            body += f"<details><summary>{_text(origin.short)}</summary>with all options: {_text(origin.command)}</details>"
+            body += (
+                f"<details><summary>{_text(origin.short)}</summary>with all options: "
+                f"{_text(origin.command)}</details>"
+            )
         else:
             body += "<div>by what command is not known</div>"
         items.append(f"<dt>{_text(name)}</dt><dd>{body}</dd>")

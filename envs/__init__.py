@@ -1,6 +1,8 @@
-"""Worlds: batched simulation, crowd, robots, renderers, scenes, and the Gymnasium and Stable-Baselines3 doors.
+"""Worlds: batched simulation, crowd, robots, renderers, scenes, and the Gymnasium and
+Stable-Baselines3 doors.
 
-Importing this package registers `s2e/Urban-v0` with Gymnasium: `gymnasium.make_vec("s2e/Urban-v0", num_envs=N)`.
+Importing this package registers `s2e/Urban-v0` with Gymnasium:
+`gymnasium.make_vec("s2e/Urban-v0", num_envs=N)`.
 """
 
 import gymnasium

@@ -19,19 +19,25 @@ class WorldsConfig:
     """What all worlds of a batch share.
 
     Attributes:
-        robot: a key of `ROBOTS`, several with commas between, or "any"; of several, each episode draws one.
-        randomise: how far each episode's robot strays from its figures, 0 (not at all) to 1 (ranges: `randomise` in `envs/robots/kinds.py`).
+        robot: a key of `ROBOTS`, several with commas between, or "any"; of several, each episode
+            draws one.
+        randomise: how far each episode's robot strays from its figures, 0 (not at all) to 1
+            (ranges: `randomise` in `envs/robots/kinds.py`).
         physics: "kinematic" moves all worlds in one kernel; "mujoco" simulates wheels and contact.
         people: the most people a world can hold.
         react: whether people notice the robot.
-        tracks: a file of recorded pedestrian tracks (ETH/UCY obsmat.txt) to replay instead of simulated people.
+        tracks: a file of recorded pedestrian tracks (ETH/UCY obsmat.txt) to replay instead of
+            simulated people.
         controls_per_step: control periods of 0.1 s that one action lasts.
-        collision: "ends" finishes the episode at the first contact; "counts" blocks the robot and counts contacts.
+        collision: "ends" finishes the episode at the first contact; "counts" blocks the robot and
+            counts contacts.
         reward: a key of `REWARDS`.
-        shaping: what a reward calls the distance to the goal: "straight" through the air, or "geodesic", the way there.
+        shaping: what a reward calls the distance to the goal: "straight" through the air, or
+            "geodesic", the way there.
         outputs: what `observe` shows, of `OUTPUTS`.
         camera_noise: how strongly exposure, noise and blur vary from episode to episode, 0 to 1.
-        splat_backend: "cpu" draws Gaussian splats with our own kernels, "gsplat" on an NVIDIA GPU (the extra gs).
+        splat_backend: "cpu" draws Gaussian splats with our own kernels, "gsplat" on an NVIDIA GPU
+            (the extra gs).
         height_px, width_px: size of the images.
         goal_clip_m: distance that the goal's first number is clipped to and divided by.
     """
@@ -118,7 +124,9 @@ class WorldsConfig:
 
     @classmethod
     def for_policy(cls, policy: PolicyConfig, **more: Any) -> "WorldsConfig":
-        """What a policy needs to see: its image size, its step and its goal's unit; `more` sets the other fields."""
+        """What a policy needs to see: its image size, its step and its goal's unit; `more` sets the
+        other fields.
+        """
         return cls(
             controls_per_step=round(policy.frame_spacing_s / CONTROL_S),
             height_px=policy.height_px,

@@ -1,4 +1,6 @@
-"""How far a robot can see: metres to the first thing along rays, the truth that the policy's free-space head learns from."""
+"""How far a robot can see: metres to the first thing along rays, the truth that the policy's
+free-space head learns from.
+"""
 
 import math
 from dataclasses import dataclass
@@ -13,9 +15,11 @@ from s2e.envs.worlds import Worlds
 
 @numba.njit(cache=True)
 def _wall(x, y, dx, dy, reach, values, start, rows, cols, origin_x, origin_y, resolution):
-    """Metres from (x, y) along the unit direction (dx, dy) to the first occupied cell, at most `reach`; and whether the map ends there.
+    """Metres from (x, y) along the unit direction (dx, dy) to the first occupied cell, at most
+    `reach`; and whether the map ends there.
 
-    A walk from cell to cell (Amanatides and Woo 1987), all of whose cells are read: nothing is too thin to be found.
+    A walk from cell to cell (Amanatides and Woo 1987), all of whose cells are read: nothing is too
+    thin to be found.
     """
     u, v = (x - origin_x) / resolution, (y - origin_y) / resolution
     col, row = math.floor(u), math.floor(v)
@@ -117,12 +121,15 @@ def cast_rays(
     poses: np.ndarray | None = None,
     people_xy: np.ndarray | None = None,
 ) -> Cast:
-    """Rays from some worlds' robots, in the maps that they move in (kerbs that a robot does not climb are occupied).
+    """Rays from some worlds' robots, in the maps that they move in (kerbs that a robot does not
+    climb are occupied).
 
     Args:
         worlds: where they are. indices: (V,) which of them.
-        angles: (V, K) radians from each robot's heading, counter-clockwise. reach_m: how far rays go.
-        poses: (V, 3) where they would be instead of where they are. people_xy: (V, P, 2) the same of people.
+        angles: (V, K) radians from each robot's heading, counter-clockwise. reach_m: how far rays
+            go.
+        poses: (V, 3) where they would be instead of where they are. people_xy: (V, P, 2) the same
+            of people.
     """
     fields, people = worlds.fields, worlds.people
     poses = worlds.pose[indices] if poses is None else poses
@@ -138,16 +145,19 @@ def cast_rays(
 
 
 def free_space(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
-    """What stands in the way of some worlds' robots, and how far: what their policy's free-space head should say.
+    """What stands in the way of some worlds' robots, and how far: what their policy's free-space
+    head should say.
 
     Args:
         worlds: where they are.
         indices: (V,) which of them.
 
     Returns:
-        (V, RAYS) float32 metres from each robot's pose along `RAY_ANGLES` (s2e/video/walk.py) to the first occupied cell of the map
-        that it moves in or the first person, at most `RAY_RANGE_M`; NaN for rays outside its camera's field of view, and for those
-        that leave the map before they meet anything: what is beyond it nobody knows; the image may show open ground there.
+        (V, RAYS) float32 metres from each robot's pose along `RAY_ANGLES` (s2e/video/walk.py) to
+        the first occupied cell of the map that it moves in or the first person, at most
+        `RAY_RANGE_M`; NaN for rays outside its camera's field of view, and for those
+        that leave the map before they meet anything: what is beyond it nobody knows; the image may
+            show open ground there.
     """
     cast = cast_rays(worlds, indices, np.tile(RAY_ANGLES, (len(indices), 1)), RAY_RANGE_M)
     outside = np.abs(RAY_ANGLES) > np.radians(worlds.fleet.camera[indices, 0])[:, None] / 2

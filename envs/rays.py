@@ -1,8 +1,10 @@
-"""A policy that sees distances instead of images: what can be driven through a robot's camera, if nothing is mistaken.
+"""A policy that sees distances instead of images: what can be driven through a robot's camera, if
+nothing is mistaken.
 
-It is taught by PPO without drawing anything (`s2e-ppo --sense rays`), coaches policies that see images, and stands in the benchmark as
-the bound of what a camera's field of view allows. It knows no map: rays inside the field of view, perhaps what it remembers of them,
-the goal and its own motion.
+It is taught by PPO without drawing anything (`s2e-ppo --sense rays`), coaches policies that see
+images, and stands in the benchmark as the bound of what a camera's field of view allows. It knows
+no map: rays inside the field of view, perhaps what it remembers of them, the goal and its own
+motion.
 """
 
 import dataclasses
@@ -24,11 +26,14 @@ from s2e.policy.checkpoint import find_checkpoint, read_json, read_tensors
 from s2e.policy.recovery import Recovery
 
 NEAR_M, KEEPS_M = 0.05, 0.06
-"""Nearest range that is told from nearer ones; how much nearer than they are things seem to a policy that drives."""
+"""Nearest range that is told from nearer ones; how much nearer than they are things seem to a
+policy that drives."""
 BACK_M, ASIDE = 0.1, 0.8
-"""How far behind a waypoint may lie, and how far aside in units of what the robot drives in a second."""
+"""How far behind a waypoint may lie, and how far aside in units of what the robot drives in a
+second."""
 VIEW_SHARE = 0.1
-"""How far a camera's field of view may be from that of training; what `randomise` makes of one is within it."""
+"""How far a camera's field of view may be from that of training; what `randomise` makes of one is
+within it."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,12 @@ class RayConfig:
 
     Attributes:
         robots: names of the robots.
-        views_deg: the field of view of each one's camera, degrees; what is not told (in older files) is that of the robot as it is.
+        views_deg: the field of view of each one's camera, degrees; what is not told (in older
+            files) is that of the robot as it is.
         rays: across the field of view of the camera.
         reach_m: how far they go.
-        trail: steps ago, whose places the robot knows from its own motion: one that stands where it wants to drive is stuck.
+        trail: steps ago, whose places the robot knows from its own motion: one that stands where it
+            wants to drive is stuck.
         memory: scans that are remembered, one every second step; 0 is none.
         memory_m: things farther away are not remembered.
         hidden: width of its two layers.
@@ -69,7 +76,8 @@ class RayConfig:
         fits = isinstance(values, dict) and fields - {"views_deg"} <= set(values) <= fields
         require(
             fits,
-            f"{where}: object `rays` does not have the fields {sorted(fields)}; this is not a ray policy's checkpoint",
+            f"{where}: object `rays` does not have the fields {sorted(fields)}; this is not a ray "
+            "policy's checkpoint",
         )
         try:
             read: dict[str, Any] = {
@@ -123,7 +131,8 @@ class RaySense:
     """What a ray policy sees of N worlds; with a memory, its state.
 
     Args:
-        worlds: they need not be drawn. config: the policy's. nearer_m: how much nearer than they are things seem, but not people.
+        worlds: they need not be drawn. config: the policy's. nearer_m: how much nearer than they
+            are things seem, but not people.
     """
 
     def __init__(self, worlds: Worlds, config: RayConfig, nearer_m: float = 0.0):
@@ -152,7 +161,8 @@ class RaySense:
     def peek(
         self, worlds: np.ndarray, poses: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray
     ) -> np.ndarray:
-        """(V, width) of some worlds, if they were at other poses (V, 3) and velocities (V, 3) and people (V, P, 2) elsewhere too.
+        """(V, width) of some worlds, if they were at other poses (V, 3) and velocities (V, 3) and
+        people (V, P, 2) elsewhere too.
 
         Remembers nothing.
         """
@@ -229,28 +239,35 @@ class RayPolicy(nn.Module):
 
     @torch.no_grad()
     def waypoints(self, seen: np.ndarray, v_max: np.ndarray) -> np.ndarray:
-        """(B, width) observations and (B,) m/s to (B, 2) metres ahead and left, to be reached in a second."""
+        """(B, width) observations and (B,) m/s to (B, 2) metres ahead and left, to be reached in a
+        second.
+        """
         return to_waypoint(self.net(torch.from_numpy(seen)).numpy(), v_max)
 
 
 def to_waypoint(actions: np.ndarray, v_max: np.ndarray) -> np.ndarray:
-    """(B, 2) actions, clipped to -1..1, to waypoints (B, 2) in metres: all that a robot of `v_max` (B,) m/s can reach in a second."""
+    """(B, 2) actions, clipped to -1..1, to waypoints (B, 2) in metres: all that a robot of `v_max`
+    (B,) m/s can reach in a second.
+    """
     a = np.clip(actions, -1.0, 1.0)
     return np.stack([(a[:, 0] + 1.0) * 0.5 * (v_max + BACK_M) - BACK_M, a[:, 1] * ASIDE * v_max], 1)
 
 
 def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPolicy:
-    """A ray policy from a run, a checkpoint or a shipped policy's name; `robots` are those that it shall drive.
+    """A ray policy from a run, a checkpoint or a shipped policy's name; `robots` are those that it
+    shall drive.
 
     Raises:
-        UserError: there is none, it does not fit its config.json, or it was trained for other robots or cameras.
+        UserError: there is none, it does not fit its config.json, or it was trained for other
+            robots or cameras.
     """
     folder = find_checkpoint(path)
     values, file = read_json(folder / "config.json"), folder / "model.safetensors"
     rays = values.get("rays") if isinstance(values, dict) else None
     config = RayConfig.from_dict(rays, str(folder / "config.json"))
     other = [name for name in robots if name not in config.robots]
-    require(not other, f"{folder}: trained for {', '.join(config.robots)}, not for {', '.join(other)}; train one with "
+    require(not other, f"{folder}: trained for {', '.join(config.robots)}, not for "
+                       f"{', '.join(other)}; train one with "
             f"s2e-ppo --sense rays --robot {','.join(other)}")  # fmt: skip
     _refuse_cameras(config, robots, folder)
     policy, tensors = (
@@ -272,7 +289,9 @@ def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPol
 
 
 def _refuse_cameras(config: RayConfig, robots: tuple[str, ...], folder: Path) -> None:
-    """Refuses other fields of view, since each ray would mean another direction; height and pitch move none."""
+    """Refuses other fields of view, since each ray would mean another direction; height and pitch
+    move none.
+    """
     for name, trained in zip(config.robots, config.views_deg, strict=False):
         if name not in robots:
             continue
@@ -286,7 +305,8 @@ class RayDriver:
     """A ray policy at the wheel of N worlds.
 
     Args:
-        worlds: N of them. policy: it. recovery: whether it gets out of jams; see there. nearer_m: as in `RaySense`.
+        worlds: N of them. policy: it. recovery: whether it gets out of jams; see there. nearer_m:
+            as in `RaySense`.
     """
 
     def __init__(

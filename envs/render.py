@@ -20,7 +20,9 @@ _KEPT: dict[tuple[int, str], Any] = {}
 
 
 def _prepared(splats: Splats, door: Any) -> Any:
-    """`prepare(splats)`, done once for as long as the splats live: each episode that is looked at has a Renderer of its own."""
+    """`prepare(splats)`, done once for as long as the splats live: each episode that is looked at
+    has a Renderer of its own.
+    """
     key = id(splats), door.__name__
     if key not in _KEPT:
         _KEPT[key] = door.prepare(splats)
@@ -36,12 +38,14 @@ def _standing(scene: Scene) -> np.ndarray:
 class Renderer:
     """Draws views of a list of scenes.
 
-    Splats are drawn over the mesh image (people, added obstacles, sky) and hide it or are hidden by it pixel by pixel. They
-    have no labels: where they hide the mesh, semantic and instance stay those of what is behind. People and things of the mesh
-    (instances above 0) darken the splats that they stand on.
+    Splats are drawn over the mesh image (people, added obstacles, sky) and hide it or are hidden by
+    it pixel by pixel. They have no labels: where they hide the mesh, semantic and instance stay
+    those of what is behind. People and things of the mesh (instances above 0) darken the splats
+    that they stand on.
 
     Args:
-        scenes: what may be drawn; scenes may share one `Splats` object, which is then prepared once.
+        scenes: what may be drawn; scenes may share one `Splats` object, which is then prepared
+            once.
         backend: one of `SPLAT_BACKENDS`.
 
     Raises:
@@ -79,7 +83,9 @@ class Renderer:
         self.first_thing = np.cumsum([0, *(len(t) for t in self.standing)])
 
     def replace(self, slot: int, scene: Scene) -> None:
-        """Puts another scene in the place of one, and forgets splats that no scene shows any more."""
+        """Puts another scene in the place of one, and forgets splats that no scene shows any
+        more.
+        """
         self.meshes = self.meshes.replace(slot, scene.mesh)
         self.sky[slot] = scene.sky.row()
         # Prepared before the old ones are let go: while they live, no others have their id.
@@ -104,7 +110,9 @@ class Renderer:
         effects: np.ndarray | None = None,
         labels: bool = False,
     ) -> Images:
-        """Views (V) of cameras at `positions` (V, 3), `rotations` (V, 3, 3), `intrinsics` (V, 4); see `render_meshes`."""
+        """Views (V) of cameras at `positions` (V, 3), `rotations` (V, 3, 3), `intrinsics` (V, 4);
+        see `render_meshes`.
+        """
         splats = (
             np.flatnonzero(self.splats_of[scene_id])
             if self.prepared

@@ -1,7 +1,8 @@
 """Reward terms: each a named function of what changed in a step, each with its own log line.
 
-Shapes: every argument and result is (N,), one number a world. A reward is the weighted sum of a set's terms. What ends an
-episode (`arrive`, `collision`) is paid once; every other term is a rate, paid per second.
+Shapes: every argument and result is (N,), one number a world. A reward is the weighted sum of a
+set's terms. What ends an episode (`arrive`, `collision`) is paid once; every other term is a rate,
+paid per second.
 """
 
 from collections.abc import Callable
@@ -131,8 +132,9 @@ REWARDS: dict[str, tuple[float, Weights]] = {
 }
 """Sets of terms: a scale that brings returns near 1 to 10, and each term's weight.
 
-`urban_sim` has URBAN-SIM's navigation terms and weights (arrive, collision, two tanh position terms, moving towards the goal,
-target velocity); the rule terms and their weights are ours. `compact` is dense in progress and strict about contact.
+`urban_sim` has URBAN-SIM's navigation terms and weights (arrive, collision, two tanh position
+terms, moving towards the goal, target velocity); the rule terms and their weights are ours.
+`compact` is dense in progress and strict about contact.
 """
 
 

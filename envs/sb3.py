@@ -11,7 +11,9 @@ from s2e.envs.worlds import Worlds
 
 
 class UrbanVecEnv(VecEnv):
-    """`Worlds` for SB3: resets in the same step, `terminal_observation`, `TimeLimit.truncated` and `episode` in the infos."""
+    """`Worlds` for SB3: resets in the same step, `terminal_observation`, `TimeLimit.truncated` and
+    `episode` in the infos.
+    """
 
     def __init__(self, worlds: Worlds):
         self.worlds = worlds

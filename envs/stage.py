@@ -1,4 +1,6 @@
-"""The scenes of a batch, packed for the kernels: where one can stand, how high, which way people walk, what is seen."""
+"""The scenes of a batch, packed for the kernels: where one can stand, how high, which way people
+walk, what is seen.
+"""
 
 from collections.abc import Sequence
 
@@ -15,8 +17,9 @@ from s2e.envs.robots.fleet import STEP_CLASSES_M
 class Stage:
     """S scenes and everything that is computed of them once.
 
-    People walk where nothing stands. What a robot cannot climb stands in its way as well, so every class of step heights has
-    distance fields of its own: field s is that of scene s for people, field S * (1 + k) + s that for robots of `classes[k]`.
+    People walk where nothing stands. What a robot cannot climb stands in its way as well, so every
+    class of step heights has distance fields of its own: field s is that of scene s for people,
+    field S * (1 + k) + s that for robots of `classes[k]`.
 
     Args:
         scenes: what worlds point into; a scene can be exchanged later.

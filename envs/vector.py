@@ -1,4 +1,6 @@
-"""The Gymnasium doors: `gymnasium.make_vec("s2e/Urban-v0", num_envs=N)` and the single-world `gymnasium.make`."""
+"""The Gymnasium doors: `gymnasium.make_vec("s2e/Urban-v0", num_envs=N)` and the single-world
+`gymnasium.make`.
+"""
 
 import dataclasses
 import inspect
@@ -29,7 +31,9 @@ SPEED_BOUND = np.array([10.0, 10.0, 2.0], dtype=np.float32)
 
 
 def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
-    """What one world shows: the images asked for, the goal, the robot's own motion, what robot it is."""
+    """What one world shows: the images asked for, the goal, the robot's own motion, what robot it
+    is.
+    """
     size = (config.height_px, config.width_px)
     every = {
         "rgb": gym.spaces.Box(0, 255, (*size, 3), np.uint8),
@@ -55,7 +59,8 @@ def worlds_bytes(scenes: int, own: bool, draw: bool = True) -> tuple[float, floa
     """What memory worlds need: estimates from measured ones, rounded up.
 
     Args:
-        scenes: in their pool. own: whether each world has a scene of its own instead, and the next one in the making.
+        scenes: in their pool. own: whether each world has a scene of its own instead, and the next
+            one in the making.
         draw: whether there are images.
 
     Returns:
@@ -92,15 +97,19 @@ def make_worlds(
         scenes: size of the pool that all worlds draw from; not used with `refresh` or `scene`.
         seed: of scenes and episodes.
         config: what they share.
-        first: number of the first world: ranks of a distributed run have worlds that follow one another.
-        scene: a scene of splats or triangles to train in instead of procedural streets, as `load_scene` names it, or a suite.
+        first: number of the first world: ranks of a distributed run have worlds that follow one
+            another.
+        scene: a scene of splats or triangles to train in instead of procedural streets, as
+            `load_scene` names it, or a suite.
         curriculum: begin with near goals, emptier scenes and fewer people.
-        refresh: 0 keeps the pool; otherwise every world has a scene of its own and a new one after so many episodes.
+        refresh: 0 keeps the pool; otherwise every world has a scene of its own and a new one after
+            so many episodes.
         families, objects, blocks, density, splats: see `training_scenes`.
         distance_m: straight distance from start to goal, least and most.
         crowded: whether every episode has the most people.
         draw: whether there are images.
-        fits: whether the caller has seen to it that memory holds them; otherwise it is estimated here.
+        fits: whether the caller has seen to it that memory holds them; otherwise it is estimated
+            here.
     """
     require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
     require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
@@ -115,7 +124,8 @@ def make_worlds(
     own = own or (bool(scene) and splats != 0)
     require(
         not own,
-        f"scene {scene!r} is a place as it is: refresh, families, objects, blocks, density, splats do not go with it",
+        f"scene {scene!r} is a place as it is: refresh, families, objects, blocks, density, splats "
+        "do not go with it",
     )
     if not fits:
         require_memory("--envs", count, *worlds_bytes(0 if scene else scenes, refresh > 0, draw))
@@ -155,15 +165,16 @@ def make_worlds(
 class UrbanVectorEnv(gym.vector.VectorEnv):
     """N worlds in one `step`.
 
-    Autoreset is SAME_STEP: a finished world returns its next episode's first observation, and `info["final_obs"]` has the one
-    that ended it.
+    Autoreset is SAME_STEP: a finished world returns its next episode's first observation, and
+    `info["final_obs"]` has the one that ended it.
 
     Args:
         num_envs: N.
         scenes, seed: see `make_worlds`.
         render_mode: None or rgb_array.
-        more: scene, curriculum, refresh, families, objects, blocks, density, splats, distance_m and crowded of `make_worlds`, and
-            fields of `WorldsConfig`: robot, people, physics, reward, collision, outputs, image size, ...
+        more: scene, curriculum, refresh, families, objects, blocks, density, splats, distance_m and
+            crowded of `make_worlds`, and fields of `WorldsConfig`: robot, people, physics, reward,
+            collision, outputs, image size, ...
     """
 
     metadata = {

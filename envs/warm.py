@@ -1,4 +1,6 @@
-"""The first run on a machine compiles the kernels: here half of them in a second process, so that it takes half as long."""
+"""The first run on a machine compiles the kernels: here half of them in a second process, so that
+it takes half as long.
+"""
 
 import hashlib
 import os
@@ -40,7 +42,9 @@ def warm_up() -> None:
 
 
 def _forget(folder: Path) -> None:
-    """Drops the kernels of other sources, since numba compares a kernel's own file and none of those whose kernels it calls."""
+    """Drops the kernels of other sources, since numba compares a kernel's own file and none of
+    those whose kernels it calls.
+    """
     here = Path(__file__).parent
     if folder == here / "__pycache__":
         kernels = here.rglob("__pycache__/*.nb[ic]")

@@ -1,4 +1,6 @@
-"""N independent worlds stepped in one call: robots, people, contacts, goals, images. All state is arrays."""
+"""N independent worlds stepped in one call: robots, people, contacts, goals, images. All state is
+arrays.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,10 +45,11 @@ _STATE = (
 
 
 class Worlds:
-    """The batch. `step` takes one waypoint a world: where the robot should be in a second, metres in its own frame.
+    """The batch. `step` takes one waypoint a world: where the robot should be in a second, metres
+    in its own frame.
 
-    Finished worlds begin their next episode in the same call; the images and vectors returned are those of the new one, and
-    `last` keeps what the old one ended with.
+    Finished worlds begin their next episode in the same call; the images and vectors returned are
+    those of the new one, and `last` keeps what the old one ended with.
 
     Args:
         scenes: the pool that episodes point into.
@@ -131,7 +134,8 @@ class Worlds:
         index, episode = drawn
         if len(episode.walkers) > self.config.people:
             raise UserError(
-                f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold {self.config.people}"
+                f"episode {episode.id}: {len(episode.walkers)} people, the worlds hold "
+                f"{self.config.people}"
             )
         self._equip(world, index, episode)
         walkers = () if self.tracks else episode.walkers
@@ -154,7 +158,9 @@ class Worlds:
             self._exchange(slot, scene)
 
     def _equip(self, world: int, scene: int, episode: Episode) -> None:
-        """Puts a robot with its camera at the start; what the episode leaves open is drawn from its seed."""
+        """Puts a robot with its camera at the start; what the episode leaves open is drawn from its
+        seed.
+        """
         config, rng = self.config, np.random.default_rng([episode.seed, 31])
         robot = ROBOTS[config.robots[rng.integers(len(config.robots))]]
         robot = randomise(rng, robot, config.randomise)
@@ -189,7 +195,9 @@ class Worlds:
             )
 
     def to_go(self) -> np.ndarray:
-        """(N,) metres to each goal, as `config.shaping` measures them; NaN where no way is known."""
+        """(N,) metres to each goal, as `config.shaping` measures them; NaN where no way is
+        known.
+        """
         return (
             self.ways.at(self.pose[:, :2])
             if self.ways
@@ -197,7 +205,9 @@ class Worlds:
         )
 
     def _cue(self, world: int, rng: np.random.Generator, latest_s: float) -> None:
-        """Chooses when and how turned a recording begins in a world, with nobody near the robot if that can be."""
+        """Chooses when and how turned a recording begins in a world, with nobody near the robot if
+        that can be.
+        """
         assert self.tracks is not None
         way, slots = self.way[world][None], np.full((1, self.config.people), -1)
         for _ in range(20):
@@ -230,7 +240,8 @@ class Worlds:
         waypoints = np.asarray(waypoints, dtype=np.float64)
         if waypoints.shape != (self.count, 2):
             raise UserError(
-                f"actions: shape {waypoints.shape}, expected ({self.count}, 2): one waypoint a world"
+                f"actions: shape {waypoints.shape}, expected ({self.count}, 2): one waypoint a "
+                "world"
             )
         waypoints = np.where(self.live[:, None], waypoints, 0.0)
         before = self.to_go()
@@ -288,7 +299,9 @@ class Worlds:
     def _ending(
         self, done: np.ndarray, arrived: np.ndarray, terms: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """What the finished worlds ended with, before they begin anew: rows in the order of `world`."""
+        """What the finished worlds ended with, before they begin anew: rows in the order of
+        `world`.
+        """
         final = self.observe(done) | {name: of(done) for name, of in self.finals.items()}
         return {
             "world": done,
@@ -305,13 +318,16 @@ class Worlds:
         }
 
     def _move(self, command: np.ndarray, moving: np.ndarray) -> np.ndarray:
-        """One control period; returns which worlds came into contact (they were free for half a second before)."""
+        """One control period; returns which worlds came into contact (they were free for half a
+        second before).
+        """
         here = self.pose
         pose, velocity, static = self.physics.move(here, self.velocity, command, moving, CONTROL_S)
         self._move_people(moving)
         gap_here, gap_there = self.person_gap(here), self.person_gap(pose)
         person = moving & (gap_there < 0)
-        # A robot that a person blocks may still turn on the spot, and may always back out of a person's way.
+        # A robot that a person blocks may still turn on the spot, and may always back out of a
+        # person's way.
         blocked = person & (gap_there < gap_here)
         turned = np.concatenate([here[:, :2], pose[:, 2:]], 1)
         can_turn = (
@@ -360,7 +376,9 @@ class Worlds:
         )  # fmt: skip
 
     def person_gap(self, poses: np.ndarray | None = None) -> np.ndarray:
-        """(N,) metres between each robot's discs and the nearest person's body; negative is contact, inf is nobody."""
+        """(N,) metres between each robot's discs and the nearest person's body; negative is
+        contact, inf is nobody.
+        """
         return people_gaps(
             self.fleet,
             self.pose if poses is None else poses,
@@ -369,7 +387,9 @@ class Worlds:
         )
 
     def people_to_draw(self, worlds: np.ndarray) -> np.ndarray:
-        """(V, P, 7) what the rasteriser draws, with their soles on the ground; see `render_meshes`."""
+        """(V, P, 7) what the rasteriser draws, with their soles on the ground; see
+        `render_meshes`.
+        """
         rows = self.people.rows()[worlds]
         if rows.size:
             scene = np.repeat(self.scene_id[worlds], rows.shape[1])
@@ -401,10 +421,12 @@ class Worlds:
         }
 
     def observe(self, worlds: np.ndarray) -> dict[str, np.ndarray]:
-        """What some worlds' robots see: `goal` (V, 3), `ego` (V, 3), `robot` (V, 6) float32, and what `outputs` asks for.
+        """What some worlds' robots see: `goal` (V, 3), `ego` (V, 3), `robot` (V, 6) float32, and
+        what `outputs` asks for.
 
-        `rgb` is (V, H, W, 3) uint8, `depth` (V, H, W) float32 metres, `semantic` (V, H, W) uint8, `instance` (V, H, W) int32,
-        `map` (V, 64, 64) uint8. Without drawing there are no images; in finished worlds they are 0.
+        `rgb` is (V, H, W, 3) uint8, `depth` (V, H, W) float32 metres, `semantic` (V, H, W) uint8,
+        `instance` (V, H, W) int32, `map` (V, 64, 64) uint8. Without drawing there are no images; in
+        finished worlds they are 0.
         """
         goal = to_robot(self.goal[worlds], self.pose[worlds])
         seen = {
@@ -455,7 +477,8 @@ class Worlds:
             if name not in arrays or arrays[name].shape != here.shape:
                 found = arrays[name].shape if name in arrays else "nothing"
                 raise UserError(
-                    f"world state {name}: {found} saved, {here.shape} expected; resume with the same --envs and version"
+                    f"world state {name}: {found} saved, {here.shape} expected; resume with the "
+                    "same --envs and version"
                 )
             setattr(self, name, arrays[name].astype(here.dtype).copy())
 

@@ -2,9 +2,10 @@
 
     python -m experiments.against_vizdoom
 
-VizDoom runs as one process a core: 160x120, RGB24, no sound, one tic a frame, random actions, the window not shown. The rasteriser
-runs on as many threads: 160x120 views of generated streets with people, the same as `s2e-speed --only raster_images`. Both take
-turns, so that whatever else the machine does meets both.
+VizDoom runs as one process a core: 160x120, RGB24, no sound, one tic a frame, random actions, the
+window not shown. The rasteriser runs on as many threads: 160x120 views of generated streets with
+people, the same as `s2e-speed --only raster_images`. Both take turns, so that whatever else the
+machine does meets both.
 """
 
 import json
@@ -30,7 +31,8 @@ class VizdoomArgs:
     """Compare with VizDoom."""
 
     families: tuple[str, ...] = ()
-    """Layouts of our scenes; none is all that training draws. alleys and corridor have the fewest triangles."""
+    """Layouts of our scenes; none is all that training draws. alleys and corridor have the fewest
+    triangles."""
     processes: int = 2
     """Processes of VizDoom and threads of the rasteriser."""
     scenario: str = "deathmatch"
@@ -48,7 +50,9 @@ class VizdoomArgs:
 
 
 def play(scenario: str, seed: int, orders: Connection) -> None:
-    """One process of VizDoom: waits for a number of seconds, plays that long, answers with its frames and the time they took."""
+    """One process of VizDoom: waits for a number of seconds, plays that long, answers with its
+    frames and the time they took.
+    """
     import vizdoom
 
     game = vizdoom.DoomGame()
@@ -87,7 +91,9 @@ def play(scenario: str, seed: int, orders: Connection) -> None:
 
 
 def compare(args: VizdoomArgs) -> dict[str, float]:
-    """Medians of images a second of both, and the median of the ratios of neighbouring stretches."""
+    """Medians of images a second of both, and the median of the ratios of neighbouring
+    stretches.
+    """
     if args.processes < 1 or args.rounds < 1:
         raise UserError("--processes and --rounds must be at least 1")
     if os.path.basename(args.scenario) != args.scenario:
@@ -166,7 +172,8 @@ def main() -> None:
         scenes = f"{args.envs} views of 160x120, {result['triangles']:.0f} triangles, 3 people"
         print(f"rasteriser {result['raster']:9,.0f} images/s   {args.processes} threads, {scenes}")
         print(
-            f"VizDoom    {result['vizdoom']:9,.0f} images/s   {args.processes} processes, 160x120 RGB24, {args.scenario}"
+            f"VizDoom    {result['vizdoom']:9,.0f} images/s   {args.processes} processes, 160x120 "
+            f"RGB24, {args.scenario}"
         )
         print(f"ratio      {result['ratio']:9.2f}")
         print(", ".join(f"{k} {v}" for k, v in conditions.items()))

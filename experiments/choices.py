@@ -4,10 +4,12 @@
     python -m experiments.choices --init RUN --out DIR --choices sft ppo_full coached_ram      of fine-tuning
     python -m experiments.choices --curve RUN RUN2 --out DIR                                   over steps and time
 
-Trains each choice with each seed, on the same walks or from the same policy, for the same steps; then drives the benchmark's four
-settings with all of them, and prints success with 95 % intervals: of episodes (Wilson) for each seed together, and of the mean over
-seeds (t). Finished parts are kept: the same command goes on after an interruption. A curve is every checkpoint of finished runs
-(`s2e-ppo --keep 1000 --save-every 8`), judged: success of training episodes says little, since who fails takes longest to end.
+Trains each choice with each seed, on the same walks or from the same policy, for the same steps;
+then drives the benchmark's four settings with all of them, and prints success with 95 % intervals:
+of episodes (Wilson) for each seed together, and of the mean over seeds (t). Finished parts are
+kept: the same command goes on after an interruption. A curve is every checkpoint of finished runs
+(`s2e-ppo --keep 1000 --save-every 8`), judged: success of training episodes says little, since who
+fails takes longest to end.
 """
 
 import dataclasses
@@ -49,7 +51,8 @@ TUNINGS: dict[str, tuple[str, ...]] = {
     **{f"streets_{n}": ("--scenes", str(n)) for n in (1, 16, 256, 1024)},
     **{f"splats_{share}": ("--splats", str(share / 100)) for share in (0, 33, 100)},
 }
-"""Of fine-tuning, all as a Jackal and with s2e-ppo's defaults but for --envs and --steps: `coached_ram` is these alone."""
+"""Of fine-tuning, all as a Jackal and with s2e-ppo's defaults but for --envs and --steps:
+`coached_ram` is these alone."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +64,20 @@ class ChoicesArgs:
     data: tuple[Path, ...] = ()
     """Walks to pretrain on."""
     init: str = ""
-    """What to fine-tune instead: a run, a checkpoint or a shipped policy's name. It drives as well."""
+    """What to fine-tune instead: a run, a checkpoint or a shipped policy's name. It drives as
+    well."""
     curve: tuple[Path, ...] = ()
     """Finished runs of fine-tuning, with names of their own, whose checkpoints to judge instead."""
     choices: tuple[str, ...] = ()
-    """Names of `CHOICES`, or with --init of `TUNINGS`; where not given, the four of tokens, or sft, ppo_full, ppo_ram, coached_ram."""
+    """Names of `CHOICES`, or with --init of `TUNINGS`; where not given, the four of tokens, or sft,
+    ppo_full, ppo_ram, coached_ram."""
     seeds: int = 2
     """Runs of each."""
     steps: int = 0
     """Optimiser steps of each run, or with --init environment steps; 0 is 650, or 65,536."""
     envs: int = 128
-    """Worlds side by side in fine-tuning: half of s2e-ppo's, for twice the updates in as many steps."""
+    """Worlds side by side in fine-tuning: half of s2e-ppo's, for twice the updates in as many
+    steps."""
     scenes: tuple[str, ...] = ("gs_urban/plaza", "market")
     """Where they drive."""
     episodes: int = 25
@@ -83,7 +89,8 @@ def command(module: str, *words: Any) -> None:
     done = subprocess.run([sys.executable, "-m", module, *map(str, words)])
     if done.returncode:
         raise UserError(
-            f"{module} failed with exit code {done.returncode}; see above, then run the same command again"
+            f"{module} failed with exit code {done.returncode}; see above, then run the same "
+            "command again"
         )
 
 
@@ -150,7 +157,9 @@ def drive(args: ChoicesArgs, runs: list[Path]) -> dict[str, list[dict]]:
 
 
 def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
-    """A line for each choice: success a setting, and of all with its interval; contacts; the seeds apart."""
+    """A line for each choice: success a setting, and of all with its interval; contacts; the seeds
+    apart.
+    """
     lines = [
         f"{'':20}"
         + "".join(f"{s:>12}" for s in SETTINGS)
@@ -184,7 +193,9 @@ def table(args: ChoicesArgs, records: dict[str, list[dict]]) -> str:
 
 @dataclass(frozen=True)
 class Point:
-    """What a checkpoint of a fine-tuning run reaches, and when it was there: `wins` of `episodes`."""
+    """What a checkpoint of a fine-tuning run reaches, and when it was there: `wins` of
+    `episodes`.
+    """
 
     steps: int
     minutes: float
@@ -193,14 +204,17 @@ class Point:
 
 
 def curve(args: ChoicesArgs) -> None:
-    """Judges every checkpoint of the runs of --curve; prints success over steps and minutes, and draws it."""
+    """Judges every checkpoint of the runs of --curve; prints success over steps and minutes, and
+    draws it.
+    """
     curves = {run.name: points(args, run) for run in args.curve}
     for name, found in curves.items():
         print(f"{name}\n{'steps':>10}{'minutes':>10}{'success':>10}")
         for at in found:
             low, high = wilson(at.wins, at.episodes)
             print(
-                f"{at.steps:10}{at.minutes:10.1f}{at.wins / at.episodes:10.2f} [{low:.2f}, {high:.2f}]"
+                f"{at.steps:10}{at.minutes:10.1f}{at.wins / at.episodes:10.2f} [{low:.2f}, "
+                f"{high:.2f}]"
             )
     print(
         f"{curves[args.curve[0].name][0].episodes} episodes a checkpoint: {', '.join(args.scenes)}"

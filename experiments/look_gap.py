@@ -3,8 +3,9 @@
     python -m experiments.look_gap
 
 Free space is read from a frozen encoder's features of frames at random poses, by a small head that
-is trained on streets of triangles alone, and on some of them as captures (`envs/streets/capture.py`).
-Both heads see as many frames, and none of the scenes that they are judged in.
+is trained on streets of triangles alone, and on some of them as captures
+(`envs/streets/capture.py`). Both heads see as many frames, and none of the scenes that they are
+judged in.
 """
 
 from collections.abc import Sequence

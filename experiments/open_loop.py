@@ -1,4 +1,5 @@
-"""The open-loop experiments: python -m experiments.open_loop anchors|data|heads|real|cost --out FOLDER ...
+"""The open-loop experiments: python -m experiments.open_loop anchors|data|heads|real|cost --out
+FOLDER ...
 
     anchors   1, 2, 4, 8, 12, 16 anchors on the walks of --data
     data      1/8, 1/4, 1/2 and all of the training walks
@@ -7,9 +8,10 @@
     policies  those of --policy, as they are, on all walks of --data: what fine-tuning forgets
     cost      samples/s, memory and parameters over anchors, tokens and layers (s2e.benchmarks.speed.policy_cost)
 
-Every cell of the first four is a run of s2e-pretrain with the same steps, judged on the same held-out walks. What is done is in
-FOLDER/results.jsonl; the same command goes on where it was stopped, and prints the tables again when all is done. `anchors` and `data`
-also draw a PNG where matplotlib is installed.
+Every cell of the first four is a run of s2e-pretrain with the same steps, judged on the same
+held-out walks. What is done is in FOLDER/results.jsonl; the same command goes on where it was
+stopped, and prints the tables again when all is done. `anchors` and `data` also draw a PNG where
+matplotlib is installed.
 """
 
 import functools
@@ -48,7 +50,10 @@ from s2e.video.walk import Walk
 
 ANCHORS = (1, 2, 4, 8, 12, 16)
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
-PAPER = "S2E (arXiv 2507.22028) names mAP .57, .62, .59 for 1, 8, 16 anchors on RECON, thresholds unpublished"
+PAPER = (
+    "S2E (arXiv 2507.22028) names mAP .57, .62, .59 for 1, 8, 16 anchors on RECON, thresholds "
+    "unpublished"
+)
 REAL, BOTH = "real", "real and recorded"
 REFERENCE = {"anchors": "1 anchor", "data": "1 of the data", "heads": "unimodal", "real": REAL}
 """What the other cells of an experiment are compared with, seed by seed."""
@@ -75,17 +80,20 @@ class OpenLoopArgs:
     batch: int = 256
     """Samples a step."""
     hz: float | None = None
-    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it is said."""
+    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it
+    is said."""
     held_out: float = 0.2
     """Share of the walks of --data (for `real`: of --real) to test on."""
     held_out_prefix: str = ""
-    """Test on the walks of --data whose names begin like this instead: `t003_` is a take of `s2e-data record`, whose streets no other
-    take has. Not for `real`."""
+    """Test on the walks of --data whose names begin like this instead: `t003_` is a take of
+    `s2e-data record`, whose streets no other take has. Not for `real`."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: what it is called in the table, its seed, what it reads, what it is tested on, and options of s2e-pretrain."""
+    """One training: what it is called in the table, its seed, what it reads, what it is tested on,
+    and options of s2e-pretrain.
+    """
 
     label: str
     seed: int
@@ -95,7 +103,9 @@ class Cell:
 
 
 def held_out_names(walks: Sequence[Walk], share: float, seed: int) -> tuple[str, ...]:
-    """Names of the walks to test on, with all their pieces: one walk at least, and one at least left."""
+    """Names of the walks to test on, with all their pieces: one walk at least, and one at least
+    left.
+    """
     whole = sorted({trajectory(w.name) for w in walks})
     require(len(whole) > 1, f"{walks[0].source}: one walk cannot be split; give at least two")
     count = min(max(1, round(share * len(whole))), len(whole) - 1)
@@ -146,9 +156,11 @@ def cells_of(args: OpenLoopArgs) -> list[Cell]:
 
 
 def real_cells(args: OpenLoopArgs) -> list[Cell]:
-    """Real only, recorded only, and both: in equal shares, and as much as there is. The test walks change with the split.
+    """Real only, recorded only, and both: in equal shares, and as much as there is. The test walks
+    change with the split.
 
-    What is held out has to be in the data, so "recorded" reads the test walks too, and nothing else that is real.
+    What is held out has to be in the data, so "recorded" reads the test walks too, and nothing else
+    that is real.
     """
     real, recorded = read(args, args.real), read(args, args.data)
     order = np.random.default_rng(11).permutation(len(recorded))
@@ -267,7 +279,8 @@ def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
     tail = folder.with_suffix(".log").read_text().strip().splitlines()[-1:]
     require(
         code == 0,
-        f"{folder}: s2e-pretrain ended with code {code} ({' '.join(tail)}); its log is {folder.with_suffix('.log')}",
+        f"{folder}: s2e-pretrain ended with code {code} ({' '.join(tail)}); its log is "
+        f"{folder.with_suffix('.log')}",
     )
     row = {k.removeprefix("held_out/"): v for line in (folder / "metrics.jsonl").read_text().splitlines()
            for k, v in json.loads(line).items() if k.startswith("held_out/")}  # fmt: skip
@@ -301,7 +314,9 @@ def baselines(cell: Cell, args: OpenLoopArgs) -> dict[str, Row]:
 
 
 def judged(name: str, walks: list[Walk], device: str) -> dict[str, Row]:
-    """A policy's row ("s2e") on all samples of some walks, and the baselines'. It is told no odometry: walks have none."""
+    """A policy's row ("s2e") on all samples of some walks, and the baselines'. It is told no
+    odometry: walks have none.
+    """
     policy, net = load_networks(name)
     config, policy = policy.config, policy.to(device)
     store = TokenStore(net.to(device), config, cache(), device)
@@ -384,7 +399,8 @@ def report(cells: list[Cell], results: dict[str, dict[str, Any]], args: OpenLoop
     shared = args.held_out / (1 - args.held_out) if args.what == "real" else 0.0
     over = f"{args.seeds} {'splits' if args.what == 'real' else 'seeds'}"
     print(
-        f"\n{args.what}: {args.steps} steps of {args.batch}, {len(cells[0].held_out)} held-out walks; ± 95 % over {over} (t-interval)\n"
+        f"\n{args.what}: {args.steps} steps of {args.batch}, {len(cells[0].held_out)} held-out "
+        f"walks; ± 95 % over {over} (t-interval)\n"
     )
     print(
         table(rows, shared),

@@ -21,8 +21,9 @@ def interval(values: Sequence[float], shared: float = 0.0) -> float:
 
     Args:
         values: one per seed or split.
-        shared: test size over training size, where the values are from random splits of the same data: they are not independent,
-            and the variance is corrected for it (Nadeau & Bengio 2003).
+        shared: test size over training size, where the values are from random splits of the same
+            data: they are not independent, and the variance is corrected for it (Nadeau & Bengio
+            2003).
     """
     n = len(values)
     if n < 2:
@@ -41,7 +42,9 @@ def shown(values: Sequence[float], digits: int, shared: float = 0.0, sign: str =
 
 
 def table(rows: dict[str, list[Row]], shared: float) -> str:
-    """A Markdown table: a line per label, each metric's mean over seeds or splits with its interval."""
+    """A Markdown table: a line per label, each metric's mean over seeds or splits with its
+    interval.
+    """
     lines = ["| | " + " | ".join(METRICS.values()) + " |", "|---" * (len(METRICS) + 1) + "|"]
     for label, each in rows.items():
         cells = [shown([r[m] for r in each if m in r], DIGITS.get(m, 3), shared) for m in METRICS]
@@ -50,7 +53,9 @@ def table(rows: dict[str, list[Row]], shared: float) -> str:
 
 
 def between_walks(rows: dict[str, list[Row]]) -> str:
-    """How far the held-out walks determine the numbers: the mean half width of the bootstrap intervals."""
+    """How far the held-out walks determine the numbers: the mean half width of the bootstrap
+    intervals.
+    """
     parts = []
     for metric, title in METRICS.items():
         half = [
@@ -64,7 +69,9 @@ def between_walks(rows: dict[str, list[Row]]) -> str:
 
 
 def differences(rows: dict[str, list[Row]], reference: str, shared: float) -> str:
-    """Each label minus the reference, seed by seed or split by split, with the interval of the difference."""
+    """Each label minus the reference, seed by seed or split by split, with the interval of the
+    difference.
+    """
     lines = []
     for label, each in rows.items():
         pairs = {
@@ -85,7 +92,8 @@ def differences(rows: dict[str, list[Row]], reference: str, shared: float) -> st
 def draw(
     rows: dict[str, list[Row]], x: Sequence[float], title: str, caption: str, path: Path
 ) -> bool:
-    """Curves of mAP and of the displacements over `x` as a PNG: a dot per seed, their mean, and its interval as a band.
+    """Curves of mAP and of the displacements over `x` as a PNG: a dot per seed, their mean, and its
+    interval as a band.
 
     Returns:
         Whether it was drawn: matplotlib is not among the requirements.

@@ -1,7 +1,9 @@
-"""Whether `s2e-scene import` finds the ground again: python -m experiments.recover [SCENES] [--turns 2] [--hint].
+"""Whether `s2e-scene import` finds the ground again: python -m experiments.recover [SCENES]
+[--turns 2] [--hint].
 
-Takes scenes of gs_urban whose ground is known, turns, scales and moves them at random, imports them through the command as a user
-would, and compares what came back: the direction of up, the height of the floor, and where one can drive.
+Takes scenes of gs_urban whose ground is known, turns, scales and moves them at random, imports them
+through the command as a user would, and compares what came back: the direction of up, the height of
+the floor, and where one can drive.
 """
 
 import json
@@ -57,8 +59,9 @@ def compare(scene: Scene, moved: Placement, folder: Path) -> dict[str, float]:
     """How far an imported folder is from the scene that it was made of.
 
     Returns:
-        degrees between the two directions of up; floor, metres between the two ground levels below the scene's anchors (median);
-        free, the share of the true free ground within the imported grid that came back free, and solid, the same of what is not.
+        degrees between the two directions of up; floor, metres between the two ground levels below
+        the scene's anchors (median); free, the share of the true free ground within the imported
+        grid that came back free, and solid, the same of what is not.
     """
     data = json.loads((folder / "scene.json").read_text())["transform"]
     found = Placement(
@@ -125,7 +128,8 @@ def recover(args: RecoverArgs) -> None:
     """Imports every placement and prints a table."""
     good = 0
     print(
-        "| scene | Gaussians | units a metre | up, degrees | floor, cm | free kept | solid kept | seconds |"
+        "| scene | Gaussians | units a metre | up, degrees | floor, cm | free kept | solid kept | "
+        "seconds |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for name in args.scenes:
@@ -147,7 +151,10 @@ def recover(args: RecoverArgs) -> None:
                     continue
                 r = compare(scene, moved, Path(temporary) / "again")
             good += r["degrees"] <= 2 and r["floor"] <= 0.03
-            numbers = f"{r['degrees']:.2f} | {100 * r['floor']:.1f} | {r['free']:.2f} | {r['solid']:.2f} | {seconds:.0f}"
+            numbers = (
+                f"{r['degrees']:.2f} | {100 * r['floor']:.1f} | {r['free']:.2f} | "
+                f"{r['solid']:.2f} | {seconds:.0f}"
+            )
             print(f"{head} | {numbers} |", flush=True)
     print(f"\n{good} of {args.turns * len(args.scenes)} within 2 degrees and 3 cm")
 

@@ -1,7 +1,9 @@
-"""What a policy's context says of free space, read against stills: `python -m experiments.seeing --policy P --stills DIR`.
+"""What a policy's context says of free space, read against stills:
+`python -m experiments.seeing --policy P --stills DIR`.
 
-Any policy with a free-space head, any dataset of `s2e-data stills`. The goal and the robot's motion are hidden, and the history is the
-same frame again and again, as at the beginning of an episode. Stills that the policy was trained on are not told from others.
+Any policy with a free-space head, any dataset of `s2e-data stills`. The goal and the robot's motion
+are hidden, and the history is the same frame again and again, as at the beginning of an episode.
+Stills that the policy was trained on are not told from others.
 """
 
 import json

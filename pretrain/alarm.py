@@ -1,7 +1,9 @@
-"""The alarm for mode collapse, the first failure of a mixture: one anchor answers alone, or all anchors answer alike.
+"""The alarm for mode collapse, the first failure of a mixture: one anchor answers alone, or all
+anchors answer alike.
 
-A mixture fails silently: its loss still falls. What shows it is counted while training, over the training samples: which anchor was
-the positive one, which was scored best, how sure the scores were, and how far apart the modes lie.
+A mixture fails silently: its loss still falls. What shows it is counted while training, over the
+training samples: which anchor was the positive one, which was scored best, how sure the scores
+were, and how far apart the modes lie.
 """
 
 import math
@@ -14,20 +16,24 @@ from PIL import Image, ImageDraw, ImageFont
 from s2e.policy.mixture import Modes, Rule, normalise, positive_mode
 
 ALONE, FEW = 0.95, 0.80
-"""One anchor alone: it is scored best in at least `ALONE` of the samples though it is the positive one in less than `FEW`. Between the
-two the data themselves have hardly another anchor, and a policy that says so is right; a policy that looks at its input finds at least
-one in four of the 20 % that are others."""
+"""One anchor alone: it is scored best in at least `ALONE` of the samples though it is the positive
+one in less than `FEW`. Between the two the data themselves have hardly another anchor, and a policy
+that says so is right; a policy that looks at its input finds at least one in four of the 20 % that
+are others."""
 UNIFORM = 0.98
-"""All scores alike: their mean entropy is this share of the highest possible (log M). Of eight scores, one that is 1.5 times the
-others has .995; a policy that knew nothing but that one anchor in eight is twice as frequent as the others would have .983, three times
-as frequent .95."""
+"""All scores alike: their mean entropy is this share of the highest possible (log M). Of eight
+scores, one that is 1.5 times the others has .995; a policy that knew nothing but that one anchor in
+eight is twice as frequent as the others would have .983, three times as frequent .95."""
 SPREAD = 0.05
-"""All modes alike: their endpoints lie within this share of their reach around their mean (root mean square). The narrowest fan that is
-worth having, 16 anchors over 120 degrees, has neighbours .14 of the reach apart and a spread of .59."""
+"""All modes alike: their endpoints lie within this share of their reach around their mean (root
+mean square). The narrowest fan that is worth having, 16 anchors over 120 degrees, has neighbours
+.14 of the reach apart and a spread of .59."""
 REACH_STEPS = 0.5
-"""Modes that reach no farther than half a step say that the robot stands, and standing has no direction to differ in."""
+"""Modes that reach no farther than half a step say that the robot stands, and standing has no
+direction to differ in."""
 MIN_SAMPLES = 256
-"""Fewer samples prove nothing: with 256 a share of .95 is known to within .03 (two standard errors)."""
+"""Fewer samples prove nothing: with 256 a share of .95 is known to within .03 (two standard
+errors)."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,11 @@ class AnchorUse:
 
     Attributes:
         samples: how many.
-        positive: (M,) how often each anchor was the positive one. chosen: (M,) how often it was scored best.
+        positive: (M,) how often each anchor was the positive one. chosen: (M,) how often it was
+            scored best.
         entropy: mean entropy of the scores in nats.
-        spread: root mean square distance of the modes' endpoints from their mean, reach: of the farthest endpoint from the robot,
-            both in steps (`Modes.mean`).
+        spread: root mean square distance of the modes' endpoints from their mean, reach: of the
+            farthest endpoint from the robot, both in steps (`Modes.mean`).
     """
 
     samples: int
@@ -50,9 +57,11 @@ class AnchorUse:
     reach: float
 
     def numbers(self) -> dict[str, float]:
-        """What a log keeps: entropy over log M, spread over reach, anchors in use, and the distance of `chosen` from `positive`.
+        """What a log keeps: entropy over log M, spread over reach, anchors in use, and the distance
+        of `chosen` from `positive`.
 
-        The distance is the total variation: 0 where both are the same histogram, 1 where they share nothing.
+        The distance is the total variation: 0 where both are the same histogram, 1 where they share
+        nothing.
         """
         count = max(1, self.samples)
         return {
@@ -65,7 +74,8 @@ class AnchorUse:
 
 
 class UseCounter:
-    """Running counts of `AnchorUse`, kept on the device of the modes so that counting does not wait for it.
+    """Running counts of `AnchorUse`, kept on the device of the modes so that counting does not wait
+    for it.
 
     `state` (2 M + 4,) float64 is all there is to save and to put back.
     """
@@ -126,25 +136,37 @@ def use_of(state: np.ndarray, anchors: int) -> AnchorUse:
 def collapse(use: AnchorUse) -> str:
     """Says in one sentence how the mixture has collapsed, or "".
 
-    "one anchor alone" where one is scored best nearly always and the data need others; "all anchors alike" where the scores or the
-    modes do not tell them apart. A policy with a single anchor cannot collapse. The thresholds are this module's constants.
+    "one anchor alone" where one is scored best nearly always and the data need others; "all anchors
+    alike" where the scores or the modes do not tell them apart. A policy with a single anchor
+    cannot collapse. The thresholds are this module's constants.
     """
     m, count = len(use.chosen), use.samples
     if m < 2 or count < MIN_SAMPLES:
         return ""
     if use.entropy >= UNIFORM * math.log(m):
-        return f"all anchors alike: the scores' mean entropy is {use.entropy:.2f} of at most {math.log(m):.2f} nats, as if drawn by lot"
+        return (
+            f"all anchors alike: the scores' mean entropy is {use.entropy:.2f} of at most "
+            f"{math.log(m):.2f} nats, as if drawn by lot"
+        )
     top = int(use.chosen.argmax())
     share, needed = use.chosen[top] / count, use.positive[top] / count
     if share >= ALONE and needed < FEW:
-        return f"one anchor alone: anchor {top} of {m} is scored best in {share:.0%} of the samples but right in {needed:.0%}"
+        return (
+            f"one anchor alone: anchor {top} of {m} is scored best in {share:.0%} of the "
+            f"samples but right in {needed:.0%}"
+        )
     if use.reach > REACH_STEPS and use.spread < SPREAD * use.reach:
-        return f"all anchors alike: the ends of the {m} modes lie within {use.spread / use.reach:.1%} of their reach"
+        return (
+            f"all anchors alike: the ends of the {m} modes lie within "
+            f"{use.spread / use.reach:.1%} of their reach"
+        )
     return ""
 
 
 def use_picture(use: AnchorUse) -> np.ndarray:
-    """(H, W, 3) uint8: a pair of bars per anchor, from left to right as the robot sees them: positive (green), scored best (blue)."""
+    """(H, W, 3) uint8: a pair of bars per anchor, from left to right as the robot sees them:
+    positive (green), scored best (blue).
+    """
     m, count = len(use.chosen), max(1, use.samples)
     bar = max(3, min(20, 480 // (2 * m)))
     width, height, bottom = max(360, 2 * bar * m + (m + 1) * 4 + 50), 200, 175

@@ -3,8 +3,9 @@
     s2e-pretrain --data WALKS... --out RUN          any format of docs/data.md
     s2e-pretrain --data WALKS... --out RUN --resume
 
-Reads the walks, encodes every frame once (a frozen encoder), splits by walk, trains with the distribution-matching loss,
-and prints open-loop metrics on the held-out walks beside two baselines. Stopped at any moment, it resumes to the same weights.
+Reads the walks, encodes every frame once (a frozen encoder), splits by walk, trains with the
+distribution-matching loss, and prints open-loop metrics on the held-out walks beside two baselines.
+Stopped at any moment, it resumes to the same weights.
 """
 
 import dataclasses
@@ -32,9 +33,11 @@ class PretrainArgs:
     out: Path
     """The run's folder."""
     preset: Literal["laptop", "paper"] = "laptop"
-    """Shape of the network: `laptop` (96x160, lite0, frozen) or `paper` (320x640, B0, trained, 768-d)."""
+    """Shape of the network: `laptop` (96x160, lite0, frozen) or `paper` (320x640, B0, trained,
+    768-d)."""
     newest: Literal["columns", "grid", "pooled"] | None = None
-    """Tokens of the newest frame: image columns, every feature, or one pooled; the preset's where not given."""
+    """Tokens of the newest frame: image columns, every feature, or one pooled; the preset's where
+    not given."""
     stride: Literal[8, 16, 32] | None = None
     """The encoder's stage, in pixels a feature; the preset's where not given."""
     encoder: str | None = None
@@ -44,20 +47,24 @@ class PretrainArgs:
     encoder_weights: Path | None = None
     """A state dict for the encoder; lite0's ImageNet weights come with its package, B0's do not."""
     train_encoder: bool | None = None
-    """Train the encoder too (then every frame is encoded in every step); the preset's where not given."""
+    """Train the encoder too (then every frame is encoded in every step); the preset's where not
+    given."""
     anchors: int = 8
     """Modes of the mixture."""
     anchor_source: Literal["fan", "kmeans"] = "fan"
     """Anchors fanned out before the robot, or k-means of the training data's endpoints."""
     positive: Rule | None = None
-    """The anchor that a sample trains: nearest in direction (S2E; where not given, with a fan) or in endpoint (MTR; with k-means)."""
+    """The anchor that a sample trains: nearest in direction (S2E; where not given, with a fan) or
+    in endpoint (MTR; with k-means)."""
     loss: Literal["mixture", "regression"] = "mixture"
-    """Distribution matching, or plain regression of a single mode (with --anchors 1) as a baseline."""
+    """Distribution matching, or plain regression of a single mode (with --anchors 1) as a
+    baseline."""
     free_space: float = 0.0
-    """Weight of an auxiliary loss, the free distance at 16 bearings, where the data have it (`s2e-data record`); 0 is no such head."""
+    """Weight of an auxiliary loss, the free distance at 16 bearings, where the data have it
+    (`s2e-data record`); 0 is no such head."""
     stills: tuple[str, ...] = ()
-    """Stills (`s2e-data stills`): folders, shards or URLs; the policy learns their free space beside the video, and is judged by
-    those of scenes held out."""
+    """Stills (`s2e-data stills`): folders, shards or URLs; the policy learns their free space
+    beside the video, and is judged by those of scenes held out."""
     stills_share: float = 3.0
     """Stills of a step, as a share of --batch."""
     stills_weight: float = 30.0
@@ -65,40 +72,48 @@ class PretrainArgs:
     mirror: float = 0.0
     """Probability that a sample, and a still, is seen and driven mirrored left to right."""
     steps: int = 0
-    """Optimiser steps; 0 means 20 passes over the training samples, and 300 at least: for ten hours of video some 15 minutes on two
-    cores, half of them to encode its frames, which are kept."""
+    """Optimiser steps; 0 means 20 passes over the training samples, and 300 at least: for ten hours
+    of video some 15 minutes on two cores, half of them to encode its frames, which are kept."""
     batch: int = 256
     """Samples a step."""
     lr: float | None = None
-    """Peak learning rate, after the warm-up and before the cosine; 1e-3 (laptop) or 1e-4 (paper) where not given."""
+    """Peak learning rate, after the warm-up and before the cosine; 1e-3 (laptop) or 1e-4 (paper)
+    where not given."""
     warmup: float = 0.05
     """Fraction of the steps in which the learning rate rises."""
     clip: float = 1.0
     """Gradients are scaled down to this norm; 0 leaves them."""
     ema: float = 0.999
-    """Decay of the running mean of the weights, which is what is judged and saved for use; 0 uses the weights as they are."""
+    """Decay of the running mean of the weights, which is what is judged and saved for use; 0 uses
+    the weights as they are."""
     amp: bool = True
     """bfloat16 autocast on CUDA; a CPU computes in float32 anyway."""
     hide_goal: float = 0.1
     """Probability that a sample's goal is masked."""
     hide_ego: float = 0.5
-    """Probability that a sample's own motion is masked: a policy that always sees it learns to go on as before."""
+    """Probability that a sample's own motion is masked: a policy that always sees it learns to go
+    on as before."""
     hide_robot: float = 0.1
-    """Probability that a sample's robot is masked: a policy then also drives robots of which nothing is known."""
+    """Probability that a sample's robot is masked: a policy then also drives robots of which
+    nothing is known."""
     fraction: float = 1.0
     """Share of the training walks to use; a smaller share is part of a larger one."""
     validation: float = 0.2
     """Fraction of the walks held out."""
     held_out: Path | None = None
-    """A file with names of walks, one a line: these are held out instead, and --validation is of the others (for --patience)."""
+    """A file with names of walks, one a line: these are held out instead, and --validation is of
+    the others (for --patience)."""
     validate_every: int = 250
-    """Steps between validations (loss on walks held out, pictures, the alarm for collapse); 0 is never."""
+    """Steps between validations (loss on walks held out, pictures, the alarm for collapse); 0 is
+    never."""
     patience: int = 0
-    """Stop after this many validations without a lower loss, and keep the best; 0 trains to the end and keeps the last."""
+    """Stop after this many validations without a lower loss, and keep the best; 0 trains to the end
+    and keeps the last."""
     save_every: int = 250
     """Steps between checkpoints."""
     hz: float | None = None
-    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it is said."""
+    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it
+    is said."""
     image: str = ""
     """Which images, where a format has several: a topic or key."""
     poses: str = ""
@@ -171,7 +186,8 @@ def check(args: PretrainArgs) -> None:
     )
     require(
         0 < args.stills_share <= 16,
-        f"--stills-share is {args.stills_share}; stills per sample of the batch, above 0, 16 at most",
+        f"--stills-share is {args.stills_share}; stills per sample of the batch, above 0, 16 at "
+        "most",
     )
     require(0 <= args.mirror <= 1, f"--mirror is {args.mirror}; it is a probability, 0 to 1")
     for name in ("clip", "free_space", "stills_weight"):
@@ -187,7 +203,8 @@ def check(args: PretrainArgs) -> None:
     one = args.loss == "mixture" or args.anchors == 1
     require(
         one,
-        f"--loss regression has a single mode, not {args.anchors}; add --anchors 1, or train the mixture",
+        f"--loss regression has a single mode, not {args.anchors}; add --anchors 1, or train the "
+        "mixture",
     )
     watched = args.patience == 0 or args.validate_every > 0
     require(watched, "--patience needs validations; give --validate-every a number of steps")

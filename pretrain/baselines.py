@@ -22,7 +22,9 @@ def constant_velocity(ego: np.ndarray, config: PolicyConfig) -> np.ndarray:
 
 
 def straight_to_goal(goal_xy: np.ndarray, ego: np.ndarray, config: PolicyConfig) -> np.ndarray:
-    """(B, 2) goals in metres to (B, T, 2): straight at the goal with the present speed, and no farther."""
+    """(B, 2) goals in metres to (B, T, 2): straight at the goal with the present speed, and no
+    farther.
+    """
     t = config.waypoint_dt_s * np.arange(1, config.waypoints + 1)
     distance = np.linalg.norm(goal_xy, axis=-1, keepdims=True)
     along = np.minimum(np.maximum(ego[:, :1], NOMINAL_SPEED) * t, distance)

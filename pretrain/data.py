@@ -1,4 +1,6 @@
-"""From the command line's datasets to the samples of a run: what is trained on, what is watched, what is judged."""
+"""From the command line's datasets to the samples of a run: what is trained on, what is watched,
+what is judged.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,9 +29,11 @@ class Data:
     """The samples of a run, and where their frames are.
 
     Attributes:
-        training: what is learned from. watched: for the validation loss. judged: for the result; the same samples as `watched`, unless
-            --held-out and --patience are given both: a run that stops when it is best on some walks must be judged on others.
-        stills: what free space is learned from. unseen: those that it is judged by; None where there are none.
+        training: what is learned from. watched: for the validation loss. judged: for the result;
+            the same samples as `watched`, unless --held-out and --patience are given both: a run
+            that stops when it is best on some walks must be judged on others.
+        stills: what free space is learned from. unseen: those that it is judged by; None where
+            there are none.
         store: tokens of the frames (frozen encoder) or the frames (trained encoder).
     """
 
@@ -78,7 +82,8 @@ def load_data(
         say(f"skipped {entry.source.name}: {entry.reason}")
     training, watched, judged = divide(walks, args)
     say(
-        f"{len(walks)} walks, {sum(map(len, walks))} frames, {sum(s.walks for s in [*skipped, *unreadable])} skipped; "
+        f"{len(walks)} walks, {sum(map(len, walks))} frames, "
+        f"{sum(s.walks for s in [*skipped, *unreadable])} skipped; "
         f"{len(training)} to train on, {len(judged)} held out"
         + (f", {len(watched)} to watch for early stopping" if watched is not judged else "")
     )
@@ -88,14 +93,16 @@ def load_data(
         seconds = config.waypoints * config.waypoint_dt_s
         require(
             len(made) > 0,
-            f"{part[0].source}: no walk {what} is longer than the predicted {seconds:g} s; give longer ones",
+            f"{part[0].source}: no walk {what} is longer than the predicted {seconds:g} s; give "
+            "longer ones",
         )
         return made
 
     train = samples(training, "to train on")
     if args.free_space and np.isnan(train.free_space).all():
         raise UserError(
-            f"--free-space {args.free_space:g}: no training walk has free space; add some of s2e-data record, or drop it"
+            f"--free-space {args.free_space:g}: no training walk has free space; add some of "
+            "s2e-data record, or drop it"
         )
     watch = samples(watched, "held out")
     judge = watch if watched is judged else samples(judged, "held out")
@@ -104,7 +111,8 @@ def load_data(
     every, scene = still_samples(stills, np.array([first[id(s)] for s in stills]))
     learned, unseen = split_scenes(scene, every.look, args.validation, args.seed)
     say(
-        f"{len(every)} stills, {len(dropped)} dropped; {len(learned)} to train on, {len(unseen)} of scenes held out"
+        f"{len(every)} stills, {len(dropped)} dropped; {len(learned)} to train on, {len(unseen)} "
+        "of scenes held out"
     )
     for entry in dropped[:3]:
         say(f"dropped {entry.reason}")
@@ -131,7 +139,9 @@ def _mended(
 
 
 def divide(walks: Sequence[Walk], args: PretrainArgs) -> tuple[list[Walk], list[Walk], list[Walk]]:
-    """Walks to train on, to watch and to judge by; whole walks with all their pieces, never frames of one in two parts."""
+    """Walks to train on, to watch and to judge by; whole walks with all their pieces, never frames
+    of one in two parts.
+    """
     if args.held_out is None:
         training, watched = split_walks(walks, args.validation, args.seed)
         judged = watched
@@ -147,7 +157,8 @@ def divide(walks: Sequence[Walk], args: PretrainArgs) -> tuple[list[Walk], list[
 
 
 def named_walks(path: Path, walks: Sequence[Walk]) -> set[str]:
-    """The names that a file lists, one a line, as GNM's traj_names.txt does; a piece (`walk+0`) stands for the whole `walk`.
+    """The names that a file lists, one a line, as GNM's traj_names.txt does; a piece (`walk+0`)
+    stands for the whole `walk`.
 
     Raises:
         UserError: the file is not readable text, empty, or names a walk that is not there.
@@ -156,7 +167,8 @@ def named_walks(path: Path, walks: Sequence[Walk]) -> set[str]:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--held-out {path}: not readable ({error}); give a text file with names of walks, one a line"
+            f"--held-out {path}: not readable ({error}); give a text file with names of walks, one "
+            "a line"
         ) from None
     have = {trajectory(w.name) for w in walks}
     names = {
@@ -173,7 +185,9 @@ def named_walks(path: Path, walks: Sequence[Walk]) -> set[str]:
 
 
 def share(walks: list[Walk], fraction: float, seed: int) -> list[Walk]:
-    """The part of the walks that a data sweep uses, one at least, with all its pieces: smaller fractions are inside larger ones."""
+    """The part of the walks that a data sweep uses, one at least, with all its pieces: smaller
+    fractions are inside larger ones.
+    """
     # Pieces go by name; whole walks one by one, since two datasets may give them equal names.
     groups = [i if (whole := trajectory(w.name)) == w.name else whole for i, w in enumerate(walks)]
     every = list(dict.fromkeys(groups))

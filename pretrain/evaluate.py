@@ -1,7 +1,8 @@
-"""Open-loop evaluation: one pass over held-out samples, for a policy and for the baselines beside it.
+"""Open-loop evaluation: one pass over held-out samples, for a policy and for the baselines beside
+it.
 
-Intervals are 95 % bootstrap intervals that draw walks, not frames: the frames of a walk resemble each other, and resampling them
-would claim to know more than was seen.
+Intervals are 95 % bootstrap intervals that draw walks, not frames: the frames of a walk resemble
+each other, and resampling them would claim to know more than was seen.
 """
 
 import math
@@ -32,8 +33,9 @@ COLUMNS = {
     "ade_m": "ADE m", "fde_m": "FDE m", "min_ade_m": "minADE", "min_fde_m": "minFDE", "miss": "miss", "map": "mAP",
     "cos": "cos", "maoe_deg": "MAOE", "nll": "NLL", "ece": "ECE",
 }  # fmt: skip
-"""What the table shows, of: ade_m, fde_m, miss_1 of the best-scored trajectory; min_ade_m, min_fde_m, miss of the best of M; map,
-soft_map; cos and maoe_deg of the best-scored; nll in nats a trajectory; ece."""
+"""What the table shows, of: ade_m, fde_m, miss_1 of the best-scored trajectory; min_ade_m,
+min_fde_m, miss of the best of M; map, soft_map; cos and maoe_deg of the best-scored; nll in nats a
+trajectory; ece."""
 
 _MEANS = ("ade_m", "fde_m", "min_ade_m", "min_fde_m", "miss_1", "miss", "cos", "maoe_deg", "nll")
 
@@ -47,19 +49,24 @@ def evaluate(
     density: bool = True,
     resamples: int = 1000,
 ) -> dict[str, Row]:
-    """Metrics of the policy ("s2e") and the baselines ("constant velocity", "straight to goal") on all samples.
+    """Metrics of the policy ("s2e") and the baselines ("constant velocity", "straight to goal") on
+    all samples.
 
     Args:
-        forward: the policy's answer to the samples of an index (b,), and their batch; None is the baselines alone.
+        forward: the policy's answer to the samples of an index (b,), and their batch; None is the
+            baselines alone.
         samples: the held-out samples.
         config: the policy's.
         batch: samples at a time.
-        positive: true futures (b, T, 2) in metres to the positive modes (b,) by the rule of training; without it there is no `ece`.
-        density: whether deviations and scores were trained; a regression's mean nothing, so `nll` and `ece` are left out.
+        positive: true futures (b, T, 2) in metres to the positive modes (b,) by the rule of
+            training; without it there is no `ece`.
+        density: whether deviations and scores were trained; a regression's mean nothing, so `nll`
+            and `ece` are left out.
         resamples: of the bootstrap; 0 leaves the intervals out.
 
     Returns:
-        A row per predictor: the metrics (NaN where one is not defined), and with `_low` and `_high` behind their names the intervals.
+        A row per predictor: the metrics (NaN where one is not defined), and with `_low` and `_high`
+            behind their names the intervals.
     """
     parts: dict[str, list[dict[str, np.ndarray]]] = {
         "constant velocity": [],
@@ -119,7 +126,9 @@ def _of_policy(
 def measure(
     predicted: np.ndarray, scores: np.ndarray, future: np.ndarray, dt: float
 ) -> dict[str, np.ndarray]:
-    """What is known of each sample: (B,) numbers, and `matching` and `scores` (B, M), of trajectories (B, M, T, 2)."""
+    """What is known of each sample: (B,) numbers, and `matching` and `scores` (B, M), of
+    trajectories (B, M, T, 2).
+    """
     best = scores.argmax(1)
     row = np.arange(len(best))
     chosen = predicted[row, best]
@@ -143,7 +152,8 @@ def measure(
 def summarise(
     table: dict[str, np.ndarray], shape: np.ndarray, walk: np.ndarray, resamples: int
 ) -> Row:
-    """The metrics of all samples, from what `measure` says of each, with bootstrap intervals over walks (two at least).
+    """The metrics of all samples, from what `measure` says of each, with bootstrap intervals over
+    walks (two at least).
 
     Args:
         table: of `measure`, joined; with `nll` and `correct` (B,) where these are defined.
@@ -179,7 +189,9 @@ def summarise(
 
 
 def _means(values: np.ndarray, walk: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """(R,) means of (B,) without the NaN when each walk counts as often as `draws` (R, W) says; NaN where nothing is left."""
+    """(R,) means of (B,) without the NaN when each walk counts as often as `draws` (R, W) says; NaN
+    where nothing is left.
+    """
     good = ~np.isnan(values)
     total, count = (
         draws @ _by_walk(np.where(good, values, 0)[:, None], walk)[:, 0],
@@ -194,7 +206,9 @@ def _by_walk(values: np.ndarray, walk: np.ndarray) -> np.ndarray:
 
 
 def format_rows(rows: dict[str, Row]) -> str:
-    """A plain table of 98 characters a line: a line per predictor, and below it half the width of its 95 % intervals."""
+    """A plain table of 98 characters a line: a line per predictor, and below it half the width of
+    its 95 % intervals.
+    """
     lines = [" " * 18 + "".join(f"{title:>8}" for title in COLUMNS.values())]
     for name, row in rows.items():
         lines.append(f"{name:18}" + "".join(_cell(row.get(k, math.nan)) for k in COLUMNS))
@@ -212,17 +226,20 @@ _JUDGED = {
     "miss_1": ("miss rate (best-scored)", -1),
     "cos": ("cosine", 1),
 }
-"""What a verdict rests on, all of the best-scored trajectory, since baselines have one only; 1 where more is better."""
+"""What a verdict rests on, all of the best-scored trajectory, since baselines have one only; 1
+where more is better."""
 
 
 def verdict(rows: dict[str, Row], alarm: str = "") -> str:
     """Says in words whether the policy beats every baseline, and if not, why not.
 
-    It beats one when ADE, FDE, miss rate and cosine are all better than the baseline's and their 95 % intervals are
-    apart. A mixture that has collapsed beats nobody: the alarm counts more than any figure.
+    It beats one when ADE, FDE, miss rate and cosine are all better than the baseline's and their 95
+    % intervals are apart. A mixture that has collapsed beats nobody: the alarm counts more than any
+    figure.
 
     Args:
-        rows: of `evaluate`: the policy's ("s2e") and the baselines', with intervals where there are two walks or more.
+        rows: of `evaluate`: the policy's ("s2e") and the baselines', with intervals where there are
+            two walks or more.
         alarm: what `pretrain.alarm.collapse` says.
     """
     own, others = rows["s2e"], {name: row for name, row in rows.items() if name != "s2e"}
@@ -249,7 +266,9 @@ def verdict(rows: dict[str, Row], alarm: str = "") -> str:
 
 
 def _not_better(own: Row, other: Row) -> list[str]:
-    """Why a row is not better than another: each metric that is not, with both values and their intervals."""
+    """Why a row is not better than another: each metric that is not, with both values and their
+    intervals.
+    """
     reasons = []
     for key, (title, sign) in _JUDGED.items():
         ours, theirs = (

@@ -1,4 +1,6 @@
-"""The state of a pretraining run: networks, optimiser, running mean, counters; one step, one validation, save and load."""
+"""The state of a pretraining run: networks, optimiser, running mean, counters; one step, one
+validation, save and load.
+"""
 
 import contextlib
 import math
@@ -42,7 +44,9 @@ WATCHED = 4096  # samples of a validation at most, spread over all that are held
 
 @dataclass
 class Progress:
-    """Where a run is, beside its weights. `best` is the lowest validation loss, `waits` the validations since then."""
+    """Where a run is, beside its weights. `best` is the lowest validation loss, `waits` the
+    validations since then.
+    """
 
     step: int = 0
     best: float = math.inf
@@ -52,7 +56,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch and what the network sees of its frames: (features, older means) of a frozen encoder, or (images,)."""
+    """A batch and what the network sees of its frames: (features, older means) of a frozen encoder,
+    or (images,).
+    """
 
     batch: Batch
     seen: tuple[torch.Tensor, ...]
@@ -98,14 +104,18 @@ class Trainer:
 
     @property
     def shown(self) -> tuple[S2EPolicy, VisualNet]:
-        """The networks that are judged and saved for use: the running means, where there are such."""
+        """The networks that are judged and saved for use: the running means, where there are
+        such.
+        """
         copies: list[Any] = self.average.copies if self.average else [self.policy, self.net]
         return copies[0], copies[1] if len(copies) > 1 else self.net
 
     def prepare(
         self, samples: Samples, index: np.ndarray, rng: np.random.Generator | None
     ) -> Prepared:
-        """Reads the batch of some samples; with `rng` for training: drawn goals, some of what is seen hidden."""
+        """Reads the batch of some samples; with `rng` for training: drawn goals, some of what is
+        seen hidden.
+        """
         args, store = self.args, self.data.store
         batch = make_batch(samples, index, self.config, rng)
         arrays = (
@@ -143,7 +153,9 @@ class Trainer:
         )
 
     def _mirrored(self, ready: Prepared, rng: np.random.Generator | None) -> Prepared:
-        """Some of the samples with left and right exchanged. An encoder gives nearly the mirrored features of a mirrored image."""
+        """Some of the samples with left and right exchanged. An encoder gives nearly the mirrored
+        features of a mirrored image.
+        """
         if rng is None or not self.args.mirror:
             return ready
         which = rng.random(len(ready.batch.frames)) < self.args.mirror
@@ -190,7 +202,9 @@ class Trainer:
     def losses(
         self, policy: S2EPolicy, context: torch.Tensor, modes: Modes, batch: Batch
     ) -> dict[str, torch.Tensor]:
-        """The terms, and `total`, which is what is minimised; `loss` is that of the trajectories alone."""
+        """The terms, and `total`, which is what is minimised; `loss` is that of the trajectories
+        alone.
+        """
         args, config, device = self.args, self.config, self.args.device
         future = batch.future.to(device)
         if args.loss == "regression":
@@ -211,7 +225,8 @@ class Trainer:
         return free_space_loss(predicted.float(), batch.free_space.to(self.args.device))
 
     def train_step(self) -> dict[str, torch.Tensor]:
-        """One optimiser step; all its randomness is a function of seed, step and rank. Returns the losses and the gradient's norm.
+        """One optimiser step; all its randomness is a function of seed, step and rank. Returns the
+        losses and the gradient's norm.
 
         Raises:
             UserError: the loss or its gradient is not finite; the weights are as they were.
@@ -275,7 +290,9 @@ class Trainer:
         return ready, self.prepare_stills(data.stills, index, np.random.default_rng([*seeds, 59]))
 
     def _dealt(self, step: int, batch: int, count: int) -> np.ndarray:
-        """Which of `count` samples a step learns from: epochs of seeded permutations, cut into batches, dealt to the ranks."""
+        """Which of `count` samples a step learns from: epochs of seeded permutations, cut into
+        batches, dealt to the ranks.
+        """
         places = np.arange(batch) + (step * self.world + self.rank) * batch
         epochs = places // count
         return np.concatenate(
@@ -284,7 +301,8 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """Losses and errors on watched samples, nothing hidden, by the networks that are shown; the same on all ranks.
+        """Losses and errors on watched samples, nothing hidden, by the networks that are shown; the
+        same on all ranks.
 
         Means over samples; that of `free_space` is over known rays, however they fall into batches.
         """
@@ -327,7 +345,8 @@ class Trainer:
 
     @torch.no_grad()
     def seeing(self, most: int = 0) -> dict[str, dict[str, float]]:
-        """What the shown networks' context says of free space in stills of scenes held out, by look; see `stills.seeing`.
+        """What the shown networks' context says of free space in stills of scenes held out, by
+        look; see `stills.seeing`.
 
         Args:
             most: stills to read, spread over all; 0 is all of them.
@@ -367,14 +386,18 @@ class Trainer:
         ]
 
     def _errors(self, modes: Modes, batch: Batch) -> dict[str, torch.Tensor]:
-        """ADE of the best-scored mode and of the best of M. The loss punishes a wrong certainty without bound, these do not."""
+        """ADE of the best-scored mode and of the best of M. The loss punishes a wrong certainty
+        without bound, these do not.
+        """
         away = modes.metric(self.config.waypoint_dt_s) - batch.future.to(self.args.device)[:, None]
         ade = away.norm(dim=-1).mean(-1)
         chosen = modes.logits.argmax(-1, keepdim=True)
         return {"ade_m": ade.gather(1, chosen).mean(), "min_ade_m": ade.amin(1).mean()}
 
     def better(self, loss: float) -> bool:
-        """Whether this validation loss is the lowest so far; counts the validations that were not."""
+        """Whether this validation loss is the lowest so far; counts the validations that were
+        not.
+        """
         if loss < self.at.best:
             self.at.best, self.at.best_step, self.at.waits = loss, self.at.step, 0
             return True
@@ -397,7 +420,9 @@ class Trainer:
     def answers(
         self, samples: Samples, use: UseCounter | None = None
     ) -> Callable[[np.ndarray], tuple[Modes, Batch]]:
-        """The function that maps an index of samples to what the shown networks say, and the batch; counts in `use`."""
+        """The function that maps an index of samples to what the shown networks say, and the batch;
+        counts in `use`.
+        """
         policy, net = self.shown
         policy.eval()
         net.eval()
@@ -461,7 +486,9 @@ class Trainer:
         load_into(*self.shown, read_tensors(folder / "model.safetensors"))
 
     def _same_statistics(self) -> None:
-        """Gives the batch norms of all ranks the mean of their running statistics: what is validated and saved is one network."""
+        """Gives the batch norms of all ranks the mean of their running statistics: what is
+        validated and saved is one network.
+        """
         if self.world > 1:
             buffers = [b for b in self.net.buffers() if b.is_floating_point()]
             flat = over_ranks(torch.cat([b.flatten() for b in buffers])) / self.world

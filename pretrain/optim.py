@@ -1,4 +1,6 @@
-"""How weights are learned: which of them decay, how the learning rate goes, and their running mean."""
+"""How weights are learned: which of them decay, how the learning rate goes, and their running
+mean.
+"""
 
 import copy
 import math
@@ -13,11 +15,13 @@ LAST_RATE = 0.02  # of the peak learning rate, at the last step
 
 
 def decay_groups(modules: Sequence[nn.Module]) -> list[dict]:
-    """Parameter groups for AdamW: the matrices of linear layers and convolutions decay, everything else does not.
+    """Parameter groups for AdamW: the matrices of linear layers and convolutions decay, everything
+    else does not.
 
-    Decay prefers small gains from input to output. Biases and norms have no such gain: they place the operating point, and pulling
-    them to zero moves it. Learned tokens (positions, masks) are read as they are; those of a mask get a gradient only when something
-    is masked, and would fade in between.
+    Decay prefers small gains from input to output. Biases and norms have no such gain: they place
+    the operating point, and pulling them to zero moves it. Learned tokens (positions, masks) are
+    read as they are; those of a mask get a gradient only when something is masked, and would fade
+    in between.
     """
     matrices, others = [], []
     for module in modules:
@@ -43,11 +47,13 @@ def schedule(step: int, steps: int, warmup: float = 0.05) -> float:
 
 
 class Average:
-    """The running mean of modules' weights, as modules: `copies` are what is judged and saved for use.
+    """The running mean of modules' weights, as modules: `copies` are what is judged and saved for
+    use.
 
-    The decay rises to its final value as min(decay, (1 + t) / (10 + t)) after t updates, so that the mean of a short run is not still
-    made of its first weights (the rule of TensorFlow's ExponentialMovingAverage). Buffers are not averaged but copied: they are means
-    already, or constants.
+    The decay rises to its final value as min(decay, (1 + t) / (10 + t)) after t updates, so that
+    the mean of a short run is not still made of its first weights (the rule of TensorFlow's
+    ExponentialMovingAverage). Buffers are not averaged but copied: they are means already, or
+    constants.
     """
 
     def __init__(self, modules: Sequence[nn.Module], decay: float):

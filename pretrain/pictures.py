@@ -1,4 +1,6 @@
-"""Pictures of predicted fans for a few held-out samples: the frame with the waypoints on the ground, and the view from above."""
+"""Pictures of predicted fans for a few held-out samples: the frame with the waypoints on the
+ground, and the view from above.
+"""
 
 import math
 
@@ -15,9 +17,11 @@ _WIDEST_DEG = 150.0  # beyond it no pinhole camera is a model of the lens
 
 
 def pick(future: np.ndarray, count: int = 6) -> np.ndarray:
-    """(count,) sample indices, or fewer: from the sharpest right turn among (S, T, 2) futures to the sharpest left, evenly.
+    """(count,) sample indices, or fewer: from the sharpest right turn among (S, T, 2) futures to
+    the sharpest left, evenly.
 
-    The same futures give the same samples. Robots that hardly move are left out as long as others do.
+    The same futures give the same samples. Robots that hardly move are left out as long as others
+    do.
     """
     end = future[:, -1]
     moving = np.flatnonzero(np.linalg.norm(end, axis=1) > 0.3)
@@ -28,9 +32,11 @@ def pick(future: np.ndarray, count: int = 6) -> np.ndarray:
 
 
 def project(points: np.ndarray, body: Body, size: tuple[int, int]) -> np.ndarray:
-    """Ground points (..., 2) in the robot's frame to pixels (..., 2) of an image of `size` (height, width); NaN where not seen.
+    """Ground points (..., 2) in the robot's frame to pixels (..., 2) of an image of `size` (height,
+    width); NaN where not seen.
 
-    A pinhole camera with square pixels, its axis in the robot's direction and pitched down by `camera_pitch_deg`.
+    A pinhole camera with square pixels, its axis in the robot's direction and pitched down by
+    `camera_pitch_deg`.
     """
     height, width = size
     f = 0.5 * width / math.tan(math.radians(body.camera_hfov_deg) / 2)
@@ -43,7 +49,9 @@ def project(points: np.ndarray, body: Body, size: tuple[int, int]) -> np.ndarray
 
 
 def camera_known(body: Body) -> bool:
-    """Whether `project` can be used: height, field of view and pitch are known, and the lens is no fisheye."""
+    """Whether `project` can be used: height, field of view and pitch are known, and the lens is no
+    fisheye.
+    """
     known = (body.camera_height_m, body.camera_hfov_deg, body.camera_pitch_deg)
     return (
         all(map(math.isfinite, known))
@@ -79,7 +87,9 @@ def _fan(
     truth: np.ndarray,
     wide: int,
 ) -> None:
-    """Modes (M, T, 2) from the faintest to the best-scored, then the truth (T, 2); `at` maps metres to pixels."""
+    """Modes (M, T, 2) from the faintest to the best-scored, then the truth (T, 2); `at` maps metres
+    to pixels.
+    """
     origin = np.zeros((1, 2))
     alpha, best = _opacity(scores), int(scores.argmax())
     for m in np.argsort(scores, kind="stable"):
@@ -97,7 +107,9 @@ def _fan(
 def top_down(
     modes: np.ndarray, scores: np.ndarray, truth: np.ndarray, goal_xy: np.ndarray, reach_m: float
 ) -> Image.Image:
-    """The panel from above, `PANEL` px square, x forward is up: a grid of metres, the modes, the truth, the goal or where it lies."""
+    """The panel from above, `PANEL` px square, x forward is up: a grid of metres, the modes, the
+    truth, the goal or where it lies.
+    """
     side = PANEL * _FINE
     image = Image.new("RGB", (side, side), "white")
     draw = ImageDraw.Draw(image, "RGBA")
@@ -149,7 +161,9 @@ def top_down(
 def over_frame(
     frame: np.ndarray, body: Body, modes: np.ndarray, scores: np.ndarray, truth: np.ndarray
 ) -> Image.Image:
-    """A frame (H, W, 3) `PANEL` px high at most, with the waypoints on the ground in front where the camera is known."""
+    """A frame (H, W, 3) `PANEL` px high at most, with the waypoints on the ground in front where
+    the camera is known.
+    """
     scale = min(FRAME_W / frame.shape[1], PANEL / frame.shape[0])
     width, height = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
     image = Image.fromarray(frame).resize((width * _FINE, height * _FINE), Image.Resampling.BICUBIC)
@@ -178,8 +192,10 @@ def fan_picture(
     """One sample as (`HEADER` + `PANEL`, `FRAME_W` + `PANEL`, 3) uint8.
 
     Args:
-        frame: (H, W, 3) uint8 at any size. body: projects the waypoints into it where its camera is known.
-        modes: (M, T, 2) metres. scores: (M,) probabilities. truth: (T, 2) metres. goal_xy: (2,) metres.
+        frame: (H, W, 3) uint8 at any size. body: projects the waypoints into it where its camera is
+            known.
+        modes: (M, T, 2) metres. scores: (M,) probabilities. truth: (T, 2) metres. goal_xy: (2,)
+            metres.
         title: what the header says.
     """
     image = Image.new("RGB", (FRAME_W + PANEL, HEADER + PANEL), "white")

@@ -17,7 +17,9 @@ GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = (
     30.0,
     5.0,
 )  # how far ahead in time a goal is taken from the walk
-GAP_S = 1.0  # a sample does not reach over a longer hole in the times, unless the frames are that far apart anyway
+# a sample does not reach over a longer hole in the times, unless the frames are that far apart
+# anyway
+GAP_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,10 @@ class Samples:
         position: (F, 2), yaw: (F,) poses of all frames of these walks, one walk after the other.
         frame: (S,) place of each sample's newest frame in these.
         frames: (S, history) places in the store that `first` counts in, oldest first.
-        goals: (S, 3) places in `position`: the nearest and the farthest goal to draw, and the fixed one.
-        future: (S, T, 2) float32, metres in the robot's frame. ego: (S, 3) float32. robot: (S, 6) float32 robot tokens.
+        goals: (S, 3) places in `position`: the nearest and the farthest goal to draw, and the fixed
+            one.
+        future: (S, T, 2) float32, metres in the robot's frame. ego: (S, 3) float32. robot: (S, 6)
+            float32 robot tokens.
         free_space: (S, RAYS) float32 metres, NaN where it is not known.
     """
 
@@ -53,8 +57,9 @@ class Samples:
 def make_samples(walks: Sequence[Walk], config: PolicyConfig, first: np.ndarray) -> Samples:
     """Lists the samples of walks: frames with `waypoints * waypoint_dt_s` seconds of future.
 
-    Works in the walks' own times, so that uneven ones are right; what would reach over a hole or into a nudge is left out. A hole is
-    an interval of more than `GAP_S` and of more than three times the walk's median one (as in `s2e-data check`).
+    Works in the walks' own times, so that uneven ones are right; what would reach over a hole or
+    into a nudge is left out. A hole is an interval of more than `GAP_S` and of more than three
+    times the walk's median one (as in `s2e-data check`).
 
     Args:
         walks: W walks.
@@ -90,7 +95,8 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     )  # how many holes lie before each frame
     ends = np.minimum(np.searchsorted(times, times[t] + horizon_s - 1e-6), last)
     t = t[holes[ends] == holes[t]]
-    # What was done to the robot is no behaviour: a nudge is not to be foreseen, only what follows it is to be learned.
+    # What was done to the robot is no behaviour: a nudge is not to be foreseen, only what follows
+    # it is to be learned.
     begin, end = walk.nudged.T
     t = t[~((begin < times[t, None] + horizon_s) & (end > times[t, None])).any(1)]
     back = np.arange(config.history - 1, -1, -1) * config.frame_spacing_s
@@ -121,7 +127,9 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
 
 
 def ego_states(walk: Walk, t: np.ndarray, spacing_s: float, since: np.ndarray) -> np.ndarray:
-    """(S, 3) speed (m/s), yaw rate (rad/s) and curvature (1/m, within 2) over the last `spacing_s`; zeros at frames `since`."""
+    """(S, 3) speed (m/s), yaw rate (rad/s) and curvature (1/m, within 2) over the last `spacing_s`;
+    zeros at frames `since`.
+    """
     before = np.maximum(np.minimum(nearest(walk.times, walk.times[t] - spacing_s), t - 1), since)
     dt = np.where(before < t, walk.times[t] - walk.times[before], 1.0)
     forward = to_robot(
@@ -132,10 +140,12 @@ def ego_states(walk: Walk, t: np.ndarray, spacing_s: float, since: np.ndarray) -
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch. `frames` (B, history) are places in the store of frames, oldest first; the rest are float32.
+    """One batch. `frames` (B, history) are places in the store of frames, oldest first; the rest
+    are float32.
 
-    `future` (B, T, 2) and `goal_xy` (B, 2) are metres in the robot's frame; `goal`, `ego` (B, 3) and `robot` (B, 6) are network inputs;
-    `free_space` (B, RAYS) is metres, NaN where it is not known.
+    `future` (B, T, 2) and `goal_xy` (B, 2) are metres in the robot's frame; `goal`, `ego` (B, 3)
+    and `robot` (B, 6) are network inputs; `free_space` (B, RAYS) is metres, NaN where it is not
+    known.
     """
 
     frames: np.ndarray
@@ -152,7 +162,8 @@ def make_batch(
 ) -> Batch:
     """Builds the batch of some samples.
 
-    The goal is a pose that the walk reaches later: drawn by `rng`, or five seconds ahead where it is None, both before the next hole.
+    The goal is a pose that the walk reaches later: drawn by `rng`, or five seconds ahead where it
+    is None, both before the next hole.
     """
     low, high, fixed = samples.goals[index].T
     at = fixed if rng is None else rng.integers(low, high + 1)
@@ -172,7 +183,8 @@ def make_batch(
 
 
 def mirrored(batch: Batch, which: np.ndarray) -> Batch:
-    """The batch with the samples `which` (B,) bool seen and driven the other way round: left and right are exchanged.
+    """The batch with the samples `which` (B,) bool seen and driven the other way round: left and
+    right are exchanged.
 
     What the network sees of their frames is mirrored beside this, by columns.
     """
@@ -194,11 +206,14 @@ def mirrored(batch: Batch, which: np.ndarray) -> Batch:
 
 
 def split_walks(walks: Sequence[Walk], fraction: float, seed: int) -> tuple[list[Walk], list[Walk]]:
-    """Training and validation walks: whole walks with all their pieces, never frames of one in both; one walk each at least."""
+    """Training and validation walks: whole walks with all their pieces, never frames of one in
+    both; one walk each at least.
+    """
     names = list(dict.fromkeys(trajectory(w.name) for w in walks))
     if len(names) < 2:
         raise UserError(
-            f"{walks[0].source}: one walk cannot be split into training and validation; give at least two"
+            f"{walks[0].source}: one walk cannot be split into training and validation; give at "
+            "least two"
         )
     order = np.random.default_rng(seed).permutation(len(names))
     held = {names[i] for i in order[: min(max(1, round(fraction * len(names))), len(names) - 1)]}

@@ -1,4 +1,6 @@
-"""Stills in pretraining: what the policy's context says of free space, learned beside the video, and judged in scenes held out."""
+"""Stills in pretraining: what the policy's context says of free space, learned beside the video,
+and judged in scenes held out.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ from s2e.video.stills import Stills
 NEAR_M = 2.5
 """Of stills whose nearest thing is within this the error of the nearest distance is read."""
 HIDE_GOAL, HIDE_EGO, STANDS = 0.5, 0.5, 0.5
-"""Chances that a still's goal is hidden, its robot's motion too, and that a motion that is not hidden is standing."""
+"""Chances that a still's goal is hidden, its robot's motion too, and that a motion that is not
+hidden is standing."""
 SPEED_MS, TURN_RADS = (0.0, 2.0), 0.6
 """Range of a random speed, deviation of a random yaw rate."""
 
@@ -27,7 +30,8 @@ class StillSamples:
 
     Attributes:
         place: (S,) places in the store of frames.
-        free_space: (S, RAYS) float32 metres, NaN where it is not known. robot: (S, 6) float32 robot tokens.
+        free_space: (S, RAYS) float32 metres, NaN where it is not known. robot: (S, 6) float32 robot
+            tokens.
         look: (S,) texts: "mesh" or "splats".
     """
 
@@ -94,8 +98,9 @@ def still_batch(
 ) -> tuple[Batch, tuple[torch.Tensor, torch.Tensor]]:
     """The batch of some stills, and whose goal and motion are hidden (B,), (B,) bool.
 
-    All frames of the history are the same, as at the beginning of an episode. What the video teaches is left to chance, so that free
-    space is read from the image alone: goals are drawn or hidden, motions hidden, standing or drawn. Without `rng` both are hidden.
+    All frames of the history are the same, as at the beginning of an episode. What the video
+    teaches is left to chance, so that free space is read from the image alone: goals are drawn or
+    hidden, motions hidden, standing or drawn. Without `rng` both are hidden.
     """
     count = len(index)
     goal_xy, ego = np.zeros((count, 2)), np.zeros((count, 3), np.float32)
@@ -130,8 +135,9 @@ def seeing(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         predicted: (S, RAYS) log metres. truth: (S, RAYS) metres, NaN where it is not known.
 
     Returns:
-        `r2` of the log range over all known rays, `near_m`: the median error of the nearest thing where that is within `NEAR_M`, and
-        `stills`, how many were read. NaN where nothing can be said.
+        `r2` of the log range over all known rays, `near_m`: the median error of the nearest thing
+        where that is within `NEAR_M`, and `stills`, how many were read. NaN where nothing can be
+        said.
     """
     known = np.isfinite(truth)
     target = np.log(np.maximum(np.where(known, truth, 1.0), MIN_DISTANCE_M))
@@ -168,7 +174,8 @@ def seeing_by_look(
 def format_seeing(rows: dict[str, dict[str, float]]) -> str:
     """The readings as a sentence a look."""
     return "\n".join(
-        f"seeing, {name}: R2 of log range {row['r2']:.3f}, nearest thing within {NEAR_M:g} m to {row['near_m']:.3f} m "
+        f"seeing, {name}: R2 of log range {row['r2']:.3f}, nearest thing within {NEAR_M:g} m to "
+        f"{row['near_m']:.3f} m "
         f"(median), {row['stills']:.0f} stills"
         for name, row in rows.items()
     )

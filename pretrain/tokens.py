@@ -1,8 +1,10 @@
-"""What the encoder says of every frame, kept on disk, so that a frame is decoded and encoded once and not once an epoch.
+"""What the encoder says of every frame, kept on disk, so that a frame is decoded and encoded once
+and not once an epoch.
 
-A store is a folder for one encoder and image size: `frames.bin`, to which walks are appended, and `walks.jsonl` with a line for
-each: the digest of its frames, where it begins, how many there are. The file is memory-mapped, so that data of any size trains in
-the memory of a laptop; a walk is found by its content, wherever it lies and whatever dataset it is in.
+A store is a folder for one encoder and image size: `frames.bin`, to which walks are appended, and
+`walks.jsonl` with a line for each: the digest of its frames, where it begins, how many there are.
+The file is memory-mapped, so that data of any size trains in the memory of a laptop; a walk is
+found by its content, wherever it lies and whatever dataset it is in.
 """
 
 import fcntl
@@ -60,10 +62,12 @@ QUALITY = 95  # of stored JPEG files
 class TokenStore:
     """Tokens of a frozen encoder for the frames of any number of walks.
 
-    A record is a frame's features (rows x columns x C) and, after them, their mean (C), float16: older frames need only that.
+    A record is a frame's features (rows x columns x C) and, after them, their mean (C), float16:
+    older frames need only that.
 
     Args:
-        net: the encoder, in eval mode. config: the policy's. folder: where stores live. device: torch device that encodes.
+        net: the encoder, in eval mode. config: the policy's. folder: where stores live. device:
+            torch device that encodes.
     """
 
     def __init__(self, net: VisualNet, config: PolicyConfig, folder: Path, device: str = "cpu"):
@@ -88,7 +92,8 @@ class TokenStore:
         """Encodes the frames that are not in the store yet.
 
         Returns:
-            (W,) int64 place of each good walk's first frame, the good walks, and those left out because a frame is unreadable.
+            (W,) int64 place of each good walk's first frame, the good walks, and those left out
+            because a frame is unreadable.
 
         Raises:
             UserError: no walk is good, or the disk is full.
@@ -111,7 +116,8 @@ class TokenStore:
             frames: (B, history) places, oldest first.
 
         Returns:
-            The newest frame's features (B, rows, columns, C) and the older ones' means (B, history - 1, C), float16.
+            The newest frame's features (B, rows, columns, C) and the older ones' means (B, history
+            - 1, C), float16.
         """
         newest = self.records[:, : self.width - self.shape[2]][frames[:, -1]].reshape(
             -1, *self.shape
@@ -120,9 +126,11 @@ class TokenStore:
 
 
 class FrameStore:
-    """The frames of any number of walks at a policy's size, as JPEG files one after the other: for encoders that are trained.
+    """The frames of any number of walks at a policy's size, as JPEG files one after the other: for
+    encoders that are trained.
 
-    Files of quality 95, the best that Pillow advises: when it drives, the encoder gets resized frames that no JPEG has been through.
+    Files of quality 95, the best that Pillow advises: when it drives, the encoder gets resized
+    frames that no JPEG has been through.
 
     Args:
         config: the policy's. folder: where stores live.
@@ -179,8 +187,8 @@ class FrameStore:
 class _Book:
     """The folder of a store: an append-only file and the list of what is in it.
 
-    Several processes may use it at once: the list is read without a lock, a walk is written under one, and each looks again for what
-    the others wrote before it writes.
+    Several processes may use it at once: the list is read without a lock, a walk is written under
+    one, and each looks again for what the others wrote before it writes.
     """
 
     def __init__(self, folder: Path, record_bytes: int):
@@ -198,7 +206,8 @@ class _Book:
             self.index.touch()
         except OSError as error:
             raise UserError(
-                f"{self.folder}: tokens cannot be kept there ({error}); give another folder with S2E_CACHE"
+                f"{self.folder}: tokens cannot be kept there ({error}); give another folder with "
+                "S2E_CACHE"
             ) from None
         self._look()
         return self
@@ -213,7 +222,9 @@ class _Book:
         return self.digests[id(walk)]
 
     def _look(self) -> None:
-        """Reads what was added to the list; lines that a kill cut are no JSON and are passed over."""
+        """Reads what was added to the list; lines that a kill cut are no JSON and are passed
+        over.
+        """
         with self.index.open("rb") as file:
             number = os.fstat(file.fileno()).st_ino
             if number != self.read[0]:
@@ -230,7 +241,9 @@ class _Book:
                 continue
 
     def _mend(self) -> None:
-        """Takes from the list what the file does not hold: it was cut by others than us. Under the lock."""
+        """Takes from the list what the file does not hold: it was cut by others than us. Under the
+        lock.
+        """
         held = self.path.stat().st_size // self.record_bytes
         good = {k: e for k, e in self.entries.items() if e["end"] <= held}
         if len(good) < len(self.entries):
@@ -245,7 +258,9 @@ class _Book:
         parts: Callable[[], Iterable[np.ndarray]],
         more: Callable[[], dict[str, Any]],
     ) -> None:
-        """Appends a walk, if nobody has meanwhile; its line follows when its data are on the disk."""
+        """Appends a walk, if nobody has meanwhile; its line follows when its data are on the
+        disk.
+        """
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         try:
             self._look()
@@ -269,7 +284,8 @@ class _Book:
             self._look()
         except OSError as error:
             raise _DiskError(
-                f"{self.path}: not written ({error}); free some space or give another folder with S2E_CACHE"
+                f"{self.path}: not written ({error}); free some space or give another folder with "
+                "S2E_CACHE"
             ) from None
         finally:
             fcntl.flock(self.lock, fcntl.LOCK_UN)
@@ -320,7 +336,9 @@ def _batched(images: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _ahead(items: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same items, each made in a thread while the one before it is used: decoding goes on beside the encoder."""
+    """The same items, each made in a thread while the one before it is used: decoding goes on
+    beside the encoder.
+    """
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:

@@ -1,7 +1,8 @@
 """`s2e-pretrain`: from navigation video to a policy; what it can be asked for is in `args.py`.
 
-Reads the walks, encodes every frame once (a frozen encoder), splits by walk, trains with the distribution-matching loss,
-and prints open-loop metrics on the held-out walks beside two baselines. Stopped at any moment, it resumes to the same weights.
+Reads the walks, encodes every frame once (a frozen encoder), splits by walk, trains with the
+distribution-matching loss, and prints open-loop metrics on the held-out walks beside two baselines.
+Stopped at any moment, it resumes to the same weights.
 """
 
 import dataclasses
@@ -55,7 +56,8 @@ def train(args: PretrainArgs) -> None:
     beside = f" and {trainer.still_count * world} stills" if data.stills else ""
     done = f", {resume_at} of them done" if resume_at else ""
     run.say(
-        f"{len(data.training)} samples, {trainer.steps} steps of {args.batch * world}{beside}{done}, {size:.2f} M parameters"
+        f"{len(data.training)} samples, {trainer.steps} steps of "
+        f"{args.batch * world}{beside}{done}, {size:.2f} M parameters"
     )
     steps(trainer, run)
     finish(trainer, run)
@@ -95,12 +97,15 @@ def steps(trainer: Trainer, run: Run) -> None:
                 raise KeyboardInterrupt
     if at.step < trainer.steps:
         run.say(
-            f"stopped at step {at.step}: none lower in {at.waits} validations than {at.best:.4f} at step {at.best_step}"
+            f"stopped at step {at.step}: none lower in {at.waits} validations than {at.best:.4f} "
+            f"at step {at.best_step}"
         )
 
 
 def validate(trainer: Trainer, run: Run, pictures: "Pictures | None") -> bool:
-    """Losses on held-out samples, the alarm, and pictures; whether the loss is the lowest so far."""
+    """Losses on held-out samples, the alarm, and pictures; whether the loss is the lowest so
+    far.
+    """
     at, values = trainer.at, trainer.validate()
     better = trainer.better(values["loss"])
     if trainer.rank == 0:
@@ -122,7 +127,9 @@ def validate(trainer: Trainer, run: Run, pictures: "Pictures | None") -> bool:
 
 
 def finish(trainer: Trainer, run: Run) -> None:
-    """Judges the best (or last) weights on held-out walks, beside baselines, and says where they are."""
+    """Judges the best (or last) weights on held-out walks, beside baselines, and says where they
+    are.
+    """
     args, config, data = trainer.args, trainer.config, trainer.data
     if trainer.rank:
         return
@@ -144,7 +151,8 @@ def finish(trainer: Trainer, run: Run) -> None:
     Image.fromarray(Pictures(trainer, data.judged).draw()).save(args.out / "fans.png")
     Image.fromarray(use_picture(use)).save(args.out / "anchors.png")
     run.say(
-        f"held-out walks, {len(data.judged)} samples, {config.waypoints * config.waypoint_dt_s:g} s ahead"
+        f"held-out walks, {len(data.judged)} samples, {config.waypoints * config.waypoint_dt_s:g} "
+        "s ahead"
     )
     run.say(format_rows(rows))
     if told:
@@ -182,7 +190,9 @@ def seen(trainer: Trainer, most: int) -> dict[str, float]:
 
 
 class Pictures:
-    """A few fixed samples, with their frames, to draw what the policy says of them again and again."""
+    """A few fixed samples, with their frames, to draw what the policy says of them again and
+    again.
+    """
 
     def __init__(self, trainer: Trainer, samples: Samples):
         self.config: PolicyConfig = trainer.config
@@ -204,7 +214,10 @@ class Pictures:
         future, pictures = batch.future.numpy(), []
         for k, walk in enumerate(self.walks):
             error = np.linalg.norm(metric[k, scores[k].argmax()] - future[k], axis=-1).mean()
-            title = f"{walk.name[-40:]}, {walk.times[self.at[k]] - walk.times[0]:.1f} s, ADE {error:.2f} m"
+            title = (
+                f"{walk.name[-40:]}, {walk.times[self.at[k]] - walk.times[0]:.1f} s, ADE "
+                f"{error:.2f} m"
+            )
             pictures.append(
                 fan_picture(
                     self.frames[k],

@@ -1,8 +1,10 @@
-"""Coaches: who looks on while a policy drives and says, at every frame that it drives into, what he would do there.
+"""Coaches: who looks on while a policy drives and says, at every frame that it drives into, what he
+would do there.
 
-A policy that imitates drives of others meets situations of its own making that nobody showed it. A coach labels just those (DAgger,
-Ross et al. 2011), and he should see no more than the policy can: imitation of what cannot be seen teaches to guess. So the coach is a
-policy on rays inside the camera's field of view; the privileged planner is there for comparison.
+A policy that imitates drives of others meets situations of its own making that nobody showed it. A
+coach labels just those (DAgger, Ross et al. 2011), and he should see no more than the policy can:
+imitation of what cannot be seen teaches to guess. So the coach is a policy on rays inside the
+camera's field of view; the privileged planner is there for comparison.
 """
 
 from collections.abc import Callable
@@ -21,10 +23,12 @@ from s2e.envs.worlds import ACTION_HORIZON_S, Worlds
 
 WAYPOINTS = 10
 STEADY = 2
-"""Steps over which the coach's commands are averaged to say what he means: learned by PPO, he steers by jerks that nobody can foresee.
-At 2 he drives as well as at 1, at 3 a little worse, at 5 much."""
+"""Steps over which the coach's commands are averaged to say what he means: learned by PPO, he
+steers by jerks that nobody can foresee. At 2 he drives as well as at 1, at 3 a little worse, at 5
+much."""
 LABEL = 2 + 2 * WAYPOINTS
-"""Numbers of a label: the coach's action, and the way that he would go in the next two seconds; metres in the robot's frame."""
+"""Numbers of a label: the coach's action, and the way that he would go in the next two seconds;
+metres in the robot's frame."""
 
 
 class Coach(Protocol):
@@ -52,11 +56,12 @@ Act = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def drive_on(worlds: Worlds, action: np.ndarray, act: Act) -> tuple[np.ndarray, np.ndarray]:
-    """Where robots would be every 0.2 s of two seconds, after `action` (N, 2) and then what `act` says; people walk straight on.
+    """Where robots would be every 0.2 s of two seconds, after `action` (N, 2) and then what `act`
+    says; people walk straight on.
 
     Returns:
-        (N, WAYPOINTS, 2) metres in each robot's frame, and (N, WAYPOINTS, 3) what their controllers were told: m/s, rad/s, m/s aside.
-        The worlds stay as they are.
+        (N, WAYPOINTS, 2) metres in each robot's frame, and (N, WAYPOINTS, 3) what their controllers
+        were told: m/s, rad/s, m/s aside. The worlds stay as they are.
     """
     w, pose, velocity, people_xy = worlds, worlds.pose, worlds.velocity, worlds.people.position
     way, commands = np.empty((w.count, WAYPOINTS, 2)), np.empty((w.count, WAYPOINTS, 3))
@@ -73,11 +78,13 @@ def drive_on(worlds: Worlds, action: np.ndarray, act: Act) -> tuple[np.ndarray, 
 
 
 class RayCoach:
-    """A ray policy. Where it would be in two seconds a ghost finds out, who drives on from here without touching the worlds.
+    """A ray policy. Where it would be in two seconds a ghost finds out, who drives on from here
+    without touching the worlds.
 
     Args:
-        worlds: N of them. path: the policy. nearer_m: how much nearer than they are things seem to it, so that it keeps as much more
-            distance where there is room: those who learn from it judge distances by images.
+        worlds: N of them. path: the policy. nearer_m: how much nearer than they are things seem to
+            it, so that it keeps as much more distance where there is room: those who learn from it
+            judge distances by images.
     """
 
     def __init__(self, worlds: Worlds, path: str, nearer_m: float = 0.0):
@@ -119,7 +126,9 @@ class RayCoach:
 
 
 class ExpertCoach:
-    """The privileged planner: it sees the map and people behind walls. Its way is the arc of what it does now."""
+    """The privileged planner: it sees the map and people behind walls. Its way is the arc of what
+    it does now.
+    """
 
     def __init__(self, worlds: Worlds):
         self.worlds, self.driver = worlds, ExpertDriver(worlds)
@@ -144,7 +153,8 @@ class ExpertCoach:
 
 
 def make_coach(name: str, worlds: Worlds, nearer_m: float = 0.0) -> Coach | None:
-    """The coach that `--coach` names: none, expert, or a ray policy (a shipped one's name, a run or a checkpoint); see `RayCoach`.
+    """The coach that `--coach` names: none, expert, or a ray policy (a shipped one's name, a run or
+    a checkpoint); see `RayCoach`.
 
     Raises:
         UserError: there is no such ray policy, or it was trained for other robots or cameras.

@@ -1,7 +1,9 @@
-"""The coach's lessons: a store of fixed size for frames that the policy drove into, with what the coach would have done there.
+"""The coach's lessons: a store of fixed size for frames that the policy drove into, with what the
+coach would have done there.
 
-Easy driving floods such a store until the hard frames are a few among many (Prakash et al., DA-RB, CVPR 2020). So frames stay by
-chance in proportion to their weight, which is large where the policy was wrong about the coach or something was near.
+Easy driving floods such a store until the hard frames are a few among many (Prakash et al., DA-RB,
+CVPR 2020). So frames stay by chance in proportion to their weight, which is large where the policy
+was wrong about the coach or something was near.
 """
 
 import numpy as np
@@ -12,8 +14,8 @@ from s2e.core import dist
 class Lessons:
     """At most `size` frames of all ranks' worlds, as rows of numbers.
 
-    Which stay is a weighted reservoir (Efraimidis and Spirakis 2006): each frame draws u ** (1 / weight) once, and those with the
-    largest draws stay, whatever the order in which they came.
+    Which stay is a weighted reservoir (Efraimidis and Spirakis 2006): each frame draws u ** (1 /
+    weight) once, and those with the largest draws stay, whatever the order in which they came.
 
     Of several ranks all know the draws of all frames, so what stays where is the same for each and
     for one rank with all worlds; each rank keeps the frames that it has seen, those of `mine`.
@@ -66,7 +68,9 @@ class Lessons:
         draw: np.ndarray,
         frames: np.ndarray,
     ) -> None:
-        """Fills slots; of `frames` (S,), rows of `seen` and `label`, those of other ranks are -1."""
+        """Fills slots; of `frames` (S,), rows of `seen` and `label`, those of other ranks are
+        -1.
+        """
         own = frames >= 0
         self.draw[slots], self.mine[slots] = draw, own
         self.seen[slots[own]], self.label[slots[own]] = seen[frames[own]], label[frames[own]]

@@ -1,4 +1,6 @@
-"""What PPO trains: an actor that sees images (S2E's decoder with adapters) or rays, and beside it a critic that sees the truth."""
+"""What PPO trains: an actor that sees images (S2E's decoder with adapters) or rays, and beside it a
+critic that sees the truth.
+"""
 
 import copy
 from typing import Any
@@ -25,8 +27,9 @@ DECODER = ("anchor_in", "decoder", "query_norm", "score_head", "trajectory_head"
 class ActorCritic(BasePolicy):
     """What SB3's PPO needs of a policy. Subclasses say which density the action has.
 
-    The critic reads `state`, which the simulator alone can know: it helps to learn and is thrown away. `driver` says who drives a
-    world: the actor, as `chance` has it (`EXPLORES`); the actor, as it holds best (`GREEDY`); the coach, disturbed (`COACHED`).
+    The critic reads `state`, which the simulator alone can know: it helps to learn and is thrown
+    away. `driver` says who drives a world: the actor, as `chance` has it (`EXPLORES`); the actor,
+    as it holds best (`GREEDY`); the coach, disturbed (`COACHED`).
 
     Args:
         observation_space, action_space, lr_schedule: SB3's. critic_lr: the critic's own rate.
@@ -57,7 +60,9 @@ class ActorCritic(BasePolicy):
         self.optimizer = torch.optim.AdamW(groups, eps=1e-5, fused=True)
 
     def density(self, obs: Rows, start: bool = False) -> Any:
-        """The density of the action: log_prob, entropy_bound, mode, draw. `start`: that of the policy as it was at first."""
+        """The density of the action: log_prob, entropy_bound, mode, draw. `start`: that of the
+        policy as it was at first.
+        """
         raise AssertionError("a subclass has the density")
 
     def forward(
@@ -75,7 +80,8 @@ class ActorCritic(BasePolicy):
                 driver == COACHED, coached, density.draw(chance[:, 0], chance[:, 1:3])
             )
             actions = torch.where(driver == GREEDY, actions, drawn)
-        # Worlds take no NaN. What the policy made NaN of is found after the rollout, which is then not learned from.
+        # Worlds take no NaN. What the policy made NaN of is found after the rollout, which is then
+        # not learned from.
         actions = torch.nan_to_num(actions, nan=0.0, posinf=0.0, neginf=0.0)
         return actions, self.critic(obs["state"]), density.log_prob(actions)
 
@@ -122,11 +128,13 @@ class Diagonal:
 
 
 LOG_STD = -0.7, -2.0
-"""Logarithm of the deviation by which a ray policy explores (its actions are -1 to 1), at first and at last."""
+"""Logarithm of the deviation by which a ray policy explores (its actions are -1 to 1), at first and
+at last."""
 
 
 class RayActorCritic(ActorCritic):
-    """A ray policy that explores by normal noise, less and less: what it drives like without must be learned as well.
+    """A ray policy that explores by normal noise, less and less: what it drives like without must
+    be learned as well.
 
     Args:
         rays: the policy; the rest as in `ActorCritic`.
@@ -156,9 +164,10 @@ class S2EActorCritic(ActorCritic):
     """An S2E policy, with S2E's exact mixture density, of which a part trains.
 
     Args:
-        s2e: the policy. prefix: what `seen` holds. adapter: what trains: "ram" the adapters beside each cross-attention, "decoder"
-            all that is behind the context instead, "full" the context's self-attention too. way: weight of the coach's way beside
-            his action. reader: whether it gets one, which learns as well. The rest as in `ActorCritic`.
+        s2e: the policy. prefix: what `seen` holds. adapter: what trains: "ram" the adapters beside
+            each cross-attention, "decoder" all that is behind the context instead, "full" the
+            context's self-attention too. way: weight of the coach's way beside his action. reader:
+            whether it gets one, which learns as well. The rest as in `ActorCritic`.
     """
 
     def __init__(
@@ -195,9 +204,11 @@ class S2EActorCritic(ActorCritic):
         return WaypointMixture.at(modes, policy.config.action_waypoint, policy.config.waypoint_dt_s)
 
     def lesson(self, obs: Rows) -> torch.Tensor:
-        """(B,) -log p of the coach's action, and `way` times that of a waypoint of his way, under the mode whose anchor points there.
+        """(B,) -log p of the coach's action, and `way` times that of a waypoint of his way, under
+        the mode whose anchor points there.
 
-        Under the whole mixture one broad mode learns to mean "left or right", and the best mode then drives between the two.
+        Under the whole mixture one broad mode learns to mean "left or right", and the best mode
+        then drives between the two.
         """
         policy: Any = self.actor
         label = obs["label"]

@@ -1,7 +1,9 @@
-"""One update, on one page: Stable-Baselines3's PPO, buffers and vector environments, with a coach, and equal on any number of ranks.
+"""One update, on one page: Stable-Baselines3's PPO, buffers and vector environments, with a coach,
+and equal on any number of ranks.
 
-PPO: Schulman et al. 2017. A term that imitates a coach on the learner's own frames and fades out: kickstarting (Schmitt et al. 2018);
-with PPO's weight 0 it is DAgger (Ross et al. 2011). A rate of learning that follows the divergence of each update: rsl_rl.
+PPO: Schulman et al. 2017. A term that imitates a coach on the learner's own frames and fades out:
+kickstarting (Schmitt et al. 2018); with PPO's weight 0 it is DAgger (Ross et al. 2011). A rate of
+learning that follows the divergence of each update: rsl_rl.
 """
 
 import copy
@@ -30,14 +32,17 @@ class Objective:
     Attributes:
         ppo: weight of PPO's terms for the actor.
         coach: of -log p of what the coach would do, at first.
-        coach_alone: share of the run in which the coach alone teaches the actor, while the critic learns what to expect of it.
-        coach_until: share after which the coach's weight has fallen to 0, in a straight line from there on; 0 keeps it.
+        coach_alone: share of the run in which the coach alone teaches the actor, while the critic
+            learns what to expect of it.
+        coach_until: share after which the coach's weight has fallen to 0, in a straight line from
+            there on; 0 keeps it.
         divergence: weight of the divergence from the policy that the run began with.
         target_kl: divergence of an update that the actor's rate is held to, where PPO has weight.
         warmup: updates after that in which the critic alone learns from rewards.
         epochs, batch: passes over a rollout, and samples of a minibatch over all ranks.
         lr: the actor's rate at first.
-        lr_end: share of it that is left when PPO begins, or at the end without it: there is no divergence to follow before.
+        lr_end: share of it that is left when PPO begins, or at the end without it: there is no
+            divergence to follow before.
     """
 
     ppo: float = 1.0
@@ -66,10 +71,11 @@ class Objective:
 
 
 class CoachedPPO(PPO):
-    """PPO whose `train` is written out here; `objective`, `share`, `lessons` and the counts are set by who makes it.
+    """PPO whose `train` is written out here; `objective`, `share`, `lessons` and the counts are set
+    by who makes it.
 
-    `updates` are all, `criticised` those in which the actor could have learned from rewards; `culprit` are the world and
-    the step that made the last one go wrong, where that is known.
+    `updates` are all, `criticised` those in which the actor could have learned from rewards;
+    `culprit` are the world and the step that made the last one go wrong, where that is known.
     """
 
     policy: ActorCritic  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -196,7 +202,9 @@ class CoachedPPO(PPO):
         }
 
     def _mine(self, every: np.ndarray, size: int) -> torch.Tensor:
-        """Of places among all ranks' samples, those of this rank, as places among its own (`size`)."""
+        """Of places among all ranks' samples, those of this rank, as places among its own
+        (`size`).
+        """
         own = every - self.share.first * (size // self.share.count)
         return torch.from_numpy(own[(own >= 0) & (own < size)])
 
@@ -231,7 +239,9 @@ class CoachedPPO(PPO):
         return {k: torch.from_numpy(v).float().to(self.device) for k, v in rows.items()}
 
     def _culprit(self, rows: dict[str, torch.Tensor], part: torch.Tensor) -> tuple[int, int] | None:
-        """World of this rank and step of the first of the samples `part` that makes a term of the loss infinite or NaN."""
+        """World of this rank and step of the first of the samples `part` that makes a term of the
+        loss infinite or NaN.
+        """
         obs = {k: rows[k][part] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
         with torch.no_grad():
             values, log_prob, entropy = self.policy.evaluate_actions(obs, rows["actions"][part])
@@ -251,7 +261,9 @@ class CoachedPPO(PPO):
 
 
 def normalised(advantages: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Advantages (B,) less their mean and over their deviation, both over the samples of all ranks that `counts` (B, 1) marks."""
+    """Advantages (B,) less their mean and over their deviation, both over the samples of all ranks
+    that `counts` (B, 1) marks.
+    """
     a, m = advantages.double(), counts[:, 0].double()
     n, first, second = dist.total(torch.stack([m.sum(), (m * a).sum(), (m * a * a).sum()]))
     mean = first / n.clamp(min=1)

@@ -1,8 +1,10 @@
-"""What a learner sees of the worlds, as vector-environment wrappers: rays, or the policy's frozen context instead of images.
+"""What a learner sees of the worlds, as vector-environment wrappers: rays, or the policy's frozen
+context instead of images.
 
-Everything before the part that trains (encoder, and but for `--adapter full` the self-attention too) is frozen in fine-tuning, so it
-runs once per frame and its result, not the image, is what PPO stores. SB3's maintainers advise the same for frozen extractors.
-Beside it each observation has `state`, the simulator's truth for the critic alone, and where a coach looks on, what he would do.
+Everything before the part that trains (encoder, and but for `--adapter full` the self-attention
+too) is frozen in fine-tuning, so it runs once per frame and its result, not the image, is what PPO
+stores. SB3's maintainers advise the same for frozen extractors. Beside it each observation has
+`state`, the simulator's truth for the critic alone, and where a coach looks on, what he would do.
 """
 
 from dataclasses import dataclass
@@ -34,7 +36,9 @@ STATE = 2 * AROUND + 1 + DIRECTIONS + 2 + 12
 
 
 def critic_state(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
-    """(V, STATE) float32 of what the simulator knows about some worlds: rays all around, rooms, the way to the goal."""
+    """(V, STATE) float32 of what the simulator knows about some worlds: rays all around, rooms, the
+    way to the goal.
+    """
     w, poses = worlds, worlds.pose[indices]
     angles = np.tile(np.linspace(-np.pi, np.pi, AROUND, endpoint=False), (len(indices), 1))
     cast = cast_rays(w, indices, angles, STATE_REACH_M)
@@ -75,10 +79,12 @@ class Share:
 
 
 class Sense(VecEnvWrapper):
-    """Dictionaries of `state`, the coach's `label` (NaN without one), `driver`, `chance`, and what a subclass's `look` gives.
+    """Dictionaries of `state`, the coach's `label` (NaN without one), `driver`, `chance`, and what
+    a subclass's `look` gives.
 
     Args:
-        venv: the worlds' door. spaces: of what `look` gives. coach: labels every observation. share: which worlds these are.
+        venv: the worlds' door. spaces: of what `look` gives. coach: labels every observation.
+            share: which worlds these are.
         seed: of chance.
     """
 
@@ -103,7 +109,9 @@ class Sense(VecEnvWrapper):
         self.worlds.finals = {"state": lambda done: critic_state(self.worlds, done)}
 
     def drivers(self, greedy: float, coached: float) -> None:
-        """Who drives from now on: shares of all worlds, the last of them greedy, the first the coach's."""
+        """Who drives from now on: shares of all worlds, the last of them greedy, the first the
+        coach's.
+        """
         every = np.full(self.share.total, EXPLORES, np.float32)
         every[len(every) - round(greedy * len(every)) :] = GREEDY
         every[: round(coached * len(every))] = COACHED
@@ -127,7 +135,9 @@ class Sense(VecEnvWrapper):
     def step_wait(
         self,
     ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Steps the worlds. `terminal_observation` has the critic's state; the rest of it, which nobody asks for, is zeros."""
+        """Steps the worlds. `terminal_observation` has the critic's state; the rest of it, which
+        nobody asks for, is zeros.
+        """
         seen, reward, done, infos = self.venv.step_wait()
         for row, world in enumerate(self.worlds.last["world"]):
             final = {
@@ -201,10 +211,12 @@ class SenseRays(Sense):
 
 
 class SenseImages(Sense):
-    """What a policy that sees images gets of them before the part that trains: `seen`, one row of numbers (see `Prefix`).
+    """What a policy that sees images gets of them before the part that trains: `seen`, one row of
+    numbers (see `Prefix`).
 
     Args:
-        prefix: the frozen part. hide_ego: share of frames in which the robot's own motion is hidden; the rest as in `Sense`.
+        prefix: the frozen part. hide_ego: share of frames in which the robot's own motion is
+            hidden; the rest as in `Sense`.
     """
 
     def __init__(
@@ -255,7 +267,8 @@ class SenseImages(Sense):
 
 
 class Prefix:
-    """Images to the rows that are stored: context tokens, or with `whole` what comes before them, if the self-attention trains too.
+    """Images to the rows that are stored: context tokens, or with `whole` what comes before them,
+    if the self-attention trains too.
 
     Behind either stands the odometry, whether the policy knows what to do with it or not.
     """

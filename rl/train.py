@@ -1,8 +1,10 @@
-"""`s2e-ppo`: from a pretrained policy to an experienced one; what it can be asked for is in `args.py`.
+"""`s2e-ppo`: from a pretrained policy to an experienced one; what it can be asked for is in
+`args.py`.
 
-PPO of Stable-Baselines3 over batched worlds, with a coach who labels what the policy drives into. Only the residual-attention
-adapters (and a critic) are trained; what is frozen runs once per frame. At step 0 the policy is the pretrained one exactly. Stopped
-at any moment, it resumes to the same weights.
+PPO of Stable-Baselines3 over batched worlds, with a coach who labels what the policy drives into.
+Only the residual-attention adapters (and a critic) are trained; what is frozen runs once per frame.
+At step 0 the policy is the pretrained one exactly. Stopped at any moment, it resumes to the same
+weights.
 """
 
 import dataclasses
@@ -56,11 +58,13 @@ from s2e.rl.sense import GREEDY, Prefix, SenseImages, SenseRays, Share
 
 SCRATCH = "scratch"
 GREEDY_ALONE = 0.5
-"""Least share of worlds without exploration while the coach teaches alone: a policy that does not explore has jams of its own."""
+"""Least share of worlds without exploration while the coach teaches alone: a policy that does not
+explore has jams of its own."""
 TICK = "sense.tick"
 """Of a checkpoint's arrays of worlds the one that all worlds share."""
 SETTLED_S = 120.0
-"""Seconds of a world, some two limits of a long episode: before, the short ones are too many among those that have ended."""
+"""Seconds of a world, some two limits of a long episode: before, the short ones are too many among
+those that have ended."""
 SKIPS = 3
 """Updates in a row that may go wrong before a run stops."""
 PATIENCE_S = 600.0
@@ -106,7 +110,9 @@ def check(args: PPOArgs, world: int) -> None:
 
 
 def check_memory(args: PPOArgs, world: int) -> None:
-    """Refuses more worlds than the memory of this machine holds, with what is stored of them and the lessons."""
+    """Refuses more worlds than the memory of this machine holds, with what is stored of them and
+    the lessons.
+    """
     images = args.sense == "images"
     each, rest = worlds_bytes(0 if args.scene else args.scenes, args.refresh > 0, images)
     if images and args.coach != "none":
@@ -140,7 +146,8 @@ class Watch(BaseCallback):
         self.ended: deque[tuple[float, ...]] = deque(maxlen=400)
         self.greedy: deque[float] = deque(maxlen=100)
         self.seeds: list[np.ndarray] = []
-        """The worlds' seeds at each step of the rollout: who ended an episode has another afterwards."""
+        """The worlds' seeds at each step of the rollout: who ended an episode has another
+        afterwards."""
         self._begin()
 
     def _begin(self) -> None:
@@ -198,7 +205,9 @@ class Watch(BaseCallback):
         return values
 
     def in_words(self, values: dict[str, float]) -> str:
-        """What `collect` gave, with how many episodes stand behind it: fewer than it keeps where fewer have ended."""
+        """What `collect` gave, with how many episodes stand behind it: fewer than it keeps where
+        fewer have ended.
+        """
         explored = ", ".join(
             f"{name} {values[f'episode/{name}']:.2f}"
             for name in ("success", "contacts", "touched", "return", "time_s")
@@ -364,7 +373,9 @@ class Trainer:
         }
 
     def _not_finite(self) -> tuple[str, tuple[int, int] | None]:
-        """What of the rollout is no finite number, and where first: world of this rank and step. Empty where all is."""
+        """What of the rollout is no finite number, and where first: world of this rank and step.
+        Empty where all is.
+        """
         buffer: Any = self.model.rollout_buffer
         labelled = self.env.coach is not None
         seen = {k: v for k, v in buffer.observations.items() if k != "label" or labelled}
@@ -381,7 +392,10 @@ class Trainer:
             return
         self.skipped += 1
         self.skipped_in_a_row += 1
-        what = f"update {self.updates + 1} is skipped: {wrong or 'something on another rank'} is not finite"
+        what = (
+            f"update {self.updates + 1} is skipped: {wrong or 'something on another rank'} is "
+            "not finite"
+        )
         if self.skipped_in_a_row < SKIPS:
             print(what, flush=True)
             return
@@ -395,7 +409,9 @@ class Trainer:
         raise UserError(f"{self.args.out}: {what}, the {SKIPS}rd in a row; {good}; {again}")
 
     def save(self) -> None:
-        """Writes a checkpoint (rank 0, while the others wait) with the worlds and lessons of all ranks."""
+        """Writes a checkpoint (rank 0, while the others wait) with the worlds and lessons of all
+        ranks.
+        """
         arrays, worlds = self._all_worlds()
         if self.model.lessons is not None:
             arrays |= {f"lessons.{k}": v for k, v in self.model.lessons.arrays().items()}
@@ -424,7 +440,9 @@ class Trainer:
         dist.barrier()
 
     def _all_worlds(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """The state of all ranks' worlds and of what looks at them, on rank 0; elsewhere nothing."""
+        """The state of all ranks' worlds and of what looks at them, on rank 0; elsewhere
+        nothing.
+        """
         arrays, state = self.worlds.state()
         arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
         last: Any = self.model._last_obs
@@ -457,7 +475,9 @@ class Trainer:
         return own, {"source": {k: v[here] for k, v in state["source"].items()}}
 
     def load(self) -> None:
-        """Puts back everything but the weights, which came with the policy, on any number of ranks."""
+        """Puts back everything but the weights, which came with the policy, on any number of
+        ranks.
+        """
         tensors, state = load_training_state(find_checkpoint(self.args.out, newest=True))
 
         def part(name: str) -> dict[str, torch.Tensor]:
@@ -556,7 +576,8 @@ def train(args: PPOArgs) -> None:
         run.say(f"ranks: {before} before, {world} now; {dealt}")
     if args.sense == "images":
         run.say(
-            f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; coach: {args.coach}"
+            f"{trained / 1e6:.2f} M weights train ({what}), all else of the policy is frozen; "
+            f"coach: {args.coach}"
         )
     bar = tqdm(
         total=updates * per_update, desc="ppo", unit="step", disable=None if rank == 0 else True
@@ -580,7 +601,10 @@ def train(args: PPOArgs) -> None:
     lived_s = trainer.updates * args.horizon * trainer.worlds.config.controls_per_step * CONTROL_S
     said = watch.in_words(watch.collect())
     if lived_s < SETTLED_S:
-        said += f"; who fails takes longest to end, so after {lived_s:.0f} s in each world this may be too high"
+        said += (
+            f"; who fails takes longest to end, so after {lived_s:.0f} s in each world this "
+            "may be too high"
+        )
     run.say(f"training worlds: {said}")
     if rank == 0:
         run.say(f"checkpoint: {find_checkpoint(args.out)}")

@@ -15,7 +15,8 @@ def own_cache(tmp_path_factory):
 
 @pytest.fixture
 def one_thread():
-    """Torch's threads wait for one another busily, which costs more than they give at the size of tests; results are those of one."""
+    """Torch's threads wait for one another busily, which costs more than they give at the size of
+    tests; results are those of one."""
     import torch  # here: many tests have no need of it
 
     before = torch.get_num_threads()

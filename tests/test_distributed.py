@@ -38,7 +38,8 @@ def test_a_rank_that_is_gone_is_said(monkeypatch):
     class Broken(Ranks):
         def all_reduce(self, tensor):
             raise RuntimeError(
-                "[../third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer [127.0.0.1]:4242\nmore"
+                "[../third_party/gloo/gloo/transport/tcp/pair.cc:538] Connection closed by peer "
+                "[127.0.0.1]:4242\nmore"
             )
 
     fake = Broken(1)

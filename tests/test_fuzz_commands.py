@@ -1,7 +1,9 @@
-"""All commands with options and paths drawn at random: whatever a user types, there is no traceback.
+"""All commands with options and paths drawn at random: whatever a user types, there is no
+traceback.
 
-What takes long once all is checked (worlds, training, graphs) is stood in for by `Begun`; readers and writers of data run as they
-are. Every draw follows from its number alone: `draw(number)` says it again.
+What takes long once all is checked (worlds, training, graphs) is stood in for by `Begun`; readers
+and writers of data run as they are. Every draw follows from its number alone: `draw(number)` says
+it again.
 """
 
 import contextlib
@@ -87,7 +89,8 @@ def place(tmp_path_factory):
     (folder / "dangling").symlink_to(folder / "gone")
     (folder / "loop").symlink_to(folder / "loop")
     (folder / "config.json").write_text(
-        '{"envs": 4, "steps": 10, "seed": "x", "policy": ["zero"], "out": "given", "data": ["walks"]}'
+        '{"envs": 4, "steps": 10, "seed": "x", "policy": ["zero"], "out": "given", "data": '
+        '["walks"]}'
     )
     (folder / "photos").mkdir()
     (folder / "photos" / "transforms.json").write_text(
@@ -176,7 +179,8 @@ def draw(number):
 
 
 def fails(number):
-    """What a draw ends with where it does not end as it should: a traceback, a hang, or nothing said; else ''."""
+    """What a draw ends with where it does not end as it should: a traceback, a hang, or nothing
+    said; else ''."""
     module, words, encoding = draw(number)
     streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
     before, sys.argv = sys.argv, ["s2e", *words]

@@ -1,7 +1,9 @@
-"""What runs long is killed at random moments, over twenty times in all, and ends as if it had not been: bit for bit, on one thread.
+"""What runs long is killed at random moments, over twenty times in all, and ends as if it had not
+been: bit for bit, on one thread.
 
-Moments are drawn in seconds of the process's own work, so that a busy machine kills at the same places as an idle one. Some kills
-come while something is being written: at a random one of the calls that bring it to the disk.
+Moments are drawn in seconds of the process's own work, so that a busy machine kills at the same
+places as an idle one. Some kills come while something is being written: at a random one of the
+calls that bring it to the disk.
 """
 
 import hashlib
@@ -37,7 +39,8 @@ from tests.rl.test_ppo import CONFIG
 SHARD = 12
 """Stills of a shard."""
 WRITES = 24
-"""Calls that bring something to the disk, among which one is drawn: some two checkpoints or shards."""
+"""Calls that bring something to the disk, among which one is drawn: some two checkpoints or
+shards."""
 PPO = [
     "--envs",
     4,
@@ -121,7 +124,8 @@ def inputs(tmp_path_factory):
 
 
 def command(module, words, printed, dies_at):
-    """The body of a process: a command; `dies_at` is the write that kills it, below 0 before it is done, and 0 is none."""
+    """The body of a process: a command; `dies_at` is the write that kills it, below 0 before it is
+    done, and 0 is none."""
     file = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
@@ -163,7 +167,8 @@ def worked_s(pid):
 
 
 def run(process, kill_after_s=float("inf"), how=signal.SIGKILL):
-    """Runs a process to its end, or kills it; returns its exit code and the seconds that it worked."""
+    """Runs a process to its end, or kills it; returns its exit code and the seconds that it
+    worked."""
     process.start()
     work, killed = 0.0, False
     while (now := worked_s(process.pid)) is not None:

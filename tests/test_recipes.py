@@ -1,4 +1,5 @@
-"""The recipes in runs/, with stand-ins for the commands: what they start, and that finished stages are gone on with."""
+"""The recipes in runs/, with stand-ins for the commands: what they start, and that finished stages
+are gone on with."""
 
 import os
 import subprocess

@@ -1,4 +1,5 @@
-"""Where somebody puts the origin and the axes of a world says nothing about it: what robots see and do there turns with it.
+"""Where somebody puts the origin and the axes of a world says nothing about it: what robots see and
+do there turns with it.
 
 Half a turn is where angles jump from pi to -pi, so a difference that is not brought back shows.
 """
@@ -25,7 +26,8 @@ from s2e.video.stats import measure
 from s2e.video.walk import Walk
 
 TURNS = st.one_of(st.sampled_from([np.pi / 2, np.pi, 3.0, -2.5]), st.floats(-np.pi, np.pi))
-"""The walks below begin ahead at yaw 0 and bend by a radian, so the named ones take them over half a turn."""
+"""The walks below begin ahead at yaw 0 and bend by a radian, so the named ones take them over half
+a turn."""
 
 ORIGIN = np.array([3.0, -7.0])
 
@@ -36,7 +38,8 @@ def turn_points(xy: np.ndarray, angle: float) -> np.ndarray:
 
 
 def bend(length: int = 60) -> Walk:
-    """0.8 m/s for 6 s on a bend to the left and back to the right; yaw within -pi..pi, as files have it."""
+    """0.8 m/s for 6 s on a bend to the left and back to the right; yaw within -pi..pi, as files
+    have it."""
     t = np.arange(length) / 10
     yaw = np.sin(1.1 * t)
     step = 0.08 * np.stack([np.cos(yaw), np.sin(yaw)], 1)

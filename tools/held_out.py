@@ -1,4 +1,6 @@
-"""Writes the mesh scenes of layouts that training never draws, with their episodes: python -m tools.held_out."""
+"""Writes the mesh scenes of layouts that training never draws, with their episodes: python -m
+tools.held_out.
+"""
 
 import json
 import sys

@@ -1,6 +1,8 @@
-"""What stands on streets, as low-polygon shapes: boxes, prisms and lumps put together. `make_objects` stores them.
+"""What stands on streets, as low-polygon shapes: boxes, prisms and lumps put together.
+`make_objects` stores them.
 
-Every shape stands on z = 0 around the origin and heads along x. Footprints and shadows are worked out from the shapes.
+Every shape stands on z = 0 around the origin and heads along x. Footprints and shadows are worked
+out from the shapes.
 """
 
 import numpy as np

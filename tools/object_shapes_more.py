@@ -1,4 +1,6 @@
-"""Vehicles, building sites, fences, market and luggage: the second half of the shapes (`tools/object_shapes.py`)."""
+"""Vehicles, building sites, fences, market and luggage: the second half of the shapes
+(`tools/object_shapes.py`).
+"""
 
 import numpy as np
 

@@ -110,7 +110,8 @@ KINDS: dict[str, tuple[str, str, float, Callable[[], Mesh]]] = {
     "green_stall": ("market", "furniture", 2.1, lambda: b.stall((0.55, 0.95, 0.6))),
     "food_cart": ("market", "furniture", ALL, b.food_cart),
 }
-"""Each kind's family, semantic class, height above which it casts a shadow of its own, and shape."""
+"""Each kind's family, semantic class, height above which it casts a shadow of its own, and
+shape."""
 
 
 def made() -> list[tuple[str, str, str, float, Mesh]]:

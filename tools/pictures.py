@@ -69,7 +69,9 @@ def last(frames) -> dict[str, np.ndarray]:
 
 
 def suite_worlds(names: list[str], size: tuple[int, int]) -> Worlds:
-    """One world a name, in an episode with people and obstacles; a name that comes again gets its next episode."""
+    """One world a name, in an episode with people and obstacles; a name that comes again gets its
+    next episode.
+    """
     chosen, places = [], []
     for k, name in enumerate(names):
         both = [

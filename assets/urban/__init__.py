@@ -13,4 +13,5 @@ SCENES = (
     "schoolyard",
     "station",
 )
-"""The suite's scenes, in the order they are judged; each is a module here. `plaza` ships, the others are built on first use."""
+"""The suite's scenes, in the order they are judged; each is a module here. `plaza` ships, the
+others are built on first use."""

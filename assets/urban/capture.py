@@ -1,8 +1,10 @@
-"""The marks of a real capture: what a scan's optimisation leaves behind where few photographs, or none, looked.
+"""The marks of a real capture: what a scan's optimisation leaves behind where few photographs, or
+none, looked.
 
-A walk of cameras through the place decides it. A Gaussian that many of them saw well stays as it was sampled. The fewer did, the
-wider, longer, thinner and more misplaced it is; what none saw is noisy, partly missing, or a needle that points at the camera. Film
-exposure drifts along the walk, glossy surfaces change with the eye, floaters hang in the air, and the borders are ragged.
+A walk of cameras through the place decides it. A Gaussian that many of them saw well stays as it
+was sampled. The fewer did, the wider, longer, thinner and more misplaced it is; what none saw is
+noisy, partly missing, or a needle that points at the camera. Film exposure drifts along the walk,
+glossy surfaces change with the eye, floaters hang in the air, and the borders are ragged.
 """
 
 import numpy as np
@@ -20,7 +22,9 @@ _REACH_M, _ENOUGH, _RAGGED_M = 16.0, 2.2, 9.0
 
 
 def walk(canvas: Canvas, anchors: np.ndarray) -> np.ndarray:
-    """(C, 3) where photographs were taken: most anchors, without those of a corner or two that the walk left out."""
+    """(C, 3) where photographs were taken: most anchors, without those of a corner or two that the
+    walk left out.
+    """
     low, high = anchors.min(0), anchors.max(0)
     missed = (
         mottle(anchors[:, 0], anchors[:, 1], 0.7 / float((high - low).max()), canvas.place.seed)
@@ -101,7 +105,9 @@ def capture(canvas: Canvas, lit: Lit, cameras: np.ndarray) -> Splats:
 
 
 def _kept(rng, lit: Lit, blur, above, nearest, floor) -> np.ndarray:
-    """(n,) bool: without the holes where nobody looked, and with a ragged edge far from the walk."""
+    """(n,) bool: without the holes where nobody looked, and with a ragged edge far from the
+    walk.
+    """
     noise = mottle(
         lit.points[:, 0] + 0.7 * lit.points[:, 2],
         lit.points[:, 1] - 0.7 * lit.points[:, 2],
@@ -117,7 +123,9 @@ def _kept(rng, lit: Lit, blur, above, nearest, floor) -> np.ndarray:
 
 
 def _tilted(rng, normal, direction, scales, blur, floor) -> tuple[np.ndarray, np.ndarray]:
-    """Axes that lean the more the less a Gaussian was seen, and turn in the plane of the surface as optimised ones do."""
+    """Axes that lean the more the less a Gaussian was seen, and turn in the plane of the surface as
+    optimised ones do.
+    """
     lean = np.where(floor, 0.03, 0.04 + 0.35 * blur**2)[:, None]
     n = normal + rng.normal(0, 1, normal.shape) * lean
     n /= np.linalg.norm(n, axis=1, keepdims=True)
@@ -131,7 +139,9 @@ def _tilted(rng, normal, direction, scales, blur, floor) -> tuple[np.ndarray, np
 
 
 def _grown(rng, scales, blur, floor, leaf) -> np.ndarray:
-    """Standard deviations: uneven everywhere, wider and longer where few looked, some of them needles."""
+    """Standard deviations: uneven everywhere, wider and longer where few looked, some of them
+    needles.
+    """
     uneven = np.exp(rng.normal(0, 0.13, (len(blur), 1))) * np.exp(
         rng.normal(0, 0.12, (len(blur), 3))
     )
@@ -146,7 +156,9 @@ def _grown(rng, scales, blur, floor, leaf) -> np.ndarray:
 
 
 def _drifted(rng, seed: int, means, colour, blur) -> np.ndarray:
-    """Colours under an exposure and white balance that drift along the walk, noisy where few looked."""
+    """Colours under an exposure and white balance that drift along the walk, noisy where few
+    looked.
+    """
     x, y = means[:, 0], means[:, 1]
     exposure = 1 + 0.05 * mottle(x, y, 0.05, seed + 100) + 0.025 * mottle(x, y, 0.25, seed + 101)
     warm = 0.02 * mottle(x, y, 0.06, seed + 102)
@@ -161,7 +173,9 @@ def _drifted(rng, seed: int, means, colour, blur) -> np.ndarray:
 
 
 def _floaters(rng, canvas: Canvas, cameras, means, colour, blur) -> tuple[np.ndarray, ...]:
-    """Faint stretched blobs: in the air before what was badly seen, in its colours, and near the sky."""
+    """Faint stretched blobs: in the air before what was badly seen, in its colours, and near the
+    sky.
+    """
     count = max(len(means) // 700, 80)
     chosen = rng.choice(len(means), count, p=(0.02 + blur**2) / (0.02 + blur**2).sum())
     eye = cameras[rng.integers(0, len(cameras), count)]

@@ -1,4 +1,6 @@
-"""`courtyard`: the yard behind brick tenements under an even grey sky, and the passage that leads out to the street."""
+"""`courtyard`: the yard behind brick tenements under an even grey sky, and the passage that leads
+out to the street.
+"""
 
 import numpy as np
 
@@ -63,7 +65,9 @@ def yard_front(code: str, seed: int, **more) -> Front:
 
 
 def houses(canvas: Canvas) -> None:
-    """Four wings round the yard; the south one stands over the passage, and shows its plaster to the street."""
+    """Four wings round the yard; the south one stands over the passage, and shows its plaster to
+    the street.
+    """
     red, dun = yard_front("8e4f3d", 111), yard_front("a58461", 112, frame=tone("d8d4c8"))
     pale = Front(
         plaster(tone("c9c3b2"), 113, 1.6),
@@ -144,7 +148,9 @@ def houses(canvas: Canvas) -> None:
 
 
 def street(canvas: Canvas) -> None:
-    """Sidewalks 0.12 m above the road at both sides, a dropped kerb before the passage, parked cars."""
+    """Sidewalks 0.12 m above the road at both sides, a dropped kerb before the passage, parked
+    cars.
+    """
     flags = slabs(hexes("9a958c", "8e8981", "a5a097"), 0.5, 21)
     for y0, y1 in ((-19.6, STREET), (FAR, -25.4)):
         canvas.sheet(-16.8, y0, 16.8, y1, 0.2, flags)
@@ -173,7 +179,9 @@ def street(canvas: Canvas) -> None:
 
 
 def yard(canvas: Canvas) -> None:
-    """The ground of the yard: setts, a lawn behind a low kerb, a flagged path, a terrace with a ramp before the north door."""
+    """The ground of the yard: setts, a lawn behind a low kerb, a flagged path, a terrace with a
+    ramp before the north door.
+    """
     setts, flags = cobbles(SETTS, 22, 0.2), slabs(hexes("8f8b83", "9b968d", "857f77"), 0.5, 23)
 
     def lawn(x, y):

@@ -1,4 +1,6 @@
-"""`hall`: the inside of a market hall of iron and brick, with stalls in rows, sun through the skylights, lamps over the counters."""
+"""`hall`: the inside of a market hall of iron and brick, with stalls in rows, sun through the
+skylights, lamps over the counters.
+"""
 
 from itertools import pairwise
 
@@ -51,7 +53,9 @@ CLOTH = hexes("4a5f8a", "a83f4a", "c8b48a", "5f7a5a", "7a4a6a")
 
 
 def shell(canvas: Canvas) -> None:
-    """Brick walls with tall arched windows, gates at both ends, and a floor of worn tiles with a drain along each aisle."""
+    """Brick walls with tall arched windows, gates at both ends, and a floor of worn tiles with a
+    drain along each aisle.
+    """
     red = brick(tone("96583f"), tone("b5a690"), 231)
     front = Front(
         red,
@@ -196,7 +200,9 @@ def pane(s: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def roof(canvas: Canvas) -> None:
-    """Planks on iron trusses over nave and aisles; bands of glass along the ridge and in the aisles let the sun in."""
+    """Planks on iron trusses over nave and aisles; bands of glass along the ridge and in the aisles
+    let the sun in.
+    """
     boards = planks(tone("b59a74"), 0.3, (1, 0, 0))
     length = X1 - X0
     for side in (-1, 1):
@@ -319,7 +325,9 @@ def columns(canvas: Canvas) -> None:
 
 
 def stalls(canvas: Canvas) -> None:
-    """Rows of stalls on both sides of the nave, counters along the walls, crates, tables, and what is left lying about."""
+    """Rows of stalls on both sides of the nave, counters along the walls, crates, tables, and what
+    is left lying about.
+    """
     rng = canvas.rng
     cloths = hexes("a83f34", "3f6a58", "c89a3a", "41587a", "7a4a6a", "a8702a")
     goods = (FRUIT, CLOTH, CHEESE, FISH, FRUIT)
@@ -404,7 +412,9 @@ def _counter(
     goods: np.ndarray,
     cloth: np.ndarray,
 ) -> None:
-    """A tiled counter before a wall, goods on its slope, shelves and a board behind it; its front is on the right of yaw."""
+    """A tiled counter before a wall, goods on its slope, shelves and a board behind it; its front
+    is on the right of yaw.
+    """
     half = width / 2
     with canvas.at(x, y, yaw):
         tiled = slabs(hexes("e6e2d6", "dcd8ca"), 0.2, 236, 0.02)

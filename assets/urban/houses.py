@@ -1,6 +1,8 @@
-"""Parts of buildings: fronts with windows, doors, shop windows, awnings, balconies, arches, walls, steps and ramps.
+"""Parts of buildings: fronts with windows, doors, shop windows, awnings, balconies, arches, walls,
+steps and ramps.
 
-A front runs from a start to an end; the open side lies on the right of that direction. Inside, x runs along it, z up, and -y out.
+A front runs from a start to an end; the open side lies on the right of that direction. Inside, x
+runs along it, z up, and -y out.
 """
 
 from collections.abc import Callable
@@ -142,7 +144,9 @@ def shop_window(
     goods: np.ndarray,
     glow: float = 0.05,
 ) -> None:
-    """A display behind glass from x on, 2.3 m high, in a wooden front with a board above; give `facade` the opening as a fitting."""
+    """A display behind glass from x on, 2.3 m high, in a wooden front with a board above; give
+    `facade` the opening as a fitting.
+    """
 
     def display(p: np.ndarray) -> np.ndarray:
         shelf = np.floor(p[:, 2] / 0.45)
@@ -176,7 +180,8 @@ def facade(
         front: how it looks.
         base: metres.
         doors: places of doors, metres along the front (their middle).
-        openings: rectangles (s0, s1, t0, t1), metres along and above the foot, that stay free: one can pass.
+        openings: rectangles (s0, s1, t0, t1), metres along and above the foot, that stay free: one
+            can pass.
         windows_from: no windows below this height above the foot.
         solid: whether the half metre behind it is solid.
         depth: how much behind it is solid, metres.
@@ -268,7 +273,9 @@ def wall(
     canvas: Canvas, start, end, height: float, thick: float, colour: Colour, cap: np.ndarray | None = None, spacing: float = 0.2,
     base: float = 0.0,
 ) -> None:  # fmt: skip
-    """A free-standing wall, the line start..end in its middle, painted on all sides but the bottom."""
+    """A free-standing wall, the line start..end in its middle, painted on all sides but the
+    bottom.
+    """
     x, y, yaw, length = front_frame(start, end)
     with canvas.at(x, y, yaw, z=base):
         canvas.box(0, -thick / 2, 0, length, thick / 2, height, spacing, colour, "nsewt")
@@ -296,7 +303,9 @@ def arch(
     rim: np.ndarray,
     base: float = 0.0,
 ) -> None:
-    """A round arch over the way between start and end: its front and back up to `top`, its underside; `deep` metres thick."""
+    """A round arch over the way between start and end: its front and back up to `top`, its
+    underside; `deep` metres thick.
+    """
     x, y, yaw, length = front_frame(start, end)
     radius = length / 2
 
@@ -393,7 +402,8 @@ def steps(
     canvas: Canvas, x: float, y: float, yaw: float, width: float, count: int, colour: Colour, z: float,
     rise: float = 0.15, tread: float = 0.34,
 ) -> None:  # fmt: skip
-    """A flight of steps up from the frame's z: it begins at (x, y), climbs along yaw, and lies to the left of that line.
+    """A flight of steps up from the frame's z: it begins at (x, y), climbs along yaw, and lies to
+    the left of that line.
 
     Sets the ground; `tread` should be at least 0.3 so that each step has cells of its own.
     """
@@ -425,7 +435,9 @@ def ramp(
     canvas: Canvas, x: float, y: float, yaw: float, width: float, length: float, z0: float, z1: float, colour: Colour,
     surface: str = "sidewalk",
 ) -> None:  # fmt: skip
-    """A slope from z0 at (x, y) to z1 `length` metres along yaw, to the left of that line; sets the ground."""
+    """A slope from z0 at (x, y) to z1 `length` metres along yaw, to the left of that line; sets the
+    ground.
+    """
     with canvas.at(x, y, yaw, z=z0):
         canvas.patch((0, 0, 0), (length, 0, z1 - z0), (0, width, 0), 0.18, colour)
         slope: Callable = lambda s, t: (z1 - z0) * np.clip(s / length, 0, 1)  # noqa: E731

@@ -1,4 +1,6 @@
-"""`lane`: a narrow shopping lane that bends through an old quarter at dusk, wet from rain, with lit shops and a house built over it."""
+"""`lane`: a narrow shopping lane that bends through an old quarter at dusk, wet from rain, with lit
+shops and a house built over it.
+"""
 
 import numpy as np
 
@@ -136,7 +138,9 @@ def house(canvas: Canvas, a, b, k: int, shops: bool = True) -> None:
 
 
 def over(canvas: Canvas, left: np.ndarray, right: np.ndarray) -> None:
-    """The house over the lane: an arch at both ends, a ceiling of beams with a lantern, rooms above."""
+    """The house over the lane: an arch at both ends, a ceiling of beams with a lantern, rooms
+    above.
+    """
     i, j = BRIDGE
     corners = [left[i], left[j], right[j], right[i]]
     front = Front(

@@ -1,4 +1,6 @@
-"""Lights what a canvas collected: sun with soft shadows, sky and bounce with occlusion, lamps, and what glossy surfaces mirror."""
+"""Lights what a canvas collected: sun with soft shadows, sky and bounce with occlusion, lamps, and
+what glossy surfaces mirror.
+"""
 
 from dataclasses import dataclass
 
@@ -19,7 +21,8 @@ class Lit:
         points, direction, normal: (n, 3), metres and unit axes.
         scales: (n, 3) along direction, across, along normal, metres.
         colour: (n, 3) in 0..1 as seen from everywhere.
-        mirror: (n, 3, 3): colour (last axis) is added by dot(mirror, unit direction from the eye to the Gaussian).
+        mirror: (n, 3, 3): colour (last axis) is added by dot(mirror, unit direction from the eye to
+            the Gaussian).
         opacity: (n,).
         leaf: (n,) bool.
     """
@@ -96,8 +99,9 @@ def bake(canvas: Canvas) -> Lit:
     shiny = gloss > 0
     if shiny.any():
         sky_rgb = np.array([place.sky.zenith, place.sky.horizon]).mean(0) / 255
-        # The surroundings seen along r are taken as mean + slope * (r . up); r . up = d . (up - 2 (n . up) n) for a ray d from the eye,
-        # so that what a flat mirror shows is linear in d, as spherical harmonics of degree 1 are.
+        # The surroundings seen along r are taken as mean + slope * (r . up); r . up = d . (up - 2
+        # (n . up) n) for a ray d from the eye, so that what a flat mirror shows is linear in d, as
+        # spherical harmonics of degree 1 are.
         n = normal[shiny]
         up = np.array([0.0, 0.0, 1.0]) + 0.6 * sun
         reflected = up - 2 * (n @ up)[:, None] * n

@@ -1,4 +1,6 @@
-"""Collects flat Gaussians that cover surfaces, the voxels that are solid, and how high the ground is, for scenes made here."""
+"""Collects flat Gaussians that cover surfaces, the voxels that are solid, and how high the ground
+is, for scenes made here.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -64,7 +66,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Lamp:
-    """A point that shines: `rgb` is the light on a face that looks at it from one metre; it reaches `reach` metres."""
+    """A point that shines: `rgb` is the light on a face that looks at it from one metre; it reaches
+    `reach` metres.
+    """
 
     at: tuple[float, float, float]
     rgb: tuple[float, float, float]
@@ -72,7 +76,8 @@ class Lamp:
 
 
 class Canvas:
-    """Gaussians that are being collected, the voxels of 0.1 m that are solid or cast shadow, and the ground.
+    """Gaussians that are being collected, the voxels of 0.1 m that are solid or cast shadow, and
+    the ground.
 
     Everything is painted in the frame that `at` sets, the world's at first.
 
@@ -103,7 +108,9 @@ class Canvas:
     def at(
         self, x: float, y: float, yaw: float = 0.0, z: float | None = None
     ) -> Iterator["Canvas"]:
-        """Paints in a frame at (x, y), turned by `yaw` (radians, counter-clockwise), on the ground there unless `z` is given."""
+        """Paints in a frame at (x, y), turned by `yaw` (radians, counter-clockwise), on the ground
+        there unless `z` is given.
+        """
         before = self._origin, self._turn
         origin = before[0] + before[1] @ np.array([x, y, 0.0])
         origin[2] = self.ground_at(origin[0], origin[1]) if z is None else before[0][2] + z
@@ -165,10 +172,12 @@ class Canvas:
         self, origin, u, v, spacing: float, colour: Colour, sigma: float = 0.62, holes: Sequence[Sequence[float]] = (),
         keep: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None, flip: bool = False, gloss=0.0, glow=0.0,
     ) -> None:  # fmt: skip
-        """Covers the parallelogram origin + s u + t v, seen from the side of u x v (the other with `flip`).
+        """Covers the parallelogram origin + s u + t v, seen from the side of u x v (the other with
+        `flip`).
 
-        `holes` are rectangles (s0, s1, t0, t1) in metres along u and v that stay free; `keep` decides the same by a
-        function of those metres. Gaussians have `sigma` times their spacing as standard deviation.
+        `holes` are rectangles (s0, s1, t0, t1) in metres along u and v that stay free; `keep`
+        decides the same by a function of those metres. Gaussians have `sigma` times their spacing
+        as standard deviation.
         """
         origin, u, v = (np.asarray(a, float) for a in (origin, u, v))
         length, height = np.linalg.norm(u), np.linalg.norm(v)
@@ -202,7 +211,9 @@ class Canvas:
         self, x0, y0, x1, y1, spacing: float, colour: Colour, height: Height = 0.0,
         keep: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None, gloss=0.0,
     ) -> None:  # fmt: skip
-        """Covers ground over the rectangle where `keep` (of x and y), at a height that may be a function of x and y."""
+        """Covers ground over the rectangle where `keep` (of x and y), at a height that may be a
+        function of x and y.
+        """
         step = spacing / self.detail
         columns, rows = max(round((x1 - x0) / step), 1), max(round((y1 - y0) / step), 1)
         dx, dy = (x1 - x0) / columns, (y1 - y0) / rows
@@ -363,7 +374,9 @@ class Canvas:
         shell=False,
         glow=0.0,
     ) -> None:
-        """Leaves in an ellipsoid, or a rounded body when `shell`; colours lie between dark and light."""
+        """Leaves in an ellipsoid, or a rounded body when `shell`; colours lie between dark and
+        light.
+        """
         count, size = max(int(count * self.detail**2), 1), size / self.detail
         direction = self.rng.normal(size=(count, 3))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -391,9 +404,11 @@ class Canvas:
     def level(
         self, x0, y0, x1, y1, z: Height, surface: str | None = None, inside: Callable | None = None
     ) -> None:
-        """Sets the ground of a rectangle of the current frame, where `inside(x, y)`; what lies below is solid.
+        """Sets the ground of a rectangle of the current frame, where `inside(x, y)`; what lies
+        below is solid.
 
-        `z` is a height above the frame's, or a function of x and y. Paint it as well: this only says where one stands.
+        `z` is a height above the frame's, or a function of x and y. Paint it as well: this only
+        says where one stands.
         """
         cut, here, x, y = self._columns(x0, y0, x1, y1, inside)
         rise = self._origin[2] + (z(x, y) if callable(z) else z)
@@ -414,7 +429,9 @@ class Canvas:
         self.barred[cut] |= here
 
     def _columns(self, x0, y0, x1, y1, inside: Callable | None):
-        """The part of the ground that holds a rectangle: slices, which of its cells are meant, and their x and y in the frame."""
+        """The part of the ground that holds a rectangle: slices, which of its cells are meant, and
+        their x and y in the frame.
+        """
         corners = self.world([(x, y, 0.0) for x in (x0, x1) for y in (y0, y1)])
         cut = self._slices(corners.min(0) - CELL_M, corners.max(0) + CELL_M)[
             :2
@@ -436,7 +453,9 @@ class Canvas:
     def wall_solid(
         self, start, along, out, length: float, height: float, openings, depth: float = 0.5
     ) -> None:
-        """Marks the `depth` behind a wall (from `start`, `length` along, seen from `out`) as solid, but for its openings."""
+        """Marks the `depth` behind a wall (from `start`, `length` along, seen from `out`) as solid,
+        but for its openings.
+        """
 
         def inside(p: np.ndarray) -> np.ndarray:
             s, t, w = (p - start) @ along, p[..., 2] - start[2], -((p - start) @ out)
@@ -488,7 +507,9 @@ class Canvas:
     def _fill(
         self, grid: np.ndarray, low, high, inside: Callable[[np.ndarray], np.ndarray] | None = None
     ) -> None:
-        """Sets the voxels of a box of the current frame whose centres are `inside`; thin boxes fill at least one layer."""
+        """Sets the voxels of a box of the current frame whose centres are `inside`; thin boxes fill
+        at least one layer.
+        """
         low, high = np.asarray(low, float), np.asarray(high, float)
         square = np.allclose(np.abs(self._turn).max(axis=0), 1.0)
         if not square:  # a thin box at an angle would slip between the centres

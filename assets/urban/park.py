@@ -1,4 +1,6 @@
-"""`park`: gravel paths over a rolling lawn under old trees, a pond with reeds, a pavilion, clipped hedges; light falls in patches."""
+"""`park`: gravel paths over a rolling lawn under old trees, a pond with reeds, a pavilion, clipped
+hedges; light falls in patches.
+"""
 
 import numpy as np
 
@@ -66,7 +68,9 @@ def pond(x: np.ndarray, y: np.ndarray, grow: float = 0.0) -> np.ndarray:
 
 
 def path(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Whether points are on gravel: a way round the pond, one to the pavilion, one across, a court before the pavilion."""
+    """Whether points are on gravel: a way round the pond, one to the pavilion, one across, a court
+    before the pavilion.
+    """
     wide = 1.5
     ring = pond(x, y, 3.6) & ~pond(x, y, 1.2)
     across = np.abs(y - (2.4 + 2.2 * np.sin(0.16 * x))) < wide
@@ -202,7 +206,9 @@ def trees(canvas: Canvas) -> None:
 
 
 def pavilion(canvas: Canvas) -> None:
-    """An open octagon of columns under a roof of slate, on a floor two steps high with a ramp in the east."""
+    """An open octagon of columns under a roof of slate, on a floor two steps high with a ramp in
+    the east.
+    """
     with canvas.at(*PAVILION):
         corner = np.array([[np.cos(a), np.sin(a)] for a in np.arange(8) * np.pi / 4 + np.pi / 8])
 
@@ -262,7 +268,9 @@ def pavilion(canvas: Canvas) -> None:
 
 
 def surroundings(canvas: Canvas) -> None:
-    """Hedges and a railing round it all, houses behind the trees, benches, lamps, beds of flowers."""
+    """Hedges and a railing round it all, houses behind the trees, benches, lamps, beds of
+    flowers.
+    """
     box = tone("4d6a34")
     for a, b in (((-22.6, -16.6), (22.6, -16.6)), ((22.6, -16.6), (22.6, 1.0)), ((22.6, 4.6), (22.6, 16.6)),
                  ((-22.6, 16.6), (13.0, 16.6)), ((-22.6, -16.6), (-22.6, -0.6)), ((-22.6, 3.4), (-22.6, 16.6))):  # fmt: skip

@@ -1,4 +1,5 @@
-"""Things that stand about: trees, hedges, planters, benches, lamps, tables, washing, bins, bicycles, cars, stalls, railings.
+"""Things that stand about: trees, hedges, planters, benches, lamps, tables, washing, bins,
+bicycles, cars, stalls, railings.
 
 Each is painted on the ground at (x, y), its front along `yaw`.
 """
@@ -25,7 +26,9 @@ def tree(
     canvas: Canvas, x: float, y: float, height: float, leaves: np.ndarray = LEAF, crown: float = 1.7, trunk: float = 0.14,
     clumps: int = 12, dense: int = 130, planter: bool = False,
 ) -> None:  # fmt: skip
-    """A broad-leaved tree: trunk, limbs and a crown of clumps around `height`; `planter` puts it into a ring of stone."""
+    """A broad-leaved tree: trunk, limbs and a crown of clumps around `height`; `planter` puts it
+    into a ring of stone.
+    """
     with canvas.at(x, y):
         foot = 0.0
         if planter:
@@ -462,7 +465,9 @@ def railing(
     gap: float = 0.3,
     solid: bool = True,
 ) -> None:
-    """A railing between two points (x, y, z) of the frame, its posts upright: on slopes and steps too."""
+    """A railing between two points (x, y, z) of the frame, its posts upright: on slopes and steps
+    too.
+    """
     a, b = np.asarray(start, float), np.asarray(end, float)
     length = float(np.linalg.norm(b - a))
     out = np.cross(b - a, UP)
@@ -499,7 +504,9 @@ def stall(
     goods: np.ndarray,
     roof: bool = True,
 ) -> None:
-    """A market stall: a counter with goods in crates, and a striped roof on four posts; its front is on the right of yaw."""
+    """A market stall: a counter with goods in crates, and a striped roof on four posts; its front
+    is on the right of yaw.
+    """
     half, deep = width / 2, 0.55
     with canvas.at(x, y, yaw):
         canvas.box(-half, -deep, 0, half, deep, 0.8, 0.15, planks(WOOD * 1.1, 0.2, (1, 0, 0)))
@@ -520,9 +527,9 @@ def stall(
             for t in (-deep - 0.25, deep):
                 canvas.cylinder(s, t, 0.035, 0, 2.35, 0.12, flat(IRON * 1.5), top=False)
         if roof:
-            stripes: Colour = lambda p: np.where(
+            stripes: Colour = lambda p: np.where(  # noqa: E731
                 (np.floor(p[:, 0] / 0.4) % 2)[:, None] > 0, cloth, tone("eee6d6")
-            )  # noqa: E731
+            )
             for side, flip in ((-1, True), (1, False)):
                 slope = np.array([0, side * (deep + 0.45), -0.35])
                 canvas.patch(

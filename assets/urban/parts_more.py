@@ -1,7 +1,9 @@
-"""Parts of the suite's later scenes: sheets of any shape, walls with windows, plants, cars, boats, fences, bicycles, painted pictures.
+"""Parts of the suite's later scenes: sheets of any shape, walls with windows, plants, cars, boats,
+fences, bicycles, painted pictures.
 
-Each paints itself on a `Canvas` and marks what stands in the way. Lengths are metres, colours RGB in 0..1; `z` is the height of the
-ground that a part stands on. Walls are seen from the right of the way from their start to their end.
+Each paints itself on a `Canvas` and marks what stands in the way. Lengths are metres, colours RGB
+in 0..1; `z` is the height of the ground that a part stands on. Walls are seen from the right of the
+way from their start to their end.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +39,9 @@ def stained(
 
 
 def turned(local: np.ndarray, x: float, y: float, yaw: float, z: float = 0.0) -> np.ndarray:
-    """(..., 3) world points of points in the frame of something that stands at x, y, z and looks along yaw."""
+    """(..., 3) world points of points in the frame of something that stands at x, y, z and looks
+    along yaw.
+    """
     c, s = np.cos(yaw), np.sin(yaw)
     lx, ly, lz = np.moveaxis(np.asarray(local, float), -1, 0)
     return np.stack([x + c * lx - s * ly, y + s * lx + c * ly, z + lz], -1)
@@ -53,9 +57,11 @@ def skin(
     canvas: Canvas, points: np.ndarray, colour: Colour | np.ndarray, *, flip: bool = False, sigma: float = 0.62,
     opacity: float = 0.97, gloss: float | np.ndarray = 0.0, glow: float = 0.0,
 ) -> None:  # fmt: skip
-    """Covers the sheet through a lattice of points (R, C, 3) with one Gaussian a mesh; it is seen from the side of rows x columns.
+    """Covers the sheet through a lattice of points (R, C, 3) with one Gaussian a mesh; it is seen
+    from the side of rows x columns.
 
-    `colour` is a function of the meshes' centres or (R - 1, C - 1, 3) colours, `gloss` a number or (R - 1, C - 1).
+    `colour` is a function of the meshes' centres or (R - 1, C - 1, 3) colours, `gloss` a number or
+    (R - 1, C - 1).
     """
     a, b, c, d = points[:-1, :-1], points[1:, :-1], points[:-1, 1:], points[1:, 1:]
     rows, columns = ((b + d - a - c) / 2).reshape(-1, 3), ((c + d - a - b) / 2).reshape(-1, 3)
@@ -84,7 +90,9 @@ def lay(
     canvas: Canvas, low: tuple[float, float], high: tuple[float, float], step: float, colour: Colour, height: Height = 0.0,
     surface: str | None = None, keep: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None, gloss: float = 0.0,
 ) -> None:  # fmt: skip
-    """Paints ground over the rectangle low..high where `keep` (of x and y) holds, and says that one stands there."""
+    """Paints ground over the rectangle low..high where `keep` (of x and y) holds, and says that one
+    stands there.
+    """
     canvas.sheet(*low, *high, step, colour, height, keep, gloss)
     canvas.level(*low, *high, height, surface, keep)
 
@@ -97,7 +105,9 @@ def sheet(
     step: float,
     colour: Colour,
 ) -> None:
-    """An upright sheet over a path (k, 2) from heights z0 to z1 (numbers or one a point), seen from the path's right."""
+    """An upright sheet over a path (k, 2) from heights z0 to z1 (numbers or one a point), seen from
+    the path's right.
+    """
     path = np.asarray(path, float)
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
     s = np.linspace(0, along[-1], max(round(along[-1] / step), 1) + 1)
@@ -144,7 +154,9 @@ def rod(
 
 
 def prism(canvas: Canvas, corners: np.ndarray, z0: float, z1: float) -> None:
-    """Marks the upright prism over a convex polygon (k, 2), counter-clockwise, as solid; cells whose centre it covers."""
+    """Marks the upright prism over a convex polygon (k, 2), counter-clockwise, as solid; cells
+    whose centre it covers.
+    """
     corners = np.asarray(corners, float)
     first = np.maximum(np.floor((corners.min(0) - canvas.low[:2]) / CELL_M).astype(int), 0)
     last = np.minimum(
@@ -178,7 +190,9 @@ def block(
     canvas: Canvas, x: float, y: float, yaw: float, size: tuple[float, float, float], step: float, colour: Colour,
     z: float = 0.0, solid: bool = True, taper: float = 1.0,
 ) -> None:  # fmt: skip
-    """A box of length, width, height that is turned by yaw; its top is `taper` times as large as its foot."""
+    """A box of length, width, height that is turned by yaw; its top is `taper` times as large as
+    its foot.
+    """
     length, width, height = size
     ring = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) / 2 * (length, width)
     for a, b in pairwise(ring):
@@ -216,7 +230,9 @@ def window(
     glass: np.ndarray,
     bars=(1, 1),
 ) -> None:
-    """A window set 0.12 m into a wall: glass that mirrors sky above and street below, reveals, a frame with `bars` panes, a sill."""
+    """A window set 0.12 m into a wall: glass that mirrors sky above and street below, reveals, a
+    frame with `bars` panes, a sill.
+    """
     deep = corner - 0.12 * out
     shift = float(canvas.rng.uniform(0, 9))
 
@@ -258,9 +274,11 @@ def wall(
     frame: np.ndarray = STEEL, glass: np.ndarray = GLASS, doors: Sequence[tuple] = (), openings: Sequence[tuple] = (),
     bars: tuple[int, int] = (2, 2), thick: float = 0.4,
 ) -> None:  # fmt: skip
-    """A wall with windows (s, t, width, height), doors (s, width, height, tone) and rectangular openings (s0, s1, t0, t1).
+    """A wall with windows (s, t, width, height), doors (s, width, height, tone) and rectangular
+    openings (s0, s1, t0, t1).
 
-    It is finer below 2.6 m, where robots look. The `thick` metres behind it are solid, but for its openings.
+    It is finer below 2.6 m, where robots look. The `thick` metres behind it are solid, but for its
+    openings.
     """
     a, b = np.array([*start, z], float), np.array([*end, z], float)
     length = float(np.linalg.norm(b - a))
@@ -348,7 +366,9 @@ def leaves(
     light: np.ndarray,
     lean: np.ndarray | None = None,
 ) -> None:
-    """Leaves at points (n, 3), lighter towards the top of what they belong to; `lean` are their mean normals."""
+    """Leaves at points (n, 3), lighter towards the top of what they belong to; `lean` are their
+    mean normals.
+    """
     n, rng = len(points), canvas.rng
     normal = rng.normal(0, 1, (n, 3)) if lean is None else lean + rng.normal(0, 0.6, (n, 3))
     rise = (points[:, 2] - points[:, 2].min()) / max(float(np.ptp(points[:, 2])), 1e-3)
@@ -471,7 +491,9 @@ def fence(
     canvas: Canvas, path: np.ndarray, height: float, tone: np.ndarray, z: float = 0.0, pitch: float = 0.13, post: float = 2.4,
     rails: Sequence[float] = (0.12, 0.96), board: float = 0.022,
 ) -> None:  # fmt: skip
-    """A fence of upright bars or boards between posts; a railing when the pitch is wide and the rails are many."""
+    """A fence of upright bars or boards between posts; a railing when the pitch is wide and the
+    rails are many.
+    """
     for a, b in pairwise(np.column_stack([np.asarray(path, float), np.full(len(path), z)])):
         length = float(np.linalg.norm(b - a))
         for s in np.linspace(0, 1, max(round(length / post), 1) + 1):

@@ -1,4 +1,6 @@
-"""Things that stand about in the suite's later scenes: vehicles, boats, furniture of streets and yards, painted pictures."""
+"""Things that stand about in the suite's later scenes: vehicles, boats, furniture of streets and
+yards, painted pictures.
+"""
 
 from itertools import pairwise
 
@@ -37,7 +39,9 @@ def car(
     z: float = 0.0,
     tall: bool = False,
 ) -> None:
-    """A parked car of 4.2 m, or a van of 4.9 m: one hull from cross-sections along its length, wheels, lamps, plates."""
+    """A parked car of 4.2 m, or a van of 4.9 m: one hull from cross-sections along its length,
+    wheels, lamps, plates.
+    """
     length, width, roof = (4.9, 1.9, 2.0) if tall else (4.2, 1.76, 1.46)
     at = np.array([0.0, 0.02, 0.06, 0.25, 0.29, 0.44, 0.6, 0.8, 0.93, 0.985, 1.0])
     top = np.array([0.5, 0.62, 0.66, 0.7, 0.74, 0.985, 1.0, 0.95, 0.73, 0.66, 0.5])
@@ -113,7 +117,9 @@ def car(
 
 
 def _section(half: float, crest: float, belt: float, roof: float) -> np.ndarray:
-    """(37, 2) y and z of a car's cross-section, from the right sill over the roof to the left one, evenly spaced."""
+    """(37, 2) y and z of a car's cross-section, from the right sill over the roof to the left one,
+    evenly spaced.
+    """
     angle = np.linspace(0, np.pi, 400)
     z = 0.24 + (crest - 0.24) * np.sin(angle) ** 0.5
     lean = 1 - 0.2 * np.clip((z - belt) / (roof - belt), 0, 1)
@@ -126,7 +132,9 @@ def _section(half: float, crest: float, belt: float, roof: float) -> np.ndarray:
 def _wheels(
     canvas: Canvas, x: float, y: float, yaw: float, length: float, width: float, z: float
 ) -> None:
-    """Four wheels: a rim with dark gaps between its spokes, a tyre, and the dark of the arch above it."""
+    """Four wheels: a rim with dark gaps between its spokes, a tyre, and the dark of the arch above
+    it.
+    """
     radius, angle = 0.31, np.linspace(0, 2 * np.pi, 25)
     rings = np.array([0.02, 0.08, 0.14, 0.2, 0.255, radius])
     tones = np.array([STEEL * 0.8, STEEL, STEEL, STEEL * 0.75, RUBBER])[:, None] * np.ones(
@@ -163,7 +171,9 @@ def boat(
     z: float,
     cabin: bool = True,
 ) -> None:
-    """A moored boat: a hull with a band, a deck or thwarts, a cabin with windows, a mast; `z` is the water's height."""
+    """A moored boat: a hull with a band, a deck or thwarts, a cabin with windows, a mast; `z` is
+    the water's height.
+    """
     beam, rail = 0.3 * length, 0.62
     s = np.linspace(0, 1, round(length / 0.13) + 1)
     plan = (
@@ -613,7 +623,9 @@ def stroke(image: np.ndarray, path: np.ndarray, width: float, tone: np.ndarray) 
 def graffiti(
     rng: np.random.Generator, length: float, height: float, base: np.ndarray, pixel: float = 0.06
 ) -> np.ndarray:
-    """An image (rows from the ground up) of a concrete wall with stains, shutter marks, filled letters and thin tags."""
+    """An image (rows from the ground up) of a concrete wall with stains, shutter marks, filled
+    letters and thin tags.
+    """
     rows, columns = int(height / pixel) + 1, int(length / pixel) + 1
     t, s = np.mgrid[:rows, :columns] * pixel
     stain = (

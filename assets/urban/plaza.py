@@ -1,4 +1,6 @@
-"""`plaza`: an old-town plaza in a low warm sun, an arcade along its north side, a fountain, a passage in the east."""
+"""`plaza`: an old-town plaza in a low warm sun, an arcade along its north side, a fountain, a
+passage in the east.
+"""
 
 import numpy as np
 
@@ -29,7 +31,9 @@ FOUNTAIN = (-2.0, -0.5, 2.3)
 
 
 def paving(p: np.ndarray) -> np.ndarray:
-    """Slabs of 0.6 m with joints, a ring of cobbles round the fountain, light bands, dirt along the walls."""
+    """Slabs of 0.6 m with joints, a ring of cobbles round the fountain, light bands, dirt along the
+    walls.
+    """
     tones = hexes("ab9a80", "97856a", "857a6b", "b09d7d", "766d60", "93745b", "8a7f79")
     x, y = p[:, 0], p[:, 1]
     column, row = np.floor(x / 0.6), np.floor(y / 0.6)
@@ -59,7 +63,9 @@ def paving(p: np.ndarray) -> np.ndarray:
 
 
 def arcade(canvas: Canvas) -> None:
-    """Pillars, round arches, a ceiling, and the house above them; its back wall is a facade of its own."""
+    """Pillars, round arches, a ceiling, and the house above them; its back wall is a facade of its
+    own.
+    """
     pitch, front = (ARCADE_END - X0) / 8, ARCADE_Y - HALF
     hewn = stones(STONE, 15, 0.42, 0.5, 0.2)
     for k in range(9):

@@ -1,6 +1,8 @@
-"""`quay`: a harbour canal between warehouses and narrow houses on a hazy morning: boats, bollards, low walls, two bridges.
+"""`quay`: a harbour canal between warehouses and narrow houses on a hazy morning: boats, bollards,
+low walls, two bridges.
 
-The quays lie 0.9 m above the bed of the canal; one bridge is of stone and climbs, the other is of timber and level.
+The quays lie 0.9 m above the bed of the canal; one bridge is of stone and climbs, the other is of
+timber and level.
 """
 
 import numpy as np
@@ -133,7 +135,9 @@ def _wet(p: np.ndarray) -> np.ndarray:
 
 
 def edges(canvas: Canvas) -> None:
-    """Quay walls, low walls of granite with gaps for boats, chains across the gaps, tunnels at the canal's ends."""
+    """Quay walls, low walls of granite with gaps for boats, chains across the gaps, tunnels at the
+    canal's ends.
+    """
     sheet(canvas, np.array([[-END, EDGE - 0.4], [END, EDGE - 0.4]]), 0.1, QUAY, 0.14, _wet)
     sheet(canvas, np.array([[END, FAR], [-END, FAR]]), 0.1, QUAY, 0.14, _wet)
     cuts = [

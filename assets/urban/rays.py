@@ -1,4 +1,6 @@
-"""Numba kernels that march rays through a voxel grid; each Gaussian is one loop of its own, so threads do not change results."""
+"""Numba kernels that march rays through a voxel grid; each Gaussian is one loop of its own, so
+threads do not change results.
+"""
 
 import numba
 import numpy as np
@@ -6,7 +8,9 @@ import numpy as np
 
 @numba.njit(cache=True, error_model="numpy")
 def blocked(grid, x, y, z, dx, dy, dz, reach, step):
-    """Whether a voxel is set within `reach` of a point along a unit direction; all in units of voxels from the grid's corner."""
+    """Whether a voxel is set within `reach` of a point along a unit direction; all in units of
+    voxels from the grid's corner.
+    """
     count = int(reach / step)
     for k in range(1, count + 1):
         i, j, m = (
@@ -46,7 +50,9 @@ def sun_share(grid, start, directions, reach, step):
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def sky_share(grid, start, normal, leaf, directions, reach, step):
-    """(n, 2) float64: how much open sky a point sees, and how much light other surfaces throw back, both weighted by its normal."""
+    """(n, 2) float64: how much open sky a point sees, and how much light other surfaces throw back,
+    both weighted by its normal.
+    """
     out = np.zeros((len(start), 2))
     for n in numba.prange(len(start)):
         total, sky, bounce = 1e-9, 0.0, 0.0
@@ -71,7 +77,9 @@ def sky_share(grid, start, normal, leaf, directions, reach, step):
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def lamp_light(grid, start, normal, leaf, at, rgb, reach, step):
-    """(n, 3) float64: light of lamps (L, 3) at points, in voxels; it falls with the square of the distance in metres (10 voxels)."""
+    """(n, 3) float64: light of lamps (L, 3) at points, in voxels; it falls with the square of the
+    distance in metres (10 voxels).
+    """
     out = np.zeros((len(start), 3))
     for n in numba.prange(len(start)):
         for k in range(len(at)):
@@ -94,7 +102,9 @@ def lamp_light(grid, start, normal, leaf, at, rgb, reach, step):
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def seen_by(grid, start, normal, leaf, cameras, reach, step):
-    """(n,) float64: how well cameras (C, 3) saw each point: the sum of facing / (1 + (metres / 5)^2) over those with a free view."""
+    """(n,) float64: how well cameras (C, 3) saw each point: the sum of facing / (1 + (metres /
+    5)^2) over those with a free view.
+    """
     out = np.zeros(len(start))
     for n in numba.prange(len(start)):
         for k in range(len(cameras)):

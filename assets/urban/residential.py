@@ -1,6 +1,8 @@
-"""`residential`: a curved street of brick and render houses behind hedges, with parked cars, kerbs, driveways and bins, at noon.
+"""`residential`: a curved street of brick and render houses behind hedges, with parked cars, kerbs,
+driveways and bins, at noon.
 
-Places along the street are (s, d): metres along its middle, which is an arc, and metres to the outer side of it.
+Places along the street are (s, d): metres along its middle, which is an arc, and metres to the
+outer side of it.
 """
 
 from itertools import pairwise
@@ -240,7 +242,9 @@ def house(
     door: np.ndarray,
     frame: np.ndarray,
 ) -> None:
-    """A house of two floors whose front stands at `FRONT`, with a gable roof, a chimney and a step before its door."""
+    """A house of two floors whose front stands at `FRONT`, with a gable roof, a chimney and a step
+    before its door.
+    """
     face = -side * np.array([np.sin(s / RADIUS), np.cos(s / RADIUS), 0.0])
     right = np.cross(UP, face)
     middle = np.array([*spot(s, side * FRONT), KERB])
@@ -348,7 +352,9 @@ def house(
 
 
 def plot(canvas: Canvas, s: float, side: int, boundary: str, tone: np.ndarray) -> None:
-    """The front garden of a house: path, driveway, what bounds it towards the sidewalk and towards the neighbours."""
+    """The front garden of a house: path, driveway, what bounds it towards the sidewalk and towards
+    the neighbours.
+    """
     half, off = (5.9, DRIVES[s, side]) if side > 0 else (5.6, DRIVES[s, side])
     d0, d1 = sorted((side * WALK, side * (FRONT + 1.0)))
     drive = (
@@ -450,7 +456,9 @@ def low_wall(canvas: Canvas, path: np.ndarray, height: float, colour: Colour) ->
 
 
 def ends(canvas: Canvas) -> None:
-    """The street is closed at both ends: a hedge with trees behind it, and a wooden gate between brick piers."""
+    """The street is closed at both ends: a hedge with trees behind it, and a wooden gate between
+    brick piers.
+    """
     for s in (-END - 0.6, END + 0.6):
         sign = np.sign(s)
         for lo, hi in ((-FRONT - 0.3, -ROAD - 0.1), (ROAD + 0.1, FRONT + 0.3)):

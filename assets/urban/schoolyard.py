@@ -1,4 +1,6 @@
-"""`schoolyard`: painted asphalt between a school, murals and a fence, with a climbing frame and a hoop, late on a sunny day."""
+"""`schoolyard`: painted asphalt between a school, murals and a fence, with a climbing frame and a
+hoop, late on a sunny day.
+"""
 
 from itertools import pairwise
 
@@ -110,7 +112,9 @@ def canvas_noise(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def ground(canvas: Canvas) -> None:
-    """The yard, its lines and games, the strip of grass behind the fence, the porch with steps and a ramp."""
+    """The yard, its lines and games, the strip of grass behind the fence, the porch with steps and
+    a ramp.
+    """
     lay(canvas, (WEST - 0.1, SOUTH), (EAST + 0.1, NORTH + 0.1), 0.1, _yard)
     lay(
         canvas,
@@ -207,7 +211,9 @@ def ground(canvas: Canvas) -> None:
 
 
 def school(canvas: Canvas) -> None:
-    """The school: bands of windows over coloured panels, a door under a canopy, a wing in the east with a gymnasium's blank wall."""
+    """The school: bands of windows over coloured panels, a door under a canopy, a wing in the east
+    with a gymnasium's blank wall.
+    """
     body = plaster(hexes("d9d2c1")[0], 7)
 
     def panels(p: np.ndarray) -> np.ndarray:
@@ -289,7 +295,9 @@ def school(canvas: Canvas) -> None:
 
 
 def mural(canvas: Canvas, length: float, height: float, pixel: float) -> np.ndarray:
-    """An image of what children paint: hills, a sun, a rainbow, houses, flowers, fish and figures that hold hands."""
+    """An image of what children paint: hills, a sun, a rainbow, houses, flowers, fish and figures
+    that hold hands.
+    """
     rng = canvas.rng
     rows, columns = int(height / pixel) + 1, int(length / pixel) + 1
     t, s = np.mgrid[:rows, :columns] * pixel

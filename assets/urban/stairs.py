@@ -1,4 +1,6 @@
-"""`stairs`: three terraces of a whitewashed hillside town at noon, with steps and ramps between them, and the sky below the lowest."""
+"""`stairs`: three terraces of a whitewashed hillside town at noon, with steps and ramps between
+them, and the sky below the lowest.
+"""
 
 import numpy as np
 
@@ -49,7 +51,9 @@ RUBBLE = stones(tone("b5a68c"), 171, 0.32, 0.5, 0.4)
 
 
 def terraces(canvas: Canvas) -> None:
-    """The ground: flags below, pebbles in white nets above, retaining walls of rubble, a parapet over the drop."""
+    """The ground: flags below, pebbles in white nets above, retaining walls of rubble, a parapet
+    over the drop.
+    """
     flags = slabs(hexes("b8ab95", "a89a84", "c2b6a2", "9f937f"), 0.75, 172, 0.05, 1.5)
     pebbles = slabs(hexes("8f8a80", "a09a8e", "7f7a72"), 0.32, 173, 0.035)
     canvas.level(X0 - 2, WALL_1, X1 + 2, 20.0, MID)
@@ -57,7 +61,8 @@ def terraces(canvas: Canvas) -> None:
     canvas.sheet(X0, EDGE, X1, WALL_1, 0.17, flags)
     canvas.sheet(X0, WALL_1 + WAY, X1, WALL_2, 0.17, pebbles, MID)
     canvas.sheet(X0, WALL_2 + WAY, X1, BACK, 0.17, flags, HIGH)
-    # What of the strips is neither ramp nor steps belongs to the terrace above: steps are cut into it.
+    # What of the strips is neither ramp nor steps belongs to the terrace above: steps are cut into
+    # it.
     low_free = ((1.0, 4.0), (8.0, 16.0))
     high_free = ((-16.0, -9.5), (-5.5, -1.5))
     for y, z, ground, free in ((WALL_1, MID, pebbles, low_free), (WALL_2, HIGH, flags, high_free)):

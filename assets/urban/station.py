@@ -1,6 +1,8 @@
-"""`station`: the forecourt of a small railway station under an overcast sky: kiosk, shelters, bicycles, a platform up steps and ramps.
+"""`station`: the forecourt of a small railway station under an overcast sky: kiosk, shelters,
+bicycles, a platform up steps and ramps.
 
-The street lies at z = 0, the forecourt a kerb above it, the platform 0.7 m up along the tracks, which are behind a fence.
+The street lies at z = 0, the forecourt a kerb above it, the platform 0.7 m up along the tracks,
+which are behind a fence.
 """
 
 from itertools import pairwise
@@ -100,7 +102,9 @@ def ramp_west(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _forecourt(p: np.ndarray) -> np.ndarray:
-    """Large slabs, bands of dark setts, a warm path to the steps, tactile studs before kerb and steps."""
+    """Large slabs, bands of dark setts, a warm path to the steps, tactile studs before kerb and
+    steps.
+    """
     x, y = p[:, 0], p[:, 1]
     tone = slabs(hexes("a7a39b", "9c9890", "b0aba1", "94918b"), 0.6, seed=3, ratio=1.5)(p)
     band = (np.abs(x % 6.0 - 3.0) < 0.22) | (np.abs((y + 0.6) % 5.0 - 2.5) < 0.22)
@@ -621,7 +625,9 @@ def furniture(canvas: Canvas) -> None:
 
 
 def small_things(canvas: Canvas) -> None:
-    """Lamps, ticket machines, a column of posters, bins, tubs with plants, puddles, leaves, weeds."""
+    """Lamps, ticket machines, a column of posters, bins, tubs with plants, puddles, leaves,
+    weeds.
+    """
     for x, y in ((-5.0, 5.9), (3.8, 6.0), (11.0, 6.2), (16.2, 7.6)):
         lamp_post(canvas, x, y, 3.6, np.pi / 2, STEEL * 0.5, PLATFORM, 0.8)
     for x, y, yaw in ((-3.2, -7.2, np.pi / 2), (11.6, -7.3, np.pi / 2), (7.0, 2.4, -np.pi / 2)):

@@ -1,8 +1,10 @@
-"""Builds the scenes of gs_urban: paint, light, capture, where one can drive, episodes, and the folder they are loaded from.
+"""Builds the scenes of gs_urban: paint, light, capture, where one can drive, episodes, and the
+folder they are loaded from.
 
-A scene is a module of this package with `PLACE`, a `s2e.assets.urban.paint.Place`, and `paint(canvas)`. Building is deterministic,
-whatever the number of threads. Scenes that do not ship are built into the user's cache when they are first loaded, and again when a
-source they are made by has changed.
+A scene is a module of this package with `PLACE`, a `s2e.assets.urban.paint.Place`, and
+`paint(canvas)`. Building is deterministic, whatever the number of threads. Scenes that do not ship
+are built into the user's cache when they are first loaded, and again when a source they are made by
+has changed.
 
     python -m s2e.assets.urban.suite [NAMES] [--out DIR]
 """
@@ -55,7 +57,9 @@ _ENVS = (
 
 
 def sources(name: str) -> str:
-    """sha256 of everything a scene is made by, numpy's version with it: its generators and rounding may change."""
+    """sha256 of everything a scene is made by, numpy's version with it: its generators and rounding
+    may change.
+    """
     folder = Path(s2e.assets.urban.__file__).parent
     files = sorted(p for p in folder.glob("*.py") if p.stem not in SCENES or p.stem == name)
     files += [folder.parent / "objects.npz"] + [Path(s2e.envs.__file__).parent / f for f in _ENVS]
@@ -66,9 +70,11 @@ def sources(name: str) -> str:
 
 
 def standing(canvas: Canvas) -> tuple[Occupancy, Ground]:
-    """Occupancy and `Ground` of a canvas: solid is what stands 0.1 m to 1.2 m above the ground of its column.
+    """Occupancy and `Ground` of a canvas: solid is what stands 0.1 m to 1.2 m above the ground of
+    its column.
 
-    Where no floor is painted counts as solid, and what is walled off from the largest connected region does too.
+    Where no floor is painted counts as solid, and what is walled off from the largest connected
+    region does too.
     """
     first = np.round(canvas.height / CELL_M + 0.499).astype(int) + 1
     solid = np.zeros(canvas.height.shape, bool)
@@ -90,7 +96,9 @@ def standing(canvas: Canvas) -> tuple[Occupancy, Ground]:
 
 
 def people_light(place: Place) -> Sky:
-    """The sky of a place, with the light by which people and things are drawn: that of the bake, after the film, on a grey surface."""
+    """The sky of a place, with the light by which people and things are drawn: that of the bake,
+    after the film, on a grey surface.
+    """
     grey, light = 0.5, place.light
     sky = (
         light.exposure
@@ -117,7 +125,8 @@ def build(
         bar: moves on by one for each of the five steps.
 
     Returns:
-        Numbers to print: gaussians, seconds, metres east and north, free square metres, anchors, episodes.
+        Numbers to print: gaussians, seconds, metres east and north, free square metres, anchors,
+            episodes.
 
     Raises:
         UserError: there is no such scene, or the folder cannot be written.
@@ -161,7 +170,9 @@ def build(
 
 
 def _up_to_date(folder: Path, name: str) -> bool:
-    """Whether a folder holds a scene made by the sources that are here, its files of the size they were written with."""
+    """Whether a folder holds a scene made by the sources that are here, its files of the size they
+    were written with.
+    """
     try:
         data = json.loads((folder / "scene.json").read_bytes())
         files = [data["files"][key] for key in ("splats", "occupancy", "episodes")]
@@ -173,7 +184,9 @@ def _up_to_date(folder: Path, name: str) -> bool:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Holds a lock file, so that of several processes one builds and the others wait; without locks all of them build."""
+    """Holds a lock file, so that of several processes one builds and the others wait; without locks
+    all of them build.
+    """
     with path.open("w") as file:
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a file system without locks
@@ -182,10 +195,11 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def ensure(name: str) -> Path:
-    """The folder of a scene in the user's cache, built if it is not there or if its sources have changed since.
+    """The folder of a scene in the user's cache, built if it is not there or if its sources have
+    changed since.
 
-    It is built beside its place and moved there whole, so that an interruption leaves nothing half done; of several processes that
-    want it at once, one builds it and the others wait.
+    It is built beside its place and moved there whole, so that an interruption leaves nothing half
+    done; of several processes that want it at once, one builds it and the others wait.
 
     Raises:
         UserError: there is no such scene, or the cache cannot be written.
@@ -212,7 +226,8 @@ def ensure(name: str) -> Path:
     except OSError as error:
         if not _up_to_date(folder, name):  # else another process was faster
             raise UserError(
-                f"{folder}: cannot be written ({error.strerror}); set S2E_CACHE to a folder with space"
+                f"{folder}: cannot be written ({error.strerror}); set S2E_CACHE to a folder with "
+                "space"
             ) from None
     finally:
         if beside is not None:
@@ -227,7 +242,8 @@ class SuiteArgs:
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Scenes; none stands for all."""
     out: Path | None = None
-    """Folder for one folder a scene; by default the cache, where scenes that are up to date are left alone."""
+    """Folder for one folder a scene; by default the cache, where scenes that are up to date are
+    left alone."""
     spz: bool = False
     """Write splats.spz instead of splats.ply."""
 
@@ -241,7 +257,8 @@ def main(args: SuiteArgs) -> None:
         with tqdm(total=5, desc=name, unit="step", leave=False, disable=None) as bar:
             found = build(name, args.out / name, "splats.spz" if args.spz else "splats.ply", bar)
         print(
-            f"{name}: {found['gaussians']:,} Gaussians, {found['east_m']:.0f} x {found['north_m']:.0f} m, "
+            f"{name}: {found['gaussians']:,} Gaussians, {found['east_m']:.0f} x "
+            f"{found['north_m']:.0f} m, "
             f"{found['free_m2']:.0f} m2 free, {found['anchors']:.0f} anchors, "
             f"{found['episodes']:.0f} episodes, {found['seconds']:.0f} s"
         )

@@ -1,4 +1,6 @@
-"""Colours of surfaces: functions from points (n, 3) in metres to colours (n, 3) in 0..1, before any light falls on them."""
+"""Colours of surfaces: functions from points (n, 3) in metres to colours (n, 3) in 0..1, before any
+light falls on them.
+"""
 
 from collections.abc import Callable
 
@@ -129,7 +131,9 @@ def planks(
 def slabs(
     tones: np.ndarray, size: float = 0.6, seed: int = 1, joint: float = 0.03, ratio: float = 1.0
 ) -> Colour:
-    """Paving of slabs `size` x `ratio` `size`, each of one of the tones, with dark joints and stains."""
+    """Paving of slabs `size` x `ratio` `size`, each of one of the tones, with dark joints and
+    stains.
+    """
 
     def of(p: np.ndarray) -> np.ndarray:
         x, y = p[:, 0], p[:, 1]
@@ -216,7 +220,7 @@ def gravel(colour: np.ndarray, seed: int = 60) -> Colour:
 
 def water(colour: np.ndarray, seed: int = 70) -> Colour:
     """Ripples over depth; paint it with gloss."""
-    return lambda p: np.clip(colour * (1 + 0.25 * mottle(p[:, 0], p[:, 1], 0.5, seed) + 0.2 * mottle(p[:, 0] * 3, p[:, 1] * 3, 0.8, seed + 1))[:, None], 0.02, 1)  # fmt: skip  # noqa: E501
+    return lambda p: np.clip(colour * (1 + 0.25 * mottle(p[:, 0], p[:, 1], 0.5, seed) + 0.2 * mottle(p[:, 0] * 3, p[:, 1] * 3, 0.8, seed + 1))[:, None], 0.02, 1)  # fmt: skip
 
 
 def roof_tiles(colour: np.ndarray, seed: int = 80) -> Colour:

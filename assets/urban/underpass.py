@@ -1,4 +1,5 @@
-"""`underpass`: a passage under a road, between two forecourts that lie a metre higher: ramps, stairs, pillars, graffiti, lamps.
+"""`underpass`: a passage under a road, between two forecourts that lie a metre higher: ramps,
+stairs, pillars, graffiti, lamps.
 
 The passage runs along x at z = 0; hard sun outside, lamps inside.
 """
@@ -144,7 +145,9 @@ def ground(canvas: Canvas) -> None:
 
 
 def passage(canvas: Canvas) -> None:
-    """Side walls with graffiti, pillars, a partition, ceiling with beams and lamps, the road's slab above with its parapet."""
+    """Side walls with graffiti, pillars, a partition, ceiling with beams and lamps, the road's slab
+    above with its parapet.
+    """
     for y, start, end in ((HALF, -INNER, INNER), (-HALF, INNER, -INNER)):
         image = graffiti(canvas.rng, 2 * INNER, CEILING, hexes("96948e")[0])
         wall(
@@ -241,7 +244,9 @@ def _pillar(p: np.ndarray) -> np.ndarray:
 
 
 def banks(canvas: Canvas) -> None:
-    """Retaining walls beside the ramps, grass above them, railings, the wall between ramp and stairs."""
+    """Retaining walls beside the ramps, grass above them, railings, the wall between ramp and
+    stairs.
+    """
     raw = concrete(hexes("a19c92")[0], 27)
     turf = grass(hexes("66803a")[0], hexes("97914f")[0])
     for sx in (-1, 1):
@@ -341,7 +346,9 @@ def banks(canvas: Canvas) -> None:
 
 
 def borders(canvas: Canvas) -> None:
-    """What closes the forecourts: a brick wall, hedges behind railings, a row of shops with shutters, a block of flats."""
+    """What closes the forecourts: a brick wall, hedges behind railings, a row of shops with
+    shutters, a block of flats.
+    """
     red = brick(hexes("7d4636")[0], hexes("9a9082")[0])
     wall(canvas, (-22.6, SIDE), (-RAMP, SIDE), 2.3, red, z=LEVEL, step=0.14)
     strip(

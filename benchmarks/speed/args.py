@@ -16,8 +16,8 @@ class SpeedArgs:
     """Measure throughput."""
 
     only: str = ""
-    """Measure one part: raster_images, splat_images, splat_large, env_steps, env_scaling, startup, encoder_images,
-    ppo_steps, ppo_ranks or pretrain_samples."""
+    """Measure one part: raster_images, splat_images, splat_large, env_steps, env_scaling, startup,
+    encoder_images, ppo_steps, ppo_ranks or pretrain_samples."""
     envs: int = 256
     """Worlds of the batched parts; in ppo_ranks of each rank."""
     scenes: int = 32

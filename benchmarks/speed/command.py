@@ -1,4 +1,6 @@
-"""`s2e-speed`: how fast each part is on this machine, measured by itself; what it can be asked for is in `speed_args.py`."""
+"""`s2e-speed`: how fast each part is on this machine, measured by itself; what it can be asked for
+is in `speed_args.py`.
+"""
 
 import dataclasses
 import json
@@ -34,7 +36,9 @@ from s2e.rl.train import PPOArgs, Trainer, Watch, check_memory, settled
 
 
 def rate(step: Callable[[], int], seconds: float) -> float:
-    """Things a second: the median of three stretches of `seconds`, after one step that warms up and compiles."""
+    """Things a second: the median of three stretches of `seconds`, after one step that warms up and
+    compiles.
+    """
     step()
     rates = []
     for _ in range(3):
@@ -72,7 +76,9 @@ HORIZON = 8
 
 
 def raster_images(args: SpeedArgs) -> Measured:
-    """Mesh images a second at 160x120 (width x height): streets, three people in each world, no simulation."""
+    """Mesh images a second at 160x120 (width x height): streets, three people in each world, no
+    simulation.
+    """
     worlds = make_worlds(
         args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3), crowded=True
     )
@@ -126,7 +132,9 @@ def _splat_images(args: SpeedArgs, camera: Camera, views: int) -> Measured:
 
 
 def env_steps(args: SpeedArgs) -> Measured:
-    """Whole environment steps a second at 240x135: two control periods, people, contacts, reward, an image."""
+    """Whole environment steps a second at 240x135: two control periods, people, contacts, reward,
+    an image.
+    """
     worlds = make_worlds(
         args.envs, args.scenes, 0, WorldsConfig(height_px=135, width_px=240, people=8), crowded=True
     )
@@ -154,7 +162,9 @@ def peak_memory_gib() -> float:
 
 
 def env_scaling(args: SpeedArgs) -> Measured:
-    """Cost of a world's step with 1,024 worlds over its cost with 16, every world in a scene of its own; and 2 threads over 1."""
+    """Cost of a world's step with 1,024 worlds over its cost with 16, every world in a scene of its
+    own; and 2 threads over 1.
+    """
     rates: dict[str, float] = {}
     for count in (16, 64, 256, 1024):
         rates[f"worlds_{count}"] = env_steps(dataclasses.replace(args, envs=count, scenes=count))[0]
@@ -180,7 +190,9 @@ print(time.perf_counter() - began)
 
 
 def startup(args: SpeedArgs) -> Measured:
-    """Seconds from nothing to the first step of two worlds with the kernels cached; `cold_s` is the first time ever."""
+    """Seconds from nothing to the first step of two worlds with the kernels cached; `cold_s` is the
+    first time ever.
+    """
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
         runs = [
@@ -217,7 +229,9 @@ def encoder_images(args: SpeedArgs) -> Measured:
 
 
 def _split(trainer: Trainer) -> dict[str, float]:
-    """Wraps the parts of a training step so that each adds the seconds it takes to what is returned, by name."""
+    """Wraps the parts of a training step so that each adds the seconds it takes to what is
+    returned, by name.
+    """
     spent: dict[str, float] = {}
 
     def timed(owner: Any, method: str, name: str) -> None:
@@ -243,7 +257,9 @@ def _split(trainer: Trainer) -> dict[str, float]:
 
 
 def ppo_steps(args: SpeedArgs) -> Measured:
-    """Environment steps a second of `s2e-ppo` with its defaults; beside it the encoder alone at the same batch, and shares of time."""
+    """Environment steps a second of `s2e-ppo` with its defaults; beside it the encoder alone at the
+    same batch, and shares of time.
+    """
     with tempfile.TemporaryDirectory() as folder:
         trainer, watch = _trainer(args, folder)
         encoder = trainer.prefix.actor.encoder

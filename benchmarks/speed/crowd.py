@@ -1,9 +1,11 @@
-"""Simulated people beside real ones: fits speeds, groups and densities to recordings, and draws how well the crowd matches them.
+"""Simulated people beside real ones: fits speeds, groups and densities to recordings, and draws how
+well the crowd matches them.
 
 python -m s2e.benchmarks.speed.crowd --tracks DIR     DIR/eth/obsmat.txt and DIR/hotel/obsmat.txt
 
-Every recorded person enters the simulation where and when they were first seen, heads for where they were last seen, and has an own
-speed drawn from the fit, the group that the recording shows, and nobody's track: what they do on the way is the simulation's.
+Every recorded person enters the simulation where and when they were first seen, heads for where
+they were last seen, and has an own speed drawn from the fit, the group that the recording shows,
+and nobody's track: what they do on the way is the simulation's.
 """
 
 from dataclasses import dataclass
@@ -58,7 +60,9 @@ def speeds_of(tracks: Tracks) -> np.ndarray:
 
 
 def groups_of(tracks: Tracks, speeds: np.ndarray) -> np.ndarray:
-    """(T,) the number of each one's group, -1 alone: walked within 1.6 m and 0.35 m/s of each other for 3 s or more, in the median."""
+    """(T,) the number of each one's group, -1 alone: walked within 1.6 m and 0.35 m/s of each other
+    for 3 s or more, in the median.
+    """
     pairs: dict[tuple[int, int], list] = {}
     for rows in sampled(tracks):
         for i, j in KDTree(rows[:, 1:3]).query_pairs(6.0):
@@ -80,7 +84,9 @@ def groups_of(tracks: Tracks, speeds: np.ndarray) -> np.ndarray:
 
 
 def figures(frames: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Speed, distance to the nearest other, and others within `NEAR_M`, for everybody at every instant."""
+    """Speed, distance to the nearest other, and others within `NEAR_M`, for everybody at every
+    instant.
+    """
     speed, nearest, others = [], [], []
     for rows in frames:
         speed.append(np.linalg.norm(rows[:, 3:5], axis=1))
@@ -96,7 +102,9 @@ def figures(frames: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def densities(frames: list[np.ndarray]) -> np.ndarray:
-    """People per square metre of ground that anybody used (cells of 0.5 m), at every instant with people."""
+    """People per square metre of ground that anybody used (cells of 0.5 m), at every instant with
+    people.
+    """
     cells = np.unique(np.floor(np.concatenate([r[:, 1:3] for r in frames]) / 0.5), axis=0)
     return np.array([len(r) for r in frames]) / (0.25 * len(cells))
 
@@ -199,14 +207,16 @@ def compare(folder: Path) -> dict[str, dict]:
 def report(results: dict[str, dict]) -> None:
     """Prints the fit and the distances."""
     print(
-        "recording  walking people  own speed m/s  in groups  standing  nearest m  people/m2 5 %  50 %  95 %"
+        "recording  walking people  own speed m/s  in groups  standing  nearest m  people/m2 5 %  "
+        "50 %  95 %"
     )
     every = np.concatenate([r["walking"] for r in results.values()])
     for name, r in results.items():
         low, middle, high = np.percentile(r["density"], [5, 50, 95])
         mean, sd = r["walking"].mean(), r["walking"].std()
         print(
-            f"{name:9s}  {len(r['walking']):14d}  {mean:.2f} +- {sd:.2f}   {r['grouped']:9.2f}  {r['stand']:8.2f}  {r['spacing']:9.2f}"
+            f"{name:9s}  {len(r['walking']):14d}  {mean:.2f} +- {sd:.2f}   {r['grouped']:9.2f}  "
+            f"{r['stand']:8.2f}  {r['spacing']:9.2f}"
             f"  {low:13.3f}  {middle:4.3f} {high:.3f}"
         )
     print(f"both       {len(every):14d}  {every.mean():.2f} +- {every.std():.2f}")
@@ -214,8 +224,10 @@ def report(results: dict[str, dict]) -> None:
         for what in ("speed", "nearest"):
             real, ours = r["real"][what], r["simulated"][what]
             print(
-                f"{name}: {what}: median {np.median(real):.2f} real, {np.median(ours):.2f} simulated; "
-                f"Wasserstein {wasserstein_distance(real, ours):.3f}, KS {ks_2samp(real, ours)[0]:.3f}"
+                f"{name}: {what}: median {np.median(real):.2f} real, {np.median(ours):.2f} "
+                "simulated; "
+                f"Wasserstein {wasserstein_distance(real, ours):.3f}, KS "
+                f"{ks_2samp(real, ours)[0]:.3f}"
             )
 
 

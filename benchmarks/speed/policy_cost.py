@@ -1,7 +1,8 @@
-"""What a policy costs: samples/s, memory, parameters and arithmetic, over anchors, tokens and layers, and for the `paper` preset.
+"""What a policy costs: samples/s, memory, parameters and arithmetic, over anchors, tokens and
+layers, and for the `paper` preset.
 
-One process, all variants in turn, round after round, and the median counts: a busy machine slows all of them alike. Part of
-`python -m experiments.open_loop cost`.
+One process, all variants in turn, round after round, and the median counts: a busy machine slows
+all of them alike. Part of `python -m experiments.open_loop cost`.
 """
 
 import dataclasses
@@ -34,10 +35,12 @@ STATE_BYTES = 16  # a trained parameter in float32: itself, its gradient, AdamW'
 
 @dataclass
 class Subject:
-    """A network with a batch to train on: from features, or from images where the encoder is trained too.
+    """A network with a batch to train on: from features, or from images where the encoder is
+    trained too.
 
     Attributes:
-        batch: samples a step. times: seconds of steps so far. saved: bytes that one sample keeps for the backward pass.
+        batch: samples a step. times: seconds of steps so far. saved: bytes that one sample keeps
+            for the backward pass.
         flops: of one sample forward, two a multiply-add.
     """
 
@@ -147,7 +150,8 @@ def cost_table(rounds: int = 5, batch: int = 32, paper_batch: int = 1) -> str:
     """Measures all variants and the `paper` preset with its encoder; a plain table.
 
     Args:
-        rounds: steps of each variant that are timed, after one that warms up. batch: samples a step. paper_batch: of `paper`.
+        rounds: steps of each variant that are timed, after one that warms up. batch: samples a
+            step. paper_batch: of `paper`.
     """
     subjects = {name: Subject(config, batch) for name, config in VARIANTS.items()}
     for _ in range(rounds + 1):
@@ -166,8 +170,11 @@ def cost_table(rounds: int = 5, batch: int = 32, paper_batch: int = 1) -> str:
             whole.step()
         lines += [row("paper, from features", alone), row("paper, from images", whole)]
     lines.append(
-        "MFLOP: forward, of one sample. samples/s: training steps (forward, backward, AdamW) on this machine. MiB/sample: kept for\n"
-        "the backward pass. MiB at 256: that of 256 samples and 16 bytes a parameter, what a step needs in float32. Encoded features\n"
-        "are given, but for `paper, from images`, whose encoder is trained on 5 images of 320 x 640 a sample."
+        "MFLOP: forward, of one sample. samples/s: training steps (forward, backward, AdamW) on "
+        "this machine. MiB/sample: kept for\n"
+        "the backward pass. MiB at 256: that of 256 samples and 16 bytes a parameter, what a step "
+        "needs in float32. Encoded features\n"
+        "are given, but for `paper, from images`, whose encoder is trained on 5 images of 320 x "
+        "640 a sample."
     )
     return "\n".join(lines)

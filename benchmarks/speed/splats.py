@@ -1,11 +1,13 @@
-"""How fast splats are drawn on the CPU, by how many are stored and how many are seen: a table in Markdown.
+"""How fast splats are drawn on the CPU, by how many are stored and how many are seen: a table in
+Markdown.
 
     python -m s2e.benchmarks.speed.splats                         the curve: 0.1, 0.3, 1 and 3 million Gaussians
     python -m s2e.benchmarks.speed.splats --millions 0.139 --reference      with the torch twin of gsplat's mathematics
 
-The scenes are made here: blocks of houses with streets and trees between them, as flat Gaussians on their surfaces.
-"corner" looks out of a corner of the city, so that about the same is seen however large it is; "street" looks along streets
-anywhere in it; "all" is one block in which every Gaussian is in view, so that with more of them each is smaller.
+The scenes are made here: blocks of houses with streets and trees between them, as flat Gaussians on
+their surfaces. "corner" looks out of a corner of the city, so that about the same is seen however
+large it is; "street" looks along streets anywhere in it; "all" is one block in which every Gaussian
+is in view, so that with more of them each is smaller.
 """
 
 import importlib
@@ -45,11 +47,14 @@ class SplatBenchmarkArgs:
     repetitions: int = 3
     """Batches of which the median counts."""
     reference: bool = False
-    """Also draw the first view with the torch twin, and say how many times faster the kernels are."""
+    """Also draw the first view with the torch twin, and say how many times faster the kernels
+    are."""
 
 
 def surfaces(blocks: int, rng: np.random.Generator) -> np.ndarray:
-    """(R, 3, 3) corner and two edges of the rectangles of a city of blocks x blocks houses with trees, its middle at 0, metres."""
+    """(R, 3, 3) corner and two edges of the rectangles of a city of blocks x blocks houses with
+    trees, its middle at 0, metres.
+    """
     side, half = blocks * BLOCK_M, HOUSE_M / 2
     found: list[Any] = [((-side / 2, -side / 2, 0), (side, 0, 0), (0, side, 0))]
     for i, j in np.ndindex(blocks, blocks):
@@ -70,7 +75,9 @@ def surfaces(blocks: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def city(count: int, blocks: int, rng: np.random.Generator, degree: int = 0) -> Splats:
-    """`count` flat Gaussians spread evenly over a city's surfaces, three in ten of them rather transparent."""
+    """`count` flat Gaussians spread evenly over a city's surfaces, three in ten of them rather
+    transparent.
+    """
     corner, u, v = surfaces(blocks, rng).transpose(1, 0, 2)
     normal = np.cross(u, v)
     area = np.linalg.norm(normal, axis=1)
@@ -154,7 +161,9 @@ def seconds(draw: Callable[[], object], repetitions: int) -> float:
 
 
 def times_faster(splats: Splats, view: tuple, kernels_s: float, repetitions: int) -> str:
-    """How many times as long as `kernels_s` (s an image) the torch twin takes, or a dash where there is none."""
+    """How many times as long as `kernels_s` (s an image) the torch twin takes, or a dash where
+    there is none.
+    """
     background = np.array(BACKGROUND, dtype=np.float32)
     try:
         twin = importlib.import_module("s2e.envs.splats.reference").render_reference
@@ -171,7 +180,8 @@ def measure(args: SplatBenchmarkArgs) -> None:
     counts = list(dict.fromkeys(min(threads, most) for threads in args.threads))
     print(", ".join(f"{k} {v}" for k, v in hardware().items()) + "\n")
     print(
-        "| stored | view | size | views | threads | Gaussians projected | in tiles | images/s | times the twin |"
+        "| stored | view | size | views | threads | Gaussians projected | in tiles | images/s | "
+        "times the twin |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for millions in args.millions:
@@ -193,7 +203,8 @@ def measure(args: SplatBenchmarkArgs) -> None:
                     first = (views[0][:1], views[1][:1], *views[2:])
                     ratio = times_faster(splats, first, each, 1) if args.reference else "-"
                     print(
-                        f"| {millions} M | {how} | {size[1]}x{size[0]} | {len(poses)} | {threads} | {work[0]:.0f} | {work[1]:.0f} "
+                        f"| {millions} M | {how} | {size[1]}x{size[0]} | {len(poses)} | {threads} "
+                        f"| {work[0]:.0f} | {work[1]:.0f} "
                         f"| {1 / each:.1f} | {ratio} |",
                         flush=True,
                     )
@@ -213,7 +224,8 @@ def main() -> None:
             or min(args.millions) <= 0
         ):
             raise UserError(
-                "--degree must be 0 to 3, and --views, --repetitions, --threads and --millions positive"
+                "--degree must be 0 to 3, and --views, --repetitions, --threads and --millions "
+                "positive"
             )
         measure(args)
 

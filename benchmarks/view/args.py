@@ -1,4 +1,5 @@
-"""`s2e-view`: look at a scene in a browser, drive in it, watch a policy, or play a benchmark's episodes back.
+"""`s2e-view`: look at a scene in a browser, drive in it, watch a policy, or play a benchmark's
+episodes back.
 
     s2e-view gs_urban/plaza                              fly around; drive with W, A, S, D or the arrow keys
     s2e-view market --policy runs/out/finetuned          watch a policy, with all the ways it weighs
@@ -26,13 +27,15 @@ class ViewArgs:
     policy: str = "keyboard"
     """Who drives at first: keyboard, straight, expert, or a run or checkpoint folder."""
     replay: Path | None = None
-    """The episodes.jsonl of a benchmark in this scene, or its folder: plays it back instead of driving."""
+    """The episodes.jsonl of a benchmark in this scene, or its folder: plays it back instead of
+    driving."""
     robot: str = "jackal"
     """jackal, coco, go2 or g1."""
     setting: Literal["empty", "obstacle", "pedestrian", "both"] = "both"
     """What stands and walks in the way."""
     host: str = "127.0.0.1"
-    """Address to serve at; 0.0.0.0 lets other machines in: whoever reaches it can watch and drive."""
+    """Address to serve at; 0.0.0.0 lets other machines in: whoever reaches it can watch and
+    drive."""
     port: int = 8080
     """Port to serve at; 0 takes a free one."""
 
@@ -44,7 +47,10 @@ def check_words(args: ViewArgs) -> None:
         UserError: naming the option and what it may be.
     """
     require(0 <= args.port <= 65535, f"--port {args.port}: give 0 to 65535")
-    both = f"--policy {args.policy} and --replay {args.replay}: a replay shows what was driven; give one of them"
+    both = (
+        f"--policy {args.policy} and --replay {args.replay}: a replay shows what was driven; "
+        "give one of them"
+    )
     require(args.replay is None or args.policy == "keyboard", both)
     from s2e.envs.robots.kinds import ROBOTS
 

@@ -77,7 +77,9 @@ class Viewer:
         )
 
     def tick(self, now: float) -> float:
-        """Does what was asked for and, when it is due, goes on by a step; returns for how many seconds nothing is to be done."""
+        """Does what was asked for and, when it is due, goes on by a step; returns for how many
+        seconds nothing is to be done.
+        """
         changed = False
         while not self.page.asked.empty():
             changed |= self._do(*self.page.asked.get())
@@ -97,7 +99,8 @@ class Viewer:
     def _do(self, what: str, value: Any) -> bool:
         """One wish of somebody at the page; whether there is something new to show.
 
-        What cannot be done is said on the page, and the server goes on: a page can ask for anything.
+        What cannot be done is said on the page, and the server goes on: a page can ask for
+        anything.
         """
         self.page.refusal = ""
         try:
@@ -186,11 +189,17 @@ def _viser() -> Any:
 
 
 def _taken(host: str, port: int) -> str:
-    return f"--port {port}: something else listens at {host}:{port}; give another --port, or 0 for a free one"
+    return (
+        f"--port {port}: something else listens at {host}:{port}; give another --port, or 0 "
+        "for "
+        "a free one"
+    )
 
 
 def _check_port(host: str, port: int) -> None:
-    """Refuses an address that cannot be served at; viser would try the next thousand ports without a word."""
+    """Refuses an address that cannot be served at; viser would try the next thousand ports without
+    a word.
+    """
     try:
         with socket.create_server((host, port)):
             pass

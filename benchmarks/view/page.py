@@ -1,6 +1,8 @@
-"""The page of `s2e-view`: what a session shows, as things in viser's scene and controls in its panel.
+"""The page of `s2e-view`: what a session shows, as things in viser's scene and controls in its
+panel.
 
-Everything a person does arrives as a message in `Page.asked`; nothing of a session is touched from viser's threads but `Drive.hold`.
+Everything a person does arrives as a message in `Page.asked`; nothing of a session is touched from
+viser's threads but `Drive.hold`.
 """
 
 import html
@@ -61,8 +63,9 @@ ROBOT, GOAL, DRIVEN, WAYS, ANCHORS, NO_GO = (
 )
 TOUCH_THING, TOUCH_PERSON = (230, 40, 40), (230, 40, 200)
 
-# viser has no events of keys, and flies its camera with W, A, S, D. So the page itself turns a key that is held into a held
-# button, before viser sees it; disabled buttons leave the keys to viser. The text is fixed: nothing of a file goes into it.
+# viser has no events of keys, and flies its camera with W, A, S, D. So the page itself turns a key
+# that is held into a held button, before viser sees it; disabled buttons leave the keys to viser.
+# The text is fixed: nothing of a file goes into it.
 _KEY_SCRIPT = """<img alt="" src="data:," style="display:none" onerror="
 if (!window.s2eKeys) {
   window.s2eKeys = new Map();
@@ -98,7 +101,8 @@ def legend(policy: bool, live: bool) -> str:
     """What the colours of the scene mean, as HTML.
 
     Args:
-        policy: whether one may drive. live: whether people walk, or a recorded episode is played back.
+        policy: whether one may drive. live: whether people walk, or a recorded episode is played
+            back.
     """
     rows: list[tuple[Sequence[Sequence[int]], str]] = [
         ((ROBOT,), "the robot, and what its camera looks at"),
@@ -119,7 +123,10 @@ def legend(policy: bool, live: bool) -> str:
 
     def swatch(colours: Sequence[Sequence[int]]) -> str:
         stops = ",".join(f"rgb({','.join(map(str, c))})" for c in (*colours, colours[-1]))
-        box = "display:inline-block;flex:none;width:1.1em;height:.8em;margin:.25em .6em 0 0;border:1px solid #8888"
+        box = (
+            "display:inline-block;flex:none;width:1.1em;height:.8em;margin:.25em .6em 0 "
+            "0;border:1px solid #8888"
+        )
         return f'<span style="{box};background:linear-gradient(90deg,{stops})"></span>'
 
     lines = "".join(
@@ -139,7 +146,8 @@ class Page:
 
     Args:
         server: fresh.
-        session: live or replay. name: of the scene. drivers: to choose from. settings: to choose from.
+        session: live or replay. name: of the scene. drivers: to choose from. settings: to choose
+            from.
     """
 
     def __init__(
@@ -169,7 +177,8 @@ class Page:
         """Leaves a wish for the loop."""
         self.asked.put((what, value))
 
-    # --- the panel -------------------------------------------------------------------------------------------------------------
+    # --- the panel
+    # -------------------------------------------------------------------------------------------------------------
 
     def _theme(self) -> None:
         self.server.gui.configure_theme(
@@ -273,7 +282,8 @@ class Page:
         """Whether a toggle is on."""
         return bool(self.toggles[what].value)
 
-    # --- what stands in the scene ----------------------------------------------------------------------------------------------
+    # --- what stands in the scene
+    # ----------------------------------------------------------------------------------------------
 
     def _place(self, scene: Scene) -> str:
         """The scene itself; returns what is to be said about it."""
@@ -284,7 +294,8 @@ class Page:
             said.append(f"{count:,} Gaussians")
             if count > MOST_GAUSSIANS:
                 said.append(
-                    f"a browser shows {MOST_GAUSSIANS:,} of them, widened; the robot's camera sees all"
+                    f"a browser shows {MOST_GAUSSIANS:,} of them, widened; the robot's camera "
+                    "sees all"
                 )
         if len(scene.mesh.triangles):
             self.server.scene.add_glb(
@@ -479,7 +490,9 @@ class Page:
         self.touched = 0
 
     def _first_camera(self, session: Session) -> None:
-        """New visitors begin behind the robot, as far back as there is room; who is here goes along to another start."""
+        """New visitors begin behind the robot, as far back as there is room; who is here goes along
+        to another start.
+        """
         x, y, yaw = session.episode.start
         ahead = np.array([math.cos(yaw), math.sin(yaw)])
         occupancy, back = session.scene.occupancy, 0.5
@@ -499,7 +512,8 @@ class Page:
             self._look_from(eye, target)
         self.start = session.episode.start
 
-    # --- every update ----------------------------------------------------------------------------------------------------------
+    # --- every update
+    # ----------------------------------------------------------------------------------------------------------
 
     def show(self) -> None:
         """Shows and hides what the toggles say."""
@@ -597,9 +611,11 @@ class Page:
         person = int(moment.contacts[:, 2].sum())
         who = session.driver if isinstance(session, Drive) else "recorded"
         rows = (
-            f"**{plain(episode.id)}** · {plain(who)}{' · **' + moment.end + '**' if moment.end else ''}",
+            f"**{plain(episode.id)}** · "
+            f"{plain(who)}{' · **' + moment.end + '**' if moment.end else ''}",
             f"{moment.clock_s:.1f} s · {moment.speed:.2f} m/s · {left:.1f} m to the goal",
-            f"contacts: {len(moment.contacts) - person} static, {person} with people · {self.rate:.1f} updates/s",
+            f"contacts: {len(moment.contacts) - person} static, {person} with people · "
+            f"{self.rate:.1f} updates/s",
             f"*{session.note}*",
         )
         return "  \n".join(rows + ((f"**{plain(self.refusal)}**",) if self.refusal else ()))

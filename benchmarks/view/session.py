@@ -1,4 +1,6 @@
-"""What `s2e-view` looks at, without a browser: one live world that somebody drives, or recorded episodes played back."""
+"""What `s2e-view` looks at, without a browser: one live world that somebody drives, or recorded
+episodes played back.
+"""
 
 import dataclasses
 import json
@@ -36,7 +38,8 @@ DRIVERS = ("keyboard", "straight", "expert")
 """Who drives without having learned it."""
 
 HOLD_S = 0.35
-"""How long a key counts as held after its last sign of life: signs come every 0.1 s, and a network may be late."""
+"""How long a key counts as held after its last sign of life: signs come every 0.1 s, and a network
+may be late."""
 
 REST_S = 2.0
 """How long an episode's end is shown before the next begins, unless a person drives."""
@@ -113,7 +116,8 @@ def episodes_of(name: str, scene: Scene) -> list[Episode]:
     """A scene's listed episodes; where it has no list, twenty drawn among its anchors.
 
     Raises:
-        UserError: the list cannot be read or does not belong to the scene; or there is neither a list nor two anchors.
+        UserError: the list cannot be read or does not belong to the scene; or there is neither a
+            list nor two anchors.
     """
     listed = scene_folder(name) / "episodes.json"
     if listed.exists():
@@ -122,7 +126,8 @@ def episodes_of(name: str, scene: Scene) -> list[Episode]:
         return episodes
     if len(scene.free_anchors) < 2:
         raise UserError(
-            f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes from; export the scene again"
+            f"{listed}: missing, and scene.json has fewer than 2 free_anchors to draw episodes "
+            "from; export the scene again"
         )
     source = RandomEpisodes([scene], 1, seed=0, people=6)
     drawn = [source.next(0)[1] for _ in range(20)]
@@ -155,7 +160,8 @@ class PolicyWheel:
 
 
 class Drive:
-    """One live world: episodes of one setting after the other, driven by keys, a baseline or a policy.
+    """One live world: episodes of one setting after the other, driven by keys, a baseline or a
+    policy.
 
     Args:
         scene: without the episodes' obstacles.
@@ -286,7 +292,8 @@ class Record:
     """A finished episode of `episodes.jsonl`.
 
     Attributes:
-        id: of the episode. path: (L, 2) metres. times_s: (L,) when. yaws: (L,) the direction of travel, radians.
+        id: of the episode. path: (L, 2) metres. times_s: (L,) when. yaws: (L,) the direction of
+            travel, radians.
         contacts: (K, 2) when (s) and whether it was a person. end: "goal" or "timeout".
     """
 
@@ -307,13 +314,15 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
         scene: its name or folder; of a suite's file its episodes alone are taken.
 
     Raises:
-        UserError: no such file, no finished episode, a line that is none (a last line cut short is left out), or none of this scene.
+        UserError: no such file, no finished episode, a line that is none (a last line cut short is
+            left out), or none of this scene.
     """
     jsonl = jsonl / "episodes.jsonl" if jsonl.is_dir() else jsonl
     policies = [] if jsonl.exists() else sorted(jsonl.parent.glob("*/episodes.jsonl"))
     require(
         not policies,
-        f"{jsonl.parent}: results lie in its subfolders; give {' or '.join(str(p.parent) for p in policies)}",
+        f"{jsonl.parent}: results lie in its subfolders; give "
+        f"{' or '.join(str(p.parent) for p in policies)}",
     )
     try:
         lines = jsonl.read_text().splitlines()
@@ -344,11 +353,13 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
             if number == len(lines):
                 break
             raise UserError(
-                f"{jsonl}, line {number}: not a finished episode of s2e-bench ({error!r}); delete the line"
+                f"{jsonl}, line {number}: not a finished episode of s2e-bench ({error!r}); delete "
+                "the line"
             ) from None
         if record is None:
             raise UserError(
-                f"{jsonl}, line {number}: is of another scene than {scene}; name the scene that was benchmarked"
+                f"{jsonl}, line {number}: is of another scene than {scene}; name the scene that "
+                "was benchmarked"
             )
         records.append(record)
     found = ", ".join(sorted(elsewhere)[:12])
@@ -368,7 +379,9 @@ def _same_scene(name: str, other: str) -> bool:
 
 
 def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:
-    """One line's record; None where it is of another scene's episode. Raises ValueError, KeyError, TypeError or OverflowError."""
+    """One line's record; None where it is of another scene's episode. Raises ValueError, KeyError,
+    TypeError or OverflowError.
+    """
     path = np.array(line["path"], dtype=np.float64)
     start, goal = (
         np.array(line["start"], dtype=np.float64),
@@ -404,7 +417,9 @@ def _record(line: dict, episodes: Mapping[str, Episode]) -> Record | None:
 
 
 def headings(path: np.ndarray, yaw: float) -> np.ndarray:
-    """(L,) directions of travel along (L, 2), radians; where nothing moves the former one stays, `yaw` at first."""
+    """(L,) directions of travel along (L, 2), radians; where nothing moves the former one stays,
+    `yaw` at first.
+    """
     yaws = [yaw]
     for dx, dy in np.diff(path, axis=0):
         yaws.append(math.atan2(dy, dx) if math.hypot(dx, dy) > 0.02 else yaws[-1])
@@ -412,9 +427,14 @@ def headings(path: np.ndarray, yaw: float) -> np.ndarray:
 
 
 class Replay:
-    """Recorded episodes: the robot on its path among the episode's obstacles. Who walked there was not recorded."""
+    """Recorded episodes: the robot on its path among the episode's obstacles. Who walked there was
+    not recorded.
+    """
 
-    note = "replay: path, contacts and obstacles as recorded; heading from the path; people are not in the file"
+    note = (
+        "replay: path, contacts and obstacles as recorded; heading from the path; people are "
+        "not in the file"
+    )
     period_s = CONTROL_S
 
     def __init__(

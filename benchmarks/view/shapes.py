@@ -1,4 +1,6 @@
-"""What `s2e-view` sends to the browser, as plain arrays: splats, meshes, forbidden ground, bodies, and the colours of a fan."""
+"""What `s2e-view` sends to the browser, as plain arrays: splats, meshes, forbidden ground, bodies,
+and the colours of a fan.
+"""
 
 import functools
 import math
@@ -46,8 +48,8 @@ def splat_arrays(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Centres (G, 3), covariances (G, 3, 3), colours (G, 3) and opacities (G, 1) in 0..1.
 
-    Colours are those of the constant harmonic: a browser shows no dependence on the view. Of too many, a fixed random part is
-    kept and widened so that together they cover what all of them did.
+    Colours are those of the constant harmonic: a browser shows no dependence on the view. Of too
+    many, a fixed random part is kept and widened so that together they cover what all of them did.
     """
     keep = np.arange(len(splats.means))
     if len(keep) > most:
@@ -77,7 +79,9 @@ def part_of_mesh(mesh: Mesh, first: int, last: int | None = None) -> Mesh:
 
 
 def mesh_glb(mesh: Mesh) -> bytes:
-    """A mesh as a GLB file: textured, its baked light in the corners' colours, not lit again. Empty for a mesh without triangles."""
+    """A mesh as a GLB file: textured, its baked light in the corners' colours, not lit again. Empty
+    for a mesh without triangles.
+    """
     import trimesh
     from PIL import Image
     from trimesh.exchange.gltf import export_glb
@@ -116,7 +120,8 @@ def mesh_glb(mesh: Mesh) -> bytes:
 def forbidden_ground(scene: Scene, robot: Robot) -> tuple[np.ndarray, np.ndarray]:
     """Where a robot cannot drive, as flat rectangles: vertices (4 K, 3) and triangles (2 K, 3).
 
-    What stands on the ground and, as in `Worlds`, steps that this robot does not climb; a rectangle is a run of cells of a row.
+    What stands on the ground and, as in `Worlds`, steps that this robot does not climb; a rectangle
+    is a run of cells of a row.
     """
     occupancy, height = scene.occupancy, np.zeros(scene.occupancy.grid.shape)
     if scene.ground is not None:
@@ -158,7 +163,9 @@ def on_ground(scene: Scene, points: np.ndarray, above_m: float = 0.15) -> np.nda
 
 
 def segments(points: np.ndarray) -> np.ndarray:
-    """(..., L - 1, 2, D) lines between neighbours of (..., L, D); a single point is a line to itself."""
+    """(..., L - 1, 2, D) lines between neighbours of (..., L, D); a single point is a line to
+    itself.
+    """
     if points.shape[-2] == 1:
         points = np.concatenate([points, points], -2)
     return np.stack([points[..., :-1, :], points[..., 1:, :]], -2)
@@ -169,7 +176,9 @@ FAN = ((20, 50, 200), (220, 10, 130), (255, 200, 0))
 
 
 def fan_colours(scores: np.ndarray) -> np.ndarray:
-    """(M, 3) uint8: blue for the unlikely ones over magenta to yellow for the likeliest; scores (M,) are log-probabilities."""
+    """(M, 3) uint8: blue for the unlikely ones over magenta to yellow for the likeliest; scores
+    (M,) are log-probabilities.
+    """
     share = np.exp(scores - scores.max())
     stops = np.array(FAN, dtype=np.float64)
     at = np.sqrt(share)  # most modes are unlikely: spread them
@@ -189,10 +198,12 @@ def bodies(people: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     """People as boxes, `MAX_PARTS` a slot.
 
     Args:
-        people: (P, 7) x (NaN is nobody), y, z, yaw, gait, look, pose: rows of `Worlds.people_to_draw`.
+        people: (P, 7) x (NaN is nobody), y, z, yaw, gait, look, pose: rows of
+            `Worlds.people_to_draw`.
 
     Returns:
-        Positions (K, 3), orientations (K, 4) wxyz, sizes (K, 3) and colours (K, 3) uint8; unused boxes have no size.
+        Positions (K, 3), orientations (K, 4) wxyz, sizes (K, 3) and colours (K, 3) uint8; unused
+        boxes have no size.
     """
     count = len(people) * MAX_PARTS
     positions, quats = np.zeros((count, 3)), np.tile([1.0, 0, 0, 0], (count, 1))

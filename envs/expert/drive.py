@@ -1,4 +1,6 @@
-"""Drivers that need no learning: the privileged expert, straight at the goal, and standing still."""
+"""Drivers that need no learning: the privileged expert, straight at the goal, and standing
+still.
+"""
 
 import numpy as np
 
@@ -23,7 +25,9 @@ class ExpertDriver:
                 self.expert.plan(int(world), self.route(int(world)))
 
     def route(self, world: int) -> np.ndarray:
-        """(K, 2) from the robot to its goal over what it can climb; just the goal where there is no way."""
+        """(K, 2) from the robot to its goal over what it can climb; just the goal where there is no
+        way.
+        """
         occupancy, distance = self.worlds.route_map(world)
         here, goal = self.worlds.pose[world, :2], self.worlds.goal[world]
         for clearance in (CLEARANCE_M, float(self.worlds.fleet.disc_radius[world]) + 0.02):

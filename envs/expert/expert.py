@@ -1,7 +1,8 @@
 """A privileged expert: follows an A* route and steers around people with sampled arcs.
 
-It sees distance fields and people directly. It labels training data and is the benchmark's upper baseline.
-The local planner is a dynamic-window search (Fox et al. 1997) that rolls the robot's own dynamics out.
+It sees distance fields and people directly. It labels training data and is the benchmark's upper
+baseline. The local planner is a dynamic-window search (Fox et al. 1997) that rolls the robot's own
+dynamics out.
 """
 
 import math
@@ -29,7 +30,9 @@ PEOPLE_COMFORT = 0.8
 
 
 def command_candidates(fleet: Fleet, world: int) -> np.ndarray:
-    """(63, 2) v, omega that the planner tries in a world; the first is to stop, as are the next two where nobody turns in place."""
+    """(63, 2) v, omega that the planner tries in a world; the first is to stop, as are the next two
+    where nobody turns in place.
+    """
     v_max, omega_max, curvature_max = (
         fleet.limits[world, 0],
         fleet.limits[world, 3],
@@ -80,7 +83,8 @@ def _plan(
         if off > 3.0:
             at, off = _nearest(route, 0, last, poses[n, 0], poses[n, 1])
         progress[n] = at
-        # To brake in time is possible, but a dead end; only who stands anyway has nothing to lose by trying.
+        # To brake in time is possible, but a dead end; only who stands anyway has nothing to lose
+        # by trying.
         caution = 3.0 if vel[n, 0] > 0.3 else 0.4
         # Who stands nearer to a wall or a person than the margin may still go, but no nearer.
         cos_yaw, sin_yaw = math.cos(poses[n, 2]), math.sin(poses[n, 2])
@@ -114,7 +118,8 @@ def _plan(
                     and math.cos(first_aim - yaw) > 0.95
                 ):
                     break  # turned enough
-                # Follows the route along, so that a rollout never counts as being on a leg behind a wall.
+                # Follows the route along, so that a rollout never counts as being on a leg behind a
+                # wall.
                 while j < last and _square(route, j + 1, x, y) <= _square(route, j, x, y):
                     j += 1
                 cos_yaw, sin_yaw = math.cos(yaw), math.sin(yaw)
@@ -180,14 +185,17 @@ def _plan(
             if cost < lowest:
                 lowest = cost
                 chosen[n, 0], chosen[n, 1] = candidates[k, 0], candidates[k, 1]
-        # Patience ends: a stand-off with a person, or a corner no single arc leads out of, must not last.
+        # Patience ends: a stand-off with a person, or a corner no single arc leads out of, must not
+        # last.
         waited[n] = waited[n] + 1 if chosen[n, 0] == 0.0 else max(waited[n] - 5, 0)
 
 
 def command_to_waypoint(commands: np.ndarray) -> np.ndarray:
-    """The waypoint (N, 2) that `waypoint_to_command` turns back into commands (N, 2) of v and omega, for `HORIZON_S`.
+    """The waypoint (N, 2) that `waypoint_to_command` turns back into commands (N, 2) of v and
+    omega, for `HORIZON_S`.
 
-    It is the end of the command's arc; the origin for a stop; a point beside and a little behind to turn in place.
+    It is the end of the command's arc; the origin for a stop; a point beside and a little behind to
+    turn in place.
     """
     v, omega = commands[:, 0], commands[:, 1]
     half = 0.5 * omega * HORIZON_S
@@ -199,7 +207,8 @@ def command_to_waypoint(commands: np.ndarray) -> np.ndarray:
 
 
 class Expert:
-    """Drives N worlds along planned routes. Each world's route and progress along it are its only state.
+    """Drives N worlds along planned routes. Each world's route and progress along it are its only
+    state.
 
     Args:
         fleet: the robots of N worlds; the caller keeps its rows current, before it plans.
@@ -214,7 +223,8 @@ class Expert:
         self._candidates = np.stack([command_candidates(fleet, world) for world in range(worlds)])
 
     def plan(self, world_index: int, path: np.ndarray) -> None:
-        """Sets the route (K, 2) of one world, metres, as `astar` returns it; a world without one stands still.
+        """Sets the route (K, 2) of one world, metres, as `astar` returns it; a world without one
+        stands still.
 
         Raises:
             UserError: the path is not (K, 2) with K >= 1.
@@ -222,7 +232,8 @@ class Expert:
         path = np.asarray(path, dtype=np.float64)
         if path.ndim != 2 or path.shape[1] != 2 or len(path) == 0 or not np.isfinite(path).all():
             raise UserError(
-                f"path of world {world_index} has shape {path.shape}: give finite points (K, 2), K >= 1"
+                f"path of world {world_index} has shape {path.shape}: give finite points (K, 2), K "
+                ">= 1"
             )
         along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
         count = int(np.ceil(along[-1] / SPACING)) + 1

@@ -1,4 +1,6 @@
-"""Shortest safe routes: 8-connected A* on an occupancy grid, kept off the walls and straightened."""
+"""Shortest safe routes: 8-connected A* on an occupancy grid, kept off the walls and
+straightened.
+"""
 
 import math
 
@@ -51,12 +53,14 @@ def search_grid(cost, start, goal):
     """A* over a grid. A move costs its length (in cells) times the mean cost of its two cells.
 
     Args:
-        cost: (R, C) float64, at least 1, or infinite where blocked. Diagonal moves do not cut blocked corners.
+        cost: (R, C) float64, at least 1, or infinite where blocked. Diagonal moves do not cut
+            blocked corners.
         start: flat index of a free cell.
         goal: flat index of a free cell.
 
     Returns:
-        Flat indices from start to goal (K,) int64, empty if there is no way, and the cost of the way.
+        Flat indices from start to goal (K,) int64, empty if there is no way, and the cost of the
+        way.
     """
     rows, cols = cost.shape
     flat = cost.ravel()
@@ -123,7 +127,9 @@ def search_grid(cost, start, goal):
 
 @numba.njit(cache=True)
 def _line_cost(cost, x0, y0, x1, y1):
-    """Cost of the straight line between two points (in cells, x = column): infinite if it touches a blocked cell."""
+    """Cost of the straight line between two points (in cells, x = column): infinite if it touches a
+    blocked cell.
+    """
     rows, cols = cost.shape
     length = math.sqrt((x1 - x0) ** 2 + (y1 - y0) ** 2)
     c, r = math.floor(x0), math.floor(y0)
@@ -155,7 +161,9 @@ def _line_cost(cost, x0, y0, x1, y1):
 
 @numba.njit(cache=True)
 def _straighten(cost, xy):
-    """Drops points (K, 2), in cells, wherever the straight line is free and costs no more than the way it replaces."""
+    """Drops points (K, 2), in cells, wherever the straight line is free and costs no more than the
+    way it replaces.
+    """
     count = len(xy)
     along = np.zeros(count)
     for i in range(1, count):
@@ -210,8 +218,9 @@ def astar(
         clearance_m: cells nearer than this to an obstacle are blocked.
 
     Returns:
-        (K, 2) float64 points, K >= 2, from start to goal, or None if there is no route. A start or goal in a blocked
-        cell is replaced by the nearest free cell's centre within 0.6 m. No segment touches a blocked cell.
+        (K, 2) float64 points, K >= 2, from start to goal, or None if there is no route. A start or
+        goal in a blocked cell is replaced by the nearest free cell's centre within 0.6 m. No
+        segment touches a blocked cell.
 
     Raises:
         UserError: start or goal is not a finite point.
@@ -236,7 +245,8 @@ def astar(
         return None
     xy = np.stack([way % cols, way // cols], axis=1) + 0.5
     exact_start, exact_goal = ((p - occupancy.origin) / occupancy.resolution for p in (start, goal))
-    # The free cell that holds a point is the cell found for it, so the point itself can end the route.
+    # The free cell that holds a point is the cell found for it, so the point itself can end the
+    # route.
     ends = [xy[0], xy[-1]]
     if tuple(occupancy.cell_of(start)) == first:
         ends[0] = exact_start

@@ -1,4 +1,6 @@
-"""Pinhole cameras on robots: OpenCV optical frames (x right, y down, z forward) in a REP-103 world (z up)."""
+"""Pinhole cameras on robots: OpenCV optical frames (x right, y down, z forward) in a REP-103 world
+(z up).
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +11,8 @@ import numpy as np
 class Camera:
     """A camera and how it is mounted on a robot.
 
-    `x` and `z` are its place in the robot's frame (metres), `pitch_deg` is positive when it looks down.
+    `x` and `z` are its place in the robot's frame (metres), `pitch_deg` is positive when it looks
+    down.
     """
 
     height_px: int = 96
@@ -36,8 +39,8 @@ def camera_poses(
         ground_z: height of the ground that the robots stand on, metres.
 
     Returns:
-        Positions (V, 3) and rotations (V, 3, 3), float64. A world point p is at `rotation @ (p - position)`
-        in the optical frame.
+        Positions (V, 3) and rotations (V, 3, 3), float64. A world point p is at
+        `rotation @ (p - position)` in the optical frame.
     """
     poses = np.asarray(robot_poses, dtype=np.float64)
     yaw, pitch = poses[:, 2], np.radians(camera.pitch_deg)
@@ -57,17 +60,21 @@ def camera_poses(
 
 
 def draw_camera(rng: np.random.Generator) -> tuple[float, float, float]:
-    """Horizontal field of view (degrees), height (m) and pitch (degrees, positive looks down) of a camera as robots carry them.
+    """Horizontal field of view (degrees), height (m) and pitch (degrees, positive looks down) of a
+    camera as robots carry them.
 
-    60 to 120 degrees: depth cameras and telephones to action cameras. 0.3 m, a small quadruped's, to 1.3 m, a humanoid's or a
-    cart's mast. From slightly up to 15 degrees down, and the higher the mount, up to 10 more.
+    60 to 120 degrees: depth cameras and telephones to action cameras. 0.3 m, a small quadruped's,
+    to 1.3 m, a humanoid's or a cart's mast. From slightly up to 15 degrees down, and the higher the
+    mount, up to 10 more.
     """
     hfov, height = rng.uniform(60.0, 120.0), rng.uniform(0.3, 1.3)
     return hfov, height, rng.uniform(-4.0, 15.0 + 10.0 * (height - 0.3))
 
 
 def view_intrinsics(camera: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
-    """(V, 4) float64 fx, fy, cx, cy in pixels of cameras (V, 4) whose first column is the horizontal field of view, degrees."""
+    """(V, 4) float64 fx, fy, cx, cy in pixels of cameras (V, 4) whose first column is the
+    horizontal field of view, degrees.
+    """
     focal = 0.5 * width_px / np.tan(np.radians(camera[:, 0]) / 2)
     return np.stack(
         [focal, focal, np.full_like(focal, width_px / 2), np.full_like(focal, height_px / 2)],
@@ -85,8 +92,8 @@ def view_poses(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where the cameras of robots of many kinds are, with the sway of those that walk.
 
-    A walking body rolls once in a stride, and pitches and bobs twice (once a step); all of it fades out below 0.5 m/s.
-    It turns about the point on the ground under it.
+    A walking body rolls once in a stride, and pitches and bobs twice (once a step); all of it fades
+    out below 0.5 m/s. It turns about the point on the ground under it.
 
     Args:
         poses: (V, 3) x, y, yaw of the robots.

@@ -1,7 +1,8 @@
 """How far it is to go: metres of way, not of air, from anywhere in a scene to each world's goal.
 
-A reward for coming nearer in a straight line pays for driving into dead ends. Along the way it pays for the detour. Ground beside
-walls counts more, as it does for the expert's routes (`envs/geometry/astar.py`), so the cheapest way keeps its distance where there is room.
+A reward for coming nearer in a straight line pays for driving into dead ends. Along the way it pays
+for the detour. Ground beside walls counts more, as it does for the expert's routes
+(`envs/geometry/astar.py`), so the cheapest way keeps its distance where there is room.
 """
 
 import math
@@ -28,12 +29,14 @@ def distances_to(cost, goal, cell_m):
     """Metres of way from every cell of a grid to one of them (Dijkstra 1959).
 
     Args:
-        cost: (R, C) float64, 1 or more, or infinite where blocked. Diagonal moves do not cut blocked corners.
+        cost: (R, C) float64, 1 or more, or infinite where blocked. Diagonal moves do not cut
+            blocked corners.
         goal: flat index; it is left even where it is blocked.
         cell_m: side of a cell.
 
     Returns:
-        (R * C,) float32, infinite where no way leads. A move costs its length times the mean cost of its cells.
+        (R * C,) float32, infinite where no way leads. A move costs its length times the mean cost
+        of its cells.
     """
     rows, cols = cost.shape
     flat = cost.ravel()
@@ -76,7 +79,9 @@ def distances_to(cost, goal, cell_m):
 
 @numba.njit(cache=True)
 def _spread(field, rows, cols, cell_m, rounds):
-    """Gives blocked cells beside free ones their value and a step's length: who stands a little too near knows the way too."""
+    """Gives blocked cells beside free ones their value and a step's length: who stands a little too
+    near knows the way too.
+    """
     for _ in range(rounds):
         before = field.copy()
         for r in range(rows):
@@ -110,7 +115,9 @@ def _look_up(fields, shape, frame, points, out):
 
 
 class GoalFields:
-    """The way to the goal of each of N worlds. Fields of goals that come again are kept, up to `KEPT_BYTES`."""
+    """The way to the goal of each of N worlds. Fields of goals that come again are kept, up to
+    `KEPT_BYTES`.
+    """
 
     def __init__(self, worlds: int):
         self.values = np.full((worlds, 1), np.inf, np.float32)
@@ -131,7 +138,8 @@ class GoalFields:
         """Sets a world's goal.
 
         Args:
-            world: which. occupancy: the map that its robot moves in. distance: (R, C) float32, `occupancy.distance()`.
+            world: which. occupancy: the map that its robot moves in. distance: (R, C) float32,
+                `occupancy.distance()`.
             radius: the robot's, metres. goal: (2,) metres.
         """
         radius = round(radius / RADIUS_STEP_M) * RADIUS_STEP_M

@@ -12,10 +12,12 @@ from s2e.envs.geometry.scene import SEMANTIC_ID, Scene
 
 @dataclass
 class GroundFields:
-    """The ground of many scenes, packed for numba as `DistanceFields` are. A scene without `Ground` is a level sidewalk.
+    """The ground of many scenes, packed for numba as `DistanceFields` are. A scene without `Ground`
+    is a level sidewalk.
 
     Attributes:
-        height: (sum of R * C,) int16, millimetres above `base`: a quarter of float64, and finer than any robot feels.
+        height: (sum of R * C,) int16, millimetres above `base`: a quarter of float64, and finer
+            than any robot feels.
         surface: (sum of R * C,) uint8, ids of `SEMANTICS`.
         start: (S,) int64. shape: (S, 2) int64. frame: (S, 3) float64: as in `DistanceFields`.
         base: (S,) float64, `Scene.ground_z`, metres.
@@ -44,7 +46,9 @@ class GroundFields:
         )
 
     def replace(self, slot: int, scene: Scene) -> None:
-        """Puts another scene into a slot: in place where its grid has the old one's shape, else everything is copied once."""
+        """Puts another scene into a slot: in place where its grid has the old one's shape, else
+        everything is copied once.
+        """
         height, surface = _cells(scene)
         grid = scene.occupancy.grid.shape
         self.height, _ = swap(self.height, self.start, self.shape, slot, grid, height)
@@ -92,7 +96,8 @@ def _heights(height, start, shape, frame, base, scene_id, xy, out):
 
 
 def ground_height_at(ground: GroundFields, scene_id: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """World z of the ground under points, bilinear between the centres of cells; the border's height goes on outside.
+    """World z of the ground under points, bilinear between the centres of cells; the border's
+    height goes on outside.
 
     A kerb so becomes a ramp one cell wide, which keeps cameras and people from jumping.
 
@@ -112,7 +117,9 @@ def ground_height_at(ground: GroundFields, scene_id: np.ndarray, xy: np.ndarray)
 
 
 def surface_at(ground: GroundFields, scene_id: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """(M,) uint8: what the ground is at points (an id of `SEMANTICS`), that of their cell; arguments as in `ground_height_at`."""
+    """(M,) uint8: what the ground is at points (an id of `SEMANTICS`), that of their cell;
+    arguments as in `ground_height_at`.
+    """
     xy, s = np.asarray(xy, dtype=np.float64), np.asarray(scene_id, dtype=np.int64)
     cell = np.floor((xy - ground.frame[s, :2]) / ground.frame[s, 2:])
     cell = np.nan_to_num(cell, nan=0.0).astype(np.int64)

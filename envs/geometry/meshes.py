@@ -1,4 +1,6 @@
-"""What low-polygon things are made of: boxes, prisms and lumps, their light, and where they stand in the way."""
+"""What low-polygon things are made of: boxes, prisms and lumps, their light, and where they stand
+in the way.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -34,7 +36,9 @@ def empty_mesh() -> Mesh:
 def quad(
     corners, texture: str, repeat: tuple[float, float] = (1.0, 1.0), tint: Tint = WHITE
 ) -> Mesh:
-    """Two triangles over four corners (4, 3), from the lower left, counter-clockwise as seen from outside."""
+    """Two triangles over four corners (4, 3), from the lower left, counter-clockwise as seen from
+    outside.
+    """
     u, v = repeat
     uv = np.array([[0, 0], [u, 0], [u, v], [0, v]])
     return _mesh(corners, [[0, 1, 2], [0, 2, 3]], uv[[[0, 1, 2], [0, 2, 3]]], texture, tint)
@@ -59,7 +63,9 @@ def ground(
 def wall(
     start, end, z0: float, z1: float, texture: str, repeat=(1.0, 1.0), tint: Tint = WHITE
 ) -> Mesh:
-    """A vertical rectangle over the segment start to end (x, y), seen from the right of that direction."""
+    """A vertical rectangle over the segment start to end (x, y), seen from the right of that
+    direction.
+    """
     (ax, ay), (bx, by) = start, end
     return quad([[ax, ay, z0], [bx, by, z0], [bx, by, z1], [ax, ay, z1]], texture, repeat, tint)
 
@@ -75,7 +81,8 @@ def box(
     metres: float | None = None,
     bottom: bool = False,
 ) -> Mesh:
-    """An upright box of `size` (x, y, z) that stands at height `z`; `top` gives other sizes (x, y) to its upper face.
+    """An upright box of `size` (x, y, z) that stands at height `z`; `top` gives other sizes (x, y)
+    to its upper face.
 
     A texture covers each face once, or repeats every `metres`.
     """
@@ -213,7 +220,9 @@ def cone(
 
 
 def plate(sides: int, radius: float, z: float, texture: str, thick: float = 0.04) -> Mesh:
-    """An upright disc whose centre is at height z and whose face looks along x; a back of metal unless `thick` is 0."""
+    """An upright disc whose centre is at height z and whose face looks along x; a back of metal
+    unless `thick` is 0.
+    """
     angle = 2 * np.pi * (np.arange(sides) + 0.5) / sides - np.pi / 2
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)
     fan = np.array([[0, k, k + 1] for k in range(1, sides - 1)])
@@ -290,7 +299,9 @@ def bake(
 
 
 def mark(grid: np.ndarray, origin: np.ndarray, resolution: float, outline: np.ndarray) -> None:
-    """Sets, in place, the cells of a grid that a convex outline (K, 2) touches by more than a corner."""
+    """Sets, in place, the cells of a grid that a convex outline (K, 2) touches by more than a
+    corner.
+    """
     half = resolution / 2
     low = np.floor((outline.min(0) - origin) / resolution).astype(int)
     high = np.ceil((outline.max(0) - origin) / resolution).astype(int)

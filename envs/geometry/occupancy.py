@@ -1,4 +1,6 @@
-"""Where a robot can hit something: a 2-D grid and its distance field, shared by mesh worlds and splat worlds."""
+"""Where a robot can hit something: a 2-D grid and its distance field, shared by mesh worlds and
+splat worlds.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +16,8 @@ from s2e.core.errors import UserError
 class Occupancy:
     """A grid over the ground.
 
-    Row r, column c covers the square whose lower-left corner is `origin + resolution * (c, r)`; everything outside
-    the grid counts as occupied.
+    Row r, column c covers the square whose lower-left corner is `origin + resolution * (c, r)`;
+    everything outside the grid counts as occupied.
 
     Attributes:
         grid: (R, C) bool, true where something stands between a robot's floor and its top.
@@ -28,16 +30,20 @@ class Occupancy:
     resolution: float = 0.1
 
     def distance(self) -> np.ndarray:
-        """(R, C) float32: metres from each cell's centre to the nearest occupied cell's edge (0 inside)."""
+        """(R, C) float32: metres from each cell's centre to the nearest occupied cell's edge (0
+        inside).
+        """
         padded = np.pad(self.grid, 1, constant_values=True)
         cells = np.asarray(distance_transform_edt(~padded))[1:-1, 1:-1]
         return (np.maximum(cells - 0.5, 0.0) * self.resolution).astype(np.float32)
 
     def blocked_by(self, step_height: float, ground_height: np.ndarray) -> "Occupancy":
-        """The same grid for a robot that climbs steps of at most `step_height`: kerbs and stairs stand in its way too.
+        """The same grid for a robot that climbs steps of at most `step_height`: kerbs and stairs
+        stand in its way too.
 
-        Of two neighbouring cells whose ground differs by more, the higher one is occupied. So the robot may come up to
-        the foot of a kerb, and on top of it stops a cell before the edge, where a drop would ground it.
+        Of two neighbouring cells whose ground differs by more, the higher one is occupied. So the
+        robot may come up to the foot of a kerb, and on top of it stops a cell before the edge,
+        where a drop would ground it.
 
         Args:
             step_height: metres.
@@ -49,7 +55,8 @@ class Occupancy:
         height = np.asarray(ground_height, dtype=np.float64)
         if height.shape != self.grid.shape:
             raise UserError(
-                f"ground.height has shape {height.shape}, the occupancy grid {self.grid.shape}: they must be the same cells"
+                f"ground.height has shape {height.shape}, the occupancy grid {self.grid.shape}: "
+                "they must be the same cells"
             )
         if not np.isfinite(height).all():
             r, c = np.argwhere(~np.isfinite(height))[0]
@@ -74,8 +81,8 @@ class Occupancy:
 class DistanceFields:
     """The distance fields of many scenes, packed for numba.
 
-    Distances are whole millimetres in 16 bits: half of what float32 takes (1,024 scenes of 360 x 200 cells are 150 MB),
-    and finer than the grid's own error; they end at 65 m.
+    Distances are whole millimetres in 16 bits: half of what float32 takes (1,024 scenes of 360 x
+    200 cells are 150 MB), and finer than the grid's own error; they end at 65 m.
 
     Attributes:
         values: (sum of R * C,) uint16, row-major, one scene after the other, millimetres.
@@ -101,7 +108,9 @@ class DistanceFields:
         )
 
     def replace(self, slot: int, scene: Occupancy) -> None:
-        """Puts another scene into a slot: in place where its grid has the old one's shape, else everything is copied once."""
+        """Puts another scene into a slot: in place where its grid has the old one's shape, else
+        everything is copied once.
+        """
         self.values, self.start = swap(
             self.values, self.start, self.shape, slot, scene.grid.shape, _millimetres(scene)
         )
@@ -114,7 +123,9 @@ def _millimetres(scene: Occupancy) -> np.ndarray:
 
 
 def layout(scenes: Sequence[Occupancy]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the cells of scenes lie when they are packed one after the other: start (S,), shape (S, 2), frame (S, 3)."""
+    """Where the cells of scenes lie when they are packed one after the other: start (S,), shape (S,
+    2), frame (S, 3).
+    """
     sizes = np.array([s.grid.size for s in scenes], dtype=np.int64)
     start = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
     shape = np.array([s.grid.shape for s in scenes], dtype=np.int64)
@@ -133,7 +144,9 @@ def swap(
     new_shape: tuple[int, ...],
     cells: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Packed values and starts with one scene's cells exchanged; `values` itself where the size is the same."""
+    """Packed values and starts with one scene's cells exchanged; `values` itself where the size is
+    the same.
+    """
     first, size = int(start[slot]), int(shape[slot, 0] * shape[slot, 1])
     if size == len(cells):
         values[first : first + size] = cells

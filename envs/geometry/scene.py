@@ -24,9 +24,11 @@ class Mesh:
         triangles: (F, 3) int32, counter-clockwise seen from outside.
         uv: (F, 3, 2) float32, texture coordinates per corner; they repeat beyond 0..1.
         texture: (F,) int32, layer of the texture atlas (`envs/geometry/textures.py`).
-        shade: (F, 3, 3) float32, RGB light that multiplies the texture at each corner, 1 is the texture as it is.
+        shade: (F, 3, 3) float32, RGB light that multiplies the texture at each corner, 1 is the
+            texture as it is.
         semantic: (F,) uint8, what each triangle is: an index into `SEMANTICS`.
-        instance: (F,) int32, which thing of the scene each triangle belongs to; 0 is ground and buildings.
+        instance: (F,) int32, which thing of the scene each triangle belongs to; 0 is ground and
+            buildings.
     """
 
     vertices: np.ndarray
@@ -43,7 +45,8 @@ class Ground:
     """What people and robots stand on, on the cells of the scene's occupancy grid.
 
     Attributes:
-        height: (R, C) float32, metres above `Scene.ground_z`; a kerb is a jump between neighbouring cells, a ramp is not.
+        height: (R, C) float32, metres above `Scene.ground_z`; a kerb is a jump between neighbouring
+            cells, a ramp is not.
         surface: (R, C) uint8, an index into `SEMANTICS`: road, sidewalk, crossing, grass or floor.
     """
 
@@ -61,8 +64,8 @@ class Splats:
         scales: (G, 3) float32, standard deviations, metres.
         opacities: (G,) float32 in 0..1.
         sh: (G, K, 3) float32, spherical-harmonics coefficients, K = 1, 4, 9 or 16.
-        antialiased: whether they were trained with opacities compensated for the blur of the projection (Mip-Splatting's rule),
-            and want to be drawn so.
+        antialiased: whether they were trained with opacities compensated for the blur of the
+            projection (Mip-Splatting's rule), and want to be drawn so.
     """
 
     means: np.ndarray
@@ -81,8 +84,9 @@ class Sky:
         zenith, horizon: colours (RGB, 0..255) of the sky straight up and at the horizon.
         fog_m: where fog halves sight, metres.
         sun: (x, y, z) unit direction towards the sun.
-        sun_rgb, ambient_rgb: light of the sun on a face that looks at it, and of the sky on a face that looks up; 1 shows a
-            texture as it is. Meshes carry their light in `shade`; people are lit by these.
+        sun_rgb, ambient_rgb: light of the sun on a face that looks at it, and of the sky on a face
+            that looks up; 1 shows a texture as it is. Meshes carry their light in `shade`; people
+            are lit by these.
         wet: 0 is dry ground, 1 is ground that mirrors much of the sky.
     """
 
@@ -109,10 +113,11 @@ class Sky:
 
 @dataclass(frozen=True)
 class Scene:
-    """One place. `ground_z` is the height of the floor; `splats` is None in a mesh world; `ground` None is a level sidewalk.
+    """One place. `ground_z` is the height of the floor; `splats` is None in a mesh world; `ground`
+    None is a level sidewalk.
 
-    `free_anchors` (K, 2) are points that people and robots may start from or walk to: on walkable ground, clear of
-    obstacles, reachable from one another.
+    `free_anchors` (K, 2) are points that people and robots may start from or walk to: on walkable
+    ground, clear of obstacles, reachable from one another.
     """
 
     name: str
@@ -127,7 +132,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A static object that an episode adds: `kind` names a mesh of `envs/geometry/meshes.py`, at x, y (m), yaw (rad)."""
+    """A static object that an episode adds: `kind` names a mesh of `envs/geometry/meshes.py`, at x,
+    y (m), yaw (rad).
+    """
 
     kind: str
     x: float
@@ -141,7 +148,8 @@ BEHAVIOURS = ("walk", "group", "stand", "cross", "cut_in", "stop", "phone", "giv
 
 @dataclass(frozen=True)
 class Walker:
-    """A person of an episode: walks from start to goal and back, at `speed` m/s; `look` seeds clothes and build.
+    """A person of an episode: walks from start to goal and back, at `speed` m/s; `look` seeds
+    clothes and build.
 
     `behaviour` is one of `BEHAVIOURS`; people of one `group` (not -1) keep together.
     """
@@ -162,8 +170,8 @@ GOAL_RADIUS_M = 1.0
 class Episode:
     """One task, fully written down: nothing is sampled when it is run.
 
-    `setting` is empty, obstacle, pedestrian or both; `route_m` is the length of the shortest safe route;
-    `time_limit_s` ends the episode.
+    `setting` is empty, obstacle, pedestrian or both; `route_m` is the length of the shortest safe
+    route; `time_limit_s` ends the episode.
     """
 
     id: str
@@ -178,5 +186,7 @@ class Episode:
 
     @property
     def random(self) -> bool:
-        """Whether it was drawn while worlds run, for no robot in particular, and not listed in a file."""
+        """Whether it was drawn while worlds run, for no robot in particular, and not listed in a
+        file.
+        """
         return self.id.startswith("random-")

@@ -1,4 +1,6 @@
-"""Textures of mesh worlds: small, procedural, the same everywhere, so that no image file is needed."""
+"""Textures of mesh worlds: small, procedural, the same everywhere, so that no image file is
+needed.
+"""
 
 import functools
 
@@ -329,7 +331,9 @@ def _more_walls(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def _lit_walls(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Fronts in the dusk: walls nearly dark, some windows and all shops lit; drawn as they are, without a sun."""
+    """Fronts in the dusk: walls nearly dark, some windows and all shops lit; drawn as they are,
+    without a sun.
+    """
     facade = _grainy(rng, (74, 76, 92), 3, 3)
     for x0, lit in ((9, True), (41, False)):
         _window(facade, 14, 50, x0, x0 + 15)
@@ -355,7 +359,9 @@ def _lit_walls(rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 @functools.cache
 def atlas() -> np.ndarray:
-    """(K, 64, 64, 3) uint8: every texture; layer `TEXTURES[name]`, row 0 at v = 1 (the top of a wall)."""
+    """(K, 64, 64, 3) uint8: every texture; layer `TEXTURES[name]`, row 0 at v = 1 (the top of a
+    wall).
+    """
     rng = np.random.default_rng(7)
     images = _walls(rng) | _grounds(rng) | _things(rng) | _people(rng)
     # Later textures draw from a generator of their own, so that the earlier ones stay as they are.
@@ -369,7 +375,8 @@ def atlas() -> np.ndarray:
 
 @functools.cache
 def mipmaps() -> np.ndarray:
-    """(K, 8192) uint32: each layer's mip levels, 64x64 down to 1x1; the level of s x s texels begins at s * s.
+    """(K, 8192) uint32: each layer's mip levels, 64x64 down to 1x1; the level of s x s texels
+    begins at s * s.
 
     A texel is red + 256 green + 65536 blue. Row 0 of a level is at v = 0 (the picture's bottom).
     """

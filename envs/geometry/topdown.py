@@ -1,4 +1,6 @@
-"""Top-down maps around robots: what is occupied, who is there, where the goal lies. A kernel over packed distance fields."""
+"""Top-down maps around robots: what is occupied, who is there, where the goal lies. A kernel over
+packed distance fields.
+"""
 
 import math
 
@@ -75,7 +77,8 @@ def top_down_maps(
         field_id: (V,) integer, which field each robot is in.
 
     Returns:
-        (V, 64, 64) uint8, cells of 0.25 m: `FREE`, `OCCUPIED` (something within 0.125 m of the middle: thin things show),
+        (V, 64, 64) uint8, cells of 0.25 m: `FREE`, `OCCUPIED` (something within 0.125 m of the
+            middle: thin things show),
         `PERSON` (radius 0.25 m) or `GOAL` (radius 0.5 m).
     """
     maps = np.empty((len(poses), SIZE_CELLS, SIZE_CELLS), dtype=np.uint8)

@@ -1,4 +1,6 @@
-"""People who walk: ORCA for every person of every world, on ways of their own, each behaving in their own manner."""
+"""People who walk: ORCA for every person of every world, on ways of their own, each behaving in
+their own manner.
+"""
 
 import math
 
@@ -109,7 +111,9 @@ def _from_robot(x, y, robot, discs):
 
 @numba.njit(**INNER)
 def _allowed(x, y, tx, ty, reach, values, ground):
-    """Where a step of at most `reach` from (x, y) to (tx, ty) ends: beside a wall it slides or does not happen."""
+    """Where a step of at most `reach` from (x, y) to (tx, ty) ends: beside a wall it slides or does
+    not happen.
+    """
     wall = room_at(values, ground, tx, ty)
     if wall >= WALL_GAP:
         return tx, ty
@@ -136,7 +140,9 @@ def _mix(a, b):
 
 @numba.njit(**INNER)
 def _spell(look, time, least, span, share):
-    """Whether `time` lies in the first `share` of a cycle of least..least + span seconds; who it is sets length and phase."""
+    """Whether `time` lies in the first `share` of a cycle of least..least + span seconds; who it is
+    sets length and phase.
+    """
     cycle = least + span * (_mix(look, 1) % 1000) / 1000.0
     phase = time / cycle + (_mix(look, 2) % 1000) / 1000.0
     return phase - math.floor(phase) < share
@@ -154,7 +160,9 @@ def _leader(whole, active, i):
 
 @numba.njit(**INNER)
 def _head_for(i, real, whole, anchors, count, hop, length, values, ground, look_around, beyond):
-    """Advances a person along the way to the goal; returns the next point of the way, and whether it is the goal (1)."""
+    """Advances a person along the way to the goal; returns the next point of the way, and whether
+    it is the goal (1).
+    """
     x, y = real[i, X], real[i, Y]
     for again in range(2):
         back = 2 * (1 - (whole[i, LEG] & 1))
@@ -251,7 +259,8 @@ def _at_robot(wx, wy, behaviour, speed, x, y, robot, look, time):
 
 @numba.njit(**INNER)
 def _robot_planes(x, y, vx, vy, robot, discs, share, horizon, dt, lines, count):
-    """Adds the half-planes that keep a person off each of the robot's discs; returns how many there are then.
+    """Adds the half-planes that keep a person off each of the robot's discs; returns how many there
+    are then.
 
     (vx, vy) is the person's own velocity. A robot that stands leaves it all to them.
     """
@@ -277,7 +286,9 @@ def _robot_planes(x, y, vx, vy, robot, discs, share, horizon, dt, lines, count):
 
 @numba.njit(**INNER)
 def _person_planes(i, real, whole, active, manners, dt, order, away, lines, count):
-    """Adds the half-planes that keep i off the others, nearest first; returns how many there are then."""
+    """Adds the half-planes that keep i off the others, nearest first; returns how many there are
+    then.
+    """
     others = nearest_first(real, active, i, REACH_M, order, away)
     vx, vy, own = real[i, VX], real[i, VY], manners[whole[i, BEHAVIOUR], 2]
     for k in range(others):
@@ -303,7 +314,9 @@ def _person_planes(i, real, whole, active, manners, dt, order, away, lines, coun
 
 @numba.njit(**INNER)
 def _keep_right(i, real, active, wx, wy):
-    """Wanted velocity, a little to the right where somebody comes head on: what is symmetric would end in a standstill."""
+    """Wanted velocity, a little to the right where somebody comes head on: what is symmetric would
+    end in a standstill.
+    """
     wanted2 = wx * wx + wy * wy
     for j in range(len(active)):
         if j == i or not active[j]:
@@ -432,7 +445,9 @@ def _move(i, real, vx, vy, robot, discs, values, ground, h, react):
 
 @numba.njit(**INNER)
 def _robot(pose, velocity, discs, radius):
-    """What people know of a robot: x, y, cos yaw, sin yaw, v, omega, the distance of touch, and x of its front."""
+    """What people know of a robot: x, y, cos yaw, sin yaw, v, omega, the distance of touch, and x
+    of its front.
+    """
     front = radius
     for offset in discs:
         if offset + radius > front:
@@ -522,10 +537,11 @@ def step_crowd(
 ) -> None:
     """Moves the people of N worlds for `dt` seconds, in place.
 
-    Everybody follows the roadmap to the goal, then back (or on to another anchor), and chooses the velocity nearest to the
-    wanted one that ORCA's half-planes allow: one for each person near by and each disc of the robot, weighted by what their
-    behaviours make them do (`MANNERS`), and a hard one for the nearest wall. Nobody steps into occupied ground, nobody
-    exceeds 1.3 times their own speed, and nobody walks into the robot by their own motion; a robot that drives into their
+    Everybody follows the roadmap to the goal, then back (or on to another anchor), and chooses the
+    velocity nearest to the wanted one that ORCA's half-planes allow: one for each person near by
+    and each disc of the robot, weighted by what their behaviours make them do (`MANNERS`), and a
+    hard one for the nearest wall. Nobody steps into occupied ground, nobody exceeds 1.3 times their
+    own speed, and nobody walks into the robot by their own motion; a robot that drives into their
     way hits those who do not give way.
 
     Args:

@@ -15,7 +15,8 @@ INNER: dict[str, Any] = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
 }
-"""Numba's settings for functions that only kernels call: without doors to Python they compile in two thirds of the time."""
+"""Numba's settings for functions that only kernels call: without doors to Python they compile in
+two thirds of the time."""
 
 FAR = 1e9  # the velocity nearest to a point that far away is the one farthest in its direction
 PARALLEL = 1e-5  # sine of the angle under which two lines count as parallel
@@ -33,7 +34,8 @@ def half_plane(px, py, wx, wy, radii, horizon, dt):
         dt: seconds.
 
     Returns:
-        nx, ny, short: the outward normal where the velocity obstacle's boundary is nearest to w, and how far w has to go
+        nx, ny, short: the outward normal where the velocity obstacle's boundary is nearest to w,
+            and how far w has to go
         along it to leave the obstacle (negative: how far it is outside), m/s.
     """
     dist2 = px * px + py * py
@@ -91,7 +93,9 @@ def _on_line(lines, i, limit, px, py):
 
 @numba.njit(**INNER)
 def _in_plane(lines, count, limit, px, py):
-    """The two-dimensional program: as `_on_line` in all half-planes; x, y, and the first line it failed at (or count)."""
+    """The two-dimensional program: as `_on_line` in all half-planes; x, y, and the first line it
+    failed at (or count).
+    """
     x, y = px, py
     norm = math.sqrt(px * px + py * py)
     if norm > limit:
@@ -107,7 +111,8 @@ def _in_plane(lines, count, limit, px, py):
 
 @numba.njit(cache=True, error_model="numpy")
 def best_velocity(lines, count, hard, limit, px, py, scratch):
-    """The velocity nearest to p that all half-planes allow, or the one that violates the worst of them least.
+    """The velocity nearest to p that all half-planes allow, or the one that violates the worst of
+    them least.
 
     Args:
         lines: (M, 3) half-planes, nearest neighbours first. count: how many there are.
@@ -121,7 +126,8 @@ def best_velocity(lines, count, hard, limit, px, py, scratch):
     """
     x, y, failed = _in_plane(lines, count, limit, px, py)
     worst = 0.0
-    # Section 5.3: all soft lines give way by the same, least amount; line i is the worst where the others give way less.
+    # Section 5.3: all soft lines give way by the same, least amount; line i is the worst where the
+    # others give way less.
     for i in range(failed, count):
         nx, ny, c = lines[i, 0], lines[i, 1], lines[i, 2]
         if c - x * nx - y * ny <= worst:
@@ -148,7 +154,8 @@ def best_velocity(lines, count, hard, limit, px, py, scratch):
 
 @numba.njit(**INNER)
 def nearest_first(positions, active, i, reach, order, away):
-    """Who stands within `reach` of i: numbers into `order`, nearest first, squared distances into `away`; how many.
+    """Who stands within `reach` of i: numbers into `order`, nearest first, squared distances into
+    `away`; how many.
 
     The first two columns of `positions` (P, 2 or more) are x and y.
     """

@@ -1,4 +1,6 @@
-"""Who walks in a world: everybody's state as arrays, their manners, and how the people of an episode are drawn."""
+"""Who walks in a world: everybody's state as arrays, their manners, and how the people of an
+episode are drawn.
+"""
 
 import dataclasses
 import math
@@ -13,7 +15,8 @@ from s2e.envs.geometry.scene import BEHAVIOURS, Walker
 
 MANNERS = np.array(
     [
-        # share of an encounter with a moving robot, its foresight (s); weight among people, foresight (s)
+        # share of an encounter with a moving robot, its foresight (s); weight among people,
+        # foresight (s)
         [0.3, 1.0, 1.0, 2.0],  # walk: does a third of what avoiding a moving robot takes
         [0.3, 1.0, 1.0, 2.0],  # group: side by side with their mates
         [0.6, 0.4, 0.1, 0.5],  # stand: steps aside when nearly touched, and back
@@ -25,7 +28,8 @@ MANNERS = np.array(
         [0.0, 0.8, 0.4, 1.5],  # insist: relies on the robot
     ]
 )
-"""(B, 4) float64, how people of each behaviour meet others. In an encounter of two people each takes a share by weight."""
+"""(B, 4) float64, how people of each behaviour meet others. In an encounter of two people each
+takes a share by weight."""
 
 X, Y, VX, VY, YAW, GAIT, START_X, START_Y, GOAL_X, GOAL_Y, SPEED = range(
     11
@@ -38,13 +42,15 @@ SHARES: Mapping[str, float] = {
 }  # fmt: skip
 """How often a draw gives each behaviour (of "group": two or three people at once)."""
 
-# Fitted to the 641 walking people of the ETH recordings eth and hotel (Pellegrini et al. 2009) by benchmarks/speed/crowd.py.
+# Fitted to the 641 walking people of the ETH recordings eth and hotel (Pellegrini et al. 2009) by
+# benchmarks/speed/crowd.py.
 SPEED_MS = (1.55, 0.35)
 """Mean and standard deviation of the own speed of people who walk alone."""
 GROUP_PACE = 0.92
 """How much of that people in groups have; 42 % walk in groups, 7 of 10 of these in twos."""
 DENSITY_M2 = (0.008, 0.11)
-"""People per square metre of ground that is used: 5th and 95th percentile over the instants with people."""
+"""People per square metre of ground that is used: 5th and 95th percentile over the instants with
+people."""
 
 STRIDE = 4.2
 """Phase of the gait per metre, radians."""
@@ -59,15 +65,18 @@ PHONE, STAND = BEHAVIOURS.index("phone"), BEHAVIOURS.index("stand")
 
 @dataclass
 class People:
-    """Everybody's state: P slots in each of N worlds. These three arrays are all of it; the properties are views of them.
+    """Everybody's state: P slots in each of N worlds. These three arrays are all of it; the
+    properties are views of them.
 
     Attributes:
-        real: (N, P, 11) float64: x, y, vx, vy (m, m/s), yaw of the body, phase of the gait (rad), start x, y, goal x, y (m), and
-            own speed (m/s).
-        whole: (N, P, 7) int64: `leg` (how many goals were reached, plus 1; odd legs lead to the goal, even ones back), `via` (the
-            anchor of the roadmap walked to; -1 straight to the goal, -2 the way is to be planned), `last` (the way's last
-            anchor), `look` (seed of clothes, build and habits), `behaviour` (index into `BEHAVIOURS`), `group` (people of one
-            number in a world keep together; -1 alone), `wander` (1: goes on to an anchor that look and leg choose, not back).
+        real: (N, P, 11) float64: x, y, vx, vy (m, m/s), yaw of the body, phase of the gait (rad),
+            start x, y, goal x, y (m), and own speed (m/s).
+        whole: (N, P, 7) int64: `leg` (how many goals were reached, plus 1; odd legs lead to the
+            goal, even ones back), `via` (the anchor of the roadmap walked to; -1 straight to the
+            goal, -2 the way is to be planned), `last` (the way's last anchor), `look` (seed of
+            clothes, build and habits), `behaviour` (index into `BEHAVIOURS`), `group` (people of
+            one number in a world keep together; -1 alone), `wander` (1: goes on to an anchor that
+            look and leg choose, not back).
         active: (N, P) bool, who is there.
     """
 
@@ -128,7 +137,8 @@ class People:
         return self.whole[..., GROUP]
 
     def place(self, world: int, walkers: Sequence[Walker], wander: bool = False) -> None:
-        """Puts an episode's people into a world, at their starts and in their stride, in place of whoever was there.
+        """Puts an episode's people into a world, at their starts and in their stride, in place of
+        whoever was there.
 
         Args:
             world: which.
@@ -141,7 +151,8 @@ class People:
         slots = self.active.shape[1]
         if len(walkers) > slots:
             raise UserError(
-                f"{len(walkers)} people in world {world}, which holds {slots}; raise `people` or list fewer walkers"
+                f"{len(walkers)} people in world {world}, which holds {slots}; raise `people` or "
+                "list fewer walkers"
             )
         fresh = People.empty(1, slots)
         self.real[world], self.whole[world], self.active[world] = (
@@ -175,12 +186,15 @@ class People:
             if name not in arrays or arrays[name].shape != here.shape:
                 saved = arrays[name].shape if name in arrays else "nothing"
                 raise UserError(
-                    f"people state {name}: {saved} saved, {here.shape} expected; resume with the same --envs"
+                    f"people state {name}: {saved} saved, {here.shape} expected; resume with the "
+                    "same --envs"
                 )
             here[:] = arrays[name]
 
     def rows(self) -> np.ndarray:
-        """(N, P, 7) float32 for the rasteriser: x (NaN: nobody), y, z = 0, yaw, gait, look, pose (1: looks at a phone)."""
+        """(N, P, 7) float32 for the rasteriser: x (NaN: nobody), y, z = 0, yaw, gait, look, pose
+        (1: looks at a phone).
+        """
         x = np.where(self.active, self.position[..., 0], np.nan)
         pose = self.behaviour == PHONE
         columns = [x, self.position[..., 1], np.zeros_like(x), self.yaw, self.gait, self.look, pose]
@@ -188,7 +202,9 @@ class People:
 
 
 def people_count(rng: np.random.Generator, area_m2: float, most: int) -> int:
-    """How many people are on so many square metres of free ground, at a density drawn from `DENSITY_M2`; at most `most`."""
+    """How many people are on so many square metres of free ground, at a density drawn from
+    `DENSITY_M2`; at most `most`.
+    """
     return min(int(rng.poisson(rng.uniform(*DENSITY_M2) * area_m2)), most)
 
 
@@ -217,7 +233,9 @@ def _way(
     near_goal,
     clear,
 ):
-    """Where somebody starts and walks to; (K,) distances of the anchors from the robot's start and goal, and who is `clear` of it."""
+    """Where somebody starts and walks to; (K,) distances of the anchors from the robot's start and
+    goal, and who is `clear` of it.
+    """
     across = behaviour == "cross" or (behaviour != "cut_in" and rng.random() < 0.5)
     if behaviour == "cut_in":  # from behind the robot to where it goes
         first, second = (
@@ -243,7 +261,8 @@ def draw_walkers(
     behaviours: Mapping[str, float] = SHARES,
     clear_m: float = CLEAR_M,
 ) -> tuple[Walker, ...]:
-    """People between anchors: towards the robot, across its way, beside it, alone and in groups of two or three.
+    """People between anchors: towards the robot, across its way, beside it, alone and in groups of
+    two or three.
 
     Nobody starts within `clear_m` of the robot nor within 0.6 m of another.
 
@@ -266,7 +285,8 @@ def draw_walkers(
     if unknown or not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
         wrong = f"unknown {unknown[0]!r}" if unknown else f"shares {weights.tolist()}"
         raise UserError(
-            f"behaviours: {wrong}; give shares of at least 0, not all 0, to some of {', '.join(BEHAVIOURS)}"
+            f"behaviours: {wrong}; give shares of at least 0, not all 0, to some of "
+            f"{', '.join(BEHAVIOURS)}"
         )
     names, walkers, tries = list(behaviours), [], 0
     start, goal = np.asarray(start, dtype=np.float64)[:2], np.asarray(goal, dtype=np.float64)[:2]
@@ -288,7 +308,8 @@ def draw_walkers(
             ]
     if len(walkers) < count:
         warnings.warn(
-            f"{count} people asked for, {len(walkers)} fit among {len(anchors)} anchors; ask for fewer, or a larger scene"
+            f"{count} people asked for, {len(walkers)} fit among {len(anchors)} anchors; ask for "
+            "fewer, or a larger scene"
         )
     return tuple(walkers)
 

@@ -1,4 +1,6 @@
-"""Ways on foot: a graph over a scene's free points with all its shortest paths, packed for many scenes."""
+"""Ways on foot: a graph over a scene's free points with all its shortest paths, packed for many
+scenes.
+"""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +38,9 @@ def ground_of(start, shape, frame, scene):
 
 @numba.njit(**INNER)
 def room_at(values, ground, x, y):
-    """Metres from (x, y) to the nearest obstacle of one scene: `collision.field_at`, quicker away from the grid's edge."""
+    """Metres from (x, y) to the nearest obstacle of one scene: `collision.field_at`, quicker away
+    from the grid's edge.
+    """
     first, rows, cols = ground[0], ground[1], ground[2]
     u, v = (x - ground[3]) * ground[5] - 0.5, (y - ground[4]) * ground[5] - 0.5
     if not (u > -1.0 and v > -1.0 and u < cols and v < rows):
@@ -64,7 +68,9 @@ def room_at(values, ground, x, y):
 
 @numba.njit(**INNER)
 def sees(values, ground, ax, ay, bx, by, clearance):
-    """Whether the straight way from a to b keeps `clearance`, or as much of it as both ends have."""
+    """Whether the straight way from a to b keeps `clearance`, or as much of it as both ends
+    have.
+    """
     here = min(room_at(values, ground, ax, ay), room_at(values, ground, bx, by))
     clearance = min(clearance, max(here - 0.02, 0.05))
     far = math.sqrt((bx - ax) ** 2 + (by - ay) ** 2)
@@ -143,7 +149,8 @@ class Roadmap:
 
     Attributes:
         anchors: (K, 2) float64, metres.
-        next_hop: (K, K) int8, the anchor after i on the way to j; -1 where there is none, i itself where i = j.
+        next_hop: (K, K) int8, the anchor after i on the way to j; -1 where there is none, i itself
+            where i = j.
         length: (K, K) float32, metres; infinite where there is no way.
     """
 
@@ -153,14 +160,17 @@ class Roadmap:
 
 
 def build_roadmap(fields: DistanceFields, field_id: int, anchors: np.ndarray) -> Roadmap:
-    """Joins anchors by straight edges that keep `CLEARANCE_M` from everything, and finds all shortest paths.
+    """Joins anchors by straight edges that keep `CLEARANCE_M` from everything, and finds all
+    shortest paths.
 
-    Where that leaves parts that do not see one another, the corners of the shortest way between them become anchors as well.
+    Where that leaves parts that do not see one another, the corners of the shortest way between
+    them become anchors as well.
 
     Args:
         fields: packed distance fields of the plain occupancy.
         field_id: which of them is this scene's.
-        anchors: (K, 2) metres; of more than `MOST_ANCHORS` every so many-th is taken; none is allowed.
+        anchors: (K, 2) metres; of more than `MOST_ANCHORS` every so many-th is taken; none is
+            allowed.
     """
     anchors = np.ascontiguousarray(np.reshape(anchors, (-1, 2)), dtype=np.float64)
     if len(anchors) > MOST_ANCHORS:
@@ -204,7 +214,9 @@ def _edges(fields: DistanceFields, field_id: int, anchors: np.ndarray) -> Roadma
 def _bridge(
     fields: DistanceFields, field_id: int, anchors: np.ndarray, inside: np.ndarray
 ) -> np.ndarray:
-    """(K, 2) corners of the shortest way from the largest part to the anchor outside it that is nearest to it."""
+    """(K, 2) corners of the shortest way from the largest part to the anchor outside it that is
+    nearest to it.
+    """
     apart = np.linalg.norm(anchors[~inside, None] - anchors[None, inside], axis=-1)
     k, j = np.unravel_index(apart.argmin(), apart.shape)
     (rows, columns), (x, y, resolution) = fields.shape[field_id], fields.frame[field_id]

@@ -1,7 +1,8 @@
-"""Real people's tracks as a crowd: reads the ETH and UCY `obsmat.txt` format and plays it into the worlds' slots.
+"""Real people's tracks as a crowd: reads the ETH and UCY `obsmat.txt` format and plays it into the
+worlds' slots.
 
-The files are those of Pellegrini, Ess, Schindler and van Gool 2009, "You'll never walk alone": one row for each person and annotated
-frame, `frame id x z y vx vz vy`, metres, annotated every 0.4 s.
+The files are those of Pellegrini, Ess, Schindler and van Gool 2009, "You'll never walk alone": one
+row for each person and annotated frame, `frame id x z y vx vz vy`, metres, annotated every 0.4 s.
 """
 
 import math
@@ -38,13 +39,14 @@ EXACT = 0.01
 MOST_BYTES = 64 << 20
 """Larger files are refused."""
 FAST_MPS, SLOW_MPS, STRAIGHT = 3.5, 0.5, 0.9
-"""Half of the people faster than the first, or those who walk straight (so much of their path is way) slower than the second, do not
-walk: the positions are no metres."""
+"""Half of the people faster than the first, or those who walk straight (so much of their path is
+way) slower than the second, do not walk: the positions are no metres."""
 
 _PUT = "put 0 where a column is not known, only frame, id, x and y are used"
 _MORE = "leave out what is behind the eighth, and write numbers with points, not commas"
 _LACKS = {
-    4: "frame id x y, as Social-GAN and TrajNet have it, becomes that with awk '{print $1,$2,$3,0,$4,0,0,0}'",
+    4: "frame id x y, as Social-GAN and TrajNet have it, becomes that with awk '{print "
+    "$1,$2,$3,0,$4,0,0,0}'",
     5: "without velocities, put 0 0 0 behind each row",
 }
 _UNITS = {"centimetres": 0.01, "millimetres": 0.001, "feet": 0.3048, "kilometres": 1000.0}
@@ -80,8 +82,8 @@ class Tracks:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Who is where in N worlds at their own times.
 
-        Whoever has a slot keeps it while in sight; free slots go to those nearest to the straight way of the world's robot, the
-        nearest first.
+        Whoever has a slot keeps it while in sight; free slots go to those nearest to the straight
+        way of the world's robot, the nearest first.
 
         Args:
             time_s: (N,) seconds of the recording; nobody is there before 0 and after `duration_s`.
@@ -91,8 +93,8 @@ class Tracks:
             ids: (N, P) int64, which track each slot had at the last call; -1 for none.
 
         Returns:
-            Positions (N, P, 2) and velocities (N, P, 2) in the worlds' frames, 0 in empty slots; who is there (N, P) bool; and ids
-            (N, P) for the next call.
+            Positions (N, P, 2) and velocities (N, P, 2) in the worlds' frames, 0 in empty slots;
+            who is there (N, P) bool; and ids (N, P) for the next call.
         """
         ids = np.array(ids, dtype=np.int64)
         positions, velocities = np.zeros((*ids.shape, 2)), np.zeros((*ids.shape, 2))
@@ -177,8 +179,9 @@ def replay(
 ) -> None:
     """Moves people along recorded tracks, in place; instead of `step_crowd`. They react to nothing.
 
-    `look` holds the number of each one's track, so the state of the people is all there is to save. Before a world's first call of
-    an episode nobody is to be active in it (`people.place(world, ())`).
+    `look` holds the number of each one's track, so the state of the people is all there is to save.
+    Before a world's first call of an episode nobody is to be active in it
+    (`people.place(world, ())`).
 
     Args:
         people: everybody's state.
@@ -213,13 +216,15 @@ def replay(
 def read_tracks(path: str | os.PathLike) -> Tracks:
     """Reads an `obsmat.txt`: rows of `frame id x z y vx vz vy`, in any order.
 
-    Annotated frames are `ANNOTATED_S` apart; how many frame numbers that is (6 in eth, 10 in hotel) is the most common difference.
-    A person who is missing for more than `GAP_S` becomes two; shorter gaps are filled. The file's velocities are not used: those of
-    `Tracks` are the positions' central differences.
+    Annotated frames are `ANNOTATED_S` apart; how many frame numbers that is (6 in eth, 10 in hotel)
+    is the most common difference. A person who is missing for more than `GAP_S` becomes two;
+    shorter gaps are filled. The file's velocities are not used: those of `Tracks` are the
+    positions' central differences.
 
     Raises:
-        UserError: missing, a folder, too large, empty, or a row that is not 8 finite numbers or names somebody twice in a frame, with
-            file and line; people so fast or so slow that the positions are not metres, or the frames not `ANNOTATED_S` apart.
+        UserError: missing, a folder, too large, empty, or a row that is not 8 finite numbers or
+            names somebody twice in a frame, with file and line; people so fast or so slow that the
+            positions are not metres, or the frames not `ANNOTATED_S` apart.
     """
     path = Path(path)
     try:
@@ -228,7 +233,8 @@ def read_tracks(path: str | os.PathLike) -> Tracks:
         size = path.stat().st_size
         if not path.is_file():  # a pipe would wait for ever
             raise UserError(
-                f"{path}: cannot be read (it is not a file); give an obsmat.txt of the ETH or UCY recordings"
+                f"{path}: cannot be read (it is not a file); give an obsmat.txt of the ETH or UCY "
+                "recordings"
             )
         if size > MOST_BYTES:
             raise UserError(
@@ -237,7 +243,8 @@ def read_tracks(path: str | os.PathLike) -> Tracks:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); give an obsmat.txt of the ETH or UCY recordings"
+            f"{path}: cannot be read ({error.strerror}); give an obsmat.txt of the ETH or UCY "
+            "recordings"
         ) from None
     rows: list[tuple[float, int, float, float]] = []
     lines: dict[tuple[float, int], int] = {}
@@ -247,7 +254,8 @@ def read_tracks(path: str | os.PathLike) -> Tracks:
         row = _row(f"{path}:{number}", line)
         if (first := lines.setdefault(row[:2], number)) != number:
             raise UserError(
-                f"{path}:{number}: person {row[1]} twice in frame {row[0]:g}, first in line {first}; remove one of the rows"
+                f"{path}:{number}: person {row[1]} twice in frame {row[0]:g}, first in line "
+                f"{first}; remove one of the rows"
             )
         rows.append(row)
     if not rows:
@@ -279,7 +287,8 @@ def _row(where: str, line: str) -> tuple[float, int, float, float]:
     except ValueError:
         head = "; remove a header" if where.endswith(":1") else ""
         raise UserError(
-            f"{where}: not numbers: {line.strip()[:60]!r}; rows of frame id x z y vx vz vy are expected{head}"
+            f"{where}: not numbers: {line.strip()[:60]!r}; rows of frame id x z y vx vz vy are "
+            f"expected{head}"
         ) from None
     if len(cells) != 8:
         advice = _LACKS.get(len(cells), _PUT if len(cells) < 8 else _MORE)
@@ -371,6 +380,7 @@ def _check_speeds(path: Path, points: list[np.ndarray]) -> None:
         else "keep the frames that are 0.4 s apart"
     )
     raise UserError(
-        f"{path}: people move at {usual:.2g} m/s, who walk at 1.3: x and y are expected in metres, frames {ANNOTATED_S} s apart; "
+        f"{path}: people move at {usual:.2g} m/s, who walk at 1.3: x and y are expected in metres, "
+        f"frames {ANNOTATED_S} s apart; "
         f"{unit or advice}"
     )

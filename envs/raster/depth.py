@@ -1,8 +1,9 @@
 """The rasteriser's first pass: which polygon is nearest in every pixel.
 
-Inverse depth is linear on the screen: a polygon's plane n . p = d, seen from distance D in front of it, has inverse depth
--(n . ray) / D along the ray through a pixel. Anything linear over the polygon is linear on the screen too once it is divided by
-depth: a / z = A . ray + c / z, with A its gradient and c its value at the camera. No clipping of attributes is needed.
+Inverse depth is linear on the screen: a polygon's plane n . p = d, seen from distance D in front of
+it, has inverse depth -(n . ray) / D along the ray through a pixel. Anything linear over the polygon
+is linear on the screen too once it is divided by depth: a / z = A . ray + c / z, with A its
+gradient and c its value at the camera. No clipping of attributes is needed.
 """
 
 import numpy as np
@@ -23,12 +24,15 @@ NEAR = 0.05
 """What is nearer to the camera than this (metres along the optical axis) is not drawn."""
 
 BUCKETS = 48
-"""Groups are drawn from near to far in steps of distance, which grow by a fifth: the nearest 1 m, the farthest beyond 4 km."""
+"""Groups are drawn from near to far in steps of distance, which grow by a fifth: the nearest 1 m,
+the farthest beyond 4 km."""
 
 
 @kernel
 def _edge(side, xa, ya, xb, yb, height, width):
-    """Writes where an edge from (xa, ya) down to (xb, yb) lies in every row whose middle it crosses: the first pixel on its right."""
+    """Writes where an edge from (xa, ya) down to (xb, yb) lies in every row whose middle it
+    crosses: the first pixel on its right.
+    """
     y0 = np.int64(np.ceil(max(min(ya - np.float32(0.5), height), np.float32(0.0))))
     y1 = np.int64(np.ceil(max(min(yb - np.float32(0.5), height), np.float32(0.0))))
     if y0 >= y1:
@@ -45,10 +49,11 @@ def _edge(side, xa, ya, xb, yb, height, width):
 
 @kernel
 def fill(xs, ys, n, plane, index, size, inv_z, ids, left, right):
-    """Draws a convex polygon, counter-clockwise as seen, where it is nearer than what was drawn before.
+    """Draws a convex polygon, counter-clockwise as seen, where it is nearer than what was drawn
+    before.
 
-    A pixel belongs to it when its centre is inside, right and lower edges excluded. Edges are walked from their upper end whatever
-    their direction, so that neighbours agree on every pixel.
+    A pixel belongs to it when its centre is inside, right and lower edges excluded. Edges are
+    walked from their upper end whatever their direction, so that neighbours agree on every pixel.
 
     Args:
         xs: (N,) float32 corners, pixels.
@@ -125,7 +130,9 @@ def clip_near(corner, n, camera, lens, xs, ys):
 
 @kernel
 def project(vertices, first, count, position, rotation, lens, camera):
-    """Brings vertices into the optical frame and onto the screen: rows x, y, z (metres), column and row (pixels) of `camera`."""
+    """Brings vertices into the optical frame and onto the screen: rows x, y, z (metres), column and
+    row (pixels) of `camera`.
+    """
     px, py, pz = position[0], position[1], position[2]
     xx, xy, xz = rotation[0, 0], rotation[0, 1], rotation[0, 2]
     yx, yy, yz = rotation[1, 0], rotation[1, 1], rotation[1, 2]
@@ -149,7 +156,9 @@ def project(vertices, first, count, position, rotation, lens, camera):
 
 @kernel
 def inverse_depth(nx, ny, nz, distance, lens):
-    """Inverse depth at pixel (0, 0) and its steps, of a plane with this normal in the optical frame at `distance` before the camera."""
+    """Inverse depth at pixel (0, 0) and its steps, of a plane with this normal in the optical frame
+    at `distance` before the camera.
+    """
     scale = np.float32(-1.0) / distance
     step_x, step_y = nx * scale / lens[0], ny * scale / lens[1]
     half = np.float32(0.5)
@@ -158,7 +167,9 @@ def inverse_depth(nx, ny, nz, distance, lens):
 
 @kernel
 def note_polygon(plan, count, table, polygon, cx, cy, cz, rotation, lens, plane):
-    """Writes how a polygon's attributes over depth lie on the screen: at pixel (0, 0), and what a step right and down adds."""
+    """Writes how a polygon's attributes over depth lie on the screen: at pixel (0, 0), and what a
+    step right and down adds.
+    """
     at = polygon * 32
     gx, gy, gz = lanes_at(table, at), lanes_at(table, at + 8), lanes_at(table, at + 16)
     value = lanes_at(table, at + 24) + gx * cx + gy * cy + gz * cz
@@ -179,7 +190,9 @@ def note_polygon(plan, count, table, polygon, cx, cy, cz, rotation, lens, plane)
 
 @kernel
 def visible_groups(spheres, first, count, position, rotation, lens, size, order, bucket, ends):
-    """Groups of a scene that may be in view, nearer ones first, written to `order`; returns how many there are."""
+    """Groups of a scene that may be in view, nearer ones first, written to `order`; returns how
+    many there are.
+    """
     fx, fy, cx, cy = lens[0], lens[1], lens[2], lens[3]
     # Normals of the four sides of the pyramid of sight, inwards; the camera is in all of them.
     w, e, n, s = cx / fx, (size[1] - cx) / fx, cy / fy, (size[0] - cy) / fy
@@ -216,7 +229,9 @@ def visible_groups(spheres, first, count, position, rotation, lens, size, order,
 
 @kernel
 def draw_scene(mesh, first, groups, position, rotation, lens, size, plan, source, inv_z, ids, work):
-    """Draws the polygons of a scene that face the camera; notes those seen in `plan` and `source`, and returns how many."""
+    """Draws the polygons of a scene that face the camera; notes those seen in `plan` and `source`,
+    and returns how many.
+    """
     vertices, planes, table, corners, spheres, group_table = mesh
     order, bucket, ends, facing, camera, left, right, xs, ys = work
     px, py, pz = position[0], position[1], position[2]

@@ -1,4 +1,6 @@
-"""What a camera does to an image: blur of the lens, exposure, and noise of the sensor; in place, one view at a time."""
+"""What a camera does to an image: blur of the lens, exposure, and noise of the sensor; in place,
+one view at a time.
+"""
 
 import numpy as np
 
@@ -20,7 +22,9 @@ _SIGMA = np.float32(147.8)
 
 @kernel
 def _read_row(image, start, count, out):
-    """Copies the values of a row of pixels to `out`, from place 3 on; the first and the last pixel are repeated around them."""
+    """Copies the values of a row of pixels to `out`, from place 3 on; the first and the last pixel
+    are repeated around them.
+    """
     whole = count & ~7
     for i in range(0, whole, 8):
         put_lanes(out, i + 3, bytes_at(image, start + i))
@@ -35,14 +39,15 @@ def _read_row(image, start, count, out):
 def apply_effects(image, height, count, effect, rows):
     """Blurs, exposes and adds noise to one image.
 
-    The noise of a value is a hash of the seed and of the value's place in the image, so it is the same in every batch:
-    the sum of the hash's four bytes, which is close to a normal distribution.
+    The noise of a value is a hash of the seed and of the value's place in the image, so it is the
+    same in every batch: the sum of the hash's four bytes, which is close to a normal distribution.
 
     Args:
         image: (H * W * 3) uint8, changed in place.
         height: H.
         count: W * 3, values of a row.
-        effect: (4,) exposure, standard deviation of the noise (0..255 units), share of a 3x3 binomial blur, seed.
+        effect: (4,) exposure, standard deviation of the noise (0..255 units), share of a 3x3
+            binomial blur, seed.
         rows: (3, W * 3 + 16) int32, scratch.
     """
     exposure, blur, keep = (
@@ -95,7 +100,9 @@ def _apply_to_views(images, height, count, effects, rows):
 
 
 def apply_to_views(rgb: np.ndarray, effects: np.ndarray) -> None:
-    """Does to images (V, H, W, 3) uint8, in place, what `render_meshes` would do for effects (V, 4)."""
+    """Does to images (V, H, W, 3) uint8, in place, what `render_meshes` would do for effects (V,
+    4).
+    """
     views, height, width = rgb.shape[:3]
     rows = np.empty((3, width * 3 + 16), np.int32)
     _apply_to_views(

@@ -22,9 +22,11 @@ FACES = np.array(
     [[7, 4, 0, 3], [4, 5, 1, 0], [5, 6, 2, 1], [6, 7, 3, 2], [0, 1, 2, 3], [7, 6, 5, 4]],
     dtype=np.int64,
 )
-"""(6, 4) corners of a box's front, left, back, right, top and bottom; each from its lower left, counter-clockwise.
+"""(6, 4) corners of a box's front, left, back, right, top and bottom; each from its lower left,
+counter-clockwise.
 
-Corners 0 to 3 are the upper ones: front left, back left, back right, front right; 4 to 7 those below them.
+Corners 0 to 3 are the upper ones: front left, back left, back right, front right; 4 to 7 those
+below them.
 """
 
 _SHIRTS = np.array(
@@ -89,7 +91,9 @@ def _choice(look, question):
 
 @kernel
 def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture, gain, lift):
-    """Writes part n; `top` and `bottom` are half depth and half width at its two ends, its tint is `tint * gain + lift`."""
+    """Writes part n; `top` and `bottom` are half depth and half width at its two ends, its tint is
+    `tint * gain + lift`.
+    """
     part = parts[n]
     part[0], part[1], part[2], part[3], part[4] = x, y, z, angle, length
     part[5], part[6], part[7], part[8] = top[0], top[1], bottom[0], bottom[1]
@@ -104,7 +108,9 @@ def _put(parts, n, x, y, z, angle, length, top, bottom, tint, texture, gain, lif
 
 @kernel
 def _limbs(parts, n, phase, build, top, top_layer, legs, skin, bare_arms, bare_legs, phone):
-    """Legs with knees, shoes and arms that swing against the legs; returns the count and the lowest sole."""
+    """Legs with knees, shoes and arms that swing against the legs; returns the count and the lowest
+    sole.
+    """
     lowest = 0.0
     for side in (1.0, -1.0):
         swing = 0.42 * side * np.sin(phase)
@@ -351,11 +357,14 @@ def person_parts(phase, look, pose, detail, parts):
     Args:
         phase: of the gait, radians; 0 and pi have both feet below the hips.
         look: integer seed of build and clothes; the height is 1.5 to 1.9 m.
-        pose: 0 walks or stands, 1 looks at a phone: the right forearm raised, a small dark box in the hand, head bowed.
-        detail: 2 is all of a body, 1 is limbs of one box each, 0 is legs, trunk and head, for people a few pixels high.
-        parts: (MAX_PARTS, 13) float32, written. A part is a tapered box that hangs from a joint: the joint's x, y, z
-            in the body's frame (x ahead, z = 0 the ground), angle about y (positive swings it ahead), length, half
-            depth and half width at the joint and at the end, tint (RGB), texture layer.
+        pose: 0 walks or stands, 1 looks at a phone: the right forearm raised, a small dark box in
+            the hand, head bowed.
+        detail: 2 is all of a body, 1 is limbs of one box each, 0 is legs, trunk and head, for
+            people a few pixels high.
+        parts: (MAX_PARTS, 13) float32, written. A part is a tapered box that hangs from a joint:
+            the joint's x, y, z in the body's frame (x ahead, z = 0 the ground), angle about y
+            (positive swings it ahead), length, half depth and half width at the joint and at the
+            end, tint (RGB), texture layer.
 
     Returns:
         Number of parts.

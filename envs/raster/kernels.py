@@ -1,8 +1,10 @@
-"""Textured polygons and walking people on the CPU: a z-buffer renderer over batches of views, in numba.
+"""Textured polygons and walking people on the CPU: a z-buffer renderer over batches of views, in
+numba.
 
-Each view is drawn by one thread in two passes. The first (`envs/raster/depth.py`, `envs/raster/people.py`) finds the nearest polygon of
-every pixel, group by group from near to far. The second (`envs/raster/shading.py`) gives every pixel its texel, light and fog once, whatever
-the overdraw. Both work on eight neighbouring pixels at a time (`envs/raster/lanes.py`).
+Each view is drawn by one thread in two passes. The first (`envs/raster/depth.py`,
+`envs/raster/people.py`) finds the nearest polygon of every pixel, group by group from near to far.
+The second (`envs/raster/shading.py`) gives every pixel its texel, light and fog once, whatever the
+overdraw. Both work on eight neighbouring pixels at a time (`envs/raster/lanes.py`).
 """
 
 from dataclasses import dataclass
@@ -38,7 +40,8 @@ class Images:
         rgb: (V, H, W, 3) uint8.
         depth: (V, H, W) float32 along the optical axis, metres, inf where only sky is.
         semantic: (V, H, W) uint8, index into `SEMANTICS`; None unless asked for.
-        instance: (V, H, W) int32, `Mesh.instance`, `PERSON_INSTANCE` + slot for people, 0 for the sky; None likewise.
+        instance: (V, H, W) int32, `Mesh.instance`, `PERSON_INSTANCE` + slot for people, 0 for the
+            sky; None likewise.
     """
 
     rgb: np.ndarray
@@ -51,7 +54,9 @@ class Images:
 def _views(
     start, stride, mesh, looks, scenes, views, people, sky, effects, labelled, texels, most, out
 ):
-    """Draws views start, start + stride, ... in buffers of its own. `most`: groups and noted polygons of a view at most."""
+    """Draws views start, start + stride, ... in buffers of its own. `most`: groups and noted
+    polygons of a view at most.
+    """
     texture, semantic, instance = looks
     first_group, group_count = scenes
     scene_id, positions, rotations, lenses = views
@@ -166,11 +171,11 @@ def render_meshes(
         intrinsics: (V, 4) fx, fy, cx, cy of each view, pixels.
         height_px: rows.
         width_px: columns.
-        people: (V, P, 7) x, y, z of the soles, yaw, phase of the gait (radians), look (integer seed), pose (0 walks or
-            stands, 1 looks at a phone); an x of NaN is nobody.
+        people: (V, P, 7) x, y, z of the soles, yaw, phase of the gait (radians), look (integer
+            seed), pose (0 walks or stands, 1 looks at a phone); an x of NaN is nobody.
         sky: (S, 17) `Sky.row()` of each scene.
-        effects: (V, 4) exposure (1 is none), standard deviation of the noise (0..255 units), share of a 3x3 binomial
-            blur (0..1), seed of the noise; None is a perfect camera.
+        effects: (V, 4) exposure (1 is none), standard deviation of the noise (0..255 units), share
+            of a 3x3 binomial blur (0..1), seed of the noise; None is a perfect camera.
         labels: whether to say what each pixel shows.
 
     Raises:
@@ -191,11 +196,13 @@ def render_meshes(
     for name, (array, shape) in expected.items():
         if np.shape(array) != shape:
             raise UserError(
-                f"{name}: shape {np.shape(array)}, expected {shape}; check the number of views and scenes"
+                f"{name}: shape {np.shape(array)}, expected {shape}; check the number of views and "
+                "scenes"
             )
     if views and not 0 <= ids.min() <= ids.max() < scenes:
         raise UserError(
-            f"scene_id: from {ids.min()} to {ids.max()}, but {scenes} scenes are packed; pack them all"
+            f"scene_id: from {ids.min()} to {ids.max()}, but {scenes} scenes are packed; pack "
+            "them all"
         )
     shape = (views, height_px, width_px)
     images = Images(
@@ -237,7 +244,8 @@ def render_meshes(
         ),
     )
     count = max(min(numba.get_num_threads(), views // 4), 1)
-    # Threads take shares as they finish: where other programs take a core for a while, nobody waits for one thread's half.
+    # Threads take shares as they finish: where other programs take a core for a while, nobody waits
+    # for one thread's half.
     shares = 4 * count if count > 1 else 1
     starts = iter(range(shares))
 

@@ -1,8 +1,9 @@
 """Eight neighbouring values at once: a small vector type for numba kernels.
 
-The compiler only makes vector code of long plain loops; rows of triangles are short. Here a kernel says so itself: `F8` are
-eight float32, `I8` eight int32, `M8` eight truths. Operators work lane by lane and a scalar beside them fills all lanes.
-Kernels alone can use these; on processors without such registers LLVM splits them.
+The compiler only makes vector code of long plain loops; rows of triangles are short. Here a kernel
+says so itself: `F8` are eight float32, `I8` eight int32, `M8` eight truths. Operators work lane by
+lane and a scalar beside them fills all lanes. Kernels alone can use these; on processors without
+such registers LLVM splits them.
 """
 
 import operator
@@ -20,7 +21,8 @@ WIDTH = 8
 
 _njit: Any = numba.njit
 kernel: Any = _njit(cache=True, error_model="numpy", _nrt=False)
-"""Decorator of the rasteriser's functions: they allocate nothing, so that no array is counted in and out of a call."""
+"""Decorator of the rasteriser's functions: they allocate nothing, so that no array is counted in
+and out of a call."""
 
 inlined: Any = _njit(cache=True, error_model="numpy", _nrt=False, inline="always")
 """The same for what has to be compiled into its caller."""
@@ -77,7 +79,9 @@ def _kind_of(args) -> str | None:
 
 
 def _operation(symbol, emit, compares: bool) -> None:
-    """Teaches numba an operator of two arguments; `emit(builder, kind, a, b)` writes the instruction."""
+    """Teaches numba an operator of two arguments; `emit(builder, kind, a, b)` writes the
+    instruction.
+    """
 
     class Template(AbstractTemplate):
         key = symbol
@@ -149,7 +153,9 @@ def _pointer(context, builder, array_type, array, index, index_type, vector):
 
 @intrinsic
 def lanes_at(typingctx, array, index):
-    """Elements index to index + 8 of a flat float32 or int32 array; nothing checks that they exist."""
+    """Elements index to index + 8 of a flat float32 or int32 array; nothing checks that they
+    exist.
+    """
     kind = "float" if array.dtype == types.float32 else "int"
 
     def emit(context, builder, sig, args):
@@ -196,7 +202,9 @@ def bytes_at(typingctx, array, index):
 
 @intrinsic
 def put_bytes(typingctx, array, index, value):
-    """Writes the lowest bytes of eight lanes to elements index to index + 8 of a flat uint8 array."""
+    """Writes the lowest bytes of eight lanes to elements index to index + 8 of a flat uint8
+    array.
+    """
 
     def emit(context, builder, sig, args):
         eight = ir.VectorType(ir.IntType(8), WIDTH)
@@ -260,7 +268,9 @@ def select(typingctx, truth, yes, no):
 
 @intrinsic
 def settled(typingctx, value):
-    """The same value. Between a load and a store to one place it keeps LLVM from making a masked store, slow on many processors."""
+    """The same value. Between a load and a store to one place it keeps LLVM from making a masked
+    store, slow on many processors.
+    """
 
     def emit(context, builder, sig, args):
         freeze = ir.instructions.Instruction(builder.block, args[0].type, "freeze", [args[0]])

@@ -1,4 +1,6 @@
-"""Meshes as the rasteriser wants them: flat polygons in groups that lie close together, many scenes in one set of arrays."""
+"""Meshes as the rasteriser wants them: flat polygons in groups that lie close together, many scenes
+in one set of arrays.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -25,18 +27,22 @@ GROWTH = 1.25
 class PackedMeshes:
     """The meshes of many scenes in shared arrays, each scene in a slot that has some room.
 
-    Groups own their vertices and polygons; a group's vertices and polygons begin at multiples of eight.
+    Groups own their vertices and polygons; a group's vertices and polygons begin at multiples of
+    eight.
 
     Attributes:
         vertices: (3, N) float32, x, y and z, metres.
-        planes: (4, F) float32, outward normal and offset of each polygon: positive on the side it is seen from.
-        gradients: (F, 32) float32: how 1, u, v, red, green, blue light, 0, 0 change along world x, y, z (three times eight), and
-            what they are at the first corner.
-        corners: (F, 4) int32, counted from the group's first vertex, counter-clockwise; a triangle repeats its last corner.
+        planes: (4, F) float32, outward normal and offset of each polygon: positive on the side it
+            is seen from.
+        gradients: (F, 32) float32: how 1, u, v, red, green, blue light, 0, 0 change along world x,
+            y, z (three times eight), and what they are at the first corner.
+        corners: (F, 4) int32, counted from the group's first vertex, counter-clockwise; a triangle
+            repeats its last corner.
         texture, semantic, instance: (F,) int32, uint8, int32.
         spheres: (G, 4) float32, middle and radius of each group.
         groups: (G, 4) int32: first vertex, number of vertices, first polygon, number of polygons.
-        scenes: (S, 6) int64: first vertex, room for vertices, first polygon, room for polygons, first group, room for groups.
+        scenes: (S, 6) int64: first vertex, room for vertices, first polygon, room for polygons,
+            first group, room for groups.
         group_count: (S,) int64, groups that scene s has.
     """
 
@@ -58,10 +64,12 @@ class PackedMeshes:
 
         Args:
             meshes: one a scene.
-            slack: how much larger a mesh may be that later takes a slot without arrays having to grow; 1.5 is half as large again.
+            slack: how much larger a mesh may be that later takes a slot without arrays having to
+                grow; 1.5 is half as large again.
 
         Raises:
-            UserError: there is no mesh, or a triangle names a vertex or texture that does not exist.
+            UserError: there is no mesh, or a triangle names a vertex or texture that does not
+                exist.
         """
         if not meshes:
             raise UserError("meshes: none given; pack at least one mesh (it may be empty)")
@@ -79,11 +87,13 @@ class PackedMeshes:
     def replace(self, slot: int, mesh: Mesh) -> "PackedMeshes":
         """Puts a mesh in the place of scene `slot`.
 
-        Where it fits into the slot's room the arrays are changed in place and the pack itself is returned. Otherwise a pack with
-        longer arrays is, which holds the mesh at its end and leaves this one as it is. Nothing may be drawing meanwhile.
+        Where it fits into the slot's room the arrays are changed in place and the pack itself is
+        returned. Otherwise a pack with longer arrays is, which holds the mesh at its end and leaves
+        this one as it is. Nothing may be drawing meanwhile.
 
         Raises:
-            UserError: there is no such slot, or a triangle names a vertex or texture that does not exist.
+            UserError: there is no such slot, or a triangle names a vertex or texture that does not
+                exist.
         """
         if not 0 <= slot < len(self.scenes):
             raise UserError(f"slot {slot}: the pack has slots 0 to {len(self.scenes) - 1}")
@@ -197,7 +207,9 @@ def _check(mesh: Mesh, name: str) -> None:
 
 
 def _affine(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit normals (F, 3) of triangles (F, 3, 3), and (F, 3, K) how K corner values (F, 3, K) change along x, y, z within each."""
+    """Unit normals (F, 3) of triangles (F, 3, 3), and (F, 3, K) how K corner values (F, 3, K)
+    change along x, y, z within each.
+    """
     e1, e2 = points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]
     normals = np.cross(e1, e2)
     square = np.maximum(np.sum(normals * normals, 1), 1e-30)[:, None]
@@ -209,9 +221,11 @@ def _affine(points: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _quads(points: np.ndarray, values: np.ndarray, same: np.ndarray) -> np.ndarray:
-    """Which triangles f make a flat, convex quad with triangle f + 1, over which the values (F, 3, K) are one linear function.
+    """Which triangles f make a flat, convex quad with triangle f + 1, over which the values (F, 3,
+    K) are one linear function.
 
-    The builders' order is expected: corners a, b, c and then a, c, d. `same` (F - 1,): the two agree in all else.
+    The builders' order is expected: corners a, b, c and then a, c, d. `same` (F - 1,): the two
+    agree in all else.
     """
     first, second = points[:-1], points[1:]
     shared = np.all(first[:, 0] == second[:, 0], 1) & np.all(first[:, 2] == second[:, 1], 1) & same
@@ -237,7 +251,9 @@ def _quads(points: np.ndarray, values: np.ndarray, same: np.ndarray) -> np.ndarr
 
 
 def _group_of(middles: np.ndarray, extents: np.ndarray, instance: np.ndarray) -> np.ndarray:
-    """(F,) a number for each polygon; equal numbers lie together. Large polygons stand alone, or they would make groups large."""
+    """(F,) a number for each polygon; equal numbers lie together. Large polygons stand alone, or
+    they would make groups large.
+    """
     cells = np.floor(middles[:, :2] / CELL_M).astype(np.int64)
     cells = np.where(instance[:, None] > 0, 0, cells)
     large = np.where(extents > CELL_M, np.arange(len(middles)) + 1, 0)
@@ -268,7 +284,8 @@ def _polygons(mesh: Mesh, name: str) -> _Polygons:
     )
     outline = np.concatenate([points[kept], fourth[:, None]], 1)
     normals, gradients = _affine(points[kept], values[kept])
-    # Textures repeat, so whole numbers of repeats can go: small coordinates keep float32 precise and positive.
+    # Textures repeat, so whole numbers of repeats can go: small coordinates keep float32 precise
+    # and positive.
     at_corners = values[kept, 0, :2][:, None] + np.einsum(
         "fcx,fxk->fck", outline - outline[:, :1], gradients[:, :, :2]
     )
@@ -291,7 +308,9 @@ def _polygons(mesh: Mesh, name: str) -> _Polygons:
 def _grouped(
     outline: np.ndarray, group: np.ndarray, per_polygon: tuple[np.ndarray, ...]
 ) -> _Polygons:
-    """Orders polygons (F, 4, 3) by group; every group starts at a multiple of eight and owns the vertices it needs."""
+    """Orders polygons (F, 4, 3) by group; every group starts at a multiple of eight and owns the
+    vertices it needs.
+    """
     order = np.argsort(group, kind="stable")
     members = [
         m[i : i + GROUP]

@@ -13,7 +13,9 @@ _LOW = np.array([0] * 4 + [1] * 4, np.float32)
 
 @kernel
 def _place_box(part, frame, lens, camera):
-    """Writes the eight corners of a part to the first columns of `camera`; `frame` (3, 4) takes the body's frame to the optical one."""
+    """Writes the eight corners of a part to the first columns of `camera`; `frame` (3, 4) takes the
+    body's frame to the optical one.
+    """
     cos_a, sin_a = np.float32(np.cos(part[3])), np.float32(np.sin(part[3]))
     low = lanes_at(_LOW, 0)
     dx = lanes_at(_AHEAD, 0) * (low * (part[7] - part[5]) + part[5])
@@ -33,7 +35,9 @@ def _place_box(part, frame, lens, camera):
 
 @kernel
 def _note_face(plan, count, u, v, light, lens, plane):
-    """As `note_polygon`, for a face with gradients u, v (3,) in the optical frame, their values at the camera, and one light."""
+    """As `note_polygon`, for a face with gradients u, v (3,) in the optical frame, their values at
+    the camera, and one light.
+    """
     n, half = plan[count], np.float32(0.5)
     n[0], n[8], n[16] = plane[0], plane[1], plane[2]
     for k in range(2):

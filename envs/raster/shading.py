@@ -1,4 +1,6 @@
-"""The rasteriser's second pass: every pixel's texel, light, fog and depth, once, from its nearest polygon."""
+"""The rasteriser's second pass: every pixel's texel, light, fog and depth, once, from its nearest
+polygon.
+"""
 
 import numpy as np
 
@@ -30,14 +32,17 @@ PERSON_INSTANCE = 1_000_000
 _PERSON, _ROAD, _CROSSING = SEMANTIC_ID["person"], SEMANTIC_ID["road"], SEMANTIC_ID["crossing"]
 
 LEAVE = 125
-"""A pixel that spans more than one texel takes the next mip level. One more would be root 2 texels: sharper, and it shimmers more."""
+"""A pixel that spans more than one texel takes the next mip level. One more would be root 2 texels:
+sharper, and it shimmers more."""
 
 _WHITE = TEXTURES["white"] * TEXELS + 1
 
 
 @inlined
 def _sky(x, y, length, up, sky):
-    """How much of the zenith's colour, instead of the horizon's, there is along rays (x, y, 1), one over `length` long."""
+    """How much of the zenith's colour, instead of the horizon's, there is along rays (x, y, 1), one
+    over `length` long.
+    """
     rise = (x * up[0] + (up[1] * y + up[2])) * length
     rise = select(rise > np.float32(0.0), rise, np.float32(0.0))
     return rise * (np.float32(2.0) - rise)
@@ -45,7 +50,9 @@ def _sky(x, y, length, up, sky):
 
 @inlined
 def _texels(n, x, y, z):
-    """Size of the mip level that pixels (x, y) at depth z of a polygon need, and where in it they are, in texels, never negative."""
+    """Size of the mip level that pixels (x, y) at depth z of a polygon need, and where in it they
+    are, in texels, never negative.
+    """
     u, v = (x * n[9] + (n[1] + n[17] * y)) * z, (x * n[10] + (n[2] + n[18] * y)) * z
     along = z * np.float32(SIZE)
     a, b, c, d = (
@@ -57,19 +64,23 @@ def _texels(n, x, y, z):
     right, down = a * a + b * b, c * c + d * d
     # A tenth less: what is exactly one texel wide stays in its level whatever the rounding.
     spread = select(right > down, right, down) * np.float32(0.9)
-    # The exponent of a float32 is its logarithm: half of it, rounded up, is how often the picture has to be halved.
+    # The exponent of a float32 is its logarithm: half of it, rounded up, is how often the picture
+    # has to be halved.
     halved = (float_bits(spread) >> 23) - LEAVE
     halved = select(halved > 0, halved, 0) >> 1
     size = fill_i8(SIZE) >> select(halved < LEVELS - 1, halved, LEVELS - 1)
     edge = floats(size)
-    # Texel middles are at halves. Four repeats more change nothing and keep the sides of people, which reach beyond 0, positive.
+    # Texel middles are at halves. Four repeats more change nothing and keep the sides of people,
+    # which reach beyond 0, positive.
     shift = edge * np.float32(4.0) - np.float32(0.5)
     return size, u * edge + shift, v * edge + shift
 
 
 @inlined
 def _blended(texels, base, size, u, v):
-    """Red and blue (their sums of 256 parts, red in the lower half) and green (likewise) between the four texels around u, v."""
+    """Red and blue (their sums of 256 parts, red in the lower half) and green (likewise) between
+    the four texels around u, v.
+    """
     x, y = ints(u * np.float32(256.0)), ints(v * np.float32(256.0))
     right, down, mask = x & 255, y & 255, size - 1
     column, row = x >> 8, y >> 8
@@ -98,7 +109,9 @@ def _blended(texels, base, size, u, v):
 
 @inlined
 def _colour_row(rgb, depth, inv_z, start, out, width, fields, levels, texels, sky, wet):
-    """Texture, light and fog of a row of pixels. `fields` are light over depth and, on wet ground, what it mirrors."""
+    """Texture, light and fog of a row of pixels. `fields` are light over depth and, on wet ground,
+    what it mirrors.
+    """
     one, half, top = np.float32(1.0), np.float32(0.5), np.float32(255.0)
     red, green, blue, mirror_red, mirror_green, mirror_blue, us, vs = fields
     places, sizes = levels
@@ -165,12 +178,14 @@ def shade(
     fields,
     levels,
 ):
-    """Second pass over a view: every pixel's depth, and its colour from its nearest polygon; flat `rgb` and `depth` are written.
+    """Second pass over a view: every pixel's depth, and its colour from its nearest polygon; flat
+    `rgb` and `depth` are written.
 
-    Row by row: first where each pixel's texel lies and how it is lit, then the texels and the fog, so that reading the texels of
-    some pixels does not wait for those of others.
+    Row by row: first where each pixel's texel lies and how it is lit, then the texels and the fog,
+    so that reading the texels of some pixels does not wait for those of others.
 
-    Sky is drawn as a white polygon infinitely far away, lit by as much as the sky differs from the horizon.
+    Sky is drawn as a white polygon infinitely far away, lit by as much as the sky differs from the
+    horizon.
     """
     height, width, pitch = shape
     one, half = np.float32(1.0), np.float32(0.5)
@@ -219,8 +234,9 @@ def shade(
                     x * n[13] + (n[5] + n[21] * y),
                 )
                 if wet and thing >= 0 and _ROAD <= semantic[thing] <= _CROSSING:
-                    # Wet ground is darker and mirrors the sky, more so the flatter it is looked at: Schlick's approximation of
-                    # Fresnel's law, with 0.04 straight down and a gentler power.
+                    # Wet ground is darker and mirrors the sky, more so the flatter it is looked at:
+                    # Schlick's approximation of Fresnel's law, with 0.04 straight down and a
+                    # gentler power.
                     down = (
                         (x + (half - lens[2])) * (scale * -up[0]) - (up[1] * ray_y + up[2])
                     ) * lanes_at(lengths, k)
@@ -304,7 +320,9 @@ def shade_under_people(rgb, depth, people, position, rotation, lens):
 
 @kernel
 def write_labels(ids, source, semantic, instance, pitch, semantics, instances):
-    """Says of each pixel what it shows and which thing of the scene that is; people are known by their slot."""
+    """Says of each pixel what it shows and which thing of the scene that is; people are known by
+    their slot.
+    """
     height, width = semantics.shape
     for y in range(height):
         for x in range(width):

@@ -1,4 +1,6 @@
-"""Shadows of the sun on flat rectangles: outlines of convex things, projected along the light and cut to the rectangle."""
+"""Shadows of the sun on flat rectangles: outlines of convex things, projected along the light and
+cut to the rectangle.
+"""
 
 from itertools import pairwise
 
@@ -11,7 +13,9 @@ MOST = 24
 
 @numba.njit(cache=True, error_model="numpy")
 def _outline(points, count, order, out):
-    """Convex outline (monotone chain, Andrew 1979) of `points` (count, 2), counter-clockwise, into `out`."""
+    """Convex outline (monotone chain, Andrew 1979) of `points` (count, 2), counter-clockwise, into
+    `out`.
+    """
     for i in range(count):
         order[i] = i
     for i in range(1, count):
@@ -42,7 +46,9 @@ def _outline(points, count, order, out):
 
 @numba.njit(cache=True, error_model="numpy")
 def _cut(poly, n, spare, size):
-    """Cuts a convex polygon to the rectangle from (0, 0) to `size` (Sutherland and Hodgman 1974), in place."""
+    """Cuts a convex polygon to the rectangle from (0, 0) to `size` (Sutherland and Hodgman 1974),
+    in place.
+    """
     for side in range(4):
         axis = side // 2
         sign = 1.0 - 2.0 * (side % 2)
@@ -79,9 +85,11 @@ def _inside(poly, n, around, m):
 
 @numba.njit(cache=True, error_model="numpy")
 def _outlines(flat, first, owner, sizes, corners, polygons):
-    """Outlines of projected things (`flat`, thing k from `first[k]`), cut to their rectangles; fills the last two.
+    """Outlines of projected things (`flat`, thing k from `first[k]`), cut to their rectangles;
+    fills the last two.
 
-    A thing's number of corners stays 0 where nothing of it is on the rectangle or an earlier shadow there covers it.
+    A thing's number of corners stays 0 where nothing of it is on the rectangle or an earlier shadow
+    there covers it.
     """
     longest = 0
     for k in range(len(owner)):
@@ -121,18 +129,19 @@ def cast(
     """Every shadow on every rectangle; a shadow that lies in one of an earlier caster is left out.
 
     Args:
-        frames: (R, 4, 3) corner, first edge's direction, second edge's direction, normal, of each rectangle; the
-            directions are unit vectors at right angles.
+        frames: (R, 4, 3) corner, first edge's direction, second edge's direction, normal, of each
+            rectangle; the directions are unit vectors at right angles.
         sizes: (R, 2) lengths of the edges, metres.
-        deepest: (R,) how far below the rectangle's plane a caster may reach (the ground cuts into things that stand
-            beside a kerb, a wall hides what is behind it), metres.
+        deepest: (R,) how far below the rectangle's plane a caster may reach (the ground cuts into
+            things that stand beside a kerb, a wall hides what is behind it), metres.
         points: (N, 3) corners of all casters.
-        starts: (C + 1,) caster c owns points `starts[c]` to `starts[c + 1]`; its convex hull is solid.
+        starts: (C + 1,) caster c owns points `starts[c]` to `starts[c + 1]`; its convex hull is
+            solid.
         sun: (3,) unit direction towards the sun.
 
     Returns:
-        Rectangle of each shadow (K,), its number of corners (K,), and the corners (K, MOST, 2) along the rectangle's
-        edges, metres, counter-clockwise.
+        Rectangle of each shadow (K,), its number of corners (K,), and the corners (K, MOST, 2)
+        along the rectangle's edges, metres, counter-clockwise.
     """
     owner, flats, counts = [], [], []
     begin = starts[:-1]
@@ -181,8 +190,9 @@ def tile(
         index: (Y, X) int, which patch each cell of uneven size shows; -1 is none.
 
     Returns:
-        Rectangles (patch, x0, y0, x1, y1) in cells; and edges (axis, line, from, to, patch before the line, patch behind
-        it), where axis 0 is a line along x between two rows and 1 one along y.
+        Rectangles (patch, x0, y0, x1, y1) in cells; and edges (axis, line, from, to, patch before
+        the line, patch behind it), where axis 0 is a line along x between two rows and 1 one along
+        y.
     """
     rectangles, open_runs = [], {}
     for y, row in enumerate([*index, np.full(index.shape[1], -1)]):

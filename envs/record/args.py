@@ -34,14 +34,15 @@ class Recording:
     scenes: int = 64
     """Different streets in each part of the recording: a take, or a shard of some 6,000 stills."""
     scene: str = "streets"
-    """Where: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of them. Of several with commas between
-    each has the same share, one given twice two."""
+    """Where: streets, gs_urban/plaza, what `s2e-scene` imported, a folder, or gs_urban, all of
+    them. Of several with commas between each has the same share, one given twice two."""
     people: int = 6
     """Most people in a world."""
     robot: str = "jackal"
     """jackal, coco, go2, g1, several with commas between, or any."""
     cameras: float = 0.0
-    """Share of drives with a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
+    """Share of drives with a camera of another height, pitch and field of view than the robot's
+    own, 0 to 1."""
     camera_noise: float = 0.0
     """How strongly exposure, noise and blur vary from drive to drive, 0 to 1."""
     look: Literal["mesh", "splats", "mixed"] = "mixed"
@@ -51,7 +52,8 @@ class Recording:
     seed: int = 0
     """Seed of everything random."""
     resume: bool = False
-    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be more."""
+    """Go on with a recording that was interrupted; it needs the same settings, only --frames may be
+    more."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class Record(Recording):
 
 @dataclass(frozen=True)
 class StillsArgs(Recording):
-    """Look at streets, or a scene, from random poses close to things, kerbs and people, and keep the free space with each frame."""
+    """Look at streets, or a scene, from random poses close to things, kerbs and people, and keep
+    the free space with each frame.
+    """
 
     frames: int = 40000
     """How many stills."""
@@ -73,7 +77,8 @@ class StillsArgs(Recording):
     robot: str = "any"
     """jackal, coco, go2, g1, several with commas between, or any."""
     cameras: float = 0.5
-    """Share of stills by a camera of another height, pitch and field of view than the robot's own, 0 to 1."""
+    """Share of stills by a camera of another height, pitch and field of view than the robot's own,
+    0 to 1."""
     camera_noise: float = 0.5
     """How strongly exposure, noise and blur vary from still to still, 0 to 1."""
 
@@ -87,12 +92,13 @@ class Reading:
     image: str = ""
     """Which images, where there are several: a topic of a bag, a key of a LeRobot dataset."""
     poses: str = ""
-    """Which poses: TOPIC of a bag, COLUMNS of a LeRobot dataset (x,y,yaw), or FILE beside a video; TOPIC and FILE may say of what:
-    TOPIC|FILE[:body|:optical|:camera]."""
+    """Which poses: TOPIC of a bag, COLUMNS of a LeRobot dataset (x,y,yaw), or FILE beside a video;
+    TOPIC and FILE may say of what: TOPIC|FILE[:body|:optical|:camera]."""
     scale: float = 1.0
     """Metres per unit of the positions."""
     hz: float | None = None
-    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it is said."""
+    """Frames a second of data that do not say; where not given, 10 are assumed (RECON: 4), and it
+    is said."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +111,17 @@ class Check(Reading):
 
 @dataclass(frozen=True)
 class Convert(Reading):
-    """Copy walks of any format into GNM folders or tar shards: checked, cut, at their rate or --to-hz. Goes on where it was stopped."""
+    """Copy walks of any format into GNM folders or tar shards: checked, cut, at their rate or
+    --to-hz. Goes on where it was stopped.
+    """
 
     out: Path = tyro.MISSING
     """New folder, or one that the same command began."""
     to: Literal["gnm", "shards"] = "gnm"
     """Layout: folders of JPEGs, or tar shards to stream (webdataset)."""
     to_hz: float = 0.0
-    """Frames a second of the copy; frames are left out, never made up. 0 keeps those of the data."""
+    """Frames a second of the copy; frames are left out, never made up. 0 keeps those of the
+    data."""
     keep_all: bool = False
     """Do not drop what check would drop."""
     height: int = 0
@@ -122,7 +131,8 @@ class Convert(Reading):
     shard_mb: float = 256.0
     """Size of a shard."""
     robot: str = ""
-    """Robot, where the data do not say: jackal, coco, go2 or g1 bring their size and limits, another name is only noted."""
+    """Robot, where the data do not say: jackal, coco, go2 or g1 bring their size and limits,
+    another name is only noted."""
     camera_height: float = math.nan
     """Metres of the camera above the ground, where the data do not say."""
     hfov: float = math.nan

@@ -1,4 +1,6 @@
-"""`s2e-data`: record, convert and check navigation video; what it can be asked for is in `data_args.py`."""
+"""`s2e-data`: record, convert and check navigation video; what it can be asked for is in
+`data_args.py`.
+"""
 
 import json
 import textwrap
@@ -109,7 +111,9 @@ def _check(args: Check) -> None:
 
 
 def _check_stills(path: str, found: list[dict[str, Any]], alone: bool, file: Path | None) -> int:
-    """Says what a dataset of stills holds and what of it is left out, which is added to `found`; returns how many are usable."""
+    """Says what a dataset of stills holds and what of it is left out, which is added to `found`;
+    returns how many are usable.
+    """
     name = _shown(path)
     try:
         stills, left_out = read_stills([path])
@@ -152,7 +156,8 @@ def _read(
 ) -> tuple[list[Walk], list[Skipped], UserError | None]:
     """Walks of one dataset, the bad ones, and the error where none is good; says what is left out.
 
-    An error that is about to end the command, as there is no other dataset (`alone`), is not said twice.
+    An error that is about to end the command, as there is no other dataset (`alone`), is not said
+    twice.
     """
     try:
         walks, skipped = read_walks([path], options)
@@ -164,7 +169,8 @@ def _read(
     for entry in skipped if walks or not alone or len(skipped) > 1 else []:
         # `Path` makes one slash of a URL's two; the reason names the shard.
         _say(
-            f"left out {entry.reason if is_url(path) else f'{entry.source}: ' + entry.reason.removeprefix(f'{entry.source}: ')}"
+            "left out "
+            f"{entry.reason if is_url(path) else f'{entry.source}: ' + entry.reason.removeprefix(f'{entry.source}: ')}"
         )
     return walks, skipped, error
 
@@ -222,7 +228,8 @@ def _convert(args: Convert) -> None:
     rates = [f"{hz:.3g}" for hz in sorted(report.hz)]
     hz = f" at {' to '.join(dict.fromkeys(rates[:1] + rates[-1:]))} Hz" if rates else ""
     print(
-        f"{args.out}: {many}, {report.frames} frames{hz}, {report.seconds / 60:.1f} minutes, {report.metres / 1000:.2f} km"
+        f"{args.out}: {many}, {report.frames} frames{hz}, {report.seconds / 60:.1f} minutes, "
+        f"{report.metres / 1000:.2f} km"
     )
 
 

@@ -1,8 +1,10 @@
-"""Records stills: what robots see at random poses, and how far they can see (the format: `s2e/video/stills.py`).
+"""Records stills: what robots see at random poses, and how far they can see (the format:
+`s2e/video/stills.py`).
 
-Where an expert drives there is nothing near; a policy that leaves the expert's way sees what it has never seen. So poses are drawn,
-not driven: anywhere, close to things and facing them, oblique along them, before kerbs and people, and with the nose against
-something as after a contact. Nothing moves; a take is one shard, drawn in batches of views.
+Where an expert drives there is nothing near; a policy that leaves the expert's way sees what it has
+never seen. So poses are drawn, not driven: anywhere, close to things and facing them, oblique along
+them, before kerbs and people, and with the nose against something as after a contact. Nothing
+moves; a take is one shard, drawn in batches of views.
 """
 
 import math
@@ -46,7 +48,8 @@ TRIES = 32
 GAP_M = np.array(
     [(0.02, np.inf), (0.05, 1.0), (0.05, 1.0), (0.05, 1.5), (0.02, np.inf), (0.05, 0.6)]
 )
-"""Least and most room between the footprint and what stands still, by kind; who makes contact drives on from there."""
+"""Least and most room between the footprint and what stands still, by kind; who makes contact
+drives on from there."""
 TURN_RAD = np.radians([(0, 180), (0, 30), (30, 70), (0, 60), (0, 180), (0, 60)])
 """How far the robot is turned from what it is near, by kind."""
 BEFORE_PERSON_M = (0.5, 3.0)
@@ -66,7 +69,8 @@ class _Places:
     """Where robots of one step class can be in a scene, and what stands in their way.
 
     Attributes:
-        free: (K, 2) centres of the free cells that can be reached. nearest: (K, 2) centres of the occupied cells nearest to them.
+        free: (K, 2) centres of the free cells that can be reached. nearest: (K, 2) centres of the
+            occupied cells nearest to them.
         kerb: (J, 2) centres of cells that stop the robot, not people.
         reached: (R, C) bool, which cells `free` are. origin, resolution: of the map.
     """
@@ -89,12 +93,12 @@ class _Places:
 def record_stills(out: Path, frames: int, settings: Settings, resume: bool = False) -> int:
     """Writes `frames` stills into shards below `out`, `STILLS` a shard; returns how many are there.
 
-    With `resume` a recording of the same settings goes on after its last whole shard, or begins where there is none. A shard is there
-    as a whole or not at all, whenever the process is killed.
+    With `resume` a recording of the same settings goes on after its last whole shard, or begins
+    where there is none. A shard is there as a whole or not at all, whenever the process is killed.
 
     Raises:
-        UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; it cannot be
-            written.
+        UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds
+            another recording; it cannot be written.
     """
     settings.check("stills")
     check_place(out)
@@ -188,7 +192,9 @@ class _Take:
         )
 
     def _pose(self) -> np.ndarray:
-        """Puts robots and people into all worlds; returns (N,) kinds, -1 where no pose was found."""
+        """Puts robots and people into all worlds; returns (N,) kinds, -1 where no pose was
+        found.
+        """
         worlds, rng, count = self.worlds, self.rng, self.worlds.count
         for w in range(count):
             place = self.source.places[rng.integers(len(self.source.places))]
@@ -219,7 +225,9 @@ class _Take:
         return np.where(found, kind, -1)
 
     def _near(self, kind: np.ndarray, ground: list[_Places]) -> np.ndarray:
-        """Draws the poses of all worlds whose kind is not -1; returns (N,) bool, where there was one."""
+        """Draws the poses of all worlds whose kind is not -1; returns (N,) bool, where there was
+        one.
+        """
         worlds, rng, fleet = self.worlds, self.rng, self.worlds.fleet
         which = np.flatnonzero(kind >= 0)
         count, kinds = len(which), kind[which, None]
@@ -261,7 +269,9 @@ class _Take:
         return found
 
     def _press(self, which: np.ndarray) -> np.ndarray:
-        """Drives the robots of some worlds on until they touch, and back by up to `TOUCH_M`; returns those that meet nothing."""
+        """Drives the robots of some worlds on until they touch, and back by up to `TOUCH_M`;
+        returns those that meet nothing.
+        """
         worlds, rng = self.worlds, self.rng
         back = np.where(rng.random(len(which)) < 0.5, 0.0, rng.uniform(0, TOUCH_M, len(which)))
         if not len(which):
@@ -277,7 +287,9 @@ class _Take:
         return which[~blocked]
 
     def _people(self, kind: np.ndarray, with_person: np.ndarray) -> None:
-        """Puts people before the robots that are to meet one, and some around others; nobody touches robots or stands in things."""
+        """Puts people before the robots that are to meet one, and some around others; nobody
+        touches robots or stands in things.
+        """
         worlds, rng, fleet, count = self.worlds, self.rng, self.worlds.fleet, self.worlds.count
         people, slots = worlds.people, self.slots
         view = np.radians(fleet.camera[:, 0]) / 2
@@ -369,7 +381,8 @@ class _Take:
             nearest = (
                 index[:, rows, columns].T if occupancy.grid.any() else np.stack([rows, columns], 1)
             )
-            # Kerbs alone stop the robot and nobody else; those that no reached cell is near are found out when a pose is drawn.
+            # Kerbs alone stop the robot and nobody else; those that no reached cell is near are
+            # found out when a pose is drawn.
             kerb = np.argwhere(
                 occupancy.grid
                 & ~of.occupancy.grid

@@ -1,6 +1,8 @@
-"""What recordings share: they are made of takes, and their folder says in `record.json` which are whole.
+"""What recordings share: they are made of takes, and their folder says in `record.json` which are
+whole.
 
-A take follows from the settings and its number alone, so one that was cut off is made again, to the same bytes.
+A take follows from the settings and its number alone, so one that was cut off is made again, to the
+same bytes.
 """
 
 import dataclasses
@@ -23,7 +25,8 @@ RESUME = "free some space and go on with --resume, or give another --out"
 def read_state(
     out: Path, settings: Any, resume: bool, fields: Mapping[str, type], what: str = "walks"
 ) -> dict[str, Any]:
-    """The state of the recording in a folder, or that of a new one: its settings, and what each take holds.
+    """The state of the recording in a folder, or that of a new one: its settings, and what each
+    take holds.
 
     Args:
         out: the folder.
@@ -69,7 +72,9 @@ def _checked(file: Path, fields: Mapping[str, type]) -> dict[str, Any]:
 
 
 def begin(out: Path, state: dict[str, Any]) -> None:
-    """Prepares the folder for the next take; the last one is forgotten where it ended early, with frames enough."""
+    """Prepares the folder for the next take; the last one is forgotten where it ended early, with
+    frames enough.
+    """
     out.mkdir(parents=True, exist_ok=True)
     if state["takes"] and not state["takes"][-1]["whole"]:
         state["takes"].pop()

@@ -1,11 +1,14 @@
-"""Records navigation video: the expert drives through worlds, and what it saw becomes walks in the GNM layout.
+"""Records navigation video: the expert drives through worlds, and what it saw becomes walks in the
+GNM layout.
 
-What the expert never does by itself must be in the data all the same: how to get back on course. So half the drives begin beside
-the usual places and turned away, and now and then the robot is nudged. Positions are those that were driven, the nudges' too; the
-walk says when they were (`nudged` in walk.json), so that nobody learns to swerve from them.
+What the expert never does by itself must be in the data all the same: how to get back on course. So
+half the drives begin beside the usual places and turned away, and now and then the robot is nudged.
+Positions are those that were driven, the nudges' too; the walk says when they were (`nudged` in
+walk.json), so that nobody learns to swerve from them.
 
-A recording is made of takes. Each is a batch of worlds that live through a few drives each, and follows from the settings and its
-number alone: a take that was cut off is driven again, and the recording is the same as if nothing had happened.
+A recording is made of takes. Each is a batch of worlds that live through a few drives each, and
+follows from the settings and its number alone: a take that was cut off is driven again, and the
+recording is the same as if nothing had happened.
 """
 
 import dataclasses
@@ -44,11 +47,13 @@ NUDGES_HZ = 0.075
 NUDGE_STEPS = (2, 6)
 """Least and most steps that one lasts."""
 NUDGE_M = (0.2, 0.5)
-"""Standard deviation, ahead and aside, of what an ordinary one adds to the waypoint, metres; they have half to twice that."""
+"""Standard deviation, ahead and aside, of what an ordinary one adds to the waypoint, metres; they
+have half to twice that."""
 PERTURBED = 0.5
 """Share of drives with a perturbed start."""
 ASIDE_M, ASIDE_ROOM_M, AWAY_RAD = 1.5, 0.5, 2.4
-"""How far from the usual place those begin, with how much room, and how far turned away from the goal."""
+"""How far from the usual place those begin, with how much room, and how far turned away from the
+goal."""
 DRIVES = 6
 """Drives of each world in a take."""
 TAKE = {"walks": int, "frames": int, "failed": dict}
@@ -100,7 +105,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a recording has: walks, their frames, and drives left out because the expert failed, by robot."""
+    """What a recording has: walks, their frames, and drives left out because the expert failed, by
+    robot.
+    """
 
     walks: int
     frames: int
@@ -111,7 +118,8 @@ class Drives(RandomEpisodes):
     """`DRIVES` random episodes a world, then none; `PERTURBED` of them with perturbed starts.
 
     Args:
-        places: the scenes of each place; one is drawn as often as another, however many scenes it has.
+        places: the scenes of each place; one is drawn as often as another, however many scenes it
+            has.
         worlds, seed, people: as in `RandomEpisodes`.
     """
 
@@ -194,13 +202,14 @@ class Filmed(Worlds):
 def record(out: Path, frames: int, settings: Settings, resume: bool = False) -> Counts:
     """Writes at least `frames` frames of successful drives below `out`, 5 a second.
 
-    With `resume` a recording of the same settings goes on after its last whole take, or begins where there is none. This is safe
-    against kills, not against power loss: walks are left to the system to bring to the disk, since waiting for each frame would
-    take several times as long as writing it. After a power loss record anew.
+    With `resume` a recording of the same settings goes on after its last whole take, or begins
+    where there is none. This is safe against kills, not against power loss: walks are left to the
+    system to bring to the disk, since waiting for each frame would take several times as long as
+    writing it. After a power loss record anew.
 
     Raises:
-        UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds another recording; another process
-            records there; it cannot be written.
+        UserError: a setting is wrong; `out` is not empty and nothing is to be resumed, or holds
+            another recording; another process records there; it cannot be written.
     """
     settings.check("drives")
     check_place(out)
@@ -335,7 +344,9 @@ class _Take:
         self.failed: dict[str, int] = {}
 
     def drive(self, wanted: int, bar: tqdm) -> dict[str, Any]:
-        """Drives until all drives are over or `wanted` frames are written; returns what record.json says about it."""
+        """Drives until all drives are over or `wanted` frames are written; returns what record.json
+        says about it.
+        """
         worlds, count = self.worlds, self.worlds.count
         seen = worlds.reset()
         self.driver.begin(np.arange(count))

@@ -1,4 +1,6 @@
-"""Who touches what: robots against occupied ground and against people, where they stand and along their way."""
+"""Who touches what: robots against occupied ground and against people, where they stand and along
+their way.
+"""
 
 import math
 
@@ -9,7 +11,8 @@ from s2e.envs.geometry.occupancy import DistanceFields, distance_at
 from s2e.envs.robots.fleet import Fleet
 
 STEP_M = 0.02
-"""Longest piece of a motion between two looks at what it hits, metres; turning counts with `STEP_RAD`."""
+"""Longest piece of a motion between two looks at what it hits, metres; turning counts with
+`STEP_RAD`."""
 STEP_RAD = 0.05
 
 
@@ -93,7 +96,8 @@ def _sweep(poses, targets, discs, radius, values, start, shape, frame, scene_id,
         way = math.sqrt(dx * dx + dy * dy)
         gap = _gap(x, y, yaw, discs[n], radius[n], values, start, shape, frame, scene_id[n])
         reached[n, 0], reached[n, 1], reached[n, 2] = targets[n, 0], targets[n, 1], targets[n, 2]
-        # No cell's field falls faster than sqrt(2) a metre: with that much room nothing can be hit on the way.
+        # No cell's field falls faster than sqrt(2) a metre: with that much room nothing can be hit
+        # on the way.
         if gap > 1.5 * (way + arm * abs(turn)):
             continue
         pieces = int(max(math.ceil(way / STEP_M), math.ceil(abs(turn) / STEP_RAD), 1.0))
@@ -185,7 +189,8 @@ def people_gaps(
         person_radius: metres.
 
     Returns:
-        (N,) metres from the nearest disc's edge to the nearest person's; negative is contact, infinite is nobody.
+        (N,) metres from the nearest disc's edge to the nearest person's; negative is contact,
+        infinite is nobody.
     """
     poses = np.ascontiguousarray(poses, dtype=np.float64)
     people_xy = np.ascontiguousarray(people_xy, dtype=np.float64)
@@ -215,10 +220,11 @@ def sweep(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How far robots get on their way from one pose to another.
 
-    The footprint goes along the straight line in pieces of at most 2 cm and 0.05 rad and stops before the first that would touch,
-    so nothing is too thin to stop it at any speed. A robot that is stopped still turns on the spot as far as it can:
-    robots here do not reverse, and this stands in for what would get a real one out. Who is in contact at the start
-    moves while that makes its room larger.
+    The footprint goes along the straight line in pieces of at most 2 cm and 0.05 rad and stops
+    before the first that would touch, so nothing is too thin to stop it at any speed. A robot that
+    is stopped still turns on the spot as far as it can: robots here do not reverse, and this stands
+    in for what would get a real one out. Who is in contact at the start moves while that makes its
+    room larger.
 
     Args:
         fleet: N robots.
@@ -247,7 +253,8 @@ def clear_heading(
     field: int,
     room_m: float = 0.1,
 ) -> np.ndarray:
-    """A pose (3,) at the same place whose heading leaves a robot room to what stands still, as near as can be to the one given.
+    """A pose (3,) at the same place whose heading leaves a robot room to what stands still, as near
+    as can be to the one given.
 
     A long robot that is put somewhere at random would else begin with its nose in a wall.
 
@@ -257,7 +264,8 @@ def clear_heading(
         pose: (3,) x, y, yaw.
         fields: distance fields.
         field: which of them the robot moves in.
-        room_m: room that is enough, metres. Where no heading of 48 has it, the one with most is taken.
+        room_m: room that is enough, metres. Where no heading of 48 has it, the one with most is
+            taken.
     """
     turns = np.arange(1, 25) * (np.pi / 24)
     turns = np.concatenate([[0.0], np.stack([turns, -turns], 1).ravel()])
@@ -280,7 +288,9 @@ def _rooms(points, values, start, shape, frame, field_id, rooms):
 
 
 def room_at_points(points: np.ndarray, fields: DistanceFields, field_id: np.ndarray) -> np.ndarray:
-    """(N, P) metres from points (N, P, 2) of N worlds, each in its own field (N,), to the nearest obstacle; 0 is inside one."""
+    """(N, P) metres from points (N, P, 2) of N worlds, each in its own field (N,), to the nearest
+    obstacle; 0 is inside one.
+    """
     rooms = np.zeros(points.shape[:2])
     field_id = np.ascontiguousarray(field_id, dtype=np.int64)
     points = np.ascontiguousarray(points, dtype=np.float64)

@@ -1,23 +1,30 @@
-"""The one waypoint controller: from a point that the robot should reach to the command that reaches it."""
+"""The one waypoint controller: from a point that the robot should reach to the command that reaches
+it.
+"""
 
 import numpy as np
 
 from s2e.envs.robots.fleet import Fleet
 from s2e.envs.robots.kinds import DRIVES, REVERSE_MPS
 
-# Beyond the first bearing the arc to a waypoint becomes a detour, and turning towards it takes over by the second.
+# Beyond the first bearing the arc to a waypoint becomes a detour, and turning towards it takes over
+# by the second.
 TURN_FROM_RAD = np.radians(62.0)
 TURN_FULLY_RAD = np.radians(88.0)
-# A bearing of a waypoint this near says nothing (a stop with noise on it): turning fades out below, metres.
+# A bearing of a waypoint this near says nothing (a stop with noise on it): turning fades out below,
+# metres.
 NEAR_M = 0.1
-# How far beside the robot the waypoint lies that turns it in place, and the yaw rate below which that is not meant, rad/s.
+# How far beside the robot the waypoint lies that turns it in place, and the yaw rate below which
+# that is not meant, rad/s.
 BESIDE_M, SLOW_RADS = 0.5, 0.5
 # An Ackermann robot's speed while it turns towards a waypoint beside or behind it, m/s.
 CRAWL = 0.5
-# Who can step sideways does so to a waypoint beside it that is nearer than the first; beyond the second it turns, metres.
+# Who can step sideways does so to a waypoint beside it that is nearer than the first; beyond the
+# second it turns, metres.
 SIDE_M = (0.25, 0.35)
-# A waypoint right behind a robot that is farther off than the first (else it is a stop with noise on it) and no farther than the second
-# makes it back off; from either it fades over the third, metres. So does the bearing, up to the second.
+# A waypoint right behind a robot that is farther off than the first (else it is a stop with noise
+# on it) and no farther than the second makes it back off; from either it fades over the third,
+# metres. So does the bearing, up to the second.
 BACK_M, BACK_RAD = (0.12, 0.5, 0.06), np.radians([140.0, 160.0])
 
 
@@ -27,12 +34,14 @@ def _smoothstep(x: np.ndarray) -> np.ndarray:
 
 
 def command_to_waypoint(command: np.ndarray, horizon_s: float) -> np.ndarray:
-    """The waypoint that `waypoint_to_command` makes a command of: the end of its arc, or where it turns in place, a point beside it.
+    """The waypoint that `waypoint_to_command` makes a command of: the end of its arc, or where it
+    turns in place, a point beside it.
 
     A command turns in place below `NEAR_M` of arc; what turns it slowly there is a stop.
 
     Args:
-        command: (N, >= 2) v (m/s, not negative) and omega (rad/s); steps aside are not looked at. horizon_s: seconds (> 0).
+        command: (N, >= 2) v (m/s, not negative) and omega (rad/s); steps aside are not looked at.
+            horizon_s: seconds (> 0).
 
     Returns:
         (N, 2) metres ahead and left.
@@ -49,13 +58,15 @@ def command_to_waypoint(command: np.ndarray, horizon_s: float) -> np.ndarray:
 
 
 def waypoint_to_command(waypoints: np.ndarray, horizon_s: float, fleet: Fleet) -> np.ndarray:
-    """Pure pursuit: the arc, tangent to the robot's heading, that ends in the waypoint after `horizon_s`.
+    """Pure pursuit: the arc, tangent to the robot's heading, that ends in the waypoint after
+    `horizon_s`.
 
-    A waypoint at distance d and bearing b lies on the arc of curvature 2 sin(b) / d (Coulter 1992) and length
-    d b / sin(b), along which the robot turns by 2 b. Too fast a command is slowed with its curvature kept. The origin
-    means stop. Towards a waypoint beside or behind it a differential robot turns in place; an Ackermann robot turns
-    as tightly as it can at low speed; a holonomic robot steps sideways to what is near (0.3 m) and turns to what is not.
-    All back off, slowly, to what is right behind them and near (0.5 m).
+    A waypoint at distance d and bearing b lies on the arc of curvature 2 sin(b) / d (Coulter 1992)
+    and length d b / sin(b), along which the robot turns by 2 b. Too fast a command is slowed with
+    its curvature kept. The origin means stop. Towards a waypoint beside or behind it a differential
+    robot turns in place; an Ackermann robot turns as tightly as it can at low speed; a holonomic
+    robot steps sideways to what is near (0.3 m) and turns to what is not. All back off, slowly, to
+    what is right behind them and near (0.5 m).
 
     Args:
         waypoints: (N, 2) x forward, y left, in each robot's frame, metres.

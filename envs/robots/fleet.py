@@ -1,4 +1,6 @@
-"""The robots of N worlds as arrays: one row a world, replaced when a world begins an episode with another robot."""
+"""The robots of N worlds as arrays: one row a world, replaced when a world begins an episode with
+another robot.
+"""
 
 from collections.abc import Sequence
 
@@ -8,7 +10,8 @@ from s2e.core.errors import UserError
 from s2e.envs.robots.kinds import DRIVES, MAX_DISCS, ROBOTS, Robot
 
 CONTROL_S = 0.1
-"""A control period, seconds: commands reach the robots at 10 Hz, and `Fleet.latency` counts these."""
+"""A control period, seconds: commands reach the robots at 10 Hz, and `Fleet.latency` counts
+these."""
 
 MAX_LATENCY = 4
 """Control periods that a command can be late at most."""
@@ -35,7 +38,8 @@ class Fleet:
         latency: (N,) int64, control periods, at most `MAX_LATENCY`.
         slip: (N,) float64, 0 is none.
         step_height: (N,) float64, metres.
-        step_class: (N,) int64, index into `STEP_CLASSES_M`: the highest class that the robot climbs.
+        step_class: (N,) int64, index into `STEP_CLASSES_M`: the highest class that the robot
+            climbs.
         camera: (N, 4) float64, horizontal field of view (degrees), x, z (m), pitch (degrees).
         sway: (N, 4) float64, as `Robot.sway`.
     """
@@ -121,7 +125,8 @@ class Fleet:
             if name not in arrays or arrays[name].shape != here.shape:
                 found = arrays[name].shape if name in arrays else "nothing"
                 raise UserError(
-                    f"robots' state {name}: {found} saved, {here.shape} expected; resume with the same --envs"
+                    f"robots' state {name}: {found} saved, {here.shape} expected; resume with the "
+                    "same --envs"
                 )
         for name in _ARRAYS:
             getattr(self, name)[:] = arrays[name]

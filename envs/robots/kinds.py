@@ -1,4 +1,6 @@
-"""Robots that move on the ground: their limits, their footprint, their eyes, and how a command moves them."""
+"""Robots that move on the ground: their limits, their footprint, their eyes, and how a command
+moves them.
+"""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -21,11 +23,13 @@ REVERSE_MPS = 0.3
 
 @dataclass(frozen=True)
 class Robot:
-    """One kind of robot, or one specimen of it (`randomise`). All back off at `REVERSE_MPS` at most.
+    """One kind of robot, or one specimen of it (`randomise`). All back off at `REVERSE_MPS` at
+    most.
 
     Attributes:
         name: the kind, a key of `ROBOTS`.
-        drive: "differential" turns in place; "ackermann" steers, so that |omega| <= curvature_max * v; "holonomic" walks sideways too.
+        drive: "differential" turns in place; "ackermann" steers, so that |omega| <= curvature_max *
+            v; "holonomic" walks sideways too.
         v_max: top speed, m/s.
         accel_max: hardest acceleration, m/s^2.
         brake_max: hardest braking, m/s^2.
@@ -35,16 +39,19 @@ class Robot:
         lag_s: time constant with which the drive follows a command, seconds.
         disc_offsets: x of the discs that cover the footprint, in the robot's frame, metres.
         disc_radius: their common radius, metres.
-        length, width: the footprint's rectangle, metres; it is centred on the mean of `disc_offsets`.
+        length, width: the footprint's rectangle, metres; it is centred on the mean of
+            `disc_offsets`.
         height: the body's top above the ground, metres.
         camera: the camera and its mount.
         lateral_max: top speed sideways, m/s; 0 on wheels.
         lateral_accel: hardest acceleration sideways, m/s^2.
-        slip: relative error of the motion against what the drive believes, 0 is none; see `s2e.envs.robots.kinematic.step_robots`.
+        slip: relative error of the motion against what the drive believes, 0 is none; see
+            `s2e.envs.robots.kinematic.step_robots`.
         slip_spread: the slip that `randomise` gives.
         latency_s: time from a command to its first effect, seconds.
         step_height: highest kerb or step that it climbs, metres.
-        sway: amplitudes of roll and pitch (rad) and of the height (m) of a walking body, and the stride (m) in which they repeat.
+        sway: amplitudes of roll and pitch (rad) and of the height (m) of a walking body, and the
+            stride (m) in which they repeat.
         mass: kilograms.
         wheel_radius, track, wheelbase: metres; 0 where there is no such thing.
     """
@@ -83,7 +90,8 @@ class Robot:
             )
         if not 1 <= len(self.disc_offsets) <= MAX_DISCS:
             raise UserError(
-                f"robot {self.name!r} has {len(self.disc_offsets)} footprint discs: disc_offsets takes 1 to {MAX_DISCS}"
+                f"robot {self.name!r} has {len(self.disc_offsets)} footprint discs: disc_offsets "
+                f"takes 1 to {MAX_DISCS}"
             )
         if not np.isfinite(self.disc_offsets).all():
             raise UserError(
@@ -92,7 +100,8 @@ class Robot:
         for name in ("disc_radius", "v_max", "length", "width", "height", "mass"):
             if not 0.0 < getattr(self, name) < math.inf:
                 raise UserError(
-                    f"robot {self.name!r}: {name} is {getattr(self, name)}; it must be above 0 and finite"
+                    f"robot {self.name!r}: {name} is {getattr(self, name)}; it must be above 0 and "
+                    "finite"
                 )
         for name in (
             "accel_max", "brake_max", "omega_max", "alpha_max", "curvature_max", "lag_s", "lateral_max", "lateral_accel", "slip",
@@ -105,11 +114,14 @@ class Robot:
                 )
         if not (np.isfinite(self.sway).all() and len(self.sway) == 4 and self.sway[3] > 0.0):
             raise UserError(
-                f"robot {self.name!r}: sway {self.sway} must be roll, pitch, height and a stride above 0"
+                f"robot {self.name!r}: sway {self.sway} must be roll, pitch, height and a stride "
+                "above 0"
             )
 
     def limits(self) -> np.ndarray:
-        """(9,) float64 for the kernels: v, accel, brake, omega, alpha, curvature, lag, lateral, lateral acceleration."""
+        """(9,) float64 for the kernels: v, accel, brake, omega, alpha, curvature, lag, lateral,
+        lateral acceleration.
+        """
         return np.array(
             [
                 self.v_max,
@@ -133,17 +145,20 @@ class Robot:
 def cover_rectangle(
     length: float, width: float, count: int, centre_x: float = 0.0
 ) -> tuple[tuple[float, ...], float]:
-    """Discs that cover a rectangle: each covers one of `count` equal slices. Returns their x offsets and radius."""
+    """Discs that cover a rectangle: each covers one of `count` equal slices. Returns their x
+    offsets and radius.
+    """
     slice_m = length / count
     offsets = tuple(centre_x + (i + 0.5) * slice_m - length / 2 for i in range(count))
     return offsets, math.hypot(slice_m / 2, width / 2)
 
 
 def _jackal() -> Robot:
-    # Clearpath Jackal, data sheet: 0.508 x 0.430 x 0.250 m, 17 kg, 2.0 m/s; held to a brisk walk here.
-    # Its ROS control configuration: wheels of 0.098 m radius, 0.37 x 0.262 m apart; navigation there at 2 m/s^2 and 2 rad/s.
-    # Chosen: 3 m/s^2 of braking (tyres hold more), the lag, the camera's mast and lens, 0.05 m of step (half a wheel),
-    # 5 % of slip (skid steering), 20 ms of latency (50 Hz drive loop).
+    # Clearpath Jackal, data sheet: 0.508 x 0.430 x 0.250 m, 17 kg, 2.0 m/s; held to a brisk walk
+    # here. Its ROS control configuration: wheels of 0.098 m radius, 0.37 x 0.262 m apart;
+    # navigation there at 2 m/s^2 and 2 rad/s. Chosen: 3 m/s^2 of braking (tyres hold more), the
+    # lag, the camera's mast and lens, 0.05 m of step (half a wheel), 5 % of slip (skid steering),
+    # 20 ms of latency (50 Hz drive loop).
     offsets, radius = cover_rectangle(0.508, 0.430, 2)
     return Robot(
         name="jackal",
@@ -172,11 +187,13 @@ def _jackal() -> Robot:
 
 
 def _coco() -> Robot:
-    # A sidewalk delivery robot after Coco. URBAN-SIM's configuration: steering to 40 degrees, 0 to 4 m/s, 10 Hz commands (the
-    # latency), camera 0.51 m ahead. Held to 1.8 m/s here: sidewalks share it with people, and cities limit such robots to a walk.
-    # Chosen: 0.9 x 0.55 x 0.65 m, wheelbase 0.6 m (radius 0.72 m), wheels of 0.13 m (URBAN-SIM's 0.3 m are for a body
-    # whose wheelbase it gives as 1.5 m), 45 kg, 0.06 m of step, 2 % of slip, accelerations that keep a load in place.
-    # The pose is the middle of the rear axle, where Ackermann steering has no side slip.
+    # A sidewalk delivery robot after Coco. URBAN-SIM's configuration: steering to 40 degrees, 0 to
+    # 4 m/s, 10 Hz commands (the latency), camera 0.51 m ahead. Held to 1.8 m/s here: sidewalks
+    # share it with people, and cities limit such robots to a walk. Chosen: 0.9 x 0.55 x 0.65 m,
+    # wheelbase 0.6 m (radius 0.72 m), wheels of 0.13 m (URBAN-SIM's 0.3 m are for a body whose
+    # wheelbase it gives as 1.5 m), 45 kg, 0.06 m of step, 2 % of slip, accelerations that keep a
+    # load in place. The pose is the middle of the rear axle, where Ackermann steering has no side
+    # slip.
     wheelbase = 0.6
     offsets, radius = cover_rectangle(0.9, 0.55, 3, centre_x=wheelbase / 2)
     return Robot(
@@ -206,10 +223,11 @@ def _coco() -> Robot:
 
 
 def _go2() -> Robot:
-    # Unitree Go2, data sheet: 0.70 x 0.31 x 0.40 m standing, 15 kg, 0 to 2.5 (Air) or 3.7 m/s (Pro), climbs about 0.16 m,
-    # front camera of 120 degrees. Held to 1.5 m/s: what walking controllers keep on rough ground.
-    # Chosen: half the speed sideways, accelerations and lag of a trot at 2 steps a second, 100 of the lens's 120 degrees
-    # (without the fisheye's rim), sway of 1 to 1.5 degrees and 1 cm in strides of 0.5 m, 6 % of slip (foot scrub).
+    # Unitree Go2, data sheet: 0.70 x 0.31 x 0.40 m standing, 15 kg, 0 to 2.5 (Air) or 3.7 m/s
+    # (Pro), climbs about 0.16 m, front camera of 120 degrees. Held to 1.5 m/s: what walking
+    # controllers keep on rough ground. Chosen: half the speed sideways, accelerations and lag of a
+    # trot at 2 steps a second, 100 of the lens's 120 degrees (without the fisheye's rim), sway of 1
+    # to 1.5 degrees and 1 cm in strides of 0.5 m, 6 % of slip (foot scrub).
     offsets, radius = cover_rectangle(0.70, 0.31, 3)
     return Robot(
         name="go2",
@@ -238,10 +256,11 @@ def _go2() -> Robot:
 
 
 def _g1() -> Robot:
-    # Unitree G1, data sheet: 1.32 x 0.45 x 0.20 m, 35 kg, 2 m/s; RealSense D435i in the head (69 degrees of colour image).
-    # Held to 1.2 m/s. Chosen: 0.3 m/s sideways, slower starts and turns than on four legs, 10 degrees of pitch (the head's
-    # own camera looks 48 degrees down, at its hands), 0.15 m of step (a stair), footprint 0.30 m deep with the stride's feet,
-    # sway of 2 degrees and 2 cm in strides of 1 m, 4 % of slip.
+    # Unitree G1, data sheet: 1.32 x 0.45 x 0.20 m, 35 kg, 2 m/s; RealSense D435i in the head (69
+    # degrees of colour image). Held to 1.2 m/s. Chosen: 0.3 m/s sideways, slower starts and turns
+    # than on four legs, 10 degrees of pitch (the head's own camera looks 48 degrees down, at its
+    # hands), 0.15 m of step (a stair), footprint 0.30 m deep with the stride's feet, sway of 2
+    # degrees and 2 cm in strides of 1 m, 4 % of slip.
     offsets, radius = cover_rectangle(0.30, 0.45, 1)
     return Robot(
         name="g1",
@@ -275,9 +294,10 @@ ROBOTS: dict[str, Robot] = {robot.name: robot for robot in (_jackal(), _coco(), 
 def randomise(rng: np.random.Generator, robot: Robot, amount: float = 1.0) -> Robot:
     """One specimen of a kind of robot (domain randomisation; the ranges are chosen).
 
-    At amount 1: speeds 15 %, accelerations 25 % and the lag 50 % up or down, latency 0 to 0.2 s more, the footprint 5 %, the
-    camera 0.05 m in height, 3 cm ahead, 4 degrees in pitch and 8 % in its field of view; the slip is the kind's spread.
-    Smaller amounts scale the ranges. The height of step stays the kind's.
+    At amount 1: speeds 15 %, accelerations 25 % and the lag 50 % up or down, latency 0 to 0.2 s
+    more, the footprint 5 %, the camera 0.05 m in height, 3 cm ahead, 4 degrees in pitch and 8 % in
+    its field of view; the slip is the kind's spread. Smaller amounts scale the ranges. The height
+    of step stays the kind's.
 
     Args:
         rng: the only source of chance; 9 numbers are drawn whatever the amount.
@@ -326,7 +346,9 @@ def randomise(rng: np.random.Generator, robot: Robot, amount: float = 1.0) -> Ro
 
 @numba.njit(cache=True)
 def advance(x, y, yaw, v, omega, v_command, omega_command, limits, dt):
-    """One robot's next (x, y, yaw, v, omega) after `dt` seconds of one command; see `s2e.envs.robots.kinematic.step_robots`."""
+    """One robot's next (x, y, yaw, v, omega) after `dt` seconds of one command; see
+    `s2e.envs.robots.kinematic.step_robots`.
+    """
     v_max, accel, brake, omega_max = limits[0], limits[1], limits[2], limits[3]
     alpha, curvature_max, lag = limits[4], limits[5], limits[6]
     slowest = -min(REVERSE_MPS, v_max)
@@ -337,7 +359,8 @@ def advance(x, y, yaw, v, omega, v_command, omega_command, limits, dt):
     v_new = min(max(v_new, slowest), v_max)
     steered = curvature_max < 1e6
     if steered:
-        # A steered robot holds a curvature, so its turn rate grows with the speed it has, not the one it was told.
+        # A steered robot holds a curvature, so its turn rate grows with the speed it has, not the
+        # one it was told.
         curvature = omega_target / v_target if abs(v_target) > 1e-6 else 0.0
         omega_target = min(max(curvature, -curvature_max), curvature_max) * v_new
     omega_new = omega + min(max((omega_target - omega) * follow, -alpha * dt), alpha * dt)
@@ -349,7 +372,9 @@ def advance(x, y, yaw, v, omega, v_command, omega_command, limits, dt):
 
 @numba.njit(cache=True)
 def along_arc(x, y, yaw, v, lateral, omega, dt):
-    """Pose after `dt` seconds at a constant velocity in the robot's own frame: the exact arc; yaw in -pi..pi."""
+    """Pose after `dt` seconds at a constant velocity in the robot's own frame: the exact arc; yaw
+    in -pi..pi.
+    """
     half = 0.5 * omega * dt
     stretch = dt * (math.sin(half) / half if abs(half) > 1e-8 else 1.0)
     cos_mid, sin_mid = math.cos(yaw + half), math.sin(yaw + half)

@@ -1,6 +1,8 @@
-"""How robots move: limits, lag, latency and slip of the drive, stopped by what stands still. The default physics.
+"""How robots move: limits, lag, latency and slip of the drive, stopped by what stands still. The
+default physics.
 
-`Physics` is what a backend of `--physics` does; `Kinematic` is the batched one, `s2e.envs.robots.mujoco_physics` the other.
+`Physics` is what a backend of `--physics` does; `Kinematic` is the batched one,
+`s2e.envs.robots.mujoco_physics` the other.
 """
 
 from typing import Protocol
@@ -19,12 +21,16 @@ STEP_SLIP = 0.3
 
 
 class Physics(Protocol):
-    """What moves the robots of N worlds. Commands and velocities are (N, 3): v, omega, lateral (to the left)."""
+    """What moves the robots of N worlds. Commands and velocities are (N, 3): v, omega, lateral (to
+    the left).
+    """
 
     def reset(
         self, world: int, scene: int, field: int, pose: np.ndarray, robot: Robot, seed: int
     ) -> None:
-        """A world begins an episode at a pose (3,), in a scene of the pool and its distance field; `seed` gives its slip."""
+        """A world begins an episode at a pose (3,), in a scene of the pool and its distance field;
+        `seed` gives its slip.
+        """
         ...
 
     def move(
@@ -35,7 +41,9 @@ class Physics(Protocol):
         moving: np.ndarray,
         dt: float = CONTROL_S,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One control period of the worlds that are `moving` (N,): new poses, velocities, and (N,) who was stopped."""
+        """One control period of the worlds that are `moving` (N,): new poses, velocities, and (N,)
+        who was stopped.
+        """
         ...
 
     def forget(self, scene: int) -> None:
@@ -53,7 +61,9 @@ class Physics(Protocol):
 
 @numba.njit(cache=True)
 def _chance(seed, step, channel):
-    """A number in -1..1 that only its arguments decide (the finaliser of SplitMix64, Steele et al. 2014)."""
+    """A number in -1..1 that only its arguments decide (the finaliser of SplitMix64, Steele et al.
+    2014).
+    """
     x = (
         np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15)
         + np.uint64(step) * np.uint64(0xD1B54A32D192ED03)
@@ -115,7 +125,8 @@ def refuse_bad(commands: np.ndarray) -> np.ndarray:
     if bad.any():
         world = int(np.argmax(bad))
         raise UserError(
-            f"commands[{world}] of world {world} is {commands[world].tolist()}: v, omega and lateral must be finite numbers; "
+            f"commands[{world}] of world {world} is {commands[world].tolist()}: v, omega and "
+            "lateral must be finite numbers; "
             "check the policy's output for NaN"
         )
     return commands
@@ -132,10 +143,11 @@ def step_robots(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Moves N robots for `dt` seconds under one command each, as if nothing stood in their way.
 
-    The command is clipped to the robot's limits, followed with a first-order lag and bounded acceleration, and the
-    motion is the exact arc of the resulting velocity. A steered robot follows the command's curvature. A robot that slips moves by
-    the velocity times 1 + slip * u, u in -1..1, one u for each of v, omega and lateral: 70 % of it stays through an episode, 30 %
-    is new in every step. The velocity returned is what the drive believes.
+    The command is clipped to the robot's limits, followed with a first-order lag and bounded
+    acceleration, and the motion is the exact arc of the resulting velocity. A steered robot follows
+    the command's curvature. A robot that slips moves by the velocity times 1 + slip * u, u in
+    -1..1, one u for each of v, omega and lateral: 70 % of it stays through an episode, 30 % is new
+    in every step. The velocity returned is what the drive believes.
 
     Args:
         fleet: the robots.
@@ -143,7 +155,8 @@ def step_robots(
         velocities: (N, 3) v (m/s), omega (rad/s), lateral (m/s), as of the last step.
         commands: (N, 3) wanted v, omega and lateral.
         dt: seconds.
-        seeds: (N,) integer, of each world's episode: what its slip is drawn from. Without them nobody slips.
+        seeds: (N,) integer, of each world's episode: what its slip is drawn from. Without them
+            nobody slips.
         steps: (N,) integer, how many steps of the episode are over.
 
     Returns:
@@ -189,7 +202,8 @@ def delay(
 
     Args:
         commands: (N, 3) given now.
-        pending: (N, MAX_LATENCY + 1, 3) those given before, newest first; updated in place where `moving`.
+        pending: (N, MAX_LATENCY + 1, 3) those given before, newest first; updated in place where
+            `moving`.
         latency: (N,) integer, periods.
         moving: (N,) bool.
 

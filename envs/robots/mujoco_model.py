@@ -1,4 +1,6 @@
-"""A robot in a scene as an MJCF text: ground, walls, wheels, casters and steering, for `s2e.envs.robots.mujoco_physics`."""
+"""A robot in a scene as an MJCF text: ground, walls, wheels, casters and steering, for
+`s2e.envs.robots.mujoco_physics`.
+"""
 
 import math
 
@@ -21,7 +23,9 @@ _CLEARANCE = (
 _SCRUB, _LIFT = (
     0.2,
     0.001,
-)  # friction of the corner wheels of a differential robot, and how far they are off the ground, metres
+    # friction of the corner wheels of a differential robot, and how far they are off the ground,
+    # metres
+)
 
 
 def rectangles(labels: np.ndarray) -> np.ndarray:
@@ -33,7 +37,8 @@ def rectangles(labels: np.ndarray) -> np.ndarray:
         labels: (R, C) integer.
 
     Returns:
-        (K, 5) int64: first row, first column, one past the last row and column, label. No two overlap.
+        (K, 5) int64: first row, first column, one past the last row and column, label. No two
+            overlap.
     """
     found, growing = [], {}
     for row in range(len(labels) + 1):
@@ -61,7 +66,8 @@ def _boxes(
         half = 0.5 * (tops[label] - bottom)
         size = f"{cell * (c1 - c0) / 2:.5g} {cell * (r1 - r0) / 2:.5g} {half:.5g}"
         lines.append(
-            f'<geom class="{kind}" type="box" pos="{x:.6g} {y:.6g} {bottom + half:.6g}" size="{size}"/>'
+            f'<geom class="{kind}" type="box" pos="{x:.6g} {y:.6g} {bottom + half:.6g}" '
+            f'size="{size}"/>'
         )
     return lines
 
@@ -74,7 +80,8 @@ def _surroundings(scene: Scene, robot: Robot) -> list[str]:
         else scene.ground.height.astype(np.float64)
     )
     lowest = scene.ground_z + float(height.min())
-    # Legs are not simulated: what they cannot climb stands in their way, what they can they do not feel.
+    # Legs are not simulated: what they cannot climb stands in their way, what they can they do not
+    # feel.
     walls = (
         occupancy.blocked_by(robot.step_height, height) if robot.drive == "holonomic" else occupancy
     )
@@ -139,7 +146,8 @@ def _wheel(
         f'<body name="{name}" pos="{x:.6g} {side * robot.track / 2:.6g} {r + lift:.6g}">{steer}'
         f'<joint name="roll_{name}" type="hinge" axis="0 1 0" armature="0.01"/>'
         # An ellipsoid touches the ground in a point, so that turning does not scrub.
-        f'<geom class="wheel" type="ellipsoid" size="{r:.6g} 0.03 {r:.6g}" mass="{_wheel_mass(robot):.6g}" '
+        f'<geom class="wheel" type="ellipsoid" size="{r:.6g} 0.03 {r:.6g}" '
+        f'mass="{_wheel_mass(robot):.6g}" '
         f'friction="{friction} 0.005 0.0001"/></body>'
     )
 
@@ -209,29 +217,38 @@ def _legged(robot: Robot) -> tuple[list[str], list[str]]:
 def mjcf(scene: Scene, robot: Robot) -> str:
     """The MJCF of one robot in one scene.
 
-    Walls are the occupied cells (with the outside of the grid) as boxes; under wheels, ground heights are boxes too, in centimetres. A
-    differential robot is driven on all its wheels, but the tyres that grip are an axle in its middle: it then turns as its wheels are
-    told, as four that skid do not. An Ackermann robot is driven at the rear and steered in front. A holonomic robot's legs are
-    idealised: a body on planar joints that pushes with what feet hold, and climbs what its step height says.
+    Walls are the occupied cells (with the outside of the grid) as boxes; under wheels, ground
+    heights are boxes too, in centimetres. A differential robot is driven on all its wheels, but the
+    tyres that grip are an axle in its middle: it then turns as its wheels are told, as four that
+    skid do not. An Ackermann robot is driven at the rear and steered in front. A holonomic robot's
+    legs are idealised: a body on planar joints that pushes with what feet hold, and climbs what its
+    step height says.
 
     Raises:
         UserError: a robot on wheels does not say how large they are, or where.
     """
     if robot.drive != "holonomic" and not (robot.wheel_radius and robot.track and robot.wheelbase):
         raise UserError(
-            f"robot {robot.name!r}: --physics mujoco needs wheel_radius, track and wheelbase above 0"
+            f"robot {robot.name!r}: --physics mujoco needs wheel_radius, track and wheelbase "
+            "above 0"
         )
     body, servos = _legged(robot) if robot.drive == "holonomic" else _wheeled(robot)
     return "\n".join(
         [
             '<mujoco><compiler angle="radian" autolimits="true"/>',
-            f'<option timestep="{TIMESTEP_S}" integrator="implicitfast" cone="elliptic" impratio="5"/>',
+            f'<option timestep="{TIMESTEP_S}" integrator="implicitfast" cone="elliptic" '
+            'impratio="5"/>',
             "<default>",
-            f'<default class="wall"><geom contype="{_WALL}" conaffinity="0" friction="0.3"/></default>',
-            f'<default class="floor"><geom contype="{_FLOOR}" conaffinity="0" friction="1 0.005 0.0001"/></default>',
-            f'<default class="chassis"><geom contype="0" conaffinity="{_WALL | _FLOOR}" friction="0.3" mass="0"/></default>',
-            f'<default class="legged"><geom contype="0" conaffinity="{_WALL}" friction="0.3" mass="0"/></default>',
-            f'<default class="wheel"><geom contype="0" conaffinity="{_WALL | _FLOOR}" priority="1"/></default>',
+            f'<default class="wall"><geom contype="{_WALL}" conaffinity="0" '
+            'friction="0.3"/></default>',
+            f'<default class="floor"><geom contype="{_FLOOR}" conaffinity="0" friction="1 0.005 '
+            '0.0001"/></default>',
+            f'<default class="chassis"><geom contype="0" conaffinity="{_WALL | _FLOOR}" '
+            'friction="0.3" mass="0"/></default>',
+            f'<default class="legged"><geom contype="0" conaffinity="{_WALL}" friction="0.3" '
+            'mass="0"/></default>',
+            f'<default class="wheel"><geom contype="0" conaffinity="{_WALL | _FLOOR}" '
+            'priority="1"/></default>',
             "</default><worldbody>",
             *_surroundings(scene, robot),
             *body,

@@ -1,6 +1,8 @@
-"""`--physics mujoco`: wheels, contact and friction, one MuJoCo simulation a world, behind the interface of `Kinematic`.
+"""`--physics mujoco`: wheels, contact and friction, one MuJoCo simulation a world, behind the
+interface of `Kinematic`.
 
-Slower than the kinematic default by orders of magnitude; it is there to check what a policy learned, not to train it.
+Slower than the kinematic default by orders of magnitude; it is there to check what a policy
+learned, not to train it.
 """
 
 import math
@@ -40,11 +42,13 @@ def import_mujoco() -> ModuleType:
 
 
 class MujocoPhysics:
-    """Physics of N worlds with MuJoCo; see `s2e.envs.robots.kinematic.Physics` for the methods, `mjcf` for what is simulated.
+    """Physics of N worlds with MuJoCo; see `s2e.envs.robots.kinematic.Physics` for the methods,
+    `mjcf` for what is simulated.
 
-    The drive's limits, lag and latency shape the command exactly as in `Kinematic`; wheels (or idealised legs) then follow it
-    by force. `Fleet.slip` is not used: tyres slip by themselves. The model is the kind's nominal robot, whatever the specimen's
-    footprint. "Blocked" is a body that touches something, or that has toppled.
+    The drive's limits, lag and latency shape the command exactly as in `Kinematic`; wheels (or
+    idealised legs) then follow it by force. `Fleet.slip` is not used: tyres slip by themselves. The
+    model is the kind's nominal robot, whatever the specimen's footprint. "Blocked" is a body that
+    touches something, or that has toppled.
 
     Args:
         fleet: the robots of N worlds; the caller keeps its rows current.
@@ -65,7 +69,9 @@ class MujocoPhysics:
         self.wanted, self.here = np.zeros((fleet.count, 3)), np.zeros((fleet.count, 3))
 
     def forget(self, scene: int) -> None:
-        """Drops what was compiled for a slot of the pool; worlds in it keep the old scene until they are reset."""
+        """Drops what was compiled for a slot of the pool; worlds in it keep the old scene until
+        they are reset.
+        """
         for key in [key for key in self.models if key[0] == scene]:
             del self.models[key]
 
@@ -126,7 +132,8 @@ class MujocoPhysics:
         moving: np.ndarray,
         dt: float = CONTROL_S,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """See `Physics.move`. Velocities are measured. Poses other than those returned last put the robots there.
+        """See `Physics.move`. Velocities are measured. Poses other than those returned last put the
+        robots there.
 
         Raises:
             UserError: a command is not finite; names the world.
@@ -134,7 +141,8 @@ class MujocoPhysics:
         commands = delay(refuse_bad(commands), self.pending, self.fleet.latency, moving)
         for world in np.flatnonzero(moving & (np.abs(poses - self.here) > 1e-9).any(axis=1)):
             self._place(int(world), poses[world], velocities[world])
-        # The drive's lag and accelerations act as smoothly as the servos are set: whole periods would make tyres slip.
+        # The drive's lag and accelerations act as smoothly as the servos are set: whole periods
+        # would make tyres slip.
         parts = max(round(dt / (TIMESTEP_S * CHUNK)), 1)
         wanted = np.empty((parts, *self.wanted.shape))
         for part in range(parts):
@@ -156,7 +164,9 @@ class MujocoPhysics:
         return reached, driven, blocked
 
     def _drive(self, world: int, wanted: np.ndarray) -> bool:
-        """Steps one world through velocities (K, 3); returns whether its robot touched something."""
+        """Steps one world through velocities (K, 3); returns whether its robot touched
+        something.
+        """
         data, robot = self.data[world], self.robots[world]
         assert robot is not None
         touched = False
@@ -247,7 +257,9 @@ def _command(data: Any, robot: Robot, wanted: np.ndarray) -> None:
 
 
 def _touches(data: Any, robot: Robot) -> bool:
-    """Whether the body touches a wall or a kerb, a wheel stands before one it does not climb, or the robot has toppled."""
+    """Whether the body touches a wall or a kerb, a wheel stands before one it does not climb, or
+    the robot has toppled.
+    """
     if robot.drive != "holonomic" and data.body("robot").xmat[8] < 0.5:
         return True
     if data.ncon == 0:

@@ -22,7 +22,8 @@ class Import:
     """Make a scene of a capture: find its floor, its scale and its free ground, and where to go."""
 
     file: tyro.conf.Positional[Path]
-    """The capture: .ply (also compressed), .spz, .splat, .sog, or the folder of a SOG, streamed ones (lod-meta.json) too."""
+    """The capture: .ply (also compressed), .spz, .splat, .sog, or the folder of a SOG, streamed
+    ones (lod-meta.json) too."""
     name: str
     """What the scene is to be called; the same name again replaces it."""
     metres_per_unit: float | None = None
@@ -30,10 +31,12 @@ class Import:
     up: str | None = None
     """Roughly which way is up in the file: x, -x, y, -y, z, -z, or three numbers."""
     floor: tuple[float, float, float, float] | None = None
-    """The floor itself, A B C D of A x + B y + C z + D = 0 in units of the file, (A, B, C) up; taken as it is."""
+    """The floor itself, A B C D of A x + B y + C z + D = 0 in units of the file, (A, B, C) up;
+    taken as it is."""
     cameras: Path | None = None
-    """cameras.json of 3DGS, transforms.json of NeRF, a folder of COLMAP or of posed RGB-D: the floor is beneath them, and with
-    --capture-height the scale is taken from them unless --metres-per-unit gives it."""
+    """cameras.json of 3DGS, transforms.json of NeRF, a folder of COLMAP or of posed RGB-D: the
+    floor is beneath them, and with --capture-height the scale is taken from them unless
+    --metres-per-unit gives it."""
     capture_height: float | None = None
     """Metres above the floor at which the cameras of --cameras were held."""
     known_height: float | None = None
@@ -43,15 +46,19 @@ class Import:
     resolution: float = 0.1
     """Edge of a cell of the map, metres."""
     collision: Path | None = None
-    """A mesh (.glb, .obj, .ply, .stl) in the file's own coordinates that is mapped instead of the splats."""
+    """A mesh (.glb, .obj, .ply, .stl) in the file's own coordinates that is mapped instead of the
+    splats."""
     out: Path | None = None
-    """Folder that the scene's folder is written into; without it, the collection that names are looked up in."""
+    """Folder that the scene's folder is written into; without it, the collection that names are
+    looked up in."""
     episodes: int = 50
     """Episodes of each of the four settings."""
     level: int | None = None
-    """Level of detail of a streamed SOG, 0 is the finest; without it, the finest of at most a million Gaussians."""
+    """Level of detail of a streamed SOG, 0 is the finest; without it, the finest of at most a
+    million Gaussians."""
     activated: bool = False
-    """The PLY's scales are lengths and its opacities lie in 0..1 already, not logarithms and logits."""
+    """The PLY's scales are lengths and its opacities lie in 0..1 already, not logarithms and
+    logits."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,9 @@ class Reconstruct:
     """
 
     dir: tyro.conf.Positional[Path]
-    """The photographs with their cameras: a COLMAP folder (sparse/0 and images), a folder or file of transforms.json (instant-ngp,
-    nerfstudio), or posed RGB-D (NAME.color.png or .jpg, NAME.depth.png in mm, NAME.pose.txt)."""
+    """The photographs with their cameras: a COLMAP folder (sparse/0 and images), a folder or file
+    of transforms.json (instant-ngp, nerfstudio), or posed RGB-D (NAME.color.png or .jpg,
+    NAME.depth.png in mm, NAME.pose.txt)."""
     name: str
     """What the scene is to be called; the same name again replaces it."""
     images: Path | None = None
@@ -71,13 +79,17 @@ class Reconstruct:
     metres_per_unit: float | None = None
     """Metres that a unit of the poses is; 1 where they are in metres, as those of RGB-D are."""
     capture_height: float | None = None
-    """Metres above the floor at which the camera was held; the scale is taken from it unless --metres-per-unit gives it."""
+    """Metres above the floor at which the camera was held; the scale is taken from it unless
+    --metres-per-unit gives it."""
     up: str | None = None
-    """Roughly which way is up in the poses: x, -x, y, -y, z, -z, or three numbers; the cameras say it where not given."""
+    """Roughly which way is up in the poses: x, -x, y, -y, z, -z, or three numbers; the cameras say
+    it where not given."""
     floor: tuple[float, float, float, float] | None = None
-    """The floor itself, A B C D of A x + B y + C z + D = 0 in units of the poses, (A, B, C) up; taken as it is."""
+    """The floor itself, A B C D of A x + B y + C z + D = 0 in units of the poses, (A, B, C) up;
+    taken as it is."""
     size: int | None = None
-    """Longer side that photographs are scaled down to, pixels; 200 on a CPU and 960 on CUDA where not given."""
+    """Longer side that photographs are scaled down to, pixels; 200 on a CPU and 960 on CUDA where
+    not given."""
     gaussians: int | None = None
     """Gaussians at the end; 40,000 on a CPU and 400,000 on CUDA where not given."""
     steps: int = 20_000
@@ -89,20 +101,25 @@ class Reconstruct:
     episodes: int = 50
     """Episodes of each of the four settings."""
     out: Path | None = None
-    """Folder that the scene's folder is written into; without it, the collection that names are looked up in."""
+    """Folder that the scene's folder is written into; without it, the collection that names are
+    looked up in."""
     run: Path | None = None
-    """Folder of checkpoints, splats and pictures; NAME.reconstruction beside the scene's folder where not given."""
+    """Folder of checkpoints, splats and pictures; NAME.reconstruction beside the scene's folder
+    where not given."""
     seed: int = 0
     """Seed of everything random."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Torch device: auto (CUDA where there is one, which needs gsplat), cpu or cuda."""
     resume: bool = False
-    """Go on with a run that was stopped, or with more --steps; of one that ended only the import is done again."""
+    """Go on with a run that was stopped, or with more --steps; of one that ended only the import is
+    done again."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """Draw a scene: from above with occupancy and routes, four views at eye level, and what was removed."""
+    """Draw a scene: from above with occupancy and routes, four views at eye level, and what was
+    removed.
+    """
 
     name: tyro.conf.Positional[str]
     """A scene's name or folder."""
@@ -185,7 +202,8 @@ def check_words(args: Import) -> None:
         good = all(map(math.isfinite, args.floor)) and 1e-9 < math.hypot(*args.floor[:3]) < 1e9
         require(
             good,
-            f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which A B C are not all 0",
+            f"--floor {' '.join(map(str, args.floor))}: give A B C D, four finite numbers of which "
+            "A B C are not all 0",
         )
         require(args.up is None, "--floor says which way is up too; leave --up out")
     if args.known_height is not None:
@@ -203,7 +221,8 @@ def check_words(args: Import) -> None:
     )
     require(
         args.file.exists(),
-        f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a SOG)",
+        f"{args.file}: no such file; give a capture (.ply, .spz, .splat, .sog or the folder of a "
+        "SOG)",
     )
 
 

@@ -1,4 +1,6 @@
-"""`s2e-scene check`: whether a scene is whole, its map agrees with its splats, and its episodes can be solved."""
+"""`s2e-scene check`: whether a scene is whole, its map agrees with its splats, and its episodes can
+be solved.
+"""
 
 import dataclasses
 import hashlib
@@ -29,23 +31,29 @@ from s2e.envs.worlds import Worlds
 SAMPLE = 6
 """Episodes of each setting that the expert drives without --all."""
 BATCH = 50
-"""Episodes driven at once: each has distance fields of its own, and a large place's are megabytes."""
+"""Episodes driven at once: each has distance fields of its own, and a large place's are
+megabytes."""
 MOST_IN_FREE = 0.05
-"""Share of sight lines that may end on something where the map says free: leaves, wires, and edges seen at a slant."""
+"""Share of sight lines that may end on something where the map says free: leaves, wires, and edges
+seen at a slant."""
 SIGHT_M = 8.0
 """How far the looks ahead are compared: there they still pass below what a robot drives under."""
 MOST_NOISE_M = 10.0
 """What scene.json may say of a floor's noise; more is none that was measured."""
 LEAST_GROUND, OFF_M = 0.8, 0.08
-"""Share of looks down that must find the ground where the map has it, and how near, metres; of a noisy capture within its noise."""
+"""Share of looks down that must find the ground where the map has it, and how near, metres; of a
+noisy capture within its noise."""
 BLIND_M, MOST_BLIND = 0.35, 0.25
-"""A look half of which ends nearer than so many metres is into a blob, since anchors are that clear; share of looks that may be."""
+"""A look half of which ends nearer than so many metres is into a blob, since anchors are that
+clear; share of looks that may be."""
 _MUST = ("empty", "obstacle")
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that was checked: what, whether it is as it should be, and in words what was found."""
+    """One thing that was checked: what, whether it is as it should be, and in words what was
+    found.
+    """
 
     what: str
     good: bool
@@ -163,13 +171,16 @@ def _anchors(scene: Scene) -> Iterator[Finding]:
 
 
 def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> Iterator[Finding]:
-    """Depth drawn at anchors against the map: one must see, nothing may stand where it says free, the ground must be where it says.
+    """Depth drawn at anchors against the map: one must see, nothing may stand where it says free,
+    the ground must be where it says.
 
-    A map may be more careful than what is seen (ground that nobody saw, or that nobody reaches, counts as solid), so only
-    sight lines that end early count against it; in a capture whose floor is noisy, haze ends many, and they are told and not counted.
+    A map may be more careful than what is seen (ground that nobody saw, or that nobody reaches,
+    counts as solid), so only sight lines that end early count against it; in a capture whose floor
+    is noisy, haze ends many, and they are told and not counted.
     """
     assert scene.splats is not None
-    # Low, as most of what stands in a robot's way is, and by 2 to 4 degrees up, since a level look grazes bumpy ground far off.
+    # Low, as most of what stands in a robot's way is, and by 2 to 4 degrees up, since a level look
+    # grazes bumpy ground far off.
     camera = Camera(height_px=96, width_px=160, x=0.0, z=0.5, pitch_deg=0.0)
     rng = np.random.default_rng(5)
     anchors = scene.free_anchors[rng.integers(len(scene.free_anchors), size=views)]
@@ -190,7 +201,10 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
         antialiased=scene.splats.antialiased,
     )
     blind = float(((np.where(alpha > 0.5, depth, np.inf) < BLIND_M).mean(axis=(1, 2)) > 0.5).mean())
-    words = f"half of the picture is nearer than {BLIND_M:g} m in {blind:.0%} of {views} level looks (at most {MOST_BLIND:.0%})"
+    words = (
+        f"half of the picture is nearer than {BLIND_M:g} m in {blind:.0%} of {views} level "
+        f"looks (at most {MOST_BLIND:.0%})"
+    )
     yield Finding("sight", blind <= MOST_BLIND, words)
     part = (
         slice(None),
@@ -227,7 +241,8 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     yield Finding(
         "ground height",
         good >= LEAST_GROUND,
-        f"{good:.0%} of {views} looks straight down find it within {near:.2g} m (at least {LEAST_GROUND:.0%}), in the median "
+        f"{good:.0%} of {views} looks straight down find it within {near:.2g} m (at least "
+        f"{LEAST_GROUND:.0%}), in the median "
         f"{np.median(rise):+.3f} m",
     )
 
@@ -241,7 +256,8 @@ def free_way(
         scene: where.
         anchors: (N, 2) from where, metres.
         yaws: (N,) which way.
-        eye_m: of eyes this high above the ground at the anchor that look level; ground that rises to them ends the view.
+        eye_m: of eyes this high above the ground at the anchor that look level; ground that rises
+            to them ends the view.
 
     Returns:
         (N,) metres to the first occupied cell, at most 15.
@@ -261,7 +277,9 @@ def free_way(
 
 
 def route_around(scene: Scene, episode: Episode) -> np.ndarray | None:
-    """The safe route of an episode around its obstacles; the map of a large place is cut to where it can be."""
+    """The safe route of an episode around its obstacles; the map of a large place is cut to where
+    it can be.
+    """
     start, goal = np.array(episode.start[:2]), np.array(episode.goal)
     scene = with_obstacles(nearby(scene, (start + goal) / 2, episode.route_m / 2 + 3.0), episode)
     return route_of(scene, scene.occupancy, start, goal, narrow=True)
@@ -276,7 +294,9 @@ def with_obstacles(scene: Scene, episode: Episode) -> Scene:
 
 
 def drive(scene: Scene, episodes: list[Episode], everything: bool) -> Iterator[Finding]:
-    """Lets the expert drive a Jackal through episodes; without people in the way it has to arrive every time."""
+    """Lets the expert drive a Jackal through episodes; without people in the way it has to arrive
+    every time.
+    """
     chosen = []
     for setting in SETTINGS:
         of_setting = [e for e in episodes if e.setting == setting]
@@ -294,12 +314,17 @@ def drive(scene: Scene, episodes: list[Episode], everything: bool) -> Iterator[F
         failed = [e for e, a in of_setting if not a]
         if of_setting:
             good = not failed or setting not in _MUST
-            words = f"{len(of_setting) - len(failed)} of {len(of_setting)} driven episodes reach the goal in time{_named(failed)}"
+            words = (
+                f"{len(of_setting) - len(failed)} of {len(of_setting)} driven episodes reach "
+                f"the goal in time{_named(failed)}"
+            )
             yield Finding(f"expert, {setting}", good, words)
 
 
 def solved(scene: Scene, episodes: list[Episode]) -> np.ndarray:
-    """(N,) bool: whether the expert reaches the goal of each episode before its time is over; contacts block and do not end it."""
+    """(N,) bool: whether the expert reaches the goal of each episode before its time is over;
+    contacts block and do not end it.
+    """
     scenes = [with_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     worlds = Worlds(

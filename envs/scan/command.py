@@ -6,8 +6,9 @@
     s2e-scene list                                                    every scene there is
     s2e-scene check street                                            hashes, reachability, episodes that the expert solves
 
-Scenes are kept in $S2E_SCENES (s2e/scenes in your data folder); corrections by hand in NAME.correct.json beside the scene's folder.
-`check` ends with exit code 1 where a scene is not fit to drive in, every command with 2 where what it was given is wrong.
+Scenes are kept in $S2E_SCENES (s2e/scenes in your data folder); corrections by hand in
+NAME.correct.json beside the scene's folder. `check` ends with exit code 1 where a scene is not fit
+to drive in, every command with 2 where what it was given is wrong.
 """
 
 import sys
@@ -29,7 +30,9 @@ from s2e.envs.scan.args import (
 
 
 def join_up(words: list[str]) -> list[str]:
-    """The command line with what follows --up made one word of it: "-z" would be taken for an option."""
+    """The command line with what follows --up made one word of it: "-z" would be taken for an
+    option.
+    """
     joined, k = [], 0
     while k < len(words):
         if words[k] != "--up" or k + 1 == len(words):

@@ -1,4 +1,6 @@
-"""From a capture to a place: reads it, finds floor and scale, maps where robots go, proposes episodes, writes the scene's folder."""
+"""From a capture to a place: reads it, finds floor and scale, maps where robots go, proposes
+episodes, writes the scene's folder.
+"""
 
 import hashlib
 import math
@@ -55,11 +57,14 @@ HANDFUL = 5
 TINY = 0.1
 """A collision mesh that is smaller than this share of its capture has other units."""
 APART_M = 0.3
-"""From so far on, the track of the cameras less the height they were held at counts more than the surface that was found."""
+"""From so far on, the track of the cameras less the height they were held at counts more than the
+surface that was found."""
 TIGHT_M = 0.35
-"""Room around a robot at starts and goals of places too small for routes of `SHORT_M`: just what it turns in."""
+"""Room around a robot at starts and goals of places too small for routes of `SHORT_M`: just what it
+turns in."""
 DRIVEN_CELLS = 1_000_000
-"""In maps of at most so many cells, 100 x 100 m of 0.1 m, the expert drives all that is proposed; in larger ones it takes too long."""
+"""In maps of at most so many cells, 100 x 100 m of 0.1 m, the expert drives all that is proposed;
+in larger ones it takes too long."""
 LEAST_M2 = 6.0
 """A place where the Jackal has less ground than this is none."""
 _SEED = 7
@@ -67,7 +72,8 @@ _SEED = 7
 
 @dataclass(frozen=True)
 class Measured:
-    """How a capture lies in the world: its floor, the scale and where that came from, the placement of both, and where cameras walked.
+    """How a capture lies in the world: its floor, the scale and where that came from, the placement
+    of both, and where cameras walked.
 
     Attributes:
         walked: (N, 3) below the cameras, metres in the world, if there are any.
@@ -103,7 +109,9 @@ class Steps:
 
 
 def check(args: Import) -> Cameras | None:
-    """Refuses arguments and files beside the capture that make no sense, before the capture is read; returns the cameras."""
+    """Refuses arguments and files beside the capture that make no sense, before the capture is
+    read; returns the cameras.
+    """
     check_words(args)
     check_name(args.name)
     if args.collision is not None:
@@ -114,7 +122,9 @@ def check(args: Import) -> Cameras | None:
 
 
 def floor_of(args: Import, kept: Splats, cameras: Cameras | None) -> Floor:
-    """The floor that was given, or the one that the capture has; where cameras and scale are known, their track says how far below."""
+    """The floor that was given, or the one that the capture has; where cameras and scale are known,
+    their track says how far below.
+    """
     if args.floor is not None:
         return given_floor(kept, np.array(args.floor))
     up = parse_up(args.up)
@@ -159,7 +169,9 @@ def floor_of(args: Import, kept: Splats, cameras: Cameras | None) -> Floor:
 def scale_of(
     args: Import, correction: Correction, floor: Floor, cameras: Cameras | None
 ) -> tuple[float, float | None, str]:
-    """Metres per unit, its relative uncertainty where that is known, and in words where it came from."""
+    """Metres per unit, its relative uncertainty where that is known, and in words where it came
+    from.
+    """
     if correction.metres_per_unit is not None:
         return correction.metres_per_unit, None, f"corrected by hand in {args.name}.correct.json"
     if args.metres_per_unit is not None:
@@ -175,8 +187,10 @@ def scale_of(
         scale, uncertainty = scale_from_point(np.array(args.at), floor, args.known_height)
         return scale, uncertainty, f"from a point {args.known_height:g} m above the floor"
     raise UserError(
-        f"{args.file}: a floor was found, {floor.extent:.3g} units across, but how long a unit is cannot be seen: give "
-        "--metres-per-unit S (1 if it is in metres), or --cameras cameras.json --capture-height 1.5, or --known-height H --at X Y Z"
+        f"{args.file}: a floor was found, {floor.extent:.3g} units across, but how long a unit is "
+        "cannot be seen: give "
+        "--metres-per-unit S (1 if it is in metres), or --cameras cameras.json --capture-height "
+        "1.5, or --known-height H --at X Y Z"
     )
 
 
@@ -188,7 +202,8 @@ def measure(
     across = scale * floor.extent
     require(
         2.0 <= across <= 5000.0,
-        f"{args.file}: with {scale:g} metres per unit ({how}) the floor is {across:.3g} m across; a place has 2 m to 5 km",
+        f"{args.file}: with {scale:g} metres per unit ({how}) the floor is {across:.3g} m across; "
+        "a place has 2 m to 5 km",
     )
     yaw = math.radians(correction.yaw_deg)
     turn = np.array(
@@ -220,7 +235,8 @@ def solid_splats(args: Import, placed: Splats, placement: Placement) -> Splats:
     (wide, long), (width, length) = np.ptp(placement.points(vertices)[:, :2], axis=0), high - low
     if max(wide, long) < TINY * max(width, length):
         raise UserError(
-            f"{args.collision}: the mesh covers {wide:.3g} x {long:.3g} m, the capture {width:.3g} x {length:.3g} m; check its units: "
+            f"{args.collision}: the mesh covers {wide:.3g} x {long:.3g} m, the capture {width:.3g} "
+            f"x {length:.3g} m; check its units: "
             "it must be in the capture file's own coordinates"
         )
     discs = place(
@@ -233,14 +249,18 @@ def solid_splats(args: Import, placed: Splats, placement: Placement) -> Splats:
     within = float(((discs.means[:, :2] > low) & (discs.means[:, :2] < high)).all(1).mean())
     if near < 0.02 or within < 0.05:
         raise UserError(
-            f"{args.collision}: does not lie where the capture does ({near:.0%} of it within 0.3 m of the floor, {within:.0%} of it "
-            "inside the capture); it must be in the capture file's own coordinates: same axes, same units"
+            f"{args.collision}: does not lie where the capture does ({near:.0%} of it within 0.3 m "
+            f"of the floor, {within:.0%} of it "
+            "inside the capture); it must be in the capture file's own coordinates: same axes, "
+            "same units"
         )
     return discs
 
 
 def left_free(placed: Splats, occupancy: Occupancy, correction: Correction) -> float:
-    """m2 that a collision mesh leaves free where the splats are solid, over 0.25 m from what it blocks, since edges differ by cells."""
+    """m2 that a collision mesh leaves free where the splats are solid, over 0.25 m from what it
+    blocks, since edges differ by cells.
+    """
     try:
         cells = columns(placed, occupancy.resolution)
     except UserError:
@@ -273,8 +293,10 @@ def map_place(
     if areas["jackal"] < LEAST_M2:
         known, free = (float(v.sum()) * args.resolution**2 for v in (cells.known, ~occupancy.grid))
         raise NotNavigable(
-            f"{args.file}: not navigable: the Jackal could drive on {areas['jackal']:.1f} m2 in one piece, {LEAST_M2:g} are needed "
-            f"({known:.0f} m2 of ground were seen, {free:.0f} of them are free); check the scale, or declare ground free in {sidecar}"
+            f"{args.file}: not navigable: the Jackal could drive on {areas['jackal']:.1f} m2 in "
+            f"one piece, {LEAST_M2:g} are needed "
+            f"({known:.0f} m2 of ground were seen, {free:.0f} of them are free); check the scale, "
+            f"or declare ground free in {sidecar}"
         )
     return Mapped(*crop(keep_region(occupancy, ground), ground), areas)
 
@@ -293,7 +315,8 @@ def crop(occupancy: Occupancy, ground: Ground, margin_m: float = 1.0) -> tuple[O
 
 
 def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Scene, list[Episode]]:
-    """Anchors and episodes; in a large place more anchors and longer routes, in a small one shorter routes.
+    """Anchors and episodes; in a large place more anchors and longer routes, in a small one shorter
+    routes.
 
     Raises:
         NotNavigable: under a handful of episodes fit.
@@ -329,9 +352,12 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
         if len(episodes) >= 4 * min(HANDFUL, args.episodes):
             return scene, episodes
     raise NotNavigable(
-        f"not navigable: too small or too narrow: {area:.1f} m2 of ground are free in one piece, and places with {TIGHT_M:g} m of room "
-        f"around a robot are at most {longest:.1f} m apart; a handful of ways of {SHORTEST_M:g} m or more with something in the way is "
-        f"needed: check --up and the scale, capture more of the place, or declare ground free in {args.name}.correct.json"
+        f"not navigable: too small or too narrow: {area:.1f} m2 of ground are free in one piece, "
+        f"and places with {TIGHT_M:g} m of room "
+        f"around a robot are at most {longest:.1f} m apart; a handful of ways of {SHORTEST_M:g} m "
+        "or more with something in the way is "
+        "needed: check --up and the scale, capture more of the place, or declare ground free in "
+        f"{args.name}.correct.json"
     )
 
 
@@ -344,13 +370,17 @@ def check_sight(scene: Scene) -> None:
     sight = next(splats_against_map(scene))
     if not sight.good:
         raise NotNavigable(
-            f"not navigable: blobs: {sight.found}: robots would drive inside Gaussians, and what is found of the ground means little; "
-            "check the scale (--metres-per-unit) and --up, take a finer level, or train it longer and on more pictures"
+            f"not navigable: blobs: {sight.found}: robots would drive inside Gaussians, and what "
+            "is found of the ground means little; "
+            "check the scale (--metres-per-unit) and --up, take a finer level, or train it longer "
+            "and on more pictures"
         )
 
 
 def driven(scene: Scene, episodes: list[Episode], most: int) -> list[Episode]:
-    """The first `most` of each setting whose ways the expert drives in all four: one thing and one person may fill a narrow place."""
+    """The first `most` of each setting whose ways the expert drives in all four: one thing and one
+    person may fill a narrow place.
+    """
     count = len(episodes) // len(SETTINGS)
     if count == 0:
         return []
@@ -404,8 +434,8 @@ def import_scene(args: Import) -> Path:
         The scene's folder.
 
     Raises:
-        UserError: bad arguments or files; a capture that is no place to drive in, whose picture the message names; a
-            collection that cannot be written.
+        UserError: bad arguments or files; a capture that is no place to drive in, whose picture the
+            message names; a collection that cannot be written.
     """
     cameras = check(args)
     folder = (args.out or collection()) / args.name
@@ -423,7 +453,8 @@ def import_scene(args: Import) -> Path:
         steps.say(f"cleaned   {len(kept.means):,} kept; removed: {removed_words(reasons)}")
         floor = floor_of(args, kept, cameras)
         steps.say(
-            f"floor     {floor.support:.0%} of the capture lies in it, {floor.extent:.3g} units across, even within {floor.spread:.2g}"
+            f"floor     {floor.support:.0%} of the capture lies in it, {floor.extent:.3g} units "
+            f"across, even within {floor.spread:.2g}"
         )
         if floor.warning:
             steps.say(f"warning   {floor.warning}")
@@ -441,7 +472,8 @@ def import_scene(args: Import) -> Path:
         gap_m2 = 0.0 if args.collision is None else left_free(placed, mapped.occupancy, correction)
         if gap_m2 > 1.0:
             steps.say(
-                f"warning   {args.collision} leaves {gap_m2:.1f} m2 free where the splats are solid: robots would drive through what "
+                f"warning   {args.collision} leaves {gap_m2:.1f} m2 free where the splats are "
+                "solid: robots would drive through what "
                 f"they see; complete the mesh, or close it with no_go in {sidecar}"
             )
         sky = sky_of(splats, reasons, measured.placement)
@@ -454,7 +486,8 @@ def import_scene(args: Import) -> Path:
         raise UserError(named(args, sidecar, error)) from None
     share, reach = covered(scene, episodes)
     steps.say(
-        f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 settings; their starts and goals are "
+        f"proposed  {len(scene.free_anchors)} anchors, {len(episodes) // 4} episodes in each of 4 "
+        "settings; their starts and goals are "
         f"within 2 m of {share:.0%} of the {reach:.0f} m2 that wheels reach"
     )
     more = record(
@@ -474,12 +507,16 @@ def import_scene(args: Import) -> Path:
 
 
 def refused_path(folder: Path) -> Path:
-    """Where the picture of a refused capture goes: beside the scene's folder, which a refusal leaves alone."""
+    """Where the picture of a refused capture goes: beside the scene's folder, which a refusal
+    leaves alone.
+    """
     return folder.with_name(folder.name + ".refused.png")
 
 
 def named(args: Import, sidecar: Path, error: UserError) -> str:
-    """The error after the name of the file it is about: the capture's, unless it names another itself."""
+    """The error after the name of the file it is about: the capture's, unless it names another
+    itself.
+    """
     own = tuple(
         f"{path}:"
         for path in (args.file, args.cameras, args.collision, sidecar)
@@ -535,7 +572,8 @@ def record(
             "collision": args.collision.name if args.collision else None,
         },
         "transform": {
-            "about": "a point p of the capture is at metres_per_unit * rotation @ p + translation in the scene",
+            "about": "a point p of the capture is at metres_per_unit * rotation @ p + translation "
+            "in the scene",
             "metres_per_unit": placement.scale,
             "rotation": np.round(placement.rotation, 12).tolist(),
             "translation": np.round(placement.translation, 9).tolist(),
@@ -575,17 +613,20 @@ def summary(
         lines.append(f"note: the place has room for {found} of {args.episodes} episodes a setting")
     if not measured.floor.up_sure:
         lines.append(
-            "note: which way is up is a guess; look at the preview, and give --up if the place stands on its head"
+            "note: which way is up is a guess; look at the preview, and give --up if the place "
+            "stands on its head"
         )
     lines.append(f"routes of {min(routes):.1f} to {max(routes):.1f} m")
     if min(routes) < SHORT_M:
         lines.append(
-            f"note: the place is small: its ways are short, with at most {max(len(e.walkers) for e in episodes)} people at a time"
+            "note: the place is small: its ways are short, with at most "
+            f"{max(len(e.walkers) for e in episodes)} people at a time"
         )
     noise_m = measured.floor.noise * measured.placement.scale
     if noise_m > NOISY_M:
         lines.append(
-            f"note: the floor is noisy: what is lower than {skipped_m(noise_m):.2g} m above the ground is taken for part of it"
+            f"note: the floor is noisy: what is lower than {skipped_m(noise_m):.2g} m above the "
+            "ground is taken for part of it"
         )
     lines.append(f"corrections: {', '.join(correction.used()) or 'none'} ({sidecar})")
     lines.append(f"look at it: s2e-scene preview {name} --out preview")

@@ -18,7 +18,9 @@ UNDER_WAY = ".reconstruction"
 
 
 def every_scene() -> list[tuple[str, Path]]:
-    """Names and folders: of the package, of gs_urban, and imported; folders that begin with a dot are unfinished and left out."""
+    """Names and folders: of the package, of gs_urban, and imported; folders that begin with a dot
+    are unfinished and left out.
+    """
     names = list(dict.fromkeys((*PACKAGED, *SUITES["gs_urban"])))
     found = [(name, scene_folder(name)) for name in names]
     try:

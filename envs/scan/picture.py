@@ -26,7 +26,9 @@ def font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 @contextlib.contextmanager
 def compiling() -> Iterator[None]:
-    """Around the first drawing: says that kernels are compiled, unless splats were drawn before with these sources."""
+    """Around the first drawing: says that kernels are compiled, unless splats were drawn before
+    with these sources.
+    """
     mark = _stamp().with_suffix(".drawn")
     if mark.exists() or not os.access(mark.parent, os.W_OK):
         yield
@@ -39,7 +41,9 @@ def compiling() -> Iterator[None]:
 
 
 def ticks(low: float, high: float, most: int = 10) -> np.ndarray:
-    """Round numbers from low to high, at most `most` of them: 1, 2 or 5 times a power of ten apart."""
+    """Round numbers from low to high, at most `most` of them: 1, 2 or 5 times a power of ten
+    apart.
+    """
     rough = max(high - low, 1e-12) / most
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(f * power for f in (1.0, 2.0, 5.0, 10.0) if f * power >= rough * (1 - 1e-9))
@@ -54,7 +58,9 @@ def axes(
     low: tuple[float, float],
     high: tuple[float, float],
 ) -> None:
-    """A frame around pixels `box` (left, top, right, bottom) with ticks and numbers of x below and y on the left."""
+    """A frame around pixels `box` (left, top, right, bottom) with ticks and numbers of x below and
+    y on the left.
+    """
     left, top, right, bottom = box
     draw.rectangle((left - 1, top - 1, right, bottom), outline=INK)
     small = font(12)
@@ -81,7 +87,8 @@ def wrap(text: str, letters: int) -> list[str]:
 
 
 def draw_refusal(path: Path, splats: Splats, floor: Floor | None, reason: str) -> None:
-    """Draws a capture from above and from two sides, with the plane that was found, if any, in red, and the reason below.
+    """Draws a capture from above and from two sides, with the plane that was found, if any, in red,
+    and the reason below.
 
     Args:
         path: the PNG to write.

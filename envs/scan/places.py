@@ -15,10 +15,11 @@ from s2e.envs.scenes.propose import largest_region
 
 
 def to_ground(columns: Columns) -> tuple[Occupancy, Ground]:
-    """What a robot can hit and what it stands on; a cell whose ground nobody saw counts as occupied.
+    """What a robot can hit and what it stands on; a cell whose ground nobody saw counts as
+    occupied.
 
-    The surface is "floor" everywhere: a capture does not say what its ground is made of. Under what is occupied, the height is that
-    of the nearest ground that was seen, so that a wall is no step.
+    The surface is "floor" everywhere: a capture does not say what its ground is made of. Under what
+    is occupied, the height is that of the nearest ground that was seen, so that a wall is no step.
     """
     free = columns.known & ~columns.blocked
     occupancy = Occupancy(
@@ -41,14 +42,16 @@ def where_robots_go(
 ) -> np.ndarray:
     """Cells that a robot's footprint can drive or walk over in one connected piece.
 
-    The middle of a footprint can go where its discs fit at some heading; since a way changes heading, a disc of their
-    radius has to fit everywhere along it (the discs follow one another). The cells under the footprint count with its middle.
+    The middle of a footprint can go where its discs fit at some heading; since a way changes
+    heading, a disc of their radius has to fit everywhere along it (the discs follow one another).
+    The cells under the footprint count with its middle.
 
     Args:
         occupancy: what stands in the way of every robot.
         ground: heights, on the same cells.
         robot_name: a key of `s2e.envs.robots.kinds.ROBOTS`.
-        overhead: (R, C) metres of free height, `Columns.overhead`, for robots taller than the clearance `occupancy` was made with.
+        overhead: (R, C) metres of free height, `Columns.overhead`, for robots taller than the
+            clearance `occupancy` was made with.
 
     Returns:
         (R, C) bool: the largest connected region, which is empty where the robot fits nowhere.
@@ -75,7 +78,8 @@ def where_robots_go(
 def keep_region(occupancy: Occupancy, ground: Ground) -> Occupancy:
     """The occupancy with everything solid that the smallest wheeled robot cannot reach.
 
-    Kerbs stay as steps of the ground, not as solid cells: legs cross them, between parts that wheels reach too.
+    Kerbs stay as steps of the ground, not as solid cells: legs cross them, between parts that
+    wheels reach too.
 
     Raises:
         UserError: no wheeled robot fits anywhere.
@@ -86,10 +90,12 @@ def keep_region(occupancy: Occupancy, ground: Ground) -> Occupancy:
     if not reached.any():
         free = float((~occupancy.grid).sum()) * occupancy.resolution**2
         raise UserError(
-            f"{smallest.name} fits nowhere: {free:.1f} m2 of ground are free, in pieces narrower than its "
+            f"{smallest.name} fits nowhere: {free:.1f} m2 of ground are free, in pieces narrower "
+            "than its "
             f"{2 * smallest.disc_radius:.2f} m; check the scale (--metres-per-unit)"
         )
-    # Steps of the ground that wheels do not climb lie within the region's own edge: a cell's width on either side.
+    # Steps of the ground that wheels do not climb lie within the region's own edge: a cell's width
+    # on either side.
     margin = (
         binary_dilation(reached, iterations=1)
         & ~occupancy.blocked_by(STEP_CLASSES_M[-1], ground.height).grid

@@ -1,4 +1,6 @@
-"""Straight down and straight ahead: parallel views of places and captures, for pictures that things are drawn on to scale."""
+"""Straight down and straight ahead: parallel views of places and captures, for pictures that things
+are drawn on to scale.
+"""
 
 import dataclasses
 
@@ -28,9 +30,12 @@ def parallel_view(
     width_px: int,
     back: tuple[float, ...],
 ) -> np.ndarray:
-    """(H, W, 3) uint8 nearly parallel view; `centre` (3,) is in the image's middle, its pixels are 1 / pixels_per_m metres there."""
+    """(H, W, 3) uint8 nearly parallel view; `centre` (3,) is in the image's middle, its pixels are
+    1 / pixels_per_m metres there.
+    """
     extent = max(height_px, width_px) / pixels_per_m
-    # The capture is drawn one unit large, so that near planes and precision do not depend on its units.
+    # The capture is drawn one unit large, so that near planes and precision do not depend on its
+    # units.
     small = place(splats, Placement(1.0 / extent, np.eye(3), -np.asarray(centre) / extent))
     focal = pixels_per_m * extent * _FAR
     eye = -_FAR * rotation[2]
@@ -47,10 +52,12 @@ def top_down(scene: Scene, pixels_per_m: float = 12.0, below_m: float | None = N
     Args:
         scene: of splats or triangles.
         pixels_per_m: size of the picture.
-        below_m: splats higher than this above the floor are left out, so that roofs and crowns hide nothing; None shows all.
+        below_m: splats higher than this above the floor are left out, so that roofs and crowns hide
+            nothing; None shows all.
 
     Returns:
-        (H, W, 3) uint8; cell (r, c) of the grid covers pixels_per_m * resolution pixels a side, row 0 at the bottom.
+        (H, W, 3) uint8; cell (r, c) of the grid covers pixels_per_m * resolution pixels a side, row
+        0 at the bottom.
     """
     rows, columns = scene.occupancy.grid.shape
     extent = np.array([columns, rows]) * scene.occupancy.resolution

@@ -61,7 +61,8 @@ def write_preview(name: str, out: Path) -> list[Path]:
             bars = draw_removed(scene.name, removed)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise UserError(
-                f"{folder / 'scene.json'}: field 'removed' is damaged ({error!r}); import the scene again"
+                f"{folder / 'scene.json'}: field 'removed' is damaged ({error!r}); import the "
+                "scene again"
             ) from None
     written = []
 
@@ -86,7 +87,9 @@ def write_preview(name: str, out: Path) -> list[Path]:
 
 
 def draw_top(scene: Scene, episodes: list[Episode]) -> Image.Image:
-    """The scene from above with what is solid, steps, anchors and routes, ticks in metres, a scale bar and a legend."""
+    """The scene from above with what is solid, steps, anchors and routes, ticks in metres, a scale
+    bar and a legend.
+    """
     rows, columns = scene.occupancy.grid.shape
     width_m, height_m = columns * scene.occupancy.resolution, rows * scene.occupancy.resolution
     scale = SIZE_PX / max(width_m, height_m)
@@ -243,7 +246,9 @@ def eye_views(scene: Scene, count: int = 4) -> list[np.ndarray]:
 
 
 def draw_removed(name: str, removed: dict[str, Any]) -> Image.Image:
-    """Bars of how many Gaussians were removed at each height and of each size, stacked by reason."""
+    """Bars of how many Gaussians were removed at each height and of each size, stacked by
+    reason.
+    """
     counts = {k: int(v) for k, v in removed["counts"].items()}
     reasons = [r for r in counts if r != "kept" and counts[r]]
     image = Image.new("RGB", (1180, 500), PAPER)
@@ -279,7 +284,9 @@ def _bars(
     stacks: np.ndarray,
     title: str,
 ) -> None:
-    """Stacked bars of equal width, whose edges are written below; the ends hold what lies beyond."""
+    """Stacked bars of equal width, whose edges are written below; the ends hold what lies
+    beyond.
+    """
     left, top, right, bottom = box
     most = max(float(stacks.sum(0).max(initial=0.0)), 1.0)
     width = (right - left) / (len(edges) - 1)

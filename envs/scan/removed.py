@@ -1,4 +1,6 @@
-"""What cleaning took away: counts and histograms for the preview, and the colours of a sky that was a dome of Gaussians."""
+"""What cleaning took away: counts and histograms for the preview, and the colours of a sky that was
+a dome of Gaussians.
+"""
 
 import dataclasses
 from typing import Any
@@ -14,7 +16,8 @@ HEIGHT_EDGES_M = np.array(
     [-5.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 50.0]
 )
 SIZE_EDGES_M = np.array([0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 50.0])
-"""Largest standard deviation of a Gaussian, metres. Both: what lies beyond the ends counts with the last."""
+"""Largest standard deviation of a Gaussian, metres. Both: what lies beyond the ends counts with the
+last."""
 
 
 def removed_report(splats: Splats, reasons: np.ndarray, placement: Placement) -> dict[str, Any]:

@@ -1,9 +1,11 @@
-"""What a person corrects about a capture: NAME.correct.json beside the scene's folder, so that a re-import does not touch it.
+"""What a person corrects about a capture: NAME.correct.json beside the scene's folder, so that a
+re-import does not touch it.
 
-    {"metres_per_unit": 0.52, "floor_offset_m": -0.03, "yaw_deg": 15, "no_go": [[[2, 1], [4, 1], [4, 3]]], "go": [], "notes": "pond"}
+    {"metres_per_unit": 0.52, "floor_offset_m": -0.03, "yaw_deg": 15, "no_go": [[[2, 1], [4, 1], [4,
+    3]]], "go": [], "notes": "pond"}
 
-All fields may be left out. Polygons are in the scene's metres, as the ticks of `s2e-scene preview` show them; so scale, floor and yaw
-are set first and polygons after.
+All fields may be left out. Polygons are in the scene's metres, as the ticks of `s2e-scene preview`
+show them; so scale, floor and yaw are set first and polygons after.
 """
 
 import dataclasses
@@ -59,7 +61,8 @@ def read_correction(path: Path) -> Correction:
     """Reads a sidecar; none is no correction.
 
     Raises:
-        UserError: not JSON, an unknown field, or a value out of range; the message names file and field.
+        UserError: not JSON, an unknown field, or a value out of range; the message names file and
+            field.
     """
     if not path.exists():
         return Correction()
@@ -73,7 +76,8 @@ def read_correction(path: Path) -> Correction:
         raise UserError(f"{path}: cannot be read as JSON ({error}); mend it or delete it") from None
     if not isinstance(data, dict):
         raise UserError(
-            f"{path}: holds a {type(data).__name__}, expected an object with fields; mend it or delete it"
+            f"{path}: holds a {type(data).__name__}, expected an object with fields; mend it or "
+            "delete it"
         )
     known = [field.name for field in dataclasses.fields(Correction)]
     for name in data:
@@ -101,7 +105,8 @@ def _number(path: Path, data: dict[str, Any], name: str, least: float, most: flo
     # Compared, not asked whether it is finite: JSON has whole numbers that no float holds.
     if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
         raise UserError(
-            f"{path}: field {name!r} is {json.dumps(value)[:60]}; give a number from {least:g} to {most:g}"
+            f"{path}: field {name!r} is {json.dumps(value)[:60]}; give a number from {least:g} to "
+            f"{most:g}"
         )
     return float(value)
 
@@ -138,11 +143,13 @@ def inside(
     """Which cells of a grid a polygon covers.
 
     Args:
-        polygon: corners in metres; it closes itself, and the even-odd rule decides where it crosses itself.
+        polygon: corners in metres; it closes itself, and the even-odd rule decides where it crosses
+            itself.
         origin: (2,) lower-left corner of the grid, metres.
         resolution: of its cells, metres.
         shape: (R, C).
-        edges: also every cell that an edge passes, so that a thin polygon is not lost between centres.
+        edges: also every cell that an edge passes, so that a thin polygon is not lost between
+            centres.
 
     Returns:
         (R, C) bool, true where a cell's centre is inside.
@@ -193,7 +200,8 @@ def correct_columns(columns: Columns, correction: Correction, path: Path) -> Col
         path: its file, for messages.
 
     Returns:
-        In `go` nothing blocks, and the ground of cells that nobody saw is as high as the nearest that was seen; `no_go` blocks.
+        In `go` nothing blocks, and the ground of cells that nobody saw is as high as the nearest
+        that was seen; `no_go` blocks.
 
     Raises:
         UserError: a polygon does not touch the place.
@@ -212,7 +220,8 @@ def correct_columns(columns: Columns, correction: Correction, path: Path) -> Col
                     columns.origin + np.array(shape[::-1]) * columns.resolution,
                 )
                 raise UserError(
-                    f"{path}: {name}[{k}] lies outside the place (x {low[0]:.1f} to {high[0]:.1f}, y {low[1]:.1f} to {high[1]:.1f} m); "
+                    f"{path}: {name}[{k}] lies outside the place (x {low[0]:.1f} to {high[0]:.1f}, "
+                    f"y {low[1]:.1f} to {high[1]:.1f} m); "
                     "its corners are metres of the scene, see `s2e-scene preview`"
                 )
             marks[name] |= covered

@@ -14,7 +14,8 @@ LARGE = 500_000
 
 
 def check_target(folder: Path) -> None:
-    """Refuses, before any work is done, a place that cannot be written or that holds something else than a scene.
+    """Refuses, before any work is done, a place that cannot be written or that holds something else
+    than a scene.
 
     Raises:
         UserError: says which and the remedy.
@@ -23,15 +24,18 @@ def check_target(folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"{folder.parent}: cannot be made ({error.strerror}); give another --out or set S2E_SCENES"
+            f"{folder.parent}: cannot be made ({error.strerror}); give another --out or set "
+            "S2E_SCENES"
         ) from None
     if not os.access(folder.parent, os.W_OK | os.X_OK):
         raise UserError(
-            f"{folder.parent}: cannot be written; give another --out or set S2E_SCENES to a folder of yours"
+            f"{folder.parent}: cannot be written; give another --out or set S2E_SCENES to a folder "
+            "of yours"
         )
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UserError(
-            f"{folder}: is a file or a link, not a scene's folder; move it away or choose another --name"
+            f"{folder}: is a file or a link, not a scene's folder; move it away or choose another "
+            "--name"
         )
     if folder.is_dir() and not (folder / "scene.json").is_file() and any(folder.iterdir()):
         raise UserError(
@@ -69,7 +73,8 @@ def store(folder: Path, scene: Scene, episodes: list[Episode], more: dict[str, A
             _swap(folder, made, former)
     except OSError as error:
         raise UserError(
-            f"{folder}: cannot be written ({error.strerror or error}); free some space or give another --out; nothing was changed"
+            f"{folder}: cannot be written ({error.strerror or error}); free some space or give "
+            "another --out; nothing was changed"
         ) from None
     except UserError as error:
         raise UserError(f"{folder}: {error}; nothing was changed") from None

@@ -38,7 +38,9 @@ class EpisodeSource(Protocol):
         ...
 
     def out_of_date(self) -> list[tuple[int, Scene]]:
-        """Worlds that are in another scene than they should be (after `restore` or a new seed), each with the right one."""
+        """Worlds that are in another scene than they should be (after `restore` or a new seed),
+        each with the right one.
+        """
         ...
 
     def next(self, world: int) -> tuple[int, Episode] | None:
@@ -55,21 +57,26 @@ class EpisodeSource(Protocol):
 
 
 class RandomEpisodes:
-    """Endless training episodes: a scene, start and goal among its anchors, people on crossing ways.
+    """Endless training episodes: a scene, start and goal among its anchors, people on crossing
+    ways.
 
-    World w draws from its own generator, so what it lives through does not depend on how many worlds there are.
+    World w draws from its own generator, so what it lives through does not depend on how many
+    worlds there are.
 
     Args:
         scenes: the pool that episodes draw from, or with `fresh` one scene a world.
         worlds: N.
         seed: of all of them.
-        people: the most people in an episode; how many there are follows the density of real places (`envs/people/people.py`).
+        people: the most people in an episode; how many there are follows the density of real places
+            (`envs/people/people.py`).
         distance_m: straight distance from start to goal, least and most.
-        curriculum: begin near, in the emptier scenes and alone; each success makes a world's next episode harder, each
-            failure easier (half as much), up to the full range.
-        fresh: gives every world a scene of its own and a new one after `refresh` episodes; the curriculum then leaves scenes alone.
+        curriculum: begin near, in the emptier scenes and alone; each success makes a world's next
+            episode harder, each failure easier (half as much), up to the full range.
+        fresh: gives every world a scene of its own and a new one after `refresh` episodes; the
+            curriculum then leaves scenes alone.
         crowded: whether every episode has the most people.
-        first: number of the first world: what a world lives through follows from the seed and its number.
+        first: number of the first world: what a world lives through follows from the seed and its
+            number.
     """
 
     def __init__(
@@ -116,7 +123,9 @@ class RandomEpisodes:
             self.fresh.close()
 
     def out_of_date(self) -> list[tuple[int, Scene]]:
-        """Worlds that are in another scene of their own than they should be, each with the right one."""
+        """Worlds that are in another scene of their own than they should be, each with the right
+        one.
+        """
         if self.fresh is None:
             return []
         wrong = [w for w, g in enumerate(self.fresh.generation) if g != self.held[w]]
@@ -247,8 +256,8 @@ def read_episodes(path: Path) -> list[Episode]:
     """Reads an episode file.
 
     Raises:
-        UserError: missing, not JSON, an episode with a field missing or of the wrong kind, or episodes that
-            start at their goal, which standing still would solve; says which.
+        UserError: missing, not JSON, an episode with a field missing or of the wrong kind, or
+            episodes that start at their goal, which standing still would solve; says which.
     """
     try:
         listed = json.loads(path.read_text())["episodes"]
@@ -263,7 +272,8 @@ def read_episodes(path: Path) -> list[Episode]:
     if solved:
         named = ", ".join(solved[:8]) + (f" and {len(solved) - 8} more" if len(solved) > 8 else "")
         raise UserError(
-            f"{path}: episode{'s' if len(solved) > 1 else ''} {named}: the start is within {GOAL_RADIUS_M:g} m of the"
+            f"{path}: episode{'s' if len(solved) > 1 else ''} {named}: the start is within "
+            f"{GOAL_RADIUS_M:g} m of the"
             " goal, which counts as reached; move one of the two or remove the episode"
         )
     return episodes
@@ -305,13 +315,15 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
         raise UserError(f"{path}: episode {i}: route_m and time_limit_s must be positive")
     if episode.time_limit_s > LONGEST_S:
         raise UserError(
-            f"{path}: episode {i}: time_limit_s is {episode.time_limit_s:g}; at most {LONGEST_S:g}, an hour"
+            f"{path}: episode {i}: time_limit_s is {episode.time_limit_s:g}; at most "
+            f"{LONGEST_S:g}, an hour"
         )
     return episode
 
 
 def check_episodes(path: Path, scene: Scene, episodes: Sequence[Episode]) -> None:
-    """Refuses episodes that cannot be run in a scene: they belong to another one, or a hand slipped.
+    """Refuses episodes that cannot be run in a scene: they belong to another one, or a hand
+    slipped.
 
     Args:
         path: the file they were read from, for the message.
@@ -329,7 +341,8 @@ def check_episodes(path: Path, scene: Scene, episodes: Sequence[Episode]) -> Non
             if not ((low <= point) & (point < high)).all():
                 x, y = point
                 raise UserError(
-                    f"{path}: episode {episode.id}: {name} {x:g}, {y:g} is outside the scene's grid ({covers}); mend or remove it"
+                    f"{path}: episode {episode.id}: {name} {x:g}, {y:g} is outside the scene's "
+                    f"grid ({covers}); mend or remove it"
                 )
         row, column = np.clip(
             scene.occupancy.cell_of(np.array(episode.start[:2])), 0, np.array(grid.shape) - 1
@@ -337,7 +350,8 @@ def check_episodes(path: Path, scene: Scene, episodes: Sequence[Episode]) -> Non
         if grid[row, column]:
             x, y, _ = episode.start
             raise UserError(
-                f"{path}: episode {episode.id}: start {x:g}, {y:g} is inside something solid; mend or remove it"
+                f"{path}: episode {episode.id}: start {x:g}, {y:g} is inside something solid; mend "
+                "or remove it"
             )
 
 

@@ -1,17 +1,22 @@
-"""Scenes of Gaussian splats on disk: a folder with `scene.json`, the splats and the occupancy, each under its hash.
+"""Scenes of Gaussian splats on disk: a folder with `scene.json`, the splats and the occupancy, each
+under its hash.
 
-- `scene.json`: name, units, ground_z, sky, free_anchors, path, sha256 and size of the files below, and where
-  they came from
+- `scene.json`: name, units, ground_z, sky, free_anchors, path, sha256 and size of the files below,
+  and where they came from
 - `splats.ply` or `splats.spz`: metres, z up
-- `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in `s2e.envs.geometry.occupancy.Occupancy`; where the ground is not level also
-  height (R, C) float32 and surface (R, C) uint8, as in `s2e.envs.geometry.scene.Ground`
-- `episodes.json`: where to go, in the benchmark's four settings (`s2e.envs.scenes.episodes`); under its hash where `s2e-scene` made it
+- `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in
+  `s2e.envs.geometry.occupancy.Occupancy`; where the ground is not level also height (R, C) float32
+  and surface (R, C) uint8, as in `s2e.envs.geometry.scene.Ground`
+- `episodes.json`: where to go, in the benchmark's four settings (`s2e.envs.scenes.episodes`); under
+  its hash where `s2e-scene` made it
 
-A scene is named by its folder, or: "gs_urban/plaza" and "market" come with the package, "gs_urban/..." are built into a cache, and
-what `s2e-scene import` made lies in the user's own collection.
+A scene is named by its folder, or: "gs_urban/plaza" and "market" come with the package,
+"gs_urban/..." are built into a cache, and what `s2e-scene import` made lies in the user's own
+collection.
 
-A scene may be made of triangles instead: `scene.json` then holds name, units and `build`: the seed, family and blocks of
-`s2e.envs.streets.build.build_scene`, and the sha256 of what it made when the folder was written.
+A scene may be made of triangles instead: `scene.json` then holds name, units and `build`: the seed,
+family and blocks of `s2e.envs.streets.build.build_scene`, and the sha256 of what it made when the
+folder was written.
 """
 
 import dataclasses
@@ -48,7 +53,8 @@ SUITES = {"gs_urban": tuple(f"gs_urban/{name}" for name in SCENES)}
 MOST_CELLS = 1 << 26
 """Of an occupancy grid: what a file asks for beyond is refused before it is read."""
 
-# What zipfile and numpy raise for damaged or hostile files; encryption, unknown methods and deep nesting are RuntimeErrors.
+# What zipfile and numpy raise for damaged or hostile files; encryption, unknown methods and deep
+# nesting are RuntimeErrors.
 _UNREADABLE = (
     OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError,
     zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
@@ -56,7 +62,9 @@ _UNREADABLE = (
 
 
 def collection() -> Path:
-    """Where `s2e-scene import` keeps scenes: $S2E_SCENES, or s2e/scenes in the user's data folder."""
+    """Where `s2e-scene import` keeps scenes: $S2E_SCENES, or s2e/scenes in the user's data
+    folder.
+    """
     if os.environ.get("S2E_SCENES"):
         return Path(os.environ["S2E_SCENES"])
     return (
@@ -65,7 +73,8 @@ def collection() -> Path:
 
 
 def check_name(name: str) -> str:
-    """The name of a scene to import, if it can be one: a folder of its own in the collection, and no other scene's name.
+    """The name of a scene to import, if it can be one: a folder of its own in the collection, and
+    no other scene's name.
 
     Raises:
         UserError: empty, too long, with characters that are not of a name, or taken by the package.
@@ -84,7 +93,8 @@ def check_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", name) or name.endswith("."):
         shown = name if len(name) < 80 else name[:77] + "..."
         raise UserError(
-            f"--name {shown!r}: give 1 to 64 characters: a-z, A-Z, digits, '_', '-' or '.', the first one a-z, A-Z, a digit or '_'"
+            f"--name {shown!r}: give 1 to 64 characters: a-z, A-Z, digits, '_', '-' or '.', the "
+            "first one a-z, A-Z, a digit or '_'"
         )
     if name.endswith((".json", ".png")):
         raise UserError(f"--name {name}: files beside scenes end so; choose another")
@@ -111,8 +121,8 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
         The scene; one of splats has a mesh of no triangles.
 
     Raises:
-        UserError: folder, file or field is missing or of the wrong kind, a file's hash differs, or a path leads out
-            of the folder; the message says which, and the remedy.
+        UserError: folder, file or field is missing or of the wrong kind, a file's hash differs, or
+            a path leads out of the folder; the message says which, and the remedy.
     """
     if str(name_or_path) in SUITES:
         raise UserError(
@@ -126,7 +136,8 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     if not _is(folder.is_dir):
         shown = str(folder) if len(str(folder)) < 1000 else str(folder)[:1000] + "..."
         raise UserError(
-            f"{shown}: no such scene folder{_near(str(name_or_path))}; give a folder with scene.json, one of {', '.join(PACKAGED)}, "
+            f"{shown}: no such scene folder{_near(str(name_or_path))}; give a folder with "
+            f"scene.json, one of {', '.join(PACKAGED)}, "
             "or one that `s2e-scene list` names"
         )
     where = folder / "scene.json"
@@ -188,7 +199,8 @@ def episodes_file(name_or_path: str | os.PathLike) -> Path:
     found = _sha256(path) if path.is_file() else "none"
     if found != wanted.lower():
         raise UserError(
-            f"{path}: sha256 is {found[:12]}..., scene.json says {wanted[:12]}...; copy or import the scene again, or, if you edited "
+            f"{path}: sha256 is {found[:12]}..., scene.json says {wanted[:12]}...; copy or import "
+            "the scene again, or, if you edited "
             "it and want it so, remove files.episodes from scene.json"
         )
     return path
@@ -210,7 +222,9 @@ def _near(name: str) -> str:
 
 
 def _is(question: Callable[[], bool]) -> bool:
-    """A question to the file system, false where it cannot even be asked: names too long or of no encoding."""
+    """A question to the file system, false where it cannot even be asked: names too long or of no
+    encoding.
+    """
     try:
         return question()
     except (OSError, ValueError):
@@ -233,13 +247,15 @@ def _sky(where: Path, sky: dict[str, Any]) -> Sky:
                 length = float(np.linalg.norm(value))
                 require(
                     0 < length < most,
-                    f"{where}: field 'sky.sun' has length {length:g}; give a unit vector towards the sun",
+                    f"{where}: field 'sky.sun' has length {length:g}; give a unit vector towards "
+                    "the sun",
                 )
             else:
                 within = ((value >= 0) & (value <= most)).all()
                 require(
                     bool(within),
-                    f"{where}: field 'sky.{key}' is {value.tolist()}; give three numbers from 0 to {most}",
+                    f"{where}: field 'sky.{key}' is {value.tolist()}; give three numbers from 0 to "
+                    f"{most}",
                 )
             found[key] = tuple(value.tolist())
     fog_m = float(_numbers(where, sky, "fog_m", ()))
@@ -272,7 +288,8 @@ def _build(where: Path, name: str, build: dict[str, Any]) -> Scene:
     wanted, found = _field(where, build, "sha256", str), digest(scene)
     if wanted != found:
         raise UserError(
-            f"{where}: this version builds another scene (sha256 {found[:12]}..., not {wanted[:12]}...); its episodes may not be "
+            f"{where}: this version builds another scene (sha256 {found[:12]}..., not "
+            f"{wanted[:12]}...); its episodes may not be "
             "solvable: write it again with `python -m tools.held_out`"
         )
     return dataclasses.replace(scene, name=name)
@@ -370,7 +387,8 @@ def _field(where: Path, data: Any, key: str, kind: type) -> Any:
     if not isinstance(data[key], kind):
         found = type(data[key]).__name__
         raise UserError(
-            f"{where}: field {key!r} is a {found}, expected {kind.__name__}; mend it or export again"
+            f"{where}: field {key!r} is a {found}, expected {kind.__name__}; mend it or export "
+            "again"
         )
     return data[key]
 
@@ -412,11 +430,13 @@ def _checked_file(where: Path, files: dict, key: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # too long, no text, a loop of links
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{where}: files.{key}.path {shown!r} is no path of a file ({reason}); mend it or export again"
+            f"{where}: files.{key}.path {shown!r} is no path of a file ({reason}); mend it or "
+            "export again"
         ) from None
     if not inside:
         raise UserError(
-            f"{where}: files.{key}.path {shown!r} leads out of the scene folder; keep the files inside it"
+            f"{where}: files.{key}.path {shown!r} leads out of the scene folder; keep the files "
+            "inside it"
         )
     if not there:
         raise UserError(
@@ -430,14 +450,17 @@ def _checked_file(where: Path, files: dict, key: str) -> Path:
         ) from None
     if found != wanted.lower():
         raise UserError(
-            f"{path}: sha256 is {found[:12]}..., scene.json says {wanted[:12]}...; copy the scene again, "
+            f"{path}: sha256 is {found[:12]}..., scene.json says {wanted[:12]}...; copy the scene "
+            "again, "
             "or export it again if you changed it"
         )
     return path
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an occupancy.npz that are there; their headers are judged before memory is asked for."""
+    """The arrays of an occupancy.npz that are there; their headers are judged before memory is
+    asked for.
+    """
     found = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -473,7 +496,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                     found[name] = np.lib.format.read_array(file, allow_pickle=False)
     except _UNREADABLE as error:
         raise UserError(
-            f"{path}: cannot be read as .npz ({str(error)[:200] or type(error).__name__}); export the scene again"
+            f"{path}: cannot be read as .npz ({str(error)[:200] or type(error).__name__}); export "
+            "the scene again"
         ) from None
     return found
 
@@ -491,7 +515,8 @@ def _read_occupancy(path: Path) -> tuple[Occupancy, Ground | None]:
     level = (arrays["height"], arrays["surface"]) if "height" in arrays else None
     if grid.dtype != bool or grid.ndim != 2 or grid.size == 0:
         raise UserError(
-            f"{path}: grid is {grid.dtype} {grid.shape}, expected a 2-D array of bool; export it again"
+            f"{path}: grid is {grid.dtype} {grid.shape}, expected a 2-D array of bool; export it "
+            "again"
         )
     if origin.shape != (2,) or origin.dtype.kind != "f" or not (np.abs(origin) < 1e6).all():
         raise UserError(f"{path}: origin must be two finite floats of under 1e6 m; export it again")
@@ -514,6 +539,7 @@ def _ground(
         )
     if surface.shape != grid.shape or surface.dtype != np.uint8 or surface.max() >= len(SEMANTICS):
         raise UserError(
-            f"{path}: surface must be uint8 {grid.shape} with classes below {len(SEMANTICS)}; export it again"
+            f"{path}: surface must be uint8 {grid.shape} with classes below {len(SEMANTICS)}; "
+            "export it again"
         )
     return Ground(height=height.astype(np.float32), surface=surface)

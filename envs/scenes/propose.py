@@ -1,7 +1,9 @@
-"""Proposes where to go in a scene: anchors that robots reach, and the benchmark's episodes between them.
+"""Proposes where to go in a scene: anchors that robots reach, and the benchmark's episodes between
+them.
 
-Episode k has the same start and goal in all four settings, the same obstacles in `obstacle` and `both`, and the same people in
-`pedestrian` and `both`, so settings can be compared pair by pair. Every episode has a route with 0.45 m of clearance.
+Episode k has the same start and goal in all four settings, the same obstacles in `obstacle` and
+`both`, and the same people in `pedestrian` and `both`, so settings can be compared pair by pair.
+Every episode has a route with 0.45 m of clearance.
 """
 
 import dataclasses
@@ -37,23 +39,30 @@ KINDS = (
 EPISODES = 50
 ROUTE_M = (8.0, 22.0)
 SHORT_M = 5.0
-"""Routes from so long on have things in their way that keep 2 m from both ends; on shorter ones these stand nearer."""
+"""Routes from so long on have things in their way that keep 2 m from both ends; on shorter ones
+these stand nearer."""
 SHORTEST_M = 2.0
-"""No route may be shorter: a goal counts as reached from 1 m away, and before that something stands in the way."""
+"""No route may be shorter: a goal counts as reached from 1 m away, and before that something stands
+in the way."""
 SMALL_M = 0.35
 """What stands in the way of such a short route reaches no further from its middle."""
 APART_M = 0.4
 """Anchors nearer to one another are one."""
 NARROW_M = 0.34
-"""Clearance that the expert is content with where there is no wider way: what every robot's discs need, doors of flats have it."""
+"""Clearance that the expert is content with where there is no wider way: what every robot's discs
+need, doors of flats have it."""
 _TRIES = (
     300,
     40,
-)  # at first, and for every episode more: half of all pairs fit in the suite's scenes, one in ten in a yard
+    # at first, and for every episode more: half of all pairs fit in the suite's scenes, one in ten
+    # in a yard
+)
 
 
 def largest_region(free: np.ndarray) -> np.ndarray:
-    """The largest connected part (4 neighbours) of a boolean grid; nothing where all of it is false."""
+    """The largest connected part (4 neighbours) of a boolean grid; nothing where all of it is
+    false.
+    """
     regions = np.zeros(free.shape, np.int32)
     if not label(free, output=regions):
         return np.zeros(free.shape, dtype=bool)
@@ -72,16 +81,19 @@ def free_anchors(
     narrow: bool = False,
     room_m: float | None = None,
 ) -> np.ndarray:
-    """Points 0.8 m clear of everything in the largest region a wheeled robot of 0.45 m reaches, each far from the others.
+    """Points 0.8 m clear of everything in the largest region a wheeled robot of 0.45 m reaches,
+    each far from the others.
 
     Args:
         occupancy, ground: of the place.
         count: how many.
-        narrow: go through doors too, ways of `NARROW_M`, and stand 0.5 m clear: rooms and corridors count, not halls alone.
+        narrow: go through doors too, ways of `NARROW_M`, and stand 0.5 m clear: rooms and corridors
+            count, not halls alone.
         room_m: how clear they stand, if not that.
 
     Returns:
-        (K, 2) metres, K = `count`, or fewer where a place has no more room for points `APART_M` apart.
+        (K, 2) metres, K = `count`, or fewer where a place has no more room for points `APART_M`
+        apart.
 
     Raises:
         UserError: nowhere is so much room.
@@ -91,7 +103,8 @@ def free_anchors(
     cells = np.argwhere(reachable(clear, narrow) & (clear > room + 0.05))
     require(
         len(cells) > 0,
-        f"nowhere in the place is {room:g} m of room on level ground around a robot; no start or goal fits",
+        f"nowhere in the place is {room:g} m of room on level ground around a robot; no start or "
+        "goal fits",
     )
     points = occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution
     chosen = [int(np.argmin(points[:, 0]))]
@@ -111,7 +124,9 @@ def reachable(clear: np.ndarray, narrow: bool) -> np.ndarray:
 
 
 def covered(scene: Scene, episodes: list[Episode], within_m: float = 2.0) -> tuple[float, float]:
-    """Share of the ground that wheels reach, through doors too, that lies near a start or goal, and its m2."""
+    """Share of the ground that wheels reach, through doors too, that lies near a start or goal, and
+    its m2.
+    """
     occupancy = on_wheels(scene.occupancy, scene.ground)
     ground = reachable(occupancy.distance(), narrow=True)
     away = np.ones(ground.shape, dtype=bool)
@@ -139,7 +154,8 @@ def route_of(
         occupancy: what stands in the way.
         start, goal: (2,) metres.
         narrow: go through doors where there is no wider way.
-        before: (R, C) metres of room without what was put in the way, which must leave room for a wide way where it stands.
+        before: (R, C) metres of room without what was put in the way, which must leave room for a
+            wide way where it stands.
     """
     occupancy = on_wheels(occupancy, scene.ground)
     distance = occupancy.distance()
@@ -160,7 +176,9 @@ def draw_obstacles(
     kinds: list[str],
     narrow: bool = False,
 ):
-    """Two to four things on or beside the route, with a way around left; returns them and the new route."""
+    """Two to four things on or beside the route, with a way around left; returns them and the new
+    route.
+    """
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
     first, last, apart = (
         2.5,
@@ -198,7 +216,9 @@ def draw_obstacles(
 
 
 def nearby(scene: Scene, middle: np.ndarray, reach_m: float) -> Scene:
-    """The scene's map within so many metres of a point: no way longer than twice that between its foci leaves it."""
+    """The scene's map within so many metres of a point: no way longer than twice that between its
+    foci leaves it.
+    """
     occupancy, shape = scene.occupancy, scene.occupancy.grid.shape
     low, high = (occupancy.cell_of(middle + sign * reach_m) for sign in (-1, 1))
     (r0, c0), (r1, c1) = np.clip(low, 0, shape), np.clip(high + 1, 0, shape)
@@ -228,15 +248,17 @@ def make_episodes(
         seed: decides everything.
         count: episodes of each setting.
         route_m: shortest and longest route, metres.
-        at_least: how many of each setting are enough where more are not found in a bounded number of tries; None is all of them.
-        narrow: through doors too, as in `free_anchors`, starting in turn from all anchors rather than from any, and with no more
-            people than small places hold.
+        at_least: how many of each setting are enough where more are not found in a bounded number
+            of tries; None is all of them.
+        narrow: through doors too, as in `free_anchors`, starting in turn from all anchors rather
+            than from any, and with no more people than small places hold.
 
     Returns:
         Episodes, `empty` first, then `obstacle`, `pedestrian` and `both`.
 
     Raises:
-        UserError: count or route_m make no sense, the scene has too few anchors, or too few routes fit.
+        UserError: count or route_m make no sense, the scene has too few anchors, or too few routes
+            fit.
     """
     near, far = route_m
     require(count >= 1, f"{count} episodes asked for; at least 1")
@@ -303,7 +325,8 @@ def make_episodes(
             "ask for fewer or shorter ones" if at_least is None else "check --up and the scale"
         )  # only the import bargains
         raise UserError(
-            f"scene {scene.name!r}: {found} of {count} episodes found with routes of {near:g} to {far:g} m and room for obstacles; "
+            f"scene {scene.name!r}: {found} of {count} episodes found with routes of {near:g} to "
+            f"{far:g} m and room for obstacles; "
             f"the place is too small or too narrow for them: {remedy}"
         )
     return [e for setting in SETTINGS for e in by_setting[setting]]
@@ -318,7 +341,9 @@ def _settings(
     obstacles: tuple[Obstacle, ...],
     walkers: tuple[Walker, ...],
 ) -> list[Episode]:
-    """Episode k in every setting; `lengths` are those of the free route and of the one around the obstacles."""
+    """Episode k in every setting; `lengths` are those of the free route and of the one around the
+    obstacles.
+    """
     made = []
     for setting in SETTINGS:
         blocked = setting in ("obstacle", "both")

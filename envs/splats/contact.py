@@ -1,11 +1,13 @@
-"""Darkens splats where people and added obstacles stand, so that they stand on the ground and do not float over it.
+"""Darkens splats where people and added obstacles stand, so that they stand on the ground and do
+not float over it.
 
-Splats are light that was photographed without them. Each thing that stands there is a box on its soles: around it the sky is
-hidden (a soft contact shadow), and away from the sun it casts a soft shadow of limited length. A pixel is darkened by how much of
-it the splats cover, where it sees the plane of the soles and the image's depth says that this is what it shows.
+Splats are light that was photographed without them. Each thing that stands there is a box on its
+soles: around it the sky is hidden (a soft contact shadow), and away from the sun it casts a soft
+shadow of limited length. A pixel is darkened by how much of it the splats cover, where it sees the
+plane of the soles and the image's depth says that this is what it shows.
 
-A Gaussian has one depth, that of its centre: those of the ground just before a foot would lie over the foot. So soles count as a
-little nearer when splats are drawn.
+A Gaussian has one depth, that of its centre: those of the ground just before a foot would lie over
+the foot. So soles count as a little nearer when splats are drawn.
 """
 
 import numba
@@ -23,7 +25,9 @@ _SUN, _SUN_LENGTH_M, _SUN_SOFT_M = (
 _LEVEL, _LEVEL_SOFT = (
     0.15,
     0.2,
-)  # depths of splats are rough: share by which they may differ from the plane's, and fade out beyond
+    # depths of splats are rough: share by which they may differ from the plane's, and fade out
+    # beyond
+)
 _SOLE_M, _SOLE_NEARER_M, _NEARER_M = (
     0.3,
     0.2,
@@ -32,11 +36,14 @@ _SOLE_M, _SOLE_NEARER_M, _NEARER_M = (
 _PERSON = (0.16, 0.15, 1.7)  # half a stride, half a body's width, height
 
 CASTER = 8
-"""Columns of a thing that stands: x, y, z of its sole, cos and sin of its yaw, half length, half width, height; metres."""
+"""Columns of a thing that stands: x, y, z of its sole, cos and sin of its yaw, half length, half
+width, height; metres."""
 
 
 def footprints(mesh: Mesh) -> np.ndarray:
-    """(K, 8) float32: the smallest upright box around each thing of a mesh (instances above 0), as `CASTER` says."""
+    """(K, 8) float32: the smallest upright box around each thing of a mesh (instances above 0), as
+    `CASTER` says.
+    """
     angle = np.radians(np.arange(0.0, 90.0, 3.0))
     along = np.stack([np.cos(angle), np.sin(angle)])
     rows = []
@@ -72,7 +79,8 @@ def light_at(x, y, caster, sun):
     Args:
         x, y: metres.
         caster: (8,) as `CASTER`.
-        sun: (4,) direction of shadows x, y (unit), their length for one metre of height, and how much light they take, 0..1.
+        sun: (4,) direction of shadows x, y (unit), their length for one metre of height, and how
+            much light they take, 0..1.
     """
     light = 1.0
     d = _outside(x, y, caster) / _CONTACT_M
@@ -80,7 +88,8 @@ def light_at(x, y, caster, sun):
         light = 1.0 - _CONTACT * (1.0 - d) * (1.0 - d)
     length = min(caster[7] * sun[2], _SUN_LENGTH_M)
     if length > 0.0 and sun[3] > 0.0:
-        # The box moved along the shadow is nearest where the point is beside its middle, along one of three directions.
+        # The box moved along the shadow is nearest where the point is beside its middle, along one
+        # of three directions.
         at = min(max(x * sun[0] + y * sun[1], 0.0), length)
         best = _outside(x - at * sun[0], y - at * sun[1], caster)
         across_u, across_v = (
@@ -105,7 +114,9 @@ def light_at(x, y, caster, sun):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _window(caster, sun, position, rotation, lens, height, width, window):
-    """Writes first and one past the last column and row that a shadow can touch; whether there are any."""
+    """Writes first and one past the last column and row that a shadow can touch; whether there are
+    any.
+    """
     reach = np.sqrt(caster[5] * caster[5] + caster[6] * caster[6]) + _CONTACT_M
     length = min(caster[7] * sun[2], _SUN_LENGTH_M)
     dx, dy = length * sun[0], length * sun[1]
@@ -201,7 +212,8 @@ def _lift_sole(caster, depth, position, rotation, lens, window, nearer):
                 - caster[1]
             )
             if -0.1 < z < _SOLE_M and _outside(x, y, caster) < _SOLE_M:
-                # A Gaussian is widened by about a pixel, which from afar is a longer stretch of ground.
+                # A Gaussian is widened by about a pixel, which from afar is a longer stretch of
+                # ground.
                 stretch = min(_SOLE_NEARER_M + d * d / (lens[1] * above), _NEARER_M)
                 less = stretch * (1.0 - max(z, 0.0) / _SOLE_M)
                 nearer[row, column] = min(nearer[row, column], max(d - less, 0.5 * d))
@@ -222,7 +234,9 @@ def _caster(k, people, things, caster):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def lift_soles(depth, positions, rotations, lenses, people, things, first, scene_id):
-    """(V, H, W) depths of meshes, metres, that are a little nearer where feet and things touch the ground; see `shade_ground`."""
+    """(V, H, W) depths of meshes, metres, that are a little nearer where feet and things touch the
+    ground; see `shade_ground`.
+    """
     views, height, width = depth.shape
     nearer, no_sun = depth.copy(), np.zeros(4)
     caster, window = np.zeros(CASTER), np.zeros(4, np.int64)
@@ -245,7 +259,8 @@ def lift_soles(depth, positions, rotations, lenses, people, things, first, scene
 def shade_ground(
     rgb, depth, alpha, positions, rotations, lenses, suns, people, things, first, scene_id
 ):
-    """Darkens views (V) in place where people and things stand; where several shadows meet, the darkest counts.
+    """Darkens views (V) in place where people and things stand; where several shadows meet, the
+    darkest counts.
 
     Args:
         rgb: (V, H, W, 3) uint8, changed in place.
@@ -300,7 +315,9 @@ def shade_ground(
 
 
 def shadow_directions(sky: np.ndarray) -> np.ndarray:
-    """(S, 4) float64 for `light_at` of skies (S, 17), rows of `Sky.row()`: where shadows fall, how long, how dark."""
+    """(S, 4) float64 for `light_at` of skies (S, 17), rows of `Sky.row()`: where shadows fall, how
+    long, how dark.
+    """
     sky = np.asarray(sky, dtype=np.float64)
     sun, level = sky[:, 7:10], np.hypot(sky[:, 7], sky[:, 8])
     up = np.maximum(sun[:, 2], 0.0)

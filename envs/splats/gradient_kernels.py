@@ -1,8 +1,10 @@
-"""Numba kernels of the splat rasteriser with gradients: what a view shows, and how that changes with every Gaussian.
+"""Numba kernels of the splat rasteriser with gradients: what a view shows, and how that changes
+with every Gaussian.
 
-Forward is the blending of `envs/splats/raster.py`, after a plain projection that keeps every Gaussian at its place. Backward goes
-through each tile once more, nearest Gaussian first as well: what lies behind a Gaussian is the pixel's sum, which is known by then,
-less what came before. Every entry of a tile has a row of its own for gradients, so threads share nothing, and sums are formed in
+Forward is the blending of `envs/splats/raster.py`, after a plain projection that keeps every
+Gaussian at its place. Backward goes through each tile once more, nearest Gaussian first as well:
+what lies behind a Gaussian is the pixel's sum, which is known by then, less what came before. Every
+entry of a tile has a row of its own for gradients, so threads share nothing, and sums are formed in
 one order whatever their number.
 """
 
@@ -55,7 +57,8 @@ F32 = np.float32
 _LOG2_E, _LN_2 = F32(np.log2(np.e)), F32(np.log(2.0))
 _REACH2_OF_LOG2 = F32(2 * np.log(2))
 
-# Columns of an entry's gradients: of log2 of the opacity, its moments in x and y from the centre, and of colour and depth.
+# Columns of an entry's gradients: of log2 of the opacity, its moments in x and y from the centre,
+# and of colour and depth.
 _G_L, _G_X, _G_Y, _G_XX, _G_XY, _G_YY, _G_R, _G_G, _G_B, _G_Z, GRADS = range(11)
 _ZERO, _ONE, _HALF, _TWO = F32(0.0), F32(1.0), F32(0.5), F32(2.0)
 
@@ -91,7 +94,9 @@ def _turn(quats, i, turn):
 
 @inlined
 def _rows(view, x, y, z, a, b):
-    """Fills `a` and `b` (3,) with the rows of the Jacobian times the view's rotation; where slopes are clamped as in 3DGS."""
+    """Fills `a` and `b` (3,) with the rows of the Jacobian times the view's rotation; where slopes
+    are clamped as in 3DGS.
+    """
     tx, ty = min(max(x / z, view[16]), view[17]), min(max(y / z, view[18]), view[19])
     fx, fy = view[12] / z, view[13] / z
     for k in range(3):
@@ -110,7 +115,9 @@ def _seen_from(means, i, view):
 
 @inlined
 def _spread(turn, scales, i, a, u):
-    """Fills `u` (3,) with a row of the Jacobian in the Gaussian's own axes, in standard deviations."""
+    """Fills `u` (3,) with a row of the Jacobian in the Gaussian's own axes, in standard
+    deviations.
+    """
     for k in range(3):
         u[k] = (turn[k] * a[0] + turn[3 + k] * a[1] + turn[6 + k] * a[2]) * scales[i, k]
 
@@ -119,7 +126,9 @@ def _spread(turn, scales, i, a, u):
 def project_share(
     worker, workers, means, quats, scales, opacities, colours, view, width, height, records, seen
 ):
-    """Fills in the records of every `workers`-th run of Gaussians, and `seen` (G,) whether they can draw on the image."""
+    """Fills in the records of every `workers`-th run of Gaussians, and `seen` (G,) whether they can
+    draw on the image.
+    """
     turn, a, b, u, v = (
         np.empty(9, F32),
         np.empty(3, F32),
@@ -184,8 +193,9 @@ def list_all(
 ):
     """Empties the tiles and lists which Gaussians reach which, nearest first.
 
-    `starts` (T + 1,) becomes where a tile's entries lie in `grouped`; `slots` says which entry of `entries`, where those of one
-    Gaussian are together, each is. Returns how many there are, -1 where `entries` is too short for them.
+    `starts` (T + 1,) becomes where a tile's entries lie in `grouped`; `slots` says which entry of
+    `entries`, where those of one Gaussian are together, each is. Returns how many there are, -1
+    where `entries` is too short for them.
     """
     size = place[2] * place[3]
     rows_alive, nearest = np.empty(size, np.int32), np.empty(size, F32)
@@ -260,7 +270,8 @@ def blend_share(worker, workers, records, place, starts, grouped, pixels):
 def blend_back_share(
     worker, workers, records, place, height, width, starts, grouped, slots, pixels, upstream, grads
 ):
-    """Writes the gradients of every `workers`-th tile's entries to `grads` (entries, GRADS), flat, which hold zeros.
+    """Writes the gradients of every `workers`-th tile's entries to `grads` (entries, GRADS), flat,
+    which hold zeros.
 
     `upstream` is laid out as `pixels`: gradients of a pixel's light, red, green, blue and depth.
     """
@@ -292,7 +303,9 @@ def blend_back_share(
 def _blend_back_tile(
     records, grouped, slots, begin, end, upstream, base, light, before, total, xs, ys, grads
 ):
-    """Gradients of one tile's entries; `light`, `before` and `total` (64,) are what is left, was and will be blended at its pixels."""
+    """Gradients of one tile's entries; `light`, `before` and `total` (64,) are what is left, was
+    and will be blended at its pixels.
+    """
     alive, across = 255, lanes_at(xs, 0)
     for n in range(begin, end):
         if (n - begin) % RUN == 0:
@@ -406,7 +419,9 @@ def project_back_share(
     g_opacities,
     g_colours,
 ):
-    """Fills in the gradients of every `workers`-th run of Gaussians from those of their records; of what was not seen they are zero."""
+    """Fills in the gradients of every `workers`-th run of Gaussians from those of their records; of
+    what was not seen they are zero.
+    """
     turn, a, b, u, v = (
         np.empty(9, F32),
         np.empty(3, F32),

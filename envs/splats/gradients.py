@@ -1,4 +1,6 @@
-"""Splats that learn: what a camera sees of them, as a function that torch can differentiate, on a CPU or by gsplat on CUDA."""
+"""Splats that learn: what a camera sees of them, as a function that torch can differentiate, on a
+CPU or by gsplat on CUDA.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,7 +52,8 @@ class Gaussians:
     """3-D Gaussians as tensors, activated.
 
     Attributes:
-        means: (G, 3). quats: (G, 4), unit (w, x, y, z). scales: (G, 3), standard deviations. opacities: (G,) in 0..1.
+        means: (G, 3). quats: (G, 4), unit (w, x, y, z). scales: (G, 3), standard deviations.
+            opacities: (G,) in 0..1.
         colours: (G, 3), 0 is black and 1 is white.
     """
 
@@ -66,13 +69,15 @@ class Gaussians:
 
 
 def look(gaussians: Gaussians, view: View) -> tuple[Tensor, Tensor, Tensor]:
-    """What a camera sees of Gaussians, over black, differentiable in all of their tensors; on the device that these are on.
+    """What a camera sees of Gaussians, over black, differentiable in all of their tensors; on the
+    device that these are on.
 
-    The mathematics is that of `s2e.envs.splats.render.render_splats`. On a CPU the result, and the gradients with it, do not depend
-    on the number of threads.
+    The mathematics is that of `s2e.envs.splats.render.render_splats`. On a CPU the result, and the
+    gradients with it, do not depend on the number of threads.
 
     Returns:
-        rgb (H, W, 3); the sum of weight times depth along the optical axis (H, W); the light that is left, 1 - alpha (H, W).
+        rgb (H, W, 3); the sum of weight times depth along the optical axis (H, W); the light that
+        is left, 1 - alpha (H, W).
 
     Raises:
         UserError: the tensors are on CUDA and gsplat cannot be used.

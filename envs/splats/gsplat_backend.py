@@ -1,10 +1,12 @@
-"""Draws Gaussian splats with gsplat's CUDA kernels: the same call as `s2e.envs.splats.render`, for machines with an NVIDIA GPU.
+"""Draws Gaussian splats with gsplat's CUDA kernels: the same call as `s2e.envs.splats.render`, for
+machines with an NVIDIA GPU.
 
-gsplat blends what it sorted by depth and knows of no background that is at different depths at different pixels. So the background is
-handed to it as Gaussians too: where it has a depth, each pixel gets two of its own colour, a fraction of a pixel wide, at that
-depth. One takes 0.999 of the light that reaches it, the other would leave under 1e-4 and so ends the pixel; what is left is given the
-same colour. That is an exact depth test per pixel. A fifth channel counts what the background took, so that alpha is what the
-scene's Gaussians cover of it.
+gsplat blends what it sorted by depth and knows of no background that is at different depths at
+different pixels. So the background is handed to it as Gaussians too: where it has a depth, each
+pixel gets two of its own colour, a fraction of a pixel wide, at that depth. One takes 0.999 of the
+light that reaches it, the other would leave under 1e-4 and so ends the pixel; what is left is given
+the same colour. That is an exact depth test per pixel. A fifth channel counts what the background
+took, so that alpha is what the scene's Gaussians cover of it.
 """
 
 from dataclasses import dataclass
@@ -43,7 +45,10 @@ def kernels() -> ModuleType:
     Raises:
         UserError: gsplat or CUDA is missing.
     """
-    needs = f"--splat-backend gsplat needs an NVIDIA GPU with CUDA, and gsplat; {how_to_install('gs', 'gsplat')}"
+    needs = (
+        "--splat-backend gsplat needs an NVIDIA GPU with CUDA, and gsplat; "
+        f"{how_to_install('gs', 'gsplat')}"
+    )
     if not torch.cuda.is_available():
         raise UserError(f"torch finds no CUDA device; {needs}: use the backend cpu here")
     try:
@@ -53,7 +58,8 @@ def kernels() -> ModuleType:
         raise UserError(f"gsplat cannot be imported ({error}); {needs}") from None
     if _C is None:
         raise UserError(
-            f"gsplat has no compiled kernels here and finds no CUDA toolkit (nvcc) to compile them with; {needs}"
+            "gsplat has no compiled kernels here and finds no CUDA toolkit (nvcc) to compile them "
+            f"with; {needs}"
         )
     return gsplat
 
@@ -69,7 +75,9 @@ def prepare(splats: Splats) -> CudaSplats:
 
 
 def _upload(splats: Splats, device: str) -> CudaSplats:
-    """What can be seen of splats; where that is none, one Gaussian that cannot, since gsplat divides by their number."""
+    """What can be seen of splats; where that is none, one Gaussian that cannot, since gsplat
+    divides by their number.
+    """
     seen = np.flatnonzero(splats.opacities >= ALPHA_MIN)
     names = ("means", "quats", "scales", "opacities", "sh")
     if not len(seen):
@@ -95,11 +103,13 @@ def render_splats(
     antialiased: bool = False,
     dtype: type = np.uint8,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws splats as `s2e.envs.splats.render.render_splats` does; see there for arguments and results.
+    """Draws splats as `s2e.envs.splats.render.render_splats` does; see there for arguments and
+    results.
 
     Args:
         prepared: the scene, from `prepare` of this module.
-        positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth, lens, antialiased, dtype: see there.
+        positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth,
+            lens, antialiased, dtype: see there.
 
     Raises:
         UserError: gsplat or CUDA is missing.
@@ -132,7 +142,8 @@ def _draw(
     Args:
         gsplat: what has the functions of that package.
         splats: the scene.
-        given: matrices and pinholes of `view_matrices`, colours and depths of `backgrounds`, on the device of the splats.
+        given: matrices and pinholes of `view_matrices`, colours and depths of `backgrounds`, on the
+            device of the splats.
         lens, antialiased: as in `render_splats`.
     """
     matrices, pinholes, colours, limits = given

@@ -1,8 +1,10 @@
-"""Gaussians that learn what photographs show: 3-D Gaussian splatting (Kerbl et al. 2023), densified as in Kheradmand et al. (2024).
+"""Gaussians that learn what photographs show: 3-D Gaussian splatting (Kerbl et al. 2023), densified
+as in Kheradmand et al. (2024).
 
-There, Gaussians are samples: faint ones move onto solid ones, more are added in the same way until there are as many as were asked
-for, and the faint ones wander. It needs no thresholds on gradients, and cost and memory have a bound that is known beforehand.
-Nothing here keeps a random state: what is drawn depends on the seed and the step, so going on is the same as not having stopped.
+There, Gaussians are samples: faint ones move onto solid ones, more are added in the same way until
+there are as many as were asked for, and the faint ones wander. It needs no thresholds on gradients,
+and cost and memory have a bound that is known beforehand. Nothing here keeps a random state: what
+is drawn depends on the seed and the step, so going on is the same as not having stopped.
 """
 
 import math
@@ -60,7 +62,8 @@ class Learning:
 
     Attributes:
         steps: optimiser steps, one photograph each. most: Gaussians at the end.
-        extent: radius of the cameras' places, or of the place, in its units. seed: of everything random.
+        extent: radius of the cameras' places, or of the place, in its units. seed: of everything
+            random.
     """
 
     steps: int
@@ -72,10 +75,12 @@ class Learning:
 def seeds_of_points(
     points: np.ndarray, colours: np.ndarray, share: float = 0.7
 ) -> dict[str, Tensor]:
-    """Gaussians to begin with: discs along the surface that neighbours form, `share` as wide as the nearest of these are far.
+    """Gaussians to begin with: discs along the surface that neighbours form, `share` as wide as the
+    nearest of these are far.
 
     Args:
-        points: (P, 3), P at least 4. colours: (P, 3) in 0..1. share: standard deviation over mean distance of three neighbours.
+        points: (P, 3), P at least 4. colours: (P, 3) in 0..1. share: standard deviation over mean
+            distance of three neighbours.
     """
     away, which = cKDTree(points).query(points, k=min(_NEIGHBOURS, len(points)))
     axes, thin = faces(points, which)
@@ -93,7 +98,9 @@ def seeds_of_points(
 
 
 def faces(points: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Axes (P, 3, 3), in columns, of what points and their neighbours `which` (P, K) form, and how thin (P,) along the first."""
+    """Axes (P, 3, 3), in columns, of what points and their neighbours `which` (P, K) form, and how
+    thin (P,) along the first.
+    """
     apart = points[which] - points[which].mean(1, keepdims=True)
     spread, axes = np.linalg.eigh(apart.transpose(0, 2, 1) @ apart)
     axes[:, :, 2] *= np.sign(np.linalg.det(axes))[:, None]
@@ -101,7 +108,9 @@ def faces(points: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def as_splats(values: dict[str, Tensor], unit: float = 1.0) -> Splats:
-    """What was learned, as splats, in lengths of which `unit` are one of the learner's; the faint are left out."""
+    """What was learned, as splats, in lengths of which `unit` are one of the learner's; the faint
+    are left out.
+    """
     array = {name: tensor.detach().cpu() for name, tensor in values.items()}
     kept = torch.sigmoid(array["opacities"]) >= FAINT
     array = {name: tensor[kept] for name, tensor in array.items()}
@@ -233,7 +242,9 @@ class Learner:
         return torch.searchsorted(total, drawn).clamp_max(len(weights) - 1).to(self.device)
 
     def _share_out(self, source: Tensor) -> None:
-        """Makes Gaussians so much fainter and smaller that they look the same with the copies that `source` names."""
+        """Makes Gaussians so much fainter and smaller that they look the same with the copies that
+        `source` names.
+        """
         times = (
             torch.bincount(source, minlength=len(self.values["means"]))[source].clamp_max(
                 _MOST_COPIES - 1
@@ -253,7 +264,9 @@ class Learner:
 
 
 def shared_out(opacities: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Opacity of each of `times` Gaussians that stand for one, and the factor of their scales (Kheradmand et al. 2024, equation 9)."""
+    """Opacity of each of `times` Gaussians that stand for one, and the factor of their scales
+    (Kheradmand et al. 2024, equation 9).
+    """
     old = opacities.double()
     new = 1.0 - (1.0 - old) ** (1.0 / times)
     total = torch.zeros_like(old)
@@ -285,13 +298,16 @@ def photo_loss(gaussians: Gaussians, target: Target) -> Tensor:
     if target.depth is None:
         return loss
     known = target.depth > 0.0
-    # The sum of weights times depth falls short where light is left, so that surfaces with a depth become solid as well.
+    # The sum of weights times depth falls short where light is left, so that surfaces with a depth
+    # become solid as well.
     away = torch.where(known, (depth - target.depth).abs() / target.depth.clamp_min(1e-6), 0.0)
     return loss + _DEPTH * away.clamp_max(1.0).sum() / known.sum().clamp_min(1)
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004) of two images (H, W, 3) in 0..1, mean over pixels and channels."""
+    """Structural similarity (Wang et al. 2004) of two images (H, W, 3) in 0..1, mean over pixels
+    and channels.
+    """
     rows, columns = (_blurring(size, a.device) for size in a.shape[:2])
 
     def blurred(images: Tensor) -> Tensor:
@@ -306,7 +322,9 @@ def similarity(a: Tensor, b: Tensor) -> Tensor:
 
 @cache
 def _blurring(size: int, device: torch.device) -> Tensor:
-    """(size, size) matrix that blurs with the Gaussian window of SSIM, nothing beyond the ends; symmetric."""
+    """(size, size) matrix that blurs with the Gaussian window of SSIM, nothing beyond the ends;
+    symmetric.
+    """
     away = np.subtract.outer(np.arange(size), np.arange(size))
     weights = np.exp(-((np.arange(_WINDOW) - _WINDOW // 2) ** 2) / (2 * _SIGMA**2))
     matrix = np.exp(-(away**2) / (2 * _SIGMA**2)) * (np.abs(away) <= _WINDOW // 2) / weights.sum()
@@ -316,7 +334,9 @@ def _blurring(size: int, device: torch.device) -> Tensor:
 def psnr(
     learner: Learner, targets: list[Target], seen: Callable[[int, Tensor], None] | None = None
 ) -> float:
-    """Mean peak signal-to-noise ratio in dB of views; `seen` gets the number and the image (H, W, 3) of each."""
+    """Mean peak signal-to-noise ratio in dB of views; `seen` gets the number and the image (H, W,
+    3) of each.
+    """
     with torch.no_grad():
         gaussians, ratios = learner.activated(), []
         for k, target in enumerate(targets):

@@ -1,7 +1,9 @@
-"""Numba kernels that find and project the Gaussians a camera can see: EWA splatting as gsplat has it, eight at a time.
+"""Numba kernels that find and project the Gaussians a camera can see: EWA splatting as gsplat has
+it, eight at a time.
 
-Gaussians come in blocks of eight, blocks in clusters, clusters in groups, each inside a box (`envs/splats/project_pack.py`), so that
-the cost follows what is seen. What leaves here are records, one per Gaussian on the image.
+Gaussians come in blocks of eight, blocks in clusters, clusters in groups, each inside a box
+(`envs/splats/project_pack.py`), so that the cost follows what is seen. What leaves here are
+records, one per Gaussian on the image.
 """
 
 import numpy as np
@@ -30,8 +32,9 @@ _WIDEST = F32(
 )  # how much wider than the angle a fisheye draws it at most, at the rim of 180 degrees
 _EPS = 1e-7  # gsplat's, against division by zero on the fisheye's axis
 
-# Columns of a record. Drawing: centre, conic (times log2(e) / 2), log2 of the opacity, colour, depth. Listing: the shift of a
-# row's middle per row, inverse variances along y and of a row, the squared reach (standard deviations), half width and height (px).
+# Columns of a record. Drawing: centre, conic (times log2(e) / 2), log2 of the opacity, colour,
+# depth. Listing: the shift of a row's middle per row, inverse variances along y and of a row, the
+# squared reach (standard deviations), half width and height (px).
 (
     MX,
     MY,
@@ -51,12 +54,16 @@ _EPS = 1e-7  # gsplat's, against division by zero on the fisheye's axis
     EY,
     RECORD,
 ) = range(17)
-_KEPT = RECORD  # row of the scratch memory behind a record's: how much of its weight the blur left in place, squared
+# row of the scratch memory behind a record's: how much of its weight the blur left in place,
+# squared
+_KEPT = RECORD
 
 
 @part
 def look_through(camera, rotation, position, width, height, fisheye, detail_px, view):
-    """Fills `view` (32,) with what all Gaussians of a view need: rotation, position, intrinsics, where slopes are clamped, detail."""
+    """Fills `view` (32,) with what all Gaussians of a view need: rotation, position, intrinsics,
+    where slopes are clamped, detail.
+    """
     for i in range(3):
         for j in range(3):
             view[3 * i + j] = rotation[i, j]
@@ -79,9 +86,11 @@ def _interval(middle, spread, near, far):
 
 @part
 def box_on_image(boxes, k, view, area):
-    """Fills `area` with x0, x1, y0, y1 (px) around all that Gaussians of box k may draw, and with its least depth; says if any can.
+    """Fills `area` with x0, x1, y0, y1 (px) around all that Gaussians of box k may draw, and with
+    its least depth; says if any can.
 
-    Rows of `boxes` are centre and half size of a box around centres, and the longest reach of a Gaussian from its centre.
+    Rows of `boxes` are centre and half size of a box around centres, and the longest reach of a
+    Gaussian from its centre.
     """
     px, py, pz = boxes[k, 0] - view[9], boxes[k, 1] - view[10], boxes[k, 2] - view[11]
     hx, hy, hz, reach = boxes[k, 3], boxes[k, 4], boxes[k, 5], boxes[k, 6]
@@ -126,7 +135,9 @@ def box_on_image(boxes, k, view, area):
 
 @part
 def find_clusters(clusters, groups, view, region, seen, depths, area):
-    """Lists clusters that may draw on `region` (x0, x1, y0, y1, px) in `seen`, their least depths in `depths`; returns how many."""
+    """Lists clusters that may draw on `region` (x0, x1, y0, y1, px) in `seen`, their least depths
+    in `depths`; returns how many.
+    """
     count = 0
     for g in range(len(groups)):
         if not box_on_image(groups, g, view, area):
@@ -153,7 +164,8 @@ def find_clusters(clusters, groups, view, region, seen, depths, area):
 
 @inlined
 def blocks_of(clusters, k, depth, view, blocks):
-    """First and one past the last of the blocks that cluster k is drawn from, nowhere nearer than `depth`.
+    """First and one past the last of the blocks that cluster k is drawn from, nowhere nearer than
+    `depth`.
 
     Only the view and the cluster decide, never the region, so that regions of a view fit together.
     """
@@ -171,7 +183,9 @@ def blocks_of(clusters, k, depth, view, blocks):
 
 @inlined
 def _harmonics(x, y, z, terms, basis):
-    """Spherical harmonics of eight unit directions, in 3DGS's order and signs, to `basis` (16 * 8,) from the second term on."""
+    """Spherical harmonics of eight unit directions, in 3DGS's order and signs, to `basis` (16 * 8,)
+    from the second term on.
+    """
     put_lanes(basis, 8, y * -0.4886025119029199)
     put_lanes(basis, 16, z * 0.4886025119029199)
     put_lanes(basis, 24, x * -0.4886025119029199)
@@ -206,7 +220,8 @@ def _colours(sh, block, terms, basis, scratch):
 
 @inlined
 def _lens(x, y, z, view, scratch):
-    """Where eight points (optical frame) fall and the Jacobian there, rows 0 to 7 of `scratch`: mx, my, J without its zeros.
+    """Where eight points (optical frame) fall and the Jacobian there, rows 0 to 7 of `scratch`: mx,
+    my, J without its zeros.
 
     The fisheye is equidistant, with the formulas of gsplat.
     """
@@ -253,7 +268,9 @@ def _turned(view, column, j0, j1, j2):
 
 @inlined
 def _project_block(packed, sh, terms, block, view, region, scratch, basis):
-    """Projects eight Gaussians to rows of `scratch`, in a record's order (see MX); the bits of those that can touch the region."""
+    """Projects eight Gaussians to rows of `scratch`, in a record's order (see MX); the bits of
+    those that can touch the region.
+    """
     at = block * 8 * GEOMETRY
     px, py = lanes_at(packed, at) - view[9], lanes_at(packed, at + 8) - view[10]
     pz = lanes_at(packed, at + 16) - view[11]
@@ -332,7 +349,9 @@ def _project_block(packed, sh, terms, block, view, region, scratch, basis):
 
 @inlined
 def _compensate(records, at, kept):
-    """Lowers a record's opacity, and with it its reach, to what the blur left of its weight; says if anything is left."""
+    """Lowers a record's opacity, and with it its reach, to what the blur left of its weight; says
+    if anything is left.
+    """
     if not kept > _ZERO:
         return False
     strength = records[at + LOG2_OPACITY] + _HALF * np.log2(min(kept, _ONE))
@@ -350,7 +369,9 @@ def _compensate(records, at, kept):
 def project_blocks(
     packed, sh, terms, begin, end, view, region, antialiased, scratch, basis, records, count
 ):
-    """Appends records of Gaussians in blocks that can touch the region to `records` (flat) at `count`; returns the new count."""
+    """Appends records of Gaussians in blocks that can touch the region to `records` (flat) at
+    `count`; returns the new count.
+    """
     for block in range(begin, end):
         bits = _project_block(packed, sh, terms, block, view, region, scratch, basis)
         lane = 0

@@ -8,7 +8,8 @@ from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.formats.smallest_three import rotations
 
 GEOMETRY = 10
-"""Rows of eight float32 in a packed block: mean (3), covariance (xx, xy, xz, yy, yz, zz), log2 of the opacity."""
+"""Rows of eight float32 in a packed block: mean (3), covariance (xx, xy, xz, yy, yz, zz), log2 of
+the opacity."""
 
 BLOCKS = 8
 """Blocks of eight Gaussians in a cluster."""
@@ -22,16 +23,19 @@ _LONGER = 4.0  # merged Gaussians reach at most so many times as far as the long
 
 @dataclass(frozen=True)
 class PreparedSplats:
-    """Splats in blocks of eight, 64 neighbours on a Morton curve to a cluster, 32 clusters to a group.
+    """Splats in blocks of eight, 64 neighbours on a Morton curve to a cluster, 32 clusters to a
+    group.
 
     Attributes:
-        packed: (B * 10 * 8,) float32: B blocks of ten rows of eight, see `GEOMETRY`; metres. What fills up the last one is invisible.
-            With `coarse`, blocks up to a whole cluster, then four of pairs for each cluster, then two of pairs of these.
+        packed: (B * 10 * 8,) float32: B blocks of ten rows of eight, see `GEOMETRY`; metres. What
+            fills up the last one is invisible. With `coarse`, blocks up to a whole cluster, then
+            four of pairs for each cluster, then two of pairs of these.
         sh: (B * K * 3 * 8,) float32, harmonics by block, coefficient and channel.
         terms: K: 1, 4, 9 or 16.
-        clusters: (C, 7) float32, centre and half size of a box around the centres of a cluster's Gaussians, and the longest
-            reach (where alpha falls to 1/255) of one of them, metres. With `coarse`, (C, 9): also how large its pairs
-            and pairs of pairs are, root mean square of the root of a covariance's trace, metres.
+        clusters: (C, 7) float32, centre and half size of a box around the centres of a cluster's
+            Gaussians, and the longest reach (where alpha falls to 1/255) of one of them, metres.
+            With `coarse`, (C, 9): also how large its pairs and pairs of pairs are, root mean square
+            of the root of a covariance's trace, metres.
         groups: (G, 7), the same for groups of clusters.
         count: Gaussians kept.
         coarse: whether there are also Gaussians that stand for two and four neighbours.
@@ -47,7 +51,9 @@ class PreparedSplats:
 
 
 def covariances(quats: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """(G, 3, 3) float64 covariances R S S^T R^T from unit quaternions (w, x, y, z) and standard deviations."""
+    """(G, 3, 3) float64 covariances R S S^T R^T from unit quaternions (w, x, y, z) and standard
+    deviations.
+    """
     half = (
         rotations(np.asarray(quats, dtype=np.float64))
         * np.asarray(scales, dtype=np.float64)[:, None, :]
@@ -65,7 +71,9 @@ def _spread(values: np.ndarray) -> np.ndarray:
 
 
 def _order(means: np.ndarray, reach: np.ndarray) -> np.ndarray:
-    """Along a Morton curve, with Gaussians that reach farther than most in clusters of their own."""
+    """Along a Morton curve, with Gaussians that reach farther than most in clusters of their
+    own.
+    """
     low = means.min(axis=0)
     cells = (means - low) * ((2**_BITS - 1) / max(float((means.max(axis=0) - low).max()), 1e-9))
     x, y, z = (_spread(column.astype(np.uint64)) for column in cells.T)
@@ -91,18 +99,22 @@ def _boxes(means: np.ndarray, reach: np.ndarray, each: int) -> np.ndarray:
 
 
 def _area2(covariance: np.ndarray) -> np.ndarray:
-    """(N,) mean over all directions of the determinant of a projected covariance (N, 6), times three: the trace of the adjugate."""
+    """(N,) mean over all directions of the determinant of a projected covariance (N, 6), times
+    three: the trace of the adjugate.
+    """
     xx, xy, xz, yy, yz, zz = covariance.T
     return np.maximum(xx * yy - xy * xy + xx * zz - xz * xz + yy * zz - yz * yz, 1e-30)
 
 
 def merged(table: np.ndarray, colours: np.ndarray, sharp: bool) -> tuple[np.ndarray, np.ndarray]:
-    """One Gaussian for every two neighbours in rows (2N, 10), see `GEOMETRY`, with the mean and covariance of their mixture.
+    """One Gaussian for every two neighbours in rows (2N, 10), see `GEOMETRY`, with the mean and
+    covariance of their mixture.
 
-    A Gaussian's weight in the mixture is what it shows of itself, in front of the other half of the time, so that of two opaque
-    ones half remains of each. The opacity is that of both, one behind the other: they are to be merged where they
-    are small before the blur, which makes all that are opaque of a size. With `sharp`, for the antialiased mode that has no
-    such blur, opacities are lowered first by how much more area is covered.
+    A Gaussian's weight in the mixture is what it shows of itself, in front of the other half of the
+    time, so that of two opaque ones half remains of each. The opacity is that of both, one behind
+    the other: they are to be merged where they are small before the blur, which makes all that are
+    opaque of a size. With `sharp`, for the antialiased mode that has no such blur, opacities are
+    lowered first by how much more area is covered.
 
     Args:
         table: (2N, 10) float64.
@@ -131,7 +143,9 @@ def merged(table: np.ndarray, colours: np.ndarray, sharp: bool) -> tuple[np.ndar
 
 
 def _sizes(table: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
-    """For runs of `each` merged Gaussians the root mean square of a covariance's root of the trace, and a bound of their reach."""
+    """For runs of `each` merged Gaussians the root mean square of a covariance's root of the trace,
+    and a bound of their reach.
+    """
     xx, xy, xz, yy, yz, zz = np.abs(table[:, 3:9].T)
     trace = xx + yy + zz
     widest = np.minimum(
@@ -154,11 +168,13 @@ def _store(
 
 
 def prepare(splats: Splats, coarse: bool = False) -> PreparedSplats:
-    """Does once per scene what does not depend on the camera; Gaussians under opacity 1/255 are left out.
+    """Does once per scene what does not depend on the camera; Gaussians under opacity 1/255 are
+    left out.
 
     Args:
         splats: the scene.
-        coarse: also merge neighbours, for `detail_px` of `render_splats`; takes 1.75 times the memory.
+        coarse: also merge neighbours, for `detail_px` of `render_splats`; takes 1.75 times the
+            memory.
     """
     terms = splats.sh.shape[1]
     kept = np.flatnonzero(splats.opacities > 1 / 255)
@@ -202,7 +218,8 @@ def prepare(splats: Splats, coarse: bool = False) -> PreparedSplats:
             of = slice(begin // BLOCKS, begin // BLOCKS + len(table) // (each >> level))
             sizes[level - 1, of], reaches[level - 1, of] = _sizes(table, each >> level)
     if coarse:
-        # Where the curve jumps, neighbours are far apart: such clusters stay as they are, lest they be seen from everywhere.
+        # Where the curve jumps, neighbours are far apart: such clusters stay as they are, lest they
+        # be seen from everywhere.
         far = reaches > _LONGER * clusters[:, 6]
         sizes[far], reaches[far] = np.inf, 0
         clusters[:, 6] = np.maximum(clusters[:, 6], reaches.max(axis=0) * 1.0001 + 1e-4)

@@ -1,9 +1,11 @@
-"""Numba kernels of the splat rasteriser: 3DGS's mathematics (Kerbl et al. 2023; gsplat's variant of it) on a CPU.
+"""Numba kernels of the splat rasteriser: 3DGS's mathematics (Kerbl et al. 2023; gsplat's variant of
+it) on a CPU.
 
-One thread draws one region of a view, or all of it: nothing is shared, and what a pixel gets depends on the order of depths alone, so
-results do not depend on the number of threads. Clusters of Gaussians are taken front to back, some thousand Gaussians at a
-time: projected unless all tiles behind which they would lie are opaque (`_take`), sorted (`sort_by_depth`), listed per
-tile of 8 x 8 pixels (`list_in_tiles`) with the rows in which they reach a pixel, and blended (`_blend`).
+One thread draws one region of a view, or all of it: nothing is shared, and what a pixel gets
+depends on the order of depths alone, so results do not depend on the number of threads. Clusters of
+Gaussians are taken front to back, some thousand Gaussians at a time: projected unless all tiles
+behind which they would lie are opaque (`_take`), sorted (`sort_by_depth`), listed per tile of 8 x 8
+pixels (`list_in_tiles`) with the rows in which they reach a pixel, and blended (`_blend`).
 """
 
 import numba
@@ -66,8 +68,9 @@ T_MIN = F32(1e-4)
 _SIGN = np.int32(-(2**31))
 _INFINITY = F32(np.inf)
 
-# A tile's pixels: runs of 64, a row of eight after the other. Transmittance, negative once a pixel takes no more light (saturated,
-# outside the image, or hidden by the background), and sums of weight times red, green, blue and depth.
+# A tile's pixels: runs of 64, a row of eight after the other. Transmittance, negative once a pixel
+# takes no more light (saturated, outside the image, or hidden by the background), and sums of
+# weight times red, green, blue and depth.
 AREA = TILE * TILE
 _LIGHT, SUM_R, _SUM_G, _SUM_B, _SUM_Z, PIXELS = 0, AREA, 2 * AREA, 3 * AREA, 4 * AREA, 5 * AREA
 
@@ -86,7 +89,8 @@ _HOW_MANY = np.array([bin(bits).count("1") for bits in range(256)], dtype=np.int
 
 @part
 def sort_by_depth(keys, order, keys2, order2, count, hist):
-    """Stable radix sort of numbers by positive float32, given as their bits: these rise with the value.
+    """Stable radix sort of numbers by positive float32, given as their bits: these rise with the
+    value.
 
     Returns whether the result is in `order2` and not in `order`.
     """
@@ -141,17 +145,21 @@ def _hidden(box, first_x, first_y, columns, rows, rows_alive):
 
 @inlined
 def _tile_range(centre, extent, low, high):
-    """First and one past the last tile between px `low` and `high` that pixels within `extent` of `centre` lie in."""
+    """First and one past the last tile between px `low` and `high` that pixels within `extent` of
+    `centre` lie in.
+    """
     first, last = max(centre - extent - _HALF, low), min(centre + extent + _HALF, high)
     return int(first) >> TILE_BITS, (int(last) + TILE - 1) >> TILE_BITS
 
 
 @part
 def list_in_tiles(records, order, begin, end, place, rows_alive, counts, tiles, entries):
-    """Lists which Gaussians reach which tiles in which rows, nearest first, until `entries` might overflow.
+    """Lists which Gaussians reach which tiles in which rows, nearest first, until `entries` might
+    overflow.
 
-    `place` is the region in tiles: first column, first row, columns, rows. An entry is a record's number and, above
-    bit 32, eight bits for rows. Returns how many Gaussians and entries were listed.
+    `place` is the region in tiles: first column, first row, columns, rows. An entry is a record's
+    number and, above bit 32, eight bits for rows. Returns how many Gaussians and entries were
+    listed.
     """
     columns = place[2]
     low_x, high_x = F32(place[0] * TILE), F32((place[0] + columns) * TILE)
@@ -169,7 +177,8 @@ def list_in_tiles(records, order, begin, end, place, rows_alive, counts, tiles, 
         if n > begin and total + (x1 - x0) * (y1 - y0) > len(entries):
             return n, total
         tx, ty = x0, y0
-        # One loop over all tiles, since a branch that is hard to foresee costs more than the sums below.
+        # One loop over all tiles, since a branch that is hard to foresee costs more than the sums
+        # below.
         for _ in range((x1 - x0) * (y1 - y0)):
             dy = ramp() + (F32(ty * TILE) + _HALF - my)
             middle = dy * shift + mx  # where the Gaussian is strongest in each row
@@ -200,7 +209,9 @@ def lit_rows(pixels, at):
 
 @inlined
 def _hide(pixels, at, limits, limits_at, depth, scratch):
-    """Ends the light of a tile's pixels whose background is nearer than `depth`; returns the nearest one that is not."""
+    """Ends the light of a tile's pixels whose background is nearer than `depth`; returns the
+    nearest one that is not.
+    """
     nearest = fill_f8(_INFINITY)
     for r in range(TILE):
         light, limit = lanes_at(pixels, at + r * TILE), lanes_at(limits, limits_at + r * TILE)
@@ -218,7 +229,9 @@ def _hide(pixels, at, limits, limits_at, depth, scratch):
 
 @inlined
 def _blend_rows(records, items, count, xs, ys, pixels, base):
-    """Blends Gaussians into rows of a tile, one row after the other; an item is a record's number times eight plus the row."""
+    """Blends Gaussians into rows of a tile, one row after the other; an item is a record's number
+    times eight plus the row.
+    """
     across = lanes_at(xs, 0)
     for n in range(count):
         item = items[n]
@@ -235,7 +248,8 @@ def _blend_rows(records, items, count, xs, ys, pixels, base):
         alpha = select(y >= LOG2_ALPHA_MIN, alpha, fill_f8(0.0))
         weight = alpha * light
         after = light - weight
-        # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping rule.
+        # A Gaussian that would end a pixel's light is not drawn, nor any behind it: 3DGS's stopping
+        # rule.
         goes_on = after > T_MIN
         weight = select(goes_on, weight, fill_f8(0.0))
         dark = floats_of_bits(bits_of_floats(light) | _SIGN)
@@ -346,7 +360,9 @@ def empty_tiles(place, height, width, back_depth, has_depth, pixels, rows_alive,
 
 @inlined
 def _write_rest(values, count, scratch, rgb, rgb_float, first):
-    """Writes colours of the last pixels of a row, or of any as numbers: `values` in scratch memory, 0..255, eight to a channel."""
+    """Writes colours of the last pixels of a row, or of any as numbers: `values` in scratch memory,
+    0..255, eight to a channel.
+    """
     for k in range(count):
         for c in range(3):
             value = scratch[values + c * TILE + k]
@@ -360,7 +376,9 @@ def _write_rest(values, count, scratch, rgb, rgb_float, first):
 def _finish(
     place, height, width, pixels, back_rgb, limits, has_depth, rgb, rgb_float, depth, alpha, scratch
 ):
-    """Puts a region's tiles over the background and writes them to a view's images, flat: to `rgb`, or `rgb_float` if that is empty."""
+    """Puts a region's tiles over the background and writes them to a view's images, flat: to `rgb`,
+    or `rgb_float` if that is empty.
+    """
     plain = len(back_rgb) == 3
     put_lanes(scratch, 3 * TILE, fill_f8(_INFINITY))
     for c in range(3):
@@ -475,7 +493,9 @@ def _draw_region(
     packed, sh, terms, clusters, groups, place, height, width, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth,
     alpha, pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small, work,
 ):  # fmt: skip
-    """Draws one region of a view; returns the array of records, which may have grown, and adds to `work`: projected, listed."""
+    """Draws one region of a view; returns the array of records, which may have grown, and adds to
+    `work`: projected, listed.
+    """
     view, region, box, scratch, basis = (
         small[:32],
         small[32:36],
@@ -564,9 +584,11 @@ def draw_share(
     worker, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth,
     has_depth, height, width, bands, detail_px, rgb, rgb_float, depth, alpha,
 ):  # fmt: skip
-    """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of each view, in tiles.
+    """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of
+    each view, in tiles.
 
-    Arrays are as in `envs/splats/render.py`, one row a view. Returns how many Gaussians were projected, and listed in tiles.
+    Arrays are as in `envs/splats/render.py`, one row a view. Returns how many Gaussians were
+    projected, and listed in tiles.
     """
     views = len(positions)
     largest = 0

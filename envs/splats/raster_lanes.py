@@ -12,10 +12,12 @@ _njit: Any = numba.njit
 part: Any = _njit(
     cache=True, error_model="numpy", _nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
-"""Decorator of kernels that only other kernels call: what Python would need to call them takes long to compile."""
+"""Decorator of kernels that only other kernels call: what Python would need to call them takes long
+to compile."""
 
 ROUND = 12582912.0
-"""1.5 * 2^23: a small number added to it leaves its nearest whole number in the lowest bits of the sum."""
+"""1.5 * 2^23: a small number added to it leaves its nearest whole number in the lowest bits of the
+sum."""
 
 
 def _reinterpreted(result, element):
@@ -68,7 +70,9 @@ def least(a, b):
 
 @inlined
 def powers_of_two(y):
-    """2^y for y in -120..0, relative error under 1e-4: 2^n 2^f, f in -1/2..1/2 with the minimax polynomial of degree 3."""
+    """2^y for y in -120..0, relative error under 1e-4: 2^n 2^f, f in -1/2..1/2 with the minimax
+    polynomial of degree 3.
+    """
     shifted = y + ROUND
     f = y - (shifted - ROUND)
     e = ((f * 0.05517165 + 0.24261112) * f + 0.69326099) * f + 0.99992807

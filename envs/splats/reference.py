@@ -1,8 +1,10 @@
-"""The torch twin of the splat renderers: gsplat's mathematics on a CPU, slow and plain, to test and to measure against.
+"""The torch twin of the splat renderers: gsplat's mathematics on a CPU, slow and plain, to test and
+to measure against.
 
-Projection, covariances and spherical harmonics are the functions of the gsplat wheel that its CUDA kernels are tested with. Its
-blending exists for CUDA alone and is written out here: per pixel, nearest Gaussian first, alpha at most 0.999, nothing under 1/255,
-until the next Gaussian would leave no more than 1e-4 of the light.
+Projection, covariances and spherical harmonics are the functions of the gsplat wheel that its CUDA
+kernels are tested with. Its blending exists for CUDA alone and is written out here: per pixel,
+nearest Gaussian first, alpha at most 0.999, nothing under 1/255, until the next Gaussian would
+leave no more than 1e-4 of the light.
 """
 
 from types import ModuleType
@@ -36,7 +38,9 @@ def torch_functions() -> ModuleType:
 def view_matrices(
     positions: np.ndarray, rotations: np.ndarray, intrinsics: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """World-to-camera matrices (V, 4, 4) and pinhole matrices (V, 3, 3), float32, from cameras as `render_splats` takes them."""
+    """World-to-camera matrices (V, 4, 4) and pinhole matrices (V, 3, 3), float32, from cameras as
+    `render_splats` takes them.
+    """
     views = len(positions)
     turn = torch.as_tensor(np.asarray(rotations, dtype=np.float64))
     place = torch.as_tensor(np.asarray(positions, dtype=np.float64))
@@ -61,7 +65,9 @@ def backgrounds(
     rgb: np.ndarray | tuple[float, float, float],
     depth: np.ndarray | None,
 ) -> tuple[Tensor, Tensor]:
-    """Colours (V, H, W, 3) in 0..1 and depths (V, H, W) of a background given as `render_splats` takes it."""
+    """Colours (V, H, W, 3) in 0..1 and depths (V, H, W) of a background given as `render_splats`
+    takes it.
+    """
     colours = torch.as_tensor(np.asarray(rgb, dtype=np.float32) / 255).expand(
         views, height_px, width_px, 3
     )
@@ -80,7 +86,9 @@ def _project(
     lens: str,
     antialiased: bool,
 ) -> list[Tensor]:
-    """What one view can see, nearest first: centres (n, 2), conics (n, 3), opacities, colours (n, 3), depths, half sizes (n, 2)."""
+    """What one view can see, nearest first: centres (n, 2), conics (n, 3), opacities, colours (n,
+    3), depths, half sizes (n, 2).
+    """
     wheel = torch_functions()
     means, quats, scales, opacities, sh = (
         torch.as_tensor(a)
@@ -113,7 +121,9 @@ def _project(
 def _list_per_tile(
     centres: Tensor, radii: Tensor, size: tuple[int, int]
 ) -> tuple[Tensor, list[int]]:
-    """Which Gaussians touch which tile: tile t's are `listed[starts[t] : starts[t + 1]]`, in the order given."""
+    """Which Gaussians touch which tile: tile t's are `listed[starts[t] : starts[t + 1]]`, in the
+    order given.
+    """
     tiles = torch.tensor([-(-size[1] // _TILE), -(-size[0] // _TILE)])
     low = torch.minimum(torch.floor((centres - radii) / _TILE).clamp_min(0).long(), tiles)
     high = torch.minimum(torch.ceil((centres + radii) / _TILE).clamp_min(0).long(), tiles)
@@ -131,7 +141,9 @@ def _list_per_tile(
 
 
 def _blend(xy: Tensor, limit: Tensor, seen: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """Blends Gaussians, nearest first, at pixels `xy` (P, 2): sums (P, 4) of red, green, blue, depth, and what light is left (P,)."""
+    """Blends Gaussians, nearest first, at pixels `xy` (P, 2): sums (P, 4) of red, green, blue,
+    depth, and what light is left (P,).
+    """
     sums, light = torch.zeros(len(xy), 4), torch.ones(len(xy))
     stopped = torch.zeros(len(xy), dtype=torch.bool)
     for start in range(0, len(seen[0]), _BATCH):
@@ -174,10 +186,12 @@ def render_reference(
 
     Args:
         splats: the scene.
-        positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth, lens, antialiased: see there.
+        positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth,
+            lens, antialiased: see there.
 
     Returns:
-        rgb (V, H, W, 3) float32 in 0..1, not clipped above; depth and alpha (V, H, W) float32 as there.
+        rgb (V, H, W, 3) float32 in 0..1, not clipped above; depth and alpha (V, H, W) float32 as
+        there.
 
     Raises:
         UserError: gsplat is not installed.
@@ -233,7 +247,9 @@ def trace(
 
 
 def composite_depth(total: Tensor, light: Tensor, background: Tensor) -> Tensor:
-    """Expected depth from the sum of weight times depth, the light that is left, and the background's depth."""
+    """Expected depth from the sum of weight times depth, the light that is left, and the
+    background's depth.
+    """
     over_sky = torch.where(light < 1, total / (1 - light).clamp_min(1e-10), torch.inf)
     return torch.where(
         torch.isinf(background),

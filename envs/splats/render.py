@@ -13,10 +13,12 @@ __all__ = ["PreparedSplats", "covariances", "prepare", "render_splats"]
 
 
 def _bands(views: int, height_px: int, width_px: int, workers: int) -> np.ndarray:
-    """(B, 4) int32 first column, first row, columns, rows (tiles) of the regions in which each view is drawn.
+    """(B, 4) int32 first column, first row, columns, rows (tiles) of the regions in which each view
+    is drawn.
 
-    One, unless there are fewer views than threads: then upright strips, two for each thread, so that threads with
-    little to draw take another; at least four tiles wide, since what lies on a border is projected twice.
+    One, unless there are fewer views than threads: then upright strips, two for each thread, so
+    that threads with little to draw take another; at least four tiles wide, since what lies on a
+    border is projected twice.
     """
     columns, rows = -(-width_px // TILE), -(-height_px // TILE)
     strips = 1 if views >= workers else min(-(-2 * workers // views), max(columns // 4, 1))
@@ -32,7 +34,9 @@ def _bands(views: int, height_px: int, width_px: int, workers: int) -> np.ndarra
 
 
 def _in_threads(arrays: tuple, workers: int) -> np.ndarray:
-    """Draws all regions on `workers` threads; plain ones, since numba's own parallel loops take three times as long to compile."""
+    """Draws all regions on `workers` threads; plain ones, since numba's own parallel loops take
+    three times as long to compile.
+    """
     with ThreadPoolExecutor(max(workers - 1, 1), "s2e-splats") as others:
         waiting = [others.submit(draw_share, w, workers, *arrays) for w in range(1, workers)]
         return draw_share(0, workers, *arrays) + sum(share.result() for share in waiting)
@@ -55,31 +59,36 @@ def render_splats(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws splats over a background that they occlude and that occludes them.
 
-    The mathematics is that of 3DGS as gsplat has it: EWA projection, 0.3 px^2 of blur, alpha at most 0.999 and at
-    least 1/255, transmittance down to 1e-4, pixel centres at half integers, spherical harmonics up to degree 3;
-    Gaussians nearer than 0.1 m are skipped.
+    The mathematics is that of 3DGS as gsplat has it: EWA projection, 0.3 px^2 of blur, alpha at
+    most 0.999 and at least 1/255, transmittance down to 1e-4, pixel centres at half integers,
+    spherical harmonics up to degree 3; Gaussians nearer than 0.1 m are skipped.
 
     Args:
         prepared: the scene, from `prepare`.
         positions: (V, 3) camera positions, metres.
-        rotations: (V, 3, 3), a world point p is at `rotation @ (p - position)` in the optical frame.
+        rotations: (V, 3, 3), a world point p is at `rotation @ (p - position)` in the optical
+            frame.
         intrinsics: (4,) or (V, 4) fx, fy, cx, cy in pixels.
         height_px: rows of an image.
         width_px: columns of an image.
         background_rgb: (V, H, W, 3) uint8 image behind, or one colour (3,) in 0..255.
-        background_depth: (V, H, W) float32 depth of the background along the optical axis, metres, infinite where it
-            is sky; None is sky everywhere. Gaussians whose centre is farther are hidden at that pixel.
-        lens: pinhole, or fisheye: equidistant, a ray at angle a from the axis falls fx * a pixels from the centre.
-        antialiased: opacities are lowered by what the 0.3 px^2 of blur widen a Gaussian (gsplat's "antialiased" mode).
+        background_depth: (V, H, W) float32 depth of the background along the optical axis, metres,
+            infinite where it is sky; None is sky everywhere. Gaussians whose centre is farther are
+            hidden at that pixel.
+        lens: pinhole, or fisheye: equidistant, a ray at angle a from the axis falls fx * a pixels
+            from the centre.
+        antialiased: opacities are lowered by what the 0.3 px^2 of blur widen a Gaussian (gsplat's
+            "antialiased" mode).
         dtype: np.uint8, colours 0..255, or np.float32, colours 0..1 that are not clipped above.
-        detail_px: clusters of Gaussians are drawn merged, two or four to one, where what that makes of them is smaller than this (px,
-            root mean square over a cluster of the root of a covariance's trace); 0 draws all of them. Above 0 it needs
+        detail_px: clusters of Gaussians are drawn merged, two or four to one, where what that makes
+            of them is smaller than this (px, root mean square over a cluster of the root of a
+            covariance's trace); 0 draws all of them. Above 0 it needs
             `prepare(splats, coarse=True)`.
 
     Returns:
-        rgb (V, H, W, 3) of `dtype`; depth (V, H, W) float32, the expected depth along the optical axis, the background
-        included where its depth is finite, infinite where there is nothing; alpha (V, H, W) float32, what the
-        Gaussians cover of the background.
+        rgb (V, H, W, 3) of `dtype`; depth (V, H, W) float32, the expected depth along the optical
+        axis, the background included where its depth is finite, infinite where there is nothing;
+        alpha (V, H, W) float32, what the Gaussians cover of the background.
     """
     return render_counted(
         prepared, positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth, lens, antialiased, dtype,
@@ -101,7 +110,9 @@ def render_counted(
     dtype: type = np.uint8,
     detail_px: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """`render_splats`, and what it cost: (2,) int64 Gaussians projected, and Gaussians in tiles that were blended, in all views."""
+    """`render_splats`, and what it cost: (2,) int64 Gaussians projected, and Gaussians in tiles
+    that were blended, in all views.
+    """
     views, workers = len(positions), numba.get_num_threads()
     if lens not in ("pinhole", "fisheye"):
         raise ValueError(f"lens is {lens!r}; it is pinhole or fisheye")
@@ -109,7 +120,8 @@ def render_counted(
         raise ValueError(f"dtype is {dtype!r}; it is np.uint8 or np.float32")
     if not detail_px >= 0 or (detail_px > 0 and not prepared.coarse):
         raise ValueError(
-            f"detail_px is {detail_px}; above 0 it needs prepare(splats, coarse=True), below 0 it means nothing"
+            f"detail_px is {detail_px}; above 0 it needs prepare(splats, coarse=True), below 0 it "
+            "means nothing"
         )
     cameras = np.asarray(intrinsics, dtype=np.float32)
     if cameras.shape not in ((4,), (views, 4)):
@@ -121,14 +133,16 @@ def render_counted(
         back_rgb = np.clip(np.round(back_rgb), 0, 255).astype(np.uint8)[None, None, None]
     elif back_rgb.shape[1:] != (height_px, width_px, 3) or len(back_rgb) not in (1, views):
         raise ValueError(
-            f"background_rgb has shape {back_rgb.shape}, expected {views} images of {height_px} x {width_px}"
+            f"background_rgb has shape {back_rgb.shape}, expected {views} images of {height_px} x "
+            f"{width_px}"
         )
     back_depth = np.zeros((1, 1, 1)) if background_depth is None else background_depth
     if background_depth is not None and (
         back_depth.shape[1:] != (height_px, width_px) or len(back_depth) not in (1, views)
     ):
         raise ValueError(
-            f"background_depth has shape {back_depth.shape}, expected {views} images of {height_px} x {width_px}"
+            f"background_depth has shape {back_depth.shape}, expected {views} images of "
+            f"{height_px} x {width_px}"
         )
     work = np.zeros(2, np.int64)
     if views and height_px and width_px:

@@ -18,7 +18,9 @@ MOST = 256
 
 
 def tiles_of(folder: Path) -> list[Path]:
-    """The tiles of a folder, by name; of a name in several formats one, and none that holds zero bytes."""
+    """The tiles of a folder, by name; of a name in several formats one, and none that holds zero
+    bytes.
+    """
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in ENDINGS and path.is_file():
@@ -31,7 +33,8 @@ def tiles_of(folder: Path) -> list[Path]:
 
 
 def check_tiles(folder: Path, paths: list[Path], tiles: list[Splats]) -> None:
-    """Says what is read, and refuses files that are not tiles of one capture: different ones, or one twice.
+    """Says what is read, and refuses files that are not tiles of one capture: different ones, or
+    one twice.
 
     Raises:
         UserError: two of them show the same place.
@@ -52,5 +55,6 @@ def check_tiles(folder: Path, paths: list[Path], tiles: list[Splats]) -> None:
         near = np.linalg.norm(middle[a] - middle[b]) < _NEAR * max(extent[a], extent[b])
         require(
             not near,
-            f"{folder}: {paths[a].name} and {paths[b].name} lie over one another, so they are no tiles of one capture; give one",
+            f"{folder}: {paths[a].name} and {paths[b].name} lie over one another, so they are no "
+            "tiles of one capture; give one",
         )

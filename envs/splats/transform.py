@@ -1,4 +1,6 @@
-"""Moves a capture into the scene's frame: a similarity applied to means, shapes and view-dependent colours."""
+"""Moves a capture into the scene's frame: a similarity applied to means, shapes and view-dependent
+colours.
+"""
 
 from dataclasses import dataclass
 
@@ -14,7 +16,8 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a capture lies in its scene: a point p of the file is at `scale * rotation @ p + translation`.
+    """Where a capture lies in its scene: a point p of the file is at
+    `scale * rotation @ p + translation`.
 
     Attributes:
         scale: metres per unit of the file, above 0.
@@ -33,7 +36,8 @@ class Placement:
         )
         if not (np.isfinite(self.scale) and self.scale > 0.0):
             raise UserError(
-                f"scale is {self.scale} metres per unit: give a finite number above 0 (--metres-per-unit)"
+                f"scale is {self.scale} metres per unit: give a finite number above 0 "
+                "(--metres-per-unit)"
             )
         if rotation.shape != (3, 3) or not np.isfinite(rotation).all():
             raise UserError(
@@ -41,7 +45,8 @@ class Placement:
             )
         if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-4 or np.linalg.det(rotation) < 0.0:
             raise UserError(
-                "rotation is not a proper rotation (orthonormal, determinant 1): give its rows as unit axes"
+                "rotation is not a proper rotation (orthonormal, determinant 1): give its rows as "
+                "unit axes"
             )
         if translation.shape != (3,) or not np.isfinite(translation).all():
             raise UserError("translation must be three finite metres")
@@ -55,7 +60,9 @@ class Placement:
 
 
 def upright(normal: np.ndarray) -> np.ndarray:
-    """(3, 3) the smallest rotation that turns the unit vector `normal` into z up (half a turn about x from straight down)."""
+    """(3, 3) the smallest rotation that turns the unit vector `normal` into z up (half a turn about
+    x from straight down).
+    """
     x, y, z = np.asarray(normal, dtype=np.float64) / np.linalg.norm(normal)
     if z < -1.0 + 1e-12:
         return np.diag([1.0, -1.0, -1.0])
@@ -67,7 +74,8 @@ def upright(normal: np.ndarray) -> np.ndarray:
 
 
 def basis(directions: np.ndarray, degree: int) -> np.ndarray:
-    """Real spherical harmonics in 3DGS's convention (signs and order as in `s2e.envs.splats.raster`).
+    """Real spherical harmonics in 3DGS's convention (signs and order as in
+    `s2e.envs.splats.raster`).
 
     Args:
         directions: (N, 3) unit.
@@ -115,8 +123,9 @@ def _directions(count: int = 64) -> np.ndarray:
 def sh_rotation(rotation: np.ndarray, degree: int) -> np.ndarray:
     """(K, K) float64 matrix that rotates coefficients: new = matrix @ old, K = (degree + 1)^2.
 
-    A band of harmonics is closed under rotations, so the matrix that maps its values in rotated directions follows from more directions
-    than coefficients without error (least squares with residual 0; Ivanic and Ruedenberg 1996 have the recurrence).
+    A band of harmonics is closed under rotations, so the matrix that maps its values in rotated
+    directions follows from more directions than coefficients without error (least squares with
+    residual 0; Ivanic and Ruedenberg 1996 have the recurrence).
     """
     directions = _directions()
     matrix = np.zeros(((degree + 1) ** 2,) * 2)
@@ -138,14 +147,16 @@ def rotate_sh(sh: np.ndarray, rotation: np.ndarray) -> np.ndarray:
         rotation: (3, 3) proper rotation from the old frame to the new.
 
     Returns:
-        (G, K, 3) float32: the colour of `sh` in direction d is that of the result in direction `rotation @ d`.
+        (G, K, 3) float32: the colour of `sh` in direction d is that of the result in direction
+            `rotation @ d`.
     """
     sh = np.asarray(sh)
     count = sh.shape[1]
     degree = {1: 0, 4: 1, 9: 2, 16: 3}.get(count)
     if degree is None:
         raise UserError(
-            f"spherical harmonics have {count} coefficients a channel: 1, 4, 9 or 16 make degree 0 to 3"
+            f"spherical harmonics have {count} coefficients a channel: 1, 4, 9 or 16 make degree 0 "
+            "to 3"
         )
     if degree == 0:
         return sh.astype(np.float32)
@@ -160,7 +171,8 @@ def rotate_sh(sh: np.ndarray, rotation: np.ndarray) -> np.ndarray:
 def quaternion(rotation: np.ndarray) -> np.ndarray:
     """(4,) unit quaternion (w, x, y, z), w >= 0, of a rotation matrix."""
     m = np.asarray(rotation, dtype=np.float64)
-    # The largest of the four squares is taken as pivot (Shepperd 1978), so nothing is divided by a small number.
+    # The largest of the four squares is taken as pivot (Shepperd 1978), so nothing is divided by a
+    # small number.
     squares = np.array([1.0 + m.trace(), *(1.0 + 2.0 * m[i, i] - m.trace() for i in range(3))])
     pivot = int(np.argmax(squares))
     skew = np.array([m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]])

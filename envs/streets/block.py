@@ -1,4 +1,6 @@
-"""A scene under construction: floors with heights, kerbs, fronts of houses, things, and the light on all of it."""
+"""A scene under construction: floors with heights, kerbs, fronts of houses, things, and the light
+on all of it.
+"""
 
 import dataclasses
 
@@ -45,7 +47,9 @@ _LIT = {
 
 @dataclasses.dataclass(frozen=True)
 class Floor:
-    """A rectangle of ground: z is `z + slope_x (x - x0) + slope_y (y - y0)`; `turn` swaps the texture's axes."""
+    """A rectangle of ground: z is `z + slope_x (x - x0) + slope_y (y - y0)`; `turn` swaps the
+    texture's axes.
+    """
 
     x0: float
     y0: float
@@ -80,7 +84,8 @@ def _snap(value: float) -> float:
 class Builder:
     """What is drawn, what is solid and what the ground is like, of a scene of (nx, ny) blocks.
 
-    Layouts give coordinates of their own block, whose middle is (0, 0); `at` moves on to another block.
+    Layouts give coordinates of their own block, whose middle is (0, 0); `at` moves on to another
+    block.
     """
 
     def __init__(
@@ -107,7 +112,9 @@ class Builder:
         self.sides: dict[str, bool] = {}
 
     def at(self, column: int, row: int) -> None:
-        """Moves on to the block in this column and row; `sides` says at which sides another block joins it."""
+        """Moves on to the block in this column and row; `sides` says at which sides another block
+        joins it.
+        """
         self.column, self.row, self.indoor = column, row, False
         self.dx, self.dy = 2 * HALF_X * column, 2 * HALF_Y * row
         nx, ny = self.blocks
@@ -119,7 +126,9 @@ class Builder:
         }
 
     def reach(self) -> tuple[float, float]:
-        """From where to where a street of this block is drawn along x: beyond the block where the scene ends."""
+        """From where to where a street of this block is drawn along x: beyond the block where the
+        scene ends.
+        """
         west = -HALF_X if self.sides["west"] else -HALF_X - BEYOND
         return west, HALF_X if self.sides["east"] else HALF_X + BEYOND
 
@@ -134,7 +143,9 @@ class Builder:
         z: float = 0.0,
         **more,
     ) -> None:
-        """A rectangle of ground over what was there; edges go to the nearest 0.1 m. `more`: see `Floor`."""
+        """A rectangle of ground over what was there; edges go to the nearest 0.1 m. `more`: see
+        `Floor`.
+        """
         x0, x1, y0, y1 = (
             _snap(a + d) for a, d in ((x0, self.dx), (x1, self.dx), (y0, self.dy), (y1, self.dy))
         )
@@ -144,7 +155,9 @@ class Builder:
             )
 
     def ramp(self, x: float, y: float, width: float, depth: float, low: float, side: float) -> None:
-        """A dropped kerb: from the road (height `low`) at y up to the sidewalk, which lies on the `side` (+1, -1) of y."""
+        """A dropped kerb: from the road (height `low`) at y up to the sidewalk, which lies on the
+        `side` (+1, -1) of y.
+        """
         y0, y1 = sorted((_snap(y), _snap(y + side * depth)))
         slope = -low / (y1 - y0) * side
         start = low if side > 0 else 0.0
@@ -171,7 +184,9 @@ class Builder:
         )  # fmt: skip
 
     def solid(self, x0: float, y0: float, x1: float, y1: float) -> None:
-        """Nobody can be in this rectangle; a cell counts when more than a sliver of it is covered."""
+        """Nobody can be in this rectangle; a cell counts when more than a sliver of it is
+        covered.
+        """
         shift = np.array([self.dx, self.dy]) - self.origin
         low, high = np.array([x0, y0]) + shift, np.array([x1, y1]) + shift
         c0, r0 = np.maximum(np.floor(low / RESOLUTION + 0.02), 0).astype(int)
@@ -203,7 +218,9 @@ class Builder:
         return not self.grid[r0:r1, c0:c1].any()
 
     def add(self, mesh: Mesh, light: str = "sun", semantic: str = "building") -> None:
-        """Triangles of no thing, in coordinates of this block: lit by the sun, in its shade, or as they are (lit)."""
+        """Triangles of no thing, in coordinates of this block: lit by the sun, in its shade, or as
+        they are (lit).
+        """
         light = "indoor" if self.indoor and light == "sun" else light
         self.meshes[light].append(
             dataclasses.replace(
@@ -224,7 +241,9 @@ class Builder:
         tint: Tint = WHITE,
         semantic="building",
     ) -> None:
-        """A vertical rectangle over start to end, seen from the right of that direction, on which shadows fall."""
+        """A vertical rectangle over start to end, seen from the right of that direction, on which
+        shadows fall.
+        """
         if z1 - z0 < 0.01:
             return
         lit = self.weather.lamps and not self.indoor and (texture in _LIT or texture == "shop")
@@ -276,10 +295,12 @@ class Builder:
         sides: tuple[bool, bool] = (True, True),
         deep: float = HOUSE_DEEP,
     ) -> None:
-        """A row of house fronts from start to end (along x or y), seen from the right of that direction.
+        """A row of house fronts from start to end (along x or y), seen from the right of that
+        direction.
 
-        Houses are `low` to `high` metres tall above their ground floor; `shops` and `awnings` are shares of them;
-        `sides` says whether the first and the last house show their outer sides; `deep` is how far back houses reach.
+        Houses are `low` to `high` metres tall above their ground floor; `shops` and `awnings` are
+        shares of them; `sides` says whether the first and the last house show their outer sides;
+        `deep` is how far back houses reach.
         """
         rng = self.rng
         a, b = np.array(start, dtype=float), np.array(end, dtype=float)
@@ -383,7 +404,9 @@ class Builder:
         self.block_sun(x0, y0, x1, y1, tall)
 
     def end(self, x: float, facing: float) -> None:
-        """Closes an end of the scene at x with a hedge, a fence or building-site barriers; the street goes on behind."""
+        """Closes an end of the scene at x with a hedge, a fence or building-site barriers; the
+        street goes on behind.
+        """
         kind = ("hedge", "fence", "hazard", "brick", "planks")[self.rng.integers(5)]
         tall = {"hedge": 1.2, "fence": 1.4, "hazard": 0.9, "brick": 1.0, "planks": 1.5}[kind]
         outer = x + (0.4 if kind == "hedge" else 0.15) * facing

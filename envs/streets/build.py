@@ -1,4 +1,6 @@
-"""Scenes from seeds: `build_scene` lays out one block or many, puts things in the way, and lights it all."""
+"""Scenes from seeds: `build_scene` lays out one block or many, puts things in the way, and lights
+it all.
+"""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -65,7 +67,9 @@ _LITTER = (
 
 
 def kerbs(height: np.ndarray, step: float = STEP_M) -> np.ndarray:
-    """(R, C) bool: cells of a height map (R, C) on either side of a jump of more than `step` metres."""
+    """(R, C) bool: cells of a height map (R, C) on either side of a jump of more than `step`
+    metres.
+    """
     found = np.zeros(height.shape, dtype=bool)
     for axis in (0, 1):
         jump = np.abs(np.diff(height, axis=axis)) > step
@@ -77,7 +81,9 @@ def kerbs(height: np.ndarray, step: float = STEP_M) -> np.ndarray:
 
 
 def _splits(free: np.ndarray, outline: np.ndarray, origin: np.ndarray) -> bool:
-    """Whether a thing with this outline would cut the ways around it into more pieces, in a window of the map."""
+    """Whether a thing with this outline would cut the ways around it into more pieces, in a window
+    of the map.
+    """
     low = np.floor((outline.min(0) - 1.4 - origin) / RESOLUTION).astype(int)
     high = np.ceil((outline.max(0) + 1.4 - origin) / RESOLUTION).astype(int)
     (c0, r0), (c1, r1) = np.maximum(low, 0), np.minimum(high, free.shape[::-1])
@@ -108,7 +114,9 @@ def scatter(
     wanted: int,
     height: np.ndarray,
 ) -> int:
-    """Puts things on the lanes or beside them; never so that a way is cut. Returns how many found a place."""
+    """Puts things on the lanes or beside them; never so that a way is cut. Returns how many found a
+    place.
+    """
     taken: list[tuple[float, float, float]] = []
     free = _clearance(b.grid | kerbs(height))
     rows, columns = free.shape
@@ -138,11 +146,12 @@ def scatter(
 def free_anchors(
     occupancy: Occupancy, ground: Ground | None, rng: np.random.Generator, count: int = ANCHORS
 ) -> np.ndarray:
-    """(K, 2) points to start from and to go to, spread out, in the largest region that a wheeled robot can cross.
+    """(K, 2) points to start from and to go to, spread out, in the largest region that a wheeled
+    robot can cross.
 
-    They are 0.8 m or more from anything, 0.5 m from kerbs, and not on a road or a lawn. The region is where the distance
-    to anything and to jumps of the ground of more than 3 cm is at least 0.45 m, connected over edges of cells.
-    K is `count`, or less where there is less room.
+    They are 0.8 m or more from anything, 0.5 m from kerbs, and not on a road or a lawn. The region
+    is where the distance to anything and to jumps of the ground of more than 3 cm is at least 0.45
+    m, connected over edges of cells. K is `count`, or less where there is less room.
     """
     steps = kerbs(ground.height) if ground is not None else np.zeros_like(occupancy.grid)
     walkable = _clearance(occupancy.grid | steps)
@@ -224,10 +233,14 @@ def build_scene(
 
     Args:
         seed: chooses layout, houses, weather and things; and the family where none is given.
-        family: a name of `TRAIN_FAMILIES` or `HELD_OUT_FAMILIES`; None draws from the training families.
-        density: how much stands in the way, 0 (nothing) to 1 (40 things a block); None draws 0.15 to 0.4 from the seed.
-        obstacles: whether things stand in the way at all; the rest of the scene does not change with it.
-        objects: kinds that stand in the way instead of the packaged ones, see `envs/streets/object_files.py`.
+        family: a name of `TRAIN_FAMILIES` or `HELD_OUT_FAMILIES`; None draws from the training
+            families.
+        density: how much stands in the way, 0 (nothing) to 1 (40 things a block); None draws 0.15
+            to 0.4 from the seed.
+        obstacles: whether things stand in the way at all; the rest of the scene does not change
+            with it.
+        objects: kinds that stand in the way instead of the packaged ones, see
+            `envs/streets/object_files.py`.
         blocks: how many blocks are joined along x and y; (12, 1) is a route of 430 m.
 
     Returns:
@@ -259,7 +272,8 @@ def build_scene(
         )
         if (density is not None or objects is not None) and placed < wanted:
             warnings.warn(
-                f"seed {seed}, density {share:.2f}: {placed} of {wanted} things fit; the others were left out",
+                f"seed {seed}, density {share:.2f}: {placed} of {wanted} things fit; the others "
+                "were left out",
                 stacklevel=2,
             )
     occupancy = b.occupancy()

@@ -44,7 +44,8 @@ MOST_FOG = 3000
 """Blobs of fog, at most."""
 
 FROM_ABOVE, ENDS, DARK, BRIGHT = 0.3, 0.25, 0.12, 0.08
-"""Shares of captures that are taken from above, end before the place does, are dark, overexposed."""
+"""Shares of captures that are taken from above, end before the place does, are dark,
+overexposed."""
 
 _SHINY = (
     "glass",
@@ -179,8 +180,8 @@ def draw_film(rng: np.random.Generator) -> Film:
     gain = np.exp(rng.normal(0.0, 0.22) + rng.normal(0, 0.035, 3) + warm)
     sky, odd = np.ones(3), rng.random()
     if odd < DARK:  # dusk, or a dark place: what lies in shade is nearly black, the sky deep blue
-        gain *= rng.uniform(0.12, 0.5) * np.exp(rng.normal(0, 0.1, 3) + [-0.1, 0.0, 0.15])
-        sky = rng.uniform(0.1, 0.8) * np.exp(rng.normal(0, 0.15, 3) + [-0.2, 0.0, 0.2])
+        gain *= rng.uniform(0.12, 0.5) * np.exp(rng.normal([-0.1, 0.0, 0.15], 0.1))
+        sky = rng.uniform(0.1, 0.8) * np.exp(rng.normal([-0.2, 0.0, 0.2], 0.15))
     elif odd < DARK + BRIGHT:  # snow, or a bright sky: overexposed
         gain *= rng.uniform(1.4, 2.6)
         sky = np.full(3, rng.uniform(1.0, 1.3))

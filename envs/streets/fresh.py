@@ -1,4 +1,6 @@
-"""New scenes while worlds run: built one ahead of need in a thread, the same whatever the timing."""
+"""New scenes while worlds run: built one ahead of need in a thread, the same whatever the
+timing.
+"""
 
 import queue
 import threading
@@ -16,12 +18,14 @@ MOST_AHEAD = 32
 class FreshScenes:
     """Gives every world a scene of its own, and another whenever it asks.
 
-    The scene of a world's generation g depends on the seed, the world and g only: a scene that is not ready is waited for, so
-    what a world lives through does not depend on how fast scenes are built. Memory: at most
-    `MOST_AHEAD` scenes wait beside those in use; more are built when they are taken.
+    The scene of a world's generation g depends on the seed, the world and g only: a scene that is
+    not ready is waited for, so what a world lives through does not depend on how fast scenes are
+    built. Memory: at most `MOST_AHEAD` scenes wait beside those in use; more are built when they
+    are taken.
 
     Args:
-        build: scene of a seed. It runs in a thread of its own, so it must not use parallel numba kernels.
+        build: scene of a seed. It runs in a thread of its own, so it must not use parallel numba
+            kernels.
         seed: of all scenes.
         worlds: how many.
         first: the first world's number (ranks of a distributed run have different ones).

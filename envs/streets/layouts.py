@@ -1,7 +1,9 @@
-"""Layouts of blocks with houses: streets, crossings, squares, alleys, cafe fronts. Each fills one 36 x 20 m block.
+"""Layouts of blocks with houses: streets, crossings, squares, alleys, cafe fronts. Each fills one
+36 x 20 m block.
 
-Every layout keeps its ground at height 0 and free at its west and east ends where 5.6 m <= |y| <= 8.2 m, so that blocks
-join; `Builder.sides` says where it is joined. South and north sides join through a passage at |x| < 2 m.
+Every layout keeps its ground at height 0 and free at its west and east ends where 5.6 m <= |y| <=
+8.2 m, so that blocks join; `Builder.sides` says where it is joined. South and north sides join
+through a passage at |x| < 2 m.
 """
 
 import numpy as np
@@ -34,7 +36,9 @@ def fronts(
     awnings: float = 0.15,
     reach: tuple[float, float] | None = None,
 ) -> None:
-    """Houses along both long sides, |y| = front, from `reach` to `reach`, with passages where another row joins."""
+    """Houses along both long sides, |y| = front, from `reach` to `reach`, with passages where
+    another row joins.
+    """
     x0, x1 = reach or b.reach()
     for side, joined in ((1.0, b.sides["north"]), (-1.0, b.sides["south"])):
         y, edge = side * front, side * HALF_Y
@@ -50,7 +54,9 @@ def fronts(
 
 
 def far_ends(b: Builder, tall: tuple[float, float] = (6.0, 13.0)) -> None:
-    """Where no block joins: a low edge closes the block, the street goes on for a while and a house closes the view."""
+    """Where no block joins: a low edge closes the block, the street goes on for a while and a house
+    closes the view.
+    """
     for name, facing in (("west", -1.0), ("east", 1.0)):
         if b.sides[name]:
             continue
@@ -111,7 +117,9 @@ def along_kerb(
 
 
 def stoop(b: Builder, x: float, y: float, side: float) -> None:
-    """A flight of three steps up to a landing in front of a house at y, the street on the other side."""
+    """A flight of three steps up to a landing in front of a house at y, the street on the other
+    side.
+    """
     steps, deep = 3, 0.3
     for k in range(steps + 1):
         reach = 1.0 + (steps - k) * deep
@@ -136,7 +144,9 @@ def railing(
 
 
 def street(b: Builder) -> None:
-    """A straight street: fronts, sidewalks, kerbs with trees, lamps and parked cars, one or two zebra crossings."""
+    """A straight street: fronts, sidewalks, kerbs with trees, lamps and parked cars, one or two
+    zebra crossings.
+    """
     rng = b.rng
     front, z = float(rng.uniform(9.0, 9.6)), road_depth(b)
     front = round(front, 1)
@@ -184,7 +194,8 @@ def street(b: Builder) -> None:
 def crossing(b: Builder) -> None:
     """Two roads that cross, zebra crossings on all four arms, ramps at every corner.
 
-    Where another row of blocks joins there is no room for the second road's arms: a street stands there instead.
+    Where another row of blocks joins there is no room for the second road's arms: a street stands
+    there instead.
     """
     if b.sides["north"] or b.sides["south"]:
         street(b)
@@ -274,7 +285,9 @@ def crossing(b: Builder) -> None:
 
 
 def plaza(b: Builder) -> None:
-    """A square with houses around: lawns, trees, benches, tables, sometimes a fountain and a terrace with steps."""
+    """A square with houses around: lawns, trees, benches, tables, sometimes a fountain and a
+    terrace with steps.
+    """
     rng = b.rng
     front = round(float(rng.uniform(9.2, 9.7)), 1)
     pave, other = [("cobble", "paving"), ("paving", "concrete"), ("concrete", "cobble")][
@@ -322,7 +335,9 @@ def plaza(b: Builder) -> None:
 
 
 def terrace(b: Builder, x: float, y: float, side: float) -> None:
-    """A raised terrace before the houses at |y|, with four steps on its front and a railing beside them."""
+    """A raised terrace before the houses at |y|, with four steps on its front and a railing beside
+    them.
+    """
     y, wide, deep = side * y, 3.6, 2.0
     x = round(x, 1)
     top = 0.6
@@ -404,7 +419,9 @@ def fronts_or_ends(b: Builder, front: float, pave: str, west: float, east: float
 
 
 def cafe(b: Builder) -> None:
-    """A narrow road, one narrow sidewalk, and a broad one full of tables and parasols under awnings."""
+    """A narrow road, one narrow sidewalk, and a broad one full of tables and parasols under
+    awnings.
+    """
     rng = b.rng
     front, z = 9.4, road_depth(b)
     side = 1.0 if rng.random() < 0.5 else -1.0

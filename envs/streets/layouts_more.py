@@ -1,4 +1,6 @@
-"""More layouts: building sites, parks, yards, corridors, and the held-out ones, markets and boulevards (see `envs/streets/layouts.py`)."""
+"""More layouts: building sites, parks, yards, corridors, and the held-out ones, markets and
+boulevards (see `envs/streets/layouts.py`).
+"""
 
 import numpy as np
 
@@ -17,7 +19,9 @@ from s2e.envs.streets.layouts import (
 
 
 def construction(b: Builder) -> None:
-    """A street being dug up: a fenced trench, heaps and machines on one side, scaffolding, a narrowed way beside it."""
+    """A street being dug up: a fenced trench, heaps and machines on one side, scaffolding, a
+    narrowed way beside it.
+    """
     rng = b.rng
     front, z = 9.4, road_depth(b)
     middle, half = round(float(rng.uniform(-0.4, 0.4)), 1), round(float(rng.uniform(2.9, 3.3)), 1)
@@ -118,7 +122,9 @@ def _pond(b: Builder, x: float, y: float, half_x: float, half_y: float) -> None:
 
 
 def park(b: Builder) -> None:
-    """Gravel paths between lawns with trees and hedges, a pond, benches; a railing and houses behind it."""
+    """Gravel paths between lawns with trees and hedges, a pond, benches; a railing and houses
+    behind it.
+    """
     rng = b.rng
     x0, x1 = b.reach()
     edge = 0.08 if rng.random() < 0.5 else 0.0
@@ -239,9 +245,11 @@ def _screen(b: Builder, x0: float, y0: float, x1: float, y1: float, kind: str, t
 
 
 def yards(b: Builder) -> None:
-    """Walled plots between two lanes, each with a gate or two: what is near in a straight line is far to walk.
+    """Walled plots between two lanes, each with a gate or two: what is near in a straight line is
+    far to walk.
 
-    Some have a side left open (a pocket that leads nowhere), some share their walls, some have a path between them.
+    Some have a side left open (a pocket that leads nowhere), some share their walls, some have a
+    path between them.
     """
     rng = b.rng
     front, half = 9.4, 5.2
@@ -333,7 +341,9 @@ PATH_OPEN = 2.6
 
 
 def corridor(b: Builder) -> None:
-    """Indoors: two halls along x joined by passages, shops between them, pillars, benches, a ceiling with lamps."""
+    """Indoors: two halls along x joined by passages, shops between them, pillars, benches, a
+    ceiling with lamps.
+    """
     rng = b.rng
     b.indoor = True
     top, front = 3.4, 9.4
@@ -433,7 +443,9 @@ def _hall_wall(b: Builder, a: float, c: float, side: float, y: float, top: float
 
 
 def _hall_end(b: Builder, facing: float, joined: bool, top: float, tint) -> None:
-    """An end of the halls: a wall with doors, or, where a block joins, a house front over open doorways."""
+    """An end of the halls: a wall with doors, or, where a block joins, a house front over open
+    doorways.
+    """
     x = facing * (HALF_X if joined else HALF_X - 0.4)
     pieces = [(-HALF_Y, -9.0), (-4.6, 4.6), (9.0, HALF_Y)] if joined else [(-HALF_Y, HALF_Y)]
     for y0, y1 in pieces:
@@ -493,7 +505,9 @@ def market(b: Builder) -> None:
 
 
 def boulevard(b: Builder) -> None:
-    """Two carriageways, a green strip with old trees and a path between them, cycle lanes along broad sidewalks."""
+    """Two carriageways, a green strip with old trees and a path between them, cycle lanes along
+    broad sidewalks.
+    """
     rng = b.rng
     front, z = 9.5, road_depth(b)
     x0, x1 = b.reach()

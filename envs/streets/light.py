@@ -1,4 +1,6 @@
-"""Turns what a `Builder` collected into one lit mesh: ground without overlaps, kerbs, sun, shadows, dark corners."""
+"""Turns what a `Builder` collected into one lit mesh: ground without overlaps, kerbs, sun, shadows,
+dark corners.
+"""
 
 import dataclasses
 
@@ -17,7 +19,9 @@ INDOOR_RGB = np.array([0.84, 0.81, 0.75])
 
 
 def _faces(points: np.ndarray, uv: np.ndarray, texture, shade, semantic) -> Mesh:
-    """A mesh of quads (Q, 4, 3), each its own vertices, from arrays per quad; uv (Q, 4, 2), shade (Q, 4, 3)."""
+    """A mesh of quads (Q, 4, 3), each its own vertices, from arrays per quad; uv (Q, 4, 2), shade
+    (Q, 4, 3).
+    """
     count = len(points)
     fan = np.array([[0, 1, 2], [0, 2, 3]])
     index = (4 * np.arange(count)[:, None, None] + fan).reshape(-1, 3)
@@ -42,7 +46,8 @@ def _floor_uv(floor: Floor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple], np.ndarray]:
     """The floors without what lies under others, as rectangles (floor, x0, y0, x1, y1); and kerbs.
 
-    Kerbs are (K, 4, 3) quads that close the steps between floors of different heights, seen from the lower one.
+    Kerbs are (K, 4, 3) quads that close the steps between floors of different heights, seen from
+    the lower one.
     """
     xs = np.unique(np.round([v for f in floors for v in (f.x0, f.x1)], 3))
     ys = np.unique(np.round([v for f in floors for v in (f.y0, f.y1)], 3))
@@ -65,7 +70,8 @@ def ground_rectangles(floors: list[Floor]) -> tuple[list[tuple], np.ndarray]:
             continue
         low, high = (a, b) if a[0] + a[1] < b[0] + b[1] else (b, a)
         corners = [[x0, y0, low[0]], [x1, y1, low[1]], [x1, y1, high[1]], [x0, y0, high[0]]]
-        # Seen from the lower side: the floor before a line along x lies to its right, one along y to its left.
+        # Seen from the lower side: the floor before a line along x lies to its right, one along y
+        # to its left.
         kerbs.append(
             corners
             if (a[0] + a[1] < b[0] + b[1]) == (axis == 0)
@@ -202,7 +208,9 @@ class Lighter:
         )  # fmt: skip
 
     def feet(self, receivers: list) -> Mesh:
-        """The dark where things stand on the ground: fans around their outlines, cut to the rectangle below them."""
+        """The dark where things stand on the ground: fans around their outlines, cut to the
+        rectangle below them.
+        """
         spots = np.array([[*r[1][0, :2], *r[1][2, :2]] for r in receivers])
         points, uvs, faces, shades, layers, labels, start = [], [], [], [], [], [], 0
         for kind, x, y, yaw, _ in self.b.placed:
@@ -257,7 +265,8 @@ class Lighter:
         if not b.houses or not len(spots):
             return np.zeros(len(spots), dtype=bool)
         houses = np.array(b.houses)
-        # Where the ray to the sun is inside each house's sides: the slab test (Kay and Kajiya 1986).
+        # Where the ray to the sun is inside each house's sides: the slab test (Kay and Kajiya
+        # 1986).
         with np.errstate(divide="ignore", invalid="ignore"):
             t0 = (houses[None, :, [0, 1]] - spots[:, None, :2]) / self.sun[:2]
             t1 = (houses[None, :, [2, 3]] - spots[:, None, :2]) / self.sun[:2]

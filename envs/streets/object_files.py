@@ -1,7 +1,8 @@
-"""Things from files: GLB and OBJ models become kinds that `build_scene(objects=...)` puts on streets.
+"""Things from files: GLB and OBJ models become kinds that `build_scene(objects=...)` puts on
+streets.
 
-Files are looked through before anything reads them in full: a model that names a file outside its own folder, by an
-absolute path, a parent folder or a URL, is refused.
+Files are looked through before anything reads them in full: a model that names a file outside its
+own folder, by an absolute path, a parent folder or a URL, is refused.
 """
 
 import io
@@ -29,13 +30,13 @@ _MATERIAL_FILES = ("mtllib", "map_", "bump", "disp", "decal", "refl", "norm")
 def load_objects(path: str | Path) -> list[ObjectKind]:
     """Reads a .glb or .obj file, or every one in a folder, sorted by name.
 
-    A model becomes one kind, named after its file: metres, z up (GLB is y up by its standard, OBJ is taken as y up as
-    well), turned so that it stands on the ground over its middle; colours of materials, textures or vertices are taken
-    into the light of its triangles.
+    A model becomes one kind, named after its file: metres, z up (GLB is y up by its standard, OBJ
+    is taken as y up as well), turned so that it stands on the ground over its middle; colours of
+    materials, textures or vertices are taken into the light of its triangles.
 
     Raises:
-        UserError: trimesh is missing; or a file is missing, broken, empty, too large, of an absurd size, or names files
-            outside its folder. The message says which file and the remedy.
+        UserError: trimesh is missing; or a file is missing, broken, empty, too large, of an absurd
+            size, or names files outside its folder. The message says which file and the remedy.
     """
     path = Path(path)
     require(
@@ -72,7 +73,8 @@ def _load(path: Path) -> ObjectKind:
         raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         raise UserError(
-            f"{path}: cannot be read as {kind.upper()} ({type(error).__name__}: {error}); export it again"
+            f"{path}: cannot be read as {kind.upper()} ({type(error).__name__}: {error}); export "
+            "it again"
         ) from None
     if resolver.refused is not None:
         raise resolver.refused
@@ -101,7 +103,8 @@ class _Folder:
 
     def __init__(self, folder: Path):
         self.folder = folder.resolve()
-        # Trimesh goes on without a file that it does not get; what was refused is kept to be raised afterwards.
+        # Trimesh goes on without a file that it does not get; what was refused is kept to be raised
+        # afterwards.
         self.refused: UserError | None = None
 
     def check(self, model: Path, name: str) -> Path:
@@ -126,7 +129,8 @@ class _Folder:
             inside = False
         if not inside:
             raise UserError(
-                f"{model}: names the file {name!r}, which leads out of its folder; copy it beside the model"
+                f"{model}: names the file {name!r}, which leads out of its folder; copy it beside "
+                "the model"
             )
         return found
 
@@ -182,7 +186,8 @@ def _names_in_obj(path: Path, data: bytes) -> Iterator[str]:
         words = line.strip().split(None, 1)
         if len(words) == 2 and words[0].lower().startswith(_MATERIAL_FILES):
             name = words[1].strip()
-            # Options such as "-s 1 1 1" come before a map's name; what could be a path in them counts too.
+            # Options such as "-s 1 1 1" come before a map's name; what could be a path in them
+            # counts too.
             yield (
                 name
                 if words[0].lower() == "mtllib" or not name.startswith("-")
@@ -203,7 +208,8 @@ def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
         for accessor in tree.get("accessors", []):
             if accessor.get("count", 0) > 40 * MAX_FACES:
                 raise UserError(
-                    f"{path}: {accessor['count']} numbers in one accessor; at most {MAX_FACES} faces, simplify the model"
+                    f"{path}: {accessor['count']} numbers in one accessor; at most {MAX_FACES} "
+                    "faces, simplify the model"
                 )
         named = [
             entry["uri"]
@@ -223,7 +229,9 @@ def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
 
 
 def _parts(trimesh, path: Path, loaded) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Vertices (V, 3), triangles (F, 3) and colours (F, 3, 3) of every part, in the scene's frame."""
+    """Vertices (V, 3), triangles (F, 3) and colours (F, 3, 3) of every part, in the scene's
+    frame.
+    """
     if isinstance(loaded, trimesh.Scene):
         named = [
             loaded.graph[node][1] for node in loaded.graph.nodes_geometry
@@ -296,14 +304,16 @@ def _mesh(path: Path, parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) ->
     vertices = vertices[used]
     if not np.isfinite(vertices).all():
         raise UserError(
-            f"{path}: vertex {int(used[~np.isfinite(vertices).all(1)][0])} is not a finite number; export it again"
+            f"{path}: vertex {int(used[~np.isfinite(vertices).all(1)][0])} is not a finite number; "
+            "export it again"
         )
     vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
     low, high = vertices.min(0), vertices.max(0)
     size = float((high - low).max())
     if not SMALLEST_M <= size <= LARGEST_M:
         raise UserError(
-            f"{path}: {size:.4g} m across, from {SMALLEST_M} to {LARGEST_M:.0f} m are allowed; scale it to metres"
+            f"{path}: {size:.4g} m across, from {SMALLEST_M} to {LARGEST_M:.0f} m are allowed; "
+            "scale it to metres"
         )
     vertices = vertices - [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, low[2]]
     colours = np.nan_to_num(np.concatenate([p[2] for p in parts]), nan=0.7).clip(0.0, 1.0)

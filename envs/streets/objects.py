@@ -1,4 +1,6 @@
-"""The kinds of things that stand on streets: their meshes, what they cover of the ground, and what casts their shadow."""
+"""The kinds of things that stand on streets: their meshes, what they cover of the ground, and what
+casts their shadow.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -26,7 +28,8 @@ class ObjectKind:
 
     Attributes:
         name: what episodes call it.
-        family: seating, bins, poles, plants, signs, site, vehicles, cycles, boxes, fences, cafe, market, street or own.
+        family: seating, bins, poles, plants, signs, site, vehicles, cycles, boxes, fences, cafe,
+            market, street or own.
         mesh: textured triangles, counter-clockwise seen from outside.
         footprint: (K, 2) convex outline, counter-clockwise, of what is below 1.5 m, metres.
         semantic: name of `SEMANTICS`.
@@ -68,7 +71,9 @@ def below(mesh: Mesh, height: float, least: float = -np.inf) -> np.ndarray:
 def make_kind(
     name: str, family: str, mesh: Mesh, semantic: str, split: float = np.inf
 ) -> ObjectKind:
-    """Works out footprint and shadow casters of a mesh; what is above `split` metres casts a shadow of its own."""
+    """Works out footprint and shadow casters of a mesh; what is above `split` metres casts a shadow
+    of its own.
+    """
     low = below(mesh, LOW_M)
     height = float(mesh.vertices[:, 2].max())
     parts = (
@@ -118,11 +123,14 @@ def object_kinds() -> dict[str, ObjectKind]:
 
 
 def store_kinds(path: Path, kinds: list[tuple[str, str, str, float, Mesh]]) -> None:
-    """Writes (name, family, semantic, split, mesh) of each kind to one compressed file, the same bytes every time."""
+    """Writes (name, family, semantic, split, mesh) of each kind to one compressed file, the same
+    bytes every time.
+    """
     for name, _, semantic, _, _ in kinds:
         if semantic not in SEMANTICS:
             raise UserError(
-                f"object kind {name}: semantic class {semantic!r} is unknown; use one of {', '.join(SEMANTICS)}"
+                f"object kind {name}: semantic class {semantic!r} is unknown; use one of "
+                f"{', '.join(SEMANTICS)}"
             )
     meshes = [mesh for *_, mesh in kinds]
     layers = np.concatenate([m.texture for m in meshes])
@@ -160,12 +168,16 @@ def object_kind(name: str) -> ObjectKind:
 
 
 def obstacle_mesh(kind: str) -> Mesh:
-    """A packaged kind's mesh at the origin, heading along x, before any light; see `s2e.envs.geometry.meshes.bake`."""
+    """A packaged kind's mesh at the origin, heading along x, before any light; see
+    `s2e.envs.geometry.meshes.bake`.
+    """
     return object_kind(kind).mesh
 
 
 def footprint(kind: str) -> np.ndarray:
-    """(K, 2) corners of the convex outline of what a packaged kind covers, counter-clockwise, metres, at the origin."""
+    """(K, 2) corners of the convex outline of what a packaged kind covers, counter-clockwise,
+    metres, at the origin.
+    """
     return object_kind(kind).footprint
 
 

@@ -29,10 +29,12 @@ def training_scenes(
         count: how many.
         seed: of the pool.
         families: layouts, one after the other; none is all that training draws from.
-        objects: a GLB or OBJ file, or a folder of them, that stand in the way instead of the packaged things.
+        objects: a GLB or OBJ file, or a folder of them, that stand in the way instead of the
+            packaged things.
         blocks: how many blocks each scene joins.
         density: how much stands in the way, 0 to 1; None draws it for each scene.
-        splats: this share of the scenes, spread evenly, are Gaussian splats as a capture would have them.
+        splats: this share of the scenes, spread evenly, are Gaussian splats as a capture would have
+            them.
 
     Raises:
         UserError: a setting is out of range.
@@ -51,7 +53,9 @@ def scene_builder(
     density: float | None = None,
     splats: float = 0.0,
 ) -> Callable[[int], Scene]:
-    """`build_scene` with all but the seed given, `as_capture` for a share; see `training_scenes`."""
+    """`build_scene` with all but the seed given, `as_capture` for a share; see
+    `training_scenes`.
+    """
     require(
         0 <= splats <= 1, f"splats is {splats}; give the share of scenes that are splats, 0 to 1"
     )
@@ -69,7 +73,7 @@ def scene_builder(
 def is_capture(seed: int, share: float) -> bool:
     """Whether the scene of a seed is one of the share that are splats.
 
-    Multiples of the root of 2 are spread evenly over 0..1 whatever run of seeds is taken, and so is every
-    eighth of them: all layouts (`seed` modulo their number chooses one) get their part.
+    Multiples of the root of 2 are spread evenly over 0..1 whatever run of seeds is taken, and so is
+    every eighth of them: all layouts (`seed` modulo their number chooses one) get their part.
     """
     return seed * SILVER % 1.0 < share

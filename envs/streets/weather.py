@@ -1,4 +1,6 @@
-"""Weather: where the sun stands, what light it and the sky give, fog and wet ground, all from a seed."""
+"""Weather: where the sun stands, what light it and the sky give, fog and wet ground, all from a
+seed.
+"""
 
 from dataclasses import dataclass
 
@@ -12,7 +14,9 @@ _SHARES = np.array([0.38, 0.17, 0.18, 0.1, 0.1, 0.07])
 
 @dataclass(frozen=True)
 class Weather:
-    """A kind of weather; `sky` carries it to the renderer, `lamps` says whether windows and lamps are lit."""
+    """A kind of weather; `sky` carries it to the renderer, `lamps` says whether windows and lamps
+    are lit.
+    """
 
     kind: str
     sky: Sky

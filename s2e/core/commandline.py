@@ -1,7 +1,8 @@
-"""Words of a command line to the command's dataclass: `--version`, `--config FILE`, and the rest by tyro.
+"""Words of a command line to the command's dataclass: `--version`, `--config FILE`, and the rest by
+tyro.
 
-Dataclasses of arguments lie in modules that import nothing heavy, and a command imports what it works with after this: `--help`
-and wrong options answer at once.
+Dataclasses of arguments lie in modules that import nothing heavy, and a command imports what it
+works with after this: `--help` and wrong options answer at once.
 """
 
 import dataclasses
@@ -27,9 +28,11 @@ T = TypeVar("T")
 
 
 def parse(kind: Any, about: str, words: Sequence[str] | None = None) -> Any:
-    """The arguments of a command; ends the process after --help and --version (exit code 0) and wrong options (2).
+    """The arguments of a command; ends the process after --help and --version (exit code 0) and
+    wrong options (2).
 
-    A field `config: Path | None` stands for a run's config.json: what it says is the default of what the words do not say.
+    A field `config: Path | None` stands for a run's config.json: what it says is the default of
+    what the words do not say.
 
     Args:
         kind: a dataclass, or a union of subcommands.
@@ -59,12 +62,14 @@ def as_json(args: Any) -> dict[str, Any]:
 
 
 def defaults_from(kind: type[T], file: Path) -> T:
-    """An instance of a dataclass of arguments with what a config.json says; what has no default stays `tyro.MISSING`.
+    """An instance of a dataclass of arguments with what a config.json says; what has no default
+    stays `tyro.MISSING`.
 
     What the file says and the dataclass does not know is named in a note on stderr and left out.
 
     Raises:
-        UserError: no such file, not a JSON object, nothing of this command in it, or a value of the wrong kind.
+        UserError: no such file, not a JSON object, nothing of this command in it, or a value of the
+            wrong kind.
     """
     told = _read(file)
     hints = typing.get_type_hints(kind)
@@ -78,7 +83,10 @@ def defaults_from(kind: type[T], file: Path) -> T:
     )
     unknown = sorted(set(told) - set(fields) - set(RECORDS) - set(NOT_TAKEN))
     few = ", ".join(unknown[:4])
-    foreign = f"--config {file}: of another command, most of it is not known here ({few}); give that of a run of this one"
+    foreign = (
+        f"--config {file}: of another command, most of it is not known here ({few}); give "
+        "that of a run of this one"
+    )
     require(len(known) >= len(unknown), foreign)
     if unknown:
         print(

@@ -1,6 +1,8 @@
-"""Distributed runs under `torchrun`: rank, shards, and the mean of gradients. One process is world size 1 of the same code.
+"""Distributed runs under `torchrun`: rank, shards, and the mean of gradients. One process is world
+size 1 of the same code.
 
-What is on the CPU travels by gloo, what is on a GPU by NCCL. A rank that is gone ends the others, with a line that says so.
+What is on the CPU travels by gloo, what is on a GPU by NCCL. A rank that is gone ends the others,
+with a line that says so.
 """
 
 import os
@@ -23,7 +25,8 @@ def start(device: str = "cpu", patience_s: float = 1800.0) -> tuple[int, int]:
     With a CUDA `device`, each process of a machine takes the GPU of its LOCAL_RANK.
 
     Args:
-        device: torch device. patience_s: how long ranks wait for one another before they give up, seconds.
+        device: torch device. patience_s: how long ranks wait for one another before they give up,
+            seconds.
 
     Raises:
         UserError: the others did not come.
@@ -51,8 +54,10 @@ def _together() -> Iterator[None]:
         said = re.sub(r"^(\[[^]]*\]\s*)+", "", str(error)).split("\n")[0][:160]
         rank, world = (os.environ.get(name, "?") for name in ("RANK", "WORLD_SIZE"))
         raise UserError(
-            f"rank {rank} of {world} has lost the others: a rank is gone or silent ({said}); which and why, that rank or the "
-            "launcher says; what was saved is whole: start the command again, a training with --resume"
+            f"rank {rank} of {world} has lost the others: a rank is gone or silent ({said}); which "
+            "and why, that rank or the "
+            "launcher says; what was saved is whole: start the command again, a training with "
+            "--resume"
         ) from error
 
 
@@ -71,7 +76,9 @@ def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replaces each gradient by its sum over ranks; one that a rank lacks counts as zeros there, if any rank has it."""
+    """Replaces each gradient by its sum over ranks; one that a rank lacks counts as zeros there, if
+    any rank has it.
+    """
     if not dist.is_initialized():
         return
     every = [p for p in parameters if p.requires_grad]

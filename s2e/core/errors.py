@@ -27,7 +27,8 @@ class UserError(Exception):
 
 
 def choose_device(device: str) -> str:
-    """The torch device that `auto`, `cpu` or `cuda` means: auto is CUDA where each process of this machine can have a GPU.
+    """The torch device that `auto`, `cpu` or `cuda` means: auto is CUDA where each process of this
+    machine can have a GPU.
 
     Raises:
         UserError: this machine, or this build of torch, has no such device.
@@ -66,10 +67,11 @@ def missing(what: str, extra: str, package: str = "") -> UserError:
 
 
 def how_to_install(extra: str, package: str) -> str:
-    """What to type where a package of an extra of pyproject.toml is missing; "" is a package of no extra.
+    """What to type where a package of an extra of pyproject.toml is missing; "" is a package of no
+    extra.
 
-    It names the package itself, so that it works in a checkout and for a wheel alike: `pip install s2e[...]` would ask an index for
-    a project of that name, and this one is on none.
+    It names the package itself, so that it works in a checkout and for a wheel alike:
+    `pip install s2e[...]` would ask an index for a project of that name, and this one is on none.
     """
     wanted = packages_of(extra, package) or [package]
     more = f" (of the extra {extra})" if extra else ""
@@ -94,8 +96,9 @@ def packages_of(extra: str, package: str) -> list[str]:
 def run_command(main: Callable[[], None]) -> None:
     """Runs a command's body and refuses in one line on stderr, with exit code 2.
 
-    Refused are `UserError`, what the disk or the system refuses, names that are no UTF-8, and too little memory. Ctrl-C is exit
-    code 130; a reader of the output that goes away (`| head`) ends the command in silence.
+    Refused are `UserError`, what the disk or the system refuses, names that are no UTF-8, and too
+    little memory. Ctrl-C is exit code 130; a reader of the output that goes away (`| head`) ends
+    the command in silence.
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(
@@ -120,11 +123,13 @@ def run_command(main: Callable[[], None]) -> None:
             f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         )
         _refuse(
-            f"{place}{error.strerror}; {REMEDIES.get(error.errno, 'check the path, or give another')}"
+            f"{place}{error.strerror}; "
+            f"{REMEDIES.get(error.errno, 'check the path, or give another')}"
         )
     except UnicodeEncodeError as error:
         _refuse(
-            f"{error.object!r}: a name with bytes that are no UTF-8, which cannot be used here; rename it"
+            f"{error.object!r}: a name with bytes that are no UTF-8, which cannot be used here; "
+            "rename it"
         )
     except MemoryError as error:
         _refuse(

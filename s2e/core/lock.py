@@ -19,10 +19,12 @@ _made: list[Path] = []  # folders that it made
 
 
 def hold(folder: Path, room_mb: float = 1.0) -> None:
-    """Makes a folder, where there is none, and keeps it for this process until it ends, however it ends.
+    """Makes a folder, where there is none, and keeps it for this process until it ends, however it
+    ends.
 
-    The kernel gives up the lock (flock) with the process, so none is ever stale. A folder that this process holds already is
-    held once. Where the file system knows no locks this is said, and the folder is used without one.
+    The kernel gives up the lock (flock) with the process, so none is ever stale. A folder that this
+    process holds already is held once. Where the file system knows no locks this is said, and the
+    folder is used without one.
 
     Args:
         folder: the folder. room_mb: less than these megabytes free on its disk are a full one.
@@ -52,13 +54,16 @@ def hold(folder: Path, room_mb: float = 1.0) -> None:
 
 
 def check_place(folder: Path, option: str = "--out", room_mb: float = 1.0) -> None:
-    """Refuses a folder that cannot be written, there or yet to be made, before work is done that it could not keep.
+    """Refuses a folder that cannot be written, there or yet to be made, before work is done that it
+    could not keep.
 
     Args:
-        folder: the folder; nothing is made. option: what named it. room_mb: less than these megabytes free on its disk are a full one.
+        folder: the folder; nothing is made. option: what named it. room_mb: less than these
+            megabytes free on its disk are a full one.
 
     Raises:
-        UserError: a link to nowhere or a file in its place, a read-only or a full disk, no permission.
+        UserError: a link to nowhere or a file in its place, a read-only or a full disk, no
+            permission.
     """
     there = folder.absolute()
     while not os.path.lexists(there) and there != there.parent:
@@ -80,7 +85,9 @@ def check_place(folder: Path, option: str = "--out", room_mb: float = 1.0) -> No
 
 
 def release(folder: Path) -> None:
-    """Gives up a folder that this process holds, and leaves no trace in it; for processes that live on."""
+    """Gives up a folder that this process holds, and leaves no trace in it; for processes that live
+    on.
+    """
     file = _held.pop(Path(os.path.realpath(folder)), None)
     if file is None:
         return
@@ -91,7 +98,9 @@ def release(folder: Path) -> None:
 
 @atexit.register
 def _clear() -> None:
-    """Takes away folders that this process made and put nothing into: it refused, or was stopped, before its work began."""
+    """Takes away folders that this process made and put nothing into: it refused, or was stopped,
+    before its work began.
+    """
     for place in _made:
         with suppress(OSError):
             if place in _held and os.listdir(place) == [LOCK]:
@@ -108,7 +117,9 @@ def _open(folder: Path) -> int:
 
 
 def _lock(folder: Path, file: int) -> bool:
-    """Locks an open lock file; False where its holder removed it in between, and another one is to be opened."""
+    """Locks an open lock file; False where its holder removed it in between, and another one is to
+    be opened.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

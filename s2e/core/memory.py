@@ -9,7 +9,9 @@ GIB = 1 << 30
 
 
 def available_bytes() -> int | None:
-    """Bytes that this process can still take: of the machine, its container and its own limit the least; None where nothing says."""
+    """Bytes that this process can still take: of the machine, its container and its own limit the
+    least; None where nothing says.
+    """
     found = [_of_machine(), _of_container()]
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:
@@ -22,7 +24,8 @@ def require_memory(option: str, count: int, each: float, rest: float = 0.0) -> N
     """Refuses a count that memory cannot hold, saying how much it needs and what fits.
 
     Args:
-        option: what the count was given by, such as "--envs". count: how many. each: bytes of one. rest: bytes of all else.
+        option: what the count was given by, such as "--envs". count: how many. each: bytes of one.
+            rest: bytes of all else.
 
     Raises:
         UserError: it does not fit.
@@ -34,7 +37,8 @@ def require_memory(option: str, count: int, each: float, rest: float = 0.0) -> N
     fits = max(0, int((free - rest) / each))
     most = f"give at most {_round(fits)}" if fits else "too little even for one"
     raise UserError(
-        f"{option} {count} needs some {needed / GIB:,.1f} GiB of memory, and {free / GIB:.1f} GiB are free: {most}"
+        f"{option} {count} needs some {needed / GIB:,.1f} GiB of memory, and {free / GIB:.1f} GiB "
+        f"are free: {most}"
     )
 
 

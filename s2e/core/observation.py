@@ -3,17 +3,20 @@
 import numpy as np
 
 ROBOT_FIELDS = ("length_m", "width_m", "v_max", "omega_max", "camera_height_m", "camera_hfov_deg")
-"""What the policy is told about the robot that it drives: footprint, speed limits, and how its camera sees."""
+"""What the policy is told about the robot that it drives: footprint, speed limits, and how its
+camera sees."""
 
 RAYS = 16
 RAY_RANGE_M = 12.0
 RAY_ANGLES = np.radians(np.linspace(42.1875, -42.1875, RAYS))
-"""(RAYS,) bearings of the free-space profile from left to right: the middles of 16 equal parts of 90 degrees."""
+"""(RAYS,) bearings of the free-space profile from left to right: the middles of 16 equal parts of
+90 degrees."""
 
 ODOMETRY_AGO_S = 0.4, 1.0, 2.0, 4.0
 """Moments whose poses a robot's odometry is told of, seconds ago."""
 AROUND, AROUND_M = 32, 4.0
-"""Directions around the robot in which it remembers what it saw, and how far from it a thing is forgotten."""
+"""Directions around the robot in which it remembers what it saw, and how far from it a thing is
+forgotten."""
 NOWHERE_M = 1e6
 """Coordinates of a point that is none."""
 SCANS, SCAN_STEPS = 12, 2
@@ -39,7 +42,9 @@ def to_robot(points: np.ndarray, pose: np.ndarray) -> np.ndarray:
 
 
 def goal_token(goal_xy: np.ndarray, clip_m: float) -> np.ndarray:
-    """(B, 2) goal in the robot's frame to (B, 3): distance clipped and divided by `clip_m`, cos and sin of the bearing."""
+    """(B, 2) goal in the robot's frame to (B, 3): distance clipped and divided by `clip_m`, cos and
+    sin of the bearing.
+    """
     distance = np.linalg.norm(goal_xy, axis=-1)
     bearing = np.arctan2(goal_xy[:, 1], goal_xy[:, 0])
     return np.stack(
@@ -48,7 +53,9 @@ def goal_token(goal_xy: np.ndarray, clip_m: float) -> np.ndarray:
 
 
 def ego_state(v: np.ndarray, omega: np.ndarray) -> np.ndarray:
-    """Speed (m/s) and yaw rate (rad/s), each (B,), to (B, 3): both, and the curvature (1/m) within 2."""
+    """Speed (m/s) and yaw rate (rad/s), each (B,), to (B, 3): both, and the curvature (1/m) within
+    2.
+    """
     return np.stack([v, omega, np.clip(omega / np.maximum(np.abs(v), 0.1), -2, 2)], -1).astype(
         np.float32
     )
@@ -58,7 +65,8 @@ def scan_points(pose: np.ndarray, free_m: np.ndarray, robot: np.ndarray) -> np.n
     """Where rays of free space end, by what is ahead of robots now.
 
     Args:
-        pose: (B, 3) where they are. free_m: (B, RAYS) metres. robot: (B, 6) `robot_token`; NaN where it is not known.
+        pose: (B, 3) where they are. free_m: (B, RAYS) metres. robot: (B, 6) `robot_token`; NaN
+            where it is not known.
 
     Returns:
         (B, RAYS, 2) metres; `NOWHERE_M` where that is far, or outside of what the camera shows.
@@ -72,7 +80,8 @@ def scan_points(pose: np.ndarray, free_m: np.ndarray, robot: np.ndarray) -> np.n
 
 
 def surroundings(pose: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """(B, AROUND) how near the nearest of points (B, P, 2) is in each direction around poses (B, 3), counted from ahead to the left.
+    """(B, AROUND) how near the nearest of points (B, P, 2) is in each direction around poses (B,
+    3), counted from ahead to the left.
 
     Log of `AROUND_M` over metres: 0 where nothing is nearer.
     """
@@ -90,10 +99,12 @@ def odometry_token(
 ) -> np.ndarray:
     """What a robot did lately, what it was told, and what it saw that is still near.
 
-    Who is told to drive and stands is stuck, whatever its camera shows; on which side there is room it may have seen before.
+    Who is told to drive and stands is stuck, whatever its camera shows; on which side there is room
+    it may have seen before.
 
     Args:
-        pose: (B, 3) where it is, by its own reckoning. ago: (B, K, 3) where it was at `ODOMETRY_AGO_S`.
+        pose: (B, 3) where it is, by its own reckoning. ago: (B, K, 3) where it was at
+            `ODOMETRY_AGO_S`.
         command: (B, 2) metres ahead and left, where it was last told to be a second later.
         points: (B, P, 2) where rays ended that it saw in the last seconds, in the frame of `pose`.
 
@@ -117,7 +128,8 @@ def reckoned(pose: np.ndarray, ego: np.ndarray, passed_s: float) -> np.ndarray:
 
 
 class Odometry:
-    """Where N robots were in the last seconds, reckoned from their speeds, what they were told and what they saw.
+    """Where N robots were in the last seconds, reckoned from their speeds, what they were told and
+    what they saw.
 
     Args:
         robots: N. step_s: between calls of `token`.
@@ -137,7 +149,9 @@ class Odometry:
         self.points[robots], self.tick[robots] = NOWHERE_M, 0
 
     def token(self, ego: np.ndarray, robots: np.ndarray) -> np.ndarray:
-        """(V, ODOMETRY) of some robots, a step after they were asked last; `ego` (V, 3) is `ego_state`."""
+        """(V, ODOMETRY) of some robots, a step after they were asked last; `ego` (V, 3) is
+        `ego_state`.
+        """
         trail = self.trail[robots]
         trail[:, 1:] = trail[:, :-1].copy()
         trail[:, 0] = reckoned(trail[:, 1], ego, self.step_s)
@@ -150,7 +164,9 @@ class Odometry:
         )
 
     def saw(self, free_m: np.ndarray, robot: np.ndarray, robots: np.ndarray) -> None:
-        """Some robots see free space from where they are, and know of it from the next step on; see `scan_points`."""
+        """Some robots see free space from where they are, and know of it from the next step on; see
+        `scan_points`.
+        """
         due = self.tick[robots] % SCAN_STEPS == 0
         now = robots[due]
         self.points[now, self.tick[now] // SCAN_STEPS % SCANS] = scan_points(
@@ -169,6 +185,8 @@ class Odometry:
 
 
 def robot_token(values: np.ndarray) -> np.ndarray:
-    """(B, 6) `ROBOT_FIELDS` to network input (B, 6) float32 of about 1; a robot with anything unknown (NaN) is NaN as a whole."""
+    """(B, 6) `ROBOT_FIELDS` to network input (B, 6) float32 of about 1; a robot with anything
+    unknown (NaN) is NaN as a whole.
+    """
     scaled = np.asarray(values, dtype=np.float32) / _ROBOT_SCALE
     return np.where(np.isnan(scaled).any(-1, keepdims=True), np.float32(np.nan), scaled)

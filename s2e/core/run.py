@@ -1,4 +1,6 @@
-"""A run is a folder: config.json, metrics.jsonl, TensorBoard events, checkpoints/, and what was printed."""
+"""A run is a folder: config.json, metrics.jsonl, TensorBoard events, checkpoints/, and what was
+printed.
+"""
 
 import json
 import os
@@ -19,13 +21,15 @@ ROOM_MB = 64.0
 
 
 class Run:
-    """The folder of one training run, opened for writing by rank 0 and locked against other processes.
+    """The folder of one training run, opened for writing by rank 0 and locked against other
+    processes.
 
     Args:
         folder: where the run lives.
         config: what to write to config.json; when resuming it must equal what is there.
         resume: continue what the folder holds.
-        resume_at: with `resume`, the step that the run continues from; metrics logged after it are dropped.
+        resume_at: with `resume`, the step that the run continues from; metrics logged after it are
+            dropped.
     """
 
     def __init__(
@@ -105,10 +109,12 @@ class Run:
 
 
 class Interrupt:
-    """Turns the first Ctrl-C or SIGTERM into a flag, so that the step in hand is finished and saved; the second stops at once.
+    """Turns the first Ctrl-C or SIGTERM into a flag, so that the step in hand is finished and
+    saved; the second stops at once.
 
-    SIGTERM is what schedulers, containers and `torchrun` send before they kill. Where a scheduler tells every process and `torchrun`
-    passes it on, it arrives twice: what comes within a second of the first is the first. For the main thread alone, as signals are.
+    SIGTERM is what schedulers, containers and `torchrun` send before they kill. Where a scheduler
+    tells every process and `torchrun` passes it on, it arrives twice: what comes within a second of
+    the first is the first. For the main thread alone, as signals are.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -142,7 +148,8 @@ def check_out(folder: Path, resume: bool) -> None:
     """Takes a run's folder for this process (rank 0) until it ends; see `hold`.
 
     Raises:
-        UserError: it holds a run already and `resume` is not asked for, or it is and there is none; another process writes there.
+        UserError: it holds a run already and `resume` is not asked for, or it is and there is none;
+            another process writes there.
     """
     last = folder / "checkpoints" / "last"
     if resume and not last.exists():
@@ -153,17 +160,21 @@ def check_out(folder: Path, resume: bool) -> None:
         hold(folder, ROOM_MB)
     if not resume and last.exists():
         raise UserError(
-            f"{folder}: holds a run already; give another --out, delete it, or continue it with --resume"
+            f"{folder}: holds a run already; give another --out, delete it, or continue it with "
+            "--resume"
         )
 
 
 def same_config(folder: Path, config: dict[str, Any], may_differ: tuple[str, ...]) -> None:
-    """A resumed run must be asked for what it was started with, except for the fields in `may_differ`."""
+    """A resumed run must be asked for what it was started with, except for the fields in
+    `may_differ`.
+    """
     before = read_json(folder / "config.json")
     for name in config:
         if name not in may_differ and before.get(name) != json.loads(json.dumps(config[name])):
             raise UserError(
-                f"--resume {folder}: {name} was {before.get(name)!r} and is now {config[name]!r}; use the former"
+                f"--resume {folder}: {name} was {before.get(name)!r} and is now {config[name]!r}; "
+                "use the former"
             )
 
 

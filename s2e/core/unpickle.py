@@ -1,7 +1,8 @@
 """Reads the pickles of GNM datasets without running what is in them.
 
-A pickle can name any function and have it called. This reader knows lists, tuples, dictionaries, numbers and strings, and the few
-names that NumPy writes for its arrays, which it replaces by stand-ins that only hold bytes or lists. Every other name is refused.
+A pickle can name any function and have it called. This reader knows lists, tuples, dictionaries,
+numbers and strings, and the few names that NumPy writes for its arrays, which it replaces by
+stand-ins that only hold bytes or lists. Every other name is refused.
 """
 
 import io
@@ -35,7 +36,9 @@ class _Dtype:
 
 
 class _Array:
-    """Stands in for numpy.ndarray: shape, type and raw bytes; of an array of objects the shape and the list of them."""
+    """Stands in for numpy.ndarray: shape, type and raw bytes; of an array of objects the shape and
+    the list of them.
+    """
 
     def __init__(self, *_: Any):
         self.value = np.zeros(0)
@@ -51,7 +54,9 @@ class _Array:
 
 
 def _objects(items: Any, shape: Any) -> tuple[list[Any], tuple[int, ...]]:
-    """The elements of an array of dtype object, in C order whatever its memory was, and its shape."""
+    """The elements of an array of dtype object, in C order whatever its memory was, and its
+    shape.
+    """
     good = isinstance(items, list) and isinstance(shape, tuple) and len(shape) <= 8
     good = good and all(type(n) is int and n >= 0 for n in shape)
     if not good or math.prod(shape) != len(items) or max(shape, default=1) > max(len(items), 1):
@@ -132,7 +137,9 @@ class _Reader(
         self.append(bytes(data))  # type: ignore[attr-defined]
 
     def load_build(self) -> None:
-        """Gives a stand-in its state; pickle's own would set attributes of anything, functions of this module among them."""
+        """Gives a stand-in its state; pickle's own would set attributes of anything, functions of
+        this module among them.
+        """
         state = self.stack.pop()  # type: ignore[attr-defined]
         if not isinstance(self.stack[-1], (_Array, _Dtype)):  # type: ignore[attr-defined]
             raise pickle.UnpicklingError("it sets the state of something that is no array")
@@ -143,7 +150,9 @@ class _Reader(
 
 
 def _plain(value: Any, done: dict[int, Any]) -> Any:
-    """Without stand-ins. What is named many times is made once (`done`, by identity), so that it costs what it costs in the file."""
+    """Without stand-ins. What is named many times is made once (`done`, by identity), so that it
+    costs what it costs in the file.
+    """
     if isinstance(value, _Array) and value.objects is None:
         return value.value
     if not isinstance(value, (_Array, dict, list, tuple)):
@@ -171,10 +180,12 @@ def _nested(items: list[Any], shape: tuple[int, ...]) -> Any:
 def numbers(value: Any) -> np.ndarray:
     """Any nesting of lists and arrays of numbers as one float64 array; None is NaN.
 
-    Where a number stands among arrays of one number, these count as numbers: some recorders box some of theirs.
+    Where a number stands among arrays of one number, these count as numbers: some recorders box
+    some of theirs.
 
     Raises:
-        ValueError: elements of different shapes, something that is no number, more than `MOST_NUMBERS`, or nested too deep.
+        ValueError: elements of different shapes, something that is no number, more than
+            `MOST_NUMBERS`, or nested too deep.
     """
     try:
         return _numbers(value, [MOST_NUMBERS], 0)
@@ -207,10 +218,12 @@ def _numbers(value: Any, left: list[int], depth: int) -> np.ndarray:
 
 
 def read_pickle(path: Path) -> Any:
-    """The data in a pickle: dictionaries, lists, numbers, strings and NumPy arrays of numbers; arrays of objects become lists.
+    """The data in a pickle: dictionaries, lists, numbers, strings and NumPy arrays of numbers;
+    arrays of objects become lists.
 
     Raises:
-        UserError: not a pickle, cut, larger than 64 MiB, or holding anything that would have to be called.
+        UserError: not a pickle, cut, larger than 64 MiB, or holding anything that would have to be
+            called.
     """
     try:
         about = path.stat()
@@ -218,7 +231,8 @@ def read_pickle(path: Path) -> Any:
             raise UserError(f"{path}: not a file; put the walk's poses there")
         if not 0 < about.st_size <= MAX_BYTES:
             raise UserError(
-                f"{path}: {about.st_size} bytes, none or too many for a walk's poses; copy it again, or split the walk"
+                f"{path}: {about.st_size} bytes, none or too many for a walk's poses; copy it "
+                "again, or split the walk"
             )
         return _plain(_Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load(), {})
     except UserError:

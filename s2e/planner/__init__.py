@@ -1,4 +1,6 @@
-"""The planner's door: slow advice from rules or a vision-language model, fused into the policy's scores."""
+"""The planner's door: slow advice from rules or a vision-language model, fused into the policy's
+scores.
+"""
 
 from s2e.core.errors import UserError
 from s2e.planner.directive import Directive, parse_answer

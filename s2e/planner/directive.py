@@ -25,12 +25,15 @@ _REASON_LIMIT = 200
 
 @dataclass(frozen=True)
 class Directive:
-    """Advice about one observation. It can re-rank candidates or slow the robot, never add a trajectory.
+    """Advice about one observation. It can re-rank candidates or slow the robot, never add a
+    trajectory.
 
     Attributes:
-        stamp_s: time of the observation it is about, in the clock of the views (simulated time in a simulator).
+        stamp_s: time of the observation it is about, in the clock of the views (simulated time in a
+            simulator).
         valid_until_s: last moment it has any effect, same clock.
-        kind: `select` a candidate, prefer an `action`, change `speed`, `stop`, or `none` (no advice).
+        kind: `select` a candidate, prefer an `action`, change `speed`, `stop`, or `none` (no
+            advice).
         index: which candidate of the view, for `select`.
         action: preferred heading, for `action`.
         speed: wanted speed; may go with `select` and `action` too.
@@ -93,7 +96,9 @@ class Directive:
         )
 
     def expires_s(self) -> float:
-        """When its effect ends: `valid_until_s`, and for a stop no later than `STOP_VALID_S` after the observation."""
+        """When its effect ends: `valid_until_s`, and for a stop no later than `STOP_VALID_S` after
+        the observation.
+        """
         if self.wanted_speed() == "stop":
             return min(self.valid_until_s, self.stamp_s + STOP_VALID_S)
         return self.valid_until_s
@@ -121,7 +126,8 @@ class Directive:
         for name in record:
             if name not in known:
                 raise UserError(
-                    f"directive has an unknown field '{name[:40]}': known are {', '.join(sorted(known))}"
+                    f"directive has an unknown field '{name[:40]}': known are "
+                    f"{', '.join(sorted(known))}"
                 )
         for name in ("stamp_s", "valid_until_s", "kind"):
             if name not in record:
@@ -139,13 +145,16 @@ def _is_number(value: Any) -> bool:
 
 
 def make(stamp_s: float, kind: Kind, **rest: Any) -> Directive:
-    """A directive with the usual validity: `STOP_VALID_S` for a stop, `ADVICE_VALID_S` for the others."""
+    """A directive with the usual validity: `STOP_VALID_S` for a stop, `ADVICE_VALID_S` for the
+    others.
+    """
     directive = Directive(stamp_s, stamp_s + ADVICE_VALID_S, kind, **rest)
     return replace(directive, valid_until_s=directive.expires_s())
 
 
 def parse_answer(text: str, stamp_s: float, candidates: int) -> Directive:
-    """Reads a model's answer: strict JSON, else JSON inside other text, else key words, else no advice.
+    """Reads a model's answer: strict JSON, else JSON inside other text, else key words, else no
+    advice.
 
     Args:
         text: the answer, any text at all; this never raises for a text.
@@ -153,7 +162,8 @@ def parse_answer(text: str, stamp_s: float, candidates: int) -> Directive:
         candidates: how many candidates were shown; an index outside them is not advice.
 
     Returns:
-        The directive; kind `none` with reason `UNPARSED` when nothing could be read. Never a stop by default.
+        The directive; kind `none` with reason `UNPARSED` when nothing could be read. Never a stop
+        by default.
     """
     text = text.rpartition("</think>")[2].strip()
     for record in _json_objects(text[:_TEXT_LIMIT]):
@@ -166,7 +176,9 @@ def parse_answer(text: str, stamp_s: float, candidates: int) -> Directive:
 
 
 def _json_objects(text: str):
-    """Yields the JSON objects in a text, outermost first; gives up after 20 opening braces that lead nowhere."""
+    """Yields the JSON objects in a text, outermost first; gives up after 20 opening braces that
+    lead nowhere.
+    """
     decoder, position, failures = json.JSONDecoder(), text.find("{"), 0
     while position >= 0 and failures < 20:
         try:
@@ -178,7 +190,9 @@ def _json_objects(text: str):
 
 
 def _from_record(record: dict[str, Any], stamp_s: float, candidates: int) -> Directive | None:
-    """A directive from a model's JSON object, or None when a field that matters is missing or bad."""
+    """A directive from a model's JSON object, or None when a field that matters is missing or
+    bad.
+    """
     values = {k: record.get(k) for k in ("index", "action", "speed") if record.get(k) is not None}
     kind: Any = record.get("kind")
     if kind is None:  # models forget it; the field they filled says what they meant

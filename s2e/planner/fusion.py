@@ -1,7 +1,8 @@
-"""How advice about the past re-ranks the candidates of the present; it fades, and no advice changes nothing.
+"""How advice about the past re-ranks the candidates of the present; it fades, and no advice changes
+nothing.
 
-The score fusion is that of "Slow Brain, Fast Planner": similarity to the trajectory chosen at image time, moved by
-odometry into the current frame, weighted down with the age of the image.
+The score fusion is that of "Slow Brain, Fast Planner": similarity to the trajectory chosen at image
+time, moved by odometry into the current frame, weighted down with the age of the image.
 """
 
 import numpy as np
@@ -50,8 +51,8 @@ def _rotation(yaw: float) -> np.ndarray:
 def remaining_part(chosen: np.ndarray, start: np.ndarray) -> np.ndarray:
     """The part of a trajectory that still lies ahead, one point per time step from now.
 
-    The robot (at the origin) is projected on the polyline start, chosen[0], ..., chosen[T-1]; what remains is read
-    off at whole steps from there.
+    The robot (at the origin) is projected on the polyline start, chosen[0], ..., chosen[T-1]; what
+    remains is read off at whole steps from there.
 
     Args:
         chosen: (T, 2) points in the robot's current frame.
@@ -76,20 +77,26 @@ def remaining_part(chosen: np.ndarray, start: np.ndarray) -> np.ndarray:
 
 
 def similarity(trajectories: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """(M,) minus the mean distance, over D_SCALE_M, of each (T, 2) trajectory's first R points from (R, 2) `chosen`."""
+    """(M,) minus the mean distance, over D_SCALE_M, of each (T, 2) trajectory's first R points from
+    (R, 2) `chosen`.
+    """
     part = np.asarray(trajectories, dtype=np.float64)[:, : len(chosen)]
     return -np.mean(np.linalg.norm(part - chosen[: part.shape[1]], axis=-1), axis=1) / D_SCALE_M
 
 
 def heading_prior(trajectories: np.ndarray, heading: float) -> np.ndarray:
-    """(M,) KAPPA cos(bearing of the last waypoint - heading); 0 for a candidate that stays where it is."""
+    """(M,) KAPPA cos(bearing of the last waypoint - heading); 0 for a candidate that stays where it
+    is.
+    """
     end = np.asarray(trajectories, dtype=np.float64)[:, -1]
     cos = KAPPA * np.cos(np.arctan2(end[:, 1], end[:, 0]) - heading)
     return np.where(np.linalg.norm(end, axis=1) > 0.05, cos, 0.0)
 
 
 def speed_multiplier(directive: Directive, now_s: float) -> float:
-    """Factor 0..1 on the speed: what is asked for during the first half of its validity, then linearly back to 1."""
+    """Factor 0..1 on the speed: what is asked for during the first half of its validity, then
+    linearly back to 1.
+    """
     age, validity = now_s - directive.stamp_s, directive.expires_s() - directive.stamp_s
     if not 0.0 <= age < validity:
         return 1.0
@@ -113,13 +120,15 @@ def fuse(
         trajectories: (M, T, 2) metres in the robot's current frame.
         directive: the advice; None, `none`, expired or from the future is no advice.
         now_s: current time, in the clock of `directive.stamp_s`.
-        chosen: (T, 2) the trajectory selected at image time, moved into the current frame (`move_trajectory`).
+        chosen: (T, 2) the trajectory selected at image time, moved into the current frame
+            (`move_trajectory`).
         weight: how much advice counts; 0 is the bare policy.
-        start: (2,) where the robot was at image time, in the current frame: then only the part of `chosen` still
-            ahead is compared. None: the robot has not moved.
+        start: (2,) where the robot was at image time, in the current frame: then only the part of
+            `chosen` still ahead is compared. None: the robot has not moved.
 
     Returns:
-        The new (M,) scores, same dtype, and the factor on the speed. Without advice `log_scores` itself, and 1.
+        The new (M,) scores, same dtype, and the factor on the speed. Without advice `log_scores`
+        itself, and 1.
     """
     if directive is None or directive.kind == "none" or weight <= 0.0:
         return log_scores, 1.0

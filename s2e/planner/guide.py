@@ -1,4 +1,6 @@
-"""One world's loop around a planner: show it every view, remember what it was shown, apply what it says."""
+"""One world's loop around a planner: show it every view, remember what it was shown, apply what it
+says.
+"""
 
 import numpy as np
 
@@ -7,7 +9,8 @@ from s2e.planner.fusion import fuse, move_trajectory
 from s2e.planner.scene import Planner, PlannerView
 
 WEIGHT = 3.0
-"""Enough for advice to overrule a policy that is fairly sure; the rules avoid most with it in `test_guide.py`."""
+"""Enough for advice to overrule a policy that is fairly sure; the rules avoid most with it in
+`test_guide.py`."""
 
 
 class Guide:

@@ -1,4 +1,6 @@
-"""A vision-language model behind any OpenAI-compatible endpoint as the slow planner; it can fail, it cannot block."""
+"""A vision-language model behind any OpenAI-compatible endpoint as the slow planner; it can fail,
+it cannot block.
+"""
 
 import base64
 import http.client
@@ -29,24 +31,30 @@ SHOWN = 18
 """At most this many candidates are listed, the policy's best ones."""
 
 _SYSTEM = (
-    "You advise a small sidewalk robot that shares the way with people. You see what its front camera sees and a "
+    "You advise a small sidewalk robot that shares the way with people. You see what its front "
+    "camera sees and a "
     "numbered list of paths it could take. Answer with one JSON object and nothing else, one of: "
     '{"kind":"select","index":N} to follow path N; '
     '{"kind":"action","action":"forward|forward_left|forward_right|turn_left|turn_right"}; '
-    '{"kind":"speed","speed":"slow"}; {"kind":"stop"} to let somebody pass; {"kind":"none"} if the way is clear. '
+    '{"kind":"speed","speed":"slow"}; {"kind":"stop"} to let somebody pass; {"kind":"none"} if the '
+    "way is clear. "
     'You may add "confidence" (0 to 1) and "reason" (at most ten words).'
 )
 
 
 def shown_candidates(view: PlannerView) -> np.ndarray:
-    """(K,) indices of the candidates to list: the SHOWN best, from left to right so that order tells no score."""
+    """(K,) indices of the candidates to list: the SHOWN best, from left to right so that order
+    tells no score.
+    """
     best = np.argsort(-view.log_scores, kind="stable")[:SHOWN]
     ends = view.candidates[best, -1]
     return best[np.argsort(-np.arctan2(ends[:, 1], ends[:, 0]), kind="stable")]
 
 
 def describe(view: PlannerView, shown: np.ndarray) -> str:
-    """The numbered lines of a request: bearing and length of each path, and the people if there is no image."""
+    """The numbered lines of a request: bearing and length of each path, and the people if there is
+    no image.
+    """
     lines = [f"Speed {view.speed:.1f} m/s. Paths:"]
     for number, index in enumerate(shown):
         path = np.concatenate([np.zeros((1, 2)), view.candidates[index]])
@@ -97,16 +105,18 @@ def answer_text(body: bytes) -> str:
 class OpenAIPlanner:
     """Asks an endpoint in background threads; the newest answer by observation time wins.
 
-    `stamp_s` is the time of the view, simulated time in a simulator, while answers arrive in wall time: advice is as
-    old as the simulated time that went by while the model thought. A clock that jumps back (a new episode) drops
-    all advice and all answers still under way. One object serves one world.
+    `stamp_s` is the time of the view, simulated time in a simulator, while answers arrive in wall
+    time: advice is as old as the simulated time that went by while the model thought. A clock that
+    jumps back (a new episode) drops all advice and all answers still under way. One object serves
+    one world.
     """
 
     def __init__(self, url: str, model: str, period_s: float = PERIOD_S):
         """Connects to nothing yet.
 
         Args:
-            url: base of the endpoint, http or https, with or without `/v1` or `/v1/chat/completions`.
+            url: base of the endpoint, http or https, with or without `/v1` or
+                `/v1/chat/completions`.
             model: the model's name there.
             period_s: least time between two questions, in the clock of the views.
 
@@ -145,7 +155,9 @@ class OpenAIPlanner:
         self._last_failure = ""
 
     def submit(self, view: PlannerView) -> None:
-        """Asks about a view if a question is due, fewer than IN_FLIGHT are open and the endpoint is not resting."""
+        """Asks about a view if a question is due, fewer than IN_FLIGHT are open and the endpoint is
+        not resting.
+        """
         now = time.monotonic()
         with self._lock:
             self._watch_clock(view.now_s)
@@ -193,7 +205,9 @@ class OpenAIPlanner:
         return directive
 
     def statistics(self) -> Statistics:
-        """Counts: asked, answered, advised, failed (no answer in time), unparsed, skipped; the last 1,000 latencies."""
+        """Counts: asked, answered, advised, failed (no answer in time), unparsed, skipped; the last
+        1,000 latencies.
+        """
         with self._lock:
             return Statistics(dict(self._counts), tuple(self._latencies))
 
@@ -329,7 +343,9 @@ def _in_words(error: Exception) -> str:
 
 
 def _abort(connection: http.client.HTTPConnection) -> None:
-    """Wakes a thread that waits on a connection; an endpoint that drips bytes would hold it for ever."""
+    """Wakes a thread that waits on a connection; an endpoint that drips bytes would hold it for
+    ever.
+    """
     sock = connection.sock
     if sock is not None:
         try:

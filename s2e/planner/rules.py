@@ -1,4 +1,6 @@
-"""A planner of three rules on the simulator's people: go round behind them, else yield, else go slowly."""
+"""A planner of three rules on the simulator's people: go round behind them, else yield, else go
+slowly.
+"""
 
 import numpy as np
 
@@ -9,7 +11,8 @@ NEAR_M = 4.0
 CLEARANCE_M = 0.7
 """Distance between centres below which a robot and a person are too close."""
 MOVING = 0.2
-"""Speed, m/s, from which a person counts as walking; only for walking people is it worth stopping."""
+"""Speed, m/s, from which a person counts as walking; only for walking people is it worth
+stopping."""
 YIELD_S = 1.5
 MAX_LOSS = 3.0
 """A detour may cost this much log score against the policy's favourite."""
@@ -23,7 +26,8 @@ def clearances(view: PlannerView, people: np.ndarray) -> tuple[np.ndarray, np.nd
         people: (K, 4) the ones to consider, K >= 1.
 
     Returns:
-        (M,) smallest distance, metres, and (M,) time to collision: seconds until a distance under CLEARANCE_M,
+        (M,) smallest distance, metres, and (M,) time to collision: seconds until a distance under
+            CLEARANCE_M,
         inf if there is none.
     """
     times = view.step_s * np.arange(1, view.candidates.shape[1] + 1)
@@ -36,9 +40,10 @@ def clearances(view: PlannerView, people: np.ndarray) -> tuple[np.ndarray, np.nd
 def advise(view: PlannerView) -> Directive:
     """The directive for one observation.
 
-    Nobody within NEAR_M ahead, or the policy's favourite keeps clear of them: `none`. Else, in this order: `select`
-    the best candidate that keeps clear, first those that pass behind a person who crosses; `stop` for a person
-    who walks and is close in time; go `slow`. A person who stands still never stops the robot for good.
+    Nobody within NEAR_M ahead, or the policy's favourite keeps clear of them: `none`. Else, in this
+    order: `select` the best candidate that keeps clear, first those that pass behind a person who
+    crosses; `stop` for a person who walks and is close in time; go `slow`. A person who stands
+    still never stops the robot for good.
     """
     people = np.asarray(view.people, dtype=np.float64).reshape(-1, 4)
     near = (np.linalg.norm(people[:, :2], axis=1) < NEAR_M) & (people[:, 0] > 0.0)

@@ -1,4 +1,6 @@
-"""The acting side of a policy: keeps the frames' history as tokens and computes the frozen context, for N worlds at once."""
+"""The acting side of a policy: keeps the frames' history as tokens and computes the frozen context,
+for N worlds at once.
+"""
 
 from collections.abc import Callable
 
@@ -13,9 +15,11 @@ from s2e.policy.network import S2EPolicy
 def in_chunks(
     function: Callable[..., torch.Tensor | np.ndarray], size: int, *arrays: np.ndarray
 ) -> list:
-    """Calls a batched function on pieces of exactly `size` rows (the last is filled up) and returns the answers, cut to fit.
+    """Calls a batched function on pieces of exactly `size` rows (the last is filled up) and returns
+    the answers, cut to fit.
 
-    What a row gives then does not depend on how many rows there are: matrix kernels round differently for different shapes.
+    What a row gives then does not depend on how many rows there are: matrix kernels round
+    differently for different shapes.
     """
     parts = []
     for start in range(0, len(arrays[0]), size):
@@ -50,12 +54,14 @@ class Actor:
         self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
         hide_ego: np.ndarray | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-        """What `S2EPolicy.decode` asks of some worlds' newest observation, once a step: context (V, L, d) and odometry (V, ODOMETRY).
+        """What `S2EPolicy.decode` asks of some worlds' newest observation, once a step: context (V,
+        L, d) and odometry (V, ODOMETRY).
 
         Remembers the frame, and what is seen in it.
 
         Args:
-            rgb: (V, H, W, 3) uint8. goal: (V, 3). ego: (V, 3). robot: (V, 6). worlds: (V,) which worlds; all where None.
+            rgb: (V, H, W, 3) uint8. goal: (V, 3). ego: (V, 3). robot: (V, 6). worlds: (V,) which
+                worlds; all where None.
             hide_ego: (V,) bool, in which the robot's own motion is hidden; in none where None.
         """
         features, older = self.remember(rgb, worlds)
@@ -65,7 +71,8 @@ class Actor:
     def remember(
         self, rgb: np.ndarray, worlds: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Features (V, rows, columns, C) of some worlds' newest frames and what is kept of the older ones (V, history - 1, C), float16.
+        """Features (V, rows, columns, C) of some worlds' newest frames and what is kept of the
+        older ones (V, history - 1, C), float16.
 
         The newest frame will be among the older ones of the next call.
         """
@@ -90,7 +97,9 @@ class Actor:
         self, features: np.ndarray, older: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray,
         hide_ego: np.ndarray | None = None,
     ) -> torch.Tensor:  # fmt: skip
-        """(V, L, d) from features (V, rows, columns, C) and older tokens (V, history - 1, C), both float16."""
+        """(V, L, d) from features (V, rows, columns, C) and older tokens (V, history - 1, C), both
+        float16.
+        """
         hide_ego = np.zeros(len(features), bool) if hide_ego is None else hide_ego
         if self.chunk and len(features) != self.chunk:
             return torch.cat(
@@ -113,7 +122,8 @@ class Actor:
     ) -> torch.Tensor:  # fmt: skip
         """The odometry alone (V, ODOMETRY).
 
-        `context` (V, L, d) is what is seen; None where the policy does not remember it. The rest is as in `observe`.
+        `context` (V, L, d) is what is seen; None where the policy does not remember it. The rest is
+        as in `observe`.
         """
         worlds = np.arange(len(self.older)) if worlds is None else worlds
         token = self.odometry.token(ego, worlds)
@@ -129,7 +139,9 @@ class Actor:
         return self.policy.free_space(torch.from_numpy(context).to(self.device)).exp().cpu().numpy()
 
     def told(self, waypoints: np.ndarray, worlds: np.ndarray | None = None) -> None:
-        """Where some worlds' robots (V, 2) were told to be in a second: part of the next step's odometry."""
+        """Where some worlds' robots (V, 2) were told to be in a second: part of the next step's
+        odometry.
+        """
         self.odometry.command[slice(None) if worlds is None else worlds] = waypoints
 
     def begin(self, worlds: np.ndarray) -> None:

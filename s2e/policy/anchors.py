@@ -1,10 +1,12 @@
 """Anchors: the endpoints that queries of the decoder stand for, in normalised units.
 
-A trajectory of T waypoints in steps (`s2e.policy.mixture.normalise`) has mean step length 1, so its endpoint over T lies within the unit
-circle: (1, 0) is straight ahead, shorter is bent. Anchors live there, not in metres, because one set then serves a dataset whose
-robots go 0.3 or 3 m/s: how fast is the business of the velocity scale. A fan has length 1 throughout and direction tells its anchors
-apart (S2E v1). K-means puts several anchors in nearly the same direction, gently and sharply bent: they want the endpoint rule of
-`positive_mode`, since by direction the longer and the shorter of a pair would be chosen by chance.
+A trajectory of T waypoints in steps (`s2e.policy.mixture.normalise`) has mean step length 1, so its
+endpoint over T lies within the unit circle: (1, 0) is straight ahead, shorter is bent. Anchors live
+there, not in metres, because one set then serves a dataset whose robots go 0.3 or 3 m/s: how fast
+is the business of the velocity scale. A fan has length 1 throughout and direction tells its anchors
+apart (S2E v1). K-means puts several anchors in nearly the same direction, gently and sharply bent:
+they want the endpoint rule of `positive_mode`, since by direction the longer and the shorter of a
+pair would be chosen by chance.
 """
 
 import math
@@ -23,7 +25,9 @@ _MOST = 100_000  # endpoints that k-means sees: memory stays within count * _MOS
 
 
 def anchor_fan(anchors: int, half_angle_deg: float) -> torch.Tensor:
-    """(M, 2) unit directions fanned evenly around straight ahead, from right to left; a single anchor is straight ahead."""
+    """(M, 2) unit directions fanned evenly around straight ahead, from right to left; a single
+    anchor is straight ahead.
+    """
     if anchors < 1:
         raise ValueError(f"{anchors} anchors; at least 1 is needed")
     half = math.radians(half_angle_deg) if anchors > 1 else 0.0
@@ -34,14 +38,16 @@ def anchor_fan(anchors: int, half_angle_deg: float) -> torch.Tensor:
 def kmeans_anchors(
     futures: np.ndarray, count: int, config: PolicyConfig, seed: int = 0
 ) -> torch.Tensor:
-    """(M, 2) float32 normalised endpoints: k-means (k-means++ start) over a dataset's futures, from right to left.
+    """(M, 2) float32 normalised endpoints: k-means (k-means++ start) over a dataset's futures, from
+    right to left.
 
-    The same futures and seed give the same anchors. Trajectories slower than `config.speed_floor` have no shape, only noise, and are
-    left out.
+    The same futures and seed give the same anchors. Trajectories slower than `config.speed_floor`
+    have no shape, only noise, and are left out.
 
     Args:
         futures: (S, T, 2) metres in the robot's frame, T = `config.waypoints`. count: M.
-        config: for the waypoint interval and the speed floor. seed: of the start and of the choice among many futures.
+        config: for the waypoint interval and the speed floor. seed: of the start and of the choice
+            among many futures.
 
     Raises:
         UserError: fewer different endpoints than anchors.
@@ -60,7 +66,8 @@ def kmeans_anchors(
     different = len(np.unique(ends.round(4), axis=0))
     if different < count:
         raise UserError(
-            f"anchors: {count} asked for, but the data has {different} different endpoints; use the fan, or fewer anchors"
+            f"anchors: {count} asked for, but the data has {different} different endpoints; use "
+            "the fan, or fewer anchors"
         )
     centres = _lloyd(ends, _spread(ends, count, rng))
     return torch.from_numpy(
@@ -69,7 +76,9 @@ def kmeans_anchors(
 
 
 def _spread(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """The start of k-means++: each centre a point, drawn with the squared distance to the nearest centre before it as weight."""
+    """The start of k-means++: each centre a point, drawn with the squared distance to the nearest
+    centre before it as weight.
+    """
     centres = [points[rng.integers(len(points))]]
     nearest = np.full(len(points), np.inf)
     for _ in range(count - 1):
@@ -81,7 +90,9 @@ def _spread(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndar
 
 
 def _lloyd(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """K-means from given centres; one that nothing is nearest to moves to the point that is worst served."""
+    """K-means from given centres; one that nothing is nearest to moves to the point that is worst
+    served.
+    """
     for _ in range(20):
         with warnings.catch_warnings():
             warnings.simplefilter(

@@ -1,9 +1,10 @@
 """Checkpoints are folders of JSON and safetensors: nothing in them can run code.
 
-    RUN/checkpoints/00000400/config.json, model.safetensors, training_state/{tensors.safetensors, state.json}
-    RUN/checkpoints/last            the name of the newest folder; `best`, where there is one, that of the best
+    RUN/checkpoints/00000400/config.json, model.safetensors, training_state/{tensors.safetensors,
+    state.json} RUN/checkpoints/last            the name of the newest folder; `best`, where there is one, that of the best
 
-A checkpoint is written beside its place, flushed to disk and renamed, so a killed process leaves the previous one.
+A checkpoint is written beside its place, flushed to disk and renamed, so a killed process leaves
+the previous one.
 """
 
 import json
@@ -27,7 +28,8 @@ from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import VisualNet, visual_net
 from s2e.policy.network import S2EPolicy
 
-# What a config.json may ask for: beyond these no policy of ours goes, and a hostile file would take all memory.
+# What a config.json may ask for: beyond these no policy of ours goes, and a hostile file would take
+# all memory.
 MAX_CONFIG_BYTES, MAX_PIXELS, MAX_TOKENS = 1 << 20, 1 << 22, 4096
 
 
@@ -40,7 +42,8 @@ def save_checkpoint(
     keep: int = 2,
     best: bool = False,
 ) -> None:
-    """Writes one checkpoint folder atomically, points `last` (and with `best` also `best`) at it and deletes old ones.
+    """Writes one checkpoint folder atomically, points `last` (and with `best` also `best`) at it
+    and deletes old ones.
 
     The newest `keep` folders stay, and so does the one that `best` names.
 
@@ -64,7 +67,9 @@ def save_checkpoint(
         )
         for path in [*temporary.rglob("*"), temporary]:
             fsync(path)
-        if folder.exists():  # set aside, not deleted first: a kill in between must not leave a pointer to nothing for long
+        # set aside, not deleted first: a kill in between must not leave a pointer to nothing for
+        # long
+        if folder.exists():
             former = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
             os.replace(folder, former)
             os.replace(temporary, folder)
@@ -77,7 +82,8 @@ def save_checkpoint(
         if former is not None and not folder.exists() and any(former.iterdir()):
             os.replace(former, folder)
         raise UserError(f"{folder}: checkpoint not written ({error}); {_remains(folder)}") from None
-    # `last` after `best`: a run killed between the two resumes before this checkpoint and arrives at it again.
+    # `last` after `best`: a run killed between the two resumes before this checkpoint and arrives
+    # at it again.
     for name in ("best", "last") if best else ("last",):
         _point(folder, name)
     pointer = folder.parent / "best"
@@ -94,10 +100,11 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
     """The checkpoint folder that a name stands for.
 
     Args:
-        path: a run folder, a checkpoint folder or an exported folder; where there is no such folder also the name of a shipped policy
-            (`shipped_policies`) or of a Hugging Face repository (owner/name), which is then downloaded.
-        newest: for going on with a run: its newest checkpoint, and local folders alone. Otherwise a run's best one (`checkpoints/best`)
-            where it has one.
+        path: a run folder, a checkpoint folder or an exported folder; where there is no such folder
+            also the name of a shipped policy (`shipped_policies`) or of a Hugging Face repository
+            (owner/name), which is then downloaded.
+        newest: for going on with a run: its newest checkpoint, and local folders alone. Otherwise a
+            run's best one (`checkpoints/best`) where it has one.
 
     Raises:
         UserError: there is no such thing, or it is not complete.
@@ -107,7 +114,8 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
     if not os.path.isdir(path):
         if os.path.exists(path):
             raise UserError(
-                f"{path}: a file, not a folder; give a run folder (with checkpoints/) or a checkpoint folder"
+                f"{path}: a file, not a folder; give a run folder (with checkpoints/) or a "
+                "checkpoint folder"
             )
         shipped = {} if newest else shipped_policies()
         if name in shipped:
@@ -117,7 +125,8 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
         else:
             listed = f", or one of the shipped policies ({', '.join(shipped)})" if shipped else ""
             raise UserError(
-                f"{path}: no such folder; give a run folder (with checkpoints/) or a checkpoint folder{listed}"
+                f"{path}: no such folder; give a run folder (with checkpoints/) or a checkpoint "
+                f"folder{listed}"
             )
     for pointer in (
         path / "checkpoints" / name for name in (("last",) if newest else ("best", "last"))
@@ -128,7 +137,8 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
     for name in ("config.json", "model.safetensors"):
         if not os.path.isfile(path / name):
             raise UserError(
-                f"{path / name}: missing; {path} is not a complete checkpoint, give another or train again"
+                f"{path / name}: missing; {path} is not a complete checkpoint, give another or "
+                "train again"
             )
     return path
 
@@ -179,7 +189,8 @@ def policy_state(policy: S2EPolicy, net: VisualNet) -> dict[str, torch.Tensor]:
 
 
 def load_networks(path: Path | str, newest: bool = False) -> tuple[S2EPolicy, VisualNet]:
-    """A policy and its encoder, in eval mode, from what `find_checkpoint` finds. Executes nothing of the files.
+    """A policy and its encoder, in eval mode, from what `find_checkpoint` finds. Executes nothing
+    of the files.
 
     Weights may be stored in half precision; the networks are float32.
     """
@@ -215,7 +226,8 @@ def read_policy_config(path: Path) -> PolicyConfig:
         use = "it is for s2e-bench --policy and s2e-ppo --coach"
         instead = "what drives by a camera is laptop-experienced, or a run without --sense rays"
         raise UserError(
-            f"{path}: a policy of rays, which sees distances in simulated worlds and no images: {use}; {instead}"
+            f"{path}: a policy of rays, which sees distances in simulated worlds and no images: "
+            f"{use}; {instead}"
         )
     if not isinstance(values, dict) or not isinstance(values.get("policy"), dict):
         raise UserError(f"{path}: no object `policy`; this is not a policy's checkpoint")
@@ -223,7 +235,9 @@ def read_policy_config(path: Path) -> PolicyConfig:
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a safetensors file from its header alone, which the library has checked against the file's size."""
+    """Names and shapes of a safetensors file from its header alone, which the library has checked
+    against the file's size.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             parts = {name: file.get_slice(name) for name in file.keys()}
@@ -245,11 +259,14 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 def _refuse_giants(
     config: PolicyConfig, shapes: Mapping[str, tuple[int, ...]], config_file: Path, model_file: Path
 ) -> None:
-    """Refuses a config.json that would take more memory than its weights: shapes are compared before anything is allocated."""
+    """Refuses a config.json that would take more memory than its weights: shapes are compared
+    before anything is allocated.
+    """
     pixels = config.height_px * config.width_px
     require(
         pixels <= MAX_PIXELS,
-        f"{config_file}: images of {config.height_px}x{config.width_px}; {MAX_PIXELS} pixels at most",
+        f"{config_file}: images of {config.height_px}x{config.width_px}; {MAX_PIXELS} pixels at "
+        "most",
     )
     layers = {"encoder": config.encoder_layers, "decoder": config.decoder_layers}
     for part, count in layers.items():
@@ -265,7 +282,8 @@ def _refuse_giants(
     tokens = policy.context_tokens
     require(
         tokens <= MAX_TOKENS,
-        f"{config_file}: {tokens} context tokens; {MAX_TOKENS} at most, use a larger stride or fewer frames",
+        f"{config_file}: {tokens} context tokens; {MAX_TOKENS} at most, use a larger stride or "
+        "fewer frames",
     )
     wanted = {f"policy.{name}": tuple(tensor.shape) for name, tensor in policy.state_dict().items()}
     given = {name: shape for name, shape in shapes.items() if name.startswith("policy.")}
@@ -275,7 +293,10 @@ def _refuse_giants(
 
 
 def _misfit(path: Path, detail: str) -> str:
-    return f"{path}: does not fit config.json ({detail}); use the pair as it was saved, and the version of s2e that saved it"
+    return (
+        f"{path}: does not fit config.json ({detail}); use the pair as it was saved, and the "
+        "version of s2e that saved it"
+    )
 
 
 def rng_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -339,7 +360,8 @@ def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str
     state = read_json(inside / "state.json")
     if not isinstance(state, dict) or "step" not in state or not folder.name.isdigit():
         raise UserError(
-            f"{inside / 'state.json'}: no training state to resume from; start anew with another --out"
+            f"{inside / 'state.json'}: no training state to resume from; start anew with another "
+            "--out"
         )
     return read_tensors(inside / "tensors.safetensors"), state
 
@@ -368,7 +390,9 @@ def _point(folder: Path, name: str) -> None:
 
 
 def _remains(folder: Path) -> str:
-    """What is left, and to do, when the checkpoint `folder` could not be written: what `last` names, if that is whole."""
+    """What is left, and to do, when the checkpoint `folder` could not be written: what `last`
+    names, if that is whole.
+    """
     pointer = folder.parent / "last"
     kept = folder.parent / _pointed(pointer) if pointer.is_file() else folder.parent / "none"
     files = (

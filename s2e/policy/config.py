@@ -18,16 +18,20 @@ Rule = Literal["direction", "endpoint"]
 class PolicyConfig:
     """Shape of the S2E network. Lengths in metres, times in seconds, images in pixels.
 
-    The `paper` preset follows S2E (arXiv 2507.22028): 320x640, EfficientNet-B0, five frames, 768-d, 4 + 4 layers, 8 anchors,
-    one pooled token a frame. The `laptop` preset keeps the place of a feature in the image for the newest frame.
+    The `paper` preset follows S2E (arXiv 2507.22028): 320x640, EfficientNet-B0, five frames, 768-d,
+    4 + 4 layers, 8 anchors, one pooled token a frame. The `laptop` preset keeps the place of a
+    feature in the image for the newest frame.
     """
 
     height_px: int = 96
     width_px: int = 160
-    encoder: str = "efficientnet-lite0"  # or efficientnet-b0, or the path of an ONNX file (see s2e/policy/encoder.py)
+    # or efficientnet-b0, or the path of an ONNX file (see s2e/policy/encoder.py)
+    encoder: str = "efficientnet-lite0"
     stride: int = 16  # pixels a feature: the encoder's stage 8, 16 or 32; an ONNX file has its own
     channels: int = 112  # of that stage: 40, 112, 320; an ONNX file has its own
-    newest: str = "columns"  # the newest frame's tokens: "columns" (rows stacked into each), "grid" (each feature), "pooled" (one)
+    # the newest frame's tokens: "columns" (rows stacked into each), "grid" (each feature), "pooled"
+    # (one)
+    newest: str = "columns"
     train_encoder: bool = False  # pretraining may train the encoder; fine-tuning never does
     history: int = 5  # frames, the newest among them
     frame_spacing_s: float = (
@@ -38,13 +42,16 @@ class PolicyConfig:
     encoder_layers: int = 2
     decoder_layers: int = 2
     ffn_factor: int = 2
-    newest_hidden: int = 0  # width of a hidden layer between the newest frame's features and its tokens; 0 is one linear layer
+    # width of a hidden layer between the newest frame's features and its tokens; 0 is one linear
+    # layer
+    newest_hidden: int = 0
     free_space: bool = (
         False  # an auxiliary head predicts the distance to the first thing at 16 bearings
     )
     free_space_narrow: int = 16  # numbers that the head keeps of each token
     free_space_hidden: int = 64  # width of its hidden layer
-    reader: bool = False  # a branch that fine-tuning adds: it reads the whole context and what the robot did lately
+    # a branch that fine-tuning adds: it reads the whole context and what the robot did lately
+    reader: bool = False
     anchors: int = 8
     anchor_half_angle_deg: float = 60.0
     waypoints: int = 10
@@ -54,7 +61,9 @@ class PolicyConfig:
     speed_floor: float = 0.1  # m/s; slower trajectories are normalised by this
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON values. Of an encoder's path only the name: the file travels with the checkpoint."""
+        """The fields as JSON values. Of an encoder's path only the name: the file travels with the
+        checkpoint.
+        """
         return {**dataclasses.asdict(self), "encoder": Path(self.encoder).name}
 
     @classmethod
@@ -67,7 +76,8 @@ class PolicyConfig:
         )
         if unknown or missing:
             raise UserError(
-                f"{where}: policy has unknown fields {unknown} and lacks {missing}; use a matching version"
+                f"{where}: policy has unknown fields {unknown} and lacks {missing}; use a matching "
+                "version"
             )
         for name, value in values.items():
             default = getattr(cls, name)
@@ -120,7 +130,8 @@ class PolicyConfig:
         known = own or self.encoder in ENCODERS
         require(
             known,
-            f"{where}: encoder {self.encoder!r} is unknown; {', '.join(ENCODERS)} or the path of an .onnx file",
+            f"{where}: encoder {self.encoder!r} is unknown; {', '.join(ENCODERS)} or the path of "
+            "an .onnx file",
         )
         require(
             not (own and self.train_encoder),
@@ -133,7 +144,8 @@ class PolicyConfig:
         fits = self.height_px % self.stride == 0 and self.width_px % self.stride == 0
         require(
             fits,
-            f"{where}: stride {self.stride} does not divide the image {self.height_px}x{self.width_px}",
+            f"{where}: stride {self.stride} does not divide the image "
+            f"{self.height_px}x{self.width_px}",
         )
         require(
             own or self.stride in (8, 16, 32),

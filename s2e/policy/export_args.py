@@ -4,7 +4,8 @@
     s2e-export RUN --folder OUT --half            a folder to share: weights, config.json, model card
     s2e-export RUN --folder OUT --push owner/name
 
-RUN is anything that `s2e.load_policy` takes. Graphs are compared with torch before they are written, and timed.
+RUN is anything that `s2e.load_policy` takes. Graphs are compared with torch before they are
+written, and timed.
 """
 
 import re
@@ -23,13 +24,16 @@ class ExportArgs:
     """Write a policy as ONNX graphs or as a folder to share."""
 
     run: tyro.conf.Positional[str]
-    """A run, checkpoint or exported folder, a shipped policy's name, or owner/name on Hugging Face."""
+    """A run, checkpoint or exported folder, a shipped policy's name, or owner/name on Hugging
+    Face."""
     onnx: Path | None = None
-    """Where the graph from frames to trajectories goes; the one with kept tokens goes beside it, as NAME_step.onnx."""
+    """Where the graph from frames to trajectories goes; the one with kept tokens goes beside it, as
+    NAME_step.onnx."""
     folder: Path | None = None
     """Where the folder to share goes."""
     half: bool = False
-    """Store the policy's matrices in float16, beside a float32 encoder: the same trajectories to about a millimetre."""
+    """Store the policy's matrices in float16, beside a float32 encoder: the same trajectories to
+    about a millimetre."""
     push: str = ""
     """Upload the folder to this Hugging Face repository (owner/name); a new one is private."""
     license: str = "apache-2.0"

@@ -1,14 +1,17 @@
-"""A policy as ONNX graphs: from whole histories of frames, and one frame at a time with the older frames' tokens kept outside.
+"""A policy as ONNX graphs: from whole histories of frames, and one frame at a time with the older
+frames' tokens kept outside.
 
     whole   frames (B, history, H, W, 3) uint8, oldest first; goal (B, 3); ego (B, 3); robot (B, 6)
     step    frame (B, H, W, 3) uint8; older (B, history - 1, C), what earlier steps gave as `token`, oldest first; goal; ego; robot
     both    waypoints (B, M, T, 2) metres; scores (B, M) probabilities; log_std (B, M, T, 2) log metres; rho (B, M, T); speed (B, M) m/s
     step    also token (B, C), to be kept
 
-A policy that knows its odometry has one more input, odometry (B, ODOMETRY), and one more output, free_space (B, RAYS) in metres, from
-which the next odometry is made (`s2e.core.observation.Odometry`). `goal`, `ego`, `robot` and `odometry` are the tokens of
-`s2e.core.observation`; a row with a NaN in it is unknown: a goal to explore without, a motion or a robot that nobody knows. Features are
-rounded to float16 where the library rounds them, so kept and fresh ones are the same numbers.
+A policy that knows its odometry has one more input, odometry (B, ODOMETRY), and one more output,
+free_space (B, RAYS) in metres, from which the next odometry is made
+(`s2e.core.observation.Odometry`). `goal`, `ego`, `robot` and `odometry` are the tokens of
+`s2e.core.observation`; a row with a NaN in it is unknown: a goal to explore without, a motion or a
+robot that nobody knows. Features are rounded to float16 where the library rounds them, so kept and
+fresh ones are the same numbers.
 """
 
 import contextlib
@@ -49,7 +52,8 @@ class _Graph(nn.Module):
 
     Args:
         policy, net: in eval mode.
-        rounds: round features to float16, as the library does; without it the rest can be compared to the last digits.
+        rounds: round features to float16, as the library does; without it the rest can be compared
+            to the last digits.
     """
 
     inputs: tuple[str, ...]
@@ -125,7 +129,9 @@ def _answer(
 
 
 def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Inputs of the whole graph to compare and time with: drawn streets that come nearer, and every kind of unknown."""
+    """Inputs of the whole graph to compare and time with: drawn streets that come nearer, and every
+    kind of unknown.
+    """
     rng = np.random.default_rng(seed)
     inputs = {
         "frames": np.stack([_street(rng, config) for _ in range(count)]),
@@ -149,7 +155,9 @@ def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, 
 
 
 def _street(rng: np.random.Generator, config: PolicyConfig) -> np.ndarray:
-    """(history, H, W, 3) uint8: a sky, a ground, and boxes that grow from frame to frame; with noise."""
+    """(history, H, W, 3) uint8: a sky, a ground, and boxes that grow from frame to frame; with
+    noise.
+    """
     y, x = np.meshgrid(
         np.linspace(0, 1, config.height_px), np.linspace(-0.5, 0.5, config.width_px), indexing="ij"
     )
@@ -239,7 +247,9 @@ def _trace(module: _Graph, rows: list[torch.Tensor], opset: int) -> Any:
 
 
 def _with_encoder(module: _Graph, rows: list[torch.Tensor]) -> Any:
-    """The graph of a user's ONNX encoder with what follows it: that is traced from features on, and the two are joined."""
+    """The graph of a user's ONNX encoder with what follows it: that is traced from features on, and
+    the two are joined.
+    """
     import onnx
     from onnx import compose, helper
 
@@ -281,7 +291,8 @@ def _with_encoder(module: _Graph, rows: list[torch.Tensor]) -> Any:
 
 
 def worst_difference(graph: bytes, module: _Graph, inputs: Mapping[str, np.ndarray]) -> float:
-    """The largest difference of any number between onnxruntime and torch, of numbers above 1 relative; infinite where one is missing.
+    """The largest difference of any number between onnxruntime and torch, of numbers above 1
+    relative; infinite where one is missing.
 
     A `token` is float16: it may be the neighbour of torch's, and counts only beyond that.
     """
@@ -302,8 +313,9 @@ def worst_difference(graph: bytes, module: _Graph, inputs: Mapping[str, np.ndarr
 def check_parity(graph: bytes, module: _Graph, inputs: Mapping[str, np.ndarray], where: str) -> str:
     """Says how far a graph is from torch; refuses one that is not the same within `TOLERANCE`.
 
-    The two encoders differ in the last digit of float32, and a feature on the border of two float16 numbers is then rounded apart. If
-    that is what exceeds the tolerance, the same graph without rounding does not.
+    The two encoders differ in the last digit of float32, and a feature on the border of two float16
+    numbers is then rounded apart. If that is what exceeds the tolerance, the same graph without
+    rounding does not.
 
     Raises:
         UserError: it differs.
@@ -317,7 +329,8 @@ def check_parity(graph: bytes, module: _Graph, inputs: Mapping[str, np.ndarray],
         good = rest <= TOLERANCE and worst <= 100 * TOLERANCE
         require(
             good,
-            f"{where}: {told}; {TOLERANCE:.0e} is allowed, so it was not written; report this policy's config.json",
+            f"{where}: {told}; {TOLERANCE:.0e} is allowed, so it was not written; report this "
+            "policy's config.json",
         )
     return told
 
@@ -353,7 +366,9 @@ def write_graph(path: Path, graph: bytes) -> None:
 
 
 def median_p95_ms(call: Callable[[], object], runs: int) -> tuple[float, float]:
-    """How long a call takes: median and 95th percentile over `runs` calls, in milliseconds, after three that do not count."""
+    """How long a call takes: median and 95th percentile over `runs` calls, in milliseconds, after
+    three that do not count.
+    """
     for _ in range(3):
         call()
     times = []

@@ -1,6 +1,8 @@
-"""Policies from Hugging Face, and to there: a repository with the files of an exported folder (`s2e-export --folder`).
+"""Policies from Hugging Face, and to there: a repository with the files of an exported folder
+(`s2e-export --folder`).
 
-Nothing of a repository is executed: config.json is JSON, weights are safetensors. Needs the extra hub.
+Nothing of a repository is executed: config.json is JSON, weights are safetensors. Needs the extra
+hub.
 """
 
 import os
@@ -28,15 +30,19 @@ def is_name(name: str) -> bool:
 
 
 def is_repository(name: str) -> bool:
-    """Whether a name is meant as a repository and not as a path: owner/name, and there is no folder of the owner's name here."""
+    """Whether a name is meant as a repository and not as a path: owner/name, and there is no folder
+    of the owner's name here.
+    """
     return is_name(name) and not os.path.exists(Path(name).parent)
 
 
 def download(name: str) -> Path:
-    """The folder of a repository's files in huggingface_hub's cache, fetched where they are missing or older than there.
+    """The folder of a repository's files in huggingface_hub's cache, fetched where they are missing
+    or older than there.
 
     Raises:
-        UserError: huggingface_hub is missing, there is no connection and nothing in the cache, no such repository, or no access.
+        UserError: huggingface_hub is missing, there is no connection and nothing in the cache, no
+            such repository, or no access.
     """
     hub = library(_NOT_HERE.format(name))
     try:
@@ -46,7 +52,8 @@ def download(name: str) -> Path:
 
 
 def push(folder: Path, name: str) -> str:
-    """Uploads an exported folder to a repository, which is made (private) where there is none; returns its address.
+    """Uploads an exported folder to a repository, which is made (private) where there is none;
+    returns its address.
 
     Raises:
         UserError: no such name, no token, no connection.
@@ -85,13 +92,20 @@ def _explain(name: str, error: Exception) -> str:
     kinds = {c.__name__ for c in type(error).__mro__}
     where = _NOT_HERE.format(name)
     if "GatedRepoError" in kinds:
-        return f"{where} it needs consent: accept its terms at https://huggingface.co/{name}, then `hf auth login`"
+        return (
+            f"{where} it needs consent: accept its terms at https://huggingface.co/{name}, "
+            "then "
+            "`hf auth login`"
+        )
     if "RepositoryNotFoundError" in kinds:
         return f"{where} it does not exist, or is private; check the name, or `hf auth login`"
     if kinds & {"LocalTokenNotFoundError"} or getattr(
         getattr(error, "response", None), "status_code", 0
     ) in (401, 403):
-        return f"{where} it refuses access; `hf auth login` with a token that may read (and, to push, write) it"
+        return (
+            f"{where} it refuses access; `hf auth login` with a token that may read (and, to "
+            "push, write) it"
+        )
     if kinds & {
         "LocalEntryNotFoundError",
         "OfflineModeIsEnabled",

@@ -1,7 +1,9 @@
-"""The Gaussian-mixture mathematics of S2E: trajectories, the distribution-matching loss, the action density.
+"""The Gaussian-mixture mathematics of S2E: trajectories, the distribution-matching loss, the action
+density.
 
-Formulas: S2E (arXiv 2507.22028) for the mixture and the positive mode; MTR (arXiv 2209.13508) for the bivariate negative
-log-likelihood, its clamps and the other positive mode. All functions are pure and work on any batch shape named in their docstrings.
+Formulas: S2E (arXiv 2507.22028) for the mixture and the positive mode; MTR (arXiv 2209.13508) for
+the bivariate negative log-likelihood, its clamps and the other positive mode. All functions are
+pure and work on any batch shape named in their docstrings.
 """
 
 import math
@@ -24,7 +26,8 @@ class Modes:
 
     Attributes:
         logits: (B, M) unnormalised log-scores.
-        mean: (B, M, T, 2) in steps: 1 is the distance travelled in one waypoint interval at the mode's speed.
+        mean: (B, M, T, 2) in steps: 1 is the distance travelled in one waypoint interval at the
+            mode's speed.
         log_std: (B, M, T, 2) in the same unit, clamped.
         rho: (B, M, T) correlation, clamped.
         speed: (B, M) metres per second, positive: the velocity scale.
@@ -42,7 +45,8 @@ class Modes:
 
 
 def clamped_gaussian(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What a network says of a waypoint (..., 5) as offset (..., 2), log_std (..., 2) and rho (...), within MTR's clamps.
+    """What a network says of a waypoint (..., 5) as offset (..., 2), log_std (..., 2) and rho
+    (...), within MTR's clamps.
 
     Outside a clamp the gradient is zero, as in MTR's `nll_loss_gmm_direct`.
     """
@@ -56,7 +60,9 @@ def clamped_gaussian(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tor
 def normalise(
     trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Splits metric trajectories (B, T, 2) into steps (B, T, 2) and a speed (B,) in m/s (mean over the trajectory)."""
+    """Splits metric trajectories (B, T, 2) into steps (B, T, 2) and a speed (B,) in m/s (mean over
+    the trajectory).
+    """
     steps = torch.diff(trajectories, dim=1, prepend=torch.zeros_like(trajectories[:, :1]))
     speed = steps.norm(dim=-1).mean(1) / waypoint_dt_s
     return trajectories / (speed.clamp(min=speed_floor) * waypoint_dt_s)[:, None, None], speed
@@ -65,11 +71,14 @@ def normalise(
 def positive_mode(
     steps: torch.Tensor, anchors: torch.Tensor, rule: Rule = "direction"
 ) -> torch.Tensor:
-    """(B,) index of the anchor that fits the endpoint of (B, T, 2) best; standing still counts as a little straight on.
+    """(B,) index of the anchor that fits the endpoint of (B, T, 2) best; standing still counts as a
+    little straight on.
 
-    Rule "direction" (S2E): the anchor whose direction is nearest; lengths of anchors do not count. Rule "endpoint" (MTR): the anchor
-    nearest to the endpoint over T, where straight motion ends at distance 1. On anchors of equal length both are the same rule.
-    Of two anchors equally near (straight ahead lies between the middle two of an even fan) the first is taken, the one to the right.
+    Rule "direction" (S2E): the anchor whose direction is nearest; lengths of anchors do not count.
+    Rule "endpoint" (MTR): the anchor nearest to the endpoint over T, where straight motion ends at
+    distance 1. On anchors of equal length both are the same rule. Of two anchors equally near
+    (straight ahead lies between the middle two of an even fan) the first is taken, the one to the
+    right.
     """
     end = steps[:, -1]
     ahead = torch.tensor([STANDING, 0.0], dtype=end.dtype, device=end.device)
@@ -83,7 +92,9 @@ def positive_mode(
 def bivariate_nll(
     x: torch.Tensor, mean: torch.Tensor, log_std: torch.Tensor, rho: torch.Tensor
 ) -> torch.Tensor:
-    """Negative log-density of a bivariate normal, without the constant log(2 pi): (..., 2), (..., 2), (..., 2), (...) to (...)."""
+    """Negative log-density of a bivariate normal, without the constant log(2 pi): (..., 2), (...,
+    2), (..., 2), (...) to (...).
+    """
     z = (x - mean) * torch.exp(-log_std)
     one_minus = 1 - rho.square()
     quadratic = z[..., 0].square() + z[..., 1].square() - 2 * rho * z[..., 0] * z[..., 1]
@@ -100,8 +111,9 @@ def matching_loss(
 ) -> dict[str, torch.Tensor]:
     """The anchor-guided distribution-matching loss on metric ground truth (B, T, 2).
 
-    L = -log N_h(w) - log q_h + (v_h - v)^2 for the positive mode h, averaged over the batch. The score term and the density are
-    reported apart; the density is summed over waypoints as in MTR. `rule` finds h, see `positive_mode`.
+    L = -log N_h(w) - log q_h + (v_h - v)^2 for the positive mode h, averaged over the batch. The
+    score term and the density are reported apart; the density is summed over waypoints as in MTR.
+    `rule` finds h, see `positive_mode`.
 
     Returns:
         Scalars `loss` and its terms `nll`, `score`, `velocity`.
@@ -122,10 +134,12 @@ def matching_loss(
 def regression_loss(
     modes: Modes, trajectories: torch.Tensor, waypoint_dt_s: float, speed_floor: float
 ) -> dict[str, torch.Tensor]:
-    """Plain regression of one mode (M = 1) on metric ground truth (B, T, 2): what GNM and ViNT do with waypoints, as a baseline.
+    """Plain regression of one mode (M = 1) on metric ground truth (B, T, 2): what GNM and ViNT do
+    with waypoints, as a baseline.
 
-    L = |w_hat - w|^2 + (v_hat - v)^2, the first the mean over waypoints and coordinates of normalised trajectories. Deviations and
-    scores learn nothing, so densities of a policy trained like this mean nothing.
+    L = |w_hat - w|^2 + (v_hat - v)^2, the first the mean over waypoints and coordinates of
+    normalised trajectories. Deviations and scores learn nothing, so densities of a policy trained
+    like this mean nothing.
 
     Returns:
         Scalars `loss` and its terms `mse`, `velocity`.
@@ -142,13 +156,15 @@ def regression_loss(
 
 
 def free_space_loss(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Mean error of predicted log metres (B, R) against true metres (B, R), smooth L1; NaN in the truth is not known.
+    """Mean error of predicted log metres (B, R) against true metres (B, R), smooth L1; NaN in the
+    truth is not known.
 
-    In the logarithm, because an error of 0.3 m matters at 0.5 m and not at 10 m. Where nothing is known the loss is 0 and so is its
-    gradient.
+    In the logarithm, because an error of 0.3 m matters at 0.5 m and not at 10 m. Where nothing is
+    known the loss is 0 and so is its gradient.
     """
     known = ~truth.isnan()
-    # The unknown is replaced before the loss, not masked after it: 0 * NaN would be NaN in the backward pass.
+    # The unknown is replaced before the loss, not masked after it: 0 * NaN would be NaN in the
+    # backward pass.
     target = torch.where(known, truth, 1.0).clamp(min=MIN_DISTANCE_M).log()
     error = F.smooth_l1_loss(predicted, target.to(predicted), reduction="none", beta=0.1)
     return (error * known).sum() / known.sum().clamp(min=1)
@@ -170,7 +186,9 @@ class WaypointMixture:
 
     @classmethod
     def at(cls, modes: Modes, waypoint: int, waypoint_dt_s: float) -> "WaypointMixture":
-        """The marginal of the trajectory mixture at one waypoint, in metres: each mode is scaled by its own speed."""
+        """The marginal of the trajectory mixture at one waypoint, in metres: each mode is scaled by
+        its own speed.
+        """
         scale = modes.speed * waypoint_dt_s
         return cls(
             modes.logits.log_softmax(-1),
@@ -180,14 +198,18 @@ class WaypointMixture:
         )
 
     def log_prob(self, action: torch.Tensor, mode: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, 2) metres to (B,): log of the sum over modes, or of the share of one mode each, (B,): that is never more."""
+        """(B, 2) metres to (B,): log of the sum over modes, or of the share of one mode each, (B,):
+        that is never more.
+        """
         nll = bivariate_nll(action[:, None], self.mean, self.log_std, self.rho) + math.log(
             2 * math.pi
         )
         return _all_or_one(self.log_weight - nll, mode)
 
     def entropy_bound(self) -> torch.Tensor:
-        """(B,) upper bound on the entropy (a mixture has no closed form): entropy of the scores plus the modes' mean entropy."""
+        """(B,) upper bound on the entropy (a mixture has no closed form): entropy of the scores
+        plus the modes' mean entropy.
+        """
         gaussian = (
             1 + math.log(2 * math.pi) + self.log_std.sum(-1) + 0.5 * (1 - self.rho.square()).log()
         )
@@ -208,7 +230,9 @@ class WaypointMixture:
         )
 
     def draw(self, u: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """(B, 2) the draw that chance gives: u (B,) uniform in 0..1 chooses the component, `noise` (B, 2) is standard normal."""
+        """(B, 2) the draw that chance gives: u (B,) uniform in 0..1 chooses the component, `noise`
+        (B, 2) is standard normal.
+        """
         chosen = (
             (self.log_weight.exp().cumsum(-1) < u[:, None])
             .sum(-1)
@@ -229,7 +253,8 @@ def _all_or_one(parts: torch.Tensor, mode: torch.Tensor | None) -> torch.Tensor:
 def trajectory_log_prob(
     modes: Modes, way: torch.Tensor, waypoint_dt_s: float, mode: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """(B, T, 2) metres to (B,): log-density of a whole way under the exact mixture, where a mode's waypoints are independent.
+    """(B, T, 2) metres to (B,): log-density of a whole way under the exact mixture, where a mode's
+    waypoints are independent.
 
     With `mode` (B,) it is the share of one mode each, as in `WaypointMixture.log_prob`.
     """

@@ -1,4 +1,6 @@
-"""Driving with a policy: one camera, one robot, images in and a plan out. The frames' history is kept here."""
+"""Driving with a policy: one camera, one robot, images in and a plan out. The frames' history is
+kept here.
+"""
 
 import math
 from collections.abc import Sequence
@@ -39,8 +41,10 @@ class Plan:
         waypoints: (T, 2) float32, the trajectory of the best score.
         times: (T,) seconds from now at which each waypoint is reached.
         score: its probability. speed: m/s, along it on average.
-        recovers: the robot is in a jam, and `waypoints` are what gets it out of it instead: see `s2e.policy.recovery`.
-        candidates: (M, T, 2) float32, all trajectories, by anchor. scores: (M,) float32, their probabilities.
+        recovers: the robot is in a jam, and `waypoints` are what gets it out of it instead: see
+            `s2e.policy.recovery`.
+        candidates: (M, T, 2) float32, all trajectories, by anchor. scores: (M,) float32, their
+            probabilities.
     """
 
     waypoints: np.ndarray
@@ -57,7 +61,8 @@ class Navigator:
 
     Args:
         policy, net: the networks, as `load_networks` gives them.
-        device: cpu or cuda. recovery: plans of a robot that is told to drive and stands get it out of there, also backwards.
+        device: cpu or cuda. recovery: plans of a robot that is told to drive and stands get it out
+            of there, also backwards.
     """
 
     def __init__(
@@ -76,7 +81,9 @@ class Navigator:
         return cls(*load_networks(path), device, recovery)
 
     def reset(self) -> None:
-        """Forgets all frames: call it when the robot was carried somewhere else, or another episode begins."""
+        """Forgets all frames: call it when the robot was carried somewhere else, or another episode
+        begins.
+        """
         self.seen: list[
             tuple[float, np.ndarray]
         ] = []  # (seconds, (C,) float16), oldest first; the newest frame is the last
@@ -106,16 +113,21 @@ class Navigator:
 
         Args:
             frame: (H, W, 3) uint8 RGB of any size; stretched to the policy's.
-            goal: (x, y) metres in the robot's frame now; None explores, with the goal hidden from the policy.
-            time_s: when the frame was taken, by any clock. Frames may then come at any rate: the policy sees, for each moment of its
-                history, the frame nearest to it. Without it every call counts as `config.frame_spacing_s` after the one before.
-            ego: the robot's speed (m/s) and yaw rate (rad/s); None hides its motion from the policy, and nothing tells that it is in a
-                jam. Where it is known for four seconds and more the policy also knows its odometry, if it learned to: it takes the
-                robot for one that follows its plans.
-            robot: what is driven and how its camera sees; unless all of `ROBOT_FIELDS` are known it counts as unknown.
+            goal: (x, y) metres in the robot's frame now; None explores, with the goal hidden from
+                the policy.
+            time_s: when the frame was taken, by any clock. Frames may then come at any rate: the
+                policy sees, for each moment of its history, the frame nearest to it. Without it
+                every call counts as `config.frame_spacing_s` after the one before.
+            ego: the robot's speed (m/s) and yaw rate (rad/s); None hides its motion from the
+                policy, and nothing tells that it is in a jam. Where it is known for four seconds
+                and more the policy also knows its odometry, if it learned to: it takes the robot
+                for one that follows its plans.
+            robot: what is driven and how its camera sees; unless all of `ROBOT_FIELDS` are known it
+                counts as unknown.
 
         Raises:
-            ValueError: an argument that cannot be; the message says what was expected. Nothing is remembered then.
+            ValueError: an argument that cannot be; the message says what was expected. Nothing is
+                remembered then.
         """
         _check_frame(frame)
         goal_xy = (
@@ -194,7 +206,8 @@ class Navigator:
         """The time of the newest frame on the clock that `seen` is kept by."""
         if self.timed is not None and self.timed != (time_s is not None):
             raise ValueError(
-                "time_s was given for some frames and not for others; give it always or never, or call reset() between"
+                "time_s was given for some frames and not for others; give it always or never, or "
+                "call reset() between"
             )
         if time_s is None:
             return self.seen[-1][0] + self.config.frame_spacing_s if self.seen else 0.0
@@ -203,12 +216,15 @@ class Navigator:
             raise ValueError(f"time_s is {time_s}; expected seconds")
         if self.seen and now <= self.seen[-1][0]:
             raise ValueError(
-                f"time_s is {now:.9g} after a frame of {self.seen[-1][0]:.9g}; time must go on, or call reset() between"
+                f"time_s is {now:.9g} after a frame of {self.seen[-1][0]:.9g}; time must go on, or "
+                "call reset() between"
             )
         return now
 
     def _reckoned(self, now: float, motion: np.ndarray | None) -> list[tuple[float, np.ndarray]]:
-        """The robot's way with its place now; NaN while its motion is not known, and anew from there."""
+        """The robot's way with its place now; NaN while its motion is not known, and anew from
+        there.
+        """
         if motion is None:
             return [*self.way, (now, np.full(3, np.nan))]
         then, pose = self.way[-1] if self.way else (now, np.zeros(3))
@@ -223,7 +239,9 @@ class Navigator:
         context: torch.Tensor,
         body: np.ndarray,
     ) -> None:
-        """Keeps where rays of the free space end that a policy with a reader sees now; anew where the robot's way begins anew."""
+        """Keeps where rays of the free space end that a policy with a reader sees now; anew where
+        the robot's way begins anew.
+        """
         if len(way) < 2 or np.isnan(way[-2][1]).any():
             self.scans = []
         spacing = SCAN_STEPS * self.config.frame_spacing_s
@@ -237,7 +255,8 @@ class Navigator:
             ]
 
     def _older(self, now: float, token: np.ndarray) -> np.ndarray:
-        """(history - 1, C) float16: what older frames keep, oldest first, each the frame nearest to its moment.
+        """(history - 1, C) float16: what older frames keep, oldest first, each the frame nearest to
+        its moment.
 
         Before the first frame the robot counts as standing where it was taken, as in training.
         """
@@ -250,7 +269,9 @@ class Navigator:
         return np.stack([tokens[i] for i in np.abs(times - moments[:, None]).argmin(1)])
 
     def _remember(self, now: float, token: np.ndarray, timed: bool) -> None:
-        """Keeps what later history needs: one frame older than it, and no two nearer than a sixteenth of the spacing."""
+        """Keeps what later history needs: one frame older than it, and no two nearer than a
+        sixteenth of the spacing.
+        """
         spacing = self.config.frame_spacing_s
         if len(self.seen) > 1 and now - self.seen[-2][0] < spacing / 16:
             self.seen.pop()
@@ -296,7 +317,8 @@ def _robot(robot: Body | None) -> np.ndarray:
     """(1, 6) robot token."""
     if robot is not None and not isinstance(robot, Body):
         raise ValueError(
-            f"robot is a {type(robot).__name__}; expected a s2e.video.walk.Body, or None where it is not known"
+            f"robot is a {type(robot).__name__}; expected a s2e.video.walk.Body, or None where it "
+            "is not known"
         )
     values = (robot or Body()).token()
     wrong = [
@@ -304,6 +326,7 @@ def _robot(robot: Body | None) -> np.ndarray:
     ]
     if wrong:
         raise ValueError(
-            f"robot has {wrong[0]} {getattr(robot, wrong[0])}; expected metres, m/s, rad/s or degrees, or NaN (not known)"
+            f"robot has {wrong[0]} {getattr(robot, wrong[0])}; expected metres, m/s, rad/s or "
+            "degrees, or NaN (not known)"
         )
     return robot_token(values[None])

@@ -1,7 +1,9 @@
-"""The S2E network: history and goal tokens, self-attention, anchors that query them, three heads, residual-attention adapters.
+"""The S2E network: history and goal tokens, self-attention, anchors that query them, three heads,
+residual-attention adapters.
 
-Source: S2E (arXiv 2507.22028), figure 2: context by self-attention, anchors as queries of cross-attention blocks (`RAM`), heads for
-scores, trajectories and velocity scale. The encoder is outside (`s2e/policy/encoder.py`): this module starts from its features.
+Source: S2E (arXiv 2507.22028), figure 2: context by self-attention, anchors as queries of
+cross-attention blocks (`RAM`), heads for scores, trajectories and velocity scale. The encoder is
+outside (`s2e/policy/encoder.py`): this module starts from its features.
 """
 
 import copy
@@ -45,7 +47,8 @@ class Attention(nn.Module):
 
 
 class ResidualAttention(nn.Module):
-    """The trainable branch beside a frozen attention block: zero linear, a copy of the block, zero linear.
+    """The trainable branch beside a frozen attention block: zero linear, a copy of the block, zero
+    linear.
 
     Both linears start at zero, so the branch adds exactly nothing until it is trained.
     """
@@ -67,7 +70,9 @@ class ResidualAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm attention and feed-forward. With `context` it is cross-attention, without it self-attention."""
+    """Pre-norm attention and feed-forward. With `context` it is cross-attention, without it
+    self-attention.
+    """
 
     def __init__(self, config: PolicyConfig):
         super().__init__()
@@ -88,10 +93,11 @@ class Block(nn.Module):
 
 
 def token_places(config: PolicyConfig) -> torch.Tensor:
-    """(L - 3, 3) where each image token was seen: column and row (0: the image's centre, 1: its width, height), age in seconds.
+    """(L - 3, 3) where each image token was seen: column and row (0: the image's centre, 1: its
+    width, height), age in seconds.
 
-    The newest frame's tokens come first, then the older frames, oldest first. A column token has no row (0), a pooled token neither.
-    An older frame's age is a multiple of `frame_spacing_s`.
+    The newest frame's tokens come first, then the older frames, oldest first. A column token has no
+    row (0), a pooled token neither. An older frame's age is a multiple of `frame_spacing_s`.
     """
     rows, columns = config.height_px // config.stride, config.width_px // config.stride
     rows, columns = {"columns": (1, columns), "grid": (rows, columns), "pooled": (1, 1)}[
@@ -106,14 +112,17 @@ def token_places(config: PolicyConfig) -> torch.Tensor:
 
 
 def sinusoids(places: torch.Tensor, dim: int) -> torch.Tensor:
-    """(L, 3) places to (L, dim): sines and cosines of each coordinate, 1/4 to 2 periods a unit, so that near places are alike."""
+    """(L, 3) places to (L, dim): sines and cosines of each coordinate, 1/4 to 2 periods a unit, so
+    that near places are alike.
+    """
     frequencies = 2 * math.pi * torch.logspace(math.log10(0.25), math.log10(2.0), -(-dim // 6))
     angles = (places[:, :, None] * frequencies).flatten(1)
     return torch.cat([angles.sin(), angles.cos()], -1)[:, :dim]
 
 
 class PlacedHead(nn.Module):
-    """Tokens (B, n, d), and more numbers (B, more), to (B, outputs): each token narrowed, then all of them together.
+    """Tokens (B, n, d), and more numbers (B, more), to (B, outputs): each token narrowed, then all
+    of them together.
 
     Flattened, not averaged: which token sees an obstacle says at which bearing it is.
     """
@@ -133,10 +142,12 @@ class PlacedHead(nn.Module):
 
 
 class Reader(PlacedHead):
-    """Context tokens (B, L, d) and odometry (B, ODOMETRY) to shifts of the anchors' queries (B, M, d); zero at first.
+    """Context tokens (B, L, d) and odometry (B, ODOMETRY) to shifts of the anchors' queries (B, M,
+    d); zero at first.
 
-    What an adapter beside attention adds is a mixture of tokens, whichever they are; here each has its place.
-    `answers` adds to what the three heads say of each anchor (B, M, 2 + 5 T); zero at first as well.
+    What an adapter beside attention adds is a mixture of tokens, whichever they are; here each has
+    its place. `answers` adds to what the three heads say of each anchor (B, M, 2 + 5 T); zero at
+    first as well.
     """
 
     NARROW, HIDDEN = 32, 256
@@ -159,13 +170,14 @@ class Reader(PlacedHead):
 class S2EPolicy(nn.Module):
     """Features, goal and ego state in; a mixture of anchored trajectories out.
 
-    `context` is the part that fine-tuning leaves alone: it may be computed once and kept. `decode` is the part with adapters.
-    `free_space` reads the context beside it, where `config.free_space` says so: an auxiliary task, for pretraining alone.
+    `context` is the part that fine-tuning leaves alone: it may be computed once and kept. `decode`
+    is the part with adapters. `free_space` reads the context beside it, where `config.free_space`
+    says so: an auxiliary task, for pretraining alone.
 
     Args:
         config: its shape.
-        anchors: (M, 2) normalised endpoints, M = `config.anchors`; `anchor_fan` where None. They are part of the state, so a
-            checkpoint brings its own.
+        anchors: (M, 2) normalised endpoints, M = `config.anchors`; `anchor_fan` where None. They
+            are part of the state, so a checkpoint brings its own.
     """
 
     anchors: torch.Tensor
@@ -195,7 +207,8 @@ class S2EPolicy(nn.Module):
             mlp(len(ROBOT_FIELDS), config.dim, config.dim),
             nn.Parameter(torch.zeros(config.dim)),
         )
-        # Learned, but not from nothing: neighbours in the image and in time begin alike. Goal, ego and robot have no place.
+        # Learned, but not from nothing: neighbours in the image and in time begin alike. Goal, ego
+        # and robot have no place.
         places = sinusoids(token_places(config), config.dim)
         self.position = nn.Parameter(torch.cat([0.5 * places, 0.02 * torch.randn(3, config.dim)]))
         self.encoder = nn.ModuleList(Block(config) for _ in range(config.encoder_layers))
@@ -241,7 +254,8 @@ class S2EPolicy(nn.Module):
 
         Args:
             newest: (B, n, w) tokens of the newest frame. older: (B, history - 1, C), oldest first.
-            goal: (B, 3) clipped distance over `goal_clip_m`, cos and sin of the bearing. ego: (B, 3) v, omega, last curvature.
+            goal: (B, 3) clipped distance over `goal_clip_m`, cos and sin of the bearing. ego: (B,
+                3) v, omega, last curvature.
             robot: (B, 6) `robot_token`; rows with NaN are replaced by a learned token.
             hide_goal, hide_ego: (B,) bool, replaces the token by a learned one.
         """
@@ -268,7 +282,8 @@ class S2EPolicy(nn.Module):
         """Anchors query the context; three heads read the answers.
 
         Args:
-            context: (B, L, d). odometry: (B, ODOMETRY) `odometry_token`, for policies that know it; None is not known.
+            context: (B, L, d). odometry: (B, ODOMETRY) `odometry_token`, for policies that know it;
+                None is not known.
         """
         config = self.config
         x = self.anchor_in(self.anchors).expand(len(context), -1, -1)
@@ -306,13 +321,17 @@ class S2EPolicy(nn.Module):
         return self.free_space_head(context[:, : self.newest_shape[0]])
 
     def add_reader(self) -> None:
-        """Lets the context as a whole and what the robot did lately shift the anchors' queries: by nothing, until it is trained."""
+        """Lets the context as a whole and what the robot did lately shift the anchors' queries: by
+        nothing, until it is trained.
+        """
         if self.reader is None:
             self.config = dataclasses.replace(self.config, reader=True)
             self.reader = Reader(self.context_tokens, self.config).to(self.anchors.device)
 
     def add_adapters(self) -> None:
-        """Puts a residual-attention branch beside every cross-attention block and freezes all but these and the reader."""
+        """Puts a residual-attention branch beside every cross-attention block and freezes all but
+        these and the reader.
+        """
         self.requires_grad_(False)
         for block in self.decoder:
             assert isinstance(block, Block)

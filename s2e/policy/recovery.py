@@ -1,8 +1,10 @@
-"""What gets a robot out of a jam: it backs off, turns away from where it was told to go, and drives on a little.
+"""What gets a robot out of a jam: it backs off, turns away from where it was told to go, and drives
+on a little.
 
-A policy touches what has left its camera's view, is told the same and sees the same again, and stands there for good. Stacks for
-navigation have recovery behaviours for it (Marder-Eppstein et al., "The Office Marathon", ICRA 2010). This one asks for odometry
-alone: who is told to move and stands is in a jam.
+A policy touches what has left its camera's view, is told the same and sees the same again, and
+stands there for good. Stacks for navigation have recovery behaviours for it (Marder-Eppstein et
+al., "The Office Marathon", ICRA 2010). This one asks for odometry alone: who is told to move and
+stands is in a jam.
 """
 
 from itertools import pairwise
@@ -12,14 +14,15 @@ import numpy as np
 STANDS_MPS, STANDS_RADPS = 0.1, 0.25
 """Who is slower than both stands."""
 AHEAD_M, ASIDE_M = 0.1, 0.35
-"""Who is told to be farther ahead than the first within a second, or farther aside than the second, should move; legs step aside to
-what is nearer."""
+"""Who is told to be farther ahead than the first within a second, or farther aside than the second,
+should move; legs step aside to what is nearer."""
 STOOD_S = 0.6
 """How long who should move has stood before it backs off."""
 UNTIL_S = 0.8, 1.2, 1.6
 """When it has backed off, turned, and driven on, seconds after it began."""
 BACK, TURN, ON = (-0.3, 0.0), (0.0, 0.5), (0.8, 0.1)
-"""Metres ahead and left that it is told in each of them, to be reached in a second; to the left or mirrored."""
+"""Metres ahead and left that it is told in each of them, to be reached in a second; to the left or
+mirrored."""
 HERE_M = 0.7
 """Who is in a jam again this near to the last one turns to the other side than then."""
 _SOON_S = 1e-6
@@ -53,8 +56,10 @@ class Recovery:
         """(V, 2) what some robots are told instead of `waypoints`; `busy` says who is being driven.
 
         Args:
-            waypoints: (V, 2) metres ahead and left, to be reached in a second. pose: (V, 3) where they are, by their own reckoning.
-            ego: (V, >= 2) their speeds, m/s, and yaw rates, rad/s. passed_s: since the call before. robots: (V,) which; all where None.
+            waypoints: (V, 2) metres ahead and left, to be reached in a second. pose: (V, 3) where
+                they are, by their own reckoning.
+            ego: (V, >= 2) their speeds, m/s, and yaw rates, rad/s. passed_s: since the call before.
+                robots: (V,) which; all where None.
         """
         r = np.arange(len(self.told)) if robots is None else robots
         told, since = self.told[r], self.since[r] + passed_s

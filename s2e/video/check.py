@@ -1,7 +1,8 @@
 """What is wrong with walks, as data: what training would learn from them that is not so.
 
-A finding either only tells, or drops frames: the walk is cut around them, and pieces too short to train on go as well. Thresholds are
-chosen, and meant for robots and people on foot; they were tried on real and on recorded walks.
+A finding either only tells, or drops frames: the walk is cut around them, and pieces too short to
+train on go as well. Thresholds are chosen, and meant for robots and people on foot; they were tried
+on real and on recorded walks.
 """
 
 import hashlib
@@ -47,8 +48,9 @@ class Finding:
     """Something about one walk.
 
     Attributes:
-        walk: its name. kind: one word or two, the same for the same trouble. frame: where it begins. until: the frame after its end;
-            equal to `frame` where it lies between two frames. value: how much, in the unit that `text` names. text: for people.
+        walk: its name. kind: one word or two, the same for the same trouble. frame: where it
+            begins. until: the frame after its end; equal to `frame` where it lies between two
+            frames. value: how much, in the unit that `text` names. text: for people.
         drop: whether the frames frame..until are left out, and the walk is cut there.
     """
 
@@ -63,7 +65,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of T frames: errors by frame; hashes, T; mean and deviation of grey levels (T,); sizes (T, 2) height, width."""
+    """What was seen of T frames: errors by frame; hashes, T; mean and deviation of grey levels
+    (T,); sizes (T, 2) height, width.
+    """
 
     errors: dict[int, str]
     hashes: list[bytes]
@@ -78,7 +82,9 @@ class Look:
 
 
 def look(walk: Walk, seen: Callable[[int], object] = lambda _: None) -> Look:
-    """Decodes every frame once; `seen` is told how many at a time. After `MAX_BROKEN` broken frames the rest counts as broken."""
+    """Decodes every frame once; `seen` is told how many at a time. After `MAX_BROKEN` broken frames
+    the rest counts as broken.
+    """
     t = len(walk)
     errors: dict[int, str] = {}
     hashes, mean, spread, size = (
@@ -112,7 +118,9 @@ def look(walk: Walk, seen: Callable[[int], object] = lambda _: None) -> Look:
 
 
 def check_walk(walk: Walk, pictures: Look | None = None) -> list[Finding]:
-    """Everything about one walk, in the order of kinds; `pictures` is what `look` saw, None leaves the frames out of it."""
+    """Everything about one walk, in the order of kinds; `pictures` is what `look` saw, None leaves
+    the frames out of it.
+    """
     found = [*_times(walk), *_jumps(walk), *_still(walk), *_scale(walk), *_heading(walk)]
     if pictures is not None:
         found += [
@@ -129,7 +137,9 @@ def check_walks(
     seen: Callable[[int], object] = lambda _: None,
     first: dict[bytes, str] | None = None,
 ) -> Iterator[tuple[Walk, list[Finding]]]:
-    """Every walk with its findings, the same pictures under two names among them; `first` carries these over to other datasets."""
+    """Every walk with its findings, the same pictures under two names among them; `first` carries
+    these over to other datasets.
+    """
     first = {} if first is None else first
     for walk in walks:
         pictures = look(walk, seen)
@@ -186,7 +196,9 @@ def span(finding: Finding) -> str:
 
 
 def same_as(walk: Walk, pictures: Look, first: dict[bytes, str]) -> list[Finding]:
-    """Whether a walk's pictures are those of a former one; `first` holds names by digest, and grows."""
+    """Whether a walk's pictures are those of a former one; `first` holds names by digest, and
+    grows.
+    """
     if not any(pictures.hashes):
         return []
     if (former := first.get(pictures.digest)) is None:
@@ -228,7 +240,10 @@ def _times(walk: Walk) -> list[Finding]:
     ]
     if not is_uniform(walk):
         off = float((np.abs(dt - np.median(dt)) > UNIFORM * np.median(dt)).mean())
-        text = f"{off:.0%} of the intervals are more than {UNIFORM:.0%} off the median of {np.median(dt):.3f} s; convert with --to-hz"
+        text = (
+            f"{off:.0%} of the intervals are more than {UNIFORM:.0%} off the median of "
+            f"{np.median(dt):.3f} s; convert with --to-hz"
+        )
         found.append(
             Finding(
                 walk.name,
@@ -323,18 +338,26 @@ def _scale(walk: Walk) -> list[Finding]:
         float(np.linalg.norm(np.diff(walk.position, axis=0), axis=1).sum()),
     )
     if usual > FAST_MPS:
-        text = f"a quarter of the time faster than {usual:.1f} m/s: the positions are in other units (--scale), or this is a car"
+        text = (
+            f"a quarter of the time faster than {usual:.1f} m/s: the positions are in other "
+            "units (--scale), or this is a car"
+        )
         return [Finding(walk.name, "scale", 0, t, usual, text, True)]
     reach = float(np.ptp(walk.position, axis=0).max())
     if reach < SLOW_PATH_M and not _on_the_spot(walk):
         lasts = walk.times[-1] - walk.times[0]
-        text = f"all of it within {reach:.3f} m in {lasts:.0f} s: it stands, or the positions are in other units (--scale)"
+        text = (
+            f"all of it within {reach:.3f} m in {lasts:.0f} s: it stands, or the positions are "
+            "in other units (--scale)"
+        )
         return [Finding(walk.name, "scale", 0, t, path, text, True)]
     return []
 
 
 def _on_the_spot(walk: Walk) -> bool:
-    """Whether a walk that gets nowhere turns there: a path in other units is as short, but its motion follows its yaw."""
+    """Whether a walk that gets nowhere turns there: a path in other units is as short, but its
+    motion follows its yaw.
+    """
     at = np.arange(
         0, len(walk), max(1, round(0.5 * walk.hz))
     )  # over half a second, so that noise of the poses is no motion
@@ -379,7 +402,10 @@ def _heading(walk: Walk) -> list[Finding]:
     if (
         sure < 0.5 and _circular(2 * off)[1] < TURNED_SURE
     ):  # twice the angle: forwards and backwards agree
-        text = f"yaw hardly follows the motion (agreement {sure:.2f} of 1): moves sideways a lot, or its axes are wrong"
+        text = (
+            f"yaw hardly follows the motion (agreement {sure:.2f} of 1): moves sideways a lot, "
+            "or its axes are wrong"
+        )
         return [Finding(walk.name, "yaw", 0, 0, sure, text, False)]
     return (
         [
@@ -413,7 +439,10 @@ def _frozen(walk: Walk, seen: Look) -> list[Finding]:
         same[finding.frame : finding.until] = False
     share = float((same[1:] & (speeds(walk) > 0.2)).mean())
     if share > 0.1:
-        text = f"{share:.0%} of the frames repeat the one before while moving: the camera is slower; convert with a lower --to-hz"
+        text = (
+            f"{share:.0%} of the frames repeat the one before while moving: the camera is "
+            "slower; convert with a lower --to-hz"
+        )
         found.append(Finding(walk.name, "repeats", int(np.argmax(same)), 0, share, text, False))
     return found
 

@@ -1,4 +1,6 @@
-"""`s2e-data convert`: any readable walks into GNM folders or shards, checked; continues where it was cut off."""
+"""`s2e-data convert`: any readable walks into GNM folders or shards, checked; continues where it
+was cut off.
+"""
 
 import json
 import os
@@ -32,8 +34,10 @@ class Conversion:
     """What makes the output what it is; a conversion is continued only with the same.
 
     Attributes:
-        to: "gnm" or "shards". to_hz: frames a second of the output, 0 keeps the source's. keep_all: keep what `check` would drop.
-        height_px, width_px: frames are shrunk to this, never enlarged; 0 follows the other, both 0 keep the size.
+        to: "gnm" or "shards". to_hz: frames a second of the output, 0 keeps the source's. keep_all:
+            keep what `check` would drop.
+        height_px, width_px: frames are shrunk to this, never enlarged; 0 follows the other, both 0
+            keep the size.
         shard_mb: size of a shard. body: fills what the data do not say about robot and camera.
     """
 
@@ -48,7 +52,9 @@ class Conversion:
 
 @dataclass
 class Report:
-    """What came of a conversion: counts of the whole output, the pieces' rates, why the rest was left out, and what else to know."""
+    """What came of a conversion: counts of the whole output, the pieces' rates, why the rest was
+    left out, and what else to know.
+    """
 
     walks: int = 0
     pieces: int = 0
@@ -65,11 +71,13 @@ def convert(
 ) -> Report:
     """Reads, checks, cuts, resamples and writes walks.
 
-    Walks that are complete are on the disk and written down in `convert.jsonl`; the same call after a kill continues behind them and
-    ends with the bytes of a call that was not killed. Shards are safe against power loss, too; GNM folders are not (see `_GnmWriter`).
+    Walks that are complete are on the disk and written down in `convert.jsonl`; the same call after
+    a kill continues behind them and ends with the bytes of a call that was not killed. Shards are
+    safe against power loss, too; GNM folders are not (see `_GnmWriter`).
 
     Raises:
-        UserError: nothing is usable; the output folder holds something else, other settings, or lies inside a source; the disk is full.
+        UserError: nothing is usable; the output folder holds something else, other settings, or
+            lies inside a source; the disk is full.
     """
     _check(sources, out, settings)
     check_place(out)
@@ -204,7 +212,9 @@ def filled(body: Body, more: Body) -> Body:
 
 
 class Shrunk(Frames):
-    """Frames made smaller: to `height_px` x `width_px`, where one that is 0 follows the other; smaller ones stay as they are."""
+    """Frames made smaller: to `height_px` x `width_px`, where one that is 0 follows the other;
+    smaller ones stay as they are.
+    """
 
     def __init__(self, whole: Frames, height_px: int, width_px: int):
         self.whole, self.height_px, self.width_px = whole, height_px, width_px
@@ -244,7 +254,9 @@ class Shrunk(Frames):
 
 
 class _Names:
-    """Gives every piece a name of its own that is a plain relative path, and no folder of another's."""
+    """Gives every piece a name of its own that is a plain relative path, and no folder of
+    another's.
+    """
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
@@ -274,8 +286,8 @@ def _above(name: str) -> list[str]:
 class _GnmWriter:
     """Every walk is written beside its place and renamed.
 
-    That is safe against kills, not against power loss: waiting for the disk at each frame would nearly double the time of a conversion.
-    After a power loss convert into a new folder.
+    That is safe against kills, not against power loss: waiting for the disk at each frame would
+    nearly double the time of a conversion. After a power loss convert into a new folder.
     """
 
     def __init__(self, out: Path):
@@ -351,7 +363,8 @@ def _check(sources: Sequence[Path | str], out: Path, settings: Conversion) -> No
     right = settings.to_hz == 0 or LEAST_HZ <= settings.to_hz <= MOST_HZ
     require(
         right,
-        f"--to-hz is {settings.to_hz}; frames a second, {LEAST_HZ:g} to {MOST_HZ:g}, or 0 for those of the source",
+        f"--to-hz is {settings.to_hz}; frames a second, {LEAST_HZ:g} to {MOST_HZ:g}, or 0 for "
+        "those of the source",
     )
     require(
         0 <= settings.height_px <= 8192 and 0 <= settings.width_px <= 8192,
@@ -421,7 +434,8 @@ def _begin(out: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if different:
             k = different[0]
             raise UserError(
-                f"{out}: was begun with {k} {before.get(k)!r}, now {described[k]!r}; use the same, or a new --out"
+                f"{out}: was begun with {k} {before.get(k)!r}, now {described[k]!r}; use the same, "
+                "or a new --out"
             )
         return _journal(log)
 

@@ -1,4 +1,6 @@
-"""What readers of datasets of many files share: a search that follows links, and each file read by itself, faults said as its own."""
+"""What readers of datasets of many files share: a search that follows links, and each file read by
+itself, faults said as its own.
+"""
 
 import os
 from collections import deque
@@ -13,17 +15,20 @@ _SHOWN = 3  # of what was passed over, by name
 
 
 class Search:
-    """A search through a folder of data that follows links, without going round in circles or astray.
+    """A search through a folder of data that follows links, without going round in circles or
+    astray.
 
-    A link is followed where it leads to a place inside the folder, or where it stands in the folder itself: who makes a folder of
-    links and names it means what they lead to. Links further down that lead elsewhere, and all that lead to a folder around this one,
-    are not followed. Every place is visited once, as a real folder rather than by a link.
+    A link is followed where it leads to a place inside the folder, or where it stands in the folder
+    itself: who makes a folder of links and names it means what they lead to. Links further down
+    that lead elsewhere, and all that lead to a folder around this one, are not followed. Every
+    place is visited once, as a real folder rather than by a link.
 
     Args:
         root: the folder.
 
     Attributes:
-        astray, broken, closed: links that are not followed, links that lead nowhere, folders that may not be read.
+        astray, broken, closed: links that are not followed, links that lead nowhere, folders that
+            may not be read.
     """
 
     def __init__(self, root: Path):
@@ -35,7 +40,8 @@ class Search:
         self._seen: set[str] = set()
 
     def folders(self) -> Iterator[tuple[Path, list[str], list[str]]]:
-        """As `os.walk` does: each folder with the names of its folders and files, by name; folders behind links come last.
+        """As `os.walk` does: each folder with the names of its folders and files, by name; folders
+        behind links come last.
 
         Names of folders that a caller removes are not visited.
         """
@@ -48,7 +54,8 @@ class Search:
                 yield from self._below(link, real, links)
 
     def entries(self, folder: Path) -> tuple[list[Path], list[Path]]:
-        """The folders and the files in one folder, by name: for readers that go down themselves, and not for ever.
+        """The folders and the files in one folder, by name: for readers that go down themselves,
+        and not for ever.
 
         Folders that begin with a dot, and links to folders around this one, are left out.
         """
@@ -188,10 +195,12 @@ def read_each(
 
 @contextmanager
 def reading(path: Path, what: str, advice: str) -> Iterator[None]:
-    """Whatever breaks in a container's library breaks because of the file: libraries raise many types, and say little with some.
+    """Whatever breaks in a container's library breaks because of the file: libraries raise many
+    types, and say little with some.
 
     Raises:
-        UserError: the block raised anything but a `UserError`; names the file, what it should have been, and `advice`.
+        UserError: the block raised anything but a `UserError`; names the file, what it should have
+            been, and `advice`.
     """
     try:
         yield

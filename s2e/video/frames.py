@@ -1,4 +1,6 @@
-"""The frames of a walk: images that are read when they are asked for, whatever they are stored in."""
+"""The frames of a walk: images that are read when they are asked for, whatever they are stored
+in.
+"""
 
 import hashlib
 import io
@@ -19,13 +21,16 @@ KINDS = (
 
 
 class Frames:
-    """T images. Subclasses give `__len__`, `images` and `digest`; those that hold JPEG files also `jpegs`."""
+    """T images. Subclasses give `__len__`, `images` and `digest`; those that hold JPEG files also
+    `jpegs`.
+    """
 
     def __len__(self) -> int:
         raise NotImplementedError
 
     def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
-        """The frames `which` (increasing) as (H, W, 3) uint8 RGB at their own size, one after the other.
+        """The frames `which` (increasing) as (H, W, 3) uint8 RGB at their own size, one after the
+        other.
 
         Raises:
             UserError: a frame cannot be read; the message names the file and the frame.

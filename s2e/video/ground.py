@@ -1,4 +1,6 @@
-"""From what recordings give (positions in space, latitudes, velocities, quaternions) to poses on the ground."""
+"""From what recordings give (positions in space, latitudes, velocities, quaternions) to poses on
+the ground.
+"""
 
 import math
 from typing import Literal
@@ -8,8 +10,9 @@ import numpy as np
 from s2e.core.observation import wrapped
 
 Axes = Literal["body", "optical", "camera"]
-"""Which axes poses are in. body: the world has z up, the moving frame x forward (ROS). optical: world and moving frame have x right,
-y down, z forward (KITTI, monocular SLAM). camera: the world has z up, the moving frame is such a camera (motion capture, TUM RGB-D)."""
+"""Which axes poses are in. body: the world has z up, the moving frame x forward (ROS). optical:
+world and moving frame have x right, y down, z forward (KITTI, monocular SLAM). camera: the world
+has z up, the moving frame is such a camera (motion capture, TUM RGB-D)."""
 
 AXES: tuple[Axes, ...] = ("body", "optical", "camera")
 MAX_GAP_S = 2.0
@@ -38,7 +41,8 @@ def to_ground(
         position: (T, 3). rotation: (T, 3, 3) from the moving frame to the world. axes: see `Axes`.
 
     Returns:
-        (T, 2) position, x forward and y left at yaw 0; (T,) height; (T,) yaw. Yaw is NaN where the frame looks straight up or down.
+        (T, 2) position, x forward and y left at yaw 0; (T,) height; (T,) yaw. Yaw is NaN where the
+        frame looks straight up or down.
     """
     ahead = rotation[:, :, 0 if axes == "body" else 2]
     if axes == "optical":
@@ -50,7 +54,9 @@ def to_ground(
 
 
 def plane(latitude_deg: np.ndarray, longitude_deg: np.ndarray) -> np.ndarray:
-    """(T, 2) metres east and north of the first point, in the plane that touches the WGS 84 ellipsoid there."""
+    """(T, 2) metres east and north of the first point, in the plane that touches the WGS 84
+    ellipsoid there.
+    """
     a, e2 = 6378137.0, 6.69437999014e-3
     lat = math.radians(float(latitude_deg[0]))
     bend = 1 - e2 * math.sin(lat) ** 2
@@ -65,7 +71,9 @@ def plane(latitude_deg: np.ndarray, longitude_deg: np.ndarray) -> np.ndarray:
 
 
 def unheld(times: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """(T, 2) positions of a slow sensor, repeated until its next reading, made linear between readings; over 2 s it stood still."""
+    """(T, 2) positions of a slow sensor, repeated until its next reading, made linear between
+    readings; over 2 s it stood still.
+    """
     change = np.flatnonzero((np.diff(position, axis=0) != 0).any(1)) + 1
     start = np.concatenate([[0], change])
     last = np.concatenate([change - 1, [len(times) - 1]])
@@ -76,7 +84,8 @@ def unheld(times: np.ndarray, position: np.ndarray) -> np.ndarray:
 def integrated(
     times: np.ndarray, forward: np.ndarray, left: np.ndarray, turn: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Poses from velocities (m/s, m/s, rad/s) in the robot's frame, each held until the next time; exact arcs.
+    """Poses from velocities (m/s, m/s, rad/s) in the robot's frame, each held until the next time;
+    exact arcs.
 
     Returns:
         (T, 2) position and (T,) yaw from 0 at the first time.
@@ -94,7 +103,8 @@ def integrated(
 def agreement(position: np.ndarray, yaw: np.ndarray) -> float:
     """How well heading and motion fit: the mean of cos(2 (direction of motion - yaw)).
 
-    1 is always ahead or always back, -1 always sideways, 0 unrelated; NaN where the walk covers too little ground to tell.
+    1 is always ahead or always back, -1 always sideways, 0 unrelated; NaN where the walk covers too
+    little ground to tell.
     """
     where, last = [], None
     for t, p in enumerate(position.tolist()):
@@ -119,8 +129,9 @@ def at_times(
         times: (T,) asked for. known: (P,) of the poses, increasing. position: (P, 2). yaw: (P,).
 
     Returns:
-        (T,) int64 number of the stretch of poses, at most `MAX_GAP_S` apart, that the time lies in: -1 before the first and after the
-        last pose and inside gaps; (T, 2) position; (T,) yaw in (-pi, pi].
+        (T,) int64 number of the stretch of poses, at most `MAX_GAP_S` apart, that the time lies in:
+        -1 before the first and after the last pose and inside gaps; (T, 2) position; (T,) yaw in
+        (-pi, pi].
     """
     place = np.stack([np.interp(times, known, position[:, k]) for k in range(2)], 1)
     turned = np.interp(times, known, np.unwrap(yaw))

@@ -1,4 +1,6 @@
-"""From the times that a recorder left to those that training wants: an (almost) uniform rate, and no gaps."""
+"""From the times that a recorder left to those that training wants: an (almost) uniform rate, and
+no gaps.
+"""
 
 import math
 import re
@@ -11,23 +13,28 @@ from s2e.core.errors import require
 from s2e.video.walk import MIN_FRAMES, Walk
 
 UNIFORM = 0.25
-"""How far an interval may be from the median one, as a share of it, where a rate still counts as uniform."""
+"""How far an interval may be from the median one, as a share of it, where a rate still counts as
+uniform."""
 
 
 def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Index of the entry of increasing `times` (T,) that is nearest to each of `wanted`, the earlier one of two as near."""
+    """Index of the entry of increasing `times` (T,) that is nearest to each of `wanted`, the
+    earlier one of two as near.
+    """
     after = np.searchsorted(times[:-1], wanted)
     before = np.maximum(after - 1, 0)
     return np.where(wanted - times[before] <= times[after] - wanted, before, after)
 
 
 def uniform(walk: Walk, hz: float) -> Walk:
-    """A walk at a uniform rate: for each instant of a grid that begins with the walk, the frame nearest to it.
+    """A walk at a uniform rate: for each instant of a grid that begins with the walk, the frame
+    nearest to it.
 
-    Each frame keeps the time and the pose at which it was taken, so that image and pose belong together: the new times stand within
-    half a source interval of the grid, at a gap's rim within half of the grid's own. No frame is used twice (repeating one would
-    show a robot that stands still), so the rate never rises above the source's: a walk that is slower than `hz` comes back whole,
-    with a note. Where the walk has a gap, so has the result: see `split_gaps`.
+    Each frame keeps the time and the pose at which it was taken, so that image and pose belong
+    together: the new times stand within half a source interval of the grid, at a gap's rim within
+    half of the grid's own. No frame is used twice (repeating one would show a robot that stands
+    still), so the rate never rises above the source's: a walk that is slower than `hz` comes back
+    whole, with a note. Where the walk has a gap, so has the result: see `split_gaps`.
 
     Raises:
         UserError: `hz` is not a rate.
@@ -53,7 +60,9 @@ def uniform(walk: Walk, hz: float) -> Walk:
 
 
 def split_gaps(walk: Walk, gap_s: float) -> list[Walk]:
-    """Cuts a walk wherever more than `gap_s` seconds pass between two frames; pieces below `MIN_FRAMES` frames are left out."""
+    """Cuts a walk wherever more than `gap_s` seconds pass between two frames; pieces below
+    `MIN_FRAMES` frames are left out.
+    """
     return split_at(walk, np.flatnonzero(np.diff(walk.times) > gap_s) + 1)
 
 
@@ -66,7 +75,8 @@ def split_at(walk: Walk, cuts: np.ndarray, keep: np.ndarray | None = None) -> li
         keep: (T,) bool.
 
     Returns:
-        The pieces of `MIN_FRAMES` frames or more, in order; named `NAME+0`, `NAME+1` unless it is the walk as it was.
+        The pieces of `MIN_FRAMES` frames or more, in order; named `NAME+0`, `NAME+1` unless it is
+        the walk as it was.
     """
     kept = np.ones(len(walk), dtype=bool) if keep is None else keep
     edges = np.unique(
@@ -81,7 +91,9 @@ def split_at(walk: Walk, cuts: np.ndarray, keep: np.ndarray | None = None) -> li
 
 
 def trajectory(name: str) -> str:
-    """The name of the walk that a piece was cut from. Training and validation are split by it, so that pieces stay together."""
+    """The name of the walk that a piece was cut from. Training and validation are split by it, so
+    that pieces stay together.
+    """
     return re.sub(r"(\+\d+)+$", "", name)
 
 

@@ -1,4 +1,6 @@
-"""Writes tar shards (see `shards.py`): complete ones alone, and the same bytes for the same walks."""
+"""Writes tar shards (see `shards.py`): complete ones alone, and the same bytes for the same
+walks.
+"""
 
 import contextlib
 import hashlib
@@ -23,18 +25,21 @@ PIECE_FRAMES = 1000
 
 
 class ShardWriter:
-    """Writes walks into the shards of a folder; one that is cut off continues where its last complete shard ends.
+    """Writes walks into the shards of a folder; one that is cut off continues where its last
+    complete shard ends.
 
-    Every shard is written beside its place, brought to the disk, and renamed; then `index.json` names it. The same walks give the
-    same bytes, interrupted or not.
+    Every shard is written beside its place, brought to the disk, and renamed; then `index.json`
+    names it. The same walks give the same bytes, interrupted or not.
 
     Args:
         out: the folder, new or begun by the same call.
         shard_mb: a shard takes walks up to this many megabytes (a longer walk alone takes more).
-        piece_frames: longer walks are cut into pieces of this many frames (the last takes the rest), which `shards.read` joins.
+        piece_frames: longer walks are cut into pieces of this many frames (the last takes the
+            rest), which `shards.read` joins.
 
     Raises:
-        UserError: the folder holds something else, was begun with other settings, lacks a shard, or cannot be written.
+        UserError: the folder holds something else, was begun with other settings, lacks a shard, or
+            cannot be written.
     """
 
     def __init__(self, out: Path, shard_mb: float = 256, piece_frames: int = PIECE_FRAMES):
@@ -59,7 +64,8 @@ class ShardWriter:
         self.size, self.samples = 0, []
 
     def add(self, walk: Walk) -> None:
-        """Puts a walk at the end; one that a complete shard holds already from before is passed over.
+        """Puts a walk at the end; one that a complete shard holds already from before is passed
+        over.
 
         Raises:
             UserError: a frame cannot be read, its name has been before, or the disk is full.
@@ -116,7 +122,8 @@ class ShardWriter:
             place = self.out / shard["name"]
             if not place.is_file() or place.stat().st_size != shard["bytes"]:
                 raise UserError(
-                    f"{place}: missing or of another size than index.json says; delete {self.out} and write it again"
+                    f"{place}: missing or of another size than index.json says; delete {self.out} "
+                    "and write it again"
                 )
         self.index = before
 
@@ -185,7 +192,9 @@ def write_shards(out: Path, walks: Iterable[Walk], shard_mb: float = 256) -> dic
 
 
 def slug(name: str) -> str:
-    """A name in letters, digits, - and _ alone, 60 at most: a webdataset key ends at its first dot."""
+    """A name in letters, digits, - and _ alone, 60 at most: a webdataset key ends at its first
+    dot.
+    """
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[-60:]
 
 
@@ -204,7 +213,11 @@ class DiskErrors:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
-            remedy = "what is complete is kept: make room and give the same command again, or give another --out"
+            remedy = (
+                "what is complete is kept: make room and give the same command again, or "
+                "give "
+                "another --out"
+            )
             raise OutError(
                 f"{self.out}: cannot be written ({error.strerror or error}); {remedy}"
             ) from None
@@ -249,6 +262,7 @@ def _sample(key: str, walk: Walk, piece: int, pieces: int) -> list[bytes]:
     big = max(max(map(len, frames)), len(members[0]))
     if sum(map(len, members)) > MAX_SAMPLE or big > MAX_MEMBER or len(members[0]) > MAX_JSON:
         raise UserError(
-            f"{walk.source}: a sample of {sum(map(len, members)) >> 20} MB, too large for a shard; shrink the frames (--height)"
+            f"{walk.source}: a sample of {sum(map(len, members)) >> 20} MB, too large for a shard; "
+            "shrink the frames (--height)"
         )
     return members

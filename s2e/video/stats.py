@@ -1,4 +1,6 @@
-"""What walks are like, in numbers and in one picture: speeds, curves, lengths, turns, where goals lie, what the camera saw."""
+"""What walks are like, in numbers and in one picture: speeds, curves, lengths, turns, where goals
+lie, what the camera saw.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ WIDTH, MARGIN, HISTOGRAM, COLUMNS = 1500, 40, 230, 3
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something measured: its title with the unit, the range that is drawn, and how its numbers are printed."""
+    """Something measured: its title with the unit, the range that is drawn, and how its numbers are
+    printed.
+    """
 
     title: str
     low: float
@@ -50,7 +54,8 @@ QUANTITIES = {
 
 
 def measure(walks: Sequence[Walk]) -> dict[str, np.ndarray]:
-    """Numbers of some walks, by the keys of `QUANTITIES`: one a frame (speed, curvature, goal), one a walk (length, duration, turning).
+    """Numbers of some walks, by the keys of `QUANTITIES`: one a frame (speed, curvature, goal), one
+    a walk (length, duration, turning).
 
     Speeds and turns are over `SPAN_S` seconds, so that noise of the poses does not count as motion.
     """
@@ -100,7 +105,8 @@ def draw(
     measured: Mapping[str, Mapping[str, np.ndarray]],
     out: Path,
 ) -> None:
-    """Draws histograms, sample frames and paths of datasets into one picture, each dataset in a colour of its own.
+    """Draws histograms, sample frames and paths of datasets into one picture, each dataset in a
+    colour of its own.
 
     Raises:
         UserError: it cannot be written, or a frame cannot be read.
@@ -143,7 +149,10 @@ def _legend(pen: ImageDraw.ImageDraw, datasets: Mapping[str, Sequence[Walk]]) ->
         y = 60 + 24 * i
         minutes = sum(w.times[-1] - w.times[0] for w in walks) / 60
         km = sum(np.linalg.norm(np.diff(w.position, axis=0), axis=1).sum() for w in walks) / 1000
-        text = f"{name}: {len(walks):,} walks, {sum(map(len, walks)):,} frames, {minutes:,.1f} min, {km:,.2f} km"
+        text = (
+            f"{name}: {len(walks):,} walks, {sum(map(len, walks)):,} frames, {minutes:,.1f} "
+            f"min, {km:,.2f} km"
+        )
         pen.rectangle((MARGIN, y, MARGIN + 14, y + 14), fill=COLOURS[i % len(COLOURS)])
         pen.text((MARGIN + 22, y - 2), text, fill=INK, font=_font(15))
 

@@ -1,13 +1,15 @@
-"""Stills: single frames at random poses with their free space, in tar shards that any reader of webdataset understands.
+"""Stills: single frames at random poses with their free space, in tar shards that any reader of
+webdataset understands.
 
     OUT/dataset.json            format "s2e-stills", version, shards: [{name, bytes, sha256, stills, digest}, ...], source, robot, seed
     OUT/stills-00000.tar        one sample after the other:
         00000_000000.jpg        the frame
         00000_000000.json       free_space, nearest_m, kind, look, scene, pose, body
 
-`free_space` is `RAYS` metres from the robot's centre at `RAY_ANGLES`, null where it is not known; `kind` says why the pose was
-chosen, `look` whether the scene is a "mesh" or "splats"; `body` is that of a walk. What else a sample holds is passed over.
-`envs/record/stills.py` records them. Source of the convention: github.com/webdataset/webdataset.
+`free_space` is `RAYS` metres from the robot's centre at `RAY_ANGLES`, null where it is not known;
+`kind` says why the pose was chosen, `look` whether the scene is a "mesh" or "splats"; `body` is
+that of a walk. What else a sample holds is passed over. `envs/record/stills.py` records them.
+Source of the convention: github.com/webdataset/webdataset.
 """
 
 import hashlib
@@ -51,7 +53,8 @@ class Stills:
     Attributes:
         name: the shard's. source: its path, for messages.
         frames: N images.
-        free_space: (N, RAYS) float32 metres, NaN where it is not known; at least one ray of each still is.
+        free_space: (N, RAYS) float32 metres, NaN where it is not known; at least one ray of each
+            still is.
         robot: (N,) its names. about: (N, 6) float32 `ROBOT_FIELDS`, NaN where unknown.
         kind, look, scene: (N,) texts.
     """
@@ -91,7 +94,9 @@ class Stills:
     def readable(
         self, progress: Callable[[int], Any] = lambda count: None
     ) -> tuple["Stills", list[Skipped]]:
-        """Those whose frames can be decoded, and the others with their reasons; decodes every frame, and tells `progress`."""
+        """Those whose frames can be decoded, and the others with their reasons; decodes every
+        frame, and tells `progress`.
+        """
         good, bad = [], []
         for i in range(len(self)):
             try:
@@ -143,14 +148,16 @@ def is_stills(path: Path | str) -> bool:
 
 
 def read_stills(paths: Sequence[Path | str]) -> tuple[list[Stills], list[Skipped]]:
-    """Reads the descriptions of stills; frames are read when they are asked for, from their places in the shards.
+    """Reads the descriptions of stills; frames are read when they are asked for, from their places
+    in the shards.
 
     Args:
         paths: folders, shards, or URLs of either.
 
     Returns:
-        A `Stills` for each shard with anything good in it, and what was left out: damaged shards, and stills with missing fields, rays
-        that are negative, NaN or too many, bodies that are none.
+        A `Stills` for each shard with anything good in it, and what was left out: damaged shards,
+        and stills with missing fields, rays that are negative, NaN or too many, bodies that are
+        none.
 
     Raises:
         UserError: a path is missing or holds no stills, or none of them is good.
@@ -181,7 +188,8 @@ def read_stills(paths: Sequence[Path | str]) -> tuple[list[Stills], list[Skipped
 
 
 def shards_of(path: Path | str) -> list[tuple[Path | str, str]]:
-    """The shards of a folder, a shard's path or a URL of either, each with its frames' digest where dataset.json says it.
+    """The shards of a folder, a shard's path or a URL of either, each with its frames' digest where
+    dataset.json says it.
 
     Raises:
         UserError: there is no such thing, or its dataset.json is none of stills.
@@ -205,7 +213,8 @@ def shards_of(path: Path | str) -> list[tuple[Path | str, str]]:
     about = _about(path)
     require(
         about is not None,
-        f"{path}: no stills in it (its dataset.json does not say {FORMAT}); s2e-data stills records them",
+        f"{path}: no stills in it (its dataset.json does not say {FORMAT}); s2e-data stills "
+        "records them",
     )
     assert about is not None
     return [(path / s["name"], s["digest"]) for s in about["shards"]]
@@ -243,7 +252,8 @@ def _about(path: Path | str, query: str = "") -> dict[str, Any] | None:
         good, values = False, {}
     require(
         good,
-        f"{where}: not the list of a dataset's shards; name the .tar files one by one, or record again",
+        f"{where}: not the list of a dataset's shards; name the .tar files one by one, or record "
+        "again",
     )
     return values
 
@@ -255,7 +265,9 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _samples(reader: TarReader, take: Callable[[Member], Any]) -> Iterator[_Sample]:
-    """Groups members by key; `take` says what is kept of a frame. Members of other kinds are passed over."""
+    """Groups members by key; `take` says what is kept of a frame. Members of other kinds are passed
+    over.
+    """
     now: _Sample | None = None
     while (member := reader.next()) is not None:
         key, kind = _split(member.name)
@@ -413,10 +425,13 @@ def dataset(shards: Iterable[dict[str, Any]], about: dict[str, Any]) -> dict[str
 
 
 def table(stills: Sequence[Stills], dropped: int) -> str:
-    """What a dataset of stills holds, for people: how many, of which kinds, looks and robots, and how near things are."""
+    """What a dataset of stills holds, for people: how many, of which kinds, looks and robots, and
+    how near things are.
+    """
     total = sum(map(len, stills))
     lines = [
-        f"{total} stills in {len({s for part in stills for s in part.scene})} scenes, {dropped} dropped"
+        f"{total} stills in {len({s for part in stills for s in part.scene})} scenes, {dropped} "
+        "dropped"
     ]
     for title, name in (("kinds", "kind"), ("looks", "look"), ("robots", "robot")):
         count = Counter(v or "?" for part in stills for v in getattr(part, name))

@@ -1,4 +1,6 @@
-"""A walk: what every format of navigation video becomes in memory. Frames are read when they are asked for."""
+"""A walk: what every format of navigation video becomes in memory. Frames are read when they are
+asked for.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +23,8 @@ class Body:
     Attributes:
         robot: its name, "" where unknown.
         length_m, width_m: footprint. v_max: m/s. omega_max: rad/s.
-        camera_height_m: above the ground. camera_hfov_deg: horizontal field of view. camera_pitch_deg: positive looks down.
+        camera_height_m: above the ground. camera_hfov_deg: horizontal field of view.
+            camera_pitch_deg: positive looks down.
         camera_x_m: of the camera before the robot's centre.
     """
 
@@ -36,7 +39,9 @@ class Body:
     camera_x_m: float = float("nan")
 
     def token(self) -> np.ndarray:
-        """(len(ROBOT_FIELDS),) float32, what the policy's robot token is made of; NaN is unknown."""
+        """(len(ROBOT_FIELDS),) float32, what the policy's robot token is made of; NaN is
+        unknown.
+        """
         return np.array([getattr(self, name) for name in ROBOT_FIELDS], dtype=np.float32)
 
 
@@ -49,12 +54,15 @@ class Walk:
         source: the file or folder it came from, for messages.
         frames: T images.
         times: (T,) float64 seconds, increasing.
-        position: (T, 2) float64 metres; x, y on the ground. yaw: (T,) float64 radians, counter-clockwise, of x forward.
+        position: (T, 2) float64 metres; x, y on the ground. yaw: (T,) float64 radians,
+            counter-clockwise, of x forward.
         body: robot and camera.
-        free_space: (T, RAYS) float32 metres from the robot's centre to the first thing at `RAY_ANGLES`, within `RAY_RANGE_M`, NaN
-            where it is not known; None where there is no such truth.
+        free_space: (T, RAYS) float32 metres from the robot's centre to the first thing at
+            `RAY_ANGLES`, within `RAY_RANGE_M`, NaN where it is not known; None where there is no
+            such truth.
         note: what a user should know about how it was read; facts with "; " between.
-        nudged: (K, 2) float64 begin and end, on the clock of `times`, of what was done to the robot by others than its driver.
+        nudged: (K, 2) float64 begin and end, on the clock of `times`, of what was done to the robot
+            by others than its driver.
     """
 
     name: str
@@ -104,7 +112,8 @@ class Skipped:
     """Something that was left out, and why.
 
     Attributes:
-        source: the file or folder. reason: for people. walks: how many walks that is, 0 where it cannot be told.
+        source: the file or folder. reason: for people. walks: how many walks that is, 0 where it
+            cannot be told.
     """
 
     source: Path
@@ -116,14 +125,15 @@ def checked(walk: Walk) -> Walk:
     """Refuses what no dataset may contain; every reader returns its walks through here.
 
     Raises:
-        UserError: too few frames; arrays that do not fit; poses or times that are not finite, or times not increasing; steps beyond
-            `MAX_SPEED`.
+        UserError: too few frames; arrays that do not fit; poses or times that are not finite, or
+            times not increasing; steps beyond `MAX_SPEED`.
     """
     t, where = len(walk.frames), walk.source
     shapes = walk.times.shape, walk.position.shape, walk.yaw.shape
     if shapes != ((t,), (t, 2), (t,)):
         raise UserError(
-            f"{where}: {t} frames, times {shapes[0]}, position {shapes[1]} and yaw {shapes[2]} do not fit together"
+            f"{where}: {t} frames, times {shapes[0]}, position {shapes[1]} and yaw {shapes[2]} do "
+            "not fit together"
         )
     if t < MIN_FRAMES:
         raise UserError(f"{where}: {t} frames with poses; {MIN_FRAMES} needed")
@@ -137,7 +147,8 @@ def checked(walk: Walk) -> Walk:
     dt = np.diff(walk.times)
     if (dt <= 0).any():
         raise UserError(
-            f"{where}: time stands still or runs backwards after frame {int(np.argmax(dt <= 0))}; sort the frames by time"
+            f"{where}: time stands still or runs backwards after frame {int(np.argmax(dt <= 0))}; "
+            "sort the frames by time"
         )
     # Over the median interval, not each: one late stamp is no proof of other units.
     speed = np.linalg.norm(np.diff(walk.position, axis=0), axis=1).max() / np.maximum(
@@ -145,7 +156,8 @@ def checked(walk: Walk) -> Walk:
     )
     if speed > MAX_SPEED:
         raise UserError(
-            f"{where}: a step of {speed:.0f} m/s at {walk.hz:.3g} Hz; give --scale 0.001 if the positions are millimetres"
+            f"{where}: a step of {speed:.0f} m/s at {walk.hz:.3g} Hz; give --scale 0.001 if the "
+            "positions are millimetres"
         )
     if walk.free_space is not None and walk.free_space.shape != (t, RAYS):
         raise UserError(f"{where}: free_space is {walk.free_space.shape}, expected {(t, RAYS)}")

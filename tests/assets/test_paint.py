@@ -1,4 +1,5 @@
-"""Painting: frames, ground and solids, rays against a slow march, light, and the marks of a capture."""
+"""Painting: frames, ground and solids, rays against a slow march, light, and the marks of a
+capture."""
 
 import numba
 import numpy as np
@@ -186,7 +187,8 @@ def test_light_has_shadow_and_gloss():
     made = street()
     lit = bake(made)
     flat_ground = (lit.points[:, 2] < 0.01) & (lit.normal[:, 2] > 0.9)
-    # The sun stands in the north-east, low enough for the tree to shade the ground on its other side.
+    # The sun stands in the north-east, low enough for the tree to shade the ground on its other
+    # side.
     bright = lit.colour.mean(1)
     shade = flat_ground & (np.hypot(lit.points[:, 0] - 0.9, lit.points[:, 1] + 0.4) < 0.5)
     open_ = flat_ground & (lit.points[:, 1] < -2.5) & (lit.points[:, 0] > 1)

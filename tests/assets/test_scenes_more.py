@@ -1,4 +1,5 @@
-"""The later scenes of the suite and their parts: one can drive there, and what stands in the way is what is seen."""
+"""The later scenes of the suite and their parts: one can drive there, and what stands in the way is
+what is seen."""
 
 import importlib
 
@@ -58,7 +59,8 @@ PARTS = {
 
 @pytest.mark.parametrize("name", PARTS)
 def test_parts_are_painted_where_they_stand(name):
-    """Finite Gaussians near the ground they cover; the solid area is that of the footprint; the same each time."""
+    """Finite Gaussians near the ground they cover; the solid area is that of the footprint; the
+    same each time."""
     paint, area = PARTS[name]
     made = [Canvas(PLACE) for _ in range(2)]
     for canvas in made:

@@ -1,4 +1,5 @@
-"""gs_urban: every scene is fit to drive in, looks where it says something stands, and is made by its script to the byte."""
+"""gs_urban: every scene is fit to drive in, looks where it says something stands, and is made by
+its script to the byte."""
 
 import json
 import os
@@ -30,7 +31,8 @@ MADE = [name for name in SCENES if name != "plaza"]
     scope="module", params=["plaza", *(pytest.param(name, marks=pytest.mark.slow) for name in MADE)]
 )
 def urban(request, tmp_path_factory):
-    """A scene of the suite; what does not ship is built once, into a folder of its own unless S2E_CACHE names one."""
+    """A scene of the suite; what does not ship is built once, into a folder of its own unless
+    S2E_CACHE names one."""
     with pytest.MonkeyPatch.context() as patch:
         if "S2E_CACHE" not in os.environ:
             patch.setenv("S2E_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -79,7 +81,8 @@ def test_something_stands_between_many_far_anchors(urban):
 
 
 def way_ahead(scene, anchors, yaws):
-    """Metres to what stands in the way, 40 where nothing does; NaN where the ground rises or falls by 0.3 m before."""
+    """Metres to what stands in the way, 40 where nothing does; NaN where the ground rises or falls
+    by 0.3 m before."""
     steps = np.arange(0, 40, 0.02)
     rays = anchors[:, None] + steps[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], 1)[:, None]
     rows, columns = np.moveaxis(scene.occupancy.cell_of(rays), -1, 0)
@@ -93,7 +96,8 @@ def way_ahead(scene, anchors, yaws):
 
 
 def test_robots_see_what_stands_in_their_way(urban):
-    """Depth rendered at camera height agrees with the occupancy along the optical axis, and the ground is closed."""
+    """Depth rendered at camera height agrees with the occupancy along the optical axis, and the
+    ground is closed."""
     scene, _ = urban
     camera = Camera(x=0.0, pitch_deg=0.0)
     anchors = np.repeat(scene.free_anchors, 2, axis=0)
@@ -120,7 +124,8 @@ def test_robots_see_what_stands_in_their_way(urban):
     )
     close = (seen[judged] > near) & (seen[judged] < far)
     by_chance = (np.roll(seen[judged], 1) > near) & (np.roll(seen[judged], 1) < far)
-    # Not every ray: seats and tubs lie below the eye, railings are seen through, and leaves hang over what stands.
+    # Not every ray: seats and tubs lie below the eye, railings are seen through, and leaves hang
+    # over what stands.
     assert judged.sum() > 30 and close.mean() > max(0.6, by_chance.mean() + 0.3)
     assert np.mean(alpha[:, 60:]) > 0.98
 

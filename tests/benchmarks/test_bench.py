@@ -96,9 +96,9 @@ def test_baselines_order_and_files(tmp_path, capsys):
 def test_learned_policies_are_compared_and_their_failures_shown(
     tmp_path, untrained, capsys, monkeypatch
 ):
-    short = lambda *words: [
+    short = lambda *words: [  # noqa: E731
         dataclasses.replace(e, time_limit_s=2.0) for e in chosen_episodes(*words)
-    ]  # noqa: E731
+    ]
     monkeypatch.setattr("s2e.benchmarks.bench.chosen_episodes", short)
     other = tmp_path / "other"
     shutil.copytree(untrained, other)
@@ -386,7 +386,8 @@ class StandIn:
 
 
 def test_a_planner_sees_people_along_the_robots_axes(untrained):
-    """Where they are and where they go: a moment later they are where their places and velocities say."""
+    """Where they are and where they go: a moment later they are where their places and velocities
+    say."""
     worlds: Any = StandIn()
     worlds.people.real[0, 0, :4] = (
         1.0,
@@ -449,9 +450,9 @@ def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):
 def test_a_planner_is_asked_before_the_run_and_its_answers_are_summed_up(
     tmp_path, untrained, capsys, monkeypatch
 ):
-    short = lambda *words: [
+    short = lambda *words: [  # noqa: E731
         dataclasses.replace(e, time_limit_s=1.5) for e in chosen_episodes(*words)
-    ]  # noqa: E731
+    ]
     monkeypatch.setattr("s2e.benchmarks.bench.chosen_episodes", short)
     dead = "openai:http://127.0.0.1:9/v1#none"
     args = BenchArgs(

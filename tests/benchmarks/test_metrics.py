@@ -110,8 +110,8 @@ def test_what_became_of_a_planners_questions():
         in said
     )
     assert (
-        "2 open when their episode ended, 4 with advice; latency 0.20 s in the median, 0.29 s at 95 %"
-        in said
+        "2 open when their episode ended, 4 with advice; latency 0.20 s in the median, 0.29 s at "
+        "95 %" in said
     )
     assert said in " ".join(metrics.format_table([summary]).split()) and "bare policy" not in said
     assert "planner" not in metrics.summarise([record(2)], "street", "ours", 0, "1")
@@ -207,7 +207,8 @@ def test_a_difference_is_paired_over_the_same_episodes():
     [(0, 50, False), (1, 1, False), (4, 4, False), (5, 50, False), (6, 6, True), (8, 50, True)],
 )
 def test_few_episodes_do_not_look_certain(wins, episodes, apart):
-    """One policy wins `wins` episodes more, and never loses one that the other wins: compare McNemar's exact test."""
+    """One policy wins `wins` episodes more, and never loses one that the other wins: compare
+    McNemar's exact test."""
     a, b = np.arange(episodes) < wins, np.zeros(episodes, bool)
     d = metrics.difference(("a", drives(a)), ("b", drives(b)), "empty", 0)
     assert d is not None and d.apart == apart and d.ci95[0] < d.ci95[1]

@@ -216,7 +216,8 @@ def test_a_suite_has_panels_and_a_column_for_each_scene(tmp_path):
 
 
 def judged(tmp_path, learned, bounds):
-    """A report of learned policies and bounds, each given as the episodes that it wins of 40 in each setting; its page."""
+    """A report of learned policies and bounds, each given as the episodes that it wins of 40 in
+    each setting; its page."""
     episodes = {
         n: [record(i, s, i < w) for s in ("empty", "both") for i in range(40)]
         for n, w in (bounds | learned).items()
@@ -284,7 +285,8 @@ def test_the_headline_compares_learned_policies_alone(tmp_path):
 
 
 def test_of_failures_as_near_the_goal_those_with_more_contacts_are_worse(tmp_path):
-    """SR, RC, SPL and SNS are better where they are higher; contacts are not. More fail than are listed."""
+    """SR, RC, SPL and SNS are better where they are higher; contacts are not. More fail than are
+    listed."""
     contacts = np.random.default_rng(0).permutation(60)
     episodes = {
         "tuned": [

@@ -1,4 +1,5 @@
-"""What ranks do together, by hand values, on threads that stand in for processes; real ones are in tests/test_distributed.py."""
+"""What ranks do together, by hand values, on threads that stand in for processes; real ones are in
+tests/test_distributed.py."""
 
 import numpy as np
 import pytest

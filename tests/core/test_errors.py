@@ -21,7 +21,9 @@ def ends(capsys, error):
 @pytest.mark.parametrize(("error", "code", "said"), [
     (UserError("wrong"), 2, "error: wrong"),
     (KeyboardInterrupt(), 130, "interrupted"),
-    (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, "/a/b: No space left on device; free some space"),
+    (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, "/a/b: No space left on device; "
+                                                                  "free "
+                                                                  "some space"),
     (OSError(errno.EROFS, "Read-only file system"), 2, "error: Read-only file system; give a place"),
     (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "surrogates not allowed"), 2, "rename it"),
     (MemoryError(), 2, "not enough memory"),
@@ -52,7 +54,8 @@ def test_what_is_missing_is_said_with_what_to_type(monkeypatch):
     ]
     monkeypatch.setattr(errors.metadata, "requires", lambda _: listed)
     assert str(missing("s2e-view", "view", "viser")) == (
-        's2e-view: viser is not installed; install it with: pip install "viser>=1.1" (of the extra view)'
+        's2e-view: viser is not installed; install it with: pip install "viser>=1.1" (of the extra '
+        "view)"
     )
     assert how_to_install("", "zstandard") == 'install it with: pip install "zstandard"'
     assert "s2e[" not in how_to_install("view", "viser")

@@ -78,7 +78,10 @@ def test_a_folder_is_refused_while_another_process_lives(tmp_path, holder):
     ("write", "left"), [("", []), ("x.write_text('')", [LOCK, "x"]), ("x.mkdir()", [LOCK, "x"])]
 )
 def test_a_folder_that_nothing_was_put_into_is_taken_away(tmp_path, write, left):
-    code = f"from pathlib import Path; from s2e.core.lock import hold; out = Path('out'); hold(out); x = out / 'x'; {write}"
+    code = (
+        "from pathlib import Path; from s2e.core.lock import hold; out = Path('out'); "
+        f"hold(out); x = out / 'x'; {write}"
+    )
     (tmp_path / "there").mkdir()
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     subprocess.run(
@@ -125,7 +128,10 @@ def test_a_full_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):
     monkeypatch.setattr(
         os, "statvfs", lambda _: SimpleNamespace(f_bavail=3, f_frsize=4096, f_blocks=free.f_blocks)
     )
-    said = r"out/run: cannot be written \(0.0 MB are free on its disk and 1 are needed\); free some space"
+    said = (
+        r"out/run: cannot be written \(0.0 MB are free on its disk and 1 are needed\); free "
+        r"some space"
+    )
     with pytest.raises(UserError, match=said):
         hold(tmp_path / "out" / "run")
     assert not (tmp_path / "out").exists()

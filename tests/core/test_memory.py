@@ -15,7 +15,8 @@ def test_a_count_that_does_not_fit_is_refused_with_one_that_does(monkeypatch):
     require_memory("--envs", 100, GIB / 100)
     with pytest.raises(
         UserError,
-        match=r"--envs 200000 needs some 2,000.1 GiB of memory, and 8.0 GiB are free: give at most 790$",
+        match=r"--envs 200000 needs some 2,000.1 GiB of memory, and 8.0 GiB are free: give at most "
+        r"790$",
     ):
         require_memory("--envs", 200_000, GIB / 100, rest=0.1 * GIB)
     with pytest.raises(UserError, match="too little even for one"):

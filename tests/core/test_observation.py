@@ -32,7 +32,8 @@ def test_a_goal_by_hand():
 
 
 def test_motion_by_hand():
-    """The curvature is that of the arc, by how fast it is driven, forwards or backwards, and no more than 2 when standing."""
+    """The curvature is that of the arc, by how fast it is driven, forwards or backwards, and no
+    more than 2 when standing."""
     state = ego_state(np.array([2.0, -2.0, 0.05, 0.0, -0.5]), np.array([1.0, 1.0, 0.1, -3.0, 3.0]))
     assert state[:, 2] == pytest.approx([0.5, 0.5, 1.0, -2.0, 2.0])
     assert state[:, :2] == pytest.approx(
@@ -47,7 +48,8 @@ def test_wrapped_angles_point_the_same_way(angle):
 
 
 def test_world_points_in_the_robots_frame_by_hand():
-    """A robot at (1, 2) that looks along +y: what is 3 m further along y is ahead, what is 1 m along -x is on its left."""
+    """A robot at (1, 2) that looks along +y: what is 3 m further along y is ahead, what is 1 m
+    along -x is on its left."""
     seen = to_robot(np.array([[1.0, 5.0], [0.0, 2.0]]), np.array([1.0, 2.0, np.pi / 2]))
     assert seen == pytest.approx(np.array([[3.0, 0.0], [0.0, 1.0]]))
 

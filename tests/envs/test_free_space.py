@@ -30,7 +30,8 @@ def worlds():
 
 
 def marched(worlds, world):
-    """(RAYS,) the slow way: points a millimetre apart, each looked up in the robot's map and measured against everybody."""
+    """(RAYS,) the slow way: points a millimetre apart, each looked up in the robot's map and
+    measured against everybody."""
     occupancy, _ = worlds.route_map(world)
     x, y, yaw = worlds.pose[world]
     along = np.arange(0, RAY_RANGE_M, STEP_M)
@@ -56,7 +57,8 @@ def test_rays_end_where_marching_ends(worlds):
     half = np.radians(worlds.fleet.camera[:, :1]) / 2
     np.testing.assert_array_equal(seen, ~np.isnan(slow) & (np.abs(RAY_ANGLES) <= half))
     off = (slow - fast)[seen]
-    # Marching can step over the corner of a cell or the rim of a person; it never ends before the ray does.
+    # Marching can step over the corner of a cell or the rim of a person; it never ends before the
+    # ray does.
     assert off.min() > -1e-5 and (off < 2 * STEP_M).mean() > 0.98
     near = fast[seen]
     assert (near == RAY_RANGE_M).any() and (near < 3).any()

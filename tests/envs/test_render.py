@@ -1,4 +1,5 @@
-"""People and obstacles in splat scenes: who hides whom, what the ground under them looks like, and the camera's faults."""
+"""People and obstacles in splat scenes: who hides whom, what the ground under them looks like, and
+the camera's faults."""
 
 import dataclasses
 
@@ -130,7 +131,8 @@ def test_the_ground_under_people_and_obstacles_is_dark_and_elsewhere_as_before()
 
 
 def test_the_cameras_faults_come_last():
-    """Exposure, noise and blur work on the image with its splats, and in mesh scenes of the same batch as ever."""
+    """Exposure, noise and blur work on the image with its splats, and in mesh scenes of the same
+    batch as ever."""
     street = build_scene(0, density=0.0)
     scenes, splat = [street, scene(ground())], scene(ground())
     positions, rotations = camera_poses(np.zeros((3, 3)), CAMERA)

@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-import s2e.envs  # noqa: F401 registers the environment
+import s2e.envs  # noqa: F401
 from s2e.core.errors import UserError
 from s2e.envs.config import OUTPUTS, WorldsConfig
 from s2e.envs.expert.drive import ExpertDriver
@@ -105,7 +105,8 @@ def episode(scene, **more):
 
 
 def blocked_way(scene):
-    """A start (x, y, yaw) that looks at a goal far away, the goal, and somebody who stands 0.75 m ahead."""
+    """A start (x, y, yaw) that looks at a goal far away, the goal, and somebody who stands 0.75 m
+    ahead."""
     start = scene.free_anchors[0]
     goal = scene.free_anchors[np.linalg.norm(scene.free_anchors - start, axis=1).argmax()]
     yaw = float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))

@@ -12,7 +12,8 @@ from s2e.rl.train import PPOArgs, check
 
 @pytest.fixture
 def called(monkeypatch, tmp_path):
-    """Commands are noted instead of run; a benchmark writes ten episodes of each setting, of which the k-th run wins k."""
+    """Commands are noted instead of run; a benchmark writes ten episodes of each setting, of which
+    the k-th run wins k."""
     lines = []
 
     def command(module, *words):

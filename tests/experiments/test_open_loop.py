@@ -36,7 +36,8 @@ def data(tmp_path):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Stands in for s2e-pretrain: writes a metrics.jsonl whose numbers follow from seed and anchors; keeps the commands."""
+    """Stands in for s2e-pretrain: writes a metrics.jsonl whose numbers follow from seed and
+    anchors; keeps the commands."""
     commands = []
 
     def run(command, stdout, stderr):
@@ -60,7 +61,8 @@ def trained(monkeypatch):
         (out / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         return subprocess.CompletedProcess(command, 0)
 
-    # The script alone: whoever else starts programs, as matplotlib does to list fonts, is not meant.
+    # The script alone: whoever else starts programs, as matplotlib does to list fonts, is not
+    # meant.
     monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=run, STDOUT=subprocess.STDOUT))
     return commands
 

@@ -1,4 +1,5 @@
-"""Planner, guide and fusion together, in a toy world: people cross the way of a robot that knows only its goal."""
+"""Planner, guide and fusion together, in a toy world: people cross the way of a robot that knows
+only its goal."""
 
 import numpy as np
 
@@ -75,7 +76,8 @@ class Late:
 
 
 def test_late_advice_means_the_place_that_was_seen():
-    """A path picked two seconds ago is still the same line on the ground, though the robot has turned since."""
+    """A path picked two seconds ago is still the same line on the ground, though the robot has
+    turned since."""
     guide = Guide(Late(2.0, kind="select", index=8))
     for step in range(11):
         now = 0.2 * step
@@ -85,7 +87,8 @@ def test_late_advice_means_the_place_that_was_seen():
         )
         if step < 10:
             assert np.all(scores == 0.0)
-    # At the end the picked line, at 20 degrees then, lies at about zero in the frame of a robot turned by 20.
+    # At the end the picked line, at 20 degrees then, lies at about zero in the frame of a robot
+    # turned by 20.
     assert abs(BEARINGS[np.argmax(scores)]) < np.radians(6)
 
 

@@ -36,7 +36,8 @@ def completion(text):
 
 @contextmanager
 def endpoint(answer):
-    """A real server; `answer(handler, body)` writes the response. Yields its URL and the requests seen."""
+    """A real server; `answer(handler, body)` writes the response. Yields its URL and the requests
+    seen."""
     seen = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -68,7 +68,8 @@ def pictures(count, seed=0):
     ],
 )
 def test_images_are_normalised_channel_by_channel_in_rgb(name, grey, unit):
-    """What the published weights were trained on: lite0's own range, ImageNet's mean (.485, .456, .406) and deviation for B0."""
+    """What the published weights were trained on: lite0's own range, ImageNet's mean (.485, .456,
+    .406) and deviation for B0."""
     net = FeatureNet(replace(SMALL, encoder=name))
     first = next(m for m in net.modules() if isinstance(m, nn.Conv2d))
     seen = []

@@ -119,7 +119,8 @@ def test_samples_follow_the_density():
 
 
 def test_a_draw_has_the_covariance_of_its_mode():
-    """A draw is linear in its noise, and the matrix of that map times its transpose is the covariance."""
+    """A draw is linear in its noise, and the matrix of that map times its transpose is the
+    covariance."""
     mixture = WaypointMixture.at(modes(), 2, 0.2)
     for h in range(M):
         only = torch.where(torch.arange(M) == h, 0.0, -math.inf).expand(B, M).double()

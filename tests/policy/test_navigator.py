@@ -88,7 +88,8 @@ def test_the_three_lines_as_a_user_types_them(run):
     code = (
         "import sys, s2e; assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
         f"policy = s2e.load_policy({str(run)!r})\n"
-        "import numpy; print(policy.act(numpy.zeros((120, 160, 3), numpy.uint8), goal=(4.0, 1.0)).waypoints.shape)"
+        "import numpy; print(policy.act(numpy.zeros((120, 160, 3), numpy.uint8), goal=(4.0, "
+        "1.0)).waypoints.shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "(10, 2)", done.stderr

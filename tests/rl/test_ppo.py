@@ -90,7 +90,8 @@ def test_what_is_printed_says_how_many_episodes_ended_and_where():
     said = watch.in_words({"episode/success": 1.0, "episode/success_best_mode": 0.5})
     assert (
         said
-        == "last 11 episodes: success 1.00; success 0.50 of the best mode, without exploring, in 3 more"
+        == "last 11 episodes: success 1.00; success 0.50 of the best mode, without exploring, in 3 "
+        "more"
     )
     for asked, words in (
         (PPOArgs(Path("out"), scene="gs_urban/plaza", scenes=64), "the scene gs_urban/plaza"),
@@ -146,7 +147,8 @@ def test_no_image_is_stored(pretrained, tmp_path):
 
 
 def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
-    """What is stored against encoding five whole frames, reckoning the way by hand, and running the network from the images."""
+    """What is stored against encoding five whole frames, reckoning the way by hand, and running the
+    network from the images."""
     trainer, watch = make(pretrained, tmp_path, hide_ego=0.0, coach="none")
     torch.nn.init.normal_(trainer.policy.actor.reader.head[-1].weight, std=0.1)
     seen, actor = [], trainer.prefix.actor
@@ -192,7 +194,8 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
 
 
 def odometry_by_hand(egos, command, free_m):
-    """What a robot is told that has moved by `egos`, 0.2 s each, was last told `command`, and saw `free_m` each time but now."""
+    """What a robot is told that has moved by `egos`, 0.2 s each, was last told `command`, and saw
+    `free_m` each time but now."""
     poses = [np.zeros(3)]
     for v, omega in (e[:2] for e in egos):
         x, y, yaw = poses[-1]
@@ -269,7 +272,8 @@ def test_without_ppo_nothing_but_the_coach_teaches(pretrained, tmp_path):
 
 
 def test_left_and_right_on_the_spot_are_taught_to_modes_of_their_own(pretrained, tmp_path):
-    """Half of the lessons turn left where the other half turns right: what is said is one of both, not something between them."""
+    """Half of the lessons turn left where the other half turns right: what is said is one of both,
+    not something between them."""
     trainer, watch = make(pretrained, tmp_path, ppo_weight=0.0)
     rows = {
         k: v[:1].repeat(16, 1) for k, v in rollout(trainer, watch).items() if k in ("seen", "label")
@@ -390,7 +394,8 @@ def test_an_update_that_goes_wrong_is_skipped_and_three_in_a_row_stop(
 
 @pytest.mark.parametrize("name", ["seen", "state", "label"])
 def test_what_was_seen_and_is_not_finite_is_named(pretrained, tmp_path, capsys, monkeypatch, name):
-    """The policy acts on, and the seed is that of the episode in which it happened, though another may have begun since."""
+    """The policy acts on, and the seed is that of the episode in which it happened, though another
+    may have begun since."""
     trainer, watch = make(pretrained, tmp_path, coach_drives=0.5)
     before, step, observe = weights(trainer), trainer.env.venv.step_wait, trainer.env._observe
     seeds = []
@@ -421,7 +426,8 @@ def test_what_was_seen_and_is_not_finite_is_named(pretrained, tmp_path, capsys, 
 
 @pytest.mark.parametrize("sense", ["images", "rays"])
 def test_three_in_a_row_name_the_last_good_checkpoint(pretrained, tmp_path, monkeypatch, sense):
-    """No checkpoint is written while updates go wrong, since worlds may have something in them that makes them do so."""
+    """No checkpoint is written while updates go wrong, since worlds may have something in them that
+    makes them do so."""
     whole = Trainer._not_finite
     monkeypatch.setattr(
         Trainer,
@@ -470,7 +476,8 @@ def test_a_sample_that_makes_the_loss_infinite_is_found(pretrained, tmp_path, ca
 
 
 def test_a_gradient_that_is_not_finite_changes_nothing(pretrained, tmp_path):
-    """Under a finite loss, in the last minibatch: nothing would be noticed before the next rollout."""
+    """Under a finite loss, in the last minibatch: nothing would be noticed before the next
+    rollout."""
     trainer, watch = make(pretrained, tmp_path, epochs=1, batch=32, coach="none")
     before = weights(trainer)
     hook = trainer.policy.critic[0].weight.register_hook(lambda gradient: gradient * np.nan)
@@ -506,7 +513,8 @@ def test_the_rate_follows_the_divergence(pretrained, tmp_path):
 
 
 def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
-    """Rewards move the actor from `coach_alone` on, without a warm-up; the critic learns all the while."""
+    """Rewards move the actor from `coach_alone` on, without a warm-up; the critic learns all the
+    while."""
     trainer, watch = make(pretrained, tmp_path, coach_alone=0.5, value_warmup=1, coach_drives=0.0)
     kl = []
     for update in range(4):  # of 32 steps each, a quarter of the run
@@ -534,7 +542,8 @@ def test_what_cannot_work_is_refused(tmp_path, more, text):
 
 @pytest.mark.parametrize(("sense", "coach"), [("rays", "none"), ("images", "expert")])
 def test_what_is_sensed_goes_on_as_if_nothing_had_happened(pretrained, tmp_path, sense, coach):
-    """The clock of chance, and those of what worlds remember, which begin anew with every episode."""
+    """The clock of chance, and those of what worlds remember, which begin anew with every
+    episode."""
     trainer, watch = make(pretrained, tmp_path, sense=sense, coach=coach)
     trainer.update(watch)
     trainer.env.begin(np.array([0]))
@@ -547,7 +556,8 @@ def test_what_is_sensed_goes_on_as_if_nothing_had_happened(pretrained, tmp_path,
 
 @pytest.mark.parametrize("sense", ["images", "rays"])
 def test_a_new_episode_is_seen_as_by_somebody_who_has_just_come(pretrained, tmp_path, sense):
-    """Nothing of the last one is left in what the policy sees: neither frames, nor places, nor what it was told."""
+    """Nothing of the last one is left in what the policy sees: neither frames, nor places, nor what
+    it was told."""
     trainer, watch = make(
         pretrained, tmp_path, sense=sense, coach="none", memory=4, hide_ego=0.0, envs=2, scenes=1
     )
@@ -626,7 +636,8 @@ def test_more_worlds_than_memory_holds_are_refused_before_anything_is_built(tmp_
     monkeypatch.setattr("s2e.core.memory.available_bytes", lambda: 8 << 30)
     with pytest.raises(
         UserError,
-        match=r"--envs 200000 needs some 1,.*GiB of memory, and 8.0 GiB are free: give at most \d\d\d",
+        match=r"--envs 200000 needs some 1,.*GiB of memory, and 8.0 GiB are free: give at most "
+        r"\d\d\d",
     ):
         check(PPOArgs(tmp_path, envs=200_000), 1)
     with pytest.raises(UserError, match="too little even for one"):

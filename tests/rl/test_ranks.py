@@ -1,4 +1,5 @@
-"""Two ranks do what one does with all their worlds, and a run goes on with another number of ranks."""
+"""Two ranks do what one does with all their worlds, and a run goes on with another number of
+ranks."""
 
 from typing import Any
 
@@ -25,7 +26,8 @@ FLOAT: dict[str, Any] = dict(atol=2e-5, rtol=1e-4)
 
 @pytest.fixture(scope="module")
 def coached(tmp_path_factory):
-    """What an update learns everything from: images, a ray coach, more lessons than are kept, PPO with a divergence."""
+    """What an update learns everything from: images, a ray coach, more lessons than are kept, PPO
+    with a divergence."""
     torch.manual_seed(3)
     folder = tmp_path_factory.mktemp("coached")
     tensors = policy_state(S2EPolicy(CONFIG), FeatureNet(CONFIG))
@@ -54,14 +56,16 @@ FRESH = dict(sense="rays", collision="ends", refresh=1)
 def snap(trainer):
     """Rounds how the robots are driven, so that worlds are equal exactly.
 
-    What is left of a difference of 1e-7 would grow in them: another pixel at an edge, a contact or none.
+    What is left of a difference of 1e-7 would grow in them: another pixel at an edge, a contact or
+    none.
     """
     worlds, step = trainer.env.venv, trainer.env.venv.step_async
     worlds.step_async = lambda waypoints: step(np.round(64.0 * np.asarray(waypoints)) / 64.0)
 
 
 def train(monkeypatch, ranks, out, updates, more, resume=False):
-    """Some updates, saved at the end; of each rank the weights, what was logged last, the trainer."""
+    """Some updates, saved at the end; of each rank the weights, what was logged last, the
+    trainer."""
     settings: dict[str, Any] = dict(
         envs=4,
         horizon=8,

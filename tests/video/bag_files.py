@@ -64,7 +64,8 @@ def raw(image: np.ndarray, encoding: str, padding: int = 0) -> tuple[bytes, int]
 
 
 class Writer:
-    """A bag to write messages to; `format` is ros1, ros1-bz2, ros1-lz4, db3, mcap, or one with -message, -file, -storage after it."""
+    """A bag to write messages to; `format` is ros1, ros1-bz2, ros1-lz4, db3, mcap, or one with
+    -message, -file, -storage after it."""
 
     def __init__(self, path: Path, format: str):
         from rosbags import rosbag1, rosbag2
@@ -230,7 +231,8 @@ def write_bag(path: Path, format: str = "db3", scene: Scene | None = None) -> Pa
 
 
 def write_recon(path: Path, scene: Scene | None = None, images: str = "S", **more: Any) -> Path:
-    """A scene as RECON has it; `images` is how: S (fixed length), vlen, rows or pixels. `more` replaces datasets, None removes one."""
+    """A scene as RECON has it; `images` is how: S (fixed length), vlen, rows or pixels. `more`
+    replaces datasets, None removes one."""
     import h5py
 
     scene = scene or Scene()

@@ -38,7 +38,8 @@ def png(t: int) -> bytes:
 def write_dataset(
     root: Path, lengths=(20, 25, 30), kind="video", state=("x", "y", "yaw"), extra=None, **info: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Episodes 0 and 1 share files, later ones follow in file 1. Picture n of episode e has number 100 e + n. Returns the truth."""
+    """Episodes 0 and 1 share files, later ones follow in file 1. Picture n of episode e has number
+    100 e + n. Returns the truth."""
     truth = [arc(n, 0.1 * (e + 1)) for e, n in enumerate(lengths)]
     rows: dict[int, dict[str, list]] = {}
     episodes: list[dict[str, Any]] = []

@@ -11,7 +11,8 @@ TICK = Fraction(1, 1000)
 
 
 def picture(t: int, size=(64, 48)) -> np.ndarray:
-    """Tells its number: 12 bits as dark and light bars over a picture that changes. (H, W, 3) uint8."""
+    """Tells its number: 12 bits as dark and light bars over a picture that changes. (H, W, 3)
+    uint8."""
     width, height = size
     image = np.full((height, width, 3), 90, np.uint8)
     image[: height // 4] = (t * 5) % 256

@@ -316,7 +316,8 @@ def test_yaw_takes_the_shorter_way():
 
 
 def camera_bag(path: Path, scene: Scene, world: str) -> Path:
-    """A bag whose poses are those of a camera that looks ahead; the `world`'s axes are z up, or those of the camera at the start."""
+    """A bag whose poses are those of a camera that looks ahead; the `world`'s axes are z up, or
+    those of the camera at the start."""
     optical = Rotation.from_matrix([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
     with Writer(path, "ros1") as bag:

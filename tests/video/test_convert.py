@@ -230,7 +230,8 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_complete(tmp_path, monkeypatc
 
 @pytest.mark.parametrize(("to", "size"), [("gnm", 100), ("shards", 100), ("shards", 5000)])
 def test_a_disk_that_fills_up_is_refused_once(tmp_path, to, size):
-    """A limit on the size of files stands for the disk; what is in a buffer is refused again when its file is closed."""
+    """A limit on the size of files stands for the disk; what is in a buffer is refused again when
+    its file is closed."""
     source = dataset(tmp_path / "in")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))

@@ -66,7 +66,8 @@ def test_every_episode_is_a_walk(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["video", "image"])
 def test_the_order_of_rows_in_the_tables_says_nothing(tmp_path, kind):
-    """Episodes are in the order of their numbers, and each has its own rows, whatever is written between them."""
+    """Episodes are in the order of their numbers, and each has its own rows, whatever is written
+    between them."""
     truth = write_dataset(tmp_path, lengths=(20, 25, 30), kind=kind)
     change_episodes(tmp_path, lambda rows: rows[::-1])
     change_table(
@@ -114,7 +115,8 @@ def test_pose_columns_are_told_or_recognised(tmp_path):
     )
     with pytest.raises(
         UserError,
-        match=r"no columns look like x, y and yaw; .* there are observation.state \(a, b, c\); action",
+        match=r"no columns look like x, y and yaw; .* there are observation.state \(a, b, c\); "
+        r"action",
     ):
         lerobot.read(tmp_path, OPTIONS)
     np.testing.assert_allclose(choose_poses(tmp_path, "c,b,a")[1], yaw, atol=1e-6)
@@ -460,7 +462,10 @@ def test_where_counts_differ_the_starts_decide_and_it_is_said(tmp_path):
             and pictures_of(walks[1]) == list(range(100, 125))
             and pictures_of(walks[0]) == list(range(20))
         )
-        note = "file-000.mp4 has 47 frames, its episodes 45 rows, from_timestamp is up to 1.0 frames off them"
+        note = (
+            "file-000.mp4 has 47 frames, its episodes 45 rows, from_timestamp is up to 1.0 "
+            "frames off them"
+        )
         assert note in walks[1].note and "has 47" not in walks[2].note
     change_episodes(tmp_path, lambda rows: rows[1].update({FROM: 2.15}))
     assert "between two frames" in lerobot.read(tmp_path, OPTIONS)[0][1].note

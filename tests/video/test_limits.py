@@ -1,6 +1,8 @@
-"""What a file may claim has a bound in every reader, and beyond it the walk is refused in one line, not read.
+"""What a file may claim has a bound in every reader, and beyond it the walk is refused in one line,
+not read.
 
-The bounds are far above what any recording has, so each is lowered here until the same small walk is beyond it.
+The bounds are far above what any recording has, so each is lowered here until the same small walk
+is beyond it.
 """
 
 import importlib

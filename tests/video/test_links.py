@@ -1,4 +1,5 @@
-"""Walks behind symbolic links: read, each once, or said to be passed over; whatever their format."""
+"""Walks behind symbolic links: read, each once, or said to be passed over; whatever their
+format."""
 
 import os
 from pathlib import Path

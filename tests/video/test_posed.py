@@ -34,7 +34,8 @@ def drive(count=41, hz=10.0):
 
 
 def in_axes(position, yaw, axes):
-    """The same drive as (T, 3) and rotations in other axes, with the slope of a camera that looks down a little."""
+    """The same drive as (T, 3) and rotations in other axes, with the slope of a camera that looks
+    down a little."""
     space = np.column_stack([position, np.full(len(yaw), 0.4)])
     body = Rotation.from_euler("ZY", np.column_stack([yaw, np.full(len(yaw), 0.1)])).as_matrix()
     if axes == "body":
@@ -199,7 +200,8 @@ def test_the_wrong_default_is_noticed_and_the_right_axes_named(tmp_path, axes):
     walks, skipped = posed.read(tmp_path, OPTIONS)
     assert (
         not walks
-        and f"`body` axes the motion is mostly sideways or vertical; {axes} fits: give --poses slam.txt:{axes}"
+        and f"`body` axes the motion is mostly sideways or vertical; {axes} fits: give --poses "
+        f"slam.txt:{axes}"
         in skipped[0].reason
     )
     for said in (f":{axes}", f"slam.txt:{axes}", f"slam:{axes}"):

@@ -160,7 +160,8 @@ def test_readers_agree(tmp_path, format, compressed):
 def posed_by(
     name: str, header: str, row: Callable[[float, float, float, float], tuple]
 ) -> Callable[[Path, Scene], Path]:
-    """A writer of pictures whose poses are in a file of another kind: `row` of time, x, y and yaw, one for each picture."""
+    """A writer of pictures whose poses are in a file of another kind: `row` of time, x, y and yaw,
+    one for each picture."""
 
     def write(path: Path, scene: Scene) -> Path:
         write_posed(path, scene)
@@ -249,7 +250,8 @@ def open_files(folder: Path) -> list[str]:
 )
 @pytest.mark.parametrize("format", WRITERS)
 def test_no_file_stays_open(tmp_path, format):
-    """A dataset of thousands of walks would run out of files: neither a walk that is kept nor one half looked at holds any."""
+    """A dataset of thousands of walks would run out of files: neither a walk that is kept nor one
+    half looked at holds any."""
     scene = Scene(image_t=TIMES, pose_t=POSE_T, compressed="jpeg")
     walk = written(tmp_path, format, scene)
     assert not open_files(tmp_path)

@@ -1,4 +1,5 @@
-"""The format of stills: what is written is read again, and what is hostile or damaged is left out and counted."""
+"""The format of stills: what is written is read again, and what is hostile or damaged is left out
+and counted."""
 
 import io
 import json

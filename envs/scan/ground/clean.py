@@ -1,4 +1,5 @@
-"""What of a capture is not the place: floaters, sky domes, giant Gaussians and clumps that hang on nothing.
+"""What of a capture is not the place: floaters, sky domes, giant Gaussians and clumps that hang on
+nothing.
 
 All thresholds are relative to the capture itself, whose scale is not known yet.
 """
@@ -10,13 +11,14 @@ from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 from s2e.envs.geometry.scene import Splats
 
 REASONS: tuple[str, ...] = ("kept", "transparent", "oversized", "distant", "haze", "isolated")
-"""Why a Gaussian goes: it is invisible; larger than a part of the place can be (sky domes); beyond the place; a large soft
-blob that is faint; part of a small clump that touches nothing."""
+"""Why a Gaussian goes: it is invisible; larger than a part of the place can be (sky domes); beyond
+the place; a large soft blob that is faint; part of a small clump that touches nothing."""
 
 TRANSPARENT = 0.02
 """Opacity below which a Gaussian changes no pixel by more than five levels of 255."""
 OVERSIZED = 0.12
-"""Standard deviation over the capture's diameter: what is blurred over more than half the place is no part of it."""
+"""Standard deviation over the capture's diameter: what is blurred over more than half the place is
+no part of it."""
 DISTANT = 2.5
 """Diameters from the middle, half a diameter being the edge."""
 CELLS = 128
@@ -29,8 +31,8 @@ MOST_ISOLATED = 0.05
 
 
 def diameter(means: np.ndarray, opacities: np.ndarray) -> tuple[np.ndarray, float]:
-    """The middle (3,) and the robust diameter of a capture, in its units: twice the 90th percentile of distances from the
-    opacity-weighted median, over the solid Gaussians."""  # noqa: D205, D209
+    """The middle (3,) and the robust diameter of a capture, in its units: twice the 90th percentile
+    of distances from the opacity-weighted median, over the solid Gaussians."""  # noqa: D209
     solid = opacities > min(0.3, float(np.median(opacities)))
     points = means[solid if solid.any() else slice(None)]
     points = points[:: max(len(points) // 200_000, 1)].astype(np.float64)
@@ -50,7 +52,8 @@ def clean(splats: Splats) -> np.ndarray:
         splats: a capture in its own units and axes.
 
     Returns:
-        (G,) uint8, indices into `REASONS`; 0 is kept. Where several reasons hold, the first in their order counts.
+        (G,) uint8, indices into `REASONS`; 0 is kept. Where several reasons hold, the first in
+        their order counts.
     """
     means, opacities = splats.means, splats.opacities
     reason = np.zeros(len(means), dtype=np.uint8)
@@ -94,7 +97,8 @@ def _haze(splats: Splats, left: np.ndarray, size: float) -> np.ndarray:
 def _isolated(means: np.ndarray, scales: np.ndarray, middle: np.ndarray, cell: float) -> np.ndarray:
     """(G,) bool: in a small clump of voxels that touches no larger one.
 
-    Clumps are joined over a gap of one voxel (3-D, through corners), or as far as their Gaussians reach (two standard deviations).
+    Clumps are joined over a gap of one voxel (3-D, through corners), or as far as their Gaussians
+    reach (two standard deviations).
     """
     index = (
         np.floor((means - middle.astype(np.float32)) / np.float32(cell)).astype(np.int64)
@@ -110,7 +114,8 @@ def _isolated(means: np.ndarray, scales: np.ndarray, middle: np.ndarray, cell: f
     small = np.flatnonzero(sizes[clump] < limit)  # voxels
     if len(small) == 0 or len(small) == len(voxels):
         return np.zeros(len(means), dtype=bool)
-    # What a clump's largest Gaussians reach: a coarse ground of few large discs is one piece all the same.
+    # What a clump's largest Gaussians reach: a coarse ground of few large discs is one piece all
+    # the same.
     reach = np.zeros(len(voxels), dtype=np.float64)
     np.maximum.at(reach, which, 2.0 * scales.max(1) / cell)
     big = np.flatnonzero(sizes[clump] >= limit)

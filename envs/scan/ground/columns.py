@@ -1,4 +1,6 @@
-"""From Gaussians to what a robot meets: the ground's height, what stands on it, and the room above, on a grid."""
+"""From Gaussians to what a robot meets: the ground's height, what stands on it, and the room above,
+on a grid.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -42,15 +44,19 @@ MOST_CELLS = 1 << 23
 
 @dataclass(frozen=True)
 class Columns:
-    """A place as columns over a grid; row r, column c covers the square with lower-left corner `origin + resolution * (c, r)`.
+    """A place as columns over a grid; row r, column c covers the square with lower-left corner
+    `origin + resolution * (c, r)`.
 
     Attributes:
         origin: (2,) metres.
         resolution: edge of a cell, metres.
-        height: (R, C) float32, the ground's height above the floor's plane, metres; 0 where unknown.
+        height: (R, C) float32, the ground's height above the floor's plane, metres; 0 where
+            unknown.
         known: (R, C) bool, where ground was seen (or fills a small hole in what was seen).
-        blocked: (R, C) bool, where something solid stands between 0.1 m and the clearance above the local ground.
-        overhead: (R, C) float32, metres from the ground to the first solid thing above it, infinite where open.
+        blocked: (R, C) bool, where something solid stands between 0.1 m and the clearance above the
+            local ground.
+        overhead: (R, C) float32, metres from the ground to the first solid thing above it, infinite
+            where open.
     """
 
     origin: np.ndarray
@@ -64,20 +70,24 @@ class Columns:
 def columns(
     splats: Splats, resolution: float = 0.1, clearance_m: float = 1.2, noise_m: float = 0.0
 ) -> Columns:
-    """Fills voxels with the ellipsoids' optical depth and reads the ground and what stands on it off their columns.
+    """Fills voxels with the ellipsoids' optical depth and reads the ground and what stands on it
+    off their columns.
 
-    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most 0.25 m: kerbs, stairs and
-    ramps belong to it, and a passage's roof does not. What rises too steeply for stairs is no ground. Memory grows with the number of
-    Gaussians only by an index each: voxels are made in strips of rows.
+    The ground is the surface that is connected with the floor's level (z = 0) over steps of at most
+    0.25 m: kerbs, stairs and ramps belong to it, and a passage's roof does not. What rises too
+    steeply for stairs is no ground. Memory grows with the number of Gaussians only by an index
+    each: voxels are made in strips of rows.
 
     Args:
         splats: placed: metres, z up, the floor at 0.
         resolution: edge of a cell, metres, 0.02 to 0.5.
         clearance_m: what is higher above the ground than this blocks nobody.
-        noise_m: deviation (one sigma) of the floor's surface: noise of up to three is neither a step nor an obstacle.
+        noise_m: deviation (one sigma) of the floor's surface: noise of up to three is neither a
+            step nor an obstacle.
 
     Raises:
-        UserError: a bad resolution, more cells than memory allows, or nothing near the floor's level.
+        UserError: a bad resolution, more cells than memory allows, or nothing near the floor's
+            level.
     """
     if not 0.02 <= resolution <= 0.5:
         raise UserError(f"resolution is {resolution} m: give 0.02 to 0.5")
@@ -91,7 +101,8 @@ def columns(
     flood(tops, free, max(_SEED_M, skip_m), STEP_M, 2, height, known)
     if not known.any():
         raise NotNavigable(
-            "no solid ground within 0.12 m of the floor's plane: check scale, floor height and resolution"
+            "no solid ground within 0.12 m of the floor's plane: check scale, floor height and "
+            "resolution"
         )
     known &= ~_steep(height, known, resolution)
     raw, height = height, _smooth(_spread(height, known), known, noise_m)
@@ -109,7 +120,9 @@ def columns(
 
 
 def skipped_m(noise_m: float) -> float:
-    """How high above the ground things begin, metres, in a capture whose floor deviates by so much (one sigma)."""
+    """How high above the ground things begin, metres, in a capture whose floor deviates by so much
+    (one sigma).
+    """
     return float(np.clip(3.0 * noise_m, SKIP_M, MOST_SKIPPED_M))
 
 
@@ -121,8 +134,9 @@ def fill_walked(found: Columns, feet: np.ndarray) -> Columns:
         feet: (N, 3) metres, points on the ground under the cameras, in the order of the walk.
 
     Returns:
-        Cells that were not seen and lie within `WALKED_M` of the way, or of a step of it of up to 1.5 m, are known: as high as the
-        nearest ground that was seen, or as the feet where that is far from theirs.
+        Cells that were not seen and lie within `WALKED_M` of the way, or of a step of it of up to
+        1.5 m, are known: as high as the nearest ground that was seen, or as the feet where that is
+            far from theirs.
     """
     steps = np.diff(feet, axis=0)
     near = np.linalg.norm(steps[:, :2], axis=1) < 1.5
@@ -151,7 +165,9 @@ def fill_walked(found: Columns, feet: np.ndarray) -> Columns:
 
 
 def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """Origin and shape of a grid over what lies within the voxels' heights, less a thousandth on each side that may be far away."""
+    """Origin and shape of a grid over what lies within the voxels' heights, less a thousandth on
+    each side that may be far away.
+    """
     near = (
         (splats.means[:, 2] > LOWEST_M)
         & (splats.means[:, 2] < HIGHEST_GROUND_M)
@@ -159,7 +175,8 @@ def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, i
     )
     if not near.any():
         raise NotNavigable(
-            f"nothing solid lies {LOWEST_M} to {HIGHEST_GROUND_M} m above the floor's plane: check scale and floor height"
+            f"nothing solid lies {LOWEST_M} to {HIGHEST_GROUND_M} m above the floor's plane: check "
+            "scale and floor height"
         )
     xy = splats.means[near, :2].astype(np.float64)
     low, high = np.quantile(xy, 0.001, axis=0) - 1.0, np.quantile(xy, 0.999, axis=0) + 1.0
@@ -167,14 +184,17 @@ def _bounds(splats: Splats, resolution: float) -> tuple[np.ndarray, tuple[int, i
     cols, rows = last - first
     if not rows * cols <= MOST_CELLS:
         raise UserError(
-            f"the place is {cols * resolution:.0f} x {rows * resolution:.0f} m, {rows * cols:.3g} cells of {resolution:g} m; at "
+            f"the place is {cols * resolution:.0f} x {rows * resolution:.0f} m, {rows * cols:.3g} "
+            f"cells of {resolution:g} m; at "
             f"most {MOST_CELLS:,} are mapped; check the scale, or give a coarser --resolution"
         )
     return first * resolution, (int(rows), int(cols))
 
 
 def _steep(height: np.ndarray, known: np.ndarray, resolution: float) -> np.ndarray:
-    """Cells that rise more than 0.45 m over ground 0.3 m away: steeper than stairs, so a car's bonnet or a hedge, not ground."""
+    """Cells that rise more than 0.45 m over ground 0.3 m away: steeper than stairs, so a car's
+    bonnet or a hedge, not ground.
+    """
     reach = 2 * max(round(0.3 / resolution), 1) + 1
     lowest = minimum_filter(np.where(known, height, np.inf), reach, mode="nearest")
     return known & (height - lowest > 0.45)
@@ -191,9 +211,10 @@ def _spread(height: np.ndarray, known: np.ndarray) -> np.ndarray:
 def _smooth(height: np.ndarray, known: np.ndarray, noise_m: float) -> np.ndarray:
     """Heights with their noise averaged and their steps kept sharp.
 
-    After a median of 3 x 3, a cell that straddles a kerb is moved to one of its sides; then each cell takes the mean of those of 5 x 5
-    that are within 4 cm of it (the sigma filter, Lee 1983). Where noise is larger than kerbs, these cannot be kept: the filter is as
-    wide as the noise, and is applied until that is gone.
+    After a median of 3 x 3, a cell that straddles a kerb is moved to one of its sides; then each
+    cell takes the mean of those of 5 x 5 that are within 4 cm of it (the sigma filter, Lee 1983).
+    Where noise is larger than kerbs, these cannot be kept: the filter is as wide as the noise, and
+    is applied until that is gone.
     """
     noisy = noise_m > NOISY_M
     height = median_filter(height, 3, mode="nearest")
@@ -220,10 +241,12 @@ def _sigma_filter(height: np.ndarray, known: np.ndarray, near_m: float) -> np.nd
 
 
 def _sharp_steps(height: np.ndarray) -> np.ndarray:
-    """Moves cells between two levels to the nearer one: a kerb must not become two steps of half its height, which wheels would climb.
+    """Moves cells between two levels to the nearer one: a kerb must not become two steps of half
+    its height, which wheels would climb.
 
-    Between levels is what differs by 2 cm from both extremes of its 3 x 3, these by 6 cm from one another (more than a ramp of
-    20 %), and is like at most three of them: itself and the cells beside it along the edge.
+    Between levels is what differs by 2 cm from both extremes of its 3 x 3, these by 6 cm from one
+    another (more than a ramp of 20 %), and is like at most three of them: itself and the cells
+    beside it along the edge.
     """
     low, high = minimum_filter(height, 3, mode="nearest"), maximum_filter(height, 3, mode="nearest")
     padded = np.pad(height, 1, mode="edge")

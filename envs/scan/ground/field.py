@@ -1,9 +1,11 @@
 """The ground of captures without thin discs: where free space ends below, in a field of opacity.
 
-Poor captures, rooms with ceilings and flights of drones have surfaces of round, thick, noisy Gaussians whose own axes say little. But
-level surfaces still crowd heights when the capture is upright, and a column of voxels still says where somebody could stand: on top
-of what is solid, with room above. Such places are weighed by the number of Gaussians there, which trainers put where cameras looked:
-the junk beneath a ground, and what was only seen from afar, is made of few large ones.
+Poor captures, rooms with ceilings and flights of drones have surfaces of round, thick, noisy
+Gaussians whose own axes say little. But level surfaces still crowd heights when the capture is
+upright, and a column of voxels still says where somebody could stand: on top of what is solid, with
+room above. Such places are weighed by the number of Gaussians there, which trainers put where
+cameras looked: the junk beneath a ground, and what was only seen from afar, is made of few large
+ones.
 """
 
 from dataclasses import dataclass
@@ -32,11 +34,13 @@ _REFINED_DEG = 3.0
 
 @dataclass(frozen=True)
 class Ground:
-    """What stands out as ground in one direction, in the file's units; shares are of the whole capture.
+    """What stands out as ground in one direction, in the file's units; shares are of the whole
+    capture.
 
     Attributes:
         normal: (3,) unit, up; offset: `normal @ p` on the ground.
-        spread: robust deviation (one sigma) of the surface around the plane, in the columns where it is ground.
+        spread: robust deviation (one sigma) of the surface around the plane, in the columns where
+            it is ground.
         noise: the same around the ground itself, wherever that rolls.
         extent: diameter of its area.
         support: of the surface, within three deviations.
@@ -45,7 +49,8 @@ class Ground:
         area: over the square of the capture's diameter.
         below, above: of the Gaussians, by number.
         beneath: of the surface, by area.
-        height: 97 % of what is above it, over the diameter; apart: how far apart that stands, over the same of the ground itself.
+        height: 97 % of what is above it, over the diameter; apart: how far apart that stands, over
+            the same of the ground itself.
     """
 
     normal: np.ndarray
@@ -68,9 +73,11 @@ class Ground:
         return self.layer + self.cover + self.above - self.below
 
     def place(self, size: float, hinted: bool = True) -> bool:
-        """Whether it could be that of a place, in a capture of that diameter: not of an object, and not what is seen from beneath.
+        """Whether it could be that of a place, in a capture of that diameter: not of an object, and
+        not what is seen from beneath.
 
-        Much may lie beneath where a person says which way is up: water under a quay, snow that was never seen through.
+        Much may lie beneath where a person says which way is up: water under a quay, snow that was
+        never seen through.
         """
         alone = self.height * size / max(self.extent, 1e-12)
         one_thing = (alone > 0.25 and self.apart < 0.45) or (alone > 0.5 and self.apart < 0.7)
@@ -93,7 +100,9 @@ def _cone(up: np.ndarray, degrees: float, count: int, rng: np.random.Generator) 
 
 
 def crowding(points: np.ndarray, directions: np.ndarray, band: float) -> np.ndarray:
-    """(D,) how much the heights of points along each direction crowd: the sum of squared shares of bands."""
+    """(D,) how much the heights of points along each direction crowd: the sum of squared shares of
+    bands.
+    """
     out = np.empty(len(directions))
     for k, direction in enumerate(directions):
         heights = points @ direction
@@ -109,7 +118,9 @@ def _few(surface: Surface, seed: int) -> np.ndarray:
 
 
 def level_direction(surface: Surface, hint: np.ndarray, most_deg: float, seed: int) -> np.ndarray:
-    """(3,) the direction within `most_deg` of a hint along which heights crowd most, to a third of a degree."""
+    """(3,) the direction within `most_deg` of a hint along which heights crowd most, to a third of
+    a degree.
+    """
     points, rng, best = _few(surface, seed), np.random.default_rng([seed, 4]), hint
     for degrees, band in ((most_deg, 40), (most_deg / 3, 60), (4.0, 100), (1.5, 150), (0.6, 200)):
         directions = _cone(best, min(degrees, most_deg), 150, rng)
@@ -119,7 +130,9 @@ def level_direction(surface: Surface, hint: np.ndarray, most_deg: float, seed: i
 
 
 def level_directions(surface: Surface, seed: int, count: int = 4) -> list[np.ndarray]:
-    """Up to `count` axes along which heights crowd, over 20 degrees apart; each means two directions."""
+    """Up to `count` axes along which heights crowd, over 20 degrees apart; each means two
+    directions.
+    """
     k = np.arange(400) + 0.5
     turn, z = np.pi * (1.0 + np.sqrt(5.0)) * k, k / 400
     flat = np.sqrt(1.0 - z * z)
@@ -146,7 +159,8 @@ def ground_along(
         splats: cleaned, in the file's units.
         surface: of them.
         up: (3,) unit.
-        eyes: (N, 3) where cameras were, if that is known: the ground is the first large layer beneath them, otherwise the lowest.
+        eyes: (N, 3) where cameras were, if that is known: the ground is the first large layer
+            beneath them, otherwise the lowest.
     """
     rotation, middle = upright(up), np.median(surface.points, axis=0)
     small = place(
@@ -173,7 +187,9 @@ def ground_along(
 
 
 def _detail(means: np.ndarray, frame: np.ndarray, tops: np.ndarray) -> np.ndarray:
-    """(R, C, T) how many Gaussians lie within `BAND` of each surface, in its column, at most `_MOST_COUNTED`."""
+    """(R, C, T) how many Gaussians lie within `BAND` of each surface, in its column, at most
+    `_MOST_COUNTED`.
+    """
     rows, cols, _ = tops.shape
     index = np.floor((means - frame[:3]) / frame[[3, 3, 4]]).astype(np.int64)
     inside = ((index >= 0) & (index < (cols, rows, LEVELS))).all(1)
@@ -197,7 +213,9 @@ def _layer_of(
     frame: np.ndarray,
     eyes: np.ndarray | None,
 ) -> float | None:
-    """Height of the layer to stand on: the lowest large one, or the highest large one beneath the eyes."""
+    """Height of the layer to stand on: the lowest large one, or the highest large one beneath the
+    eyes.
+    """
     heights = tops[free]
     counts = np.bincount(
         ((heights - frame[2]) / frame[4]).astype(np.int64).clip(0, LEVELS - 1), weight[free], LEVELS
@@ -218,7 +236,9 @@ def _layer_of(
 def _measured(
     surface: Surface, points, means, places, at: float, frame, rotation, middle
 ) -> Ground:
-    """Fits the plane to a layer and counts what `Ground` says; all of it in diameters, z up, until the end."""
+    """Fits the plane to a layer and counts what `Ground` says; all of it in diameters, z up, until
+    the end.
+    """
     tops, free, weight = places
     mine = free & (np.abs(tops - at) < BAND)
     flat = mine.any(2)
@@ -259,7 +279,9 @@ def _measured(
 
 
 def _plane(xy: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, float]:
-    """Slope (2,) and height of z over xy, by least squares that forget what is far off; level where that would lean too much."""
+    """Slope (2,) and height of z over xy, by least squares that forget what is far off; level where
+    that would lean too much.
+    """
     matrix = np.column_stack([xy, np.ones(len(xy))])
     if len(xy) < 10 or np.linalg.matrix_rank(matrix) < 3:
         return np.zeros(2), float(np.median(z))

@@ -1,8 +1,10 @@
-"""Finds what a capture stands on: the floor's plane and which way is up, or a reason why there is none.
+"""Finds what a capture stands on: the floor's plane and which way is up, or a reason why there is
+none.
 
-Which of a capture's large planes is the floor shows in what a floor does: nothing lies beneath it, the sky is open above it (or it is
-the larger pair of a closed room), it reaches under everything else, walls stand square on it, and things stand on it rather than
-hang from it or lean on it. Heights and scale are unknown, so all of it is counted in shares of the capture.
+Which of a capture's large planes is the floor shows in what a floor does: nothing lies beneath it,
+the sky is open above it (or it is the larger pair of a closed room), it reaches under everything
+else, walls stand square on it, and things stand on it rather than hang from it or lean on it.
+Heights and scale are unknown, so all of it is counted in shares of the capture.
 """
 
 from dataclasses import dataclass
@@ -26,7 +28,9 @@ _SURE = 0.4
 
 
 class NotNavigable(UserError):
-    """A capture that is no place to drive in; the message says in numbers what was found instead."""
+    """A capture that is no place to drive in; the message says in numbers what was found
+    instead.
+    """
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Floor:
         extent: diameter of the floor's area.
         spread: robust deviation (one sigma) of the floor from its plane.
         up_sure: whether the capture alone says which way is up (always true with a hint).
-        noise: robust deviation of the surface from the ground itself, wherever that rolls, where the field found it; 0 elsewhere.
+        noise: robust deviation of the surface from the ground itself, wherever that rolls, where
+            the field found it; 0 elsewhere.
         warning: where the capture speaks against what was asked for, in words.
     """
 
@@ -56,13 +61,16 @@ class Floor:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a plane with its up direction is to a capture; shares of the surface where nothing else is said.
+    """What a plane with its up direction is to a capture; shares of the surface where nothing else
+    is said.
 
-    `below`: beneath it. `above`: over it. `open`: of its cells with nothing over them. `cover`: its cells over all columns
-    that hold anything above it. `layers`: its cells and those of level layers near its height over all columns. `square`: of what
-    is over it, faces that are level or upright. `contact`: of loose things, what touches it. `low`: mean height of loose things
-    over the whole height. `tall`: height (95 %) over the root of its area. `support`: within its band. `spread`: how far apart
-    what is over it stands, against the extent of the plane itself (deviations).
+    `below`: beneath it. `above`: over it. `open`: of its cells with nothing over them. `cover`: its
+    cells over all columns that hold anything above it. `layers`: its cells and those of level
+    layers near its height over all columns. `square`: of what is over it, faces that are level or
+    upright. `contact`: of loose things, what touches it. `low`: mean height of loose things over
+    the whole height. `tall`: height (95 %) over the root of its area. `support`: within its band.
+    `spread`: how far apart what is over it stands, against the extent of the plane itself
+    (deviations).
     """
 
     normal: np.ndarray
@@ -93,17 +101,20 @@ def find_floor(
 ) -> Floor:
     """Finds the floor of a capture in its own units and axes.
 
-    First among the large planes of its discs. Where these hold none, or the wrong one, as the ground in a field of opacity
-    (`s2e.envs.scan.ground.field`): captures of round, noisy Gaussians, of rooms with ceilings, from the air.
+    First among the large planes of its discs. Where these hold none, or the wrong one, as the
+    ground in a field of opacity (`s2e.envs.scan.ground.field`): captures of round, noisy Gaussians,
+    of rooms with ceilings, from the air.
 
     Args:
         splats: cleaned, or not too dirty (`s2e.envs.scan.ground.clean`).
-        up: (3,) a direction that the floor's normal is within 30 degrees of; without it, it is found.
+        up: (3,) a direction that the floor's normal is within 30 degrees of; without it, it is
+            found.
         seed: of the sampling; the same seed gives the same floor.
         eyes: (N, 3) where cameras were, all of them above the floor, if that is known.
 
     Raises:
-        NotNavigable: no floor, or it is not clear which plane is; the message says what was found, and when --up helps.
+        NotNavigable: no floor, or it is not clear which plane is; the message says what was found,
+            and when --up helps.
         UserError: the hint is not a direction.
     """
     if up is not None:
@@ -119,7 +130,8 @@ def find_floor(
         if eyes is None or float(np.quantile(eyes @ floor.normal, 0.2)) > floor.offset:
             return floor
         reason = NotNavigable(
-            "not navigable: the cameras were beneath the largest level surface: a ceiling; check --up and --cameras"
+            "not navigable: the cameras were beneath the largest level surface: a ceiling; check "
+            "--up and --cameras"
         )
     except NotNavigable as error:
         reason = error
@@ -138,7 +150,8 @@ def surface_of(splats: Splats, seed: int = 0) -> Surface:
     solid = int((splats.opacities > 0.1).sum())
     if solid < _FEWEST:
         raise NotNavigable(
-            f"not navigable: only {solid} of {len(splats.means)} Gaussians are solid (opacity above 0.1), no place"
+            f"not navigable: only {solid} of {len(splats.means)} Gaussians are solid (opacity "
+            "above 0.1), no place"
         )
     surface = sample_surface(splats, seed)
     if surface is None:
@@ -182,7 +195,8 @@ def given_floor(splats: Splats, plane: np.ndarray, seed: int = 0) -> Floor:
         off = float(normal @ (found.normal * found.offset)) - offset
         if tilt > 3.0 or abs(off) > 0.02 * surface.size:
             said.append(
-                f"the capture's own floor leans {tilt:.1f} degrees from it and lies {off:+.3g} units above it"
+                f"the capture's own floor leans {tilt:.1f} degrees from it and lies {off:+.3g} "
+                "units above it"
             )
     except NotNavigable as error:
         said.append(str(error).removeprefix("not navigable: "))
@@ -237,7 +251,9 @@ def _in_the_field(
 
 
 def _under(surface: Surface, up: np.ndarray, seed: int, found: Floor) -> Floor | None:
-    """The small level plane with next to nothing beneath it, under a larger layer that has: the floor that shows around a table."""
+    """The small level plane with next to nothing beneath it, under a larger layer that has: the
+    floor that shows around a table.
+    """
     planes = large_planes(surface, seed)
     try:
         facts, _ = _direction(surface, planes, up)
@@ -254,7 +270,10 @@ def _under(surface: Surface, up: np.ndarray, seed: int, found: Floor) -> Floor |
     near = h[np.abs(h) < 0.01 * surface.size]
     offset = facts.offset + float(np.median(near)) if len(near) else facts.offset
     spread = 1.4826 * float(np.median(np.abs(near - np.median(near)))) if len(near) else 0.0
-    words = f"the largest level surface lies {lower:.2g} units above the floor, which has nothing beneath it: a table, or a terrace"
+    words = (
+        f"the largest level surface lies {lower:.2g} units above the floor, which has nothing "
+        "beneath it: a table, or a terrace"
+    )
     return Floor(facts.normal, offset, facts.support, facts.length, spread, True, words)
 
 
@@ -280,8 +299,10 @@ def _in_any_direction(
         alike = 1 + sum(best.score() - g.score() < _SURE for g in others)
         ups = " or ".join(f"({_vector(g.normal)})" for g in (best, others[0]))
         raise NotNavigable(
-            f"not navigable without a hint: {alike} level surfaces look alike (floor, ceiling or wall), with up {ups}: they hold "
-            f"{best.layer:.0%} and {others[0].layer:.0%} of where one could stand; say which way is up with --up, or give --cameras"
+            f"not navigable without a hint: {alike} level surfaces look alike (floor, ceiling or "
+            f"wall), with up {ups}: they hold "
+            f"{best.layer:.0%} and {others[0].layer:.0%} of where one could stand; say which way "
+            "is up with --up, or give --cameras"
         )
     return Floor(
         best.normal,
@@ -298,7 +319,8 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
     """The plane and direction that do best what a floor does, and whether by a clear margin."""
     if not planes:
         raise NotNavigable(
-            "not navigable: no plane holds even 2 % of the capture's surface; it is an object, or has no ground"
+            "not navigable: no plane holds even 2 % of the capture's surface; it is an object, or "
+            "has no ground"
         )
     loose = _loose(surface, planes)
     candidates = []
@@ -310,7 +332,8 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
     if not candidates:
         tilt = min(np.degrees(np.arccos(min(abs(normal @ up), 1.0))) for normal, _, _ in planes)  # pyright: ignore[reportOperatorIssue]
         raise NotNavigable(
-            f"not navigable: none of the {len(planes)} large planes is level: the nearest leans {tilt:.0f} degrees from up, "
+            f"not navigable: none of the {len(planes)} large planes is level: the nearest leans "
+            f"{tilt:.0f} degrees from up, "
             f"{HINT_DEG:.0f} are allowed; check --up, or leave it out"
         )
     candidates.sort(key=lambda c: -c.score())
@@ -322,8 +345,10 @@ def _direction(surface: Surface, planes: list, up: np.ndarray | None) -> tuple[_
     if margin < _SURE and best.length > 0.0:
         turn = np.degrees(np.arccos(np.clip(best.normal @ others[0].normal, -1.0, 1.0)))
         raise NotNavigable(
-            f"not navigable without a hint: two planes could be the floor, with up ({_vector(best.normal)}) or "
-            f"({_vector(others[0].normal)}), {turn:.0f} degrees apart (scores {best.score():.2f} and {others[0].score():.2f}); "
+            "not navigable without a hint: two planes could be the floor, with up "
+            f"({_vector(best.normal)}) or "
+            f"({_vector(others[0].normal)}), {turn:.0f} degrees apart (scores {best.score():.2f} "
+            f"and {others[0].score():.2f}); "
             "say which way is up with --up"
         )
     return best, bool(margin >= 2.0 * _SURE)
@@ -373,7 +398,8 @@ def _facts_of(
     whole = weight.sum()
     h = surface.voxels @ normal - offset
     above, below = h > 2.0 * cell, h < -2.0 * cell
-    # Layers of the same direction beneath (water under a quay, a lower terrace) are no sign of a table top or a ceiling.
+    # Layers of the same direction beneath (water under a quay, a lower terrace) are no sign of a
+    # table top or a ceiling.
     level = np.zeros(len(h), dtype=bool)
     for n, _, voxels in planes:
         if abs(n @ normal) > 0.97:
@@ -421,11 +447,14 @@ def _deviation(flat: np.ndarray, weight: np.ndarray) -> float:
 def _standing(
     h, cell: float, height: float, weight: np.ndarray, loose: np.ndarray, whole: float
 ) -> tuple[float, float]:
-    """How much of the loose things touches the plane, and how low they are; 0.3 and 0.5 where there is next to nothing."""
+    """How much of the loose things touches the plane, and how low they are; 0.3 and 0.5 where there
+    is next to nothing.
+    """
     mass = np.bincount(loose, weights=weight)
     lowest = np.full(len(mass), np.inf)
     np.minimum.at(lowest, loose, h)
-    # A clump of a tenth of the place is a facade's relief rather than a thing: more of it proves no more.
+    # A clump of a tenth of the place is a facade's relief rather than a thing: more of it proves no
+    # more.
     mass = np.minimum(mass, 0.03 * whole)
     touching = (lowest < 4.0 * cell) & (lowest > -2.0 * cell)
     prior = 0.004 * whole
@@ -435,7 +464,9 @@ def _standing(
 
 
 def _length(flat: np.ndarray) -> float:
-    """Diameter of a set of points in the plane: the largest distance between two of its convex hull."""
+    """Diameter of a set of points in the plane: the largest distance between two of its convex
+    hull.
+    """
     if len(flat) < 3:
         return 0.0
     try:
@@ -447,7 +478,9 @@ def _length(flat: np.ndarray) -> float:
 
 
 def _level_points(surface: Surface, normal: np.ndarray) -> np.ndarray:
-    """Points on surfaces that face along the normal: flat Gaussians by their own axis, round ones by their voxel's."""
+    """Points on surfaces that face along the normal: flat Gaussians by their own axis, round ones
+    by their voxel's.
+    """
     faces = np.abs(surface.normals @ normal) > 0.9
     level_voxels = surface.voxels[faces & (surface.planar > 0.2)]
     base = surface.voxels.min(0)
@@ -465,9 +498,10 @@ def _level_points(surface: Surface, normal: np.ndarray) -> np.ndarray:
 def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
     """The normal of the largest level plane, as sharp as the ground allows.
 
-    The coarse plane may straddle terraces, stairs and a ramp. Planes through three level points are judged in bands that halve, and
-    the best is taken by support over the root of the band: for one noisy plane that is greatest near one standard deviation, and
-    a level part of steps beats the slant across all of them.
+    The coarse plane may straddle terraces, stairs and a ramp. Planes through three level points are
+    judged in bands that halve, and the best is taken by support over the root of the band: for one
+    noisy plane that is greatest near one standard deviation, and a level part of steps beats the
+    slant across all of them.
     """
     points = _level_points(surface, facts.normal)
     if len(points) < 50:
@@ -513,9 +547,9 @@ def _refined_normal(surface: Surface, facts: _Facts, seed: int) -> np.ndarray:
 def _layer(surface: Surface, normal: np.ndarray, planes: list) -> tuple[float, float, float]:
     """Offset, spread and support of the floor among the level layers.
 
-    Layers are peaks of the histogram of heights. Those less than two voxels apart (road and pavement) are one floor whose lowest large
-    one counts. Of those further apart (quay and water, terraces, floor and table tops) it is the lowest that is large and that things
-    stand on.
+    Layers are peaks of the histogram of heights. Those less than two voxels apart (road and
+    pavement) are one floor whose lowest large one counts. Of those further apart (quay and water,
+    terraces, floor and table tops) it is the lowest that is large and that things stand on.
     """
     points = _level_points(surface, normal)
     h = points @ normal
@@ -556,7 +590,9 @@ def _standing_on(surface: Surface, normal: np.ndarray, at: float, loose: np.ndar
 def _groups(
     peaks: np.ndarray, smooth: np.ndarray, middles: np.ndarray, h: np.ndarray, cell: float
 ) -> list[tuple[float, float, float]]:
-    """Peaks within two cells of a larger one, together: (height of the largest, points, height of the lowest large one)."""
+    """Peaks within two cells of a larger one, together: (height of the largest, points, height of
+    the lowest large one).
+    """
     groups, taken = [], np.zeros(len(peaks), dtype=bool)
     for k in np.argsort(-smooth[peaks], kind="stable"):
         if taken[k] or smooth[peaks[k]] < 0.05 * smooth[peaks].max():
@@ -591,7 +627,9 @@ def _half_width(smooth: np.ndarray, middles: np.ndarray, at: float) -> float:
 def _sharp_offset(
     h: np.ndarray, at: float, half_width: float, cell: float, samples: int
 ) -> tuple[float, float, float]:
-    """The middle of the layer at `at`: the median in a band that shrinks to two and a half deviations around it."""
+    """The middle of the layer at `at`: the median in a band that shrinks to two and a half
+    deviations around it.
+    """
     band = min(1.5 * half_width, cell)
     middle, spread = at, band
     for _ in range(12):
@@ -609,7 +647,10 @@ def _sharp_offset(
 
 def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
     """Raises `NotNavigable` where the best plane is no floor all the same."""
-    about = f"the largest level surface holds {100 * floor.support:.0f} % of the capture and is {floor.length:.3g} units across"
+    about = (
+        f"the largest level surface holds {100 * floor.support:.0f} % of the capture and is "
+        f"{floor.length:.3g} units across"
+    )
     above, below = f"{100 * floor.above:.1f} %", f"{100 * floor.below:.1f} %"
     why = ""
     if floor.support < 0.04:
@@ -620,13 +661,21 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
         why = f"{about}, with {below} beneath and {above} above it: a ceiling"
     elif floor.spread < 0.45 and floor.height > 0.25 * floor.length:
         why = (
-            f"{about}, and all that stands on it is one thing {floor.height:.3g} units tall (its parts lie {floor.spread:.2f} times as "
+            f"{about}, and all that stands on it is one thing {floor.height:.3g} units tall (its "
+            f"parts lie {floor.spread:.2f} times as "
             "far apart as those of the surface): an object on its base, not a place"
         )
     elif floor.height > floor.length or floor.length < 0.4 * surface.size:
-        why = f"{about}, and the capture is {surface.size:.3g} across and rises {floor.height:.3g} above it: an object, not a place"
+        why = (
+            f"{about}, and the capture is {surface.size:.3g} across and rises "
+            f"{floor.height:.3g} "
+            "above it: an object, not a place"
+        )
     elif max(floor.cover, floor.layers) < 0.25:
-        why = f"{about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or no ground"
+        why = (
+            f"{about}, under {100 * floor.cover:.0f} % of what the capture shows: an object, or "
+            "no ground"
+        )
     if why:
         remedy = ""
         if hinted:
@@ -636,5 +685,6 @@ def _plausible(surface: Surface, floor: _Facts, hinted: bool) -> None:
         raise NotNavigable(f"not navigable: {why}{remedy}")
     if not hinted and floor.above < 0.03:
         raise NotNavigable(
-            f"not navigable without a hint: {about}, and next to nothing ({above}) stands on it; say which way is up with --up"
+            f"not navigable without a hint: {about}, and next to nothing ({above}) stands on it; "
+            "say which way is up with --up"
         )

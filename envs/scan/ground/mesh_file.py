@@ -1,4 +1,6 @@
-"""A collision mesh that comes with a capture: read with care, and turned into opaque discs, so that one voxeliser serves both."""
+"""A collision mesh that comes with a capture: read with care, and turned into opaque discs, so that
+one voxeliser serves both.
+"""
 
 import io
 import json
@@ -16,7 +18,8 @@ from s2e.envs.splats.transform import quaternion
 SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 MOST_BYTES, MOST_FACES, MOST_DISCS = 1 << 29, 4_000_000, 20_000_000
 MOST_NODES, MOST_DEPTH = 20_000, 200
-"""Of a GLB: each use of a mesh becomes a mesh of its own, which takes memory however few its triangles are."""
+"""Of a GLB: each use of a mesh becomes a mesh of its own, which takes memory however few its
+triangles are."""
 _PICTURES = (
     "images",
     "textures",
@@ -40,7 +43,8 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
         Vertices (V, 3) float64 in the file's own coordinates, triangles (F, 3) int64.
 
     Raises:
-        UserError: trimesh is missing, or the file is missing, too large, damaged, without triangles, or names another file.
+        UserError: trimesh is missing, or the file is missing, too large, damaged, without
+            triangles, or names another file.
     """
     kind = path.suffix.lower()
     if kind not in SUFFIXES:
@@ -83,7 +87,8 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         raise UserError(
-            f"{path}: cannot be read as {kind[1:].upper()} ({type(error).__name__}: {error}); export it again"
+            f"{path}: cannot be read as {kind[1:].upper()} ({type(error).__name__}: {error}); "
+            "export it again"
         ) from None
     triangles = np.concatenate(faces or [np.zeros((0, 3), np.int64)])
     if not 0 < len(triangles) <= MOST_FACES:
@@ -99,7 +104,9 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shape_of_glb(path: Path, data: bytes) -> bytes:
-    """A GLB without its pictures and materials; one that names other files for its geometry is refused."""
+    """A GLB without its pictures and materials; one that names other files for its geometry is
+    refused.
+    """
     try:
         magic, version, total = struct.unpack_from("<4sII", data, 0)
         length, kind = struct.unpack_from("<I4s", data, 12)
@@ -135,7 +142,8 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
         raise UserError(f"{path}: cannot be read as GLB ({error}); export it again") from None
     if faces > MOST_FACES:
         raise UserError(
-            f"{path}: {faces} triangles with all uses of its meshes; at most {MOST_FACES} are read, export it simplified"
+            f"{path}: {faces} triangles with all uses of its meshes; at most {MOST_FACES} are "
+            "read, export it simplified"
         )
     words = json.dumps(tree).encode()
     words += b" " * (-len(words) % 4)
@@ -150,10 +158,12 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
 
 
 def _faces_of_nodes(tree: dict[str, Any]) -> int:
-    """Triangles of all meshes (or a third of their vertices, where that is more), each as often as nodes name it.
+    """Triangles of all meshes (or a third of their vertices, where that is more), each as often as
+    nodes name it.
 
     Raises:
-        ValueError: more than `MOST_NODES` nodes, or they are no tree of at most `MOST_DEPTH` generations.
+        ValueError: more than `MOST_NODES` nodes, or they are no tree of at most `MOST_DEPTH`
+            generations.
     """
     accessors, nodes = tree.get("accessors", []), tree.get("nodes", [])
     if len(nodes) > MOST_NODES:
@@ -197,8 +207,9 @@ def surface_discs(
 ) -> Splats:
     """Opaque flat Gaussians over a mesh.
 
-    A triangle is cut across into strips no wider than `spacing`, from one corner to its shortest edge, and each of those into
-    as many pieces as that edge needs, with a disc in the middle of each piece.
+    A triangle is cut across into strips no wider than `spacing`, from one corner to its shortest
+    edge, and each of those into as many pieces as that edge needs, with a disc in the middle of
+    each piece.
 
     Args:
         path: the mesh's file, for the message.
@@ -219,7 +230,8 @@ def surface_discs(
     total = float(cuts.prod(1).sum())
     if total > MOST_DISCS:
         raise UserError(
-            f"{path}: {total:.3g} pieces of {spacing:.3g} units cover it, at most {MOST_DISCS:.0e}; give a coarser --resolution"
+            f"{path}: {total:.3g} pieces of {spacing:.3g} units cover it, at most "
+            f"{MOST_DISCS:.0e}; give a coarser --resolution"
         )
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1)
@@ -246,7 +258,9 @@ def surface_discs(
 
 
 def _middles(n: int, m: int) -> np.ndarray:
-    """(n * m, 3) barycentric coordinates of the middles of n strips of m pieces, the first corner being where strips begin."""
+    """(n * m, 3) barycentric coordinates of the middles of n strips of m pieces, the first corner
+    being where strips begin.
+    """
     along, across = np.meshgrid((np.arange(n) + 0.5) / n, (np.arange(m) + 0.5) / m, indexing="ij")
     return np.stack([1.0 - along, along * (1.0 - across), along * across], -1).reshape(-1, 3)
 

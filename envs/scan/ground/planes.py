@@ -1,4 +1,6 @@
-"""The large planes of a capture: its surface sampled evenly, gathered in voxels, and planes found among them one by one."""
+"""The large planes of a capture: its surface sampled evenly, gathered in voxels, and planes found
+among them one by one.
+"""
 
 from dataclasses import dataclass
 
@@ -25,10 +27,11 @@ class Surface:
 
     Attributes:
         points: (S, 3) float64, drawn in proportion to opacity and area.
-        thin: (S, 3) the shortest axis of each one's Gaussian; flat: (S,) 0 (round or long) to 1 (a disc).
+        thin: (S, 3) the shortest axis of each one's Gaussian; flat: (S,) 0 (round or long) to 1 (a
+            disc).
         size: diameter of the capture; cell: edge of a voxel.
-        voxels: (V, 3) middles of what lies in each; normals (V, 3), planar (V,) 0 to 1: the plane through each and its
-            neighbours; weight (V,) 0 to 1: how full of surface each is.
+        voxels: (V, 3) middles of what lies in each; normals (V, 3), planar (V,) 0 to 1: the plane
+            through each and its neighbours; weight (V,) 0 to 1: how full of surface each is.
     """
 
     points: np.ndarray
@@ -45,8 +48,9 @@ class Surface:
 def sample_surface(splats: Splats, seed: int) -> Surface | None:
     """Draws points on the discs of a capture; None where it has no extent.
 
-    Points follow opacity times area, not Gaussians: a facade of many small ones weighs what it covers. In voxels even that is
-    levelled: a cell that is full counts once, however many layers are in it.
+    Points follow opacity times area, not Gaussians: a facade of many small ones weighs what it
+    covers. In voxels even that is levelled: a cell that is full counts once, however many layers
+    are in it.
     """
     middle, size = diameter(splats.means, splats.opacities)
     if not size > 1e-6 * float(np.abs(middle).max()):
@@ -113,11 +117,12 @@ def large_planes(
 ) -> list[tuple[np.ndarray, float, np.ndarray]]:
     """Planes of the surface, each found by RANSAC among the voxels that earlier ones left.
 
-    A trial is one planar voxel with its normal, so that few trials do (Schnabel et al. 2007 use such minimal sets); what lies within a
-    voxel's edge and is turned alike supports it.
+    A trial is one planar voxel with its normal, so that few trials do (Schnabel et al. 2007 use
+    such minimal sets); what lies within a voxel's edge and is turned alike supports it.
 
     Returns:
-        Up to `count` of (normal, offset, (V,) bool its voxels), by falling weight; each has at least `least` of the whole.
+        Up to `count` of (normal, offset, (V,) bool its voxels), by falling weight; each has at
+        least `least` of the whole.
     """
     rng = np.random.default_rng([seed, 1])
     p, normals, planar, weight, cell = (

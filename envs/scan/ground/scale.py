@@ -1,4 +1,6 @@
-"""How many metres a unit of a capture is: from where its cameras were held, or from one point whose height is known."""
+"""How many metres a unit of a capture is: from where its cameras were held, or from one point whose
+height is known.
+"""
 
 import os
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from s2e.envs.scan.ground.floor import Floor
 from s2e.envs.scan.photos.cameras import read_camera_list
 
 _HELD = 0.07
-"""Relative spread of the height at which one person holds a camera from walk to walk (1.5 m +- 10 cm); chosen."""
+"""Relative spread of the height at which one person holds a camera from walk to walk (1.5 m +- 10
+cm); chosen."""
 _AGREE = 0.7
 """Length of the mean of unit vectors from which they agree on a direction."""
 
@@ -21,7 +24,8 @@ class Cameras:
 
     Attributes:
         positions: (N, 3), at least one.
-        up: (3,) unit, what is up in most pictures; None where rotations are not given or agree on nothing.
+        up: (3,) unit, what is up in most pictures; None where rotations are not given or agree on
+            nothing.
     """
 
     positions: np.ndarray
@@ -37,8 +41,10 @@ def scale_from_cameras(positions: np.ndarray, floor: Floor, height_m: float) -> 
         height_m: metres above the floor, the typical height of the cameras.
 
     Returns:
-        Metres per unit (by the median height), and its relative uncertainty: the spread of the heights (robust, one
-        sigma) over the root of the number of cameras, the floor's own spread, and how well anybody knows such a height.
+        Metres per unit (by the median height), and its relative uncertainty: the spread of the
+            heights (robust, one
+        sigma) over the root of the number of cameras, the floor's own spread, and how well anybody
+        knows such a height.
 
     Raises:
         UserError: no positions, or they are not above the floor.
@@ -47,19 +53,23 @@ def scale_from_cameras(positions: np.ndarray, floor: Floor, height_m: float) -> 
     positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
     if len(positions) == 0 or not np.isfinite(positions).all():
         raise UserError(
-            "camera positions: none, or not finite; give cameras.json or transforms.json of this capture"
+            "camera positions: none, or not finite; give cameras.json or transforms.json of this "
+            "capture"
         )
     heights = positions @ floor.normal - floor.offset
     middle = float(np.median(heights))
     _check_above(middle, floor, f"the median of {len(heights)} cameras")
     spread = 1.4826 * float(np.median(np.abs(heights - middle)))
-    # Cameras of one walk share their error, so their number helps less than 1 / sqrt(N) would say: ten count as one.
+    # Cameras of one walk share their error, so their number helps less than 1 / sqrt(N) would say:
+    # ten count as one.
     among = spread / np.sqrt(max(len(heights) / 10.0, 1.0))
     return height_m / middle, float(np.hypot(np.hypot(among, floor.spread) / middle, _HELD))
 
 
 def track_floor(eyes: np.ndarray, normal: np.ndarray, height: float) -> tuple[float, float]:
-    """Offset along `normal` of the floor that lies `height` units below cameras (N, 3), and its deviation (one sigma)."""
+    """Offset along `normal` of the floor that lies `height` units below cameras (N, 3), and its
+    deviation (one sigma).
+    """
     heights = eyes @ normal
     middle = float(np.median(heights))
     spread = (
@@ -77,7 +87,8 @@ def scale_from_point(point: np.ndarray, floor: Floor, height_m: float) -> tuple[
         height_m: its height above the floor, metres.
 
     Returns:
-        Metres per unit and its relative uncertainty: that of the floor, and 2 cm of picking and measuring.
+        Metres per unit and its relative uncertainty: that of the floor, and 2 cm of picking and
+            measuring.
 
     Raises:
         UserError: the point does not lie above the floor.
@@ -101,7 +112,8 @@ def _check_height(height_m: float) -> None:
 def _check_above(height: float, floor: Floor, what: str) -> None:
     if height <= max(2.0 * floor.spread, 1e-9 * max(floor.extent, 1.0)):
         raise UserError(
-            f"{what} lies {height:.4g} units above the floor, which is known to {floor.spread:.2g}: "
+            f"{what} lies {height:.4g} units above the floor, which is known to "
+            f"{floor.spread:.2g}: "
             "too low to give a scale; check --up, or give --metres-per-unit"
         )
 
@@ -109,10 +121,12 @@ def _check_above(height: float, floor: Floor, what: str) -> None:
 def read_cameras(path: str | os.PathLike) -> Cameras:
     """Reads a camera list of any kind that `s2e.envs.scan.photos.cameras` knows.
 
-    A trainer that normalises the poses of `transforms.json` writes splats in another frame; `cameras.json` is always that of its PLY.
+    A trainer that normalises the poses of `transforms.json` writes splats in another frame;
+    `cameras.json` is always that of its PLY.
 
     Raises:
-        UserError: there is no such list, or a camera of it cannot be read; the message names the field.
+        UserError: there is no such list, or a camera of it cannot be read; the message names the
+            field.
     """
     found = read_camera_list(path)
     if found.faults:

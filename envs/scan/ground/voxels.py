@@ -1,4 +1,6 @@
-"""Kernels that fill voxels with Gaussians and read surfaces off the columns; `columns.py` says what the numbers mean."""
+"""Kernels that fill voxels with Gaussians and read surfaces off the columns; `columns.py` says what
+the numbers mean.
+"""
 
 import math
 
@@ -17,11 +19,14 @@ _STRIP_BYTES = 64 << 20
 _REACH = 2.0
 """Standard deviations of a Gaussian that are filled."""
 _FEW = 24
-"""Up to so many pieces along one axis of a Gaussian they are as short as `pitch`; more of them may fill a voxel each."""
+"""Up to so many pieces along one axis of a Gaussian they are as short as `pitch`; more of them may
+fill a voxel each."""
 _LONGEST, _MOST = 1024, 1 << 20
-"""Pieces along one axis, and of a whole Gaussian, at most: what is larger is too thin to be solid, however it is cut."""
+"""Pieces along one axis, and of a whole Gaussian, at most: what is larger is too thin to be solid,
+however it is cut."""
 _EACH = 0.6
-"""Length of a piece over the voxel's edge in its direction, at most: a sheet of them has no gaps."""
+"""Length of a piece over the voxel's edge in its direction, at most: a sheet of them has no
+gaps."""
 
 
 @numba.njit(cache=True)
@@ -39,7 +44,9 @@ def row_ranges(means, scales, origin_y, resolution, rows, strip_rows, first, las
 
 @numba.njit(cache=True)
 def list_strips(first, last, starts, listed):
-    """Gaussians of each strip, in their order: strip s has `listed[starts[s] : starts[s + 1]]`; `starts` comes as counts' sums."""
+    """Gaussians of each strip, in their order: strip s has `listed[starts[s] : starts[s + 1]]`;
+    `starts` comes as counts' sums.
+    """
     at = starts.copy()
     for g in range(first.shape[0]):
         for s in range(first[g], last[g] + 1):
@@ -57,7 +64,9 @@ def count_strips(first, last, counts):
 
 @numba.njit(cache=True)
 def _count(sigma, pitch, widest):
-    """How many pieces an axis is cut into: of `pitch` while these are few, then shorter than `widest`."""
+    """How many pieces an axis is cut into: of `pitch` while these are few, then shorter than
+    `widest`.
+    """
     if sigma < 0.25 * pitch:
         return 1
     span = 2.0 * _REACH * sigma
@@ -107,14 +116,16 @@ def _axes(quat, out):
 def fill(listed, means, quats, scales, opacities, frame, pitch, row0, mass):
     """Adds Gaussians to the voxels of a strip.
 
-    A Gaussian's mass is its optical depth times its area: 2 pi s1 s2 Li2(opacity) over its two larger axes, which is what a sheet
-    of it takes away from light through its cells. It is cut into pieces along its axes, and each goes to the voxel it is in.
+    A Gaussian's mass is its optical depth times its area: 2 pi s1 s2 Li2(opacity) over its two
+    larger axes, which is what a sheet of it takes away from light through its cells. It is cut into
+    pieces along its axes, and each goes to the voxel it is in.
 
     Args:
         listed: which Gaussians.
         means, quats, scales, opacities: as `Splats`, metres.
         frame: origin x, origin y, lowest z, cell edge, level height.
-        pitch: longest piece of a small Gaussian, metres; those of a large one are shorter than voxels.
+        pitch: longest piece of a small Gaussian, metres; those of a large one are shorter than
+            voxels.
         row0: first row of the strip.
         mass: (rows, C, LEVELS) float32, m2, filled.
     """
@@ -136,7 +147,8 @@ def fill(listed, means, quats, scales, opacities, frame, pitch, row0, mass):
         alpha = min(opacities[g], 1.0)
         depth = alpha * (1.0 + alpha * (0.25 + alpha * (1.0 / 9.0 + alpha * 0.0625)))
         area = 2.0 * math.pi * s0 * s1 * s2 / max(min(s0, s1, s2), 1e-12)
-        # The longest axis comes first, so that most of what is not in the strip is passed over at once.
+        # The longest axis comes first, so that most of what is not in the strip is passed over at
+        # once.
         u = np.argmax(counts)
         v, w = (u + 1) % 3, (u + 2) % 3
         aside = _REACH * (scales[g, v] * abs(axes[1, v]) + scales[g, w] * abs(axes[1, w]))
@@ -162,7 +174,8 @@ def fill(listed, means, quats, scales, opacities, frame, pitch, row0, mass):
 
 @numba.njit(cache=True)
 def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
-    """Reads a strip's columns: which levels are solid, and how high the surfaces on top of solid runs are.
+    """Reads a strip's columns: which levels are solid, and how high the surfaces on top of solid
+    runs are.
 
     Args:
         mass: (rows, C, LEVELS) m2.
@@ -171,9 +184,10 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
         clearance_m: the free height that somebody needs above a surface, metres.
         bits: (rows, C, 4) uint64, filled: bit k of the column is level k.
         tops: (rows, C, TOPS) float32, filled: metres, NaN beyond the last. A surface is the middle
-            of the mass at the top of its run: of three levels and the one above, which for a thin sheet is the sheet itself, and of
-            two where the run goes on below, so that the road under a pavement counts little. Where there are more, one with
-            room above takes the place of the lowest without: junk beneath a ground does not crowd it out.
+            of the mass at the top of its run: of three levels and the one above, which for a thin
+            sheet is the sheet itself, and of two where the run goes on below, so that the road
+            under a pavement counts little. Where there are more, one with room above takes the
+            place of the lowest without: junk beneath a ground does not crowd it out.
         free: (rows, C, TOPS) bool, filled: which surfaces have that free height.
     """
     room = int(clearance_m / frame[4])
@@ -220,10 +234,11 @@ def read_columns(mass, solid_mass, frame, clearance_m, bits, tops, free):
 def flood(tops, free, seed_m, step_m, jump, height, known):
     """Follows the ground from the floor's level over steps.
 
-    Breadth first from all cells with a surface within `seed_m` of 0; a neighbour up to `jump` cells away whose nearest surface
-    differs by at most `step_m` belongs to the ground too. Surfaces with room to stand on are followed first, so that a ramp is
-    ground and what lies beneath it is not; then the rest, from the ground that was found: ground under a table, and not what
-    lies at the floor's level beneath a ground that rolls. Fills height (R, C) and known (R, C).
+    Breadth first from all cells with a surface within `seed_m` of 0; a neighbour up to `jump` cells
+    away whose nearest surface differs by at most `step_m` belongs to the ground too. Surfaces with
+    room to stand on are followed first, so that a ramp is ground and what lies beneath it is not;
+    then the rest, from the ground that was found: ground under a table, and not what lies at the
+    floor's level beneath a ground that rolls. Fills height (R, C) and known (R, C).
     """
     rows, cols, count = tops.shape
     queue = np.empty(rows * cols, np.int64)
@@ -264,15 +279,18 @@ def flood(tops, free, seed_m, step_m, jump, height, known):
 
 @numba.njit(cache=True)
 def look_up(bits, height, base_height, frame, skip_m, clearance_m, solid, overhead):
-    """Counts solid levels between `skip_m` above a base and `clearance_m` above each cell's ground, and measures the room above it.
+    """Counts solid levels between `skip_m` above a base and `clearance_m` above each cell's ground,
+    and measures the room above it.
 
     Args:
         bits, frame: as above.
         height: (R, C) metres, the ground.
-        base_height: (R, C) metres, at least that: the ground of the highest neighbour, so that a step's edge is no obstacle.
+        base_height: (R, C) metres, at least that: the ground of the highest neighbour, so that a
+            step's edge is no obstacle.
         skip_m, clearance_m: metres above the ground.
         solid: (R, C) int32, filled.
-        overhead: (R, C) float32, filled: metres to the underside of the first solid level above `skip_m`, infinite if there is none.
+        overhead: (R, C) float32, filled: metres to the underside of the first solid level above
+            `skip_m`, infinite if there is none.
     """
     for r in range(height.shape[0]):
         for c in range(height.shape[1]):
@@ -294,7 +312,8 @@ def look_up(bits, height, base_height, frame, skip_m, clearance_m, solid, overhe
 def voxelise(
     splats: Splats, frame: np.ndarray, shape: tuple[int, int], clearance_m: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Solid levels (R, C, 4) uint64, surfaces (R, C, TOPS) metres and which have room above (R, C, TOPS) of all columns, by strips.
+    """Solid levels (R, C, 4) uint64, surfaces (R, C, TOPS) metres and which have room above (R, C,
+    TOPS) of all columns, by strips.
 
     Args:
         splats: placed, z up.

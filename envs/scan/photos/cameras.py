@@ -1,11 +1,13 @@
-"""Where photographs were taken: camera lists of trainers and of structure from motion, read without trusting a word of them.
+"""Where photographs were taken: camera lists of trainers and of structure from motion, read without
+trusting a word of them.
 
     cameras.json             3DGS trainers: a list of cameras, axes right, down and forward
     transforms.json          NeRF, instant-ngp, nerfstudio: camera to world, axes right, up and back
     a folder of COLMAP       cameras, images and points3D (.bin or .txt) in it, in sparse/0 or sparse, the pictures in images/
     a folder of 7-Scenes     NAME.pose.txt (camera to world), NAME.color.png or .jpg, NAME.depth.png (mm)
 
-Sources: colmap.github.io/format.html, docs.nerf.studio (data conventions), the readme of the 7-Scenes data set.
+Sources: colmap.github.io/format.html, docs.nerf.studio (data conventions), the readme of the
+7-Scenes data set.
 """
 
 import json
@@ -26,7 +28,10 @@ from s2e.envs.splats.formats.whole import opened, read_exactly, size_of
 
 _MAX_BYTES = 256 << 20
 _MAX_NUMBER = 1e12
-_KINDS = "cameras.json of 3DGS, transforms.json, a COLMAP folder (sparse/0 and images), or posed RGB-D (NAME.pose.txt beside pictures)"
+_KINDS = (
+    "cameras.json of 3DGS, transforms.json, a COLMAP folder (sparse/0 and images), or posed "
+    "RGB-D (NAME.pose.txt beside pictures)"
+)
 COLMAP_MODELS = {
     0: ("SIMPLE_PINHOLE", 3), 1: ("PINHOLE", 4), 2: ("SIMPLE_RADIAL", 4), 3: ("RADIAL", 5), 4: ("OPENCV", 8), 5: ("OPENCV_FISHEYE", 8),
     6: ("FULL_OPENCV", 12), 7: ("FOV", 5), 8: ("SIMPLE_RADIAL_FISHEYE", 4), 9: ("RADIAL_FISHEYE", 5), 10: ("THIN_PRISM_FISHEYE", 12),
@@ -58,7 +63,8 @@ class Posed:
     Attributes:
         name: what the list calls it.
         position: (3,) in the list's units.
-        axes: (3, 3) whose columns are right, down and forward of the camera, as the list has them; None where it does not say.
+        axes: (3, 3) whose columns are right, down and forward of the camera, as the list has them;
+            None where it does not say.
         lens: None where the list does not say.
         image, depth: files, not looked at yet; None where there is none.
         depth_unit: what one step of the depth file is, in the list's units.
@@ -97,7 +103,8 @@ class CameraList:
 
 
 def read_camera_list(path: str | os.PathLike, images: Path | None = None) -> CameraList:
-    """Reads a camera list of any kind; what of it cannot be read is left out, a line each in `faults`.
+    """Reads a camera list of any kind; what of it cannot be read is left out, a line each in
+    `faults`.
 
     Args:
         path: a file or a folder, see the head of this module.
@@ -155,7 +162,8 @@ def _load(path: Path) -> Any:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UserError(
-                f"{path}: {path.stat().st_size} bytes is more than a camera list takes; give cameras.json or transforms.json"
+                f"{path}: {path.stat().st_size} bytes is more than a camera list takes; give "
+                "cameras.json or transforms.json"
             )
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -167,7 +175,8 @@ def _load(path: Path) -> Any:
     if isinstance(data, list) or (isinstance(data, dict) and isinstance(data.get("frames"), list)):
         return data
     raise UserError(
-        f"{path}: neither a list of cameras (3DGS cameras.json) nor an object with frames (transforms.json)"
+        f"{path}: neither a list of cameras (3DGS cameras.json) nor an object with frames "
+        "(transforms.json)"
     )
 
 
@@ -223,7 +232,9 @@ def _add_nerf(
 
 
 def _nerf_lens(item: dict[str, Any], whole: dict[str, Any], image: Path | None) -> Lens | None:
-    """Intrinsics of a frame, else of the whole file; by field of view alone the middle of the picture is their centre."""
+    """Intrinsics of a frame, else of the whole file; by field of view alone the middle of the
+    picture is their centre.
+    """
 
     def of(name: str, default: float = 0.0) -> float:
         value = _numbers([item.get(name, whole.get(name, default))], 1)
@@ -259,7 +270,9 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """The picture that a list names: with any slashes, and without the suffix as some lists have it."""
+    """The picture that a list names: with any slashes, and without the suffix as some lists have
+    it.
+    """
     path = folder / name.replace("\\", "/")
     if os.path.isfile(path):
         return path
@@ -300,7 +313,9 @@ def _points_of_ply(path: Path, name: object, faults: list[str]) -> tuple[np.ndar
 
 
 def colmap_model(folder: Path) -> Path | None:
-    """The folder of a sparse model, the one with most of images where there are several; None where there is none."""
+    """The folder of a sparse model, the one with most of images where there are several; None where
+    there is none.
+    """
     places = [folder, folder / "sparse", folder / "colmap" / "sparse"]
     places += [
         p for place in places[1:] if place.is_dir() for p in sorted(place.iterdir()) if p.is_dir()
@@ -356,7 +371,9 @@ def _of_colmap(folder: Path, model: Path, images: Path | None) -> CameraList:
 
 
 def _lens_of(model: str, size: tuple[int, int], p: list[float]) -> Lens | None:
-    """A COLMAP camera; None for models of fisheyes and others that a pinhole with OpenCV's distortion is not."""
+    """A COLMAP camera; None for models of fisheyes and others that a pinhole with OpenCV's
+    distortion is not.
+    """
     if not all(abs(v) < _MAX_NUMBER for v in p) or min(size) <= 0:
         return None
     if model in ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL"):
@@ -378,7 +395,8 @@ def _colmap_lenses(file: Path, faults: list[str]) -> Iterator[tuple[int, Lens]]:
         if lens is None:
             remedy = "run colmap image_undistorter and give its folder"
             faults.append(
-                f"{file}: camera {number}, {model} of {size[0]} x {size[1]}, is not one that can be straightened; {remedy}"
+                f"{file}: camera {number}, {model} of {size[0]} x {size[1]}, is not one that can "
+                f"be straightened; {remedy}"
             )
         else:
             yield number, lens
@@ -390,14 +408,17 @@ T = TypeVar("T")
 def _records(
     file: Path, faults: list[str], what: str, least_bytes: int, parse: Callable[[Path, BinaryIO], T]
 ) -> Iterator[T]:
-    """What `parse` makes of each record of a binary file; ends early, with a fault, where it is cut."""
+    """What `parse` makes of each record of a binary file; ends early, with a fault, where it is
+    cut.
+    """
     with opened(file) as data:
         done, count = 0, 0
         try:
             (count,) = struct.unpack("<Q", read_exactly(file, data, 8))
             if count * least_bytes > size_of(data):
                 faults.append(
-                    f"{file}: claims {count} {what}, too many for its {size_of(data)} bytes; what there is was read"
+                    f"{file}: claims {count} {what}, too many for its {size_of(data)} bytes; what "
+                    "there is was read"
                 )
             while done < count:
                 yield parse(file, data)
@@ -458,7 +479,9 @@ def _lines(file: Path) -> Iterator[tuple[int, list[str]]]:
 def _colmap_images(
     file: Path, faults: list[str]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray, int]]:
-    """Name, quaternion (w, x, y, z) and shift of the world in the camera, and the camera's number."""
+    """Name, quaternion (w, x, y, z) and shift of the world in the camera, and the camera's
+    number.
+    """
     if file.suffix == ".bin":
         yield from _records(file, faults, "images", 73, _binary_image)
         return
@@ -572,7 +595,8 @@ def _rgbd_lens(*folders: Path) -> Lens:
             good = rows.ndim == 2 and min(rows.shape) >= 3 and bool(np.isfinite(rows).all())
             if not (good and rows[0, 0] > 0 and rows[1, 1] > 0):
                 raise UserError(
-                    f"{file}: not a 3 x 3 matrix of intrinsics in pixels; mend it, or delete it for {KINECT}"
+                    f"{file}: not a 3 x 3 matrix of intrinsics in pixels; mend it, or delete it "
+                    f"for {KINECT}"
                 )
             return Lens(
                 (float(rows[0, 0]), float(rows[1, 1]), float(rows[0, 2]), float(rows[1, 2]))

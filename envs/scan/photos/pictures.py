@@ -1,4 +1,6 @@
-"""Posed photographs, small enough to learn from: read, straightened, scaled down, with what is known of depth."""
+"""Posed photographs, small enough to learn from: read, straightened, scaled down, with what is
+known of depth.
+"""
 
 import warnings
 from collections.abc import Iterable
@@ -22,7 +24,8 @@ MAX_PIXELS = 200_000_000
 _SKEWED = 0.05
 """Axes farther from a rotation than this are none."""
 _RATIO = 0.02
-"""A picture whose sides are in another ratio than its camera's, by more than this, is not that camera's."""
+"""A picture whose sides are in another ratio than its camera's, by more than this, is not that
+camera's."""
 _NO_DEPTH = 65_535
 _FARTHEST = 1e6
 
@@ -35,7 +38,8 @@ class Photo:
         name: as the list of cameras has it.
         view: its camera, in the list's units, pixels of `rgb`.
         rgb: (H, W, 3) uint8.
-        depth: (H, W) float32 along the optical axis, in the list's units, 0 where it is not known; None where nothing is.
+        depth: (H, W) float32 along the optical axis, in the list's units, 0 where it is not known;
+            None where nothing is.
     """
 
     name: str
@@ -66,7 +70,8 @@ def read_photos(listed: CameraList, long_px: int) -> tuple[list[Photo], list[str
     if len(photos) < LEAST:
         why = f": {faults[0]}" if faults else ""
         raise UserError(
-            f"{listed.kind}: {len(photos)} of {len(listed.cameras)} photographs can be used, {LEAST} are needed{why}"
+            f"{listed.kind}: {len(photos)} of {len(listed.cameras)} photographs can be used, "
+            f"{LEAST} are needed{why}"
         )
     return photos, faults
 
@@ -133,7 +138,9 @@ def shrunk(image: Image.Image, size: tuple[int, int], where: str) -> np.ndarray:
 
 
 def rotation_of(axes: np.ndarray | None) -> np.ndarray | None:
-    """The nearest rotation to a camera's axes, which a list may have scaled; None where they are none."""
+    """The nearest rotation to a camera's axes, which a list may have scaled; None where they are
+    none.
+    """
     if axes is None:
         return None
     u, lengths, vt = np.linalg.svd(axes)
@@ -159,7 +166,8 @@ def fitted(lens: Lens, size: tuple[int, int], where: str) -> Lens:
     if abs(across / down - 1.0) > _RATIO:
         of = f"{lens.size_px[0]} x {lens.size_px[1]}"
         raise UserError(
-            f"{where}: is {size[0]} x {size[1]}, its camera's pictures are {of}: cut or turned since; left out"
+            f"{where}: is {size[0]} x {size[1]}, its camera's pictures are {of}: cut or turned "
+            "since; left out"
         )
     return scaled(lens, size)
 
@@ -172,7 +180,9 @@ def scaled(lens: Lens, size: tuple[int, int]) -> Lens:
 
 
 def bent_pixels(lens: Lens) -> np.ndarray:
-    """(2, H, W) row and column where what a straight picture shows at each pixel is in a bent one (OpenCV's distortion)."""
+    """(2, H, W) row and column where what a straight picture shows at each pixel is in a bent one
+    (OpenCV's distortion).
+    """
     fx, fy, cx, cy = lens.intrinsics
     k1, k2, p1, p2, k3 = lens.bent
     y, x = np.mgrid[: lens.size_px[1], : lens.size_px[0]] + 0.5
@@ -185,7 +195,9 @@ def bent_pixels(lens: Lens) -> np.ndarray:
 
 
 def read_depth(path: Path, size: tuple[int, int], unit: float) -> np.ndarray:
-    """(H, W) float32 depth of a picture of whole numbers, at another size: the nearest of its values, 0 where there is none."""
+    """(H, W) float32 depth of a picture of whole numbers, at another size: the nearest of its
+    values, 0 where there is none.
+    """
     with opened_picture(path) as image:
         try:
             values = np.array(image)
@@ -193,7 +205,8 @@ def read_depth(path: Path, size: tuple[int, int], unit: float) -> np.ndarray:
             raise UserError(f"{path}: cut or damaged ({error}); left out") from None
     if values.ndim != 2 or values.dtype.kind not in "iu":
         raise UserError(
-            f"{path}: depth is one channel of whole numbers, this is {values.dtype} {values.shape}; left out"
+            f"{path}: depth is one channel of whole numbers, this is {values.dtype} "
+            f"{values.shape}; left out"
         )
     rows = ((np.arange(size[1]) + 0.5) * values.shape[0] / size[1]).astype(int)
     columns = ((np.arange(size[0]) + 0.5) * values.shape[1] / size[0]).astype(int)
@@ -211,7 +224,9 @@ def split(photos: list[Photo]) -> tuple[list[Photo], list[Photo]]:
 
 
 def back_projected(photos: Iterable[Photo], most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points (P, 3) and colours (P, 3) in 0..1 of what depth says, a random choice of at most `most` of them."""
+    """Points (P, 3) and colours (P, 3) in 0..1 of what depth says, a random choice of at most
+    `most` of them.
+    """
     rng = np.random.default_rng([seed, 1])
     with_depth = [photo for photo in photos if photo.depth is not None]
     each = -(-2 * most // max(len(with_depth), 1))
@@ -239,7 +254,9 @@ def lifted(view: View, x: np.ndarray, y: np.ndarray, depth: np.ndarray) -> np.nd
 def scattered(
     photos: list[Photo], count: int, near: float, far: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random points (count, 3) in sight of the cameras, from `near` to `far`, and the colours (count, 3) there."""
+    """Random points (count, 3) in sight of the cameras, from `near` to `far`, and the colours
+    (count, 3) there.
+    """
     rng = np.random.default_rng([seed, 2])
     which = rng.integers(0, len(photos), count)
     depth = near * (far / near) ** rng.random(count)

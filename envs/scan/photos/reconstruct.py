@@ -1,7 +1,7 @@
 """`s2e-scene reconstruct`: from posed photographs to a place to drive in.
 
-Reads the cameras and the photographs, lets Gaussians learn what these show, judges them by photographs that were left out, and hands
-them to the import with the cameras that it has.
+Reads the cameras and the photographs, lets Gaussians learn what these show, judges them by
+photographs that were left out, and hands them to the import with the cameras that it has.
 """
 
 import json
@@ -54,11 +54,14 @@ LOG_EVERY = 100
 FEW_POINTS = 100
 """With fewer points than these it begins with random ones."""
 FAR, FAR_TO_NEAR = 3.0, 60.0
-"""Extents of the place that may be seen where nobody knows, and the farthest over the nearest depth that is looked for."""
+"""Extents of the place that may be seen where nobody knows, and the farthest over the nearest depth
+that is looked for."""
 DEEP = 4.0
-"""Metres that the middle of what is seen is taken to be away, where nobody knows how long a unit is."""
+"""Metres that the middle of what is seen is taken to be away, where nobody knows how long a unit
+is."""
 DOME = 0.03, 8.0
-"""Share of the Gaussians that begin far away, to become sky, and how far, in extents of the place."""
+"""Share of the Gaussians that begin far away, to become sky, and how far, in extents of the
+place."""
 MAY_DIFFER = (
     "resume", "out", "run", "device", "dir", "images", "up", "floor", "capture_height", "resolution", "episodes", "save_every", "steps",
 )  # fmt: skip
@@ -69,7 +72,8 @@ class Seen:
     """Photographs and what they show, in the learner's lengths: metres where these are known.
 
     Attributes:
-        learning, judging: photographs. points: (P, 3). colours: (P, 3) in 0..1. metres: of a unit of the list. extent: of the place.
+        learning, judging: photographs. points: (P, 3). colours: (P, 3) in 0..1. metres: of a unit
+            of the list. extent: of the place.
         sensed: whether depth was measured by a sensor.
     """
 
@@ -89,7 +93,8 @@ def reconstruct(args: Reconstruct) -> Path:
         The scene's folder.
 
     Raises:
-        UserError: bad arguments, cameras or photographs; a place that cannot be driven in, with how to try the import again.
+        UserError: bad arguments, cameras or photographs; a place that cannot be driven in, with how
+            to try the import again.
     """
     check(args)
     args = with_defaults(args)
@@ -142,7 +147,11 @@ def run_folder(args: Reconstruct) -> Path:
 def check_scale(args: Reconstruct, listed: CameraList) -> None:
     """Refuses, before hours of work, what the import would refuse after them."""
     known = listed.metric or args.metres_per_unit is not None or args.capture_height is not None
-    remedy = "give --metres-per-unit S (1 where poses are in metres), or --capture-height 1.5, the height the camera was held at"
+    remedy = (
+        "give --metres-per-unit S (1 where poses are in metres), or --capture-height 1.5, "
+        "the "
+        "height the camera was held at"
+    )
     require(known, f"{args.dir}: how long a unit of {listed.kind} is cannot be seen: {remedy}")
 
 
@@ -159,25 +168,32 @@ def say_what_was_read(run: Run, listed: CameraList, photos: list[Photo], faults:
         run.say(f"warning   {fault}")
     if len(faults) > 3:
         run.say(
-            f"warning   {len(faults) - 3} more lines like these; {len(listed.cameras) - len(photos)} photographs were left out"
+            f"warning   {len(faults) - 3} more lines like these; "
+            f"{len(listed.cameras) - len(photos)} photographs were left out"
         )
 
 
 def on_their_colours(listed: CameraList, photos: list[Photo], run: Run) -> list[Photo]:
-    """Photographs whose cameras are those of the colours, where poses and intrinsics may be the depth camera's."""
+    """Photographs whose cameras are those of the colours, where poses and intrinsics may be the
+    depth camera's.
+    """
     if not listed.metric:
         return photos
     found = register(photos)
     if found.gain > 0.0:
         run.say(
-            f"colours   taken by another camera than depth, it seems: {found.focal:.3f} of its focal length, "
-            f"{1000 * found.right:+.0f} mm to the right, {1000 * found.down:+.0f} mm down; neighbours differ {found.gain:.0%} less so"
+            f"colours   taken by another camera than depth, it seems: {found.focal:.3f} of its "
+            "focal length, "
+            f"{1000 * found.right:+.0f} mm to the right, {1000 * found.down:+.0f} mm down; "
+            f"neighbours differ {found.gain:.0%} less so"
         )
     return [registered(photo, found) for photo in photos]
 
 
 def measured(args: Reconstruct, listed: CameraList, photos: list[Photo]) -> Seen:
-    """Photographs and points in metres, or in what is taken for them until the import knows better."""
+    """Photographs and points in metres, or in what is taken for them until the import knows
+    better.
+    """
     eyes = np.stack([photo.view.position for photo in photos])
     radius = float(np.linalg.norm(eyes - np.median(eyes, axis=0), axis=1).max())
     points, colours = listed.points, listed.colours / 255.0
@@ -225,7 +241,9 @@ def in_metres(photo: Photo, metres: float) -> Photo:
 
 
 def begin(args: Reconstruct, seen: Seen) -> Learner:
-    """Gaussians at points that were seen, at depths that were measured, or anywhere in sight; where there is no depth also far away."""
+    """Gaussians at points that were seen, at depths that were measured, or anywhere in sight; where
+    there is no depth also far away.
+    """
     assert args.gaussians is not None
     points, colours = (
         (seen.points, seen.colours) if len(seen.points) >= FEW_POINTS else first_points(args, seen)
@@ -241,7 +259,9 @@ def begin(args: Reconstruct, seen: Seen) -> Learner:
 
 
 def first_points(args: Reconstruct, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
-    """Where photographs agree on a depth, and where that is hardly anywhere also anywhere in sight."""
+    """Where photographs agree on a depth, and where that is hardly anywhere also anywhere in
+    sight.
+    """
     assert args.gaussians is not None
     far = FAR * max(seen.extent, FAR)
     points, colours = back_projected(
@@ -282,7 +302,8 @@ def go_on(args: Reconstruct, seen: Seen, last: Path) -> Learner:
     expected = {"means": (3,), "quats": (4,), "scales": (3,), "opacities": (), "sh": (3,)}
     require(
         shapes == expected,
-        f"{last / 'model.safetensors'}: not of a reconstruction; give another --run, or start without --resume",
+        f"{last / 'model.safetensors'}: not of a reconstruction; give another --run, or start "
+        "without --resume",
     )
     tensors, state = load_training_state(last)
     learner = Learner(values, learning(args, seen), args.device)
@@ -390,7 +411,9 @@ def judge(learner: Learner, seen: Seen, run: Run) -> None:
 
 
 def write_product(args: Reconstruct, learner: Learner, seen: Seen, photos: Sequence[Photo]) -> Path:
-    """The splats and their cameras as 3DGS trainers write them, in the units of the list of cameras."""
+    """The splats and their cameras as 3DGS trainers write them, in the units of the list of
+    cameras.
+    """
     folder = run_folder(args)
     path = folder / f"{args.name}.ply"
     write_ply(path, as_splats(learner.values, 1.0 / seen.metres))
@@ -432,5 +455,6 @@ def to_scene(args: Reconstruct, listed: CameraList, splats: Path) -> Path:
             if getattr(wanted, name) is not None:
                 words += [f"--{name.replace('_', '-')}", str(getattr(wanted, name))]
         raise UserError(
-            f"{error}; the splats stand in {splats}: {shlex.join(words)}, with --up or --floor, tries again"
+            f"{error}; the splats stand in {splats}: {shlex.join(words)}, with --up or --floor, "
+            "tries again"
         ) from None

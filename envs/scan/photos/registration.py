@@ -1,7 +1,9 @@
-"""How the colour of RGB-D lies on its depth: many sensors have two cameras, and files that do not say how they stand to each other.
+"""How the colour of RGB-D lies on its depth: many sensors have two cameras, and files that do not
+say how they stand to each other.
 
-What one view's depth puts in the world has one colour in the next view as well. Over pairs of views that agreement is best where the
-colour's focal length and place, relative to those of the depth, are right.
+What one view's depth puts in the world has one colour in the next view as well. Over pairs of views
+that agreement is best where the colour's focal length and place, relative to those of the depth,
+are right.
 """
 
 from collections.abc import Callable
@@ -28,7 +30,8 @@ class Registration:
     """The colour camera in the frame of the depth camera.
 
     Attributes:
-        focal: its focal length over that of the depth camera. right, down: where it stands, metres. gain: how much less colours differ.
+        focal: its focal length over that of the depth camera. right, down: where it stands, metres.
+            gain: how much less colours differ.
     """
 
     focal: float = 1.0
@@ -38,7 +41,9 @@ class Registration:
 
 
 def register(photos: list[Photo], seed: int = 0) -> Registration:
-    """Finds the colour camera of posed RGB-D; the depth camera's own place where nothing else is clearly better."""
+    """Finds the colour camera of posed RGB-D; the depth camera's own place where nothing else is
+    clearly better.
+    """
     pairs = list(_pairs(photos, seed))
     if sum(len(points[0]) for _, _, points in pairs) < _FEWEST:
         return Registration()
@@ -68,7 +73,9 @@ def _best_of(cost: Callable[[float], float], middle: float, step: float) -> floa
 
 
 def _pairs(photos: list[Photo], seed: int):
-    """Pairs of photographs, and points (n, 3) that both see, in the frame of either depth camera."""
+    """Pairs of photographs, and points (n, 3) that both see, in the frame of either depth
+    camera.
+    """
     rng = np.random.default_rng([seed, 5])
     both = [
         (k, k + ahead) for k in range(len(photos)) for ahead in _AHEAD if k + ahead < len(photos)
@@ -90,7 +97,9 @@ def _pairs(photos: list[Photo], seed: int):
 
 
 def _pixels(view: View, points: np.ndarray, moved: tuple[float, float, float] = (1.0, 0.0, 0.0)):
-    """Columns, rows and whether inside, of points (n, 3) in the frame of the depth camera, on an image of the colour camera."""
+    """Columns, rows and whether inside, of points (n, 3) in the frame of the depth camera, on an
+    image of the colour camera.
+    """
     focal, right, down = moved
     fx, fy, cx, cy = view.intrinsics
     deep = np.maximum(points[:, 2], 1e-3)
@@ -112,7 +121,9 @@ def _pixels(view: View, points: np.ndarray, moved: tuple[float, float, float] = 
 def _difference(
     a: Photo, b: Photo, points: tuple[np.ndarray, np.ndarray], moved: tuple[float, float, float]
 ) -> np.ndarray:
-    """(m,) how much the colours of points differ, apart from what exposure changes of all of them; 0..255."""
+    """(m,) how much the colours of points differ, apart from what exposure changes of all of them;
+    0..255.
+    """
     found, inside = [], np.ones(len(points[0]), bool)
     for photo, at in zip((a, b), points, strict=True):
         x, y, good = _pixels(photo.view, at, moved)
@@ -124,7 +135,9 @@ def _difference(
 
 
 def registered(photo: Photo, found: Registration) -> Photo:
-    """A photograph with the camera of its colours, and its depth as seen from there, 0 where that is not known."""
+    """A photograph with the camera of its colours, and its depth as seen from there, 0 where that
+    is not known.
+    """
     if photo.depth is None or (found.focal, found.right, found.down) == (1.0, 0.0, 0.0):
         return photo
     fx, fy, cx, cy = photo.view.intrinsics

@@ -1,6 +1,8 @@
-"""Depth for photographs that came without any: depths at which neighbouring photographs agree (a plane sweep, Collins 1996).
+"""Depth for photographs that came without any: depths at which neighbouring photographs agree (a
+plane sweep, Collins 1996).
 
-Coarse, at half the size and with few depths, and only where two views say the same: something to begin with, not a result.
+Coarse, at half the size and with few depths, and only where two views say the same: something to
+begin with, not a result.
 """
 
 from dataclasses import replace
@@ -34,10 +36,12 @@ def sweep(photos: list[Photo], near: float, far: float) -> list[Photo]:
     """Photographs with the depth on which others agree.
 
     Args:
-        photos: with their cameras, without depth. near, far: depths to look at, in the cameras' units.
+        photos: with their cameras, without depth. near, far: depths to look at, in the cameras'
+            units.
 
     Returns:
-        The same photographs; of `VIEWS` of them at most, evenly chosen, with a depth that is 0 where nothing is known.
+        The same photographs; of `VIEWS` of them at most, evenly chosen, with a depth that is 0
+        where nothing is known.
     """
     every = -(-len(photos) // VIEWS)
     chosen = photos[::every]
@@ -64,7 +68,9 @@ def _full_size(depth: np.ndarray, photo: Photo) -> np.ndarray:
 
 
 def _small(photo: Photo) -> tuple[View, Tensor, Tensor]:
-    """A photograph at half the size: its camera, colours (1, 3, h, w) in 0..1, and the same less what is smooth in them."""
+    """A photograph at half the size: its camera, colours (1, 3, h, w) in 0..1, and the same less
+    what is smooth in them.
+    """
     view = photo.view
     size = (max(view.height_px // 2, 8), max(view.width_px // 2, 8))
     rgb = interpolate(
@@ -83,7 +89,9 @@ def _mean(image: Tensor, window: int = _WINDOW) -> Tensor:
 
 
 def _beside(k: int, photos: list[Photo], near: float, far: float) -> list[int]:
-    """The photographs to compare with: nearest first, of those that look the same way from somewhere else."""
+    """The photographs to compare with: nearest first, of those that look the same way from
+    somewhere else.
+    """
     middle = np.sqrt(near * far)
     here = photos[k].view
     away = np.array([np.linalg.norm(photo.view.position - here.position) for photo in photos])
@@ -101,7 +109,9 @@ def _pixels(view: View) -> tuple[np.ndarray, np.ndarray]:
 def _depth_of(
     k: int, small: list[tuple[View, Tensor, Tensor]], beside: list[int], near: float, far: float
 ) -> np.ndarray:
-    """(h, w) the depth at which a photograph agrees best with those beside it; 0 where none is clearly best."""
+    """(h, w) the depth at which a photograph agrees best with those beside it; 0 where none is
+    clearly best.
+    """
     view, rgb, detail = small[k]
     if len(beside) < 2:
         return np.zeros((view.height_px, view.width_px), np.float32)
@@ -131,7 +141,9 @@ def _depth_of(
 def _apart(
     points: np.ndarray, mine: tuple[Tensor, Tensor], other: tuple[View, Tensor, Tensor]
 ) -> Tensor:
-    """(h, w) how much what another photograph shows at points differs from one's own; 1 beyond its edges."""
+    """(h, w) how much what another photograph shows at points differs from one's own; 1 beyond its
+    edges.
+    """
     view, rgb, detail = other
     x, y, z = ((points - view.position) @ view.rotation.T).T
     fx, fy, cx, cy = view.intrinsics

@@ -1,4 +1,6 @@
-"""Splats of every format, by what a file is and not by what it is called: `read_splats` and `write_splats`."""
+"""Splats of every format, by what a file is and not by what it is called: `read_splats` and
+`write_splats`.
+"""
 
 import os
 from pathlib import Path
@@ -15,15 +17,20 @@ from s2e.envs.splats.formats.streamed import is_streamed, joined, joined_streame
 from s2e.envs.splats.formats.whole import opened
 from s2e.envs.splats.tiles import MOST, check_tiles, tiles_of
 
-_KNOWN = "a 3DGS or compressed PLY, SPZ, SOG (folder, meta.json or zip; streamed: lod-meta.json), .splat, or a folder of tiles"
+_KNOWN = (
+    "a 3DGS or compressed PLY, SPZ, SOG (folder, meta.json or zip; streamed: lod-meta.json), "
+    ".splat, or a folder of tiles"
+)
 
 
 def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool = False) -> Splats:
-    """Reads splats: 3DGS PLY, PlayCanvas compressed PLY, SPZ 1 to 4, SOG 2 (folder, meta.json, zip, streamed) or `.splat`.
+    """Reads splats: 3DGS PLY, PlayCanvas compressed PLY, SPZ 1 to 4, SOG 2 (folder, meta.json, zip,
+    streamed) or `.splat`.
 
-    A folder of such files, tiles of one capture, is read as one. The first bytes say which it is; a file without any known mark
-    is a `.splat` when its values look like one. All formats come out with the axes that their PLY has, which for trainers is x
-    right, y down, z front. Bad rows are dropped with a `SplatWarning`, unless half of them or more are.
+    A folder of such files, tiles of one capture, is read as one. The first bytes say which it is; a
+    file without any known mark is a `.splat` when its values look like one. All formats come out
+    with the axes that their PLY has, which for trainers is x right, y down, z front. Bad rows are
+    dropped with a `SplatWarning`, unless half of them or more are.
 
     Args:
         path: the file, or the folder of a SOG or of tiles.
@@ -31,7 +38,8 @@ def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool
         activated: of a 3DGS PLY, that its scales are lengths and its opacities lie in 0..1 already.
 
     Raises:
-        UserError: the file is missing, damaged or of no known format; the message names file, field or byte, and the remedy.
+        UserError: the file is missing, damaged or of no known format; the message names file, field
+            or byte, and the remedy.
     """
     path = Path(path)
     if activated:
@@ -39,7 +47,8 @@ def read_splats(path: str | os.PathLike, progress: bool = False, activated: bool
             plain = file.read(3) == b"ply" and not is_compressed(read_header(path))
         require(
             plain,
-            f"{path}: --activated is for 3DGS PLY; this format says itself how its values are stored: leave it out",
+            f"{path}: --activated is for 3DGS PLY; this format says itself how its values are "
+            "stored: leave it out",
         )
         return read_ply(path, progress, activated)
     if is_streamed(path):
@@ -80,7 +89,8 @@ def _read_tiles(folder: Path, progress: bool) -> Splats:
     paths = tiles_of(folder)
     require(
         len(paths) > 0,
-        f"{folder}: a folder without meta.json, lod-meta.json or tiles (.ply, .spz, .sog, .splat); give {_KNOWN}",
+        f"{folder}: a folder without meta.json, lod-meta.json or tiles (.ply, .spz, .sog, .splat); "
+        f"give {_KNOWN}",
     )
     require(
         len(paths) <= MOST,

@@ -1,4 +1,6 @@
-"""PlayCanvas compressed PLY: 16 bytes a Gaussian, quantised within chunks of 256; SuperSplat writes it."""
+"""PlayCanvas compressed PLY: 16 bytes a Gaussian, quantised within chunks of 256; SuperSplat writes
+it.
+"""
 
 import os
 from pathlib import Path
@@ -28,14 +30,16 @@ def _check_layout(path: Path, header: PlyHeader) -> tuple[Element, Element]:
     for name in _PACKED:
         if name not in (vertex.dtype.names or ()) or vertex.dtype[name] != np.dtype("<u4"):
             raise UserError(
-                f"{path}: vertex property {name} is missing or not uint; export the compressed PLY again"
+                f"{path}: vertex property {name} is missing or not uint; export the compressed PLY "
+                "again"
             )
     chunk = header.elements.get("chunk")
     wanted = -(-vertex.count // _CHUNK)
     if chunk is None or chunk.count != wanted:
         found = 0 if chunk is None else chunk.count
         raise UserError(
-            f"{path}: {found} rows of chunk for {vertex.count} Gaussians, not {wanted}; export it again"
+            f"{path}: {found} rows of chunk for {vertex.count} Gaussians, not {wanted}; export it "
+            "again"
         )
     names = [
         f"{end}_{what}"
@@ -63,10 +67,11 @@ def _ranges(
 def read_compressed_ply(path: str | os.PathLike, progress: bool = False) -> Splats:
     """Reads a PlayCanvas compressed PLY.
 
-    Position and scale hold 11, 10 and 11 bits between the chunk's least and greatest, colour 8 bits a channel
-    likewise (older files: between 0 and 1) and 8 of opacity, rotation two bits for which component of (w, x, y, z) is
-    largest and ten for each other one. Coefficients of higher degree are bytes between -4 and 4, channel-major, in an
-    element of their own. Source: the format as PlayCanvas documents it and SplatTransform reads it.
+    Position and scale hold 11, 10 and 11 bits between the chunk's least and greatest, colour 8 bits
+    a channel likewise (older files: between 0 and 1) and 8 of opacity, rotation two bits for which
+    component of (w, x, y, z) is largest and ten for each other one. Coefficients of higher degree
+    are bytes between -4 and 4, channel-major, in an element of their own. Source: the format as
+    PlayCanvas documents it and SplatTransform reads it.
 
     Args:
         path: the file.
@@ -84,7 +89,8 @@ def read_compressed_ply(path: str | os.PathLike, progress: bool = False) -> Spla
         sh.count != vertex.count or any(sh.dtype[name] != np.dtype("u1") for name in rest)
     ):
         raise UserError(
-            f"{path}: element sh has {sh.count} rows for {vertex.count} Gaussians, or is not uchar; export it again"
+            f"{path}: element sh has {sh.count} rows for {vertex.count} Gaussians, or is not "
+            "uchar; export it again"
         )
     splats = blank(vertex.count, min(REST_COUNTS[len(rest)], MAX_COEFFICIENTS), header.antialiased)
     with opened(path) as file, progress_bar(path, vertex.count * (16 + len(rest)), progress) as bar:
@@ -136,13 +142,17 @@ def _unpack(splats: Splats, rows: slice, vertices: np.ndarray, chunks: np.ndarra
 
 
 def _rotations(packed: np.ndarray) -> np.ndarray:
-    """(n, 4) unit quaternions (w, x, y, z) from their three smaller components, each within 1 / sqrt(2)."""
+    """(n, 4) unit quaternions (w, x, y, z) from their three smaller components, each within 1 /
+    sqrt(2).
+    """
     small = (_bits(packed, (20, 10), (10, 10), (0, 10)) - 0.5) * np.sqrt(2)
     return unit(from_smallest(small, (packed >> np.uint32(30)).astype(np.int64)))
 
 
 def _unpack_sh(splats: Splats, rows: slice, packed: np.ndarray) -> None:
-    """Higher coefficients: a byte is the middle of its bin in -4..4, but 0 and 255 are the ends themselves."""
+    """Higher coefficients: a byte is the middle of its bin in -4..4, but 0 and 255 are the ends
+    themselves.
+    """
     share = (packed.astype(np.float32) + 0.5) / 256
     share[packed == 0], share[packed == 255] = 0.0, 1.0
     kept = splats.sh.shape[1] - 1

@@ -24,7 +24,9 @@ _ROW = np.dtype([("means", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), (
 
 
 def looks_like_dotsplat(file: BinaryIO) -> bool:
-    """Whether a file without magic could be one: whole rows, and sizes and places of this world in the first thousand."""
+    """Whether a file without magic could be one: whole rows, and sizes and places of this world in
+    the first thousand.
+    """
     if size_of(file) == 0 or size_of(file) % _ROW.itemsize:
         return False
     file.seek(0)
@@ -38,14 +40,16 @@ def looks_like_dotsplat(file: BinaryIO) -> bool:
 
 
 def read_dotsplat(path: str | os.PathLike, progress: bool = False) -> Splats:
-    """Reads a `.splat`: position and scale as floats, colour and opacity as bytes, rotation (w, x, y, z) as bytes about 128.
+    """Reads a `.splat`: position and scale as floats, colour and opacity as bytes, rotation (w, x,
+    y, z) as bytes about 128.
 
     Args:
         path: the file.
         progress: whether to show a progress bar where that takes long.
 
     Raises:
-        UserError: the file is missing, empty, cut within a Gaussian, or half of its values or more are not finite.
+        UserError: the file is missing, empty, cut within a Gaussian, or half of its values or more
+            are not finite.
     """
     path = Path(path)
     with opened(path) as file:
@@ -54,7 +58,8 @@ def read_dotsplat(path: str | os.PathLike, progress: bool = False) -> Splats:
             raise UserError(f"{path}: holds zero bytes; copy or export it again")
         if size % _ROW.itemsize:
             raise UserError(
-                f"{path}: cut at byte {size}: a .splat has 32 bytes for each Gaussian, and {size % 32} are left over; copy it again"
+                f"{path}: cut at byte {size}: a .splat has 32 bytes for each Gaussian, and "
+                f"{size % 32} are left over; copy it again"
             )
         splats = blank(size // _ROW.itemsize, 1)
         with progress_bar(path, size, progress) as bar:

@@ -1,4 +1,6 @@
-"""Gaussian splats on disk: the PLY that 3DGS trainers write (Kerbl et al. 2023), read without trusting a word of it."""
+"""Gaussian splats on disk: the PLY that 3DGS trainers write (Kerbl et al. 2023), read without
+trusting a word of it.
+"""
 
 import math
 import os
@@ -36,13 +38,16 @@ def rest_names(path: Path, dtype: np.dtype) -> list[str]:
     names = [f"f_rest_{i}" for i in range(found)]
     if found not in REST_COUNTS or any(name not in (dtype.names or ()) for name in names):
         raise UserError(
-            f"{path}: {found} f_rest properties; 0, 9, 24, 45 or 72 numbered from 0 make SH degree 0 to 4"
+            f"{path}: {found} f_rest properties; 0, 9, 24, 45 or 72 numbered from 0 make SH degree "
+            "0 to 4"
         )
     return names
 
 
 def _columns(element: Element, table: np.ndarray, names: list[str]) -> np.ndarray:
-    """(rows, names) the named properties, as float32 where the file has nothing else, else float64."""
+    """(rows, names) the named properties, as float32 where the file has nothing else, else
+    float64.
+    """
     fields = element.dtype.names or ()
     if all(element.dtype[name] == np.dtype("<f4") for name in fields):
         index = [fields.index(name) for name in names]
@@ -54,20 +59,23 @@ def _columns(element: Element, table: np.ndarray, names: list[str]) -> np.ndarra
 def read_ply(path: str | os.PathLike, progress: bool = False, activated: bool = False) -> Splats:
     """Reads a standard 3DGS PLY (binary little endian) and applies its activations.
 
-    Opacities get a sigmoid, scales an exponential, quaternions (w, x, y, z) unit length; `f_rest` is channel-major.
-    Properties may come in any order, as floats or doubles; ones that are not known are ignored, and so are
-    coefficients of degree 4. Decodes piece by piece: the peak of memory is the result and some 50 MB. Rows that are not finite
-    are dropped with a `SplatWarning` that counts them.
+    Opacities get a sigmoid, scales an exponential, quaternions (w, x, y, z) unit length; `f_rest`
+    is channel-major. Properties may come in any order, as floats or doubles; ones that are not
+    known are ignored, and so are coefficients of degree 4. Decodes piece by piece: the peak of
+    memory is the result and some 50 MB. Rows that are not finite are dropped with a `SplatWarning`
+    that counts them.
 
     Args:
         path: the file.
         progress: whether to show a progress bar where that takes long.
-        activated: take scales for lengths and opacities for 0..1 wherever the file's values allow that.
+        activated: take scales for lengths and opacities for 0..1 wherever the file's values allow
+            that.
 
     Raises:
-        UserError: the file is missing, not a PLY, cut, claims more than it holds, lacks a property, holds no Gaussian at all or
-            half of its rows or more are not finite, or its scales or opacities look activated and `activated` does not say so, or
-            the other way round; the message names file, field or byte, and the remedy.
+        UserError: the file is missing, not a PLY, cut, claims more than it holds, lacks a property,
+            holds no Gaussian at all or half of its rows or more are not finite, or its scales or
+            opacities look activated and `activated` does not say so, or the other way round; the
+            message names file, field or byte, and the remedy.
     """
     path = Path(path)
     header = read_header(path)
@@ -98,16 +106,20 @@ def _check_properties(path: Path, names: tuple[str, ...]) -> None:
         return
     if all(name.startswith("f_dc_") for name in missing) and {"red", "green", "blue"} <= set(names):
         raise UserError(
-            f"{path}: vertex has red, green, blue instead of f_dc_0 to f_dc_2, a 'PLY with rgb'; export it with spherical "
+            f"{path}: vertex has red, green, blue instead of f_dc_0 to f_dc_2, a 'PLY with rgb'; "
+            "export it with spherical "
             "harmonics (nerfstudio: ns-export gaussian-splat --ply-color-mode sh_coeffs)"
         )
     raise UserError(
-        f"{path}: vertex has no property {', '.join(missing)}; give a 3DGS PLY, not a mesh or points"
+        f"{path}: vertex has no property {', '.join(missing)}; give a 3DGS PLY, not a mesh or "
+        "points"
     )
 
 
 def _fill(splats: Splats, rows: slice, values: np.ndarray) -> None:
-    """Fills in rows from the properties in the order of `_CORE`, then f_rest; scales and opacities as the file has them."""
+    """Fills in rows from the properties in the order of `_CORE`, then f_rest; scales and opacities
+    as the file has them.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         splats.means[rows] = values[:, :3]
         splats.sh[rows, 0] = values[:, 3:6]
@@ -124,9 +136,9 @@ def _fill(splats: Splats, rows: slice, values: np.ndarray) -> None:
 def _which_activated(path: Path, splats: Splats, asked: bool) -> tuple[bool, bool]:
     """Whether scales and opacities, as the file has them, are activated already.
 
-    Logits of a trained capture lie on both sides of 0..1. Logarithms of scales are below 0 wherever a Gaussian is thinner than a
-    unit; where none is, because units are small, they neither pile up right above 0 nor make most Gaussians a twentieth of
-    the capture wide.
+    Logits of a trained capture lie on both sides of 0..1. Logarithms of scales are below 0 wherever
+    a Gaussian is thinner than a unit; where none is, because units are small, they neither pile up
+    right above 0 nor make most Gaussians a twentieth of the capture wide.
 
     Raises:
         UserError: they look activated without being asked for, or asked for and cannot be.
@@ -141,8 +153,10 @@ def _which_activated(path: Path, splats: Splats, asked: bool) -> tuple[bool, boo
     if asked:
         if not (shares or lengths):
             raise UserError(
-                f"{path}: --activated: opacity reaches from {opacities.min():.3g} to {opacities.max():.3g} and scale from "
-                f"{scales.min():.3g}: logits and logarithms, as a 3DGS PLY has them; leave --activated out"
+                f"{path}: --activated: opacity reaches from {opacities.min():.3g} to "
+                f"{opacities.max():.3g} and scale from "
+                f"{scales.min():.3g}: logits and logarithms, as a 3DGS PLY has them; leave "
+                "--activated out"
             )
         return lengths, shares
     shares &= bool(
@@ -164,14 +178,17 @@ def _which_activated(path: Path, splats: Splats, asked: bool) -> tuple[bool, boo
             else []
         )
         raise UserError(
-            f"{path}: {' and '.join(looks)}: values that were activated already, not the logarithms and logits of a 3DGS PLY; "
+            f"{path}: {' and '.join(looks)}: values that were activated already, not the "
+            "logarithms and logits of a 3DGS PLY; "
             "give --activated to read them as they are"
         )
     return False, False
 
 
 def _activate(splats: Splats, done: tuple[bool, bool]) -> None:
-    """Turns logarithms into scales and logits into opacities, in place, where not done already; what cannot be becomes NaN."""
+    """Turns logarithms into scales and logits into opacities, in place, where not done already;
+    what cannot be becomes NaN.
+    """
     for rows in row_slices(len(splats.opacities)):
         with np.errstate(over="ignore", invalid="ignore"):
             scales, opacities = (
@@ -190,9 +207,9 @@ def _activate(splats: Splats, done: tuple[bool, bool]) -> None:
 def write_ply(path: str | os.PathLike, splats: Splats) -> None:
     """Writes splats as a 3DGS PLY, without normals; the inverse of `read_ply`.
 
-    The file appears whole or not at all. Opacities of exactly 0 or 1 and scales below 1e-20 m, which the format
-    cannot hold, are moved by less than a float32 step of anything visible. Anti-aliased splats get the comment
-    `SplatRenderMode: mip`, which Brush writes and reads.
+    The file appears whole or not at all. Opacities of exactly 0 or 1 and scales below 1e-20 m,
+    which the format cannot hold, are moved by less than a float32 step of anything visible.
+    Anti-aliased splats get the comment `SplatRenderMode: mip`, which Brush writes and reads.
 
     Raises:
         UserError: the file cannot be written.

@@ -19,7 +19,9 @@ _MAX_HEADER = 1 << 16
 
 @dataclass(frozen=True)
 class Element:
-    """Rows of a table: `dtype` is one row, `start` the byte of the first. A table with list properties has itemsize 0."""
+    """Rows of a table: `dtype` is one row, `start` the byte of the first. A table with list
+    properties has itemsize 0.
+    """
 
     name: str
     count: int
@@ -29,14 +31,18 @@ class Element:
 
 @dataclass(frozen=True)
 class PlyHeader:
-    """Elements by name, in the order of the file, up to the first whose size is unknown, and the comments."""
+    """Elements by name, in the order of the file, up to the first whose size is unknown, and the
+    comments.
+    """
 
     elements: dict[str, Element]
     comments: tuple[str, ...]
 
     @property
     def antialiased(self) -> bool:
-        """Whether a comment says so: `SplatRenderMode: mip` (Brush) or `antialiased 1` (Postshot); the last one counts."""
+        """Whether a comment says so: `SplatRenderMode: mip` (Brush) or `antialiased 1` (Postshot);
+        the last one counts.
+        """
         found = False
         for comment in self.comments:
             words = comment.replace(":", " ").lower().split()
@@ -53,14 +59,17 @@ def _header_lines(path: Path, head: bytes) -> tuple[list[str], int]:
     newline = head.find(b"\n", mark + 1) if mark >= 0 else -1
     if newline < 0:
         raise UserError(
-            f"{path}: the header has no end_header line in its first {len(head)} bytes; the file is cut or "
+            f"{path}: the header has no end_header line in its first {len(head)} bytes; the file "
+            "is cut or "
             "not a PLY: export or copy it again"
         )
     return head[: newline + 1].decode("ascii", errors="replace").splitlines(), newline + 1
 
 
 def _tables(path: Path, lines: list[str]) -> tuple[str, list[tuple[str, int, dict[str, str]]]]:
-    """The format and, for each element, its name, count and property types; a list property's type is empty."""
+    """The format and, for each element, its name, count and property types; a list property's type
+    is empty.
+    """
     tables: list[tuple[str, int, dict[str, str]]] = []
     kind = ""
     for number, line in enumerate(lines, 1):
@@ -77,7 +86,8 @@ def _tables(path: Path, lines: list[str]) -> tuple[str, list[tuple[str, int, dic
                 )
             if not (words[2].isascii() and words[2].isdigit() and len(words[2]) < 16):
                 raise UserError(
-                    f"{where}: bad {words[1][:40]} count {words[2][:40]!r}; the header is damaged, export again"
+                    f"{where}: bad {words[1][:40]} count {words[2][:40]!r}; the header is damaged, "
+                    "export again"
                 )
             tables.append((words[1], int(words[2]), {}))
         elif words[0] == "property" and tables and words[1:2] == ["list"]:
@@ -105,8 +115,8 @@ def read_header(path: Path) -> PlyHeader:
     """Reads a PLY's header and holds it against the size of the file.
 
     Raises:
-        UserError: not a PLY, another format than binary little endian, no vertex, a damaged line, or an element that
-            ends beyond the file.
+        UserError: not a PLY, another format than binary little endian, no vertex, a damaged line,
+            or an element that ends beyond the file.
     """
     with opened(path) as file:
         head, size = file.read(_MAX_HEADER), size_of(file)
@@ -133,7 +143,8 @@ def read_header(path: Path) -> PlyHeader:
         start += count * element.dtype.itemsize
     if "vertex" not in elements:
         raise UserError(
-            f"{path}: element {tables[0][0][:40]!r} before vertex; export the splats as the first element"
+            f"{path}: element {tables[0][0][:40]!r} before vertex; export the splats as the first "
+            "element"
         )
     if elements["vertex"].count == 0:
         raise UserError(f"{path}: holds zero Gaussians; train or export the scene again")
@@ -150,7 +161,8 @@ def _check_inside(path: Path, element: Element, size: int) -> None:
     if size < wanted:
         what = "Gaussians" if element.name == "vertex" else f"rows of {element.name}"
         raise UserError(
-            f"{path}: cut at byte {size}, expected {wanted} bytes for {element.count} {what} of {element.dtype.itemsize} "
+            f"{path}: cut at byte {size}, expected {wanted} bytes for {element.count} {what} of "
+            f"{element.dtype.itemsize} "
             "bytes; copy or export it again"
         )
 

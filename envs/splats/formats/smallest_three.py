@@ -7,7 +7,9 @@ OTHERS = np.array([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
 
 
 def rotations(quats: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) rotation matrices of unit quaternions (..., 4); column k is the Gaussian's axis k in the world."""
+    """(..., 3, 3) rotation matrices of unit quaternions (..., 4); column k is the Gaussian's axis k
+    in the world.
+    """
     w, x, y, z = np.moveaxis(np.asarray(quats), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -18,7 +20,9 @@ def rotations(quats: np.ndarray) -> np.ndarray:
 
 
 def from_smallest(small: np.ndarray, largest: np.ndarray) -> np.ndarray:
-    """(n, 4) quaternions of their three smaller components (n, 3), in order, and the place (n,) of the fourth, not negative."""
+    """(n, 4) quaternions of their three smaller components (n, 3), in order, and the place (n,) of
+    the fourth, not negative.
+    """
     quats = np.empty((len(small), 4))
     np.put_along_axis(quats, OTHERS[largest], small, axis=1)
     np.put_along_axis(

@@ -1,4 +1,6 @@
-"""SOG version 2, PlayCanvas's splats as lossless WebP images with a meta.json, in a folder or zipped."""
+"""SOG version 2, PlayCanvas's splats as lossless WebP images with a meta.json, in a folder or
+zipped.
+"""
 
 import io
 import math
@@ -43,18 +45,19 @@ Load = Callable[[str, int], bytes]
 def read_sog(path: str | os.PathLike, progress: bool = False) -> Splats:
     """Reads SOG version 2: its folder, the meta.json in it, or the zipped .sog.
 
-    Nothing is written: a zip's members are read in memory, only those that meta.json names, never more than the
-    count of Gaussians needs. Axes are kept: what SplatTransform writes lies as in the PLY it came from. Source: the
-    format's specification at developer.playcanvas.com; scales' codebook holds logarithms, `quats` omit the largest
-    of (w, x, y, z).
+    Nothing is written: a zip's members are read in memory, only those that meta.json names, never
+    more than the count of Gaussians needs. Axes are kept: what SplatTransform writes lies as in the
+    PLY it came from. Source: the format's specification at developer.playcanvas.com; scales'
+    codebook holds logarithms, `quats` omit the largest of (w, x, y, z).
 
     Args:
         path: folder, meta.json or .sog.
         progress: whether to show a progress bar where that takes long.
 
     Raises:
-        UserError: a file is missing, damaged, of another version or size than the others, names a file elsewhere, or
-            holds other than it claims; the message names file and field, and the remedy.
+        UserError: a file is missing, damaged, of another version or size than the others, names a
+            file elsewhere, or holds other than it claims; the message names file and field, and the
+            remedy.
     """
     path = Path(path)
     if path.is_dir() or path.name == "meta.json":
@@ -91,7 +94,8 @@ def _from_folder(folder: Path, name: str, limit: int) -> bytes:
     with opened(path) as file:
         if size_of(file) > limit:
             raise UserError(
-                f"{path}: {size_of(file)} bytes, more than the {limit} its Gaussians could take; export the scene again"
+                f"{path}: {size_of(file)} bytes, more than the {limit} its Gaussians could take; "
+                "export the scene again"
             )
         return file.read(limit)
 
@@ -101,7 +105,8 @@ def _folder_size(folder: Path, names: list[str]) -> int:
         return sum((folder / name).stat().st_size for name in names)
     except OSError as error:
         raise UserError(
-            f"{folder}: {Path(str(error.filename)).name} is missing ({error.strerror}); copy the whole folder"
+            f"{folder}: {Path(str(error.filename)).name} is missing ({error.strerror}); copy the "
+            "whole folder"
         ) from None
 
 
@@ -114,7 +119,8 @@ def _check_directory(path: Path, file: Any, size: int) -> None:
         length = struct.unpack_from("<I", tail, at + 12)[0] if at + 16 <= len(tail) else 0
         if length > _MAX_DIRECTORY or tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):
             raise UserError(
-                f"{path}: its list of contents takes {length} bytes; a .sog holds eight files: export it again"
+                f"{path}: its list of contents takes {length} bytes; a .sog holds eight files: "
+                "export it again"
             )
     file.seek(0)
 
@@ -132,7 +138,8 @@ def _from_zip(path: Path, archive: zipfile.ZipFile, name: str, limit: int) -> by
         zipfile.ZIP_DEFLATED,
     ):
         raise UserError(
-            f"{where} claims {info.file_size} bytes, of at most {limit}, method {info.compress_type}; export it again"
+            f"{where} claims {info.file_size} bytes, of at most {limit}, method "
+            f"{info.compress_type}; export it again"
         )
     try:
         with archive.open(info) as file:
@@ -158,7 +165,8 @@ def _read(
     version, count = _get(where, meta, "version", int), _get(where, meta, "count", int)
     if version != 2:
         raise UserError(
-            f"{where}: version {version}, and this reads version 2; export again with SplatTransform"
+            f"{where}: version {version}, and this reads version 2; export again with "
+            "SplatTransform"
         )
     names = {
         key: _files(where, meta, key, 2 if key in ("means", "shN") else 1)
@@ -203,7 +211,8 @@ def _get(where: str, data: Any, key: str, kind: type) -> Any:
     wild = isinstance(value, int) and abs(value) >= 1 << 53
     if not isinstance(value, kind) or isinstance(value, bool) or wild:
         raise UserError(
-            f"{where}: {key} is missing or not of type {kind.__name__}; export the scene as SOG version 2"
+            f"{where}: {key} is missing or not of type {kind.__name__}; export the scene as SOG "
+            "version 2"
         )
     return value
 
@@ -217,7 +226,8 @@ def _files(where: str, meta: dict[str, Any], key: str, count: int) -> list[str]:
     for name in names:
         if not re.fullmatch(r"[\w-][\w .-]{0,200}", name):
             raise UserError(
-                f"{where}: {key}.files: {name[:80]!r} leads out of the scene or is no file name; put its images beside it"
+                f"{where}: {key}.files: {name[:80]!r} leads out of the scene or is no file name; "
+                "put its images beside it"
             )
     return names
 
@@ -233,7 +243,8 @@ def _numbers(where: str, data: Any, key: str, count: int) -> np.ndarray:
         numbers = np.full(count, math.inf)
     if not (np.abs(numbers) < 1e30).all():
         raise UserError(
-            f"{where}: {key} holds a number that is NaN, infinite or out of range; export the scene again"
+            f"{where}: {key} holds a number that is NaN, infinite or out of range; export the "
+            "scene again"
         )
     return numbers
 
@@ -243,7 +254,9 @@ def _codebook(where: str, meta: dict[str, Any], key: str) -> np.ndarray:
 
 
 def _webp_size(where: str, data: bytes) -> tuple[int, int]:
-    """Width and height from a WebP's header: opening one with Pillow already allocates its canvas."""
+    """Width and height from a WebP's header: opening one with Pillow already allocates its
+    canvas.
+    """
     kind = data[12:16]
     if (
         data[:4] != b"RIFF"
@@ -268,7 +281,8 @@ def _pixels(where: str, data: bytes, width: int, height: int) -> np.ndarray:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             if image.size != (width, height) or getattr(image, "n_frames", 1) != 1:
                 raise UserError(
-                    f"{where}: byte 12: its header says {width}x{height} and one image, its data differ; export it again"
+                    f"{where}: byte 12: its header says {width}x{height} and one image, its data "
+                    "differ; export it again"
                 )
             return np.asarray(image.convert("RGBA")).reshape(-1, 4)
     except (
@@ -289,7 +303,8 @@ def _plane(where: str, data: bytes, count: int) -> np.ndarray:
     width, height = _webp_size(where, data)
     if not count <= width * height <= 2 * count + (1 << 16):
         raise UserError(
-            f"{where}: byte 12: {width}x{height} pixels for {count} Gaussians; export the scene again"
+            f"{where}: byte 12: {width}x{height} pixels for {count} Gaussians; export the scene "
+            "again"
         )
     return _pixels(where, data, width, height)[:count]
 
@@ -297,14 +312,17 @@ def _plane(where: str, data: bytes, count: int) -> np.ndarray:
 def _means(
     splats: Splats, meta: dict[str, Any], where: str, low: np.ndarray, high: np.ndarray
 ) -> None:
-    """16 bits of a symmetric logarithm, sign(x) ln(1 + |x|), between the least and the greatest of each axis."""
+    """16 bits of a symmetric logarithm, sign(x) ln(1 + |x|), between the least and the greatest of
+    each axis.
+    """
     least, greatest = (
         _numbers(f"{where}: means", meta, "mins", 3),
         _numbers(f"{where}: means", meta, "maxs", 3),
     )
     if max(np.abs(least).max(), np.abs(greatest).max()) > 80:
         raise UserError(
-            f"{where}: means.mins or means.maxs beyond 80, the logarithm of 1e34 m; export the scene again"
+            f"{where}: means.mins or means.maxs beyond 80, the logarithm of 1e34 m; export the "
+            "scene again"
         )
     for rows in row_slices(len(low)):
         share = (low[rows, :3] + high[rows, :3] * 256.0) / 65535.0
@@ -313,13 +331,16 @@ def _means(
 
 
 def _quats(splats: Splats, where: str, pixels: np.ndarray) -> None:
-    """Three components within 1 / sqrt(2) as bytes; alpha - 252 says which of (w, x, y, z) is the fourth, not negative."""
+    """Three components within 1 / sqrt(2) as bytes; alpha - 252 says which of (w, x, y, z) is the
+    fourth, not negative.
+    """
     for rows in row_slices(len(pixels)):
         largest = pixels[rows, 3].astype(np.int64) - 252
         if (largest < 0).any():
             first = rows.start + int(np.argmax(largest < 0))
             raise UserError(
-                f"{where}: pixel {first}: alpha {largest[first - rows.start] + 252}, not 252 to 255; export it again"
+                f"{where}: pixel {first}: alpha {largest[first - rows.start] + 252}, not 252 to "
+                "255; export it again"
             )
         small = (pixels[rows, :3] / 255.0 - 0.5) * math.sqrt(2)
         splats.quats[rows] = unit(from_smallest(small, largest))
@@ -328,11 +349,14 @@ def _quats(splats: Splats, where: str, pixels: np.ndarray) -> None:
 def _palette(
     path: Path, where: str, meta: dict[str, Any], name: str, load: Load, coefficients: int
 ) -> np.ndarray:
-    """(entries, coefficients, 3) float32: 64 entries in a row of pixels, a pixel for each coefficient."""
+    """(entries, coefficients, 3) float32: 64 entries in a row of pixels, a pixel for each
+    coefficient.
+    """
     entries = _get(where, meta["shN"], "count", int)
     if not 1 <= entries <= 1 << 16:
         raise UserError(
-            f"{where}: shN.count is {entries}; a palette has 1 to 65536 entries: export the scene again"
+            f"{where}: shN.count is {entries}; a palette has 1 to 65536 entries: export the scene "
+            "again"
         )
     image = f"{path}: {name}"
     data = load(name, 4 * _COLUMNS * coefficients * (entries // _COLUMNS + 1) + (1 << 20))
@@ -341,7 +365,8 @@ def _palette(
         1 << 12
     ):
         raise UserError(
-            f"{image}: byte 12: {width}x{height} pixels for {entries} entries of {coefficients}; export the scene again"
+            f"{image}: byte 12: {width}x{height} pixels for {entries} entries of {coefficients}; "
+            "export the scene again"
         )
     pixels = _pixels(image, data, width, height).reshape(-1, coefficients, 4)[:entries, :, :3]
     return _codebook(where, meta, "shN")[pixels]
@@ -353,6 +378,7 @@ def _higher(splats: Splats, where: str, palette: np.ndarray, labels: np.ndarray)
         if (index >= len(palette)).any():
             first = rows.start + int(np.argmax(index >= len(palette)))
             raise UserError(
-                f"{where}: pixel {first}: entry {index[first - rows.start]} of {len(palette)}; export the scene again"
+                f"{where}: pixel {first}: entry {index[first - rows.start]} of {len(palette)}; "
+                "export the scene again"
             )
         splats.sh[rows, 1:] = palette[index]

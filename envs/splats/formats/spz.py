@@ -1,4 +1,6 @@
-"""SPZ, Niantic's packed splats (github.com/nianticlabs/spz): versions 1 to 4 read, version 3 written."""
+"""SPZ, Niantic's packed splats (github.com/nianticlabs/spz): versions 1 to 4 read, version 3
+written.
+"""
 
 import gzip
 import os
@@ -63,7 +65,9 @@ class _Header:
 
 
 def _header(path: Path, data: bytes, packed: bytes, size: int) -> _Header:
-    """Checks the first 16 bytes; `packed` are the first of the file as it lies there, `size` are all its bytes."""
+    """Checks the first 16 bytes; `packed` are the first of the file as it lies there, `size` are
+    all its bytes.
+    """
     if len(data) < 16:
         raise UserError(
             f"{path}: cut within the header, which has 16 bytes; copy or export it again"
@@ -71,7 +75,8 @@ def _header(path: Path, data: bytes, packed: bytes, size: int) -> _Header:
     magic, version, count, degree, bits, flags, _ = struct.unpack("<4sIIBBBB", data)
     if magic != _MAGIC:
         raise UserError(
-            f"{path}: not an SPZ (byte 0 of what is in the gzip is not 'NGSP'); unpack it, or export as SPZ"
+            f"{path}: not an SPZ (byte 0 of what is in the gzip is not 'NGSP'); unpack it, or "
+            "export as SPZ"
         )
     versions = (1, 2, 3) if packed == _GZIP else (4,)
     if version not in versions:
@@ -81,7 +86,8 @@ def _header(path: Path, data: bytes, packed: bytes, size: int) -> _Header:
         )
     if degree > 4 or (degree == 4 and version < 3):
         raise UserError(
-            f"{path}: byte 12: SH degree {degree}; 0 to 3, or 4 from version 3 on, can be: export it again"
+            f"{path}: byte 12: SH degree {degree}; 0 to 3, or 4 from version 3 on, can be: export "
+            "it again"
         )
     if bits > 23 and version > 1:
         raise UserError(
@@ -89,7 +95,8 @@ def _header(path: Path, data: bytes, packed: bytes, size: int) -> _Header:
         )
     if flags & ~(_ANTIALIASED | _EXTENDED):
         raise UserError(
-            f"{path}: byte 14: flags {flags:#x}; only 1 and 2 are of the format: export without level of detail"
+            f"{path}: byte 14: flags {flags:#x}; only 1 and 2 are of the format: export without "
+            "level of detail"
         )
     header = _Header(version, count, degree, bits, flags)
     check_density(path, "byte 8", count, count * sum(header.fields().values()), size)
@@ -97,19 +104,21 @@ def _header(path: Path, data: bytes, packed: bytes, size: int) -> _Header:
 
 
 def read_spz(path: str | os.PathLike, progress: bool = False) -> Splats:
-    """Reads SPZ of version 1 (half floats), 2 (24-bit fixed point), 3 (rotations by their smaller components) or 4 (zstd).
+    """Reads SPZ of version 1 (half floats), 2 (24-bit fixed point), 3 (rotations by their smaller
+    components) or 4 (zstd).
 
-    SPZ keeps its axes right, up, back; the result has them right, down, front, as the PLY it was made from, unless
-    an extension names other axes. Coefficients of degree 4 are left out. Attributes are decompressed piece by piece,
-    never beyond what the header's count needs, and that is held against the size of the file first.
+    SPZ keeps its axes right, up, back; the result has them right, down, front, as the PLY it was
+    made from, unless an extension names other axes. Coefficients of degree 4 are left out.
+    Attributes are decompressed piece by piece, never beyond what the header's count needs, and that
+    is held against the size of the file first.
 
     Args:
         path: the file.
         progress: whether to show a progress bar where that takes long.
 
     Raises:
-        UserError: the file is missing, of another format or version, cut or damaged, or holds other than its header
-            says; the message names file and byte or attribute, and the remedy.
+        UserError: the file is missing, of another format or version, cut or damaged, or holds other
+            than its header says; the message names file and byte or attribute, and the remedy.
     """
     path = Path(path)
     with opened(path) as file:
@@ -146,7 +155,9 @@ def read_spz(path: str | os.PathLike, progress: bool = False) -> Splats:
 def _puller(
     path: Path, stream: gzip.GzipFile, what: str, where: Callable[[], int]
 ) -> Callable[..., bytes]:
-    """A function of attribute and number of bytes that reads them, and says well what went wrong."""
+    """A function of attribute and number of bytes that reads them, and says well what went
+    wrong.
+    """
 
     def pull(field: str, wanted: int, fewer: bool = False) -> bytes:
         try:
@@ -157,7 +168,8 @@ def _puller(
             ) from None
         if len(data) < wanted and not fewer:
             raise UserError(
-                f"{path}: {what.format(where())}: ends within {field}: {len(data)} of {wanted} bytes; export it again"
+                f"{path}: {what.format(where())}: ends within {field}: {len(data)} of {wanted} "
+                "bytes; export it again"
             )
         return data
 
@@ -167,14 +179,17 @@ def _puller(
 def _end(path: Path, data: bytes, what: str) -> None:
     if data:
         raise UserError(
-            f"{path}: {what}: holds more than its header claims; the file is damaged or a bomb, export it again"
+            f"{path}: {what}: holds more than its header claims; the file is damaged or a bomb, "
+            "export it again"
         )
 
 
 def _streams(
     path: Path, file: BinaryIO, header: _Header, size: int
 ) -> tuple[dict[str, tuple[int, int, int]], int]:
-    """Version 4: where each attribute's stream starts, its bytes packed and unpacked, and the axes."""
+    """Version 4: where each attribute's stream starts, its bytes packed and unpacked, and the
+    axes.
+    """
     tail = file.read(16)
     if len(tail) < 16:
         raise UserError(
@@ -185,12 +200,14 @@ def _streams(
     fields = header.fields()
     if found != len(fields):
         raise UserError(
-            f"{path}: byte 15: {found} streams, not {len(fields)} for SH degree {header.degree}; export it again"
+            f"{path}: byte 15: {found} streams, not {len(fields)} for SH degree {header.degree}; "
+            "export it again"
         )
     start = toc + 16 * found
     if toc < 32 or start > size:
         raise UserError(
-            f"{path}: byte 16: table of contents at byte {toc} of {size}; the file is cut or damaged, export it again"
+            f"{path}: byte 16: table of contents at byte {toc} of {size}; the file is cut or "
+            "damaged, export it again"
         )
     file.seek(toc)
     sizes = struct.unpack(f"<{2 * found}Q", file.read(16 * found))
@@ -199,7 +216,8 @@ def _streams(
         packed, unpacked = sizes[2 * i : 2 * i + 2]
         if unpacked != width * header.count:
             raise UserError(
-                f"{path}: byte {toc + 16 * i + 8}: {field} unpack to {unpacked} bytes, not {width * header.count} for "
+                f"{path}: byte {toc + 16 * i + 8}: {field} unpack to {unpacked} bytes, not "
+                f"{width * header.count} for "
                 f"{header.count} Gaussians; export it again"
             )
         streams[field] = (start, packed, unpacked)
@@ -234,11 +252,13 @@ def _zstd(
             more = b"" if left else stream.read(1)
         except (zstandard.ZstdError, MemoryError) as error:
             raise UserError(
-                f"{path}: byte {start}: zstd stream of {field}: {brief(error)}; copy or export it again"
+                f"{path}: byte {start}: zstd stream of {field}: {brief(error)}; copy or export it "
+                "again"
             ) from None
         if len(data) < wanted:
             raise UserError(
-                f"{path}: byte {start}: zstd stream of {field} ends {left} bytes early; copy or export it again"
+                f"{path}: byte {start}: zstd stream of {field} ends {left} bytes early; copy or "
+                "export it again"
             )
         _end(path, more, f"zstd stream of {field} at byte {start}")
         return data
@@ -255,7 +275,8 @@ def _axes(path: Path, data: bytes) -> int:
             axes = struct.unpack_from("<I", data, at + 8)[0]
             if axes > 16:
                 raise UserError(
-                    f"{path}: extension 0xadbe0003: axes number {axes}, and this knows 0 to 16; export without naming axes"
+                    f"{path}: extension 0xadbe0003: axes number {axes}, and this knows 0 to 16; "
+                    "export without naming axes"
                 )
             return axes or _RUB
         at += 8 + length
@@ -265,7 +286,9 @@ def _axes(path: Path, data: bytes) -> int:
 def _unpack(
     path: Path, header: _Header, attribute: Callable[[str], Callable[[int], bytes]], progress: bool
 ) -> Splats:
-    """Decodes attribute after attribute; `attribute` gives a function that yields its next bytes."""
+    """Decodes attribute after attribute; `attribute` gives a function that yields its next
+    bytes.
+    """
     splats = blank(
         header.count,
         min(_COEFFICIENTS[header.degree], MAX_COEFFICIENTS),
@@ -320,7 +343,9 @@ def _first_three(raw: np.ndarray) -> np.ndarray:
 
 
 def _smallest_three(raw: np.ndarray) -> np.ndarray:
-    """(n, 4) quaternions (w, x, y, z) from words: two bits name the largest of (x, y, z, w), the others have ten each."""
+    """(n, 4) quaternions (w, x, y, z) from words: two bits name the largest of (x, y, z, w), the
+    others have ten each.
+    """
     words = raw.view("<u4")[:, 0]
     fields = np.stack(
         [(words >> np.uint32(shift)) & np.uint32(1023) for shift in (20, 10, 0)], 1
@@ -332,7 +357,8 @@ def _smallest_three(raw: np.ndarray) -> np.ndarray:
 def _signs(x: float, y: float, z: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What mirroring axes does to means (3), quaternions (4) and coefficients (16).
 
-    A real harmonic changes sign with the odd powers of x, y and z in it; a rotation's axis turns like a pseudovector.
+    A real harmonic changes sign with the odd powers of x, y and z in it; a rotation's axis turns
+    like a pseudovector.
     """
     harmonics = [1, y, z, x, x * y, y * z, 1, x * z, 1, y, x * y * z, y, z, x, z, x]
     return np.array([x, y, z]), np.array([1, y * z, x * z, x * y]), np.array(harmonics)
@@ -341,9 +367,10 @@ def _signs(x: float, y: float, z: float) -> tuple[np.ndarray, np.ndarray, np.nda
 def _turn(splats: Splats, axes: int) -> None:
     """Turns splats, in place, from axes 1 to 16 to right, down, front.
 
-    The bits of number - 1 are right, up, front in the first eight systems, whose axes lie along right, up and front; the others' lie
-    along right, front and up, and their bits are right, up, back. Read as the names say (10: right, front, down): Niantic's
-    own converter mirrors the wrong one of two axes on the way from and to 9, 10, 15 and 16.
+    The bits of number - 1 are right, up, front in the first eight systems, whose axes lie along
+    right, up and front; the others' lie along right, front and up, and their bits are right, up,
+    back. Read as the names say (10: right, front, down): Niantic's own converter mirrors the wrong
+    one of two axes on the way from and to 9, 10, 15 and 16.
     """
     right, up, third = (1.0 if axes - 1 >> bit & 1 else -1.0 for bit in range(3))
     means, quats, sh = _signs(right, -up, third) if axes <= 8 else _signs(right, -third, up)
@@ -365,13 +392,14 @@ def _turn(splats: Splats, axes: int) -> None:
 def write_spz(path: str | os.PathLike, splats: Splats) -> None:
     """Writes SPZ version 3; the inverse of `read_spz` but for rounding.
 
-    Version 3 because every maintained reader takes it (Niantic's library, Spark, SplatTransform, loaders.gl) with
-    nothing but gzip. Version 2 suits still older readers, but its rotations are up to 13 degrees off where w is
-    small; few readers know version 4 yet, and it needs zstd.
+    Version 3 because every maintained reader takes it (Niantic's library, Spark, SplatTransform,
+    loaders.gl) with nothing but gzip. Version 2 suits still older readers, but its rotations are up
+    to 13 degrees off where w is small; few readers know version 4 yet, and it needs zstd.
 
-    Rounding: positions to 2^-12 m (coarser in scenes beyond 2 km), scales to 1/16 in their logarithm between 4.5e-5 m
-    and 378 m, opacities to 1/255, the first coefficient to 0.026 within +-3.33, the others to 1/128 within -1 and 1,
-    rotations to 0.28 degrees. All eight bits of the coefficients are kept.
+    Rounding: positions to 2^-12 m (coarser in scenes beyond 2 km), scales to 1/16 in their
+    logarithm between 4.5e-5 m and 378 m, opacities to 1/255, the first coefficient to 0.026 within
+    +-3.33, the others to 1/128 within -1 and 1, rotations to 0.28 degrees. All eight bits of the
+    coefficients are kept.
 
     Raises:
         UserError: a position is not finite or beyond 8,000 km, or the file cannot be written.
@@ -380,7 +408,8 @@ def write_spz(path: str | os.PathLike, splats: Splats) -> None:
     reach = float(np.abs(splats.means).max(initial=0.0))
     if not reach < 2**23 - 1:
         raise UserError(
-            f"{path}: a Gaussian lies {reach:g} m away, and SPZ ends at 8,000 km; remove it or write a PLY"
+            f"{path}: a Gaussian lies {reach:g} m away, and SPZ ends at 8,000 km; remove it or "
+            "write a PLY"
         )
     bits = _FRACTIONAL_BITS
     while reach * 2**bits >= 2**23 - 1:

@@ -1,4 +1,6 @@
-"""Streamed SOG: PlayCanvas's `lod-meta.json` with chunks of every level of detail, one level of which is read."""
+"""Streamed SOG: PlayCanvas's `lod-meta.json` with chunks of every level of detail, one level of
+which is read.
+"""
 
 import os
 import re
@@ -17,7 +19,8 @@ from s2e.envs.splats.transform import select
 
 META = "lod-meta.json"
 ENOUGH = 1_000_000
-"""Gaussians of a level that are enough: the finest level with no more is read, unless another one is asked for."""
+"""Gaussians of a level that are enough: the finest level with no more is read, unless another one
+is asked for."""
 _MAX_META, _MAX_NODES, _MAX_FILES = 64 << 20, 1 << 20, 1 << 12
 _NAME = r"[\w-][\w .-]{0,200}(/[\w-][\w .-]{0,200}){0,4}"
 _REMEDY = "export the scene again, or give one of its folders (such as 0_0)"
@@ -34,7 +37,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Streamed:
-    """What is read of a streamed scene: one level, and the shell around it (sky, far houses), which is to be seen and not to be hit."""
+    """What is read of a streamed scene: one level, and the shell around it (sky, far houses), which
+    is to be seen and not to be hit.
+    """
 
     splats: Splats
     environment: Splats | None
@@ -52,15 +57,18 @@ def read_streamed(
 ) -> Streamed:
     """Reads one level of a streamed SOG.
 
-    Where a leaf of the tree has no such level, its next coarser one is taken, or the coarsest it has.
+    Where a leaf of the tree has no such level, its next coarser one is taken, or the coarsest it
+    has.
 
     Args:
         path: the folder, or its lod-meta.json.
-        level: 0 is the finest; without it, the finest of at most `ENOUGH` Gaussians whose chunks are there, or the coarsest of them.
+        level: 0 is the finest; without it, the finest of at most `ENOUGH` Gaussians whose chunks
+            are there, or the coarsest of them.
         progress: whether to show a progress bar where that takes long.
 
     Raises:
-        UserError: a file is missing or damaged, leads out of the folder, or holds other than it claims; no such level.
+        UserError: a file is missing or damaged, leads out of the folder, or holds other than it
+            claims; no such level.
     """
     path = Path(path)
     folder = path if path.is_dir() else path.parent
@@ -83,12 +91,14 @@ def read_streamed(
                 f"levels {', '.join(map(str, whole))} are whole" if whole else "no level is whole"
             )
             raise UserError(
-                f"{where}: level {level} needs {missing[level][0]}, which is missing; copy it too, or choose ({have})"
+                f"{where}: level {level} needs {missing[level][0]}, which is missing; copy it too, "
+                f"or choose ({have})"
             )
     else:
         if not whole:
             raise UserError(
-                f"{where}: {missing[levels - 1][0]} is missing, and no other level is whole; copy the whole folder"
+                f"{where}: {missing[levels - 1][0]} is missing, and no other level is whole; copy "
+                "the whole folder"
             )
         fits = [k for k in whole if sum(p.count for p in parts[k]) <= ENOUGH]
         level = fits[0] if fits else whole[-1]
@@ -157,7 +167,8 @@ def _chunk(folder: Path, name: str, parts: list[Part], progress: bool) -> Splats
     for part in parts:
         if part.start + part.count > count:
             raise UserError(
-                f"{folder / META}: rows {part.start} to {part.start + part.count} of {name}, which holds {count} Gaussians; {_REMEDY}"
+                f"{folder / META}: rows {part.start} to {part.start + part.count} of {name}, which "
+                f"holds {count} Gaussians; {_REMEDY}"
             )
     rows = np.concatenate([np.arange(p.start, p.start + p.count) for p in parts])
     if len(rows) > count:
@@ -171,7 +182,8 @@ def _meta(where: Path) -> dict[str, Any]:
     with opened(where) as file:
         if size_of(file) > _MAX_META:
             raise UserError(
-                f"{where}: {size_of(file)} bytes; a list of chunks takes less than {_MAX_META}: {_REMEDY}"
+                f"{where}: {size_of(file)} bytes; a list of chunks takes less than {_MAX_META}: "
+                f"{_REMEDY}"
             )
         return json_object(file.read(), f"{where}:", _REMEDY)
 
@@ -179,7 +191,8 @@ def _meta(where: Path) -> dict[str, Any]:
 def _check_name(where: Path, field: str, name: object) -> None:
     if not isinstance(name, str) or not re.fullmatch(_NAME, name):
         raise UserError(
-            f"{where}: {field}: {str(name)[:80]!r} leads out of the scene or is no file name; put its files beside it"
+            f"{where}: {field}: {str(name)[:80]!r} leads out of the scene or is no file name; put "
+            "its files beside it"
         )
 
 
@@ -218,7 +231,8 @@ def _leaves(where: Path, meta: dict[str, Any]) -> list[dict[int, Part]]:
             whole = len(numbers) == 3 and all(type(v) is int and 0 <= v < 1 << 40 for v in numbers)
             if not whole or not re.fullmatch(r"\d{1,2}", key) or numbers[0] >= files:
                 raise UserError(
-                    f"{where}: tree: lods {key[:20]!r} does not name file, offset and count of a chunk; {_REMEDY}"
+                    f"{where}: tree: lods {key[:20]!r} does not name file, offset and count of a "
+                    f"chunk; {_REMEDY}"
                 )
             leaf[int(key)] = Part(*numbers)
         if leaf:

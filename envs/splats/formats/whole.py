@@ -1,4 +1,6 @@
-"""What readers and writers of splats share: opening with care, bounds, checks of values, writing a file whole or not at all."""
+"""What readers and writers of splats share: opening with care, bounds, checks of values, writing a
+file whole or not at all.
+"""
 
 import json
 import os
@@ -17,7 +19,9 @@ from s2e.envs.geometry.scene import Splats
 
 ROWS = (
     1 << 16
-)  # Gaussians decoded at a time, a multiple of compressed PLY's 256: working memory stays near 30 MB
+    # Gaussians decoded at a time, a multiple of compressed PLY's 256: working memory stays near 30
+    # MB
+)
 _BAR_BYTES = 1 << 26
 _DENSEST = (
     32  # real captures pack 2 to 8 times, and the slack lets small made-up ones pack as they like
@@ -27,7 +31,9 @@ _SLACK_BYTES = 1 << 24
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """Opens a regular file to read; a folder, a pipe or an error of the system becomes a `UserError`."""
+    """Opens a regular file to read; a folder, a pipe or an error of the system becomes a
+    `UserError`.
+    """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
             raise UserError(f"{path}: cannot be read (it is not a file); give the file itself")
@@ -45,13 +51,17 @@ def size_of(file: BinaryIO) -> int:
 
 
 def brief(error: Exception) -> str:
-    """What a library says of a damaged file, in one short line: some repeat the file's own bytes."""
+    """What a library says of a damaged file, in one short line: some repeat the file's own
+    bytes.
+    """
     text = " ".join(str(error).split())
     return text if len(text) <= 200 else text[:197] + "..."
 
 
 def json_object(data: bytes, where: str, remedy: str) -> dict[str, Any]:
-    """The object that a file's bytes are as JSON; `where` and `remedy` are the ends of what is said where they are not."""
+    """The object that a file's bytes are as JSON; `where` and `remedy` are the ends of what is said
+    where they are not.
+    """
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -70,7 +80,9 @@ def read_exactly(path: Path, file: BinaryIO, count: int) -> bytes:
 
 
 def progress_bar(path: Path, total: int, progress: bool) -> tqdm:
-    """A bar over `total` bytes to decode, shown on a terminal where it is wanted and there are many."""
+    """A bar over `total` bytes to decode, shown on a terminal where it is wanted and there are
+    many.
+    """
     hidden = None if progress and total > _BAR_BYTES else True
     return tqdm(total=total, desc=path.name, unit="B", unit_scale=True, disable=hidden, leave=False)
 
@@ -82,7 +94,8 @@ def row_slices(count: int) -> Iterator[slice]:
 
 
 def check_density(path: Path, where: str, count: int, unpacked: int, packed: int) -> None:
-    """Refuses, before anything is allocated, a count of Gaussians that so small a file cannot honestly hold.
+    """Refuses, before anything is allocated, a count of Gaussians that so small a file cannot
+    honestly hold.
 
     Args:
         path: the file.
@@ -97,7 +110,8 @@ def check_density(path: Path, where: str, count: int, unpacked: int, packed: int
         )
     if unpacked > _DENSEST * packed + _SLACK_BYTES:
         raise UserError(
-            f"{path}: {where}: claims {count} Gaussians, which unpack to {unpacked} bytes from a file of {packed}; "
+            f"{path}: {where}: claims {count} Gaussians, which unpack to {unpacked} bytes from a "
+            f"file of {packed}; "
             "no capture packs so tightly: the file is damaged or a bomb, export it again"
         )
 
@@ -160,7 +174,8 @@ def drop_bad(path: Path, splats: Splats, names: tuple[str, str, str, str, str]) 
     found += f"({words}; the first is number {first})"
     if 2 * kept <= count:
         raise UserError(
-            f"{path}: {found}; half or more are bad, so the rest is not to be trusted either: train or export again"
+            f"{path}: {found}; half or more are bad, so the rest is not to be trusted either: "
+            "train or export again"
         )
     warnings.warn(f"{path}: {found}; they were dropped", SplatWarning, stacklevel=3)
     return Splats(*(values[:kept] for values in arrays), antialiased=splats.antialiased)

@@ -5,8 +5,9 @@
     NAME.mcap, NAME.db3               the file alone
     DATASET/...                       any of these at any depth
 
-The `rosbags` package reads the containers; s2e/video/readers/ros_messages.py reads the messages, so nothing that a bag defines is compiled.
-A bag is read once from end to end for its poses, and for the time and a hash of each image; images are read again when asked for.
+The `rosbags` package reads the containers; s2e/video/readers/ros_messages.py reads the messages, so
+nothing that a bag defines is compiled. A bag is read once from end to end for its poses, and for
+the time and a hash of each image; images are read again when asked for.
 """
 
 import hashlib
@@ -75,8 +76,9 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
 
     Args:
         path: a bag or a folder of them.
-        options: `image` and `poses` name topics; without them a bag's only topic of the kind is taken. `poses` may end in `:AXES`
-            (`s2e.video.ground.Axes`) where the poses are those of a camera.
+        options: `image` and `poses` name topics; without them a bag's only topic of the kind is
+            taken. `poses` may end in `:AXES` (`s2e.video.ground.Axes`) where the poses are those of
+            a camera.
 
     Raises:
         UserError: the rosbags package is missing.
@@ -129,7 +131,8 @@ class Bag:
                 raise UserError(f"{self.path}: no topic {wanted}; {self._listed()}")
             if self.types[name] not in kinds:
                 raise UserError(
-                    f"{self.path}: {name} is {_short(self.types[name])}; {option} may be {', '.join(map(_short, kinds))}"
+                    f"{self.path}: {name} is {_short(self.types[name])}; {option} may be "
+                    f"{', '.join(map(_short, kinds))}"
                 )
             if not self.counts[name]:
                 raise UserError(f"{self.path}: topic {name} has no messages; {self._listed()}")
@@ -151,12 +154,15 @@ class Bag:
     def messages(
         self, topics: Sequence[str], start: int | None = None, stop: int | None = None
     ) -> Iterator[tuple[str, int, bytes]]:
-        """Topic, receive time in nanoseconds and bytes of some topics' messages, by receive time, from `start` to before `stop`."""
+        """Topic, receive time in nanoseconds and bytes of some topics' messages, by receive time,
+        from `start` to before `stop`.
+        """
         chosen = [c for c in self.reader.connections if c.topic in topics]
         for connection in chosen:
             if self.cdr and (form := connection.ext.serialization_format) != "cdr":
                 raise UserError(
-                    f"{self.path}: {connection.topic} is in the format {form!r}; cdr is expected, convert the bag"
+                    f"{self.path}: {connection.topic} is in the format {form!r}; cdr is expected, "
+                    "convert the bag"
                 )
         with _reading(self.path):
             for connection, received, data in self.reader.messages(chosen, start=start, stop=stop):
@@ -211,7 +217,9 @@ def opened(path: Path) -> Iterator[Bag]:
 
 
 def _bounded(new: Callable[[], Any]) -> Callable[..., bytes]:
-    """Unpacks bytes by an incremental unpacker, to at most `_MAX_UNPACKED`: a file may claim anything."""
+    """Unpacks bytes by an incremental unpacker, to at most `_MAX_UNPACKED`: a file may claim
+    anything.
+    """
 
     def unpack(data: bytes, *_: object) -> bytes:
         unpacker = new()
@@ -241,9 +249,11 @@ def _bound_ros1(reader: Any) -> None:
 
 
 def _bound_ros2() -> None:
-    """The same for chunks of MCAP, for packed messages and for packed files; rosbags unpacks the latter as it opens a bag.
+    """The same for chunks of MCAP, for packed messages and for packed files; rosbags unpacks the
+    latter as it opens a bag.
 
-    It gives no place for this, so the names by which its modules know zstd and lz4 are set anew, for the whole process.
+    It gives no place for this, so the names by which its modules know zstd and lz4 are set anew,
+    for the whole process.
     """
     from lz4.frame import LZ4FrameDecompressor
     from rosbags.rosbag2 import reader, storage_mcap
@@ -330,7 +340,9 @@ def _stamp_and_size(data: bytes, cdr: bool, kind: str) -> tuple[int, tuple[int, 
 
 
 def _camera_topics(image_topic: str) -> list[str]:
-    """Where a camera's calibration may be: beside its images, or beside the topic that they are a compressed form of."""
+    """Where a camera's calibration may be: beside its images, or beside the topic that they are a
+    compressed form of.
+    """
     parents = image_topic.split("/")[:-1]
     return [
         "/".join([*parents[: len(parents) - up], "camera_info"])
@@ -339,7 +351,9 @@ def _camera_topics(image_topic: str) -> list[str]:
 
 
 class BagFrames(Frames):
-    """The images of a bag's topic in the order of their times. They are read from the bag in one pass whenever some are asked for."""
+    """The images of a bag's topic in the order of their times. They are read from the bag in one
+    pass whenever some are asked for.
+    """
 
     def __init__(self, path: Path, topic: str, kind: str, index: _Index, order: np.ndarray):
         self.path, self.topic, self.kind = path, topic, kind
@@ -360,7 +374,9 @@ class BagFrames(Frames):
             yield file if file.startswith(b"\xff\xd8") else jpeg(image)
 
     def digest(self) -> str:
-        """Of all messages and of their times; it was made as the bag was read first, and costs nothing now."""
+        """Of all messages and of their times; it was made as the bag was read first, and costs
+        nothing now.
+        """
         times = self.stamps.header.tobytes() + self.stamps.received.tobytes() + self.order.tobytes()
         return hashlib.sha256(self.hashes + times).hexdigest()
 
@@ -397,7 +413,8 @@ class BagFrames(Frames):
                     if hashlib.sha256(data).digest() != self.hashes[32 * number : 32 * number + 32]:
                         break
                     held[number] = (
-                        data  # at most as many as messages are out of order, see `ros_times.MAX_SHUFFLE`
+                        # at most as many as messages are out of order, see `ros_times.MAX_SHUFFLE`
+                        data
                     )
                 while done < len(wanted) and int(wanted[done]) in held:
                     number = int(wanted[done])
@@ -409,12 +426,15 @@ class BagFrames(Frames):
                         del held[number]
         if done < len(wanted):
             raise UserError(
-                f"{self.path}: message {int(wanted[done])} of {self.topic} is not as it was; the bag has changed since it was read"
+                f"{self.path}: message {int(wanted[done])} of {self.topic} is not as it was; the "
+                "bag has changed since it was read"
             )
 
 
 def _split(said: str) -> tuple[str, Axes | Literal[""]]:
-    """`--poses [TOPIC][:AXES]`, as with poses files (s2e/video/ground.py says what the axes are)."""
+    """`--poses [TOPIC][:AXES]`, as with poses files (s2e/video/ground.py says what the axes
+    are).
+    """
     topic, _, word = said.rpartition(":")
     for axes in AXES:
         if axes == word:
@@ -429,16 +449,20 @@ def _axes_advice(topic: str) -> str:
 def _on_ground(
     space: np.ndarray, axes: Axes | Literal[""], scale: float, where: str, advice: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(M, 2) positions and (M,) yaw of (M, 7) poses in space; ROS has x ahead and z up, where the user does not say otherwise."""
+    """(M, 2) positions and (M,) yaw of (M, 7) poses in space; ROS has x ahead and z up, where the
+    user does not say otherwise.
+    """
     flat, height, yaw = to_ground(space[:, :3] * scale, rotations(space[:, 3:]), axes or "body")
     steep = np.ptp(height) > max(float(np.hypot(*np.ptp(flat, axis=0))), 2.0)
     if not axes and (steep or agreement(flat, yaw) < _MIN_AGREEMENT):
         raise UserError(
-            f"{where}: the motion is mostly sideways or vertical, so x may not point ahead; {advice}"
+            f"{where}: the motion is mostly sideways or vertical, so x may not point ahead; "
+            f"{advice}"
         )
     if np.isnan(yaw).any():
         raise UserError(
-            f"{where}: pose {int(np.argmax(np.isnan(yaw)))} by time looks straight up or down; {advice}"
+            f"{where}: pose {int(np.argmax(np.isnan(yaw)))} by time looks straight up or down; "
+            f"{advice}"
         )
     return flat, yaw
 
@@ -456,7 +480,8 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
         ):
             if not count:
                 raise UserError(
-                    f"{path}: topic {topic} has no messages though the bag's index says so; `rosbag reindex` may mend it"
+                    f"{path}: topic {topic} has no messages though the bag's index says so; "
+                    "`rosbag reindex` may mend it"
                 )
     try:
         image_ns, pose_ns, clock_note = choose_clock(index.images, index.poses)
@@ -509,7 +534,9 @@ def _counted(count: int, what: str) -> str:
 
 
 def _good(path: Path, walks: list[Walk], notes: list[str]) -> tuple[list[Walk], list[Skipped]]:
-    """Those that hold what walks must, and why the others do not; short pieces together, for there may be thousands."""
+    """Those that hold what walks must, and why the others do not; short pieces together, for there
+    may be thousands.
+    """
     good: list[Walk] = []
     skipped: list[Skipped] = []
     short = sum(len(w) < MIN_FRAMES for w in walks)

@@ -39,7 +39,9 @@ def tokens(name: str) -> list[str]:
 
 
 def role(name: str) -> str:
-    """What a column of this name is: x, y, z, yaw, lat, lon, qx, qy, qz, qw; "" for anything else."""
+    """What a column of this name is: x, y, z, yaw, lat, lon, qx, qy, qz, qw; "" for anything
+    else.
+    """
     parts = tokens(name)
     if (
         len(parts) == 1
@@ -57,7 +59,9 @@ def in_degrees(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Column:
-    """Element `index` of a feature. unit: "rad" (also: no angle), "deg" or "compass" (degrees clockwise from north)."""
+    """Element `index` of a feature. unit: "rad" (also: no angle), "deg" or "compass" (degrees
+    clockwise from north).
+    """
 
     feature: str
     index: int
@@ -67,7 +71,9 @@ class Column:
 
 @dataclass(frozen=True)
 class PoseColumns:
-    """The columns that make poses: x y yaw, x y z yaw, x y [z] qx qy qz qw, lat lon heading; or velocities [vx vy | v] omega."""
+    """The columns that make poses: x y yaw, x y z yaw, x y [z] qx qy qz qw, lat lon heading; or
+    velocities [vx vy | v] omega.
+    """
 
     columns: tuple[Column, ...]
     velocity: bool = False
@@ -87,8 +93,9 @@ def choose(
     """The columns that a user named, or else those whose names are unmistakable.
 
     Args:
-        pool: every number there is. said: `[velocity:][FEATURE:]NAME[@deg|@compass],...`, NAME an element's name or number or a whole
-            feature; "" recognises. where: the file, for messages. remedy: what to do where nothing is recognised.
+        pool: every number there is. said: `[velocity:][FEATURE:]NAME[@deg|@compass],...`, NAME an
+            element's name or number or a whole feature; "" recognises. where: the file, for
+            messages. remedy: what to do where nothing is recognised.
 
     Raises:
         UserError: none, several or unknown ones; those there are, are listed.
@@ -155,7 +162,8 @@ def _said(pool: Sequence[Column], said: str, where: object) -> PoseColumns:
             feature, name = name.split(":", 1)
         if unit not in ("", "rad", "deg", "compass"):
             raise UserError(
-                f"--poses {said}: unit {unit!r}; rad, deg and compass (degrees clockwise from north) are known"
+                f"--poses {said}: unit {unit!r}; rad, deg and compass (degrees clockwise from "
+                "north) are known"
             )
         found = (
             [c for c in pool if c.feature == feature and name in (c.name, str(c.index))]
@@ -196,7 +204,8 @@ def poses(
     """Poses on the ground.
 
     Args:
-        values: (T, len(which.columns)). times: (T,) seconds. scale: metres per unit of positions and speeds.
+        values: (T, len(which.columns)). times: (T,) seconds. scale: metres per unit of positions
+            and speeds.
 
     Returns:
         (T, 2) position, (T,) yaw, a note.
@@ -224,7 +233,8 @@ def poses(
         norm = np.linalg.norm(quaternion, axis=1, keepdims=True)
         if not (np.abs(norm - 1) < 0.1).all():
             raise UserError(
-                f"{which}: row {int(np.argmax(~(np.abs(norm[:, 0] - 1) < 0.1)))} is no unit quaternion; expected qx,qy,qz,qw"
+                f"{which}: row {int(np.argmax(~(np.abs(norm[:, 0] - 1) < 0.1)))} is no unit "
+                "quaternion; expected qx,qy,qz,qw"
             )
         ahead = rotations(quaternion / norm)[:, :, 0]
         return position, np.arctan2(ahead[:, 1], ahead[:, 0]), f"poses from {which}"
@@ -237,7 +247,8 @@ def poses(
         for unit, other in kinds.items():
             if agreement(position, other) > 0.8:
                 raise UserError(
-                    f"{which}: the heading fits the motion in {unit}, not in {last.unit}; add @{unit} to it in --poses"
+                    f"{which}: the heading fits the motion in {unit}, not in {last.unit}; add "
+                    f"@{unit} to it in --poses"
                 )
         note += "; moves sideways more than ahead"
     return position, yaw, note

@@ -65,7 +65,8 @@ def read_walks(
     if not walks:
         if not skipped:
             raise NoWalks(
-                f"{shown(str(paths[0]))}: no walk in it; docs/data.md lists the formats, s2e-data record makes one",
+                f"{shown(str(paths[0]))}: no walk in it; docs/data.md lists the formats, s2e-data "
+                "record makes one",
                 skipped,
             )
         count = sum(s.walks for s in skipped)
@@ -93,13 +94,15 @@ def _read(path: Source, options: ReadOptions) -> tuple[list[Walk], list[Skipped]
     path = Path(path)
     if not path.exists():
         raise UserError(
-            f"{path}: no such file or folder; give navigation video (docs/data.md lists the formats)"
+            f"{path}: no such file or folder; give navigation video (docs/data.md lists the "
+            "formats)"
         )
     reader = next((read for fits, read in FORMATS.values() if fits(path)), None)
     if reader is None:
         still = (path / "dataset.json").is_file() and stills.is_stills(path)
         require(not still, f"{path}: stills, no walks; give them to s2e-pretrain with --stills")
         raise UserError(
-            f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes one{_not_searched(path)}"
+            f"{path}: no walk in it; docs/data.md lists the formats, s2e-data record makes "
+            f"one{_not_searched(path)}"
         )
     return reader(path, options)

@@ -99,7 +99,9 @@ def _poses(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _array(value: Any, where: str, axes: int) -> np.ndarray:
-    """Numbers by frame, however they are boxed: axes of one element are no axes, but for the first where there are not too many."""
+    """Numbers by frame, however they are boxed: axes of one element are no axes, but for the first
+    where there are not too many.
+    """
     try:
         array = numbers(value)
     except ValueError as error:
@@ -112,7 +114,9 @@ def _array(value: Any, where: str, axes: int) -> np.ndarray:
 
 
 def _about(folder: Path, options: ReadOptions) -> tuple[float, Body, str]:
-    """Rate and body that a dataset.json in the walk, or above it, gives; a note where nothing gives the rate."""
+    """Rate and body that a dataset.json in the walk, or above it, gives; a note where nothing gives
+    the rate.
+    """
     stored = folder.resolve().parent  # of a walk that is linked here
     for path in (place / "dataset.json" for place in (folder, folder.parent, stored)):
         if path.is_file():
@@ -144,7 +148,8 @@ def _extras(path: Path, length: int) -> dict[str, Any]:
             extras["nudged"] = np.array(values["nudged"], dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):
         raise UserError(
-            f"{path}: `times`, `free_space` or `nudged` is not an array of numbers; remove the field"
+            f"{path}: `times`, `free_space` or `nudged` is not an array of numbers; remove the "
+            "field"
         ) from None
     if "body" in values:
         extras["body"] = body_of(values["body"], path)
@@ -185,7 +190,9 @@ def body_dict(body: Body) -> dict[str, Any]:
 
 
 def rays_list(free_space: np.ndarray) -> list[list[float | None]]:
-    """(T, RAYS) metres of free space as JSON values: to the millimetre, null where it is not known."""
+    """(T, RAYS) metres of free space as JSON values: to the millimetre, null where it is not
+    known.
+    """
     return [
         [None if x != x else x for x in row]
         for row in np.round(free_space.astype(np.float64), 3).tolist()
@@ -202,7 +209,9 @@ def write_walk(
     free_space: np.ndarray | None = None,
     nudged: np.ndarray | None = None,
 ) -> None:
-    """Writes one walk: JPEG bytes of each frame, and the poses. `traj_data.pkl` comes last, so a cut walk is not a walk."""
+    """Writes one walk: JPEG bytes of each frame, and the poses. `traj_data.pkl` comes last, so a
+    cut walk is not a walk.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for t, data in enumerate(frames):
         (folder / f"{t}.jpg").write_bytes(data)

@@ -1,4 +1,5 @@
-"""LeRobotDataset version 3: tables in Parquet, pictures in MP4 or in the tables, many episodes a file.
+"""LeRobotDataset version 3: tables in Parquet, pictures in MP4 or in the tables, many episodes a
+file.
 
     meta/info.json                                   version, fps, features, templates of the paths below
     meta/episodes/chunk-000/file-000.parquet         a row an episode: length, data file, video files, its start there
@@ -56,7 +57,8 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     """Reads every episode. Pictures stay in their files until they are asked for.
 
     Raises:
-        UserError: not version 3, damaged tables, or no camera or pose columns to be told from others.
+        UserError: not version 3, damaged tables, or no camera or pose columns to be told from
+            others.
     """
     info = _info(path)
     fps = _number(info.get("fps"), f"{path / _INFO}: fps", 0.1, 1000)
@@ -163,7 +165,10 @@ def _info(path: Path) -> dict[str, Any]:
     version = info.get("codebase_version")
     found = re.fullmatch(r"v?(\d{1,4})(\.\d+)*", version) if isinstance(version, str) else None
     if not found or int(found[1]) != 3:
-        how = "convert it with lerobot's convert_dataset_v21_to_v30 (older ones first with its earlier conversions)"
+        how = (
+            "convert it with lerobot's convert_dataset_v21_to_v30 (older ones first with its "
+            "earlier conversions)"
+        )
         raise UserError(
             f"{file}: codebase_version is {str(version)[:40]!r}; LeRobotDataset v3 is read: {how}"
         )
@@ -192,11 +197,13 @@ def _camera(path: Path, info: dict[str, Any], said: str) -> tuple[str, bool]:
     }
     if said and said not in kinds:
         raise UserError(
-            f"--image {said}: {path / _INFO} has no such video or image; there are {', '.join(kinds) or 'none'}"
+            f"--image {said}: {path / _INFO} has no such video or image; there are "
+            f"{', '.join(kinds) or 'none'}"
         )
     if not said and len(kinds) != 1:
         raise UserError(
-            f"{path / _INFO}: {len(kinds)} videos or images; choose the forward camera with --image: {', '.join(kinds) or 'none'}"
+            f"{path / _INFO}: {len(kinds)} videos or images; choose the forward camera with "
+            f"--image: {', '.join(kinds) or 'none'}"
         )
     key = said or next(iter(kinds))
     return key, kinds[key] == "video"
@@ -211,7 +218,9 @@ def _is_depth(feature: dict[str, Any]) -> bool:
 
 
 def _file(path: Path, info: dict[str, Any], field: str, **values: Any) -> Path:
-    """A path from a template, which is data of others: only the fields it may have, and never out of the folder."""
+    """A path from a template, which is data of others: only the fields it may have, and never out
+    of the folder.
+    """
     template = info.get(field)
     where = f"{path / _INFO}: {field}"
     if not isinstance(template, str) or len(template) > 500:
@@ -229,7 +238,8 @@ def _file(path: Path, info: dict[str, Any], field: str, **values: Any) -> Path:
     found = None if "{" in text or "}" in text else inside(path, text)
     if found is None:
         raise UserError(
-            f"{where} is {template!r}, which makes {text[:80]!r}: not a path inside the dataset; correct it"
+            f"{where} is {template!r}, which makes {text[:80]!r}: not a path inside the dataset; "
+            "correct it"
         )
     return found
 
@@ -323,7 +333,9 @@ def _pool(file: Path, info: dict[str, Any]) -> list[Column]:
 
 
 def _names(value: Any) -> list[str]:
-    """The names of a feature's elements: a list, a dictionary of lists, or a dictionary of their places."""
+    """The names of a feature's elements: a list, a dictionary of lists, or a dictionary of their
+    places.
+    """
     if isinstance(value, dict):
         if all(isinstance(v, int) for v in value.values()):
             value = sorted(value, key=lambda k: value[k])
@@ -353,7 +365,8 @@ def _rows(file: Path, chosen: PoseColumns) -> _Rows:
         for column in chosen.columns:
             if column.index >= tables[column.feature].shape[1]:
                 raise UserError(
-                    f"{file}: {column.feature} has {tables[column.feature].shape[1]} elements, {column.index + 1} needed"
+                    f"{file}: {column.feature} has {tables[column.feature].shape[1]} elements, "
+                    f"{column.index + 1} needed"
                 )
         values = np.stack([tables[c.feature][:, c.index] for c in chosen.columns], 1)
         parts.append(
@@ -377,7 +390,8 @@ def _of_episode(
     ]
     if len(where) != episode.length:
         raise UserError(
-            f"{episode.data}: {len(where)} rows, meta/episodes says {episode.length}; download the dataset again"
+            f"{episode.data}: {len(where)} rows, meta/episodes says {episode.length}; download the "
+            "dataset again"
         )
     frame, count, notes = rows.frame[where], np.arange(len(where)), []
     if len(frame) and frame[0] > 0 and np.array_equal(frame - frame[0], count):
@@ -387,7 +401,8 @@ def _of_episode(
     elif not np.array_equal(frame, count):
         t = int(np.argmax(frame != count))
         raise UserError(
-            f"{episode.data}: frame_index is {frame[t]:g} at row {t} of it; frames must count up from 0 by one"
+            f"{episode.data}: frame_index is {frame[t]:g} at row {t} of it; frames must count up "
+            "from 0 by one"
         )
     return rows.times[where], rows.values[where], where, notes
 
@@ -397,9 +412,10 @@ class _Film:
     """A video file that episodes share.
 
     Attributes:
-        video: the file. first: where episodes begin, by their numbers; empty where it has not as many frames as they have rows.
-        end_s: when each episode must have ended, because the next begins. clashing: those that overlap by `from_timestamp`, where
-            that matters. notes: what was off, by episode.
+        video: the file. first: where episodes begin, by their numbers; empty where it has not as
+            many frames as they have rows.
+        end_s: when each episode must have ended, because the next begins. clashing: those that
+            overlap by `from_timestamp`, where that matters. notes: what was off, by episode.
     """
 
     video: Video
@@ -410,7 +426,9 @@ class _Film:
 
 
 def _film(path: Path, episodes: list[_Episode], fps: float) -> _Film | str:
-    """Opens a video file and divides it among its episodes; the reason where it cannot be opened."""
+    """Opens a video file and divides it among its episodes; the reason where it cannot be
+    opened.
+    """
     try:
         video = Video(path)
         frames = video.header_frames or len(video.index()[0])
@@ -426,7 +444,10 @@ def _film(path: Path, episodes: list[_Episode], fps: float) -> _Film | str:
                 if (np.abs(off) > 0.5).any()
                 else ""
             )
-            note = f"{path.name} has {frames} frames, its episodes {rows} rows{apart}: frames are taken by from_timestamp"
+            note = (
+                f"{path.name} has {frames} frames, its episodes {rows} rows{apart}: frames are "
+                "taken by from_timestamp"
+            )
             clash = clashing([e.length for e in episodes], [e.video_start_s for e in episodes], fps)
             overlap = {e.number for e, bad in zip(episodes, clash.tolist(), strict=True) if bad}
             return _Film(video, {}, end, overlap, {e.number: [note] for e in episodes})
@@ -437,7 +458,10 @@ def _film(path: Path, episodes: list[_Episode], fps: float) -> _Film | str:
                 - shown[np.minimum(first, frames - 1)] * fps
             )
         wrong = np.abs(off) > 0.5
-        note = f"from_timestamp is up to {np.abs(off).max():.1f} frames off the frames before it in {path.name}: frames are counted"
+        note = (
+            f"from_timestamp is up to {np.abs(off).max():.1f} frames off the frames before it "
+            f"in {path.name}: frames are counted"
+        )
         notes = {
             e.number: [note] if bad else [] for e, bad in zip(episodes, wrong.tolist(), strict=True)
         }
@@ -464,7 +488,8 @@ def _video_frames(
         ), notes
     if episode.number in film.clashing:
         raise UserError(
-            f"{film.video.path}: it overlaps another by from_timestamp, and {notes[0]}; correct meta/episodes"
+            f"{film.video.path}: it overlaps another by from_timestamp, and {notes[0]}; correct "
+            "meta/episodes"
         )
     if not len(stamps):
         return VideoFrames(film.video, stamps), notes

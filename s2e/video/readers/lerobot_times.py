@@ -1,8 +1,11 @@
-"""Which pictures and times belong to the rows of a LeRobot episode, where its times do not say so themselves.
+"""Which pictures and times belong to the rows of a LeRobot episode, where its times do not say so
+themselves.
 
-A row's picture is the one shown at `from_timestamp + timestamp`, of its episode and its own. Recorders write timestamps that run on
-over episodes, or a clock's, and a `from_timestamp` that drifts as rounded durations are added up. But every row has a picture, in
-order: where a file has as many pictures as its episodes have rows, counting settles which is whose, and times are only compared.
+A row's picture is the one shown at `from_timestamp + timestamp`, of its episode and its own.
+Recorders write timestamps that run on over episodes, or a clock's, and a `from_timestamp` that
+drifts as rounded durations are added up. But every row has a picture, in order: where a file has as
+many pictures as its episodes have rows, counting settles which is whose, and times are only
+compared.
 """
 
 from collections.abc import Sequence
@@ -19,10 +22,12 @@ def settled(stamps: np.ndarray, fps: float) -> tuple[np.ndarray, list[str]]:
     """The times of an episode's rows from its first row on, and what was off about its timestamps.
 
     Args:
-        stamps: (T,) the column `timestamp`, of rows whose `frame_index` counts up by one. fps: frames a second.
+        stamps: (T,) the column `timestamp`, of rows whose `frame_index` counts up by one. fps:
+            frames a second.
 
     Returns:
-        (T,) seconds, 0 at first: the timestamps' where they go forward at about the rate, else T frames at the rate; notes.
+        (T,) seconds, 0 at first: the timestamps' where they go forward at about the rate, else T
+            frames at the rate; notes.
     """
     counted = np.arange(len(stamps)) / fps
     instead = f"frame_index at {fps:g} frames a second is used"
@@ -52,11 +57,13 @@ def counted(
     """Where the episodes of a file begin in it, by the number of pictures before them.
 
     Args:
-        lengths: rows of E episodes, in the order of their numbers. starts_s: `from_timestamp` of each. fps: frames a second.
+        lengths: rows of E episodes, in the order of their numbers. starts_s: `from_timestamp` of
+            each. fps: frames a second.
 
     Returns:
-        (E,) int64 the first frame of each; (E,) float64 how many frames their `from_timestamp` is after it. The order of episodes in
-        the file is that of `starts_s` or of their numbers, whichever fits `starts_s` better.
+        (E,) int64 the first frame of each; (E,) float64 how many frames their `from_timestamp` is
+        after it. The order of episodes in the file is that of `starts_s` or of their numbers,
+        whichever fits `starts_s` better.
     """
     at, size = np.asarray(starts_s, dtype=np.float64) * fps, np.asarray(lengths, dtype=np.int64)
     found = []
@@ -68,7 +75,9 @@ def counted(
 
 
 def clashing(lengths: Sequence[int], starts_s: Sequence[float], fps: float) -> np.ndarray:
-    """(E,) bool, which episodes of a file begin before the one before them has ended, or end after the next has begun."""
+    """(E,) bool, which episodes of a file begin before the one before them has ended, or end after
+    the next has begun.
+    """
     at, size = np.asarray(starts_s, dtype=np.float64) * fps, np.asarray(lengths, dtype=np.float64)
     order, clash = np.argsort(at, kind="stable"), np.zeros(len(at), dtype=bool)
     over = np.flatnonzero(np.diff(at[order]) < size[order][:-1] - _HALF)
@@ -79,11 +88,13 @@ def clashing(lengths: Sequence[int], starts_s: Sequence[float], fps: float) -> n
 def shown_at(
     length: int, stamp: float, start_s: float, room: tuple[float, float], fps: float, where: str
 ) -> tuple[np.ndarray, list[str]]:
-    """When an episode's pictures are shown, where counting does not settle it; and what is doubtful about it.
+    """When an episode's pictures are shown, where counting does not settle it; and what is doubtful
+    about it.
 
     Args:
-        length: rows of it. stamp: `timestamp` of the first. start_s: its `from_timestamp`. room: when the next episode begins, and when
-            the file ends, seconds. fps: frames a second. where: names the file, for messages.
+        length: rows of it. stamp: `timestamp` of the first. start_s: its `from_timestamp`. room:
+            when the next episode begins, and when the file ends, seconds. fps: frames a second.
+            where: names the file, for messages.
 
     Returns:
         (length,) seconds in the file; notes.
@@ -100,7 +111,8 @@ def shown_at(
     at = start_s + (stamp if fits else 0.0) + counted
     if at[0] < -half or at[-1] > room[1] + half:
         raise UserError(
-            f"{where}: ends at {room[1]:.2f} s, the episode runs from {at[0]:.2f} to {at[-1]:.2f} s there"
+            f"{where}: ends at {room[1]:.2f} s, the episode runs from {at[0]:.2f} to {at[-1]:.2f} "
+            "s there"
         )
     between = abs(at[0] * fps - round(at[0] * fps)) > _HALF / 2
     return at, [

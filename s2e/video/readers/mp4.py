@@ -1,7 +1,8 @@
 """The frames of MP4 (MOV, M4V) files, decoded by PyAV in one pass.
 
-A frame's number is its rank by presentation time among the frames that a player shows: the file's index is read once, so variable
-frame rates, B-frames, edit lists and starts in the middle all give the frame that a full decode gives.
+A frame's number is its rank by presentation time among the frames that a player shows: the file's
+index is read once, so variable frame rates, B-frames, edit lists and starts in the middle all give
+the frame that a full decode gives.
 """
 
 import hashlib
@@ -35,7 +36,8 @@ _TABLES = {
 
 
 class Video:
-    """One file's picture stream. Only its header is read at first; the index of its frames when it is asked for.
+    """One file's picture stream. Only its header is read at first; the index of its frames when it
+    is asked for.
 
     Args:
         path: an MP4, M4V or MOV file.
@@ -57,18 +59,20 @@ class Video:
                 if entry.pos + entry.size > size:
                     at = entry.timestamp * self.seconds_per_tick
                     raise UserError(
-                        f"{path}: cut at frame {t} ({at:.2f} s): {size} bytes, {entry.pos + entry.size} needed; {_REMEDY}"
+                        f"{path}: cut at frame {t} ({at:.2f} s): {size} bytes, "
+                        f"{entry.pos + entry.size} needed; {_REMEDY}"
                     )
             self.header_frames = len(shown)  # 0 where the header does not say (fragmented files)
             ticks = None if stream.duration is None else (stream.start_time or 0) + stream.duration
             self.end_s = float("nan") if ticks is None else ticks * self.seconds_per_tick
 
     def index(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Presentation times, and the keyframes to seek to, from one pass over the file without decoding.
+        """Presentation times, and the keyframes to seek to, from one pass over the file without
+        decoding.
 
         Returns:
-            (T,) int64 presentation times in ticks, increasing; (K,) int64 the keyframes' ranks among them, increasing; (K,) int64 the
-            decoding times of those.
+            (T,) int64 presentation times in ticks, increasing; (K,) int64 the keyframes' ranks
+            among them, increasing; (K,) int64 the decoding times of those.
         """
         if self._index is None:  # two threads at once compute the same
             pts, dts, key = [], [], []
@@ -91,7 +95,8 @@ class Video:
             if (np.diff(times) <= 0).any():
                 t = int(np.argmax(np.diff(times) <= 0))
                 raise UserError(
-                    f"{self.path}: frames {t}, {t + 1} have one time ({times[t] * self.seconds_per_tick:.3f} s); {_REMEDY}"
+                    f"{self.path}: frames {t}, {t + 1} have one time "
+                    f"({times[t] * self.seconds_per_tick:.3f} s); {_REMEDY}"
                 )
             keys = np.flatnonzero(np.array(key)[order])
             self._index = times, keys, np.array(dts, dtype=np.int64)[order][keys]
@@ -112,7 +117,8 @@ class Video:
         return self._hash
 
     def frames(self, which: np.ndarray) -> Iterator[np.ndarray]:
-        """The frames `which` (not decreasing) as (H, W, 3) uint8 RGB, upright as a player shows them.
+        """The frames `which` (not decreasing) as (H, W, 3) uint8 RGB, upright as a player shows
+        them.
 
         Raises:
             UserError: one cannot be decoded; the message gives its number and time.
@@ -128,7 +134,8 @@ class Video:
             for target in which.tolist():
                 if target != at:
                     with _refusing(
-                        f"{self.path}: frame {target} ({pts[target] * self.seconds_per_tick:.2f} s) cannot be decoded"
+                        f"{self.path}: frame {target} ({pts[target] * self.seconds_per_tick:.2f} "
+                        "s) cannot be decoded"
                     ):
                         k = int(np.searchsorted(keys, target, side="right")) - 1
                         if run is None or (k >= 0 and keys[k] - at > _SKIP):
@@ -144,7 +151,8 @@ class Video:
     def _open(self) -> Iterator[tuple[Any, Any]]:
         av = _av()
         with _refusing(f"{self.path}: not a readable MP4"):
-            # The format is said, not guessed: other ones may name further files or addresses to be opened.
+            # The format is said, not guessed: other ones may name further files or addresses to be
+            # opened.
             container = av.open(str(self.path.absolute()), format="mov", metadata_errors="replace")
         with container, _refusing(f"{self.path}: not a readable MP4"):
             if not container.streams.video:
@@ -163,8 +171,10 @@ class VideoFrames(Frames):
     """Frames of a video file: all of them, or those shown at some times.
 
     Args:
-        video: the file, or its path; episodes that share a file share one `Video`, so that it is read once.
-        at: (T,) float64 seconds, increasing: frame t is the one shown nearest to at[t]. None is every frame.
+        video: the file, or its path; episodes that share a file share one `Video`, so that it is
+            read once.
+        at: (T,) float64 seconds, increasing: frame t is the one shown nearest to at[t]. None is
+            every frame.
         tolerance_s: how far from at[t] that may be.
 
     Raises:
@@ -181,7 +191,9 @@ class VideoFrames(Frames):
         return len(self.video.index()[0]) if self.at is None else len(self.at)
 
     def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
-        """See `Frames`; upright, as the file's rotation says. Each call opens the file, so threads do not meet."""
+        """See `Frames`; upright, as the file's rotation says. Each call opens the file, so threads
+        do not meet.
+        """
         index = np.asarray(which, dtype=np.int64)
         return self.video.frames(index if self.at is None else self._nearest(self.at[index]))
 
@@ -197,7 +209,8 @@ class VideoFrames(Frames):
         if (off > self.tolerance_s).any():
             t = int(np.argmax(off > self.tolerance_s))
             raise UserError(
-                f"{self.video.path}: no frame within {self.tolerance_s:.3f} s of {at[t]:.3f} s; the video runs from {times[0]:.3f} to "
+                f"{self.video.path}: no frame within {self.tolerance_s:.3f} s of {at[t]:.3f} s; "
+                f"the video runs from {times[0]:.3f} to "
                 f"{times[-1]:.3f} s and does not fit the data beside it"
             )
         return found
@@ -206,7 +219,9 @@ class VideoFrames(Frames):
 def _run(
     container: Any, stream: Any, pts: np.ndarray, seek: int | None, target: int
 ) -> Iterator[tuple[int, Any]]:
-    """Ranks and frames from a keyframe on, given by its decoding time; all of a file just opened for None."""
+    """Ranks and frames from a keyframe on, given by its decoding time; all of a file just opened
+    for None.
+    """
     if seek is not None:
         container.seek(seek, stream=stream, backward=True)
         first = True
@@ -228,7 +243,8 @@ def _decoded(container: Any, stream: Any, pts: np.ndarray, since: int) -> Iterat
         try:
             frames = packet.decode()
         except FFmpegError:
-            # After a seek, frames shown before their keyframe may lack what they refer to; nobody asked for them.
+            # After a seek, frames shown before their keyframe may lack what they refer to; nobody
+            # asked for them.
             if packet.pts is not None and packet.pts < since:
                 continue
             raise
@@ -251,7 +267,9 @@ def _upright(frame: Any) -> np.ndarray:
 
 
 def _check_boxes(path: Path) -> None:
-    """Refuses tables that claim more entries than the file has bytes: FFmpeg makes room for them before it reads them."""
+    """Refuses tables that claim more entries than the file has bytes: FFmpeg makes room for them
+    before it reads them.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -289,7 +307,8 @@ def _boxes(file: BinaryIO, start: int, end: int, path: Path, size: int) -> list[
                 bad = same * each > (size if kind == b"trun" else length)
             if bad:
                 raise UserError(
-                    f"{path}: byte {start}: a {kind.decode()} table of more entries than the file holds; {_REMEDY}"
+                    f"{path}: byte {start}: a {kind.decode()} table of more entries than the file "
+                    f"holds; {_REMEDY}"
                 )
         start += length
     return inner

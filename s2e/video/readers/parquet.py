@@ -55,7 +55,8 @@ def batches(
     """Reads some columns from front to back.
 
     Args:
-        file: Parquet. names: the columns. size: rows a batch. rows: (R,) increasing, those needed: other row groups are passed over.
+        file: Parquet. names: the columns. size: rows a batch. rows: (R,) increasing, those needed:
+            other row groups are passed over.
 
     Yields:
         The number of a batch's first row, and the pyarrow RecordBatch.
@@ -72,7 +73,8 @@ def batches(
             lost = [n for n in names if n not in table.schema_arrow.names]
             if lost:
                 raise UserError(
-                    f"{file}: no column {lost[0]!r}; there are {', '.join(table.schema_arrow.names[:40])}"
+                    f"{file}: no column {lost[0]!r}; there are "
+                    f"{', '.join(table.schema_arrow.names[:40])}"
                 )
             about = table.metadata
             if not 0 <= about.num_rows <= _MAX_ROWS:
@@ -90,7 +92,8 @@ def batches(
                             tuple(names)
                         ):
                             raise UserError(
-                                f"{file}: {column.num_values} numbers in one group of rows; write it in smaller ones"
+                                f"{file}: {column.num_values} numbers in one group of rows; write "
+                                "it in smaller ones"
                             )
                     at = first
                     for batch in table.iter_batches(
@@ -102,7 +105,9 @@ def batches(
 
 
 def matrix(batch: Any, name: str, file: Path) -> np.ndarray:
-    """(rows, K) float64 of a column of numbers or of lists of K numbers; NaN where there is none."""
+    """(rows, K) float64 of a column of numbers or of lists of K numbers; NaN where there is
+    none.
+    """
     with _refusing(file):
         import pyarrow as pa
 
@@ -128,7 +133,8 @@ def matrix(batch: Any, name: str, file: Path) -> np.ndarray:
             )
             if len(np.unique(lengths)) > 1:
                 raise UserError(
-                    f"{file}: {name} has between {lengths.min()} and {lengths.max()} elements; the dataset is inconsistent"
+                    f"{file}: {name} has between {lengths.min()} and {lengths.max()} elements; the "
+                    "dataset is inconsistent"
                 )
             width = int(lengths[0]) if count else 1
             column = column.flatten()
@@ -141,7 +147,8 @@ class ParquetImages(Frames):
     """Pictures inside a data file: structures of `bytes` and `path`, or bytes alone.
 
     Args:
-        file: Parquet. key: the column. rows: (T,) int64, increasing. root: the dataset's folder, where paths start.
+        file: Parquet. key: the column. rows: (T,) int64, increasing. root: the dataset's folder,
+            where paths start.
     """
 
     def __init__(self, file: Path, key: str, rows: np.ndarray, root: Path):
@@ -190,7 +197,8 @@ class ParquetImages(Frames):
         path = inside(self.root, name) if isinstance(name, str) else None
         if path is None:
             raise UserError(
-                f"{self._where(t)}: neither a picture nor the path of one inside the dataset; download it again"
+                f"{self._where(t)}: neither a picture nor the path of one inside the dataset; "
+                "download it again"
             )
         try:
             return path.read_bytes()
@@ -211,5 +219,6 @@ def _refusing(file: Path) -> Iterator[None]:
         raise missing("LeRobot datasets", "video", "pyarrow") from None
     except Exception as error:
         raise UserError(
-            f"{file}: not a readable Parquet file ({' '.join(str(error).split())[:200]}); download it again"
+            f"{file}: not a readable Parquet file ({' '.join(str(error).split())[:200]}); download "
+            "it again"
         ) from None

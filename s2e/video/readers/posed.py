@@ -1,4 +1,5 @@
-"""Video with poses beside it: a folder of pictures or an MP4, and a TUM, KITTI or CSV file (see `s2e.video.readers.poses`).
+"""Video with poses beside it: a folder of pictures or an MP4, and a TUM, KITTI or CSV file (see
+`s2e.video.readers.poses`).
 
 WALK.mp4  WALK.csv                     by name; or the only one of each in a folder
 WALK/0001.jpg ... WALK/poses.txt       pictures and poses in one folder, or WALK.txt beside it
@@ -32,7 +33,9 @@ _MAX_TEXT = 64 << 20
 
 @dataclass(frozen=True)
 class _Place:
-    """A walk that may be: the folders of pictures or MP4s to choose from, and the files of poses."""
+    """A walk that may be: the folders of pictures or MP4s to choose from, and the files of
+    poses.
+    """
 
     folder: Path
     pictures: tuple[Path, ...]
@@ -48,7 +51,8 @@ def fits(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
-    """Reads every walk. `options.poses` is `[FILE][:AXES]`, AXES one of body, optical, camera (see `s2e.video.ground.Axes`).
+    """Reads every walk. `options.poses` is `[FILE][:AXES]`, AXES one of body, optical, camera (see
+    `s2e.video.ground.Axes`).
 
     Raises:
         UserError: there is none.
@@ -57,7 +61,8 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
     found = _places(path, _DEPTH, search)
     if not found:
         raise UserError(
-            f"{path}: no pictures or MP4 with a file of poses (TUM, KITTI, or CSV with x, y, yaw in its header)"
+            f"{path}: no pictures or MP4 with a file of poses (TUM, KITTI, or CSV with x, y, yaw "
+            "in its header)"
         )
     places = {place.folder: place for place in found}
     for place in (places[folder] for folder in once(list(places))):
@@ -163,7 +168,8 @@ def _chosen(there: tuple[Path, ...], name: str, option: str, where: Path) -> Pat
         return good[0]
     names = ", ".join(f.name for f in there)
     raise UserError(
-        f"{where}: {'choose one with' if not name else 'there is no'} {option}{' ' + name if name else ''}; there are {names}"
+        f"{where}: {'choose one with' if not name else 'there is no'} "
+        f"{option}{' ' + name if name else ''}; there are {names}"
     )
 
 
@@ -187,7 +193,8 @@ def _images(
             times = _column(stamps, 1)[0]
             if len(times) != len(files):
                 raise UserError(
-                    f"{stamps}: {len(times)} times, {len(files)} pictures in {folder}; they must be as many"
+                    f"{stamps}: {len(times)} times, {len(files)} pictures in {folder}; they must "
+                    "be as many"
                 )
         else:
             times, is_rank = _named(files)
@@ -216,7 +223,9 @@ def _natural(file: Path) -> list[tuple[int, int, str]]:
 
 
 def _named(files: list[Path]) -> tuple[np.ndarray | None, bool]:
-    """Times that the pictures' names are, or where some numbers are missing their ranks (True); None where they count without gaps."""
+    """Times that the pictures' names are, or where some numbers are missing their ranks (True);
+    None where they count without gaps.
+    """
     found = [re.fullmatch(r"(.*?)([0-9]{1,19}(?:\.[0-9]{1,9})?)", f.stem) for f in files]
     numbers = np.array([float(m[2]) if m else np.nan for m in found])
     if len(numbers) < 2 or np.isnan(numbers).any() or len({m[1] for m in found if m}) > 1:
@@ -265,7 +274,8 @@ def _column(file: Path, width: int) -> tuple[np.ndarray, list[str]]:
             rest.append(cells[width - 1].strip())
         except (ValueError, IndexError):
             raise UserError(
-                f"{file}: line {n + 1} is {line[:40]!r}; expected a time{' and a name' if width > 1 else ''}"
+                f"{file}: line {n + 1} is {line[:40]!r}; expected a "
+                f"time{' and a name' if width > 1 else ''}"
             ) from None
         if not abs(times[-1]) < 1e20:
             raise UserError(f"{file}: line {n + 1}: {cells[0][:40]} is no time")
@@ -289,7 +299,8 @@ def _aligned(
     span = float(times[-1] - times[0])
     whole = bool((stamps == np.round(stamps)).all()) and count >= 2
     if whole and 0 <= stamps[0] and stamps[-1] <= frames and stamps[-1] - stamps[0] > 1.5 * span:
-        # Trajectories of visual odometry count frames: 300 of them are not 300 seconds of a 10 s video.
+        # Trajectories of visual odometry count frames: 300 of them are not 300 seconds of a 10 s
+        # video.
         stamps, note = (
             np.interp(stamps - (1 if stamps[-1] == frames else 0), np.arange(frames), times),
             "the poses' times are taken for frame numbers; ",
@@ -312,7 +323,8 @@ def _aligned(
             else "name the pictures by their times, or give as many poses as pictures"
         )
         raise UserError(
-            f"{file}: poses from {stamps[0]:.3f} to {stamps[-1]:.3f} s, frames from {times[0]:.3f} to {times[-1]:.3f} s; {how}"
+            f"{file}: poses from {stamps[0]:.3f} to {stamps[-1]:.3f} s, frames from {times[0]:.3f} "
+            f"to {times[-1]:.3f} s; {how}"
         )
     if not good.all():
         note += (

@@ -4,7 +4,8 @@
     KITTI   r11 r12 r13 tx r21 ... tz               a line a frame, no times
     CSV     time,x,y,yaw or time,x,y,z,qx,qy,qz,qw  columns by their names, others passed over; also latitude,longitude,heading
 
-Sources: cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats, cvlibs.net/datasets/kitti/eval_odometry.php.
+Sources: cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats,
+cvlibs.net/datasets/kitti/eval_odometry.php.
 """
 
 import csv
@@ -47,7 +48,8 @@ class Poses:
     """What a file holds, times increasing.
 
     Attributes:
-        kind: "tum", "kitti" or "csv". times: (P,) float64 seconds, None where there are none. position: (P, 2) metres.
+        kind: "tum", "kitti" or "csv". times: (P,) float64 seconds, None where there are none.
+            position: (P, 2) metres.
         yaw: (P,) radians. note: what a user should know.
     """
 
@@ -93,7 +95,9 @@ def _kind(lines: list[str]) -> str:
 
 
 def _header(lines: list[str]) -> tuple[int, list[Column]]:
-    """How many lines come before the data, and the columns that a CSV's header names; none for another file."""
+    """How many lines come before the data, and the columns that a CSV's header names; none for
+    another file.
+    """
     for n, line in enumerate(lines):
         if not line.strip():
             continue
@@ -132,8 +136,8 @@ def read_poses(file: Path, axes: Axes | None, scale: float) -> Poses:
     """Reads a file of poses.
 
     Args:
-        file: of any kind above. axes: None takes body for TUM and CSV, optical for KITTI, and refuses where the motion tells that
-            it is otherwise. scale: metres per unit.
+        file: of any kind above. axes: None takes body for TUM and CSV, optical for KITTI, and
+            refuses where the motion tells that it is otherwise. scale: metres per unit.
 
     Raises:
         UserError: not such a file; a bad line, with its number; axes that cannot be.
@@ -164,7 +168,8 @@ def read_poses(file: Path, axes: Axes | None, scale: float) -> Poses:
     width = len(rows[0][1])
     if width not in (8, 12):
         raise UserError(
-            f"{file}: line {rows[0][0]} has {width} columns; expected 8 (TUM), 12 (KITTI), or a CSV whose header names x, y, yaw"
+            f"{file}: line {rows[0][0]} has {width} columns; expected 8 (TUM), 12 (KITTI), or a "
+            "CSV whose header names x, y, yaw"
         )
     values, at = _table(file, rows, width, times=1 if width == 8 else 0)
     if width == 8:
@@ -175,7 +180,8 @@ def read_poses(file: Path, axes: Axes | None, scale: float) -> Poses:
     off |= np.linalg.det(rotation) < 0
     if off.any():
         raise UserError(
-            f"{file}: line {at[int(np.argmax(off))]} holds no rotation; expected 12 numbers, the rows of [R | t], camera to world"
+            f"{file}: line {at[int(np.argmax(off))]} holds no rotation; expected 12 numbers, the "
+            "rows of [R | t], camera to world"
         )
     return _on_ground("kitti", file, None, matrix[:, :, 3] * scale, rotation, axes, "")
 
@@ -188,20 +194,23 @@ def _table(
     for k, (line, cells) in enumerate(rows):
         if len(cells) != width:
             raise UserError(
-                f"{file}: line {line} has {len(cells)} columns, those before it {width}; mend or remove it"
+                f"{file}: line {line} has {len(cells)} columns, those before it {width}; mend or "
+                "remove it"
             )
         try:
             values[k] = [float(c) for c in cells]
         except (ValueError, OverflowError):
             raise UserError(
-                f"{file}: line {line}: {next(c for c in cells if not _is_number(c))[:40]!r} is not a number"
+                f"{file}: line {line}: {next(c for c in cells if not _is_number(c))[:40]!r} is not "
+                "a number"
             ) from None
     limit = np.full(width, _MAX_VALUE)
     limit[:times] = 1e20
     bad = ~(np.abs(values) <= limit).all(1)
     if bad.any():
         raise UserError(
-            f"{file}: line {rows[int(np.argmax(bad))][0]} holds a number that is not finite or beyond {_MAX_VALUE:g}; remove it"
+            f"{file}: line {rows[int(np.argmax(bad))][0]} holds a number that is not finite or "
+            f"beyond {_MAX_VALUE:g}; remove it"
         )
     return values, np.array([line for line, _ in rows])
 
@@ -221,7 +230,8 @@ def _unit(file: Path, quaternion: np.ndarray, at: np.ndarray) -> np.ndarray:
     bad = ~(np.abs(norm - 1) < 0.1)
     if bad.any():
         raise UserError(
-            f"{file}: line {at[int(np.argmax(bad))]}: qx qy qz qw is no unit quaternion (length {norm[np.argmax(bad)]:.3g})"
+            f"{file}: line {at[int(np.argmax(bad))]}: qx qy qz qw is no unit quaternion (length "
+            f"{norm[np.argmax(bad)]:.3g})"
         )
     return quaternion / norm[:, None]
 
@@ -265,7 +275,8 @@ def _flat(
     except UserError as error:
         text = str(error).split("; add @")[0]
         raise UserError(
-            f"{file}: {text}; rename the column (yaw_deg is in degrees, counter-clockwise) or convert it"
+            f"{file}: {text}; rename the column (yaw_deg is in degrees, counter-clockwise) or "
+            "convert it"
         ) from None
     return position, yaw, "sideways more than ahead; " if "sideways" in note else ""
 
@@ -282,7 +293,8 @@ def _csv_rows(
                 continue
             if len(cells) <= max(need):
                 raise UserError(
-                    f"{file}: line {skip + reader.line_num} has {len(cells)} columns; {max(need) + 1} needed"
+                    f"{file}: line {skip + reader.line_num} has {len(cells)} columns; "
+                    f"{max(need) + 1} needed"
                 )
             yield skip + reader.line_num, [cells[i].strip() for i in need]
     except csv.Error as error:
@@ -329,20 +341,25 @@ def _on_ground(
         if axes is None:
             hint = f"{better[0]} fits" if better else "none fits well"
             raise UserError(
-                f"{file}: read with `{used}` axes the motion is mostly sideways or vertical; {hint}: "
-                f"give --poses {file.name}:{better[0] if better else '|'.join(a for a in AXES if a != used)}"
+                f"{file}: read with `{used}` axes the motion is mostly sideways or vertical; "
+                f"{hint}: "
+                "give --poses "
+                f"{file.name}:{better[0] if better else '|'.join(a for a in AXES if a != used)}"
             )
         note += f"with `{used}` axes the motion is mostly sideways or vertical; "
     if np.isnan(yaw).any():
         row = int(np.argmax(np.isnan(yaw)))
         raise UserError(
-            f"{file}: pose {row} looks straight up or down with `{used}` axes; give others: --poses {file.name}:{'|'.join(AXES)}"
+            f"{file}: pose {row} looks straight up or down with `{used}` axes; give others: "
+            f"--poses {file.name}:{'|'.join(AXES)}"
         )
     return Poses(kind, times, flat, yaw, f"{note}`{used}` axes; ")
 
 
 def _plausible(position: np.ndarray, rotation: np.ndarray, axes: Axes) -> float:
-    """`agreement` of motion and heading, -1 where the walk is steeper than it is long; NaN where too short to tell."""
+    """`agreement` of motion and heading, -1 where the walk is steeper than it is long; NaN where
+    too short to tell.
+    """
     flat, height, yaw = to_ground(position, rotation, axes)
     wide = float(np.linalg.norm(np.ptp(flat, axis=0)))
     if float(np.ptp(height)) > max(wide, 2.0) or np.isnan(yaw).any():

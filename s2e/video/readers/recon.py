@@ -2,8 +2,9 @@
 
     FILE.hdf5   jackal/position (T, 2 or more) metres, jackal/yaw (T,) or (T, 1) radians, images/rgb_left T JPEG files
 
-Sources: sites.google.com/view/recon-robot; the conversion and the camera's calibration in github.com/robodhruv/visualnav-transformer.
-The frames are a quarter of a second apart; the files do not say so.
+Sources: sites.google.com/view/recon-robot; the conversion and the camera's calibration in
+github.com/robodhruv/visualnav-transformer. The frames are a quarter of a second apart; the files do
+not say so.
 """
 
 import math
@@ -30,7 +31,8 @@ _HZ = 4.0
 _MAX_BYTES = 1 << 28  # of all poses, of one image, of one chunk
 _LISTED = 40
 
-# The robot as Clearpath gives it (0.508 x 0.430 m, 2 m/s; its navigation turns at 2 rad/s), the camera as calibrated at 640 x 480.
+# The robot as Clearpath gives it (0.508 x 0.430 m, 2 m/s; its navigation turns at 2 rad/s), the
+# camera as calibrated at 640 x 480.
 _JACKAL = Body(
     "jackal",
     length_m=0.508,
@@ -62,7 +64,9 @@ def _find(path: Path, search: Search) -> Iterator[Path]:
 
 
 def fits(path: Path) -> bool:
-    """Whether this is an HDF5 file, or a folder with such files at any depth; what a file lacks of RECON's layout, `read` says."""
+    """Whether this is an HDF5 file, or a folder with such files at any depth; what a file lacks of
+    RECON's layout, `read` says.
+    """
     return next(_find(path, Search(path)), None) is not None
 
 
@@ -113,8 +117,8 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
     """A dataset of the file itself.
 
     Raises:
-        UserError: it is not there; it is a link that may lead out of the file, or keeps its values in another; or its parts are so big
-            that reading one could take all memory.
+        UserError: it is not there; it is a link that may lead out of the file, or keeps its values
+            in another; or its parts are so big that reading one could take all memory.
     """
     h5py, at = _library(), file
     for name in key.split("/"):
@@ -123,7 +127,8 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
             raise UserError(f"{path}: no {key} in it; it has {_listed(file)}")
         if not isinstance(link, h5py.HardLink):
             raise UserError(
-                f"{path}: {key} is a link, which may lead to other files; copy the data into the file"
+                f"{path}: {key} is a link, which may lead to other files; copy the data into the "
+                "file"
             )
         at = at[name]
     if not isinstance(at, h5py.Dataset) or at.shape is None:
@@ -134,7 +139,8 @@ def _dataset(file: Any, key: str, path: Path) -> Any:
         )
     if math.prod(at.chunks or ()) * at.dtype.itemsize > _MAX_BYTES:
         raise UserError(
-            f"{path}: {key} has chunks of {at.chunks} x {at.dtype.itemsize} bytes, which are too big"
+            f"{path}: {key} has chunks of {at.chunks} x {at.dtype.itemsize} bytes, which are "
+            "too big"
         )
     return at
 
@@ -165,7 +171,8 @@ def _numbers(file: Any, key: str, path: Path) -> np.ndarray:
 
 
 def _pictures(file: Any, path: Path) -> Any:
-    """The dataset of images: JPEG files as fixed or variable lengths of bytes, or rows of bytes; or pictures of (T, H, W, 3) bytes.
+    """The dataset of images: JPEG files as fixed or variable lengths of bytes, or rows of bytes; or
+    pictures of (T, H, W, 3) bytes.
 
     Raises:
         UserError: it is of another type, or its images are too big.
@@ -188,13 +195,16 @@ def _pictures(file: Any, path: Path) -> Any:
 
 
 def _longest(data: Any, path: Path) -> int:
-    """The longest image that a dataset of variable lengths claims: HDF5 allocates what is claimed before it looks whether it is there.
+    """The longest image that a dataset of variable lengths claims: HDF5 allocates what is claimed
+    before it looks whether it is there.
 
-    Each is kept as 16 bytes, its length first, in the dataset's storage (HDF5 file format specification, IV.B, "variable-length").
+    Each is kept as 16 bytes, its length first, in the dataset's storage (HDF5 file format
+    specification, IV.B, "variable-length").
     """
     if data.id.get_create_plist().get_nfilters():
         raise UserError(
-            f"{path}: {_IMAGES} has variable lengths and is compressed, which gains nothing; write it without"
+            f"{path}: {_IMAGES} has variable lengths and is compressed, which gains nothing; write "
+            "it without"
         )
     if data.chunks is None:
         places = [(data.id.get_offset(), 16 * len(data))]
@@ -284,7 +294,8 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Walk:
     yaw = yaw[:, 0] if yaw.ndim == 2 and yaw.shape[1] == 1 else yaw
     if position.ndim != 2 or position.shape[1] < 2 or yaw.ndim != 1:
         raise UserError(
-            f"{path}: {_POSITION} {position.shape} and {_YAW} {yaw.shape} should be (T, 2 or more) and (T,)"
+            f"{path}: {_POSITION} {position.shape} and {_YAW} {yaw.shape} should be (T, 2 or more) "
+            "and (T,)"
         )
     length = min(lengths.values())
     if not length:
@@ -292,7 +303,8 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Walk:
     notes = []
     if len(set(lengths.values())) > 1:
         notes.append(
-            f"{', '.join(f'{n} of {k}' for k, n in lengths.items())}: the first {length} of each are used"
+            f"{', '.join(f'{n} of {k}' for k, n in lengths.items())}: the first {length} of each "
+            "are used"
         )
     if times is None:
         hz, assumed = options.rate(_HZ)

@@ -1,4 +1,6 @@
-"""Files behind a URL, read in sequence or in parts: http(s) with what Python has, everything else through fsspec."""
+"""Files behind a URL, read in sequence or in parts: http(s) with what Python has, everything else
+through fsspec.
+"""
 
 import re
 import urllib.error
@@ -13,7 +15,9 @@ _TIMEOUT_S = 60
 
 
 def is_url(path: object) -> bool:
-    """Whether a path is a URL: `scheme://...`. Such a path must stay a text: `pathlib` makes one slash of two."""
+    """Whether a path is a URL: `scheme://...`. Such a path must stay a text: `pathlib` makes one
+    slash of two.
+    """
     return isinstance(path, str) and re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", path) is not None
 
 
@@ -23,7 +27,8 @@ def shown(url: str) -> str:
 
 
 class UrlFile:
-    """A URL open from its beginning on; whatever goes wrong on the way is a `UserError`. Closes as a context manager.
+    """A URL open from its beginning on; whatever goes wrong on the way is a `UserError`. Closes as
+    a context manager.
 
     Raises:
         UserError: it cannot be opened or, later, read.
@@ -64,7 +69,8 @@ def read_range(url: str, start: int, size: int) -> bytes:
         with urllib.request.urlopen(wanted, timeout=_TIMEOUT_S) as file:
             if file.status != 206:
                 raise UserError(
-                    f"{shown(url)}: the server does not give parts of files; copy the shards to a disk"
+                    f"{shown(url)}: the server does not give parts of files; copy the shards to a "
+                    "disk"
                 )
             return file.read(size)
 

@@ -1,4 +1,6 @@
-"""Pixels of ROS images: the encodings of sensor_msgs/Image that show something a policy can see, as RGB."""
+"""Pixels of ROS images: the encodings of sensor_msgs/Image that show something a policy can see, as
+RGB.
+"""
 
 import io
 import warnings
@@ -36,7 +38,8 @@ def check(image: RawImage) -> None:
     """Refuses what `rgb` cannot show.
 
     Raises:
-        ValueError: an encoding that is not in `ENCODINGS`, an impossible size, or data of another length than its rows need.
+        ValueError: an encoding that is not in `ENCODINGS`, an impossible size, or data of another
+            length than its rows need.
     """
     if image.encoding not in ENCODINGS:
         raise ValueError(f"encoding {image.encoding[:40]!r} is not one of {', '.join(ENCODINGS)}")
@@ -49,7 +52,8 @@ def check(image: RawImage) -> None:
         raise ValueError(f"step {image.step} is shorter than a row of {row} bytes")
     if len(image.data) != image.step * image.height:
         raise ValueError(
-            f"{len(image.data)} bytes of data; {image.height} rows of step {image.step} are {image.step * image.height}"
+            f"{len(image.data)} bytes of data; {image.height} rows of step {image.step} are "
+            f"{image.step * image.height}"
         )
 
 
@@ -72,7 +76,9 @@ def rgb(image: RawImage) -> np.ndarray:
 
 
 def _from_yuv(pairs: np.ndarray) -> np.ndarray:
-    """(H, W / 2, 4) uint8 of Y, U, Y, V to RGB: ITU-R BT.601 of video range, as cameras and OpenCV have it."""
+    """(H, W / 2, 4) uint8 of Y, U, Y, V to RGB: ITU-R BT.601 of video range, as cameras and OpenCV
+    have it.
+    """
     y = 1.164 * (pairs[..., [0, 2]].astype(np.float32) - 16)
     u, v = (
         pairs[..., 1, None].astype(np.float32) - 128,

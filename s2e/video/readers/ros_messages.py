@@ -1,10 +1,12 @@
 """The few ROS messages that walks are made of, read from their bytes.
 
-Bags carry the definitions of their messages, and readers that follow them compile code from a file. The layouts below have not changed
-since ROS 1 (sensor_msgs, nav_msgs, geometry_msgs); reading them directly leaves a bag's definitions alone, whatever they say.
+Bags carry the definitions of their messages, and readers that follow them compile code from a file.
+The layouts below have not changed since ROS 1 (sensor_msgs, nav_msgs, geometry_msgs); reading them
+directly leaves a bag's definitions alone, whatever they say.
 
-Sources: the ROS 1 wire format (wiki.ros.org/msg: little-endian, packed, texts and sequences after a uint32 length) and CDR of the OMG's
-DDSI-RTPS (four bytes that name the byte order, numbers aligned to their size from there on, texts that end in a zero byte).
+Sources: the ROS 1 wire format (wiki.ros.org/msg: little-endian, packed, texts and sequences after a
+uint32 length) and CDR of the OMG's DDSI-RTPS (four bytes that name the byte order, numbers aligned
+to their size from there on, texts that end in a zero byte).
 """
 
 import math
@@ -44,7 +46,8 @@ class Fields:
         data: the message. cdr: ROS 2's CDR; else ROS 1's format.
 
     Raises:
-        ValueError: from here and every method: the message ends too early, or is in a format that is not known.
+        ValueError: from here and every method: the message ends too early, or is in a format that
+            is not known.
     """
 
     def __init__(self, data: bytes, cdr: bool):
@@ -108,7 +111,9 @@ def raw_image(data: bytes, cdr: bool) -> tuple[int, RawImage]:
 
 
 def compressed_image(data: bytes, cdr: bool) -> tuple[int, str, bytes]:
-    """A sensor_msgs/CompressedImage: its time in nanoseconds, what it says of its format, and the file."""
+    """A sensor_msgs/CompressedImage: its time in nanoseconds, what it says of its format, and the
+    file.
+    """
     fields = Fields(data, cdr)
     return fields.stamp(), fields.text(), bytes(fields.octets())
 
@@ -117,7 +122,8 @@ def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, str, np.ndarray]:
     """A message of one of `POSE_TYPES`.
 
     Returns:
-        Its time in nanoseconds; the frame that moves, "" where it is not said; (7,) position in metres and unit quaternion x, y, z, w.
+        Its time in nanoseconds; the frame that moves, "" where it is not said; (7,) position in
+        metres and unit quaternion x, y, z, w.
 
     Raises:
         ValueError: it ends too early, is not finite, or its quaternion is no rotation.
@@ -128,7 +134,8 @@ def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, str, np.ndarray]:
     values = fields.doubles(7)
     if not (np.abs(values) < _FAR_M).all():  # NaN is not, either
         raise ValueError(
-            f"position or quaternion is not finite, or far off the Earth: {np.round(values, 3).tolist()}"
+            "position or quaternion is not finite, or far off the Earth: "
+            f"{np.round(values, 3).tolist()}"
         )
     norm = math.hypot(*values[3:].tolist())
     if not 0.9 < norm < 1.1:
@@ -138,7 +145,9 @@ def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, str, np.ndarray]:
 
 
 def camera_hfov_deg(data: bytes, cdr: bool) -> float:
-    """Horizontal field of view of a sensor_msgs/CameraInfo in degrees; NaN where the camera is not calibrated."""
+    """Horizontal field of view of a sensor_msgs/CameraInfo in degrees; NaN where the camera is not
+    calibrated.
+    """
     fields = Fields(data, cdr)
     fields.stamp()
     _, width, model = fields.integer(), fields.integer(), fields.text()

@@ -1,4 +1,6 @@
-"""Images and poses that were stamped apart, brought to one clock: which stamps to trust, their order, and where they have gaps."""
+"""Images and poses that were stamped apart, brought to one clock: which stamps to trust, their
+order, and where they have gaps.
+"""
 
 from dataclasses import dataclass
 
@@ -17,8 +19,8 @@ class Stamps:
     """Times of a topic's messages in the order of the bag.
 
     Attributes:
-        topic: its name. header: (N,) int64 nanoseconds of the messages' headers, 0 where there is none. received: (N,) int64
-            nanoseconds at which the bag received them.
+        topic: its name. header: (N,) int64 nanoseconds of the messages' headers, 0 where there is
+            none. received: (N,) int64 nanoseconds at which the bag received them.
     """
 
     topic: str
@@ -49,7 +51,8 @@ def choose_clock(images: Stamps, poses: Stamps) -> tuple[np.ndarray, np.ndarray,
     for stamps in (images, poses):
         if _shuffle(stamps.received) > MAX_SHUFFLE:
             raise ValueError(
-                f"{why}, and the bag's receive times of {stamps.topic} are out of order; sort the bag by time"
+                f"{why}, and the bag's receive times of {stamps.topic} are out of order; sort the "
+                "bag by time"
             )
     return (
         images.received,
@@ -85,7 +88,9 @@ def in_order(times: np.ndarray) -> np.ndarray:
 
 
 def pieces(times: np.ndarray, stretch: np.ndarray) -> list[np.ndarray]:
-    """Indices of images that belong together: of one stretch of poses (`ground.at_times`), and never `MAX_GAP_S` apart."""
+    """Indices of images that belong together: of one stretch of poses (`ground.at_times`), and
+    never `MAX_GAP_S` apart.
+    """
     kept = np.flatnonzero(stretch >= 0)
     cuts = (np.diff(times[kept]) > MAX_GAP_S) | (np.diff(stretch[kept]) != 0)
     return [part for part in np.split(kept, np.flatnonzero(cuts) + 1) if len(part)]

@@ -40,7 +40,9 @@ _FETCH = 1 << 24  # bytes of one request for frames behind a URL
 
 @dataclass
 class _Sample:
-    """One sample while its members go by: its description, and of each frame the bytes or the place (offset, size)."""
+    """One sample while its members go by: its description, and of each frame the bytes or the place
+    (offset, size).
+    """
 
     key: str
     about: bytes = b""
@@ -49,7 +51,9 @@ class _Sample:
 
 
 def fits(path: Path | str) -> bool:
-    """Whether a path is a shard, a folder of them, or a URL (of a shard, or of a folder with an index.json)."""
+    """Whether a path is a shard, a folder of them, or a URL (of a shard, or of a folder with an
+    index.json).
+    """
     if is_url(path):
         return True
     try:
@@ -62,13 +66,16 @@ def fits(path: Path | str) -> bool:
 
 
 def read(path: Path | str, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
-    """Reads the walks of shards: poses at once, frames when they are asked for, from their places in the files.
+    """Reads the walks of shards: poses at once, frames when they are asked for, from their places
+    in the files.
 
-    Pieces of one walk are joined. On a disk every member's header is looked at; behind a URL the descriptions alone are fetched, which
-    needs shards of `ShardWriter` and a store that gives parts of files.
+    Pieces of one walk are joined. On a disk every member's header is looked at; behind a URL the
+    descriptions alone are fetched, which needs shards of `ShardWriter` and a store that gives parts
+    of files.
 
     Raises:
-        UserError: a shard is damaged, hostile or cannot be read; the message names the member or the byte.
+        UserError: a shard is damaged, hostile or cannot be read; the message names the member or
+            the byte.
     """
     pieces: list[tuple[dict[str, Any], Walk]] = []
     skipped: list[Skipped] = []
@@ -82,14 +89,17 @@ def read(path: Path | str, options: ReadOptions) -> tuple[list[Walk], list[Skipp
 
 
 def stream(path: Path | str, options: ReadOptions | None = None) -> Iterator[Walk]:
-    """Reads shards from their beginning to their end, one sample in memory at a time; nothing is stored.
+    """Reads shards from their beginning to their end, one sample in memory at a time; nothing is
+    stored.
 
     Args:
-        path: a shard, a folder of shards, or the URL of one or the other (http, https, and whatever fsspec knows: s3, gs, memory, ...).
+        path: a shard, a folder of shards, or the URL of one or the other (http, https, and whatever
+            fsspec knows: s3, gs, memory, ...).
         options: as for any format.
 
     Yields:
-        Walks whose frames are bytes in memory; pieces of long walks one by one, named `NAME+0`, `NAME+1` (see `resample.trajectory`).
+        Walks whose frames are bytes in memory; pieces of long walks one by one, named `NAME+0`,
+        `NAME+1` (see `resample.trajectory`).
 
     Raises:
         UserError: as `read`, when the place is reached.
@@ -147,7 +157,8 @@ def read_index(data: bytes, where: str) -> dict[str, Any]:
         good, values = False, {}
     require(
         good,
-        f"{where}: no index of shards; name the .tar files one by one, or write the folder again with s2e-data convert",
+        f"{where}: no index of shards; name the .tar files one by one, or write the folder again "
+        "with s2e-data convert",
     )
     return values
 
@@ -256,7 +267,8 @@ def _about(sample: _Sample, where: str) -> dict[str, Any]:
         good, values = False, {}
     require(
         good,
-        f"{where}: its description is no JSON object with a plain `name`; pack the shard again with s2e-data convert",
+        f"{where}: its description is no JSON object with a plain `name`; pack the shard again "
+        "with s2e-data convert",
     )
     return values
 
@@ -270,7 +282,8 @@ def _sizes(about: bytes, where: str) -> list[int]:
     )
     require(
         good,
-        f"{where}: does not say how long its frames are; copy the shard to a disk, or pack it again with s2e-data convert",
+        f"{where}: does not say how long its frames are; copy the shard to a disk, or pack it "
+        "again with s2e-data convert",
     )
     return sizes or []
 

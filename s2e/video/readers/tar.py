@@ -1,6 +1,8 @@
-"""Plain tar files, member by member: written to the same bytes every time, read with nothing extracted and nothing believed.
+"""Plain tar files, member by member: written to the same bytes every time, read with nothing
+extracted and nothing believed.
 
-The layout is POSIX ustar (IEEE Std 1003.1-2017, pax, "ustar Interchange Format"): a header of 512 bytes, then the data, filled up.
+The layout is POSIX ustar (IEEE Std 1003.1-2017, pax, "ustar Interchange Format"): a header of 512
+bytes, then the data, filled up.
 """
 
 import io
@@ -72,7 +74,8 @@ class TarReader:
     Args:
         file: gives bytes; it may be a pipe.
         where: names it in errors.
-        size: its bytes, where it is a file on a disk: members that reach beyond are refused, and what is skipped is jumped over.
+        size: its bytes, where it is a file on a disk: members that reach beyond are refused, and
+            what is skipped is jumped over.
         at: the byte of the whole where `file` begins, for messages.
     """
 
@@ -95,7 +98,8 @@ class TarReader:
             name, size, kind = _parsed(header, f"{self.where}: byte {begin}")
             if self.size is not None and self.at + size > self.size:
                 raise UserError(
-                    f"{self.where}: cut off: member {name} at byte {begin} says {size} bytes; copy the file again"
+                    f"{self.where}: cut off: member {name} at byte {begin} says {size} bytes; copy "
+                    "the file again"
                 )
             self._rest = padded(size)
             if kind in b"xg":
@@ -131,7 +135,9 @@ class TarReader:
         self._rest = 0
 
     def _check_pax(self, name: str, data: bytes) -> None:
-        """Extended headers carry times and owners; what would change a name, a size or a link is refused."""
+        """Extended headers carry times and owners; what would change a name, a size or a link is
+        refused.
+        """
         keys = re.findall(rb"(?:^|\n)\d+ ([^=\n]+)=", data)
         if bad := [
             k.decode("ascii", "replace")
@@ -139,7 +145,8 @@ class TarReader:
             if k in (b"path", b"linkpath", b"size") or k.startswith(b"GNU.")
         ]:
             raise UserError(
-                f"{self.where}: member {name} before byte {self.at} changes {bad[0]}; pack the shard again with s2e-data convert"
+                f"{self.where}: member {name} before byte {self.at} changes {bad[0]}; pack the "
+                "shard again with s2e-data convert"
             )
 
 
@@ -149,7 +156,8 @@ def _parsed(header: bytes, where: str) -> tuple[str, int, bytes]:
         header[156:]
     ):
         raise UserError(
-            f"{where}: no tar header; the file is damaged or no tar file (compressed ones are not read)"
+            f"{where}: no tar header; the file is damaged or no tar file (compressed ones are not "
+            "read)"
         )
     raw = header[:100].split(b"\0")[0]
     if header[257:263] == b"ustar\0" and header[345]:
@@ -180,7 +188,8 @@ def _parsed(header: bytes, where: str) -> tuple[str, int, bytes]:
         or (kind == b"5" and size)
     ):
         raise UserError(
-            f"{where}: member {shown} has a size of {'no number' if size is None else size}; {MAX_MEMBER} bytes at most"
+            f"{where}: member {shown} has a size of {'no number' if size is None else size}; "
+            f"{MAX_MEMBER} bytes at most"
         )
     return name, size, kind
 

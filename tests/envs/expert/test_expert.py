@@ -150,7 +150,8 @@ def walk(
     robots: np.ndarray,
     dt: float,
 ):
-    """Simple people: straight from end to end and back, around a robot that is near, which they do not step into."""
+    """Simple people: straight from end to end and back, around a robot that is near, which they do
+    not step into."""
     goals = np.take_along_axis(ends, leg[..., None, None], axis=2)[:, :, 0]
     leg = np.where(np.linalg.norm(goals - people, axis=-1) < 0.5, 1 - leg, leg)
     goals = np.take_along_axis(ends, leg[..., None, None], axis=2)[:, :, 0]
@@ -167,7 +168,8 @@ def walk(
 def drive(
     names: list[str], people: int, sees_people: bool = True, worlds: int = 32, seed: int = 0
 ) -> Outcome:
-    """Closed loop at 5 Hz for 40 s, in rooms with boxes; an episode ends with its first contact while moving."""
+    """Closed loop at 5 Hz for 40 s, in rooms with boxes; an episode ends with its first contact
+    while moving."""
     fleet, rng, dt = (
         Fleet.of([names[n % len(names)] for n in range(worlds)]),
         np.random.default_rng(seed),
@@ -225,7 +227,8 @@ def drive(
 
 
 def test_the_expert_drives_specimens_that_slip_and_answer_late():
-    """Domain randomisation in full, real collisions: 5 Hz waypoints, 10 Hz control, commands up to 0.3 s late."""
+    """Domain randomisation in full, real collisions: 5 Hz waypoints, 10 Hz control, commands up to
+    0.3 s late."""
     rng, worlds = np.random.default_rng(3), 48
     fleet = Fleet.of([randomise(rng, list(ROBOTS.values())[n % 4]) for n in range(worlds)])
     scenes = [room(rng, 12) for _ in range(worlds)]

@@ -128,7 +128,8 @@ def test_people_walk_around_a_standing_robot_without_touching_it(behaviour):
 
 
 def meets(behaviour: str, shift: float, head_on: bool = False, react: bool = True) -> bool:
-    """Whether a robot that drives through (6, 5) at 1.5 m/s and never evades hits a person who gets there as well."""
+    """Whether a robot that drives through (6, 5) at 1.5 m/s and never evades hits a person who gets
+    there as well."""
     fields, hit = DistanceFields.pack([room()]), False
     ends = (
         ([11.0, 5 + shift], [1.0, 5 + shift]) if head_on else ([6 + shift, 2.0], [6 + shift, 9.0])

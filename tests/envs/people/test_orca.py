@@ -37,14 +37,16 @@ def crowd(count: int, seed: int):
 
 
 def ours(*state: np.ndarray) -> np.ndarray:
-    """New velocities (P, 2) of one world: positions, velocities, preferred velocities, radii, top speeds."""
+    """New velocities (P, 2) of one world: positions, velocities, preferred velocities, radii, top
+    speeds."""
     return orca_velocities(
         *(a[None] for a in state), np.ones((1, len(state[0])), bool), HORIZON, DT
     )[0]
 
 
 def rounding(positions, velocities, preferred, radii, limits) -> np.ndarray:
-    """(P,) how far float32's last bit moves the answer (legs of near discs and lines that meet flatly magnify it)."""
+    """(P,) how far float32's last bit moves the answer (legs of near discs and lines that meet
+    flatly magnify it)."""
     rng, base = np.random.default_rng(0), ours(positions, velocities, preferred, radii, limits)
     moved = np.zeros(len(base))
     for _ in range(16):

@@ -21,7 +21,8 @@ from s2e.envs.streets.build import build_scene
 
 
 def pocket() -> Occupancy:
-    """A room with a pocket of three walls, open to the left, and a wall behind that leaves a way round on one side."""
+    """A room with a pocket of three walls, open to the left, and a wall behind that leaves a way
+    round on one side."""
     grid = np.ones((120, 160), dtype=bool)
     grid[2:-2, 2:-2] = False
     grid[30:34, 40:100] = grid[80:84, 40:100] = grid[30:84, 96:100] = True
@@ -59,7 +60,8 @@ def dijkstra(edges: np.ndarray, source: int) -> np.ndarray:
 
 
 def rooms_between(fields: DistanceFields, anchors: np.ndarray) -> np.ndarray:
-    """(K, K) the least room along every straight line between anchors, by brute force in steps of 2 cm."""
+    """(K, K) the least room along every straight line between anchors, by brute force in steps of 2
+    cm."""
     rooms = np.full((len(anchors), len(anchors)), np.inf)
     for i, a in enumerate(anchors):
         for j, b in enumerate(anchors[:i]):

@@ -20,7 +20,8 @@ def written(folder: Path, rows) -> Path:
 
 
 def rows_of(people: dict[int, tuple[list[int], tuple[float, float], tuple[float, float]]]):
-    """Rows for {id: (frames, position at frame 0, velocity in m per frame number)}, in the order of frames."""
+    """Rows for {id: (frames, position at frame 0, velocity in m per frame number)}, in the order of
+    frames."""
     rows = [
         (frame, who, at[0] + v[0] * frame, 0.0, at[1] + v[1] * frame, v[0], 0.0, v[1])
         for who, (frames, at, v) in people.items()
@@ -333,7 +334,8 @@ def test_the_recordings_are_read_whole(name, people, step):
     counts = np.unique(rows[:, 1], return_counts=True)[1]
     assert len(tracks.person) == (counts > 1).sum() and len(np.unique(rows[:, 1])) == people
     np.testing.assert_allclose(tracks.duration_s, np.ptp(rows[:, 0]) / step * 0.4)
-    # At every annotated frame of some, positions are the file's, and velocities nearly (theirs are smoothed).
+    # At every annotated frame of some, positions are the file's, and velocities nearly (theirs are
+    # smoothed).
     for frame in np.unique(rows[:, 0])[50:400:50]:
         here = rows[rows[:, 0] == frame]
         time = (frame - rows[0, 0]) / step * 0.4

@@ -52,8 +52,9 @@ def shown(*args, **kwargs):
 
 
 def twin(mesh: Mesh, robot, camera: Camera = CAMERA, sky=SKY[0]):
-    """One ray a pixel against every triangle (Moeller and Trumbore), flat textures; float64, no clipping, no culling
-    but by side. Returns colour before rounding, depth and the index of the nearest triangle."""
+    """One ray a pixel against every triangle (Moeller and Trumbore), flat textures; float64, no
+    clipping, no culling but by side. Returns colour before rounding, depth and the index of the
+    nearest triangle."""
     position, rotation = (
         a[0] for a in camera_poses(np.atleast_2d(np.asarray(robot, float)), camera)
     )
@@ -104,7 +105,8 @@ def inner(nearest: np.ndarray) -> np.ndarray:
 
 
 def random_scene(seed: int) -> Mesh:
-    """A floor and boxes at random around the origin, each corner lit differently; only one flat texture."""
+    """A floor and boxes at random around the origin, each corner lit differently; only one flat
+    texture."""
     rng = np.random.default_rng(seed)
     parts = [ground(-30, -30, 30, 30, "white", 2.0, tint=(0.5, 0.6, 0.4))]
     for _ in range(12):
@@ -152,7 +154,8 @@ def test_depth_of_planes():
 
 
 def test_texture_is_the_right_way_up_and_exact():
-    """A wall that fills the picture texel by texel shows the picture, unmirrored, its first row on top."""
+    """A wall that fills the picture texel by texel shows the picture, unmirrored, its first row on
+    top."""
     camera = Camera(height_px=64, width_px=64, hfov_deg=90.0, x=0.0, z=1.0, pitch_deg=0.0)
     sign = wall((1, 1), (1, -1), 0.0, 2.0, "shop")
     clear = SKY.copy()
@@ -164,7 +167,8 @@ def test_texture_is_the_right_way_up_and_exact():
 
 
 def test_far_textures_are_averaged():
-    """Far away a pixel shows the texture's mean, not one texel: pictures do not flicker when a robot moves."""
+    """Far away a pixel shows the texture's mean, not one texel: pictures do not flicker when a
+    robot moves."""
     camera = Camera(height_px=48, width_px=80, pitch_deg=0.0)
     clear = SKY.copy()
     clear[0, 6] = 1e9
@@ -236,7 +240,8 @@ def people_ahead(views: int) -> np.ndarray:
 
 @pytest.mark.parametrize("views", [3, 13])
 def test_threads_do_not_change_a_byte(monkeypatch, views):
-    """Each view is drawn, whoever draws it: the count that it reads is patched, since the machine may have one core."""
+    """Each view is drawn, whoever draws it: the count that it reads is patched, since the machine
+    may have one core."""
     mesh = merge([random_scene(5), transform(bake_all("tree"), 4, 1, 0.0)])
     robots, people = np.random.default_rng(1).uniform(-3, 3, (views, 3)), people_ahead(views)
     alone = [shown(mesh, robots[v : v + 1], people=people[v : v + 1]) for v in range(views)]
@@ -427,7 +432,8 @@ def test_bad_input_is_refused():
 
 
 def test_a_slot_can_take_another_mesh():
-    """A render after `replace` equals that of a fresh pack, whether the mesh fits its slot or the arrays have to grow."""
+    """A render after `replace` equals that of a fresh pack, whether the mesh fits its slot or the
+    arrays have to grow."""
     one, two, small = (
         random_scene(1),
         merge([random_scene(2), *[transform(bake_all("tree"), 4, y, 0.0) for y in range(6)]]),
@@ -486,9 +492,11 @@ def test_large_scenes_cost_what_is_seen_of_them():
 
 
 def shimmer(mesh: Mesh, steps: int = 4) -> float:
-    """How much pictures of a camera that moves by millimetres change from one to the next, beside pictures without aliasing.
+    """How much pictures of a camera that moves by millimetres change from one to the next, beside
+    pictures without aliasing.
 
-    The root mean square of the changes over that of pictures averaged down from eight times the size; 1 is perfect.
+    The root mean square of the changes over that of pictures averaged down from eight times the
+    size; 1 is perfect.
     """
     robots, changes = np.array([[0.004 * i, 0.001 * i, 0.3 + 0.0007 * i] for i in range(steps)]), []
     for k in (1, 8):

@@ -1,4 +1,5 @@
-"""Shadows against rays: a point is dark exactly where its ray to the sun meets a convex thing. Ground against cells."""
+"""Shadows against rays: a point is dark exactly where its ray to the sun meets a convex thing.
+Ground against cells."""
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ def inside(polygon, points):
 
 
 def blocked(points, hull):
-    """Whether rays from points (N, 3) to the sun meet a convex hull, cut half-space by half-space (Cyrus and Beck 1978)."""
+    """Whether rays from points (N, 3) to the sun meet a convex hull, cut half-space by half-space
+    (Cyrus and Beck 1978)."""
     enter, leave = np.zeros(len(points)), np.full(len(points), np.inf)
     for *normal, offset in hull.equations:
         away, rate = points @ normal + offset, SUN @ normal

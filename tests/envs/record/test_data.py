@@ -186,7 +186,10 @@ def test_refusals_are_one_line_and_exit_code_2(monkeypatch, capsys, walks, tmp_p
 def test_an_assumed_rate_and_a_changed_one_are_said(monkeypatch, capsys, walks, tmp_path):
     for file in walks.glob("*/walk.json"):
         file.unlink()
-    assumed = "note (3 walks): no times in the data: 10 frames a second are assumed (--hz says another rate)"
+    assumed = (
+        "note (3 walks): no times in the data: 10 frames a second are assumed (--hz says "
+        "another rate)"
+    )
     for command in ("check", "stats", "convert"):
         place = [] if command == "check" else ["--out", tmp_path / f"{command}.png"]
         code, out, _ = run(monkeypatch, capsys, command, walks, *place)

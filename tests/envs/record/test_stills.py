@@ -1,4 +1,5 @@
-"""Recording stills: poses are what their kind says, and a recording that was cut off is the same as one that was not."""
+"""Recording stills: poses are what their kind says, and a recording that was cut off is the same as
+one that was not."""
 
 import hashlib
 import shutil

@@ -16,7 +16,8 @@ from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.robots.kinematic import Kinematic
 
 FIELD_ERROR = 0.03
-"""How far the interpolated field is from exact squares of 0.1 m at most, beyond a cell of them, metres."""
+"""How far the interpolated field is from exact squares of 0.1 m at most, beyond a cell of them,
+metres."""
 
 
 def scatter(seed: int, rows: int, cols: int, origin: tuple[float, float]) -> Occupancy:
@@ -25,7 +26,8 @@ def scatter(seed: int, rows: int, cols: int, origin: tuple[float, float]) -> Occ
 
 
 def gap_to_cells(scene: Occupancy, points: np.ndarray) -> np.ndarray:
-    """Exact distance from points (K, 2) to the nearest occupied square, or to the outside of the grid."""
+    """Exact distance from points (K, 2) to the nearest occupied square, or to the outside of the
+    grid."""
     cells = np.argwhere(scene.grid)[:, ::-1] * scene.resolution + scene.origin
     outside = np.maximum(
         np.maximum(cells - points[:, None], points[:, None] - cells - scene.resolution), 0.0
@@ -133,7 +135,8 @@ def test_a_sweep_stops_where_exact_geometry_says():
             continue
         along = np.linalg.norm(went) / np.linalg.norm(way)
         np.testing.assert_allclose(went, along * way, atol=1e-9)
-        # Behind the robot nothing was touched; in front of it something is, within a piece of the motion.
+        # Behind the robot nothing was touched; in front of it something is, within a piece of the
+        # motion.
         assert room[share[:, 0] <= along].min() > -FIELD_ERROR
         piece = max(0.02 / np.linalg.norm(way), 0.05 / max(abs(ends[n, 2] - starts[n, 2]), 1e-9))
         assert room[share[:, 0] <= along + piece + 0.01].min() < FIELD_ERROR

@@ -270,7 +270,8 @@ def test_commands_are_finite_within_limits_and_smooth(robot):
     if robot.drive == "ackermann":
         assert (np.abs(commands[:, 1]) <= robot.curvature_max * np.abs(commands[:, 0]) + 1e-9).all()
     moved = waypoint_to_command(waypoints + np.array([1e-5, -1e-5]), 1.0, fleet)
-    # Straight behind left and right are as good as each other: there, and only there, the side flips.
+    # Straight behind left and right are as good as each other: there, and only there, the side
+    # flips.
     smooth = ~((waypoints[:, 0] < 0) & (np.abs(waypoints[:, 1]) < 1e-4))
     assert np.abs(commands - moved)[smooth].max() < 0.01
 

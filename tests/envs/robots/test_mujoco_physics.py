@@ -90,7 +90,8 @@ def test_a_robot_whose_wheels_are_not_known_is_refused():
 
 
 def test_the_same_commands_lead_to_nearly_the_same_place_on_flat_ground():
-    """5 s of random commands that change each second, some 5 m of way: within 0.3 m and 0.2 rad of each other."""
+    """5 s of random commands that change each second, some 5 m of way: within 0.3 m and 0.2 rad of
+    each other."""
     pytest.importorskip("mujoco")
     rng, names = np.random.default_rng(4), [name for name in ROBOTS for _ in range(4)]
     poses = np.concatenate([np.zeros((16, 2)), rng.uniform(-3, 3, (16, 1))], 1)
@@ -182,7 +183,8 @@ def test_mujoco_goes_on_where_it_was_put_back_and_where_it_was_told_to():
     again = run(other, half, slice(6, 12))
     np.testing.assert_array_equal(again[0], whole[0])
     np.testing.assert_array_equal(again[1], whole[1])
-    # A pose that the caller changed (a person stood in the way) is where the robot goes on from; who does not move stays.
+    # A pose that the caller changed (a person stood in the way) is where the robot goes on from;
+    # who does not move stays.
     elsewhere = whole[0] + np.array([1.0, -1.0, 0.3])
     still = np.array([False, True, False, True])
     moved, _, blocked = physics.move(elsewhere, np.zeros((4, 3)), np.zeros((4, 3)), still)

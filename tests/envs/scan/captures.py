@@ -1,4 +1,5 @@
-"""Captures with a known floor for the tests of `s2e.envs.scan`: surfaces sampled with discs, and the faults of real ones."""
+"""Captures with a known floor for the tests of `s2e.envs.scan`: surfaces sampled with discs, and
+the faults of real ones."""
 
 from dataclasses import dataclass, field
 
@@ -179,7 +180,8 @@ def street(
     length=40.0,
     dome=True,
 ):
-    """A road between facades; `kerb` raises the pavements; `slope` tilts it all along x (the floor is then the slope)."""
+    """A road between facades; `kerb` raises the pavements; `slope` tilts it all along x (the floor
+    is then the slope)."""
     b = _builder(seed)
     rng = b.rng
     b.ground(0, length, -3, 3)
@@ -299,7 +301,8 @@ def stairs(seed=0):
 
 
 def quay(seed=0):
-    """A promenade, a wall down to water 1.4 m below that was captured in patches, houses on one side."""
+    """A promenade, a wall down to water 1.4 m below that was captured in patches, houses on one
+    side."""
     b = _builder(seed, density=50.0)
     b.ground(0, 36, 0, 9)
     b.rect((0, 0, -1.4), (36, 0, 0), (0, 0, 1.4))
@@ -332,7 +335,8 @@ def passage(seed=0):
 
 
 def corridor(seed=0, count=30_000, noise=0.04):
-    """18 x 2.4 x 2.7 m of round, noisy Gaussians with haze and a box, thin at its ends: what a poor capture of an indoor place is."""
+    """18 x 2.4 x 2.7 m of round, noisy Gaussians with haze and a box, thin at its ends: what a poor
+    capture of an indoor place is."""
     rng = np.random.default_rng(seed)
     kind = rng.choice(6, count, p=[0.22, 0.12, 0.25, 0.25, 0.06, 0.10])
     p = np.stack(
@@ -419,7 +423,8 @@ def plane_only(seed=0):
 
 
 def disturbed(splats: Splats, seed: int) -> tuple[Splats, Placement]:
-    """The capture under a random rotation, scale (0.05 to 20 units a metre) and translation, and what was done."""
+    """The capture under a random rotation, scale (0.05 to 20 units a metre) and translation, and
+    what was done."""
     rng = np.random.default_rng(seed)
     scale = float(np.exp(rng.uniform(np.log(0.05), np.log(20.0))))
     rotation = Rotation.from_quat(rng.normal(size=4)).as_matrix()
@@ -428,7 +433,8 @@ def disturbed(splats: Splats, seed: int) -> tuple[Splats, Placement]:
 
 
 def floor_error(floor, placement: Placement, middle=(0.0, 0.0, 0.0)) -> tuple[float, float]:
-    """Degrees and metres between a floor found in a disturbed capture and z = 0 of the capture; heights at `middle`."""
+    """Degrees and metres between a floor found in a disturbed capture and z = 0 of the capture;
+    heights at `middle`."""
     up = placement.rotation @ np.array([0.0, 0.0, 1.0])
     angle = np.degrees(np.arccos(np.clip(floor.normal @ up, -1, 1)))
     height = (floor.normal @ placement.points(np.asarray(middle)) - floor.offset) / placement.scale

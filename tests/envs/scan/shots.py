@@ -39,7 +39,8 @@ def room(count: int, seed: int = 0) -> Splats:
 
 
 def walk(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (N, 3) and axes (N, 3, 3), right, down and forward in columns, of cameras on a round through the room, 1.4 m high."""
+    """Positions (N, 3) and axes (N, 3, 3), right, down and forward in columns, of cameras on a
+    round through the room, 1.4 m high."""
     rng = np.random.default_rng(seed)
     turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
     eyes = np.stack([4 + 1.8 * np.cos(turn), 3 + 1.2 * np.sin(turn), np.full(count, 1.4)], 1)
@@ -52,7 +53,8 @@ def walk(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def shoot(folder: Path, splats: Splats, count: int, size: tuple[int, int], rgbd: bool) -> None:
-    """Writes photographs of a walk: posed RGB-D, or a transforms.json; `size` is width and height."""
+    """Writes photographs of a walk: posed RGB-D, or a transforms.json; `size` is width and
+    height."""
     eyes, axes = walk(count)
     focal = size[0] / 2 / np.tan(FIELD_OF_VIEW / 2)
     lens = np.array([focal, focal, size[0] / 2, size[1] / 2])

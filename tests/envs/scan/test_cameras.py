@@ -1,4 +1,5 @@
-"""Camera lists of every kind say the same of the same cameras; what is bad in them is left out and counted."""
+"""Camera lists of every kind say the same of the same cameras; what is bad in them is left out and
+counted."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""What `s2e-scene check` finds: nothing in a good scene, and each thing by name in a spoiled one."""
+"""What `s2e-scene check` finds: nothing in a good scene, and each thing by name in a spoiled
+one."""
 
 import dataclasses
 import json

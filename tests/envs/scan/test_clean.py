@@ -8,7 +8,8 @@ from tests.envs.scan.captures import Builder, disturbed, plaza, street
 
 
 def marked(seed=0):
-    """A square with a thin lamp, floaters in the air and below, a dome; and what each Gaussian is."""
+    """A square with a thin lamp, floaters in the air and below, a dome; and what each Gaussian
+    is."""
     b = Builder(np.random.default_rng(seed), density=60.0)
     b.ground(-10, 10, -8, 8)
     b.rect((-10, 8, 0), (20, 0, 0), (0, 0, 5))

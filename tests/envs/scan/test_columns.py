@@ -66,7 +66,8 @@ def test_fill_keeps_mass_and_moments():
         assert np.abs(mean - means[0]).max() < 0.026
         covariance = np.einsum("abc,abci,abcj->ij", mass, at - mean, at - mean) / total
         axes = rotations(quats[0].astype(np.float64)) * scales
-        # Cut at two deviations a Gaussian keeps 77 % of its variance; a voxel blurs by a twelfth of its edge squared.
+        # Cut at two deviations a Gaussian keeps 77 % of its variance; a voxel blurs by a twelfth of
+        # its edge squared.
         assert (
             np.abs(covariance - 0.774 * axes @ axes.T).max() < 0.05 * max(scales) ** 2 + 0.05**2 / 6
         )
@@ -112,7 +113,8 @@ def sheet(x, y, z, turn, scales, opacity=1.0):
 
 @pytest.mark.parametrize("sigma", [0.2, 0.6, 1.5, 3.0])
 def test_sheets_of_large_gaussians_have_no_gaps(sigma):
-    """A drone's ground, and a wall of it: discs of metres, which cells of 0.1 m must not cut to a grating."""
+    """A drone's ground, and a wall of it: discs of metres, which cells of 0.1 m must not cut to a
+    grating."""
     at = np.array([[-0.5, 0.5, -0.5, 0.5], [-0.5, -0.5, 0.5, 0.5]]) * sigma
     ground = sheet(at[0], at[1], np.zeros(4), 0.0, (sigma, sigma, 0.01))
     wall = sheet(np.full(1, 0.75 * sigma), np.zeros(1), np.full(1, 0.5), 90.0, (sigma, sigma, 0.01))
@@ -125,7 +127,8 @@ def test_sheets_of_large_gaussians_have_no_gaps(sigma):
 
 
 def test_junk_beneath_a_ground_that_rolls_does_not_crowd_it_out():
-    """What trainers leave under grounds that were seen from above alone: needles on end, and crumbs at every height."""
+    """What trainers leave under grounds that were seen from above alone: needles on end, and crumbs
+    at every height."""
     rng = np.random.default_rng(4)
     count = 16 * 8 * 60
     x, y = rng.uniform(0, 16, count), rng.uniform(0, 8, count)
@@ -244,7 +247,8 @@ def test_thin_poles_block():
 @pytest.mark.parametrize("wide", [0.12, 0.15, 0.2, 0.3])
 @pytest.mark.parametrize("high", [0.2, 0.24, 0.4])
 def test_small_things_on_the_floor_are_not_smoothed_away(wide, high, noise_m):
-    """A stone, a box: too high for wheels, and too narrow for the ground's filters to keep as steps."""
+    """A stone, a box: too high for wheels, and too narrow for the ground's filters to keep as
+    steps."""
     b = builder()
     b.ground(0, 4, 0, 4)
     b.box(2.0, 2.0, 0, wide, wide, high, density=2000.0)

@@ -1,4 +1,5 @@
-"""`s2e-scene` as a user runs it: import, look, list, check and drive; bad input is one line and exit code 2."""
+"""`s2e-scene` as a user runs it: import, look, list, check and drive; bad input is one line and
+exit code 2."""
 
 import os
 import resource

@@ -25,7 +25,8 @@ QUICK = ("street", "quay")
 
 
 def found(splats, placement, up=None):
-    """Floor of a cleaned capture and its error in degrees and metres, in the middle of the ground."""
+    """Floor of a cleaned capture and its error in degrees and metres, in the middle of the
+    ground."""
     return find_floor(select(splats, clean(splats) == 0), up)
 
 

@@ -1,4 +1,5 @@
-"""Captures of a yard, turned and scaled anyhow, become scenes that can be driven in; what is no place is refused with a picture."""
+"""Captures of a yard, turned and scaled anyhow, become scenes that can be driven in; what is no
+place is refused with a picture."""
 
 import hashlib
 import json
@@ -29,7 +30,8 @@ METRES_PER_UNIT = 0.37
 
 @pytest.fixture(scope="module", autouse=True)
 def floors():
-    """Finds the floor of a capture once: it is most of an import, and of the same capture always the same."""
+    """Finds the floor of a capture once: it is most of an import, and of the same capture always
+    the same."""
     known = {}
 
     def once(splats, up=None, eyes=None):
@@ -72,7 +74,8 @@ def imported(asked):
 
 
 def truth(folder, splats_path_up):
-    """The placement of a scene, and where points of the yard are in it: a turn about z and a shift in the plane."""
+    """The placement of a scene, and where points of the yard are in it: a turn about z and a shift
+    in the plane."""
     data = json.loads((folder / "scene.json").read_text())["transform"]
     placement = Placement(
         data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"])
@@ -392,7 +395,8 @@ def test_what_stops_the_writing_leaves_the_former_scene(asked, imported, monkeyp
 
 
 def test_a_room_of_three_metres_is_a_small_place(tmp_path):
-    """No way of 5 m fits: shorter ones are proposed, said and such as the expert drives; a cupboard is refused."""
+    """No way of 5 m fits: shorter ones are proposed, said and such as the expert drives; a cupboard
+    is refused."""
     small = captures.room(furniture=False)
     for width, depth, told in (
         (3.4, 3.3, "the place is small"),
@@ -436,6 +440,7 @@ def test_blobs_are_refused_by_name(asked, imported):
     )
     with pytest.raises(
         UserError,
-        match=r"navigable: blobs: half of the picture is nearer than 0\.35 m in \d+% .*train it longer",
+        match=r"navigable: blobs: half of the picture is nearer than 0\.35 m in \d+% .*train it "
+        r"longer",
     ):
         importer.check_sight(replace(scene, splats=join(scene.splats, fog)))

@@ -1,4 +1,5 @@
-"""Collision meshes: read in every format, never anything beside them, and mapped like the capture they belong to."""
+"""Collision meshes: read in every format, never anything beside them, and mapped like the capture
+they belong to."""
 
 import json
 import struct
@@ -74,7 +75,8 @@ def test_a_mesh_in_place_of_the_splats(tmp_path, monkeypatch):
     splats, _ = disturbed(yard(junk=False), seed, scale)
     corners = yard(junk=False).means[:4].astype(np.float64)
     mesh = yard_mesh()
-    # The mesh in the capture's coordinates: the similarity that took the yard there, from a carrier of three points and the origin.
+    # The mesh in the capture's coordinates: the similarity that took the yard there, from a carrier
+    # of three points and the origin.
     unit = np.concatenate([np.zeros((1, 3)), np.eye(3)]).astype(np.float32)
     frame, _ = disturbed(replace(select(splats, np.arange(4)), means=unit), seed, scale)
     origin, basis = (
@@ -110,7 +112,8 @@ def test_a_mesh_in_place_of_the_splats(tmp_path, monkeypatch):
     small.export(tmp_path / "small.glb")
     with pytest.raises(
         UserError,
-        match=r"small\.glb: the mesh covers 0\.\d+ x 0\.\d+ m, the capture 1.* x 1.* m; check its units",
+        match=r"small\.glb: the mesh covers 0\.\d+ x 0\.\d+ m, the capture 1.* x 1.* m; check its "
+        r"units",
     ):
         solid_splats(replace(args, collision=tmp_path / "small.glb"), placed, placement)
     elsewhere = replace(placement, translation=placement.translation + np.array([0.0, 0.0, 5.0]))

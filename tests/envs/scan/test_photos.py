@@ -108,7 +108,8 @@ def test_scaled_axes_are_rotations():
 def test_bent_pictures_are_straightened(tmp_path):
     lens = Lens((100.0, 100.0, 80.0, 60.0), (160, 120), (-0.2, 0.05, 0.002, -0.001, 0.0))
     rows, columns = bent_pixels(lens)
-    # What the bent picture shows at a pixel is at the straight pixel that is bent to it: found by search.
+    # What the bent picture shows at a pixel is at the straight pixel that is bent to it: found by
+    # search.
     straight_y, straight_x = np.mgrid[:120, :160].astype(float)
     y, x = straight_y.copy(), straight_x.copy()
     for _ in range(30):

@@ -1,4 +1,5 @@
-"""`s2e-scene reconstruct` from photographs to a scene: refusals before the work, going on after a stop, and the whole command."""
+"""`s2e-scene reconstruct` from photographs to a scene: refusals before the work, going on after a
+stop, and the whole command."""
 
 import os
 import subprocess
@@ -145,13 +146,15 @@ def test_what_the_import_refuses_stands(asked, monkeypatch):
     monkeypatch.setattr(module, "import_scene", refuse)
     with pytest.raises(
         UserError,
-        match=r"no floor; the splats stand in .*room.ply: s2e-scene import .*--cameras .*tries again",
+        match=r"no floor; the splats stand in .*room.ply: s2e-scene import .*--cameras .*tries "
+        r"again",
     ):
         module.reconstruct(asked)
 
 
 def test_units_that_nobody_knows(asked, no_import, tmp_path):
-    """Without a scale the learner works in lengths of its own; what comes out is in the units of the cameras."""
+    """Without a scale the learner works in lengths of its own; what comes out is in the units of
+    the cameras."""
     shoot(tmp_path / "nerf", room(500), 9, (48, 32), rgbd=False)
     module.reconstruct(replace(asked, dir=tmp_path / "nerf", capture_height=1.4))
     (wanted,) = no_import

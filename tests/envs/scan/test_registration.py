@@ -15,7 +15,8 @@ SIZE = (96, 72)
 
 
 def sensor(focal: float, right: float) -> list[Photo]:
-    """Photographs whose colour camera has another focal length and stands beside the depth camera."""
+    """Photographs whose colour camera has another focal length and stands beside the depth
+    camera."""
     eyes, axes = walk(40, seed=3)
     turned, splats = axes.transpose(0, 2, 1), prepare(room(12_000))
     lens = np.array([70.0, 70.0, 48.0, 36.0])

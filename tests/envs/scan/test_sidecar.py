@@ -1,4 +1,5 @@
-"""Corrections by hand: what is drawn is what is marked, and what makes no sense is refused by name."""
+"""Corrections by hand: what is drawn is what is marked, and what makes no sense is refused by
+name."""
 
 import json
 

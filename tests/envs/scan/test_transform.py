@@ -63,7 +63,8 @@ def test_basis_is_the_rasterisers():
 
 
 def test_a_capture_looks_the_same_when_it_and_the_camera_are_moved_together():
-    """Means, shapes and the colours that depend on the view: a picture knows nothing of the frame that they are in."""
+    """Means, shapes and the colours that depend on the view: a picture knows nothing of the frame
+    that they are in."""
     splats, turn = random_splats(2, 12), rotation(5)
     splats.sh[:, 0] += 1.0
     placed = place(splats, Placement(2.0, turn, np.array([4.0, -1.0, 0.5])))

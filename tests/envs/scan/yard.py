@@ -1,4 +1,5 @@
-"""A capture to import: a walled yard with boxes, a terrace, floaters and a sky dome, sampled from its surfaces."""
+"""A capture to import: a walled yard with boxes, a terrace, floaters and a sky dome, sampled from
+its surfaces."""
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -91,7 +92,8 @@ def yard(seed=0, width=WIDTH_M, depth=DEPTH_M, boxes=BOXES, junk=True):
 
 
 def disturbed(splats, seed, metres_per_unit):
-    """The same place as a capture has it: turned and shifted anyhow, in units of its own. Also returns its up direction."""
+    """The same place as a capture has it: turned and shifted anyhow, in units of its own. Also
+    returns its up direction."""
     rotation = Rotation.from_quat(np.random.default_rng([seed, 1]).normal(size=4)).as_matrix()
     shift = np.random.default_rng(seed).normal(size=3) * 3
     return place(splats, Placement(1.0 / metres_per_unit, rotation, shift)), rotation @ np.array(
@@ -100,7 +102,8 @@ def disturbed(splats, seed, metres_per_unit):
 
 
 def yard_scene(folder, name="yard", count=3, **more):
-    """Writes the undisturbed yard as a scene folder, mapped as the importer maps it; returns it loaded."""
+    """Writes the undisturbed yard as a scene folder, mapped as the importer maps it; returns it
+    loaded."""
     from s2e.envs.geometry.meshes import empty_mesh
     from s2e.envs.geometry.scene import Scene, Sky
     from s2e.envs.scan.ground.columns import columns

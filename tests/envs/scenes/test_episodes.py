@@ -66,7 +66,8 @@ def test_a_broken_builder_is_heard_of():
 
 
 def field_of(things: int) -> Any:
-    """A scene as far as the drawing of episodes looks into it: anchors 1 m apart, and so many things."""
+    """A scene as far as the drawing of episodes looks into it: anchors 1 m apart, and so many
+    things."""
     anchors = np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0)), -1).reshape(-1, 2)
     return SimpleNamespace(
         mesh=SimpleNamespace(instance=np.arange(things + 1)), free_anchors=anchors

@@ -1,4 +1,5 @@
-"""Proposals of anchors and episodes: the same as ever for the suite, bounded and refused where a place has no room."""
+"""Proposals of anchors and episodes: the same as ever for the suite, bounded and refused where a
+place has no room."""
 
 import dataclasses
 import math
@@ -75,7 +76,8 @@ def test_a_small_place_has_shorter_and_fewer_episodes():
 
 @pytest.mark.parametrize("width_m", [2.8, 3.6, 5.0])
 def test_a_room_has_short_episodes_that_can_be_driven(width_m):
-    """Of 2 m and more, with something in the way before the goal counts as reached, and no crowd."""
+    """Of 2 m and more, with something in the way before the goal counts as reached, and no
+    crowd."""
     scene = yard(width_m, 2.7)
     scene = dataclasses.replace(
         scene, free_anchors=free_anchors(scene.occupancy, narrow=True, room_m=0.35)
@@ -152,7 +154,8 @@ def test_episodes_that_start_at_their_goal_are_refused_when_read(apart_m, bearin
             more = " and 4 more" if count == 12 else ""
             with pytest.raises(
                 UserError,
-                match=rf"episodes\.json: episodes? here-0.*{more}: the start is within 1 m of the goal",
+                match=rf"episodes\.json: episodes? here-0.*{more}: the start is within 1 m of the "
+                r"goal",
             ):
                 read_episodes(path)
         else:
@@ -180,7 +183,8 @@ def test_the_packaged_episodes_fit_their_scenes(name):
 
 
 def test_anchors_and_routes_go_through_doors():
-    """Two rooms with a door of 0.9 m: only narrow ways join them, and starts and goals are in both."""
+    """Two rooms with a door of 0.9 m: only narrow ways join them, and starts and goals are in
+    both."""
     grid = np.ones((70, 120), dtype=bool)
     grid[5:65, 5:58] = grid[5:65, 62:115] = False
     grid[30:39, 58:62] = False

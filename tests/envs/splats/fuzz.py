@@ -1,8 +1,10 @@
-"""Feeds damaged files to a reader of splats: `python tests/envs/splats/fuzz.py READER --seconds 600 --seed N`.
+"""Feeds damaged files to a reader of splats:
+`python tests/envs/splats/fuzz.py READER --seconds 600 --seed N`.
 
-READER is ply, compressed_ply, spz, splat or sog. Whatever comes in, a reader must give finite splats or a `UserError`
-of one line, within 5 s and 2 GiB, without a warning, and write nothing. Inputs that do otherwise are kept under --out;
-what was mended since lies in `seeds`, and the tests read it again.
+READER is ply, compressed_ply, spz, splat or sog. Whatever comes in, a reader must give finite
+splats or a `UserError` of one line, within 5 s and 2 GiB, without a warning, and write nothing.
+Inputs that do otherwise are kept under --out; what was mended since lies in `seeds`, and the tests
+read it again.
 """
 
 import argparse
@@ -164,7 +166,8 @@ def campaign(
     seconds: float = np.inf,
     cases: float = np.inf,
 ) -> Counter:
-    """Damages and reads until the time or the number of cases is reached; counts outcomes, writes what was found to `out`."""
+    """Damages and reads until the time or the number of cases is reached; counts outcomes, writes
+    what was found to `out`."""
     rng = np.random.default_rng([seed, *reader.encode()])
     valid = corpus(reader)
     counts: Counter = Counter()
@@ -192,7 +195,8 @@ def campaign(
 
 
 def main() -> None:
-    """Runs one reader's campaign and prints a line about it; exit code 1 when something was found."""
+    """Runs one reader's campaign and prints a line about it; exit code 1 when something was
+    found."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -220,7 +224,8 @@ def main() -> None:
     taken = time.monotonic() - started
     total = counts["read"] + counts["refused"] + counts["found"]
     print(
-        f"{options.reader}: {total} cases, {counts['refused']} refused, {counts['read']} read, {counts['found']} found, "
+        f"{options.reader}: {total} cases, {counts['refused']} refused, {counts['read']} read, "
+        f"{counts['found']} found, "
         f"seed {options.seed}, {taken:.0f} s, {total / taken:.0f} cases/s"
     )
     raise SystemExit(1 if counts["found"] else 0)

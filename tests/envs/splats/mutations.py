@@ -1,4 +1,5 @@
-"""Ways to damage files of splats: bytes of any format, and the headers, streams and JSON of each."""
+"""Ways to damage files of splats: bytes of any format, and the headers, streams and JSON of
+each."""
 
 import gzip
 import io
@@ -93,7 +94,8 @@ def damage(
 
 
 def flip(data: bytes, rng: np.random.Generator) -> bytes:
-    """Bits flipped, bytes set, the file cut, pieces copied, moved, removed or doubled, numbers written over."""
+    """Bits flipped, bytes set, the file cut, pieces copied, moved, removed or doubled, numbers
+    written over."""
     out = bytearray(data)
     if not out:
         return bytes(rng.integers(0, 256, int(rng.integers(0, 40)), dtype=np.uint8))
@@ -138,7 +140,8 @@ def numbers(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def header_lines(data: bytes, rng: np.random.Generator) -> bytes:
-    """A PLY's header with words replaced and lines dropped, doubled or moved; or numbers of its data."""
+    """A PLY's header with words replaced and lines dropped, doubled or moved; or numbers of its
+    data."""
     end = data.find(b"end_header\n")
     if end < 0 or rng.random() < 0.3:
         return data[: max(end, 0)] + numbers(data[max(end, 0) :], rng)

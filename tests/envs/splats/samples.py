@@ -1,4 +1,5 @@
-"""Small valid files of every format, encoded Gaussian by Gaussian from the formats' descriptions: the slow reference."""
+"""Small valid files of every format, encoded Gaussian by Gaussian from the formats' descriptions:
+the slow reference."""
 
 import gzip
 import io
@@ -34,7 +35,8 @@ def make_splats(
 
 
 def smallest_three(quat: list[float], bits: int, signed: bool) -> tuple[int, list[int]]:
-    """Index of the largest component and the other three, quantised between -1 / sqrt 2 and 1 / sqrt 2."""
+    """Index of the largest component and the other three, quantised between -1 / sqrt 2 and 1 /
+    sqrt 2."""
     largest = max(range(4), key=lambda i: abs(quat[i]))
     sign = -1.0 if quat[largest] < 0 else 1.0
     others = [sign * quat[i] * math.sqrt(2) for i in range(4) if i != largest]
@@ -92,7 +94,8 @@ def plain_ply(splats: Splats, comment: str = "") -> bytes:
 
 
 def compressed_ply(splats: Splats, comment: str = "", colours: bool = True) -> bytes:
-    """PlayCanvas compressed PLY; without `colours`, the older one whose colours lie between 0 and 1."""
+    """PlayCanvas compressed PLY; without `colours`, the older one whose colours lie between 0 and
+    1."""
     chunks, vertices, rest = [], [], []
     logs, rgb = np.log(splats.scales), np.clip(splats.sh[:, 0] * SH_C0 + 0.5, 0, 1)
     for start in range(0, len(splats.means), 256):
@@ -167,7 +170,8 @@ def dotsplat(splats: Splats) -> bytes:
     return b"".join(rows)
 
 
-# What turns (right, down, front) into (right, up, back): y and z change sign, and with them every harmonic that is odd in one of them.
+# What turns (right, down, front) into (right, up, back): y and z change sign, and with them every
+# harmonic that is odd in one of them.
 FLIPPED = (-1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1)
 
 

@@ -1,4 +1,5 @@
-"""Contact shadows: the kernel against the formula at known points of the ground, and what must stay as it is."""
+"""Contact shadows: the kernel against the formula at known points of the ground, and what must stay
+as it is."""
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ def with_instance(mesh: Mesh, instance: int) -> Mesh:
 
 
 def view():
-    """A camera over level ground: its position, rotation, intrinsics, the ground's points (H, W, 2) and depths."""
+    """A camera over level ground: its position, rotation, intrinsics, the ground's points (H, W, 2)
+    and depths."""
     positions, rotations = camera_poses(np.zeros((1, 3)), CAMERA)
     lens = CAMERA.intrinsics()
     v, u = np.mgrid[: CAMERA.height_px, : CAMERA.width_px] + 0.5
@@ -79,7 +81,8 @@ def test_shadows_fall_away_from_the_sun_and_are_of_limited_length():
 
 
 def test_shadows_have_no_steps():
-    """Neighbouring points differ little, whatever the shape and the sun: a step would be seen as an edge."""
+    """Neighbouring points differ little, whatever the shape and the sun: a step would be seen as an
+    edge."""
     rng = np.random.default_rng(0)
     for _ in range(20):
         yaw, angle = rng.uniform(0, 7, 2)

@@ -1,4 +1,5 @@
-"""Every format against its slow encoder, the sample objects against each other, and what files are told apart by."""
+"""Every format against its slow encoder, the sample objects against each other, and what files are
+told apart by."""
 
 import gzip
 import os
@@ -23,14 +24,16 @@ ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("S2E_SHARED_DATA", ROOT.parent / "shared" / "data")) / "splats"
 sample_data = pytest.mark.skipif(not DATA.is_dir(), reason="the sample objects are not here")
 
-# Half a step of ten bits over sqrt(2) in each of three components, threefold in the fourth when all are alike, doubled as an angle.
+# Half a step of ten bits over sqrt(2) in each of three components, threefold in the fourth when all
+# are alike, doubled as an angle.
 SMALLEST_THREE_DEG = float(np.degrees(2 * np.sqrt(12) * 0.5 / 1022 * np.sqrt(2))) + 0.005
 
 seeds, degrees = st.integers(0, 2**32 - 1), st.sampled_from([1, 4, 9, 16])
 
 
 def angles_deg(a: Splats, b: Splats) -> np.ndarray:
-    """Angles between rotations; from the smaller of |q - p| and |q + p|, since a scalar product near 1 says little."""
+    """Angles between rotations; from the smaller of |q - p| and |q + p|, since a scalar product
+    near 1 says little."""
     q, p = a.quats.astype(np.float64), b.quats.astype(np.float64)
     apart = np.minimum(np.linalg.norm(q - p, axis=1), np.linalg.norm(q + p, axis=1))
     return np.degrees(4 * np.arcsin(np.clip(apart / 2, 0, 1)))
@@ -69,7 +72,8 @@ def test_compressed_ply(tmp_path_factory, seed, count, coefficients, colours):
     found = read_splats(
         put(tmp_path_factory.mktemp("f"), "a", samples.compressed_ply(splats, colours=colours))
     )
-    # Half a step of 10 bits over 6 m and over 8 of log scale, of 8 bits over 0..1 of colour and 8 of coefficients.
+    # Half a step of 10 bits over 6 m and over 8 of log scale, of 8 bits over 0..1 of colour and 8
+    # of coefficients.
     close(
         found,
         splats,
@@ -109,7 +113,8 @@ def test_sog(tmp_path_factory, seed, count, coefficients, mip, folder):
     else:
         path.write_bytes(samples.zipped(parts))
     found = read_splats(path)
-    # Codebooks of 256 even steps over what there is; positions 16 bits over logarithms of at most 2 x 1.4.
+    # Codebooks of 256 even steps over what there is; positions 16 bits over logarithms of at most 2
+    # x 1.4.
     close(found, splats, 4 * 1.4 / 65535, 4.01 / 255, 0.51 / 255, 0.91 / 255, 1.01 / 255, 1.12)
 
 
@@ -203,7 +208,8 @@ def test_the_sample_objects_agree(tmp_path):
         1,
         3,
     )
-    # The files list Gaussians in the same order, and SPZ's steps are the coarser ones but for rotations (10 bits each).
+    # The files list Gaussians in the same order, and SPZ's steps are the coarser ones but for
+    # rotations (10 bits each).
     assert np.abs(a.means - b.means).max() <= 2**-13 + 1e-6
     assert np.abs(np.log(a.scales / np.maximum(b.scales, np.exp(-10)))).max() <= 1.01 / 32
     assert np.array_equal(a.opacities, b.opacities)
@@ -349,7 +355,8 @@ def test_nothing_is_left_by_a_failed_write(tmp_path):
 
 
 def test_a_folder_of_tiles_is_one_capture(tmp_path):
-    """Of one frame and any formats; what is there twice is read once, what holds nothing is left out, other captures are refused."""
+    """Of one frame and any formats; what is there twice is read once, what holds nothing is left
+    out, other captures are refused."""
     left = samples.make_splats(1, 60, 1)
     right = replace(
         samples.make_splats(2, 50, 4),
@@ -377,5 +384,6 @@ def test_a_folder_of_tiles_is_one_capture(tmp_path):
     with pytest.warns(SplatWarning):
         refused(
             tmp_path,
-            r"b\.ply and copy of b\.ply lie over one another, so they are no tiles of one capture; give one",
+            r"b\.ply and copy of b\.ply lie over one another, so they are no tiles of one capture; "
+            r"give one",
         )

@@ -1,4 +1,5 @@
-"""Damaged files give splats or a `UserError`: a short campaign for each reader, and every input that once did otherwise."""
+"""Damaged files give splats or a `UserError`: a short campaign for each reader, and every input
+that once did otherwise."""
 
 import pytest
 

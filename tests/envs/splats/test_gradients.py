@@ -1,4 +1,5 @@
-"""The kernels with gradients against the renderer, against the torch twin's autograd, and against small steps."""
+"""The kernels with gradients against the renderer, against the torch twin's autograd, and against
+small steps."""
 
 import inspect
 from types import SimpleNamespace
@@ -96,7 +97,8 @@ def test_gradients_where_pixels_are_full():
 
 
 def test_gradients_by_small_steps():
-    """Of one Gaussian before another; where alpha falls under 1/255 it jumps, so the bar is three per cent."""
+    """Of one Gaussian before another; where alpha falls under 1/255 it jumps, so the bar is three
+    per cent."""
     gaussians = cloud(2, 2, 0.5)
     with torch.no_grad():
         gaussians.means.copy_(torch.tensor([[0.3, 0.1, 2.0], [0.1, 0.0, 3.0]]))
@@ -168,7 +170,8 @@ def test_threads_change_nothing():
 
 
 def test_on_cuda_gsplat_gets_the_same_call(monkeypatch):
-    """With a stand-in for its rasteriser that takes what the real one takes, and the torch twin's mathematics."""
+    """With a stand-in for its rasteriser that takes what the real one takes, and the torch twin's
+    mathematics."""
     gsplat = pytest.importorskip("gsplat")
     gaussians = cloud(6, 200)
 

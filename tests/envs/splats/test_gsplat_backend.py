@@ -1,4 +1,5 @@
-"""The gsplat backend: on a CPU, with the wheel's torch versions of gsplat's functions, and on CUDA against our kernels."""
+"""The gsplat backend: on a CPU, with the wheel's torch versions of gsplat's functions, and on CUDA
+against our kernels."""
 
 import inspect
 from types import SimpleNamespace

@@ -125,7 +125,8 @@ def test_any_order_doubles_and_extras(tmp_path):
     assert np.allclose(
         splats.quats[:, 0] * column["rot_1"], splats.quats[:, 1] * column["rot_0"], atol=1e-6
     )
-    # Channel-major: f_rest_0..2 are red's three coefficients of degree 1, f_rest_3 the first of green's.
+    # Channel-major: f_rest_0..2 are red's three coefficients of degree 1, f_rest_3 the first of
+    # green's.
     assert np.allclose(splats.sh[:, 1:, 0], np.stack([column[f"f_rest_{i}"] for i in range(3)], 1))
     assert np.allclose(splats.sh[:, 1, 1], column["f_rest_3"])
 

@@ -30,7 +30,8 @@ def make_splats(seed: int, count: int = 400, coefficients: int = 1) -> Splats:
 
 
 def real_harmonics(directions: np.ndarray, coefficients: int) -> np.ndarray:
-    """Real spherical harmonics in the order and with the signs of 3DGS, from SciPy's complex ones."""
+    """Real spherical harmonics in the order and with the signs of 3DGS, from SciPy's complex
+    ones."""
     theta, phi = (
         np.arccos(np.clip(directions[:, 2], -1, 1)),
         np.arctan2(directions[:, 1], directions[:, 0]),
@@ -146,7 +147,8 @@ def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
             back_depth[v],
         )
         assert psnr(rgb[v], want[0]) > 45
-        # A Gaussian at the very edge of a threshold may fall on the other side in float32: so not every pixel.
+        # A Gaussian at the very edge of a threshold may fall on the other side in float32: so not
+        # every pixel.
         assert np.mean(np.abs(alpha[v] - want[2]) < 1e-3) > 0.995
         assert np.array_equal(np.isinf(depth[v]), np.isinf(want[1]))
         finite = np.isfinite(want[1])
@@ -192,7 +194,8 @@ def assert_like_twin(
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_lenses_and_antialiasing_equal_the_slow_twin(lens, antialiased):
     positions, rotations = camera_poses(np.array([[-3.0, 0.3, 0.1], [0.0, 0.0, 2.0]]), CAMERA)
-    # A fisheye of 180 degrees: half of the width is a right angle; and one with an uneven scale and an axis off the middle.
+    # A fisheye of 180 degrees: half of the width is a right angle; and one with an uneven scale and
+    # an axis off the middle.
     wide = np.array([[35 / (np.pi / 2), 35 / (np.pi / 2), 35, 22.5], [30.0, 26.0, 41.0, 17.0]])
     cameras = (
         wide if lens is fisheye else np.array([[35.0, 35, 35, 22.5], [60.0, 52.0, 41.0, 17.0]])
@@ -312,7 +315,8 @@ def test_regions_of_one_view_make_the_whole(monkeypatch):
 
 @pytest.mark.slow
 def test_many_layers_are_drawn_in_parts_as_they_would_be_at_once():
-    """More Gaussians in more tiles than are listed at a time, some far behind walls that end all light."""
+    """More Gaussians in more tiles than are listed at a time, some far behind walls that end all
+    light."""
     rng = np.random.default_rng(3)
     count = 4500
     means = rng.uniform((1, -1, -1), (9, 1, 1), (count, 3)) * np.array([1, 4, 4])
@@ -340,7 +344,8 @@ def test_odd_gaussians_change_nothing_that_they_should_not():
     positions, rotations = camera_poses(np.zeros((1, 3)), Camera(x=0.0, pitch_deg=0.0))
     camera = Camera(height_px=45, width_px=70, x=0.0, pitch_deg=0.0)
     odd = Splats(
-        # a point, one behind, one at the camera, one far off, one invisible, and one as large as a town
+        # a point, one behind, one at the camera, one far off, one invisible, and one as large as a
+        # town
         means=np.array(
             [[2, 0, 0.6], [-2, 0, 0.6], [0, 0, 0.6], [2, 500, 0.6], [2, 0, 0.6], [3e3, 0, 0]],
             np.float32,

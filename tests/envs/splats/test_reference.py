@@ -1,4 +1,5 @@
-"""The CPU kernels against the torch twin of gsplat: several scenes, cameras, lenses and modes, over backgrounds with depth."""
+"""The CPU kernels against the torch twin of gsplat: several scenes, cameras, lenses and modes, over
+backgrounds with depth."""
 
 import os
 from pathlib import Path
@@ -40,7 +41,8 @@ def random_splats(seed: int, count: int, coefficients: int, low_m: float, high_m
 
 
 def upright(splats: Splats) -> Splats:
-    """A sixth of an object's Gaussians, made wider for that, scaled and moved to stand before cameras at the origin, 1 to 3 m away."""
+    """A sixth of an object's Gaussians, made wider for that, scaled and moved to stand before
+    cameras at the origin, 1 to 3 m away."""
     middle, size = (
         np.median(splats.means, axis=0),
         np.quantile(np.abs(splats.means - np.median(splats.means, axis=0)), 0.98),
@@ -171,7 +173,8 @@ def test_threads_do_not_change_a_bit(lens, antialiased, monkeypatch):
 
 
 def test_twin_stops_where_3dgs_stops():
-    """Of five Gaussians of alpha 0.9 one behind the other, the fourth would leave 1e-4 of the light and is not drawn."""
+    """Of five Gaussians of alpha 0.9 one behind the other, the fourth would leave 1e-4 of the light
+    and is not drawn."""
     count = 5
     stack = Splats(
         means=np.column_stack([np.arange(2.0, 2 + count), np.zeros(count), np.full(count, 0.6)]).astype(np.float32),

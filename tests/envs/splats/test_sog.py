@@ -1,4 +1,5 @@
-"""SOG: what meta.json may say, images of another size, and zips that want to be elsewhere or larger."""
+"""SOG: what meta.json may say, images of another size, and zips that want to be elsewhere or
+larger."""
 
 import io
 import json

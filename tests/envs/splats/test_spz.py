@@ -28,7 +28,8 @@ def test_every_version(tmp_path_factory, seed, count, coefficients, mip, version
     found = read_spz(
         put(tmp_path_factory.mktemp("f"), "a", samples.spz(splats, version, bits=bits))
     )
-    # Half floats have steps of 2^-9 between 2 and 4; three bytes without the fourth component are off most where it is small.
+    # Half floats have steps of 2^-9 between 2 and 4; three bytes without the fourth component are
+    # off most where it is small.
     mean, turn = (
         2**-10 if version == 1 else 0.5001 * 2.0**-bits,
         SMALLEST_THREE_DEG if version >= 3 else 14.0,
@@ -55,7 +56,8 @@ def test_degree_4_is_left_out(tmp_path):
 
 
 def harmonics(d: np.ndarray) -> np.ndarray:
-    """(15,) real spherical harmonics of degree 1 to 3 in direction d, up to constant factors, in the order of 3DGS."""
+    """(15,) real spherical harmonics of degree 1 to 3 in direction d, up to constant factors, in
+    the order of 3DGS."""
     turn = np.arctan2(d[1], d[0])
     out = []
     for degree in (1, 2, 3):
@@ -75,7 +77,8 @@ def test_axes_turn_with_their_harmonics():
 @pytest.mark.parametrize("axes", range(9))
 @pytest.mark.parametrize("version", [3, 4])
 def test_named_axes(tmp_path, axes, version):
-    """The same Gaussians come out of files whose extension names other axes: bits of number - 1 are right, up, front."""
+    """The same Gaussians come out of files whose extension names other axes: bits of number - 1 are
+    right, up, front."""
     splats = samples.make_splats(4, 30, 16)
     turn = np.array(
         [
@@ -113,7 +116,8 @@ AXES = {
 @pytest.mark.parametrize("axes", range(1, 17))
 @pytest.mark.parametrize("version", [3, 4])
 def test_all_sixteen_axes(tmp_path, axes, version):
-    """The file's axes are where their names say: its numbers, along right, down and front, are what is read."""
+    """The file's axes are where their names say: its numbers, along right, down and front, are what
+    is read."""
     splats = samples.make_splats(4, 30, 16)
     stored = read_spz(put(tmp_path, "a", samples.spz(splats, version)))
     flip = np.array([1, -1, -1])

@@ -1,4 +1,5 @@
-"""Streamed SOG: a level is chosen and read whole, chunks that lie are refused, and the shell around a scene is kept apart."""
+"""Streamed SOG: a level is chosen and read whole, chunks that lie are refused, and the shell around
+a scene is kept apart."""
 
 import json
 import os

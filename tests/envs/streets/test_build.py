@@ -1,4 +1,5 @@
-"""Scenes: a seed is a seed, what is free is connected, the ground is where it says, and what is held out stays out."""
+"""Scenes: a seed is a seed, what is free is connected, the ground is where it says, and what is
+held out stays out."""
 
 import hashlib
 import subprocess
@@ -42,7 +43,8 @@ def digest(scene) -> str:
 
 
 def wheel_graph(scene, clearance=0.35, step=0.03):
-    """Cells a wheeled robot may stand on, and steps between neighbours that it can take: its own account of the rules."""
+    """Cells a wheeled robot may stand on, and steps between neighbours that it can take: its own
+    account of the rules."""
     free = scene.occupancy.distance() >= clearance
     height = height_of(scene).astype(float)
     index = np.arange(free.size).reshape(free.shape)
@@ -63,7 +65,8 @@ def cells_of(scene, points):
 
 
 def ground_height(scene, points):
-    """Highest upward triangle of the ground at points: a vertical ray against every triangle, no acceleration."""
+    """Highest upward triangle of the ground at points: a vertical ray against every triangle, no
+    acceleration."""
     mesh = scene.mesh
     ground = np.isin(
         mesh.semantic,
@@ -89,7 +92,10 @@ def test_a_seed_is_a_seed():
 
 
 def test_a_seed_is_a_seed_in_every_process():
-    code = "from tests.envs.streets.test_build import digest; from s2e.envs.streets.build import build_scene; print(digest(build_scene(5)))"
+    code = (
+        "from tests.envs.streets.test_build import digest; from s2e.envs.streets.build import "
+        "build_scene; print(digest(build_scene(5)))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == digest(build_scene(5))
 
@@ -101,7 +107,8 @@ def test_anchors_are_clear_and_reach_one_another(family, seed):
     anchors = scene.free_anchors
     assert 24 <= len(anchors) <= ANCHORS
     assert np.ptp(anchors[:, 0]) > 20 and np.ptp(anchors[:, 1]) > 5
-    # Brute force, independent of the distance transform: no occupied cell's square is nearer than 0.75 m.
+    # Brute force, independent of the distance transform: no occupied cell's square is nearer than
+    # 0.75 m.
     rows, columns = np.nonzero(scene.occupancy.grid)
     centres = (
         scene.occupancy.origin + (np.stack([columns, rows], 1) + 0.5) * scene.occupancy.resolution
@@ -179,7 +186,8 @@ def test_what_is_drawn_is_solid_and_what_is_solid_is_drawn(family):
     cells = occupancy.cell_of(edges[:, :2])
     fits = (cells >= 0).all(1) & (cells < occupancy.grid.shape).all(1)
     cells, edges = cells[fits], edges[fits]
-    # Everything between 0.4 and 1 m above the ground is solid, but for steps and the landings they lead to.
+    # Everything between 0.4 and 1 m above the ground is solid, but for steps and the landings they
+    # lead to.
     height = edges[:, 2] - height_of(scene)[cells[:, 0], cells[:, 1]]
     grown = np.asarray(binary_dilation(occupancy.grid, np.ones((3, 3))))
     low = (height > 0.4) & (height < 1.0)

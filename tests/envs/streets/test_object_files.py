@@ -1,4 +1,5 @@
-"""Models from files: what is drawn is what the file holds, and a bad file is one line, never a traceback or a peek outside."""
+"""Models from files: what is drawn is what the file holds, and a bad file is one line, never a
+traceback or a peek outside."""
 
 import json
 import os
@@ -17,7 +18,10 @@ from s2e.envs.streets.object_files import load_objects
 
 trimesh = pytest.importorskip("trimesh")
 
-OBJ = "mtllib {mtl}\nusemtl red\nv 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nv 1 0.5 -3\nf 1 2 3\nf 1 3 4\nf 2 1 5\nf 3 2 5\nf 4 3 5\nf 1 4 5\n"
+OBJ = (
+    "mtllib {mtl}\nusemtl red\nv 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nv 1 0.5 -3\nf 1 2 3\nf 1 3 "
+    "4\nf 2 1 5\nf 3 2 5\nf 4 3 5\nf 1 4 5\n"
+)
 
 
 def glb(path, **more):

@@ -1,4 +1,5 @@
-"""Kinds of things: the stored file is what the script makes, shapes are closed enough, footprints cover what is low."""
+"""Kinds of things: the stored file is what the script makes, shapes are closed enough, footprints
+cover what is low."""
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from tools import objects as make_objects
 
 KINDS = sorted(object_kinds())
 OLD = (
-    "bench bin bollard tree planter cone barrier car red_car blue_car dark_car box pallet sign table hydrant fence bicycle kiosk "
+    "bench bin bollard tree planter cone barrier car red_car blue_car dark_car box pallet sign "
+    "table hydrant fence bicycle kiosk "
     "wheelie_bin lamp shrub"
 ).split()
 
