@@ -95,8 +95,15 @@ class PolicyDriver:
     """
 
     def __init__(
-        self, policy: S2EPolicy, net: VisualNet, worlds: Worlds, planner: str, weight: float, device: str, recovery: bool = False
-    ):  # fmt: skip
+        self,
+        policy: S2EPolicy,
+        net: VisualNet,
+        worlds: Worlds,
+        planner: str,
+        weight: float,
+        device: str,
+        recovery: bool = False,
+    ):
         self.config: PolicyConfig = policy.config
         self.worlds, self.policy, self.device = worlds, policy, device
         self.actor = Actor(policy, net, worlds.count, device, CHUNK)

@@ -583,10 +583,14 @@ def _panels(
         f'id="{anchor}">'
         f"{_ground(occupancy, background, box)}</g></defs></svg>"
     )
-    veil = "" if background is None else (
-        f'<rect x="{box[0]:.2f}" y="{-box[3]:.2f}" width="{wide:.2f}" height="{tall:.2f}" '
-        'fill="var(--card)" opacity=".45"/>'
-    )  # fmt: skip
+    veil = (
+        ""
+        if background is None
+        else (
+            f'<rect x="{box[0]:.2f}" y="{-box[3]:.2f}" width="{wide:.2f}" height="{tall:.2f}" '
+            'fill="var(--card)" opacity=".45"/>'
+        )
+    )
     panels, kind = [], "map long" if columns == 1 else "map"
     for setting in settings:
         mine = {
@@ -723,9 +727,11 @@ def _clips(clips: dict[str, list[np.ndarray]]) -> str:
     figures = []
     for caption, frames in shown.items():
         data = _gif(list(frames), CLIPS_BYTES // len(shown))
-        picture = "<p>Too large to show.</p>" if data is None else (
-            f'<img src="{_data("image/gif", data)}" alt="{_text(caption)}">'
-        )  # fmt: skip
+        picture = (
+            "<p>Too large to show.</p>"
+            if data is None
+            else (f'<img src="{_data("image/gif", data)}" alt="{_text(caption)}">')
+        )
         figures.append(f"<figure>{picture}<figcaption>{_text(caption)}</figcaption></figure>")
     return f'<div class="clips">{"".join(figures)}</div>' if figures else ""
 

@@ -137,10 +137,21 @@ def cast_rays(
     wall, person = (np.empty(angles.shape, dtype=np.float32) for _ in range(2))
     leaves = np.empty(angles.shape, dtype=np.bool_)
     _cast(
-        np.ascontiguousarray(poses), np.ascontiguousarray(people_xy), np.ascontiguousarray(people.active[indices]),
-        fields.values, fields.start, fields.shape, fields.frame, np.ascontiguousarray(worlds.field_id[indices]),
-        np.ascontiguousarray(angles), reach_m, PERSON_RADIUS, wall, leaves, person,
-    )  # fmt: skip
+        np.ascontiguousarray(poses),
+        np.ascontiguousarray(people_xy),
+        np.ascontiguousarray(people.active[indices]),
+        fields.values,
+        fields.start,
+        fields.shape,
+        fields.frame,
+        np.ascontiguousarray(worlds.field_id[indices]),
+        np.ascontiguousarray(angles),
+        reach_m,
+        PERSON_RADIUS,
+        wall,
+        leaves,
+        person,
+    )
     return Cast(wall, leaves, person)
 
 

@@ -229,9 +229,12 @@ class RayPolicy(nn.Module):
         super().__init__()
         self.config = config
         self.net = nn.Sequential(
-            nn.Linear(config.width, config.hidden), nn.Tanh(), nn.Linear(config.hidden, config.hidden), nn.Tanh(),
+            nn.Linear(config.width, config.hidden),
+            nn.Tanh(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.Tanh(),
             nn.Linear(config.hidden, 2),
-        )  # fmt: skip
+        )
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         """Mean actions."""
@@ -266,9 +269,12 @@ def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPol
     rays = values.get("rays") if isinstance(values, dict) else None
     config = RayConfig.from_dict(rays, str(folder / "config.json"))
     other = [name for name in robots if name not in config.robots]
-    require(not other, f"{folder}: trained for {', '.join(config.robots)}, not for "
-                       f"{', '.join(other)}; train one with "
-            f"s2e-ppo --sense rays --robot {','.join(other)}")  # fmt: skip
+    require(
+        not other,
+        f"{folder}: trained for {', '.join(config.robots)}, not for "
+        f"{', '.join(other)}; train one with "
+        f"s2e-ppo --sense rays --robot {','.join(other)}",
+    )
     _refuse_cameras(config, robots, folder)
     policy, tensors = (
         RayPolicy(config),

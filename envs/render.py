@@ -157,9 +157,11 @@ class Renderer:
             for a in (positions, rotations, intrinsics)
         ]
         standing: Any = (
-            np.ascontiguousarray(people[views], dtype=np.float32), self.things, self.first_thing,
+            np.ascontiguousarray(people[views], dtype=np.float32),
+            self.things,
+            self.first_thing,
             np.ascontiguousarray(scene_id[views], dtype=np.int64),
-        )  # fmt: skip
+        )
         behind = images.depth[views]
         nearer = lift_soles(behind, *cameras, *standing)
         depth = np.empty_like(behind)
@@ -167,9 +169,16 @@ class Renderer:
             of = np.flatnonzero(self.splats_of[scene_id[views]] == key)
             some = views[of]
             rgb[of], depth[of], alpha[of] = self.splat_door.render_splats(
-                prepared, positions[some], rotations[some], intrinsics[some], height, width, images.rgb[some], nearer[of],
+                prepared,
+                positions[some],
+                rotations[some],
+                intrinsics[some],
+                height,
+                width,
+                images.rgb[some],
+                nearer[of],
                 antialiased=antialiased,
-            )  # fmt: skip
+            )
         lifted = np.nonzero(nearer < behind)
         depth[lifted] += (1 - alpha[lifted]) * (behind[lifted] - nearer[lifted])
         stands: Any = (*cameras, shadow_directions(self.sky), *standing)

@@ -39,9 +39,27 @@ CONTACT_ENDS = 5  # control periods without touching, after which a touch is a n
 _OFF_SIDEWALK = np.array([SEMANTIC_ID["road"], SEMANTIC_ID["grass"]], dtype=np.uint8)
 
 _STATE = (
-    "pose", "velocity", "scene_id", "field_id", "goal", "clock", "limit", "since_contact", "with_person", "contacts",
-    "contact_steps", "travelled", "steps", "live", "returns", "seed", "effects", "track_offset_s", "track_turn", "way",
-)  # fmt: skip
+    "pose",
+    "velocity",
+    "scene_id",
+    "field_id",
+    "goal",
+    "clock",
+    "limit",
+    "since_contact",
+    "with_person",
+    "contacts",
+    "contact_steps",
+    "travelled",
+    "steps",
+    "live",
+    "returns",
+    "seed",
+    "effects",
+    "track_offset_s",
+    "track_turn",
+    "way",
+)
 
 
 class Worlds:
@@ -371,9 +389,20 @@ class Worlds:
             )
             return
         step_crowd(
-            self.people, self.clock, self.pose, self.velocity, self.fleet.discs, self.fleet.disc_radius, self.fields,
-            self.scene_id, self.stage.roadmaps, self.scene_id, CONTROL_S, react=self.config.react, moving=moving,
-        )  # fmt: skip
+            self.people,
+            self.clock,
+            self.pose,
+            self.velocity,
+            self.fleet.discs,
+            self.fleet.disc_radius,
+            self.fields,
+            self.scene_id,
+            self.stage.roadmaps,
+            self.scene_id,
+            CONTROL_S,
+            react=self.config.react,
+            moving=moving,
+        )
 
     def person_gap(self, poses: np.ndarray | None = None) -> np.ndarray:
         """(N,) metres between each robot's discs and the nearest person's body; negative is

@@ -1,8 +1,8 @@
 """What design choices are worth where a policy drives.
 
-    python -m experiments.choices --data WALKS --out DIR                                       of pretraining
-    python -m experiments.choices --init RUN --out DIR --choices sft ppo_full coached_ram      of fine-tuning
-    python -m experiments.choices --curve RUN RUN2 --out DIR                                   over steps and time
+    of pretraining       python -m experiments.choices --data WALKS --out DIR
+    of fine-tuning       python -m experiments.choices --init RUN --out DIR --choices sft ppo_full
+    over steps and time  python -m experiments.choices --curve RUN RUN2 --out DIR
 
 Trains each choice with each seed, on the same walks or from the same policy, for the same steps;
 then drives the benchmark's four settings with all of them, and prints success with 95 % intervals:

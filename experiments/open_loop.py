@@ -3,10 +3,13 @@ FOLDER ...
 
     anchors   1, 2, 4, 8, 12, 16 anchors on the walks of --data
     data      1/8, 1/4, 1/2 and all of the training walks
-    heads     8 anchors, one, and plain regression, beside constant velocity and straight to the goal
-    real      trained on real walks, recorded ones, or both; tested on real walks that were left out, split after split
+    heads     8 anchors, one, and plain regression, beside constant velocity and straight to the
+              goal
+    real      trained on real walks, recorded ones, or both; tested on real walks that were left
+              out, split after split
     policies  those of --policy, as they are, on all walks of --data: what fine-tuning forgets
-    cost      samples/s, memory and parameters over anchors, tokens and layers (s2e.benchmarks.speed.policy_cost)
+    cost      samples/s, memory and parameters over anchors, tokens and layers
+              (s2e.benchmarks.speed.policy_cost)
 
 Every cell of the first four is a run of s2e-pretrain with the same steps, judged on the same
 held-out walks. What is done is in FOLDER/results.jsonl; the same command goes on where it was
@@ -205,9 +208,14 @@ def _walks(paths: tuple[Path, ...], hz: float | None) -> list[Walk]:
 def settings(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
     """All that a cell's result depends on; experiments share cells of equal settings."""
     return {
-        "data": [str(p) for p in cell.data], "held_out": list(cell.held_out), "options": list(cell.options), "seed": cell.seed,
-        "steps": args.steps, "batch": args.batch, "hz": ReadOptions(hz=args.hz).rate()[0],
-    }  # fmt: skip
+        "data": [str(p) for p in cell.data],
+        "held_out": list(cell.held_out),
+        "options": list(cell.options),
+        "seed": cell.seed,
+        "steps": args.steps,
+        "batch": args.batch,
+        "hz": ReadOptions(hz=args.hz).rate()[0],
+    }
 
 
 def key_of(values: dict[str, Any]) -> str:
@@ -282,8 +290,12 @@ def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
         f"{folder}: s2e-pretrain ended with code {code} ({' '.join(tail)}); its log is "
         f"{folder.with_suffix('.log')}",
     )
-    row = {k.removeprefix("held_out/"): v for line in (folder / "metrics.jsonl").read_text().splitlines()
-           for k, v in json.loads(line).items() if k.startswith("held_out/")}  # fmt: skip
+    row = {
+        k.removeprefix("held_out/"): v
+        for line in (folder / "metrics.jsonl").read_text().splitlines()
+        for k, v in json.loads(line).items()
+        if k.startswith("held_out/")
+    }
     require(
         "ade_m" in row,
         f"{folder}/metrics.jsonl: no held_out metrics in it; delete the folder and start again",

@@ -10,9 +10,18 @@ from scipy.stats import t as student
 from s2e.pretrain.evaluate import Row
 
 METRICS = {
-    "min_ade_m": "minADE m", "min_fde_m": "minFDE m", "miss": "miss", "map": "mAP", "ade_m": "ADE m", "fde_m": "FDE m",
-    "miss_1": "miss of best", "cos": "cos", "maoe_deg": "MAOE", "nll": "NLL", "ece": "ECE",
-}  # fmt: skip
+    "min_ade_m": "minADE m",
+    "min_fde_m": "minFDE m",
+    "miss": "miss",
+    "map": "mAP",
+    "ade_m": "ADE m",
+    "fde_m": "FDE m",
+    "miss_1": "miss of best",
+    "cos": "cos",
+    "maoe_deg": "MAOE",
+    "nll": "NLL",
+    "ece": "ECE",
+}
 DIGITS = {"maoe_deg": 1, "nll": 2}  # after the point; 3 elsewhere
 
 
@@ -103,8 +112,10 @@ def draw(
     except ImportError:
         return False
     figure = Figure((9, 3.8), dpi=150, layout="constrained")
-    panels = {"mean average precision": {"map": "mAP", "soft_map": "soft mAP"},
-              "metres": {"ade_m": "ADE", "min_ade_m": "minADE", "min_fde_m": "minFDE"}}  # fmt: skip
+    panels = {
+        "mean average precision": {"map": "mAP", "soft_map": "soft mAP"},
+        "metres": {"ade_m": "ADE", "min_ade_m": "minADE", "min_fde_m": "minFDE"},
+    }
     for axes, (unit, names) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for k, (name, label) in enumerate(names.items()):
             values = [[r[name] for r in each] for each in rows.values()]
@@ -112,9 +123,13 @@ def draw(
             half = [0.0 if len(v) < 2 else interval(v) for v in values]
             axes.plot(x, means, marker="o", label=label, color=f"C{k}")
             axes.fill_between(
-                x, [m - h for m, h in zip(means, half, strict=True)], [m + h for m, h in zip(means, half, strict=True)],
-                color=f"C{k}", alpha=0.12, linewidth=0,
-            )  # fmt: skip
+                x,
+                [m - h for m, h in zip(means, half, strict=True)],
+                [m + h for m, h in zip(means, half, strict=True)],
+                color=f"C{k}",
+                alpha=0.12,
+                linewidth=0,
+            )
             for at, each in zip(x, values, strict=True):
                 axes.plot([at] * len(each), each, ".", color=f"C{k}", alpha=0.5, markersize=5)
         axes.set_xscale("log", base=2)

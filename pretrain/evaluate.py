@@ -30,9 +30,17 @@ from s2e.pretrain.samples import Batch, Samples, make_batch
 Row = dict[str, float]
 
 COLUMNS = {
-    "ade_m": "ADE m", "fde_m": "FDE m", "min_ade_m": "minADE", "min_fde_m": "minFDE", "miss": "miss", "map": "mAP",
-    "cos": "cos", "maoe_deg": "MAOE", "nll": "NLL", "ece": "ECE",
-}  # fmt: skip
+    "ade_m": "ADE m",
+    "fde_m": "FDE m",
+    "min_ade_m": "minADE",
+    "min_fde_m": "minFDE",
+    "miss": "miss",
+    "map": "mAP",
+    "cos": "cos",
+    "maoe_deg": "MAOE",
+    "nll": "NLL",
+    "ece": "ECE",
+}
 """What the table shows, of: ade_m, fde_m, miss_1 of the best-scored trajectory; min_ade_m,
 min_fde_m, miss of the best of M; map, soft_map; cos and maoe_deg of the best-scored; nll in nats a
 trajectory; ece."""

@@ -69,8 +69,14 @@ def steps(trainer: Trainer, run: Run) -> None:
     """Trains to the end; logs, validates and saves on the way. Ctrl-C and SIGTERM save first."""
     args, at, every = trainer.args, trainer.at, trainer.args.batch * trainer.world
     pictures = Pictures(trainer, trainer.data.watched) if trainer.rank == 0 else None
-    bar = tqdm(total=trainer.steps * every, initial=at.step * every, desc="pretrain", unit="sample", unit_scale=True,
-               disable=None if trainer.rank == 0 else True)  # fmt: skip
+    bar = tqdm(
+        total=trainer.steps * every,
+        initial=at.step * every,
+        desc="pretrain",
+        unit="sample",
+        unit_scale=True,
+        disable=None if trainer.rank == 0 else True,
+    )
     saved, from_step, began = at.step, at.step, time.monotonic()
     with bar, Interrupt() as interrupt:
         while not trainer.done:

@@ -2,7 +2,8 @@
 
     s2e-ppo --envs 256 --init RUN --out RUN2
     s2e-ppo --envs 256 --init RUN --out RUN2 --resume
-    s2e-ppo --sense rays --robot any --out RAYS          a policy on distances: coach and bound of those that see
+    s2e-ppo --sense rays --robot any --out RAYS  a policy on distances: coach and bound of those
+                                                 that see
 
 PPO of Stable-Baselines3 over batched worlds, with a coach who labels what the policy drives into.
 Only the residual-attention adapters (and a critic) are trained; what is frozen runs once per frame.
@@ -220,10 +221,19 @@ def worlds_config(args: PPOArgs, policy: PolicyConfig = PRESETS["laptop"]) -> "W
 
     more = {"outputs": ()} if args.sense == "rays" else {}
     return WorldsConfig.for_policy(
-        policy, robot=args.robot, people=args.people, randomise=args.randomise, camera_noise=args.camera_noise,
-        physics=args.physics, reward=args.reward, shaping=args.shaping, collision=args.collision, tracks=args.tracks,
-        splat_backend=args.splat_backend, **more,
-    )  # fmt: skip
+        policy,
+        robot=args.robot,
+        people=args.people,
+        randomise=args.randomise,
+        camera_noise=args.camera_noise,
+        physics=args.physics,
+        reward=args.reward,
+        shaping=args.shaping,
+        collision=args.collision,
+        tracks=args.tracks,
+        splat_backend=args.splat_backend,
+        **more,
+    )
 
 
 def main() -> None:

@@ -36,9 +36,14 @@ class ActorCritic(BasePolicy):
     """
 
     def __init__(
-        self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, actor: nn.Module, critic_lr: float,
+        self,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        lr_schedule: Any,
+        actor: nn.Module,
+        critic_lr: float,
         use_sde: bool = False,
-    ):  # fmt: skip
+    ):
         super().__init__(observation_space, action_space)
         self.actor: Any = actor
         self.critic = nn.Sequential(
@@ -171,9 +176,17 @@ class S2EActorCritic(ActorCritic):
     """
 
     def __init__(
-        self, observation_space: gym.Space, action_space: gym.Space, lr_schedule: Any, s2e: S2EPolicy, prefix: Prefix, adapter: str,
-        way: float, reader: bool = True, **more: Any,
-    ):  # fmt: skip
+        self,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        lr_schedule: Any,
+        s2e: S2EPolicy,
+        prefix: Prefix,
+        adapter: str,
+        way: float,
+        reader: bool = True,
+        **more: Any,
+    ):
         start = copy.deepcopy(s2e).requires_grad_(False)
         if reader:
             s2e.add_reader()

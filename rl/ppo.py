@@ -185,8 +185,12 @@ class CoachedPPO(PPO):
             (rows["returns"] - rows["values"]).var() / rows["returns"].var().clamp(min=1e-9)
         )
         self.told = {k: float(np.mean(v)) for k, v in told.items()} | {
-            "kl": divergence, "lr": actor["lr"], "coach_weight": coach, "explained_variance": explained, "skipped": 0.0,
-        }  # fmt: skip
+            "kl": divergence,
+            "lr": actor["lr"],
+            "coach_weight": coach,
+            "explained_variance": explained,
+            "skipped": 0.0,
+        }
 
     def _rows(self) -> dict[str, torch.Tensor]:
         """The rollout as tensors (N * T, ...), one world after the other."""

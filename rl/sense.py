@@ -54,11 +54,15 @@ def critic_state(worlds: Worlds, indices: np.ndarray) -> np.ndarray:
         slopes.append(np.where(np.isfinite(there), (there - here) / PROBE_M, 2.0)[indices])
     gaps = static_gaps(w.fleet, w.pose, w.fields, w.field_id)[indices], w.person_gap()[indices]
     parts = [
-        np.log(np.maximum(cast.wall, 0.05)), np.log(np.maximum(cast.person, 0.05)), np.minimum(here, 30.0)[indices, None] / 10.0,
-        np.clip(np.stack(slopes, 1), -2.0, 2.0), np.clip(np.stack(gaps, 1), -0.5, 2.0),
+        np.log(np.maximum(cast.wall, 0.05)),
+        np.log(np.maximum(cast.person, 0.05)),
+        np.minimum(here, 30.0)[indices, None] / 10.0,
+        np.clip(np.stack(slopes, 1), -2.0, 2.0),
+        np.clip(np.stack(gaps, 1), -0.5, 2.0),
         goal_token(to_robot(w.goal[indices], poses), w.config.goal_clip_m),
-        ego_state(w.velocity[indices, 0], w.velocity[indices, 1]), robot_token(w.fleet.about()[indices]),
-    ]  # fmt: skip
+        ego_state(w.velocity[indices, 0], w.velocity[indices, 1]),
+        robot_token(w.fleet.about()[indices]),
+    ]
     return np.concatenate(parts, 1).astype(np.float32)
 
 

@@ -130,11 +130,17 @@ def objective(args: PPOArgs) -> Objective:
     """What the run minimises."""
     coached = args.sense == "images" and args.coach != "none"
     return Objective(
-        ppo=args.ppo_weight, coach=args.coach_weight if coached else 0.0, coach_alone=args.coach_alone if coached else 0.0,
-        coach_until=args.coach_until if args.ppo_weight else 0.0, divergence=args.divergence, target_kl=args.target_kl,
-        warmup=0 if coached and args.coach_alone else args.value_warmup, epochs=args.epochs,
-        batch=args.batch or BATCH[args.sense], lr=args.lr or SCALE[args.sense].get(args.adapter, 5e-4),
-    )  # fmt: skip
+        ppo=args.ppo_weight,
+        coach=args.coach_weight if coached else 0.0,
+        coach_alone=args.coach_alone if coached else 0.0,
+        coach_until=args.coach_until if args.ppo_weight else 0.0,
+        divergence=args.divergence,
+        target_kl=args.target_kl,
+        warmup=0 if coached and args.coach_alone else args.value_warmup,
+        epochs=args.epochs,
+        batch=args.batch or BATCH[args.sense],
+        lr=args.lr or SCALE[args.sense].get(args.adapter, 5e-4),
+    )
 
 
 class Watch(BaseCallback):
@@ -259,9 +265,17 @@ class Trainer:
             self.env = SenseImages(
                 UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed
             )
-            policy, more = S2EActorCritic, more | {
-                "s2e": s2e, "prefix": self.prefix, "adapter": args.adapter, "way": args.coach_way, "reader": args.reader,
-            }  # fmt: skip
+            policy, more = (
+                S2EActorCritic,
+                more
+                | {
+                    "s2e": s2e,
+                    "prefix": self.prefix,
+                    "adapter": args.adapter,
+                    "way": args.coach_way,
+                    "reader": args.reader,
+                },
+            )
         torch.manual_seed(
             args.seed
         )  # the critic's start must not depend on how the policy was loaded
@@ -307,10 +321,19 @@ class Trainer:
     def _worlds(self, policy: PolicyConfig, draw: bool = True) -> Any:
         args = self.args
         return make_worlds(
-            self.count, args.scenes, args.seed, worlds_config(args, policy), self.share.first, scene=args.scene,
-            curriculum=args.curriculum, refresh=args.refresh, objects=args.objects, draw=draw,
-            splats=args.splats if draw and not args.scene else 0.0, fits=True,  # see `check_memory`
-        )  # fmt: skip
+            self.count,
+            args.scenes,
+            args.seed,
+            worlds_config(args, policy),
+            self.share.first,
+            scene=args.scene,
+            curriculum=args.curriculum,
+            refresh=args.refresh,
+            objects=args.objects,
+            draw=draw,
+            splats=args.splats if draw and not args.scene else 0.0,
+            fits=True,  # see `check_memory`
+        )
 
     @property
     def updates(self) -> int:

@@ -10,7 +10,9 @@ import pytest
 RUNS = Path(__file__).parents[1] / "runs"
 STAND_IN = """#!/bin/sh
 echo "${0##*/}" "$@"
-case ${0##*/} in s2e-ppo | s2e-pretrain) mkdir -p "$2/checkpoints" && echo 1 >"$2/checkpoints/last" ;; esac
+case ${0##*/} in
+s2e-ppo | s2e-pretrain) mkdir -p "$2/checkpoints" && echo 1 >"$2/checkpoints/last" ;;
+esac
 """
 
 

@@ -1,7 +1,8 @@
 """Draws the documentation's pictures: python -m tools.pictures [FOLDER].
 
 gs_urban.jpg every scene of the suite
-worlds.jpg   the README's: training worlds above, episodes in eight scenes of gs_urban (Gaussians with people and obstacles) below
+worlds.jpg   the README's: training worlds above, episodes in eight scenes of gs_urban (Gaussians
+             with people and obstacles) below
 sheet.jpg    64 training worlds, each with a scene, weather, robot and camera of its own
 worlds.webp  a minute of four robots driving through training worlds
 captures.jpg training streets, the same as captures from clean to poor, and scenes of gs_urban below

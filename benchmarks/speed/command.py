@@ -425,10 +425,18 @@ def pretrain_samples(args: SpeedArgs) -> Measured:
 PARTS: dict[str, Callable[[SpeedArgs], Measured]] = {
     f.__name__: f
     for f in (
-        raster_images, splat_images, splat_large, env_steps, env_scaling, startup,
-        encoder_images, ppo_steps, ppo_ranks, pretrain_samples,
+        raster_images,
+        splat_images,
+        splat_large,
+        env_steps,
+        env_scaling,
+        startup,
+        encoder_images,
+        ppo_steps,
+        ppo_ranks,
+        pretrain_samples,
     )
-}  # fmt: skip
+}
 
 
 def speed(args: SpeedArgs) -> None:

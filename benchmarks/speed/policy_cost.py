@@ -141,7 +141,8 @@ def row(name: str, subject: Subject) -> str:
     memory = (STATE_BYTES * parameters + 256 * subject.saved) / 2**20
     rate = subject.batch / seconds
     return (
-        f"{name:22}{subject.policy.context_tokens:8}{parameters / 1e6:10.2f}{subject.flops / 1e6:12.1f}{rate:12.4g}"
+        f"{name:22}{subject.policy.context_tokens:8}{parameters / 1e6:10.2f}"
+        f"{subject.flops / 1e6:12.1f}{rate:12.4g}"
         f"{subject.saved / 2**20:12.3f}{memory:14.0f}"
     )
 
@@ -157,7 +158,8 @@ def cost_table(rounds: int = 5, batch: int = 32, paper_batch: int = 1) -> str:
     for _ in range(rounds + 1):
         for subject in subjects.values():
             subject.step()
-    head = f"{'':22}{'tokens':>8}{'params M':>10}{'MFLOP':>12}{'samples/s':>12}{'MiB/sample':>12}{'MiB at 256':>14}"
+    columns = (8, "tokens"), (10, "params M"), (12, "MFLOP"), (12, "samples/s"), (12, "MiB/sample")
+    head = " " * 22 + "".join(f"{name:>{width}}" for width, name in (*columns, (14, "MiB at 256")))
     lines = [head, *(row(name, subject) for name, subject in subjects.items())]
     if paper_batch:
         config = PRESETS["paper"]

@@ -1,8 +1,9 @@
 """How fast splats are drawn on the CPU, by how many are stored and how many are seen: a table in
 Markdown.
 
-    python -m s2e.benchmarks.speed.splats                         the curve: 0.1, 0.3, 1 and 3 million Gaussians
-    python -m s2e.benchmarks.speed.splats --millions 0.139 --reference      with the torch twin of gsplat's mathematics
+    python -m s2e.benchmarks.speed.splats    the curve: 0.1, 0.3, 1 and 3 million Gaussians
+    python -m s2e.benchmarks.speed.splats --millions 0.139 --reference
+                                             with the torch twin of gsplat's mathematics
 
 The scenes are made here: blocks of houses with streets and trees between them, as flat Gaussians on
 their surfaces. "corner" looks out of a corner of the city, so that about the same is seen however

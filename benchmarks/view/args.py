@@ -1,9 +1,10 @@
 """`s2e-view`: look at a scene in a browser, drive in it, watch a policy, or play a benchmark's
 episodes back.
 
-    s2e-view gs_urban/plaza                              fly around; drive with W, A, S, D or the arrow keys
-    s2e-view market --policy runs/out/finetuned          watch a policy, with all the ways it weighs
-    s2e-view gs_urban/plaza --replay out/bench/expert    play episodes.jsonl back
+    s2e-view gs_urban/plaza                            fly around; drive with W, A, S, D or the
+                                                       arrow keys
+    s2e-view market --policy runs/out/finetuned        watch a policy, with all the ways it weighs
+    s2e-view gs_urban/plaza --replay out/bench/expert  play episodes.jsonl back
 
 Open the address that it prints. It needs the extra view, a browser with WebGL 2, and no GPU.
 """

@@ -65,9 +65,26 @@ def _nearest(route, first, last, x, y):
 
 @numba.njit(cache=True, parallel=True)
 def _plan(
-    routes, counts, progress, waited, poses, vel, people, people_vel, active, values, start, shape, frame, ids,
-    all_discs, radii, all_limits, all_candidates, chosen,
-):  # fmt: skip
+    routes,
+    counts,
+    progress,
+    waited,
+    poses,
+    vel,
+    people,
+    people_vel,
+    active,
+    values,
+    start,
+    shape,
+    frame,
+    ids,
+    all_discs,
+    radii,
+    all_limits,
+    all_candidates,
+    chosen,
+):
     for n in numba.prange(poses.shape[0]):
         route, last, scene = routes[n], counts[n] - 1, ids[n]
         discs, radius, limits, candidates = all_discs[n], radii[n], all_limits[n], all_candidates[n]

@@ -7,9 +7,24 @@ import numpy as np
 from s2e.envs.geometry.occupancy import Occupancy
 
 SEMANTICS = (
-    "sky", "road", "sidewalk", "crossing", "grass", "floor", "building", "fence", "pole", "sign", "vegetation", "vehicle",
-    "bicycle", "furniture", "obstacle", "stairs", "person",
-)  # fmt: skip
+    "sky",
+    "road",
+    "sidewalk",
+    "crossing",
+    "grass",
+    "floor",
+    "building",
+    "fence",
+    "pole",
+    "sign",
+    "vegetation",
+    "vehicle",
+    "bicycle",
+    "furniture",
+    "obstacle",
+    "stairs",
+    "person",
+)
 """Semantic classes, in the order of their ids."""
 
 SEMANTIC_ID: dict[str, int] = {name: i for i, name in enumerate(SEMANTICS)}

@@ -83,8 +83,16 @@ def top_down_maps(
     """
     maps = np.empty((len(poses), SIZE_CELLS, SIZE_CELLS), dtype=np.uint8)
     _draw_maps(
-        np.ascontiguousarray(poses, dtype=np.float64), np.ascontiguousarray(goals, dtype=np.float64),
-        np.ascontiguousarray(people, dtype=np.float64), np.ascontiguousarray(active, dtype=np.bool_),
-        fields.values, fields.start, fields.shape, fields.frame, np.ascontiguousarray(field_id, dtype=np.int64), 0.25, maps,
-    )  # fmt: skip
+        np.ascontiguousarray(poses, dtype=np.float64),
+        np.ascontiguousarray(goals, dtype=np.float64),
+        np.ascontiguousarray(people, dtype=np.float64),
+        np.ascontiguousarray(active, dtype=np.bool_),
+        fields.values,
+        fields.start,
+        fields.shape,
+        fields.frame,
+        np.ascontiguousarray(field_id, dtype=np.int64),
+        0.25,
+        maps,
+    )
     return maps

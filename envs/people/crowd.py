@@ -466,9 +466,30 @@ def _robot(pose, velocity, discs, radius):
 
 @numba.njit(cache=True, error_model="numpy")
 def _walk(
-    reals, wholes, actives, manners, clock, poses, robot_vel, discs, radius, values, start, shape, frame, field_id,
-    anchors, counts, hops, lengths, road_id, moving, react, dt, subs,
-):  # fmt: skip
+    reals,
+    wholes,
+    actives,
+    manners,
+    clock,
+    poses,
+    robot_vel,
+    discs,
+    radius,
+    values,
+    start,
+    shape,
+    frame,
+    field_id,
+    anchors,
+    counts,
+    hops,
+    lengths,
+    road_id,
+    moving,
+    react,
+    dt,
+    subs,
+):
     people, most = actives.shape[1], actives.shape[1] + discs.shape[1] + 1
     lines, spare, order, away = (
         np.empty((most, 3)),
@@ -501,17 +522,41 @@ def _walk(
                     whole[i, LEG] = whole[j, LEG]
                 else:
                     target[i, 0], target[i, 1], target[i, 2] = _head_for(
-                        i, real, whole, anchors[road], counts[road], hops[road], lengths[road], values, ground,
-                        (tick + i) % LOOK_AROUND == 0, beyond,
-                    )  # fmt: skip
+                        i,
+                        real,
+                        whole,
+                        anchors[road],
+                        counts[road],
+                        hops[road],
+                        lengths[road],
+                        values,
+                        ground,
+                        (tick + i) % LOOK_AROUND == 0,
+                        beyond,
+                    )
         for sub in range(subs):
             time = clock[n] + sub * h
             for i in range(people):
                 if active[i]:
                     fresh[i, 0], fresh[i, 1] = _choose(
-                        i, real, whole, active, manners, target, robot, discs[n], values, ground, time, h, react,
-                        lines, spare, order, away,
-                    )  # fmt: skip
+                        i,
+                        real,
+                        whole,
+                        active,
+                        manners,
+                        target,
+                        robot,
+                        discs[n],
+                        values,
+                        ground,
+                        time,
+                        h,
+                        react,
+                        lines,
+                        spare,
+                        order,
+                        away,
+                    )
             for i in range(people):
                 if active[i]:
                     _move(
@@ -566,9 +611,29 @@ def step_crowd(
         (lambda a: np.ascontiguousarray(a, dtype=np.int64)),
     )
     _walk(
-        people.real, people.whole, people.active, MANNERS, real(clock), real(robot_poses), real(robot_velocities),
-        real(discs), real(disc_radius), fields.values, fields.start, fields.shape, fields.frame, whole(field_id),
-        roadmaps.anchors, roadmaps.count, roadmaps.next_hop, roadmaps.length, whole(roadmap_id),
-        np.ones(worlds, dtype=np.bool_) if moving is None else np.ascontiguousarray(moving, dtype=np.bool_),
-        bool(react), float(dt), int(substeps),
-    )  # fmt: skip
+        people.real,
+        people.whole,
+        people.active,
+        MANNERS,
+        real(clock),
+        real(robot_poses),
+        real(robot_velocities),
+        real(discs),
+        real(disc_radius),
+        fields.values,
+        fields.start,
+        fields.shape,
+        fields.frame,
+        whole(field_id),
+        roadmaps.anchors,
+        roadmaps.count,
+        roadmaps.next_hop,
+        roadmaps.length,
+        whole(roadmap_id),
+        np.ones(worlds, dtype=np.bool_)
+        if moving is None
+        else np.ascontiguousarray(moving, dtype=np.bool_),
+        bool(react),
+        float(dt),
+        int(substeps),
+    )

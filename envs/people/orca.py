@@ -190,9 +190,14 @@ def _velocities(positions, velocities, preferred, radii, limits, active, horizon
             for k in range(count):
                 j = order[k]
                 nx, ny, short = half_plane(
-                    positions[n, j, 0] - positions[n, i, 0], positions[n, j, 1] - positions[n, i, 1],
-                    vx - velocities[n, j, 0], vy - velocities[n, j, 1], radii[n, i] + radii[n, j], horizon, dt,
-                )  # fmt: skip
+                    positions[n, j, 0] - positions[n, i, 0],
+                    positions[n, j, 1] - positions[n, i, 1],
+                    vx - velocities[n, j, 0],
+                    vy - velocities[n, j, 1],
+                    radii[n, i] + radii[n, j],
+                    horizon,
+                    dt,
+                )
                 lines[k, 0], lines[k, 1], lines[k, 2] = nx, ny, vx * nx + vy * ny + 0.5 * short
             out[n, i, 0], out[n, i, 1] = best_velocity(
                 lines, count, 0, limits[n, i], preferred[n, i, 0], preferred[n, i, 1], scratch

@@ -37,9 +37,16 @@ X, Y, VX, VY, YAW, GAIT, START_X, START_Y, GOAL_X, GOAL_Y, SPEED = range(
 LEG, VIA, LAST, LOOK, BEHAVIOUR, GROUP, WANDER = range(7)  # columns of People.whole
 
 SHARES: Mapping[str, float] = {
-    "walk": 0.34, "group": 0.2, "stand": 0.1, "cross": 0.12, "cut_in": 0.04, "stop": 0.06, "phone": 0.06, "give_way": 0.05,
+    "walk": 0.34,
+    "group": 0.2,
+    "stand": 0.1,
+    "cross": 0.12,
+    "cut_in": 0.04,
+    "stop": 0.06,
+    "phone": 0.06,
+    "give_way": 0.05,
     "insist": 0.03,
-}  # fmt: skip
+}
 """How often a draw gives each behaviour (of "group": two or three people at once)."""
 
 # Fitted to the 641 walking people of the ETH recordings eth and hotel (Pellegrini et al. 2009) by
@@ -165,9 +172,18 @@ class People:
             far = max(math.hypot(goal_x - x, goal_y - y), 1e-9)
             stride = 0.0 if walker.behaviour == "stand" else walker.speed / far
             self.real[world, slot] = (
-                x, y, stride * (goal_x - x), stride * (goal_y - y), math.atan2(goal_y - y, goal_x - x),
-                0.0 if walker.behaviour == "stand" else walker.look % 7, x, y, goal_x, goal_y, walker.speed,
-            )  # fmt: skip
+                x,
+                y,
+                stride * (goal_x - x),
+                stride * (goal_y - y),
+                math.atan2(goal_y - y, goal_x - x),
+                0.0 if walker.behaviour == "stand" else walker.look % 7,
+                x,
+                y,
+                goal_x,
+                goal_y,
+                walker.speed,
+            )
             behaviour = BEHAVIOURS.index(walker.behaviour)
             self.whole[world, slot] = (1, -2, -1, walker.look, behaviour, walker.group, wander)
             self.active[world, slot] = True

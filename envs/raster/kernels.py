@@ -70,14 +70,23 @@ def _views(
         np.empty(most[1], np.int32),
     )
     work = (
-        np.empty(most[0], np.int64), np.empty(most[0], np.int64), np.empty(BUCKETS + 1, np.int64),
-        np.empty(GROUP, np.float32), np.empty((5, 4 * GROUP), np.float32),
-        np.empty(height + 8, np.float32), np.empty(height + 8, np.float32), np.empty(8, np.float32), np.empty(8, np.float32),
-    )  # fmt: skip
+        np.empty(most[0], np.int64),
+        np.empty(most[0], np.int64),
+        np.empty(BUCKETS + 1, np.int64),
+        np.empty(GROUP, np.float32),
+        np.empty((5, 4 * GROUP), np.float32),
+        np.empty(height + 8, np.float32),
+        np.empty(height + 8, np.float32),
+        np.empty(8, np.float32),
+        np.empty(8, np.float32),
+    )
     body = (
-        np.empty((MAX_PARTS, 13), np.float32), np.empty((3, 4), np.float32), np.empty((3, 3), np.float32), np.empty(3, np.float32),
+        np.empty((MAX_PARTS, 13), np.float32),
+        np.empty((3, 4), np.float32),
+        np.empty((3, 3), np.float32),
+        np.empty(3, np.float32),
         FACES.astype(np.int32),
-    )  # fmt: skip
+    )
     row = np.empty((8, size[2]), np.float32)
     fields, levels = (
         (row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]),

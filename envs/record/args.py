@@ -1,10 +1,12 @@
 """`s2e-data`: record, convert and check navigation video.
 
-    s2e-data record --out DIR --frames 20000      the expert drives; walks in the GNM layout
-    s2e-data stills --out DIR --frames 40000      frames at random poses with their free space, for s2e-pretrain --stills
-    s2e-data convert DATA... --out DIR            any format to GNM folders or tar shards, checked
-    s2e-data check DATA...                        what would be used, what would be left out, and why
-    s2e-data stats DATA... --out stats.png        speeds, curves, lengths, goals, sample frames and paths
+    s2e-data record --out DIR --frames 20000  the expert drives; walks in the GNM layout
+    s2e-data stills --out DIR --frames 40000  frames at random poses with their free space, for
+                                              s2e-pretrain --stills
+    s2e-data convert DATA... --out DIR        any format to GNM folders or tar shards, checked
+    s2e-data check DATA...                    what would be used, what would be left out, and why
+    s2e-data stats DATA... --out stats.png    speeds, curves, lengths, goals, sample frames and
+                                              paths
 
 The formats are described in docs/data.md.
 """

@@ -168,10 +168,8 @@ def _read(
         _say(f"left out {error}")
     for entry in skipped if walks or not alone or len(skipped) > 1 else []:
         # `Path` makes one slash of a URL's two; the reason names the shard.
-        _say(
-            "left out "
-            f"{entry.reason if is_url(path) else f'{entry.source}: ' + entry.reason.removeprefix(f'{entry.source}: ')}"
-        )
+        place = "" if is_url(path) else f"{entry.source}: "
+        _say(f"left out {place}{entry.reason.removeprefix(place)}")
     return walks, skipped, error
 
 

@@ -20,8 +20,19 @@ STEP_CLASSES_M = (0.05, 0.15)
 """Heights of step that maps are made for: what wheels climb, and what legs climb."""
 
 _ARRAYS = (
-    "kind", "drive", "limits", "discs", "disc_radius", "size", "latency", "slip", "step_height", "step_class", "camera", "sway",
-)  # fmt: skip
+    "kind",
+    "drive",
+    "limits",
+    "discs",
+    "disc_radius",
+    "size",
+    "latency",
+    "slip",
+    "step_height",
+    "step_class",
+    "camera",
+    "sway",
+)
 
 
 class Fleet:

@@ -104,9 +104,22 @@ class Robot:
                     "finite"
                 )
         for name in (
-            "accel_max", "brake_max", "omega_max", "alpha_max", "curvature_max", "lag_s", "lateral_max", "lateral_accel", "slip",
-            "slip_spread", "latency_s", "step_height", "wheel_radius", "track", "wheelbase",
-        ):  # fmt: skip
+            "accel_max",
+            "brake_max",
+            "omega_max",
+            "alpha_max",
+            "curvature_max",
+            "lag_s",
+            "lateral_max",
+            "lateral_accel",
+            "slip",
+            "slip_spread",
+            "latency_s",
+            "step_height",
+            "wheel_radius",
+            "track",
+            "wheelbase",
+        ):
             value = getattr(self, name)
             if not value >= 0.0 or (value == math.inf and name != "curvature_max"):
                 raise UserError(

@@ -88,9 +88,16 @@ def _share(slip, seed, step, channel):
 def _step(poses, velocities, commands, limits, slip, seeds, steps, dt, poses_out, velocities_out):
     for n in range(poses.shape[0]):
         x, y, yaw, v, omega = advance(
-            poses[n, 0], poses[n, 1], poses[n, 2], velocities[n, 0], velocities[n, 1],
-            commands[n, 0], commands[n, 1], limits[n], dt,
-        )  # fmt: skip
+            poses[n, 0],
+            poses[n, 1],
+            poses[n, 2],
+            velocities[n, 0],
+            velocities[n, 1],
+            commands[n, 0],
+            commands[n, 1],
+            limits[n],
+            dt,
+        )
         lateral, fastest = velocities[n, 2], limits[n, 7]
         if fastest > 0.0:
             follow = 1.0 - np.exp(-dt / limits[n, 6]) if limits[n, 6] > 0.0 else 1.0

@@ -11,9 +11,12 @@ import tyro
 from s2e.core.errors import UserError, require
 
 BOUNDS = {
-    "size": (32, 4096), "gaussians": (1000, 20_000_000), "steps": (1, 10_000_000), "save_every": (1, 10_000_000),
+    "size": (32, 4096),
+    "gaussians": (1000, 20_000_000),
+    "steps": (1, 10_000_000),
+    "save_every": (1, 10_000_000),
     "capture_height": (0.02, 500.0),
-}  # fmt: skip
+}
 """Least and most of what `Reconstruct` may be asked for."""
 
 

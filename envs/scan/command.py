@@ -1,10 +1,15 @@
 """`s2e-scene`: bring a scan of your street, and drive in it.
 
-    s2e-scene import street.ply --name street --metres-per-unit 1     finds the floor and the free ground, writes a scene
-    s2e-scene reconstruct photos --name street --capture-height 1.5   the same from photographs whose cameras are known
-    s2e-scene preview street --out preview                            pictures: from above with routes, at eye level, what was removed
-    s2e-scene list                                                    every scene there is
-    s2e-scene check street                                            hashes, reachability, episodes that the expert solves
+    s2e-scene import street.ply --name street --metres-per-unit 1    finds the floor and the free
+                                                                     ground, writes a scene
+    s2e-scene reconstruct photos --name street --capture-height 1.5  the same from photographs whose
+                                                                     cameras are known
+    s2e-scene preview street --out preview                           pictures: from above with
+                                                                     routes, at eye level, what was
+                                                                     removed
+    s2e-scene list                                                   every scene there is
+    s2e-scene check street                                           hashes, reachability, episodes
+                                                                     that the expert solves
 
 Scenes are kept in $S2E_SCENES (s2e/scenes in your data folder); corrections by hand in
 NAME.correct.json beside the scene's folder. `check` ends with exit code 1 where a scene is not fit

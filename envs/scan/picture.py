@@ -103,9 +103,16 @@ def draw_refusal(path: Path, splats: Splats, floor: Floor | None, reason: str) -
     solid = (
         shown.means[shown.opacities > 0.2] if (shown.opacities > 0.2).sum() > 100 else shown.means
     )
-    low, high = np.quantile(solid[:: max(len(solid) // 500_000, 1)].astype(np.float64), (0.005, 0.995), axis=0) if len(solid) else (
-        np.zeros(3), np.ones(3),
-    )  # fmt: skip
+    low, high = (
+        np.quantile(
+            solid[:: max(len(solid) // 500_000, 1)].astype(np.float64), (0.005, 0.995), axis=0
+        )
+        if len(solid)
+        else (
+            np.zeros(3),
+            np.ones(3),
+        )
+    )
     if floor is not None:
         low[2], high[2] = min(low[2], floor.offset), max(high[2], floor.offset)
     size = max(float((high - low).max()) * 1.1, 1e-6)

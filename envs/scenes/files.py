@@ -56,9 +56,19 @@ MOST_CELLS = 1 << 26
 # What zipfile and numpy raise for damaged or hostile files; encryption, unknown methods and deep
 # nesting are RuntimeErrors.
 _UNREADABLE = (
-    OSError, ValueError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError, RuntimeError,
-    zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+)
 
 
 def collection() -> Path:

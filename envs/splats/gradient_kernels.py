@@ -36,7 +36,7 @@ from s2e.envs.splats.project import (
     SHIFT,
     Z,
     look_through,
-)  # fmt: skip
+)
 from s2e.envs.splats.raster import (
     AREA,
     LOG2_ALPHA_MAX,
@@ -50,7 +50,7 @@ from s2e.envs.splats.raster import (
     list_in_tiles,
     lit_rows,
     sort_by_depth,
-)  # fmt: skip
+)
 from s2e.envs.splats.raster_lanes import least, part, powers_of_two, sum_of_lanes
 
 F32 = np.float32
@@ -349,9 +349,11 @@ def _blend_back_tile(
             weight = select(goes_on, weight, none)
             put_lanes(light, q, select(goes_on, after, select(shown < 0.0, shown, 0.0 - shown)))
             red, green, blue, deep = (
-                lanes_at(upstream, up + SUM_R), lanes_at(upstream, up + SUM_R + AREA), lanes_at(upstream, up + SUM_R + 2 * AREA),
+                lanes_at(upstream, up + SUM_R),
+                lanes_at(upstream, up + SUM_R + AREA),
+                lanes_at(upstream, up + SUM_R + 2 * AREA),
                 lanes_at(upstream, up + SUM_R + 3 * AREA),
-            )  # fmt: skip
+            )
             value = (
                 red * records[at + RED]
                 + green * records[at + GREEN]

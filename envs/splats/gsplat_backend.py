@@ -148,10 +148,23 @@ def _draw(
     """
     matrices, pinholes, colours, limits = given
     views, height, width = limits.shape
-    _, view, gaussian, radii, centres, depths, conics, compensations = gsplat.fully_fused_projection(
-        splats.means, None, splats.quats, splats.scales, matrices, pinholes, width, height,
-        near_plane=NEAR_M, packed=True, calc_compensations=antialiased, camera_model=lens, opacities=splats.opacities,
-    )  # fmt: skip
+    _, view, gaussian, radii, centres, depths, conics, compensations = (
+        gsplat.fully_fused_projection(
+            splats.means,
+            None,
+            splats.quats,
+            splats.scales,
+            matrices,
+            pinholes,
+            width,
+            height,
+            near_plane=NEAR_M,
+            packed=True,
+            calc_compensations=antialiased,
+            camera_model=lens,
+            opacities=splats.opacities,
+        )
+    )
     opacities = splats.opacities[gaussian] * (compensations if antialiased else 1.0)
     eyes = -(matrices[:, :3, :3].transpose(1, 2) @ matrices[:, :3, 3:])[..., 0]
     degree = round(splats.sh.shape[1] ** 0.5) - 1

@@ -47,7 +47,7 @@ from s2e.envs.splats.project import (
     find_clusters,
     look_through,
     project_blocks,
-)  # fmt: skip
+)
 from s2e.envs.splats.project_pack import BLOCKS, GEOMETRY
 from s2e.envs.splats.raster_lanes import (
     bits_of_floats,
@@ -434,9 +434,28 @@ def _finish(
 
 @inlined
 def _take(
-    packed, sh, terms, clusters, seen, depths, queue, first, last, most_records, view, region, place, antialiased, rows_alive,
-    some_dark, records, count, scratch, basis, box,
-):  # fmt: skip
+    packed,
+    sh,
+    terms,
+    clusters,
+    seen,
+    depths,
+    queue,
+    first,
+    last,
+    most_records,
+    view,
+    region,
+    place,
+    antialiased,
+    rows_alive,
+    some_dark,
+    records,
+    count,
+    scratch,
+    basis,
+    box,
+):
     """Projects clusters of the queue until there are enough records, or no place for more.
 
     Returns the next cluster in the queue, and how many records there are.
@@ -490,9 +509,37 @@ def _count_dark(rows_alive):
 
 @numba.njit(cache=True, error_model="numpy", inline="always")
 def _draw_region(
-    packed, sh, terms, clusters, groups, place, height, width, antialiased, back_rgb, back_depth, has_depth, rgb, rgb_float, depth,
-    alpha, pixels, rows_alive, limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small, work,
-):  # fmt: skip
+    packed,
+    sh,
+    terms,
+    clusters,
+    groups,
+    place,
+    height,
+    width,
+    antialiased,
+    back_rgb,
+    back_depth,
+    has_depth,
+    rgb,
+    rgb_float,
+    depth,
+    alpha,
+    pixels,
+    rows_alive,
+    limits,
+    nearest,
+    counts,
+    seen,
+    depths,
+    tiles,
+    entries,
+    grouped,
+    items,
+    records,
+    small,
+    work,
+):
     """Draws one region of a view; returns the array of records, which may have grown, and adds to
     `work`: projected, listed.
     """
@@ -523,9 +570,28 @@ def _draw_region(
         goal, before = count + _BATCH, count
         while True:
             first, count = _take(
-                packed, sh, terms, clusters, seen, depths, queue, first, last, goal, view, region, place, antialiased, rows_alive,
-                dark > 0, records, count, scratch, basis, box,
-            )  # fmt: skip
+                packed,
+                sh,
+                terms,
+                clusters,
+                seen,
+                depths,
+                queue,
+                first,
+                last,
+                goal,
+                view,
+                region,
+                place,
+                antialiased,
+                rows_alive,
+                dark > 0,
+                records,
+                count,
+                scratch,
+                basis,
+                box,
+            )
             if first == last or count >= goal:
                 break
             more = np.empty(2 * len(records), np.float32)
@@ -581,9 +647,30 @@ def _draw_region(
 
 @numba.njit(cache=True, error_model="numpy", nogil=True)
 def draw_share(
-    worker, workers, packed, sh, terms, clusters, groups, positions, rotations, cameras, fisheye, antialiased, back_rgb, back_depth,
-    has_depth, height, width, bands, detail_px, rgb, rgb_float, depth, alpha,
-):  # fmt: skip
+    worker,
+    workers,
+    packed,
+    sh,
+    terms,
+    clusters,
+    groups,
+    positions,
+    rotations,
+    cameras,
+    fisheye,
+    antialiased,
+    back_rgb,
+    back_depth,
+    has_depth,
+    height,
+    width,
+    bands,
+    detail_px,
+    rgb,
+    rgb_float,
+    depth,
+    alpha,
+):
     """Draws every `workers`-th region, counted over all views; `bands` (B, 4) are the regions of
     each view, in tiles.
 
@@ -624,8 +711,35 @@ def draw_share(
         )
         size = place[2] * place[3]
         records = _draw_region(
-            packed, sh, terms, clusters, groups, place, height, width, antialiased, back_rgb[v % len(back_rgb)],
-            back_depth[v % len(back_depth)], has_depth, rgb[v % len(rgb)], rgb_float[v % len(rgb_float)], depth[v], alpha[v],
-            pixels, rows_alive[:size], limits, nearest, counts, seen, depths, tiles, entries, grouped, items, records, small, work,
-        )  # fmt: skip
+            packed,
+            sh,
+            terms,
+            clusters,
+            groups,
+            place,
+            height,
+            width,
+            antialiased,
+            back_rgb[v % len(back_rgb)],
+            back_depth[v % len(back_depth)],
+            has_depth,
+            rgb[v % len(rgb)],
+            rgb_float[v % len(rgb_float)],
+            depth[v],
+            alpha[v],
+            pixels,
+            rows_alive[:size],
+            limits,
+            nearest,
+            counts,
+            seen,
+            depths,
+            tiles,
+            entries,
+            grouped,
+            items,
+            records,
+            small,
+            work,
+        )
     return work

@@ -96,9 +96,16 @@ def _project(
     )
     covariances, _ = wheel._quat_scale_to_covar_preci(quats, scales, compute_preci=False)
     radii, centres, depths, conics, compensation = wheel._fully_fused_projection(
-        means, covariances, matrix[None], pinhole[None], size[1], size[0],
-        near_plane=NEAR_M, calc_compensations=antialiased, camera_model=lens,
-    )  # fmt: skip
+        means,
+        covariances,
+        matrix[None],
+        pinhole[None],
+        size[1],
+        size[0],
+        near_plane=NEAR_M,
+        calc_compensations=antialiased,
+        camera_model=lens,
+    )
     if antialiased:
         opacities = opacities * compensation[0]
     seen = torch.nonzero((radii[0] > 0).all(1) & (opacities >= ALPHA_MIN))[:, 0]

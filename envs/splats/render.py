@@ -91,9 +91,19 @@ def render_splats(
         alpha (V, H, W) float32, what the Gaussians cover of the background.
     """
     return render_counted(
-        prepared, positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth, lens, antialiased, dtype,
+        prepared,
+        positions,
+        rotations,
+        intrinsics,
+        height_px,
+        width_px,
+        background_rgb,
+        background_depth,
+        lens,
+        antialiased,
+        dtype,
         detail_px,
-    )[:3]  # fmt: skip
+    )[:3]
 
 
 def render_counted(
@@ -148,15 +158,27 @@ def render_counted(
     if views and height_px and width_px:
         bands, none = _bands(views, height_px, width_px, workers), np.zeros((1, 0))
         arrays = (
-            prepared.packed, prepared.sh, prepared.terms, prepared.clusters, prepared.groups,
-            np.ascontiguousarray(positions, dtype=np.float32), np.ascontiguousarray(rotations, dtype=np.float32),
-            np.array(np.broadcast_to(cameras, (views, 4)), order="C"), lens == "fisheye", bool(antialiased),
+            prepared.packed,
+            prepared.sh,
+            prepared.terms,
+            prepared.clusters,
+            prepared.groups,
+            np.ascontiguousarray(positions, dtype=np.float32),
+            np.ascontiguousarray(rotations, dtype=np.float32),
+            np.array(np.broadcast_to(cameras, (views, 4)), order="C"),
+            lens == "fisheye",
+            bool(antialiased),
             np.ascontiguousarray(back_rgb, dtype=np.uint8).reshape(len(back_rgb), -1),
-            np.ascontiguousarray(back_depth, dtype=np.float32).reshape(len(back_depth), -1), background_depth is not None,
-            height_px, width_px, bands, np.float32(detail_px),
+            np.ascontiguousarray(back_depth, dtype=np.float32).reshape(len(back_depth), -1),
+            background_depth is not None,
+            height_px,
+            width_px,
+            bands,
+            np.float32(detail_px),
             rgb.reshape(views, -1) if dtype == np.uint8 else none.astype(np.uint8),
             rgb.reshape(views, -1) if dtype == np.float32 else none.astype(np.float32),
-            depth.reshape(views, -1), alpha.reshape(views, -1),
-        )  # fmt: skip
+            depth.reshape(views, -1),
+            alpha.reshape(views, -1),
+        )
         work = _in_threads(arrays, min(workers, views * len(bands)))
     return rgb, depth, alpha, work

@@ -20,10 +20,24 @@ BEYOND = 16.0
 HOUSE_DEEP = 7.0
 
 _SIZE = {
-    "paving": 1.6, "cobble": 1.2, "asphalt": 2.0, "grass": 1.5, "concrete": 3.0, "gravel": 1.5, "sand": 2.0, "tiles": 2.4,
-    "water": 3.0, "zebra": 1.0, "lane": 4.0, "tactile": 0.4, "planks": 1.0, "soil": 2.0, "bike_lane": 2.0, "brick": 0.9,
+    "paving": 1.6,
+    "cobble": 1.2,
+    "asphalt": 2.0,
+    "grass": 1.5,
+    "concrete": 3.0,
+    "gravel": 1.5,
+    "sand": 2.0,
+    "tiles": 2.4,
+    "water": 3.0,
+    "zebra": 1.0,
+    "lane": 4.0,
+    "tactile": 0.4,
+    "planks": 1.0,
+    "soil": 2.0,
+    "bike_lane": 2.0,
+    "brick": 0.9,
     "white": 1.0,
-}  # fmt: skip
+}
 """How many metres of ground a texture spans."""
 
 _HOUSES = (
@@ -180,8 +194,16 @@ class Builder:
         x0, x1 = sorted((_snap(x), _snap(x + side * depth)))
         start = low if side > 0 else 0.0
         self.floor(
-            x0, y - width / 2, x1, y + width / 2, "tactile", "sidewalk", start, slope_x=-low / (x1 - x0) * side, tint=(0.98, 0.96, 0.9)
-        )  # fmt: skip
+            x0,
+            y - width / 2,
+            x1,
+            y + width / 2,
+            "tactile",
+            "sidewalk",
+            start,
+            slope_x=-low / (x1 - x0) * side,
+            tint=(0.98, 0.96, 0.9),
+        )
 
     def solid(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Nobody can be in this rectangle; a cell counts when more than a sliver of it is

@@ -608,10 +608,13 @@ def _quaternions(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     one = 1 + trace
     every = np.stack(
         [
-            np.stack([one[:, 0], a, b, c], 1), np.stack([a, one[:, 1], d, e], 1),
-            np.stack([b, d, one[:, 2], f], 1), np.stack([c, e, f, one[:, 3]], 1),
-        ], 1,
-    )  # fmt: skip
+            np.stack([one[:, 0], a, b, c], 1),
+            np.stack([a, one[:, 1], d, e], 1),
+            np.stack([b, d, one[:, 2], f], 1),
+            np.stack([c, e, f, one[:, 3]], 1),
+        ],
+        1,
+    )
     return _unit(every[np.arange(len(best)), best])
 
 

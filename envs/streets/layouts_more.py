@@ -280,9 +280,11 @@ def yards(b: Builder) -> None:
             gates = {ways[rng.integers(len(ways))] for _ in range(1 + (rng.random() < 0.3))}
             pocket = rng.random() < 0.2
             for name, (a, c), (low, high) in (
-                ("south", (west, east), (south, south + thick)), ("north", (west, east), (north - thick, north)),
-                ("west", (south, north), (west, west + thick)), ("east", (south, north), (east - thick, east)),
-            ):  # fmt: skip
+                ("south", (west, east), (south, south + thick)),
+                ("north", (west, east), (north - thick, north)),
+                ("west", (south, north), (west, west + thick)),
+                ("east", (south, north), (east - thick, east)),
+            ):
                 if pocket and name in gates:
                     continue
                 pieces = [(a, c)]

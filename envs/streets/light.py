@@ -123,9 +123,12 @@ class Lighter:
             tall = np.maximum(kerbs[:, 3, 2] - kerbs[:, 0, 2], kerbs[:, 2, 2] - kerbs[:, 1, 2])
             uvs = edge[None] * np.stack([length, tall], 1)[:, None]
             faces = _faces(
-                kerbs, uvs, np.full(len(kerbs), TEXTURES["concrete"]), np.full((len(kerbs), 4, 3), 1.05),
+                kerbs,
+                uvs,
+                np.full(len(kerbs), TEXTURES["concrete"]),
+                np.full((len(kerbs), 4, 3), 1.05),
                 np.full(len(kerbs), SEMANTIC_ID["sidewalk"]),
-            )  # fmt: skip
+            )
             mesh = merge([mesh, bake(faces, self.sun, self.sun_rgb, self.ambient)])
         return mesh, receivers
 
@@ -188,9 +191,17 @@ class Lighter:
         uv = np.stack([base[0], (base[1] - base[0]) / width, (base[2] - base[0]) / depth])
         shade = np.stack([dark, np.zeros(3)])
         return (
-            corners[0], u / width, v / depth, normal, (width, depth), 0.6, uv, shade, TEXTURES[f.texture],
+            corners[0],
+            u / width,
+            v / depth,
+            normal,
+            (width, depth),
+            0.6,
+            uv,
+            shade,
+            TEXTURES[f.texture],
             SEMANTIC_ID[f.surface],
-        )  # fmt: skip
+        )
 
     def _wall(self, w) -> tuple:
         start, end, z0, z1, texture, repeat, tint, semantic = w
@@ -203,9 +214,17 @@ class Lighter:
         foot, top = (0.74 + 0.26 * np.clip(z / 0.5, 0.0, 1.0) for z in (z0, z1))
         shade = np.stack([dark * foot, dark * (top - foot) / (z1 - z0)])
         return (
-            np.array([*start, z0]), u, np.array([0.0, 0.0, 1.0]), normal, (width, z1 - z0), 0.02, uv, shade,
-            TEXTURES[texture], SEMANTIC_ID[semantic],
-        )  # fmt: skip
+            np.array([*start, z0]),
+            u,
+            np.array([0.0, 0.0, 1.0]),
+            normal,
+            (width, z1 - z0),
+            0.02,
+            uv,
+            shade,
+            TEXTURES[texture],
+            SEMANTIC_ID[semantic],
+        )
 
     def feet(self, receivers: list) -> Mesh:
         """The dark where things stand on the ground: fans around their outlines, cut to the

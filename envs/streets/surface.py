@@ -99,11 +99,19 @@ def _faces(mesh: Mesh, values: np.ndarray, source: np.ndarray) -> Faces:
     turned = np.roll(uv, -1, 1) - uv
     flat = np.abs(turned[:, 0, 0] * turned[:, 1, 1] - turned[:, 0, 1] * turned[:, 1, 0])
     return Faces(
-        corners=np.ascontiguousarray(corners), uv=uv, shade=shade, texture=mesh.texture[source],
-        semantic=mesh.semantic[source], instance=mesh.instance[source],
-        normal=normal / double[:, None], first=edges[rows, k] / length[:, None], length=length,
-        width=double / length, area=double / 2, texture_m=np.sqrt(double / np.maximum(flat, 1e-9)),
-    )  # fmt: skip
+        corners=np.ascontiguousarray(corners),
+        uv=uv,
+        shade=shade,
+        texture=mesh.texture[source],
+        semantic=mesh.semantic[source],
+        instance=mesh.instance[source],
+        normal=normal / double[:, None],
+        first=edges[rows, k] / length[:, None],
+        length=length,
+        width=double / length,
+        area=double / 2,
+        texture_m=np.sqrt(double / np.maximum(flat, 1e-9)),
+    )
 
 
 def _cells(faces: Faces) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -51,9 +51,14 @@ class Actor:
         self.odometry = Odometry(worlds, policy.config.frame_spacing_s)
 
     def observe(
-        self, rgb: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
+        self,
+        rgb: np.ndarray,
+        goal: np.ndarray,
+        ego: np.ndarray,
+        robot: np.ndarray,
+        worlds: np.ndarray | None = None,
         hide_ego: np.ndarray | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """What `S2EPolicy.decode` asks of some worlds' newest observation, once a step: context (V,
         L, d) and odometry (V, ODOMETRY).
 
@@ -94,9 +99,14 @@ class Actor:
 
     @torch.no_grad()
     def context(
-        self, features: np.ndarray, older: np.ndarray, goal: np.ndarray, ego: np.ndarray, robot: np.ndarray,
+        self,
+        features: np.ndarray,
+        older: np.ndarray,
+        goal: np.ndarray,
+        ego: np.ndarray,
+        robot: np.ndarray,
         hide_ego: np.ndarray | None = None,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         """(V, L, d) from features (V, rows, columns, C) and older tokens (V, history - 1, C), both
         float16.
         """
@@ -117,9 +127,13 @@ class Actor:
 
     @torch.no_grad()
     def moved(
-        self, context: torch.Tensor | None, ego: np.ndarray, robot: np.ndarray, worlds: np.ndarray | None = None,
+        self,
+        context: torch.Tensor | None,
+        ego: np.ndarray,
+        robot: np.ndarray,
+        worlds: np.ndarray | None = None,
         hide_ego: np.ndarray | None = None,
-    ) -> torch.Tensor:  # fmt: skip
+    ) -> torch.Tensor:
         """The odometry alone (V, ODOMETRY).
 
         `context` (V, L, d) is what is seen; None where the policy does not remember it. The rest is

@@ -1,7 +1,8 @@
 """Checkpoints are folders of JSON and safetensors: nothing in them can run code.
 
     RUN/checkpoints/00000400/config.json, model.safetensors, training_state/{tensors.safetensors,
-    state.json} RUN/checkpoints/last            the name of the newest folder; `best`, where there is one, that of the best
+    state.json} RUN/checkpoints/last  the name of the newest folder; `best`, where there is one,
+                                      that of the best
 
 A checkpoint is written beside its place, flushed to disk and renamed, so a killed process leaves
 the previous one.

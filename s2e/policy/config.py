@@ -93,8 +93,22 @@ class PolicyConfig:
 
     def check(self, where: str) -> None:
         """Refuses shapes that no network can have; `where` names the file or option."""
-        for name in ("height_px", "width_px", "stride", "channels", "history", "dim", "heads", "encoder_layers", "decoder_layers",
-                     "ffn_factor", "anchors", "waypoints", "free_space_narrow", "free_space_hidden"):  # fmt: skip
+        for name in (
+            "height_px",
+            "width_px",
+            "stride",
+            "channels",
+            "history",
+            "dim",
+            "heads",
+            "encoder_layers",
+            "decoder_layers",
+            "ffn_factor",
+            "anchors",
+            "waypoints",
+            "free_space_narrow",
+            "free_space_hidden",
+        ):
             require(
                 1 <= getattr(self, name) <= 8192,
                 f"{where}: field {name} is {getattr(self, name)}; 1 to 8192 is possible",

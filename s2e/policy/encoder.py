@@ -135,18 +135,22 @@ class OnnxNet(nn.Module):
             ).shape
         except Exception as error:  # ONNX Runtime has a class of its own for each way to fail
             detail = " ".join(str(error).split())[:200]
-            raise UserError(f"{where}: does not run on two images "
-                            f"{config.height_px}x{config.width_px} ({detail}); export it with "
-                            "input uint8 (batch, height, width, 3) and a dynamic batch axis") from None  # fmt: skip
+            raise UserError(
+                f"{where}: does not run on two images "
+                f"{config.height_px}x{config.width_px} ({detail}); export it with "
+                "input uint8 (batch, height, width, 3) and a dynamic batch axis"
+            ) from None
         self._session = (
             None  # of many copies of a large model one is enough; `FrozenEncoder` makes its own
         )
         rows, columns = config.height_px // config.stride, config.width_px // config.stride
         if tuple(shape) != (2, rows, columns, config.channels):
-            raise UserError(f"{where}: two images give {tuple(shape)}; stride {config.stride} and "
-                            f"{config.channels} channels mean "
-                            f"(2, {rows}, {columns}, {config.channels}): set stride and channels, "
-                            "or export channels last")  # fmt: skip
+            raise UserError(
+                f"{where}: two images give {tuple(shape)}; stride {config.stride} and "
+                f"{config.channels} channels mean "
+                f"(2, {rows}, {columns}, {config.channels}): set stride and channels, "
+                "or export channels last"
+            )
 
     def session(self, device: str = "cpu", threads: int = 0) -> Any:
         """An ONNX Runtime session of the model."""

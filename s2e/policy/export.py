@@ -241,13 +241,28 @@ def model_card(
     }
     seconds = policy.waypoints * policy.waypoint_dt_s
     return CARD.format(
-        name=name, licence=licence, version=s2e.__version__, stage=stage.get(config["stage"], "trained in a way that is not "
-                                                                                              "known"),
-        encoder=Path(policy.encoder).name, stride=policy.stride, sight=sight, millions=count["policy."], seen=count["encoder."],
-        kept=kept, dim=policy.dim, layers=f"{policy.encoder_layers} + {policy.decoder_layers}", history=policy.history,
-        spacing=policy.frame_spacing_s, size=f"{policy.height_px}x{policy.width_px}", clip=policy.goal_clip_m, anchors=policy.anchors,
-        waypoints=policy.waypoints, seconds=seconds, training=_training_text(config), measured=_measured_text(config),
-    )  # fmt: skip
+        name=name,
+        licence=licence,
+        version=s2e.__version__,
+        stage=stage.get(config["stage"], "trained in a way that is not known"),
+        encoder=Path(policy.encoder).name,
+        stride=policy.stride,
+        sight=sight,
+        millions=count["policy."],
+        seen=count["encoder."],
+        kept=kept,
+        dim=policy.dim,
+        layers=f"{policy.encoder_layers} + {policy.decoder_layers}",
+        history=policy.history,
+        spacing=policy.frame_spacing_s,
+        size=f"{policy.height_px}x{policy.width_px}",
+        clip=policy.goal_clip_m,
+        anchors=policy.anchors,
+        waypoints=policy.waypoints,
+        seconds=seconds,
+        training=_training_text(config),
+        measured=_measured_text(config),
+    )
 
 
 def rays_card(
@@ -261,9 +276,17 @@ def rays_card(
         else "no memory"
     )
     return RAYS_CARD.format(
-        name=name, licence=licence, version=s2e.__version__, robots=", ".join(rays["robots"]), rays=rays["rays"], reach=rays["reach_m"],
-        memory=memory, millions=millions, training=_training_text(config), measured=_measured_text(config),
-    )  # fmt: skip
+        name=name,
+        licence=licence,
+        version=s2e.__version__,
+        robots=", ".join(rays["robots"]),
+        rays=rays["rays"],
+        reach=rays["reach_m"],
+        memory=memory,
+        millions=millions,
+        training=_training_text(config),
+        measured=_measured_text(config),
+    )
 
 
 def _training_text(config: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """`s2e-export`: a policy out of the door.
 
-    s2e-export RUN --onnx FILE.onnx               two graphs: FILE.onnx (frames in) and FILE_step.onnx (one frame and kept tokens)
-    s2e-export RUN --folder OUT --half            a folder to share: weights, config.json, model card
+    s2e-export RUN --onnx FILE.onnx     two graphs: FILE.onnx (frames in) and FILE_step.onnx (one
+                                        frame and kept tokens)
+    s2e-export RUN --folder OUT --half  a folder to share: weights, config.json, model card
     s2e-export RUN --folder OUT --push owner/name
 
 RUN is anything that `s2e.load_policy` takes. Graphs are compared with torch before they are

@@ -1,10 +1,12 @@
 """A policy as ONNX graphs: from whole histories of frames, and one frame at a time with the older
 frames' tokens kept outside.
 
-    whole   frames (B, history, H, W, 3) uint8, oldest first; goal (B, 3); ego (B, 3); robot (B, 6)
-    step    frame (B, H, W, 3) uint8; older (B, history - 1, C), what earlier steps gave as `token`, oldest first; goal; ego; robot
-    both    waypoints (B, M, T, 2) metres; scores (B, M) probabilities; log_std (B, M, T, 2) log metres; rho (B, M, T); speed (B, M) m/s
-    step    also token (B, C), to be kept
+    whole  frames (B, history, H, W, 3) uint8, oldest first; goal (B, 3); ego (B, 3); robot (B, 6)
+    step   frame (B, H, W, 3) uint8; older (B, history - 1, C), what earlier steps gave as `token`,
+           oldest first; goal; ego; robot
+    both   waypoints (B, M, T, 2) metres; scores (B, M) probabilities; log_std (B, M, T, 2) log
+           metres; rho (B, M, T); speed (B, M) m/s
+    step   also token (B, C), to be kept
 
 A policy that knows its odometry has one more input, odometry (B, ODOMETRY), and one more output,
 free_space (B, RAYS) in metres, from which the next odometry is made

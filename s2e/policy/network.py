@@ -188,8 +188,10 @@ class S2EPolicy(nn.Module):
         rows, columns = config.height_px // config.stride, config.width_px // config.stride
         channels = config.channels
         newest_tokens, newest_width = {
-            "columns": (columns, rows * channels), "grid": (rows * columns, channels), "pooled": (1, channels)
-        }[config.newest]  # fmt: skip
+            "columns": (columns, rows * channels),
+            "grid": (rows * columns, channels),
+            "pooled": (1, channels),
+        }[config.newest]
         self.newest_shape, self.older_shape = (
             (newest_tokens, newest_width),
             (config.history - 1, channels),

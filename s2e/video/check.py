@@ -184,7 +184,8 @@ def table_of(rows: Sequence[Row]) -> list[str]:
     ]
     for r in rows:
         there = f"{r.walks:8d}{r.frames:10d}{r.seconds / 60:9.1f}{r.metres / 1000:9.3f}"
-        left = f"{r.kept_walks:8d}{r.kept_frames:10d}{r.kept_seconds / 60:9.1f}{r.kept_metres / 1000:9.3f}"
+        left = f"{r.kept_walks:8d}{r.kept_frames:10d}"
+        left += f"{r.kept_seconds / 60:9.1f}{r.kept_metres / 1000:9.3f}"
         lines.append(f"{r.name:{wide}}{there}  {left}")
     return lines
 

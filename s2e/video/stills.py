@@ -1,10 +1,11 @@
 """Stills: single frames at random poses with their free space, in tar shards that any reader of
 webdataset understands.
 
-    OUT/dataset.json            format "s2e-stills", version, shards: [{name, bytes, sha256, stills, digest}, ...], source, robot, seed
-    OUT/stills-00000.tar        one sample after the other:
-        00000_000000.jpg        the frame
-        00000_000000.json       free_space, nearest_m, kind, look, scene, pose, body
+    OUT/dataset.json       format "s2e-stills", version, shards: [{name, bytes, sha256, stills,
+                           digest}, ...], source, robot, seed
+    OUT/stills-00000.tar   one sample after the other:
+        00000_000000.jpg   the frame
+        00000_000000.json  free_space, nearest_m, kind, look, scene, pose, body
 
 `free_space` is `RAYS` metres from the robot's centre at `RAY_ANGLES`, null where it is not known;
 `kind` says why the pose was chosen, `look` whether the scene is a "mesh" or "splats"; `body` is

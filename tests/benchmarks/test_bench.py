@@ -111,8 +111,12 @@ def test_learned_policies_are_compared_and_their_failures_shown(
     over_all, empty = json.loads((tmp_path / "out" / "comparisons.json").read_text())
     assert (over_all["setting"], empty["setting"]) == ("all", "empty")
     assert {k: over_all[k] for k in ("a", "b", "episodes", "difference", "apart")} == {
-        "a": "untrained", "b": "other", "episodes": 2, "difference": 0.0, "apart": False,
-    }  # fmt: skip
+        "a": "untrained",
+        "b": "other",
+        "episodes": 2,
+        "difference": 0.0,
+        "apart": False,
+    }
     text = (tmp_path / "out" / "report.html").read_text()
     assert (
         "untrained and other are not told apart" in text

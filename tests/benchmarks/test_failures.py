@@ -12,9 +12,15 @@ def lost(way, contacts=(), goal=(20.0, 0.0), remaining_m=10.0, **more):
     """A failed episode whose robot was at `way` every 0.2 s."""
     way = np.asarray(way, dtype=float).reshape(-1, 2)
     return {
-        "success": False, "path": way.tolist(), "time_s": STEP_S * (len(way) - 1), "contacts": [list(c) for c in contacts],
-        "start": [0.0, 0.0, 0.0], "goal": list(goal), "route_m": 20.0, "rc": 1 - remaining_m / 20.0,
-    } | more  # fmt: skip
+        "success": False,
+        "path": way.tolist(),
+        "time_s": STEP_S * (len(way) - 1),
+        "contacts": [list(c) for c in contacts],
+        "start": [0.0, 0.0, 0.0],
+        "goal": list(goal),
+        "route_m": 20.0,
+        "rc": 1 - remaining_m / 20.0,
+    } | more
 
 
 def line(a, b, seconds):

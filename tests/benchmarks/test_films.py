@@ -31,8 +31,10 @@ def test_the_planned_clips_and_one_of_each_cause_are_kept():
     records = {"a": WON, "b": STOOD, "c": STOOD, "d": WON, "e": HIT, "f": HIT}
     shown: set[str] = set()
     assert choose_kept(list("abcdef"), records, 1, shown) == {
-        "a": "reached the goal", "b": "failed, stood still", "e": "failed, stuck at a thing",
-    }  # fmt: skip
+        "a": "reached the goal",
+        "b": "failed, stood still",
+        "e": "failed, stuck at a thing",
+    }
     assert shown >= {"stood still", "stuck at a thing"}
     assert choose_kept(list("bcef"), records, 0, shown) == {}  # the next scene shows nothing twice
     assert choose_kept(list("bc"), records, 2, shown) == {

@@ -75,8 +75,12 @@ def test_summarise_has_the_agreed_shape_and_ignores_order():
     records += [record(9, setting="both", ct=1)]
     summary = metrics.summarise(records, "street", "ours", 7, "1")
     assert {k: summary[k] for k in ("scene", "policy", "learned", "seed", "version")} == {
-        "scene": "street", "policy": "ours", "learned": True, "seed": 7, "version": "1",
-    }  # fmt: skip
+        "scene": "street",
+        "policy": "ours",
+        "learned": True,
+        "seed": 7,
+        "version": "1",
+    }
     assert list(summary["settings"]) == ["empty", "both"]
     entry = summary["settings"]["empty"]
     assert set(entry) == {"episodes", "failures"} | {

@@ -50,11 +50,24 @@ class Page(HTMLParser):
 def record(i, setting, success, policy_shift=0.0):
     path = [[k * 0.5, i + policy_shift] for k in range(20 if success else 8)]
     return {
-        "scene": "street", "id": f"{setting}-{i}", "setting": setting, "success": success, "rc": 1.0 if success else 0.4 + 0.01 * i,
-        "ct": 0 if success else 2, "spl": 0.9 * success, "sns": 0.99, "steps": 100, "time_s": 10.0, "path_m": 9.5,
-        "route_m": 9.0, "end": "goal" if success else "timeout", "contacts": [] if success else [[5.0, "static"], [9.0, "person"]],
-        "path": path, "start": [0.0, float(i), 0.0], "goal": [9.5, float(i)],
-    }  # fmt: skip
+        "scene": "street",
+        "id": f"{setting}-{i}",
+        "setting": setting,
+        "success": success,
+        "rc": 1.0 if success else 0.4 + 0.01 * i,
+        "ct": 0 if success else 2,
+        "spl": 0.9 * success,
+        "sns": 0.99,
+        "steps": 100,
+        "time_s": 10.0,
+        "path_m": 9.5,
+        "route_m": 9.0,
+        "end": "goal" if success else "timeout",
+        "contacts": [] if success else [[5.0, "static"], [9.0, "person"]],
+        "path": path,
+        "start": [0.0, float(i), 0.0],
+        "goal": [9.5, float(i)],
+    }
 
 
 OCCUPANCY = Occupancy(
@@ -280,8 +293,10 @@ def test_the_headline_compares_learned_policies_alone(tmp_path):
     pairs = rows(text, "Differences between learned policies")
     assert [[c[1] for c in pairs[0]]] == [["policies", "all", "empty", "both"]]
     assert {row[0][1]: [c[0] for c in row[1:]] for row in pairs[1:]} == {
-        "tuned minus twin": 3 * ["same"], "tuned minus seen": 3 * ["best"], "twin minus seen": 3 * ["best"],
-    }  # fmt: skip
+        "tuned minus twin": 3 * ["same"],
+        "tuned minus seen": 3 * ["best"],
+        "twin minus seen": 3 * ["best"],
+    }
 
 
 def test_of_failures_as_near_the_goal_those_with_more_contacts_are_worse(tmp_path):

@@ -22,10 +22,20 @@ import sys
 from importlib import import_module
 for module in sys.argv[1:]:
     import_module(module)
-print(*sorted({"torch", "numba", "scipy", "onnxruntime", "stable_baselines3", "PIL"} & set(sys.modules)))
+heavy = {"torch", "numba", "scipy", "onnxruntime", "stable_baselines3", "PIL"}
+print(*sorted(heavy & set(sys.modules)))
 """
-ENTRIES = ("s2e.start", "s2e.envs.record.args", "s2e.pretrain.args", "s2e.rl.args", "s2e.policy.export_args", "s2e.benchmarks.args",
-           "s2e.envs.scan.command", "s2e.benchmarks.speed.args", "s2e.benchmarks.view.args")  # fmt: skip
+ENTRIES = (
+    "s2e.start",
+    "s2e.envs.record.args",
+    "s2e.pretrain.args",
+    "s2e.rl.args",
+    "s2e.policy.export_args",
+    "s2e.benchmarks.args",
+    "s2e.envs.scan.command",
+    "s2e.benchmarks.speed.args",
+    "s2e.benchmarks.view.args",
+)
 PLAIN = st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text()
 JSON = st.recursive(PLAIN, lambda x: st.lists(x) | st.dictionaries(st.text(), x))
 
@@ -90,22 +100,25 @@ def test_a_config_may_lack_what_is_required(tmp_path):
     assert ended.value.code == 2
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ('{"envs": "many"}', "envs is 'many'; it is a whole number"),
-    ('{"envs": true}', "envs is True"),
-    ('{"envs": 1.5}', "envs is 1.5"),
-    ('{"sense": "smell"}', "sense is 'smell'; it is one of images, rays"),
-    ('{"reader": 1}', "true or false"),
-    ('{"out": null}', "out is None; it is a path"),
-    ('{"out": "a\\u0000b"}', "out is 'a.x00b'; it is a path"),
-    ('{"robot": "\\u0000"}', "robot is '.x00'; it is a text"),
-    ('{"gamma": 1' + "0" * 400 + "}", "gamma is beyond what a number can be"),
-    ('{"policy": {"dim": 128}}', "no option of this command"),
-    ('{"seed": 1, "anchors": 8, "ema": 0.9}', "of another command.*anchors, ema"),
-    ("[1]", "not a JSON object"),
-    ("{", "not JSON"),
-    ("[" * 100_000, "not JSON"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"envs": "many"}', "envs is 'many'; it is a whole number"),
+        ('{"envs": true}', "envs is True"),
+        ('{"envs": 1.5}', "envs is 1.5"),
+        ('{"sense": "smell"}', "sense is 'smell'; it is one of images, rays"),
+        ('{"reader": 1}', "true or false"),
+        ('{"out": null}', "out is None; it is a path"),
+        ('{"out": "a\\u0000b"}', "out is 'a.x00b'; it is a path"),
+        ('{"robot": "\\u0000"}', "robot is '.x00'; it is a text"),
+        ('{"gamma": 1' + "0" * 400 + "}", "gamma is beyond what a number can be"),
+        ('{"policy": {"dim": 128}}', "no option of this command"),
+        ('{"seed": 1, "anchors": 8, "ema": 0.9}', "of another command.*anchors, ema"),
+        ("[1]", "not a JSON object"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
 def test_a_config_that_is_none_is_refused(tmp_path, text, said):
     (tmp_path / "c.json").write_text(text)
     with pytest.raises(UserError, match=said):

@@ -51,10 +51,14 @@ def test_what_is_gathered_lies_in_the_order_of_ranks_and_totals_are_sums(monkeyp
         own = torch.tensor([1.0, rank])
         rows, mine = np.array([[5, 6], [7, 8]]) * (rank + 1), np.arange(2) == rank
         return (
-            s2e.core.dist.gathered(np.array([10 * rank, 10 * rank + 1])).tolist(), s2e.core.dist.total(own).tolist(), own.tolist(),
-            s2e.core.dist.to_first(f"rank {rank}"), s2e.core.dist.merged(rows, mine).tolist(), s2e.core.dist.any_rank(rank == 1),
+            s2e.core.dist.gathered(np.array([10 * rank, 10 * rank + 1])).tolist(),
+            s2e.core.dist.total(own).tolist(),
+            own.tolist(),
+            s2e.core.dist.to_first(f"rank {rank}"),
+            s2e.core.dist.merged(rows, mine).tolist(),
+            s2e.core.dist.any_rank(rank == 1),
             s2e.core.dist.any_rank(False),
-        )  # fmt: skip
+        )
 
     first, second = on_ranks(monkeypatch, 2, body)
     assert first[0] == second[0] == [0, 1, 10, 11]

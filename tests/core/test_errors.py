@@ -18,16 +18,25 @@ def ends(capsys, error):
     return ended.value.code, capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("error", "code", "said"), [
-    (UserError("wrong"), 2, "error: wrong"),
-    (KeyboardInterrupt(), 130, "interrupted"),
-    (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 2, "/a/b: No space left on device; "
-                                                                  "free "
-                                                                  "some space"),
-    (OSError(errno.EROFS, "Read-only file system"), 2, "error: Read-only file system; give a place"),
-    (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "surrogates not allowed"), 2, "rename it"),
-    (MemoryError(), 2, "not enough memory"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("wrong"), 2, "error: wrong"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/a/b"),
+            2,
+            "/a/b: No space left on device; free some space",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system"),
+            2,
+            "error: Read-only file system; give a place",
+        ),
+        (UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "surrogates not allowed"), 2, "rename it"),
+        (MemoryError(), 2, "not enough memory"),
+    ],
+)
 def test_what_is_refused_is_one_line(capsys, error, code, said):
     ended, told = ends(capsys, error)
     assert ended == code and said in told and told.count("\n") == 1
@@ -77,9 +86,15 @@ def test_what_is_installed_and_broken_is_said():
         assert "av cannot be imported (libGL.so.1)" in str(missing("video", "video", "av"))
 
 
-@pytest.mark.parametrize(("there", "gpus", "ranks", "device"), [
-    (False, 0, 1, "cpu"), (True, 1, 1, "cuda"), (True, 1, 2, "cpu"), (True, 2, 2, "cuda"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("there", "gpus", "ranks", "device"),
+    [
+        (False, 0, 1, "cpu"),
+        (True, 1, 1, "cuda"),
+        (True, 1, 2, "cpu"),
+        (True, 2, 2, "cuda"),
+    ],
+)
 def test_auto_is_cuda_where_each_process_can_have_a_gpu(monkeypatch, there, gpus, ranks, device):
     monkeypatch.setattr("torch.cuda.is_available", lambda: there)
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)

@@ -165,11 +165,12 @@ def test_what_does_not_fit_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"trained for coco, not for jackal; .* --robot jackal"):
         load_rays(tmp_path / "p", ("coco", "jackal"))
     for values, text in (
-        ({}, "does not have the fields"), ({**dataclasses.asdict(config), "rays": -1}, "out of range"),
+        ({}, "does not have the fields"),
+        ({**dataclasses.asdict(config), "rays": -1}, "out of range"),
         ({**dataclasses.asdict(config), "hidden": 1 << 30}, "out of range"),
         ({**dataclasses.asdict(config), "robots": 3}, "out of range"),
         ({**dataclasses.asdict(config), "hidden": 64}, "does not fit config.json"),
-    ):  # fmt: skip
+    ):
         (tmp_path / "p" / "config.json").write_text(json.dumps({"rays": values}))
         with pytest.raises(UserError, match=text):
             load_rays(tmp_path / "p")

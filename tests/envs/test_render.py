@@ -25,10 +25,14 @@ SIZE = CAMERA.height_px, CAMERA.width_px
 def flat(points, colour, sigma, opacity=0.99) -> Splats:
     count = len(points)
     return Splats(
-        means=np.asarray(points, np.float32), quats=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
-        scales=np.tile(np.array(sigma, np.float32), (count, 1)), opacities=np.full(count, opacity, np.float32),
-        sh=np.tile((np.array(colour, np.float32) - 0.5) / 0.28209479, (count, 1)).reshape(count, 1, 3).astype(np.float32),
-    )  # fmt: skip
+        means=np.asarray(points, np.float32),
+        quats=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+        scales=np.tile(np.array(sigma, np.float32), (count, 1)),
+        opacities=np.full(count, opacity, np.float32),
+        sh=np.tile((np.array(colour, np.float32) - 0.5) / 0.28209479, (count, 1))
+        .reshape(count, 1, 3)
+        .astype(np.float32),
+    )
 
 
 def together(*parts: Splats) -> Splats:
@@ -149,8 +153,14 @@ def test_the_cameras_faults_come_last():
     assert np.array_equal(dirty.rgb, expected)
     two = [0, 2]
     mesh = Renderer([street]).draw(
-        np.zeros(2, int), positions[two], rotations[two], lenses[two], SIZE, people[two], effects[two]
-    )  # fmt: skip
+        np.zeros(2, int),
+        positions[two],
+        rotations[two],
+        lenses[two],
+        SIZE,
+        people[two],
+        effects[two],
+    )
     assert np.array_equal(dirty.rgb[[0, 2]], mesh.rgb) and np.array_equal(dirty.depth, clean.depth)
     assert np.abs(dirty.rgb[1].astype(int) - clean.rgb[1]).mean() > 5 and splat.splats is not None
 
@@ -211,8 +221,15 @@ def test_every_view_has_the_scene_the_lens_and_the_mode_of_its_own():
         np.zeros(1, int), positions[:1], rotations[:1], lenses[:1], SIZE, nobody
     )
     want, *_ = render_splats(
-        prepare(soft), positions[:1], rotations[:1], lenses[0], *SIZE, sky.rgb, sky.depth, antialiased=True
-    )  # fmt: skip
+        prepare(soft),
+        positions[:1],
+        rotations[:1],
+        lenses[0],
+        *SIZE,
+        sky.rgb,
+        sky.depth,
+        antialiased=True,
+    )
     assert np.array_equal(plain.rgb, want)
 
 

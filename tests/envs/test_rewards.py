@@ -6,10 +6,17 @@ from s2e.envs.rewards import REWARDS, Change, reward_terms
 
 def change(**more):
     values = dict(
-        step_s=0.2, distance_before=np.array([5.0]), distance_after=np.array([4.8]), speed=np.array([1.0]), arrived=np.array([False]),
-        collided=np.array([False]), person_gap=np.array([np.inf]), static_gap=np.array([3.0]), omega_change=np.array([0.0]),
+        step_s=0.2,
+        distance_before=np.array([5.0]),
+        distance_after=np.array([4.8]),
+        speed=np.array([1.0]),
+        arrived=np.array([False]),
+        collided=np.array([False]),
+        person_gap=np.array([np.inf]),
+        static_gap=np.array([3.0]),
+        omega_change=np.array([0.0]),
         off_sidewalk=np.array([False]),
-    )  # fmt: skip
+    )
     return Change(**{**values, **more})
 
 

@@ -278,10 +278,15 @@ def test_worlds_show_what_is_asked_for(scenes):
     worlds = worlds_of(scenes, config=EVERYTHING)
     seen = worlds.reset()
     assert {k: (v.shape[1:], v.dtype.name) for k, v in seen.items()} == {
-        "rgb": ((24, 40, 3), "uint8"), "depth": ((24, 40), "float32"), "semantic": ((24, 40), "uint8"),
-        "instance": ((24, 40), "int32"), "map": ((64, 64), "uint8"), "goal": ((3,), "float32"), "ego": ((3,), "float32"),
+        "rgb": ((24, 40, 3), "uint8"),
+        "depth": ((24, 40), "float32"),
+        "semantic": ((24, 40), "uint8"),
+        "instance": ((24, 40), "int32"),
+        "map": ((64, 64), "uint8"),
+        "goal": ((3,), "float32"),
+        "ego": ((3,), "float32"),
         "robot": ((6,), "float32"),
-    }  # fmt: skip
+    }
     sky = seen["semantic"] == 0
     assert np.isinf(seen["depth"][sky]).all() and np.isfinite(seen["depth"][~sky]).all()
     assert set(worlds_of(scenes, config=WorldsConfig(outputs=("map",), people=0)).reset()) == {

@@ -24,8 +24,11 @@ def called(monkeypatch, tmp_path):
             run.mkdir(parents=True)
             (run / "printed.txt").write_text("checkpoint: there\n")
             (run / "config.json").write_text(json.dumps({"envs": 4, "horizon": 5}))
-            rows = [{"step": 1, "time/steps_per_s": 2.0}, {"step": 2, "time/steps_per_s": 1.0, "episode/success": 0.5},
-                    {"step": 3, "time/steps_per_s": 1.0, "episode/success": 1.0}]  # fmt: skip
+            rows = [
+                {"step": 1, "time/steps_per_s": 2.0},
+                {"step": 2, "time/steps_per_s": 1.0, "episode/success": 0.5},
+                {"step": 3, "time/steps_per_s": 1.0, "episode/success": 1.0},
+            ]
             (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         if module == "s2e.benchmarks.bench":
             out = Path(words[words.index("--out") + 1])

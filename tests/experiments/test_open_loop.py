@@ -52,8 +52,17 @@ def trained(monkeypatch):
             stdout.write("error: the walks are bad\n")
             return subprocess.CompletedProcess(command, 2)
         out.mkdir(parents=True)
-        row = {"ade_m": 0.3 + 0.01 * seed, "min_ade_m": 0.2 / anchors, "min_fde_m": 0.4 / anchors, "map": 0.5, "soft_map": 0.6,
-               "map_low": 0.4, "map_high": 0.6, "nll": 3.0, "miss": 0.1}  # fmt: skip
+        row = {
+            "ade_m": 0.3 + 0.01 * seed,
+            "min_ade_m": 0.2 / anchors,
+            "min_fde_m": 0.4 / anchors,
+            "map": 0.5,
+            "soft_map": 0.6,
+            "map_low": 0.4,
+            "map_high": 0.6,
+            "nll": 3.0,
+            "miss": 0.1,
+        }
         lines = [
             {"step": 1, "train/loss": 1.0},
             {"step": 2, **{f"held_out/{k}": v for k, v in row.items()}},

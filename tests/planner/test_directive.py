@@ -66,7 +66,10 @@ def test_from_json_refuses_what_is_no_directive(text):
     [
         ('{"kind":"select","index":2}', ("select", 2, None, "normal")),
         ('{"kind":"select","index":2,"speed":"slow"}', ("select", 2, None, "slow")),
-        ('Sure!\n```json\n{"kind":"action","action":"turn_right"}\n```\nBye', ("action", None, "turn_right", "normal")),
+        (
+            'Sure!\n```json\n{"kind":"action","action":"turn_right"}\n```\nBye',
+            ("action", None, "turn_right", "normal"),
+        ),
         ('I see {a person}. {"index": 1}', ("select", 1, None, "normal")),
         ('<think>maybe {"kind":"stop"}</think>{"kind":"none"}', ("none", None, None, "normal")),
         ('{"kind":"none","reason":"no need to stop"}', ("none", None, None, "normal")),
@@ -81,7 +84,7 @@ def test_from_json_refuses_what_is_no_directive(text):
         ("Carefully keep to the right", ("action", None, "forward_right", "slow")),
         ("I would take trajectory 3", ("select", 3, None, "normal")),
     ],
-)  # fmt: skip
+)
 def test_parse_answer(text, expected):
     directive = parse_answer(text, 4.0, 5)
     assert (directive.kind, directive.index, directive.action, directive.speed) == expected

@@ -25,9 +25,15 @@ def view(now_s=0.0, image=True):
     )
     pixels = np.full((24, 32, 3), (200, 30, 30), dtype=np.uint8) if image else None
     return PlannerView(
-        now_s, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.array([[2.0, 0.5, 0.0, -1.0]]), candidates,
-        np.array([-2.0, -0.1, -1.0]), pixels,
-    )  # fmt: skip
+        now_s,
+        np.zeros(3),
+        1.0,
+        np.array([8.0, 0.0]),
+        np.array([[2.0, 0.5, 0.0, -1.0]]),
+        candidates,
+        np.array([-2.0, -0.1, -1.0]),
+        pixels,
+    )
 
 
 def completion(text):
@@ -349,10 +355,23 @@ def test_parse_planner():
 
 @pytest.mark.parametrize(
     "spec",
-    ["", "rule", "openai:", "openai:http://h/v1", "openai:http://h/v1#", "openai:ftp://h#m", "openai:file:///etc/passwd#m",
-     "openai:http://#m", "openai:http://h:99999#m", "openai:http://h:x#m", "openai:http://h/a b#m",
-     "openai:http://user:pass@h#m", "openai:http://h\r\nX: y#m", "openai:http://[::1#m"],
-)  # fmt: skip
+    [
+        "",
+        "rule",
+        "openai:",
+        "openai:http://h/v1",
+        "openai:http://h/v1#",
+        "openai:ftp://h#m",
+        "openai:file:///etc/passwd#m",
+        "openai:http://#m",
+        "openai:http://h:99999#m",
+        "openai:http://h:x#m",
+        "openai:http://h/a b#m",
+        "openai:http://user:pass@h#m",
+        "openai:http://h\r\nX: y#m",
+        "openai:http://[::1#m",
+    ],
+)
 def test_bad_specs_are_refused_with_a_remedy(spec):
     with pytest.raises(UserError, match=r"give|write|put"):
         parse_planner(spec)

@@ -151,8 +151,18 @@ def test_broken_files_are_named(tmp_path):
         (folder / "config.json").write_text(broken)
         with pytest.raises(UserError, match="config.json"):
             load_networks(tmp_path)
-    for field, value in (("dim", -8), ("heads", 0), ("heads", 7), ("anchors", 0), ("stride", 0), ("height_px", -96),
-                         ("action_waypoint", 99), ("speed_floor", -1.0), ("encoder", "foo"), ("waypoints", 0)):  # fmt: skip
+    for field, value in (
+        ("dim", -8),
+        ("heads", 0),
+        ("heads", 7),
+        ("anchors", 0),
+        ("stride", 0),
+        ("height_px", -96),
+        ("action_waypoint", 99),
+        ("speed_floor", -1.0),
+        ("encoder", "foo"),
+        ("waypoints", 0),
+    ):
         (folder / "config.json").write_text(
             json.dumps({"policy": {**CONFIG.to_dict(), field: value}})
         )

@@ -111,9 +111,15 @@ def test_matching_does_not_depend_on_where_one_looks_from(seed, angle):
 
 
 CURVES = {
-    "stationary": (0.05, 0), "straight": (0.5, 0.1), "straight left": (1.2, 0.25), "straight right": (1.2, -0.25),
-    "left": (0.5, 0.6), "right": (0.5, -0.6), "left U-turn": (0.5, 2.0), "right U-turn": (0.5, -2.0),
-}  # fmt: skip
+    "stationary": (0.05, 0),
+    "straight": (0.5, 0.1),
+    "straight left": (1.2, 0.25),
+    "straight right": (1.2, -0.25),
+    "left": (0.5, 0.6),
+    "right": (0.5, -0.6),
+    "left U-turn": (0.5, 2.0),
+    "right U-turn": (0.5, -2.0),
+}
 
 
 def test_every_shape_by_an_arc():
@@ -207,9 +213,12 @@ def random_modes(batch=5, modes=4, t=6, seed=0):
         return torch.randn(*shape, generator=g, dtype=torch.float64)
 
     return Modes(
-        normal(batch, modes), normal(batch, modes, t, 2), 0.3 * normal(batch, modes, t, 2), 0.4 * normal(batch, modes, t).tanh(),
+        normal(batch, modes),
+        normal(batch, modes, t, 2),
+        0.3 * normal(batch, modes, t, 2),
+        0.4 * normal(batch, modes, t).tanh(),
         normal(batch, modes).exp(),
-    )  # fmt: skip
+    )
 
 
 def test_trajectory_nll_is_torchs():

@@ -80,9 +80,14 @@ def test_seeing_is_what_a_hand_computes():
 def test_a_mirrored_sample_is_the_hand_value():
     rays = torch.arange(2.0 * RAYS).reshape(2, RAYS)
     batch = Batch(
-        np.zeros((2, 5), int), torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]]), np.array([[5.0, 1.0], [6.0, -2.0]]),
-        torch.tensor([[0.5, 0.8, 0.6], [0.5, 0.8, 0.6]]), torch.tensor([[1.0, 0.2, 0.3], [1.0, 0.2, 0.3]]), torch.ones(2, 6), rays,
-    )  # fmt: skip
+        np.zeros((2, 5), int),
+        torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]]),
+        np.array([[5.0, 1.0], [6.0, -2.0]]),
+        torch.tensor([[0.5, 0.8, 0.6], [0.5, 0.8, 0.6]]),
+        torch.tensor([[1.0, 0.2, 0.3], [1.0, 0.2, 0.3]]),
+        torch.ones(2, 6),
+        rays,
+    )
     turned = mirrored(batch, np.array([True, False]))
     assert turned.future.tolist() == [[[1.0, -2.0]], [[3.0, 4.0]]] and turned.goal_xy.tolist() == [
         [5.0, -1.0],

@@ -197,10 +197,24 @@ def test_a_named_walk_is_held_out_with_all_its_pieces(tmp_path, listed):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("hz", 0), ("scale", -1), ("steps", -1), ("batch", 0), ("anchors", 0), ("ema", 1.0), ("warmup", 1.0), ("clip", float("nan")),
-     ("fraction", 0.0), ("free_space", -1.0), ("hide_robot", 1.0), ("lr", float("inf")), ("patience", -1), ("seed", -1),
-     ("loss", "regression")],
-)  # fmt: skip
+    [
+        ("hz", 0),
+        ("scale", -1),
+        ("steps", -1),
+        ("batch", 0),
+        ("anchors", 0),
+        ("ema", 1.0),
+        ("warmup", 1.0),
+        ("clip", float("nan")),
+        ("fraction", 0.0),
+        ("free_space", -1.0),
+        ("hide_robot", 1.0),
+        ("lr", float("inf")),
+        ("patience", -1),
+        ("seed", -1),
+        ("loss", "regression"),
+    ],
+)
 def test_numbers_that_cannot_work_are_refused(tmp_path, name, value):
     args = dataclasses.replace(PretrainArgs((tmp_path,), tmp_path), **{name: value})
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')}"):

@@ -304,10 +304,30 @@ def test_the_coach_fades(pretrained, tmp_path):
 
 def test_options_reach_what_they_name(pretrained, tmp_path):
     trainer, _ = make(
-        pretrained, tmp_path, gamma=0.9, gae_lambda=0.8, clip=0.3, entropy=0.02, epochs=2, critic_lr=3e-4, lr=2e-4, target_kl=0.02,
-        divergence=0.5, ppo_weight=0.7, coach_weight=0.4, coach_alone=0.2, coach_until=0.6, coach_way=0.3, hide_ego=0.2,
-        people=3, robot="go2", reward="urban_sim", shaping="straight", collision="ends", camera_noise=0.1,
-    )  # fmt: skip
+        pretrained,
+        tmp_path,
+        gamma=0.9,
+        gae_lambda=0.8,
+        clip=0.3,
+        entropy=0.02,
+        epochs=2,
+        critic_lr=3e-4,
+        lr=2e-4,
+        target_kl=0.02,
+        divergence=0.5,
+        ppo_weight=0.7,
+        coach_weight=0.4,
+        coach_alone=0.2,
+        coach_until=0.6,
+        coach_way=0.3,
+        hide_ego=0.2,
+        people=3,
+        robot="go2",
+        reward="urban_sim",
+        shaping="straight",
+        collision="ends",
+        camera_noise=0.1,
+    )
     goal, worlds = trainer.objective, trainer.worlds.config
     model: Any = trainer.model
     assert (model.gamma, model.gae_lambda, model.clip_range(1), model.ent_coef) == (
@@ -527,14 +547,17 @@ def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
     assert kl[:2] == [0, 0] and min(kl[2:]) > 0 and trainer.model.criticised == 2
 
 
-@pytest.mark.parametrize(("more", "text"), [
-    (dict(coach="none", ppo_weight=0.0), "nothing would be learned"),
-    (dict(hide_ego=1.5), "--hide-ego is 1.5"),
-    (dict(target_kl=0.0), "--target-kl is 0.0"),
-    (dict(divergence=float("nan")), "--divergence is nan"),
-    (dict(coach="nobody"), "nobody: no such folder"),
-    (dict(tracks=Path("nowhere.txt")), "nowhere.txt: cannot be read"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (dict(coach="none", ppo_weight=0.0), "nothing would be learned"),
+        (dict(hide_ego=1.5), "--hide-ego is 1.5"),
+        (dict(target_kl=0.0), "--target-kl is 0.0"),
+        (dict(divergence=float("nan")), "--divergence is nan"),
+        (dict(coach="nobody"), "nobody: no such folder"),
+        (dict(tracks=Path("nowhere.txt")), "nowhere.txt: cannot be read"),
+    ],
+)
 def test_what_cannot_work_is_refused(tmp_path, more, text):
     with pytest.raises(UserError, match=text):
         check(PPOArgs(tmp_path, **more), 1)

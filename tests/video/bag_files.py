@@ -54,10 +54,15 @@ def raw(image: np.ndarray, encoding: str, padding: int = 0) -> tuple[bytes, int]
     """Bytes and step of an RGB image in a ROS encoding."""
     grey = np.asarray(Image.fromarray(image).convert("L"))
     pixels = {
-        "rgb8": image, "bgr8": image[..., ::-1], "8UC3": image[..., ::-1], "mono8": grey[..., None], "8UC1": grey[..., None],
-        "rgba8": np.dstack([image, grey]), "bgra8": np.dstack([image[..., ::-1], grey]),
+        "rgb8": image,
+        "bgr8": image[..., ::-1],
+        "8UC3": image[..., ::-1],
+        "mono8": grey[..., None],
+        "8UC1": grey[..., None],
+        "rgba8": np.dstack([image, grey]),
+        "bgra8": np.dstack([image[..., ::-1], grey]),
         "mono16": np.dstack([np.zeros_like(grey), grey]),
-    }.get(encoding, image)  # fmt: skip
+    }.get(encoding, image)
     rows = pixels.reshape(image.shape[0], -1)
     rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=99)
     return rows.astype(np.uint8).tobytes(), rows.shape[1]

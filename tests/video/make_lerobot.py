@@ -120,15 +120,24 @@ def write_dataset(
         root / "meta" / "episodes" / "chunk-000" / "file-000.parquet",
     )
     whole = {
-        "codebase_version": "v3.0", "robot_type": "cart", "fps": 10, "total_episodes": len(lengths), "total_frames": index,
-        "chunks_size": 1000, "data_path": DATA, "video_path": VIDEO if kind == "video" else None,
+        "codebase_version": "v3.0",
+        "robot_type": "cart",
+        "fps": 10,
+        "total_episodes": len(lengths),
+        "total_frames": index,
+        "chunks_size": 1000,
+        "data_path": DATA,
+        "video_path": VIDEO if kind == "video" else None,
         "features": {
             "observation.state": {"dtype": "float32", "shape": [len(state)], "names": list(state)},
             "action": {"dtype": "float32", "shape": [2], "names": ["linear", "angular"]},
             FRONT: {"dtype": kind, "shape": [48, 64, 3], "names": ["height", "width", "channels"]},
-            **{k: {"dtype": "int64", "shape": [1], "names": None} for k in ("timestamp", "frame_index", "episode_index", "index")},
+            **{
+                k: {"dtype": "int64", "shape": [1], "names": None}
+                for k in ("timestamp", "frame_index", "episode_index", "index")
+            },
         },
-    }  # fmt: skip
+    }
     (root / "meta" / "info.json").write_text(json.dumps(whole | info))
     return truth
 

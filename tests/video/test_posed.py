@@ -575,9 +575,20 @@ LINE = st.lists(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    head=st.sampled_from(["", "t,x,y,yaw", "#time,x,y,z,qx,qy,qz,qw", "lat;lon;heading", "time [ns],x,y,heading_deg", "\ufeff# a\n"]),
-    lines=st.lists(LINE, max_size=12), mark=st.sampled_from([" ", ",", ";"]), tail=st.binary(max_size=12),
-)  # fmt: skip
+    head=st.sampled_from(
+        [
+            "",
+            "t,x,y,yaw",
+            "#time,x,y,z,qx,qy,qz,qw",
+            "lat;lon;heading",
+            "time [ns],x,y,heading_deg",
+            "\ufeff# a\n",
+        ]
+    ),
+    lines=st.lists(LINE, max_size=12),
+    mark=st.sampled_from([" ", ",", ";"]),
+    tail=st.binary(max_size=12),
+)
 def test_any_text_is_read_or_refused(tmp_path_factory, head, lines, mark, tail):
     file = tmp_path_factory.getbasetemp() / "fuzz.txt"
     text = head + "\n" + "\n".join(mark.join(str(v) for v in line) for line in lines)
@@ -593,9 +604,14 @@ def test_any_text_is_read_or_refused(tmp_path_factory, head, lines, mark, tail):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    rows=st.lists(st.lists(st.floats(-1e9, 1e9) | st.integers(-3, 3), min_size=12, max_size=12), min_size=1, max_size=12),
-    width=st.sampled_from([4, 8, 12]), unit=st.booleans(),
-)  # fmt: skip
+    rows=st.lists(
+        st.lists(st.floats(-1e9, 1e9) | st.integers(-3, 3), min_size=12, max_size=12),
+        min_size=1,
+        max_size=12,
+    ),
+    width=st.sampled_from([4, 8, 12]),
+    unit=st.booleans(),
+)
 def test_any_numbers_are_read_or_refused(tmp_path_factory, rows, width, unit):
     file = tmp_path_factory.getbasetemp() / "numbers.txt"
     head = ["t,x,y,yaw"] if width == 4 else []

@@ -67,8 +67,11 @@ def write_lerobot(path: Path, scene: Scene) -> Path:
     rows = {
         "observation.state": [list(map(float, scene.pose(t))) for t in scene.image_t],
         "observation.images.front": [{"bytes": f, "path": None} for f in files],
-        "timestamp": scene.image_t.tolist(), "frame_index": every, "index": every, "episode_index": [0] * count,
-    }  # fmt: skip
+        "timestamp": scene.image_t.tolist(),
+        "frame_index": every,
+        "index": every,
+        "episode_index": [0] * count,
+    }
     pq.write_table(pa.table(rows), path / "data/chunk-000/file-000.parquet")
     episode = {"episode_index": 0, "length": count, "data/chunk_index": 0, "data/file_index": 0}
     episode |= {"dataset_from_index": 0, "dataset_to_index": count}
@@ -191,15 +194,23 @@ def velocities(path: Path, scene: Scene) -> Path:
 
 
 MORE: dict[str, tuple[Callable[[Path, Scene], Path], Callable, ReadOptions]] = {
-    "kitti": (posed_by("poses.txt", "", kitti_row), posed.read, ReadOptions(poses="poses.txt:optical")),
+    "kitti": (
+        posed_by("poses.txt", "", kitti_row),
+        posed.read,
+        ReadOptions(poses="poses.txt:optical"),
+    ),
     "csv": (posed_by("poses.csv", "time,x,y,yaw", lambda *pose: pose), posed.read, ReadOptions()),
     "csv in space": (
-        posed_by("poses.csv", "time,x,y,z,qx,qy,qz,qw", lambda t, x, y, yaw: (t, x, y, 0, 0, 0, np.sin(yaw / 2), np.cos(yaw / 2))),
+        posed_by(
+            "poses.csv",
+            "time,x,y,z,qx,qy,qz,qw",
+            lambda t, x, y, yaw: (t, x, y, 0, 0, 0, np.sin(yaw / 2), np.cos(yaw / 2)),
+        ),
         posed.read,
         ReadOptions(),
     ),
     "speeds": (velocities, lerobot.read, ReadOptions(poses="velocity:observation.state:x,y,yaw")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("format", [*WRITERS, *MORE])

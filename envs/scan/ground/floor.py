@@ -91,9 +91,15 @@ class _Facts:
 
     def score(self) -> float:
         return (
-            2.5 * self.open + 2.5 * self.contact + 1.5 * self.cover + 2.0 * self.square + self.support
-            - 1.5 * self.low - min(self.tall, 2.0) - 15.0 * max(self.below - 0.02, 0.0)
-        )  # fmt: skip
+            2.5 * self.open
+            + 2.5 * self.contact
+            + 1.5 * self.cover
+            + 2.0 * self.square
+            + self.support
+            - 1.5 * self.low
+            - min(self.tall, 2.0)
+            - 15.0 * max(self.below - 0.02, 0.0)
+        )
 
 
 def find_floor(

@@ -170,8 +170,14 @@ def _faces_of_nodes(tree: dict[str, Any]) -> int:
         raise ValueError(f"{len(nodes)} nodes, at most {MOST_NODES}")
     faces = []
     for mesh in tree.get("meshes", []):
-        parts = [[accessors[k]["count"] for k in (p["attributes"].get("POSITION"), p.get("indices")) if k is not None]
-                 for p in mesh["primitives"]]  # fmt: skip
+        parts = [
+            [
+                accessors[k]["count"]
+                for k in (p["attributes"].get("POSITION"), p.get("indices"))
+                if k is not None
+            ]
+            for p in mesh["primitives"]
+        ]
         # A strip or a fan has almost as many triangles as corners, a list a third.
         shares = [1 if p.get("mode", 4) in (5, 6) else 3 for p in mesh["primitives"]]
         faces.append(

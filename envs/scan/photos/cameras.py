@@ -1,10 +1,12 @@
 """Where photographs were taken: camera lists of trainers and of structure from motion, read without
 trusting a word of them.
 
-    cameras.json             3DGS trainers: a list of cameras, axes right, down and forward
-    transforms.json          NeRF, instant-ngp, nerfstudio: camera to world, axes right, up and back
-    a folder of COLMAP       cameras, images and points3D (.bin or .txt) in it, in sparse/0 or sparse, the pictures in images/
-    a folder of 7-Scenes     NAME.pose.txt (camera to world), NAME.color.png or .jpg, NAME.depth.png (mm)
+    cameras.json          3DGS trainers: a list of cameras, axes right, down and forward
+    transforms.json       NeRF, instant-ngp, nerfstudio: camera to world, axes right, up and back
+    a folder of COLMAP    cameras, images and points3D (.bin or .txt) in it, in sparse/0 or sparse,
+                          the pictures in images/
+    a folder of 7-Scenes  NAME.pose.txt (camera to world), NAME.color.png or .jpg, NAME.depth.png
+                          (mm)
 
 Sources: colmap.github.io/format.html, docs.nerf.studio (data conventions), the readme of the
 7-Scenes data set.
@@ -33,9 +35,18 @@ _KINDS = (
     "RGB-D (NAME.pose.txt beside pictures)"
 )
 COLMAP_MODELS = {
-    0: ("SIMPLE_PINHOLE", 3), 1: ("PINHOLE", 4), 2: ("SIMPLE_RADIAL", 4), 3: ("RADIAL", 5), 4: ("OPENCV", 8), 5: ("OPENCV_FISHEYE", 8),
-    6: ("FULL_OPENCV", 12), 7: ("FOV", 5), 8: ("SIMPLE_RADIAL_FISHEYE", 4), 9: ("RADIAL_FISHEYE", 5), 10: ("THIN_PRISM_FISHEYE", 12),
-}  # fmt: skip
+    0: ("SIMPLE_PINHOLE", 3),
+    1: ("PINHOLE", 4),
+    2: ("SIMPLE_RADIAL", 4),
+    3: ("RADIAL", 5),
+    4: ("OPENCV", 8),
+    5: ("OPENCV_FISHEYE", 8),
+    6: ("FULL_OPENCV", 12),
+    7: ("FOV", 5),
+    8: ("SIMPLE_RADIAL_FISHEYE", 4),
+    9: ("RADIAL_FISHEYE", 5),
+    10: ("THIN_PRISM_FISHEYE", 12),
+}
 """Number in a binary file -> name and how many parameters."""
 KINECT = (585.0, 585.0, 320.0, 240.0)
 """Intrinsics of 7-Scenes where no file says others."""

@@ -41,7 +41,7 @@ from s2e.policy.checkpoint import (
     read_tensors,
     restore_optimizer,
     save_checkpoint,
-)  # fmt: skip
+)
 
 SIZE_PX = {"cpu": 200, "cuda": 960}
 """Longer side of a photograph, by device."""
@@ -63,8 +63,20 @@ DOME = 0.03, 8.0
 """Share of the Gaussians that begin far away, to become sky, and how far, in extents of the
 place."""
 MAY_DIFFER = (
-    "resume", "out", "run", "device", "dir", "images", "up", "floor", "capture_height", "resolution", "episodes", "save_every", "steps",
-)  # fmt: skip
+    "resume",
+    "out",
+    "run",
+    "device",
+    "dir",
+    "images",
+    "up",
+    "floor",
+    "capture_height",
+    "resolution",
+    "episodes",
+    "save_every",
+    "steps",
+)
 
 
 @dataclass(frozen=True)
@@ -430,9 +442,17 @@ def write_product(args: Reconstruct, learner: Learner, seen: Seen, photos: Seque
 def import_args(args: Reconstruct, splats: Path, cameras: Path, metres: float | None) -> Import:
     """What the import is asked for."""
     return Import(
-        file=splats, name=args.name, metres_per_unit=metres, up=args.up, floor=args.floor, cameras=cameras,
-        capture_height=args.capture_height, resolution=args.resolution, out=args.out, episodes=args.episodes,
-    )  # fmt: skip
+        file=splats,
+        name=args.name,
+        metres_per_unit=metres,
+        up=args.up,
+        floor=args.floor,
+        cameras=cameras,
+        capture_height=args.capture_height,
+        resolution=args.resolution,
+        out=args.out,
+        episodes=args.episodes,
+    )
 
 
 def to_scene(args: Reconstruct, listed: CameraList, splats: Path) -> Path:

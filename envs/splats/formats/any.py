@@ -94,7 +94,8 @@ def _read_tiles(folder: Path, progress: bool) -> Splats:
     )
     require(
         len(paths) <= MOST,
-        f"{folder}: {len(paths)} files; a capture of at most {MOST} tiles is read: give one of them",
+        f"{folder}: {len(paths)} files; a capture of at most {MOST} tiles is read: "
+        "give one of them",
     )
     tiles = [read_splats(path, progress) for path in paths]
     check_tiles(folder, paths, tiles)

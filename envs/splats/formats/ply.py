@@ -23,8 +23,22 @@ from s2e.envs.splats.formats.whole import (
     write_whole,
 )
 
-_CORE = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2",
-         "rot_0", "rot_1", "rot_2", "rot_3")  # fmt: skip
+_CORE = (
+    "x",
+    "y",
+    "z",
+    "f_dc_0",
+    "f_dc_1",
+    "f_dc_2",
+    "opacity",
+    "scale_0",
+    "scale_1",
+    "scale_2",
+    "rot_0",
+    "rot_1",
+    "rot_2",
+    "rot_3",
+)
 REST_COUNTS = {0: 1, 9: 4, 24: 9, 45: 16, 72: 25}
 """f_rest properties of SH degree 0 to 4 -> coefficients per colour channel."""
 MAX_COEFFICIENTS = 16  # what `Splats` holds: degree 3

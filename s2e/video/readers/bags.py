@@ -522,9 +522,15 @@ def _read_bag(path: Path, name: str, options: ReadOptions) -> tuple[list[Walk], 
         called = name if len(parts) == 1 else f"{name}+{k}"
         whole = len(part) == len(frames)
         return Walk(
-            called, path, frames if whole else frames.part(part), times[part] - times[part[0]], position[part], yaw[part], body,
+            called,
+            path,
+            frames if whole else frames.part(part),
+            times[part] - times[part[0]],
+            position[part],
+            yaw[part],
+            body,
             note="; ".join(n for n in notes if n),
-        )  # fmt: skip
+        )
 
     return _good(path, [walk(k, part) for k, part in enumerate(parts)], notes)
 

@@ -10,10 +10,33 @@ from s2e.core.errors import UserError
 from s2e.video.ground import agreement, integrated, plane, rotations, unheld
 
 _ROLES = {
-    "x": "x", "px": "x", "tx": "x", "posx": "x", "y": "y", "py": "y", "ty": "y", "posy": "y", "z": "z", "pz": "z", "tz": "z",
-    "posz": "z", "yaw": "yaw", "theta": "yaw", "heading": "yaw", "psi": "yaw", "lat": "lat", "latitude": "lat", "lon": "lon",
-    "lng": "lon", "long": "lon", "longitude": "lon", "qx": "qx", "qy": "qy", "qz": "qz", "qw": "qw",
-}  # fmt: skip
+    "x": "x",
+    "px": "x",
+    "tx": "x",
+    "posx": "x",
+    "y": "y",
+    "py": "y",
+    "ty": "y",
+    "posy": "y",
+    "z": "z",
+    "pz": "z",
+    "tz": "z",
+    "posz": "z",
+    "yaw": "yaw",
+    "theta": "yaw",
+    "heading": "yaw",
+    "psi": "yaw",
+    "lat": "lat",
+    "latitude": "lat",
+    "lon": "lon",
+    "lng": "lon",
+    "long": "lon",
+    "longitude": "lon",
+    "qx": "qx",
+    "qy": "qy",
+    "qz": "qz",
+    "qw": "qw",
+}
 _TURNS = {"q", "quat", "quaternion", "orientation", "rotation", "rot"}
 _NOISE = {
     "pos",

@@ -1,8 +1,9 @@
 """The folder layout of GNM and visualnav-transformer.
 
-    DATASET/WALK/0.jpg, 1.jpg, ...      frames, numbered without padding
-    DATASET/WALK/traj_data.pkl          {"position": (T, 2) metres, "yaw": (T,) or (T, 1) radians}
-    DATASET/WALK/walk.json              ours, optional: {"times": [...], "body": {...}, "free_space": [[...], ...],
+    DATASET/WALK/0.jpg, 1.jpg, ...  frames, numbered without padding
+    DATASET/WALK/traj_data.pkl      {"position": (T, 2) metres, "yaw": (T,) or (T, 1) radians}
+    DATASET/WALK/walk.json          ours, optional: {"times": [...], "body": {...}, "free_space":
+                                    [[...], ...],
                                         "nudged": [[begin_s, end_s], ...]}
     DATASET/dataset.json                ours, optional: {"hz": frames a second, "body": {...}}
 

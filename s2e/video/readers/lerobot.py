@@ -1,9 +1,11 @@
 """LeRobotDataset version 3: tables in Parquet, pictures in MP4 or in the tables, many episodes a
 file.
 
-    meta/info.json                                   version, fps, features, templates of the paths below
-    meta/episodes/chunk-000/file-000.parquet         a row an episode: length, data file, video files, its start there
-    data/chunk-000/file-000.parquet                  a row a frame: numbers, and pictures where they are not video
+    meta/info.json                            version, fps, features, templates of the paths below
+    meta/episodes/chunk-000/file-000.parquet  a row an episode: length, data file, video files, its
+                                              start there
+    data/chunk-000/file-000.parquet           a row a frame: numbers, and pictures where they are
+                                              not video
     videos/KEY/chunk-000/file-000.mp4
 
 Source of the layout: github.com/huggingface/lerobot, src/lerobot/datasets.

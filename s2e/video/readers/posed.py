@@ -1,10 +1,12 @@
 """Video with poses beside it: a folder of pictures or an MP4, and a TUM, KITTI or CSV file (see
 `s2e.video.readers.poses`).
 
-WALK.mp4  WALK.csv                     by name; or the only one of each in a folder
-WALK/0001.jpg ... WALK/poses.txt       pictures and poses in one folder, or WALK.txt beside it
-WALK/rgb/... WALK/groundtruth.txt      pictures in a folder of their own; rgb.txt or times.txt give their times
-SET/WALK1/... SET/WALK2/...            any number of those
+WALK.mp4                           WALK.csv                     by name; or the only one of each in
+                                   a folder
+WALK/0001.jpg ... WALK/poses.txt   pictures and poses in one folder, or WALK.txt beside it
+WALK/rgb/... WALK/groundtruth.txt  pictures in a folder of their own; rgb.txt or times.txt give
+                                   their times
+SET/WALK1/... SET/WALK2/...        any number of those
 """
 
 import re

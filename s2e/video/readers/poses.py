@@ -1,8 +1,9 @@
 """Poses in text files: TUM, KITTI and CSV with a header.
 
-    TUM     time tx ty tz qx qy qz qw               a line a pose, # comments
-    KITTI   r11 r12 r13 tx r21 ... tz               a line a frame, no times
-    CSV     time,x,y,yaw or time,x,y,z,qx,qy,qz,qw  columns by their names, others passed over; also latitude,longitude,heading
+    TUM    time tx ty tz qx qy qz qw               a line a pose, # comments
+    KITTI  r11 r12 r13 tx r21 ... tz               a line a frame, no times
+    CSV    time,x,y,yaw or time,x,y,z,qx,qy,qz,qw  columns by their names, others passed over; also
+           latitude,longitude,heading
 
 Sources: cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats,
 cvlibs.net/datasets/kitti/eval_odometry.php.

@@ -1,6 +1,7 @@
 """RECON's HDF5 files: outdoor walks of a Clearpath Jackal, one a file.
 
-    FILE.hdf5   jackal/position (T, 2 or more) metres, jackal/yaw (T,) or (T, 1) radians, images/rgb_left T JPEG files
+    FILE.hdf5  jackal/position (T, 2 or more) metres, jackal/yaw (T,) or (T, 1) radians,
+               images/rgb_left T JPEG files
 
 Sources: sites.google.com/view/recon-robot; the conversion and the camera's calibration in
 github.com/robodhruv/visualnav-transformer. The frames are a quarter of a second apart; the files do

@@ -1,9 +1,11 @@
 """Tar shards in the manner of webdataset: walks at a size that no memory and no disk holds.
 
-    OUT/index.json                       which shards are complete, and what is in them
-    OUT/shard-000000.tar                 one sample after the other; a sample is a walk, or a piece of a long one:
-        000000_NAME.json                 name, piece, pieces, source, times, position, yaw, body, free_space, nudged, note, bytes
-        000000_NAME.000000.jpg           its frames in order
+    OUT/index.json              which shards are complete, and what is in them
+    OUT/shard-000000.tar        one sample after the other; a sample is a walk, or a piece of a long
+                                one:
+        000000_NAME.json        name, piece, pieces, source, times, position, yaw, body, free_space,
+                                nudged, note, bytes
+        000000_NAME.000000.jpg  its frames in order
         000000_NAME.000001.jpg
 
 Any reader of webdataset sees samples with the fields json, 000000.jpg, 000001.jpg, ...

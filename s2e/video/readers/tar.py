@@ -56,9 +56,23 @@ def packed(name: str, data: bytes) -> bytes:
     if len(encoded) > 100:
         raise ValueError(f"{name}: 100 characters at most")
     fields = [
-        encoded.ljust(100, b"\0"), b"0000644\0", b"0000000\0", b"0000000\0", b"%011o\0" % len(data), b"00000000000\0",
-        b" " * 8, b"0", b"\0" * 100, b"ustar\0", b"00", b"\0" * 32, b"\0" * 32, b"0000000\0", b"0000000\0", b"\0" * 167,
-    ]  # fmt: skip
+        encoded.ljust(100, b"\0"),
+        b"0000644\0",
+        b"0000000\0",
+        b"0000000\0",
+        b"%011o\0" % len(data),
+        b"00000000000\0",
+        b" " * 8,
+        b"0",
+        b"\0" * 100,
+        b"ustar\0",
+        b"00",
+        b"\0" * 32,
+        b"\0" * 32,
+        b"0000000\0",
+        b"0000000\0",
+        b"\0" * 167,
+    ]
     header = b"".join(fields)
     header = header[:148] + b"%06o\0 " % sum(header) + header[156:]
     return header + data.ljust(padded(len(data)), b"\0")

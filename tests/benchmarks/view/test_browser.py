@@ -29,9 +29,16 @@ class Browser:
         from websockets.sync.client import connect
 
         flags = (
-            "--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-            "--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={profile}", f"--window-size={width},{height}",
-        )  # fmt: skip
+            "--headless=new",
+            "--no-sandbox",
+            "--use-gl=angle",
+            "--use-angle=swiftshader",
+            "--enable-unsafe-swiftshader",
+            "--disable-dev-shm-usage",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={profile}",
+            f"--window-size={width},{height}",
+        )
         self.process = subprocess.Popen(
             [str(CHROMIUM), *flags, "about:blank"],
             stderr=subprocess.PIPE,

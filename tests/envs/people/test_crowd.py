@@ -47,9 +47,20 @@ def forward(people, fields, clock=0.0, poses=FAR, robot=STILL, dt=0.2, roadmaps=
     ids, discs = np.zeros(worlds, dtype=int), np.tile(DISCS, (worlds, 1))
     roadmaps = roadmaps or Roadmaps.empty(1)
     step_crowd(
-        people, np.full(worlds, clock), poses, robot, discs, np.full(worlds, RADIUS), fields, ids, roadmaps, ids, dt,
-        substeps=more.pop("substeps", 2), **more,
-    )  # fmt: skip
+        people,
+        np.full(worlds, clock),
+        poses,
+        robot,
+        discs,
+        np.full(worlds, RADIUS),
+        fields,
+        ids,
+        roadmaps,
+        ids,
+        dt,
+        substeps=more.pop("substeps", 2),
+        **more,
+    )
 
 
 def walk(people, steps, scene, poses=FAR, robot=STILL, dt=0.2, roadmaps=None, **more):
@@ -269,9 +280,19 @@ def test_worlds_are_independent_and_the_absent_stay():
     def steps(people, pick):
         for k in range(20):
             step_crowd(
-                people, clock[pick] + 0.1 * k, poses[pick], robot[pick], discs[pick], radius[pick], fields, ids[pick],
-                maps, ids[pick], 0.1, moving=moving[pick],
-            )  # fmt: skip
+                people,
+                clock[pick] + 0.1 * k,
+                poses[pick],
+                robot[pick],
+                discs[pick],
+                radius[pick],
+                fields,
+                ids[pick],
+                maps,
+                ids[pick],
+                0.1,
+                moving=moving[pick],
+            )
 
     together, before = scattered(2), scattered(2)
     steps(together, np.arange(6))

@@ -417,14 +417,28 @@ def test_bad_input_is_refused():
     mesh = random_scene(0)
     with pytest.raises(UserError, match="positions"):
         render_meshes(
-            PackedMeshes.pack([mesh]), np.zeros(2, int), np.zeros((1, 3)), np.zeros((2, 3, 3)), np.ones((2, 4)), 8, 8,
-            np.zeros((2, 0, 7)), SKY,
-        )  # fmt: skip
+            PackedMeshes.pack([mesh]),
+            np.zeros(2, int),
+            np.zeros((1, 3)),
+            np.zeros((2, 3, 3)),
+            np.ones((2, 4)),
+            8,
+            8,
+            np.zeros((2, 0, 7)),
+            SKY,
+        )
     with pytest.raises(UserError, match="scene_id"):
         render_meshes(
-            PackedMeshes.pack([mesh]), np.ones(1, int), np.zeros((1, 3)), np.zeros((1, 3, 3)), np.ones((1, 4)), 8, 8,
-            np.zeros((1, 0, 7)), SKY,
-        )  # fmt: skip
+            PackedMeshes.pack([mesh]),
+            np.ones(1, int),
+            np.zeros((1, 3)),
+            np.zeros((1, 3, 3)),
+            np.ones((1, 4)),
+            8,
+            8,
+            np.zeros((1, 0, 7)),
+            SKY,
+        )
     with pytest.raises(UserError, match=r"meshes\[0\]"):
         PackedMeshes.pack([dataclasses.replace(mesh, vertices=mesh.vertices[:3])])
     with pytest.raises(UserError, match="obstacle kind"):

@@ -270,8 +270,11 @@ def courtyard(seed=0):
     b = _builder(seed, density=60.0)
     b.ground(-10, 10, -8, 8)
     for corner, a in (
-        ((-10, -8, 0), (20, 1.5, 0)), ((-10, 8, 0), (20, -0.8, 0)), ((-10, -8, 0), (-0.5, 16, 0)), ((10, -8, 0), (0.7, 16, 0)),
-    ):  # fmt: skip
+        ((-10, -8, 0), (20, 1.5, 0)),
+        ((-10, 8, 0), (20, -0.8, 0)),
+        ((-10, -8, 0), (-0.5, 16, 0)),
+        ((10, -8, 0), (0.7, 16, 0)),
+    ):
         b.rect(corner, a, (0, 0, b.rng.uniform(6, 9)), density=110)
     b.cylinder(0, 0, 0, 1.5, 0.6)
     b.cylinder(0, 0, 0, 0.2, 1.8)
@@ -379,7 +382,7 @@ PLACES = {
     "stairs": stairs,
     "quay": quay,
     "passage": passage,
-}  # fmt: skip
+}
 """Places with their floor at z = 0."""
 
 

@@ -20,9 +20,12 @@ def room(count: int, seed: int = 0) -> Splats:
     side = rng.choice(5, count, p=area / area.sum())
     u, v = rng.random(count), rng.random(count)
     places = [
-        (u * width, v * depth, 0 * u), (u * width, 0 * u, v * height), (u * width, 0 * u + depth, v * height),
-        (0 * u, u * depth, v * height), (0 * u + width, u * depth, v * height),
-    ]  # fmt: skip
+        (u * width, v * depth, 0 * u),
+        (u * width, 0 * u, v * height),
+        (u * width, 0 * u + depth, v * height),
+        (0 * u, u * depth, v * height),
+        (0 * u + width, u * depth, v * height),
+    ]
     means = np.stack([np.stack(place, 1) for place in places])[side, np.arange(count)]
     thin = np.array([2, 1, 1, 0, 0])[side]
     size = 0.75 * np.sqrt(area.sum() / count)

@@ -107,8 +107,13 @@ def test_list_preview_and_check(home, tmp_path):
     done = run(home, "preview", "my.yard-2", "--out", tmp_path / "pictures")
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == [
-        "removed.png", "top.png", "view-1.png", "view-2.png", "view-3.png", "view-4.png",
-    ]  # fmt: skip
+        "removed.png",
+        "top.png",
+        "view-1.png",
+        "view-2.png",
+        "view-3.png",
+        "view-4.png",
+    ]
     done = run(home, "check", "my.yard-2", "--all")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAILED" not in done.stdout and "8 of 8 driven episodes reach the goal" in done.stdout

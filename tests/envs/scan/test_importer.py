@@ -91,8 +91,13 @@ def in_scene(folder, points):
         data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"])
     )
     points = np.asarray(points, dtype=np.float32)
-    carrier = Splats(points, np.tile([1.0, 0, 0, 0], (len(points), 1)).astype(np.float32), np.ones((len(points), 3), np.float32),
-                     np.ones(len(points), np.float32), np.zeros((len(points), 1, 3), np.float32))  # fmt: skip
+    carrier = Splats(
+        points,
+        np.tile([1.0, 0, 0, 0], (len(points), 1)).astype(np.float32),
+        np.ones((len(points), 3), np.float32),
+        np.ones(len(points), np.float32),
+        np.zeros((len(points), 1, 3), np.float32),
+    )
     return placement.points(disturbed(carrier, 11, METRES_PER_UNIT)[0].means)
 
 
@@ -196,8 +201,13 @@ def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path, monkeypat
     points = np.array(
         [(3.0, 6.0, 1.5), (6.0, 6.0, 1.55), (9.0, 5.0, 1.45), (6.0, 2.0, 1.5)], np.float32
     )
-    carrier = Splats(points, np.tile([1.0, 0, 0, 0], (4, 1)).astype(np.float32), np.ones((4, 3), np.float32), np.ones(4, np.float32),
-                     np.zeros((4, 1, 3), np.float32))  # fmt: skip
+    carrier = Splats(
+        points,
+        np.tile([1.0, 0, 0, 0], (4, 1)).astype(np.float32),
+        np.ones((4, 3), np.float32),
+        np.ones(4, np.float32),
+        np.zeros((4, 1, 3), np.float32),
+    )
     means = disturbed(carrier, 11, METRES_PER_UNIT)[0].means.astype(float)
     (tmp_path / "cameras.json").write_text(json.dumps([{"position": list(p)} for p in means]))
     bare = replace(asked, metres_per_unit=None, out=tmp_path, episodes=1)

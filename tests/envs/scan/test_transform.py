@@ -52,8 +52,13 @@ def test_basis_is_the_rasterisers():
     sh[:, 0] += 30.0  # so that nothing is clipped
     lens = np.array([50.0, 50.0, 4.5, 4.5])
     for d in directions(20):
-        one = Splats((4.0 * d[None]).astype(np.float32), np.array([[1, 0, 0, 0]], np.float32), np.full((1, 3), 0.3, np.float32),
-                     np.array([0.9], np.float32), sh)  # fmt: skip
+        one = Splats(
+            (4.0 * d[None]).astype(np.float32),
+            np.array([[1, 0, 0, 0]], np.float32),
+            np.full((1, 3), 0.3, np.float32),
+            np.array([0.9], np.float32),
+            sh,
+        )
         look = upright(d)[None]  # z of the optical frame along d
         rgb, _, alpha = render_splats(
             prepare(one), np.zeros((1, 3)), look, lens, 9, 9, dtype=np.float32

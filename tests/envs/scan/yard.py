@@ -42,16 +42,26 @@ def box(rng, x0, y0, x1, y1, height, colour):
     """The five sides of a box that can be seen."""
     z0, z1 = 0.0, height
     w, d, h = x1 - x0, y1 - y0, z1 - z0
-    sides = [((x0, y0, z0), (w, 0, 0), (0, 0, h)), ((x0, y1, z0), (w, 0, 0), (0, 0, h)), ((x0, y0, z0), (0, d, 0), (0, 0, h)),
-             ((x1, y0, z0), (0, d, 0), (0, 0, h)), ((x0, y0, z1), (w, 0, 0), (0, d, 0))]  # fmt: skip
+    sides = [
+        ((x0, y0, z0), (w, 0, 0), (0, 0, h)),
+        ((x0, y1, z0), (w, 0, 0), (0, 0, h)),
+        ((x0, y0, z0), (0, d, 0), (0, 0, h)),
+        ((x1, y0, z0), (0, d, 0), (0, 0, h)),
+        ((x0, y0, z1), (w, 0, 0), (0, d, 0)),
+    ]
     return [sheet(rng, side[0], side[1], side[2], colour) for side in sides]
 
 
 def blobs(rng, means, scale, opacity):
     """Round Gaussians."""
     count = len(means)
-    return (np.asarray(means, dtype=np.float64), np.tile([1.0, 0, 0, 0], (count, 1)), np.full((count, 3), scale),
-            np.full(count, opacity), rng.normal(0, 1, (count, 1, 3)))  # fmt: skip
+    return (
+        np.asarray(means, dtype=np.float64),
+        np.tile([1.0, 0, 0, 0], (count, 1)),
+        np.full((count, 3), scale),
+        np.full(count, opacity),
+        rng.normal(0, 1, (count, 1, 3)),
+    )
 
 
 def yard(seed=0, width=WIDTH_M, depth=DEPTH_M, boxes=BOXES, junk=True):

@@ -41,8 +41,12 @@ from tests.envs.splats import mutations, samples
 SEEDS = Path(__file__).parent / "seeds"
 SECONDS, BYTES = 5.0, 2 << 30
 READERS = {
-    "ply": read_ply, "compressed_ply": read_compressed_ply, "spz": read_spz, "splat": read_dotsplat, "sog": read_sog,
-}  # fmt: skip
+    "ply": read_ply,
+    "compressed_ply": read_compressed_ply,
+    "spz": read_spz,
+    "splat": read_dotsplat,
+    "sog": read_sog,
+}
 Case = tuple[str, bytes]
 """File ending and bytes; the ending .folder is a zip that is unpacked into a folder first."""
 

@@ -137,9 +137,14 @@ def rasterise(
 
 
 FAKE = SimpleNamespace(
-    fully_fused_projection=packed_projection, isect_tiles=list_tiles, isect_offset_encode=offsets, rasterize_to_pixels=rasterise,
-    spherical_harmonics=lambda degree, dirs, coeffs: reference.torch_functions()._spherical_harmonics(degree, dirs, coeffs),
-)  # fmt: skip
+    fully_fused_projection=packed_projection,
+    isect_tiles=list_tiles,
+    isect_offset_encode=offsets,
+    rasterize_to_pixels=rasterise,
+    spherical_harmonics=lambda degree, dirs, coeffs: (
+        reference.torch_functions()._spherical_harmonics(degree, dirs, coeffs)
+    ),
+)
 
 
 @pytest.fixture
@@ -241,13 +246,31 @@ def test_view_matrices_take_points_where_cameras_see_them():
 def test_gsplat_has_the_functions_and_arguments_that_are_used(name):
     known = list(inspect.signature(getattr(gsplat, name)).parameters)
     first = {
-        "fully_fused_projection": ["means", "covars", "quats", "scales", "viewmats", "Ks", "width", "height"],
+        "fully_fused_projection": [
+            "means",
+            "covars",
+            "quats",
+            "scales",
+            "viewmats",
+            "Ks",
+            "width",
+            "height",
+        ],
         "isect_tiles": ["means2d", "radii", "depths", "tile_size", "tile_width", "tile_height"],
         "isect_offset_encode": ["isect_ids", "n_images", "tile_width", "tile_height"],
-        "rasterize_to_pixels": ["means2d", "conics", "colors", "opacities", "image_width", "image_height", "tile_size",
-                                "isect_offsets", "flatten_ids"],
+        "rasterize_to_pixels": [
+            "means2d",
+            "conics",
+            "colors",
+            "opacities",
+            "image_width",
+            "image_height",
+            "tile_size",
+            "isect_offsets",
+            "flatten_ids",
+        ],
         "spherical_harmonics": ["degrees_to_use", "dirs", "coeffs"],
-    }[name]  # fmt: skip
+    }[name]
     more = {
         "fully_fused_projection": {
             "near_plane",

@@ -14,8 +14,22 @@ from s2e.envs.splats.formats import whole as files
 from s2e.envs.splats.formats.ply import read_ply, write_ply
 from s2e.envs.splats.formats.whole import SplatWarning
 
-CORE = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2",
-        "rot_0", "rot_1", "rot_2", "rot_3"]  # fmt: skip
+CORE = [
+    "x",
+    "y",
+    "z",
+    "f_dc_0",
+    "f_dc_1",
+    "f_dc_2",
+    "opacity",
+    "scale_0",
+    "scale_1",
+    "scale_2",
+    "rot_0",
+    "rot_1",
+    "rot_2",
+    "rot_3",
+]
 
 
 def make_splats(seed: int, count: int, coefficients: int) -> Splats:
@@ -144,12 +158,15 @@ def test_degree_4_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     "comments,wanted",
     [
-        ("", False), ("comment SplatRenderMode: mip\n", True), ("comment splatrendermode: MIP\n", True),
-        ("comment antialiased 1\n", True), ("comment antialiased 0\n", False),
+        ("", False),
+        ("comment SplatRenderMode: mip\n", True),
+        ("comment splatrendermode: MIP\n", True),
+        ("comment antialiased 1\n", True),
+        ("comment antialiased 0\n", False),
         ("comment SplatRenderMode: mip\ncomment SplatRenderMode: default\n", False),
         ("comment this is not antialiased 1\n", False),
     ],
-)  # fmt: skip
+)
 def test_comments_say_antialiased(tmp_path, comments, wanted):
     path = write_raw(tmp_path / "a.ply", CORE, np.ones((4, len(CORE))), head=comments)
     splats = read_ply(path)
@@ -200,10 +217,16 @@ def test_bad_files_say_what_is_wrong(tmp_path):
 @pytest.mark.parametrize(
     "name,value",
     [
-        ("x", np.nan), ("y", np.inf), ("opacity", np.nan), ("opacity", np.inf),
-        ("scale_1", 1e4), ("scale_1", -np.inf), ("f_dc_2", np.nan), ("rot_0", np.nan),
+        ("x", np.nan),
+        ("y", np.inf),
+        ("opacity", np.nan),
+        ("opacity", np.inf),
+        ("scale_1", 1e4),
+        ("scale_1", -np.inf),
+        ("f_dc_2", np.nan),
+        ("rot_0", np.nan),
     ],
-)  # fmt: skip
+)
 def test_bad_rows_are_dropped_and_counted(tmp_path, name, value):
     values = np.random.default_rng(0).normal(size=(9, len(CORE)))
     good = read_ply(write_raw(tmp_path / "a.ply", CORE, np.delete(values, [2, 5], 0)))
@@ -260,8 +283,12 @@ def activated_values(splats, scales, opacities):
 
 @settings(max_examples=30, deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1), scales=st.booleans(), opacities=st.booleans(), unit=st.floats(0.01, 2.0), thin=st.floats(0.0, 0.5),
-)  # fmt: skip
+    seed=st.integers(0, 2**32 - 1),
+    scales=st.booleans(),
+    opacities=st.booleans(),
+    unit=st.floats(0.01, 2.0),
+    thin=st.floats(0.0, 0.5),
+)
 def test_activated_values_are_recognised_and_read(
     tmp_path_factory, seed, scales, opacities, unit, thin
 ):

@@ -226,10 +226,12 @@ def test_any_camera_and_any_gaussians_equal_the_slow_twin(seed, wide, antialiase
 
 def test_what_is_brighter_than_white_stays_so_in_floats_alone():
     wall = Splats(
-        means=np.array([[3.0, 0, 0.6]], np.float32), quats=np.array([[1, 0, 0, 0]], np.float32),
-        scales=np.array([[0.01, 50, 50]], np.float32), opacities=np.array([1.0], np.float32),
+        means=np.array([[3.0, 0, 0.6]], np.float32),
+        quats=np.array([[1, 0, 0, 0]], np.float32),
+        scales=np.array([[0.01, 50, 50]], np.float32),
+        opacities=np.array([1.0], np.float32),
         sh=np.full((1, 1, 3), 6.0, np.float32),
-    )  # fmt: skip
+    )
     camera = Camera(pitch_deg=0.0)
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
     view = (
@@ -248,10 +250,12 @@ def test_what_is_brighter_than_white_stays_so_in_floats_alone():
 
 def test_background_hides_and_is_hidden():
     wall = Splats(
-        means=np.array([[3.0, 0, 0.6]], np.float32), quats=np.array([[1, 0, 0, 0]], np.float32),
-        scales=np.array([[0.01, 50, 50]], np.float32), opacities=np.array([1.0], np.float32),
+        means=np.array([[3.0, 0, 0.6]], np.float32),
+        quats=np.array([[1, 0, 0, 0]], np.float32),
+        scales=np.array([[0.01, 50, 50]], np.float32),
+        opacities=np.array([1.0], np.float32),
         sh=np.full((1, 1, 3), 100.0, np.float32),
-    )  # fmt: skip
+    )
     positions, rotations = camera_poses(np.zeros((2, 3)), Camera(x=0.0, pitch_deg=0.0))
     camera = Camera(pitch_deg=0.0)
     shape = (2, camera.height_px, camera.width_px)
@@ -284,8 +288,12 @@ def test_thread_count_does_not_change_a_bit(monkeypatch):
         results.append(
             render_splats(prepare(splats), positions, rotations, CAMERA.intrinsics(), 45, 70)
         )
-    alone = [render_splats(prepare(splats), positions[v : v + 1], rotations[v : v + 1], CAMERA.intrinsics(), 45, 70)
-             for v in range(7)]  # fmt: skip
+    alone = [
+        render_splats(
+            prepare(splats), positions[v : v + 1], rotations[v : v + 1], CAMERA.intrinsics(), 45, 70
+        )
+        for v in range(7)
+    ]
     results.append(tuple(np.concatenate(parts) for parts in zip(*alone, strict=True)))
     for other in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
@@ -321,10 +329,12 @@ def test_many_layers_are_drawn_in_parts_as_they_would_be_at_once():
     count = 4500
     means = rng.uniform((1, -1, -1), (9, 1, 1), (count, 3)) * np.array([1, 4, 4])
     large = Splats(
-        means=means.astype(np.float32), quats=np.tile(np.array([[1, 0, 0, 0]], np.float32), (count, 1)),
-        scales=rng.uniform(0.02, 0.6, (count, 3)).astype(np.float32), opacities=rng.uniform(0.02, 0.2, count).astype(np.float32),
+        means=means.astype(np.float32),
+        quats=np.tile(np.array([[1, 0, 0, 0]], np.float32), (count, 1)),
+        scales=rng.uniform(0.02, 0.6, (count, 3)).astype(np.float32),
+        opacities=rng.uniform(0.02, 0.2, count).astype(np.float32),
         sh=rng.normal(size=(count, 1, 3)).astype(np.float32),
-    )  # fmt: skip
+    )
     camera = Camera(height_px=64, width_px=72)
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
     rgb, _, alpha = render_splats(prepare(large), positions, rotations, camera.intrinsics(), 64, 72)
@@ -396,9 +406,14 @@ def test_mismatched_background_is_refused():
     positions, rotations = camera_poses(np.zeros((2, 3)), CAMERA)
     with pytest.raises(ValueError, match="background_depth"):
         render_splats(
-            prepare(make_splats(0)), positions, rotations, CAMERA.intrinsics(), 45, 70,
+            prepare(make_splats(0)),
+            positions,
+            rotations,
+            CAMERA.intrinsics(),
+            45,
+            70,
             background_depth=np.zeros((2, 45, 71), np.float32),
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize(

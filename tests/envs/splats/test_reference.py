@@ -177,10 +177,14 @@ def test_twin_stops_where_3dgs_stops():
     and is not drawn."""
     count = 5
     stack = Splats(
-        means=np.column_stack([np.arange(2.0, 2 + count), np.zeros(count), np.full(count, 0.6)]).astype(np.float32),
-        quats=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)), scales=np.full((count, 3), 20.0, np.float32),
-        opacities=np.array([0.9, 0.9, 0.9, 0.95, 0.5], np.float32), sh=np.zeros((count, 1, 3), np.float32),
-    )  # fmt: skip
+        means=np.column_stack(
+            [np.arange(2.0, 2 + count), np.zeros(count), np.full(count, 0.6)]
+        ).astype(np.float32),
+        quats=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+        scales=np.full((count, 3), 20.0, np.float32),
+        opacities=np.array([0.9, 0.9, 0.9, 0.95, 0.5], np.float32),
+        sh=np.zeros((count, 1, 3), np.float32),
+    )
     level = Camera(height_px=9, width_px=9, x=0.0, pitch_deg=0.0)
     positions, rotations = camera_poses(np.zeros((1, 3)), level)
     rgb, depth, alpha = render_reference(stack, positions, rotations, level.intrinsics(), 9, 9)

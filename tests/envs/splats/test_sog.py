@@ -120,10 +120,16 @@ def test_images_of_another_kind(tmp_path, parts):
     lying = bytearray(good)
     lying[21:25] = struct.pack("<I", struct.unpack("<I", good[21:25])[0] + 1)
     for data, match in (
-        (samples.webp(big), "600x600 pixels for 40"), (samples.webp(big[:1, :1]), "1x1 pixels for 40"), (png.getvalue(), "not a WebP"),
-        (lossy.getvalue(), "lossy WebP"), (film.getvalue(), "one image, its data differ"), (good[:-20], "cannot be decoded"),
-        (b"", "not a WebP"), (bytes(lying), "cannot be decoded|its data differ"), (good[:20], "not a WebP"),
-    ):  # fmt: skip
+        (samples.webp(big), "600x600 pixels for 40"),
+        (samples.webp(big[:1, :1]), "1x1 pixels for 40"),
+        (png.getvalue(), "not a WebP"),
+        (lossy.getvalue(), "lossy WebP"),
+        (film.getvalue(), "one image, its data differ"),
+        (good[:-20], "cannot be decoded"),
+        (b"", "not a WebP"),
+        (bytes(lying), "cannot be decoded|its data differ"),
+        (good[:20], "not a WebP"),
+    ):
         check(tmp_path, {**parts, "sh0.webp": data}, f"sh0.webp: .*{match}")
     check(
         tmp_path,

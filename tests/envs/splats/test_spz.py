@@ -20,9 +20,13 @@ from tests.envs.splats.test_formats import SMALLEST_THREE_DEG, close, put, refus
 
 @settings(max_examples=20, deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), coefficients=st.sampled_from([1, 4, 9, 16]), mip=st.booleans(),
-    version=st.sampled_from([1, 2, 3, 4]), bits=st.integers(8, 20),
-)  # fmt: skip
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 60),
+    coefficients=st.sampled_from([1, 4, 9, 16]),
+    mip=st.booleans(),
+    version=st.sampled_from([1, 2, 3, 4]),
+    bits=st.integers(8, 20),
+)
 def test_every_version(tmp_path_factory, seed, count, coefficients, mip, version, bits):
     splats = samples.make_splats(seed, count, coefficients, antialiased=mip)
     found = read_spz(
@@ -278,8 +282,16 @@ def test_bombs_stay_small(tmp_path):
     header = samples.spz_header(splats, 3)
     twice = gzip.compress(header) + bomb  # an honest header, then zeros without end
     plausible = struct.pack("<4sIIBBBB", b"NGSP", 3, 200_000, 0, 12, 0, 0)
-    cases = (bomb, twice, gzip.compress(plausible) + bomb, samples.spz4(samples.spz_header(splats, 4), {
-        **samples.spz_fields(splats, 4), "alphas": bytes(32 << 20)}, claims={"alphas": 40}))  # fmt: skip
+    cases = (
+        bomb,
+        twice,
+        gzip.compress(plausible) + bomb,
+        samples.spz4(
+            samples.spz_header(splats, 4),
+            {**samples.spz_fields(splats, 4), "alphas": bytes(32 << 20)},
+            claims={"alphas": 40},
+        ),
+    )
     for i, data in enumerate(cases):
         path = put(tmp_path, f"{i}.spz", data)
         tracemalloc.start()

@@ -107,9 +107,17 @@ def test_a_folder_of_models_goes_into_scenes(tmp_path):
 
 
 OUTSIDE = (
-    "/etc/passwd", "../secret.mtl", "..\\secret.mtl", "C:\\secret.mtl", "C:/secret.mtl", "\\\\host\\share\\x.mtl",
-    "a/../../secret.mtl", "http://example.org/x.mtl", "file:///etc/passwd", "~/x.mtl",
-)  # fmt: skip
+    "/etc/passwd",
+    "../secret.mtl",
+    "..\\secret.mtl",
+    "C:\\secret.mtl",
+    "C:/secret.mtl",
+    "\\\\host\\share\\x.mtl",
+    "a/../../secret.mtl",
+    "http://example.org/x.mtl",
+    "file:///etc/passwd",
+    "~/x.mtl",
+)
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
@@ -169,8 +177,13 @@ def test_bad_files_are_refused(tmp_path, monkeypatch):
     (tmp_path / "empty.glb").write_bytes(b"")
     (tmp_path / "a.stl").write_bytes(b"solid")
     (tmp_path / "none").mkdir()
-    for path, message in ((tmp_path / "empty.glb", "empty"), (tmp_path / "a.stl", "not a .glb"), (tmp_path / "no.obj", "no such file"),
-                          (tmp_path / "no", "no such file"), (tmp_path / "none", "holds no .glb")):  # fmt: skip
+    for path, message in (
+        (tmp_path / "empty.glb", "empty"),
+        (tmp_path / "a.stl", "not a .glb"),
+        (tmp_path / "no.obj", "no such file"),
+        (tmp_path / "no", "no such file"),
+        (tmp_path / "none", "holds no .glb"),
+    ):
         with pytest.raises(UserError, match=message):
             load_objects(path)
     monkeypatch.setattr(object_files, "MAX_BYTES", 100)
