@@ -256,11 +256,11 @@ class Trainer:
             )
             policy, more = RayActorCritic, more | {"rays": rays}
         else:
-            s2e, self.net = self._images()
-            self.worlds = self._worlds(s2e.policy.config)
+            pretrained, self.net = self._images()
+            self.worlds = self._worlds(pretrained.config)
             coach = make_coach(args.coach, self.worlds, args.coach_margin)
             self.prefix = Prefix(
-                Actor(s2e, self.net, self.count, args.device), args.adapter == "full"
+                Actor(pretrained, self.net, self.count, args.device), args.adapter == "full"
             )
             self.env = SenseImages(
                 UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed
@@ -269,7 +269,7 @@ class Trainer:
                 S2EActorCritic,
                 more
                 | {
-                    "s2e": s2e,
+                    "s2e": pretrained,
                     "prefix": self.prefix,
                     "adapter": args.adapter,
                     "way": args.coach_way,

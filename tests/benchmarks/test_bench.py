@@ -419,9 +419,9 @@ def test_a_planners_factor_slows_its_robot_and_no_other(untrained):
     bare, slowed = (
         PolicyDriver(*load_networks(untrained), worlds, p, 3.0, "cpu") for p in ("none", "rules")
     )
-    slowed.guides = [
+    slowed.guides = [  # pyright: ignore
         SimpleNamespace(apply=lambda view, f=f: (view.log_scores, f)) for f in (1.0, 0.4)
-    ]  # pyright: ignore
+    ]
     free, told = bare.act(worlds.seen), slowed.act(worlds.seen)
     assert np.linalg.norm(free, axis=1).min() > 0.05
     np.testing.assert_allclose(told, free * [[1.0], [0.4]], rtol=1e-6)

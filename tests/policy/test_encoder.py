@@ -42,12 +42,12 @@ def exported(net, dtype=torch.uint8, dynamic=True):
         torch.onnx.export(
             net,
             (example,),
-            buffer,
+            buffer,  # pyright: ignore[reportArgumentType]
             dynamo=False,
             input_names=["picture"],
             output_names=["out"],
             dynamic_axes=axes,
-        )  # pyright: ignore
+        )
     return buffer.getvalue()
 
 
