@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.files import read_json
 from s2e.envs.expert.drive import ExpertDriver, straight
 from s2e.envs.rays import RayDriver, load_rays
 from s2e.envs.worlds import Worlds
-from s2e.policy.checkpoint import find_checkpoint, read_json
+from s2e.policy.checkpoint import DAMAGED, find_checkpoint
 
 Act = Callable[[dict[str, np.ndarray]], np.ndarray]
 """Maps what worlds observe to (N, 2) waypoints; baselines look at the worlds themselves instead."""
@@ -80,7 +81,7 @@ def baseline_of(policy: str) -> Baseline | None:
     if policy in BASELINES:
         return BASELINES[policy]
     try:
-        config = read_json(find_checkpoint(policy) / "config.json")
+        config = read_json(find_checkpoint(policy) / "config.json", DAMAGED)
     except UserError:
         return None  # whoever loads it says why
-    return rays(policy) if isinstance(config, dict) and "rays" in config else None
+    return rays(policy) if "rays" in config else None

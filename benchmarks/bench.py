@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +34,7 @@ from s2e.benchmarks.report import write_report
 from s2e.core import dist
 from s2e.core.commandline import as_json
 from s2e.core.errors import UserError, choose_device, require
+from s2e.core.files import json_lines, read_json, sha256, write_whole
 from s2e.core.lock import hold, release
 from s2e.core.observation import to_robot
 from s2e.envs.expert.drive import ExpertDriver, remaining_route
@@ -52,7 +52,6 @@ from s2e.policy.config import PRESETS, PolicyConfig
 from s2e.policy.encoder import VisualNet
 from s2e.policy.network import S2EPolicy
 from s2e.policy.recovery import Recovery
-from s2e.video.shard_writer import write_safely
 
 # worlds that the network sees at once: an episode's outcome must not depend on how many run beside
 # it
@@ -344,14 +343,10 @@ def read_records(jsonl: Path) -> list[dict]:
     """The finished episodes of a results folder; a line cut by a kill is dropped."""
     if not jsonl.exists():
         return []
-    records = {}
-    for line in jsonl.read_text().splitlines():
-        try:
-            record = json.loads(line)
-            records[key(record)] = record
-        except (ValueError, KeyError, TypeError):
-            continue
-    return list(records.values())
+    lines = json_lines(jsonl.read_bytes())
+    return list(
+        {key(record): record for record in lines if {"scene", "id"} <= set(record)}.values()
+    )
 
 
 def key(record: dict) -> tuple[str, str]:
@@ -379,9 +374,7 @@ def fingerprint(args: BenchArgs, policy: str) -> str:
     ]
     baseline = baseline_of(policy)
     files += baseline.files() if baseline else [find_checkpoint(policy) / "model.safetensors"]
-    return hashlib.sha256(
-        b"".join(hashlib.sha256(f.read_bytes()).digest() for f in files)
-    ).hexdigest()
+    return hashlib.sha256(b"".join(bytes.fromhex(sha256(f)) for f in files)).hexdigest()
 
 
 def chosen_scenes(args: BenchArgs) -> tuple[str, ...]:
@@ -527,7 +520,7 @@ def bench(args: BenchArgs) -> None:
                 records[name], args.scene, name, args.seed, __version__, baseline_of(policy) is None
             )
             with on_disk(folder / "summary.json"):
-                (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+                write_whole(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
             summaries.append(summary)
     if rank == 0:
         report = args.out / "report.html"
@@ -554,14 +547,12 @@ def bench(args: BenchArgs) -> None:
         )
         with on_disk(report):
             if len(names) > 1:
-                write_safely(
-                    args.out / "config.json", (json.dumps(as_json(args), indent=2) + "\n").encode()
-                )
+                write_whole(args.out / "config.json", json.dumps(as_json(args), indent=2) + "\n")
             if compared:
                 lines = json.dumps(
                     [dataclasses.asdict(d) | {"apart": d.apart} for d in compared], indent=2
                 )
-                (args.out / "comparisons.json").write_text(lines + "\n")
+                write_whole(args.out / "comparisons.json", lines + "\n")
             made = [
                 (n, p)
                 for n, p in zip(names, args.policy, strict=True)
@@ -620,16 +611,15 @@ def open_results(folder: Path, args: BenchArgs, files: str, rank: int) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.json"
-        before = _before(config) if rank == 0 and config.exists() else asked
-        if not isinstance(before, dict) or any(
-            before.get(name) != asked[name] for name in QUESTION
-        ):
+        unknown = "of what the results are is not known: give another --out, or delete the folder"
+        before = read_json(config, unknown) if rank == 0 and config.exists() else asked
+        if any(before.get(name) != asked[name] for name in QUESTION):
             raise UserError(
                 f"{folder}: holds results of another question or of other weights; give another "
                 "--out or delete it"
             )
         if rank == 0 and (before != asked or not config.exists()):
-            write_safely(config, (json.dumps(asked, indent=2) + "\n").encode())
+            write_whole(config, json.dumps(asked, indent=2) + "\n")
         if jsonl.exists():
             with jsonl.open(
                 "r+b"
@@ -640,17 +630,6 @@ def open_results(folder: Path, args: BenchArgs, files: str, rank: int) -> Path:
             f"{folder}: results cannot be written there ({error}); give another --out"
         ) from None
     return jsonl
-
-
-def _before(question: Path) -> Any:
-    """What a results folder was asked before."""
-    try:
-        return json.loads(question.read_text())
-    except (ValueError, RecursionError) as error:
-        remedy = "give another --out, or delete the folder"
-        raise UserError(
-            f"{question}: not JSON ({error}), so what the results are of is not known; {remedy}"
-        ) from None
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from typing import Any
 
 from s2e.core.commandline import NOT_TAKEN, RECORDS
 from s2e.core.errors import UserError
-from s2e.policy.checkpoint import find_checkpoint, read_json, shipped_policies
+from s2e.core.files import read_json
+from s2e.policy.checkpoint import DAMAGED, find_checkpoint, shipped_policies
 
 COMMANDS = {"data": "s2e-pretrain", "envs": "s2e-ppo"}
 """Which command has a setting that no other has."""
@@ -77,10 +78,9 @@ def _json(path: Path) -> dict[str, Any]:
     it.
     """
     try:
-        found = read_json(path)
+        return read_json(path, DAMAGED)
     except UserError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _written(path: Path) -> str:

@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from s2e.benchmarks.metrics import (
     verdict,
 )
 from s2e.benchmarks.origins import Origin
+from s2e.core.files import write_whole
 from s2e.envs.geometry.occupancy import Occupancy
 
 # Eight hues, a light and a dark step of each. The order keeps neighbours, and any two of the first
@@ -131,10 +131,7 @@ def write_report(
         f"report</title><style>{_style(len(colour))}</style></head>"
         f"<body><main>{''.join(parts)}</main></body></html>\n"
     )
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(text, encoding="utf-8", errors="replace")
-    os.replace(partial, target)
+    write_whole(Path(path), text.encode(errors="replace"))
 
 
 def _text(value: Any) -> str:

@@ -18,11 +18,12 @@ import torch
 from torch import nn
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import read_json
 from s2e.core.observation import AROUND, ego_state, goal_token, robot_token, to_robot
 from s2e.envs.free_space import cast_rays
 from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.worlds import Worlds
-from s2e.policy.checkpoint import find_checkpoint, read_json, read_tensors
+from s2e.policy.checkpoint import DAMAGED, find_checkpoint, read_tensors
 from s2e.policy.recovery import Recovery
 
 NEAR_M, KEEPS_M = 0.05, 0.06
@@ -265,8 +266,10 @@ def load_rays(path: str | Path = "rays", robots: tuple[str, ...] = ()) -> RayPol
             robots or cameras.
     """
     folder = find_checkpoint(path)
-    values, file = read_json(folder / "config.json"), folder / "model.safetensors"
-    rays = values.get("rays") if isinstance(values, dict) else None
+    rays, file = (
+        read_json(folder / "config.json", DAMAGED).get("rays"),
+        folder / "model.safetensors",
+    )
     config = RayConfig.from_dict(rays, str(folder / "config.json"))
     other = [name for name in robots if name not in config.robots]
     require(

@@ -13,7 +13,6 @@ fails takes longest to end.
 """
 
 import dataclasses
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import tyro
 from experiments.open_loop_tables import shown
 from s2e.benchmarks.metrics import SETTINGS, wilson
 from s2e.core.errors import UserError, how_to_install, require, run_command
+from s2e.core.files import json_lines, read_json
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "pooled": ("--newest", "pooled"),
@@ -147,8 +147,7 @@ def drive(args: ChoicesArgs, runs: list[Path]) -> dict[str, list[dict]]:
             "s2e.benchmarks.bench", *wanted, "--policy", *runs, "straight"
         )  # two policies at least: a folder for each
         for run in runs:
-            lines = (out / run.name / "episodes.jsonl").read_text().splitlines()
-            records[run.name] += [json.loads(line) for line in lines]
+            records[run.name] += json_lines((out / run.name / "episodes.jsonl").read_bytes())
     # A folder may hold more episodes than were asked for now: compare on those that all have.
     common = set.intersection(*({(r["scene"], r["id"]) for r in mine} for mine in records.values()))
     return {
@@ -235,8 +234,8 @@ def points(args: ChoicesArgs, run: Path) -> list[Point]:
         bool(folders), f"{run}: has no checkpoints; train it with --keep 1000 --save-every 8, say"
     )
     judged = drive(dataclasses.replace(args, out=args.out / run.name), folders)
-    config = json.loads((run / "config.json").read_text())
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    config = read_json(run / "config.json", "give a run of s2e-ppo")
+    rows = list(json_lines((run / "metrics.jsonl").read_bytes()))
     per_update = config["envs"] * config["horizon"]
     minutes = {
         row["step"]: at

@@ -39,6 +39,7 @@ from experiments.open_loop_tables import between_walks, differences, draw, table
 from s2e.benchmarks.speed.policy_cost import cost_table
 from s2e.core.cache import cache
 from s2e.core.errors import UserError, choose_device, how_to_install, require, run_command
+from s2e.core.files import json_lines
 from s2e.policy.checkpoint import load_networks
 from s2e.policy.config import PRESETS
 from s2e.policy.mixture import Modes, normalise, positive_mode
@@ -225,15 +226,9 @@ def key_of(values: dict[str, Any]) -> str:
 
 def load_results(out: Path) -> dict[str, dict[str, Any]]:
     """Key to result, of what is done; a line cut by a kill does not count."""
-    results = {}
     path = out / "results.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            record = json.loads(line)
-            results[record["key"]] = record
-        except (ValueError, KeyError, TypeError):
-            continue
-    return results
+    records = json_lines(path.read_bytes()) if path.exists() else ()
+    return {record["key"]: record for record in records if "key" in record}
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
@@ -292,8 +287,8 @@ def run_cell(cell: Cell, args: OpenLoopArgs) -> dict[str, Any]:
     )
     row = {
         k.removeprefix("held_out/"): v
-        for line in (folder / "metrics.jsonl").read_text().splitlines()
-        for k, v in json.loads(line).items()
+        for values in json_lines((folder / "metrics.jsonl").read_bytes())
+        for k, v in values.items()
         if k.startswith("held_out/")
     }
     require(

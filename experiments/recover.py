@@ -6,7 +6,6 @@ through the command as a user would, and compares what came back: the direction 
 the floor, and where one can drive.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from s2e.core.errors import run_command
 from s2e.envs.geometry.scene import Scene
-from s2e.envs.scenes.files import SUITES, load_scene
+from s2e.envs.scenes.files import SUITES, load_scene, read_description
 from s2e.envs.splats.formats.any import write_splats
 from s2e.envs.splats.transform import Placement, place
 
@@ -63,7 +62,7 @@ def compare(scene: Scene, moved: Placement, folder: Path) -> dict[str, float]:
         the scene's anchors (median); free, the share of the true free ground within the imported
         grid that came back free, and solid, the same of what is not.
     """
-    data = json.loads((folder / "scene.json").read_text())["transform"]
+    data = read_description(folder)["transform"]
     found = Placement(
         data["metres_per_unit"], np.array(data["rotation"]), np.array(data["translation"])
     )

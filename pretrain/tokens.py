@@ -7,6 +7,7 @@ The file is memory-mapped, so that data of any size trains in the memory of a la
 found by its content, wherever it lies and whatever dataset it is in.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -22,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2e.core.errors import UserError
+from s2e.core.files import json_lines, write_whole
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FrozenEncoder, VisualNet, pool_older
 from s2e.video.frames import Frames, decode, jpeg
@@ -233,12 +235,9 @@ class _Book:
             new = file.read()
         new = new[: new.rfind(b"\n") + 1]
         self.read = number, self.read[1] + len(new)
-        for line in new.splitlines():
-            try:
-                entry = json.loads(line)
+        for entry in json_lines(new):
+            with contextlib.suppress(KeyError, TypeError):
                 self.entries[entry["walk"]] = {**entry, "end": entry["first"] + entry["count"]}
-            except (ValueError, KeyError, TypeError):
-                continue
 
     def _mend(self) -> None:
         """Takes from the list what the file does not hold: it was cut by others than us. Under the
@@ -247,9 +246,7 @@ class _Book:
         held = self.path.stat().st_size // self.record_bytes
         good = {k: e for k, e in self.entries.items() if e["end"] <= held}
         if len(good) < len(self.entries):
-            fresh = self.index.with_suffix(".new")
-            fresh.write_text("".join(json.dumps(e) + "\n" for e in good.values()))
-            os.replace(fresh, self.index)
+            write_whole(self.index, "".join(json.dumps(e) + "\n" for e in good.values()))
             self._look()
 
     def write(

@@ -3,7 +3,6 @@ episodes played back.
 """
 
 import dataclasses
-import json
 import math
 import os
 from collections import deque
@@ -17,6 +16,7 @@ import torch
 
 from s2e.benchmarks.bench import place_obstacles
 from s2e.core.errors import UserError, require
+from s2e.core.files import parse_json
 from s2e.envs.expert.drive import ExpertDriver, straight
 from s2e.envs.expert.expert import command_to_waypoint
 from s2e.envs.geometry.scene import Episode, Scene
@@ -335,7 +335,7 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             where = entry.get("scene", scene)  # results of former versions do not say it
             if not _same_scene(where, scene):
                 elsewhere.add(where)
@@ -348,7 +348,6 @@ def read_replay(jsonl: Path, episodes: Mapping[str, Episode], scene: str) -> lis
             TypeError,
             OverflowError,
             OSError,
-            RecursionError,
         ) as error:
             if number == len(lines):
                 break

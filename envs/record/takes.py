@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.files import PART, read_json, write_whole
 from s2e.core.lock import LOCK
-from s2e.video.shard_writer import write_safely
 
 STATE = "record.json"
 RESUME = "free some space and go on with --resume, or give another --out"
@@ -48,7 +48,7 @@ def read_state(
                     f"{file}: recorded with --{option} {state['settings'].get(name)}, not {value}"
                 )
         return state
-    nothing = (LOCK, f"{STATE}.part")  # the latter of a recording that was killed while it began
+    nothing = (LOCK, STATE + PART)  # the latter of a recording that was killed while it began
     if out.exists() and any(p.name not in nothing for p in out.iterdir()):
         wrong = f"no recording to resume ({STATE} is missing)" if resume else "not empty"
         more = "" if resume else ", or --resume to go on with a recording"
@@ -58,11 +58,11 @@ def read_state(
 
 def _checked(file: Path, fields: Mapping[str, type]) -> dict[str, Any]:
     try:
-        state = json.loads(file.read_text())
+        state = read_json(file, "record into a new folder")
         good = isinstance(state["settings"], dict) and all(
             isinstance(take[key], kind) for take in state["takes"] for key, kind in fields.items()
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(
             f"{file}: not the state of a recording ({error!r}); record into a new folder"
         ) from None
@@ -83,7 +83,7 @@ def begin(out: Path, state: dict[str, Any]) -> None:
 
 def write_state(file: Path, state: Mapping[str, Any]) -> None:
     """Writes JSON so that, whatever happens, the old or the new file is there, whole."""
-    write_safely(file, (json.dumps(state) + "\n").encode())
+    write_whole(file, json.dumps(state) + "\n")
 
 
 def take_seed(seed: int, number: int) -> int:

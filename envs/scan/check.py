@@ -3,8 +3,6 @@ be solved.
 """
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from scipy.ndimage import label
 from tqdm import tqdm
 
 from s2e.core.errors import UserError
+from s2e.core.files import sha256
 from s2e.envs.config import WorldsConfig
 from s2e.envs.expert.drive import ExpertDriver
 from s2e.envs.geometry.camera import Camera, camera_poses
@@ -22,7 +21,7 @@ from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scan.ground.columns import NOISY_M, skipped_m
 from s2e.envs.scan.plan import DOWN
 from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
-from s2e.envs.scenes.files import load_scene, scene_folder
+from s2e.envs.scenes.files import load_scene, read_description, scene_folder
 from s2e.envs.scenes.propose import NARROW_M, nearby, on_wheels, route_of
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.streets.objects import stamp
@@ -116,7 +115,7 @@ def findings(name: str, everything: bool) -> Iterator[Finding]:
 
 def _noise_of(folder: Path) -> float:
     """Deviation of an imported scene's floor, metres; 0 of others."""
-    floor = json.loads((folder / "scene.json").read_bytes()).get("floor")
+    floor = read_description(folder).get("floor")
     noise = floor.get("noise_m") if isinstance(floor, dict) else None
     return float(noise) if isinstance(noise, int | float) and 0 <= noise < MOST_NOISE_M else 0.0
 
@@ -134,10 +133,10 @@ def _named(episodes: list[Episode], most: int = 12) -> str:
 
 def _episodes_hash(folder: Path, path: Path) -> Finding:
     """episodes.json against its hash, where scene.json has one."""
-    entry = json.loads((folder / "scene.json").read_bytes()).get("files", {}).get("episodes")
+    entry = read_description(folder).get("files", {}).get("episodes")
     if not isinstance(entry, dict):
         return Finding("episode file", True, "scene.json has no hash of it")
-    found, wanted = hashlib.sha256(path.read_bytes()).hexdigest(), str(entry.get("sha256"))
+    found, wanted = sha256(path), str(entry.get("sha256"))
     return Finding(
         "episode file",
         found == wanted,

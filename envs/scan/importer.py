@@ -15,6 +15,7 @@ import numpy as np
 
 from s2e import __version__
 from s2e.core.errors import UserError, require
+from s2e.core.files import sha256
 from s2e.envs.geometry.meshes import empty_mesh
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import Episode, Ground, Scene, Sky, Splats
@@ -649,16 +650,12 @@ def hash_of(path: Path) -> str:
             names = (os.fsencode(str(p.relative_to(path))) for p in parts)
             return hashlib.sha256(
                 b"".join(
-                    name + b"\0" + _file_digest(p) for name, p in zip(names, parts, strict=True)
+                    name + b"\0" + bytes.fromhex(sha256(p))
+                    for name, p in zip(names, parts, strict=True)
                 )
             ).hexdigest()
-        return _file_digest(path).hex()
+        return sha256(path)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); check its permissions"
         ) from None
-
-
-def _file_digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -1,6 +1,5 @@
 """`s2e-scene list`: every scene there is, with what can be said of it without loading it."""
 
-import json
 import time
 import zipfile
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError
-from s2e.envs.scenes.files import PACKAGED, SUITES, collection, scene_folder
+from s2e.core.files import read_json
+from s2e.envs.scenes.files import PACKAGED, SUITES, collection, read_description, scene_folder
 
 COLUMNS = ("name", "Gaussians", "size", "episodes", "made", "from")
 
@@ -45,7 +45,7 @@ def describe(name: str, folder: Path) -> tuple[str, ...]:
         if not where.is_file():
             built = "missing scene.json" if folder.is_dir() else "not built yet"
             return (name, "", "", "", "", built)
-        data = json.loads(where.read_bytes())
+        data = read_description(folder)
         if data["units"] != "m":
             raise ValueError("its units are not metres")
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(where.stat().st_mtime))
@@ -65,7 +65,7 @@ def describe(name: str, folder: Path) -> tuple[str, ...]:
         AttributeError,
         OverflowError,
         EOFError,
-        RecursionError,
+        UserError,
         zipfile.BadZipFile,
     ):
         return (name, "", "", "", "", f"damaged; see `s2e-scene check {name}`")
@@ -102,7 +102,7 @@ def _size(folder: Path, data: dict[str, Any]) -> str:
 
 def _episodes(folder: Path) -> str:
     path = folder / "episodes.json"
-    return str(len(json.loads(path.read_bytes())["episodes"])) if path.is_file() else "none"
+    return str(len(read_json(path, "")["episodes"])) if path.is_file() else "none"
 
 
 def _origin(name: str, data: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """`s2e-scene preview`: pictures of a scene to judge it by, drawn on a CPU."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from s2e.envs.scan.check import free_way, route_around
 from s2e.envs.scan.picture import FAINT, INK, PAPER, axes, compiling, font, ticks
 from s2e.envs.scan.plan import top_down
 from s2e.envs.scenes.episodes import read_episodes
-from s2e.envs.scenes.files import load_scene, scene_folder
+from s2e.envs.scenes.files import load_scene, read_description, scene_folder
 from s2e.envs.scenes.propose import on_wheels
 
 ROUTES = 12
@@ -54,7 +53,7 @@ def write_preview(name: str, out: Path) -> list[Path]:
     episodes = (
         read_episodes(folder / "episodes.json") if (folder / "episodes.json").exists() else []
     )
-    removed = json.loads((folder / "scene.json").read_bytes()).get("removed")
+    removed = read_description(folder).get("removed")
     bars = None
     if isinstance(removed, dict):
         try:

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from s2e.core.errors import UserError
+from s2e.core.files import read_json
 from s2e.envs.scan.ground.columns import Columns
 
 MOST_BYTES, MOST_POLYGONS, MOST_POINTS = 1 << 20, 1000, 1000
@@ -66,19 +67,7 @@ def read_correction(path: Path) -> Correction:
     """
     if not path.exists():
         return Correction()
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UserError(
-                f"{path}: {path.stat().st_size} bytes; at most {MOST_BYTES}, draw fewer polygons"
-            )
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error}); mend it or delete it") from None
-    if not isinstance(data, dict):
-        raise UserError(
-            f"{path}: holds a {type(data).__name__}, expected an object with fields; mend it or "
-            "delete it"
-        )
+    data = read_json(path, "mend it or delete it", MOST_BYTES)
     known = [field.name for field in dataclasses.fields(Correction)]
     for name in data:
         if name not in known:

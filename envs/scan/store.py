@@ -1,11 +1,11 @@
 """Puts an imported scene into its folder: whole or not at all."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from s2e.core.errors import UserError
+from s2e.core.files import whole_folder
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scenes.files import write_scene
 
@@ -53,10 +53,7 @@ def store(folder: Path, scene: Scene, episodes: list[Episode], more: dict[str, A
     """
     assert scene.splats is not None
     try:
-        with tempfile.TemporaryDirectory(
-            dir=folder.parent, prefix=f".{folder.name}-", ignore_cleanup_errors=True
-        ) as beside:
-            made, former = Path(beside) / folder.name, Path(beside) / "former"
+        with whole_folder(folder) as made:
             file = "splats.spz" if len(scene.splats.means) > LARGE else "splats.ply"
             write_scene(
                 made,
@@ -70,7 +67,6 @@ def store(folder: Path, scene: Scene, episodes: list[Episode], more: dict[str, A
                 more,
                 episodes,
             )
-            _swap(folder, made, former)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be written ({error.strerror or error}); free some space or give "
@@ -78,15 +74,3 @@ def store(folder: Path, scene: Scene, episodes: list[Episode], more: dict[str, A
         ) from None
     except UserError as error:
         raise UserError(f"{folder}: {error}; nothing was changed") from None
-
-
-def _swap(folder: Path, made: Path, former: Path) -> None:
-    """Moves `made` to `folder`, and what was there to `former`; puts it back if that fails."""
-    if folder.exists():
-        os.rename(folder, former)
-    try:
-        os.rename(made, folder)
-    except BaseException:
-        if former.exists() and not folder.exists():
-            os.rename(former, folder)
-        raise

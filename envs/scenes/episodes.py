@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import read_json
 from s2e.envs.geometry.scene import BEHAVIOURS, GOAL_RADIUS_M, Episode, Obstacle, Scene, Walker
 from s2e.envs.people.people import draw_walkers, people_count
 from s2e.envs.streets.fresh import FreshScenes
@@ -259,12 +260,7 @@ def read_episodes(path: Path) -> list[Episode]:
         UserError: missing, not JSON, an episode with a field missing or of the wrong kind, or
             episodes that start at their goal, which standing still would solve; says which.
     """
-    try:
-        listed = json.loads(path.read_text())["episodes"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: not an episode file ({error!r}); it needs a list `episodes`"
-        ) from None
+    listed = read_json(path, "it needs a list `episodes`").get("episodes")
     if not isinstance(listed, list) or not listed:
         raise UserError(f"{path}: `episodes` holds no episode")
     episodes = [_episode(path, i, entry) for i, entry in enumerate(listed)]

@@ -40,6 +40,7 @@ import s2e.assets
 from s2e.assets.urban import SCENES
 from s2e.core.cache import cache
 from s2e.core.errors import UserError, require
+from s2e.core.files import read_json, sha256
 from s2e.envs.geometry.meshes import empty_mesh
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import SEMANTICS, Episode, Ground, Scene, Sky, Splats
@@ -151,16 +152,11 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
             "or one that `s2e-scene list` names"
         )
     where = folder / "scene.json"
-    try:
-        data = json.loads(where.read_bytes())
-    except FileNotFoundError:
+    if not where.exists():
         raise UserError(
             f"{where}: missing; a scene folder holds scene.json, splats and occupancy.npz"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{where}: cannot be read as JSON ({error}); mend or export it again"
-        ) from None
+        )
+    data = read_description(folder)
     if _field(where, data, "units", str) != "m":
         raise UserError(
             f"{where}: units is {data['units']!r}; scale the scene to metres and write 'm'"
@@ -183,6 +179,11 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     )
 
 
+def read_description(folder: Path) -> dict[str, Any]:
+    """What a scene's scene.json says; see `s2e.core.files.read_json` for errors."""
+    return read_json(folder / "scene.json", "mend or export it again")
+
+
 def load_scenes(name: str) -> list[Scene]:
     """The scenes of a suite, or the one scene of a name or folder; see `load_scene`."""
     return [load_scene(one) for one in SUITES.get(name, (name,))]
@@ -196,17 +197,11 @@ def episodes_file(name_or_path: str | os.PathLike) -> Path:
     """
     folder = scene_folder(name_or_path)
     where, path = folder / "scene.json", folder / "episodes.json"
-    try:
-        data = json.loads(where.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{where}: cannot be read as JSON ({error}); mend or export it again"
-        ) from None
-    files = data.get("files") if isinstance(data, dict) else None
+    files = read_description(folder).get("files")
     if not isinstance(files, dict) or "episodes" not in files:
         return path
     wanted = _field(where, _field(where, files, "episodes", dict), "sha256", str)
-    found = _sha256(path) if path.is_file() else "none"
+    found = sha256(path) if path.is_file() else "none"
     if found != wanted.lower():
         raise UserError(
             f"{path}: sha256 is {found[:12]}..., scene.json says {wanted[:12]}...; copy or import "
@@ -370,7 +365,7 @@ def write_scene(
             "files": {
                 key: {
                     "path": file,
-                    "sha256": _sha256(folder / file),
+                    "sha256": sha256(folder / file),
                     "bytes": (folder / file).stat().st_size,
                 }
                 for key, file in named.items()
@@ -384,11 +379,6 @@ def write_scene(
         raise UserError(
             f"{folder}: cannot be written ({error.strerror}); check the path and the free space"
         ) from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _field(where: Path, data: Any, key: str, kind: type) -> Any:
@@ -453,7 +443,7 @@ def _checked_file(where: Path, files: dict, key: str) -> Path:
             f"{path}: missing, but scene.json names it as files.{key}; copy the whole scene folder"
         )
     try:
-        found = _sha256(path)
+        found = sha256(path)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); check its permissions"

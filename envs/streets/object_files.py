@@ -6,7 +6,6 @@ own folder, by an absolute path, a parent folder or a URL, is refused.
 """
 
 import io
-import json
 import os
 import re
 import struct
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError, missing, require
+from s2e.core.files import parse_json
 from s2e.envs.geometry.scene import SEMANTIC_ID, Mesh
 from s2e.envs.geometry.textures import TEXTURES
 from s2e.envs.streets.objects import ObjectKind, make_kind
@@ -202,7 +202,7 @@ def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
         length, kind = struct.unpack_from("<I4s", data, 12)
         if magic != b"glTF" or kind != b"JSON" or 20 + length > len(data) or total > len(data):
             raise ValueError("the header does not fit the file")
-        tree = json.loads(data[20 : 20 + length])
+        tree = parse_json(data[20 : 20 + length])
         if not isinstance(tree, dict):
             raise ValueError("its JSON is not an object")
         for accessor in tree.get("accessors", []):
@@ -219,7 +219,7 @@ def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
         ]
     except UserError:
         raise
-    except (struct.error, ValueError, AttributeError, TypeError, RecursionError, KeyError) as error:
+    except (struct.error, ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(f"{path}: cannot be read as GLB ({error}); export it again") from None
     for name in named:
         if not isinstance(name, str):

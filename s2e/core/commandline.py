@@ -6,7 +6,6 @@ works with after this: `--help` and wrong options answer at once.
 """
 
 import dataclasses
-import json
 import sys
 import types
 import typing
@@ -18,6 +17,7 @@ import tyro
 
 from s2e import __version__
 from s2e.core.errors import UserError, require
+from s2e.core.files import read_json
 
 MAX_CONFIG_BYTES = 1 << 20
 RECORDS = ("world_size", "files")
@@ -71,7 +71,7 @@ def defaults_from(kind: type[T], file: Path) -> T:
         UserError: no such file, not a JSON object, nothing of this command in it, or a value of the
             wrong kind.
     """
-    told = _read(file)
+    told = read_json(file, "give --config the config.json of a run", MAX_CONFIG_BYTES)
     hints = typing.get_type_hints(kind)
     fields = {
         f.name: f for f in dataclasses.fields(typing.cast(Any, kind)) if f.name not in NOT_TAKEN
@@ -155,31 +155,6 @@ def _config_of(words: Sequence[str]) -> Path | None:
         elif word == "--config" and k + 1 < len(words):
             found = words[k + 1]
     return None if found in (None, "None") else Path(found)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_CONFIG_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"--config {file}: cannot be read ({why}); give the config.json of a run"
-        ) from None
-    try:
-        require(
-            len(data) <= MAX_CONFIG_BYTES,
-            f"--config {file}: too large; give the config.json of a run",
-        )
-        told = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"--config {file}: not JSON ({error}); give the config.json of a run"
-        ) from None
-    require(
-        isinstance(told, dict), f"--config {file}: not a JSON object; give the config.json of a run"
-    )
-    return told
 
 
 def _plain(value: Any) -> Any:

@@ -65,7 +65,7 @@ def read_json(path: Path, remedy: str, max_bytes: int = MAX_JSON_BYTES) -> dict[
         why = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be read ({why}); {remedy}") from None
     if len(data) > max_bytes:
-        raise UserError(f"{path}: too large, more than {max_bytes} bytes; {remedy}")
+        raise UserError(f"{path}: larger than {max_bytes} bytes; {remedy}")
     return json_object(data, str(path), remedy)
 
 
@@ -103,8 +103,7 @@ def write_whole(path: Path, data: bytes | str | Iterable[bytes]) -> None:
         with part.open("wb") as file:
             for piece in (data,) if isinstance(data, bytes) else data:
                 file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+        fsync(part)
         os.replace(part, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.files import parse_json, read_json, write_whole
 from s2e.core.lock import hold, release
-from s2e.policy.checkpoint import read_json
 
 ROOM_MB = 64.0
 """What a run needs on the disk at least: two checkpoints."""
@@ -53,11 +53,8 @@ class Run:
             else:
                 logged = self.metrics.read_text().splitlines() if self.metrics.exists() else []
                 kept = [x for x in logged if _step_of(x) <= resume_at]
-                part = folder / ".metrics.jsonl"
-                part.write_text("".join(f"{x}\n" for x in kept))
-                part.replace(
-                    self.metrics
-                )  # at once: a kill in between must not take what was logged
+                # at once: a kill in between must not take what was logged
+                write_whole(self.metrics, "".join(f"{x}\n" for x in kept))
             self.events = SummaryWriter(
                 str(folder), purge_step=None if resume_at is None else resume_at + 1
             )
@@ -169,7 +166,7 @@ def same_config(folder: Path, config: dict[str, Any], may_differ: tuple[str, ...
     """A resumed run must be asked for what it was started with, except for the fields in
     `may_differ`.
     """
-    before = read_json(folder / "config.json")
+    before = read_json(folder / "config.json", "restore the file, or start anew with another --out")
     for name in config:
         if name not in may_differ and before.get(name) != json.loads(json.dumps(config[name])):
             raise UserError(
@@ -180,6 +177,6 @@ def same_config(folder: Path, config: dict[str, Any], may_differ: tuple[str, ...
 
 def _step_of(line: str) -> int:
     try:
-        return int(json.loads(line)["step"])
+        return int(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError):
         return 1 << 62  # a line cut by a kill goes away

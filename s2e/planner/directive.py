@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from s2e.core.errors import UserError
+from s2e.core.files import json_object
 
 Kind = Literal["select", "action", "speed", "stop", "none"]
 Action = Literal["forward", "forward_left", "forward_right", "turn_left", "turn_right", "stop"]
@@ -114,14 +115,7 @@ class Directive:
         Raises:
             UserError: Not JSON, an unknown or missing field, or a bad value.
         """
-        try:
-            record = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"directive is not JSON ({str(error)[:80]}): give what to_json wrote"
-            ) from None
-        if not isinstance(record, dict):
-            raise UserError("directive must be a JSON object: give what to_json wrote")
+        record = json_object(text, "directive", "give what to_json wrote")
         known = {f.name for f in fields(cls)}
         for name in record:
             if name not in known:

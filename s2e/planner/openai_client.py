@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from s2e.core.errors import UserError
+from s2e.core.files import parse_json
 from s2e.planner.directive import UNPARSED, Directive, parse_answer
 from s2e.planner.scene import PlannerView, Statistics
 
@@ -92,8 +93,8 @@ def answer_text(body: bytes) -> str:
         ValueError: It is none.
     """
     try:
-        content = json.loads(body)["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError, RecursionError):
+        content = parse_json(body)["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
         raise ValueError("not a chat completion") from None
     if isinstance(content, list):
         content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))

@@ -13,7 +13,6 @@ import os
 import random
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import read_json, whole_folder, write_whole
 from s2e.policy import hub
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import VisualNet, visual_net
@@ -32,6 +32,7 @@ from s2e.policy.network import S2EPolicy
 # What a config.json may ask for: beyond these no policy of ours goes, and a hostile file would take
 # all memory.
 MAX_CONFIG_BYTES, MAX_PIXELS, MAX_TOKENS = 1 << 20, 1 << 22, 4096
+DAMAGED = "restore the file or use another checkpoint"
 
 
 def save_checkpoint(
@@ -51,37 +52,20 @@ def save_checkpoint(
     Raises:
         UserError: the disk refused; the checkpoints that were there, if any, are as they were.
     """
-    temporary = former = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-        (temporary / "training_state").mkdir()
-        (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        save_file(
-            {k: v.detach().cpu().contiguous().clone() for k, v in model.items()},
-            temporary / "model.safetensors",
-        )
-        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state_tensors.items()}
-        save_file(tensors, temporary / "training_state" / "tensors.safetensors")
-        (temporary / "training_state" / "state.json").write_text(
-            json.dumps({**state, "revision": _revision()})
-        )
-        for path in [*temporary.rglob("*"), temporary]:
-            fsync(path)
-        # set aside, not deleted first: a kill in between must not leave a pointer to nothing for
-        # long
-        if folder.exists():
-            former = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-            os.replace(folder, former)
-            os.replace(temporary, folder)
-            shutil.rmtree(former)
-        else:
-            os.replace(temporary, folder)
+        with whole_folder(folder) as made:
+            (made / "training_state").mkdir()
+            (made / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            save_file(
+                {k: v.detach().cpu().contiguous().clone() for k, v in model.items()},
+                made / "model.safetensors",
+            )
+            tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state_tensors.items()}
+            save_file(tensors, made / "training_state" / "tensors.safetensors")
+            (made / "training_state" / "state.json").write_text(
+                json.dumps({**state, "revision": _revision()})
+            )
     except (OSError, SafetensorError) as error:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
-        if former is not None and not folder.exists() and any(former.iterdir()):
-            os.replace(former, folder)
         raise UserError(f"{folder}: checkpoint not written ({error}); {_remains(folder)}") from None
     # `last` after `best`: a run killed between the two resumes before this checkpoint and arrives
     # at it again.
@@ -163,16 +147,6 @@ def _pointed(pointer: Path) -> str:
         ) from None
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file's value; a broken file is the user's error."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{path}: not readable JSON ({error}); restore the file or use another checkpoint"
-        ) from None
-
-
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """A safetensors file's content; a broken file is the user's error."""
     try:
@@ -218,19 +192,15 @@ def load_networks(path: Path | str, newest: bool = False) -> tuple[S2EPolicy, Vi
 
 def read_policy_config(path: Path) -> PolicyConfig:
     """The object `policy` of a checkpoint's config.json."""
-    require(
-        path.stat().st_size <= MAX_CONFIG_BYTES,
-        f"{path}: larger than {MAX_CONFIG_BYTES} bytes; this is not a policy's checkpoint",
-    )
-    values = read_json(path)
-    if isinstance(values, dict) and "rays" in values and "policy" not in values:
+    values = read_json(path, DAMAGED, MAX_CONFIG_BYTES)
+    if "rays" in values and "policy" not in values:
         use = "it is for s2e-bench --policy and s2e-ppo --coach"
         instead = "what drives by a camera is laptop-experienced, or a run without --sense rays"
         raise UserError(
             f"{path}: a policy of rays, which sees distances in simulated worlds and no images: "
             f"{use}; {instead}"
         )
-    if not isinstance(values, dict) or not isinstance(values.get("policy"), dict):
+    if not isinstance(values.get("policy"), dict):
         raise UserError(f"{path}: no object `policy`; this is not a policy's checkpoint")
     return PolicyConfig.from_dict(values["policy"], str(path))
 
@@ -358,8 +328,8 @@ def restore_optimizer(
 def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The `training_state` of a checkpoint folder: tensors and JSON."""
     inside = folder / "training_state"
-    state = read_json(inside / "state.json")
-    if not isinstance(state, dict) or "step" not in state or not folder.name.isdigit():
+    state = read_json(inside / "state.json", DAMAGED)
+    if "step" not in state or not folder.name.isdigit():
         raise UserError(
             f"{inside / 'state.json'}: no training state to resume from; start anew with another "
             "--out"
@@ -367,23 +337,10 @@ def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str
     return read_tensors(inside / "tensors.safetensors"), state
 
 
-def fsync(path: Path) -> None:
-    """Waits until a file's or a folder's content is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _point(folder: Path, name: str) -> None:
     """Makes `name`, beside a checkpoint folder, name that folder."""
     try:
-        pointer = folder.parent / f".{name}"
-        pointer.write_text(folder.name + "\n")
-        fsync(pointer)
-        os.replace(pointer, folder.parent / name)
-        fsync(folder.parent)
+        write_whole(folder.parent / name, folder.name + "\n")
     except OSError as error:
         raise UserError(
             f"{folder.parent / name}: not written ({error}); {_remains(folder)}"

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,14 @@ from safetensors.torch import save_file
 
 import s2e
 from s2e.core.errors import UserError, require
+from s2e.core.files import json_lines, read_json, whole_folder
 from s2e.core.lock import check_place
 from s2e.policy import graphs, hub
 from s2e.policy.checkpoint import (
+    DAMAGED,
     find_checkpoint,
-    fsync,
     load_networks,
     policy_state,
-    read_json,
     read_tensors,
 )
 from s2e.policy.config import PolicyConfig
@@ -70,44 +68,31 @@ def export_folder(
     out = Path(os.path.abspath(out))
     _refuse_foreign(out)
     checkpoint = find_checkpoint(source)
-    rays = read_json(checkpoint / "config.json").get("rays")
+    rays = read_json(checkpoint / "config.json", DAMAGED).get("rays")
     networks = None if rays else load_networks(checkpoint)
     whole = policy_state(*networks) if networks else read_tensors(checkpoint / "model.safetensors")
     tensors = stored(whole, half)
     config = shared_config(
         checkpoint, {"policy": networks[0].config.to_dict()} if networks else {"rays": rays}
     )
-    temporary = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=out.parent))
-        (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-        save_file(tensors, temporary / "model.safetensors")
-        card = model_card if networks else rays_card
-        (temporary / "README.md").write_text(
-            card(out.name, config, tensors, licence), encoding="utf-8", errors="backslashreplace"
-        )
-        worst = _difference(networks, load_networks(temporary)) if networks else 0.0
-        for path in (*temporary.iterdir(), temporary):
-            path.chmod(
-                0o755 if path.is_dir() else 0o644
-            )  # temporary files are private, shared ones are not
-            fsync(path)
-        _refuse_foreign(out)
-        if out.exists():
-            former = Path(tempfile.mkdtemp(prefix=".former-", dir=out.parent))
-            os.replace(out, former / out.name)
-            os.replace(temporary, out)
-            shutil.rmtree(former, ignore_errors=True)
-        else:
-            os.replace(temporary, out)
+        with whole_folder(out) as made:
+            (made / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            save_file(tensors, made / "model.safetensors")
+            card = model_card if networks else rays_card
+            (made / "README.md").write_text(
+                card(out.name, config, tensors, licence),
+                encoding="utf-8",
+                errors="backslashreplace",
+            )
+            worst = _difference(networks, load_networks(made)) if networks else 0.0
+            for path in (*made.iterdir(), made):  # to share, whatever the umask
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            _refuse_foreign(out)
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"{out}: not written ({error}); free some space, or give another --folder"
         ) from None
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
     print(
         f"{out}: {size:.1f} MB"
@@ -143,14 +128,14 @@ def shared_config(checkpoint: Path, shape: dict[str, Any]) -> dict[str, Any]:
     """What an exported config.json says: the network's `shape`, how it was trained and what it
     measured, without private paths.
     """
-    own = read_json(checkpoint / "config.json")
+    own = read_json(checkpoint / "config.json", DAMAGED)
     run = checkpoint.parent.parent
     told = {
         key: own[key] for key in ("training", "measured", "printed") if key in own
     }  # an exported folder's own
     if checkpoint.parent.name == "checkpoints" and (run / "config.json").is_file():
         step = int(checkpoint.name) if checkpoint.name.isdigit() else 0
-        training = _public(read_json(run / "config.json"))
+        training = _public(read_json(run / "config.json", DAMAGED))
         chosen = (
             find_checkpoint(run).name == checkpoint.name
         )  # what the run printed and measured at its end is about this one
@@ -183,12 +168,11 @@ def _measured(run: Path, step: int, chosen: bool) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     try:
-        lines = (run / "metrics.jsonl").read_text().splitlines()
-    except (OSError, ValueError):
+        logged = list(json_lines((run / "metrics.jsonl").read_bytes()))
+    except OSError:
         return {}
-    for line in lines:
+    for values in logged:
         try:
-            values = json.loads(line)
             kinds = (
                 ("held_out", "validation", "episode")
                 if int(values.pop("step")) <= step
@@ -201,8 +185,8 @@ def _measured(run: Path, step: int, chosen: bool) -> dict[str, float]:
                 for k, v in values.items()
                 if k.split("/")[0] in kinds and not k.endswith(("_low", "_high"))
             }
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # a line cut by a kill
+        except (ValueError, KeyError, TypeError):
+            continue
     return {k: round(v, 4) for k, v in found.items() if np.isfinite(v)}
 
 

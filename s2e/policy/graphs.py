@@ -16,7 +16,6 @@ robot that nobody knows. Features are rounded to float16 where the library round
 fresh ones are the same numbers.
 """
 
-import contextlib
 import io
 import json
 import os
@@ -32,6 +31,7 @@ from torch import nn
 
 import s2e
 from s2e.core.errors import UserError, require
+from s2e.core.files import write_whole
 from s2e.core.observation import (
     ODOMETRY_AGO_S,
     RAYS,
@@ -354,14 +354,10 @@ def refuse_foreign(path: Path) -> None:
 def write_graph(path: Path, graph: bytes) -> None:
     """Writes an ONNX file, whole or not at all; never over a file that is not a graph of ours."""
     refuse_foreign(path)
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(graph)
-        os.replace(temporary, path)
+        write_whole(path, graph)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise UserError(
             f"{path}: not written ({error}); free some space, or give another name"
         ) from None

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import PART, parse_json, read_json, write_whole
 from s2e.core.lock import check_place
 from s2e.video.check import GAP_S, check_walk, kept, look, same_as, span
 from s2e.video.frames import Frames, jpeg, resized
@@ -23,7 +24,7 @@ from s2e.video.readers.formats import read_walks
 from s2e.video.readers.gnm import body_dict, write_walk
 from s2e.video.readers.remote import is_url
 from s2e.video.resample import split_gaps, uniform
-from s2e.video.shard_writer import DiskErrors, OutError, ShardWriter, write_safely
+from s2e.video.shard_writer import DiskErrors, OutError, ShardWriter
 from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk
 
 _SETTINGS, _JOURNAL, _PART = "convert.json", "convert.jsonl", ".part"
@@ -123,10 +124,8 @@ def convert(
         raise UserError(f"{sources[0]}: nothing is usable: {reasons}")
     if settings.to == "gnm":
         with DiskErrors(out):
-            write_safely(
-                out / "dataset.json",
-                (json.dumps({"hz": round(report.frames / report.seconds, 6)}) + "\n").encode(),
-            )
+            hz = round(report.frames / report.seconds, 6)
+            write_whole(out / "dataset.json", json.dumps({"hz": hz}) + "\n")
     return report
 
 
@@ -419,18 +418,14 @@ def _begin(out: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:
         out.mkdir(parents=True, exist_ok=True)
         settings, log = out / _SETTINGS, out / _JOURNAL
         if not settings.is_file():
-            leftover = {f"{_SETTINGS}.part"}
-            if any(p.name not in leftover for p in out.iterdir()):
+            if any(p.name != _SETTINGS + PART for p in out.iterdir()):
                 raise UserError(
                     f"{out}: not empty, and no conversion to continue; give a new --out"
                 )
-            write_safely(settings, (json.dumps(described, indent=1) + "\n").encode())
+            write_whole(settings, json.dumps(described, indent=1) + "\n")
             return {}
-        try:
-            before = json.loads(settings.read_bytes())
-            different = [k for k, v in described.items() if before.get(k) != v]
-        except (ValueError, AttributeError, RecursionError):
-            raise UserError(f"{settings}: damaged; delete {out} and convert again") from None
+        before = read_json(settings, f"damaged: delete {out} and convert again")
+        different = [k for k, v in described.items() if before.get(k) != v]
         if different:
             k = different[0]
             raise UserError(
@@ -446,11 +441,11 @@ def _journal(log: Path) -> dict[str, dict[str, Any]]:
     data = log.read_bytes() if log.is_file() else b""
     for line in data.splitlines(keepends=True):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             if not line.endswith(b"\n"):
                 break
             entries[entry["key"]] = entry
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             break
         good += len(line)
     if good < len(data):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import write_whole
 from s2e.video.frames import digest_of
 from s2e.video.readers.gnm import body_dict, rays_list
 from s2e.video.readers.shards import MAX_JSON, MAX_SAMPLE, read_index
@@ -165,7 +166,7 @@ class ShardWriter:
                 "samples": self.samples,
             }
             index = {**self.index, "shards": [*self.index["shards"], shard]}
-            write_safely(self.out / "index.json", (json.dumps(index) + "\n").encode())
+            write_whole(self.out / "index.json", json.dumps(index) + "\n")
         self.index, self.file, self.samples = index, None, []
 
 
@@ -221,21 +222,6 @@ class DiskErrors:
             raise OutError(
                 f"{self.out}: cannot be written ({error.strerror or error}); {remedy}"
             ) from None
-
-
-def write_safely(place: Path, data: bytes) -> None:
-    """Writes a small file so that, whatever happens, the old or the new one is there, whole."""
-    part = place.with_name(place.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(place)
-    folder = os.open(place.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the renames before it, too
-    finally:
-        os.close(folder)
 
 
 def _sample(key: str, walk: Walk, piece: int, pieces: int) -> list[bytes]:

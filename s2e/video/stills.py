@@ -27,13 +27,13 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import parse_json, write_whole
 from s2e.core.observation import RAY_ANGLES, RAY_RANGE_M, RAYS, ROBOT_FIELDS
 from s2e.video.frames import Frames, ImageFiles, digest_of, resized
 from s2e.video.readers.gnm import body_dict, body_of, rays_list
 from s2e.video.readers.remote import UrlFile, is_url, read_all, shown
 from s2e.video.readers.shards import UrlFrames
 from s2e.video.readers.tar import END, MAX_MEMBER, Member, TarReader, packed
-from s2e.video.shard_writer import write_safely
 from s2e.video.walk import Body, Skipped
 
 FORMAT = "s2e-stills"
@@ -240,7 +240,7 @@ def _about(path: Path | str, query: str = "") -> dict[str, Any] | None:
         )
         data, where = file.read_bytes(), str(file)
     try:
-        values = json.loads(data)
+        values = parse_json(data)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             return None
         good = values["version"] == 1
@@ -249,7 +249,7 @@ def _about(path: Path | str, query: str = "") -> dict[str, Any] | None:
             good = (
                 good and re.fullmatch(r"[0-9a-f]{64}|", shard.setdefault("digest", "")) is not None
             )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         good, values = False, {}
     require(
         good,
@@ -324,7 +324,7 @@ def _row(sample: _Sample, where: str) -> dict[str, Any]:
     require(sample.frame is not None and 0 < sample.frame[1] <= MAX_MEMBER, f"{where}: has no .jpg")
     require(bool(sample.about), f"{where}: has no .json of at most {MAX_JSON} bytes")
     try:
-        values = json.loads(sample.about)
+        values = parse_json(sample.about)
         rays = values["free_space"]
         texts = {k: values.get(k, "") for k in ("kind", "look", "scene")}
         body = values.get("body", {})
@@ -337,7 +337,7 @@ def _row(sample: _Sample, where: str) -> dict[str, Any]:
         plausible = not any(
             abs(getattr(body, name)) > 1e3 for name in ROBOT_FIELDS
         )  # NaN is unknown
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise UserError(f"{where}: its .json is no object with free_space") from None
     require(
         good and len(rays) == RAYS,
@@ -401,7 +401,7 @@ class ShardBytes:
     def write(self, out: Path) -> dict[str, Any]:
         """Writes the shard safely below a folder; returns its entry of dataset.json."""
         data, name = b"".join([*self.data, END]), f"stills-{self.number:05d}.tar"
-        write_safely(out / name, data)
+        write_whole(out / name, data)
         digest, total = digest_of(self.jpegs), hashlib.sha256(data).hexdigest()
         return {
             "name": name,

@@ -115,8 +115,8 @@ def test_a_config_may_lack_what_is_required(tmp_path):
         ('{"policy": {"dim": 128}}', "no option of this command"),
         ('{"seed": 1, "anchors": 8, "ema": 0.9}', "of another command.*anchors, ema"),
         ("[1]", "not a JSON object"),
-        ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
+        ("{", "cannot be read as JSON"),
+        ("[" * 100_000, "cannot be read as JSON"),
     ],
 )
 def test_a_config_that_is_none_is_refused(tmp_path, text, said):

@@ -33,7 +33,7 @@ def test_a_kill_while_it_resumes_takes_no_metrics(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         Run(tmp_path, {}, resume_at=1)
     assert run.metrics.read_text() == before

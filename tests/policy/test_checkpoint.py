@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import s2e
+from s2e.core import files
 from s2e.core.errors import UserError
 from s2e.policy import checkpoint
 from s2e.policy.checkpoint import (
@@ -73,7 +74,7 @@ def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "fsync", full)
+    monkeypatch.setattr(files, "fsync", full)
     with pytest.raises(UserError, match="previous one, 00000001, is intact"):
         write(tmp_path, 2)
     monkeypatch.undo()
@@ -83,14 +84,14 @@ def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "file", ["model.safetensors", ".last"]
+    "file", ["model.safetensors", "last.part"]
 )  # while it is written; when `last` is to name it
 def test_a_full_disk_at_the_first_checkpoint_says_that_there_is_none(tmp_path, monkeypatch, file):
     def full(path):
         if path.name == file:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "fsync", full)
+    monkeypatch.setattr(files, "fsync", full)
     with pytest.raises(UserError, match="No space left.*there is no checkpoint yet") as refused:
         write(tmp_path, 1)
     assert "intact" not in str(refused.value) and not (tmp_path / "checkpoints" / "last").exists()
@@ -106,7 +107,7 @@ def test_a_pointer_to_nothing_is_no_previous_checkpoint(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "fsync", full)
+    monkeypatch.setattr(files, "fsync", full)
     with pytest.raises(UserError, match="there is no checkpoint yet"):
         write(tmp_path, 2)
 
@@ -268,7 +269,7 @@ def test_giants_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="larger than"):
         load_networks(tmp_path)
     (folder / "config.json").write_text("[" * 200_000)
-    with pytest.raises(UserError, match="not readable JSON"):
+    with pytest.raises(UserError, match="cannot be read as JSON"):
         load_networks(tmp_path)
 
 

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 import s2e
+from s2e.core import files
 from s2e.core.errors import UserError
 from s2e.core.observation import goal_token
 from s2e.policy import export, graphs, hub
@@ -353,9 +354,9 @@ def test_a_failed_write_leaves_nothing(run, tmp_path, monkeypatch):
     def full_too(*_):
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    for name, refuses in {"fsync": full, "save_file": full_too}.items():
+    for module, name, refuses in ((files, "fsync", full), (export, "save_file", full_too)):
         with monkeypatch.context() as patched, pytest.raises(UserError, match="No space"):
-            patched.setattr(export, name, refuses)
+            patched.setattr(module, name, refuses)
             quietly(run, out)
     assert [p.name for p in tmp_path.iterdir()] == ["shared"] and (
         out / "model.safetensors"

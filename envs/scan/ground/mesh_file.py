@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError, missing
+from s2e.core.files import parse_json
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.transform import quaternion
 
@@ -112,7 +113,7 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
         length, kind = struct.unpack_from("<I4s", data, 12)
         if magic != b"glTF" or kind != b"JSON" or 20 + length > len(data) or total > len(data):
             raise ValueError("the header does not fit the file")
-        tree = json.loads(data[20 : 20 + length])
+        tree = parse_json(data[20 : 20 + length])
         for buffer in tree.get("buffers", []):
             if "uri" in buffer:
                 raise UserError(
@@ -136,7 +137,6 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
         ValueError,
         AttributeError,
         TypeError,
-        RecursionError,
         LookupError,
     ) as error:
         raise UserError(f"{path}: cannot be read as GLB ({error}); export it again") from None

@@ -12,7 +12,6 @@ Sources: colmap.github.io/format.html, docs.nerf.studio (data conventions), the 
 7-Scenes data set.
 """
 
-import json
 import math
 import os
 import struct
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import parse_json
 from s2e.envs.splats.formats.ply_header import read_header, read_rows
 from s2e.envs.splats.formats.smallest_three import rotations
 from s2e.envs.splats.formats.whole import opened, read_exactly, size_of
@@ -176,10 +176,10 @@ def _load(path: Path) -> Any:
                 f"{path}: {path.stat().st_size} bytes is more than a camera list takes; give "
                 "cameras.json or transforms.json"
             )
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(
             f"{path}: not JSON ({error}); give cameras.json or transforms.json"
         ) from None

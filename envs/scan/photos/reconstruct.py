@@ -31,7 +31,7 @@ from s2e.envs.scan.photos.sweep import sweep
 from s2e.envs.scan.store import check_target
 from s2e.envs.scenes.files import check_name, collection
 from s2e.envs.splats.formats.ply import write_ply
-from s2e.envs.splats.formats.whole import write_whole
+from s2e.envs.splats.formats.whole import write_splat_file
 from s2e.envs.splats.gsplat_backend import kernels
 from s2e.envs.splats.learn import NAMES, Learner, Learning, Target, as_splats, psnr, seeds_of_points
 from s2e.policy.checkpoint import (
@@ -435,7 +435,7 @@ def write_product(args: Reconstruct, learner: Learner, seen: Seen, photos: Seque
         size = {"width": photo.view.width_px, "height": photo.view.height_px, "fx": fx, "fy": fy}
         at = {"position": photo.view.position.tolist(), "rotation": photo.view.rotation.T.tolist()}
         listed.append({"id": k, "img_name": photo.name, **at, **size})
-    write_whole(folder / "cameras.json", [json.dumps(listed).encode()])
+    write_splat_file(folder / "cameras.json", [json.dumps(listed).encode()])
     return path
 
 

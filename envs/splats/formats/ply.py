@@ -20,7 +20,7 @@ from s2e.envs.splats.formats.whole import (
     progress_bar,
     row_slices,
     unit,
-    write_whole,
+    write_splat_file,
 )
 
 _CORE = (
@@ -228,7 +228,7 @@ def write_ply(path: str | os.PathLike, splats: Splats) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    write_whole(Path(path), _parts(splats))
+    write_splat_file(Path(path), _parts(splats))
 
 
 def _parts(splats: Splats) -> Iterator[bytes]:

@@ -17,14 +17,13 @@ import numpy as np
 from PIL import Image
 
 from s2e.core.errors import UserError
+from s2e.core.files import brief, json_object
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.formats.smallest_three import from_smallest
 from s2e.envs.splats.formats.whole import (
     blank,
-    brief,
     check_density,
     drop_bad,
-    json_object,
     opened,
     progress_bar,
     row_slices,

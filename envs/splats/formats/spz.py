@@ -14,12 +14,12 @@ from typing import BinaryIO
 import numpy as np
 
 from s2e.core.errors import UserError, missing
+from s2e.core.files import brief
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.formats.ply import MAX_COEFFICIENTS
 from s2e.envs.splats.formats.smallest_three import OTHERS, from_smallest
 from s2e.envs.splats.formats.whole import (
     blank,
-    brief,
     check_density,
     drop_bad,
     opened,
@@ -27,7 +27,7 @@ from s2e.envs.splats.formats.whole import (
     row_slices,
     size_of,
     unit,
-    write_whole,
+    write_splat_file,
 )
 from s2e.envs.splats.transform import multiply, rotate_sh
 
@@ -414,7 +414,7 @@ def write_spz(path: str | os.PathLike, splats: Splats) -> None:
     bits = _FRACTIONAL_BITS
     while reach * 2**bits >= 2**23 - 1:
         bits -= 1
-    write_whole(path, _compressed(_parts(splats, bits)))
+    write_splat_file(path, _compressed(_parts(splats, bits)))
 
 
 def _compressed(parts: Iterator[bytes]) -> Iterator[bytes]:

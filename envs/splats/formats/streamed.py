@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import json_object
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.formats.sog import read_sog
-from s2e.envs.splats.formats.whole import SplatWarning, json_object, opened, size_of
+from s2e.envs.splats.formats.whole import SplatWarning, opened, size_of
 from s2e.envs.splats.transform import select
 
 META = "lod-meta.json"
@@ -185,7 +186,7 @@ def _meta(where: Path) -> dict[str, Any]:
                 f"{where}: {size_of(file)} bytes; a list of chunks takes less than {_MAX_META}: "
                 f"{_REMEDY}"
             )
-        return json_object(file.read(), f"{where}:", _REMEDY)
+        return json_object(file.read(), str(where), _REMEDY)
 
 
 def _check_name(where: Path, field: str, name: object) -> None:

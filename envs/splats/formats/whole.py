@@ -2,19 +2,19 @@
 file whole or not at all.
 """
 
-import json
 import os
 import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from tqdm import tqdm
 
 from s2e.core.errors import UserError
+from s2e.core.files import write_whole
 from s2e.envs.geometry.scene import Splats
 
 ROWS = (
@@ -48,27 +48,6 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 def size_of(file: BinaryIO) -> int:
     """Bytes of an open file."""
     return os.fstat(file.fileno()).st_size
-
-
-def brief(error: Exception) -> str:
-    """What a library says of a damaged file, in one short line: some repeat the file's own
-    bytes.
-    """
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-def json_object(data: bytes, where: str, remedy: str) -> dict[str, Any]:
-    """The object that a file's bytes are as JSON; `where` and `remedy` are the ends of what is said
-    where they are not.
-    """
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} cannot be read as JSON ({brief(error)}); {remedy}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{where} is a {type(found).__name__}, not an object; {remedy}")
-    return found
 
 
 def read_exactly(path: Path, file: BinaryIO, count: int) -> bytes:
@@ -181,24 +160,15 @@ def drop_bad(path: Path, splats: Splats, names: tuple[str, str, str, str, str]) 
     return Splats(*(values[:kept] for values in arrays), antialiased=splats.antialiased)
 
 
-def write_whole(path: Path, parts: Iterable[bytes]) -> None:
+def write_splat_file(path: Path, parts: Iterable[bytes]) -> None:
     """Writes the parts to a file that appears whole or not at all.
 
     Raises:
         UserError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
-            ) from None
-        raise
+        write_whole(path, parts)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and the free space"
+        ) from None

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.files import read_json
 from s2e.core.unpickle import numbers, read_pickle
 from s2e.video.files import Search
 from s2e.video.frames import ImageFiles
@@ -121,7 +122,7 @@ def _about(folder: Path, options: ReadOptions) -> tuple[float, Body, str]:
     stored = folder.resolve().parent  # of a walk that is linked here
     for path in (place / "dataset.json" for place in (folder, folder.parent, stored)):
         if path.is_file():
-            values = _json(path)
+            values = read_json(path, "mend or remove it")
             try:
                 hz = float(values["hz"])
             except (KeyError, TypeError, ValueError, OverflowError):
@@ -137,7 +138,7 @@ def _about(folder: Path, options: ReadOptions) -> tuple[float, Body, str]:
 
 def _extras(path: Path, length: int) -> dict[str, Any]:
     """The fields of a walk that its walk.json has."""
-    values, extras = _json(path), {}
+    values, extras = read_json(path, "mend or remove it"), {}
     try:
         if "times" in values:
             extras["times"] = np.atleast_1d(np.array(values["times"], dtype=np.float64))[:length]
@@ -155,16 +156,6 @@ def _extras(path: Path, length: int) -> dict[str, Any]:
     if "body" in values:
         extras["body"] = body_of(values["body"], path)
     return extras
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable JSON ({error}); mend or remove it") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: not a JSON object; mend or remove it")
-    return values
 
 
 def body_of(values: Any, where: Path | str) -> Body:

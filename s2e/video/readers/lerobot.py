@@ -11,7 +11,6 @@ file.
 Source of the layout: github.com/huggingface/lerobot, src/lerobot/datasets.
 """
 
-import json
 import math
 import re
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.files import read_json
 from s2e.video.frames import Frames
 from s2e.video.options import ReadOptions
 from s2e.video.readers.columns import Column, PoseColumns, choose, poses
@@ -47,10 +47,9 @@ def fits(path: Path) -> bool:
     """Whether a folder is a LeRobot dataset, of whatever version."""
     try:
         for name in (_INFO, _OLD):
-            if (path / name).is_file() and (path / name).stat().st_size <= _MAX_TEXT:
-                info = json.loads((path / name).read_bytes())
-                return isinstance(info, dict) and "codebase_version" in info
-    except (OSError, ValueError, RecursionError):
+            if (path / name).is_file():
+                return "codebase_version" in read_json(path / name, "", _MAX_TEXT)
+    except (OSError, UserError):
         return (path / _INFO).is_file()
     return False
 
@@ -154,16 +153,7 @@ def _walk(
 
 def _info(path: Path) -> dict[str, Any]:
     file = path / (_INFO if (path / _INFO).is_file() else _OLD)
-    try:
-        if file.stat().st_size > _MAX_TEXT:
-            raise ValueError(f"{file.stat().st_size} bytes are too many")
-        info = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"{file}: not readable JSON ({str(error)[:200]}); download it again"
-        ) from None
-    if not isinstance(info, dict):
-        raise UserError(f"{file}: not a JSON object; download it again")
+    info = read_json(file, "download it again", _MAX_TEXT)
     version = info.get("codebase_version")
     found = re.fullmatch(r"v?(\d{1,4})(\.\d+)*", version) if isinstance(version, str) else None
     if not found or int(found[1]) != 3:

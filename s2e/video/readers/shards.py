@@ -14,7 +14,6 @@ Source of the convention: github.com/webdataset/webdataset. `shard_writer.py` wr
 
 import hashlib
 import io
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError, require
+from s2e.core.files import parse_json
 from s2e.video.frames import Frames, ImageFiles, decode, digest_of
 from s2e.video.options import ReadOptions
 from s2e.video.readers.gnm import body_of
@@ -143,7 +143,7 @@ def _shards(path: Path | str) -> Sequence[Path | str]:
 def read_index(data: bytes, where: str) -> dict[str, Any]:
     """Reads index.json; `where` names it in errors."""
     try:
-        values = json.loads(data)
+        values = parse_json(data)
         good = values["format"] == "s2e-shards" and values["version"] == 1
         for shard in values["shards"]:
             good = (
@@ -155,7 +155,7 @@ def read_index(data: bytes, where: str) -> dict[str, Any]:
                 isinstance(n, str) and isinstance(p, int) and isinstance(t, int)
                 for n, p, t in shard["samples"]
             )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         good, values = False, {}
     require(
         good,
@@ -251,7 +251,7 @@ def _placed_url(url: str) -> Iterator[_Sample]:
 def _about(sample: _Sample, where: str) -> dict[str, Any]:
     require(bool(sample.about), f"{where}: has no description ({sample.key}.json)")
     try:
-        values = json.loads(sample.about)
+        values = parse_json(sample.about)
         name = values["name"]
         good = isinstance(name, str) and 0 < len(name) <= 300 and name.isprintable()
         good = (
@@ -265,7 +265,7 @@ def _about(sample: _Sample, where: str) -> dict[str, Any]:
             and isinstance(values.get("note", ""), str)
             and isinstance(values.get("digest", ""), str)
         )
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         good, values = False, {}
     require(
         good,
