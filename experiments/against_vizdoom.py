@@ -21,7 +21,7 @@ import numpy as np
 import tyro
 
 from s2e.benchmarks.speed.command import hardware
-from s2e.core.errors import UserError, missing, run_command
+from s2e.core.errors import UserError, optional, run_command
 from s2e.envs.vector import make_worlds
 from s2e.envs.worlds import WorldsConfig
 
@@ -156,10 +156,7 @@ def main() -> None:
 
     def run() -> None:
         args = tyro.cli(VizdoomArgs)
-        try:
-            import vizdoom
-        except ImportError:
-            raise missing("the comparison", "dev", "vizdoom") from None
+        vizdoom = optional("vizdoom", "the comparison", "dev")
         result = compare(args)
         conditions = hardware() | {
             "vizdoom_version": vizdoom.__version__,

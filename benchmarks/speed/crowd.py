@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from s2e.core.errors import missing, run_command
+from s2e.core.errors import optional, run_command
 from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
 from s2e.envs.geometry.scene import Walker
 from s2e.envs.people.crowd import step_crowd
@@ -233,11 +233,7 @@ def report(results: dict[str, dict]) -> None:
 
 def draw(results: dict[str, dict], out: Path) -> None:
     """Speeds, nearest distances, and speed against local density: real and simulated."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise missing("the picture of --out", "dev", "matplotlib") from None
-    matplotlib.use("Agg")
+    optional("matplotlib", "the picture of --out", "dev").use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, 3, figsize=(10.5, 5.6), constrained_layout=True)

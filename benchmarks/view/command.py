@@ -18,7 +18,7 @@ from s2e.benchmarks.view.session import (
     read_replay,
     settings_of,
 )
-from s2e.core.errors import UserError, missing, require
+from s2e.core.errors import UserError, optional, require
 from s2e.envs.scenes.files import load_scene
 from s2e.envs.warm import warm_up
 from s2e.policy.checkpoint import load_networks
@@ -39,7 +39,7 @@ class Viewer:
     def __init__(self, args: ViewArgs):
         check_words(args)
         learned = args.policy not in DRIVERS
-        viser = _viser()
+        viser = optional("viser", "s2e-view", "view")
         self.args = args
         self.learned: tuple[S2EPolicy, VisualNet] | None = (
             load_networks(args.policy) if learned else None
@@ -178,14 +178,6 @@ class Viewer:
         """Stops the server."""
         with contextlib.redirect_stdout(io.StringIO()):
             self.server.stop()
-
-
-def _viser() -> Any:
-    try:
-        import viser
-    except ImportError:
-        raise missing("s2e-view", "view", "viser") from None
-    return viser
 
 
 def _taken(host: str, port: int) -> str:

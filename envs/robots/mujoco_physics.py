@@ -7,12 +7,11 @@ learned, not to train it.
 
 import math
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from s2e.core.errors import missing
+from s2e.core.errors import optional
 from s2e.envs.geometry.scene import Scene
 from s2e.envs.robots.fleet import CONTROL_S, MAX_LATENCY, Fleet
 from s2e.envs.robots.kinds import ROBOTS, Robot
@@ -26,19 +25,6 @@ MAX_MODELS = 32
 """Compiled models that are kept beside those in use."""
 
 _WIDTH = 16  # numbers of a world's state, padded
-
-
-def import_mujoco() -> ModuleType:
-    """The mujoco package.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import mujoco
-    except ImportError:
-        raise missing("--physics mujoco", "mujoco", "mujoco") from None
-    return mujoco
 
 
 class MujocoPhysics:
@@ -59,7 +45,7 @@ class MujocoPhysics:
     """
 
     def __init__(self, fleet: Fleet, scenes: Sequence[Scene]):
-        self.mujoco = import_mujoco()
+        self.mujoco = optional("mujoco", "--physics mujoco", "mujoco")
         self.fleet, self.scenes = fleet, scenes
         self.models: dict[tuple[int, str], Any] = {}
         self.data: list[Any] = [None] * fleet.count

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from s2e.core.errors import missing
+from s2e.core.errors import optional
 from s2e.envs.geometry.scene import Splats
 
 NEAR_M = 0.1
@@ -28,11 +28,7 @@ def torch_functions() -> ModuleType:
     Raises:
         UserError: gsplat is not installed.
     """
-    try:
-        from gsplat.cuda import _torch_impl
-    except ImportError:
-        raise missing("gsplat's own torch code", "gs", "gsplat") from None
-    return _torch_impl
+    return optional("gsplat.cuda._torch_impl", "gsplat's own torch code", "gs")
 
 
 def view_matrices(

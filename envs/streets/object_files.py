@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from s2e.core.errors import UserError, missing, require
+from s2e.core.errors import UserError, optional, require
 from s2e.core.files import parse_json
 from s2e.envs.geometry.scene import SEMANTIC_ID, Mesh
 from s2e.envs.geometry.textures import TEXTURES
@@ -57,10 +57,7 @@ def load_objects(path: str | Path) -> list[ObjectKind]:
 
 def _load(path: Path) -> ObjectKind:
     """One file as a kind."""
-    try:
-        import trimesh
-    except ImportError:
-        raise missing(str(path), "objects", "trimesh") from None
+    trimesh = optional("trimesh", str(path), "objects")
     data = _bytes(path)
     resolver = _Folder(path.parent)
     kind = path.suffix.lower()[1:]

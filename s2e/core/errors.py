@@ -4,11 +4,13 @@ Nothing heavy is imported here: a command that only refuses answers at once.
 """
 
 import errno
+import importlib
 import os
 import re
 import sys
 from collections.abc import Callable
 from importlib import metadata
+from typing import Any
 
 REMEDIES = {
     errno.ENOSPC: "free some space and give the same command again",
@@ -52,6 +54,24 @@ def require(good: bool, message: str) -> None:
     """Raises `UserError` with the message unless `good`."""
     if not good:
         raise UserError(message)
+
+
+def optional(module: str, what: str, extra: str, package: str = "") -> Any:
+    """A module of a package that not everybody has installed.
+
+    Args:
+        module: its name, such as "viser".
+        what: what needs it, such as "s2e-view".
+        extra: the extra of pyproject.toml that lists the package.
+        package: its name in an index, where that is another than the module's.
+
+    Raises:
+        UserError: it is not installed, or broken; says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise missing(what, extra, package or module.partition(".")[0]) from None
 
 
 def missing(what: str, extra: str, package: str = "") -> UserError:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from s2e.core.errors import UserError, missing
+from s2e.core.errors import UserError, optional
 
 FILES = ("config.json", "model.safetensors", "README.md")
 """What an exported folder may hold, and all that is ever downloaded."""
@@ -80,11 +80,7 @@ def library(what: str = "policies on Hugging Face") -> Any:
     Raises:
         UserError: it is not installed.
     """
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise missing(what, "hub", "huggingface-hub") from None
-    return huggingface_hub
+    return optional("huggingface_hub", what, "hub", "huggingface-hub")
 
 
 def _explain(name: str, error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from s2e.core.errors import UserError, missing
+from s2e.core.errors import UserError, optional
 from s2e.core.files import parse_json
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.transform import quaternion
@@ -52,10 +52,7 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             f"{path}: not one of {', '.join(SUFFIXES)}; export the collision mesh as one of these"
         )
-    try:
-        import trimesh
-    except ImportError:
-        raise missing(str(path), "objects", "trimesh") from None
+    trimesh = optional("trimesh", str(path), "objects")
     try:
         size = path.stat().st_size
         if not 0 < size <= MOST_BYTES:

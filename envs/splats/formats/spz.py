@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import zstandard
 
-from s2e.core.errors import UserError, missing
+from s2e.core.errors import UserError
 from s2e.core.files import brief
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.formats.ply import MAX_COEFFICIENTS
@@ -236,10 +237,6 @@ def _zstd(
     path: Path, file: BinaryIO, field: str, start: int, packed: int, unpacked: int
 ) -> Callable[[int], bytes]:
     """Reads one attribute's stream; the last piece must end it."""
-    try:
-        import zstandard
-    except ImportError:
-        raise missing(f"{path}: SPZ version 4", "", "zstandard") from None
     file.seek(start)
     stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(file.read(packed))
     left = unpacked

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from s2e.core.errors import UserError, missing
+from s2e.core.errors import UserError, optional
 from s2e.video.files import Search, once, read_each, reading
 from s2e.video.frames import Frames, decode, jpeg
 from s2e.video.ground import AXES, MAX_GAP_S, Axes, agreement, at_times, rotations, to_ground
@@ -93,12 +93,9 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
 
 
 def _library() -> Any:
-    try:
-        import rosbags.rosbag1
-        import rosbags.rosbag2
-    except ImportError:
-        raise missing("ROS bags", "video", "rosbags") from None
-    return rosbags
+    for version in ("rosbag1", "rosbag2"):
+        optional(f"rosbags.{version}", "ROS bags", "video")
+    return optional("rosbags", "ROS bags", "video")
 
 
 def _name(bag: Path, dataset: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from s2e.core.errors import UserError, missing
+from s2e.core.errors import UserError, optional
 from s2e.video.frames import MAX_PIXELS, Frames
 from s2e.video.resample import nearest
 
@@ -327,8 +327,4 @@ def _refusing(what: str) -> Iterator[None]:
 
 
 def _av() -> ModuleType:
-    try:
-        import av
-    except ImportError:
-        raise missing("MP4 video", "video", "av") from None
-    return av
+    return optional("av", "MP4 video", "video")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from s2e.core.errors import UserError, missing
+from s2e.core.errors import UserError, optional
 from s2e.video.files import Search, once, read_each, reading
 from s2e.video.frames import MAX_PIXELS, Frames, decode, digest_of, jpeg
 from s2e.video.options import ReadOptions
@@ -91,11 +91,7 @@ def read(path: Path, options: ReadOptions) -> tuple[list[Walk], list[Skipped]]:
 
 
 def _library() -> Any:
-    try:
-        import h5py
-    except ImportError:
-        raise missing("HDF5 files", "video", "h5py") from None
-    return h5py
+    return optional("h5py", "HDF5 files", "video")
 
 
 def _reading(path: Path) -> AbstractContextManager[None]:
