@@ -38,12 +38,11 @@ from s2e.core.files import json_lines, read_json, sha256, write_whole
 from s2e.core.lock import hold, release
 from s2e.core.observation import to_robot
 from s2e.envs.expert.drive import ExpertDriver, remaining_route
-from s2e.envs.geometry.meshes import bake, merge, transform
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scan.plan import top_down
 from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.scenes.files import SUITES, episodes_file, load_scene, scene_folder
-from s2e.envs.streets.objects import obstacle_mesh, stamp
+from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.planner import Guide, Planner, PlannerView, parse_planner
 from s2e.policy.acting import Actor, in_chunks
@@ -56,35 +55,6 @@ from s2e.policy.recovery import Recovery
 # worlds that the network sees at once: an episode's outcome must not depend on how many run beside
 # it
 CHUNK = 16
-
-
-def place_obstacles(scene: Scene, episode: Episode) -> Scene:
-    """The scene with an episode's obstacles in its mesh and occupancy, in the scene's own light."""
-    if not episode.obstacles:
-        return scene
-    occupancy, placed = scene.occupancy, []
-    for k, o in enumerate(episode.obstacles):
-        occupancy = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
-        mesh = obstacle_mesh(o.kind)
-        thing = np.full(
-            len(mesh.triangles), int(scene.mesh.instance.max(initial=0)) + 1 + k, dtype=np.int32
-        )
-        height = floor_height(scene, o.x, o.y)
-        placed.append(transform(dataclasses.replace(mesh, instance=thing), o.x, o.y, o.yaw, height))
-    light = np.array(scene.sky.sun), np.array(scene.sky.sun_rgb), np.array(scene.sky.ambient_rgb)
-    return dataclasses.replace(
-        scene, occupancy=occupancy, mesh=merge([scene.mesh, bake(merge(placed), *light)])
-    )
-
-
-def floor_height(scene: Scene, x: float, y: float) -> float:
-    """The ground's height at a point of a scene."""
-    if scene.ground is None:
-        return scene.ground_z
-    row, column = np.clip(
-        scene.occupancy.cell_of(np.array([x, y])), 0, np.array(scene.ground.height.shape) - 1
-    )
-    return scene.ground_z + float(scene.ground.height[row, column])
 
 
 class PolicyDriver:

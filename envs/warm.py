@@ -11,14 +11,17 @@ from pathlib import Path
 import numba
 import numpy as np
 
+from s2e.envs.config import WorldsConfig
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.render import Renderer
+from s2e.envs.scenes.episodes import RandomEpisodes
 from s2e.envs.streets.build import build_scene
+from s2e.envs.worlds import Worlds
 
 
 def warm_up() -> None:
     """Compiles what worlds need into numba's cache, unless that has been done for these sources."""
-    stamp = _stamp()
+    stamp = stamp_of_sources()
     if stamp.exists() or not os.access(stamp.parent, os.W_OK):
         return
     print(
@@ -58,7 +61,7 @@ def _forget(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _stamp() -> Path:
+def stamp_of_sources() -> Path:
     """A file that exists once the kernels of these sources are in the cache."""
     here = Path(__file__).parent
     sources = sorted(here.rglob("*.py"))
@@ -89,10 +92,6 @@ def compile_drawing() -> None:
 
 def compile_movement() -> None:
     """Moves one robot and one person, without drawing."""
-    from s2e.envs.config import WorldsConfig
-    from s2e.envs.scenes.episodes import RandomEpisodes
-    from s2e.envs.worlds import Worlds
-
     scene = build_scene(0)
     worlds = Worlds(
         [scene], WorldsConfig(people=1), 1, RandomEpisodes([scene], 1, 0, 1), draw=False

@@ -31,6 +31,7 @@ from s2e.envs.robots.controller import waypoint_to_command
 from s2e.envs.robots.fleet import CONTROL_S, Fleet
 from s2e.envs.robots.kinds import ROBOTS, randomise
 from s2e.envs.robots.kinematic import Kinematic, Physics
+from s2e.envs.robots.mujoco_physics import MujocoPhysics
 from s2e.envs.scenes.episodes import EpisodeSource
 from s2e.envs.stage import Stage
 
@@ -112,8 +113,6 @@ class Worlds:
     def _physics(self) -> Physics:
         if self.config.physics == "kinematic":
             return Kinematic(self.fleet, self.stage.fields)
-        from s2e.envs.robots.mujoco_physics import MujocoPhysics
-
         return MujocoPhysics(self.fleet, self.stage.scenes)
 
     @property

@@ -229,7 +229,7 @@ def stand_ins(place, monkeypatch):
     monkeypatch.setattr("s2e.envs.record.stills.load_places", begun)
     monkeypatch.setattr("s2e.policy.graphs.traced", begun)
     monkeypatch.setattr("s2e.policy.export.load_networks", begun)
-    monkeypatch.setattr("s2e.envs.scan.photos.reconstruct.read_photos", begun)
+    monkeypatch.setattr("s2e.envs.scan.reconstruct.read_photos", begun)
     monkeypatch.setattr("s2e.envs.scan.preview.load_scene", begun)
     monkeypatch.setattr("s2e.envs.scan.check.load_scene", begun)
 

@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from s2e.benchmarks.bench import floor_height, place_obstacles
 from s2e.envs.config import WorldsConfig
 from s2e.envs.expert.drive import ExpertDriver
 from s2e.envs.geometry.camera import Camera, camera_poses
+from s2e.envs.geometry.ground import floor_height
 from s2e.envs.geometry.scene import SEMANTICS, Scene
 from s2e.envs.render import Renderer
 from s2e.envs.scenes.episodes import ListedEpisodes, RandomEpisodes, read_episodes
 from s2e.envs.scenes.files import SUITES, load_scene, scene_folder
+from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.streets.build import build_scene
 from s2e.envs.streets.capture import as_capture, draw_wear
 from s2e.envs.streets.pool import training_scenes

@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from s2e.benchmarks.bench import place_obstacles
 from s2e.core.errors import UserError, require
 from s2e.core.files import parse_json
 from s2e.envs.expert.drive import ExpertDriver, straight
@@ -29,6 +28,7 @@ from s2e.envs.scenes.episodes import (
     read_episodes,
 )
 from s2e.envs.scenes.files import episodes_file, scene_folder
+from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.policy.acting import Actor
 from s2e.policy.encoder import VisualNet

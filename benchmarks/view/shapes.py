@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from s2e.benchmarks.bench import floor_height
+from s2e.envs.geometry.ground import floor_height
 from s2e.envs.geometry.scene import Mesh, Scene, Splats
 from s2e.envs.geometry.textures import atlas
 from s2e.envs.raster.figures import MAX_PARTS, person_parts

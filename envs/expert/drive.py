@@ -6,10 +6,8 @@ import numpy as np
 
 from s2e.core.observation import to_robot
 from s2e.envs.expert.expert import Expert
-from s2e.envs.geometry.astar import astar, path_length
+from s2e.envs.geometry.astar import ROUTE_CLEARANCE_M, astar, path_length
 from s2e.envs.worlds import Worlds
-
-CLEARANCE_M = 0.45  # of a route's cells from anything; the footprint's half width and some room
 
 
 class ExpertDriver:
@@ -30,7 +28,7 @@ class ExpertDriver:
         """
         occupancy, distance = self.worlds.route_map(world)
         here, goal = self.worlds.pose[world, :2], self.worlds.goal[world]
-        for clearance in (CLEARANCE_M, float(self.worlds.fleet.disc_radius[world]) + 0.02):
+        for clearance in (ROUTE_CLEARANCE_M, float(self.worlds.fleet.disc_radius[world]) + 0.02):
             path = astar(occupancy, distance, here, goal, clearance)
             if path is not None:
                 return path

@@ -12,6 +12,8 @@ from s2e.envs.geometry.occupancy import Occupancy
 
 SNAP_M = 0.6
 """A start or goal in a blocked cell moves to the nearest free one within this many metres."""
+ROUTE_CLEARANCE_M = 0.45
+"""Of a route's cells from anything: half the width of a footprint and some room."""
 WALL_MARGIN = 0.6
 """Cells within this of the required clearance cost more, metres."""
 WALL_WEIGHT = 1.5

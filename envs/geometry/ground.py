@@ -126,3 +126,13 @@ def surface_at(ground: GroundFields, scene_id: np.ndarray, xy: np.ndarray) -> np
     column = np.clip(cell[:, 0], 0, ground.shape[s, 1] - 1)
     row = np.clip(cell[:, 1], 0, ground.shape[s, 0] - 1)
     return ground.surface[ground.start[s] + row * ground.shape[s, 1] + column]
+
+
+def floor_height(scene: Scene, x: float, y: float) -> float:
+    """The ground's height at a point of a scene."""
+    if scene.ground is None:
+        return scene.ground_z
+    row, column = np.clip(
+        scene.occupancy.cell_of(np.array([x, y])), 0, np.array(scene.ground.height.shape) - 1
+    )
+    return scene.ground_z + float(scene.ground.height[row, column])

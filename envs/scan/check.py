@@ -22,9 +22,9 @@ from s2e.envs.scan.ground.columns import NOISY_M, skipped_m
 from s2e.envs.scan.plan import DOWN
 from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
 from s2e.envs.scenes.files import load_scene, read_description, scene_folder
+from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.scenes.propose import NARROW_M, nearby, on_wheels, route_of
 from s2e.envs.splats.render import prepare, render_splats
-from s2e.envs.streets.objects import stamp
 from s2e.envs.worlds import Worlds
 
 SAMPLE = 6
@@ -280,16 +280,8 @@ def route_around(scene: Scene, episode: Episode) -> np.ndarray | None:
     it can be.
     """
     start, goal = np.array(episode.start[:2]), np.array(episode.goal)
-    scene = with_obstacles(nearby(scene, (start + goal) / 2, episode.route_m / 2 + 3.0), episode)
+    scene = place_obstacles(nearby(scene, (start + goal) / 2, episode.route_m / 2 + 3.0), episode)
     return route_of(scene, scene.occupancy, start, goal, narrow=True)
-
-
-def with_obstacles(scene: Scene, episode: Episode) -> Scene:
-    """The scene with what an episode puts in the way, for driving without drawing."""
-    occupancy = scene.occupancy
-    for o in episode.obstacles:
-        occupancy = stamp(occupancy, o.kind, o.x, o.y, o.yaw)
-    return dataclasses.replace(scene, occupancy=occupancy)
 
 
 def drive(scene: Scene, episodes: list[Episode], everything: bool) -> Iterator[Finding]:
@@ -324,7 +316,7 @@ def solved(scene: Scene, episodes: list[Episode]) -> np.ndarray:
     """(N,) bool: whether the expert reaches the goal of each episode before its time is over;
     contacts block and do not end it.
     """
-    scenes = [with_obstacles(scene, e) for e in episodes]
+    scenes = [place_obstacles(scene, e) for e in episodes]
     people = max(1, *(len(e.walkers) for e in episodes))
     worlds = Worlds(
         scenes,

@@ -80,7 +80,7 @@ def _main() -> None:
         import_scene(args)
     elif isinstance(args, Reconstruct):
         check_photo_words(args)
-        from s2e.envs.scan.photos.reconstruct import reconstruct
+        from s2e.envs.scan.reconstruct import reconstruct
 
         reconstruct(args)
     elif isinstance(args, Preview):

@@ -14,7 +14,7 @@ from s2e.envs.scan.ground.clean import clean
 from s2e.envs.scan.ground.floor import Floor
 from s2e.envs.scan.plan import DOWN, NORTH, WEST, parallel_view
 from s2e.envs.splats.transform import Placement, place, select, upright
-from s2e.envs.warm import _stamp
+from s2e.envs.warm import stamp_of_sources
 
 PAPER, INK, FAINT, RED = (250, 249, 246), (40, 40, 44), (150, 150, 155), (214, 39, 40)
 
@@ -29,7 +29,7 @@ def compiling() -> Iterator[None]:
     """Around the first drawing: says that kernels are compiled, unless splats were drawn before
     with these sources.
     """
-    mark = _stamp().with_suffix(".drawn")
+    mark = stamp_of_sources().with_suffix(".drawn")
     if mark.exists() or not os.access(mark.parent, os.W_OK):
         yield
         return

@@ -13,8 +13,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 
 from s2e.core.errors import UserError, require
-from s2e.envs.expert.drive import CLEARANCE_M
-from s2e.envs.geometry.astar import astar, path_length
+from s2e.envs.geometry.astar import ROUTE_CLEARANCE_M, astar, path_length
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import GOAL_RADIUS_M, Episode, Ground, Obstacle, Scene, Walker
 from s2e.envs.people.people import CLEAR_M, DENSITY_M2, SHARES, draw_walkers
@@ -120,7 +119,7 @@ def free_anchors(
 
 def reachable(clear: np.ndarray, narrow: bool) -> np.ndarray:
     """(R, C) bool, the largest region that is clear enough to drive in."""
-    return largest_region(clear > (NARROW_M if narrow else CLEARANCE_M))
+    return largest_region(clear > (NARROW_M if narrow else ROUTE_CLEARANCE_M))
 
 
 def covered(scene: Scene, episodes: list[Episode], within_m: float = 2.0) -> tuple[float, float]:
@@ -159,11 +158,11 @@ def route_of(
     """
     occupancy = on_wheels(occupancy, scene.ground)
     distance = occupancy.distance()
-    route = astar(occupancy, distance, start, goal, CLEARANCE_M)
+    route = astar(occupancy, distance, start, goal, ROUTE_CLEARANCE_M)
     if route is None and narrow:
         if before is not None:
             distance = np.where(
-                (distance < before - 1e-6) & (distance <= CLEARANCE_M), 0.0, distance
+                (distance < before - 1e-6) & (distance <= ROUTE_CLEARANCE_M), 0.0, distance
             )
         route = astar(occupancy, distance, start, goal, NARROW_M)
     return route
@@ -293,7 +292,7 @@ def make_episodes(
             not GOAL_RADIUS_M <= np.linalg.norm(goal - start) <= far
         ):  # at the goal, if behind a wall; no route is shorter
             continue
-        route = astar(occupancy, distance, start, goal, CLEARANCE_M)
+        route = astar(occupancy, distance, start, goal, ROUTE_CLEARANCE_M)
         if route is None and narrow:
             route = astar(occupancy, distance, start, goal, NARROW_M)
         if route is None or not near <= path_length(route) <= far:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2e.envs.geometry.scene import Splats
-from s2e.envs.splats.formats.smallest_three import rotations
+from s2e.envs.splats.transform import rotations
 
 GEOMETRY = 10
 """Rows of eight float32 in a packed block: mean (3), covariance (xx, xy, xz, yy, yz, zz), log2 of

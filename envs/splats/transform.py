@@ -234,3 +234,31 @@ def select(splats: Splats, which: np.ndarray) -> Splats:
         sh=splats.sh[which],
         antialiased=splats.antialiased,
     )
+
+
+def rotations(quats: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) rotation matrices of unit quaternions (..., 4); column k is the Gaussian's axis k
+    in the world.
+    """
+    w, x, y, z = np.moveaxis(np.asarray(quats), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
+def diameter(means: np.ndarray, opacities: np.ndarray) -> tuple[np.ndarray, float]:
+    """The middle (3,) and the robust diameter of a capture, in its units: twice the 90th percentile
+    of distances from the opacity-weighted median, over the solid Gaussians."""  # noqa: D209
+    solid = opacities > min(0.3, float(np.median(opacities)))
+    points = means[solid if solid.any() else slice(None)]
+    points = points[:: max(len(points) // 200_000, 1)].astype(np.float64)
+    middle = np.median(points, axis=0)
+    distance = np.linalg.norm(points - middle, axis=1)
+    # Twice over, so that a far shell of few points does not move the middle.
+    near = distance <= 2.0 * np.quantile(distance, 0.8) + 1e-12
+    middle = np.median(points[near], axis=0)
+    distance = np.linalg.norm(points[near] - middle, axis=1)
+    return middle, 2.0 * float(np.quantile(distance, 0.9))

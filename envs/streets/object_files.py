@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from s2e.core.errors import UserError, optional, require
 from s2e.core.files import parse_json
@@ -164,8 +165,6 @@ class _Folder:
 
 def _check_picture(file: Path, data: bytes) -> None:
     """Refuses pictures that would fill the memory."""
-    from PIL import Image
-
     try:
         with Image.open(io.BytesIO(data)) as picture:
             width, height = picture.size

@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+import s2e.assets
 from s2e.core.errors import UserError, require
 from s2e.core.files import read_json, whole_folder, write_whole
 from s2e.policy import hub
@@ -130,8 +131,6 @@ def find_checkpoint(path: Path | str, newest: bool = False) -> Path:
 
 def shipped_policies() -> dict[str, Path]:
     """The folders of the policies that come with the package, by name."""
-    import s2e.assets
-
     inside = Path(s2e.assets.__file__).parent
     return {p.parent.name: p.parent for p in sorted(inside.glob("*/model.safetensors"))}
 

@@ -12,7 +12,6 @@ import pytest
 from scipy.ndimage import label
 
 from s2e.assets.urban import SCENES, suite
-from s2e.benchmarks.bench import place_obstacles
 from s2e.core.errors import UserError
 from s2e.envs.config import WorldsConfig
 from s2e.envs.expert.drive import ExpertDriver
@@ -20,6 +19,7 @@ from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.geometry.ground import GroundFields, ground_height_at
 from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, read_episodes
 from s2e.envs.scenes.files import load_scene, scene_folder
+from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.scenes.propose import on_wheels
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.worlds import Worlds

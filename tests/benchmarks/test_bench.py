@@ -18,7 +18,6 @@ from s2e.benchmarks.bench import (
     fingerprint,
     key,
     main,
-    place_obstacles,
     read_records,
 )
 from s2e.benchmarks.failures import cause
@@ -28,6 +27,7 @@ from s2e.envs.people.people import People
 from s2e.envs.rays import RayConfig, RayPolicy
 from s2e.envs.scenes.episodes import ListedEpisodes
 from s2e.envs.scenes.files import load_scene
+from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.policy.checkpoint import load_networks, policy_state, save_checkpoint, shipped_policies
 from s2e.policy.config import PolicyConfig

@@ -9,6 +9,7 @@ from scipy.ndimage import label
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.transform import diameter
 
 REASONS: tuple[str, ...] = ("kept", "transparent", "oversized", "distant", "haze", "isolated")
 """Why a Gaussian goes: it is invisible; larger than a part of the place can be (sky domes); beyond
@@ -28,21 +29,6 @@ CLUMP_SHARE = 4e-4
 
 MOST_ISOLATED = 0.05
 """Share beyond which clumps are not floaters: the voxels are too fine for the capture."""
-
-
-def diameter(means: np.ndarray, opacities: np.ndarray) -> tuple[np.ndarray, float]:
-    """The middle (3,) and the robust diameter of a capture, in its units: twice the 90th percentile
-    of distances from the opacity-weighted median, over the solid Gaussians."""  # noqa: D209
-    solid = opacities > min(0.3, float(np.median(opacities)))
-    points = means[solid if solid.any() else slice(None)]
-    points = points[:: max(len(points) // 200_000, 1)].astype(np.float64)
-    middle = np.median(points, axis=0)
-    distance = np.linalg.norm(points - middle, axis=1)
-    # Twice over, so that a far shell of few points does not move the middle.
-    near = distance <= 2.0 * np.quantile(distance, 0.8) + 1e-12
-    middle = np.median(points[near], axis=0)
-    distance = np.linalg.norm(points[near] - middle, axis=1)
-    return middle, 2.0 * float(np.quantile(distance, 0.9))
 
 
 def clean(splats: Splats) -> np.ndarray:

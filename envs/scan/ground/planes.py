@@ -8,8 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
 from s2e.envs.geometry.scene import Splats
-from s2e.envs.scan.ground.clean import diameter
-from s2e.envs.splats.formats.smallest_three import rotations
+from s2e.envs.splats.transform import diameter, rotations
 
 SAMPLES = 200_000
 CELLS = 100

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from s2e.core.errors import UserError, require
 from s2e.core.files import parse_json
 from s2e.envs.splats.formats.ply_header import read_header, read_rows
-from s2e.envs.splats.formats.smallest_three import rotations
 from s2e.envs.splats.formats.whole import opened, read_exactly, size_of
+from s2e.envs.splats.transform import rotations
 
 _MAX_BYTES = 256 << 20
 _MAX_NUMBER = 1e12
@@ -271,8 +272,6 @@ def _nerf_lens(item: dict[str, Any], whole: dict[str, Any], image: Path | None) 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height of a picture by its head; zeros where it cannot be read."""
-    from PIL import Image
-
     try:
         with Image.open(path) as image:
             return image.size

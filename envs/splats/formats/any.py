@@ -14,8 +14,8 @@ from s2e.envs.splats.formats.ply_header import read_header
 from s2e.envs.splats.formats.sog import read_sog
 from s2e.envs.splats.formats.spz import read_spz, write_spz
 from s2e.envs.splats.formats.streamed import is_streamed, joined, joined_streamed
+from s2e.envs.splats.formats.tiles import MOST, check_tiles, tiles_of
 from s2e.envs.splats.formats.whole import opened
-from s2e.envs.splats.tiles import MOST, check_tiles, tiles_of
 
 _KNOWN = (
     "a 3DGS or compressed PLY, SPZ, SOG (folder, meta.json or zip; streamed: lod-meta.json), "

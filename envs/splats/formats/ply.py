@@ -11,7 +11,6 @@ import numpy as np
 
 from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Splats
-from s2e.envs.scan.ground.clean import diameter
 from s2e.envs.splats.formats.ply_header import Element, read_header, read_rows
 from s2e.envs.splats.formats.whole import (
     blank,
@@ -22,6 +21,7 @@ from s2e.envs.splats.formats.whole import (
     unit,
     write_splat_file,
 )
+from s2e.envs.splats.transform import diameter
 
 _CORE = (
     "x",

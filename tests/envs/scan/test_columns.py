@@ -8,9 +8,8 @@ from s2e.envs.scan.ground.clean import clean
 from s2e.envs.scan.ground.columns import LEVEL_M, LOWEST_M, Columns, columns, fill_walked
 from s2e.envs.scan.ground.voxels import LEVELS, fill
 from s2e.envs.scan.places import to_ground
-from s2e.envs.splats.formats.smallest_three import rotations
 from s2e.envs.splats.formats.streamed import join
-from s2e.envs.splats.transform import select
+from s2e.envs.splats.transform import rotations, select
 from tests.envs.scan import captures
 from tests.envs.scan.captures import Builder
 

@@ -14,8 +14,7 @@ from s2e.envs.scan.ground.floor import Floor
 from s2e.envs.scan.ground.mesh_file import read_mesh, surface_discs
 from s2e.envs.scan.importer import Import, Measured, left_free, map_place, solid_splats
 from s2e.envs.scan.sidecar import Correction
-from s2e.envs.splats.formats.smallest_three import rotations
-from s2e.envs.splats.transform import Placement, select
+from s2e.envs.splats.transform import Placement, rotations, select
 from tests.envs.scan.yard import BOXES, DEPTH_M, WIDTH_M, disturbed, yard
 
 trimesh = pytest.importorskip("trimesh")

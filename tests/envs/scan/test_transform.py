@@ -6,7 +6,6 @@ from scipy.spatial.transform import Rotation
 
 from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Splats
-from s2e.envs.splats.formats.smallest_three import rotations
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.splats.transform import (
     Placement,
@@ -15,6 +14,7 @@ from s2e.envs.splats.transform import (
     place,
     quaternion,
     rotate_sh,
+    rotations,
     select,
     upright,
 )

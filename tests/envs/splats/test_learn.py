@@ -120,7 +120,7 @@ def test_it_becomes_a_file(photos, tmp_path):
 
 
 def test_turns_are_those_of_the_importer():
-    from s2e.envs.splats.formats.smallest_three import rotations
+    from s2e.envs.splats.transform import rotations
 
     quats = torch.nn.functional.normalize(
         torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), dim=1

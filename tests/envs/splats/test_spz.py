@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import lpmv
 
 from s2e.core.errors import UserError
-from s2e.envs.splats.formats.smallest_three import rotations
 from s2e.envs.splats.formats.spz import read_spz, write_spz
-from s2e.envs.splats.transform import basis
+from s2e.envs.splats.transform import basis, rotations
 from tests.envs.splats import samples
 from tests.envs.splats.test_formats import SMALLEST_THREE_DEG, close, put, refused
 
