@@ -16,6 +16,7 @@ from typing import Literal
 
 from s2e.core.commandline import parse
 from s2e.core.errors import UserError, require, run_command
+from s2e.core.options import Device, OneRobot, Physics, SplatBackend
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,9 @@ class BenchArgs:
     """Episodes of each setting in each scene, the first of the file; 0 is all: 2,200 in gs_urban,
     which take some 25 minutes on two cores for each policy that sees images, and some minutes more
     on first use, when ten scenes are built; 10 take five minutes."""
-    robot: str = "jackal"
-    """jackal, coco, go2 or g1."""
-    physics: Literal["kinematic", "mujoco"] = "kinematic"
-    """What moves the robots."""
-    splat_backend: Literal["cpu", "gsplat"] = "cpu"
-    """What draws splats: our own kernels, or gsplat on an NVIDIA GPU (the extra gs)."""
+    robot: OneRobot = "jackal"
+    physics: Physics = "kinematic"
+    splat_backend: SplatBackend = "cpu"
     out: Path = Path("out/bench")
     """Folder for episodes.jsonl, summary.json and report.html; several policies get a subfolder
     each."""
@@ -59,8 +57,7 @@ class BenchArgs:
     clips: int = 2
     """Short videos of each learned policy in the report; of a suite, one from each of the first
     scenes. One of a failure by each cause is added, where it was filmed; 0 films nothing."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Torch device of the policy: auto (CUDA where there is one), cpu or cuda."""
+    device: Device = "auto"
     config: Path | None = None
     """The config.json of a results folder to take options from; those of the command line win."""
 

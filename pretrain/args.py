@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from s2e.core import commandline
 from s2e.core.errors import require, run_command
+from s2e.core.options import Device, Seed
 from s2e.policy.config import PRESETS, PolicyConfig, Rule
 from s2e.video.options import check_reading
 from s2e.video.readers.remote import is_url, shown
@@ -120,10 +121,8 @@ class PretrainArgs:
     """Which poses, where a format has several: a topic, columns or file."""
     scale: float = 1.0
     """Metres per unit of the positions."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Torch device: auto (CUDA where there is one), cpu or cuda."""
+    seed: Seed = 0
+    device: Device = "auto"
     config: Path | None = None
     """A run's config.json to take options from; those of the command line win."""
     resume: bool = False

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from s2e.core.commandline import parse
 from s2e.core.errors import UserError, require, run_command
+from s2e.core.options import Device, Physics, Robots, Seed, SplatBackend
 from s2e.policy.config import PRESETS, PolicyConfig
 
 if TYPE_CHECKING:
@@ -54,17 +55,13 @@ class PPOArgs:
     after so many episodes. Streets without end are new every two."""
     people: int = 6
     """Most people in a world."""
-    robot: str = "any"
-    """jackal, coco, go2, g1, several with commas between, or any: of several, each episode draws
-    one."""
+    robot: Robots = "any"
     randomise: float = 0.0
     """How far each episode's robot strays from its figures: 0 to 1."""
     camera_noise: float = 0.5
     """How far each episode's camera strays from a clean image: 0 to 1."""
-    physics: Literal["kinematic", "mujoco"] = "kinematic"
-    """What moves the robots."""
-    splat_backend: Literal["cpu", "gsplat"] = "cpu"
-    """What draws splats: our own kernels, or gsplat on an NVIDIA GPU (the extra gs)."""
+    physics: Physics = "kinematic"
+    splat_backend: SplatBackend = "cpu"
     objects: Path | None = None
     """A GLB or OBJ file, or a folder of them, to stand in the way instead of the packaged
     things."""
@@ -145,10 +142,8 @@ class PPOArgs:
     """Updates between checkpoints."""
     keep: int = 2
     """Newest checkpoints that stay."""
-    seed: int = 0
-    """Seed of everything random."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Torch device: auto (CUDA where there is one), cpu or cuda."""
+    seed: Seed = 0
+    device: Device = "auto"
     config: Path | None = None
     """A run's config.json to take options from; those of the command line win."""
     resume: bool = False

@@ -17,6 +17,7 @@ import tyro
 
 from s2e.core.commandline import parse
 from s2e.core.errors import require, run_command
+from s2e.core.options import OneRobot
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,7 @@ class ViewArgs:
     replay: Path | None = None
     """The episodes.jsonl of a benchmark in this scene, or its folder: plays it back instead of
     driving."""
-    robot: str = "jackal"
-    """jackal, coco, go2 or g1."""
+    robot: OneRobot = "jackal"
     setting: Literal["empty", "obstacle", "pedestrian", "both"] = "both"
     """What stands and walks in the way."""
     host: str = "127.0.0.1"

@@ -22,6 +22,7 @@ import tyro
 
 from s2e.core.commandline import parse
 from s2e.core.errors import require, run_command
+from s2e.core.options import Robots, Seed
 from s2e.video.options import check_reading
 
 
@@ -40,8 +41,7 @@ class Recording:
     them. Of several with commas between each has the same share, one given twice two."""
     people: int = 6
     """Most people in a world."""
-    robot: str = "jackal"
-    """jackal, coco, go2, g1, several with commas between, or any."""
+    robot: Robots = "jackal"
     cameras: float = 0.0
     """Share of drives with a camera of another height, pitch and field of view than the robot's
     own, 0 to 1."""
@@ -51,8 +51,7 @@ class Recording:
     """What streets are made of: triangles, Gaussian splats as captures have them, or both."""
     splats: float = 0.33
     """The share of streets that are splats in mixed, 0 to 1."""
-    seed: int = 0
-    """Seed of everything random."""
+    seed: Seed = 0
     resume: bool = False
     """Go on with a recording that was interrupted; it needs the same settings, only --frames may be
     more."""
@@ -76,8 +75,7 @@ class StillsArgs(Recording):
     """How many stills."""
     people: int = 4
     """Most people in a still."""
-    robot: str = "any"
-    """jackal, coco, go2, g1, several with commas between, or any."""
+    robot: Robots = "any"
     cameras: float = 0.5
     """Share of stills by a camera of another height, pitch and field of view than the robot's own,
     0 to 1."""

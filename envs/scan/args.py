@@ -9,6 +9,7 @@ import numpy as np
 import tyro
 
 from s2e.core.errors import UserError, require
+from s2e.core.options import Seed
 
 BOUNDS = {
     "size": (32, 4096),
@@ -109,8 +110,7 @@ class Reconstruct:
     run: Path | None = None
     """Folder of checkpoints, splats and pictures; NAME.reconstruction beside the scene's folder
     where not given."""
-    seed: int = 0
-    """Seed of everything random."""
+    seed: Seed = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Torch device: auto (CUDA where there is one, which needs gsplat), cpu or cuda."""
     resume: bool = False
