@@ -57,5 +57,7 @@ def test_wheel_has_one_name(tmp_path):
     assert top == {"s2e"}
     scene = ("scene.json", "episodes.json", "splats.spz", "occupancy.npz")
     shipped = (f"s2e/assets/gs_urban/plaza/{name}" for name in scene)
+    templates = ("policy/card.md", "benchmarks/report.html", "benchmarks/view/keys.html")
     for needed in ("s2e/rl/train.py", "s2e/envs/worlds.py", "s2e/assets/objects.npz", *shipped):
         assert needed in names
+    assert {f"s2e/{name}" for name in templates} <= set(names)

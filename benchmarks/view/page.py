@@ -5,11 +5,11 @@ Everything a person does arrives as a message in `Page.asked`; nothing of a sess
 viser's threads but `Drive.hold`.
 """
 
-import html
 import math
 import queue
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ from s2e.benchmarks.view.shapes import (
     segments,
     splat_arrays,
 )
+from s2e.core.templates import fill
 from s2e.envs.expert.drive import ExpertDriver
 from s2e.envs.geometry.scene import Scene
 from s2e.envs.robots.kinds import ROBOTS
@@ -63,38 +64,12 @@ ROBOT, GOAL, DRIVEN, WAYS, ANCHORS, NO_GO = (
 )
 TOUCH_THING, TOUCH_PERSON = (230, 40, 40), (230, 40, 200)
 
-# viser has no events of keys, and flies its camera with W, A, S, D. So the page itself turns a key
-# that is held into a held button, before viser sees it; disabled buttons leave the keys to viser.
-# The text is fixed: nothing of a file goes into it.
-_KEY_SCRIPT = """<img alt="" src="data:," style="display:none" onerror="
-if (!window.s2eKeys) {
-  window.s2eKeys = new Map();
-  const labels = LABELS;
-  const button = label => [...document.querySelectorAll('button')].find(b => b.textContent.trim() === label && !b.disabled);
-  const press = (b, kind) => b.dispatchEvent(new PointerEvent(kind, {button: 0, bubbles: true, pointerId: 77}));
-  const typing = t => t && t.closest && t.closest('input:not([type=checkbox]):not([type=range]), textarea, [contenteditable]');
-  const release = code => { const b = window.s2eKeys.get(code); window.s2eKeys.delete(code); b && press(b, 'pointerup'); };
-  window.addEventListener('keydown', e => {
-    if (!labels[e.code] || e.ctrlKey || e.metaKey || e.altKey || typing(e.target)) return;
-    const b = button(labels[e.code]);
-    if (!b) return;
-    e.preventDefault();
-    e.stopImmediatePropagation();
-    if (e.code === 'Space') { e.repeat || b.click(); return; }
-    if (!window.s2eKeys.has(e.code)) { window.s2eKeys.set(e.code, b); press(b, 'pointerdown'); }
-  }, true);
-  window.addEventListener('keyup', e => {
-    if (window.s2eKeys.has(e.code)) { e.preventDefault(); e.stopImmediatePropagation(); release(e.code); }
-  }, true);
-  window.addEventListener('blur', () => [...window.s2eKeys.keys()].forEach(release));
-}">"""
-
 
 def key_script() -> str:
     """The page's own script, as HTML."""
     codes = {code: label for label, keys in KEYS.values() for code in keys} | {"Space": PAUSE}
     labels = "{" + ", ".join(f"{code}: '{label}'" for code, label in codes.items()) + "}"
-    return _KEY_SCRIPT.replace("LABELS", html.escape(labels))
+    return fill(Path(__file__).with_name("keys.html"), labels=labels)
 
 
 def legend(policy: bool, live: bool) -> str:
@@ -178,7 +153,6 @@ class Page:
         self.asked.put((what, value))
 
     # --- the panel
-    # -------------------------------------------------------------------------------------------------------------
 
     def _theme(self) -> None:
         self.server.gui.configure_theme(
@@ -283,7 +257,6 @@ class Page:
         return bool(self.toggles[what].value)
 
     # --- what stands in the scene
-    # ----------------------------------------------------------------------------------------------
 
     def _place(self, scene: Scene) -> str:
         """The scene itself; returns what is to be said about it."""
@@ -513,7 +486,6 @@ class Page:
         self.start = session.episode.start
 
     # --- every update
-    # ----------------------------------------------------------------------------------------------------------
 
     def show(self) -> None:
         """Shows and hides what the toggles say."""

@@ -15,6 +15,7 @@ import s2e
 from s2e.core.errors import UserError, require
 from s2e.core.files import json_lines, read_json, whole_folder
 from s2e.core.lock import check_place
+from s2e.core.templates import fill
 from s2e.policy import graphs, hub
 from s2e.policy.checkpoint import (
     DAMAGED,
@@ -224,7 +225,8 @@ def model_card(
         "ppo": "pretrained on navigation video, fine-tuned by PPO in simulation",
     }
     seconds = policy.waypoints * policy.waypoint_dt_s
-    return CARD.format(
+    return fill(
+        Path(__file__).with_name("card.md"),
         name=name,
         licence=licence,
         version=s2e.__version__,
@@ -259,7 +261,8 @@ def rays_card(
         if rays["memory"]
         else "no memory"
     )
-    return RAYS_CARD.format(
+    return fill(
+        Path(__file__).with_name("rays_card.md"),
         name=name,
         licence=licence,
         version=s2e.__version__,
@@ -303,92 +306,6 @@ def _measured_text(config: dict[str, Any]) -> str:
 def _cell(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return text.replace("|", "/").replace("\n", " ")[:160]
-
-
-CARD = """---
-license: {licence}
-library_name: s2e
-pipeline_tag: robotics
-tags: [robotics, navigation, visual-navigation]
----
-
-# {name}
-
-A navigation policy of S2E (from seeing to experiencing), {stage}: images of one forward camera in, {anchors} candidate trajectories
-with probabilities out. Exported by s2e {version}.
-
-```python
-import s2e
-policy = s2e.load_policy("{name}")            # this folder, or owner/name on Hugging Face
-plan = policy.act(frame, goal=(4.0, 1.0))     # (H, W, 3) uint8 RGB; metres ahead and to the left, or None to explore
-plan.waypoints, plan.times, plan.score        # (T, 2) metres in the robot's frame, seconds, probability
-```
-
-## What it is
-
-- Sees {history} frames, {spacing:g} s apart, of any size (stretched to {size}); a goal, clipped at {clip:g} m; its speed and yaw rate;
-  its robot. All but the frames may be unknown.
-- Says {anchors} trajectories of {waypoints} waypoints over {seconds:g} s: metres, deviations, probabilities, speeds.
-- Is {encoder} at stride {stride}, {sight} of the newest frame, {layers} layers of {dim}: {millions:.2f} M weights, and
-  {seen:.2f} M in the encoder, stored as {kept}.
-- Comes as `config.json` and `model.safetensors`; nothing in them is executed.
-
-## How it was trained
-
-{training}
-
-## What it measured
-
-{measured}
-
-## For what it is meant, and for what not
-
-For research on visual navigation of small wheeled and legged robots, as a start for fine-tuning (`s2e-ppo --init`), and as a baseline.
-It plans {seconds:g} seconds ahead from what one camera sees: it does not localise, knows no traffic rules, does not see behind
-itself, and is no safety system. Try it in simulation, then at low speed, with a hand on the stop button and a collision stop that does
-not depend on it.
-Cameras, heights, light and places unlike those of its training data make it worse, and its probabilities are not calibrated for them.
-
-## Licence
-
-Weights: {licence}. The walks that it was trained on keep their own licences; see to it that these allow what you do with the weights.
-"""
-
-
-RAYS_CARD = """---
-license: {licence}
-library_name: s2e
-pipeline_tag: robotics
-tags: [robotics, navigation, reinforcement-learning]
----
-
-# {name}
-
-A policy that sees exact distances instead of images: the coach of `s2e-ppo`, and in `s2e-bench --policy {name}` the bound of what can
-be driven through a robot's camera. Exported by s2e {version}. It needs a simulator, so it drives no real robot.
-
-## What it is
-
-- Drives {robots}.
-- Sees {rays} rays to things and as many to people, across its camera's field of view, up to {reach:g} m; {memory}; the goal; its own
-  motion and where it was a second ago; what robot it is. No map, nothing behind it that it has not seen.
-- Says a waypoint, to be reached in a second. Two layers, {millions:.2f} M weights.
-- Comes as `config.json` and `model.safetensors`; nothing in them is executed.
-
-## How it was trained
-
-{training}
-
-## What it measured
-
-In its training streets, the last 400 episodes. How it does in the benchmark's scenes is in docs/results.md of the project.
-
-{measured}
-
-## Licence
-
-Weights: {licence}.
-"""
 
 
 def _difference(first: tuple[S2EPolicy, VisualNet], second: tuple[S2EPolicy, VisualNet]) -> float:

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from s2e.core.errors import UserError
+from s2e.envs.scan import reconstruct as module
 from s2e.envs.scan.args import Reconstruct
 from s2e.envs.scan.check import check_scene
 from s2e.envs.scan.ground.scale import read_cameras
 from s2e.envs.scan.listing import every_scene
-from s2e.envs.scan.photos import reconstruct as module
 from s2e.envs.scan.photos.cameras import read_camera_list
 from s2e.envs.splats.formats.ply import read_ply
 from s2e.policy.checkpoint import read_tensors
