@@ -48,7 +48,7 @@ def json_object(data: bytes | str, where: str, remedy: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{where}: cannot be read as JSON ({brief(error)}); {remedy}") from None
     if not isinstance(found, dict):
-        raise UserError(f"{where}: is a {type(found).__name__}, not a JSON object; {remedy}")
+        raise UserError(f"{where}: holds a {type(found).__name__}, not a JSON object; {remedy}")
     return found
 
 

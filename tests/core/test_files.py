@@ -14,7 +14,7 @@ from s2e.core.errors import UserError
         (b"[" * 100_000, "f: cannot be read as JSON .nested too deep.; mend it"),
         (b'{"n": ' + b"1" * 5000 + b"}", "f: cannot be read as JSON"),
         (b"\xff{}", "f: cannot be read as JSON"),
-        (b"[1]", "f: is a list, not a JSON object; mend it"),
+        (b"[1]", "f: holds a list, not a JSON object; mend it"),
     ],
 )
 def test_what_is_no_json_object_is_refused(tmp_path, data, wrong):

@@ -328,7 +328,7 @@ def test_files_beside_the_capture_are_read_before_it(asked, tmp_path, monkeypatc
         with pytest.raises(UserError, match=rf"^{tmp_path}/{name}: {match}"):
             import_scene(replace(asked, out=tmp_path, collision=tmp_path / name))
     (tmp_path / "yard.correct.json").write_text("[]")
-    with pytest.raises(UserError, match=rf"^{tmp_path}/yard\.correct\.json: is a list"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}/yard\.correct\.json: holds a list"):
         import_scene(replace(asked, out=tmp_path))
     assert not (tmp_path / "yard.refused.png").exists()
 
