@@ -14,8 +14,8 @@ from s2e.envs.geometry.meshes import place
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import SEMANTIC_ID, Ground, Scene
 from s2e.envs.streets.block import RESOLUTION, Builder
-from s2e.envs.streets.layouts import alleys, cafe, crossing, plaza, street
-from s2e.envs.streets.layouts_more import boulevard, construction, corridor, market, park, yards
+from s2e.envs.streets.grounds import construction, corridor, park, yards
+from s2e.envs.streets.layouts import alleys, boulevard, cafe, crossing, market, plaza, street
 from s2e.envs.streets.light import Lighter
 from s2e.envs.streets.objects import ObjectKind
 from s2e.envs.streets.weather import draw_weather

@@ -1,5 +1,5 @@
-"""Layouts of blocks with houses: streets, crossings, squares, alleys, cafe fronts. Each fills one
-36 x 20 m block.
+"""Layouts of blocks along houses: streets, crossings, squares, alleys, cafe fronts, and the
+held-out ones, markets and boulevards. Each fills one 36 x 20 m block.
 
 Every layout keeps its ground at height 0 and free at its west and east ends where 5.6 m <= |y| <=
 8.2 m, so that blocks join; `Builder.sides` says where it is joined. South and north sides join
@@ -464,3 +464,79 @@ def cafe(b: Builder) -> None:
     b.lane(-16, 16, wide + side * 3.4)
     b.lane(-16, 16, 0.5 * (narrow - side * front))
     far_ends(b)
+
+
+def market(b: Builder) -> None:
+    """A square full of stalls in rows with crates between them."""
+    rng = b.rng
+    front = 9.5
+    x0, x1 = b.reach()
+    b.floor(x0, -front, x1, front, "cobble")
+    b.floor(x0, -0.4, x1, 0.4, "concrete", tint=(0.9, 0.9, 0.9))
+    rows = ((-6.2 + 3.4, 0.0), (6.2 - 3.4, np.pi), (front - 1.2, np.pi), (-front + 1.2, 0.0))
+    for y, turn in rows:
+        for x in np.arange(-14.5, 15.5, float(rng.uniform(3.6, 5.0))):
+            draw = rng.random()
+            spot = (float(x + rng.uniform(-0.2, 0.2)), y + float(rng.uniform(-0.15, 0.15)), turn)
+            if draw < 0.55:
+                kind = ("stall", "green_stall")[rng.integers(2)]
+            elif draw < 0.75:
+                kind = ("crates", "food_cart", "cartons", "pallet", "barrel", "crates")[
+                    rng.integers(6)
+                ]
+            else:
+                continue
+            if b.free(kind, *spot):
+                b.put(kind, *spot)
+                if draw < 0.12 and b.free("crates", spot[0] + 1.7, y, turn):
+                    b.put("crates", spot[0] + 1.7, y, turn)
+    for x in (-15.5, 15.5):
+        b.put(("lamp", "advert_column", "old_tree")[rng.integers(3)], x, 0.0)
+    fronts(b, front, "cobble", shops=0.5, awnings=0.5)
+    for y in (-5.6, 5.6, 0.0):
+        b.lane(-16, 16, y)
+    far_ends(b)
+
+
+def boulevard(b: Builder) -> None:
+    """Two carriageways, a green strip with old trees and a path between them, cycle lanes along
+    broad sidewalks.
+    """
+    rng = b.rng
+    front, z = 9.5, road_depth(b)
+    x0, x1 = b.reach()
+    pave = ("paving", "concrete")[rng.integers(2)]
+    b.floor(x0, -front, x1, front, pave)
+    crossings = [float(rng.uniform(-13, -8)), float(rng.uniform(6, 13))]
+    strip = round(float(rng.uniform(1.8, 2.2)), 1)
+    for side in (-1.0, 1.0):
+        middle = side * (strip + 1.5)
+        carriageway(b, middle, 1.5, z, dashes=False)
+        inner, outer = sorted((side * (strip + 3.4), side * (strip + 4.4)))
+        b.floor(x0, inner, x1, outer, "bike_lane")
+        for c in crossings:
+            zebra(b, c, middle, 1.5, z)
+            b.floor(c - 1.5, -0.9, c + 1.5, 0.9, pave)
+    for x in np.arange(np.ceil(x0), x1 - 4.0, 9.0):
+        if min(abs(x + 2.5 - c) for c in crossings) > 4.3:
+            for y0, y1 in ((-strip + 0.2, -0.8), (0.8, strip - 0.2)):
+                b.floor(x, y0, x + 5.0, y1, "grass", "grass")
+    for side in (-1.0, 1.0):
+        along_kerb(
+            b,
+            side * (strip - 0.6),
+            crossings,
+            ("old_tree", "old_tree", "bench", "lamp"),
+            0.0 if side > 0 else np.pi,
+        )
+        along_kerb(
+            b,
+            side * (front - 0.6),
+            [],
+            ("flower_box", "bench", "bike_rack", "advert_column", "pot"),
+            np.pi if side > 0 else 0.0,
+        )
+        b.lane(-16, 16, side * (strip + 5.2))
+    b.lane(-16, 16, 0.0)
+    fronts(b, front, pave, 8.0, 16.0, shops=0.7, awnings=0.3)
+    far_ends(b, (9.0, 16.0))

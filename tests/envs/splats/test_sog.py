@@ -61,7 +61,9 @@ def test_what_meta_json_may_say(tmp_path, parts):
     bad("pixel 39: entry 39 of 39", lambda m: m["shN"].update(count=39))
     for text in (b"", b"{", b"[" * 100_000, b"\xff", b"[]", b'{"count":' + b"9" * 5000 + b"}"):
         check(
-            tmp_path, {**parts, "meta.json": text}, "meta.json: (cannot be read as JSON|holds a list)"
+            tmp_path,
+            {**parts, "meta.json": text},
+            "meta.json: (cannot be read as JSON|holds a list)",
         )
 
 

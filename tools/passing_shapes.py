@@ -1,5 +1,5 @@
-"""Vehicles, building sites, fences, market and luggage: the second half of the shapes
-(`tools/object_shapes.py`).
+"""Shapes of what comes and goes: vehicles, building sites, markets, luggage; see
+`tools/street_shapes.py`.
 """
 
 import numpy as np
@@ -16,12 +16,10 @@ from s2e.envs.geometry.meshes import (
     quad,
     transform,
     wall,
+    wheel,
 )
 from s2e.envs.geometry.scene import Mesh
-from tools.object_shapes import post
-
-DARK: Tint = (0.2, 0.21, 0.23)
-STEEL: Tint = (0.62, 0.64, 0.67)
+from tools.street_shapes import DARK, STEEL, post
 
 
 def _tyres(xs, y: float, radius: float) -> list[Mesh]:
@@ -108,6 +106,44 @@ def cargo_trailer() -> Mesh:
             box((0.9, 0.06, 0.06), "metal", DARK, (1.35, 0.0), 0.42, bottom=True),
             *_tyres((0.0,), 0.64, 0.3),
             *_treads((0.0,), 0.58, 0.3),
+        ]
+    )
+
+
+def bicycle(frame: Tint = (0.15, 0.35, 0.6)) -> Mesh:
+    """A bicycle."""
+    parts = [wheel(-0.52, 0.33), wheel(0.52, 0.33)]
+    parts.append(box((0.75, 0.05, 0.07), "white", frame, (0.02, 0.0), 0.62, bottom=True))
+    parts.append(box((0.05, 0.05, 0.55), "white", frame, (-0.2, 0.0), 0.33))
+    parts.append(box((0.05, 0.05, 0.72), "white", frame, (0.42, 0.0), 0.3))
+    parts.append(box((0.26, 0.16, 0.07), "white", (0.1, 0.1, 0.1), (-0.22, 0.0), 0.88, bottom=True))
+    parts.append(box((0.05, 0.56, 0.05), "white", (0.2, 0.2, 0.2), (0.42, 0.0), 1.0, bottom=True))
+    return merge(parts)
+
+
+def scooter() -> Mesh:
+    """A kick scooter with a motor."""
+    deck = box((0.75, 0.16, 0.06), "white", (0.15, 0.16, 0.17), (0.0, 0.0), 0.12, bottom=True)
+    stem = box((0.06, 0.06, 1.0), "white", (0.3, 0.75, 0.55), (0.45, 0.0), 0.15)
+    bar = box((0.05, 0.45, 0.05), "white", (0.12, 0.12, 0.13), (0.45, 0.0), 1.12, bottom=True)
+    return merge([wheel(-0.45, 0.11), wheel(0.5, 0.11), deck, stem, bar])
+
+
+def moped(tint: Tint = (0.7, 0.2, 0.2)) -> Mesh:
+    """A motor scooter."""
+    tail = box((0.75, 0.36, 0.4), "white", tint, (-0.35, 0.0), 0.35, top=(0.7, 0.28), bottom=True)
+    seat = box((0.7, 0.28, 0.1), "cloth", DARK, (-0.32, 0.0), 0.75)
+    shield = box((0.12, 0.42, 0.65), "white", tint, (0.38, 0.0), 0.3, top=(0.08, 0.3), bottom=True)
+    floor = box((0.5, 0.3, 0.08), "white", DARK, (0.1, 0.0), 0.27, bottom=True)
+    return merge(
+        [
+            wheel(-0.55, 0.23, 0.1),
+            wheel(0.55, 0.23, 0.1),
+            tail,
+            seat,
+            shield,
+            floor,
+            box((0.06, 0.62, 0.06), "white", DARK, (0.38, 0.0), 0.98, bottom=True),
         ]
     )
 
