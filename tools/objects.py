@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import s2e.assets
-from s2e.envs.geometry.scene import Mesh
-from s2e.envs.streets.objects import store_kinds
+from s2e.envs.geometry.meshes import bake, ground, merge, transform
+from s2e.envs.geometry.scene import Mesh, Sky
+from s2e.envs.raster.kernels import PackedMeshes, render_meshes
+from s2e.envs.streets.objects import object_kinds, store_kinds
 from tools import passing_shapes as passing
 from tools import street_shapes as street
 
@@ -124,13 +127,6 @@ def made() -> list[tuple[str, str, str, float, Mesh]]:
 
 def sheet(path: str) -> None:
     """Draws every packaged kind, twelve in a row."""
-    from PIL import Image
-
-    from s2e.envs.geometry.meshes import bake, ground, merge, transform
-    from s2e.envs.geometry.scene import Sky
-    from s2e.envs.raster.kernels import PackedMeshes, render_meshes
-    from s2e.envs.streets.objects import object_kinds
-
     light = np.array([0.35, -0.5, 0.8]), np.full(3, 0.65), np.full(3, 0.55)
     views, meshes = [], []
     for kind in object_kinds().values():

@@ -21,7 +21,7 @@ LIMITS = [
     ("posed", "s2e.video.readers.poses._MAX_TEXT", 100, "bytes are too many for poses"),
     ("posed", "s2e.video.readers.poses._MAX_VALUE", 1.0, "not finite or beyond 1;"),
     ("posed", "s2e.video.readers.posed._MAX_TEXT", 100, "bytes are too many for a list of times"),
-    ("lerobot", "s2e.video.readers.lerobot._MAX_TEXT", 100, "bytes are too many"),
+    ("lerobot", "s2e.video.readers.lerobot._MAX_TEXT", 100, "larger than 100 bytes"),
     ("lerobot", "s2e.video.readers.parquet._MAX_ROWS", 19, "20 rows; at most 19"),
     ("lerobot", "s2e.video.readers.parquet._MAX_VALUES", 19, "numbers in one group of rows"),
     ("recon", "s2e.video.readers.recon._MAX_BYTES", 300, "too big for the poses"),

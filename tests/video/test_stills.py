@@ -204,7 +204,7 @@ def test_broken_frames_are_found(folder):
         ("stills._MAX_ABOUT", 100, "too large for the list"),
         ("stills.MAX_STILLS", 5, "more than 5 stills"),
         ("stills.MAX_JSON", 10, "has no"),
-        ("tar.MAX_MEMBER", 100, "100 bytes at most"),
+        ("readers.tar.MAX_MEMBER", 100, "100 bytes at most"),
     ],
 )
 def test_what_is_beyond_a_limit_is_refused(folder, monkeypatch, limit, most, words):

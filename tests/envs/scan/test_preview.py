@@ -154,7 +154,7 @@ def test_ticks_and_lines_of_text():
 
 
 def test_compiling_is_said_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(picture, "_stamp", lambda: tmp_path / "s2e-0.compiled")
+    monkeypatch.setattr(picture, "stamp_of_sources", lambda: tmp_path / "s2e-0.compiled")
     for said in (True, False):
         with picture.compiling():
             assert ("compiling kernels, once for this version" in capsys.readouterr().err) == said

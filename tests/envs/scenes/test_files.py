@@ -122,7 +122,7 @@ def test_missing_and_broken_files_are_named(tmp_path):
         with pytest.raises(UserError, match=r"scene\.json: cannot be read"):
             load_scene(tmp_path)
     (tmp_path / "scene.json").write_text("[]")
-    with pytest.raises(UserError, match="'units' is missing"):
+    with pytest.raises(UserError, match="holds a list"):
         load_scene(tmp_path)
 
 
