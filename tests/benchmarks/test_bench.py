@@ -495,17 +495,6 @@ def test_a_planner_is_asked_before_the_run_and_its_answers_are_summed_up(
     assert totals["answered"] == totals["asked"] > 0 and "failed" not in totals
 
 
-def test_obstacles_stand_in_image_and_occupancy():
-    scene = load_scene(PLAZA)
-    (episode,) = chosen_episodes(BenchArgs(setting="obstacle", episodes=1), PLAZA)
-    placed = place_obstacles(scene, episode)
-    assert len(placed.mesh.triangles) > len(scene.mesh.triangles)
-    assert placed.occupancy.grid.sum() > scene.occupancy.grid.sum()
-    for o in episode.obstacles:
-        row, column = placed.occupancy.cell_of(np.array([o.x, o.y]))
-        assert placed.occupancy.grid[row, column]
-
-
 def test_bad_questions(tmp_path, untrained):
     for args, match in (
         (BenchArgs(scene="nowhere", out=tmp_path / "a"), "nowhere"),

@@ -1,12 +1,13 @@
 import errno
 import io
+import json
 import os
 import sys
 
 import pytest
 
 from s2e.core import errors
-from s2e.core.errors import UserError, choose_device, how_to_install, missing, run_command
+from s2e.core.errors import UserError, choose_device, how_to_install, missing, optional, run_command
 
 
 def ends(capsys, error):
@@ -77,6 +78,14 @@ def test_what_is_missing_is_said_with_what_to_type(monkeypatch):
         how_to_install("view", "viser")
         == 'install it with: pip install "viser" (of the extra view)'
     )
+
+
+def test_an_optional_package_is_imported_or_named():
+    assert optional("json", "JSON", "") is json
+    with pytest.raises(UserError, match='^x: no_such_thing is not installed; .*"no_such_thing"'):
+        optional("no_such_thing.part", "x", "")
+    with pytest.raises(UserError, match="s2e-view: no-such is not installed"):
+        optional("no_such", "s2e-view", "view", "no-such")
 
 
 def test_what_is_installed_and_broken_is_said():
