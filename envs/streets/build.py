@@ -190,7 +190,7 @@ def scatter(
     return len(taken)
 
 
-def free_anchors(
+def draw_anchors(
     occupancy: Occupancy, ground: Ground | None, rng: np.random.Generator, count: int = ANCHORS
 ) -> np.ndarray:
     """(K, 2) points to start from and to go to, spread out, in the largest region that a wheeled
@@ -325,7 +325,7 @@ def build_scene(
             )
     occupancy = b.occupancy()
     count = ANCHORS * len(families)
-    anchors = free_anchors(occupancy, ground, np.random.default_rng([seed, 37]), count)
+    anchors = draw_anchors(occupancy, ground, np.random.default_rng([seed, 37]), count)
     name = (
         f"{families[0]}-{seed}" if len(families) == 1 else f"route-{seed}-{blocks[0]}x{blocks[1]}"
     )

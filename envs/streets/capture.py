@@ -19,7 +19,7 @@ from s2e.envs.geometry.scene import SEMANTIC_ID, Scene, Sky, Splats
 from s2e.envs.geometry.textures import LEVELS, SIZE, TEXTURES, mipmaps
 from s2e.envs.raster.kernels import PackedMeshes, render_meshes
 from s2e.envs.splats.marks import SH0, SH1, mottle
-from s2e.envs.streets.build import free_anchors
+from s2e.envs.streets.build import draw_anchors
 from s2e.envs.streets.surface import Faces, lying_on, seen_from, split, top_layer
 
 GAUSSIANS = (75_000, 120_000)
@@ -263,7 +263,7 @@ def _cut(
     outside = tree.query(middles.reshape(-1, 2))[0] + ragged > reach_m
     grid = occupancy.grid | outside.reshape(occupancy.grid.shape)
     cut = replace(occupancy, grid=grid)
-    anchors = free_anchors(cut, scene.ground, rng, len(scene.free_anchors))
+    anchors = draw_anchors(cut, scene.ground, rng, len(scene.free_anchors))
     if len(anchors) < FEWEST_ANCHORS:
         return scene, eyes, faces
     # Walls beyond are missing too, except for some that are seen from far.
