@@ -123,7 +123,7 @@ def test_refusals(whole, tmp_path):
         '{"settings": {}, "takes": [{"walks": "x"}]}',
     ):
         (tmp_path / "a" / "record.json").write_text(bad)
-        with pytest.raises(UserError, match=r"record.json: not the state"):
+        with pytest.raises(UserError, match=r"record.json: .*; record into a new folder"):
             record(tmp_path / "a", 10, SMALL, resume=True)
     assert (tmp_path / "a" / "mine.txt").exists()
 
