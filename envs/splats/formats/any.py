@@ -12,7 +12,7 @@ from s2e.envs.splats.formats.dotsplat import looks_like_dotsplat, read_dotsplat
 from s2e.envs.splats.formats.ply import read_ply, write_ply
 from s2e.envs.splats.formats.ply_header import read_header
 from s2e.envs.splats.formats.sog import read_sog
-from s2e.envs.splats.formats.spz import read_spz, write_spz
+from s2e.envs.splats.formats.spz import FINEST, Packing, read_spz, write_spz
 from s2e.envs.splats.formats.streamed import is_streamed, joined, joined_streamed
 from s2e.envs.splats.formats.tiles import MOST, check_tiles, tiles_of
 from s2e.envs.splats.formats.whole import opened
@@ -102,8 +102,8 @@ def _read_tiles(folder: Path, progress: bool) -> Splats:
     return joined(tiles)
 
 
-def write_splats(path: str | os.PathLike, splats: Splats) -> None:
-    """Writes splats in the format that the path's ending names: .ply or .spz.
+def write_splats(path: str | os.PathLike, splats: Splats, packing: Packing = FINEST) -> None:
+    """Writes splats in the format that the path's ending names: .ply, or .spz in a packing.
 
     Raises:
         UserError: another ending, or the file cannot be written.
@@ -113,4 +113,7 @@ def write_splats(path: str | os.PathLike, splats: Splats) -> None:
         raise UserError(
             f"{path}: ending {ending or 'missing'!r}; splats are written as .ply or .spz"
         )
-    (write_ply if ending == ".ply" else write_spz)(path, splats)
+    if ending == ".ply":
+        write_ply(path, splats)
+    else:
+        write_spz(path, splats, packing)

@@ -36,7 +36,6 @@ _MAGIC = b"NGSP"
 _GZIP = b"\x1f\x8b"
 _ANTIALIASED, _EXTENDED = 1, 2
 _COEFFICIENTS = (1, 4, 9, 16, 25)  # of SH degree 0 to 4
-_FRACTIONAL_BITS = 12
 _COLOUR_SCALE = 0.15  # how much of a byte's range one unit of the first coefficient takes
 _WINDOW = (
     1 << 27
@@ -47,6 +46,31 @@ _COORDINATE_SYSTEM = (
 )
 _RUB = 4
 _NAMES = ("positions", "rotations", "scales", "alphas", "colors, sh")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How finely `write_spz` keeps what it writes, and how hard it packs it: fewer, rounder values
+    pack smaller. The defaults are all that the format keeps.
+
+    Attributes:
+        fractional_bits: positions are multiples of 2 to minus this, metres.
+        opacity, colour, scale, rotation, sh: steps, in units of the format's own: 1/255 of an
+            opacity, 0.026 of the first coefficient, 1/16 of a scale's logarithm, 0.0014 of a
+            quaternion's component, 1/128 of the other coefficients.
+        level: of zlib, to 9.
+    """
+
+    fractional_bits: int = 12
+    opacity: int = 1
+    colour: int = 1
+    scale: int = 1
+    rotation: int = 1
+    sh: int = 1
+    level: int = 6
+
+
+FINEST = Packing()
 
 
 @dataclass(frozen=True)
@@ -386,17 +410,17 @@ def _turn(splats: Splats, axes: int) -> None:
     )
 
 
-def write_spz(path: str | os.PathLike, splats: Splats) -> None:
+def write_spz(path: str | os.PathLike, splats: Splats, packing: Packing = FINEST) -> None:
     """Writes SPZ version 3; the inverse of `read_spz` but for rounding.
 
     Version 3 because every maintained reader takes it (Niantic's library, Spark, SplatTransform,
     loaders.gl) with nothing but gzip. Version 2 suits still older readers, but its rotations are up
     to 13 degrees off where w is small; few readers know version 4 yet, and it needs zstd.
 
-    Rounding: positions to 2^-12 m (coarser in scenes beyond 2 km), scales to 1/16 in their
-    logarithm between 4.5e-5 m and 378 m, opacities to 1/255, the first coefficient to 0.026 within
-    +-3.33, the others to 1/128 within -1 and 1, rotations to 0.28 degrees. All eight bits of the
-    coefficients are kept.
+    Rounding, unless `packing` is coarser: positions to 2^-12 m (coarser in scenes beyond 2 km),
+    scales to 1/16 in their logarithm between 4.5e-5 m and 378 m, opacities to 1/255, the first
+    coefficient to 0.026 within +-3.33, the others to 1/128 within -1 and 1, rotations to 0.28
+    degrees. All eight bits of the coefficients are kept.
 
     Raises:
         UserError: a position is not finite or beyond 8,000 km, or the file cannot be written.
@@ -408,20 +432,20 @@ def write_spz(path: str | os.PathLike, splats: Splats) -> None:
             f"{path}: a Gaussian lies {reach:g} m away, and SPZ ends at 8,000 km; remove it or "
             "write a PLY"
         )
-    bits = _FRACTIONAL_BITS
+    bits = packing.fractional_bits
     while reach * 2**bits >= 2**23 - 1:
         bits -= 1
-    write_splat_file(path, _compressed(_parts(splats, bits)))
+    write_splat_file(path, _compressed(_parts(splats, bits, packing), packing.level))
 
 
-def _compressed(parts: Iterator[bytes]) -> Iterator[bytes]:
-    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+def _compressed(parts: Iterator[bytes], level: int) -> Iterator[bytes]:
+    packer = zlib.compressobj(level, zlib.DEFLATED, 31)
     for part in parts:
         yield packer.compress(part)
     yield packer.flush()
 
 
-def _parts(splats: Splats, bits: int) -> Iterator[bytes]:
+def _parts(splats: Splats, bits: int, packing: Packing) -> Iterator[bytes]:
     count, coefficients = splats.sh.shape[:2]
     degree, flags = _COEFFICIENTS.index(coefficients), _ANTIALIASED if splats.antialiased else 0
     yield struct.pack("<4sIIBBBB", _MAGIC, 3, count, degree, bits, flags, 0)
@@ -430,31 +454,31 @@ def _parts(splats: Splats, bits: int) -> Iterator[bytes]:
         fixed = np.rint(splats.means[rows] * (means * 2.0**bits)).astype("<i4")
         yield fixed[..., None].view(np.uint8)[..., :3].tobytes()
     for rows in row_slices(count):
-        yield _byte(splats.opacities[rows] * 255.0)
+        yield _byte(splats.opacities[rows] * 255.0, packing.opacity)
     for rows in row_slices(count):
-        yield _byte(splats.sh[rows, 0] * (255.0 * _COLOUR_SCALE) + 127.5)
+        yield _byte(splats.sh[rows, 0] * (255.0 * _COLOUR_SCALE) + 127.5, packing.colour)
     for rows in row_slices(count):
-        yield _byte(
-            (np.log(np.maximum(splats.scales[rows].astype(np.float64), 1e-20)) + 10.0) * 16.0
-        )
+        logs = np.log(np.maximum(splats.scales[rows].astype(np.float64), 1e-20))
+        yield _byte((logs + 10.0) * 16.0, packing.scale)
     for rows in row_slices(count):
-        yield _pack_rotations(splats.quats[rows] * quats)
+        yield _pack_rotations(splats.quats[rows] * quats, packing.rotation)
     for rows in row_slices(count if coefficients > 1 else 0):
-        yield _byte(splats.sh[rows, 1:] * (128.0 * sh[1:coefficients, None]) + 128.0)
+        # Steps are counted from 128, which is 0: what does not shine stays dull.
+        shine = splats.sh[rows, 1:] * (128.0 * sh[1:coefficients, None])
+        yield _byte(np.rint(shine / packing.sh) * packing.sh + 128.0)
 
 
-def _byte(values: np.ndarray) -> bytes:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8).tobytes()
+def _byte(values: np.ndarray, step: int = 1) -> bytes:
+    return np.clip(np.rint(values / step) * step, 0, 255).astype(np.uint8).tobytes()
 
 
-def _pack_rotations(quats: np.ndarray) -> bytes:
+def _pack_rotations(quats: np.ndarray, step: int) -> bytes:
     """The inverse of `_smallest_three`, of (n, 4) quaternions (w, x, y, z)."""
     quats = unit(quats)[:, [1, 2, 3, 0]]
     largest = np.abs(quats).argmax(axis=1)
     small = np.take_along_axis(quats, OTHERS[largest], axis=1)
     small *= np.where(np.take_along_axis(quats, largest[:, None], axis=1) < 0, -1.0, 1.0)
-    fields = np.minimum(np.rint(np.abs(small) * (511 / np.sqrt(0.5))), 511).astype(
-        np.uint32
-    ) | np.where(small < 0, 512, 0)
+    steps = np.rint(np.abs(small) * (511 / np.sqrt(0.5) / step)) * step
+    fields = np.minimum(steps, 511).astype(np.uint32) | np.where(small < 0, 512, 0)
     words = largest << 30 | fields[:, 0] << 20 | fields[:, 1] << 10 | fields[:, 2]
     return words.astype("<u4").tobytes()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import lpmv
 
 from s2e.core.errors import UserError
-from s2e.envs.splats.formats.spz import read_spz, write_spz
+from s2e.envs.splats.formats.spz import Packing, read_spz, write_spz
 from s2e.envs.splats.transform import basis, rotations
 from tests.envs.splats import samples
 from tests.envs.splats.test_formats import SMALLEST_THREE_DEG, close, put, refused
@@ -161,6 +161,25 @@ def test_a_wide_scene_is_written_more_coarsely(tmp_path):
     splats.means[0, 0] = 1e8
     with pytest.raises(UserError, match=r"1e\+08 m away"):
         write_spz(tmp_path / "a.spz", splats)
+
+
+def test_a_coarse_packing_keeps_steps_and_is_smaller(tmp_path):
+    splats = samples.make_splats(2, 500, 4)
+    coarse = Packing(fractional_bits=8, opacity=12, colour=2, scale=2, rotation=16, sh=8, level=9)
+    write_spz(tmp_path / "fine.spz", splats)
+    write_spz(tmp_path / "coarse.spz", splats, coarse)
+    sizes = [(tmp_path / f"{name}.spz").stat().st_size for name in ("fine", "coarse")]
+    fine, found = (read_spz(tmp_path / f"{name}.spz") for name in ("fine", "coarse"))
+    assert sizes[1] < 0.9 * sizes[0]
+    off = np.abs(found.means - splats.means).max()
+    assert 1e-3 < off <= 2**-9 + 1e-5 and np.array_equal(found.means * 256 % 1, 0 * found.means)
+    inner = np.abs(fine.sh[:, 1:]) < 0.9
+    assert (np.abs(found.sh[:, 1:] * 16 % 1) < 1e-5).all()
+    assert np.abs(found.sh[:, 1:] - fine.sh[:, 1:])[inner].max() <= 4 / 128 + 1e-5
+    assert np.abs(found.opacities - fine.opacities).max() <= 6.1 / 255
+    assert np.abs(np.log(found.scales / fine.scales)).max() <= 1 / 16 + 1e-4
+    turn = 2 * np.degrees(np.arccos(np.clip(np.abs((found.quats * fine.quats).sum(1)), 0, 1)))
+    assert 0.5 < turn.max() < 4.5
 
 
 def test_extremes_are_kept_at_the_ends(tmp_path):
