@@ -3,6 +3,7 @@
 Writes assets/objects.npz; `--sheet` draws every kind into a picture as well.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -125,7 +126,7 @@ def made() -> list[tuple[str, str, str, float, Mesh]]:
     ]
 
 
-def sheet(path: str) -> None:
+def sheet(path: str | os.PathLike) -> None:
     """Draws every packaged kind, twelve in a row."""
     light = np.array([0.35, -0.5, 0.8]), np.full(3, 0.65), np.full(3, 0.55)
     views, meshes = [], []
@@ -139,14 +140,19 @@ def sheet(path: str) -> None:
         right = np.cross(ahead, [0, 0, 1]) / np.linalg.norm(np.cross(ahead, [0, 0, 1]))
         views.append((eye, np.stack([right, np.cross(ahead, right), ahead])))
     count, side = len(views), 120
-    packed, row = PackedMeshes.pack(meshes), Sky().row()
     lens = np.array([side * 0.8, side * 0.8, side / 2, side / 2])
     eyes, turns = np.array([v[0] for v in views]), np.array([v[1] for v in views])
-    people = np.full((count, 0, 5), np.nan)
-    sky = np.array([row[:7]] * count)
     rgb = render_meshes(
-        packed, np.arange(count), eyes, turns, lens, side, side, people, sky, np.zeros(count)
-    )[0]
+        PackedMeshes.pack(meshes),
+        np.arange(count),
+        eyes,
+        turns,
+        np.tile(lens, (count, 1)),
+        side,
+        side,
+        np.empty((count, 0, 7)),
+        np.array([Sky().row()] * count),
+    ).rgb
     rgb = np.concatenate([rgb, np.full((-count % 12, side, side, 3), 255, np.uint8)])
     Image.fromarray(
         rgb.reshape(-1, 12, side, side, 3).swapaxes(1, 2).reshape(-1, 12 * side, 3)
