@@ -1,1 +1,1 @@
-"""Small files that ship with the package, and the scripts that made them."""
+"""Files that ship with the package; `tools/` makes them."""

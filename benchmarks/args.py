@@ -44,8 +44,7 @@ class BenchArgs:
     contacts."""
     episodes: int = 0
     """Episodes of each setting in each scene, the first of the file; 0 is all: 2,200 in gs_urban,
-    which take some 25 minutes on two cores for each policy that sees images, and some minutes more
-    on first use, when ten scenes are built; 10 take five minutes."""
+    which take some 25 minutes on two cores for each policy that sees images; 10 take five."""
     robot: OneRobot = "jackal"
     physics: Physics = "kinematic"
     splat_backend: SplatBackend = "cpu"

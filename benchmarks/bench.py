@@ -52,6 +52,10 @@ from s2e.policy.encoder import VisualNet
 from s2e.policy.network import S2EPolicy
 from s2e.policy.recovery import Recovery
 
+PROTOCOL = 2
+"""How episodes are driven and judged, with gs_urban's files (assets/gs_urban/suite.json): figures
+of another protocol are not compared with these. 1 was before the scenes shipped as files."""
+
 # worlds that the network sees at once: an episode's outcome must not depend on how many run beside
 # it
 CHUNK = 16
@@ -401,7 +405,7 @@ def check(args: BenchArgs) -> None:
     """Refuses what cannot be run, before anything is."""
     check_words(args)
     for where in chosen_scenes(args):
-        if where not in SUITES["gs_urban"] and not os.path.isdir(scene_folder(where)):
+        if not os.path.isdir(scene_folder(where)):
             load_scene(where)  # which says that it is not there, and what is meant perhaps
     baselines = {policy: baseline_of(policy) for policy in args.policy}
     learned = [policy for policy, baseline in baselines.items() if baseline is None]
@@ -486,8 +490,9 @@ def bench(args: BenchArgs) -> None:
                 f"{folder}: {lost} of {len(wanted)} episodes have no record; run the same command "
                 "again",
             )
+            version = f"{__version__}, protocol {PROTOCOL}"
             summary = summarise(
-                records[name], args.scene, name, args.seed, __version__, baseline_of(policy) is None
+                records[name], args.scene, name, args.seed, version, baseline_of(policy) is None
             )
             with on_disk(folder / "summary.json"):
                 write_whole(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

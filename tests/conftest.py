@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """Tests, and the commands they start, keep tokens and scenes away from the user's cache."""
+    """Tests, and the commands they start, keep tokens away from the user's cache."""
     before = os.environ.get("S2E_CACHE")
     os.environ["S2E_CACHE"] = before or str(tmp_path_factory.mktemp("cache"))
     yield

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from s2e.envs.scenes.files import SUITES
+
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("envs", "rl", "pretrain", "benchmarks", "assets")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -56,7 +58,7 @@ def test_wheel_has_one_name(tmp_path):
     top = {n.split("/")[0] for n in names if not n.split("/")[0].endswith(".dist-info")}
     assert top == {"s2e"}
     scene = ("scene.json", "episodes.json", "splats.spz", "occupancy.npz")
-    shipped = (f"s2e/assets/gs_urban/plaza/{name}" for name in scene)
+    shipped = (f"s2e/assets/{name}/{file}" for name in SUITES["gs_urban"] for file in scene)
     templates = ("policy/card.md", "benchmarks/report.html", "benchmarks/view/keys.html")
     for needed in ("s2e/rl/train.py", "s2e/envs/worlds.py", "s2e/assets/objects.npz", *shipped):
         assert needed in names

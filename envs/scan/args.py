@@ -132,7 +132,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class List:
-    """List the package's scenes, gs_urban and what was imported."""
+    """List the package's scenes and what was imported."""
 
 
 @dataclass(frozen=True)

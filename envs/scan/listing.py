@@ -9,7 +9,7 @@ import numpy as np
 
 from s2e.core.errors import UserError
 from s2e.core.files import read_json
-from s2e.envs.scenes.files import PACKAGED, SUITES, collection, read_description, scene_folder
+from s2e.envs.scenes.files import PACKAGED, collection, read_description, scene_folder
 
 COLUMNS = ("name", "Gaussians", "size", "episodes", "made", "from")
 
@@ -18,11 +18,10 @@ UNDER_WAY = ".reconstruction"
 
 
 def every_scene() -> list[tuple[str, Path]]:
-    """Names and folders: of the package, of gs_urban, and imported; folders that begin with a dot
-    are unfinished and left out.
+    """Names and folders: of the package, and imported; folders that begin with a dot are unfinished
+    and left out.
     """
-    names = list(dict.fromkeys((*PACKAGED, *SUITES["gs_urban"])))
-    found = [(name, scene_folder(name)) for name in names]
+    found = [(name, scene_folder(name)) for name in PACKAGED]
     try:
         own = sorted(
             p
@@ -43,8 +42,7 @@ def describe(name: str, folder: Path) -> tuple[str, ...]:
     where = folder / "scene.json"
     try:
         if not where.is_file():
-            built = "missing scene.json" if folder.is_dir() else "not built yet"
-            return (name, "", "", "", "", built)
+            return (name, "", "", "", "", "missing scene.json")
         data = read_description(folder)
         if data["units"] != "m":
             raise ValueError("its units are not metres")
@@ -108,13 +106,7 @@ def _episodes(folder: Path) -> str:
 def _origin(name: str, data: dict[str, Any]) -> str:
     if "capture" in data:
         return str(data["capture"]["file"])
-    return (
-        "the package"
-        if name in PACKAGED
-        else "gs_urban"
-        if name in SUITES["gs_urban"]
-        else "a script"
-    )
+    return "the package" if name in PACKAGED else "a script"
 
 
 def scene_table() -> str:

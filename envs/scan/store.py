@@ -55,18 +55,7 @@ def store(folder: Path, scene: Scene, episodes: list[Episode], more: dict[str, A
     try:
         with whole_folder(folder) as made:
             file = "splats.spz" if len(scene.splats.means) > LARGE else "splats.ply"
-            write_scene(
-                made,
-                scene.name,
-                scene.splats,
-                scene.occupancy,
-                scene.free_anchors,
-                scene.sky,
-                scene.ground,
-                file,
-                more,
-                episodes,
-            )
+            write_scene(made, scene, file, more, episodes)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be written ({error.strerror or error}); free some space or give "

@@ -10,9 +10,9 @@ under its hash.
 - `episodes.json`: where to go, in the benchmark's four settings (`s2e.envs.scenes.episodes`); under
   its hash where `s2e-scene` made it
 
-A scene is named by its folder, or: "gs_urban/plaza" and "market" come with the package,
-"gs_urban/..." are built into a cache, and what `s2e-scene import` made lies in the user's own
-collection.
+A scene is named by its folder, or: "gs_urban/plaza", "market" and others come with the package
+(`PACKAGED`; gs_urban's files are listed in `assets/gs_urban/suite.json`), and what `s2e-scene
+import` made lies in the user's own collection.
 
 A scene may be made of triangles instead: `scene.json` then holds name, units and `build`: the seed,
 family and blocks of `s2e.envs.streets.build.build_scene`, and the sha256 of what it made when the
@@ -37,20 +37,33 @@ from typing import Any
 import numpy as np
 
 import s2e.assets
-from s2e.assets.urban import SCENES
-from s2e.core.cache import cache
 from s2e.core.errors import UserError, require
 from s2e.core.files import read_json, sha256
 from s2e.envs.geometry.meshes import empty_mesh
 from s2e.envs.geometry.occupancy import Occupancy
-from s2e.envs.geometry.scene import SEMANTICS, Episode, Ground, Scene, Sky, Splats
+from s2e.envs.geometry.scene import SEMANTICS, Episode, Ground, Scene, Sky
 from s2e.envs.scenes.episodes import write_episodes
 from s2e.envs.splats.formats.any import read_splats, write_splats
+from s2e.envs.splats.formats.spz import FINEST, Packing
 from s2e.envs.streets.build import build_scene
 
-PACKAGED = ("gs_urban/plaza", "market", "boulevard")
-SUITES = {"gs_urban": tuple(f"gs_urban/{name}" for name in SCENES)}
-"""Names that stand for several scenes."""
+SUITES = {
+    "gs_urban": (
+        "gs_urban/plaza",
+        "gs_urban/courtyard",
+        "gs_urban/lane",
+        "gs_urban/stairs",
+        "gs_urban/park",
+        "gs_urban/hall",
+        "gs_urban/quay",
+        "gs_urban/residential",
+        "gs_urban/underpass",
+        "gs_urban/schoolyard",
+        "gs_urban/station",
+    )
+}
+"""Names that stand for several scenes, in the order they are judged."""
+PACKAGED = (*SUITES["gs_urban"], "market", "boulevard")
 MOST_CELLS = 1 << 26
 """Of an occupancy grid: what a file asks for beyond is refused before it is read."""
 
@@ -113,12 +126,10 @@ def check_name(name: str) -> str:
 
 
 def scene_folder(name_or_path: str | os.PathLike) -> Path:
-    """The folder of a scene's name (packaged, of gs_urban, or imported), or the path itself."""
+    """The folder of a scene's name (packaged or imported), or the path itself."""
     name = str(name_or_path)
     if name in PACKAGED:
         return Path(s2e.assets.__file__).parent / name
-    if name in SUITES["gs_urban"]:
-        return cache() / name
     own = re.fullmatch(r"[\w-][\w.-]*", name) and not _is(Path(name_or_path).is_dir)
     if own and _is((collection() / name).is_dir):
         return collection() / name
@@ -139,10 +150,6 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
         raise UserError(
             f"{name_or_path} is several scenes; name one: {', '.join(SUITES[str(name_or_path)])}"
         )
-    if str(name_or_path) in SUITES["gs_urban"] and str(name_or_path) not in PACKAGED:
-        from s2e.assets.urban.suite import ensure  # here, since it imports this module
-
-        ensure(str(name_or_path).removeprefix("gs_urban/"))
     folder = scene_folder(name_or_path)
     if not _is(folder.is_dir):
         shown = str(folder) if len(str(folder)) < 1000 else str(folder)[:1000] + "..."
@@ -218,9 +225,7 @@ def _near(name: str) -> str:
     except OSError:
         own = []
     known = {
-        part: full
-        for full in (*PACKAGED, *SUITES["gs_urban"], *SUITES, *own)
-        for part in (full, full.split("/")[-1])
+        part: full for full in (*PACKAGED, *SUITES, *own) for part in (full, full.split("/")[-1])
     }
     meant = difflib.get_close_matches(name[:200], known, 1, 0.7)
     return f"; did you mean {known[meant[0]]}?" if meant else ""
@@ -309,32 +314,30 @@ def digest(scene: Scene) -> str:
 
 def write_scene(
     folder: str | os.PathLike,
-    name: str,
-    splats: Splats,
-    occupancy: Occupancy,
-    free_anchors: np.ndarray,
-    sky: Sky,
-    ground: Ground | None = None,
+    scene: Scene,
     splats_file: str = "splats.ply",
     more: dict[str, Any] | None = None,
     episodes: Sequence[Episode] | None = None,
+    packing: Packing = FINEST,
 ) -> None:
     """Writes a scene folder that `load_scene` reads; the ground's zero is at z = 0.
 
     Args:
         folder: made if it is not there.
-        name, splats, occupancy, free_anchors, sky, ground: as in `Scene`.
+        scene: one of splats.
         splats_file: splats.ply, or splats.spz, which is four times smaller and quantised.
         more: further fields of scene.json, which `load_scene` does not read.
         episodes: written to episodes.json where given, and its hash with the others.
+        packing: of splats.spz.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    folder = Path(folder)
+    assert scene.splats is not None
+    folder, splats, occupancy, ground = Path(folder), scene.splats, scene.occupancy, scene.ground
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_splats(folder / splats_file, splats)
+        write_splats(folder / splats_file, splats, packing)
         level = (
             {}
             if ground is None
@@ -352,14 +355,14 @@ def write_scene(
         )
         named = {"splats": splats_file, "occupancy": "occupancy.npz"}
         if episodes is not None:
-            write_episodes(folder / "episodes.json", name, episodes)
+            write_episodes(folder / "episodes.json", scene.name, episodes)
             named["episodes"] = "episodes.json"
         data = {
-            "name": name,
+            "name": scene.name,
             "units": "m",
             "ground_z": 0.0,
             "sky": {
-                name: getattr(sky, name)
+                name: getattr(scene.sky, name)
                 for name in ("zenith", "horizon", "fog_m", "sun", "sun_rgb", "ambient_rgb")
             },
             "files": {
@@ -371,7 +374,9 @@ def write_scene(
                 for key, file in named.items()
             },
             "gaussians": len(splats.means),
-            "free_anchors": [[round(float(x), 3), round(float(y), 3)] for x, y in free_anchors],
+            "free_anchors": [
+                [round(float(x), 3), round(float(y), 3)] for x, y in scene.free_anchors
+            ],
             **(more or {}),
         }
         (folder / "scene.json").write_text(json.dumps(data, indent=1) + "\n")

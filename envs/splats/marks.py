@@ -1,4 +1,4 @@
-"""What captures of the suite (`assets/urban/capture.py`) and of streets (`street.py`) share."""
+"""What captures of the suite (`tools/urban/capture.py`) and of streets (`street.py`) share."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Training streets as captures: Gaussians on a mesh's surfaces, spoiled as those of real scans are.
 
 A walk of cameras through the street decides where it is well known, as in the suite's own captures
-(`assets/urban/capture.py`). How strongly each defect applies is drawn for each scene (`draw_wear`),
+(`tools/urban/capture.py`). How strongly each defect applies is drawn for each scene (`draw_wear`),
 from a clean scan to a poor one in haze, and so are its colours (`draw_film`). Some are photographed
 from above, as a drone does: what a robot then has before its eyes is soft ground and fog. Some end
 where nobody took photographs, with nothing to be seen there, and some are dark or overexposed.

@@ -135,7 +135,7 @@ def test_the_list_shows_what_there_is(folder, tmp_path):
         and plaza[5] == "the package"
     )
     assert describe("market", scene_folder("market"))[1] == "triangles"
-    assert describe("none", tmp_path / "none")[5] == "not built yet"
+    assert describe("none", tmp_path / "none")[5] == "missing scene.json"
     good = json.loads((folder / "scene.json").read_bytes())
     out = {**good, "files": {**good["files"], "splats": {"path": str(folder / "splats.ply")}}}
     for data in ([], {"files": {"splats": {"path": "none"}}}, {**good, "units": "cm"}, out, good):

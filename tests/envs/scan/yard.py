@@ -115,7 +115,7 @@ def yard_scene(folder, name="yard", count=3, **more):
     """Writes the undisturbed yard as a scene folder, mapped as the importer maps it; returns it
     loaded."""
     from s2e.envs.geometry.meshes import empty_mesh
-    from s2e.envs.geometry.scene import Scene, Sky
+    from s2e.envs.geometry.scene import Scene
     from s2e.envs.scan.ground.columns import columns
     from s2e.envs.scan.places import keep_region, to_ground
     from s2e.envs.scenes.files import load_scene, write_scene
@@ -127,7 +127,5 @@ def yard_scene(folder, name="yard", count=3, **more):
     anchors = free_anchors(occupancy, ground)
     scene = Scene(name, occupancy, empty_mesh(), anchors, splats, ground)
     episodes = make_episodes(scene, 0, count=count)
-    write_scene(
-        folder, name, splats, occupancy, anchors, Sky(), ground, more=more, episodes=episodes
-    )
+    write_scene(folder, scene, more=more, episodes=episodes)
     return load_scene(folder)

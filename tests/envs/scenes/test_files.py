@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from s2e.core.errors import UserError
+from s2e.envs.geometry.meshes import empty_mesh
 from s2e.envs.geometry.occupancy import Occupancy
-from s2e.envs.geometry.scene import Sky, Splats
+from s2e.envs.geometry.scene import Scene, Sky, Splats
 from s2e.envs.scenes.files import episodes_file, load_scene, scene_folder, write_scene
 
 SKY = Sky(fog_m=12.0, sun=(0.6, 0.0, 0.8), sun_rgb=(0.5, 0.4, 0.3), ambient_rgb=(0.9, 0.8, 0.7))
@@ -30,7 +31,8 @@ def small_scene(folder):
     grid = rng.random((6, 9)) < 0.3
     grid[0, 7], grid[5, 1], grid[2, 2] = False, False, True
     occupancy = Occupancy(grid, np.array([-1.5, 2.25]), 0.2)
-    write_scene(folder, "small", splats, occupancy, np.array([[0.0, 2.3], [-1.2, 3.35]]), SKY)
+    anchors = np.array([[0.0, 2.3], [-1.2, 3.35]])
+    write_scene(folder, Scene("small", occupancy, empty_mesh(), anchors, splats, sky=SKY))
     return splats, occupancy
 
 
