@@ -4,11 +4,7 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
-if (ROOT / "assets" / "urban").is_dir():
-    pytestmark = pytest.mark.xfail(reason="assets still hold code")
 TOPS = ("s2e", "envs", "pretrain", "rl", "benchmarks", "assets", "tools", "experiments")
 OUTSIDE = ("tools", "experiments")
 

@@ -121,6 +121,7 @@ def look_down(splats, points, height):
 def test_scenes_can_be_driven_through(name):
     scene = load_scene(f"gs_urban/{name}")
     occupancy, ground, anchors = scene.occupancy, scene.ground, scene.free_anchors
+    assert ground is not None
     clear = on_wheels(occupancy, ground).distance()
     assert largest_region(clear > 0.45).sum() * 0.01 >= 250
     assert len(anchors) == 64

@@ -81,9 +81,9 @@ def skin(
         scales[good],
         tone[good],
         opacity,
-        gloss=shine,
+        gloss=shine,  # pyright: ignore[reportArgumentType]
         glow=glow,
-    )  # pyright: ignore[reportArgumentType]
+    )
 
 
 def lay(
