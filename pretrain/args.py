@@ -19,10 +19,9 @@ from s2e.core.errors import require, run_command
 from s2e.core.options import Device, Seed
 from s2e.policy.config import PRESETS, PolicyConfig, Rule
 from s2e.video.options import check_reading
-from s2e.video.readers.remote import is_url, shown
+from s2e.video.readers.remote import shown
 
 LEARNING_RATE = {"laptop": 1e-3, "paper": 1e-4}  # of 128 and of 768 dimensions; the second is MTR's
-READING = ("hz", "image", "poses", "scale")
 
 
 @dataclass(frozen=True)
@@ -212,10 +211,7 @@ def check(args: PretrainArgs) -> None:
 def as_json(args: PretrainArgs, world: int) -> dict[str, Any]:
     """What a run's config.json keeps of the command line; URLs without what may hold a key."""
     values = commandline.as_json(args)
-    paths = {
-        name: [shown(p) if is_url(p) else str(p) for p in getattr(args, name)]
-        for name in ("data", "stills")
-    }
+    paths = {name: [shown(p) for p in getattr(args, name)] for name in ("data", "stills")}
     return values | paths | {"world_size": world}
 
 

@@ -67,7 +67,7 @@ def _check(args: Check) -> None:
         usable += _check_stills(path, found, alone, args.json)
     for path in paths:
         walks, skipped, error = _read(path, options, alone)
-        name = _shown(path)
+        name = shown(path)
         row = Row(name, walks=len(walks) + sum(s.walks for s in skipped))
         for text, place in [(s.reason, str(s.source)) for s in skipped] or [(str(error), name)] * (
             error is not None
@@ -114,7 +114,7 @@ def _check_stills(path: str, found: list[dict[str, Any]], alone: bool, file: Pat
     """Says what a dataset of stills holds and what of it is left out, which is added to `found`;
     returns how many are usable.
     """
-    name = _shown(path)
+    name = shown(path)
     try:
         stills, left_out = read_stills([path])
     except UserError as error:
@@ -171,10 +171,6 @@ def _read(
         place = "" if is_url(path) else f"{entry.source}: "
         _say(f"left out {place}{entry.reason.removeprefix(place)}")
     return walks, skipped, error
-
-
-def _shown(path: str) -> str:
-    return shown(path) if is_url(path) else path
 
 
 def _last(path: str) -> str:
@@ -254,10 +250,10 @@ def _stats(args: Stats) -> None:
             raise error
         if walks:
             _say_notes(
-                [(f"{_shown(path)}: {walk.name}", fact) for walk in walks for fact in walk.notes]
+                [(f"{shown(path)}: {walk.name}", fact) for walk in walks for fact in walk.notes]
             )
             name = _last(path)
-            datasets[name if name not in datasets else _shown(path)] = walks
+            datasets[name if name not in datasets else shown(path)] = walks
     require(bool(datasets), "no walk is usable; the reasons are above")
     measured = {name: measure(walks) for name, walks in datasets.items()}
     print("\n".join(table(measured)))

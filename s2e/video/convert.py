@@ -24,7 +24,7 @@ from s2e.video.readers.formats import read_walks
 from s2e.video.readers.gnm import body_dict, write_walk
 from s2e.video.readers.remote import is_url
 from s2e.video.resample import split_gaps, uniform
-from s2e.video.shard_writer import DiskErrors, OutError, ShardWriter
+from s2e.video.shard_writer import OutError, ShardWriter, disk_errors
 from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk
 
 _SETTINGS, _JOURNAL, _PART = "convert.json", "convert.jsonl", ".part"
@@ -103,7 +103,7 @@ def convert(
     total = sum(len(w) for walks, _ in found for w in walks)
     bar = tqdm(total=total, desc="convert", unit="frame", disable=None)
     with (
-        DiskErrors(out),
+        disk_errors(out),
         bar,
         (out / _JOURNAL).open("ab") as log,
     ):  # a full disk is refused once more when the journal is closed
@@ -123,7 +123,7 @@ def convert(
         reasons = "; ".join(report.left_out[:3])
         raise UserError(f"{sources[0]}: nothing is usable: {reasons}")
     if settings.to == "gnm":
-        with DiskErrors(out):
+        with disk_errors(out):
             hz = round(report.frames / report.seconds, 6)
             write_whole(out / "dataset.json", json.dumps({"hz": hz}) + "\n")
     return report
@@ -295,7 +295,7 @@ class _GnmWriter:
 
     def add(self, walk: Walk) -> None:
         place, part = self.out / walk.name, self.out / _PART
-        with DiskErrors(self.out):
+        with disk_errors(self.out):
             if place.exists():  # written, but killed before the journal said so
                 shutil.rmtree(place)
             try:
@@ -310,7 +310,7 @@ class _GnmWriter:
             part.rename(place)
 
     def done(self, log: Any, entry: dict[str, Any]) -> None:
-        with DiskErrors(self.out):
+        with disk_errors(self.out):
             _append(log, [entry])
 
     def close(self, log: Any) -> None:
@@ -336,13 +336,13 @@ class _Shards:
         ready = next(
             (i for i, e in enumerate(self.waiting) if in_hand & set(e["names"])), len(self.waiting)
         )
-        with DiskErrors(self.out):
+        with disk_errors(self.out):
             _append(log, self.waiting[:ready])
         self.waiting = self.waiting[ready:]
 
     def close(self, log: Any) -> None:
         self.writer.close()
-        with DiskErrors(self.out):
+        with disk_errors(self.out):
             _append(log, self.waiting)
         self.waiting = []
 
@@ -414,7 +414,7 @@ def _described(
 
 def _begin(out: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Makes the folder, or reads how far it is: the journal's entries by key."""
-    with DiskErrors(out):
+    with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         settings, log = out / _SETTINGS, out / _JOURNAL
         if not settings.is_file():

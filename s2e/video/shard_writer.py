@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class ShardWriter:
             "piece_frames": piece_frames,
             "shards": [],
         }
-        with DiskErrors(out):
+        with disk_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             self._continue()
         self.stored = {
@@ -135,7 +135,7 @@ class ShardWriter:
         size = sum(map(len, members))
         if self.samples and self.size + size + len(END) > self.limit:
             self._finish()
-        with DiskErrors(self.out):
+        with disk_errors(self.out):
             if self.file is None:
                 self.file, self.hash, self.size, self.samples = (
                     self._part().open("wb"),
@@ -153,7 +153,7 @@ class ShardWriter:
 
     def _finish(self) -> None:
         part = self._part()
-        with DiskErrors(self.out):
+        with disk_errors(self.out):
             self._write([END])
             self.file.flush()
             os.fsync(self.file.fileno())
@@ -170,28 +170,6 @@ class ShardWriter:
         self.index, self.file, self.samples = index, None, []
 
 
-def write_shards(out: Path, walks: Iterable[Walk], shard_mb: float = 256) -> dict[str, int]:
-    """Writes walks as tar shards, or continues what was cut off; see `ShardWriter`.
-
-    Returns:
-        Counts of what the folder holds: shards, samples, frames.
-    """
-    writer = ShardWriter(out, shard_mb)
-    try:
-        for walk in walks:
-            writer.add(walk)
-        writer.close()
-    except BaseException:
-        writer.abandon()
-        raise
-    samples = [s for shard in writer.index["shards"] for s in shard["samples"]]
-    return {
-        "shards": len(writer.index["shards"]),
-        "samples": len(samples),
-        "frames": sum(s[2] for s in samples),
-    }
-
-
 def slug(name: str) -> str:
     """A name in letters, digits, - and _ alone, 60 at most: a webdataset key ends at its first
     dot.
@@ -203,25 +181,16 @@ class OutError(UserError):
     """What is written to is at fault, not what is read."""
 
 
-class DiskErrors:
+@contextlib.contextmanager
+def disk_errors(out: Path) -> Iterator[None]:
     """Turns what a disk refuses into an `OutError` that says what to do."""
-
-    def __init__(self, out: Path):
-        self.out = out
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError):
-            remedy = (
-                "what is complete is kept: make room and give the same command again, or "
-                "give "
-                "another --out"
-            )
-            raise OutError(
-                f"{self.out}: cannot be written ({error.strerror or error}); {remedy}"
-            ) from None
+    try:
+        yield
+    except OSError as error:
+        raise OutError(
+            f"{out}: cannot be written ({error.strerror or error}); what is complete is kept: make "
+            "room and give the same command again, or give another --out"
+        ) from None
 
 
 def _sample(key: str, walk: Walk, piece: int, pieces: int) -> list[bytes]:
@@ -231,8 +200,6 @@ def _sample(key: str, walk: Walk, piece: int, pieces: int) -> list[bytes]:
         "piece": piece,
         "pieces": pieces,
         "source": "/".join(walk.source.parts[-2:]),
-    }
-    about |= {
         "times": walk.times.tolist(),
         "position": walk.position.tolist(),
         "yaw": walk.yaw.tolist(),
@@ -245,10 +212,10 @@ def _sample(key: str, walk: Walk, piece: int, pieces: int) -> list[bytes]:
     about |= {"note": walk.note, "bytes": [len(f) for f in frames], "digest": digest_of(frames)}
     members = [packed(f"{key}.json", (json.dumps(about) + "\n").encode())]
     members += [packed(f"{key}.{t:06d}.jpg", data) for t, data in enumerate(frames)]
-    big = max(max(map(len, frames)), len(members[0]))
-    if sum(map(len, members)) > MAX_SAMPLE or big > MAX_MEMBER or len(members[0]) > MAX_JSON:
+    size, big = sum(map(len, members)), max(map(len, [*frames, members[0]]))
+    if size > MAX_SAMPLE or big > MAX_MEMBER or len(members[0]) > MAX_JSON:
         raise UserError(
-            f"{walk.source}: a sample of {sum(map(len, members)) >> 20} MB, too large for a shard; "
-            "shrink the frames (--height)"
+            f"{walk.source}: a sample of {size >> 20} MB, too large for a shard; shrink the frames "
+            "(--height)"
         )
     return members

@@ -20,7 +20,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ import numpy as np
 from s2e.core.errors import UserError, require
 from s2e.core.files import parse_json, write_whole
 from s2e.core.observation import RAY_ANGLES, RAY_RANGE_M, RAYS, ROBOT_FIELDS
-from s2e.video.frames import Frames, ImageFiles, digest_of, resized
+from s2e.video.frames import Frames, digest_of, resized
 from s2e.video.readers.gnm import body_dict, body_of, rays_list
 from s2e.video.readers.remote import UrlFile, is_url, read_all, shown
-from s2e.video.readers.shards import UrlFrames
-from s2e.video.readers.tar import END, MAX_MEMBER, Member, TarReader, packed
+from s2e.video.readers.shards import placed_frames
+from s2e.video.readers.tar import END, MAX_MEMBER, TarReader, packed
 from s2e.video.walk import Body, Skipped
 
 FORMAT = "s2e-stills"
@@ -126,7 +126,7 @@ class Still:
 class _Sample:
     key: str
     about: bytes = b""
-    frame: Any = None
+    frame: tuple[int, int] | None = None
 
 
 def is_stills(path: Path | str) -> bool:
@@ -141,9 +141,8 @@ def is_stills(path: Path | str) -> bool:
         if path.suffix != ".tar":
             return False
         with path.open("rb") as file:
-            reader = TarReader(file, str(path), path.stat().st_size)
-            members = [reader.next(), reader.next()]
-        return {_split(m.name)[1] for m in members if m} == {"jpg", "json"}
+            members = islice(TarReader(file, str(path), path.stat().st_size), 2)
+            return {_split(m.name)[1] for m in members} == {"jpg", "json"}
     except (UserError, OSError):
         return False
 
@@ -175,7 +174,7 @@ def read_stills(paths: Sequence[Path | str]) -> tuple[list[Stills], list[Skipped
             try:
                 stills, bad = _read_shard(shard, digest)
             except UserError as error:
-                skipped.append(Skipped(Path(_shown(shard)), str(error)))
+                skipped.append(Skipped(Path(shown(shard)), str(error)))
                 continue
             skipped += bad
             if len(stills):
@@ -183,7 +182,7 @@ def read_stills(paths: Sequence[Path | str]) -> tuple[list[Stills], list[Skipped
     if not found:
         first = f"; the first reason: {skipped[0].reason}" if skipped else ""
         raise UserError(
-            f"{_shown(paths[0])}: no still in it is good{first}; s2e-data stills records them"
+            f"{shown(paths[0])}: no still in it is good{first}; s2e-data stills records them"
         )
     return found, skipped
 
@@ -202,7 +201,7 @@ def shards_of(path: Path | str) -> list[tuple[Path | str, str]]:
         about = _about(path, query)
         require(
             about is not None,
-            f"{shown(str(path))}: no stills there (its dataset.json does not say {FORMAT})",
+            f"{shown(path)}: no stills there (its dataset.json does not say {FORMAT})",
         )
         assert about is not None
         ask = f"?{query}" if query else ""
@@ -265,12 +264,10 @@ def _split(name: str) -> tuple[str, str]:
     return folder + slash + base, {"jpeg": "jpg"}.get(kind.lower(), kind.lower())
 
 
-def _samples(reader: TarReader, take: Callable[[Member], Any]) -> Iterator[_Sample]:
-    """Groups members by key; `take` says what is kept of a frame. Members of other kinds are passed
-    over.
-    """
+def _samples(reader: TarReader) -> Iterator[_Sample]:
+    """Groups members by key; those of other kinds are passed over."""
     now: _Sample | None = None
-    while (member := reader.next()) is not None:
+    for member in reader:
         key, kind = _split(member.name)
         if now is None or key != now.key:
             if now is not None:
@@ -279,20 +276,18 @@ def _samples(reader: TarReader, take: Callable[[Member], Any]) -> Iterator[_Samp
         if kind == "json" and member.size <= MAX_JSON and not now.about:
             now.about = reader.data(member)
         elif kind == "jpg" and now.frame is None:
-            now.frame = take(member)
+            now.frame = member.offset, member.size
     if now is not None:
         yield now
 
 
 def _read_shard(shard: Path | str, digest: str) -> tuple[Stills, list[Skipped]]:
-    where = _shown(shard)
+    where = shown(shard)
     try:
         with UrlFile(shard) if isinstance(shard, str) else shard.open("rb") as file:
-            reader = TarReader(
-                file, where, None if isinstance(shard, str) else shard.stat().st_size
-            )
+            size = None if isinstance(shard, str) else shard.stat().st_size
             samples = []
-            for sample in _samples(reader, lambda member: (member.offset, member.size)):
+            for sample in _samples(TarReader(file, where, size)):
                 require(
                     len(samples) < MAX_STILLS,
                     f"{where}: more than {MAX_STILLS} stills; pack them into several shards",
@@ -310,8 +305,7 @@ def _read_shard(shard: Path | str, digest: str) -> tuple[Stills, list[Skipped]]:
             skipped.append(Skipped(Path(where), str(error)))
     if skipped:
         digest = ""  # of other frames than these
-    offsets = np.array(places, dtype=np.int64).reshape(-1, 2)
-    frames = _frames(shard, offsets, lambda i: f"{where}: still {keys[i]}", digest)
+    frames = placed_frames(shard, places, lambda i: f"{where}: still {keys[i]}", digest)
     texts = {k: np.array([r[k] for r in rows], dtype=object) for k in ("kind", "look", "scene")}
     about = np.array([r["body"].token() for r in rows], dtype=np.float32).reshape(-1, _FIELDS)
     rays = np.array([r["free_space"] for r in rows], dtype=np.float32).reshape(-1, RAYS)
@@ -351,24 +345,6 @@ def _row(sample: _Sample, where: str) -> dict[str, Any]:
     plain = all(isinstance(v, str) and len(v) <= 300 and (v.isprintable()) for v in texts.values())
     require(plain, f"{where}: kind, look and scene are texts of 300 characters at most")
     return {"free_space": [math.nan if v is None else v for v in rays], "body": body, **texts}
-
-
-def _frames(
-    shard: Path | str, offsets: np.ndarray, name: Callable[[int], str], digest: str
-) -> Frames:
-    if isinstance(shard, str):
-        return UrlFrames(shard, offsets, name, digest)
-
-    def file_bytes(i: int) -> bytes:
-        with shard.open("rb") as file:
-            file.seek(int(offsets[i, 0]))
-            return file.read(int(offsets[i, 1]))
-
-    return ImageFiles(file_bytes, len(offsets), name)
-
-
-def _shown(shard: Path | str) -> str:
-    return shown(shard) if isinstance(shard, str) else str(shard)
 
 
 @dataclass

@@ -13,9 +13,9 @@ import pytest
 from s2e.core.errors import UserError
 from s2e.video.options import ReadOptions
 from s2e.video.readers import bags, gnm, lerobot, posed, recon, shards
-from s2e.video.shard_writer import write_shards
 from s2e.video.walk import Walk
 from tests.video.bag_files import Scene, encoded, write_bag, write_recon
+from tests.video.shard_files import write_shards
 
 
 def write_gnm(path: Path, scene: Scene) -> Path:

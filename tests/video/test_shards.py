@@ -17,9 +17,10 @@ from s2e.video import shard_writer
 from s2e.video.frames import ImageFiles, jpeg
 from s2e.video.options import ReadOptions
 from s2e.video.readers.remote import is_url, shown
-from s2e.video.readers.shards import fits, read, stream
-from s2e.video.shard_writer import ShardWriter, write_shards
+from s2e.video.readers.shards import fits, read
+from s2e.video.shard_writer import ShardWriter
 from s2e.video.walk import Body, Walk
+from tests.video.shard_files import write_shards
 
 
 def make(name, frames=20, seed=0, rays=True):
@@ -59,7 +60,7 @@ def walks(count=5):
     return [make(f"day.1/walk {i}", 10 + i, i, i % 2 == 0) for i in range(count)]
 
 
-def test_round_trip_on_a_disk_and_in_a_stream(tmp_path):
+def test_round_trip(tmp_path):
     counts = write_shards(tmp_path / "out", walks(), shard_mb=0.03)
     assert counts["samples"] == 5 and counts["shards"] > 1 and counts["frames"] == 60
     assert (
@@ -69,9 +70,8 @@ def test_round_trip_on_a_disk_and_in_a_stream(tmp_path):
     )
     back, skipped = read(tmp_path / "out", ReadOptions())
     assert not skipped and len(back) == 5
-    for a, b, c in zip(walks(), back, stream(tmp_path / "out"), strict=True):
+    for a, b in zip(walks(), back, strict=True):
         same(a, b)
-        same(a, c)
     (picked,) = back[2].frames.images([7])
     np.testing.assert_array_equal(picked, next(iter(walks()[2].frames.images([7]))))
 
@@ -123,7 +123,7 @@ def test_same_walks_same_bytes_and_tar_agrees(tmp_path):
             assert member.isreg() and member.mtime == 0 and member.name.isascii()
 
 
-def test_long_walks_are_pieces_in_the_stream_and_one_walk_on_the_disk(tmp_path):
+def test_pieces_of_long_walks_are_joined(tmp_path):
     writer = ShardWriter(tmp_path, shard_mb=0.02, piece_frames=9)
     for walk in (make("long", 40), make("short", 9)):
         writer.add(walk)
@@ -162,8 +162,8 @@ def test_a_last_piece_is_never_too_short(tmp_path):
     writer = ShardWriter(tmp_path, piece_frames=10)
     writer.add(make("walk", 33))
     writer.close()
-    assert [len(w) for w in stream(tmp_path)] == [10, 10, 13]
-    assert [w.name for w in stream(tmp_path)] == ["walk+0", "walk+1", "walk+2"]
+    (shard,) = writer.index["shards"]
+    assert shard["samples"] == [["walk", 0, 10], ["walk", 1, 10], ["walk", 2, 13]]
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4])
@@ -233,10 +233,12 @@ def test_object_stores_through_fsspec(tmp_path, memory):
         memory.pipe(f"/bucket/data/{p.name}", p.read_bytes())
     there, skipped = read("memory://bucket/data", ReadOptions())
     assert not skipped
-    for a, b, c in zip(walks(), there, stream("memory://bucket/data/"), strict=True):
+    for a, b in zip(walks(), there, strict=True):
         same(a, b)
-        same(a, c)
-    assert next(stream("memory://bucket/data/shard-000001.tar")).name.startswith("day.1/")
+    again, _ = read("memory://bucket/data/", ReadOptions())
+    assert [w.name for w in again] == [w.name for w in there]
+    one, _ = read("memory://bucket/data/shard-000001.tar", ReadOptions())
+    assert one[0].name.startswith("day.1/")
 
 
 def test_http(tmp_path):
@@ -267,16 +269,11 @@ def test_http(tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     try:
-        for a, b, c in zip(
-            walks(),
-            read(f"{url}/?key=secret", ReadOptions())[0],
-            stream(f"{url}?key=secret"),
-            strict=True,
-        ):
+        there, _ = read(f"{url}/?key=secret", ReadOptions())
+        for a, b in zip(walks(), there, strict=True):
             same(a, b)
-            same(a, c)
         with pytest.raises(UserError, match="404") as caught:
-            list(stream(f"{url}/none.tar?key=secret"))
+            read(f"{url}/none.tar?key=secret", ReadOptions())
         assert "secret" not in str(caught.value)
         Handler.ranges = False
         with pytest.raises(UserError, match="parts of files"):
@@ -285,7 +282,7 @@ def test_http(tmp_path):
         server.shutdown()
         server.server_close()
     with pytest.raises(UserError, match="cannot be read"):
-        list(stream(f"{url}/shard-000000.tar"))
+        read(f"{url}/shard-000000.tar", ReadOptions())
 
 
 def test_urls_are_told_and_shown_without_keys():
@@ -302,7 +299,7 @@ def test_urls_are_told_and_shown_without_keys():
 @pytest.mark.skipif(importlib.util.find_spec("s3fs") is not None, reason="it is there")
 def test_a_missing_store_says_what_to_install():
     with pytest.raises(UserError, match="s3fs"):
-        list(stream("s3://bucket/a.tar"))
+        read("s3://bucket/a.tar", ReadOptions())
 
 
 # Hostile files
@@ -361,9 +358,8 @@ HOSTILE = {
 def test_hostile_members_are_refused_by_name(tmp_path, name):
     members, text = HOSTILE[name]
     path = tar_with(tmp_path / "a.tar", members)
-    for reading in (lambda: read(path, ReadOptions()), lambda: list(stream(path))):
-        with pytest.raises(UserError, match=text):
-            reading()
+    with pytest.raises(UserError, match=text):
+        read(path, ReadOptions())
     assert [p.name for p in tmp_path.iterdir()] == ["a.tar"]
 
 
@@ -389,8 +385,6 @@ def test_a_bad_description_leaves_its_sample_out(tmp_path, name):
     path = tar_with(tmp_path / "a.tar", [*sample(BAD[name]), *sample(key="good")])
     walks, skipped = read(path, ReadOptions())
     assert len(walks) == 1 and len(skipped) == 1 and "a.tar: sample k" in skipped[0].reason
-    with pytest.raises(UserError, match="sample k"):
-        list(stream(path))
 
 
 def test_deep_json_and_missing_frames(tmp_path):
@@ -405,7 +399,7 @@ def test_giant_sizes_and_cut_files_name_the_byte(tmp_path):
     path = tar_with(tmp_path / "a.tar", sample())
     data = path.read_bytes()
     with pytest.raises(UserError, match="cut off"):
-        list(stream(Path(_written(tmp_path / "cut.tar", data[:2000]))))
+        read(_written(tmp_path / "cut.tar", data[:2000]), ReadOptions())
     with pytest.raises(UserError, match=r"cut off at byte"):  # whole members, but no end
         read(_written(tmp_path / "end.tar", data[: 512 * 2]), ReadOptions())
     for field in (b"77777777777\0", b"\x80" + b"\0" * 3 + b"\x7f" * 8):
@@ -452,11 +446,10 @@ def test_damage_never_ends_in_anything_but_a_user_error(small, tmp_path_factory,
         tmp_path_factory.getbasetemp() / "fuzz.tar",
         bytes(spoiled[: data.draw(st.integers(0, len(small)))]),
     )
-    for reading in (lambda: read(path, ReadOptions()), lambda: list(stream(path))):
-        try:
-            reading()
-        except UserError as error:
-            assert "fuzz.tar" in str(error) and "\n" not in str(error)
+    try:
+        read(path, ReadOptions())
+    except UserError as error:
+        assert "fuzz.tar" in str(error) and "\n" not in str(error)
     fits(path)
 
 

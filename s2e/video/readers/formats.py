@@ -65,14 +65,12 @@ def read_walks(
     if not walks:
         if not skipped:
             raise NoWalks(
-                f"{shown(str(paths[0]))}: no walk in it; docs/data.md lists the formats, s2e-data "
+                f"{shown(paths[0])}: no walk in it; docs/data.md lists the formats, s2e-data "
                 "record makes one",
                 skipped,
             )
         count = sum(s.walks for s in skipped)
-        many = (
-            f"{shown(str(paths[0]))}: all {count} walks are bad; the first: " if count > 1 else ""
-        )
+        many = f"{shown(paths[0])}: all {count} walks are bad; the first: " if count > 1 else ""
         raise NoWalks(f"{many}{skipped[0].reason}", skipped)
     return walks, skipped
 

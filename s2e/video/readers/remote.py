@@ -21,9 +21,11 @@ def is_url(path: object) -> bool:
     return isinstance(path, str) and re.match(r"[A-Za-z][A-Za-z0-9+.\-]+://", path) is not None
 
 
-def shown(url: str) -> str:
-    """A URL for messages: without user, password and query, which may hold a key."""
-    return re.sub(r"://[^/@]*@", "://", url.split("?")[0])
+def shown(place: object) -> str:
+    """A place for messages: a URL without user, password and query, which may hold a key."""
+    if not is_url(place):
+        return str(place)
+    return re.sub(r"://[^/@]*@", "://", str(place).split("?")[0])
 
 
 class UrlFile:

@@ -28,12 +28,12 @@ from s2e.core.files import parse_json
 from s2e.video.frames import Frames, ImageFiles, decode, digest_of
 from s2e.video.options import ReadOptions
 from s2e.video.readers.gnm import body_of
-from s2e.video.readers.remote import UrlFile, is_url, read_all, read_range, shown
-from s2e.video.readers.tar import BLOCK, MAX_MEMBER, Member, TarReader, padded
+from s2e.video.readers.remote import is_url, read_all, read_range, shown
+from s2e.video.readers.tar import BLOCK, MAX_MEMBER, TarReader, padded
 from s2e.video.walk import Skipped, Walk, checked
 
 MAX_SAMPLE = 1 << 30
-"""Bytes of one sample at most: a stream holds one in memory."""
+"""Bytes of one sample at most."""
 MAX_JSON = 1 << 24
 """Bytes of the description of one sample at most."""
 _MAX_INDEX = 1 << 28
@@ -42,13 +42,11 @@ _FETCH = 1 << 24  # bytes of one request for frames behind a URL
 
 @dataclass
 class _Sample:
-    """One sample while its members go by: its description, and of each frame the bytes or the place
-    (offset, size).
-    """
+    """One sample: its description, and the place (offset, size) of each frame."""
 
     key: str
     about: bytes = b""
-    frames: dict[int, Any] = field(default_factory=dict)
+    frames: dict[int, tuple[int, int]] = field(default_factory=dict)
     size: int = 0
 
 
@@ -61,7 +59,7 @@ def fits(path: Path | str) -> bool:
     try:
         first = _tars(Path(path))[0]
         with first.open("rb") as file:
-            member = TarReader(file, str(first), first.stat().st_size).next()
+            member = next(iter(TarReader(file, str(first), first.stat().st_size)), None)
         return member is not None and _split(member.name)[1] in ("json", "000000.jpg")
     except (UserError, OSError, IndexError):
         return False
@@ -90,39 +88,10 @@ def read(path: Path | str, options: ReadOptions) -> tuple[list[Walk], list[Skipp
     return _joined(pieces), skipped
 
 
-def stream(path: Path | str, options: ReadOptions | None = None) -> Iterator[Walk]:
-    """Reads shards from their beginning to their end, one sample in memory at a time; nothing is
-    stored.
-
-    Args:
-        path: a shard, a folder of shards, or the URL of one or the other (http, https, and whatever
-            fsspec knows: s3, gs, memory, ...).
-        options: as for any format.
-
-    Yields:
-        Walks whose frames are bytes in memory; pieces of long walks one by one, named `NAME+0`,
-        `NAME+1` (see `resample.trajectory`).
-
-    Raises:
-        UserError: as `read`, when the place is reached.
-    """
-    for shard in _shards(path):
-        with UrlFile(shard) if isinstance(shard, str) else shard.open("rb") as file:
-            reader = TarReader(
-                file, _shown(shard), None if isinstance(shard, str) else shard.stat().st_size
-            )
-            for sample in _samples(reader, reader.data):
-                yield _walk(sample, shard, options or ReadOptions())[1]
-
-
 def _tars(path: Path) -> list[Path]:
-    return (
-        sorted(p for p in path.glob("*.tar") if p.is_file())
-        if path.is_dir()
-        else [path]
-        if path.suffix == ".tar"
-        else []
-    )
+    if path.is_dir():
+        return sorted(p for p in path.glob("*.tar") if p.is_file())
+    return [path] if path.suffix == ".tar" else []
 
 
 def _shards(path: Path | str) -> Sequence[Path | str]:
@@ -165,11 +134,11 @@ def read_index(data: bytes, where: str) -> dict[str, Any]:
     return values
 
 
-def _samples(reader: TarReader, take: Callable[[Member], Any]) -> Iterator[_Sample]:
-    """Groups members by key; `take` says what is kept of a frame."""
+def _samples(reader: TarReader) -> Iterator[_Sample]:
+    """Groups members by key."""
     seen: set[str] = set()
     now: _Sample | None = None
-    while (member := reader.next()) is not None:
+    for member in reader:
         key, kind = _split(member.name)
         where = f"{reader.where}: member {member.name}"
         if now is None or key != now.key:
@@ -200,7 +169,7 @@ def _samples(reader: TarReader, take: Callable[[Member], Any]) -> Iterator[_Samp
             )
             now.about = reader.data(member)
         else:
-            now.frames[int(frame[1])] = take(member)
+            now.frames[int(frame[1])] = member.offset, member.size
     if now is not None:
         yield now
 
@@ -216,7 +185,7 @@ def _placed_file(shard: Path) -> Iterator[_Sample]:
     try:
         with shard.open("rb") as file:
             reader = TarReader(file, str(shard), os.fstat(file.fileno()).st_size)
-            yield from _samples(reader, lambda member: (member.offset, member.size))
+            yield from _samples(reader)
     except OSError as error:
         raise UserError(f"{shard}: cannot be read ({error.strerror or error})") from None
 
@@ -227,7 +196,7 @@ def _placed_url(url: str) -> Iterator[_Sample]:
     while True:
         head = read_range(url, at, 1 << 16)
         reader = TarReader(io.BytesIO(head), where, at=at)
-        member = reader.next()
+        member = next(iter(reader), None)
         if member is None:
             return
         key, kind = _split(member.name)
@@ -292,7 +261,7 @@ def _sizes(about: bytes, where: str) -> list[int]:
 
 def _walk(sample: _Sample, shard: Path | str, options: ReadOptions) -> tuple[dict[str, Any], Walk]:
     """The description and the walk of a sample; the walk of a piece is named after it."""
-    where = f"{_shown(shard)}: sample {sample.key}"
+    where = f"{shown(shard)}: sample {sample.key}"
     about = _about(sample, where)
     count = len(sample.frames)
     require(
@@ -321,28 +290,34 @@ def _walk(sample: _Sample, shard: Path | str, options: ReadOptions) -> tuple[dic
         raise UserError(
             f"{where}: {fields}: {text}; pack the shard again with s2e-data convert"
         ) from None
-    frames = _frames(
-        [sample.frames[t] for t in range(count)], shard, sample.key, about.get("digest", "")
+    frames = placed_frames(
+        shard,
+        [sample.frames[t] for t in range(count)],
+        lambda t: f"{shown(shard)}: member {sample.key}.{t:06d}.jpg",
+        about.get("digest", ""),
     )
     name = about["name"] if about.get("pieces", 1) == 1 else f"{about['name']}+{about['piece']}"
     body = body_of(about.get("body", {}), where)
     note = "; ".join(n for n in (about.get("note", ""), assumed) if n)
-    walk = Walk(name, Path(_shown(shard)), frames, times, position, yaw, body, rays, note, nudged)
+    walk = Walk(name, Path(shown(shard)), frames, times, position, yaw, body, rays, note, nudged)
     try:
         return about, checked(walk)
     except UserError as error:
         raise UserError(f"{where}: {str(error).removeprefix(f'{walk.source}: ')}") from None
 
 
-def _frames(kept: list[Any], shard: Path | str, key: str, digest: str) -> Frames:
-    place = _shown(shard)
+def placed_frames(
+    shard: Path | str, places: Sequence[tuple[int, int]], name: Callable[[int], str], digest: str
+) -> Frames:
+    """Images inside a shard or behind its URL.
 
-    def name(t: int) -> str:
-        return f"{place}: member {key}.{t:06d}.jpg"
-
-    if kept and isinstance(kept[0], bytes):
-        return ImageFiles(lambda t: kept[t], len(kept), name)
-    offsets = np.array(kept, dtype=np.int64).reshape(-1, 2)
+    Args:
+        shard: the file or its URL.
+        places: offset and size of each.
+        name: says where frame t is, for messages.
+        digest: of the frames, where the writer said it; used behind a URL alone.
+    """
+    offsets = np.array(places, dtype=np.int64).reshape(-1, 2)
     if isinstance(shard, str):
         return UrlFrames(shard, offsets, name, digest)
 
@@ -460,7 +435,3 @@ def _one(parts: list[Walk], about: dict[str, Any]) -> Walk:
         yaw=yaw,
         free_space=rays,
     )
-
-
-def _shown(shard: Path | str) -> str:
-    return shown(shard) if isinstance(shard, str) else str(shard)

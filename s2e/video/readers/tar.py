@@ -2,11 +2,17 @@
 extracted and nothing believed.
 
 The layout is POSIX ustar (IEEE Std 1003.1-2017, pax, "ustar Interchange Format"): a header of 512
-bytes, then the data, filled up.
+bytes, then the data, filled up. Headers are read by `tarfile.TarInfo`. `tarfile.TarFile` itself is
+not used: it ends without a word at a damaged header or where the end is missing, reads as many
+bytes as an extended header claims, and lets such a header rename what follows. Nor does `TarInfo`
+write: the bytes of an empty device number differ between versions of Python.
 """
 
 import io
 import re
+import struct
+import tarfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -16,16 +22,21 @@ from s2e.core.errors import UserError
 BLOCK = 512
 MAX_MEMBER = 1 << 26
 """Bytes of one member at most; no frame and no description of a walk is as large."""
+END = b"\0" * (2 * BLOCK)
+"""What ends a tar file."""
 _PAX_MAX = 1 << 16
 _CHUNK = 1 << 20
+_HEADER = struct.Struct("100s 8s 8s 8s 12s 12s 8s 1s 100s 8s 32s 32s 8s 8s 167s")
 _BAD_TYPES = {
-    b"1": "a hard link",
-    b"2": "a symbolic link",
-    b"3": "a device",
-    b"4": "a device",
-    b"6": "a pipe",
-    b"S": "a sparse file",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+    tarfile.GNUTYPE_SPARSE: "a sparse file",
 }
+_PAX_TYPES = (tarfile.XHDTYPE, tarfile.XGLTYPE)
+_REMEDY = "pack the shard again with s2e-data convert"
 
 
 class Readable(Protocol):
@@ -52,38 +63,20 @@ def padded(size: int) -> int:
 
 def packed(name: str, data: bytes) -> bytes:
     """One member's bytes: nothing but its name and its data go in, no owner and no time."""
-    encoded = name.encode("ascii")
+    encoded, none = name.encode("ascii"), b"0000000"
     if len(encoded) > 100:
         raise ValueError(f"{name}: 100 characters at most")
-    fields = [
-        encoded.ljust(100, b"\0"),
-        b"0000644\0",
-        b"0000000\0",
-        b"0000000\0",
-        b"%011o\0" % len(data),
-        b"00000000000\0",
-        b" " * 8,
-        b"0",
-        b"\0" * 100,
-        b"ustar\0",
-        b"00",
-        b"\0" * 32,
-        b"\0" * 32,
-        b"0000000\0",
-        b"0000000\0",
-        b"\0" * 167,
-    ]
-    header = b"".join(fields)
-    header = header[:148] + b"%06o\0 " % sum(header) + header[156:]
-    return header + data.ljust(padded(len(data)), b"\0")
+    size, time = b"%011o" % len(data), b"00000000000"
 
+    def header(checksum: bytes) -> bytes:
+        start = encoded, b"0000644", none, none, size, time, checksum, tarfile.REGTYPE
+        return _HEADER.pack(*start, b"", tarfile.POSIX_MAGIC, b"", b"", none, none, b"")
 
-END = b"\0" * (2 * BLOCK)
-"""What ends a tar file."""
+    return header(b"%06o\0 " % sum(header(b" " * 8))) + data.ljust(padded(len(data)), b"\0")
 
 
 class TarReader:
-    """Goes through the members of a tar file, forwards alone.
+    """Goes through the regular files of a tar file, forwards alone.
 
     Args:
         file: gives bytes; it may be a pipe.
@@ -98,8 +91,8 @@ class TarReader:
         self.at = at
         self._rest = 0  # bytes of the member in hand that nobody has taken
 
-    def next(self) -> Member | None:
-        """The next regular file, or None after the last.
+    def __iter__(self) -> Iterator[Member]:
+        """Each member, in order.
 
         Raises:
             UserError: the file is cut off, is no tar file, or holds what no shard holds.
@@ -108,7 +101,7 @@ class TarReader:
             self._pass(self._rest)
             begin, header = self.at, self._take(BLOCK)
             if not any(header):
-                return None
+                return
             name, size, kind = _parsed(header, f"{self.where}: byte {begin}")
             if self.size is not None and self.at + size > self.size:
                 raise UserError(
@@ -116,13 +109,13 @@ class TarReader:
                     "the file again"
                 )
             self._rest = padded(size)
-            if kind in b"xg":
+            if kind in _PAX_TYPES:
                 self._check_pax(name, self.data(Member(name, self.at, size)))
-            elif kind != b"5":  # folders say nothing
-                return Member(name, self.at, size)
+            elif kind != tarfile.DIRTYPE:  # folders say nothing
+                yield Member(name, self.at, size)
 
     def data(self, member: Member) -> bytes:
-        """The data of the member that `next` has just given."""
+        """The data of the member that has just come."""
         data = self._take(padded(member.size))
         self._rest = 0
         return data[: member.size]
@@ -152,62 +145,37 @@ class TarReader:
         """Extended headers carry times and owners; what would change a name, a size or a link is
         refused.
         """
-        keys = re.findall(rb"(?:^|\n)\d+ ([^=\n]+)=", data)
-        if bad := [
-            k.decode("ascii", "replace")
-            for k in keys
-            if k in (b"path", b"linkpath", b"size") or k.startswith(b"GNU.")
-        ]:
-            raise UserError(
-                f"{self.where}: member {name} before byte {self.at} changes {bad[0]}; pack the "
-                "shard again with s2e-data convert"
-            )
+        for key in re.findall(rb"(?:^|\n)\d+ ([^=\n]+)=", data):
+            if key in (b"path", b"linkpath", b"size") or key.startswith(b"GNU."):
+                raise UserError(
+                    f"{self.where}: member {name} before byte {self.at} changes "
+                    f"{key.decode('ascii', 'replace')}; {_REMEDY}"
+                )
 
 
 def _parsed(header: bytes, where: str) -> tuple[str, int, bytes]:
-    remedy = "pack the shard again with s2e-data convert"
-    if header[257:262] != b"ustar" or _octal(header[148:156]) != sum(header[:148]) + 256 + sum(
-        header[156:]
-    ):
+    """Name, size and type of a member whose header is one that a shard may have."""
+    try:
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "backslashreplace")
+        if header[257:262] != tarfile.POSIX_MAGIC[:5]:
+            raise tarfile.HeaderError("of before 1988")
+    except tarfile.HeaderError:
         raise UserError(
             f"{where}: no tar header; the file is damaged or no tar file (compressed ones are not "
             "read)"
-        )
-    raw = header[:100].split(b"\0")[0]
-    if header[257:263] == b"ustar\0" and header[345]:
-        raw = header[345:500].split(b"\0")[0] + b"/" + raw
-    name, kind, size = (
-        raw.decode("utf-8", "backslashreplace"),
-        header[156:157],
-        _octal(header[124:136]),
-    )
+        ) from None
+    name, kind, size = info.name, info.type, info.size
     shown = repr(name)[1:-1][:80]
     if kind in _BAD_TYPES:
-        raise UserError(f"{where}: member {shown} is {_BAD_TYPES[kind]}; {remedy}")
-    if kind not in (b"0", b"\0", b"5", b"x", b"g"):
+        raise UserError(f"{where}: member {shown} is {_BAD_TYPES[kind]}; {_REMEDY}")
+    if kind not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE, *_PAX_TYPES):
         raise UserError(
-            f"{where}: member {shown} is of kind {kind!r}, which no shard has; {remedy}"
+            f"{where}: member {shown} is of kind {kind!r}, which no shard has; {_REMEDY}"
         )
-    if (
-        name.startswith("/")
-        or ".." in PurePosixPath(name).parts
-        or "\\" in name
-        or not name.isprintable()
-        or not name
-    ):
-        raise UserError(f"{where}: member name {shown} is refused; {remedy}")
-    if (
-        size is None
-        or size > (_PAX_MAX if kind in b"xg" else MAX_MEMBER)
-        or (kind == b"5" and size)
-    ):
-        raise UserError(
-            f"{where}: member {shown} has a size of {'no number' if size is None else size}; "
-            f"{MAX_MEMBER} bytes at most"
-        )
+    outside = name.startswith("/") or ".." in PurePosixPath(name).parts or "\\" in name
+    if outside or not name.isprintable() or not name:
+        raise UserError(f"{where}: member name {shown} is refused; {_REMEDY}")
+    most = _PAX_MAX if kind in _PAX_TYPES else 0 if kind == tarfile.DIRTYPE else MAX_MEMBER
+    if not 0 <= size <= most:
+        raise UserError(f"{where}: member {shown} has a size of {size}; {MAX_MEMBER} bytes at most")
     return name, size, kind
-
-
-def _octal(field: bytes) -> int | None:
-    text = field.strip(b" \0")
-    return int(text, 8) if re.fullmatch(rb"[0-7]+", text) else None
