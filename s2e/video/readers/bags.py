@@ -5,8 +5,8 @@
     NAME.mcap, NAME.db3               the file alone
     DATASET/...                       any of these at any depth
 
-The `rosbags` package reads the containers; s2e/video/readers/ros_messages.py reads the messages, so
-nothing that a bag defines is compiled. A bag is read once from end to end for its poses, and for
+The `rosbags` package reads the containers, and the messages by their standard definitions
+(s2e/video/readers/ros_messages.py), so nothing that a bag defines is compiled. A bag is read once from end to end for its poses, and for
 the time and a hash of each image; images are read again when asked for.
 """
 

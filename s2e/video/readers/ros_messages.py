@@ -1,17 +1,13 @@
-"""The few ROS messages that walks are made of, read from their bytes.
+"""The few ROS messages that walks are made of.
 
-Bags carry the definitions of their messages, and readers that follow them compile code from a file.
-The layouts below have not changed since ROS 1 (sensor_msgs, nav_msgs, geometry_msgs); reading them
-directly leaves a bag's definitions alone, whatever they say.
-
-Sources: the ROS 1 wire format (wiki.ros.org/msg: little-endian, packed, texts and sequences after a
-uint32 length) and CDR of the OMG's DDSI-RTPS (four bytes that name the byte order, numbers aligned
-to their size from there on, texts that end in a zero byte).
+rosbags reads them by the definitions that it brings along: those of these types have not changed
+since ROS 1. Bags carry definitions of their own, and readers that follow them compile code from a
+file; here they are left alone, whatever they say.
 """
 
+import functools
 import math
-import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,83 +35,50 @@ class RawImage(NamedTuple):
     data: memoryview
 
 
-class Fields:
-    """Reads a message's fields in their order.
+@functools.cache
+def _standard(cdr: bool) -> Any:
+    """The standard messages of ROS 2 (in CDR) or ROS 1."""
+    from rosbags.typesys import Stores, get_typestore
 
-    Args:
-        data: the message. cdr: ROS 2's CDR; else ROS 1's format.
+    return get_typestore(Stores.ROS2_HUMBLE if cdr else Stores.ROS1_NOETIC)
+
+
+def _message(data: bytes, cdr: bool, kind: str) -> tuple[int, Any]:
+    """A message's time in nanoseconds, 0 where it is none, and the message.
 
     Raises:
-        ValueError: from here and every method: the message ends too early, or is in a format that
-            is not known.
+        ValueError: it ends too early or too late, or is in a format that is not known.
     """
-
-    def __init__(self, data: bytes, cdr: bool):
-        self.data, self.cdr = memoryview(data), cdr
-        self.at, self.order = 0, "<"
-        if cdr:
-            if len(data) < 4 or data[0] != 0 or data[1] > 1:
-                raise ValueError("not plain CDR")
-            self.at, self.order = 4, "><"[data[1]]
-
-    def number(self, code: str) -> int | float:
-        """One number; `code` is struct's."""
-        size = struct.calcsize("<" + code)
-        if self.cdr:
-            self.at += (4 - self.at) % size
-        return struct.unpack(self.order + code, self._take(size))[0]
-
-    def integer(self) -> int:
-        """A uint32."""
-        return int(self.number("I"))
-
-    def doubles(self, count: int) -> np.ndarray:
-        """(count,) float64."""
-        return np.array([self.number("d") for _ in range(count)])
-
-    def octets(self) -> memoryview:
-        """A sequence of bytes."""
-        return self._take(self.integer())
-
-    def text(self) -> str:
-        """A text."""
-        data = bytes(self.octets())
-        return (data[:-1] if self.cdr and data.endswith(b"\0") else data).decode("utf-8", "replace")
-
-    def stamp(self) -> int:
-        """A std_msgs/Header: its time in nanoseconds, 0 where it is none."""
-        if not self.cdr:
-            self.integer()  # seq
-        seconds, nanoseconds = self.integer(), self.integer()
-        self.text()  # frame_id
-        return seconds * 10**9 + nanoseconds if nanoseconds < 10**9 else 0
-
-    def _take(self, count: int) -> memoryview:
-        if self.at + count > len(self.data):
-            raise ValueError(f"it ends at byte {len(self.data)}, within a field of {count} bytes")
-        self.at += count
-        return self.data[self.at - count : self.at]
+    store = _standard(cdr)
+    try:
+        message = (store.deserialize_cdr if cdr else store.deserialize_ros1)(data, kind)
+    except Exception as error:  # of many types
+        raise ValueError(f"not readable as {kind} ({error})") from None
+    stamp = message.header.stamp
+    time = stamp.sec * 10**9 + stamp.nanosec if stamp.nanosec < 10**9 else 0
+    return time, message
 
 
 def raw_image(data: bytes, cdr: bool) -> tuple[int, RawImage]:
-    """A sensor_msgs/Image: its time in nanoseconds, and the image."""
-    fields = Fields(data, cdr)
-    stamp, height, width, encoding = (
-        fields.stamp(),
-        fields.integer(),
-        fields.integer(),
-        fields.text(),
-    )
-    big_endian, step = bool(fields.number("B")), fields.integer()
-    return stamp, RawImage(height, width, encoding, big_endian, step, fields.octets())
+    """A sensor_msgs/Image: its time in nanoseconds, and the image.
+
+    Args:
+        data: the message. cdr: in ROS 2's CDR; else in ROS 1's format.
+
+    Raises:
+        ValueError: from here and every function: the message cannot be read.
+    """
+    time, m = _message(data, cdr, RAW_IMAGE)
+    image = RawImage(m.height, m.width, m.encoding, bool(m.is_bigendian), m.step, m.data.data)
+    return time, image
 
 
 def compressed_image(data: bytes, cdr: bool) -> tuple[int, str, bytes]:
     """A sensor_msgs/CompressedImage: its time in nanoseconds, what it says of its format, and the
     file.
     """
-    fields = Fields(data, cdr)
-    return fields.stamp(), fields.text(), bytes(fields.octets())
+    time, message = _message(data, cdr, COMPRESSED_IMAGE)
+    return time, message.format, message.data.tobytes()
 
 
 def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, str, np.ndarray]:
@@ -126,12 +89,15 @@ def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, str, np.ndarray]:
         metres and unit quaternion x, y, z, w.
 
     Raises:
-        ValueError: it ends too early, is not finite, or its quaternion is no rotation.
+        ValueError: it is not finite, or its quaternion is no rotation.
     """
-    fields = Fields(data, cdr)
-    stamp = fields.stamp()
-    child = fields.text() if kind in (POSE_TYPES[0], POSE_TYPES[3]) else ""
-    values = fields.doubles(7)
+    time, message = _message(data, cdr, kind)
+    if kind == "geometry_msgs/msg/TransformStamped":
+        place, turn = message.transform.translation, message.transform.rotation
+    else:
+        pose = message.pose if kind == "geometry_msgs/msg/PoseStamped" else message.pose.pose
+        place, turn = pose.position, pose.orientation
+    values = np.array([place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w])
     if not (np.abs(values) < _FAR_M).all():  # NaN is not, either
         raise ValueError(
             "position or quaternion is not finite, or far off the Earth: "
@@ -141,24 +107,18 @@ def pose(data: bytes, cdr: bool, kind: str) -> tuple[int, str, np.ndarray]:
     if not 0.9 < norm < 1.1:
         raise ValueError(f"its quaternion {np.round(values[3:], 3).tolist()} is no rotation")
     values[3:] /= norm
-    return stamp, child, values
+    return time, getattr(message, "child_frame_id", ""), values
 
 
 def camera_hfov_deg(data: bytes, cdr: bool) -> float:
     """Horizontal field of view of a sensor_msgs/CameraInfo in degrees; NaN where the camera is not
     calibrated.
     """
-    fields = Fields(data, cdr)
-    fields.stamp()
-    _, width, model = fields.integer(), fields.integer(), fields.text()
-    coefficients = fields.integer()
-    if coefficients > 64:
-        raise ValueError(f"{coefficients} distortion coefficients")
-    fields.doubles(coefficients)
-    focal = float(fields.doubles(9)[0])
+    _, message = _message(data, cdr, CAMERA_INFO)
+    width, focal = message.width, float((message.k if cdr else message.K)[0])
     if not (math.isfinite(focal) and focal > 0 and width > 0):
         return float("nan")
     # An equidistant (fisheye) lens maps angles to pixels linearly, the others by their tangent.
-    half = width / 2 / focal
-    angle = math.degrees(2 * half if model in ("equidistant", "fisheye") else 2 * math.atan(half))
+    half, fisheye = width / 2 / focal, message.distortion_model in ("equidistant", "fisheye")
+    angle = math.degrees(2 * half if fisheye else 2 * math.atan(half))
     return angle if 1 <= angle <= 300 else float("nan")
