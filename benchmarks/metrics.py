@@ -32,12 +32,6 @@ def route_completion(remaining_m: float, initial_m: float) -> float:
     return float(min(max(1.0 - remaining_m / initial_m, 0.0), 1.0))
 
 
-def path_length(path: Sequence[Sequence[float]] | np.ndarray) -> float:
-    """Length in metres of an (N, 2) path; 0 for fewer than two points."""
-    points = np.asarray(path, dtype=np.float64).reshape(-1, 2)
-    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
-
-
 def spl(success: bool, route_m: float, path_m: float) -> float:
     """S l / max(p, l): success weighted by the shortest route l over the driven path p."""
     longest = max(path_m, route_m)
@@ -49,12 +43,6 @@ def sns(steps: int, contact_steps: int) -> float:
     no steps.
     """
     return (steps - contact_steps) / steps if steps > 0 else 1.0
-
-
-def contact_events(in_contact: Sequence[bool] | np.ndarray) -> int:
-    """How often contact begins in a sequence of steps."""
-    touching = np.asarray(in_contact, dtype=bool)
-    return int(touching[:1].sum() + (touching[1:] & ~touching[:-1]).sum())
 
 
 def episode_metrics(

@@ -12,10 +12,6 @@ from s2e.envs.raster.kernels import Images, PackedMeshes, render_meshes
 from s2e.envs.splats import render as cpu
 from s2e.envs.splats.contact import CASTER, footprints, lift_soles, shade_ground, shadow_directions
 
-SPLAT_BACKENDS = ("cpu", "gsplat")
-"""What draws splats: the kernels of this package, or gsplat on CUDA."""
-
-
 _KEPT: dict[tuple[int, str], Any] = {}
 
 
@@ -46,7 +42,7 @@ class Renderer:
     Args:
         scenes: what may be drawn; scenes may share one `Splats` object, which is then prepared
             once.
-        backend: one of `SPLAT_BACKENDS`.
+        backend: what draws splats: "cpu", the kernels of this package, or "gsplat" on CUDA.
 
     Raises:
         UserError: gsplat or a CUDA device is missing, and there are splats to draw with them.

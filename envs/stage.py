@@ -25,7 +25,7 @@ class Stage:
         scenes: what worlds point into; a scene can be exchanged later.
         classes: the step classes of the robots (indices into `STEP_CLASSES_M`).
         draw: whether anything is rendered.
-        splat_backend: what draws splats, one of `SPLAT_BACKENDS` of `envs/render.py`.
+        splat_backend: what draws splats, see `Renderer`.
     """
 
     def __init__(

@@ -237,21 +237,12 @@ def trajectory_nll(modes: Modes, future: torch.Tensor, dt: float) -> torch.Tenso
 
 
 def calibration_gaps(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> np.ndarray:
-    """(B, bins) correct minus confidence in the bin of each sample's confidence, zero elsewhere;
-    see `calibration_error`.
+    """(B, bins) correct minus confidence in the bin of each sample's confidence, zero elsewhere.
+
+    The sum over samples, its magnitudes added up over bins and divided by B, is the expected
+    calibration error sum_b n_b / n |acc_b - conf_b| (Guo et al. 2017, arXiv 1706.04599) of the
+    best-scored mode: `confidence` (B,) is its probability, `correct` (B,) whether it is the
+    positive mode by the rule of training.
     """
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     return (place[:, None] == np.arange(bins)) * (correct - confidence)[:, None]
-
-
-def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error of the scores: |share that is correct - mean confidence|, averaged
-    over ten equal bins.
-
-    sum_b n_b / n |acc_b - conf_b| (Guo et al. 2017, arXiv 1706.04599) for the best-scored mode:
-    `confidence` (B,) is its probability, `correct` (B,) whether it is the positive mode by the rule
-    of training. NaN where there is no sample.
-    """
-    if len(confidence) == 0:
-        return math.nan
-    return float(np.abs(calibration_gaps(confidence, correct, bins).sum(0)).sum() / len(confidence))

@@ -200,17 +200,6 @@ def people_gaps(
     return gaps
 
 
-def people_contacts(
-    fleet: Fleet,
-    poses: np.ndarray,
-    people_xy: np.ndarray,
-    active: np.ndarray,
-    person_radius: float = 0.25,
-) -> np.ndarray:
-    """(N,) bool: which robots touch a person; arguments as in `people_gaps`."""
-    return people_gaps(fleet, poses, people_xy, active, person_radius) < 0
-
-
 def sweep(
     fleet: Fleet,
     poses: np.ndarray,

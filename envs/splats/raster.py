@@ -62,7 +62,7 @@ from s2e.envs.splats.raster_lanes import (
 F32 = np.float32
 TILE_BITS = 3
 TILE = 1 << TILE_BITS
-_ZERO, _ONE, _HALF = F32(0.0), F32(1.0), F32(0.5)
+_ZERO, _HALF = F32(0.0), F32(0.5)
 LOG2_ALPHA_MAX = F32(np.log2(0.999))
 T_MIN = F32(1e-4)
 _SIGN = np.int32(-(2**31))

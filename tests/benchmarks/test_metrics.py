@@ -36,16 +36,6 @@ def test_ends_of_the_ranges():
     assert metrics.spl(True, 10.0, 9.0) == 1.0
     assert metrics.spl(True, 0.0, 0.0) == 1.0
     assert metrics.sns(0, 0) == 1.0
-    assert metrics.path_length([[0, 0], [3, 4], [3, 5]]) == 6.0
-    assert metrics.path_length([[1, 1]]) == metrics.path_length([]) == 0.0
-
-
-@pytest.mark.parametrize(
-    ("steps", "events"),
-    [("", 0), ("0000", 0), ("1", 1), ("1101", 2), ("0110111", 2), ("010101", 3)],
-)
-def test_contact_events(steps, events):
-    assert metrics.contact_events([c == "1" for c in steps]) == events
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from s2e.core.errors import UserError
 from s2e.envs.expert.expert import HORIZON_S, Expert, command_candidates, command_to_waypoint
 from s2e.envs.geometry.astar import astar, path_length, search_grid
 from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
-from s2e.envs.robots.collision import people_contacts, robot_contacts
+from s2e.envs.robots.collision import people_gaps, robot_contacts
 from s2e.envs.robots.controller import waypoint_to_command
 from s2e.envs.robots.fleet import Fleet
 from s2e.envs.robots.kinds import ROBOTS, randomise
@@ -215,7 +215,7 @@ def drive(
         poses, velocities = step_robots(fleet, poses, velocities, commands, dt)
         pos, pos_velocities, leg = walk(pos, ends, leg, speeds, poses, dt)
         driving, moving = state == 0, np.abs(velocities).max(axis=1) > 0.05
-        touch = people_contacts(fleet, poses, pos, active) & driving
+        touch = (people_gaps(fleet, poses, pos, active) < 0) & driving
         walked_into += int((touch & ~touching & ~moving).sum())
         touching = touch
         state[driving & (np.linalg.norm(poses[:, :2] - goals, axis=1) < 1.0)] = 1

@@ -1,5 +1,6 @@
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from scipy.optimize import linprog
@@ -9,9 +10,44 @@ from s2e.envs.people import orca
 # Compiled functions, whose signatures type checkers do not count right.
 best_velocity: Any = orca.best_velocity
 half_plane: Any = orca.half_plane
-orca_velocities: Any = orca.orca_velocities
 
 HORIZON, DT = 2.0, 0.1
+
+
+@numba.njit(error_model="numpy")
+def _velocities(positions, velocities, preferred, radii, limits, active, horizon, dt, reach, out):
+    worlds, people = active.shape
+    lines, scratch = np.empty((people, 3)), np.empty((people, 3))
+    order, away = np.empty(people, dtype=np.int64), np.empty(people)
+    for n in range(worlds):
+        for i in range(people):
+            if not active[n, i]:
+                continue
+            count = orca.nearest_first(positions[n], active[n], i, reach, order, away)
+            vx, vy = velocities[n, i, 0], velocities[n, i, 1]
+            for k in range(count):
+                j = order[k]
+                nx, ny, short = orca.half_plane(
+                    positions[n, j, 0] - positions[n, i, 0],
+                    positions[n, j, 1] - positions[n, i, 1],
+                    vx - velocities[n, j, 0],
+                    vy - velocities[n, j, 1],
+                    radii[n, i] + radii[n, j],
+                    horizon,
+                    dt,
+                )
+                lines[k, 0], lines[k, 1], lines[k, 2] = nx, ny, vx * nx + vy * ny + 0.5 * short
+            out[n, i, 0], out[n, i, 1] = orca.best_velocity(
+                lines, count, 0, limits[n, i], preferred[n, i, 0], preferred[n, i, 1], scratch
+            )
+
+
+def orca_velocities(positions, velocities, preferred, radii, limits, active, horizon, dt):
+    """(N, P, 2) new velocities of N worlds of P discs: everybody takes half of every encounter."""
+    state = (np.ascontiguousarray(a) for a in (positions, velocities, preferred, radii, limits))
+    out = np.zeros(positions.shape)
+    _velocities(*state, np.ascontiguousarray(active), horizon, dt, np.inf, out)
+    return out
 
 
 def single(values) -> np.ndarray:

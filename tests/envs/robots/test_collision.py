@@ -6,7 +6,7 @@ from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
 from s2e.envs.robots.collision import (
     clear_heading,
     field_at,
-    people_contacts,
+    people_gaps,
     robot_contacts,
     static_gaps,
     sweep,
@@ -83,7 +83,7 @@ def test_leaving_the_grid_is_a_contact():
     np.testing.assert_array_equal(hit, [False, True, True, True])
 
 
-def test_people_contacts_agree_with_brute_force():
+def test_people_gaps_agree_with_brute_force():
     rng = np.random.default_rng(3)
     poses = np.concatenate(
         [rng.uniform(-1, 1, (300, 2)), rng.uniform(-np.pi, np.pi, (300, 1))], axis=1
@@ -95,9 +95,9 @@ def test_people_contacts_agree_with_brute_force():
         gaps = np.linalg.norm(centres[:, :, None] - people[:, None], axis=-1).min(axis=1)
         expected = ((gaps < robot.disc_radius + 0.25) & active).any(axis=1)
         fleet = Fleet.of([robot] * 300)
-        np.testing.assert_array_equal(people_contacts(fleet, poses, people, active), expected)
+        np.testing.assert_array_equal(people_gaps(fleet, poses, people, active) < 0, expected)
         assert 0.1 < expected.mean() < 0.9
-        assert not people_contacts(fleet, poses, people, np.zeros_like(active)).any()
+        assert (people_gaps(fleet, poses, people, np.zeros_like(active)) > 0).all()
 
 
 def motions(count: int, seed: int):
