@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,18 +75,6 @@ def axes(
         draw.text((left - 8, y), f"{value:g}", fill=INK, font=small, anchor="rm")
 
 
-def wrap(text: str, letters: int) -> list[str]:
-    """Lines of at most so many letters, broken at spaces."""
-    lines = [""]
-    for word in text.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if len(joined) <= letters or not lines[-1]:
-            lines[-1] = joined
-        else:
-            lines.append(word)
-    return lines
-
-
 def draw_refusal(path: Path, splats: Splats, floor: Floor | None, reason: str) -> None:
     """Draws a capture from above and from two sides, with the plane that was found, if any, in red,
     and the reason below.
@@ -117,7 +106,7 @@ def draw_refusal(path: Path, splats: Splats, floor: Floor | None, reason: str) -
         low[2], high[2] = min(low[2], floor.offset), max(high[2], floor.offset)
     size = max(float((high - low).max()) * 1.1, 1e-6)
     centre, side, gap = (low + high) / 2, 380, 62
-    lines = wrap(reason, 150)
+    lines = textwrap.wrap(reason, 150, break_long_words=False, break_on_hyphens=False)
     image = Image.new("RGB", (3 * (side + gap) + 20, side + 100 + 18 * len(lines)), PAPER)
     draw = ImageDraw.Draw(image)
     names = ("x", "y", "z") if floor is None else ("across", "along", "up")

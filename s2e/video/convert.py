@@ -18,7 +18,7 @@ from s2e.core.errors import UserError, require
 from s2e.core.files import PART, parse_json, read_json, write_whole
 from s2e.core.lock import check_place
 from s2e.video.check import GAP_S, check_walk, kept, look, same_as, span
-from s2e.video.frames import Frames, jpeg, resized
+from s2e.video.frames import Frames, Which, jpeg, resized
 from s2e.video.options import LEAST_HZ, MOST_HZ, ReadOptions
 from s2e.video.readers.formats import read_walks
 from s2e.video.readers.gnm import body_dict, write_walk
@@ -221,12 +221,12 @@ class Shrunk(Frames):
     def __len__(self) -> int:
         return len(self.whole)
 
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+    def images(self, which: Which) -> Iterator[np.ndarray]:
         """See `Frames`."""
         for image in self.whole.images(which):
             yield resized(image, *self._size(image))
 
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+    def jpegs(self, which: Which) -> Iterator[bytes]:
         """See `Frames`; a frame that keeps its size keeps its bytes."""
         index = [int(t) for t in which]
         for t, image in zip(index, self.whole.images(index), strict=True):

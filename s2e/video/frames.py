@@ -5,6 +5,7 @@ in.
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,10 @@ KINDS = (
 )  # some others have Pillow start programs: PostScript is a language
 
 
+Which = Sequence[int] | np.ndarray | range
+"""Numbers of frames, increasing."""
+
+
 class Frames:
     """T images. Subclasses give `__len__`, `images` and `digest`; those that hold JPEG files also
     `jpegs`.
@@ -28,7 +33,7 @@ class Frames:
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+    def images(self, which: Which) -> Iterator[np.ndarray]:
         """The frames `which` (increasing) as (H, W, 3) uint8 RGB at their own size, one after the
         other.
 
@@ -37,7 +42,7 @@ class Frames:
         """
         raise NotImplementedError
 
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+    def jpegs(self, which: Which) -> Iterator[bytes]:
         """The same frames as JPEG files."""
         for image in self.images(which):
             yield jpeg(image)
@@ -60,11 +65,11 @@ class PartOf(Frames):
     def __len__(self) -> int:
         return len(self.which)
 
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+    def images(self, which: Which) -> Iterator[np.ndarray]:
         """See `Frames`."""
         return self.whole.images(self.which[np.asarray(which, dtype=np.int64)])
 
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+    def jpegs(self, which: Which) -> Iterator[bytes]:
         """See `Frames`."""
         return self.whole.jpegs(self.which[np.asarray(which, dtype=np.int64)])
 
@@ -73,7 +78,46 @@ class PartOf(Frames):
         return hashlib.sha256(self.whole.digest().encode() + self.which.tobytes()).hexdigest()
 
 
-class ImageFiles(Frames):
+class StoredImages(Frames):
+    """Frames that are image files inside something else; subclasses give `stored`.
+
+    Args:
+        count: T.
+        name: says where frame t is, for messages.
+    """
+
+    def __init__(self, count: int, name: Callable[[int], str]):
+        self.count, self.name = count, name
+
+    def __len__(self) -> int:
+        return self.count
+
+    def stored(self, which: Which) -> Iterator[tuple[int, Any]]:
+        """Number and bytes of the frames `which`, as they are stored."""
+        raise NotImplementedError
+
+    def image(self, t: int, data: Any) -> np.ndarray:
+        """(H, W, 3) uint8 of what is stored of frame t."""
+        return decode(data, self.name(t))
+
+    def images(self, which: Which) -> Iterator[np.ndarray]:
+        """See `Frames`."""
+        for t, data in self.stored(which):
+            yield self.image(t, data)
+
+    def jpegs(self, which: Which) -> Iterator[bytes]:
+        """See `Frames`; JPEG files pass as they are."""
+        for t, data in self.stored(which):
+            image = self.image(t, data)  # a broken one is found here, not by whoever reads the copy
+            as_it_is = isinstance(data, bytes) and data.startswith(b"\xff\xd8")
+            yield data if as_it_is else jpeg(image)
+
+    def digest(self) -> str:
+        """Of all bytes."""
+        return digest_of(data for _, data in self.stored(range(len(self))))
+
+
+class ImageFiles(StoredImages):
     """Frames that are JPEG or PNG files, or such files' bytes inside another one.
 
     Args:
@@ -81,36 +125,18 @@ class ImageFiles(Frames):
     """
 
     def __init__(self, read: Callable[[int], bytes], count: int, name: Callable[[int], str]):
-        self.read, self.count, self.name = read, count, name
+        super().__init__(count, name)
+        self.read = read
 
-    def __len__(self) -> int:
-        return self.count
-
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
-        """See `Frames`."""
-        for t in which:
-            yield decode(self._bytes(int(t)), self.name(int(t)))
-
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
-        """See `Frames`; JPEG files pass as they are."""
-        for t in which:
-            data = self._bytes(int(t))
-            image = decode(
-                data, self.name(int(t))
-            )  # a broken one is found here, not by whoever reads the copy
-            yield data if data[:2] == b"\xff\xd8" else jpeg(image)
-
-    def digest(self) -> str:
-        """Of all bytes."""
-        return digest_of(map(self._bytes, range(self.count)))
-
-    def _bytes(self, t: int) -> bytes:
-        try:
-            return self.read(t)
-        except (OSError, KeyError) as error:
-            raise UserError(
-                f"{self.name(t)}: not readable ({error}); remove the walk or record it again"
-            ) from None
+    def stored(self, which: Which) -> Iterator[tuple[int, bytes]]:
+        """See `StoredImages`."""
+        for t in map(int, which):
+            try:
+                yield t, self.read(t)
+            except (OSError, KeyError) as error:
+                raise UserError(
+                    f"{self.name(t)}: not readable ({error}); remove the walk or record it again"
+                ) from None
 
 
 def digest_of(files: Iterable[bytes]) -> str:

@@ -6,8 +6,9 @@
     DATASET/...                       any of these at any depth
 
 The `rosbags` package reads the containers, and the messages by their standard definitions
-(s2e/video/readers/ros_messages.py), so nothing that a bag defines is compiled. A bag is read once from end to end for its poses, and for
-the time and a hash of each image; images are read again when asked for.
+(s2e/video/readers/ros_messages.py), so nothing that a bag defines is compiled. A bag is read once
+from end to end for its poses, and for the time and a hash of each image; images are read again
+when asked for.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ import numpy as np
 
 from s2e.core.errors import UserError, optional
 from s2e.video.files import Search, once, read_each, reading
-from s2e.video.frames import Frames, decode, jpeg
+from s2e.video.frames import Frames, Which, decode, jpeg
 from s2e.video.ground import AXES, MAX_GAP_S, Axes, agreement, at_times, rotations, to_ground
 from s2e.video.options import ReadOptions
 from s2e.video.readers import ros_images, ros_messages
@@ -359,12 +360,12 @@ class BagFrames(Frames):
     def __len__(self) -> int:
         return len(self.order)
 
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+    def images(self, which: Which) -> Iterator[np.ndarray]:
         """See `Frames`."""
         for number, data, cdr in self._messages(which):
             yield self._image(number, data, cdr)[0]
 
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+    def jpegs(self, which: Which) -> Iterator[bytes]:
         """See `Frames`; JPEG files pass as they are."""
         for number, data, cdr in self._messages(which):
             image, file = self._image(number, data, cdr)
@@ -388,9 +389,7 @@ class BagFrames(Frames):
             ros_images.size_of(file, described)
             return decode(file, f"{self.path}: message {number} of {self.topic}"), file
 
-    def _messages(
-        self, which: Sequence[int] | np.ndarray | range
-    ) -> Iterator[tuple[int, bytes, bool]]:
+    def _messages(self, which: Which) -> Iterator[tuple[int, bytes, bool]]:
         """Number in the topic and bytes of the messages behind frames, and whether they are CDR."""
         wanted = self.order[np.asarray(which, dtype=np.int64)]
         if not len(wanted):

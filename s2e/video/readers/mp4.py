@@ -7,7 +7,7 @@ the frame that a full decode gives.
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from s2e.core.errors import UserError, optional
-from s2e.video.frames import MAX_PIXELS, Frames
+from s2e.video.frames import MAX_PIXELS, Frames, Which
 from s2e.video.resample import nearest
 
 SUFFIXES = (".mp4", ".m4v", ".mov")
@@ -190,7 +190,7 @@ class VideoFrames(Frames):
     def __len__(self) -> int:
         return len(self.video.index()[0]) if self.at is None else len(self.at)
 
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+    def images(self, which: Which) -> Iterator[np.ndarray]:
         """See `Frames`; upright, as the file's rotation says. Each call opens the file, so threads
         do not meet.
         """

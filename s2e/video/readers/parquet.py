@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from s2e.core.errors import UserError, missing
-from s2e.video.frames import Frames, decode, digest_of, jpeg
+from s2e.video.frames import StoredImages, Which
 
 _MAX_ROWS = 1 << 24  # in one file; datasets cut their files at some hundred megabytes
 _MAX_VALUES = 1 << 26  # numbers of a column in one group of rows
@@ -143,7 +143,7 @@ def matrix(batch: Any, name: str, file: Path) -> np.ndarray:
         return column.to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, width)
 
 
-class ParquetImages(Frames):
+class ParquetImages(StoredImages):
     """Pictures inside a data file: structures of `bytes` and `path`, or bytes alone.
 
     Args:
@@ -152,30 +152,11 @@ class ParquetImages(Frames):
     """
 
     def __init__(self, file: Path, key: str, rows: np.ndarray, root: Path):
+        super().__init__(len(rows), lambda t: f"{file}: {key} in row {rows[t]}")
         self.file, self.key, self.rows, self.root = file, key, rows, root
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
-        """See `Frames`."""
-        for t, data in self._bytes(which):
-            yield decode(data, self._where(t))
-
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
-        """See `Frames`; JPEG files pass as they are."""
-        for t, data in self._bytes(which):
-            image = decode(data, self._where(t))
-            yield data if data[:2] == b"\xff\xd8" else jpeg(image)
-
-    def digest(self) -> str:
-        """Of all bytes."""
-        return digest_of(data for _, data in self._bytes(range(len(self.rows))))
-
-    def _where(self, t: int) -> str:
-        return f"{self.file}: {self.key} in row {self.rows[t]}"
-
-    def _bytes(self, which: Sequence[int] | np.ndarray | range) -> Iterator[tuple[int, bytes]]:
+    def stored(self, which: Which) -> Iterator[tuple[int, bytes]]:
+        """See `StoredImages`."""
         index = np.asarray(which, dtype=np.int64)
         wanted = self.rows[index]
         done = 0
@@ -186,7 +167,7 @@ class ParquetImages(Frames):
                 yield int(index[done]), self._content(value, int(index[done]))
                 done += 1
         if done < len(wanted):
-            raise UserError(f"{self._where(int(index[done]))}: missing; download it again")
+            raise UserError(f"{self.name(int(index[done]))}: missing; download it again")
 
     def _content(self, value: Any, t: int) -> bytes:
         data, name = (
@@ -197,7 +178,7 @@ class ParquetImages(Frames):
         path = inside(self.root, name) if isinstance(name, str) else None
         if path is None:
             raise UserError(
-                f"{self._where(t)}: neither a picture nor the path of one inside the dataset; "
+                f"{self.name(t)}: neither a picture nor the path of one inside the dataset; "
                 "download it again"
             )
         try:

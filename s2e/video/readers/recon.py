@@ -9,7 +9,7 @@ not say so.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 
 from s2e.core.errors import UserError, optional
 from s2e.video.files import Search, once, read_each, reading
-from s2e.video.frames import MAX_PIXELS, Frames, decode, digest_of, jpeg
+from s2e.video.frames import MAX_PIXELS, StoredImages, Which, digest_of
 from s2e.video.options import ReadOptions
 from s2e.video.readers.ros_images import size_of
 from s2e.video.walk import Body, Skipped, Walk, checked
@@ -219,60 +219,41 @@ def _longest(data: Any, path: Path) -> int:
     return longest
 
 
-class HdfFrames(Frames):
+class HdfFrames(StoredImages):
     """Images of an HDF5 file; it is opened whenever some are asked for."""
 
     def __init__(self, path: Path, count: int):
-        self.path, self.count = path, count
+        super().__init__(count, lambda t: f"{path}: image {t} of {_IMAGES}")
+        self.path = path
 
-    def __len__(self) -> int:
-        return self.count
-
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
-        """See `Frames`."""
-        for t, data in self._data(which):
-            yield self._image(t, data)
-
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
-        """See `Frames`; JPEG files pass as they are."""
-        for t, data in self._data(which):
-            image = self._image(t, data)  # a broken one is found here
-            yield data if isinstance(data, bytes) and data.startswith(b"\xff\xd8") else jpeg(image)
+    def image(self, t: int, data: bytes | np.ndarray) -> np.ndarray:
+        """See `StoredImages`."""
+        if not isinstance(data, bytes):
+            return data
+        try:
+            size_of(data)
+        except ValueError as error:
+            raise UserError(f"{self.name(t)}: {error}; fetch the file again") from None
+        return super().image(t, data)
 
     def digest(self) -> str:
         """Of all images' bytes."""
-        every = (data for _, data in self._data(range(self.count)))
+        every = (data for _, data in self.stored(range(self.count)))
         return digest_of(
             data if isinstance(data, bytes) else repr(data.shape).encode() + data.tobytes()
             for data in every
         )
 
-    def _image(self, t: int, data: bytes | np.ndarray) -> np.ndarray:
-        if not isinstance(data, bytes):
-            return data
-        where = f"{self.path}: image {t} of {_IMAGES}"
-        try:
-            size_of(data)
-        except ValueError as error:
-            raise UserError(f"{where}: {error}; fetch the file again") from None
-        return decode(data, where)
-
-    def _data(
-        self, which: Sequence[int] | np.ndarray | range
-    ) -> Iterator[tuple[int, bytes | np.ndarray]]:
+    def stored(self, which: Which) -> Iterator[tuple[int, bytes | np.ndarray]]:
         """Frame number, and a JPEG file's bytes or (H, W, 3) uint8."""
         with _opened(self.path) as file, _reading(self.path):
             images = _pictures(file, self.path)
-            for t in which:
-                data = images[int(t)]
-                yield (
-                    int(t),
-                    data
-                    if images.ndim == 4
-                    else data.tobytes()
-                    if isinstance(data, (np.ndarray, np.void))
-                    else bytes(data),
-                )
+            for t in map(int, which):
+                data = images[t]
+                if images.ndim != 4:
+                    whole = isinstance(data, (np.ndarray, np.void))
+                    data = data.tobytes() if whole else bytes(data)
+                yield t, data
 
 
 def _read_file(path: Path, name: str, options: ReadOptions) -> Walk:

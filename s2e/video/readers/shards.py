@@ -25,7 +25,7 @@ import numpy as np
 
 from s2e.core.errors import UserError, require
 from s2e.core.files import parse_json
-from s2e.video.frames import Frames, ImageFiles, decode, digest_of
+from s2e.video.frames import Frames, ImageFiles, StoredImages, Which
 from s2e.video.options import ReadOptions
 from s2e.video.readers.gnm import body_of
 from s2e.video.readers.remote import is_url, read_all, read_range, shown
@@ -329,31 +329,19 @@ def placed_frames(
     return ImageFiles(file_bytes, len(offsets), name)
 
 
-class UrlFrames(Frames):
+class UrlFrames(StoredImages):
     """Frames behind a URL; neighbours are fetched together."""
 
     def __init__(self, url: str, offsets: np.ndarray, name: Callable[[int], str], digest: str):
-        self.url, self.offsets, self.name, self.said = url, offsets, name, digest
-
-    def __len__(self) -> int:
-        return len(self.offsets)
-
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
-        """See `Frames`."""
-        for t, data in self._fetched(which):
-            yield decode(data, self.name(t))
-
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
-        """See `Frames`."""
-        for t, data in self._fetched(which):
-            decode(data, self.name(t))
-            yield data
+        super().__init__(len(offsets), name)
+        self.url, self.offsets, self.said = url, offsets, digest
 
     def digest(self) -> str:
         """What the writer found; only where it said nothing all frames are fetched."""
-        return self.said or digest_of(data for _, data in self._fetched(range(len(self))))
+        return self.said or super().digest()
 
-    def _fetched(self, which: Sequence[int] | np.ndarray | range) -> Iterator[tuple[int, bytes]]:
+    def stored(self, which: Which) -> Iterator[tuple[int, bytes]]:
+        """See `StoredImages`."""
         wanted = [int(t) for t in which]
         while wanted:
             start = int(self.offsets[wanted[0], 0])
@@ -374,12 +362,12 @@ class _Joined(Frames):
     def __len__(self) -> int:
         return int(self.first[-1])
 
-    def images(self, which: Sequence[int] | np.ndarray | range) -> Iterator[np.ndarray]:
+    def images(self, which: Which) -> Iterator[np.ndarray]:
         """See `Frames`."""
         for part, own in self._shared(which):
             yield from part.images(own)
 
-    def jpegs(self, which: Sequence[int] | np.ndarray | range) -> Iterator[bytes]:
+    def jpegs(self, which: Which) -> Iterator[bytes]:
         """See `Frames`."""
         for part, own in self._shared(which):
             yield from part.jpegs(own)
@@ -388,9 +376,7 @@ class _Joined(Frames):
         """Of the parts."""
         return hashlib.sha256("".join(p.digest() for p in self.parts).encode()).hexdigest()
 
-    def _shared(
-        self, which: Sequence[int] | np.ndarray | range
-    ) -> Iterator[tuple[Frames, np.ndarray]]:
+    def _shared(self, which: Which) -> Iterator[tuple[Frames, np.ndarray]]:
         index = np.asarray(which, dtype=np.int64)
         for part, first in zip(self.parts, self.first):
             yield part, index[(index >= first) & (index < first + len(part))] - first

@@ -10,7 +10,7 @@ from PIL import Image
 from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import Sky, Splats
 from s2e.envs.scan import picture, preview
-from s2e.envs.scan.picture import ticks, wrap
+from s2e.envs.scan.picture import ticks
 from s2e.envs.scan.plan import DOWN, parallel_view, top_down
 from s2e.envs.scan.preview import draw_removed, draw_top, eye_views, tint, write_preview
 from s2e.envs.scan.removed import removed_report, sky_of
@@ -145,12 +145,11 @@ def test_the_sky_has_the_colours_of_its_dome():
     )
 
 
-def test_ticks_and_lines_of_text():
+def test_ticks():
     assert np.allclose(ticks(-1.3, 7.9), np.arange(-1, 8)) and np.allclose(
         ticks(0, 1, 5), [0, 0.2, 0.4, 0.6, 0.8, 1.0]
     )
     assert len(ticks(3.0, 3.0)) <= 2 and not np.signbit(ticks(-1, 1)[len(ticks(-1, 1)) // 2])
-    assert wrap("a bb ccc dddd", 6) == ["a bb", "ccc", "dddd"] and wrap("x" * 9, 4) == ["x" * 9]
 
 
 def test_compiling_is_said_once(tmp_path, monkeypatch, capsys):
