@@ -8,7 +8,6 @@ own folder, by an absolute path, a parent folder or a URL, is refused.
 import io
 import os
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from s2e.core.errors import UserError, optional, require
-from s2e.core.files import parse_json
+from s2e.envs.geometry.glb import taken_apart
 from s2e.envs.geometry.scene import SEMANTIC_ID, Mesh
 from s2e.envs.geometry.textures import TEXTURES
 from s2e.envs.streets.objects import ObjectKind, make_kind
@@ -194,13 +193,7 @@ def _names_in_obj(path: Path, data: bytes) -> Iterator[str]:
 def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
     """Files that the JSON part of a GLB names; embedded `data:` is no file."""
     try:
-        magic, _, total = struct.unpack_from("<4sII", data, 0)
-        length, kind = struct.unpack_from("<I4s", data, 12)
-        if magic != b"glTF" or kind != b"JSON" or 20 + length > len(data) or total > len(data):
-            raise ValueError("the header does not fit the file")
-        tree = parse_json(data[20 : 20 + length])
-        if not isinstance(tree, dict):
-            raise ValueError("its JSON is not an object")
+        tree, _ = taken_apart(data)
         for accessor in tree.get("accessors", []):
             if accessor.get("count", 0) > 40 * MAX_FACES:
                 raise UserError(
@@ -215,7 +208,7 @@ def _names_in_glb(path: Path, data: bytes) -> Iterator[str]:
         ]
     except UserError:
         raise
-    except (struct.error, ValueError, AttributeError, TypeError, KeyError) as error:
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise UserError(f"{path}: cannot be read as GLB ({error}); export it again") from None
     for name in named:
         if not isinstance(name, str):

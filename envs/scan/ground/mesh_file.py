@@ -3,16 +3,14 @@ one voxeliser serves both.
 """
 
 import io
-import json
 import math
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from s2e.core.errors import UserError, optional
-from s2e.core.files import parse_json
+from s2e.envs.geometry.glb import put_together, taken_apart
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.transform import quaternion
 
@@ -106,11 +104,7 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
     refused.
     """
     try:
-        magic, version, total = struct.unpack_from("<4sII", data, 0)
-        length, kind = struct.unpack_from("<I4s", data, 12)
-        if magic != b"glTF" or kind != b"JSON" or 20 + length > len(data) or total > len(data):
-            raise ValueError("the header does not fit the file")
-        tree = parse_json(data[20 : 20 + length])
+        tree, rest = taken_apart(data)
         for buffer in tree.get("buffers", []):
             if "uri" in buffer:
                 raise UserError(
@@ -129,29 +123,14 @@ def _shape_of_glb(path: Path, data: bytes) -> bytes:
                     k: v for k, v in primitive["attributes"].items() if k == "POSITION"
                 }
         faces = _faces_of_nodes(tree)
-    except (
-        struct.error,
-        ValueError,
-        AttributeError,
-        TypeError,
-        LookupError,
-    ) as error:
+    except (ValueError, AttributeError, TypeError, LookupError) as error:
         raise UserError(f"{path}: cannot be read as GLB ({error}); export it again") from None
     if faces > MOST_FACES:
         raise UserError(
             f"{path}: {faces} triangles with all uses of its meshes; at most {MOST_FACES} are "
             "read, export it simplified"
         )
-    words = json.dumps(tree).encode()
-    words += b" " * (-len(words) % 4)
-    rest = data[20 + length : total]
-    return (
-        struct.pack(
-            "<4sIIII", b"glTF", version, 20 + len(words) + len(rest), len(words), 0x4E4F534A
-        )
-        + words
-        + rest
-    )
+    return put_together(tree, rest)
 
 
 def _faces_of_nodes(tree: dict[str, Any]) -> int:
