@@ -11,6 +11,7 @@ from s2e.envs.raster.effects import apply_to_views
 from s2e.envs.raster.kernels import Images, PackedMeshes, render_meshes
 from s2e.envs.splats import render as cpu
 from s2e.envs.splats.contact import CASTER, footprints, lift_soles, shade_ground, shadow_directions
+from s2e.envs.splats.views import Views
 
 _KEPT: dict[tuple[int, str], Any] = {}
 
@@ -166,14 +167,16 @@ class Renderer:
             some = views[of]
             rgb[of], depth[of], alpha[of] = self.splat_door.render_splats(
                 prepared,
-                positions[some],
-                rotations[some],
-                intrinsics[some],
-                height,
-                width,
-                images.rgb[some],
-                nearer[of],
-                antialiased=antialiased,
+                Views(
+                    positions[some],
+                    rotations[some],
+                    intrinsics[some],
+                    height,
+                    width,
+                    images.rgb[some],
+                    nearer[of],
+                    antialiased=antialiased,
+                ),
             )
         lifted = np.nonzero(nearer < behind)
         depth[lifted] += (1 - alpha[lifted]) * (behind[lifted] - nearer[lifted])

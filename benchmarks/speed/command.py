@@ -27,6 +27,7 @@ from s2e.envs.config import WorldsConfig
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.scenes.files import load_scene
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 from s2e.envs.vector import make_worlds
 from s2e.policy.config import PRESETS
 from s2e.policy.encoder import FeatureNet, FrozenEncoder
@@ -119,7 +120,8 @@ def _splat_images(args: SpeedArgs, camera: Camera, views: int) -> Measured:
 
     def step() -> int:
         render_splats(
-            prepared, position, rotation, camera.intrinsics(), camera.height_px, camera.width_px
+            prepared,
+            Views(position, rotation, camera.intrinsics(), camera.height_px, camera.width_px),
         )
         return views
 

@@ -26,6 +26,7 @@ from s2e.core.errors import UserError, run_command
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.render import prepare, render_counted, render_splats
+from s2e.envs.splats.views import Views
 
 BLOCK_M = 32.0
 HOUSE_M = 22.0
@@ -194,11 +195,11 @@ def measure(args: SplatBenchmarkArgs) -> None:
             for camera in (Camera(96, 160), Camera(320, 640)):
                 size = (camera.height_px, camera.width_px)
                 views = (*camera_poses(poses, camera), camera.intrinsics(), *size)
-                work = render_counted(prepared, *views, BACKGROUND)[3] / len(poses)
+                work = render_counted(prepared, Views(*views, BACKGROUND))[3] / len(poses)
                 for threads in counts:
                     numba.set_num_threads(threads)
                     each = seconds(
-                        lambda p=prepared, v=views: render_splats(p, *v, BACKGROUND),
+                        lambda p=prepared, v=views: render_splats(p, Views(*v, BACKGROUND)),
                         args.repetitions,
                     ) / len(poses)
                     first = (views[0][:1], views[1][:1], *views[2:])

@@ -25,6 +25,7 @@ from s2e.envs.scenes.files import load_scene, read_description, scene_folder
 from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.scenes.propose import NARROW_M, nearby, on_wheels, route_of
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 from s2e.envs.worlds import Worlds
 
 SAMPLE = 6
@@ -192,12 +193,14 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     prepared = prepare(scene.splats)
     _, depth, alpha = render_splats(
         prepared,
-        positions,
-        rotations,
-        lens,
-        camera.height_px,
-        camera.width_px,
-        antialiased=scene.splats.antialiased,
+        Views(
+            positions,
+            rotations,
+            lens,
+            camera.height_px,
+            camera.width_px,
+            antialiased=scene.splats.antialiased,
+        ),
     )
     blind = float(((np.where(alpha > 0.5, depth, np.inf) < BLIND_M).mean(axis=(1, 2)) > 0.5).mean())
     words = (
@@ -210,9 +213,8 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
         slice(camera.height_px // 2 - 6, camera.height_px // 2 - 2),
         slice(camera.width_px // 2 - 2, camera.width_px // 2 + 2),
     )
-    solid = (
-        np.median(alpha[part], axis=(1, 2)) > 0.5
-    )  # the depth of a veil before the sky is the veil's
+    # the depth of a veil before the sky is the veil's
+    solid = np.median(alpha[part], axis=(1, 2)) > 0.5
     seen = np.where(solid, np.median(depth[part], axis=(1, 2)), np.inf)
     free = free_way(scene, anchors, yaws, camera.z)
     early = seen < np.minimum(free, SIGHT_M) - (0.25 + 0.08 * free)
@@ -226,12 +228,12 @@ def splats_against_map(scene: Scene, views: int = 192, noise_m: float = 0.0) -> 
     words = f"{share:.0%} of {views} sight lines end before the map does ({most})"
     yield Finding("free ground", hazy or share <= MOST_IN_FREE, words)
     down = Camera(height_px=24, width_px=24, hfov_deg=50.0)
-    above = np.column_stack(
-        [anchors, eyes + 1.0]
-    )  # anchors are clear of all that is lower than a robot needs
+    # anchors are clear of all that is lower than a robot needs
+    above = np.column_stack([anchors, eyes + 1.0])
     looking = np.broadcast_to(DOWN, (views, 3, 3))
     _, depth, _ = render_splats(
-        prepared, above, looking, down.intrinsics(), 24, 24, antialiased=scene.splats.antialiased
+        prepared,
+        Views(above, looking, down.intrinsics(), 24, 24, antialiased=scene.splats.antialiased),
     )
     below = np.median(depth, axis=(1, 2))
     rise = np.where(np.isfinite(below), 1.0 - below, -np.inf)

@@ -10,6 +10,7 @@ from s2e.envs.geometry.scene import Scene, Splats
 from s2e.envs.render import Renderer
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.splats.transform import Placement, place, select
+from s2e.envs.splats.views import Views
 
 _FAR = 20.0  # extents that the camera stands off: lines of sight differ by under 3 degrees
 
@@ -41,7 +42,8 @@ def parallel_view(
     eye = -_FAR * rotation[2]
     lens = np.array([focal, focal, width_px / 2, height_px / 2])
     rgb, _, _ = render_splats(
-        prepare(small), eye[None], rotation[None], lens, height_px, width_px, background_rgb=back
+        prepare(small),
+        Views(eye[None], rotation[None], lens, height_px, width_px, background_rgb=back),
     )  # pyright: ignore[reportArgumentType]
     return rgb[0]
 
@@ -70,9 +72,8 @@ def top_down(scene: Scene, pixels_per_m: float = 12.0, below_m: float | None = N
         return parallel_view(
             splats, centre, DOWN, pixels_per_m, height_px, width_px, scene.sky.horizon
         )
-    scene = dataclasses.replace(
-        scene, sky=dataclasses.replace(scene.sky, fog_m=1e9)
-    )  # far up is not far away
+    # far up is not far away
+    scene = dataclasses.replace(scene, sky=dataclasses.replace(scene.sky, fog_m=1e9))
     distance = _FAR * float(extent.max())
     lens = np.array(
         [[pixels_per_m * distance, pixels_per_m * distance, width_px / 2, height_px / 2]]

@@ -17,22 +17,16 @@ from s2e.envs.geometry.scene import Mesh
 
 _NEAR_M, _FAR_M = 0.1, 40.0
 _CONTACT, _CONTACT_M = 0.6, 0.35  # how dark at the foot, and how far it reaches
-_SUN, _SUN_LENGTH_M, _SUN_SOFT_M = (
-    0.9,
-    3.0,
-    0.14,
-)  # share of the sun's light that is taken, longest shadow, width of its edge
+# share of the sun's light that is taken, longest shadow, width of its edge
+_SUN, _SUN_LENGTH_M, _SUN_SOFT_M = (0.9, 3.0, 0.14)
 _LEVEL, _LEVEL_SOFT = (
     0.15,
     0.2,
     # depths of splats are rough: share by which they may differ from the plane's, and fade out
     # beyond
 )
-_SOLE_M, _SOLE_NEARER_M, _NEARER_M = (
-    0.3,
-    0.2,
-    0.6,
-)  # how high over the sole, how much nearer, and how much at most
+# how high over the sole, how much nearer, and how much at most
+_SOLE_M, _SOLE_NEARER_M, _NEARER_M = (0.3, 0.2, 0.6)
 _PERSON = (0.16, 0.15, 1.7)  # half a stride, half a body's width, height
 
 CASTER = 8
@@ -104,9 +98,8 @@ def light_at(x, y, caster, sun):
                 ) / across
                 t = min(max(t, 0.0), length)
                 best = min(best, _outside(x - t * sun[0], y - t * sun[1], caster))
-        d = best / (
-            _SUN_SOFT_M * (0.5 + at)
-        )  # half-shadows widen with the height of what casts them
+        # half-shadows widen with the height of what casts them
+        d = best / (_SUN_SOFT_M * (0.5 + at))
         if d < 1.0:
             light *= 1.0 - sun[3] * (1.0 - 0.5 * at / length) * (1.0 - d * d * (3.0 - 2.0 * d))
     return light

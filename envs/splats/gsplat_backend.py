@@ -20,11 +20,11 @@ from torch import Tensor
 from s2e.core.errors import UserError, how_to_install
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.reference import ALPHA_MIN, NEAR_M, backgrounds, composite_depth, view_matrices
+from s2e.envs.splats.views import Views
 
 _TILE = 16
-_CHUNK = (
-    1 << 25
-)  # Gaussians times views of one call: bounds the memory, some 150 bytes for each that is seen
+# Gaussians times views of one call: bounds the memory, some 150 bytes for each that is seen
+_CHUNK = 1 << 25
 _SHARP = 100.0  # conic of a background pixel: alpha is under 1/255 at its neighbours
 
 
@@ -90,43 +90,27 @@ def _upload(splats: Splats, device: str) -> CudaSplats:
 
 
 def render_splats(
-    prepared: CudaSplats,
-    positions: np.ndarray,
-    rotations: np.ndarray,
-    intrinsics: np.ndarray,
-    height_px: int,
-    width_px: int,
-    background_rgb: np.ndarray | tuple[float, float, float] = (0.0, 0.0, 0.0),
-    background_depth: np.ndarray | None = None,
-    *,
-    lens: str = "pinhole",
-    antialiased: bool = False,
-    dtype: type = np.uint8,
+    prepared: CudaSplats, views: Views, dtype: type = np.uint8
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws splats as `s2e.envs.splats.render.render_splats` does; see there for arguments and
-    results.
-
-    Args:
-        prepared: the scene, from `prepare` of this module.
-        positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth,
-            lens, antialiased, dtype: see there.
+    results. `prepared` comes from `prepare` of this module.
 
     Raises:
         UserError: gsplat or CUDA is missing.
     """
-    gsplat, views = kernels(), len(positions)
-    matrices, pinholes = view_matrices(positions, rotations, intrinsics)
-    colours, limits = backgrounds(views, height_px, width_px, background_rgb, background_depth)
-    rgb = np.empty((views, height_px, width_px, 3), dtype)
-    depth, alpha = (np.empty((views, height_px, width_px), np.float32) for _ in range(2))
-    step = max(_CHUNK // max(len(prepared.means), height_px * width_px), 1)
+    gsplat, size = kernels(), (len(views), views.height_px, views.width_px)
+    matrices, pinholes = view_matrices(views.positions, views.rotations, views.intrinsics)
+    colours, limits = backgrounds(views)
+    rgb = np.empty((*size, 3), dtype)
+    depth, alpha = (np.empty(size, np.float32) for _ in range(2))
+    step = max(_CHUNK // max(len(prepared.means), size[1] * size[2]), 1)
     with torch.inference_mode():
-        for start in range(0, views, step):
+        for start in range(0, len(views), step):
             some = slice(start, start + step)
             given = [
                 a[some].to(prepared.means.device) for a in (matrices, pinholes, colours, limits)
             ]
-            drawn = _draw(gsplat, prepared, given, lens, antialiased)
+            drawn = _draw(gsplat, prepared, given, views.lens, views.antialiased)
             image = (
                 drawn[0] if dtype == np.float32 else (255 * drawn[0]).round().clamp(0, 255).byte()
             )
@@ -144,7 +128,7 @@ def _draw(
         splats: the scene.
         given: matrices and pinholes of `view_matrices`, colours and depths of `backgrounds`, on the
             device of the splats.
-        lens, antialiased: as in `render_splats`.
+        lens, antialiased: as in `Views`.
     """
     matrices, pinholes, colours, limits = given
     views, height, width = limits.shape

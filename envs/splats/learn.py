@@ -166,9 +166,8 @@ class Learner:
             + _SCALE * gaussians.scales.mean() / self.how.extent
         )
         ordered = gaussians.scales.sort(1).values
-        loss = (
-            loss + _FLAT * (ordered[:, 0] / ordered[:, 1]).mean()
-        )  # discs: surfaces, and what the import looks for
+        # discs: surfaces, and what the import looks for
+        loss = loss + _FLAT * (ordered[:, 0] / ordered[:, 1]).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -19,17 +19,14 @@ LOG2_ALPHA_MIN = F32(np.log2(1 / 255))
 
 _NEAR = F32(NEAR_M)
 _ZERO, _ONE, _HALF, _TWO = F32(0.0), F32(1.0), F32(0.5), F32(2.0)
-_FOV_SLACK = F32(
-    0.3
-)  # the Jacobian is taken at most this share of the half field of view beyond the image
+# the Jacobian is taken at most this share of the half field of view beyond the image
+_FOV_SLACK = F32(0.3)
 _FAR = F32(1e30)
-_REACH2_OF_LOG2 = F32(
-    2 * np.log(2)
-)  # squared reach in standard deviations, per factor two above 1/255
+# squared reach in standard deviations, per factor two above 1/255
+_REACH2_OF_LOG2 = F32(2 * np.log(2))
 _LOG2_E = F32(np.log2(np.e))
-_WIDEST = F32(
-    np.pi / 2
-)  # how much wider than the angle a fisheye draws it at most, at the rim of 180 degrees
+# how much wider than the angle a fisheye draws it at most, at the rim of 180 degrees
+_WIDEST = F32(np.pi / 2)
 _EPS = 1e-7  # gsplat's, against division by zero on the fisheye's axis
 
 # Columns of a record. Drawing: centre, conic (times log2(e) / 2), log2 of the opacity, colour,

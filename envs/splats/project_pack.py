@@ -152,9 +152,8 @@ def _sizes(table: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
     """
     xx, xy, xz, yy, yz, zz = np.abs(table[:, 3:9].T)
     trace = xx + yy + zz
-    widest = np.minimum(
-        trace, np.maximum(np.maximum(xx + xy + xz, xy + yy + yz), xz + yz + zz)
-    )  # Gershgorin's circles
+    # Gershgorin's circles
+    widest = np.minimum(trace, np.maximum(np.maximum(xx + xy + xz, xy + yy + yz), xz + yz + zz))
     reach = np.sqrt(widest * np.maximum(2 * np.log(2) * (table[:, 9] + np.log2(255)), 0))
     shown = (table[:, 9] > -500).reshape(-1, each)  # not what fills up
     return np.sqrt(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from s2e.core.errors import optional
 from s2e.envs.geometry.scene import Splats
+from s2e.envs.splats.views import Views
 
 NEAR_M = 0.1
 ALPHA_MIN, ALPHA_MAX, LIGHT_MIN = 1 / 255, 0.999, 1e-4
@@ -35,7 +36,7 @@ def view_matrices(
     positions: np.ndarray, rotations: np.ndarray, intrinsics: np.ndarray
 ) -> tuple[Tensor, Tensor]:
     """World-to-camera matrices (V, 4, 4) and pinhole matrices (V, 3, 3), float32, from cameras as
-    `render_splats` takes them.
+    `Views` has them.
     """
     views = len(positions)
     turn = torch.as_tensor(np.asarray(rotations, dtype=np.float64))
@@ -54,24 +55,14 @@ def view_matrices(
     return matrices.float(), pinhole.float()
 
 
-def backgrounds(
-    views: int,
-    height_px: int,
-    width_px: int,
-    rgb: np.ndarray | tuple[float, float, float],
-    depth: np.ndarray | None,
-) -> tuple[Tensor, Tensor]:
-    """Colours (V, H, W, 3) in 0..1 and depths (V, H, W) of a background given as `render_splats`
-    takes it.
-    """
-    colours = torch.as_tensor(np.asarray(rgb, dtype=np.float32) / 255).expand(
-        views, height_px, width_px, 3
-    )
-    if depth is None:
-        return colours, torch.full((views, height_px, width_px), torch.inf)
-    return colours, torch.as_tensor(np.asarray(depth, dtype=np.float32)).expand(
-        views, height_px, width_px
-    )
+def backgrounds(views: Views) -> tuple[Tensor, Tensor]:
+    """Colours (V, H, W, 3) in 0..1 and depths (V, H, W) of what is behind."""
+    size = len(views), views.height_px, views.width_px
+    colours = torch.as_tensor(np.asarray(views.background_rgb, dtype=np.float32) / 255)
+    if views.background_depth is None:
+        return colours.expand(*size, 3), torch.full(size, torch.inf)
+    depths = torch.as_tensor(np.asarray(views.background_depth, dtype=np.float32))
+    return colours.expand(*size, 3), depths.expand(size)
 
 
 def _project(
@@ -173,24 +164,8 @@ def _blend(xy: Tensor, limit: Tensor, seen: tuple[Tensor, ...]) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def render_reference(
-    splats: Splats,
-    positions: np.ndarray,
-    rotations: np.ndarray,
-    intrinsics: np.ndarray,
-    height_px: int,
-    width_px: int,
-    background_rgb: np.ndarray | tuple[float, float, float] = (0.0, 0.0, 0.0),
-    background_depth: np.ndarray | None = None,
-    lens: str = "pinhole",
-    antialiased: bool = False,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def render_reference(splats: Splats, views: Views) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws splats as `s2e.envs.splats.render.render_splats` does, in float32 torch.
-
-    Args:
-        splats: the scene.
-        positions, rotations, intrinsics, height_px, width_px, background_rgb, background_depth,
-            lens, antialiased: see there.
 
     Returns:
         rgb (V, H, W, 3) float32 in 0..1, not clipped above; depth and alpha (V, H, W) float32 as
@@ -199,14 +174,14 @@ def render_reference(
     Raises:
         UserError: gsplat is not installed.
     """
-    size = (height_px, width_px)
-    matrices, pinholes = view_matrices(positions, rotations, intrinsics)
-    colours, limits = backgrounds(
-        len(positions), height_px, width_px, background_rgb, background_depth
-    )
-    sums, light = torch.zeros(len(positions), *size, 4), torch.ones(len(positions), *size)
-    for v in range(len(positions)):
-        sums[v], light[v] = trace(splats, matrices[v], pinholes[v], limits[v], lens, antialiased)
+    size = len(views), views.height_px, views.width_px
+    matrices, pinholes = view_matrices(views.positions, views.rotations, views.intrinsics)
+    colours, limits = backgrounds(views)
+    sums, light = torch.zeros(*size, 4), torch.ones(size)
+    for v in range(len(views)):
+        sums[v], light[v] = trace(
+            splats, matrices[v], pinholes[v], limits[v], views.lens, views.antialiased
+        )
     rgb = sums[..., :3] + light[..., None] * colours
     depth = composite_depth(sums[..., 3], light, limits)
     return rgb.numpy(), depth.numpy(), (1 - light).numpy()
@@ -226,7 +201,7 @@ def trace(
         splats: the scene.
         matrix, pinhole: of `view_matrices`.
         limits: (H, W) depth of the background.
-        lens, antialiased: as in `render_reference`.
+        lens, antialiased: as in `Views`.
 
     Returns:
         Sums (H, W, 4) of weight times red, green, blue and depth; the light that is left (H, W).

@@ -8,6 +8,7 @@ import numpy as np
 
 from s2e.envs.splats.project_pack import PreparedSplats, covariances, prepare
 from s2e.envs.splats.raster import TILE, draw_share
+from s2e.envs.splats.views import Views
 
 __all__ = ["PreparedSplats", "covariances", "prepare", "render_splats"]
 
@@ -43,19 +44,7 @@ def _in_threads(arrays: tuple, workers: int) -> np.ndarray:
 
 
 def render_splats(
-    prepared: PreparedSplats,
-    positions: np.ndarray,
-    rotations: np.ndarray,
-    intrinsics: np.ndarray,
-    height_px: int,
-    width_px: int,
-    background_rgb: np.ndarray | tuple[float, float, float] = (0.0, 0.0, 0.0),
-    background_depth: np.ndarray | None = None,
-    *,
-    lens: str = "pinhole",
-    antialiased: bool = False,
-    dtype: type = np.uint8,
-    detail_px: float = 0.0,
+    prepared: PreparedSplats, views: Views, dtype: type = np.uint8, detail_px: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws splats over a background that they occlude and that occludes them.
 
@@ -65,20 +54,7 @@ def render_splats(
 
     Args:
         prepared: the scene, from `prepare`.
-        positions: (V, 3) camera positions, metres.
-        rotations: (V, 3, 3), a world point p is at `rotation @ (p - position)` in the optical
-            frame.
-        intrinsics: (4,) or (V, 4) fx, fy, cx, cy in pixels.
-        height_px: rows of an image.
-        width_px: columns of an image.
-        background_rgb: (V, H, W, 3) uint8 image behind, or one colour (3,) in 0..255.
-        background_depth: (V, H, W) float32 depth of the background along the optical axis, metres,
-            infinite where it is sky; None is sky everywhere. Gaussians whose centre is farther are
-            hidden at that pixel.
-        lens: pinhole, or fisheye: equidistant, a ray at angle a from the axis falls fx * a pixels
-            from the centre.
-        antialiased: opacities are lowered by what the 0.3 px^2 of blur widen a Gaussian (gsplat's
-            "antialiased" mode).
+        views: V cameras, and what is behind.
         dtype: np.uint8, colours 0..255, or np.float32, colours 0..1 that are not clipped above.
         detail_px: clusters of Gaussians are drawn merged, two or four to one, where what that makes
             of them is smaller than this (px, root mean square over a cluster of the root of a
@@ -90,42 +66,19 @@ def render_splats(
         axis, the background included where its depth is finite, infinite where there is nothing;
         alpha (V, H, W) float32, what the Gaussians cover of the background.
     """
-    return render_counted(
-        prepared,
-        positions,
-        rotations,
-        intrinsics,
-        height_px,
-        width_px,
-        background_rgb,
-        background_depth,
-        lens,
-        antialiased,
-        dtype,
-        detail_px,
-    )[:3]
+    return render_counted(prepared, views, dtype, detail_px)[:3]
 
 
 def render_counted(
-    prepared: PreparedSplats,
-    positions: np.ndarray,
-    rotations: np.ndarray,
-    intrinsics: np.ndarray,
-    height_px: int,
-    width_px: int,
-    background_rgb: np.ndarray | tuple[float, float, float] = (0.0, 0.0, 0.0),
-    background_depth: np.ndarray | None = None,
-    lens: str = "pinhole",
-    antialiased: bool = False,
-    dtype: type = np.uint8,
-    detail_px: float = 0.0,
+    prepared: PreparedSplats, views: Views, dtype: type = np.uint8, detail_px: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """`render_splats`, and what it cost: (2,) int64 Gaussians projected, and Gaussians in tiles
     that were blended, in all views.
     """
-    views, workers = len(positions), numba.get_num_threads()
-    if lens not in ("pinhole", "fisheye"):
-        raise ValueError(f"lens is {lens!r}; it is pinhole or fisheye")
+    count, height, width = len(views), views.height_px, views.width_px
+    workers = numba.get_num_threads()
+    if views.lens not in ("pinhole", "fisheye"):
+        raise ValueError(f"lens is {views.lens!r}; it is pinhole or fisheye")
     if dtype not in (np.uint8, np.float32):
         raise ValueError(f"dtype is {dtype!r}; it is np.uint8 or np.float32")
     if not detail_px >= 0 or (detail_px > 0 and not prepared.coarse):
@@ -133,52 +86,52 @@ def render_counted(
             f"detail_px is {detail_px}; above 0 it needs prepare(splats, coarse=True), below 0 it "
             "means nothing"
         )
-    cameras = np.asarray(intrinsics, dtype=np.float32)
-    if cameras.shape not in ((4,), (views, 4)):
-        raise ValueError(f"intrinsics have shape {cameras.shape}, expected (4,) or ({views}, 4)")
-    rgb = np.empty((views, height_px, width_px, 3), dtype)
-    depth, alpha = (np.empty((views, height_px, width_px), np.float32) for _ in range(2))
-    back_rgb = np.asarray(background_rgb)
+    cameras = np.asarray(views.intrinsics, dtype=np.float32)
+    if cameras.shape not in ((4,), (count, 4)):
+        raise ValueError(f"intrinsics have shape {cameras.shape}, expected (4,) or ({count}, 4)")
+    rgb = np.empty((count, height, width, 3), dtype)
+    depth, alpha = (np.empty((count, height, width), np.float32) for _ in range(2))
+    back_rgb, back_depth = np.asarray(views.background_rgb), views.background_depth
     if back_rgb.ndim == 1:  # one pixel stands for all
         back_rgb = np.clip(np.round(back_rgb), 0, 255).astype(np.uint8)[None, None, None]
-    elif back_rgb.shape[1:] != (height_px, width_px, 3) or len(back_rgb) not in (1, views):
+    elif back_rgb.shape[1:] != (height, width, 3) or len(back_rgb) not in (1, count):
         raise ValueError(
-            f"background_rgb has shape {back_rgb.shape}, expected {views} images of {height_px} x "
-            f"{width_px}"
+            f"background_rgb has shape {back_rgb.shape}, expected {count} images of {height} x "
+            f"{width}"
         )
-    back_depth = np.zeros((1, 1, 1)) if background_depth is None else background_depth
-    if background_depth is not None and (
-        back_depth.shape[1:] != (height_px, width_px) or len(back_depth) not in (1, views)
-    ):
+    sky = back_depth is None
+    if back_depth is None:
+        back_depth = np.zeros((1, 1, 1))
+    elif back_depth.shape[1:] != (height, width) or len(back_depth) not in (1, count):
         raise ValueError(
-            f"background_depth has shape {back_depth.shape}, expected {views} images of "
-            f"{height_px} x {width_px}"
+            f"background_depth has shape {back_depth.shape}, expected {count} images of "
+            f"{height} x {width}"
         )
     work = np.zeros(2, np.int64)
-    if views and height_px and width_px:
-        bands, none = _bands(views, height_px, width_px, workers), np.zeros((1, 0))
+    if count and height and width:
+        bands, none = _bands(count, height, width, workers), np.zeros((1, 0))
         arrays = (
             prepared.packed,
             prepared.sh,
             prepared.terms,
             prepared.clusters,
             prepared.groups,
-            np.ascontiguousarray(positions, dtype=np.float32),
-            np.ascontiguousarray(rotations, dtype=np.float32),
-            np.array(np.broadcast_to(cameras, (views, 4)), order="C"),
-            lens == "fisheye",
-            bool(antialiased),
+            np.ascontiguousarray(views.positions, dtype=np.float32),
+            np.ascontiguousarray(views.rotations, dtype=np.float32),
+            np.array(np.broadcast_to(cameras, (count, 4)), order="C"),
+            views.lens == "fisheye",
+            bool(views.antialiased),
             np.ascontiguousarray(back_rgb, dtype=np.uint8).reshape(len(back_rgb), -1),
             np.ascontiguousarray(back_depth, dtype=np.float32).reshape(len(back_depth), -1),
-            background_depth is not None,
-            height_px,
-            width_px,
+            not sky,
+            height,
+            width,
             bands,
             np.float32(detail_px),
-            rgb.reshape(views, -1) if dtype == np.uint8 else none.astype(np.uint8),
-            rgb.reshape(views, -1) if dtype == np.float32 else none.astype(np.float32),
-            depth.reshape(views, -1),
-            alpha.reshape(views, -1),
+            rgb.reshape(count, -1) if dtype == np.uint8 else none.astype(np.uint8),
+            rgb.reshape(count, -1) if dtype == np.float32 else none.astype(np.float32),
+            depth.reshape(count, -1),
+            alpha.reshape(count, -1),
         )
-        work = _in_threads(arrays, min(workers, views * len(bands)))
+        work = _in_threads(arrays, min(workers, count * len(bands)))
     return rgb, depth, alpha, work

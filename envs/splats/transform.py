@@ -130,9 +130,8 @@ def sh_rotation(rotation: np.ndarray, degree: int) -> np.ndarray:
     directions = _directions()
     matrix = np.zeros(((degree + 1) ** 2,) * 2)
     new = basis(directions, degree)
-    old = basis(
-        directions @ np.asarray(rotation, dtype=np.float64), degree
-    )  # R^T d: what the old frame calls d
+    # R^T d: what the old frame calls d
+    old = basis(directions @ np.asarray(rotation, dtype=np.float64), degree)
     for band in range(degree + 1):
         part = slice(band * band, (band + 1) ** 2)
         matrix[part, part] = np.linalg.lstsq(new[:, part], old[:, part], rcond=None)[0]

@@ -15,6 +15,7 @@ from s2e.envs.raster.effects import apply_to_views
 from s2e.envs.raster.kernels import render_meshes
 from s2e.envs.render import Renderer
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 from s2e.envs.streets.build import build_scene
 from s2e.envs.streets.objects import obstacle_mesh
 
@@ -222,13 +223,7 @@ def test_every_view_has_the_scene_the_lens_and_the_mode_of_its_own():
     )
     want, *_ = render_splats(
         prepare(soft),
-        positions[:1],
-        rotations[:1],
-        lenses[0],
-        *SIZE,
-        sky.rgb,
-        sky.depth,
-        antialiased=True,
+        Views(positions[:1], rotations[:1], lenses[0], *SIZE, sky.rgb, sky.depth, antialiased=True),
     )
     assert np.array_equal(plain.rgb, want)
 

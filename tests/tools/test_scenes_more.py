@@ -8,6 +8,7 @@ from s2e.envs.geometry.scene import Sky
 from s2e.envs.scenes.files import load_scene
 from s2e.envs.scenes.propose import largest_region, on_wheels, route_of
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 from tools.urban import parts_more as more
 from tools.urban import parts_things as things
 from tools.urban.paint import Canvas, Light, Place
@@ -112,7 +113,7 @@ def look_down(splats, points, height):
     eyes = np.column_stack([points, height + 0.6]).astype(np.float32)
     down = np.tile(np.array([[1, 0, 0], [0, -1, 0], [0, 0, -1]], np.float32), (len(eyes), 1, 1))
     return render_splats(
-        prepare(splats), eyes, down, np.array([20.0, 20.0, 8.0, 8.0], np.float32), 16, 16
+        prepare(splats), Views(eyes, down, np.array([20.0, 20.0, 8.0, 8.0], np.float32), 16, 16)
     )[2]
 
 

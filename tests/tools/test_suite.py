@@ -21,6 +21,7 @@ from s2e.envs.scenes.files import load_scene, scene_folder
 from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.scenes.propose import on_wheels
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 from s2e.envs.worlds import Worlds
 from tools.urban import suite
 
@@ -101,11 +102,7 @@ def test_robots_see_what_stands_in_their_way(urban):
     positions[:, 2] += heights(scene, anchors)
     _, depth, alpha = render_splats(
         prepare(scene.splats),
-        positions,
-        rotations,
-        camera.intrinsics(),
-        camera.height_px,
-        camera.width_px,
+        Views(positions, rotations, camera.intrinsics(), camera.height_px, camera.width_px),
     )
     seen = np.median(depth[:, 46:50, 78:82], axis=(1, 2))
     # Four pixels are 2 degrees, in which an edge may lie; a Gaussian is some 0.2 m wide.

@@ -173,9 +173,8 @@ def _which_activated(path: Path, splats: Splats, asked: bool) -> tuple[bool, boo
                 "--activated out"
             )
         return lengths, shares
-    shares &= bool(
-        opacities.min() < 0.3 and opacities.max() > 0.7
-    )  # all of one value may be a logit
+    # all of one value may be a logit
+    shares &= bool(opacities.min() < 0.3 and opacities.max() > 0.7)
     if lengths and not shares:
         least, middle = (float(v) for v in np.quantile(scales, (0.01, 0.5)))
         _, size = diameter(splats.means[good], np.ones(len(scales), np.float32))

@@ -179,9 +179,8 @@ def _read(
             raise UserError(f"{where}: shN.bands is {bands}; it is 1, 2 or 3: export it again")
     packed = size_of_files(path, sorted({name for group in names.values() for name in group}))
     check_density(path, "meta.json, count", count, count * (22 if bands else 20), packed)
-    antialiased = (
-        meta.get("antialias") is True or meta.get("model") == "antialiased"
-    )  # the specification's key, SplatTransform's
+    # the specification's key, SplatTransform's
+    antialiased = meta.get("antialias") is True or meta.get("model") == "antialiased"
     splats = blank(count, 1 + _BANDS.get(bands, 0), antialiased)
 
     def plane(name: str) -> np.ndarray:

@@ -37,9 +37,8 @@ _GZIP = b"\x1f\x8b"
 _ANTIALIASED, _EXTENDED = 1, 2
 _COEFFICIENTS = (1, 4, 9, 16, 25)  # of SH degree 0 to 4
 _COLOUR_SCALE = 0.15  # how much of a byte's range one unit of the first coefficient takes
-_WINDOW = (
-    1 << 27
-)  # what zstd may keep of its past: the most that its strongest ordinary level asks for
+# what zstd may keep of its past: the most that its strongest ordinary level asks for
+_WINDOW = 1 << 27
 _MAX_EXTENSIONS = 1 << 20
 _COORDINATE_SYSTEM = (
     0xADBE0003  # Adobe's extension that names the axes; without it they are right, up, back

@@ -8,6 +8,7 @@ from PIL import Image
 
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 
 FIELD_OF_VIEW = 1.2
 
@@ -62,7 +63,7 @@ def shoot(folder: Path, splats: Splats, count: int, size: tuple[int, int], rgbd:
     focal = size[0] / 2 / np.tan(FIELD_OF_VIEW / 2)
     lens = np.array([focal, focal, size[0] / 2, size[1] / 2])
     rgb, depth, _ = render_splats(
-        prepare(splats), eyes, axes.transpose(0, 2, 1), lens, size[1], size[0]
+        prepare(splats), Views(eyes, axes.transpose(0, 2, 1), lens, size[1], size[0])
     )
     folder.mkdir(parents=True, exist_ok=True)
     frames = []

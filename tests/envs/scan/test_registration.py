@@ -9,6 +9,7 @@ from s2e.envs.scan.photos.pictures import Photo
 from s2e.envs.scan.photos.registration import Registration, register, registered
 from s2e.envs.splats.gradients import View
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 from tests.envs.scan.shots import room, walk
 
 SIZE = (96, 72)
@@ -21,9 +22,9 @@ def sensor(focal: float, right: float) -> list[Photo]:
     turned, splats = axes.transpose(0, 2, 1), prepare(room(12_000))
     lens = np.array([70.0, 70.0, 48.0, 36.0])
     size = SIZE[1], SIZE[0]
-    _, depth, _ = render_splats(splats, eyes, turned, lens, *size)
+    _, depth, _ = render_splats(splats, Views(eyes, turned, lens, *size))
     rgb, _, _ = render_splats(
-        splats, eyes + right * axes[:, :, 0], turned, lens * [focal, focal, 1, 1], *size
+        splats, Views(eyes + right * axes[:, :, 0], turned, lens * [focal, focal, 1, 1], *size)
     )
     depth[~np.isfinite(depth)] = 0.0
     return [
@@ -46,11 +47,13 @@ def test_another_camera_is_found():
     truth = sensor(1.0, 0.0)[0]
     wanted = render_splats(
         prepare(room(12_000)),
-        moved.view.position[None],
-        moved.view.rotation[None],
-        moved.view.intrinsics,
-        SIZE[1],
-        SIZE[0],
+        Views(
+            moved.view.position[None],
+            moved.view.rotation[None],
+            moved.view.intrinsics,
+            SIZE[1],
+            SIZE[0],
+        ),
     )[1][0]
     assert moved.depth is not None and truth.depth is not None
     known = moved.depth > 0

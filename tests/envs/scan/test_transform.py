@@ -18,6 +18,7 @@ from s2e.envs.splats.transform import (
     select,
     upright,
 )
+from s2e.envs.splats.views import Views
 
 
 def rotation(seed):
@@ -61,7 +62,7 @@ def test_basis_is_the_rasterisers():
         )
         look = upright(d)[None]  # z of the optical frame along d
         rgb, _, alpha = render_splats(
-            prepare(one), np.zeros((1, 3)), look, lens, 9, 9, dtype=np.float32
+            prepare(one), Views(np.zeros((1, 3)), look, lens, 9, 9), dtype=np.float32
         )
         seen = rgb[0, 4, 4] / alpha[0, 4, 4]
         assert seen == pytest.approx(basis(d[None], 3)[0] @ sh[0] + 0.5, rel=1e-4)
@@ -76,7 +77,7 @@ def test_a_capture_looks_the_same_when_it_and_the_camera_are_moved_together():
     position, lens = np.array([0.5, -0.3, -6.0]), np.array([40.0, 40.0, 16.0, 12.0])
     look = Rotation.from_euler("xyz", [0.1, 0.05, 0.7]).as_matrix()
     pictures = [
-        render_splats(prepare(s), at[None], r[None], lens, 24, 32, dtype=np.float32)
+        render_splats(prepare(s), Views(at[None], r[None], lens, 24, 32), dtype=np.float32)
         for s, at, r in (
             (splats, position, look),
             (placed, 2.0 * turn @ position + [4.0, -1.0, 0.5], look @ turn.T),

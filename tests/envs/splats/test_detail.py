@@ -12,6 +12,7 @@ from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats import render
 from s2e.envs.splats.project_pack import GEOMETRY, merged, prepare
 from s2e.envs.splats.render import render_counted, render_splats
+from s2e.envs.splats.views import Views
 
 CAMERA = Camera(height_px=50, width_px=84)
 POSES = np.array([[-16.0, -16.0, 0.8], [-16.0, 16.0, -0.8], [15.0, 0.0, 3.0]])
@@ -89,7 +90,7 @@ def test_without_detail_not_a_bit_changes():
     plain, coarse = prepare(splats), prepare(splats, coarse=True)
     assert len(coarse.packed) == len(coarse.clusters) * 14 * 8 * GEOMETRY
     for one, other in zip(
-        render_splats(plain, *views()), render_splats(coarse, *views()), strict=True
+        render_splats(plain, Views(*views())), render_splats(coarse, Views(*views())), strict=True
     ):
         np.testing.assert_array_equal(one, other)
 
@@ -98,9 +99,13 @@ def test_without_detail_not_a_bit_changes():
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_far_gaussians_are_drawn_merged_and_look_the_same(lens, antialiased):
     prepared = prepare(streets(antialiased), coarse=True)
-    exact = render_counted(prepared, *views(), lens=lens, antialiased=antialiased)
-    some = render_counted(prepared, *views(), lens=lens, antialiased=antialiased, detail_px=1.2)
-    most = render_counted(prepared, *views(), lens=lens, antialiased=antialiased, detail_px=1e6)
+    exact = render_counted(prepared, Views(*views(), lens=lens, antialiased=antialiased))
+    some = render_counted(
+        prepared, Views(*views(), lens=lens, antialiased=antialiased), detail_px=1.2
+    )
+    most = render_counted(
+        prepared, Views(*views(), lens=lens, antialiased=antialiased), detail_px=1e6
+    )
     assert most[3][0] < 0.5 * exact[3][0]
     assert some[3][0] < 0.95 * exact[3][0]
     assert loss_db(exact[0], some[0]) > max(40, loss_db(exact[0], most[0]) + 3)
@@ -108,7 +113,7 @@ def test_far_gaussians_are_drawn_merged_and_look_the_same(lens, antialiased):
 
 def test_neither_threads_nor_regions_change_a_bit(monkeypatch):
     prepared, threads = prepare(streets(), coarse=True), numba.get_num_threads()
-    whole = render_splats(prepared, *views(), detail_px=1.5)
+    whole = render_splats(prepared, Views(*views()), detail_px=1.5)
     for strips in (2, 3):
         cuts = np.linspace(0, -(-CAMERA.width_px // 8), strips + 1).astype(np.int32)
         bands = np.array(
@@ -116,12 +121,16 @@ def test_neither_threads_nor_regions_change_a_bit(monkeypatch):
             dtype=np.int32,
         )
         monkeypatch.setattr(render, "_bands", lambda *_, bands=bands: bands)
-        for one, other in zip(whole, render_splats(prepared, *views(), detail_px=1.5), strict=True):
+        for one, other in zip(
+            whole, render_splats(prepared, Views(*views()), detail_px=1.5), strict=True
+        ):
             np.testing.assert_array_equal(one, other)
     monkeypatch.undo()
     try:
         numba.set_num_threads(1)
-        for one, other in zip(whole, render_splats(prepared, *views(), detail_px=1.5), strict=True):
+        for one, other in zip(
+            whole, render_splats(prepared, Views(*views()), detail_px=1.5), strict=True
+        ):
             np.testing.assert_array_equal(one, other)
     finally:
         numba.set_num_threads(threads)
@@ -137,10 +146,10 @@ def test_few_gaussians_merge_too(count):
         splats.opacities[:count],
         splats.sh[:count],
     )
-    rgb, depth, alpha = render_splats(prepare(few, coarse=True), *views(), detail_px=1e6)
+    rgb, depth, alpha = render_splats(prepare(few, coarse=True), Views(*views()), detail_px=1e6)
     assert np.isfinite(alpha).all() and not np.isnan(depth).any()
     if count == 1:
-        exact = render_splats(prepare(few), *views())
+        exact = render_splats(prepare(few), Views(*views()))
         np.testing.assert_allclose(alpha, exact[2], atol=1e-5)
         assert np.abs(rgb.astype(int) - exact[0]).max() <= 1
 
@@ -149,4 +158,4 @@ def test_detail_needs_merged_gaussians():
     prepared = prepare(streets())
     for detail_px in (0.5, -1.0, float("nan")):
         with pytest.raises(ValueError, match="detail_px"):
-            render_splats(prepared, *views(), detail_px=detail_px)
+            render_splats(prepared, Views(*views()), detail_px=detail_px)

@@ -18,6 +18,7 @@ from s2e.envs.splats import gradients as module
 from s2e.envs.splats.gradients import Gaussians, View, look
 from s2e.envs.splats.reference import torch_functions, trace, view_matrices
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 
 SH0 = 0.28209479177387814
 VIEW = View(
@@ -133,11 +134,9 @@ def test_it_is_what_the_renderer_draws():
     splats = Splats(means, quats, scales, opacities, ((colours - 0.5) / SH0)[:, None])
     rgb, _, alpha = render_splats(
         prepare(splats),
-        VIEW.position[None],
-        VIEW.rotation[None],
-        VIEW.intrinsics,
-        VIEW.height_px,
-        VIEW.width_px,
+        Views(
+            VIEW.position[None], VIEW.rotation[None], VIEW.intrinsics, VIEW.height_px, VIEW.width_px
+        ),
         dtype=np.float32,
     )
     seen, _, light = look(gaussians, VIEW)

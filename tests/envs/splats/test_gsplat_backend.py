@@ -14,6 +14,7 @@ from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats import gsplat_backend, reference
 from s2e.envs.splats import render as cpu
 from s2e.envs.splats.reference import render_reference, view_matrices
+from s2e.envs.splats.views import Views
 
 gsplat = pytest.importorskip("gsplat")
 CAMERA = Camera(height_px=24, width_px=32)
@@ -164,18 +165,11 @@ def test_backgrounds_as_gaussians_are_an_exact_depth_test(on_cpu, lens, antialia
     )
     got = gsplat_backend.render_splats(
         on_cpu(splats),
-        positions,
-        rotations,
-        lenses,
-        *SIZE,
-        rgb,
-        depth,
-        lens=lens,
-        antialiased=antialiased,
+        Views(positions, rotations, lenses, *SIZE, rgb, depth, lens=lens, antialiased=antialiased),
         dtype=np.float32,
     )
     want = render_reference(
-        splats, positions, rotations, lenses, *SIZE, rgb, depth, lens, antialiased
+        splats, Views(positions, rotations, lenses, *SIZE, rgb, depth, lens, antialiased)
     )
     for mine, twins in zip(got, want, strict=True):
         assert np.array_equal(np.isinf(mine), np.isinf(twins))
@@ -193,11 +187,11 @@ def test_chunks_of_views_and_bytes(on_cpu, monkeypatch):
         background(5, 3),
     )
     whole = gsplat_backend.render_splats(
-        on_cpu(splats), positions, rotations, lenses, *SIZE, rgb, depth
+        on_cpu(splats), Views(positions, rotations, lenses, *SIZE, rgb, depth)
     )
     monkeypatch.setattr(gsplat_backend, "_CHUNK", 2 * SIZE[0] * SIZE[1])
     parts = gsplat_backend.render_splats(
-        on_cpu(splats), positions, rotations, lenses, *SIZE, rgb, depth
+        on_cpu(splats), Views(positions, rotations, lenses, *SIZE, rgb, depth)
     )
     assert whole[0].dtype == parts[0].dtype == np.uint8
     for a, b in zip(whole, parts, strict=True):
@@ -211,7 +205,7 @@ def test_nothing_to_see_shows_the_background(on_cpu):
     none = make_splats(0, 0)
     positions, rotations, lenses = views(1)
     rgb, depth, alpha = gsplat_backend.render_splats(
-        on_cpu(none), positions, rotations, lenses, *SIZE, (10, 20, 30)
+        on_cpu(none), Views(positions, rotations, lenses, *SIZE, (10, 20, 30))
     )
     assert (rgb == (10, 20, 30)).all() and np.isinf(depth).all() and (alpha == 0).all()
 
@@ -304,14 +298,9 @@ def test_both_backends_draw_the_same(lens, antialiased):
     drawn = [
         door.render_splats(
             door.prepare(splats),
-            positions,
-            rotations,
-            lenses,
-            *size,
-            rgb,
-            depth,
-            lens=lens,
-            antialiased=antialiased,
+            Views(
+                positions, rotations, lenses, *size, rgb, depth, lens=lens, antialiased=antialiased
+            ),
         )
         for door in (cpu, gsplat_backend)
     ]

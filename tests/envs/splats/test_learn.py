@@ -19,6 +19,7 @@ from s2e.envs.splats.learn import (
     turns,
 )
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 from s2e.policy.checkpoint import optimizer_state, restore_optimizer
 from tests.envs.scan.shots import FIELD_OF_VIEW, room, walk
 
@@ -36,7 +37,7 @@ def photos() -> list[Target]:
     lens = np.array([focal, focal, SIZE[0] / 2, SIZE[1] / 2])
     turned = axes.transpose(0, 2, 1)
     rgb, depth, _ = render_splats(
-        prepare(room(2000)), eyes, turned, lens, SIZE[1], SIZE[0], dtype=np.float32
+        prepare(room(2000)), Views(eyes, turned, lens, SIZE[1], SIZE[0]), dtype=np.float32
     )
     depth[~np.isfinite(depth)] = 0.0
     views = [View(eye, turn, lens, SIZE[1], SIZE[0]) for eye, turn in zip(eyes, turned)]

@@ -13,6 +13,7 @@ from scipy.special import sph_harm_y
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.splats.render import covariances, prepare, render_splats
+from s2e.envs.splats.views import Views
 
 CAMERA = Camera(height_px=45, width_px=70)
 
@@ -134,7 +135,8 @@ def test_images_depths_and_alphas_equal_the_slow_twin(seed, coefficients):
     back_depth = rng.uniform(0.5, 6, shape).astype(np.float32)
     back_depth[:, :20] = np.inf
     rgb, depth, alpha = render_splats(
-        prepare(splats), positions, rotations, CAMERA.intrinsics(), *shape[1:], back_rgb, back_depth
+        prepare(splats),
+        Views(positions, rotations, CAMERA.intrinsics(), *shape[1:], back_rgb, back_depth),
     )
     for v in range(2):
         want = twin(
@@ -161,11 +163,9 @@ def assert_like_twin(
     options: Any = {
         "lens": "fisheye" if lens is fisheye else "pinhole",
         "antialiased": antialiased,
-        "dtype": np.float32,
     }
-    rgb, depth, alpha = render_splats(
-        prepare(splats), positions, rotations, cameras, *size, (20, 90, 160), **options
-    )
+    views = Views(positions, rotations, cameras, *size, (20, 90, 160), **options)
+    rgb, depth, alpha = render_splats(prepare(splats), views, dtype=np.float32)
     assert rgb.dtype == np.float32
     for v in range(len(positions)):
         camera = cameras if np.ndim(cameras) == 1 else cameras[v]
@@ -234,14 +234,8 @@ def test_what_is_brighter_than_white_stays_so_in_floats_alone():
     )
     camera = Camera(pitch_deg=0.0)
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
-    view = (
-        prepare(wall),
-        positions,
-        rotations,
-        camera.intrinsics(),
-        camera.height_px,
-        camera.width_px,
-    )
+    size = camera.height_px, camera.width_px
+    view = prepare(wall), Views(positions, rotations, camera.intrinsics(), *size)
     assert (
         render_splats(*view, dtype=np.float32)[0].min() > 2.1
         and (render_splats(*view)[0] == 255).all()
@@ -264,7 +258,8 @@ def test_background_hides_and_is_hidden():
         [np.full(shape[1:], 2.9, np.float32), np.full(shape[1:], 3.1, np.float32)]
     )
     rgb, depth, alpha = render_splats(
-        prepare(wall), positions, rotations, camera.intrinsics(), *shape[1:], back, back_depth
+        prepare(wall),
+        Views(positions, rotations, camera.intrinsics(), *shape[1:], back, back_depth),
     )
     assert (rgb[0] == (0, 80, 0)).all() and (alpha[0] == 0).all() and np.allclose(depth[0], 2.9)
     assert (
@@ -286,11 +281,12 @@ def test_thread_count_does_not_change_a_bit(monkeypatch):
     ):  # the count that it reads, not that of the machine: that may have one core
         monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
         results.append(
-            render_splats(prepare(splats), positions, rotations, CAMERA.intrinsics(), 45, 70)
+            render_splats(prepare(splats), Views(positions, rotations, CAMERA.intrinsics(), 45, 70))
         )
     alone = [
         render_splats(
-            prepare(splats), positions[v : v + 1], rotations[v : v + 1], CAMERA.intrinsics(), 45, 70
+            prepare(splats),
+            Views(positions[v : v + 1], rotations[v : v + 1], CAMERA.intrinsics(), 45, 70),
         )
         for v in range(7)
     ]
@@ -303,16 +299,8 @@ def test_regions_of_one_view_make_the_whole(monkeypatch):
     camera = Camera(height_px=120, width_px=200)
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
     prepared = prepare(make_splats(8, 3000))
-    view = (
-        prepared,
-        positions,
-        rotations,
-        camera.intrinsics(),
-        120,
-        200,
-        (9, 9, 9),
-        np.full((1, 120, 200), 5.0, np.float32),
-    )
+    behind = (9, 9, 9), np.full((1, 120, 200), 5.0, np.float32)
+    view = prepared, Views(positions, rotations, camera.intrinsics(), 120, 200, *behind)
     results = []
     for threads in (1, 2, 3, 16):
         monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
@@ -337,7 +325,9 @@ def test_many_layers_are_drawn_in_parts_as_they_would_be_at_once():
     )
     camera = Camera(height_px=64, width_px=72)
     positions, rotations = camera_poses(np.zeros((1, 3)), camera)
-    rgb, _, alpha = render_splats(prepare(large), positions, rotations, camera.intrinsics(), 64, 72)
+    rgb, _, alpha = render_splats(
+        prepare(large), Views(positions, rotations, camera.intrinsics(), 64, 72)
+    )
     want = twin(
         large,
         positions[0],
@@ -368,7 +358,7 @@ def test_odd_gaussians_change_nothing_that_they_should_not():
         sh=np.zeros((6, 1, 3), np.float32),
     )
     rgb, depth, alpha = render_splats(
-        prepare(odd), positions, rotations, camera.intrinsics(), 45, 70, (200, 0, 0)
+        prepare(odd), Views(positions, rotations, camera.intrinsics(), 45, 70, (200, 0, 0))
     )
     want = twin(
         odd,
@@ -393,11 +383,11 @@ def test_no_gaussians_and_no_views():
     empty = Splats(means=none(3), quats=none(4), scales=none(3), opacities=none(), sh=none(1, 3))
     positions, rotations = camera_poses(np.zeros((1, 3)), CAMERA)
     rgb, depth, alpha = render_splats(
-        prepare(empty), positions, rotations, CAMERA.intrinsics(), 45, 70, (1, 2, 3)
+        prepare(empty), Views(positions, rotations, CAMERA.intrinsics(), 45, 70, (1, 2, 3))
     )
     assert (rgb == (1, 2, 3)).all() and np.isinf(depth).all() and (alpha == 0).all()
     nothing = render_splats(
-        prepare(empty), positions[:0], rotations[:0], CAMERA.intrinsics(), 45, 70
+        prepare(empty), Views(positions[:0], rotations[:0], CAMERA.intrinsics(), 45, 70)
     )
     assert nothing[0].shape == (0, 45, 70, 3)
 
@@ -407,12 +397,14 @@ def test_mismatched_background_is_refused():
     with pytest.raises(ValueError, match="background_depth"):
         render_splats(
             prepare(make_splats(0)),
-            positions,
-            rotations,
-            CAMERA.intrinsics(),
-            45,
-            70,
-            background_depth=np.zeros((2, 45, 71), np.float32),
+            Views(
+                positions,
+                rotations,
+                CAMERA.intrinsics(),
+                45,
+                70,
+                background_depth=np.zeros((2, 45, 71), np.float32),
+            ),
         )
 
 
@@ -427,7 +419,7 @@ def test_mismatched_background_is_refused():
 def test_what_it_cannot_draw_is_refused(more, what):
     positions, rotations = camera_poses(np.zeros((2, 3)), CAMERA)
     options: Any = {"intrinsics": CAMERA.intrinsics(), **more}
+    dtype = options.pop("dtype", np.uint8)
+    views = Views(positions, rotations, height_px=45, width_px=70, **options)
     with pytest.raises(ValueError, match=what):
-        render_splats(
-            prepare(make_splats(0, 3)), positions, rotations, height_px=45, width_px=70, **options
-        )
+        render_splats(prepare(make_splats(0, 3)), views, dtype)

@@ -16,6 +16,7 @@ from s2e.envs.splats import reference
 from s2e.envs.splats.formats.any import read_splats
 from s2e.envs.splats.reference import render_reference
 from s2e.envs.splats.render import prepare, render_splats
+from s2e.envs.splats.views import Views
 
 pytest.importorskip("gsplat")
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,9 +105,9 @@ def views(poses: np.ndarray, lens: str):
 def agree(splats: Splats, poses: np.ndarray, lens: str, antialiased: bool) -> None:
     given = views(poses, lens)
     rgb, depth, alpha = render_splats(
-        prepare(splats), *given, lens=lens, antialiased=antialiased, dtype=np.float32
+        prepare(splats), Views(*given, lens=lens, antialiased=antialiased), dtype=np.float32
     )
-    want_rgb, want_depth, want_alpha = render_reference(splats, *given, lens, antialiased)
+    want_rgb, want_depth, want_alpha = render_reference(splats, Views(*given, lens, antialiased))
     assert (
         np.array_equal(np.isinf(depth), np.isinf(want_depth))
         or np.mean(np.isinf(depth) != np.isinf(want_depth)) < 1e-3
@@ -153,7 +154,7 @@ def test_modes_and_lenses_differ():
     splats, poses = make_scene("anisotropic")
     given = views(poses[:1], "pinhole")
     plain, soft, round_ = (
-        render_reference(splats, *given, lens, mode)[0]
+        render_reference(splats, Views(*given, lens, mode))[0]
         for lens, mode in (("pinhole", False), ("pinhole", True), ("fisheye", False))
     )
     assert psnr(plain, soft) < 42 and psnr(plain, round_) < 30
@@ -168,7 +169,9 @@ def test_threads_do_not_change_a_bit(lens, antialiased, monkeypatch):
         16,
     ):  # the count that it reads, not that of the machine: that may have one core
         monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
-        results.append(render_splats(prepare(splats), *given, lens=lens, antialiased=antialiased))
+        results.append(
+            render_splats(prepare(splats), Views(*given, lens=lens, antialiased=antialiased))
+        )
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
 
 
@@ -187,12 +190,14 @@ def test_twin_stops_where_3dgs_stops():
     )
     level = Camera(height_px=9, width_px=9, x=0.0, pitch_deg=0.0)
     positions, rotations = camera_poses(np.zeros((1, 3)), level)
-    rgb, depth, alpha = render_reference(stack, positions, rotations, level.intrinsics(), 9, 9)
+    rgb, depth, alpha = render_reference(
+        stack, Views(positions, rotations, level.intrinsics(), 9, 9)
+    )
     assert abs(alpha[0, 4, 4] - 0.999) < 1e-4 and abs(rgb[0, 4, 4, 0] - 0.5 * 0.999) < 1e-3
     assert abs(depth[0, 4, 4] - (2 * 0.9 + 3 * 0.09 + 4 * 0.009) / 0.999) < 2e-2
 
 
 def test_without_gsplat_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "gsplat.cuda", None)
+    monkeypatch.setitem(__import__("sys").modules, "gsplat.cuda._torch_impl", None)
     with pytest.raises(UserError, match='pip install "gsplat'):
         reference.torch_functions()
