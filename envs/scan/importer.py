@@ -116,9 +116,8 @@ def check(args: Import) -> Cameras | None:
     check_words(args)
     check_name(args.name)
     if args.collision is not None:
-        read_mesh(
-            args.collision
-        )  # to be refused at once; read again when needed: meanwhile its memory is the capture's
+        # to be refused at once; read again when needed: meanwhile its memory is the capture's
+        read_mesh(args.collision)
     return None if args.cameras is None else read_cameras(args.cameras)
 
 
@@ -327,9 +326,10 @@ def propose(args: Import, splats: Splats, mapped: Mapped, sky: Sky) -> tuple[Sce
     longest = 0.0
     for room_m, shortest_m in ((0.5, SHORT_M), (TIGHT_M, SHORTEST_M)):
         try:
+            # as they are written
             anchors = np.round(
                 free_anchors(mapped.occupancy, mapped.ground, count, narrow=True, room_m=room_m), 3
-            )  # as they are written
+            )
         except UserError:
             continue  # nowhere is so much room
         if len(anchors) < 2:

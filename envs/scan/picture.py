@@ -48,9 +48,8 @@ def ticks(low: float, high: float, most: int = 10) -> np.ndarray:
     rough = max(high - low, 1e-12) / most
     power = 10.0 ** np.floor(np.log10(rough))
     step = next(f * power for f in (1.0, 2.0, 5.0, 10.0) if f * power >= rough * (1 - 1e-9))
-    return (
-        np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step + 0.0
-    )  # never -0
+    # never -0
+    return np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step + 0.0
 
 
 def axes(
@@ -97,10 +96,7 @@ def draw_refusal(path: Path, splats: Splats, floor: Floor | None, reason: str) -
             solid[:: max(len(solid) // 500_000, 1)].astype(np.float64), (0.005, 0.995), axis=0
         )
         if len(solid)
-        else (
-            np.zeros(3),
-            np.ones(3),
-        )
+        else (np.zeros(3), np.ones(3))
     )
     if floor is not None:
         low[2], high[2] = min(low[2], floor.offset), max(high[2], floor.offset)

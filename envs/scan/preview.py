@@ -11,6 +11,7 @@ from s2e.core.lock import check_place
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.geometry.ground import GroundFields, ground_height_at
 from s2e.envs.geometry.scene import Episode, Scene
+from s2e.envs.geometry.spread import farthest_first
 from s2e.envs.render import Renderer
 from s2e.envs.scan.check import free_way, route_around
 from s2e.envs.scan.picture import FAINT, INK, PAPER, axes, compiling, font, ticks
@@ -215,15 +216,8 @@ def _legend(
 def eye_views(scene: Scene, count: int = 4) -> list[np.ndarray]:
     """Views (400, 640, 3) from anchors far apart, each along its longest free way."""
     camera = Camera(height_px=400, width_px=640, hfov_deg=80.0, x=0.0, z=EYE_M, pitch_deg=4.0)
-    chosen = [0]
-    nearest = np.linalg.norm(scene.free_anchors - scene.free_anchors[0], axis=1)
-    for _ in range(count - 1):
-        chosen.append(int(np.argmax(nearest)))
-        nearest = np.minimum(
-            nearest, np.linalg.norm(scene.free_anchors - scene.free_anchors[chosen[-1]], axis=1)
-        )
     poses = []
-    for point in scene.free_anchors[chosen]:
+    for point in scene.free_anchors[farthest_first(scene.free_anchors, count)]:
         yaws = np.linspace(-np.pi, np.pi, 48, endpoint=False)
         poses.append(
             [

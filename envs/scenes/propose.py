@@ -16,6 +16,7 @@ from s2e.core.errors import UserError, require
 from s2e.envs.geometry.astar import ROUTE_CLEARANCE_M, astar, path_length
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import GOAL_RADIUS_M, Episode, Ground, Obstacle, Scene, Walker
+from s2e.envs.geometry.spread import farthest_first
 from s2e.envs.people.people import CLEAR_M, DENSITY_M2, SHARES, draw_walkers
 from s2e.envs.robots.fleet import STEP_CLASSES_M
 from s2e.envs.scenes.episodes import SETTINGS
@@ -106,15 +107,7 @@ def free_anchors(
         "goal fits",
     )
     points = occupancy.origin + (cells[:, ::-1] + 0.5) * occupancy.resolution
-    chosen = [int(np.argmin(points[:, 0]))]
-    nearest = np.full(len(points), np.inf)
-    while len(chosen) < count:
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
-        farthest = int(np.argmax(nearest))
-        if nearest[farthest] < APART_M:
-            break
-        chosen.append(farthest)
-    return points[chosen]
+    return points[farthest_first(points, count, int(np.argmin(points[:, 0])), APART_M)]
 
 
 def reachable(clear: np.ndarray, narrow: bool) -> np.ndarray:

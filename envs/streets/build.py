@@ -13,6 +13,7 @@ from s2e.core.errors import UserError
 from s2e.envs.geometry.meshes import place
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import SEMANTIC_ID, Ground, Scene
+from s2e.envs.geometry.spread import farthest_first
 from s2e.envs.streets.block import RESOLUTION, Builder
 from s2e.envs.streets.grounds import construction, corridor, park, yards
 from s2e.envs.streets.layouts import alleys, boulevard, cafe, crossing, market, plaza, street
@@ -233,12 +234,7 @@ def draw_anchors(
     if len(cells) == 0:
         return np.zeros((0, 2))
     points = occupancy.origin + (cells[: 25 * count] + 0.5) * occupancy.resolution
-    # Each next point is the farthest from those so far.
-    order, nearest = [0], np.linalg.norm(points - points[0], axis=1)
-    while len(order) < min(count, len(points)):
-        order.append(int(np.argmax(nearest)))
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[order[-1]], axis=1))
-    return points[order]
+    return points[farthest_first(points, min(count, len(points)))]
 
 
 def _families(seed: int, family: str | None, blocks: tuple[int, int]) -> list[str]:

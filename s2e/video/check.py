@@ -19,24 +19,14 @@ from s2e.video.resample import UNIFORM, is_uniform, split_at
 from s2e.video.walk import Walk
 
 GAP_S = 1.0  # seconds without a frame: what happened there cannot be told from what is around
-STILL_MPS, STILL_RADPS, STILL_S, STILL_KEPT_S = (
-    0.05,
-    0.05,
-    10.0,
-    2.0,
-)  # long waits teach waiting; this much of each end is kept
-JUMP_TIMES, JUMP_MPS, JUMP_M = (
-    5.0,
-    2.0,
-    0.3,
-)  # a step of so many times the walk's own fast ones, so fast and so far, is no motion
+# long waits teach waiting; this much of each end is kept
+STILL_MPS, STILL_RADPS, STILL_S, STILL_KEPT_S = (0.05, 0.05, 10.0, 2.0)
+# a step of so many times the walk's own fast ones, so fast and so far, is no motion
+JUMP_TIMES, JUMP_MPS, JUMP_M = (5.0, 2.0, 0.3)
 YAW_JUMP_RAD, YAW_JUMP_RADPS = 0.8, 6.0
 FAST_MPS, SLOW_PATH_M = 6.0, 0.5
-SPOT_M, SPOT_LEAST_M, SPOT_AHEAD = (
-    0.1,
-    0.005,
-    0.8,
-)  # a turn on the spot: so few metres a radian, of them no more than this share ahead
+# a turn on the spot: so few metres a radian, of them no more than this share ahead
+SPOT_M, SPOT_LEAST_M, SPOT_AHEAD = (0.1, 0.005, 0.8)
 FROZEN_M, FROZEN_FRAMES = 0.3, 3  # the same picture while the pose moves on
 DARK, BRIGHT, FLAT = 8.0, 247.0, 4.0  # mean and deviation of grey levels, of 255
 TURNED_RAD, TURNED_SURE = np.radians(35.0), 0.8
@@ -61,6 +51,14 @@ class Finding:
     value: float
     text: str
     drop: bool
+
+
+def _drop(walk: Walk, kind: str, frame: int, until: int, value: float, text: str) -> Finding:
+    return Finding(walk.name, kind, int(frame), int(until), float(value), text, True)
+
+
+def _tell(walk: Walk, kind: str, value: float, text: str, frame: int = 0) -> Finding:
+    return Finding(walk.name, kind, int(frame), 0, float(value), text, False)
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def check_walk(walk: Walk, pictures: Look | None = None) -> list[Finding]:
             *_plain(walk, pictures),
             *_sizes(walk, pictures),
         ]
-    return found + [Finding(walk.name, "note", 0, 0, 0.0, fact, False) for fact in walk.notes]
+    return found + [_tell(walk, "note", 0.0, fact) for fact in walk.notes]
 
 
 def check_walks(
@@ -206,7 +204,7 @@ def same_as(walk: Walk, pictures: Look, first: dict[bytes, str]) -> list[Finding
         first[pictures.digest] = walk.name
         return []
     text = f"the same pictures as {former}: one walk would be trained on and held out"
-    return [Finding(walk.name, "copy", 0, len(walk), 0.0, text, True)]
+    return [_drop(walk, "copy", 0, len(walk), 0.0, text)]
 
 
 def kept(walk: Walk, findings: Sequence[Finding]) -> list[Walk]:
@@ -234,9 +232,7 @@ def runs(mask: np.ndarray) -> np.ndarray:
 def _times(walk: Walk) -> list[Finding]:
     dt = np.diff(walk.times)
     found = [
-        Finding(
-            walk.name, "gap", i + 1, i + 1, float(dt[i]), f"{dt[i]:.1f} s without a frame", True
-        )
+        _drop(walk, "gap", i + 1, i + 1, dt[i], f"{dt[i]:.1f} s without a frame")
         for i in np.flatnonzero(dt > max(GAP_S, 3 * np.median(dt))).tolist()
     ]
     if not is_uniform(walk):
@@ -246,15 +242,7 @@ def _times(walk: Walk) -> list[Finding]:
             f"{np.median(dt):.3f} s; convert with --to-hz"
         )
         found.append(
-            Finding(
-                walk.name,
-                "irregular",
-                int(np.argmax(np.abs(dt - np.median(dt)))) + 1,
-                0,
-                off,
-                text,
-                False,
-            )
+            _tell(walk, "irregular", off, text, int(np.argmax(np.abs(dt - np.median(dt)))) + 1)
         )
     return found
 
@@ -264,36 +252,26 @@ def _jumps(walk: Walk) -> list[Finding]:
     speed = step / dt
     limit = max(JUMP_MPS, JUMP_TIMES * float(np.quantile(speed, 0.9)))
     found = [
-        Finding(
-            walk.name,
-            "jump",
-            i + 1,
-            i + 1,
-            float(step[i]),
-            f"{step[i]:.2f} m in {dt[i]:.2f} s",
-            True,
-        )
+        _drop(walk, "jump", i + 1, i + 1, step[i], f"{step[i]:.2f} m in {dt[i]:.2f} s")
         for i in np.flatnonzero((speed > limit) & (step > JUMP_M)).tolist()
     ]
     turn = np.abs(wrapped(np.diff(walk.yaw)))
     return found + [
-        Finding(
-            walk.name,
+        _drop(
+            walk,
             "yaw jump",
             i + 1,
             i + 1,
-            float(turn[i]),
+            turn[i],
             f"{np.degrees(turn[i]):.0f} degrees in {dt[i]:.2f} s",
-            True,
         )
         for i in np.flatnonzero((turn > YAW_JUMP_RAD) & (turn / dt > YAW_JUMP_RADPS)).tolist()
     ]
 
 
 def _still(walk: Walk) -> list[Finding]:
-    span = max(
-        1, round(0.5 * walk.hz)
-    )  # over half a second, so that noise of the poses is no motion
+    # over half a second, so that noise of the poses is no motion
+    span = max(1, round(0.5 * walk.hz))
     after = np.minimum(np.arange(len(walk)) + span, len(walk) - 1)
     before = np.maximum(after - span, 0)
     dt = np.maximum(walk.times[after] - walk.times[before], 1e-9)
@@ -304,9 +282,7 @@ def _still(walk: Walk) -> list[Finding]:
     share = float(still.mean())
     found = []
     if share > 0.5:
-        found.append(
-            Finding(walk.name, "still", 0, 0, share, f"stands still {share:.0%} of the time", False)
-        )
+        found.append(_tell(walk, "still", share, f"stands still {share:.0%} of the time"))
     for a, b in runs(still).tolist():
         when = walk.times[a:b]
         lasts = when[-1] - when[0]
@@ -318,17 +294,7 @@ def _still(walk: Walk) -> list[Finding]:
             if not len(inner):
                 continue  # a gap, found already
             text = f"stands still for {lasts:.0f} s; {2 * STILL_KEPT_S:.0f} s of it are kept"
-            found.append(
-                Finding(
-                    walk.name,
-                    "long stand",
-                    int(inner[0]),
-                    int(inner[-1]) + 1,
-                    float(lasts),
-                    text,
-                    True,
-                )
-            )
+            found.append(_drop(walk, "long stand", inner[0], int(inner[-1]) + 1, lasts, text))
     return found
 
 
@@ -343,7 +309,7 @@ def _scale(walk: Walk) -> list[Finding]:
             f"a quarter of the time faster than {usual:.1f} m/s: the positions are in other "
             "units (--scale), or this is a car"
         )
-        return [Finding(walk.name, "scale", 0, t, usual, text, True)]
+        return [_drop(walk, "scale", 0, t, usual, text)]
     reach = float(np.ptp(walk.position, axis=0).max())
     if reach < SLOW_PATH_M and not _on_the_spot(walk):
         lasts = walk.times[-1] - walk.times[0]
@@ -351,7 +317,7 @@ def _scale(walk: Walk) -> list[Finding]:
             f"all of it within {reach:.3f} m in {lasts:.0f} s: it stands, or the positions are "
             "in other units (--scale)"
         )
-        return [Finding(walk.name, "scale", 0, t, path, text, True)]
+        return [_drop(walk, "scale", 0, t, path, text)]
     return []
 
 
@@ -359,9 +325,8 @@ def _on_the_spot(walk: Walk) -> bool:
     """Whether a walk that gets nowhere turns there: a path in other units is as short, but its
     motion follows its yaw.
     """
-    at = np.arange(
-        0, len(walk), max(1, round(0.5 * walk.hz))
-    )  # over half a second, so that noise of the poses is no motion
+    # over half a second, so that noise of the poses is no motion
+    at = np.arange(0, len(walk), max(1, round(0.5 * walk.hz)))
     move, yaw = np.diff(walk.position[at], axis=0), walk.yaw[at]
     turn = wrapped(np.diff(yaw))
     turned, path = float(np.abs(turn).sum()), float(np.linalg.norm(move, axis=1).sum())
@@ -392,14 +357,14 @@ def _heading(walk: Walk) -> list[Finding]:
         text = (
             "yaw turns against the motion: it is clockwise (turn its sign), or x and y are swapped"
         )
-        return [Finding(walk.name, "yaw", 0, t, mirrored, text, True)]
+        return [_drop(walk, "yaw", 0, t, mirrored, text)]
     if sure > TURNED_SURE and abs(mean) > TURNED_RAD:
         turned = "the poses' frame is turned, or x and y are swapped"
         why = (
             "it drives backwards, or the yaw is reversed" if abs(mean) > np.radians(150) else turned
         )
         text = f"moves {np.degrees(mean):+.0f} degrees off its yaw throughout: {why}"
-        return [Finding(walk.name, "yaw", 0, t, float(np.degrees(mean)), text, True)]
+        return [_drop(walk, "yaw", 0, t, np.degrees(mean), text)]
     if (
         sure < 0.5 and _circular(2 * off)[1] < TURNED_SURE
     ):  # twice the angle: forwards and backwards agree
@@ -407,13 +372,9 @@ def _heading(walk: Walk) -> list[Finding]:
             f"yaw hardly follows the motion (agreement {sure:.2f} of 1): moves sideways a lot, "
             "or its axes are wrong"
         )
-        return [Finding(walk.name, "yaw", 0, 0, sure, text, False)]
+        return [_tell(walk, "yaw", sure, text)]
     return (
-        [
-            Finding(
-                walk.name, "backward", 0, 0, back, f"moves backwards {back:.0%} of the time", False
-            )
-        ]
+        [_tell(walk, "backward", back, f"moves backwards {back:.0%} of the time")]
         if back > 0.1
         else []
     )
@@ -422,10 +383,7 @@ def _heading(walk: Walk) -> list[Finding]:
 def _broken(walk: Walk, seen: Look) -> list[Finding]:
     bad = np.zeros(len(walk), dtype=bool)
     bad[list(seen.errors)] = True
-    return [
-        Finding(walk.name, "broken", a, b, float(b - a), seen.errors[a], True)
-        for a, b in runs(bad).tolist()
-    ]
+    return [_drop(walk, "broken", a, b, b - a, seen.errors[a]) for a, b in runs(bad).tolist()]
 
 
 def _frozen(walk: Walk, seen: Look) -> list[Finding]:
@@ -435,7 +393,7 @@ def _frozen(walk: Walk, seen: Look) -> list[Finding]:
         moved = float(np.linalg.norm(np.diff(walk.position[a - 1 : b], axis=0), axis=1).sum())
         if b - a >= FROZEN_FRAMES and moved > FROZEN_M:
             text = f"the same picture {b - a + 1} times while the pose moves {moved:.2f} m"
-            found.append(Finding(walk.name, "frozen", a, b, moved, text, True))
+            found.append(_drop(walk, "frozen", a, b, moved, text))
     for finding in found:
         same[finding.frame : finding.until] = False
     share = float((same[1:] & (speeds(walk) > 0.2)).mean())
@@ -444,7 +402,7 @@ def _frozen(walk: Walk, seen: Look) -> list[Finding]:
             f"{share:.0%} of the frames repeat the one before while moving: the camera is "
             "slower; convert with a lower --to-hz"
         )
-        found.append(Finding(walk.name, "repeats", int(np.argmax(same)), 0, share, text, False))
+        found.append(_tell(walk, "repeats", share, text, np.argmax(same)))
     return found
 
 
@@ -472,14 +430,12 @@ def _sizes(walk: Walk, seen: Look) -> list[Finding]:
     other = int(np.argmax((seen.size != usual).any(1) & (seen.size[:, 0] > 0)))
     named = ", ".join(f"{n} of {w} x {h}" for (h, w), n in sizes.most_common(4))
     return [
-        Finding(
-            walk.name,
+        _tell(
+            walk,
             "sizes",
-            other,
-            0,
-            float(len(sizes)),
+            len(sizes),
             f"frames of {len(sizes)} sizes: {named}; all are stretched to one",
-            False,
+            other,
         )
     ]
 

@@ -193,6 +193,25 @@ def read_each(
     return walks, skipped
 
 
+def text_of(path: Path, max_bytes: int, what: str, remedy: str) -> str:
+    """A text file of UTF-8, with or without its mark.
+
+    Raises:
+        UserError: it cannot be read, is larger than `max_bytes`, or is no text; `what` it should
+            hold and the `remedy` are said.
+    """
+    try:
+        if (size := path.stat().st_size) > max_bytes:
+            raise UserError(f"{path}: {size} bytes are too many for {what}; split it")
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: not readable ({error.strerror}); {remedy}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: byte {error.start} is not UTF-8; a text file with {what} is expected"
+        ) from None
+
+
 @contextmanager
 def reading(path: Path, what: str, advice: str) -> Iterator[None]:
     """Whatever breaks in a container's library breaks because of the file: libraries raise many

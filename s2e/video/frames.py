@@ -13,12 +13,8 @@ from PIL import Image
 from s2e.core.errors import UserError
 
 MAX_PIXELS = 1 << 26
-KINDS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "BMP",
-)  # some others have Pillow start programs: PostScript is a language
+# some others have Pillow start programs: PostScript is a language
+KINDS = ("JPEG", "PNG", "WEBP", "BMP")
 
 
 Which = Sequence[int] | np.ndarray | range

@@ -26,6 +26,21 @@ def nearest(times: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(wanted - times[before] <= times[after] - wanted, before, after)
 
 
+def in_order(times: np.ndarray) -> np.ndarray:
+    """Indices that sort (N,) times; of repeated ones the first remains."""
+    order = np.argsort(times, kind="stable")
+    return order[np.concatenate([[True], np.diff(times[order]) > 0])] if len(order) else order
+
+
+def by_time(times: np.ndarray, what: str) -> tuple[np.ndarray, str]:
+    """`in_order`, and what to say of it; `what` names the things."""
+    order = in_order(times)
+    note = f"{what} sorted by time; " if (np.diff(times) < 0).any() else ""
+    if len(order) < len(times):
+        note += f"{len(times) - len(order)} {what} with the time of another are left out; "
+    return order, note
+
+
 def uniform(walk: Walk, hz: float) -> Walk:
     """A walk at a uniform rate: for each instant of a grid that begins with the walk, the frame
     nearest to it.

@@ -76,9 +76,8 @@ class ShardWriter:
             f"{walk.source}: a second walk named {walk.name}; names must differ",
         )
         self.names.add(walk.name)
-        pieces = max(
-            1, len(walk) // self.piece_frames
-        )  # the last takes the rest, so that none is too short to be read
+        # the last takes the rest, so that none is too short to be read
+        pieces = max(1, len(walk) // self.piece_frames)
         for piece in range(pieces):
             if (walk.name, piece) not in self.stored:
                 first = piece * self.piece_frames

@@ -209,9 +209,8 @@ def _contact_sheet(
             np.linspace(0, len(walks) - 1, columns * rows).round().astype(int)
         ):
             walk = walks[place]
-            t = round(
-                (0.15 + 0.7 * ((n * 0.618) % 1.0)) * (len(walk) - 1)
-            )  # spread over the walks' times as well
+            # spread over the walks' times as well
+            t = round((0.15 + 0.7 * ((n * 0.618) % 1.0)) * (len(walk) - 1))
             (frame,) = walk.frames.images([t])
             shown.append((Image.fromarray(frame), COLOURS[i % len(COLOURS)]))
     rows = [shown[i : i + columns] for i in range(0, len(shown), columns)]
@@ -252,9 +251,8 @@ def _paths(
             walk = walks[place]
             start = np.concatenate([walk.position[0], walk.yaw[:1]])
             ways.append((i, to_robot(walk.position, start)))
-    points = np.concatenate(
-        [way for _, way in ways]
-    )  # (P, 2) metres ahead and to the left; each way begins at 0, 0
+    # (P, 2) metres ahead and to the left; each way begins at 0, 0
+    points = np.concatenate([way for _, way in ways])
     low, high = points[:, 0].min(), points[:, 0].max()
     scale = 0.94 * min(
         (right - left) / (2 * max(np.abs(points[:, 1]).max(), 0.5)),

@@ -328,9 +328,8 @@ def _row(sample: _Sample, where: str) -> dict[str, Any]:
         )
         inside = good and all(math.isfinite(v) and 0 <= v <= RAY_RANGE_M + 1e-3 for v in numbers)
         body = body_of(body, where)
-        plausible = not any(
-            abs(getattr(body, name)) > 1e3 for name in ROBOT_FIELDS
-        )  # NaN is unknown
+        # NaN is unknown
+        plausible = not any(abs(getattr(body, name)) > 1e3 for name in ROBOT_FIELDS)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise UserError(f"{where}: its .json is no object with free_space") from None
     require(

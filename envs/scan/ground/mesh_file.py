@@ -173,9 +173,8 @@ def _faces_of_nodes(tree: dict[str, Any]) -> int:
         raise ValueError(
             f"its nodes go round in a circle, or are nested more than {MOST_DEPTH} deep"
         )
-    return max(
-        sum(faces), sum(faces[node["mesh"]] for node in nodes if "mesh" in node)
-    )  # a mesh that no node uses is made too
+    # a mesh that no node uses is made too
+    return max(sum(faces), sum(faces[node["mesh"]] for node in nodes if "mesh" in node))
 
 
 def _shape_of_obj(data: bytes) -> bytes:
@@ -203,9 +202,8 @@ def surface_discs(
         UserError: that would be more than `MOST_DISCS`.
     """
     corners = vertices[triangles]
-    opposite = np.linalg.norm(
-        np.roll(corners, -1, axis=1) - np.roll(corners, -2, axis=1), axis=2
-    )  # edge opposite of each corner
+    # edge opposite of each corner
+    opposite = np.linalg.norm(np.roll(corners, -1, axis=1) - np.roll(corners, -2, axis=1), axis=2)
     first = opposite.argmin(1)
     corners = np.take_along_axis(corners, ((first[:, None] + np.arange(3)) % 3)[..., None], axis=1)
     cuts = np.maximum(np.ceil(np.stack([opposite.max(1), opposite.min(1)], 1) / spacing), 1.0)

@@ -28,7 +28,8 @@ from s2e.video.frames import Frames, Which, decode, jpeg
 from s2e.video.ground import AXES, MAX_GAP_S, Axes, agreement, at_times, rotations, to_ground
 from s2e.video.options import ReadOptions
 from s2e.video.readers import ros_images, ros_messages
-from s2e.video.readers.ros_times import Stamps, choose_clock, in_order, pieces
+from s2e.video.readers.ros_times import Stamps, choose_clock, pieces
+from s2e.video.resample import in_order
 from s2e.video.walk import MIN_FRAMES, Body, Skipped, Walk, checked
 
 _MAGIC = {".bag": b"#ROSBAG V", ".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
@@ -396,9 +397,8 @@ class BagFrames(Frames):
             return
         received = self.stamps.received
         start, stop = int(received[wanted].min()), int(received[wanted].max()) + 1
-        coming = np.flatnonzero(
-            (received >= start) & (received < stop)
-        )  # the messages that the bag will give, in its order
+        # the messages that the bag will give, in its order
+        coming = np.flatnonzero((received >= start) & (received < stop))
         needed, held, done = set(wanted.tolist()), {}, 0
         with opened(self.path) as bag:
             for place, (_, at, data) in enumerate(bag.messages([self.topic], start, stop)):

@@ -143,9 +143,10 @@ def _extras(path: Path, length: int) -> dict[str, Any]:
         if "times" in values:
             extras["times"] = np.atleast_1d(np.array(values["times"], dtype=np.float64))[:length]
         if "free_space" in values:
+            # null: NaN
             extras["free_space"] = np.atleast_1d(np.array(values["free_space"], dtype=np.float32))[
                 :length
-            ]  # null: NaN
+            ]
         if "nudged" in values:
             extras["nudged"] = np.array(values["nudged"], dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):

@@ -23,6 +23,7 @@ SUFFIXES = (".mp4", ".m4v", ".mov")
 _SKIP = 16  # frames: a seek must save at least so many decoded ones
 _REMEDY = "copy or encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 _INSIDE = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf")
+# bytes an entry
 _TABLES = {
     b"stts": 8,
     b"ctts": 8,
@@ -32,7 +33,7 @@ _TABLES = {
     b"co64": 8,
     b"stsz": 4,
     b"trun": 1,
-}  # bytes an entry
+}
 
 
 class Video:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from s2e.core.errors import UserError
-from s2e.video.files import Search, once
+from s2e.video.files import Search, once, text_of
 from s2e.video.frames import Frames, ImageFiles
 from s2e.video.ground import AXES, at_times
 from s2e.video.options import ReadOptions
@@ -24,6 +24,7 @@ from s2e.video.readers import mp4, poses
 from s2e.video.readers.mp4 import VideoFrames
 from s2e.video.readers.parquet import inside
 from s2e.video.readers.poses import Poses, read_poses, sniff
+from s2e.video.resample import by_time
 from s2e.video.walk import Body, Skipped, Walk, checked
 
 _PICTURES = (".jpg", ".jpeg", ".png")
@@ -91,10 +92,11 @@ def _places(path: Path, depth: int, search: Search) -> list[_Place]:
     named = [f for f in folders if any(t.stem == f.name for t in texts)]
     if own or named:
         return [*own, *(place for folder in named for place in _places(folder, 0, search))]
+    # the last is KITTI's
     beside = (
         *(path.with_name(path.name + s) for s in poses.SUFFIXES),
         path.parent.parent / "poses" / f"{path.name}.txt",
-    )  # the last is KITTI's
+    )
     texts = texts or tuple(f for f in beside if sniff(f))
     if texts:
         shown = [path] if _has_pictures(path) else [f for f in folders if _has_pictures(f)]
@@ -204,13 +206,8 @@ def _images(
                 hz, assumed = options.rate()
                 times, note = times / hz, f"{assumed}; " if assumed else ""
     if times is not None:
-        order = np.argsort(times, kind="stable")
-        first = order[np.concatenate([[True], np.diff(times[order]) > 0])] if len(order) else order
-        if (np.diff(order) < 0).any():
-            note += "pictures sorted by time; "
-        if len(first) < len(order):
-            note += f"{len(order) - len(first)} pictures with the time of another are left out; "
-        files, times = [files[k] for k in first], times[first]
+        order, more = by_time(times, "pictures")
+        files, times, note = [files[k] for k in order], times[order], note + more
     return (
         ImageFiles(lambda t: files[t].read_bytes(), len(files), lambda t: str(files[t])),
         times,
@@ -257,16 +254,7 @@ def _list(file: Path, walk: Path) -> tuple[list[Path], np.ndarray]:
 def _column(file: Path, width: int) -> tuple[np.ndarray, list[str]]:
     """Seconds in the first of `width` columns of a text file, and what the second holds."""
     times, rest = [], []
-    try:
-        if file.stat().st_size > _MAX_TEXT:
-            raise UserError(f"{file}: {file.stat().st_size} bytes are too many for a list of times")
-        lines = file.read_bytes().decode("utf-8-sig").splitlines()
-    except OSError as error:
-        raise UserError(f"{file}: not readable ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{file}: byte {error.start} is not UTF-8; a text file with times is expected"
-        ) from None
+    lines = text_of(file, _MAX_TEXT, "a list of times", "check its permissions").splitlines()
     for n, line in enumerate(lines):
         cells = line.split(None, width - 1)
         if not cells or cells[0].startswith("#"):

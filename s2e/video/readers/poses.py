@@ -18,8 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.video.files import text_of
 from s2e.video.ground import AXES, Axes, agreement, rotations, to_ground
 from s2e.video.readers.columns import Column, PoseColumns, choose, poses, role
+from s2e.video.resample import by_time
 
 SUFFIXES = (".txt", ".csv", ".tum", ".kitti")
 _MAX_TEXT = 128 << 20
@@ -143,18 +145,7 @@ def read_poses(file: Path, axes: Axes | None, scale: float) -> Poses:
     Raises:
         UserError: not such a file; a bad line, with its number; axes that cannot be.
     """
-    try:
-        if file.stat().st_size > _MAX_TEXT:
-            raise UserError(f"{file}: {file.stat().st_size} bytes are too many for poses; split it")
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(
-            f"{file}: not readable ({error.strerror}); give the file of poses with --poses"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{file}: byte {error.start} is not UTF-8; a text file with poses is expected"
-        ) from None
+    text = text_of(file, _MAX_TEXT, "poses", "give the file of poses with --poses")
     lines = text.splitlines()
     skip, columns = _header(lines[:200])
     if columns:
@@ -218,7 +209,7 @@ def _table(
 
 def _tum(file: Path, values: np.ndarray, at: np.ndarray, axes: Axes | None, scale: float) -> Poses:
     seconds, note = as_seconds(values[:, 0])
-    order, more = _ordered(seconds)
+    order, more = by_time(seconds, "poses")
     values, at = values[order], at[order]
     rotation = rotations(_unit(file, values[:, 4:], at))
     return _on_ground(
@@ -254,7 +245,7 @@ def _csv(
         seconds, note = (
             (values[:, 0] * _SECONDS[clock[0][1]], "") if clock[0][1] else as_seconds(values[:, 0])
         )
-        order, more = _ordered(seconds)
+        order, more = by_time(seconds, "poses")
         seconds, values, at, note = seconds[order], values[order, 1:], at[order], note + more
     if len(which.columns) < 6:
         position, yaw, more = _flat(
@@ -313,16 +304,6 @@ def as_seconds(times: np.ndarray) -> tuple[np.ndarray, str]:
         if size >= low:
             return times * factor, f"times taken for {unit}; "
     return times, ""
-
-
-def _ordered(times: np.ndarray) -> tuple[np.ndarray, str]:
-    """Which poses to use, in order of time and each time once, and what to say about it."""
-    order = np.argsort(times, kind="stable")
-    note = "" if (np.diff(order) > 0).all() else "poses sorted by time; "
-    first = np.concatenate([[True], np.diff(times[order]) > 0])
-    if not first.all():
-        note += f"{int((~first).sum())} poses with the time of another are left out; "
-    return order[first], note
 
 
 def _on_ground(

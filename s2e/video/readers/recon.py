@@ -290,11 +290,12 @@ def _read_file(path: Path, name: str, options: ReadOptions) -> Walk:
         times = np.arange(length) / hz
     frames = HdfFrames(path, length)
     height, width = next(frames.images([0])).shape[:2]
+    # else it was cropped
     body = (
         replace(_JACKAL, camera_hfov_deg=_HFOV_DEG)
         if abs(width / height - _ASPECT) < 0.01
         else _JACKAL
-    )  # else it was cropped
+    )
     place = position[:length, :2] * options.scale
     return checked(
         Walk(

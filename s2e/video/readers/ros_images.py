@@ -59,9 +59,8 @@ def check(image: RawImage) -> None:
 
 def rgb(image: RawImage) -> np.ndarray:
     """A `check`ed image as (H, W, 3) uint8 RGB."""
-    rows = np.frombuffer(image.data, dtype=np.uint8).reshape(
-        image.height, image.step
-    )  # what is beyond the width pads the row
+    # what is beyond the width pads the row
+    rows = np.frombuffer(image.data, dtype=np.uint8).reshape(image.height, image.step)
     if image.encoding in _YUV:
         return _from_yuv(
             rows[:, : 2 * image.width].reshape(image.height, -1, 4)[..., _YUV[image.encoding]]

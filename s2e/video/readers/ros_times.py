@@ -81,12 +81,6 @@ def _shuffle(times: np.ndarray) -> int:
     return int(np.abs(np.argsort(times, kind="stable") - np.arange(len(times))).max(initial=0))
 
 
-def in_order(times: np.ndarray) -> np.ndarray:
-    """Indices that sort (N,) times; of repeated ones the first remains."""
-    order = np.argsort(times, kind="stable")
-    return order[np.concatenate([[True], np.diff(times[order]) > 0])] if len(order) else order
-
-
 def pieces(times: np.ndarray, stretch: np.ndarray) -> list[np.ndarray]:
     """Indices of images that belong together: of one stretch of poses (`ground.at_times`), and
     never `MAX_GAP_S` apart.
