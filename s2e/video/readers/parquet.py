@@ -1,13 +1,14 @@
 """Parquet files: numbers a batch at a time, and pictures when they are asked for."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from s2e.core.errors import UserError, missing
+from s2e.core.errors import UserError, optional
+from s2e.video.files import reading
 from s2e.video.frames import StoredImages, Which
 
 _MAX_ROWS = 1 << 24  # in one file; datasets cut their files at some hundred megabytes
@@ -31,22 +32,13 @@ def inside(folder: Path, text: str) -> Path | None:
 
 def types(file: Path) -> dict[str, int]:
     """The columns of numbers: 1 for a number a row, 0 for a list of them."""
-    with _refusing(file):
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        found = {}
-        for field in pq.read_schema(file):
-            kind, width = field.type, 1
-            if (
-                pa.types.is_list(kind)
-                or pa.types.is_large_list(kind)
-                or pa.types.is_fixed_size_list(kind)
-            ):
-                kind, width = kind.value_type, 0
-            if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-                found[field.name] = width
-        return found
+    found = {}
+    with _reading(file):
+        for field in _arrow("pyarrow.parquet").read_schema(file):
+            many = _is_list(field.type)
+            if _is_number(field.type.value_type if many else field.type):
+                found[field.name] = 0 if many else 1
+    return found
 
 
 def batches(
@@ -66,10 +58,9 @@ def batches(
     """
     if not file.is_file():
         raise UserError(f"{file}: missing; download the whole dataset")
-    with _refusing(file):
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(file, page_checksum_verification=True) as table:
+    with _reading(file):
+        parquet = _arrow("pyarrow.parquet")
+        with parquet.ParquetFile(file, page_checksum_verification=True) as table:
             lost = [n for n in names if n not in table.schema_arrow.names]
             if lost:
                 raise UserError(
@@ -108,37 +99,25 @@ def matrix(batch: Any, name: str, file: Path) -> np.ndarray:
     """(rows, K) float64 of a column of numbers or of lists of K numbers; NaN where there is
     none.
     """
-    with _refusing(file):
-        import pyarrow as pa
-
+    with _reading(file):
         place = batch.schema.get_field_index(name)
         if place < 0:
             raise UserError(f"{file}: several columns are called {name!r}; download it again")
-        column = batch.column(place)
-        kind, width = column.type, 1
-        if (
-            pa.types.is_list(kind)
-            or pa.types.is_large_list(kind)
-            or pa.types.is_fixed_size_list(kind)
-        ):
+        column, width = batch.column(place), 1
+        if _is_list(column.type):
             if column.null_count:
                 raise UserError(
                     f"{file}: {name} is empty in {column.null_count} rows; remove the episode"
                 )
-            count = len(column)
-            lengths = (
-                np.full(count, kind.list_size)
-                if pa.types.is_fixed_size_list(kind)
-                else column.value_lengths().to_numpy(False)
-            )
-            if len(np.unique(lengths)) > 1:
+            lengths = np.unique(_arrow("pyarrow.compute").list_value_length(column))
+            if len(lengths) > 1:
                 raise UserError(
                     f"{file}: {name} has between {lengths.min()} and {lengths.max()} elements; the "
                     "dataset is inconsistent"
                 )
-            width = int(lengths[0]) if count else 1
+            width = int(lengths[0]) if len(lengths) else 1
             column = column.flatten()
-        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        if not _is_number(column.type):
             raise UserError(f"{file}: {name} holds {column.type}; numbers are expected")
         return column.to_numpy(zero_copy_only=False).astype(np.float64).reshape(-1, width)
 
@@ -162,7 +141,7 @@ class ParquetImages(StoredImages):
         done = 0
         for first, batch in batches(self.file, [self.key], size=16, rows=wanted):
             while done < len(wanted) and wanted[done] < first + batch.num_rows:
-                with _refusing(self.file):
+                with _reading(self.file):
                     value = batch.column(0)[int(wanted[done] - first)].as_py()
                 yield int(index[done]), self._content(value, int(index[done]))
                 done += 1
@@ -189,17 +168,19 @@ class ParquetImages(StoredImages):
             ) from None
 
 
-@contextmanager
-def _refusing(file: Path) -> Iterator[None]:
-    """Damaged files fail in pyarrow in many ways; all of them become one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except ImportError:
-        raise missing("LeRobot datasets", "video", "pyarrow") from None
-    except Exception as error:
-        raise UserError(
-            f"{file}: not a readable Parquet file ({' '.join(str(error).split())[:200]}); download "
-            "it again"
-        ) from None
+def _reading(file: Path) -> AbstractContextManager[None]:
+    return reading(file, "Parquet file", "download it again")
+
+
+def _arrow(module: str = "pyarrow") -> Any:
+    return optional(module, "LeRobot datasets", "video")
+
+
+def _is_list(kind: Any) -> bool:
+    types = _arrow().types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def _is_number(kind: Any) -> bool:
+    types = _arrow().types
+    return types.is_floating(kind) or types.is_integer(kind)
