@@ -14,12 +14,12 @@ from s2e.envs.geometry.textures import atlas
 from s2e.envs.raster.figures import MAX_PARTS, person_parts
 from s2e.envs.robots.fleet import STEP_CLASSES_M
 from s2e.envs.robots.kinds import Robot
+from s2e.envs.splats.marks import SH0
 from s2e.envs.splats.render import covariances
 
 MOST_GAUSSIANS = 300_000
 """More than these are thinned out: a browser sorts all of them for every picture."""
 
-_DC = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 sqrt(pi))
 
 CUBE = np.array(
     [[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)], dtype=np.float32
@@ -59,7 +59,7 @@ def splat_arrays(
     return (
         np.ascontiguousarray(splats.means[keep]),
         covs.astype(np.float32),
-        np.clip(0.5 + _DC * splats.sh[keep, 0], 0.0, 1.0),
+        np.clip(0.5 + SH0 * splats.sh[keep, 0], 0.0, 1.0),
         splats.opacities[keep, None],
     )
 

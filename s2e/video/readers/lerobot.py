@@ -8,7 +8,9 @@ file.
                                               not video
     videos/KEY/chunk-000/file-000.mp4
 
-Source of the layout: github.com/huggingface/lerobot, src/lerobot/datasets.
+Source of the layout: github.com/huggingface/lerobot, src/lerobot/datasets. That package is not
+used: it brings datasets, gymnasium and its own torch loaders, trusts paths and times of a dataset,
+and stops at the first that do not fit, where `lerobot_times.py` finds which picture is whose.
 """
 
 import math

@@ -1,5 +1,5 @@
 """Files behind a URL, read in sequence or in parts: http(s) with what Python has, everything else
-through fsspec.
+through fsspec, whose own http needs aiohttp.
 """
 
 import re

@@ -1,5 +1,5 @@
 """Pixels of ROS images: the encodings of sensor_msgs/Image that show something a policy can see, as
-RGB.
+RGB. What else reads them (rosbags-image, cv_bridge) needs OpenCV.
 """
 
 import io

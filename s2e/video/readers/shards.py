@@ -9,7 +9,9 @@
         000000_NAME.000001.jpg
 
 Any reader of webdataset sees samples with the fields json, 000000.jpg, 000001.jpg, ...
-Source of the convention: github.com/webdataset/webdataset. `shard_writer.py` writes them.
+Source of the convention: github.com/webdataset/webdataset. `shard_writer.py` writes them. The
+webdataset package itself reads by tarfile (see `tar.py`) and from the beginning to the end alone,
+while frames are wanted from their places.
 """
 
 import hashlib
