@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 import s2e.assets
-from s2e.envs.geometry.meshes import bake, ground, merge, transform
+from s2e.envs.geometry.meshes import bake, merge, transform
 from s2e.envs.geometry.scene import Mesh, Sky
 from s2e.envs.raster.kernels import PackedMeshes, render_meshes
 from s2e.envs.streets.objects import object_kinds, store_kinds
 from tools import passing_shapes as passing
 from tools import street_shapes as street
+from tools.meshes import ground
 
 ALL = np.inf
 KINDS: dict[str, tuple[str, str, float, Callable[[], Mesh]]] = {

@@ -4,21 +4,9 @@
 
 import numpy as np
 
-from s2e.envs.geometry.meshes import (
-    WHITE,
-    Tint,
-    blob,
-    box,
-    cone,
-    merge,
-    plate,
-    prism,
-    quad,
-    transform,
-    wall,
-    wheel,
-)
+from s2e.envs.geometry.meshes import WHITE, Tint, merge, quad, transform, wall
 from s2e.envs.geometry.scene import Mesh
+from tools.meshes import blob, box, cone, plate, prism, wheel
 from tools.street_shapes import DARK, STEEL, post
 
 

@@ -7,19 +7,9 @@ out from the shapes.
 
 import numpy as np
 
-from s2e.envs.geometry.meshes import (
-    Tint,
-    blob,
-    box,
-    cone,
-    merge,
-    plate,
-    prism,
-    quad,
-    transform,
-    wall,
-)
+from s2e.envs.geometry.meshes import Tint, merge, quad, transform, wall
 from s2e.envs.geometry.scene import Mesh
+from tools.meshes import blob, box, cone, plate, prism
 
 DARK: Tint = (0.2, 0.21, 0.23)
 STEEL: Tint = (0.62, 0.64, 0.67)

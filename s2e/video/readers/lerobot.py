@@ -9,8 +9,8 @@ file.
     videos/KEY/chunk-000/file-000.mp4
 
 Source of the layout: github.com/huggingface/lerobot, src/lerobot/datasets. That package is not
-used: it brings datasets, gymnasium and its own torch loaders, trusts paths and times of a dataset,
-and stops at the first that do not fit, where `lerobot_times.py` finds which picture is whose.
+used: it brings a training framework along, and holds a dataset to its timestamps, where
+`lerobot_times.py` finds which picture is whose and paths are held inside the folder.
 """
 
 import math

@@ -18,10 +18,11 @@ from s2e.benchmarks.view.shapes import (
     segments,
     splat_arrays,
 )
-from s2e.envs.geometry.meshes import box, empty_mesh, merge, quad
+from s2e.envs.geometry.meshes import empty_mesh, merge, quad
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import Ground, Scene, Splats
 from s2e.envs.robots.kinds import ROBOTS
+from tools.meshes import box
 
 
 def some_splats(count):

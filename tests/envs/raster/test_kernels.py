@@ -8,13 +8,14 @@ import pytest
 
 from s2e.core.errors import UserError
 from s2e.envs.geometry.camera import Camera, camera_poses
-from s2e.envs.geometry.meshes import bake, box, empty_mesh, ground, merge, quad, transform, wall
+from s2e.envs.geometry.meshes import bake, empty_mesh, merge, quad, transform, wall
 from s2e.envs.geometry.scene import SEMANTIC_ID, Mesh, Sky
 from s2e.envs.geometry.textures import SIZE, TEXTURES, atlas, mipmaps
 from s2e.envs.raster.figures import FACES, MAX_PARTS, person_parts
 from s2e.envs.raster.kernels import NEAR, PackedMeshes, render_meshes
 from s2e.envs.raster.shading import PERSON_INSTANCE
 from s2e.envs.streets.objects import object_kinds, obstacle_mesh
+from tools.meshes import box, ground
 
 SKY = np.array([Sky().row()], np.float32)
 CAMERA = Camera(height_px=48, width_px=80)
