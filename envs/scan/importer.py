@@ -403,21 +403,17 @@ def read_capture(args: Import, steps: Steps) -> tuple[Splats, Splats | None]:
         if is_streamed(args.file):
             require(not args.activated, f"{args.file}: --activated is for 3DGS PLY; leave it out")
             found = read_streamed(args.file, args.level, progress=True)
-            splats, shell, which = (
-                found.splats,
-                found.environment,
-                f", level {found.level} of 0 to {found.levels - 1}",
-            )
+            splats = found.splats
+            shell = found.environment
+            which = f", level {found.level} of 0 to {found.levels - 1}"
         else:
             require(
                 args.level is None,
                 f"{args.file}: --level is for a streamed SOG (lod-meta.json); leave it out",
             )
-            splats, shell, which = (
-                read_splats(args.file, progress=True, activated=args.activated),
-                None,
-                "",
-            )
+            splats = read_splats(args.file, progress=True, activated=args.activated)
+            shell = None
+            which = ""
     steps.say(f"read      {len(splats.means):,} Gaussians of {args.file.name}{which}")
     for warning in caught:
         steps.say(f"warning   {warning.message}")

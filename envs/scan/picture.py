@@ -17,7 +17,10 @@ from s2e.envs.scan.plan import DOWN, NORTH, WEST, parallel_view
 from s2e.envs.splats.transform import Placement, place, select, upright
 from s2e.envs.warm import stamp_of_sources
 
-PAPER, INK, FAINT, RED = (250, 249, 246), (40, 40, 44), (150, 150, 155), (214, 39, 40)
+PAPER = (250, 249, 246)
+INK = (40, 40, 44)
+FAINT = (150, 150, 155)
+RED = (214, 39, 40)
 
 
 def font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -78,10 +78,8 @@ def top_down(scene: Scene, pixels_per_m: float = 12.0, below_m: float | None = N
     lens = np.array(
         [[pixels_per_m * distance, pixels_per_m * distance, width_px / 2, height_px / 2]]
     )
-    position, nobody = (
-        (centre + np.array([0.0, 0.0, distance]))[None],
-        np.zeros((1, 0, 7), np.float32),
-    )
+    position = (centre + np.array([0.0, 0.0, distance]))[None]
+    nobody = np.zeros((1, 0, 7), np.float32)
     return (
         Renderer([scene])
         .draw(np.zeros(1, dtype=int), position, DOWN[None], lens, (height_px, width_px), nobody)

@@ -230,10 +230,8 @@ def eye_views(scene: Scene, count: int = 4) -> list[np.ndarray]:
     positions[:, 2] += ground_height_at(
         GroundFields.pack([scene]), np.zeros(len(poses), dtype=np.int64), poses[:, :2]
     )
-    lens, size = (
-        np.repeat(camera.intrinsics()[None], len(poses), axis=0),
-        (camera.height_px, camera.width_px),
-    )
+    lens = np.repeat(camera.intrinsics()[None], len(poses), axis=0)
+    size = (camera.height_px, camera.width_px)
     nobody, which = np.zeros((len(poses), 0, 7), np.float32), np.zeros(len(poses), dtype=np.int64)
     return list(Renderer([scene]).draw(which, positions, rotations, lens, size, nobody).rgb)
 

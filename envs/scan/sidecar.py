@@ -173,10 +173,8 @@ def _mark_line(mask: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
     if first > last:
         return
     t = np.linspace(first, last, int(3 * math.hypot(x1 - x0, y1 - y0) * (last - first)) + 2)
-    columns, rows = (
-        np.floor(x0 + t * (x1 - x0)).astype(int),
-        np.floor(y0 + t * (y1 - y0)).astype(int),
-    )
+    columns = np.floor(x0 + t * (x1 - x0)).astype(int)
+    rows = np.floor(y0 + t * (y1 - y0)).astype(int)
     mask[rows.clip(0, mask.shape[0] - 1), columns.clip(0, mask.shape[1] - 1)] = True
 
 
@@ -204,10 +202,8 @@ def correct_columns(columns: Columns, correction: Correction, path: Path) -> Col
         for k, polygon in enumerate(polygons):
             covered = inside(polygon, *frame, shape, edges=name == "no_go")
             if not covered.any():
-                low, high = (
-                    columns.origin,
-                    columns.origin + np.array(shape[::-1]) * columns.resolution,
-                )
+                low = columns.origin
+                high = columns.origin + np.array(shape[::-1]) * columns.resolution
                 raise UserError(
                     f"{path}: {name}[{k}] lies outside the place (x {low[0]:.1f} to {high[0]:.1f}, "
                     f"y {low[1]:.1f} to {high[1]:.1f} m); "

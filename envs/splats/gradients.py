@@ -144,11 +144,9 @@ class _Look(torch.autograd.Function):
         fill_view(camera, turn, eye, width, height, packed)
         records, seen = np.empty(count * RECORD, np.float32), np.empty(count, np.uint8)
         _share(project_share, *arrays, packed, np.float32(width), np.float32(height), records, seen)
-        pixels, counts, starts = (
-            np.empty(size * PIXELS, np.float32),
-            np.empty(size, np.int32),
-            np.empty(size + 1, np.int64),
-        )
+        pixels = np.empty(size * PIXELS, np.float32)
+        counts = np.empty(size, np.int32)
+        starts = np.empty(size + 1, np.int64)
         total = -1
         while total < 0:
             room = [
@@ -178,10 +176,8 @@ class _Look(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         arrays, packed, records, seen, place, height, width, starts, room, total, pixels = ctx.kept
         upstream = _tiles(grad_outputs[0].numpy(), place, height, width)
-        grads, sums = (
-            np.zeros(max(total, 1) * GRADS, np.float32),
-            np.zeros((len(seen), GRADS), np.float32),
-        )
+        grads = np.zeros(max(total, 1) * GRADS, np.float32)
+        sums = np.zeros((len(seen), GRADS), np.float32)
         _, entries, grouped, slots = room
         _share(
             blend_back_share,

@@ -171,10 +171,8 @@ def _draw(
     features = torch.cat(
         [features, torch.cat([colours[v, row, column], far[:, None], one[:, None]], 1)]
     )
-    view, gaussian = (
-        torch.cat([view, v.to(view.dtype)]),
-        torch.cat([gaussian, torch.zeros_like(v, dtype=gaussian.dtype)]),
-    )
+    view = torch.cat([view, v.to(view.dtype)])
+    gaussian = torch.cat([gaussian, torch.zeros_like(v, dtype=gaussian.dtype)])
     across, down = -(-width // _TILE), -(-height // _TILE)
     _, crossings, order = gsplat.isect_tiles(
         centres,

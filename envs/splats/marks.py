@@ -11,11 +11,9 @@ def mottle(x: np.ndarray, y: np.ndarray, frequency: float, seed: int) -> np.ndar
     rng = np.random.default_rng(seed)
     total = np.zeros(np.shape(x))
     for _ in range(6):
-        angle, phase, scale = (
-            rng.uniform(0, 2 * np.pi),
-            rng.uniform(0, 2 * np.pi),
-            rng.uniform(0.5, 1.6),
-        )
+        angle = rng.uniform(0, 2 * np.pi)
+        phase = rng.uniform(0, 2 * np.pi)
+        scale = rng.uniform(0.5, 1.6)
         total += np.sin(
             2 * np.pi * frequency * scale * (np.cos(angle) * x + np.sin(angle) * y) + phase
         )

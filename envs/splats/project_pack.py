@@ -195,10 +195,8 @@ def prepare(splats: Splats, coarse: bool = False) -> PreparedSplats:
     clusters, groups = _boxes(means, reach, each), _boxes(means, reach, each * GROUP)
     exact = BLOCKS * len(clusters) if coarse else -(-len(kept) // 8)
     blocks = exact * 7 // 4 if coarse else exact
-    packed, sh = (
-        np.zeros((blocks, GEOMETRY, 8), np.float32),
-        np.zeros((blocks, terms, 3, 8), np.float32),
-    )
+    packed = np.zeros((blocks, GEOMETRY, 8), np.float32)
+    sh = np.zeros((blocks, terms, 3, 8), np.float32)
     sizes, reaches = np.zeros((2, 2, len(clusters)))
     rows, columns = np.triu_indices(3)
     for begin in range(0, exact, 1 << 15):  # in parts, for memory's sake

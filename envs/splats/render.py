@@ -24,10 +24,8 @@ def _bands(views: int, height_px: int, width_px: int, workers: int) -> np.ndarra
     columns, rows = -(-width_px // TILE), -(-height_px // TILE)
     strips = 1 if views >= workers else min(-(-2 * workers // views), max(columns // 4, 1))
     storeys = 1 if views >= workers else min(-(-workers // (views * strips)), max(rows // 4, 1))
-    across, down = (
-        np.linspace(0, columns, strips + 1).astype(np.int32),
-        np.linspace(0, rows, storeys + 1).astype(np.int32),
-    )
+    across = np.linspace(0, columns, strips + 1).astype(np.int32)
+    down = np.linspace(0, rows, storeys + 1).astype(np.int32)
     return np.array(
         [(x0, y0, x1 - x0, y1 - y0) for y0, y1 in pairwise(down) for x0, x1 in pairwise(across)],
         dtype=np.int32,

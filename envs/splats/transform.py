@@ -30,10 +30,8 @@ class Placement:
     translation: np.ndarray
 
     def __post_init__(self):
-        rotation, translation = (
-            np.asarray(self.rotation, dtype=np.float64),
-            np.asarray(self.translation, dtype=np.float64),
-        )
+        rotation = np.asarray(self.rotation, dtype=np.float64)
+        translation = np.asarray(self.translation, dtype=np.float64)
         if not (np.isfinite(self.scale) and self.scale > 0.0):
             raise UserError(
                 f"scale is {self.scale} metres per unit: give a finite number above 0 "

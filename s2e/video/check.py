@@ -85,12 +85,10 @@ def look(walk: Walk, seen: Callable[[int], object] = lambda _: None) -> Look:
     """
     t = len(walk)
     errors: dict[int, str] = {}
-    hashes, mean, spread, size = (
-        [b""] * t,
-        np.full(t, np.nan),
-        np.full(t, np.nan),
-        np.zeros((t, 2), dtype=np.int64),
-    )
+    hashes = [b""] * t
+    mean = np.full(t, np.nan)
+    spread = np.full(t, np.nan)
+    size = np.zeros((t, 2), dtype=np.int64)
     at = 0
     while at < t:
         try:
@@ -160,11 +158,9 @@ class Row:
 
     def count(self, walk: Walk, pieces: Sequence[Walk]) -> None:
         """Adds a readable walk and what is kept of it."""
-        self.frames, self.seconds, self.metres = (
-            self.frames + len(walk),
-            self.seconds + _seconds(walk),
-            self.metres + _metres(walk),
-        )
+        self.frames += len(walk)
+        self.seconds += _seconds(walk)
+        self.metres += _metres(walk)
         self.kept_walks += bool(pieces)
         for piece in pieces:
             self.kept_frames += len(piece)
@@ -300,10 +296,8 @@ def _still(walk: Walk) -> list[Finding]:
 
 def _scale(walk: Walk) -> list[Finding]:
     speed, t = speeds(walk), len(walk)
-    usual, path = (
-        float(np.quantile(speed, 0.75)),
-        float(np.linalg.norm(np.diff(walk.position, axis=0), axis=1).sum()),
-    )
+    usual = float(np.quantile(speed, 0.75))
+    path = float(np.linalg.norm(np.diff(walk.position, axis=0), axis=1).sum())
     if usual > FAST_MPS:
         text = (
             f"a quarter of the time faster than {usual:.1f} m/s: the positions are in other "

@@ -91,10 +91,8 @@ def convert(
             for s in skipped
         ]
     )
-    names, first = (
-        _Names(),
-        {bytes.fromhex(e["digest"]): e["name"] for e in journal.values() if e["digest"]},
-    )
+    names = _Names()
+    first = {bytes.fromhex(e["digest"]): e["name"] for e in journal.values() if e["digest"]}
     for entry in journal.values():
         for name in entry["names"]:
             names.take(name)

@@ -136,12 +136,10 @@ class ShardWriter:
             self._finish()
         with disk_errors(self.out):
             if self.file is None:
-                self.file, self.hash, self.size, self.samples = (
-                    self._part().open("wb"),
-                    hashlib.sha256(),
-                    0,
-                    [],
-                )
+                self.file = self._part().open("wb")
+                self.hash = hashlib.sha256()
+                self.size = 0
+                self.samples = []
             self._write(members)
 
     def _write(self, members: list[bytes]) -> None:

@@ -14,7 +14,10 @@ from s2e.core.observation import to_robot, wrapped
 from s2e.video.walk import Walk
 
 GOAL_S, TURNING_RADPS, MOVING_MPS, SPAN_S = 5.0, 0.2, 0.2, 0.5
-PAPER, INK, FAINT, GRID = (250, 249, 246), (40, 40, 44), (130, 130, 136), (226, 224, 218)
+PAPER = (250, 249, 246)
+INK = (40, 40, 44)
+FAINT = (130, 130, 136)
+GRID = (226, 224, 218)
 COLOURS = (
     (38, 98, 160),
     (214, 110, 20),
@@ -166,9 +169,9 @@ def _histogram(
     left, top, right, bottom = box
     low, high = quantity.low, quantity.high
     if low == high:
-        low, high = (
-            0.0,
-            _rounded_up(max((float(np.quantile(v, 0.995)) for v in values if len(v)), default=1.0)),
+        low = 0.0
+        high = _rounded_up(
+            max((float(np.quantile(v, 0.995)) for v in values if len(v)), default=1.0)
         )
     counts = []
     for v in values:
@@ -220,10 +223,8 @@ def _contact_sheet(
     for row, high in zip(rows, tall, strict=True):
         for column, (frame, colour) in enumerate(row):
             frame = ImageOps.contain(frame, (wide - 4, high - 4))
-            x, y = (
-                column * (wide + 6) + (wide - 4 - frame.width) // 2,
-                top + (high - 4 - frame.height) // 2,
-            )
+            x = column * (wide + 6) + (wide - 4 - frame.width) // 2
+            y = top + (high - 4 - frame.height) // 2
             image.paste(colour, (x, y, x + frame.width + 4, y + frame.height + 4))
             image.paste(frame, (x + 2, y + 2))
         top += high + 6

@@ -295,7 +295,10 @@ def _read_shard(shard: Path | str, digest: str) -> tuple[Stills, list[Skipped]]:
                 samples.append(sample)
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error})") from None
-    rows, keys, places, skipped = [], [], [], []
+    rows = []
+    keys = []
+    places = []
+    skipped = []
     for sample in samples:
         try:
             rows.append(_row(sample, f"{where}: still {sample.key}"))

@@ -90,10 +90,8 @@ class Ground:
 def _cone(up: np.ndarray, degrees: float, count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 3) directions within so many degrees of one, itself first."""
     first, second = np.linalg.svd(up[None])[2][1:]
-    turn, tilt = (
-        rng.uniform(0.0, 2 * np.pi, count),
-        np.radians(degrees) * np.sqrt(rng.random(count)),
-    )
+    turn = rng.uniform(0.0, 2 * np.pi, count)
+    tilt = np.radians(degrees) * np.sqrt(rng.random(count))
     tilt[0] = 0.0
     side = np.cos(turn)[:, None] * first + np.sin(turn)[:, None] * second
     return np.cos(tilt)[:, None] * up + np.sin(tilt)[:, None] * side
@@ -307,10 +305,8 @@ def _crowded(h: np.ndarray) -> tuple[float, float]:
         near = h[np.abs(h - middle) < band]
         new = float(np.median(near))
         spread = max(1.4826 * float(np.median(np.abs(near - new))), 1e-5)
-        middle, band = (
-            float(np.clip(new, peak - spread, peak + spread)),
-            max(min(band, 2.5 * spread), BAND / 50.0),
-        )
+        middle = float(np.clip(new, peak - spread, peak + spread))
+        band = max(min(band, 2.5 * spread), BAND / 50.0)
     return middle, spread
 
 

@@ -124,13 +124,11 @@ def large_planes(
         least `least` of the whole.
     """
     rng = np.random.default_rng([seed, 1])
-    p, normals, planar, weight, cell = (
-        surface.voxels,
-        surface.normals,
-        surface.planar,
-        surface.weight,
-        surface.cell,
-    )
+    p = surface.voxels
+    normals = surface.normals
+    planar = surface.planar
+    weight = surface.weight
+    cell = surface.cell
     left = planar > 0.3
     whole = weight.sum()
     found = []

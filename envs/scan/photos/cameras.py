@@ -446,12 +446,10 @@ def _colmap_cameras(
     counts = dict(COLMAP_MODELS.values())
     for k, words in _lines(file):
         try:
-            number, width, height, values = (
-                int(words[0]),
-                int(words[2]),
-                int(words[3]),
-                [float(v) for v in words[4:]],
-            )
+            number = int(words[0])
+            width = int(words[2])
+            height = int(words[3])
+            values = [float(v) for v in words[4:]]
             if len(values) != counts[words[1]]:
                 raise ValueError
             yield number, words[1], (_small(width), _small(height)), values

@@ -103,10 +103,8 @@ def _pixels(view: View, points: np.ndarray, moved: tuple[float, float, float] = 
     focal, right, down = moved
     fx, fy, cx, cy = view.intrinsics
     deep = np.maximum(points[:, 2], 1e-3)
-    x, y = (
-        focal * fx * (points[:, 0] - right) / deep + cx,
-        focal * fy * (points[:, 1] - down) / deep + cy,
-    )
+    x = focal * fx * (points[:, 0] - right) / deep + cx
+    y = focal * fy * (points[:, 1] - down) / deep + cy
     return (
         x,
         y,

@@ -204,10 +204,8 @@ def _activate(splats: Splats, done: tuple[bool, bool]) -> None:
     """
     for rows in row_slices(len(splats.opacities)):
         with np.errstate(over="ignore", invalid="ignore"):
-            scales, opacities = (
-                splats.scales[rows].astype(np.float64),
-                splats.opacities[rows].astype(np.float64),
-            )
+            scales = splats.scales[rows].astype(np.float64)
+            opacities = splats.opacities[rows].astype(np.float64)
             wrong = scales < 0.0 if done[0] else np.isinf(scales)
             splats.scales[rows] = np.where(wrong, np.nan, scales if done[0] else np.exp(scales))
             wrong = np.abs(opacities - 0.5) > 0.5 + _OFF if done[1] else np.isinf(opacities)

@@ -313,10 +313,8 @@ def _means(
     """16 bits of a symmetric logarithm, sign(x) ln(1 + |x|), between the least and the greatest of
     each axis.
     """
-    least, greatest = (
-        _numbers(f"{where}: means", meta, "mins", 3),
-        _numbers(f"{where}: means", meta, "maxs", 3),
-    )
+    least = _numbers(f"{where}: means", meta, "mins", 3)
+    greatest = _numbers(f"{where}: means", meta, "maxs", 3)
     if max(np.abs(least).max(), np.abs(greatest).max()) > 80:
         raise UserError(
             f"{where}: means.mins or means.maxs beyond 80, the logarithm of 1e34 m; export the "

@@ -133,7 +133,10 @@ def drop_bad(path: Path, splats: Splats, names: tuple[str, str, str, str, str]) 
         UserError: half of the rows or more are bad.
     """
     arrays = (splats.means, splats.quats, splats.scales, splats.opacities, splats.sh)
-    count, kept, first, reasons = len(splats.means), 0, -1, dict.fromkeys(names, 0)
+    count = len(splats.means)
+    kept = 0
+    first = -1
+    reasons = dict.fromkeys(names, 0)
     for rows in row_slices(count):
         good = np.ones(rows.stop - rows.start, dtype=bool)
         for name, values in zip(names, arrays, strict=True):

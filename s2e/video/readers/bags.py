@@ -288,7 +288,10 @@ class _Index:
 
 def _index(bag: Bag, image_topic: str, pose_topic: str, axes: str) -> _Index:
     stamps: dict[str, list[tuple[int, int]]] = {image_topic: [], pose_topic: []}
-    hashes, poses, hfov, first = [], [], float("nan"), (0, 0)
+    hashes = []
+    poses = []
+    hfov = float("nan")
+    first = (0, 0)
     camera = next(
         (t for t in _camera_topics(image_topic) if bag.types.get(t) == ros_messages.CAMERA_INFO), ""
     )

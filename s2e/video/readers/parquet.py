@@ -132,7 +132,10 @@ class ParquetImages(StoredImages):
 
     def __init__(self, file: Path, key: str, rows: np.ndarray, root: Path):
         super().__init__(len(rows), lambda t: f"{file}: {key} in row {rows[t]}")
-        self.file, self.key, self.rows, self.root = file, key, rows, root
+        self.file = file
+        self.key = key
+        self.rows = rows
+        self.root = root
 
     def stored(self, which: Which) -> Iterator[tuple[int, bytes]]:
         """See `StoredImages`."""

@@ -291,10 +291,8 @@ def _aligned(
     if whole and 0 <= stamps[0] and stamps[-1] <= frames and stamps[-1] - stamps[0] > 1.5 * span:
         # Trajectories of visual odometry count frames: 300 of them are not 300 seconds of a 10 s
         # video.
-        stamps, note = (
-            np.interp(stamps - (1 if stamps[-1] == frames else 0), np.arange(frames), times),
-            "the poses' times are taken for frame numbers; ",
-        )
+        stamps = np.interp(stamps - (1 if stamps[-1] == frames else 0), np.arange(frames), times)
+        note = "the poses' times are taken for frame numbers; "
     elif count == frames and (not timed or stamps[0] > times[-1] or stamps[-1] < times[0]):
         every = np.arange(frames)
         return (

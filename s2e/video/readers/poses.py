@@ -246,7 +246,10 @@ def _csv(
             (values[:, 0] * _SECONDS[clock[0][1]], "") if clock[0][1] else as_seconds(values[:, 0])
         )
         order, more = by_time(seconds, "poses")
-        seconds, values, at, note = seconds[order], values[order, 1:], at[order], note + more
+        seconds = seconds[order]
+        values = values[order, 1:]
+        at = at[order]
+        note += more
     if len(which.columns) < 6:
         position, yaw, more = _flat(
             file, values, np.arange(len(values)) / 10 if seconds is None else seconds, which, scale

@@ -258,11 +258,9 @@ class HdfFrames(StoredImages):
 
 def _read_file(path: Path, name: str, options: ReadOptions) -> Walk:
     with _opened(path) as file, _reading(path):
-        position, yaw, images = (
-            _numbers(file, _POSITION, path),
-            _numbers(file, _YAW, path),
-            _pictures(file, path),
-        )
+        position = _numbers(file, _POSITION, path)
+        yaw = _numbers(file, _YAW, path)
+        images = _pictures(file, path)
         there = set(file["jackal"])  # `in` would follow links
         key = next((k for k in _TIMES if k.removeprefix("jackal/") in there), "")
         times = _numbers(file, key, path).reshape(-1) if key else None

@@ -79,10 +79,8 @@ def _from_yuv(pairs: np.ndarray) -> np.ndarray:
     have it.
     """
     y = 1.164 * (pairs[..., [0, 2]].astype(np.float32) - 16)
-    u, v = (
-        pairs[..., 1, None].astype(np.float32) - 128,
-        pairs[..., 3, None].astype(np.float32) - 128,
-    )
+    u = pairs[..., 1, None].astype(np.float32) - 128
+    v = pairs[..., 3, None].astype(np.float32) - 128
     colours = np.stack([y + 1.596 * v, y - 0.391 * u - 0.813 * v, y + 2.018 * u], -1)
     return np.clip(np.rint(colours), 0, 255).astype(np.uint8).reshape(pairs.shape[0], -1, 3)
 
