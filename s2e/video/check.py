@@ -396,7 +396,7 @@ def _frozen(walk: Walk, seen: Look) -> list[Finding]:
             f"{share:.0%} of the frames repeat the one before while moving: the camera is "
             "slower; convert with a lower --to-hz"
         )
-        found.append(_tell(walk, "repeats", share, text, np.argmax(same)))
+        found.append(_tell(walk, "repeats", share, text, int(np.argmax(same))))
     return found
 
 
