@@ -16,177 +16,36 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from s2e import __version__
+from s2e.benchmarks.agents import BASELINES, advice_of, baseline_of, make_agent
 from s2e.benchmarks.args import BenchArgs, check_words, main
-from s2e.benchmarks.baselines import BASELINES, baseline_of
 from s2e.benchmarks.failures import CAUSES
 from s2e.benchmarks.films import FILMED, Film, choose_filmed, choose_kept
-from s2e.benchmarks.metrics import differences, episode_metrics, format_table, summarise
+from s2e.benchmarks.metrics import differences, format_table, summarise
 from s2e.benchmarks.origins import origin_of
 from s2e.benchmarks.report import write_report
+from s2e.benchmarks.runner import episode_worlds, run
 from s2e.core import dist
 from s2e.core.commandline import as_json
 from s2e.core.errors import UserError, choose_device, require
 from s2e.core.files import json_lines, read_json, sha256, write_whole
 from s2e.core.lock import hold, release
-from s2e.core.observation import to_robot
-from s2e.envs.expert.drive import ExpertDriver, remaining_route
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scan.plan import top_down
-from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
+from s2e.envs.scenes.episodes import SETTINGS, check_episodes, read_episodes
 from s2e.envs.scenes.files import SUITES, episodes_file, load_scene, scene_folder
-from s2e.envs.scenes.placing import place_obstacles
-from s2e.envs.worlds import Worlds, WorldsConfig
-from s2e.planner import Guide, Planner, PlannerView, parse_planner
-from s2e.policy.acting import Actor, in_chunks
+from s2e.planner import Planner, parse_planner
 from s2e.policy.checkpoint import find_checkpoint, load_networks, read_policy_config
-from s2e.policy.config import PRESETS, PolicyConfig
-from s2e.policy.encoder import VisualNet
-from s2e.policy.network import S2EPolicy
-from s2e.policy.recovery import Recovery
+from s2e.policy.config import PRESETS
 
 PROTOCOL = 2
 """How episodes are driven and judged, with gs_urban's files (assets/gs_urban/suite.json): figures
 of another protocol are not compared with these. 1 was before the scenes shipped as files."""
-
-# worlds that the network sees at once: an episode's outcome must not depend on how many run beside
-# it
-CHUNK = 16
-
-
-class PolicyDriver:
-    """A trained policy at the wheel: best-scored mode, the waypoint one second ahead.
-
-    A planner may re-rank or slow it, and `recovery` gets it out of jams.
-    """
-
-    def __init__(
-        self,
-        policy: S2EPolicy,
-        net: VisualNet,
-        worlds: Worlds,
-        planner: str,
-        weight: float,
-        device: str,
-        recovery: bool = False,
-    ):
-        self.config: PolicyConfig = policy.config
-        self.worlds, self.policy, self.device = worlds, policy, device
-        self.actor = Actor(policy, net, worlds.count, device, CHUNK)
-        self.recovery = Recovery(worlds.count) if recovery else None
-        bare = planner == "none" or weight == 0
-        self.planners = [] if bare else [parse_planner(planner) for _ in range(worlds.count)]
-        self.guides = [Guide(p, weight) for p in self.planners]
-
-    @torch.no_grad()
-    def act(self, seen: dict[str, np.ndarray]) -> np.ndarray:
-        """(N, 2) waypoints; worlds that are finished stand still."""
-        live = np.flatnonzero(self.worlds.live)
-        waypoints = np.zeros((self.worlds.count, 2))
-        rgb, goal, ego, robot = (seen[name][live] for name in ("rgb", "goal", "ego", "robot"))
-        context, odometry = self.actor.observe(rgb, goal, ego, robot, live)
-        metric, scores = self._decode(context, odometry)
-        slower = np.ones(len(live))
-        if self.guides:
-            for row, world in enumerate(live):
-                view = self._view(int(world), seen["rgb"][world], metric[row], scores[row])
-                scores[row], slower[row] = self.guides[world].apply(view)
-        best = metric[np.arange(len(live)), scores.argmax(-1)]
-        waypoints[live] = best[:, self.config.action_waypoint] * slower[:, None]
-        if self.recovery:
-            here, step_s = self.actor.odometry.trail[live, 0], self.config.frame_spacing_s
-            waypoints[live] = self.recovery.relieve(waypoints[live], here, ego, step_s, live)
-        self.actor.told(waypoints[live], live)
-        return waypoints
-
-    def _decode(
-        self, context: torch.Tensor, odometry: torch.Tensor
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Trajectories (V, M, T, 2) in metres and log-scores (V, M)."""
-
-        def both(*rows: np.ndarray) -> torch.Tensor:
-            modes = self.policy.decode(*(torch.from_numpy(r).to(self.device) for r in rows))
-            return torch.cat(
-                [
-                    modes.metric(self.config.waypoint_dt_s).flatten(2),
-                    modes.logits.log_softmax(-1)[..., None],
-                ],
-                -1,
-            )
-
-        answers = (
-            torch.cat(in_chunks(both, CHUNK, context.cpu().numpy(), odometry.cpu().numpy()))
-            .cpu()
-            .numpy()
-        )
-        return answers[..., :-1].reshape(*answers.shape[:2], -1, 2), answers[..., -1]
-
-    def _view(
-        self, world: int, image: np.ndarray, candidates: np.ndarray, scores: np.ndarray
-    ) -> PlannerView:
-        w = self.worlds
-        shown = w.people.active[world]
-        c, s = np.cos(w.pose[world, 2]), np.sin(w.pose[world, 2])
-        velocity = w.people.velocity[world][shown] @ np.array([[c, -s], [s, c]])
-        people = np.concatenate(
-            [to_robot(w.people.position[world][shown], w.pose[world]), velocity], 1
-        )
-        return PlannerView(
-            now_s=float(w.clock[world]),
-            pose=w.pose[world].copy(),
-            speed=float(w.velocity[world, 0]),
-            goal_xy_robot=to_robot(w.goal[world], w.pose[world]),
-            people=people,
-            candidates=candidates,
-            log_scores=scores,
-            image=image,
-            step_s=self.config.waypoint_dt_s,
-        )
-
-    def asked(self, world: int) -> dict | None:
-        """What a record keeps of a world's planner: counts, and latencies in seconds; None without
-        a planner.
-        """
-        planner = self.planners[world] if self.planners else None
-        if planner is None:
-            return None
-        said = planner.statistics()
-        return said.counts | {"latencies_s": [round(v, 3) for v in said.latencies_s]}
-
-    def close(self) -> None:
-        """Stops the planners."""
-        for planner in self.planners:
-            if planner is not None:
-                planner.close()
-
-
-@dataclass
-class Trace:
-    """What an episode leaves while it runs."""
-
-    path: list[tuple[float, float]]
-    """Where the robot was at every action."""
-    contacts: list[tuple[float, str]] = field(default_factory=list)
-    """When each contact began, and what it was with: "static" or "person"."""
-    touched_s: float | None = None
-    """When the robot last touched anything."""
-    contact_steps: int = 0
-
-    def step(self, worlds: Worlds, world: int) -> None:
-        """Reads a world after an action."""
-        now_s = round(float(worlds.clock[world]), 1)
-        self.path.append(tuple(np.round(worlds.pose[world, :2], 3)))
-        fresh = int(worlds.contacts[world]) - len(self.contacts)
-        self.contacts += fresh * [(now_s, "person" if worlds.with_person[world] else "static")]
-        if worlds.contact_steps[world] > self.contact_steps:
-            self.contact_steps, self.touched_s = int(worlds.contact_steps[world]), now_s
 
 
 def run_episodes(
@@ -207,110 +66,46 @@ def run_episodes(
     )  # before what is built takes its time
     if bar.disable:
         print(f"{name}: {len(episodes)} episodes", file=sys.stderr, flush=True)
-    scenes = [place_obstacles(scene, e) for e in episodes]
-    people = max(1, *(len(e.walkers) for e in episodes))
     baseline = baseline_of(policy)
     config = (
         PRESETS["laptop"]
         if baseline
         else read_policy_config(find_checkpoint(policy) / "config.json")
     )
-    worlds = Worlds(
-        scenes,
-        WorldsConfig.for_policy(
-            config,
-            robot=args.robot,
-            physics=args.physics,
-            people=people,
-            collision="counts",
-            splat_backend=args.splat_backend,
-        ),
-        len(episodes),
-        ListedEpisodes(episodes),
+    worlds = episode_worlds(
+        scene,
+        episodes,
+        config,
         draw=baseline is None,
+        robot=args.robot,
+        physics=args.physics,
+        splat_backend=args.splat_backend,
     )
-    seen = worlds.reset()
-    expert = ExpertDriver(worlds)
-    routes = [remaining_route(expert, w) for w in range(len(episodes))]
-    if baseline:
-        driver, act = None, baseline.start(worlds, expert, args.recovery)
-    else:
-        driver = PolicyDriver(
-            *load_networks(policy),
-            worlds,
-            args.planner,
-            args.planner_weight,
-            args.device,
-            args.recovery,
-        )
-        act = driver.act
-    traces = [Trace([e.start[:2]]) for e in episodes]
+    advice = None
+    if baseline is None:
+        advice = advice_of(args.planner, args.planner_weight, worlds, config)
+    agent = make_agent(policy, worlds, args.device, args.recovery, advice)
     films = {w: Film() for w in choose_filmed(episodes, 0 if baseline else filmed)}
+    world_of = {e.id: w for w, e in enumerate(episodes)}
+
+    def watch(observation: dict[str, np.ndarray], live: np.ndarray) -> None:
+        for w in films.keys() & set(live.tolist()):
+            films[w].add(observation["rgb"][w])
+        bar.set_postfix_str(f"{worlds.clock[live].max():.0f} s driven", refresh=False)
+        bar.update(0)
+
     with bar:
-        while worlds.live.any():
-            live = np.flatnonzero(worlds.live)
-            action = act(seen)
-            for w, film in films.items():
-                if worlds.live[w]:
-                    film.add(seen["rgb"][w])
-            seen, _, _, _ = worlds.step(action)
-            bar.set_postfix_str(f"{worlds.clock[live].max():.0f} s driven", refresh=False)
-            bar.update(0)
-            ended = {int(w): row for row, w in enumerate(worlds.last["world"])}
-            for w in map(int, live):
-                traces[w].step(worlds, w)
-                if w in ended:
-                    route = routes[w], remaining_route(expert, w)
-                    line = {"scene": where} | finish(
-                        episodes[w], worlds.last, ended[w], route, traces[w]
-                    )
-                    advice = driver.asked(w) if driver else None
-                    if advice:
-                        line["planner"] = advice
-                    with on_disk(jsonl), jsonl.open("a") as file:
-                        file.write(json.dumps(line) + "\n")
-                        file.flush()
-                    bar.update()
-    if driver:
-        driver.close()
+        for record in run(worlds, agent, episodes, watch):
+            line = {"scene": where} | record
+            if advice:
+                line["planner"] = advice.asked(world_of[record["id"]])
+            with on_disk(jsonl), jsonl.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+            bar.update()
+    if advice:
+        advice.close()
     return {episodes[w].id: film for w, film in films.items()}
-
-
-def finish(
-    episode: Episode,
-    last: dict[str, np.ndarray],
-    row: int,
-    route: tuple[float, float],
-    trace: Trace,
-) -> dict:
-    """The record of an episode that has just ended: `row` of `last`; `route` is what it was at the
-    start and what is left, metres.
-    """
-    success, steps = bool(last["success"][row]), int(last["steps"][row])
-    numbers = episode_metrics(
-        success=success,
-        remaining_m=route[1],
-        route_m=route[0],
-        path_m=float(last["path_m"][row]),
-        steps=steps,
-        contact_steps=int(last["contact_steps"][row]),
-        contacts=len(trace.contacts),
-    )
-    return {
-        "id": episode.id,
-        "setting": episode.setting,
-        **numbers,
-        "steps": steps,
-        "time_s": round(float(last["time_s"][row]), 2),
-        "path_m": round(float(last["path_m"][row]), 3),
-        "route_m": round(route[0], 3),
-        "end": "goal" if success else "timeout",
-        "contacts": [list(c) for c in trace.contacts],
-        "touched_s": trace.touched_s,
-        "path": [[float(x), float(y)] for x, y in trace.path],
-        "start": list(episode.start),
-        "goal": list(episode.goal),
-    }
 
 
 def read_records(jsonl: Path) -> list[dict]:

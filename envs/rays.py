@@ -310,8 +310,8 @@ def _refuse_cameras(config: RayConfig, robots: tuple[str, ...], folder: Path) ->
         require(abs(trained / view - 1.0) <= VIEW_SHARE, f"{folder}: {what}; {remedy}")
 
 
-class RayDriver:
-    """A ray policy at the wheel of N worlds.
+class RayAgent:
+    """A ray policy that drives N worlds.
 
     Args:
         worlds: N of them. policy: it. recovery: whether it gets out of jams; see there. nearer_m:
@@ -321,21 +321,18 @@ class RayDriver:
     def __init__(
         self, worlds: Worlds, policy: RayPolicy, recovery: bool = False, nearer_m: float = KEEPS_M
     ):
-        self.worlds, self.policy, self.sense = (
-            worlds,
-            policy,
-            RaySense(worlds, policy.config, nearer_m),
-        )
+        self.worlds, self.policy = worlds, policy
+        self.sense = RaySense(worlds, policy.config, nearer_m)
         self.recovery = Recovery(worlds.count) if recovery else None
 
-    def begin(self, worlds: np.ndarray) -> None:
+    def reset(self, worlds: np.ndarray) -> None:
         """Forgets what worlds that begin an episode remember."""
         self.sense.begin(worlds)
         if self.recovery:
             self.recovery.begin(worlds)
 
-    def act(self) -> np.ndarray:
-        """(N, 2) waypoints, metres; call it once a step."""
+    def act(self, *_: object) -> np.ndarray:
+        """(N, 2) waypoints, metres; call it once a step. It looks at the worlds themselves."""
         w = self.worlds
         waypoints = self.policy.waypoints(self.sense.observe(), w.fleet.limits[:, 0])
         if self.recovery:

@@ -101,7 +101,7 @@ def frames(
         for world in range(BATCH):
             worlds._begin(world)  # another scene and camera, without drawing what nobody looks at
         random_poses(worlds, rng)
-        features.append(encoder(worlds.observe(np.arange(BATCH))["rgb"]))
+        features.append(encoder(worlds.observe(np.arange(BATCH))["rgb"])[0])
         rays.append(free_space(worlds, np.arange(BATCH)))
     return np.concatenate(features)[:count], np.concatenate(rays)[:count]
 

@@ -40,6 +40,7 @@ from s2e.benchmarks.speed.policy_cost import cost_table
 from s2e.core.cache import cache
 from s2e.core.errors import UserError, choose_device, how_to_install, require, run_command
 from s2e.core.files import json_lines
+from s2e.policy.agent import Inputs, forward
 from s2e.policy.checkpoint import load_networks
 from s2e.policy.config import PRESETS
 from s2e.policy.mixture import Modes, normalise, positive_mode
@@ -339,7 +340,7 @@ def judged(name: str, walks: list[Walk], device: str) -> dict[str, Row]:
             torch.from_numpy(t).float().to(device) for t in store.tokens(batch.frames)
         )
         vectors = (v.to(device) for v in (batch.goal, batch.ego, batch.robot))
-        return policy.decode(policy.context(policy.newest_tokens(features), older, *vectors)), batch
+        return forward(policy, Inputs(features, older, *vectors))[1], batch
 
     def positive(future: torch.Tensor) -> torch.Tensor:
         ways = normalise(future, config.waypoint_dt_s, config.speed_floor)[0]

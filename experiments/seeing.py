@@ -16,8 +16,9 @@ import tyro
 from tqdm import tqdm
 
 from s2e.core.errors import UserError, choose_device, require, run_command
+from s2e.policy.agent import Inputs, attend
 from s2e.policy.checkpoint import load_networks
-from s2e.policy.encoder import FrozenEncoder, VisualNet, pool_older
+from s2e.policy.encoder import FrozenEncoder, VisualNet
 from s2e.policy.network import S2EPolicy
 from s2e.pretrain.stills import format_seeing, seeing_by_look, still_batch, still_samples
 from s2e.video.stills import Stills, read_stills
@@ -67,19 +68,13 @@ def read_policy(
             for start in range(0, len(own), BATCH):
                 which = own[start : start + BATCH]
                 part = shard.part(which - first[number])
-                features = encoder(np.stack(list(part.images(config.height_px, config.width_px))))
-                older = (
-                    torch.from_numpy(pool_older(features))
-                    .float()
-                    .to(device)[:, None]
-                    .expand(-1, config.history - 1, -1)
-                )
-                newest = policy.newest_tokens(torch.from_numpy(features).float().to(device))
+                frames = np.stack(list(part.images(config.height_px, config.width_px)))
+                newest, older = (torch.from_numpy(t).float().to(device) for t in encoder(frames))
+                older = older[:, None].expand(-1, config.history - 1, -1)
                 batch, hide = still_batch(samples, which, config, None)
                 vectors = [v.to(device) for v in (batch.goal, batch.ego, batch.robot, *hide)]
-                said.append(
-                    policy.free_space(policy.context(newest, older, *vectors)).cpu().numpy()
-                )
+                context = attend(policy, Inputs(newest, older, *vectors))
+                said.append(policy.free_space(context).cpu().numpy())
                 bar.update(len(which))
     return seeing_by_look(np.concatenate(said), samples.free_space[index], samples.look[index])
 

@@ -16,6 +16,7 @@ import torch
 
 from s2e.core import dist
 from s2e.core.errors import UserError
+from s2e.policy.agent import Inputs, attend, encode, forward
 from s2e.policy.anchors import kmeans_anchors
 from s2e.policy.checkpoint import (
     load_training_state,
@@ -166,32 +167,32 @@ class Trainer:
         seen[rows] = seen[rows].flip(2)
         return Prepared(mirrored(ready.batch, which), (seen, *ready.seen[1:]), ready.hide)
 
-    def context(self, policy: S2EPolicy, net: VisualNet, ready: Prepared) -> torch.Tensor:
-        """Context tokens (B, L, d)."""
-        device, batch, older_frames = self.args.device, ready.batch, self.config.history - 1
+    def inputs(self, net: VisualNet, ready: Prepared) -> Inputs:
+        """What the policy sees of a batch."""
+        device, batch = self.args.device, ready.batch
         seen = [s.to(device, non_blocking=True) for s in ready.seen]
         with autocast(device, self.args.amp):
             if len(seen) == 2:
-                newest, older = policy.newest_tokens(seen[0].float()), seen[1].float()
+                newest, older = seen[0].float(), seen[1].float()
             else:
-                features = net(seen[0]).unflatten(0, (len(batch.frames), -1))
-                newest = policy.newest_tokens(features[:, -1])
-                older = (
-                    features[:, :-1]
-                    if features.shape[1] > 1
-                    else features.expand(-1, older_frames, -1, -1, -1)
-                ).mean((2, 3))
-            hidden = [h.to(device) for h in ready.hide] if ready.hide else [None, None]
-            vectors = batch.goal.to(device), batch.ego.to(device), batch.robot.to(device)
-            return policy.context(newest, older, *vectors, *hidden)
+                frames = len(seen[0]) // len(batch.frames)
+                newest, older = encode(net, seen[0], frames, self.config.history)
+        vectors = batch.goal.to(device), batch.ego.to(device), batch.robot.to(device)
+        return Inputs(newest, older, *vectors, *(h.to(device) for h in ready.hide or ()))
+
+    def context(self, policy: S2EPolicy, net: VisualNet, ready: Prepared) -> torch.Tensor:
+        """Context tokens (B, L, d)."""
+        inputs = self.inputs(net, ready)
+        with autocast(self.args.device, self.args.amp):
+            return attend(policy, inputs)
 
     def forward(
         self, policy: S2EPolicy, net: VisualNet, ready: Prepared
     ) -> tuple[torch.Tensor, Modes]:
         """Context tokens (B, L, d) and what the policy says, float32."""
-        context = self.context(policy, net, ready)
+        inputs = self.inputs(net, ready)
         with autocast(self.args.device, self.args.amp):
-            modes = policy.decode(context)
+            context, modes = forward(policy, inputs)
         return context, Modes(
             *(
                 field.float()

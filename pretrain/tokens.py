@@ -25,7 +25,7 @@ from tqdm import tqdm
 from s2e.core.errors import UserError
 from s2e.core.files import json_lines, write_whole
 from s2e.policy.config import PolicyConfig
-from s2e.policy.encoder import FrozenEncoder, VisualNet, pool_older
+from s2e.policy.encoder import FrozenEncoder, VisualNet
 from s2e.video.frames import Frames, decode, jpeg
 from s2e.video.walk import Skipped
 
@@ -108,8 +108,8 @@ class TokenStore:
 
     def _encoded(self, walk: Film) -> Iterator[np.ndarray]:
         for images in _ahead(_batched(walk.images(*self.size))):
-            features = self.encoder(images)
-            yield np.concatenate([features.reshape(len(images), -1), pool_older(features)], 1)
+            features, pooled = self.encoder(images)
+            yield np.concatenate([features.reshape(len(images), -1), pooled], 1)
 
     def tokens(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the samples of a batch see.

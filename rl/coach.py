@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from s2e.core.observation import to_robot
-from s2e.envs.expert.drive import ExpertDriver
-from s2e.envs.rays import RayDriver, load_rays
+from s2e.envs.expert.drive import ExpertAgent
+from s2e.envs.rays import RayAgent, load_rays
 from s2e.envs.robots.collision import sweep
 from s2e.envs.robots.controller import command_to_waypoint, waypoint_to_command
 from s2e.envs.robots.fleet import CONTROL_S
@@ -89,15 +89,15 @@ class RayCoach:
 
     def __init__(self, worlds: Worlds, path: str, nearer_m: float = 0.0):
         self.worlds = worlds
-        self.driver = RayDriver(worlds, load_rays(path, worlds.config.robots), nearer_m=nearer_m)
+        self.agent = RayAgent(worlds, load_rays(path, worlds.config.robots), nearer_m=nearer_m)
 
     def begin(self, worlds: np.ndarray) -> None:
         """See `Coach.begin`."""
-        self.driver.begin(worlds)
+        self.agent.reset(worlds)
 
     def label(self) -> np.ndarray:
         """See `Coach.label`."""
-        action = self.driver.act()
+        action = self.agent.act()
         way, commands = self.ghost(action)
         meant = command_to_waypoint(commands[:, :STEADY].mean(1), ACTION_HORIZON_S)
         aside = (commands[:, :STEADY, 2] != 0).any(1)  # who steps aside means it
@@ -106,15 +106,15 @@ class RayCoach:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Coach.arrays`."""
-        return self.driver.sense.arrays()
+        return self.agent.sense.arrays()
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Coach.restore`."""
-        self.driver.sense.restore(arrays)
+        self.agent.sense.restore(arrays)
 
     def ghost(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`drive_on` as if the coach drove."""
-        w, policy, sense = self.worlds, self.driver.policy, self.driver.sense
+        w, policy, sense = self.worlds, self.agent.policy, self.agent.sense
         every = np.arange(w.count)
 
         def act(pose: np.ndarray, velocity: np.ndarray, people_xy: np.ndarray) -> np.ndarray:
@@ -131,25 +131,25 @@ class ExpertCoach:
     """
 
     def __init__(self, worlds: Worlds):
-        self.worlds, self.driver = worlds, ExpertDriver(worlds)
+        self.worlds, self.agent = worlds, ExpertAgent(worlds)
 
     def begin(self, worlds: np.ndarray) -> None:
         """See `Coach.begin`."""
-        self.driver.begin(worlds)
+        self.agent.reset(worlds)
 
     def label(self) -> np.ndarray:
         """See `Coach.label`."""
-        action = self.driver.act()
+        action = self.agent.act()
         way, _ = drive_on(self.worlds, action, lambda *_: action)
         return np.concatenate([action, way.reshape(len(way), -1)], 1).astype(np.float32)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Coach.arrays`."""
-        return self.driver.expert.arrays()
+        return self.agent.expert.arrays()
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Coach.restore`."""
-        self.driver.expert.restore(arrays)
+        self.agent.expert.restore(arrays)
 
 
 def make_coach(name: str, worlds: Worlds, nearer_m: float = 0.0) -> Coach | None:

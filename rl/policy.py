@@ -210,7 +210,7 @@ class S2EActorCritic(ActorCritic):
     def density(self, obs: Rows, start: bool = False) -> WaypointMixture:
         """See `ActorCritic.density`."""
         policy: Any = self.started[0] if start else self.actor
-        return self._density(policy, self.prefix.decode(policy, obs["seen"]))
+        return self._density(policy, self.prefix.modes(policy, obs["seen"]))
 
     @staticmethod
     def _density(policy: S2EPolicy, modes: Any) -> WaypointMixture:
@@ -225,7 +225,7 @@ class S2EActorCritic(ActorCritic):
         """
         policy: Any = self.actor
         label = obs["label"]
-        modes = self.prefix.decode(policy, obs["seen"])
+        modes = self.prefix.modes(policy, obs["seen"])
         slowest = (
             policy.config.speed_floor * policy.config.waypoint_dt_s
         )  # in its steps even a turn on the spot has a direction

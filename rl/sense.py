@@ -21,7 +21,7 @@ from s2e.envs.rays import RayConfig, RaySense, to_waypoint
 from s2e.envs.robots.collision import static_gaps
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.worlds import Worlds
-from s2e.policy.acting import Actor
+from s2e.policy.agent import Agent, Inputs, forward
 from s2e.policy.mixture import Modes
 from s2e.policy.network import S2EPolicy
 from s2e.rl.coach import LABEL, Coach
@@ -238,7 +238,7 @@ class SenseImages(Sense):
     def begin(self, worlds: np.ndarray) -> None:
         """See `Sense.begin`."""
         super().begin(worlds)
-        self.prefix.actor.begin(worlds)
+        self.prefix.agent.reset(worlds)
 
     def look(self, seen: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
         """See `Sense.look`."""
@@ -247,27 +247,17 @@ class SenseImages(Sense):
 
     def step_async(self, actions: np.ndarray) -> None:
         """Actions (N, 2): waypoints in metres."""
-        self.prefix.actor.told(actions)
+        self.prefix.agent.commanded(actions)
         self.venv.step_async(actions)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Sense.arrays`."""
-        actor = self.prefix.actor
-        kept = {"older": actor.older.copy(), "fresh": actor.fresh.copy()}
-        return (
-            super().arrays()
-            | kept
-            | {f"odometry.{k}": v for k, v in actor.odometry.arrays().items()}
-        )
+        return super().arrays() | self.prefix.agent.arrays()
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
-        actor = self.prefix.actor
-        actor.older, actor.fresh = arrays["older"].copy(), arrays["fresh"].copy()
-        actor.odometry.restore(
-            {k.removeprefix("odometry."): v for k, v in arrays.items() if k.startswith("odometry.")}
-        )
+        self.prefix.agent.restore(arrays)
 
 
 class Prefix:
@@ -277,9 +267,9 @@ class Prefix:
     Behind either stands the odometry, whether the policy knows what to do with it or not.
     """
 
-    def __init__(self, actor: Actor, whole: bool):
-        policy = actor.policy
-        self.actor, self.whole = actor, whole
+    def __init__(self, agent: Agent, whole: bool):
+        policy = agent.policy
+        self.agent, self.whole = agent, whole
         self.shape = policy.context_tokens, policy.config.dim
         (tokens, channels), older = policy.newest_shape, policy.older_shape
         self.sizes = [tokens * channels, int(np.prod(older)), 3, 3, 6, 1]
@@ -288,43 +278,32 @@ class Prefix:
 
     def __call__(self, seen: dict[str, np.ndarray], hide_ego: np.ndarray) -> np.ndarray:
         """(N, width) float32 of all worlds' newest frames; remembers them."""
-        about = seen["goal"], seen["ego"], seen["robot"]
+        agent, about = self.agent, (seen["goal"], seen["ego"], seen["robot"])
         if not self.whole:
-            context, odometry = self.actor.observe(seen["rgb"], *about, hide_ego=hide_ego)
-            return self._rows(len(hide_ego), context.cpu().numpy(), odometry.cpu().numpy())
-        features, older = self.actor.remember(seen["rgb"])
-        context = (
-            self.actor.context(features, older, *about, hide_ego)
-            if self.actor.policy.remembers
-            else None
-        )
-        odometry = (
-            self.actor.moved(context, seen["ego"], seen["robot"], hide_ego=hide_ego).cpu().numpy()
-        )
-        newest = (
-            self.actor.policy.newest_tokens(torch.from_numpy(features).to(self.actor.device))
-            .cpu()
-            .numpy()
-        )
-        return self._rows(len(hide_ego), newest, older, *about, hide_ego, odometry)
+            context, odometry = agent.see(seen["rgb"], *about, hide_ego=hide_ego)
+            return self._rows(len(hide_ego), context, odometry)
+        features, older = agent.remember(seen["rgb"])
+        context = None
+        if agent.policy.remembers:
+            context = agent.attend(features, older, *about, hide_ego=hide_ego)
+        odometry = agent.moved(context, seen["ego"], seen["robot"], hide_ego=hide_ego)
+        newest = agent.policy.newest_tokens(torch.from_numpy(features).to(agent.device))
+        return self._rows(len(hide_ego), newest.cpu().numpy(), older, *about, hide_ego, odometry)
 
     @staticmethod
     def _rows(count: int, *parts: np.ndarray) -> np.ndarray:
         return np.concatenate([np.asarray(p, np.float32).reshape(count, -1) for p in parts], 1)
 
-    def decode(self, policy: S2EPolicy, rows: torch.Tensor) -> Modes:
+    def modes(self, policy: S2EPolicy, rows: torch.Tensor) -> Modes:
         """Rows (B, width) to what the policy says."""
         *parts, odometry = rows.split([*self.sizes, ODOMETRY], 1)
         if not self.whole:
-            return policy.decode(parts[0].unflatten(1, self.shape), odometry)
-        newest, older, goal, ego, robot, hidden = parts
-        newest, older = (
-            newest.unflatten(1, policy.newest_shape),
-            older.unflatten(1, policy.older_shape),
-        )
-        return policy.decode(
-            policy.context(newest, older, goal, ego, robot, hide_ego=hidden[:, 0] > 0.5), odometry
-        )
+            return forward(policy, parts[0].unflatten(1, self.shape), odometry)[1]
+        newest, older, *about, hidden = parts
+        newest = newest.unflatten(1, policy.newest_shape)
+        older = older.unflatten(1, policy.older_shape)
+        inputs = Inputs(newest, older, *about, hide_ego=hidden[:, 0] > 0.5)
+        return forward(policy, inputs, odometry)[1]
 
 
 def _box(size: int) -> gym.spaces.Box:

@@ -34,7 +34,7 @@ from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scenes.files import SUITES
 from s2e.envs.streets.object_files import load_objects
 from s2e.envs.vector import make_worlds, worlds_bytes
-from s2e.policy.acting import Actor
+from s2e.policy.agent import Agent
 from s2e.policy.checkpoint import (
     find_checkpoint,
     load_networks,
@@ -259,9 +259,8 @@ class Trainer:
             pretrained, self.net = self._images()
             self.worlds = self._worlds(pretrained.config)
             coach = make_coach(args.coach, self.worlds, args.coach_margin)
-            self.prefix = Prefix(
-                Actor(pretrained, self.net, self.count, args.device), args.adapter == "full"
-            )
+            agent = Agent(pretrained, self.net, self.count, args.device)
+            self.prefix = Prefix(agent, args.adapter == "full")
             self.env = SenseImages(
                 UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed
             )

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from s2e.envs.config import WorldsConfig
-from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.expert.drive import ExpertAgent
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.geometry.ground import floor_height
 from s2e.envs.geometry.scene import SEMANTICS, Scene
@@ -34,12 +34,12 @@ VIDEO_S, STEP_S = 60.0, 0.2
 
 def drive(worlds: Worlds, seconds: float):
     """Lets the expert drive; yields what the robots see, five times a second."""
-    seen, driver = worlds.reset(), ExpertDriver(worlds)
-    driver.begin(np.arange(worlds.count))
+    seen, expert = worlds.reset(), ExpertAgent(worlds)
+    expert.reset(np.arange(worlds.count))
     for _ in range(round(seconds / STEP_S)):
         yield seen
-        seen, *_ = worlds.step(driver.act())
-        driver.begin(worlds.last["world"])
+        seen, *_ = worlds.step(expert.act())
+        expert.reset(worlds.last["world"])
     yield seen
 
 

@@ -29,6 +29,7 @@ from s2e.envs.scenes.files import load_scene
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.splats.views import Views
 from s2e.envs.vector import make_worlds
+from s2e.policy.agent import Inputs, forward
 from s2e.policy.config import PRESETS
 from s2e.policy.encoder import FeatureNet, FrozenEncoder
 from s2e.policy.mixture import matching_loss
@@ -250,7 +251,7 @@ def _split(trainer: Trainer) -> dict[str, float]:
     env: Any = trainer.env
     timed(trainer.worlds, "step", "worlds")  # what is rendered is inside, and taken off below
     timed(trainer.worlds, "_images", "render")
-    timed(env.prefix.actor, "encoder", "encode")
+    timed(env.prefix.agent, "encoder", "encode")
     timed(trainer.policy, "forward", "act")
     if env.coach:
         timed(env.coach, "label", "label")
@@ -264,7 +265,7 @@ def ppo_steps(args: SpeedArgs) -> Measured:
     """
     with tempfile.TemporaryDirectory() as folder:
         trainer, watch = _trainer(args, folder)
-        encoder = trainer.prefix.actor.encoder
+        encoder = trainer.prefix.agent.encoder
         images = np.random.default_rng(0).integers(
             0, 255, (args.envs, *encoder.size, 3), dtype=np.uint8
         )
@@ -408,7 +409,7 @@ def pretrain_samples(args: SpeedArgs) -> Measured:
     )
 
     def step() -> int:
-        modes = policy.decode(policy.context(newest, older, vector, vector, robot))
+        _, modes = forward(policy, Inputs(newest, older, vector, vector, robot))
         loss = matching_loss(
             modes, future, policy.anchors, config.waypoint_dt_s, config.speed_floor
         )["loss"]

@@ -15,6 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from s2e.policy.agent import Inputs, encode, forward
 from s2e.policy.config import PRESETS, PolicyConfig
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.mixture import Modes, matching_loss
@@ -77,16 +78,10 @@ class Subject:
 
     def forward(self) -> Modes:
         """What the policy says of the batch."""
-        newest, older = self.newest, self.older
+        newest, older, history = self.newest, self.older, self.config.history
         if self.net is not None:
-            features = self.net(self.images).unflatten(0, (-1, self.config.history))
-            newest, older = (
-                self.policy.newest_tokens(features[:, -1]),
-                features[:, :-1].mean((2, 3)),
-            )
-        return self.policy.decode(
-            self.policy.context(newest, older, self.vector, self.vector, self.robot)
-        )
+            newest, older = encode(self.net, self.images, history, history)
+        return forward(self.policy, Inputs(newest, older, self.vector, self.vector, self.robot))[1]
 
     def loss(self) -> torch.Tensor:
         """The distribution-matching loss of the batch."""

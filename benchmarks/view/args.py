@@ -9,6 +9,7 @@ episodes back.
 Open the address that it prints. It needs the extra view, a browser with WebGL 2, and no GPU.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,6 +29,10 @@ class ViewArgs:
     """A packaged scene such as gs_urban/plaza or market, an imported one, or a scene folder."""
     policy: str = "keyboard"
     """Who drives at first: keyboard, straight, expert, or a run or checkpoint folder."""
+    planner: str = "none"
+    """Who advises the policy: none, rules, or openai:URL#MODEL (docs/planner.md)."""
+    planner_weight: float = 3.0
+    """How much a planner's directive counts; 0 is the bare policy."""
     replay: Path | None = None
     """The episodes.jsonl of a benchmark in this scene, or its folder: plays it back instead of
     driving."""
@@ -53,6 +58,11 @@ def check_words(args: ViewArgs) -> None:
         "give one of them"
     )
     require(args.replay is None or args.policy == "keyboard", both)
+    weight = args.planner_weight
+    require(math.isfinite(weight) and weight >= 0, "--planner-weight must be a number, 0 or more")
+    learned = args.policy not in ("keyboard", "straight", "expert")
+    alone = "--planner advises learned policies, and --policy names none; add a run folder"
+    require(args.planner == "none" or learned, alone)
     from s2e.envs.robots.kinds import ROBOTS
 
     require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from s2e.benchmarks.agents import CHUNK
 from s2e.benchmarks.view.args import ViewArgs, check_words, main
 from s2e.benchmarks.view.session import (
     DRIVERS,
@@ -21,9 +22,8 @@ from s2e.benchmarks.view.session import (
 from s2e.core.errors import UserError, optional, require
 from s2e.envs.scenes.files import load_scene
 from s2e.envs.warm import warm_up
-from s2e.policy.checkpoint import load_networks
-from s2e.policy.encoder import VisualNet
-from s2e.policy.network import S2EPolicy
+from s2e.planner import parse_planner
+from s2e.policy.agent import Agent
 
 IDLE_S = 0.25
 """How often it looks whether somebody has come; until then the world stands still."""
@@ -41,9 +41,8 @@ class Viewer:
         learned = args.policy not in DRIVERS
         viser = optional("viser", "s2e-view", "view")
         self.args = args
-        self.learned: tuple[S2EPolicy, VisualNet] | None = (
-            load_networks(args.policy) if learned else None
-        )
+        parse_planner(args.planner)
+        self.learned = Agent.load(args.policy, chunk=CHUNK) if learned else None
         name = Path(args.policy).resolve().name if learned else None
         self.scene = load_scene(args.scene)
         _check_port(args.host, args.port)
@@ -70,11 +69,15 @@ class Viewer:
 
     def _session(self, setting: str, robot: str, driver: str) -> Session:
         if self.args.replay is None:
-            return Drive(self.scene, self.listed, setting, robot, driver, self.learned)
+            return self._drive(setting, robot, driver)
         by_id = {e.id: e for e in self.listed}
         return Replay(
             self.scene, by_id, read_replay(self.args.replay, by_id, self.args.scene), robot
         )
+
+    def _drive(self, setting: str, robot: str, driver: str) -> Drive:
+        planner = self.args.planner, self.args.planner_weight
+        return Drive(self.scene, self.listed, setting, robot, driver, self.learned, planner)
 
     def tick(self, now: float) -> float:
         """Does what was asked for and, when it is due, goes on by a step; returns for how many
@@ -156,9 +159,8 @@ class Viewer:
                 "driver": session.driver,
             } | {what: value}
             index = session.index
-            drive = Drive(
-                self.scene, self.listed, now["setting"], now["robot"], now["driver"], self.learned
-            )
+            session.close()
+            drive = self._drive(**now)
             if index and what != "setting":
                 drive.begin(index)
             self.session = drive
@@ -175,7 +177,9 @@ class Viewer:
             self.close()
 
     def close(self) -> None:
-        """Stops the server."""
+        """Stops the server, and the planner that advises."""
+        if isinstance(self.session, Drive):
+            self.session.close()
         with contextlib.redirect_stdout(io.StringIO()):
             self.server.stop()
 

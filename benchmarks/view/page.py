@@ -2,7 +2,7 @@
 panel.
 
 Everything a person does arrives as a message in `Page.asked`; nothing of a session is touched from
-viser's threads but `Drive.hold`.
+viser's threads but `Keyboard.hold`.
 """
 
 import math
@@ -40,7 +40,7 @@ from s2e.benchmarks.view.shapes import (
     splat_arrays,
 )
 from s2e.core.templates import fill
-from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.expert.drive import route
 from s2e.envs.geometry.scene import Scene
 from s2e.envs.robots.kinds import ROBOTS
 
@@ -216,7 +216,7 @@ class Page:
     def _holder(self, key: str) -> Any:
         async def hold(_: viser.GuiEvent) -> None:
             if isinstance(self.session, Drive):
-                self.session.hold(key, time.monotonic())
+                self.session.keyboard.hold(key, time.monotonic())
 
         return hold
 
@@ -330,8 +330,8 @@ class Page:
                 )
             ),
         ]
-        route = on_ground(scene, ExpertDriver(session.worlds).route(0))
-        self.route = self._keep(self._lines("/route", segments(route), GOAL, 4.0))
+        way = on_ground(scene, route(session.worlds, 0))
+        self.route = self._keep(self._lines("/route", segments(way), GOAL, 4.0))
         ways = ways_of_people(episode)
         self.ways = (
             self._keep(self._lines("/ways", on_ground(scene, ways), WAYS, 2.0))

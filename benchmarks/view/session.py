@@ -6,17 +6,17 @@ import dataclasses
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
+from s2e.benchmarks.agents import BASELINES, PlannerAdvice, advice_of
+from s2e.benchmarks.runner import AnyAgent
 from s2e.core.errors import UserError, require
 from s2e.core.files import parse_json
-from s2e.envs.expert.drive import ExpertDriver, straight
 from s2e.envs.expert.expert import command_to_waypoint
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.robots.fleet import CONTROL_S
@@ -30,9 +30,7 @@ from s2e.envs.scenes.episodes import (
 from s2e.envs.scenes.files import episodes_file, scene_folder
 from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.worlds import Worlds, WorldsConfig
-from s2e.policy.acting import Actor
-from s2e.policy.encoder import VisualNet
-from s2e.policy.network import S2EPolicy
+from s2e.policy.agent import Agent
 
 DRIVERS = ("keyboard", "straight", "expert")
 """Who drives without having learned it."""
@@ -134,29 +132,29 @@ def episodes_of(name: str, scene: Scene) -> list[Episode]:
     return [dataclasses.replace(e, id=f"{e.setting}-{k:03d}", seed=k) for k, e in enumerate(drawn)]
 
 
-class PolicyWheel:
-    """A policy at the wheel of one world, as `s2e-bench` has it act, and what it thought of."""
+class Keyboard:
+    """A person who drives one world by keys: an agent that hears what is held."""
 
-    def __init__(self, policy: S2EPolicy, net: VisualNet, worlds: Worlds):
-        self.policy, self.worlds = policy, worlds
-        self.actor = Actor(policy, net, 1)
-        self.fan: Fan | None = None
+    def __init__(self) -> None:
+        self.held: dict[str, float] = {}
+        self.now, self.limits = 0.0, np.zeros(6)
 
-    @torch.no_grad()
-    def act(self, seen: dict[str, np.ndarray]) -> np.ndarray:
-        """(1, 2) the waypoint of the best-scored mode; `fan` keeps all of them."""
-        config = self.policy.config
-        modes = self.policy.decode(
-            *self.actor.observe(seen["rgb"], seen["goal"], seen["ego"], seen["robot"])
-        )
-        metric = modes.metric(config.waypoint_dt_s)[0].cpu().numpy()
-        scores = modes.logits.log_softmax(-1)[0].cpu().numpy()
-        x, y, yaw = self.worlds.pose[0]
-        c, s = math.cos(yaw), math.sin(yaw)
-        self.fan = Fan(metric @ np.array([[c, s], [-s, c]]) + [x, y], scores)
-        waypoint = metric[scores.argmax(), config.action_waypoint][None].astype(np.float64)
-        self.actor.told(waypoint)
-        return waypoint
+    def hold(self, key: str, now: float) -> None:
+        """Hears that a key ("forward", "left", "right" or "stop") is down at a time, seconds."""
+        self.held[key] = now + HOLD_S
+
+    def reset(self, worlds: np.ndarray) -> None:
+        """There is nothing to forget."""
+
+    def act(self, *_: object) -> np.ndarray:
+        """(1, 2) the waypoint that the keys held at `now` ask for; none is a stop."""
+        down = {key for key, until in list(self.held.items()) if until > self.now}
+        if "stop" in down:
+            return np.zeros((1, 2))
+        v_max, omega_max = self.limits[[0, 3]]
+        v = v_max if "forward" in down else 0.0
+        omega = min(TURN_RADS, omega_max) * (("left" in down) - ("right" in down))
+        return command_to_waypoint(np.array([[v, omega]], dtype=np.float64))
 
 
 class Drive:
@@ -168,7 +166,8 @@ class Drive:
         episodes: of all settings. setting: which are driven; where there is none of it, all are.
         robot: a key of `ROBOTS`.
         driver: one of `DRIVERS`, or another name for the policy.
-        policy: and its encoder; needed for a driver that is none of `DRIVERS`.
+        agent: the policy's; needed for a driver that is none of `DRIVERS`.
+        planner: and its weight: who advises the policy, as in `s2e-bench`.
     """
 
     def __init__(
@@ -178,18 +177,22 @@ class Drive:
         setting: str = "both",
         robot: str = "jackal",
         driver: str = "keyboard",
-        policy: tuple[S2EPolicy, VisualNet] | None = None,
+        agent: Agent | None = None,
+        planner: tuple[str, float] = ("none", 0.0),
     ):
         require(
-            driver in DRIVERS or policy is not None,
+            driver in DRIVERS or agent is not None,
             f"driver {driver!r} is not one of {', '.join(DRIVERS)}; give --policy RUN",
         )
-        self.scene, self.robot, self.driver, self.policy = scene, robot, driver, policy
+        self.scene, self.robot, self.driver = scene, robot, driver
+        self.learned = None if driver in DRIVERS else agent
+        self.planner = planner
+        self.advice: PlannerAdvice | None = None
         self.listed = [e for e in episodes if e.setting == setting] or list(episodes)
         self.note = "live: people walk and react" + (
             "; no time limit" if driver == "keyboard" else ""
         )
-        self.held: dict[str, float] = {}
+        self.keyboard = Keyboard()
         self.begin(0)
 
     def begin(self, index: int) -> None:
@@ -198,51 +201,49 @@ class Drive:
         self.episode = self.listed[self.index]
         self.placed = place_obstacles(self.scene, self.episode)
         limit = 24 * 3600.0 if self.driver == "keyboard" else self.episode.time_limit_s
-        learned = None if self.driver in DRIVERS else self.policy
-        people = max(1, len(self.episode.walkers))
-        if learned:
-            config = WorldsConfig.for_policy(
-                learned[0].config, robot=self.robot, people=people, collision="counts"
-            )
+        about = {"robot": self.robot, "people": max(1, len(self.episode.walkers))}
+        if self.learned:
+            config = WorldsConfig.for_policy(self.learned.config, collision="counts", **about)
         else:
-            config = WorldsConfig(
-                robot=self.robot, people=people, collision="counts", controls_per_step=1
-            )
+            config = WorldsConfig(collision="counts", controls_per_step=1, **about)
         source = ListedEpisodes([dataclasses.replace(self.episode, time_limit_s=limit)])
         self.worlds = Worlds([self.placed], config, 1, source)
         self.period_s = config.step_s
         self.seen = self.worlds.reset()
-        self.wheel = PolicyWheel(learned[0], learned[1], self.worlds) if learned else None
-        self.act = self._actor()
+        self.agent = self._agent()
+        self.agent.reset(np.arange(1))
+        self.fan: Fan | None = None
         self.end, self.rested = "", 0.0
         self.path, self.contacts = deque([self.worlds.pose[0, :2].copy()], maxlen=TRAIL), []
         self._look()
 
-    def _actor(self) -> Callable[[float], np.ndarray]:
-        if self.wheel is not None:
-            wheel = self.wheel
-            return lambda now: wheel.act(self.seen)
-        if self.driver == "straight":
-            return lambda now: straight(self.worlds)
-        if self.driver == "expert":
-            expert = ExpertDriver(self.worlds)
-            expert.begin(np.arange(1))
-            return lambda now: expert.act()
-        return self.by_hand
+    def _agent(self) -> AnyAgent:
+        """Who drives the worlds of this episode."""
+        if self.learned:
+            self.close()
+            self.advice = advice_of(*self.planner, self.worlds, self.learned.config)
+            self.learned.advisor = self.advice
+            return self.learned
+        if self.driver == "keyboard":
+            self.keyboard.limits = self.worlds.fleet.limits[0]
+            return self.keyboard
+        return BASELINES[self.driver].agent(self.worlds, False)
 
-    def hold(self, key: str, now: float) -> None:
-        """Hears that a key ("forward", "left", "right" or "stop") is down at a time, seconds."""
-        self.held[key] = now + HOLD_S
+    def act(self, now: float) -> np.ndarray:
+        """(1, 2) the waypoint that whoever drives goes to; keeps a policy's fan."""
+        self.keyboard.now = now
+        waypoints = self.agent.act(self.seen, np.arange(1))
+        if self.learned and (found := self.learned.candidates):
+            x, y, yaw = self.worlds.pose[0]
+            c, s = math.cos(yaw), math.sin(yaw)
+            ways = found.trajectories[0] @ np.array([[c, s], [-s, c]]) + [x, y]
+            self.fan = Fan(ways, found.log_scores[0])
+        return waypoints
 
-    def by_hand(self, now: float) -> np.ndarray:
-        """(1, 2) the waypoint that the held keys ask for; none is a stop."""
-        down = {key for key, until in list(self.held.items()) if until > now}
-        if "stop" in down:
-            return np.zeros((1, 2))
-        v_max, omega_max = self.worlds.fleet.limits[0, [0, 3]]
-        v = v_max if "forward" in down else 0.0
-        omega = min(TURN_RADS, omega_max) * (("left" in down) - ("right" in down))
-        return command_to_waypoint(np.array([[v, omega]], dtype=np.float64))
+    def close(self) -> None:
+        """Stops the planner."""
+        if self.advice:
+            self.advice.close()
 
     def step(self, now: float) -> bool:
         """Drives for one period, or rests at an episode's end; whether the next one has begun."""
@@ -280,7 +281,7 @@ class Drive:
             rgb=self.rgb,
             camera=self.camera,
             people=self.people,
-            fan=self.wheel.fan if self.wheel else None,
+            fan=self.fan,
             contacts=np.array(self.contacts, dtype=np.float64).reshape(-1, 3),
             path=np.array(self.path),
             end=self.end,

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from s2e.core.errors import UserError, require
 from s2e.core.lock import LOCK, check_place, hold, release
 from s2e.envs.config import WorldsConfig
-from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.expert.drive import ExpertAgent
 from s2e.envs.free_space import free_space
 from s2e.envs.geometry.camera import draw_camera
 from s2e.envs.geometry.scene import GOAL_RADIUS_M, Episode, Scene
@@ -338,7 +338,7 @@ class _Take:
         self.worlds = Filmed(
             source.scenes, settings.worlds(), settings.envs, source, settings.cameras
         )
-        self.driver = ExpertDriver(self.worlds)
+        self.expert = ExpertAgent(self.worlds)
         self.walks = self.frames = 0
         self.push, self.left = np.zeros((settings.envs, 2)), np.zeros(settings.envs, dtype=int)
         self.failed: dict[str, int] = {}
@@ -349,12 +349,12 @@ class _Take:
         """
         worlds, count = self.worlds, self.worlds.count
         seen = worlds.reset()
-        self.driver.begin(np.arange(count))
+        self.expert.reset(np.arange(count))
         drives = [_Drive(body_of(worlds.fleet, w)) for w in range(count)]
         with ThreadPoolExecutor(2) as threads:
             while worlds.live.any() and self.frames < wanted:
                 self._look(drives, seen["rgb"], threads)
-                seen, _, _, _ = worlds.step(self.driver.act() + self._nudge(drives))
+                seen, _, _, _ = worlds.step(self.expert.act() + self._nudge(drives))
                 self._end(drives, bar)
         whole = not worlds.live.any()
         return {"walks": self.walks, "frames": self.frames, "failed": self.failed, "whole": whole}
@@ -398,4 +398,4 @@ class _Take:
                 self.failed[drive.body.robot] = self.failed.get(drive.body.robot, 0) + 1
             self.left[world] = 0
             drives[world] = _Drive(body_of(self.worlds.fleet, world))
-        self.driver.begin(last["world"])
+        self.expert.reset(last["world"])

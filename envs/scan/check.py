@@ -14,7 +14,7 @@ from tqdm import tqdm
 from s2e.core.errors import UserError
 from s2e.core.files import sha256
 from s2e.envs.config import WorldsConfig
-from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.expert.drive import ExpertAgent
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.geometry.ground import GroundFields, ground_height_at
 from s2e.envs.geometry.scene import Episode, Scene
@@ -328,8 +328,8 @@ def solved(scene: Scene, episodes: list[Episode]) -> np.ndarray:
         draw=False,
     )
     worlds.reset()
-    expert = ExpertDriver(worlds)
-    expert.begin(np.arange(len(episodes)))
+    expert = ExpertAgent(worlds)
+    expert.reset(np.arange(len(episodes)))
     arrived = np.zeros(len(episodes), dtype=bool)
     with tqdm(total=len(episodes), desc="expert", unit="episode", disable=None, leave=False) as bar:
         while worlds.live.any():

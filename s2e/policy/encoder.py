@@ -290,8 +290,8 @@ def _run(session: Any, images: np.ndarray) -> np.ndarray:
 class FrozenEncoder:
     """A net in eval mode that nothing trains any more.
 
-    Calling it maps uint8 images (B, H, W, 3) to float16 features (B, rows, columns, C), NumPy to
-    NumPy.
+    Calling it maps uint8 images (B, H, W, 3) to float16 features (B, rows, columns, C) and what is
+    kept of them when they are older frames, their mean (B, C): NumPy to NumPy.
     """
 
     def __init__(self, net: VisualNet, config: PolicyConfig, device: str = "cpu", threads: int = 0):
@@ -306,7 +306,7 @@ class FrozenEncoder:
                 else None
             )
 
-    def __call__(self, images: np.ndarray, batch: int = 64) -> np.ndarray:
+    def __call__(self, images: np.ndarray, batch: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """Encodes in batches of at most `batch` images; what a batch holds does not change a
         feature.
         """
@@ -316,7 +316,8 @@ class FrozenEncoder:
                 f"{self.size[1]}, 3)"
             )
         parts = [self._encode(images[i : i + batch]) for i in range(0, len(images), batch)]
-        return np.concatenate(parts) if parts else self._encode(images)
+        features = np.concatenate(parts) if parts else self._encode(images)
+        return features, pool_older(features)
 
     def _encode(self, images: np.ndarray) -> np.ndarray:
         if self.session is not None:

@@ -40,6 +40,7 @@ from s2e.core.observation import (
     odometry_token,
     robot_token,
 )
+from s2e.policy.agent import Inputs, encode, forward
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import OnnxNet, VisualNet, onnx_session
 from s2e.policy.network import S2EPolicy
@@ -68,12 +69,27 @@ class _Graph(nn.Module):
             self.inputs = (*self.inputs, "odometry")
             self.outputs = (*self.outputs, "free_space") if policy.remembers else self.outputs
 
-    def _kept(self, values: torch.Tensor) -> torch.Tensor:
-        return values.half().float() if self.rounds else values
-
-    def _pooled(self, features: torch.Tensor) -> torch.Tensor:
-        """(..., rows, columns, C) to (..., C): `s2e.policy.encoder.pool_older`."""
-        return self._kept(features.mean((-3, -2)))
+    def _answer(
+        self,
+        features: torch.Tensor,
+        older: torch.Tensor,
+        goal: torch.Tensor,
+        ego: torch.Tensor,
+        robot: torch.Tensor,
+        odometry: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        """The outputs but for `token`."""
+        hidden = goal.isnan().any(-1), ego.isnan().any(-1)
+        inputs = Inputs(features, older, goal.nan_to_num(), ego.nan_to_num(), robot, *hidden)
+        if odometry is not None:
+            odometry = torch.where(odometry.isnan().any(-1, keepdim=True), 0.0, odometry)
+        context, modes = forward(self.policy, inputs, odometry)
+        dt = self.policy.config.waypoint_dt_s
+        log_std = modes.log_std + (modes.speed * dt).log()[..., None, None]
+        answer = modes.metric(dt), modes.logits.softmax(-1), log_std, modes.rho, modes.speed
+        if not self.policy.remembers:
+            return answer
+        return (*answer, self.policy.free_space(context).exp())
 
 
 class Whole(_Graph):
@@ -83,15 +99,14 @@ class Whole(_Graph):
 
     def forward(self, frames: torch.Tensor, *about: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Encodes all frames."""
-        features = self._kept(self.net(frames.flatten(0, -4)))
-        features = features.reshape(-1, self.policy.config.history, *features.shape[1:])
-        return _answer(self.policy, features[:, -1], self._pooled(features[:, :-1]), *about)
+        return self._answer(*self.tokens(frames), *about)
 
-    def tokens(self, frames: torch.Tensor) -> torch.Tensor:
-        """(B, history - 1, C): what the older ones of some frames (B, history, H, W, 3) keep."""
-        older = frames[:, :-1]
-        features = self._kept(self.net(older.flatten(0, 1)))
-        return self._pooled(features).reshape(*older.shape[:2], features.shape[-1])
+    def tokens(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of frames (B, history, H, W, 3) the features of the newest ones and what is kept of the
+        older ones (B, history - 1, C).
+        """
+        history = self.policy.config.history
+        return encode(self.net, frames.flatten(0, -4), history, history, self.rounds)
 
 
 class Step(_Graph):
@@ -102,32 +117,10 @@ class Step(_Graph):
     def forward(
         self, frame: torch.Tensor, older: torch.Tensor, *about: torch.Tensor
     ) -> tuple[torch.Tensor, ...]:
-        """Encodes the newest frame alone."""
-        features = self._kept(self.net(frame))
-        answer = _answer(self.policy, features, older, *about)
-        return (*answer[: len(OUTPUTS)], self._pooled(features), *answer[len(OUTPUTS) :])
-
-
-def _answer(
-    policy: S2EPolicy,
-    features: torch.Tensor,
-    older: torch.Tensor,
-    goal: torch.Tensor,
-    ego: torch.Tensor,
-    robot: torch.Tensor,
-    odometry: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, ...]:
-    hide_goal, hide_ego = goal.isnan().any(-1), ego.isnan().any(-1)
-    newest = policy.newest_tokens(features)
-    context = policy.context(
-        newest, older, goal.nan_to_num(), ego.nan_to_num(), robot, hide_goal, hide_ego
-    )
-    if odometry is not None:
-        odometry = torch.where(odometry.isnan().any(-1, keepdim=True), 0.0, odometry)
-    modes, dt = policy.decode(context, odometry), policy.config.waypoint_dt_s
-    log_std = modes.log_std + (modes.speed * dt).log()[..., None, None]
-    answer = modes.metric(dt), modes.logits.softmax(-1), log_std, modes.rho, modes.speed
-    return (*answer, policy.free_space(context).exp()) if policy.remembers else answer
+        """Encodes the newest frame alone; the frame is its own history of two."""
+        features, token = encode(self.net, frame, 1, 2, self.rounds)
+        answer = self._answer(features, older, *about)
+        return (*answer[: len(OUTPUTS)], token[:, 0], *answer[len(OUTPUTS) :])
 
 
 def sample_inputs(config: PolicyConfig, count: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -188,7 +181,7 @@ def step_inputs(whole: Whole, inputs: Mapping[str, np.ndarray]) -> dict[str, np.
     """The step graph's inputs for the last frames of the whole graph's."""
     frames = inputs["frames"]
     with torch.inference_mode():
-        older = whole.tokens(torch.from_numpy(frames)).numpy()
+        older = whole.tokens(torch.from_numpy(frames))[1].numpy()
     return {
         "frame": frames[:, -1],
         "older": older,

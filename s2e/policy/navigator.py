@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from s2e.core.errors import choose_device
 from s2e.core.observation import (
@@ -25,9 +24,7 @@ from s2e.core.observation import (
     robot_token,
     scan_points,
 )
-from s2e.policy.checkpoint import load_networks
-from s2e.policy.encoder import FrozenEncoder, VisualNet, pool_older
-from s2e.policy.network import S2EPolicy
+from s2e.policy.agent import Agent
 from s2e.policy.recovery import Recovery
 from s2e.video.frames import MAX_PIXELS, resized
 from s2e.video.walk import Body
@@ -57,28 +54,25 @@ class Plan:
 
 
 class Navigator:
-    """A policy with its memory of what it saw.
+    """An agent whose one camera gives frames at any rate, and which may not know all of what it is
+    asked with.
 
     Args:
-        policy, net: the networks, as `load_networks` gives them.
-        device: cpu or cuda. recovery: plans of a robot that is told to drive and stands get it out
-            of there, also backwards.
+        agent: who answers; its own memory, which counts in steps, is not used.
+        recovery: plans of a robot that is told to drive and stands get it out of there, also
+            backwards.
     """
 
-    def __init__(
-        self, policy: S2EPolicy, net: VisualNet, device: str = "cpu", recovery: bool = False
-    ):
+    def __init__(self, agent: Agent, recovery: bool = False):
+        self.agent, self.policy, self.config = agent, agent.policy, agent.config
         self.recovery = Recovery(1) if recovery else None
-        self.policy, self.config, self.device = policy.eval().to(device), policy.config, device
-        self.encoder = FrozenEncoder(net, policy.config, device)
         self.times = (1 + np.arange(self.config.waypoints)) * self.config.waypoint_dt_s
         self.reset()
 
     @classmethod
     def load(cls, path: str | Path, device: str = "cpu", recovery: bool = False) -> "Navigator":
         """See `s2e.load_policy`."""
-        device = choose_device(device)
-        return cls(*load_networks(path), device, recovery)
+        return cls(Agent.load(path, device=choose_device(device)), recovery)
 
     def reset(self) -> None:
         """Forgets all frames: call it when the robot was carried somewhere else, or another episode
@@ -144,37 +138,27 @@ class Navigator:
         body = _robot(robot)
 
         image = resized(np.ascontiguousarray(frame), self.config.height_px, self.config.width_px)
-        features = self.encoder(image[None])
-        token = pool_older(features)[0]
-        older = self._older(now, token)
+        features, pooled = self.agent.encode(image[None])
         way = self._reckoned(now, motion)
         ago = np.stack(
             [way[np.abs([t - now + s for t, _ in way]).argmin()][1] for s in ODOMETRY_AGO_S]
         )
         hidden = np.zeros((1, 2), np.float32)
-        with torch.inference_mode():
-            context = self.policy.context(
-                self.policy.newest_tokens(self._tensor(features)),
-                self._tensor(older[None]),
-                self._tensor(
-                    goal_token(
-                        hidden if goal_xy is None else goal_xy[None], self.config.goal_clip_m
-                    )
-                ),
-                self._tensor(ego_state(*(hidden if motion is None else motion[None]).T)),
-                self._tensor(body),
-                hide_goal=torch.tensor([goal_xy is None], device=self.device),
-                hide_ego=torch.tensor([motion is None], device=self.device),
-            )
-            seen = np.concatenate(
-                [scan for _, scan in self.scans] or [np.full((RAYS, 2), NOWHERE_M)]
-            )
-            odometry = odometry_token(way[-1][1][None], ago[None], self.told[None], seen[None])
-            modes = self.policy.decode(context, self._tensor(odometry))
-            self._scan(now, way, context, body)
-            candidates = modes.metric(self.config.waypoint_dt_s)[0].cpu().numpy()
-            scores, speeds = modes.logits.softmax(-1)[0].cpu().numpy(), modes.speed[0].cpu().numpy()
-        self._remember(now, token, time_s is not None)
+        context = self.agent.attend(
+            features,
+            self._older(now, pooled[0])[None],
+            goal_token(hidden if goal_xy is None else goal_xy[None], self.config.goal_clip_m),
+            ego_state(*(hidden if motion is None else motion[None]).T),
+            body,
+            hide_goal=np.array([goal_xy is None]),
+            hide_ego=np.array([motion is None]),
+        )
+        points = np.concatenate([scan for _, scan in self.scans] or [np.full((RAYS, 2), NOWHERE_M)])
+        odometry = odometry_token(way[-1][1][None], ago[None], self.told[None], points[None])
+        found = self.agent.decide(context, odometry)
+        self._scan(now, way, context, body)
+        candidates, scores, speeds = found.trajectories[0], found.scores[0], found.speed[0]
+        self._remember(now, pooled[0], time_s is not None)
         self.way = [(t, pose) for t, pose in way if t >= now - 2 * ODOMETRY_AGO_S[-1]]
         best = int(scores.argmax())
         self.told = candidates[best, self.config.action_waypoint].astype(float)
@@ -198,9 +182,6 @@ class Navigator:
             scores,
             recovers,
         )
-
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device).float()
 
     def _now(self, time_s: float | None) -> float:
         """The time of the newest frame on the clock that `seen` is kept by."""
@@ -236,7 +217,7 @@ class Navigator:
         self,
         now: float,
         way: list[tuple[float, np.ndarray]],
-        context: torch.Tensor,
+        context: np.ndarray,
         body: np.ndarray,
     ) -> None:
         """Keeps where rays of the free space end that a policy with a reader sees now; anew where
@@ -249,10 +230,8 @@ class Navigator:
             not self.scans or now - self.scans[-1][0] > spacing - 0.5 * self.config.frame_spacing_s
         )
         if self.policy.remembers and due:
-            free_m = self.policy.free_space(context).exp().cpu().numpy()
-            self.scans = [*self.scans, (now, scan_points(way[-1][1][None], free_m, body)[0])][
-                -SCANS:
-            ]
+            ends = scan_points(way[-1][1][None], self.agent.free_m(context), body)[0]
+            self.scans = [*self.scans, (now, ends)][-SCANS:]
 
     def _older(self, now: float, token: np.ndarray) -> np.ndarray:
         """(history - 1, C) float16: what older frames keep, oldest first, each the frame nearest to

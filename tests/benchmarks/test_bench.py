@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.benchmarks.baselines import BASELINES, rays
+from s2e.benchmarks.agents import BASELINES, PlannerAdvice, advice_of, make_agent, rays
 from s2e.benchmarks.bench import (
     BenchArgs,
-    PolicyDriver,
     bench,
     chosen_episodes,
     fingerprint,
@@ -21,6 +20,7 @@ from s2e.benchmarks.bench import (
     read_records,
 )
 from s2e.benchmarks.failures import cause
+from s2e.benchmarks.runner import place_obstacles
 from s2e.core.commandline import defaults_from
 from s2e.core.errors import UserError, choose_device
 from s2e.envs.people.people import People
@@ -29,7 +29,8 @@ from s2e.envs.scenes.episodes import ListedEpisodes
 from s2e.envs.scenes.files import load_scene
 from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.worlds import Worlds, WorldsConfig
-from s2e.policy.checkpoint import load_networks, policy_state, save_checkpoint, shipped_policies
+from s2e.policy.agent import Agent
+from s2e.policy.checkpoint import policy_state, save_checkpoint, shipped_policies
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
@@ -294,16 +295,15 @@ def act_with(untrained, planner, weight, steps=6, count=2):
     worlds = Worlds(
         [place_obstacles(scene, e) for e in episodes], config, count, ListedEpisodes(episodes)
     )
-    driver, seen, actions = (
-        PolicyDriver(*load_networks(untrained), worlds, planner, weight, "cpu"),
-        worlds.reset(),
-        [],
-    )
+    advice = advice_of(planner, weight, worlds, CONFIG)
+    agent, actions = make_agent(str(untrained), worlds, advice=advice), []
+    seen, every = worlds.reset(), np.arange(count)
     for _ in range(steps):
-        actions.append(driver.act(seen))
+        actions.append(agent.act(seen, every))
         seen, *_ = worlds.step(actions[-1])
-    said = [driver.asked(world) for world in range(count)]
-    driver.close()
+    said = [advice.asked(world) for world in range(count)] if advice else []
+    if advice:
+        advice.close()
     return np.array(actions), said
 
 
@@ -325,26 +325,24 @@ def test_a_policy_that_drives_at_a_wall_backs_off(untrained, monkeypatch, recove
     scene = load_scene(PLAZA)
     episodes = chosen_episodes(BenchArgs(setting="empty", episodes=4), PLAZA)
     worlds = Worlds([scene] * 4, WorldsConfig(collision="counts"), 4, ListedEpisodes(episodes))
-    driver, seen = (
-        PolicyDriver(*load_networks(untrained), worlds, "none", 0.0, "cpu", recovery),
-        worlds.reset(),
-    )
-    decode, told = driver._decode, []
+    agent, seen = Agent.load(untrained, 4, recovery=recovery), worlds.reset()
+    decide, waypoints = agent.decide, []
 
     def ahead(context, odometry):
-        metric, scores = decode(context, odometry)
-        return np.broadcast_to([1.5, 0.1], metric.shape), scores
+        found = decide(context, odometry)
+        way = np.broadcast_to([1.5, 0.1], found.trajectories.shape)
+        return dataclasses.replace(found, trajectories=way)
 
-    monkeypatch.setattr(driver, "_decode", ahead)
+    monkeypatch.setattr(agent, "decide", ahead)
     for _ in range(100):
         if not worlds.live.any():
             break
-        told.append(driver.act(seen))
+        waypoints.append(agent.act(seen, np.flatnonzero(worlds.live)))
         np.testing.assert_array_equal(
-            driver.actor.odometry.command[worlds.live], told[-1][worlds.live]
+            agent.odometry.command[worlds.live], waypoints[-1][worlds.live]
         )
-        seen, *_ = worlds.step(told[-1])
-    assert (np.array(told)[..., 0] < 0).any() == recovery
+        seen, *_ = worlds.step(waypoints[-1])
+    assert (np.array(waypoints)[..., 0] < 0).any() == recovery
 
 
 def test_new_weights_are_a_new_question(tmp_path, untrained):
@@ -365,7 +363,7 @@ def test_new_weights_are_a_new_question(tmp_path, untrained):
 
 
 class StandIn:
-    """Two worlds as far as `PolicyDriver` looks into them, without a scene."""
+    """Two worlds as far as a planner looks into them, without a scene."""
 
     def __init__(self):
         rng = np.random.default_rng(1)
@@ -399,50 +397,49 @@ def test_a_planner_sees_people_along_the_robots_axes(untrained):
         1.0,
         0.0,
     )  # 3 m ahead of a robot that looks north, walks east: to its right
-    driver = PolicyDriver(*load_networks(untrained), worlds, "rules", 3.0, "cpu")
+    advice = PlannerAdvice("rules", 3.0, worlds, CONFIG)
     views = [
-        driver._view(w, worlds.seen["rgb"][w], np.zeros((1, 10, 2)), np.zeros(1)) for w in range(2)
+        advice._view(w, worlds.seen["rgb"][w], np.zeros((1, 10, 2)), np.zeros(1)) for w in range(2)
     ]
     np.testing.assert_allclose(views[0].people[0], [3.0, 0.0, 0.0, -1.0], atol=1e-9)
     worlds.people.real[..., :2] += 0.5 * worlds.people.real[..., 2:4]
     for world, before in enumerate(views):
-        after = driver._view(world, worlds.seen["rgb"][world], np.zeros((1, 10, 2)), np.zeros(1))
+        after = advice._view(world, worlds.seen["rgb"][world], np.zeros((1, 10, 2)), np.zeros(1))
         assert len(before.people) == 3 and before.speed == worlds.velocity[world, 0]
         np.testing.assert_allclose(
             after.people[:, :2], before.people[:, :2] + 0.5 * before.people[:, 2:], atol=1e-9
         )
-    driver.close()
+    advice.close()
 
 
 def test_a_planners_factor_slows_its_robot_and_no_other(untrained):
     worlds: Any = StandIn()
-    bare, slowed = (
-        PolicyDriver(*load_networks(untrained), worlds, p, 3.0, "cpu") for p in ("none", "rules")
-    )
-    slowed.guides = [  # pyright: ignore
+    advice = PlannerAdvice("rules", 3.0, worlds, CONFIG)
+    advice.guides = [  # pyright: ignore
         SimpleNamespace(apply=lambda view, f=f: (view.log_scores, f)) for f in (1.0, 0.4)
     ]
-    free, told = bare.act(worlds.seen), slowed.act(worlds.seen)
+    bare, slowed = (Agent.load(untrained, 2, chunk=16, advisor=a) for a in (None, advice))
+    free, slow = bare.act(worlds.seen), slowed.act(worlds.seen)
     assert np.linalg.norm(free, axis=1).min() > 0.05
-    np.testing.assert_allclose(told, free * [[1.0], [0.4]], rtol=1e-6)
-    np.testing.assert_allclose(slowed.actor.odometry.command, told, rtol=1e-6)
-    slowed.close()
+    np.testing.assert_allclose(slow, free * [[1.0], [0.4]], rtol=1e-6)
+    np.testing.assert_allclose(slowed.odometry.command, slow, rtol=1e-6)
+    advice.close()
 
 
 def test_a_planners_scores_choose_the_trajectory(untrained):
     worlds: Any = StandIn()
-    driver, said = PolicyDriver(*load_networks(untrained), worlds, "rules", 3.0, "cpu"), []
+    advice, said = PlannerAdvice("rules", 3.0, worlds, CONFIG), []
 
     def first(view):
         said.append(view.candidates)
         return np.where(np.arange(len(view.log_scores)) == 2, 0.0, -9.0), 1.0
 
-    driver.guides = [SimpleNamespace(apply=first)] * 2  # pyright: ignore
-    told = driver.act(worlds.seen)
+    advice.guides = [SimpleNamespace(apply=first)] * 2  # pyright: ignore
+    waypoints = Agent.load(untrained, 2, advisor=advice).act(worlds.seen)
     np.testing.assert_allclose(
-        told, np.stack([c[2, CONFIG.action_waypoint] for c in said]), rtol=1e-6
+        waypoints, np.stack([c[2, CONFIG.action_waypoint] for c in said]), rtol=1e-6
     )
-    driver.close()
+    advice.close()
 
 
 def test_a_dead_endpoint_changes_nothing_and_fails_nothing(untrained):

@@ -12,8 +12,8 @@ from s2e.envs.geometry.camera import Camera
 from s2e.envs.rays import (
     AROUND,
     VIEW_SHARE,
+    RayAgent,
     RayConfig,
-    RayDriver,
     RayPolicy,
     RaySense,
     load_rays,
@@ -156,7 +156,7 @@ def test_a_saved_policy_drives_the_same(scenes, tmp_path):
     policy = save(tmp_path / "p", config)
     loaded = load_rays(tmp_path / "p", ("jackal", "g1"))
     worlds = make_worlds(scenes)
-    np.testing.assert_array_equal(RayDriver(worlds, policy).act(), RayDriver(worlds, loaded).act())
+    np.testing.assert_array_equal(RayAgent(worlds, policy).act(), RayAgent(worlds, loaded).act())
 
 
 def test_what_does_not_fit_is_refused(tmp_path):

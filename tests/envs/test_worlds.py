@@ -13,7 +13,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import s2e.envs  # noqa: F401
 from s2e.core.errors import UserError
 from s2e.envs.config import OUTPUTS, WorldsConfig
-from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.expert.drive import ExpertAgent
 from s2e.envs.geometry.scene import GOAL_RADIUS_M, Episode, Walker
 from s2e.envs.render import Renderer
 from s2e.envs.robots.collision import room_at_points
@@ -223,13 +223,13 @@ def test_a_contact_at_the_goal_is_a_failure_where_contacts_end_the_episode(
 def test_expert_arrives(scenes):
     worlds = worlds_of(scenes, 8, draw=False)
     worlds.reset()
-    driver = ExpertDriver(worlds)
-    driver.begin(np.arange(8))
+    driver = ExpertAgent(worlds)
+    driver.reset(np.arange(8))
     ends = []
     for _ in range(250):
         worlds.step(driver.act())
         ends += worlds.last["success"].tolist()
-        driver.begin(worlds.last["world"])
+        driver.reset(worlds.last["world"])
     assert len(ends) >= 8 and np.mean(ends) >= 0.9
 
 

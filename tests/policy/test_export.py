@@ -17,6 +17,7 @@ from s2e.core import files
 from s2e.core.errors import UserError
 from s2e.core.observation import goal_token
 from s2e.policy import export, graphs, hub
+from s2e.policy.agent import Agent
 from s2e.policy.checkpoint import load_networks, policy_state, save_checkpoint
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FeatureNet, onnx_session, visual_net
@@ -171,7 +172,7 @@ def test_an_encoder_of_the_users_goes_into_the_graphs(tmp_path, opset):
 
 def test_the_step_graph_drives_like_the_library():
     pair = networks()
-    navigator = Navigator(*pair)
+    navigator = Navigator(Agent(*pair))
     samples = graphs.sample_inputs(pair[0].config, 1)
     step = graphs.Step(*pair).eval()
     run = onnx_session(graphs.traced(step, graphs.step_inputs(graphs.Whole(*pair), samples))).run

@@ -10,7 +10,7 @@ import torch
 import s2e
 from s2e.core.errors import UserError
 from s2e.core.observation import ego_state, goal_token, robot_token
-from s2e.policy.acting import Actor
+from s2e.policy.agent import Agent
 from s2e.policy.checkpoint import policy_state, save_checkpoint
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FeatureNet
@@ -39,7 +39,7 @@ def networks():
 
 @pytest.fixture(scope="module")
 def one(networks):
-    return Navigator(*networks)
+    return Navigator(Agent(*networks))
 
 
 @pytest.fixture
@@ -95,35 +95,31 @@ def test_the_three_lines_as_a_user_types_them(run):
     assert done.stdout.strip() == "(10, 2)", done.stderr
 
 
-def test_it_plans_what_the_worlds_actor_plans(navigator, networks):
-    actor = Actor(*networks, worlds=1)
+def test_it_plans_what_an_agent_in_a_world_does(navigator, networks):
+    agent = Agent(*networks)
     for k, frame in enumerate(frames(8, 120, 200)):
         goal, ego = np.array([[4.0, k - 3]]), np.array([0.5 + 0.1 * k, -0.2])
         plan = navigator.act(frame, goal=goal[0], ego=ego, robot=BODY)
-        observed, _ = actor.observe(
+        observed = agent.see(
             resized(frame, 32, 64)[None],
             goal_token(goal, 10.0),
             ego_state(ego[:1], ego[1:]),
             robot_token(BODY.token()[None]),
         )
-        with torch.no_grad():
-            modes = networks[0].decode(observed)
-        np.testing.assert_array_equal(plan.candidates, modes.metric(0.2)[0].numpy())
-        np.testing.assert_allclose(plan.scores, modes.logits.softmax(-1)[0].numpy(), rtol=1e-6)
+        found = agent.decide(*observed)
+        np.testing.assert_array_equal(plan.candidates, found.trajectories[0])
+        np.testing.assert_array_equal(plan.scores, found.scores[0])
 
 
-def test_it_reckons_its_way_as_the_worlds_actor_does():
+def test_it_reckons_its_way_as_an_agent_in_a_world_does():
     torch.manual_seed(1)
     config = dataclasses.replace(CONFIG, free_space=True)
     policy, net = S2EPolicy(config), FeatureNet(config).eval()
     policy.add_reader()
     for parameter in policy.reader.parameters():  # pyright: ignore[reportOptionalMemberAccess]
         torch.nn.init.normal_(parameter, std=0.3)
-    navigator, actor, rng = (
-        Navigator(policy, net),
-        Actor(policy.eval(), net, 1),
-        np.random.default_rng(3),
-    )
+    navigator, agent = Navigator(Agent(policy, net)), Agent(policy, net)
+    rng = np.random.default_rng(3)
     for step, frame in enumerate(frames(30)):
         ego = rng.uniform((0, -1), (1, 1)) * (step > 0)
         plan = navigator.act(frame, goal=(4.0, 1.0), ego=ego, robot=BODY)
@@ -132,10 +128,9 @@ def test_it_reckons_its_way_as_the_worlds_actor_does():
             ego_state(*ego[None].T),
             robot_token(BODY.token()[None]),
         )
-        with torch.no_grad():
-            modes = policy.decode(*actor.observe(frame[None], *tokens))
-        np.testing.assert_allclose(plan.candidates, modes.metric(0.2)[0], atol=1e-5)
-        actor.told(plan.waypoints[CONFIG.action_waypoint][None])
+        found = agent.decide(*agent.see(frame[None], *tokens))
+        np.testing.assert_allclose(plan.candidates, found.trajectories[0], atol=1e-5)
+        agent.commanded(plan.waypoints[CONFIG.action_waypoint][None])
     after_a_jam = navigator.act(frame, goal=(4.0, 1.0), robot=BODY)
     assert not np.allclose(after_a_jam.scores, plan.scores), (
         "without its motion the way is not known either"
@@ -144,7 +139,7 @@ def test_it_reckons_its_way_as_the_worlds_actor_does():
 
 def test_who_stands_where_it_should_drive_is_told_to_back_off(networks):
     """Whatever the policy says: this one is not trained, so it is made to say that it drives on."""
-    navigator, alone = Navigator(*networks, recovery=True), Navigator(*networks)
+    navigator, alone = Navigator(Agent(*networks), recovery=True), Navigator(Agent(*networks))
     (frame,) = frames(1)
     for step in range(5):
         plan, other = (
@@ -170,7 +165,7 @@ def test_what_is_not_known_is_hidden(navigator, networks):
     (frame,) = frames(1)
     plan = navigator.act(frame)
     policy, net = networks
-    features = torch.from_numpy(navigator.encoder(frame[None])).float()
+    features = torch.from_numpy(navigator.agent.encode(frame[None])[0]).float()
     older = features.mean((1, 2)).half().float()[:, None].repeat(1, 4, 1)
     yes, junk = torch.tensor([True]), torch.full((1, 3), 0.7)
     with torch.no_grad():
@@ -240,7 +235,7 @@ def test_memory_is_bounded_at_any_rate(navigator):
 def test_one_frame_of_history():
     torch.manual_seed(0)
     config = dataclasses.replace(CONFIG, history=1, anchors=1)
-    navigator = Navigator(S2EPolicy(config), FeatureNet(config))
+    navigator = Navigator(Agent(S2EPolicy(config), FeatureNet(config)))
     assert navigator.act(frames(1)[0]).scores == pytest.approx([1.0])
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from s2e.core.observation import to_robot
-from s2e.envs.rays import KEEPS_M, RayConfig, RayDriver, load_rays
+from s2e.envs.rays import KEEPS_M, RayAgent, RayConfig, load_rays
 from s2e.envs.robots.controller import waypoint_to_command
 from s2e.envs.scenes.episodes import RandomEpisodes
 from s2e.envs.streets.pool import training_scenes
@@ -31,7 +31,7 @@ def test_the_ghost_goes_where_the_coach_would(scenes, tmp_path):
     worlds = make_worlds(scenes)
     coach, driver = (
         RayCoach(worlds, tmp_path / "p", KEEPS_M),
-        RayDriver(worlds, load_rays(tmp_path / "p")),
+        RayAgent(worlds, load_rays(tmp_path / "p")),
     )
     coach.begin(np.arange(8))
     start, state = worlds.pose.copy(), {k: v.copy() for k, v in worlds.state()[0].items()}

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from s2e.core.errors import UserError
 from s2e.core.observation import NOWHERE_M, ODOMETRY, RAY_ANGLES, surroundings
 from s2e.envs.rays import RaySense
-from s2e.policy.acting import Actor
+from s2e.policy.agent import Agent
 from s2e.policy.checkpoint import (
     find_checkpoint,
     load_networks,
@@ -151,16 +151,16 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
     network from the images."""
     trainer, watch = make(pretrained, tmp_path, hide_ego=0.0, coach="none")
     torch.nn.init.normal_(trainer.policy.actor.reader.head[-1].weight, std=0.1)
-    seen, actor = [], trainer.prefix.actor
-    observe = actor.observe
+    seen, agent = [], trainer.prefix.agent
+    see = agent.see
 
     def spy(rgb, goal, ego, robot, worlds=None, hide_ego=None):
-        before = rgb.copy(), goal.copy(), ego.copy(), actor.fresh.copy(), robot.copy()
-        context, odometry = observe(rgb, goal, ego, robot, worlds, hide_ego)
-        seen.append((*before, actor.policy.free_space(context).exp().detach().numpy()))
+        before = rgb.copy(), goal.copy(), ego.copy(), agent.fresh.copy(), robot.copy()
+        context, odometry = see(rgb, goal, ego, robot, worlds, hide_ego)
+        seen.append((*before, agent.free_m(context)))
         return context, odometry
 
-    actor.observe = spy
+    agent.see = spy
     trainer.model._last_obs = trainer.env.reset()
     rows = rollout(trainer, watch)
     actions, logs = (rows[k].unflatten(0, (4, 8)) for k in ("actions", "log_probs"))
@@ -170,8 +170,8 @@ def test_cached_and_uncached_log_probabilities_agree(pretrained, tmp_path):
             begin = max(u for u in range(t + 1) if seen[u][3][world])
             past = [max(begin, t - k) for k in (4, 3, 2, 1, 0)]
             frames = np.stack([seen[p][0][world] for p in past])
-            features = actor.encoder(frames)
-            older = features[:-1].astype(np.float32).mean((1, 2)).astype(np.float16)
+            features, pooled = agent.encoder(frames)
+            older = pooled[:-1]
             goal, ego, robot = (torch.from_numpy(seen[t][i][[world]]) for i in (1, 2, 4))
             with torch.no_grad():
                 newest = s2e.newest_tokens(torch.from_numpy(features[-1:]).float())
@@ -602,8 +602,7 @@ def test_a_new_episode_is_seen_as_by_somebody_who_has_just_come(pretrained, tmp_
     if sense == "rays":
         new = RaySense(env.worlds, env.sense.config).observe()
     else:
-        policy, net = load_networks(str(pretrained))
-        new = Prefix(Actor(policy, net, 2), env.prefix.whole)(looked[-1], np.zeros(2, bool))
+        new = Prefix(Agent.load(pretrained, 2), env.prefix.whole)(looked[-1], np.zeros(2, bool))
     name = "rays" if sense == "rays" else "seen"
     np.testing.assert_allclose(seen[name][done], new[done], atol=1e-5)
     assert (np.abs(seen[name][~done] - new[~done]).max(1) > 1e-3).all(), "the others remember"

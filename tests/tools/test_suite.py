@@ -13,7 +13,7 @@ import s2e.assets
 from s2e.benchmarks.bench import PROTOCOL
 from s2e.core.errors import UserError
 from s2e.envs.config import WorldsConfig
-from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.expert.drive import ExpertAgent
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.geometry.ground import GroundFields, ground_height_at
 from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, read_episodes
@@ -158,8 +158,8 @@ def test_the_expert_reaches(urban):
         draw=False,
     )
     worlds.reset()
-    driver, reached = ExpertDriver(worlds), 0
-    driver.begin(np.arange(len(chosen)))
+    driver, reached = ExpertAgent(worlds), 0
+    driver.reset(np.arange(len(chosen)))
     while worlds.live.any():
         worlds.step(driver.act())
         reached += int(worlds.last["success"].sum()) if len(worlds.last) else 0

@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.benchmarks import bench
-from s2e.benchmarks.bench import PolicyDriver
+from s2e.benchmarks.agents import CHUNK, advice_of
+from s2e.benchmarks.runner import episode_worlds
 from s2e.benchmarks.view import session as view_session
 from s2e.benchmarks.view.session import (
     REST_S,
     TRAIL,
     Drive,
-    PolicyWheel,
     Replay,
     episodes_of,
     headings,
@@ -21,9 +20,9 @@ from s2e.benchmarks.view.session import (
 )
 from s2e.core.errors import UserError
 from s2e.envs.robots.kinds import ROBOTS
-from s2e.envs.scenes.episodes import ListedEpisodes, write_episodes
+from s2e.envs.scenes.episodes import write_episodes
 from s2e.envs.scenes.files import load_scene
-from s2e.envs.worlds import Worlds, WorldsConfig
+from s2e.policy.agent import Agent
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
@@ -58,7 +57,7 @@ def test_held_keys_drive_and_released_keys_stop(scene, episodes):
     steps(drive, 5)
     assert (drive.moment().pose == start).all()  # nobody asked for anything
     for k in range(10):
-        drive.hold("forward", 10 + 0.1 * k)
+        drive.keyboard.hold("forward", 10 + 0.1 * k)
         drive.step(10 + 0.1 * k)
     there = drive.moment()
     ahead = (there.pose[:2] - start[:2]) @ [np.cos(start[2]), np.sin(start[2])]
@@ -66,7 +65,7 @@ def test_held_keys_drive_and_released_keys_stop(scene, episodes):
     steps(drive, 15, 30.0)
     assert drive.moment().speed < 0.01
     for k in range(10):
-        drive.hold("left", 50 + 0.1 * k)
+        drive.keyboard.hold("left", 50 + 0.1 * k)
         drive.step(50 + 0.1 * k)
     turned = np.mod(drive.moment().pose[2] - there.pose[2], 2 * np.pi)
     assert 0.3 < turned < 2.5
@@ -77,7 +76,7 @@ def test_the_way_driven_stays_bounded(scene, episodes):
     drive = Drive(scene, episodes, "empty")
     for k in range(TRAIL + 50):
         drive.path.append(np.array([float(k), 0.0]))
-    drive.hold("forward", 1.0)
+    drive.keyboard.hold("forward", 1.0)
     drive.step(1.0)
     assert len(drive.moment().path) == TRAIL and drive.moment().path[-1] == pytest.approx(
         drive.moment().pose[:2]
@@ -95,9 +94,9 @@ def test_episodes_of_another_map_are_refused(scene, episodes, monkeypatch, tmp_p
 
 def test_stop_wins_over_forward(scene, episodes):
     drive = Drive(scene, episodes, "empty")
-    drive.hold("forward", 1.0)
-    drive.hold("stop", 1.0)
-    assert (drive.by_hand(1.1) == 0).all() and (drive.by_hand(2.0) == 0).all()
+    drive.keyboard.hold("forward", 1.0)
+    drive.keyboard.hold("stop", 1.0)
+    assert (drive.act(1.1) == 0).all() and (drive.act(2.0) == 0).all()
 
 
 def test_the_expert_arrives_and_the_next_episode_begins(scene, episodes):
@@ -124,7 +123,7 @@ def test_the_expert_arrives_and_the_next_episode_begins(scene, episodes):
 def test_every_robot_drives(scene, episodes, robot):
     drive = Drive(scene, episodes, "empty", robot)
     start = drive.moment().pose
-    drive.hold("forward", 1.0)
+    drive.keyboard.hold("forward", 1.0)
     steps(drive, 3, 1.0)
     assert np.linalg.norm(drive.moment().pose[:2] - start[:2]) > 0.01
 
@@ -154,19 +153,18 @@ def test_settings_and_people(scene, episodes):
         Drive(scene, episodes, driver="nobody")
 
 
-def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, monkeypatch):
-    monkeypatch.setattr(
-        bench, "CHUNK", 3
-    )  # the benchmark fills up to so many rows: its kernels round differently
-    drive = Drive(scene, episodes, "empty", driver="mine", policy=policy)
+@pytest.mark.parametrize("planner", [("none", 0.0), ("rules", 3.0)])
+def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, planner):
+    agent = Agent(*policy, chunk=CHUNK)
+    drive = Drive(scene, episodes, "both", driver="mine", agent=agent, planner=planner)
     assert drive.period_s == pytest.approx(CONFIG.frame_spacing_s)
-    config = WorldsConfig.for_policy(CONFIG, collision="counts")
-    worlds = Worlds([drive.placed], config, 1, ListedEpisodes([drive.episode]))
-    seen, judge = worlds.reset(), PolicyDriver(policy[0], policy[1], worlds, "none", 0.0, "cpu")
+    worlds = episode_worlds(scene, [drive.episode], CONFIG)
+    seen = worlds.reset()
+    judge = Agent(*policy, chunk=CHUNK, advisor=advice_of(*planner, worlds, CONFIG))
     for _ in range(2):
         wanted = judge.act(seen)
         ours = drive.act(0.0)
-        np.testing.assert_allclose(ours, wanted, atol=1e-4)
+        np.testing.assert_array_equal(ours, wanted)
         fan, (x, y, yaw) = drive.moment().fan, drive.worlds.pose[0]
         assert fan is not None and fan.ways.shape[0] == len(fan.scores)
         best = fan.ways[fan.scores.argmax(), CONFIG.action_waypoint] - [x, y]
@@ -174,7 +172,7 @@ def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, monkeypa
         np.testing.assert_allclose(inside, ours[0], atol=1e-6)
         drive.seen, *_ = drive.worlds.step(wanted)
         seen, *_ = worlds.step(wanted)
-    assert isinstance(drive.wheel, PolicyWheel)
+    drive.close()
 
 
 def line(episode, **more):

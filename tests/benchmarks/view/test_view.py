@@ -37,7 +37,7 @@ def test_it_serves_and_does_what_is_asked(viewer):
     assert viewer.tick(0.0) == command.IDLE_S  # nobody looks: the world stands still
     session = viewer.session
     assert session.moment().clock_s == 0.0
-    session.hold("forward", 100.0)
+    session.keyboard.hold("forward", 100.0)
     asked(viewer, "one step", now=100.0)
     assert (
         viewer.paused

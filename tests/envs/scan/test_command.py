@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from s2e.envs.expert.drive import ExpertDriver
+from s2e.envs.expert.drive import ExpertAgent
 from s2e.envs.scan.command import join_up
 from s2e.envs.scenes.episodes import ListedEpisodes, read_episodes
 from s2e.envs.scenes.files import load_scene
@@ -131,8 +131,8 @@ def test_the_expert_drives_in_what_was_imported(home, monkeypatch):
     ][:4]
     config = WorldsConfig(people=1, collision="counts", height_px=48, width_px=80)
     worlds = Worlds([scene] * len(episodes), config, len(episodes), ListedEpisodes(episodes))
-    seen, expert, arrived = worlds.reset(), ExpertDriver(worlds), 0
-    expert.begin(np.arange(len(episodes)))
+    seen, expert, arrived = worlds.reset(), ExpertAgent(worlds), 0
+    expert.reset(np.arange(len(episodes)))
     assert seen["rgb"].std() > 5
     while worlds.live.any():
         worlds.step(expert.act())
