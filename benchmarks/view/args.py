@@ -20,6 +20,9 @@ from s2e.core.commandline import parse
 from s2e.core.errors import require, run_command
 from s2e.core.options import OneRobot
 
+DRIVERS = ("keyboard", "straight", "expert")
+"""Who drives without having learned it."""
+
 
 @dataclass(frozen=True)
 class ViewArgs:
@@ -60,9 +63,8 @@ def check_words(args: ViewArgs) -> None:
     require(args.replay is None or args.policy == "keyboard", both)
     weight = args.planner_weight
     require(math.isfinite(weight) and weight >= 0, "--planner-weight must be a number, 0 or more")
-    learned = args.policy not in ("keyboard", "straight", "expert")
     alone = "--planner advises learned policies, and --policy names none; add a run folder"
-    require(args.planner == "none" or learned, alone)
+    require(args.planner == "none" or args.policy not in DRIVERS, alone)
     from s2e.envs.robots.kinds import ROBOTS
 
     require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")

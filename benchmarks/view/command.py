@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from s2e.benchmarks.agents import CHUNK
-from s2e.benchmarks.view.args import ViewArgs, check_words, main
+from s2e.benchmarks.view.args import DRIVERS, ViewArgs, check_words, main
 from s2e.benchmarks.view.session import (
-    DRIVERS,
     Drive,
     Replay,
     Session,
@@ -159,8 +158,8 @@ class Viewer:
                 "driver": session.driver,
             } | {what: value}
             index = session.index
-            session.close()
             drive = self._drive(**now)
+            session.close()
             if index and what != "setting":
                 drive.begin(index)
             self.session = drive

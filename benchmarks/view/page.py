@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import viser
 
+from s2e.benchmarks.view.args import DRIVERS
 from s2e.benchmarks.view.session import (
-    DRIVERS,
     TRAIL,
     Drive,
     Moment,

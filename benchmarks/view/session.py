@@ -15,6 +15,7 @@ import numpy as np
 
 from s2e.benchmarks.agents import BASELINES, PlannerAdvice, advice_of
 from s2e.benchmarks.runner import AnyAgent
+from s2e.benchmarks.view.args import DRIVERS
 from s2e.core.errors import UserError, require
 from s2e.core.files import parse_json
 from s2e.envs.expert.expert import command_to_waypoint
@@ -31,9 +32,6 @@ from s2e.envs.scenes.files import episodes_file, scene_folder
 from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.worlds import Worlds, WorldsConfig
 from s2e.policy.agent import Agent
-
-DRIVERS = ("keyboard", "straight", "expert")
-"""Who drives without having learned it."""
 
 HOLD_S = 0.35
 """How long a key counts as held after its last sign of life: signs come every 0.1 s, and a network
