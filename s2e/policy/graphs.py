@@ -256,8 +256,9 @@ def _with_encoder(module: _Graph, rows: list[torch.Tensor]) -> Any:
         encoder, opset = onnx.version_converter.convert_version(encoder, OPSET), OPSET
     after = type(module)(module.policy, net, module.rounds)
     after.net = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
-    with torch.inference_mode():
-        features = net(rows[0].flatten(0, -4))
+    images = rows[0].flatten(0, -4)
+    grid = config.height_px // config.stride, config.width_px // config.stride
+    features = torch.zeros(len(images), *grid, config.channels)  # traced: values do not matter
     tail = _trace(after, [features, *rows[1:]], opset)
 
     encoder = compose.add_prefix(encoder, "encoder.")

@@ -62,6 +62,4 @@ def test_the_command_writes_what_the_loop_yields(tmp_path, scene, episodes, untr
         worlds = episode_worlds(scene, [episode], CONFIG)
         one_by_one += run(worlds, make_agent(untrained, worlds), [episode])
     yielded = [json.loads(json.dumps({"scene": PLAZA} | r)) for r in one_by_one]
-    # People of the others do not change what one meets; an array of fewer people is drawn anew.
-    assert [r["path"] for r in yielded] == [r["path"] for r in written]
-    assert yielded == written
+    assert yielded == written  # and alone each of them ends as it does beside the others
