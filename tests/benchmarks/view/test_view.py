@@ -214,6 +214,10 @@ def test_bad_questions(monkeypatch, capsys, tmp_path):
     assert "no such folder" in refused(
         monkeypatch, capsys, "gs_urban/plaza", "--policy", tmp_path / "run"
     )
+    assert "--policy names none" in refused(monkeypatch, capsys, "market", "--planner", "rules")
+    assert "'nobody' is unknown" in refused(
+        monkeypatch, capsys, "market", "--policy", "laptop", "--planner", "nobody"
+    )
     assert "--port" in refused(monkeypatch, capsys, "gs_urban/plaza", "--port", 99999)
     assert "give one of them" in refused(
         monkeypatch, capsys, "gs_urban/plaza", "--policy", "expert", "--replay", tmp_path
