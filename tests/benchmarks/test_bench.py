@@ -20,7 +20,6 @@ from s2e.benchmarks.bench import (
     read_records,
 )
 from s2e.benchmarks.failures import cause
-from s2e.benchmarks.runner import place_obstacles
 from s2e.core.commandline import defaults_from
 from s2e.core.errors import UserError, choose_device
 from s2e.envs.people.people import People
