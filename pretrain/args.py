@@ -223,8 +223,7 @@ def main() -> None:
 def _main() -> None:
     args = commandline.parse(PretrainArgs, __doc__ or "")
     check(args)
-    from s2e.pretrain.train import (
-        train,
-    )  # torch and the readers: imported once the options are right
+    # torch and the readers: imported once the options are right
+    from s2e.pretrain.train import train
 
     train(args)

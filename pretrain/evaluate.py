@@ -248,7 +248,7 @@ def verdict(rows: dict[str, Row], alarm: str = "") -> str:
     Args:
         rows: of `evaluate`: the policy's ("s2e") and the baselines', with intervals where there are
             two walks or more.
-        alarm: what `pretrain.alarm.collapse` says.
+        alarm: what `pretrain.mode_collapse.collapse` says.
     """
     own, others = rows["s2e"], {name: row for name, row in rows.items() if name != "s2e"}
     against = {name: _not_better(own, row) for name, row in others.items()}

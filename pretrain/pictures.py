@@ -3,16 +3,20 @@ ground, and the view from above.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from s2e.policy.config import PolicyConfig
+from s2e.policy.mixture import Modes
+from s2e.pretrain.samples import Batch, Samples
 from s2e.video.walk import Body
 
 FRAME_W, PANEL, HEADER = 320, 240, 18
 _FINE = 2  # drawn at this many times the size and scaled down: smooth lines
-TRUTH, BEST, OTHER, GOAL = (28, 150, 70), (20, 80, 220), (232, 106, 20), (190, 20, 120)
+TRUTH, BEST = (28, 150, 70), (20, 80, 220)
+OTHER, GOAL = (232, 106, 20), (190, 20, 120)
 _WIDEST_DEG = 150.0  # beyond it no pinhole camera is a model of the lens
 
 
@@ -237,3 +241,37 @@ def sheet(pictures: list[np.ndarray], config: PolicyConfig, columns: int = 2) ->
         draw.text((x + 14, 4), text, "black", font)
         x += 32 + int(draw.textlength(text, font))
     return np.asarray(image)
+
+
+class FanSheet:
+    """A few fixed samples, with their frames, to draw what a policy predicts of them again and
+    again.
+
+    Args:
+        config: the policy's. samples: of which `pick` takes some.
+    """
+
+    def __init__(self, config: PolicyConfig, samples: Samples):
+        self.config, self.index = config, pick(samples.future)
+        begins = np.concatenate([[0], np.cumsum([len(w) for w in samples.walks])])
+        self.walks = [samples.walks[i] for i in samples.walk[self.index]]
+        self.at = samples.frame[self.index] - begins[samples.walk[self.index]]
+        self.frames = [
+            next(iter(w.frames.images([int(t)]))) for w, t in zip(self.walks, self.at, strict=True)
+        ]
+
+    def draw(self, predict: Callable[[np.ndarray], tuple[Modes, Batch]]) -> np.ndarray:
+        """The sheet of all of them, (H, W, 3) uint8; `predict` maps their indices to what the
+        policy predicts, and the batch.
+        """
+        modes, batch = predict(self.index)
+        metric = modes.metric(self.config.waypoint_dt_s).cpu().numpy()
+        scores = modes.logits.softmax(-1).cpu().numpy()
+        future, pictures = batch.future.numpy(), []
+        for k, (walk, at, frame) in enumerate(zip(self.walks, self.at, self.frames, strict=True)):
+            error = np.linalg.norm(metric[k, scores[k].argmax()] - future[k], axis=-1).mean()
+            seconds = walk.times[at] - walk.times[0]
+            title = f"{walk.name[-40:]}, {seconds:.1f} s, ADE {error:.2f} m"
+            fan = metric[k], scores[k], future[k], batch.goal_xy[k]
+            pictures.append(fan_picture(frame, walk.body, *fan, title))
+        return sheet(pictures, self.config)

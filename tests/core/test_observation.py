@@ -145,3 +145,9 @@ def test_what_was_seen_is_remembered_for_a_while_where_it_was():
     odometry.saw(np.full((1, RAYS), 2.0), robot, one)
     odometry.begin(one)
     assert (odometry.token(stands, one)[0, -AROUND:] == 0).all()
+
+
+def test_to_robot():
+    np.testing.assert_allclose(
+        to_robot(np.array([1.0, 1.0]), np.array([1.0, 0.0, np.pi / 2])), [1, 0], atol=1e-12
+    )

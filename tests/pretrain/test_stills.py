@@ -16,10 +16,10 @@ from s2e.policy.checkpoint import find_checkpoint, load_networks
 from s2e.policy.config import PRESETS, PolicyConfig
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
-from s2e.pretrain.loop import Trainer
 from s2e.pretrain.samples import Batch, mirrored
 from s2e.pretrain.stills import StillSamples, seeing, seeing_by_look, split_scenes, still_batch
-from tests.pretrain.test_train import FakeStore, command, logged, tiny, weights
+from s2e.pretrain.train import Trainer
+from tests.pretrain.runs import FakeStore, command, logged, tiny, weights
 from tests.video.test_gnm import make_walk
 from tests.video.test_stills import finish, make
 
@@ -127,8 +127,9 @@ def test_the_gradient_of_stills_reaches_the_tokens(tmp_path):
     grads = []
     for weight in (0.0, 1.0):
         trainer, _ = still_trainer(tmp_path, stills_weight=weight)
-        ready, still = trainer._batch_of(0)
-        assert still is not None and len(still.batch.frames) == trainer.still_count == 8
+        _, stills = trainer.batches.of_step(0)
+        assert stills is not None
+        assert len(stills.batch.frames) == trainer.batches.still_count == 8
         trainer.optimizer.step = lambda: None  # pyright: ignore[reportAttributeAccessIssue]
         trainer.train_step()
         grads.append(
@@ -145,11 +146,11 @@ def test_the_gradient_of_stills_reaches_the_tokens(tmp_path):
 
 def test_the_share_says_how_many_and_mirroring_flips_the_columns(tmp_path):
     trainer, _ = still_trainer(tmp_path, stills_share=0.5, mirror=1.0)
-    assert trainer.still_count == 4
+    assert trainer.batches.still_count == 4
     index, stills = np.arange(4), trainer.data.stills
     assert stills is not None
-    straight = trainer.prepare_stills(stills, index, None)
-    turned = trainer.prepare_stills(stills, index, np.random.default_rng(0))
+    straight = trainer.batches.stills(stills, index, None)
+    turned = trainer.batches.stills(stills, index, np.random.default_rng(0))
     assert torch.equal(turned.seen[0], straight.seen[0].flip(2)) and torch.equal(
         turned.seen[1], straight.seen[1]
     )
@@ -187,7 +188,7 @@ def test_a_run_with_stills_is_the_same_when_it_is_resumed(tmp_path):
         and "seeing, mesh: R2" in ended.stdout
         and "seeing, splats: R2" in ended.stdout
     )
-    stop = "from s2e.pretrain.loop import Trainer as T; o = T.save\n"
+    stop = "from s2e.pretrain.train import Trainer as T; o = T.save\n"
     stop += "def save(self, best=False):\n o(self, best)\n raise SystemExit(9)\nT.save = save\n"
     words = command(*common, "--out", tmp_path / "cut")
     cut = subprocess.run(

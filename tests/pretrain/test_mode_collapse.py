@@ -10,7 +10,7 @@ from s2e.policy.anchors import anchor_fan
 from s2e.policy.config import PolicyConfig
 from s2e.policy.mixture import Modes
 from s2e.policy.network import S2EPolicy
-from s2e.pretrain.alarm import UNIFORM, AnchorUse, UseCounter, collapse, use_picture
+from s2e.pretrain.mode_collapse import UNIFORM, AnchorUse, UseCounter, collapse, use_picture
 
 T, DT, FLOOR = 10, 0.2, 0.1
 
