@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from s2e.core.errors import require
-from s2e.envs.rewards import REWARDS
+from s2e.envs.rewards import reward_of
 from s2e.envs.robots.fleet import CONTROL_S
 from s2e.envs.robots.kinds import ROBOTS
 from s2e.policy.config import PolicyConfig
@@ -31,7 +31,8 @@ class WorldsConfig:
         controls_per_step: control periods of 0.1 s that one action lasts.
         collision: "ends" finishes the episode at the first contact; "counts" blocks the robot and
             counts contacts.
-        reward: a key of `REWARDS`.
+        reward: its terms, as `reward_of` reads them: compact, urban_sim, module:name, several with
+            commas between.
         shaping: what a reward calls the distance to the goal: "straight" through the air, or
             "geodesic", the way there.
         outputs: what `observe` shows, of `OUTPUTS`.
@@ -74,9 +75,7 @@ class WorldsConfig:
         )
         for name in self.outputs:
             require(name in OUTPUTS, f"outputs: {name!r} is not one of {', '.join(OUTPUTS)}")
-        require(
-            self.reward in REWARDS, f"reward {self.reward!r} is not one of {', '.join(REWARDS)}"
-        )
+        reward_of(self.reward)
         require(
             self.physics in ("kinematic", "mujoco"),
             f"physics {self.physics!r} is not one of kinematic, mujoco",

@@ -20,6 +20,7 @@ from torch import nn
 from s2e.core.errors import UserError, require
 from s2e.core.files import read_json
 from s2e.core.observation import AROUND, ego_state, goal_token, robot_token, to_robot
+from s2e.core.state import ArrayState
 from s2e.envs.free_space import cast_rays
 from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.worlds import Worlds
@@ -128,7 +129,21 @@ def _around(poses, points, reach, out):
                 out[n, k] = min(out[n, k], d)
 
 
-class RaySense:
+@dataclass(eq=False)
+class RayMemory(ArrayState):
+    """What a ray policy remembers of N worlds.
+
+    Attributes:
+        points: (N, memory, rays, 2) float32, where rays ended, NaN where nowhere. trail: (N, K, 2)
+            float32, places of the last steps. tick: (N,) int64, steps.
+    """
+
+    points: np.ndarray
+    trail: np.ndarray
+    tick: np.ndarray
+
+
+class RaySense(RayMemory):
     """What a ray policy sees of N worlds; with a memory, its state.
 
     Args:
@@ -137,10 +152,13 @@ class RaySense:
     """
 
     def __init__(self, worlds: Worlds, config: RayConfig, nearer_m: float = 0.0):
-        self.worlds, self.config, self.nearer_m, n = worlds, config, nearer_m, worlds.count
-        self.points = np.full((n, config.memory, config.rays, 2), np.nan, np.float32)
-        self.trail = np.full((n, max(config.trail, default=0), 2), np.nan, np.float32)
-        self.tick = np.zeros(n, np.int64)
+        self.worlds, self.config, self.nearer_m = worlds, config, nearer_m
+        n = worlds.count
+        super().__init__(
+            points=np.full((n, config.memory, config.rays, 2), np.nan, np.float32),
+            trail=np.full((n, max(config.trail, default=0), 2), np.nan, np.float32),
+            tick=np.zeros(n, np.int64),
+        )
 
     def begin(self, worlds: np.ndarray) -> None:
         """Forgets what worlds that begin an episode remember."""
@@ -208,15 +226,6 @@ class RaySense:
         slot = (self.tick[due] // 2) % self.config.memory
         self.points[due, slot] = np.where(hit[due, :, None], ends[due], np.nan)
         self.tick += 1
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Everything that `restore` needs; the arrays are copies."""
-        return {name: getattr(self, name).copy() for name in ("points", "trail", "tick")}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Puts back what `arrays` took, in place."""
-        for name in ("points", "trail", "tick"):
-            getattr(self, name)[:] = arrays[name]
 
 
 def _log(metres: np.ndarray) -> np.ndarray:

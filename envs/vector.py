@@ -3,8 +3,8 @@
 """
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
     is.
     """
     size = (config.height_px, config.width_px)
-    every = {
+    images = {
         "rgb": gym.spaces.Box(0, 255, (*size, 3), np.uint8),
         "depth": gym.spaces.Box(0, np.inf, size, np.float32),
         "semantic": gym.spaces.Box(0, len(SEMANTICS) - 1, size, np.uint8),
@@ -43,7 +43,7 @@ def observation_space(config: WorldsConfig) -> gym.spaces.Dict:
         "map": gym.spaces.Box(0, GOAL, (SIZE_CELLS, SIZE_CELLS), np.uint8),
     }
     low, high = np.array([0, -1, -1], dtype=np.float32), np.ones(3, dtype=np.float32)
-    spaces: dict[str, Any] = {name: every[name] for name in config.outputs}
+    spaces: dict[str, Any] = {name: images[name] for name in config.outputs}
     spaces["goal"] = gym.spaces.Box(low, high, dtype=np.float32)
     spaces["ego"] = gym.spaces.Box(-SPEED_BOUND, SPEED_BOUND, dtype=np.float32)
     spaces["robot"] = gym.spaces.Box(0, 10, (len(ROBOT_FIELDS),), np.float32)
@@ -70,33 +70,13 @@ def worlds_bytes(scenes: int, own: bool, draw: bool = True) -> tuple[float, floa
     return (world + 2 * scene, rest) if own else (world, rest + scenes * scene)
 
 
-def make_worlds(
-    count: int,
-    scenes: int,
-    seed: int,
-    config: WorldsConfig,
-    first: int = 0,
-    *,
-    scene: str = "",
-    curriculum: bool = False,
-    refresh: int = 0,
-    families: Sequence[str] | str = (),
-    objects: Path | None = None,
-    blocks: tuple[int, int] = (1, 1),
-    density: float | None = None,
-    splats: float = 0.0,
-    distance_m: tuple[float, float] = (5.0, 14.0),
-    crowded: bool = False,
-    draw: bool = True,
-    fits: bool = False,
-) -> Worlds:
-    """Training worlds.
+@dataclass(frozen=True)
+class EpisodesConfig:
+    """Where the episodes of training take place and how hard they are.
 
-    Args:
-        count: N.
+    Attributes:
         scenes: size of the pool that all worlds draw from; not used with `refresh` or `scene`.
         seed: of scenes and episodes.
-        config: what they share.
         first: number of the first world: ranks of a distributed run have worlds that follow one
             another.
         scene: a scene of splats or triangles to train in instead of procedural streets, as
@@ -107,59 +87,84 @@ def make_worlds(
         families, objects, blocks, density, splats: see `training_scenes`.
         distance_m: straight distance from start to goal, least and most.
         crowded: whether every episode has the most people.
+    """
+
+    scenes: int = 16
+    seed: int = 0
+    first: int = 0
+    scene: str = ""
+    curriculum: bool = False
+    refresh: int = 0
+    families: Sequence[str] | str = ()
+    objects: Path | None = None
+    blocks: tuple[int, int] = (1, 1)
+    density: float | None = None
+    splats: float = 0.0
+    distance_m: tuple[float, float] = (5.0, 14.0)
+    crowded: bool = False
+
+    def __post_init__(self):
+        require(self.scenes >= 1, f"{self.scenes} scenes asked for; at least 1 is needed")
+        require(
+            isinstance(self.refresh, int) and self.refresh >= 0,
+            f"refresh is {self.refresh}; give a whole number of episodes, 0 or more",
+        )
+        require(self.seed >= 0, f"seed is {self.seed}; it must not be negative")
+        streets = self.refresh or self.families or self.objects or self.blocks != (1, 1)
+        streets = streets or self.density is not None or self.splats != 0
+        require(
+            not (self.scene and streets),
+            f"scene {self.scene!r} is a place as it is: refresh, families, objects, blocks, "
+            "density, splats do not go with it",
+        )
+
+
+def make_worlds(
+    count: int,
+    config: WorldsConfig,
+    episodes: EpisodesConfig,
+    *,
+    draw: bool = True,
+    fits: bool = False,
+) -> Worlds:
+    """Training worlds.
+
+    Args:
+        count: N. config: what they share. episodes: where they are and what is asked there.
         draw: whether there are images.
         fits: whether the caller has seen to it that memory holds them; otherwise it is estimated
             here.
     """
+    e = episodes
     require(count >= 1, f"{count} worlds asked for; at least 1 is needed (--envs 1 or more)")
-    require(scenes >= 1, f"{scenes} scenes asked for; at least 1 is needed")
-    require(
-        isinstance(refresh, int) and refresh >= 0,
-        f"refresh is {refresh}; give a whole number of episodes, 0 or more",
-    )
-    require(seed >= 0, f"seed is {seed}; it must not be negative")
-    own = bool(scene) and (
-        refresh or families or objects or blocks != (1, 1) or density is not None
-    )
-    own = own or (bool(scene) and splats != 0)
-    require(
-        not own,
-        f"scene {scene!r} is a place as it is: refresh, families, objects, blocks, density, splats "
-        "do not go with it",
-    )
     if not fits:
-        require_memory("--envs", count, *worlds_bytes(0 if scene else scenes, refresh > 0, draw))
+        pool = 0 if e.scene else e.scenes
+        require_memory("--envs", count, *worlds_bytes(pool, e.refresh > 0, draw))
     warm_up()
-    if scene:
-        fresh, pool = None, load_scenes(scene)
-    elif refresh:
-        fresh = FreshScenes(
-            scene_builder(families, objects, blocks, density, splats), seed, count, first
-        )
-        pool = [
-            fresh.current(w)
-            for w in tqdm(
-                range(count), desc="scenes", disable=None if count > 32 else True, leave=False
-            )
-        ]
+    streets = e.families, e.objects, e.blocks, e.density, e.splats
+    fresh = None
+    if e.scene:
+        scenes = load_scenes(e.scene)
+    elif e.refresh:
+        fresh = FreshScenes(scene_builder(*streets), e.seed, count, e.first)
+        quiet = None if count > 32 else True
+        bar = tqdm(range(count), desc="scenes", disable=quiet, leave=False)
+        scenes = [fresh.current(world) for world in bar]
     else:
-        fresh, pool = (
-            None,
-            training_scenes(scenes, seed, families, objects, blocks, density, splats),
-        )
+        scenes = training_scenes(e.scenes, e.seed, *streets)
     source = RandomEpisodes(
-        pool,
+        scenes,
         count,
-        seed,
+        e.seed,
         config.people,
-        distance_m,
-        curriculum,
+        e.distance_m,
+        e.curriculum,
         fresh,
-        max(refresh, 1),
-        crowded,
-        first,
+        max(e.refresh, 1),
+        e.crowded,
+        e.first,
     )
-    return Worlds(pool, config, count, source, draw)
+    return Worlds(scenes, config, count, source, draw)
 
 
 class UrbanVectorEnv(gym.vector.VectorEnv):
@@ -170,11 +175,11 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
 
     Args:
         num_envs: N.
-        scenes, seed: see `make_worlds`.
+        scenes, seed: see `EpisodesConfig`.
         render_mode: None or rgb_array.
-        more: scene, curriculum, refresh, families, objects, blocks, density, splats, distance_m and
-            crowded of `make_worlds`, and fields of `WorldsConfig`: robot, people, physics, reward,
-            collision, outputs, image size, ...
+        more: fields of `EpisodesConfig` (scene, curriculum, refresh, families, ...) and of
+            `WorldsConfig` (robot, people, physics, reward, collision, outputs, image size, ...),
+            and `fits` of `make_worlds`.
     """
 
     metadata = {
@@ -192,7 +197,8 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
         **more: Any,
     ):
         shared = {f.name for f in dataclasses.fields(WorldsConfig)}
-        known = shared | set(inspect.getfullargspec(make_worlds).kwonlyargs)
+        asked = {f.name for f in dataclasses.fields(EpisodesConfig)} - {"scenes", "seed"}
+        known = shared | asked | {"draw", "fits"}
         for name in more:
             require(
                 name in known,
@@ -200,50 +206,46 @@ class UrbanVectorEnv(gym.vector.VectorEnv):
             )
         self.num_envs, self.render_mode = num_envs, render_mode
         self.config = WorldsConfig(**{k: v for k, v in more.items() if k in shared})
-        shown = render_mode is None or "rgb" in self.config.outputs
-        require(shown, "render_mode rgb_array needs rgb among the outputs")
+        drawn = render_mode is None or "rgb" in self.config.outputs
+        require(drawn, "render_mode rgb_array needs rgb among the outputs")
+        episodes = {k: v for k, v in more.items() if k in asked}
+        rest = {k: v for k, v in more.items() if k in ("draw", "fits")}
         self.worlds = make_worlds(
-            num_envs,
-            scenes,
-            seed,
-            self.config,
-            **{k: v for k, v in more.items() if k not in shared},
+            num_envs, self.config, EpisodesConfig(scenes, seed, **episodes), **rest
         )
-        self.single_observation_space, self.single_action_space = (
-            observation_space(self.config),
-            action_space(),
-        )
+        self.single_observation_space = observation_space(self.config)
+        self.single_action_space = action_space()
         self.observation_space = gym.vector.utils.batch_space(
             self.single_observation_space, num_envs
         )
         self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
-        self._seen: dict[str, np.ndarray] = {}
+        self._obs: dict[str, np.ndarray] = {}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Begins an episode in every world; a seed fixes all that follows."""
         if seed is not None:
             self.worlds.source.reseed(seed)  # pyright: ignore[reportAttributeAccessIssue]
-        self._seen = self.worlds.reset()
-        return self._seen, {}
+        self._obs = self.worlds.reset()
+        return self._obs, {}
 
     def step(self, actions: np.ndarray):
         """(N, 2) waypoints to observation, reward, terminated, truncated, info."""
-        self._seen, reward, terminated, truncated = self.worlds.step(actions)
+        self._obs, reward, terminated, truncated = self.worlds.step(actions)
         info: dict[str, Any] = {}
         done = self.worlds.last["world"]
         if len(done):
             final = np.full(self.num_envs, None, dtype=object)
             for row, world in enumerate(done):
-                final[world] = {k: self.worlds.last[f"final_{k}"][row] for k in self._seen}
+                final[world] = {k: self.worlds.last[f"final_{k}"][row] for k in self._obs}
             info["final_obs"], info["_final_obs"] = final, terminated | truncated
             success = np.zeros(self.num_envs, dtype=bool)
             success[done] = self.worlds.last["success"]
             info["success"], info["_success"] = success, terminated | truncated
-        return self._seen, reward, terminated, truncated, info
+        return self._obs, reward, terminated, truncated, info
 
     def render(self):
         """(N, H, W, 3) uint8: what the robots see; None before the first reset."""
-        return self._seen.get("rgb") if self.render_mode == "rgb_array" else None
+        return self._obs.get("rgb") if self.render_mode == "rgb_array" else None
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stops building scenes."""
@@ -257,37 +259,34 @@ class UrbanEnv(gym.Env):
 
     def __init__(self, scenes: int = 4, seed: int = 0, render_mode: str | None = None, **more: Any):
         self.vector = UrbanVectorEnv(1, scenes, seed, render_mode, **more)
-        self.observation_space, self.action_space = (
-            self.vector.single_observation_space,
-            self.vector.single_action_space,
-        )
+        self.observation_space = self.vector.single_observation_space
+        self.action_space = self.vector.single_action_space
         self.render_mode = render_mode
-        self._seen: dict[str, np.ndarray] = {}
+        self._obs: dict[str, np.ndarray] = {}
         self._next: dict[str, np.ndarray] | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Begins an episode."""
         super().reset(seed=seed)
-        if (
-            seed is not None or self._next is None
-        ):  # after an ended episode the worlds have begun the next one already
-            seen, _ = self.vector.reset(seed=seed)
-            self._next = {k: v[0] for k, v in seen.items()}
-        self._seen, self._next = self._next, None
-        return self._seen, {}
+        # after an ended episode the worlds have begun the next one already
+        if seed is not None or self._next is None:
+            obs, _ = self.vector.reset(seed=seed)
+            self._next = {k: v[0] for k, v in obs.items()}
+        self._obs, self._next = self._next, None
+        return self._obs, {}
 
     def step(self, action: np.ndarray):
         """(2,) waypoint to observation, reward, terminated, truncated, info."""
-        seen, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
+        obs, reward, terminated, truncated, info = self.vector.step(np.asarray(action)[None])
         ended = bool(terminated[0] or truncated[0])
-        first = {k: v[0] for k, v in seen.items()}
-        self._seen, self._next = (info["final_obs"][0], first) if ended else (first, None)
+        first = {k: v[0] for k, v in obs.items()}
+        self._obs, self._next = (info["final_obs"][0], first) if ended else (first, None)
         more = {"success": bool(info["success"][0])} if ended else {}
-        return self._seen, float(reward[0]), bool(terminated[0]), bool(truncated[0]), more
+        return self._obs, float(reward[0]), bool(terminated[0]), bool(truncated[0]), more
 
     def render(self):
         """(H, W, 3) uint8: what the robot sees; None before the first reset."""
-        return self._seen.get("rgb") if self.render_mode == "rgb_array" else None
+        return self._obs.get("rgb") if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Stops building scenes."""

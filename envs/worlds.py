@@ -3,12 +3,14 @@ arrays.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from s2e.core.errors import UserError
 from s2e.core.observation import ego_state, goal_token, robot_token, to_robot
+from s2e.core.state import ArrayState, part, prefixed
 from s2e.envs.config import WorldsConfig
 from s2e.envs.geometry.camera import view_intrinsics, view_poses
 from s2e.envs.geometry.geodesic import GoalFields
@@ -16,10 +18,10 @@ from s2e.envs.geometry.ground import ground_height_at, surface_at
 from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
 from s2e.envs.geometry.scene import GOAL_RADIUS_M, SEMANTIC_ID, Episode, Scene
 from s2e.envs.geometry.topdown import top_down_maps
-from s2e.envs.people.crowd import step_crowd
+from s2e.envs.people.crowd import Robots, Walkable, step_crowd
 from s2e.envs.people.people import CLEAR_M, People
 from s2e.envs.people.tracks import read_tracks, replay
-from s2e.envs.rewards import Change, reward_terms
+from s2e.envs.rewards import Transition, reward_of, reward_terms
 from s2e.envs.robots.collision import (
     clear_heading,
     people_gaps,
@@ -37,33 +39,55 @@ from s2e.envs.stage import Stage
 
 ACTION_HORIZON_S = 1.0
 CONTACT_ENDS = 5  # control periods without touching, after which a touch is a new contact
+PARTS = ("fleet", "people", "physics")
+"""Attributes of `Worlds` with a state of their own, in the order in which they are restored."""
 _OFF_SIDEWALK = np.array([SEMANTIC_ID["road"], SEMANTIC_ID["grass"]], dtype=np.uint8)
 
-_STATE = (
-    "pose",
-    "velocity",
-    "scene_id",
-    "field_id",
-    "goal",
-    "clock",
-    "limit",
-    "since_contact",
-    "with_person",
-    "contacts",
-    "contact_steps",
-    "travelled",
-    "steps",
-    "live",
-    "returns",
-    "seed",
-    "effects",
-    "track_offset_s",
-    "track_turn",
-    "way",
-)
+
+@dataclass(eq=False)
+class WorldsState(ArrayState):
+    """What changes while N worlds run, beside robots, people, physics and episodes.
+
+    Attributes:
+        pose: (N, 3) x, y (m), yaw (rad). velocity: (N, 3) m/s, rad/s, m/s to the left.
+        scene_id, field_id: (N,) int64, the scene, and the distance field of the robot in it.
+        goal: (N, 2) metres. way: (N, 2, 2) start and goal, as the episode has them.
+        clock, limit: (N,) seconds of the episode, and how many it may take.
+        since_contact: (N,) int64, control periods without touching. with_person: (N,) bool, whether
+            the newest contact was with a person.
+        contacts, contact_steps: (N,) int64, contacts, and control periods with one.
+        travelled: (N,) metres. steps: (N,) int64, control periods.
+        live: (N,) bool, whether there is an episode. returns: (N,) sum of its rewards.
+        seed: (N,) int64, the episode's. effects: (N, 3) exposure, noise and blur of its camera.
+        track_offset_s, track_turn: (N,) when the recording of people begins, and how far it is
+            turned, radians.
+    """
+
+    WHAT: ClassVar[str] = "world state"
+
+    pose: np.ndarray
+    velocity: np.ndarray
+    scene_id: np.ndarray
+    field_id: np.ndarray
+    goal: np.ndarray
+    way: np.ndarray
+    clock: np.ndarray
+    limit: np.ndarray
+    since_contact: np.ndarray
+    with_person: np.ndarray
+    contacts: np.ndarray
+    contact_steps: np.ndarray
+    travelled: np.ndarray
+    steps: np.ndarray
+    live: np.ndarray
+    returns: np.ndarray
+    seed: np.ndarray
+    effects: np.ndarray
+    track_offset_s: np.ndarray
+    track_turn: np.ndarray
 
 
-class Worlds:
+class Worlds(WorldsState):
     """The batch. `step` takes one waypoint a world: where the robot should be in a second, metres
     in its own frame.
 
@@ -86,7 +110,31 @@ class Worlds:
     ):
         if worlds < 1:
             raise UserError(f"{worlds} worlds asked for; at least 1 is needed (--envs 1 or more)")
-        self.config, self.count, self.source, n = config, worlds, source, worlds
+        n = worlds
+        super().__init__(
+            pose=np.zeros((n, 3)),
+            velocity=np.zeros((n, 3)),
+            scene_id=np.zeros(n, dtype=np.int64),
+            field_id=np.zeros(n, dtype=np.int64),
+            goal=np.zeros((n, 2)),
+            way=np.zeros((n, 2, 2)),
+            clock=np.zeros(n),
+            limit=np.ones(n),
+            since_contact=np.zeros(n, dtype=np.int64),
+            with_person=np.zeros(n, dtype=bool),
+            contacts=np.zeros(n, dtype=np.int64),
+            contact_steps=np.zeros(n, dtype=np.int64),
+            travelled=np.zeros(n),
+            steps=np.zeros(n, dtype=np.int64),
+            live=np.ones(n, dtype=bool),
+            returns=np.zeros(n),
+            seed=np.zeros(n, dtype=np.int64),
+            effects=np.tile([1.0, 0.0, 0.0], (n, 1)),
+            track_offset_s=np.zeros(n),
+            track_turn=np.zeros(n),
+        )
+        self.config, self.count, self.source = config, n, source
+        self.reward = reward_of(config.reward)
         self.fleet = Fleet.of([config.robots[0]] * n)
         classes = Fleet.of(config.robots).step_class
         self.stage = Stage(scenes, classes.tolist(), draw, config.splat_backend)
@@ -94,21 +142,9 @@ class Worlds:
         self.tracks = read_tracks(config.tracks) if config.tracks else None
         self.physics = self._physics()
         self.ways = GoalFields(n) if config.shaping == "geodesic" else None
-        self.pose, self.velocity = np.zeros((n, 3)), np.zeros((n, 3))
-        self.scene_id, self.field_id = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-        self.goal, self.way = np.zeros((n, 2)), np.zeros((n, 2, 2))
-        self.clock, self.limit = np.zeros(n), np.ones(n)
-        self.since_contact, self.with_person = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=bool)
-        self.contacts = np.zeros(n, dtype=np.int64)
-        self.contact_steps, self.steps = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-        self.travelled, self.returns = np.zeros(n), np.zeros(n)
-        self.live = np.ones(n, dtype=bool)
-        self.seed, self.effects = np.zeros(n, dtype=np.int64), np.tile([1.0, 0.0, 0.0], (n, 1))
-        self.track_offset_s, self.track_turn = np.zeros(n), np.zeros(n)
         self.last: dict[str, np.ndarray] = {}
-        self.finals: dict[
-            str, Callable[[np.ndarray], np.ndarray]
-        ] = {}  # what else `last` keeps of finished worlds, by name
+        # what else `last` keeps of finished worlds, by name
+        self.finals: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
 
     def _physics(self) -> Physics:
         if self.config.physics == "kinematic":
@@ -158,12 +194,9 @@ class Worlds:
         walkers = () if self.tracks else episode.walkers
         self.people.place(world, walkers, wander=episode.random)
         self.clock[world], self.limit[world] = 0.0, episode.time_limit_s
-        self.since_contact[world], self.contacts[world], self.contact_steps[world] = (
-            CONTACT_ENDS,
-            0,
-            0,
-        )
-        self.travelled[world], self.steps[world], self.returns[world] = 0.0, 0, 0.0
+        self.since_contact[world] = CONTACT_ENDS
+        self.contacts[world] = self.contact_steps[world] = self.steps[world] = 0
+        self.travelled[world] = self.returns[world] = 0.0
         self.live[world] = True
 
     def _exchange(self, slot: int, scene: Scene) -> None:
@@ -228,16 +261,12 @@ class Worlds:
         assert self.tracks is not None
         way, slots = self.way[world][None], np.full((1, self.config.people), -1)
         for _ in range(20):
-            self.track_offset_s[world], self.track_turn[world] = (
-                rng.uniform(0, latest_s),
-                rng.uniform(-np.pi, np.pi),
-            )
+            self.track_offset_s[world] = rng.uniform(0, latest_s)
+            self.track_turn[world] = rng.uniform(-np.pi, np.pi)
             cue = self.track_offset_s[world, None], way.mean(1), self.track_turn[world, None]
-            where, _, shown, _ = self.tracks.at(*cue, way, slots)
-            if (
-                not shown.any()
-                or np.linalg.norm(where[shown] - self.pose[world, :2], axis=-1).min() > CLEAR_M
-            ):
+            where, _, present, _ = self.tracks.at(*cue, way, slots)
+            away = np.linalg.norm(where[present] - self.pose[world, :2], axis=-1)
+            if away.min(initial=np.inf) > CLEAR_M:
                 return
 
     def step(
@@ -261,49 +290,64 @@ class Worlds:
                 "world"
             )
         waypoints = np.where(self.live[:, None], waypoints, 0.0)
-        before = self.to_go()
-        omega_before = self.velocity[:, 1].copy()
+        distance_before, omega_before = self.to_go(), self.velocity[:, 1].copy()
+
+        # Drive: the command stands for some control periods; who has arrived, or whose episode a
+        # contact has ended, stays where it is.
+        ends = self.config.collision == "ends"
         command = waypoint_to_command(waypoints, ACTION_HORIZON_S, self.fleet)
         arrived, collided = np.zeros(self.count, dtype=bool), np.zeros(self.count, dtype=bool)
         for _ in range(self.config.controls_per_step):
-            moving = self.live & ~arrived & ~(collided & (self.config.collision == "ends"))
+            moving = self.live & ~arrived & ~(collided & ends)
             collided |= self._move(command, moving)
-            arrived |= moving & (
-                np.linalg.norm(self.goal - self.pose[:, :2], axis=1) < GOAL_RADIUS_M
-            )
-        ended_by_contact = collided if self.config.collision == "ends" else np.zeros_like(collided)
-        arrived &= ~ended_by_contact
-        change = self._change(before, omega_before, arrived, collided)
+            away = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
+            arrived |= moving & (away < GOAL_RADIUS_M)
+        arrived &= ~(collided & ends)
+
+        # Pay.
+        step = self._transition(waypoints, distance_before, omega_before, arrived, collided)
         terms = {
-            k: np.where(self.live, v, 0.0)
-            for k, v in reward_terms(self.config.reward, change).items()
+            name: np.where(self.live, values, 0.0)
+            for name, values in reward_terms(self.reward, step).items()
         }
         reward = np.sum(list(terms.values()), axis=0)
         self.returns += reward
-        terminated = self.live & (arrived | ended_by_contact)
+
+        # End what is over, keep what it ended with, and begin anew.
+        terminated = self.live & (arrived | (collided & ends))
         truncated = self.live & ~terminated & (self.clock >= self.limit - 1e-9)
         done = np.flatnonzero(terminated | truncated)
         self.last = self._ending(done, arrived, terms)
         for world in done:
             self.source.ended(int(world), bool(arrived[world]))
             self._begin(int(world))
+
+        # Look: what is seen now, in worlds that began anew of the new episode.
         return self.observe(np.arange(self.count)), reward, terminated, truncated
 
-    def _change(
+    def _transition(
         self,
-        before: np.ndarray,
+        waypoints: np.ndarray,
+        distance_before: np.ndarray,
         omega_before: np.ndarray,
         arrived: np.ndarray,
         collided: np.ndarray,
-    ) -> Change:
+    ) -> Transition:
+        """What the step did; `distance_before` and `omega_before` are from before it."""
         surface = surface_at(self.stage.ground, self.scene_id, self.pose[:, :2])
         after = self.to_go()
-        known = np.isfinite(before) & np.isfinite(after)  # else nothing is said to have come nearer
+        # where no way is known nothing is said to have come nearer
+        known = np.isfinite(distance_before) & np.isfinite(after)
         straight = np.linalg.norm(self.goal - self.pose[:, :2], axis=1)
-        return Change(
+        return Transition(
             step_s=self.config.step_s,
-            distance_before=np.where(known, before, straight),
+            waypoint=waypoints,
+            pose=self.pose,
+            velocity=self.velocity,
+            goal=self.goal,
+            distance_before=np.where(known, distance_before, straight),
             distance_after=np.where(known, after, straight),
+            time_s=self.clock,
             speed=np.hypot(self.velocity[:, 0], self.velocity[:, 2]),
             arrived=arrived,
             collided=collided,
@@ -338,13 +382,15 @@ class Worlds:
         """One control period; returns which worlds came into contact (they were free for half a
         second before).
         """
+        # Robots as far as things let them, then people.
         here = self.pose
         pose, velocity, static = self.physics.move(here, self.velocity, command, moving, CONTROL_S)
         self._move_people(moving)
+
+        # Who would walk into a person stays, and may turn on the spot; out of a person's way
+        # everybody may back.
         gap_here, gap_there = self.person_gap(here), self.person_gap(pose)
         person = moving & (gap_there < 0)
-        # A robot that a person blocks may still turn on the spot, and may always back out of a
-        # person's way.
         blocked = person & (gap_there < gap_here)
         turned = np.concatenate([here[:, :2], pose[:, 2:]], 1)
         can_turn = (
@@ -354,16 +400,16 @@ class Worlds:
         )
         self.pose = np.where(blocked[:, None], np.where(can_turn[:, None], turned, here), pose)
         self.velocity = np.where(blocked[:, None], 0.0, velocity)
+
+        # Contacts: a touch after a while without one is a new one.
         touching = moving & (static | person)
         fresh = touching & (self.since_contact >= CONTACT_ENDS)
-        self.with_person = np.where(
-            fresh, person & ~static, self.with_person
-        )  # who the newest contact was with
+        self.with_person = np.where(fresh, person & ~static, self.with_person)
         self.contacts += fresh
         self.contact_steps += touching
-        self.since_contact = np.where(
-            moving, np.where(touching, 0, self.since_contact + 1), self.since_contact
-        )
+        apart = np.where(touching, 0, self.since_contact + 1)
+        self.since_contact = np.where(moving, apart, self.since_contact)
+
         self.steps += moving
         self.travelled += np.linalg.norm(self.pose[:, :2] - here[:, :2], axis=1)
         self.clock += CONTROL_S * moving
@@ -390,14 +436,8 @@ class Worlds:
         step_crowd(
             self.people,
             self.clock,
-            self.pose,
-            self.velocity,
-            self.fleet.discs,
-            self.fleet.disc_radius,
-            self.fields,
-            self.scene_id,
-            self.stage.roadmaps,
-            self.scene_id,
+            Robots(self.pose, self.velocity, self.fleet.discs, self.fleet.disc_radius),
+            Walkable(self.fields, self.stage.roadmaps, self.scene_id),
             CONTROL_S,
             react=self.config.react,
             moving=moving,
@@ -457,12 +497,12 @@ class Worlds:
         finished worlds they are 0.
         """
         goal = to_robot(self.goal[worlds], self.pose[worlds])
-        seen = {
+        vectors = {
             "goal": goal_token(goal, self.config.goal_clip_m),
             "ego": ego_state(self.velocity[worlds, 0], self.velocity[worlds, 1]),
             "robot": robot_token(self.fleet.about()[worlds]),
         }
-        return {**self._images(worlds), **seen}
+        return {**self._images(worlds), **vectors}
 
     def _images(self, worlds: np.ndarray) -> dict[str, np.ndarray]:
         wanted = [name for name in self.config.outputs if name != "map"]
@@ -474,9 +514,9 @@ class Worlds:
             for name in wanted:
                 drawn = getattr(images, name)
                 if len(live) < len(worlds):
-                    every = np.zeros((len(worlds), *drawn.shape[1:]), dtype=drawn.dtype)
-                    every[live] = drawn
-                    drawn = every
+                    filled = np.zeros((len(worlds), *drawn.shape[1:]), dtype=drawn.dtype)
+                    filled[live] = drawn
+                    drawn = filled
                 out[name] = drawn
         if "map" in self.config.outputs:
             people = self.people.position[worlds], self.people.active[worlds]
@@ -486,39 +526,18 @@ class Worlds:
         return out
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything that `restore` needs, as arrays and JSON."""
-        parts = {
-            "fleet": self.fleet.arrays(),
-            "people": self.people.arrays(),
-            "physics": self.physics.arrays(),
-        }
-        arrays = {k: getattr(self, k).copy() for k in _STATE}
-        arrays |= {
-            f"{part}.{k}": np.array(v) for part, held in parts.items() for k, v in held.items()
-        }
+        """Everything that `restore_state` needs, as arrays and JSON."""
+        arrays = self.arrays()
+        for name in PARTS:
+            arrays |= prefixed(name, getattr(self, name).arrays())
         return arrays, {"source": self.source.state()}
 
-    def restore(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
+    def restore_state(self, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Puts back what `state` took; worlds of another number are refused."""
-        for name in _STATE:
-            here = getattr(self, name)
-            if name not in arrays or arrays[name].shape != here.shape:
-                found = arrays[name].shape if name in arrays else "nothing"
-                raise UserError(
-                    f"world state {name}: {found} saved, {here.shape} expected; resume with the "
-                    "same --envs and version"
-                )
-            setattr(self, name, arrays[name].astype(here.dtype).copy())
-
-        def part(name: str) -> dict[str, np.ndarray]:
-            return {
-                k.removeprefix(f"{name}."): v for k, v in arrays.items() if k.startswith(f"{name}.")
-            }
-
+        self.restore(arrays)
         self.source.restore(state["source"])
         self._update_scenes()  # before the physics, which may build its own of them
-        self.fleet.restore(part("fleet"))
-        self.people.load(part("people"))
+        for name in PARTS:
+            getattr(self, name).restore(part(name, arrays))
         for world in np.flatnonzero(self.live):
             self._find_way(int(world))
-        self.physics.restore(part("physics"))

@@ -22,7 +22,7 @@ import tyro
 
 from s2e.benchmarks.speed.command import hardware
 from s2e.core.errors import UserError, optional, run_command
-from s2e.envs.vector import make_worlds
+from s2e.envs.vector import EpisodesConfig, make_worlds
 from s2e.envs.worlds import WorldsConfig
 
 
@@ -116,7 +116,8 @@ def compare(args: VizdoomArgs) -> dict[str, float]:
         player.start()
     numba.set_num_threads(min(args.processes, numba.get_num_threads()))
     config = WorldsConfig(height_px=120, width_px=160, people=3)
-    worlds = make_worlds(args.envs, args.scenes, 0, config, crowded=True, families=args.families)
+    episodes = EpisodesConfig(args.scenes, crowded=True, families=args.families)
+    worlds = make_worlds(args.envs, config, episodes)
     worlds.reset()
     assert worlds.stage.renderer is not None
     renderer, views = worlds.stage.renderer, worlds.views(np.arange(args.envs))

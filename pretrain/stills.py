@@ -152,11 +152,13 @@ def seeing(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     )
     some = known.any(1)
     nearest = np.min(np.where(known, truth, np.inf), axis=1)[some]
-    said = np.exp(np.min(np.where(known, predicted, np.inf), axis=1))[some]
+    predicted_nearest = np.exp(np.min(np.where(known, predicted, np.inf), axis=1))[some]
     near = nearest <= NEAR_M
     return {
         "r2": float(r2),
-        "near_m": float(np.median(np.abs(said - nearest)[near])) if near.any() else np.nan,
+        "near_m": float(np.median(np.abs(predicted_nearest - nearest)[near]))
+        if near.any()
+        else np.nan,
         "stills": len(truth),
     }
 

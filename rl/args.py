@@ -68,7 +68,8 @@ class PPOArgs:
     tracks: Path | None = None
     """The obsmat.txt of recorded pedestrians (ETH, UCY), instead of simulated ones."""
     reward: str = "compact"
-    """Set of reward terms: urban_sim or compact."""
+    """Reward terms: the set compact or urban_sim, terms of your own as module:name (a function or
+    RewardTerm in the current folder), or several with commas between, whose sum it is."""
     shaping: Literal["geodesic", "straight"] = "geodesic"
     """What coming nearer to the goal means: along the way there, or through the air."""
     collision: Literal["counts", "ends"] = "counts"

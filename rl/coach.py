@@ -63,7 +63,8 @@ def drive_on(worlds: Worlds, action: np.ndarray, act: Act) -> tuple[np.ndarray, 
         (N, WAYPOINTS, 2) metres in each robot's frame, and (N, WAYPOINTS, 3) what their controllers
         were told: m/s, rad/s, m/s aside. The worlds stay as they are.
     """
-    w, pose, velocity, people_xy = worlds, worlds.pose, worlds.velocity, worlds.people.position
+    w, people_xy = worlds, worlds.people.position
+    pose, velocity = w.pose, w.velocity
     way, commands = np.empty((w.count, WAYPOINTS, 2)), np.empty((w.count, WAYPOINTS, 3))
     for k in range(WAYPOINTS):
         action = act(pose, velocity, people_xy) if k else action

@@ -25,10 +25,8 @@ class Lessons:
     """
 
     def __init__(self, size: int, width: int, labels: int):
-        self.seen, self.label = (
-            np.zeros((size, width), np.float16),
-            np.zeros((size, labels), np.float32),
-        )
+        self.seen = np.zeros((size, width), np.float16)
+        self.label = np.zeros((size, labels), np.float32)
         self.draw, self.mine, self.count = np.full(size, -np.inf), np.zeros(size, bool), 0
 
     def __len__(self) -> int:
@@ -87,9 +85,6 @@ class Lessons:
     def restore(self, arrays: dict[str, np.ndarray], rank: int = 0, ranks: int = 1) -> None:
         """Puts back what `arrays` gave, dealt out anew over any number of ranks."""
         self.count = n = len(arrays["draw"])
-        self.seen[:n], self.label[:n], self.draw[:n] = (
-            arrays["seen"],
-            arrays["label"],
-            arrays["draw"],
-        )
+        for name in ("seen", "label", "draw"):
+            getattr(self, name)[:n] = arrays[name]
         self.mine[:n] = np.arange(n) % ranks == rank

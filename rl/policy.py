@@ -192,11 +192,8 @@ class S2EActorCritic(ActorCritic):
             s2e.add_reader()
         choose_trained(s2e, adapter)
         super().__init__(observation_space, action_space, lr_schedule, s2e, **more)
-        self.prefix, self.way, self.started = (
-            prefix,
-            way,
-            [start],
-        )  # in a list: no part of this module's own weights
+        self.prefix, self.way = prefix, way
+        self.started = [start]  # in a list: no part of this module's own weights
 
     def restart_from(self, state: Rows) -> None:
         """Sets what the run began with; from there its divergence counts."""

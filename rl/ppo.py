@@ -1,5 +1,5 @@
-"""One update, on one page: Stable-Baselines3's PPO, buffers and vector environments, with a coach,
-and equal on any number of ranks.
+"""One update, on one page (`CoachedPPO.train`): Stable-Baselines3's PPO, buffers and vector
+environments, with a coach, and equal on any number of ranks.
 
 PPO: Schulman et al. 2017. A term that imitates a coach on the learner's own frames and fades out:
 kickstarting (Schmitt et al. 2018); with PPO's weight 0 it is DAgger (Ross et al. 2011). A rate of
@@ -7,7 +7,7 @@ learning that follows the divergence of each update: rsl_rl.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -70,129 +70,173 @@ class Objective:
         return self.coach_at(done) > 0 and (self.ppo == 0 or done <= self.coach_alone)
 
 
+@dataclass
+class Progress:
+    """How far a run is; saved and restored as it stands.
+
+    Attributes:
+        step: updates made. env_steps: of all worlds of all ranks. ranks: that it ran on.
+        n_updates: passes over a rollout, as SB3 counts.
+        criticised: updates in which the actor could have learned from rewards.
+        skipped, skipped_in_a_row: updates that went wrong.
+    """
+
+    step: int = 0
+    env_steps: int = 0
+    ranks: int = 1
+    n_updates: int = 0
+    criticised: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> "Progress":
+        """That of a checkpoint's state."""
+        return cls(**{f.name: state[f.name] for f in fields(cls) if f.name in state})
+
+
 class CoachedPPO(PPO):
-    """PPO whose `train` is written out here; `objective`, `share`, `lessons` and the counts are set
+    """PPO whose `train` is written out here; `objective`, `share`, `lessons` and `progress` are set
     by who makes it.
 
-    `updates` are all, `criticised` those in which the actor could have learned from rewards;
-    `culprit` are the world and the step that made the last one go wrong, where that is known.
+    `metrics` is what the last update has to log; `culprit` are the world and the step that made it
+    go wrong, where that is known.
     """
 
     policy: ActorCritic  # pyright: ignore[reportIncompatibleVariableOverride]
     objective: Objective
     share: Share
+    progress: Progress
     lessons: Lessons | None = None
-    updates = 0
-    criticised = 0
+    metrics: dict[str, float] = {}
     culprit: tuple[int, int] | None = None
 
     def train(self) -> None:
-        """Learns from the rollout that was collected; what to log is in `told`."""
-        told, policy, goal, optimizer = {}, self.policy, self.objective, self.policy.optimizer
+        """One update: learns from the rollout that was collected.
+
+        Of each minibatch is minimised, with r = p(action) / p_rollout(action), A the normalised
+        advantage and R the return of generalised advantage estimation,
+
+            vf (V - R)^2                                          the critic
+            - ppo (min(r A, clip(r, 1 - c, 1 + c) A) + ent H)     the actor, of its own actions
+            + divergence KL(p, p_start)
+            - coach log p(what the coach would do)                of as many of his lessons
+
+        as means over the samples of all ranks.
+        """
+        policy, objective, progress = self.policy, self.objective, self.progress
+        optimizer = policy.optimizer
         policy.set_training_mode(True)
+        rollout = self._rollout()
         done = 1.0 - self._current_progress_remaining
-        rows = self._rows()
-        coach = goal.coach_at(done) if self.lessons is not None else 0.0
+
+        # Who teaches the actor: the coach, at first alone; then rewards, once the critic has
+        # learned what to expect (what it says at first would mislead).
+        coach = objective.coach_at(done) if self.lessons is not None else 0.0
         if self.lessons is not None:
-            self._keep_lessons(rows)
-        alone = coach > 0 and goal.alone_at(done)
-        self.criticised += goal.ppo > 0 and not alone
-        warm = (
-            alone or self.criticised <= goal.warmup
-        )  # what the critic says at first would mislead the actor
+            self._keep_lessons(rollout)
+        alone = coach > 0 and objective.alone_at(done)
+        progress.criticised += objective.ppo > 0 and not alone
+        rewarded = objective.ppo > 0 and not alone and progress.criticised > objective.warmup
         actor = optimizer.param_groups[0]
         if alone:
-            span = goal.coach_alone if goal.ppo else 1.0
-            actor["lr"] = goal.lr * (1.0 - (1.0 - goal.lr_end) * min(done / span, 1.0))
-        normal = normalised(rows.pop("advantages"), rows["driver"] == EXPLORES)
-        size, total = len(normal), len(normal) * self.share.total // self.share.count
-        kl = torch.zeros(2, device=self.device)
+            span = objective.coach_alone if objective.ppo else 1.0
+            actor["lr"] = objective.lr * (1.0 - (1.0 - objective.lr_end) * min(done / span, 1.0))
+
+        advantages = normalised(rollout.pop("advantages"), rollout["driver"] == EXPLORES)
+        size = len(advantages)
+        total = size * self.share.total // self.share.count  # samples of all ranks
+        clip = self.clip_range(1.0)  # pyright: ignore[reportCallIssue]
+        kl, coach_losses = torch.zeros(2, device=self.device), []
         before = (
             [p.detach().clone() for p in policy.parameters()],
             copy.deepcopy(optimizer.state_dict()),
         )
-        order = np.random.default_rng([self.seed or 0, 57, self.updates])
-        for _ in range(goal.epochs):
-            shuffled = order.permutation(total)
-            for start in range(0, total, goal.batch):
-                every = shuffled[
-                    start : start + goal.batch
-                ]  # of all ranks; sums below are over this rank's part of it
-                part = self._mine(every, size)
+        chance = np.random.default_rng([self.seed or 0, 57, progress.step])
+        for _ in range(objective.epochs):
+            shuffled = chance.permutation(total)
+            for start in range(0, total, objective.batch):
+                # A minibatch is of all ranks; sums below are over this rank's part of it.
+                minibatch = shuffled[start : start + objective.batch]
+                own = self._own(minibatch, size)
+                obs = {k: rollout[k][own] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
                 loss = torch.zeros(())
-                obs = {k: rows[k][part] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
-                if goal.ppo > 0:
+
+                # The critic: squared error of the return.
+                if objective.ppo > 0:
                     values = policy.predict_values(obs)[:, 0]
-                    loss = loss + self.vf_coef * (values - rows["returns"][part]).square().sum()
-                if goal.ppo > 0 and not warm:
-                    _, log_prob, entropy = policy.evaluate_actions(obs, rows["actions"][part])
-                    explores = (rows["driver"][part, 0] == EXPLORES).float()
-                    log_ratio = log_prob - rows["log_probs"][part]
-                    ratio, gain = log_ratio.exp(), normal[part]
-                    clip = self.clip_range(1.0)  # pyright: ignore[reportCallIssue]
-                    surrogate = torch.minimum(gain * ratio, gain * ratio.clamp(1 - clip, 1 + clip))
-                    loss = (
-                        loss - goal.ppo * (explores * (surrogate + self.ent_coef * entropy)).sum()
-                    )
+                    loss = loss + self.vf_coef * (values - rollout["returns"][own]).square().sum()
+
+                # The actor: the clipped surrogate and the entropy.
+                if rewarded:
+                    _, log_prob, entropy = policy.evaluate_actions(obs, rollout["actions"][own])
+                    explores = (rollout["driver"][own, 0] == EXPLORES).float()
+                    log_ratio = log_prob - rollout["log_probs"][own]
+                    ratio, advantage = log_ratio.exp(), advantages[own]
+                    clipped = ratio.clamp(1 - clip, 1 + clip)
+                    surrogate = torch.minimum(advantage * ratio, advantage * clipped)
+                    gain = (explores * (surrogate + self.ent_coef * entropy)).sum()
+                    loss = loss - objective.ppo * gain
                     with torch.no_grad():
                         kl += torch.stack(
-                            [(explores * (ratio - 1 - log_ratio)).sum(), explores.sum()]
+                            [(explores * divergence(log_ratio)).sum(), explores.sum()]
                         )
-                    if (
-                        goal.divergence > 0
-                    ):  # the unbiased estimate of KL(now || start) with low variance
+
+                    # Divergence from the policy that the run began with.
+                    if objective.divergence > 0:
                         with torch.no_grad():
-                            first = policy.density(obs, start=True).log_prob(rows["actions"][part])
-                        loss = (
-                            loss
-                            + goal.divergence
-                            * (explores * ((first - log_prob).exp() - 1 - (first - log_prob))).sum()
-                        )
+                            began = policy.density(obs, start=True)
+                            log_began = began.log_prob(rollout["actions"][own])
+                        away = (explores * divergence(log_began - log_prob)).sum()
+                        loss = loss + objective.divergence * away
+
+                # The coach: what he would have done, of frames drawn from all that are kept.
                 if coach > 0:
-                    lesson = self._lesson(order, goal.batch)
-                    imitation = (
-                        policy.lesson(lesson).sum() if len(lesson["label"]) else torch.zeros(())
-                    )
-                    loss = loss + coach * imitation * (len(every) / goal.batch)
-                    told.setdefault("coach_loss", []).append(
-                        float(imitation.detach()) / max(len(lesson["label"]), 1)
-                    )
+                    lesson = self._lesson(chance, objective.batch)
+                    count = len(lesson["label"])
+                    imitation = policy.lesson(lesson).sum() if count else torch.zeros(())
+                    loss = loss + coach * imitation * (len(minibatch) / objective.batch)
+                    coach_losses.append(float(imitation.detach()) / max(count, 1))
+
+                # The gradient: the mean over all ranks' samples, clipped for actor and critic
+                # apart, since the critic's errors must not scale the actor's step.
                 optimizer.zero_grad()
                 if loss.requires_grad:
-                    (loss / len(every)).backward()
+                    (loss / len(minibatch)).backward()
                 dist.sum_gradients(policy.parameters())
-                norms = [  # apart: the critic's errors must not scale the actor's step
+                norms = [
                     torch.nn.utils.clip_grad_norm_(group["params"], self.max_grad_norm)
                     for group in optimizer.param_groups
                 ]
-                finite = np.isfinite(
-                    [float(x.detach()) for x in (loss, *norms)]
-                ).all()  # not all lie on one device
-                if dist.any_rank(not finite):
+
+                # The step, unless something is not finite: then all is as it was before the update.
+                found = [float(x.detach()) for x in (loss, *norms)]  # not all lie on one device
+                if dist.any_rank(not np.isfinite(found).all()):
                     self._restore(*before)
-                    self.told, self.culprit = {"skipped": 1.0}, self._culprit(rows, part)
+                    self.metrics, self.culprit = {"skipped": 1.0}, self._culprit(rollout, own)
                     return
                 optimizer.step()
+
+        # The actor's rate follows how far the update went.
         kl = dist.total(kl)
-        divergence = float(kl[0] / kl[1].clamp(min=1))
-        if goal.ppo > 0 and not warm:
-            if divergence > 2.0 * goal.target_kl:
+        mean_kl = float(kl[0] / kl[1].clamp(min=1))
+        if rewarded:
+            if mean_kl > 2.0 * objective.target_kl:
                 actor["lr"] = max(actor["lr"] / 1.5, 1e-6)
-            elif divergence < 0.5 * goal.target_kl:
-                actor["lr"] = min(actor["lr"] * 1.5, goal.lr)
-        self._n_updates += goal.epochs
-        explained = 1.0 - float(
-            (rows["returns"] - rows["values"]).var() / rows["returns"].var().clamp(min=1e-9)
-        )
-        self.told = {k: float(np.mean(v)) for k, v in told.items()} | {
-            "kl": divergence,
+            elif mean_kl < 0.5 * objective.target_kl:
+                actor["lr"] = min(actor["lr"] * 1.5, objective.lr)
+        self._n_updates += objective.epochs
+        missed = (rollout["returns"] - rollout["values"]).var()
+        self.metrics = {"coach_loss": float(np.mean(coach_losses))} if coach_losses else {}
+        self.metrics |= {
+            "kl": mean_kl,
             "lr": actor["lr"],
             "coach_weight": coach,
-            "explained_variance": explained,
+            "explained_variance": 1.0 - float(missed / rollout["returns"].var().clamp(min=1e-9)),
             "skipped": 0.0,
         }
 
-    def _rows(self) -> dict[str, torch.Tensor]:
+    def _rollout(self) -> dict[str, torch.Tensor]:
         """The rollout as tensors (N * T, ...), one world after the other."""
         buffer: Any = self.rollout_buffer
         flat = {k: buffer.swap_and_flatten(v) for k, v in buffer.observations.items()}
@@ -205,56 +249,54 @@ class CoachedPPO(PPO):
             k: torch.as_tensor(v, dtype=torch.float32, device=self.device) for k, v in flat.items()
         }
 
-    def _mine(self, every: np.ndarray, size: int) -> torch.Tensor:
+    def _own(self, minibatch: np.ndarray, size: int) -> torch.Tensor:
         """Of places among all ranks' samples, those of this rank, as places among its own
         (`size`).
         """
-        own = every - self.share.first * (size // self.share.count)
+        own = minibatch - self.share.first * (size // self.share.count)
         return torch.from_numpy(own[(own >= 0) & (own < size)])
 
-    def _keep_lessons(self, rows: dict[str, torch.Tensor]) -> None:
+    def _keep_lessons(self, rollout: dict[str, torch.Tensor]) -> None:
         """Offers the rollout's frames to the store of lessons."""
         assert self.lessons is not None
         parts = [
-            {k: rows[k][i : i + 2048] for k in ("seen", "label")}
-            for i in range(0, len(rows["label"]), 2048)
+            {k: rollout[k][i : i + 2048] for k in ("seen", "label")}
+            for i in range(0, len(rollout["label"]), 2048)
         ]
         with torch.no_grad():
             loss = torch.cat([self.policy.lesson(part) for part in parts]).cpu().numpy()
-        gap = rows["state"][:, GAP : GAP + 2].min(1).values.cpu().numpy()
-        every = dist.gathered(loss)
-        hard = np.searchsorted(np.sort(every), loss) / len(every)
+        gap = rollout["state"][:, GAP : GAP + 2].min(1).values.cpu().numpy()
+        losses = dist.gathered(loss)  # of all ranks
+        hard = np.searchsorted(np.sort(losses), loss) / len(losses)
         weight = 1.0 + 2.0 * hard + 2.0 * np.clip(1.0 - gap / CAUTION_M, 0.0, 1.0)
         size, total = len(loss), len(loss) * self.share.total // self.share.count
-        u = (
-            np.random.default_rng([self.seed or 0, 53, self.updates]).random(total) * (1 - 2e-9)
-            + 1e-9
-        )
+        chance = np.random.default_rng([self.seed or 0, 53, self.progress.step])
+        u = chance.random(total) * (1 - 2e-9) + 1e-9  # 0 and 1 have no logarithm to weigh by
         first = self.share.first * (size // self.share.count)
-        seen, label = (rows[k].cpu().numpy() for k in ("seen", "label"))
+        seen, label = (rollout[k].cpu().numpy() for k in ("seen", "label"))
         self.lessons.add(seen, label, dist.gathered(weight), u, first)
 
-    def _lesson(self, order: np.random.Generator, batch: int) -> dict[str, torch.Tensor]:
+    def _lesson(self, chance: np.random.Generator, batch: int) -> dict[str, torch.Tensor]:
         """A batch of lessons over all ranks: this rank's part of it."""
         assert self.lessons is not None
-        drawn = order.integers(0, len(self.lessons), batch)
+        drawn = chance.integers(0, len(self.lessons), batch)
         own = drawn[self.lessons.mine[drawn]]
         rows = {"seen": self.lessons.seen[own], "label": self.lessons.label[own]}
         return {k: torch.from_numpy(v).float().to(self.device) for k, v in rows.items()}
 
-    def _culprit(self, rows: dict[str, torch.Tensor], part: torch.Tensor) -> tuple[int, int] | None:
-        """World of this rank and step of the first of the samples `part` that makes a term of the
+    def _culprit(
+        self, rollout: dict[str, torch.Tensor], own: torch.Tensor
+    ) -> tuple[int, int] | None:
+        """World of this rank and step of the first of the samples `own` that makes a term of the
         loss infinite or NaN.
         """
-        obs = {k: rows[k][part] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
+        obs = {k: rollout[k][own] for k in self.observation_space.spaces}  # pyright: ignore[reportAttributeAccessIssue]
         with torch.no_grad():
-            values, log_prob, entropy = self.policy.evaluate_actions(obs, rows["actions"][part])
-        missed, ratio = (
-            values[:, 0] - rows["returns"][part],
-            (log_prob - rows["log_probs"][part]).exp(),
-        )
+            values, log_prob, entropy = self.policy.evaluate_actions(obs, rollout["actions"][own])
+        missed = values[:, 0] - rollout["returns"][own]
+        ratio = (log_prob - rollout["log_probs"][own]).exp()
         bad = ~torch.isfinite(torch.stack([missed.square(), ratio, entropy])).all(0)
-        return divmod(int(part[bad][0]), self.n_steps) if bad.any() else None
+        return divmod(int(own[bad][0]), self.n_steps) if bad.any() else None
 
     def _restore(self, parameters: list[torch.Tensor], optimizer: dict[str, Any]) -> None:
         """Puts back what was before an update that went wrong."""
@@ -262,6 +304,13 @@ class CoachedPPO(PPO):
             for parameter, value in zip(self.policy.parameters(), parameters, strict=True):
                 parameter.copy_(value)
         self.policy.optimizer.load_state_dict(optimizer)
+
+
+def divergence(log_ratio: torch.Tensor) -> torch.Tensor:
+    """(B,) estimates of KL(p, q) from log q - log p of samples of p: unbiased, of low variance, 0
+    at least (Schulman 2020, "Approximating KL divergence").
+    """
+    return log_ratio.exp() - 1 - log_ratio
 
 
 def normalised(advantages: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:

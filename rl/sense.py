@@ -16,6 +16,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnvWrapper
 
 from s2e.core.observation import ODOMETRY, ego_state, goal_token, robot_token, to_robot
+from s2e.core.state import part, prefixed
 from s2e.envs.free_space import cast_rays
 from s2e.envs.rays import RayConfig, RaySense, to_waypoint
 from s2e.envs.robots.collision import static_gaps
@@ -100,13 +101,8 @@ class Sense(VecEnvWrapper):
         share: Share,
         seed: int,
     ):
-        self.worlds, self.coach, self.share, self.chance_seed, self.tick = (
-            venv.worlds,
-            coach,
-            share,
-            seed,
-            0,
-        )
+        self.worlds, self.coach, self.share = venv.worlds, coach, share
+        self.chance_seed, self.tick = seed, 0
         self.driver = np.full(share.count, EXPLORES, np.float32)
         more = {"state": _box(STATE), "label": _box(LABEL), "driver": _box(1), "chance": _box(4)}
         super().__init__(venv, gym.spaces.Dict({**spaces, **more}))
@@ -169,16 +165,14 @@ class Sense(VecEnvWrapper):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that `restore` needs."""
-        kept = {f"coach.{k}": v for k, v in self.coach.arrays().items()} if self.coach else {}
-        return kept | {"tick": np.array([self.tick]), "driver": self.driver.copy()}
+        coach = prefixed("coach", self.coach.arrays()) if self.coach else {}
+        return coach | {"tick": np.array([self.tick]), "driver": self.driver.copy()}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Puts back what `arrays` took."""
         self.tick, self.driver = int(arrays["tick"][0]), arrays["driver"].copy()
         if self.coach:
-            self.coach.restore(
-                {k.removeprefix("coach."): v for k, v in arrays.items() if k.startswith("coach.")}
-            )
+            self.coach.restore(part("coach", arrays))
 
 
 class SenseRays(Sense):
@@ -204,14 +198,12 @@ class SenseRays(Sense):
 
     def arrays(self) -> dict[str, np.ndarray]:
         """See `Sense.arrays`."""
-        return super().arrays() | {f"rays.{k}": v for k, v in self.sense.arrays().items()}
+        return super().arrays() | prefixed("rays", self.sense.arrays())
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """See `Sense.restore`."""
         super().restore(arrays)
-        self.sense.restore(
-            {k.removeprefix("rays."): v for k, v in arrays.items() if k.startswith("rays.")}
-        )
+        self.sense.restore(part("rays", arrays))
 
 
 class SenseImages(Sense):

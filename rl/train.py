@@ -26,6 +26,7 @@ from s2e.core.commandline import as_json
 from s2e.core.errors import UserError, choose_device
 from s2e.core.memory import require_memory
 from s2e.core.run import Interrupt, Run, check_out, same_config
+from s2e.core.state import part, prefixed
 from s2e.envs.people.tracks import read_tracks
 from s2e.envs.rays import RayConfig, RayPolicy, load_rays
 from s2e.envs.robots.fleet import CONTROL_S
@@ -33,7 +34,7 @@ from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scenes.files import SUITES
 from s2e.envs.streets.object_files import load_objects
-from s2e.envs.vector import make_worlds, worlds_bytes
+from s2e.envs.vector import EpisodesConfig, make_worlds, worlds_bytes
 from s2e.policy.agent import Agent
 from s2e.policy.checkpoint import (
     find_checkpoint,
@@ -53,7 +54,7 @@ from s2e.rl.args import PPOArgs, check_words, main, worlds_config
 from s2e.rl.coach import LABEL, make_coach
 from s2e.rl.lessons import Lessons
 from s2e.rl.policy import RayActorCritic, S2EActorCritic
-from s2e.rl.ppo import CoachedPPO, Objective
+from s2e.rl.ppo import CoachedPPO, Objective, Progress
 from s2e.rl.sense import GREEDY, Prefix, SenseImages, SenseRays, Share
 
 SCRATCH = "scratch"
@@ -254,7 +255,8 @@ class Trainer:
             self.env: SenseImages | SenseRays = SenseRays(
                 UrbanVecEnv(self.worlds), rays.config, self.share, args.seed
             )
-            policy, more = RayActorCritic, more | {"rays": rays}
+            policy = RayActorCritic
+            more |= {"rays": rays}
         else:
             pretrained, self.net = self._images()
             self.worlds = self._worlds(pretrained.config)
@@ -264,20 +266,16 @@ class Trainer:
             self.env = SenseImages(
                 UrbanVecEnv(self.worlds), self.prefix, args.hide_ego, coach, self.share, args.seed
             )
-            policy, more = (
-                S2EActorCritic,
-                more
-                | {
-                    "s2e": pretrained,
-                    "prefix": self.prefix,
-                    "adapter": args.adapter,
-                    "way": args.coach_way,
-                    "reader": args.reader,
-                },
-            )
-        torch.manual_seed(
-            args.seed
-        )  # the critic's start must not depend on how the policy was loaded
+            policy = S2EActorCritic
+            more |= {
+                "s2e": pretrained,
+                "prefix": self.prefix,
+                "adapter": args.adapter,
+                "way": args.coach_way,
+                "reader": args.reader,
+            }
+        # the critic's start must not depend on how the policy was loaded
+        torch.manual_seed(args.seed)
         self.model = CoachedPPO(
             policy,  # pyright: ignore[reportArgumentType]
             self.env,
@@ -295,12 +293,12 @@ class Trainer:
         )
         self.model.seed = args.seed
         self.model.objective, self.model.share = self.objective, self.share
+        self.progress = self.model.progress = Progress(ranks=world)
         if args.sense == "images" and self.env.coach is not None:
             self.model.lessons = Lessons(args.lessons, self.prefix.width, LABEL)
         self.model.set_logger(Logger(folder=None, output_formats=[]))
         self.policy: Any = self.model.policy
         dist.same_start(self.policy.parameters())
-        self.skipped = self.skipped_in_a_row = 0
 
     def _rays(self) -> RayPolicy:
         args = self.args
@@ -321,23 +319,20 @@ class Trainer:
         args = self.args
         return make_worlds(
             self.count,
-            args.scenes,
-            args.seed,
             worlds_config(args, policy),
-            self.share.first,
-            scene=args.scene,
-            curriculum=args.curriculum,
-            refresh=args.refresh,
-            objects=args.objects,
+            EpisodesConfig(
+                scenes=args.scenes,
+                seed=args.seed,
+                first=self.share.first,
+                scene=args.scene,
+                curriculum=args.curriculum,
+                refresh=args.refresh,
+                objects=args.objects,
+                splats=args.splats if draw and not args.scene else 0.0,
+            ),
             draw=draw,
-            splats=args.splats if draw and not args.scene else 0.0,
             fits=True,  # see `check_memory`
         )
-
-    @property
-    def updates(self) -> int:
-        """How many are done."""
-        return self.model.updates
 
     def start(self, watch: Watch) -> None:
         """Begins all episodes, or goes on with those of the checkpoint."""
@@ -348,10 +343,8 @@ class Trainer:
         if self.args.resume:
             self.load()
         watch.init_callback(self.model)
-        self.model.ep_info_buffer, self.model.ep_success_buffer = (
-            deque(maxlen=100),
-            deque(maxlen=100),
-        )
+        self.model.ep_info_buffer = deque(maxlen=100)
+        self.model.ep_success_buffer = deque(maxlen=100)
 
     def _share_out(self, done: float) -> None:
         """Says who drives which worlds when a share of the run is done."""
@@ -379,17 +372,17 @@ class Trainer:
             model.train()
             wrong, place = "the loss or its gradient", model.culprit
         else:
-            model.told = {"skipped": 1.0}
+            model.metrics = {"skipped": 1.0}
         if place:
             world, step = place
             wrong += f" of world {self.share.first + world} (seed {int(watch.seeds[step][world])})"
         self._count_skipped(wrong)
-        model.updates += 1
+        self.progress.step += 1
         ended = time.monotonic()
         return {
-            **{f"train/{k}": v for k, v in model.told.items()},
+            **{f"train/{k}": v for k, v in model.metrics.items()},
             **watch.collect(),
-            "train/skipped": float(self.skipped),
+            "train/skipped": float(self.progress.skipped),
             "time/steps_per_s": steps / (ended - began),
             "time/rollout_per_s": steps / (collected - began),
         }
@@ -400,8 +393,8 @@ class Trainer:
         """
         buffer: Any = self.model.rollout_buffer
         labelled = self.env.coach is not None
-        seen = {k: v for k, v in buffer.observations.items() if k != "label" or labelled}
-        for name, values in {"reward": buffer.rewards, **seen}.items():
+        stored = {k: v for k, v in buffer.observations.items() if k != "label" or labelled}
+        for name, values in {"reward": buffer.rewards, **stored}.items():
             bad = ~np.isfinite(values).reshape(*values.shape[:2], -1).all(2)
             if bad.any():
                 step, world = map(int, np.argwhere(bad)[0])
@@ -409,16 +402,17 @@ class Trainer:
         return "", None
 
     def _count_skipped(self, wrong: str) -> None:
-        if not self.model.told.get("skipped"):
-            self.skipped_in_a_row = 0
+        progress = self.progress
+        if not self.model.metrics.get("skipped"):
+            progress.skipped_in_a_row = 0
             return
-        self.skipped += 1
-        self.skipped_in_a_row += 1
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
         what = (
-            f"update {self.updates + 1} is skipped: {wrong or 'something on another rank'} is "
+            f"update {progress.step + 1} is skipped: {wrong or 'something on another rank'} is "
             "not finite"
         )
-        if self.skipped_in_a_row < SKIPS:
+        if progress.skipped_in_a_row < SKIPS:
             print(what, flush=True)
             return
         last = self.args.out / "checkpoints" / "last"
@@ -436,28 +430,26 @@ class Trainer:
         """
         arrays, worlds = self._all_worlds()
         if self.model.lessons is not None:
-            arrays |= {f"lessons.{k}": v for k, v in self.model.lessons.arrays().items()}
+            arrays |= prefixed("lessons", self.model.lessons.arrays())
         if self.rank == 0:
+            progress, actor = self.progress, self.policy.actor
+            progress.env_steps = self.model.num_timesteps * self.ranks
+            progress.n_updates = self.model._n_updates
             tensors, state = rng_state()
-            more, groups = optimizer_state(self.policy.optimizer)
-            arrays |= {f"watch.{k}": v for k, v in self.watch.arrays().items()}
-            tensors |= more | {
-                f"world.{k}": torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()
-            }
-            tensors |= {f"critic.{k}": v for k, v in self.policy.critic.state_dict().items()}
-            counts = {"step": self.updates, "n_updates": self.model._n_updates, "ranks": self.ranks}
-            counts |= {"env_steps": self.model.num_timesteps * self.ranks}
-            counts |= {"criticised": self.model.criticised}
-            counts |= {"skipped": self.skipped, "skipped_in_a_row": self.skipped_in_a_row}
+            moments, groups = optimizer_state(self.policy.optimizer)
+            arrays |= prefixed("watch", self.watch.arrays())
+            contiguous = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+            tensors |= moments | prefixed("world", contiguous)
+            tensors |= prefixed("critic", self.policy.critic.state_dict())
             if self.args.sense == "rays":
-                config = {"stage": "ppo", "rays": dataclasses.asdict(self.policy.actor.config)}
-                model = {f"rays.{k}": v for k, v in self.policy.actor.state_dict().items()}
+                config = {"stage": "ppo", "rays": dataclasses.asdict(actor.config)}
+                model = prefixed("rays", actor.state_dict())
             else:
-                tensors |= {f"start.{k}": v for k, v in self.policy.started[0].state_dict().items()}
-                config = {"stage": "ppo", "policy": self.policy.actor.config.to_dict()}
-                model = policy_state(self.policy.actor, self.net)
-            folder = self.args.out / "checkpoints" / f"{self.updates:08d}"
-            state |= {**groups, **counts, "worlds": worlds}
+                tensors |= prefixed("start", self.policy.started[0].state_dict())
+                config = {"stage": "ppo", "policy": actor.config.to_dict()}
+                model = policy_state(actor, self.net)
+            folder = self.args.out / "checkpoints" / f"{progress.step:08d}"
+            state |= {**groups, **dataclasses.asdict(progress), "worlds": worlds}
             save_checkpoint(folder, config, model, tensors, state, keep=self.args.keep)
         dist.barrier()
 
@@ -466,16 +458,16 @@ class Trainer:
         nothing.
         """
         arrays, state = self.worlds.state()
-        arrays |= {f"sense.{k}": v for k, v in self.env.arrays().items()}
         last: Any = self.model._last_obs
-        arrays |= {f"last.{k}": np.asarray(v) for k, v in last.items()}
+        arrays |= prefixed("sense", self.env.arrays())
+        arrays |= prefixed("last", {k: np.asarray(v) for k, v in last.items()})
         arrays |= {"starts": np.asarray(self.model._last_episode_starts)}
-        parts = dist.to_first((arrays, state["source"]))
-        if not parts:
+        ranks = dist.to_first((arrays, state["source"]))
+        if not ranks:
             return {}, {}
-        every = {k: _joined([part[k] for part, _ in parts]) for k in arrays if k != TICK}
-        source = {k: [world for _, part in parts for world in part[k]] for k in state["source"]}
-        return every | {TICK: arrays[TICK]}, {"source": source}
+        joined = {k: _joined([own[k] for own, _ in ranks]) for k in arrays if k != TICK}
+        source = {k: [world for _, own in ranks for world in own[k]] for k in state["source"]}
+        return joined | {TICK: arrays[TICK]}, {"source": source}
 
     def _own_worlds(
         self, arrays: dict[str, np.ndarray], state: dict[str, Any]
@@ -502,54 +494,37 @@ class Trainer:
         """
         tensors, state = load_training_state(find_checkpoint(self.args.out, newest=True))
 
-        def part(name: str) -> dict[str, torch.Tensor]:
-            return {
-                k.removeprefix(f"{name}."): v
-                for k, v in tensors.items()
-                if k.startswith(f"{name}.")
-            }
-
-        self.policy.critic.load_state_dict(part("critic"))
+        self.policy.critic.load_state_dict(part("critic", tensors))
         if self.args.sense == "images":
-            self.policy.restart_from(part("start"))
+            self.policy.restart_from(part("start", tensors))
         restore_optimizer(self.policy.optimizer, tensors, state)
-        self.model.num_timesteps, self.model._n_updates = (
-            state["env_steps"] // self.ranks,
-            state["n_updates"],
-        )
-        self.model.updates, self.model.criticised = state["step"], state["criticised"]
-        self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
-        arrays, worlds = self._own_worlds(
-            {k: v.numpy() for k, v in part("world").items()}, state["worlds"]
-        )
-
-        def of(name: str) -> dict[str, np.ndarray]:
-            return {
-                k.removeprefix(f"{name}."): v.copy()
-                for k, v in arrays.items()
-                if k.startswith(f"{name}.")
-            }
-
-        self.worlds.restore(arrays, worlds)
-        self.env.restore(of("sense"))
-        if self.rank == 0 and (watched := of("watch")):  # checkpoints of before have none
+        progress = self.progress = self.model.progress = Progress.of(state)
+        progress.ranks = self.ranks
+        self.model.num_timesteps = progress.env_steps // self.ranks
+        self.model._n_updates = progress.n_updates
+        saved = {k: v.numpy() for k, v in part("world", tensors).items()}
+        arrays, worlds = self._own_worlds(saved, state["worlds"])
+        self.worlds.restore_state(arrays, worlds)
+        self.env.restore(part("sense", arrays))
+        if self.rank == 0 and (watched := part("watch", arrays)):  # checkpoints of before have none
             self.watch.restore(watched)
         if self.model.lessons is not None:
-            self.model.lessons.restore(of("lessons"), self.rank, self.ranks)
-        self.model._last_obs, self.model._last_episode_starts = of("last"), arrays["starts"].copy()  # pyright: ignore
+            self.model.lessons.restore(part("lessons", arrays), self.rank, self.ranks)
+        self.model._last_obs = {k: v.copy() for k, v in part("last", arrays).items()}  # pyright: ignore[reportAttributeAccessIssue]
+        self.model._last_episode_starts = arrays["starts"].copy()
         restore_rng(tensors, state)
 
 
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
+def _joined(ranks: list[np.ndarray]) -> np.ndarray:
     """Arrays (B, ...) of all ranks, one after the other.
 
     Where rows differ in length, as the expert's routes do, they are filled up with zeros.
     """
-    widest = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
-    joined, first = np.zeros((sum(map(len, parts)), *widest), parts[0].dtype), 0
-    for part in parts:
-        joined[(slice(first, first + len(part)), *map(slice, part.shape[1:]))] = part
-        first += len(part)
+    widest = np.max([rows.shape[1:] for rows in ranks], axis=0).astype(int)
+    joined, first = np.zeros((sum(map(len, ranks)), *widest), ranks[0].dtype), 0
+    for rows in ranks:
+        joined[(slice(first, first + len(rows)), *map(slice, rows.shape[1:]))] = rows
+        first += len(rows)
     return joined
 
 
@@ -563,8 +538,8 @@ def ground(args: PPOArgs) -> str:
             else f"the {len(scenes)} scenes of {args.scene}"
         )
     if args.refresh:
-        every = "episode" if args.refresh == 1 else f"{args.refresh} episodes"
-        return f"streets of their own, new every {every}"
+        when = "episode" if args.refresh == 1 else f"{args.refresh} episodes"
+        return f"streets of their own, new every {when}"
     return "one street" if args.scenes == 1 else f"{args.scenes} streets"
 
 
@@ -607,27 +582,29 @@ def train(args: PPOArgs) -> None:
     with bar, Interrupt() as interrupt:
         watch = Watch(bar, trainer.worlds)
         trainer.start(watch)
-        bar.update(trainer.updates * per_update)
-        while trainer.updates < updates:
+        bar.update(trainer.progress.step * per_update)
+        while trainer.progress.step < updates:
             values = trainer.update(watch)
-            run.log(trainer.updates, values)
+            run.log(trainer.progress.step, values)
             bar.set_postfix(success=f"{values.get('episode/success', math.nan):.2f}")
-            asked = dist.any_rank(interrupt.asked)  # all of them stop at the same update
-            due = (
-                trainer.updates % args.save_every == 0 and not trainer.skipped_in_a_row
-            )  # the last good one stays
-            if due or trainer.updates == updates or asked:
+            stop = dist.any_rank(interrupt.asked)  # all of them stop at the same update
+            # while updates go wrong the last good checkpoint stays
+            good = not trainer.progress.skipped_in_a_row
+            due = good and trainer.progress.step % args.save_every == 0
+            if due or trainer.progress.step == updates or stop:
                 trainer.save()
-            if asked and trainer.updates < updates:
+            if stop and trainer.progress.step < updates:
                 raise KeyboardInterrupt
-    lived_s = trainer.updates * args.horizon * trainer.worlds.config.controls_per_step * CONTROL_S
-    said = watch.in_words(watch.collect())
+    lived_s = (
+        trainer.progress.step * args.horizon * trainer.worlds.config.controls_per_step * CONTROL_S
+    )
+    summary = watch.in_words(watch.collect())
     if lived_s < SETTLED_S:
-        said += (
+        summary += (
             f"; who fails takes longest to end, so after {lived_s:.0f} s in each world this "
             "may be too high"
         )
-    run.say(f"training worlds: {said}")
+    run.say(f"training worlds: {summary}")
     if rank == 0:
         run.say(f"checkpoint: {find_checkpoint(args.out)}")
     run.close()

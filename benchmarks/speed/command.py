@@ -28,7 +28,7 @@ from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.scenes.files import load_scene
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.splats.views import Views
-from s2e.envs.vector import make_worlds
+from s2e.envs.vector import EpisodesConfig, make_worlds
 from s2e.policy.agent import Inputs, forward
 from s2e.policy.config import PRESETS
 from s2e.policy.encoder import FeatureNet, FrozenEncoder
@@ -81,9 +81,8 @@ def raster_images(args: SpeedArgs) -> Measured:
     """Mesh images a second at 160x120 (width x height): streets, three people in each world, no
     simulation.
     """
-    worlds = make_worlds(
-        args.envs, args.scenes, 0, WorldsConfig(height_px=120, width_px=160, people=3), crowded=True
-    )
+    config = WorldsConfig(height_px=120, width_px=160, people=3)
+    worlds = make_worlds(args.envs, config, EpisodesConfig(args.scenes, crowded=True))
     worlds.reset()
     assert worlds.stage.renderer is not None
     renderer, views = worlds.stage.renderer, worlds.views(np.arange(args.envs))
@@ -138,9 +137,8 @@ def env_steps(args: SpeedArgs) -> Measured:
     """Whole environment steps a second at 240x135: two control periods, people, contacts, reward,
     an image.
     """
-    worlds = make_worlds(
-        args.envs, args.scenes, 0, WorldsConfig(height_px=135, width_px=240, people=8), crowded=True
-    )
+    config = WorldsConfig(height_px=135, width_px=240, people=8)
+    worlds = make_worlds(args.envs, config, EpisodesConfig(args.scenes, crowded=True))
     worlds.reset()
     ahead = np.tile([0.8, 0.0], (args.envs, 1))
 

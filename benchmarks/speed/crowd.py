@@ -18,7 +18,7 @@ from scipy.stats import ks_2samp, wasserstein_distance
 from s2e.core.errors import optional, run_command
 from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
 from s2e.envs.geometry.scene import Walker
-from s2e.envs.people.crowd import step_crowd
+from s2e.envs.people.crowd import Robots, Walkable, step_crowd
 from s2e.envs.people.people import GROUP_PACE, SPEED_MS, People
 from s2e.envs.people.roadmap import Roadmaps
 from s2e.envs.people.tracks import ANNOTATED_S, Tracks, read_tracks
@@ -163,14 +163,8 @@ def simulate(
         step_crowd(
             people,
             np.array([time]),
-            np.full((1, 3), -1e3),
-            np.zeros((1, 2)),
-            np.zeros((1, 1)),
-            np.ones(1),
-            fields,
-            none,
-            maps,
-            none,
+            Robots(np.full((1, 3), -1e3), np.zeros((1, 2)), np.zeros((1, 1)), np.ones(1)),
+            Walkable(fields, maps, none),
             DT,
         )
         stands = speeds[np.maximum(who, 0)] <= WALKS_MS

@@ -6,11 +6,14 @@ dynamics out.
 """
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.state import ArrayState
 from s2e.envs.geometry.occupancy import DistanceFields
 from s2e.envs.people.crowd import PERSON_RADIUS
 from s2e.envs.robots.collision import field_at
@@ -33,11 +36,7 @@ def command_candidates(fleet: Fleet, world: int) -> np.ndarray:
     """(63, 2) v, omega that the planner tries in a world; the first is to stop, as are the next two
     where nobody turns in place.
     """
-    v_max, omega_max, curvature_max = (
-        fleet.limits[world, 0],
-        fleet.limits[world, 3],
-        fleet.limits[world, 5],
-    )
+    v_max, omega_max, curvature_max = fleet.limits[world, [0, 3, 5]]
     in_place = 0.0 if fleet.drive[world] == DRIVES.index("ackermann") else omega_max
     rows = [(0.0, 0.0), (0.0, in_place), (0.0, -in_place)]
     for v in v_max * np.array([0.2, 0.45, 0.7, 1.0]):
@@ -65,20 +64,24 @@ def _nearest(route, first, last, x, y):
 
 @numba.njit(cache=True, parallel=True)
 def _plan(
+    # `ExpertState`
     routes,
     counts,
     progress,
     waited,
+    # robots, and people in sight
     poses,
     vel,
     people,
     people_vel,
     active,
+    # `DistanceFields`, and which each robot moves in
     values,
     start,
     shape,
     frame,
     ids,
+    # `Fleet`, what to try, and what is chosen of it: written
     all_discs,
     radii,
     all_limits,
@@ -87,7 +90,8 @@ def _plan(
 ):
     for n in numba.prange(poses.shape[0]):
         route, last, scene = routes[n], counts[n] - 1, ids[n]
-        discs, radius, limits, candidates = all_discs[n], radii[n], all_limits[n], all_candidates[n]
+        discs, radius = all_discs[n], radii[n]
+        limits, candidates = all_limits[n], all_candidates[n]
         reach = radius
         for offset in discs:
             reach = max(reach, abs(offset) + radius)
@@ -122,8 +126,10 @@ def _plan(
         first_aim = math.atan2(route[ahead, 1] - poses[n, 1], route[ahead, 0] - poses[n, 0])
         lowest = 1e18
         for k in range(candidates.shape[0]):
-            x, y, yaw, v, omega = poses[n, 0], poses[n, 1], poses[n, 2], vel[n, 0], vel[n, 1]
-            wall_gap, people_cost, crash, j = WALL_COMFORT, 0.0, 0.0, at
+            x, y, yaw = poses[n, 0], poses[n, 1], poses[n, 2]
+            v, omega = vel[n, 0], vel[n, 1]
+            wall_gap, j = WALL_COMFORT, at
+            people_cost, crash = 0.0, 0.0
             for step in range(STEPS):
                 x, y, yaw, v, omega = advance(
                     x, y, yaw, v, omega, candidates[k, 0], candidates[k, 1], limits, STEP_S
@@ -223,7 +229,30 @@ def command_to_waypoint(commands: np.ndarray) -> np.ndarray:
     return np.where(in_place[:, None], beside, arc)
 
 
-class Expert:
+@dataclass(eq=False)
+class ExpertState(ArrayState):
+    """Routes of N worlds and how far along them each is.
+
+    Attributes:
+        routes: (N, K, 2) metres, of which the first `counts` (N,) int64 are points of the route.
+        progress: (N,) int64, the point that is passed. waited: (N,) int64, steps without moving.
+        candidates: (N, 63, 2) the commands that are tried.
+    """
+
+    routes: np.ndarray
+    counts: np.ndarray
+    progress: np.ndarray
+    waited: np.ndarray
+    candidates: np.ndarray
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """See `ArrayState.restore`; routes may be of another length."""
+        if "routes" in arrays:
+            self.routes = np.zeros_like(arrays["routes"])
+        super().restore(arrays)
+
+
+class Expert(ExpertState):
     """Drives N worlds along planned routes. Each world's route and progress along it are its only
     state.
 
@@ -233,11 +262,13 @@ class Expert:
 
     def __init__(self, fleet: Fleet):
         self.fleet, worlds = fleet, fleet.count
-        self._routes = np.zeros((worlds, 256, 2))
-        self._counts = np.zeros(worlds, dtype=np.int64)
-        self._progress = np.zeros(worlds, dtype=np.int64)
-        self._waited = np.zeros(worlds, dtype=np.int64)
-        self._candidates = np.stack([command_candidates(fleet, world) for world in range(worlds)])
+        super().__init__(
+            routes=np.zeros((worlds, 256, 2)),
+            counts=np.zeros(worlds, dtype=np.int64),
+            progress=np.zeros(worlds, dtype=np.int64),
+            waited=np.zeros(worlds, dtype=np.int64),
+            candidates=np.stack([command_candidates(fleet, world) for world in range(worlds)]),
+        )
 
     def plan(self, world_index: int, path: np.ndarray) -> None:
         """Sets the route (K, 2) of one world, metres, as `astar` returns it; a world without one
@@ -255,15 +286,15 @@ class Expert:
         along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
         count = int(np.ceil(along[-1] / SPACING)) + 1
         at = np.linspace(0.0, along[-1], count)
-        if count > self._routes.shape[1]:
-            more = np.zeros((len(self._counts), count - self._routes.shape[1], 2))
-            self._routes = np.ascontiguousarray(np.concatenate([self._routes, more], axis=1))
+        if count > self.routes.shape[1]:
+            more = np.zeros((len(self.counts), count - self.routes.shape[1], 2))
+            self.routes = np.ascontiguousarray(np.concatenate([self.routes, more], axis=1))
         for axis in range(2):
-            self._routes[world_index, :count, axis] = np.interp(at, along, path[:, axis])
-        self._counts[world_index] = count
-        self._progress[world_index] = 0
-        self._waited[world_index] = 0
-        self._candidates[world_index] = command_candidates(self.fleet, world_index)
+            self.routes[world_index, :count, axis] = np.interp(at, along, path[:, axis])
+        self.counts[world_index] = count
+        self.progress[world_index] = 0
+        self.waited[world_index] = 0
+        self.candidates[world_index] = command_candidates(self.fleet, world_index)
 
     def act(
         self,
@@ -289,12 +320,12 @@ class Expert:
         Returns:
             (N, 2) in the robots' frames, metres, to be reached in `HORIZON_S`.
         """
-        chosen = np.empty((len(self._counts), 2))
+        chosen = np.empty((len(self.counts), 2))
         _plan(
-            self._routes,
-            self._counts,
-            self._progress,
-            self._waited,
+            self.routes,
+            self.counts,
+            self.progress,
+            self.waited,
             np.ascontiguousarray(poses, dtype=np.float64),
             np.ascontiguousarray(velocities, dtype=np.float64),
             np.ascontiguousarray(people_xy, dtype=np.float64),
@@ -308,17 +339,7 @@ class Expert:
             self.fleet.discs,
             self.fleet.disc_radius,
             self.fleet.limits,
-            self._candidates,
+            self.candidates,
             chosen,
         )
         return command_to_waypoint(chosen)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Routes and how far along them each world is: everything that `restore` needs."""
-        names = ("routes", "counts", "progress", "waited", "candidates")
-        return {name: getattr(self, f"_{name}").copy() for name in names}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Puts back what `arrays` took."""
-        for name in ("routes", "counts", "progress", "waited", "candidates"):
-            setattr(self, f"_{name}", arrays[name].copy())

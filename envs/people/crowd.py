@@ -1,13 +1,20 @@
 """People who walk: ORCA for every person of every world, on ways of their own, each behaving in
 their own manner.
+
+In the kernels `i` is who, `real`, `whole` and `active` are a world's people (`People`), `robot` is
+what `_robot` gives, `discs` are the robot's, `values` and `ground` the distance field
+(`ground_of`), `h` and `dt` seconds; `lines`, `count`, `order`, `away`, `spare` and `beyond` are
+memory to work in.
 """
 
 import math
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 
 from s2e.envs.geometry.occupancy import DistanceFields
+from s2e.envs.geometry.scene import BEHAVIOURS
 from s2e.envs.people.orca import INNER, best_velocity, half_plane, nearest_first
 from s2e.envs.people.people import (
     BEHAVIOUR,
@@ -20,6 +27,7 @@ from s2e.envs.people.people import (
     LOOK,
     MANNERS,
     SPEED,
+    STAND,
     START_X,
     START_Y,
     STRIDE,
@@ -59,7 +67,8 @@ LOOK_AROUND = 10  # steps after which everybody sees whether the way is still op
 
 CORNER_M = 1.5  # a point of the way this near may be left out
 
-STAND, CUT_IN, STOP, GIVE_WAY = 2, 4, 5, 7  # indices into BEHAVIOURS
+CUT_IN, STOP = BEHAVIOURS.index("cut_in"), BEHAVIOURS.index("stop")
+GIVE_WAY = BEHAVIOURS.index("give_way")
 
 
 @numba.njit(**INNER)
@@ -208,7 +217,8 @@ def _abreast(i, real, whole, active, ex, ey, wanted, room):
         real[i, VX] ** 2 + real[i, VY] ** 2 < 0.09 * wanted * wanted
     ):  # held up: everybody gets past on their own
         return wanted * ex, wanted * ey
-    mates, rank, cx, cy = 0, 0, 0.0, 0.0
+    mates, rank = 0, 0
+    cx, cy = 0.0, 0.0
     for j in range(len(active)):
         if active[j] and whole[j, GROUP] == whole[i, GROUP]:
             further = (real[j, Y] - real[i, Y]) * ex - (real[j, X] - real[i, X]) * ey
@@ -335,7 +345,8 @@ def _keep_right(i, real, active, wx, wy):
 @numba.njit(**INNER)
 def _wish(i, real, whole, active, target, robot, react, time, wall):
     """Wanted velocity of a person whose way leads to `target` (x, y, 1 where it is the goal)."""
-    x, y, kind, wanted = real[i, X], real[i, Y], whole[i, BEHAVIOUR], real[i, SPEED]
+    x, y = real[i, X], real[i, Y]
+    kind, wanted = whole[i, BEHAVIOUR], real[i, SPEED]
     tx, ty = target[i, 0] - x, target[i, 1] - y
     if kind == STAND:
         tx, ty = real[i, START_X] - x, real[i, START_Y] - y
@@ -359,33 +370,32 @@ def _wish(i, real, whole, active, target, robot, react, time, wall):
 
 @numba.njit(**INNER)
 def _choose(
+    # who of a world's people, how they meet others, where their ways lead
     i,
     real,
     whole,
     active,
     manners,
     target,
+    # the robot, and the distance field
     robot,
     discs,
     values,
     ground,
+    # the time, the step, whether the robot is noticed
     time,
     h,
     react,
+    # memory to work in: half-planes, and who is near
     lines,
     spare,
     order,
     away,
 ):
     """A person's next velocity."""
-    x, y, vx, vy, limit, hard = (
-        real[i, X],
-        real[i, Y],
-        real[i, VX],
-        real[i, VY],
-        SPEED_FACTOR * real[i, SPEED],
-        0,
-    )
+    x, y = real[i, X], real[i, Y]
+    vx, vy = real[i, VX], real[i, VY]
+    limit, hard = SPEED_FACTOR * real[i, SPEED], 0
     wall = room_at(values, ground, x, y)
     wx, wy = _wish(i, real, whole, active, target, robot, react, time, wall)
     if wall < max(WALL_SIGHT, WALL_GAP + limit * WALL_HORIZON_S):
@@ -434,7 +444,8 @@ def _move(i, real, vx, vy, robot, discs, values, ground, h, react):
             if gap < before:
                 tx, ty = x, y
     vx, vy = (tx - x) / h, (ty - y) / h
-    real[i, X], real[i, Y], real[i, VX], real[i, VY] = tx, ty, vx, vy
+    real[i, X], real[i, Y] = tx, ty
+    real[i, VX], real[i, VY] = vx, vy
     speed = math.sqrt(vx * vx + vy * vy)
     real[i, GAIT] += speed * h * STRIDE
     if speed > 0.15:
@@ -466,43 +477,42 @@ def _robot(pose, velocity, discs, radius):
 
 @numba.njit(cache=True, error_model="numpy")
 def _walk(
+    # people (`People`), how they meet others, seconds since each world's episode began
     reals,
     wholes,
     actives,
     manners,
     clock,
+    # robots (`Robots`)
     poses,
     robot_vel,
     discs,
     radius,
+    # distance fields and roadmaps (`Walkable`)
     values,
     start,
     shape,
     frame,
-    field_id,
     anchors,
     counts,
     hops,
     lengths,
-    road_id,
+    scene_id,
+    # which worlds' people move, whether they notice the robot, seconds, steps
     moving,
     react,
     dt,
     subs,
 ):
     people, most = actives.shape[1], actives.shape[1] + discs.shape[1] + 1
-    lines, spare, order, away = (
-        np.empty((most, 3)),
-        np.empty((most, 3)),
-        np.empty(people, dtype=np.int64),
-        np.empty(people),
-    )
+    lines, spare = np.empty((most, 3)), np.empty((most, 3))
+    order, away = np.empty(people, dtype=np.int64), np.empty(people)
     fresh, target, beyond = np.empty((people, 2)), np.zeros((people, 3)), np.empty(anchors.shape[1])
     h = dt / subs
     for n in range(len(actives)):
         if not moving[n]:
             continue
-        ground, road = ground_of(start, shape, frame, field_id[n]), road_id[n]
+        ground, road = ground_of(start, shape, frame, scene_id[n]), scene_id[n]
         robot = _robot(poses[n], robot_vel[n], discs[n], radius[n])
         real, whole, active = reals[n], wholes[n], actives[n]
         tick = int(clock[n] / dt + 0.5)
@@ -564,17 +574,41 @@ def _walk(
                     )
 
 
+@dataclass(frozen=True)
+class Robots:
+    """What people meet of the robots of N worlds.
+
+    Attributes:
+        poses: (N, 3) x, y, yaw. velocities: (N, 2 or more), the first columns are v, omega.
+        discs: (N, D) x of the discs that cover each robot, in its frame, metres; NaN is no disc.
+        disc_radius: (N,) metres.
+    """
+
+    poses: np.ndarray
+    velocities: np.ndarray
+    discs: np.ndarray
+    disc_radius: np.ndarray
+
+
+@dataclass(frozen=True)
+class Walkable:
+    """Where people walk in N worlds.
+
+    Attributes:
+        fields: distance fields of the plain occupancies of scenes. roadmaps: the ways on foot.
+        scene_id: (N,) integer, which of both each world has.
+    """
+
+    fields: DistanceFields
+    roadmaps: Roadmaps
+    scene_id: np.ndarray
+
+
 def step_crowd(
     people: People,
     clock: np.ndarray,
-    robot_poses: np.ndarray,
-    robot_velocities: np.ndarray,
-    discs: np.ndarray,
-    disc_radius: np.ndarray,
-    fields: DistanceFields,
-    field_id: np.ndarray,
-    roadmaps: Roadmaps,
-    roadmap_id: np.ndarray,
+    robots: Robots,
+    ground: Walkable,
     dt: float,
     react: bool = True,
     moving: np.ndarray | None = None,
@@ -592,47 +626,38 @@ def step_crowd(
     Args:
         people: everybody's state.
         clock: (N,) seconds since each world's episode began.
-        robot_poses: (N, 3) x, y, yaw.
-        robot_velocities: (N, 2 or more), the first columns are v, omega.
-        discs: (N, D) x of the discs that cover each robot, in its frame, metres; NaN is no disc.
-        disc_radius: (N,) metres.
-        fields: distance fields of the plain occupancies.
-        field_id: (N,) integer, which of them each world has.
-        roadmaps: the ways on foot.
-        roadmap_id: (N,) integer, which of them each world has.
+        robots: one a world. ground: where people walk.
         dt: seconds.
         react: whether people notice the robot; if not, they walk as though it were not there.
         moving: (N,) bool, worlds whose people move; all by default.
         substeps: integration steps in `dt`; steps of 0.1 s or less are stable.
     """
-    worlds = len(people.active)
-    real, whole = (
-        (lambda a: np.ascontiguousarray(a, dtype=np.float64)),
-        (lambda a: np.ascontiguousarray(a, dtype=np.int64)),
-    )
+
+    def real(array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(array, dtype=np.float64)
+
+    fields, roadmaps = ground.fields, ground.roadmaps
+    moving = np.ones(len(people.active)) if moving is None else moving
     _walk(
         people.real,
         people.whole,
         people.active,
         MANNERS,
         real(clock),
-        real(robot_poses),
-        real(robot_velocities),
-        real(discs),
-        real(disc_radius),
+        real(robots.poses),
+        real(robots.velocities),
+        real(robots.discs),
+        real(robots.disc_radius),
         fields.values,
         fields.start,
         fields.shape,
         fields.frame,
-        whole(field_id),
         roadmaps.anchors,
         roadmaps.count,
         roadmaps.next_hop,
         roadmaps.length,
-        whole(roadmap_id),
-        np.ones(worlds, dtype=np.bool_)
-        if moving is None
-        else np.ascontiguousarray(moving, dtype=np.bool_),
+        np.ascontiguousarray(ground.scene_id, dtype=np.int64),
+        np.ascontiguousarray(moving, dtype=np.bool_),
         bool(react),
         float(dt),
         int(substeps),

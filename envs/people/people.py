@@ -7,10 +7,12 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.state import ArrayState
 from s2e.envs.geometry.scene import BEHAVIOURS, Walker
 
 MANNERS = np.array(
@@ -70,8 +72,8 @@ APART_M = 0.6  # nor nearer to another
 PHONE, STAND = BEHAVIOURS.index("phone"), BEHAVIOURS.index("stand")
 
 
-@dataclass
-class People:
+@dataclass(eq=False)
+class People(ArrayState):
     """Everybody's state: P slots in each of N worlds. These three arrays are all of it; the
     properties are views of them.
 
@@ -87,6 +89,8 @@ class People:
         active: (N, P) bool, who is there.
     """
 
+    WHAT: ClassVar[str] = "people state"
+
     real: np.ndarray
     whole: np.ndarray
     active: np.ndarray
@@ -95,7 +99,8 @@ class People:
     def empty(cls, worlds: int, slots: int) -> "People":
         """Nobody anywhere yet."""
         whole = np.zeros((worlds, slots, 7), dtype=np.int64)
-        whole[..., LEG], whole[..., VIA], whole[..., LAST], whole[..., GROUP] = 1, -2, -1, -1
+        whole[..., LEG], whole[..., VIA] = 1, -2
+        whole[..., LAST] = whole[..., GROUP] = -1
         return cls(np.zeros((worlds, slots, 11)), whole, np.zeros((worlds, slots), dtype=bool))
 
     @property
@@ -187,25 +192,6 @@ class People:
             behaviour = BEHAVIOURS.index(walker.behaviour)
             self.whole[world, slot] = (1, -2, -1, walker.look, behaviour, walker.group, wander)
             self.active[world, slot] = True
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The state by name, not copied."""
-        return {"real": self.real, "whole": self.whole, "active": self.active}
-
-    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Puts saved arrays back, in place.
-
-        Raises:
-            UserError: one is missing or of another shape; names it.
-        """
-        for name, here in self.arrays().items():
-            if name not in arrays or arrays[name].shape != here.shape:
-                saved = arrays[name].shape if name in arrays else "nothing"
-                raise UserError(
-                    f"people state {name}: {saved} saved, {here.shape} expected; resume with the "
-                    "same --envs"
-                )
-            here[:] = arrays[name]
 
     def rows(self) -> np.ndarray:
         """(N, P, 7) float32 for the rasteriser: x (NaN: nobody), y, z = 0, yaw, gait, look, pose

@@ -87,12 +87,18 @@ def sees(values, ground, ax, ay, bx, by, clearance):
 
 @numba.njit(cache=True, error_model="numpy")
 def _connect(values, start, shape, frame, scene, anchors, clearance, length, hop):
-    """Straight edges, then all shortest paths (Floyd 1962, Warshall 1962)."""
+    """Straight edges, then all shortest paths (Floyd 1962, Warshall 1962).
+
+    Args:
+        values, start, shape, frame, scene: the distance field (`DistanceFields`) of one scene.
+        anchors: (K, 2). clearance: of edges, metres. length, hop: (K, K) of the paths; written.
+    """
     count, ground = len(anchors), ground_of(start, shape, frame, scene)
     for i in range(count):
         length[i, i], hop[i, i] = 0.0, i
         for j in range(i + 1, count):
-            ax, ay, bx, by = anchors[i, 0], anchors[i, 1], anchors[j, 0], anchors[j, 1]
+            ax, ay = anchors[i, 0], anchors[i, 1]
+            bx, by = anchors[j, 0], anchors[j, 1]
             if sees(values, ground, ax, ay, bx, by, clearance):
                 length[i, j] = length[j, i] = math.sqrt((ax - bx) ** 2 + (ay - by) ** 2)
                 hop[i, j], hop[j, i] = j, i

@@ -118,6 +118,7 @@ class Tracks:
 
 @numba.njit(cache=True, error_model="numpy")
 def _replay(start_s, first, points, time_s, origin, rotation, way, ids, positions, velocities):
+    """See `Tracks` for the first three, `Tracks.at` for the rest; the last three are written."""
     tracks, slots = len(start_s), ids.shape[1]
     state, off = np.empty((tracks, 4)), np.empty(tracks)
     for n in range(len(ids)):

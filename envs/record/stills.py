@@ -290,8 +290,8 @@ class _Take:
         """Puts people before the robots that are to meet one, and some around others; nobody
         touches robots or stands in things.
         """
-        worlds, rng, fleet, count = self.worlds, self.rng, self.worlds.fleet, self.worlds.count
-        people, slots = worlds.people, self.slots
+        worlds, rng, slots = self.worlds, self.rng, self.slots
+        fleet, count, people = worlds.fleet, worlds.count, worlds.people
         view = np.radians(fleet.camera[:, 0]) / 2
         more = np.minimum(rng.poisson(0.8, count), slots)
         for slot in range(slots):

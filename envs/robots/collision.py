@@ -1,5 +1,8 @@
 """Who touches what: robots against occupied ground and against people, where they stand and along
 their way.
+
+In the kernels `values`, `start`, `shape` and `frame` are the distance fields (`DistanceFields`),
+`scene`, `scene_id` and `field_id` which of them, `discs` and `radius` footprints (`Fleet`).
 """
 
 import math

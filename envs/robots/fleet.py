@@ -3,10 +3,13 @@ another robot.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.state import ArrayState
 from s2e.envs.robots.kinds import DRIVES, MAX_DISCS, ROBOTS, Robot
 
 CONTROL_S = 0.1
@@ -19,28 +22,13 @@ MAX_LATENCY = 4
 STEP_CLASSES_M = (0.05, 0.15)
 """Heights of step that maps are made for: what wheels climb, and what legs climb."""
 
-_ARRAYS = (
-    "kind",
-    "drive",
-    "limits",
-    "discs",
-    "disc_radius",
-    "size",
-    "latency",
-    "slip",
-    "step_height",
-    "step_class",
-    "camera",
-    "sway",
-)
 
-
-class Fleet:
+@dataclass(eq=False)
+class Fleet(ArrayState):
     """N robots.
 
     Attributes:
-        names: kinds, in the order of their ids.
-        kind: (N,) int64, index into `names`.
+        kind: (N,) int64, index into `names`, the kinds in the order of their ids.
         drive: (N,) int64, index into `s2e.envs.robots.kinds.DRIVES`.
         limits: (N, 9) float64, rows of `Robot.limits`.
         discs: (N, 3) float64, x of the footprint's discs; a robot with fewer repeats its last one.
@@ -55,14 +43,46 @@ class Fleet:
         sway: (N, 4) float64, as `Robot.sway`.
     """
 
-    def __init__(self, count: int):
-        self.count, self.names = count, tuple(ROBOTS)
-        self.kind, self.drive = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-        self.limits, self.discs = np.zeros((count, 9)), np.zeros((count, MAX_DISCS))
-        self.disc_radius, self.size = np.zeros(count), np.zeros((count, 3))
-        self.latency, self.slip = np.zeros(count, dtype=np.int64), np.zeros(count)
-        self.step_height, self.step_class = np.zeros(count), np.zeros(count, dtype=np.int64)
-        self.camera, self.sway = np.zeros((count, 4)), np.zeros((count, 4))
+    WHAT: ClassVar[str] = "robots' state"
+
+    kind: np.ndarray
+    drive: np.ndarray
+    limits: np.ndarray
+    discs: np.ndarray
+    disc_radius: np.ndarray
+    size: np.ndarray
+    latency: np.ndarray
+    slip: np.ndarray
+    step_height: np.ndarray
+    step_class: np.ndarray
+    camera: np.ndarray
+    sway: np.ndarray
+
+    def __post_init__(self):
+        self.names = tuple(ROBOTS)
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.kind)
+
+    @classmethod
+    def empty(cls, count: int) -> "Fleet":
+        """Robots without extent, to be `put`."""
+        return cls(
+            kind=np.zeros(count, dtype=np.int64),
+            drive=np.zeros(count, dtype=np.int64),
+            limits=np.zeros((count, 9)),
+            discs=np.zeros((count, MAX_DISCS)),
+            disc_radius=np.zeros(count),
+            size=np.zeros((count, 3)),
+            latency=np.zeros(count, dtype=np.int64),
+            slip=np.zeros(count),
+            step_height=np.zeros(count),
+            step_class=np.zeros(count, dtype=np.int64),
+            camera=np.zeros((count, 4)),
+            sway=np.zeros((count, 4)),
+        )
 
     @classmethod
     def of(cls, robots: Sequence[str | Robot]) -> "Fleet":
@@ -71,7 +91,7 @@ class Fleet:
         Raises:
             UserError: a name is not in `ROBOTS`.
         """
-        fleet = cls(len(robots))
+        fleet = cls.empty(len(robots))
         for row, robot in enumerate(robots):
             if isinstance(robot, str):
                 if robot not in ROBOTS:
@@ -89,10 +109,8 @@ class Fleet:
         offsets = robot.discs()
         self.discs[row] = offsets[-1]
         self.discs[row, : len(offsets)] = offsets
-        self.disc_radius[row], self.size[row] = (
-            robot.disc_radius,
-            (robot.length, robot.width, robot.height),
-        )
+        self.disc_radius[row] = robot.disc_radius
+        self.size[row] = robot.length, robot.width, robot.height
         self.latency[row] = min(int(robot.latency_s / CONTROL_S + 0.5), MAX_LATENCY)
         self.slip[row], self.step_height[row] = robot.slip, robot.step_height
         climbs = np.flatnonzero(np.array(STEP_CLASSES_M) <= robot.step_height + 1e-9)
@@ -115,29 +133,6 @@ class Fleet:
 
     def rows(self, index: np.ndarray) -> "Fleet":
         """The robots of some worlds, copied."""
-        some = Fleet(len(index))
+        some = Fleet(**{field.name: getattr(self, field.name)[index] for field in fields(self)})
         some.names = self.names
-        for name in _ARRAYS:
-            getattr(some, name)[:] = getattr(self, name)[index]
         return some
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Everything that `restore` needs; the arrays are copies."""
-        return {name: getattr(self, name).copy() for name in _ARRAYS}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Puts back what `arrays` took, in place.
-
-        Raises:
-            UserError: an array is missing or of another shape.
-        """
-        for name in _ARRAYS:
-            here = getattr(self, name)
-            if name not in arrays or arrays[name].shape != here.shape:
-                found = arrays[name].shape if name in arrays else "nothing"
-                raise UserError(
-                    f"robots' state {name}: {found} saved, {here.shape} expected; resume with the "
-                    "same --envs"
-                )
-        for name in _ARRAYS:
-            getattr(self, name)[:] = arrays[name]

@@ -323,12 +323,8 @@ def randomise(rng: np.random.Generator, robot: Robot, amount: float = 1.0) -> Ro
     if not 0.0 <= amount <= 1.0:
         raise UserError(f"randomisation of robots by {amount}: give an amount from 0 (none) to 1")
     draw = rng.uniform(-1.0, 1.0, 9) * amount
-    speed, force, lag, size = (
-        1.0 + 0.15 * draw[0],
-        1.0 + 0.25 * draw[1],
-        1.0 + 0.5 * draw[2],
-        1.0 + 0.05 * draw[3],
-    )
+    speed, force = 1.0 + 0.15 * draw[0], 1.0 + 0.25 * draw[1]
+    lag, size = 1.0 + 0.5 * draw[2], 1.0 + 0.05 * draw[3]
     late = 0.1 * (draw[4] + amount)
     camera = replace(
         robot.camera,
@@ -362,8 +358,9 @@ def advance(x, y, yaw, v, omega, v_command, omega_command, limits, dt):
     """One robot's next (x, y, yaw, v, omega) after `dt` seconds of one command; see
     `s2e.envs.robots.kinematic.step_robots`.
     """
-    v_max, accel, brake, omega_max = limits[0], limits[1], limits[2], limits[3]
-    alpha, curvature_max, lag = limits[4], limits[5], limits[6]
+    v_max, accel, brake = limits[0], limits[1], limits[2]
+    omega_max, alpha = limits[3], limits[4]
+    curvature_max, lag = limits[5], limits[6]
     slowest = -min(REVERSE_MPS, v_max)
     v_target = min(max(v_command, slowest), v_max)
     omega_target = min(max(omega_command, -omega_max), omega_max)

@@ -5,12 +5,15 @@ default physics.
 `s2e.envs.robots.mujoco_physics` the other.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numba
 import numpy as np
 
 from s2e.core.errors import UserError
+from s2e.core.state import ArrayState
 from s2e.envs.geometry.occupancy import DistanceFields
 from s2e.envs.robots.collision import sweep
 from s2e.envs.robots.fleet import CONTROL_S, MAX_LATENCY, Fleet
@@ -54,7 +57,7 @@ class Physics(Protocol):
         """Everything that `restore` needs, as copies."""
         ...
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Puts back what `arrays` took."""
         ...
 
@@ -86,6 +89,7 @@ def _share(slip, seed, step, channel):
 
 @numba.njit(cache=True)
 def _step(poses, velocities, commands, limits, slip, seeds, steps, dt, poses_out, velocities_out):
+    """See `step_robots`; the last two are written."""
     for n in range(poses.shape[0]):
         x, y, yaw, v, omega = advance(
             poses[n, 0],
@@ -222,7 +226,22 @@ def delay(
     return pending[np.arange(len(commands)), latency]
 
 
-class Kinematic:
+@dataclass(eq=False)
+class KinematicState(ArrayState):
+    """What `Kinematic` keeps of N robots.
+
+    Attributes:
+        field_id: (N,) int64, the distance field that each moves in. seed: (N,) int64, of its slip.
+        steps: (N,) int64, of its episode. pending: (N, MAX_LATENCY + 1, 3) its last commands.
+    """
+
+    field_id: np.ndarray
+    seed: np.ndarray
+    steps: np.ndarray
+    pending: np.ndarray
+
+
+class Kinematic(KinematicState):
     """Physics without forces, all worlds in one call: `step_robots`, then `sweep` along the way.
 
     A robot that is stopped stands (its velocity is 0).
@@ -234,12 +253,12 @@ class Kinematic:
 
     def __init__(self, fleet: Fleet, fields: DistanceFields):
         self.fleet, self.fields = fleet, fields
-        self.field_id, self.seed = (
-            np.zeros(fleet.count, dtype=np.int64),
-            np.zeros(fleet.count, dtype=np.int64),
+        super().__init__(
+            field_id=np.zeros(fleet.count, dtype=np.int64),
+            seed=np.zeros(fleet.count, dtype=np.int64),
+            steps=np.zeros(fleet.count, dtype=np.int64),
+            pending=np.zeros((fleet.count, MAX_LATENCY + 1, 3)),
         )
-        self.steps = np.zeros(fleet.count, dtype=np.int64)
-        self.pending = np.zeros((fleet.count, MAX_LATENCY + 1, 3))
 
     def reset(
         self, world: int, scene: int, field: int, pose: np.ndarray, robot: Robot, seed: int
@@ -275,14 +294,3 @@ class Kinematic:
 
     def forget(self, scene: int) -> None:
         """Nothing is kept of scenes but their fields."""
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """See `Physics.arrays`."""
-        return {
-            name: getattr(self, name).copy() for name in ("field_id", "seed", "steps", "pending")
-        }
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """See `Physics.restore`."""
-        for name in ("field_id", "seed", "steps", "pending"):
-            getattr(self, name)[:] = arrays[name]

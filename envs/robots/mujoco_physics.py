@@ -6,12 +6,14 @@ learned, not to train it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from s2e.core.errors import optional
+from s2e.core.state import ArrayState
 from s2e.envs.geometry.scene import Scene
 from s2e.envs.robots.fleet import CONTROL_S, MAX_LATENCY, Fleet
 from s2e.envs.robots.kinds import ROBOTS, Robot
@@ -27,7 +29,22 @@ MAX_MODELS = 32
 _WIDTH = 16  # numbers of a world's state, padded
 
 
-class MujocoPhysics:
+@dataclass(eq=False)
+class MujocoState(ArrayState):
+    """What `MujocoPhysics` keeps of N robots beside the simulations.
+
+    Attributes:
+        scene: (N,) int64, of the pool. pending: (N, MAX_LATENCY + 1, 3) last commands.
+        wanted: (N, 3) velocities that the drives are at. here: (N, 3) poses as last returned.
+    """
+
+    scene: np.ndarray
+    pending: np.ndarray
+    wanted: np.ndarray
+    here: np.ndarray
+
+
+class MujocoPhysics(MujocoState):
     """Physics of N worlds with MuJoCo; see `s2e.envs.robots.kinematic.Physics` for the methods,
     `mjcf` for what is simulated.
 
@@ -50,9 +67,12 @@ class MujocoPhysics:
         self.models: dict[tuple[int, str], Any] = {}
         self.data: list[Any] = [None] * fleet.count
         self.robots: list[Robot | None] = [None] * fleet.count
-        self.scene = np.zeros(fleet.count, dtype=np.int64)
-        self.pending = np.zeros((fleet.count, MAX_LATENCY + 1, 3))
-        self.wanted, self.here = np.zeros((fleet.count, 3)), np.zeros((fleet.count, 3))
+        super().__init__(
+            scene=np.zeros(fleet.count, dtype=np.int64),
+            pending=np.zeros((fleet.count, MAX_LATENCY + 1, 3)),
+            wanted=np.zeros((fleet.count, 3)),
+            here=np.zeros((fleet.count, 3)),
+        )
 
     def forget(self, scene: int) -> None:
         """Drops what was compiled for a slot of the pool; worlds in it keep the old scene until
@@ -184,22 +204,19 @@ class MujocoPhysics:
             if data is not None:
                 for part, values in enumerate((data.qpos, data.qvel, data.qacc_warmstart)):
                     state[world, part, : len(values)] = values
-                if (
-                    len(data.ctrl) == 4
-                ):  # Ackermann: how the front wheels were steered when it last drove
+                if len(data.ctrl) == 4:
+                    # Ackermann: how the front wheels were steered when it last drove
                     steer[world] = data.ctrl[2:4]
-        kept = {name: getattr(self, name).copy() for name in ("scene", "pending", "wanted", "here")}
         return {
-            **kept,
+            **super().arrays(),
             "state": state,
             "steer": steer,
             "entered": np.array([data is not None for data in self.data]),
         }
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """See `Physics.restore`; the fleet is restored before."""
-        for name in ("scene", "pending", "wanted", "here"):
-            getattr(self, name)[:] = arrays[name]
+        super().restore(arrays)
         for world in np.flatnonzero(arrays["entered"]):
             name = self.fleet.names[self.fleet.kind[world]]
             self._enter(int(world), int(self.scene[world]), ROBOTS[name])

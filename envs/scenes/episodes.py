@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,6 +58,28 @@ class EpisodeSource(Protocol):
         ...
 
 
+@dataclass
+class RandomState:
+    """How far the endless episodes of N worlds are, as JSON.
+
+    Attributes:
+        rngs: states of the worlds' generators. level: 0 to 1, how hard their episodes are.
+        drawn: episodes each has had. generation: of its scene; empty where scenes stay.
+    """
+
+    rngs: list[Any]
+    level: list[float]
+    drawn: list[int]
+    generation: list[int]
+
+
+@dataclass
+class ListedState:
+    """Which episodes of a list were given out, as JSON."""
+
+    given: list[bool]
+
+
 class RandomEpisodes:
     """Endless training episodes: a scene, start and goal among its anchors, people on crossing
     ways.
@@ -98,14 +121,10 @@ class RandomEpisodes:
             math.isfinite(far) and 2.0 <= near <= far,
             f"distance_m is {distance_m}; give two numbers of metres, at least 2",
         )
-        self.scenes, self.people, self.distance_m, self.curriculum = (
-            list(scenes),
-            people,
-            distance_m,
-            curriculum,
-        )
-        self.worlds, self.fresh, self.refresh, self.crowded = worlds, fresh, refresh, crowded
-        self.first = first
+        self.scenes, self.worlds, self.first = list(scenes), worlds, first
+        self.people, self.crowded = people, crowded
+        self.distance_m, self.curriculum = distance_m, curriculum
+        self.fresh, self.refresh = fresh, refresh
         self.held = [0] * worlds  # generation of the scene that each world is in
         self.reseed(seed)
         self.things = [int(s.mesh.instance.max(initial=0)) for s in scenes]
@@ -194,22 +213,24 @@ class RandomEpisodes:
             self.level[world] = np.clip(self.level[world] + (0.1 if success else -0.05), 0.0, 1.0)
 
     def state(self) -> dict[str, Any]:
-        """The generators' states, levels and generations of scenes."""
-        more = {"level": self.level.tolist(), "drawn": list(self.drawn)}
-        generation = list(self.fresh.generation) if self.fresh else []
-        return {
-            "rngs": [g.bit_generator.state for g in self.rngs],
-            "generation": generation,
-            **more,
-        }
+        """See `RandomState`."""
+        return vars(
+            RandomState(
+                rngs=[g.bit_generator.state for g in self.rngs],
+                level=self.level.tolist(),
+                drawn=list(self.drawn),
+                generation=list(self.fresh.generation) if self.fresh else [],
+            )
+        )
 
     def restore(self, state: dict[str, Any]) -> None:
         """Puts `state` back."""
-        for generator, saved in zip(self.rngs, state["rngs"], strict=True):
-            generator.bit_generator.state = saved
-        self.level, self.drawn = np.array(state["level"]), list(state["drawn"])
+        saved = RandomState(**state)
+        for generator, words in zip(self.rngs, saved.rngs, strict=True):
+            generator.bit_generator.state = words
+        self.level, self.drawn = np.array(saved.level), list(saved.drawn)
         if self.fresh:
-            self.fresh.restart(state["generation"])
+            self.fresh.restart(saved.generation)
 
 
 class ListedEpisodes:
@@ -239,12 +260,12 @@ class ListedEpisodes:
         return world, self.episodes[world]
 
     def state(self) -> dict[str, Any]:
-        """Which episodes were given out."""
-        return {"given": list(self.given)}
+        """See `ListedState`."""
+        return vars(ListedState(list(self.given)))
 
     def restore(self, state: dict[str, Any]) -> None:
         """Puts that back."""
-        self.given = list(state["given"])
+        self.given = list(ListedState(**state).given)
 
 
 def write_episodes(path: Path, scene: str, episodes: Sequence[Episode]) -> None:

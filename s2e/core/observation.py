@@ -1,6 +1,10 @@
 """The vector part of what a policy sees, the same in video and in simulation."""
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from s2e.core.state import ArrayState
 
 ROBOT_FIELDS = ("length_m", "width_m", "v_max", "omega_max", "camera_height_m", "camera_hfov_deg")
 """What the policy is told about the robot that it drives: footprint, speed limits, and how its
@@ -127,7 +131,22 @@ def reckoned(pose: np.ndarray, ego: np.ndarray, passed_s: float) -> np.ndarray:
     return pose + passed_s * step
 
 
-class Odometry:
+@dataclass(eq=False)
+class OdometryState(ArrayState):
+    """What N robots remember of their way.
+
+    Attributes:
+        trail: (N, K, 3) poses of the last steps, the newest first. command: (N, 2) what they were
+            last told. points: (N, SCANS, RAYS, 2) where rays ended. tick: (N,) int64, steps.
+    """
+
+    trail: np.ndarray
+    command: np.ndarray
+    points: np.ndarray
+    tick: np.ndarray
+
+
+class Odometry(OdometryState):
     """Where N robots were in the last seconds, reckoned from their speeds, what they were told and
     what they saw.
 
@@ -138,10 +157,12 @@ class Odometry:
     def __init__(self, robots: int, step_s: float):
         self.step_s = step_s
         self.ago = np.array([round(s / step_s) for s in ODOMETRY_AGO_S])
-        self.trail = np.zeros((robots, int(self.ago.max()) + 1, 3))  # the newest first
-        self.command = np.zeros((robots, 2))
-        self.points = np.full((robots, SCANS, RAYS, 2), NOWHERE_M)
-        self.tick = np.zeros(robots, np.int64)
+        super().__init__(
+            trail=np.zeros((robots, int(self.ago.max()) + 1, 3)),
+            command=np.zeros((robots, 2)),
+            points=np.full((robots, SCANS, RAYS, 2), NOWHERE_M),
+            tick=np.zeros(robots, np.int64),
+        )
 
     def begin(self, robots: np.ndarray) -> None:
         """Some stand at the beginning of an episode, as if they had always stood there."""
@@ -173,15 +194,6 @@ class Odometry:
             self.trail[now, 0], free_m[due], robot[due]
         )
         self.tick[robots] += 1
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Everything that `restore` needs; the arrays are copies."""
-        return {name: getattr(self, name).copy() for name in ("trail", "command", "points", "tick")}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Puts back what `arrays` took, in place."""
-        for name in ("trail", "command", "points", "tick"):
-            getattr(self, name)[:] = arrays[name]
 
 
 def robot_token(values: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from s2e.core.observation import Odometry
+from s2e.core.state import part, prefixed
 from s2e.policy.checkpoint import load_networks
 from s2e.policy.encoder import FrozenEncoder, VisualNet
 from s2e.policy.mixture import Modes
@@ -345,15 +346,13 @@ class Agent:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What it remembers, for `restore`; copies."""
-        kept = {f"odometry.{k}": v for k, v in self.odometry.arrays().items()}
-        return {"older": self.older.copy(), "fresh": self.fresh.copy(), **kept}
+        kept = {"older": self.older.copy(), "fresh": self.fresh.copy()}
+        return kept | prefixed("odometry", self.odometry.arrays())
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Puts back what `arrays` took; other names are left alone."""
         self.older, self.fresh = arrays["older"].copy(), arrays["fresh"].copy()
-        self.odometry.restore(
-            {k.removeprefix("odometry."): v for k, v in arrays.items() if k.startswith("odometry.")}
-        )
+        self.odometry.restore(part("odometry", arrays))
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device).float()

@@ -20,7 +20,7 @@ from s2e.envs.robots.collision import room_at_points
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scenes.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
 from s2e.envs.streets.pool import training_scenes
-from s2e.envs.vector import make_worlds
+from s2e.envs.vector import EpisodesConfig, make_worlds
 from s2e.envs.worlds import Worlds
 
 CONFIG = WorldsConfig(people=3, height_px=24, width_px=40)
@@ -84,7 +84,7 @@ def test_state_comes_back_bit_for_bit(scenes, config):
     state = json.loads(json.dumps(state))
     expected = drive(first, 40, seed=2)
     second = worlds_of(scenes, config=config)
-    second.restore(arrays, state)
+    second.restore_state(arrays, state)
     for a, b in zip(expected, drive(second, 40, seed=2), strict=True):
         for x, y in zip(a, b, strict=True):
             np.testing.assert_array_equal(x, y)
@@ -307,7 +307,9 @@ def test_one_batch_holds_every_kind_of_robot(scenes):
 
 
 def test_new_scenes_come_while_worlds_run():
-    worlds = make_worlds(2, 1, 0, WorldsConfig(people=2, height_px=24, width_px=40), refresh=1)
+    worlds = make_worlds(
+        2, WorldsConfig(people=2, height_px=24, width_px=40), EpisodesConfig(1, 0, refresh=1)
+    )
     worlds.reset()
     names = {s.name for s in worlds.scenes}
     drive(worlds, 200)
@@ -318,8 +320,10 @@ def test_new_scenes_come_while_worlds_run():
         worlds.stage.renderer.draw(**views).depth, Renderer(worlds.scenes).draw(**views).depth
     )
     arrays, state = worlds.state()
-    again = make_worlds(2, 1, 0, WorldsConfig(people=2, height_px=24, width_px=40), refresh=1)
-    again.restore(arrays, state)
+    again = make_worlds(
+        2, WorldsConfig(people=2, height_px=24, width_px=40), EpisodesConfig(1, 0, refresh=1)
+    )
+    again.restore_state(arrays, state)
     for a, b in zip(drive(worlds, 30, seed=3), drive(again, 30, seed=3), strict=True):
         for x, y in zip(a, b, strict=True):
             np.testing.assert_array_equal(x, y)
@@ -327,7 +331,9 @@ def test_new_scenes_come_while_worlds_run():
 
 def test_sb3_seeds_fix_what_follows():
     def first(seed):
-        env = UrbanVecEnv(make_worlds(2, 2, 0, WorldsConfig(people=1, height_px=24, width_px=40)))
+        env = UrbanVecEnv(
+            make_worlds(2, WorldsConfig(people=1, height_px=24, width_px=40), EpisodesConfig(2, 0))
+        )
         env.seed(seed)
         return env.reset()["rgb"]
 
@@ -336,14 +342,18 @@ def test_sb3_seeds_fix_what_follows():
 
 
 def test_goals_are_elsewhere():
-    worlds = make_worlds(32, 1, 0, WorldsConfig(people=0, outputs=("map",)), distance_m=(2.0, 2.0))
+    worlds = make_worlds(
+        32, WorldsConfig(people=0, outputs=("map",)), EpisodesConfig(1, 0, distance_m=(2.0, 2.0))
+    )
     worlds.reset()
     assert (np.linalg.norm(worlds.goal - worlds.pose[:, :2], axis=1) > GOAL_RADIUS_M).all()
 
 
 def test_closing_ends_the_builder():
     before = set(threading.enumerate())
-    worlds = make_worlds(2, 1, 0, WorldsConfig(people=0, outputs=("map",)), refresh=1)
+    worlds = make_worlds(
+        2, WorldsConfig(people=0, outputs=("map",)), EpisodesConfig(1, 0, refresh=1)
+    )
     worlds.reset()
     assert set(threading.enumerate()) - before
     worlds.close()
@@ -382,7 +392,9 @@ def test_settings_that_cannot_be_are_refused():
 
 
 def test_plain_sb3_trains_on_the_door():
-    env = UrbanVecEnv(make_worlds(2, 1, 0, WorldsConfig(people=1, height_px=48, width_px=48)))
+    env = UrbanVecEnv(
+        make_worlds(2, WorldsConfig(people=1, height_px=48, width_px=48), EpisodesConfig(1, 0))
+    )
     PPO("MultiInputPolicy", env, n_steps=4, batch_size=8, n_epochs=1, device="cpu").learn(8)
 
 
@@ -430,12 +442,12 @@ def test_recorded_people_walk_through_worlds(tmp_path, scenes):
 
 def test_worlds_in_a_scene_of_splats():
     config = WorldsConfig(people=2, height_px=24, width_px=40)
-    worlds = make_worlds(3, 1, 0, config, scene="gs_urban/plaza")
+    worlds = make_worlds(3, config, EpisodesConfig(1, 0, scene="gs_urban/plaza"))
     seen = worlds.reset()
     for _ in range(3):
         seen, *_ = worlds.step(np.tile([0.5, 0.0], (3, 1)))
     assert seen["rgb"].std() > 10 and worlds.scenes[0].name == "plaza"
     with pytest.raises(UserError, match="do not go with it"):
-        make_worlds(1, 1, 0, config, scene="gs_urban/plaza", refresh=2)
+        make_worlds(1, config, EpisodesConfig(1, 0, scene="gs_urban/plaza", refresh=2))
     with pytest.raises(UserError, match="no such scene"):
-        make_worlds(1, 1, 0, config, scene="nowhere")
+        make_worlds(1, config, EpisodesConfig(1, 0, scene="nowhere"))

@@ -69,7 +69,7 @@ def rollout(trainer, watch):
     trainer.model._update_current_progress_remaining(
         trainer.model.num_timesteps, trainer.args.steps
     )
-    return trainer.model._rows()
+    return trainer.model._rollout()
 
 
 def changed(trainer, before):
@@ -452,7 +452,7 @@ def test_three_in_a_row_name_the_last_good_checkpoint(pretrained, tmp_path, monk
     monkeypatch.setattr(
         Trainer,
         "_not_finite",
-        lambda self: ("reward", (0, 0)) if self.updates >= 2 else whole(self),
+        lambda self: ("reward", (0, 0)) if self.progress.step >= 2 else whole(self),
     )
     args = PPOArgs(
         tmp_path / "out",
@@ -544,7 +544,7 @@ def test_the_coach_teaches_alone_and_then_ppo_does(pretrained, tmp_path):
         assert any(k.startswith("critic.") for k in names) and any(
             ".adapter." in k for k in names
         ), update
-    assert kl[:2] == [0, 0] and min(kl[2:]) > 0 and trainer.model.criticised == 2
+    assert kl[:2] == [0, 0] and min(kl[2:]) > 0 and trainer.progress.criticised == 2
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def train(monkeypatch, ranks, out, updates, more, resume=False):
         watch = Watch(tqdm(disable=True), trainer.worlds)
         trainer.start(watch)
         logged = {}
-        while trainer.updates < updates:
+        while trainer.progress.step < updates:
             logged = trainer.update(watch)
         trainer.save()
         weights = {k: v.clone() for k, v in trainer.policy.state_dict().items()}

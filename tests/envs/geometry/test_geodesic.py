@@ -101,7 +101,7 @@ def test_worlds_pay_for_the_way_and_not_for_the_air():
         state = worlds.state()
         again = Worlds(scenes, config, 8, RandomEpisodes(scenes, 8, 5, 0), draw=False)
         again.reset()
-        again.restore(*state)
+        again.restore_state(*state)
         np.testing.assert_array_equal(again.to_go(), worlds.to_go())
     for paid, nearer, going in made.values():
         np.testing.assert_allclose(paid[going], nearer[going], atol=1e-9)

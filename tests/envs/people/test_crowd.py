@@ -4,7 +4,7 @@ import pytest
 from s2e.core.errors import UserError
 from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
 from s2e.envs.geometry.scene import Walker
-from s2e.envs.people.crowd import PERSON_RADIUS, step_crowd
+from s2e.envs.people.crowd import PERSON_RADIUS, Robots, Walkable, step_crowd
 from s2e.envs.people.people import DENSITY_M2, SHARES, People, draw_walkers, people_count
 from s2e.envs.people.roadmap import Roadmaps, build_roadmap
 from s2e.envs.robots.collision import field_at
@@ -49,14 +49,8 @@ def forward(people, fields, clock=0.0, poses=FAR, robot=STILL, dt=0.2, roadmaps=
     step_crowd(
         people,
         np.full(worlds, clock),
-        poses,
-        robot,
-        discs,
-        np.full(worlds, RADIUS),
-        fields,
-        ids,
-        roadmaps,
-        ids,
+        Robots(poses, robot, discs, np.full(worlds, RADIUS)),
+        Walkable(fields, roadmaps, ids),
         dt,
         substeps=more.pop("substeps", 2),
         **more,
@@ -282,14 +276,8 @@ def test_worlds_are_independent_and_the_absent_stay():
             step_crowd(
                 people,
                 clock[pick] + 0.1 * k,
-                poses[pick],
-                robot[pick],
-                discs[pick],
-                radius[pick],
-                fields,
-                ids[pick],
-                maps,
-                ids[pick],
+                Robots(poses[pick], robot[pick], discs[pick], radius[pick]),
+                Walkable(fields, maps, ids[pick]),
                 0.1,
                 moving=moving[pick],
             )
@@ -319,12 +307,12 @@ def test_saved_people_walk_on_as_if_nothing_had_happened():
     for k in range(10, 20):
         forward(people, fields, 0.1 * k, dt=0.1, substeps=1)
     again = People.empty(1, 5)
-    again.load(saved)
+    again.restore(saved)
     for k in range(10, 20):
         forward(again, fields, 0.1 * k, dt=0.1, substeps=1)
     np.testing.assert_array_equal(again.real, people.real)
     with pytest.raises(UserError, match="people state real"):
-        again.load({**saved, "real": saved["real"][:, :2]})
+        again.restore({**saved, "real": saved["real"][:, :2]})
     with pytest.raises(UserError, match="holds 1"):
         People.empty(1, 1).place(0, [Walker((0, 0), (1, 1), 1.0, 1)] * 2)
 

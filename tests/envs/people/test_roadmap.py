@@ -6,7 +6,7 @@ import pytest
 
 from s2e.envs.geometry.occupancy import DistanceFields, Occupancy
 from s2e.envs.geometry.scene import Walker
-from s2e.envs.people.crowd import step_crowd
+from s2e.envs.people.crowd import Robots, Walkable, step_crowd
 from s2e.envs.people.people import People
 from s2e.envs.people.roadmap import (
     CLEARANCE_M,
@@ -142,14 +142,8 @@ def walk(people: People, fields: DistanceFields, maps: Roadmaps, steps: int) -> 
         step_crowd(
             people,
             np.array([0.1 * k]),
-            far,
-            still,
-            np.zeros((1, 1)),
-            np.full(1, 0.3),
-            fields,
-            n,
-            maps,
-            n,
+            Robots(far, still, np.zeros((1, 1)), np.full(1, 0.3)),
+            Walkable(fields, maps, n),
             0.1,
         )
         track.append(people.position[0].copy())

@@ -130,7 +130,7 @@ def test_replayed_people_turn_and_stride_and_can_be_saved(tmp_path):
     np.testing.assert_allclose(people.gait[0, 0], 1.9 * 4.2, atol=1e-6)
     np.testing.assert_array_equal(people.real[1], still.real[1])
     again = People.empty(2, 3)
-    again.load({k: v.copy() for k, v in people.arrays().items()})
+    again.restore({k: v.copy() for k, v in people.arrays().items()})
     for p in (people, again):
         replay(p, tracks, np.full(2, 2.1), *given, 0.1)
     np.testing.assert_array_equal(people.real, again.real)

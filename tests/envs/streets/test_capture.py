@@ -19,7 +19,7 @@ from s2e.envs.streets.build import build_scene
 from s2e.envs.streets.capture import Film, Wear, as_capture
 from s2e.envs.streets.pool import is_capture, scene_builder, training_scenes
 from s2e.envs.streets.surface import split
-from s2e.envs.vector import make_worlds
+from s2e.envs.vector import EpisodesConfig, make_worlds
 
 CAMERA = Camera(height_px=60, width_px=100, hfov_deg=90.0, x=0.0, z=0.5, pitch_deg=5.0)
 
@@ -228,7 +228,7 @@ def test_a_renderer_exchanges_scenes_with_splats_and_forgets_the_old_ones(mesh, 
 
 def test_worlds_refresh_to_captures_and_resume_in_them():
     config = WorldsConfig(people=1, height_px=24, width_px=40)
-    worlds = make_worlds(2, 1, 3, config, refresh=1, splats=0.5)
+    worlds = make_worlds(2, config, EpisodesConfig(1, 3, refresh=1, splats=0.5))
     worlds.reset()
     kinds = set()
     for _ in range(6):
@@ -237,8 +237,8 @@ def test_worlds_refresh_to_captures_and_resume_in_them():
         seen, _, _, _ = worlds.step(np.zeros((2, 2)))
     assert len(kinds) > 1
     state = worlds.state()
-    again = make_worlds(2, 1, 3, config, refresh=1, splats=0.5)
-    again.restore(*state)
+    again = make_worlds(2, config, EpisodesConfig(1, 3, refresh=1, splats=0.5))
+    again.restore_state(*state)
     np.testing.assert_array_equal(again.observe(np.arange(2))["rgb"], seen["rgb"])
     worlds.close()
     again.close()
@@ -246,4 +246,4 @@ def test_worlds_refresh_to_captures_and_resume_in_them():
 
 def test_a_scene_of_ones_own_takes_no_share():
     with pytest.raises(UserError, match="splats do not go with it"):
-        make_worlds(1, 1, 0, WorldsConfig(), scene="gs_urban/plaza", splats=0.3)
+        make_worlds(1, WorldsConfig(), EpisodesConfig(1, 0, scene="gs_urban/plaza", splats=0.3))
