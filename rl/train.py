@@ -493,7 +493,6 @@ class Trainer:
         ranks.
         """
         tensors, state = load_training_state(find_checkpoint(self.args.out, newest=True))
-
         self.policy.critic.load_state_dict(part("critic", tensors))
         if self.args.sense == "images":
             self.policy.restart_from(part("start", tensors))

@@ -6,7 +6,6 @@ import pytest
 from scipy.optimize import linprog
 
 from s2e.envs.people import orca
-from tests.envs.people.plain_orca import orca_velocities
 
 # Compiled functions, whose signatures type checkers do not count right.
 best_velocity: Any = orca.best_velocity
