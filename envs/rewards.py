@@ -224,7 +224,12 @@ def _own_term(item: str) -> RewardTerm:
             place = "in the current folder or installed"
             raise UserError(f"{where}: no module {module_name} {place}; check the name") from None
         raise UserError(f"{where}: {module_name} cannot be imported ({_told(error)})") from error
-    has = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
+    has = [
+        k
+        for k, v in vars(module).items()
+        if isinstance(v, RewardTerm)
+        or (callable(v) and getattr(v, "__module__", "") == module_name)
+    ]
     found: Any = getattr(module, name, None)
     require(
         found is not None,

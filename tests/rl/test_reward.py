@@ -10,8 +10,8 @@ def slow_near_people(step):
 
 hug_right = RewardTerm(lambda step: step.waypoint[:, 1], weight=-0.05, name="hug_right")
 
-def late(step):
-    return step.time_s / (step.time_s < 0.5)
+def of_three(step):
+    return step.speed / (len(step.speed) - 2)
 """
 
 
@@ -49,7 +49,6 @@ def test_what_a_term_of_ones_own_does_wrong_is_one_line(tmp_path):
     absent = ppo(tmp_path, "--out", "run", "--reward", "my_terms:nothing")
     assert absent.returncode == 2 and not (tmp_path / "run").exists()
     assert "error: --reward my_terms:nothing: my_terms has no nothing; it has" in absent.stderr
-    (tmp_path / "my_terms.py").write_text(OWN.replace("time_s / (step", "pose[:, 2] / (step"))
-    wrong = ppo(tmp_path, "--out", "run", "--reward", "my_terms:late")
-    assert wrong.returncode == 2 and "Traceback" not in wrong.stderr
-    assert "--reward my_terms:late: gives" in wrong.stderr and "in world" in wrong.stderr
+    wrong = ppo(tmp_path, "--out", "run", "--reward", "my_terms:of_three")
+    assert wrong.returncode == 2 and "Traceback" not in wrong.stderr, "found as worlds run"
+    assert "error: --reward my_terms:of_three: gives" in wrong.stderr and "in world" in wrong.stderr
