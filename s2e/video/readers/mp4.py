@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from s2e.core.errors import UserError, optional
+from s2e.core.files import sha256
 from s2e.video.frames import MAX_PIXELS, Frames, Which
 from s2e.video.resample import nearest
 
@@ -111,8 +112,7 @@ class Video:
         """A hash of the file's bytes."""
         if not self._hash:
             try:
-                with self.path.open("rb") as file:
-                    self._hash = hashlib.file_digest(file, "sha256").hexdigest()
+                self._hash = sha256(self.path)
             except OSError as error:
                 raise UserError(f"{self.path}: not readable ({error.strerror})") from None
         return self._hash
