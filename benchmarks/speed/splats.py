@@ -166,12 +166,10 @@ def times_faster(splats: Splats, view: tuple, kernels_s: float, repetitions: int
     """How many times as long as `kernels_s` (s an image) the torch twin takes, or a dash where
     there is none.
     """
-    background = np.array(BACKGROUND, dtype=np.float32)
+    views = Views(*view, BACKGROUND)
     try:
         twin = importlib.import_module("s2e.envs.splats.reference").render_reference
-        return (
-            f"{seconds(lambda: twin(splats, *view, background, None), repetitions) / kernels_s:.0f}"
-        )
+        return f"{seconds(lambda: twin(splats, views), repetitions) / kernels_s:.0f}"
     except (ImportError, UserError):  # no gsplat
         return "-"
 
