@@ -160,8 +160,9 @@ class Progress:
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> "Progress":
         """Reads what `to_json` gave."""
-        values = {f.name: state[f.name] for f in dataclasses.fields(cls)}
-        return cls(**values | {"best": math.inf if state["best"] is None else state["best"]})
+        values: dict[str, Any] = {f.name: state[f.name] for f in dataclasses.fields(cls)}
+        values["best"] = math.inf if values["best"] is None else values["best"]
+        return cls(**values)
 
 
 class Trainer:

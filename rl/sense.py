@@ -140,12 +140,10 @@ class Sense(VecEnvWrapper):
         """
         seen, reward, done, infos = self.venv.step_wait()
         for row, world in enumerate(self.worlds.last["world"]):
-            final = {
-                k: np.zeros(s.shape, np.float32) for k, s in self.observation_space.spaces.items()
-            }  # pyright: ignore
-            infos[world]["terminal_observation"] = final | {
-                "state": self.worlds.last["final_state"][row]
-            }
+            spaces: Any = self.observation_space
+            final = {k: np.zeros(s.shape, np.float32) for k, s in spaces.spaces.items()}
+            final["state"] = self.worlds.last["final_state"][row]
+            infos[world]["terminal_observation"] = final
         self.begin(np.flatnonzero(done))
         return self._observe(seen), reward, done, infos
 
