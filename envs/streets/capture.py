@@ -2,12 +2,10 @@
 
 A walk of cameras through the street decides where it is well known, as in the suite's own captures
 (`tools/urban/capture.py`). How strongly each defect applies is drawn for each scene (`draw_wear`),
-from a clean scan to a poor one in haze, and so are its colours (`draw_film`). Some are photographed
-from above, as a drone does: what a robot then has before its eyes is soft ground and fog. Some end
-where nobody took photographs, with nothing to be seen there, and some are dark or overexposed.
+from a clean scan to a poor one in haze, and so are its colours (`draw_film`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import minimum_filter
@@ -15,11 +13,10 @@ from scipy.spatial import KDTree
 
 from s2e.envs.geometry.camera import Camera, camera_poses
 from s2e.envs.geometry.meshes import empty_mesh
-from s2e.envs.geometry.scene import SEMANTIC_ID, Scene, Sky, Splats
+from s2e.envs.geometry.scene import SEMANTIC_ID, Scene, Splats
 from s2e.envs.geometry.textures import LEVELS, SIZE, TEXTURES, mipmaps
 from s2e.envs.raster.kernels import PackedMeshes, render_meshes
 from s2e.envs.splats.marks import SH0, SH1, mottle
-from s2e.envs.streets.build import draw_anchors
 from s2e.envs.streets.surface import Faces, lying_on, seen_from, split, top_layer
 
 GAUSSIANS = (75_000, 120_000)
@@ -36,16 +33,6 @@ LIGHT = 0.42
 """Mean of what a metered capture sees, 0..1."""
 THICK_M = 0.004
 """Least standard deviation of a Gaussian."""
-FEWEST_ANCHORS = 12
-"""A capture that ends nearer than the place does leaves so many points to drive between."""
-FOG_TOP_M = 0.35
-"""Mean height of fog near the ground."""
-MOST_FOG = 3000
-"""Blobs of fog, at most."""
-
-FROM_ABOVE, ENDS, DARK, BRIGHT = 0.3, 0.25, 0.12, 0.08
-"""Shares of captures that are taken from above, end before the place does, are dark,
-overexposed."""
 
 _SHINY = (
     "glass",
@@ -84,11 +71,6 @@ class Wear:
         floaters: for each thousand Gaussians.
         haze: blobs of haze in the air.
         cameras: places that photographs were taken from.
-        above_m: how far above eyes they were taken, looking down; 0 at eye level.
-        soft_m: standard deviation of the ground's height that Gaussians as large fill.
-        fog: blobs a square metre near the ground.
-        reach_m: what is farther than this from all cameras was not captured, and is not to be
-            driven on.
     """
 
     round: float = 0.0
@@ -106,10 +88,6 @@ class Wear:
     floaters: float = 0.0
     haze: int = 0
     cameras: int = CAMERAS[1]
-    above_m: float = 0.0
-    soft_m: float = 0.0
-    fog: float = 0.0
-    reach_m: float = np.inf
 
 
 @dataclass(frozen=True)
@@ -125,8 +103,7 @@ class Film:
         lift: veil of light over black, 0..1.
         tint: standard deviation by which surfaces of different texture change colour.
         stains: how strongly surfaces are stained.
-        dapple: how dark soft patches of shade on the ground are, 0..1.
-        sky: (3,) that the sky's colours are multiplied by.
+    dapple: how dark soft patches of shade on the ground are, 0..1.
     """
 
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -138,7 +115,6 @@ class Film:
     tint: float = 0.0
     stains: float = 0.0
     dapple: float = 0.0
-    sky: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 def draw_wear(rng: np.random.Generator) -> Wear:
@@ -149,8 +125,6 @@ def draw_wear(rng: np.random.Generator) -> Wear:
         return float(most * poor * rng.uniform(0.15, 1.0))
 
     few, most = CAMERAS
-    above = float(rng.uniform(2.0, 14.0)) if rng.random() < FROM_ABOVE else 0.0
-    foggy = above > 0 or rng.random() < 0.1
     return Wear(
         round=min(drawn(1.1), 1.0),
         blur_m=drawn(0.05),
@@ -167,10 +141,6 @@ def draw_wear(rng: np.random.Generator) -> Wear:
         floaters=0.3 + drawn(4.0),
         haze=int(drawn(140.0) if rng.random() < 0.5 else 0),
         cameras=round(most - (most - few) * poor * rng.uniform(0.3, 1.0)),
-        above_m=above,
-        soft_m=float(rng.uniform(0.3, 1.0) * min(0.016 * above, 0.16)),
-        fog=float(1.5 * rng.uniform(0.0, 1.0) ** 2) if foggy else 0.0,
-        reach_m=float(rng.uniform(4.0, 9.0)) if rng.random() < ENDS else np.inf,
     )
 
 
@@ -178,13 +148,6 @@ def draw_film(rng: np.random.Generator) -> Film:
     """White balance, exposure, contrast and saturation of a capture."""
     warm = rng.normal(0.02, 0.06) * np.array([1.0, 0.0, -1.0])
     gain = np.exp(rng.normal(0.0, 0.22) + rng.normal(0, 0.035, 3) + warm)
-    sky, odd = np.ones(3), rng.random()
-    if odd < DARK:  # dusk, or a dark place: what lies in shade is nearly black, the sky deep blue
-        gain *= rng.uniform(0.12, 0.5) * np.exp(rng.normal([-0.1, 0.0, 0.15], 0.1))
-        sky = rng.uniform(0.1, 0.8) * np.exp(rng.normal([-0.2, 0.0, 0.2], 0.15))
-    elif odd < DARK + BRIGHT:  # snow, or a bright sky: overexposed
-        gain *= rng.uniform(1.4, 2.6)
-        sky = np.full(3, rng.uniform(1.0, 1.3))
     return Film(
         gain=(float(gain[0]), float(gain[1]), float(gain[2])),
         metered=float(rng.uniform(0.4, 1.0)),
@@ -195,7 +158,6 @@ def draw_film(rng: np.random.Generator) -> Film:
         tint=float(rng.uniform(0.05, 0.35)),
         stains=float(rng.uniform(0.0, 1.5)),
         dapple=float(rng.uniform(0.1, 0.75) if rng.random() < 0.6 else 0.0),
-        sky=(float(sky[0]), float(sky[1]), float(sky[2])),
     )
 
 
@@ -211,19 +173,16 @@ def as_capture(
         film: its colours; None draws them.
 
     Returns:
-        The scene with `splats` and a mesh of no triangles; the light of people and things added
-        later stays the same, and so does what one can drive in, unless the capture ends sooner.
+        The scene with `splats` and a mesh of no triangles; what one can drive in, and the light of
+        people and things added later, stay the same.
     """
     rng = np.random.default_rng([seed, 51])
     drawn_wear, drawn_film = draw_wear(rng), draw_film(rng)
     wear, film = wear or drawn_wear, film or drawn_film
-    scene = replace(scene, sky=_on_film(scene.sky, film))
     faces, layers = _surfaces(scene)
-    eyes = _eyes(scene, rng, wear)
-    scene, eyes, faces = _cut(scene, rng, wear.reach_m, eyes, faces)
+    eyes = _eyes(scene, rng, wear.cameras)
     known = _seen(
         scene,
-        wear,
         eyes,
         faces.corners.mean(1) + 0.03 * faces.normal,
         faces.normal,
@@ -231,47 +190,16 @@ def as_capture(
     )
     of, points, area = _sampled(rng, faces, eyes, known)
     splats = _spoiled(scene, rng, seed, wear, film, faces, layers, eyes, of, points, area)
-    return replace(scene, mesh=empty_mesh(), splats=splats)
-
-
-def _on_film(sky: Sky, film: Film) -> Sky:
-    """The sky with its colours on this film; what it lights stays as bright."""
-    zenith, horizon = (
-        np.clip(np.array(colour) * film.sky, 0.0, 255.0) for colour in (sky.zenith, sky.horizon)
+    return Scene(
+        scene.name,
+        scene.occupancy,
+        empty_mesh(),
+        scene.free_anchors,
+        splats,
+        scene.ground,
+        scene.sky,
+        scene.ground_z,
     )
-    return replace(sky, zenith=tuple(zenith.tolist()), horizon=tuple(horizon.tolist()))
-
-
-def _cut(
-    scene: Scene, rng: np.random.Generator, reach_m: float, eyes: np.ndarray, faces: Faces
-) -> tuple[Scene, np.ndarray, Faces]:
-    """The scene, cameras and faces of a capture that ends `reach_m` from the first cameras.
-
-    What lies beyond is as occupied as what no scan has seen. Where too few anchors would be left,
-    the cut is left out.
-    """
-    if not np.isfinite(reach_m):
-        return scene, eyes, faces
-    occupancy = scene.occupancy
-    # The camera nearest to the middle and its neighbours: far anchors would leave islands.
-    near = np.linalg.norm(eyes[:, :2] - eyes[:, :2].mean(0), axis=1).argsort()
-    eyes = eyes[near[: max(3, len(eyes) // 2)]]
-    tree = KDTree(eyes[:, :2])
-    rows, columns = np.indices(occupancy.grid.shape)
-    middles = occupancy.origin + (np.stack([columns, rows], -1) + 0.5) * occupancy.resolution
-    ragged = 0.8 * mottle(*middles.reshape(-1, 2).T, 0.5, int(rng.integers(1_000_003)))
-    outside = tree.query(middles.reshape(-1, 2))[0] + ragged > reach_m
-    grid = occupancy.grid | outside.reshape(occupancy.grid.shape)
-    cut = replace(occupancy, grid=grid)
-    anchors = draw_anchors(cut, scene.ground, rng, len(scene.free_anchors))
-    if len(anchors) < FEWEST_ANCHORS:
-        return scene, eyes, faces
-    # Walls beyond are missing too, except for some that are seen from far.
-    cells = np.clip(occupancy.cell_of(faces.corners.mean(1)[:, :2]), 0, np.array(grid.shape) - 1)
-    beyond = outside.reshape(grid.shape)[tuple(cells.T)]
-    thing = np.bincount(faces.instance, weights=~beyond, minlength=faces.instance.max() + 1) > 0
-    standing = (faces.instance > 0) & thing[faces.instance]
-    return replace(scene, occupancy=cut, free_anchors=anchors), eyes, faces.take(~beyond | standing)
 
 
 def _surfaces(scene: Scene) -> tuple[Faces, Faces]:
@@ -284,12 +212,12 @@ def _surfaces(scene: Scene) -> tuple[Faces, Faces]:
     return faces.take(~over), faces.take(over)
 
 
-def _eyes(scene: Scene, rng: np.random.Generator, wear: Wear) -> np.ndarray:
-    """(C, 3) where photographs were taken: at or above the first anchors, which are far apart."""
-    spots = scene.free_anchors[: wear.cameras]
+def _eyes(scene: Scene, rng: np.random.Generator, count: int) -> np.ndarray:
+    """(C, 3) where photographs were taken: the first anchors, which are far apart."""
+    spots = scene.free_anchors[:count]
     if not len(spots):
         spots = np.zeros((1, 2))
-    z = rng.uniform(0.6, 1.7, len(spots)) + scene.ground_z + wear.above_m
+    z = rng.uniform(0.6, 1.7, len(spots)) + scene.ground_z
     if scene.ground is not None:
         cells = np.clip(scene.occupancy.cell_of(spots), 0, np.array(scene.ground.height.shape) - 1)
         z += scene.ground.height[tuple(cells.T)]
@@ -333,11 +261,10 @@ def _above_ground(scene: Scene, points: np.ndarray) -> np.ndarray:
     return points[:, 2] > height[tuple(cells.T)] + scene.ground_z - 0.015
 
 
-def _seen(scene: Scene, wear: Wear, eyes: np.ndarray, points, normal, leaf) -> np.ndarray:
+def _seen(scene: Scene, eyes: np.ndarray, points, normal, leaf) -> np.ndarray:
     """(n,) how well cameras at (C, 3), looking all around, saw each point; see `seen_from`."""
     side, count = 80, len(eyes)
-    pitch = 40.0 if wear.above_m else 0.0
-    camera = Camera(height_px=side, width_px=side, hfov_deg=90.0, x=0.0, z=0.0, pitch_deg=pitch)
+    camera = Camera(height_px=side, width_px=side, hfov_deg=90.0, x=0.0, z=0.0, pitch_deg=0.0)
     yaw = np.tile(np.arange(4) * np.pi / 2, count)
     poses = np.column_stack([np.repeat(eyes[:, :2], 4, 0), yaw])
     positions, rotations = camera_poses(poses, camera)
@@ -357,7 +284,7 @@ def _spoiled(
     """Gaussians at points, with everything that a capture does to them."""
     normal, semantic = faces.normal[of], faces.semantic[of]
     leaf, floor = semantic == _LEAF, np.isin(semantic, _FLOORS) & (faces.normal[of, 2] > 0.6)
-    seen = _seen(scene, wear, eyes, points + 0.03 * normal, normal, leaf)
+    seen = _seen(scene, eyes, points + 0.03 * normal, normal, leaf)
     bad = 1 / (1 + (seen / 0.9) ** 1.2)  # 0: seen well from many places, 1: by nobody
     bad = np.where(floor, np.minimum(bad, 0.55), bad)
     kept = _kept(rng, seed, wear, faces, of, points, area, bad, floor)
@@ -376,11 +303,7 @@ def _spoiled(
     sh[:, 0] = (colour - 0.5) / SH0
     sh[:, 1:] = _view_dependent(scene, rng, wear, faces, of, normal, bad)
     surface = means, _quaternions(along, np.cross(normal, along), normal), scales, opacity, sh
-    air = (
-        _floaters(scene, rng, wear, eyes, means, colour, bad),
-        _haze(scene, rng, wear, film),
-        _fog(scene, rng, wear, means, colour, floor),
-    )
+    air = _floaters(scene, rng, wear, eyes, means, colour, bad), _haze(scene, rng, wear, film)
     parts = [surface, *air]
     means, quats, scales, opacity, sh = (
         np.concatenate([p[k] for p in parts]).astype(np.float32) for k in range(5)
@@ -520,8 +443,6 @@ def _moved(rng, seed, wear: Wear, points, normal, bad, leaf, floor, grass) -> np
     )
     fuzz = np.where(leaf, 0.06, 0.0)
     along += rng.normal(0, 1, len(x)) * fuzz + np.where(grass, rng.exponential(0.008, len(x)), 0.0)
-    # Soft ground has its surface where the ground is, and most of itself below.
-    along -= np.where(floor, np.abs(rng.normal(0, 1.0, len(x))) * wear.soft_m, 0.0)
     loose = (
         rng.normal(0, 1, points.shape)
         * (0.04 * bad**2 * ~floor * min(10 * wear.shift_m, 1.0) + 0.4 * fuzz)[:, None]
@@ -551,14 +472,11 @@ def _shaped(rng, wear: Wear, faces: Faces, of, area, normal, bad, leaf, floor):
     scales[:, 2] = np.hypot(flat * scales[:, 1], 0.5 * blur) + np.where(
         leaf, 0.55 * scales[:, 1], 0.008
     )
-    soft = wear.soft_m * np.where(floor, [[1.0], [1.0], [0.6]], 0.3).T
-    scales = np.hypot(scales, soft)
     scales *= uneven
     long = (rng.random(len(of)) < wear.needles * (0.2 + 2.0 * bad)) & ~floor
     scales[:, 0] *= np.where(long, 1.5 + 2.5 * rng.random(len(of)), 1.0)
     scales[:, 1] *= np.where(long & (bad > 0.5), 0.35, 1.0)
-    lean = np.where(floor, 0.02 + 2.0 * wear.soft_m, 0.03 + 0.4 * wear.round * bad)
-    lean = lean + np.where(leaf, 0.8, 0.0)
+    lean = np.where(floor, 0.02, 0.03 + 0.4 * wear.round * bad) + np.where(leaf, 0.8, 0.0)
     normal = _unit(normal + rng.normal(0, 1, normal.shape) * lean[:, None])
     first = faces.first[of]
     turn = rng.uniform(0, 2 * np.pi, len(of)) * (limit >= size) + np.where(
@@ -662,20 +580,3 @@ def _haze(scene: Scene, rng, wear: Wear, film: Film) -> tuple[np.ndarray, ...]:
     sh = np.zeros((count, 4, 3))
     sh[:, 0] = (np.clip(veil + rng.normal(0, 0.03, (count, 3)), 0, 1) - 0.5) / SH0
     return where, quats, size, rng.uniform(0.015, 0.06, count), sh
-
-
-def _fog(scene: Scene, rng, wear: Wear, means, colour, floor) -> tuple[np.ndarray, ...]:
-    """Blobs near the free ground, in its colours: what no camera looked through from the side."""
-    ground = np.flatnonzero(floor)
-    free_m2 = (~scene.occupancy.grid).sum() * scene.occupancy.resolution**2
-    count = min(int(wear.fog * free_m2), MOST_FOG) if len(ground) else 0
-    chosen = rng.choice(ground, count) if count else np.zeros(0, np.int64)
-    where = means[chosen] + rng.normal(0, 0.3, (count, 3)) * [1.0, 1.0, 0.0]
-    where[:, 2] += rng.exponential(FOG_TOP_M, count)
-    size = np.exp(rng.normal(np.log(0.18), 0.5, (count, 1))) * rng.uniform(0.4, 2.0, (count, 3))
-    quats = _unit(rng.normal(0, 1, (count, 4)))
-    grey = colour[chosen].mean(1, keepdims=True)
-    tint = grey + 0.7 * (colour[chosen] - grey) + rng.normal(0, 0.06, (count, 3))
-    sh = np.zeros((count, 4, 3))
-    sh[:, 0] = (np.clip(tint, 0, 1) - 0.5) / SH0
-    return where, quats, np.clip(size, THICK_M, 0.5), rng.beta(1.0, 3.0, count).clip(0.02, 0.9), sh

@@ -4,13 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
 from s2e.core.errors import UserError
 from s2e.envs.config import WorldsConfig
 from s2e.envs.geometry.camera import Camera, camera_poses
-from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import Splats
 from s2e.envs.render import Renderer
 from s2e.envs.splats.marks import SH0
@@ -83,62 +81,12 @@ def test_splats_are_finite_in_range_and_the_place_stays_as_it_is(seed):
     assert splats.scales.min() > 0 and 0 < splats.opacities.min() <= splats.opacities.max() < 1
     colour = 0.5 + SH0 * splats.sh[:, 0]
     assert splats.sh.shape[1:] == (4, 3) and -1e-5 <= colour.min() and colour.max() <= 1 + 1e-5
-    assert scene.ground is before.ground and len(scene.mesh.triangles) == 0
-    assert scene.sky.sun_rgb == before.sky.sun_rgb
-    wear = street.draw_wear(np.random.default_rng([seed, 51]))
-    if np.isinf(wear.reach_m):
-        assert scene.occupancy is before.occupancy and scene.free_anchors is before.free_anchors
-
-
-def test_a_capture_ends_where_no_camera_was_near(mesh):
-    """Beyond its reach nothing is left to see or to drive on, and what is left hangs together."""
-    reach = 6.0
-    scene = as_capture(mesh, 0, Wear(reach_m=reach), Film())
-    grid, whole = scene.occupancy.grid, mesh.occupancy.grid
-    assert grid[whole].all() and grid.sum() > whole.sum() + 500
-    clear = scene.occupancy.distance()[tuple(scene.occupancy.cell_of(scene.free_anchors).T)]
-    assert len(scene.free_anchors) >= street.FEWEST_ANCHORS and clear.min() > 0.7
-    # Ground is Gaussians where it may be driven on, and none a metre beyond its edge.
-    means = shown(scene).means
-    flat = means[np.abs(means[:, 2]) < 0.05]
-    cells = np.clip(scene.occupancy.cell_of(flat[:, :2]), 0, np.array(grid.shape) - 1)
-    new = Occupancy(grid & ~whole, scene.occupancy.origin, scene.occupancy.resolution)
-    gone = np.asarray(distance_transform_edt(new.grid))[tuple(cells.T)] * new.resolution
-    assert (gone > 1.0).mean() < 0.01 and (~grid[tuple(cells.T)]).mean() > 0.5
-    small = as_capture(mesh, 0, Wear(reach_m=0.4), Film())
-    assert small.occupancy is mesh.occupancy, "a cut that leaves no room is left out"
-
-
-def test_from_above_the_ground_is_soft_and_fog_lies_on_it(mesh, clean):
-    def over(means):
-        """(n,) metres above the ground, and (n,) whether one could drive there."""
-        last = np.array(mesh.occupancy.grid.shape) - 1
-        cells = tuple(np.clip(mesh.occupancy.cell_of(means[:, :2]), 0, last).T)
-        return means[:, 2] - mesh.ground.height[cells], ~mesh.occupancy.grid[cells]
-
-    def thickness(scene):
-        height, free = over(shown(scene).means)
-        return np.median(shown(scene).scales[free & (np.abs(height) < 0.4)].min(1))
-
-    above = as_capture(mesh, 0, Wear(above_m=10.0, soft_m=0.12), Film())
-    assert thickness(clean) < 0.02 and thickness(above) > 0.06
-    foggy = shown(as_capture(mesh, 0, Wear(fog=0.8), Film()))
-    fog = foggy.means[len(shown(clean).means) :]  # drawn last: the rest is the clean capture's
-    free_m2 = (~mesh.occupancy.grid).sum() * mesh.occupancy.resolution**2
-    assert len(fog) == int(0.8 * free_m2)
-    np.testing.assert_array_equal(foggy.means[: -len(fog)], shown(clean).means)
-    assert np.abs(np.median(over(fog)[0]) - np.log(2) * street.FOG_TOP_M) < 0.03
-
-
-def test_dark_captures_have_dark_skies():
-    films = [street.draw_film(np.random.default_rng(seed)) for seed in range(300)]
-    dark = [f for f in films if max(f.gain) < 0.7 and max(f.sky) < 1.0]
-    bright = [f for f in films if min(f.gain) > 1.1 and min(f.sky) > 1.0]
-    assert 15 < len(dark) < 60 and 10 < len(bright) < 50
-    scene = build_scene(0)
-    night = as_capture(scene, 0, Wear(), Film(gain=(0.2, 0.2, 0.3), sky=(0.2, 0.3, 0.4)))
-    np.testing.assert_allclose(night.sky.zenith, np.array(scene.sky.zenith) * [0.2, 0.3, 0.4])
-    assert night.sky.ambient_rgb == scene.sky.ambient_rgb
+    assert (
+        scene.occupancy is before.occupancy
+        and scene.ground is before.ground
+        and scene.sky == before.sky
+    )
+    assert scene.free_anchors is before.free_anchors and len(scene.mesh.triangles) == 0
 
 
 def test_gaussians_of_a_clean_capture_lie_on_surfaces_and_of_others_near_them(mesh, clean):
@@ -186,7 +134,6 @@ def test_defects_and_colours_differ_from_scene_to_scene():
     films = [street.draw_film(np.random.default_rng(seed)) for seed in range(200)]
     for field in dataclasses.fields(Wear):
         values = np.array([getattr(w, field.name) for w in drawn], float)
-        values = values[np.isfinite(values)]
         assert values.std() > 0.2 * values.mean() or field.name == "cameras", field.name
     assert max(w.haze for w in drawn) > 50 and min(w.haze for w in drawn) == 0
     assert (
