@@ -3,7 +3,7 @@
 from s2e.video.shard_writer import ShardWriter
 
 
-def write_shards(out, walks, shard_mb=256):
+def write_shards(out, walks, shard_mb: float = 256):
     """Writes walks, or continues what was cut off; counts of what the folder then holds: shards,
     samples, frames."""
     writer = ShardWriter(out, shard_mb)

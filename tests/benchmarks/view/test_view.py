@@ -1,4 +1,3 @@
-import builtins
 import contextlib
 import json
 import socket
@@ -235,13 +234,6 @@ def test_bad_questions(monkeypatch, capsys, tmp_path):
 
 
 def test_without_viser_it_says_what_to_install(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest, **more):
-        if name == "viser":
-            raise ImportError("No module named 'viser'")
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "viser", None)
     with pytest.raises(UserError, match='pip install "viser'):
         Viewer(ViewArgs("gs_urban/plaza", port=0))

@@ -75,7 +75,7 @@ def crowd(count: int, seed: int):
 def ours(*state: np.ndarray) -> np.ndarray:
     """New velocities (P, 2) of one world: positions, velocities, preferred velocities, radii, top
     speeds."""
-    return orca_velocities(
+    return orca_velocities(  # pyright: ignore[reportCallIssue]
         *(a[None] for a in state), np.ones((1, len(state[0])), bool), HORIZON, DT
     )[0]
 
@@ -228,14 +228,13 @@ def test_worlds_are_independent_and_the_absent_are_nobodys_neighbour():
     rng = np.random.default_rng(6)
     state = [rng.uniform(0, 4, (5, 6, 2)), rng.normal(0, 1, (5, 6, 2)), rng.normal(0, 1, (5, 6, 2))]
     radii, limits, active = np.full((5, 6), 0.25), np.full((5, 6), 1.5), rng.random((5, 6)) < 0.7
-    together = orca_velocities(*state, radii, limits, active, HORIZON, DT)
+    rest = radii, limits, active
+    together = orca_velocities(*state, *rest, HORIZON, DT)  # pyright: ignore[reportCallIssue]
     for n in range(5):
         here = active[n]
-        alone = orca_velocities(
-            *(a[n : n + 1, here] for a in (*state, radii, limits, active)), HORIZON, DT
-        )
+        one = (a[n : n + 1, here] for a in (*state, *rest))
+        alone = orca_velocities(*one, HORIZON, DT)  # pyright: ignore[reportCallIssue]
         np.testing.assert_array_equal(alone[0], together[n, here])
     assert not together[~active].any()
-    assert orca_velocities(
-        *(a[:, :0] for a in (*state, radii, limits, active)), HORIZON, DT
-    ).shape == (5, 0, 2)
+    none = (a[:, :0] for a in (*state, *rest))
+    assert orca_velocities(*none, HORIZON, DT).shape == (5, 0, 2)  # pyright: ignore
