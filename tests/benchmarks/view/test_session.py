@@ -160,7 +160,8 @@ def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, planner)
     assert drive.period_s == pytest.approx(CONFIG.frame_spacing_s)
     worlds = episode_worlds(scene, [drive.episode], CONFIG)
     seen = worlds.reset()
-    judge = Agent(*policy, chunk=CHUNK, advisor=advice_of(*planner, worlds, CONFIG))
+    name, weight = planner
+    judge = Agent(*policy, chunk=CHUNK, advisor=advice_of(name, weight, worlds, CONFIG))
     for _ in range(2):
         wanted = judge.act(seen)
         ours = drive.act(0.0)

@@ -46,7 +46,8 @@ def orca_velocities(positions, velocities, preferred, radii, limits, active, hor
     """(N, P, 2) new velocities of N worlds of P discs: everybody takes half of every encounter."""
     state = (np.ascontiguousarray(a) for a in (positions, velocities, preferred, radii, limits))
     out = np.zeros(positions.shape)
-    _velocities(*state, np.ascontiguousarray(active), horizon, dt, np.inf, out)
+    rest = np.ascontiguousarray(active), horizon, dt, np.inf, out
+    _velocities(*state, *rest)  # pyright: ignore[reportCallIssue]
     return out
 
 
@@ -75,9 +76,8 @@ def crowd(count: int, seed: int):
 def ours(*state: np.ndarray) -> np.ndarray:
     """New velocities (P, 2) of one world: positions, velocities, preferred velocities, radii, top
     speeds."""
-    return orca_velocities(  # pyright: ignore[reportCallIssue]
-        *(a[None] for a in state), np.ones((1, len(state[0])), bool), HORIZON, DT
-    )[0]
+    alone, rest = (a[None] for a in state), (np.ones((1, len(state[0])), bool), HORIZON, DT)
+    return orca_velocities(*alone, *rest)[0]  # pyright: ignore[reportCallIssue]
 
 
 def rounding(positions, velocities, preferred, radii, limits) -> np.ndarray:
