@@ -9,7 +9,7 @@ import numpy as np
 
 from s2e.envs.geometry.scene import Sky
 from tools.urban.paint import UP, Canvas, Light, Place
-from tools.urban.parts_more import (
+from tools.urban.sheets import (
     BLACK,
     STEEL,
     TIMBER,
@@ -28,7 +28,7 @@ from tools.urban.parts_more import (
     tufts,
     wall,
 )
-from tools.urban.parts_things import (
+from tools.urban.street_parts import (
     BLUE,
     GREEN,
     RED,

@@ -11,7 +11,7 @@ import numpy as np
 
 from s2e.envs.geometry.scene import Sky
 from tools.urban.paint import UP, Canvas, Height, Light, Place
-from tools.urban.parts_more import (
+from tools.urban.sheets import (
     fence,
     footprint,
     hedge,
@@ -26,7 +26,7 @@ from tools.urban.parts_more import (
     tufts,
     wall,
 )
-from tools.urban.parts_things import (
+from tools.urban.street_parts import (
     BLUE,
     GREEN,
     RED,

@@ -9,7 +9,7 @@ import numpy as np
 from s2e.envs.geometry.scene import Sky
 from tools.urban.houses import steps
 from tools.urban.paint import UP, Canvas, Light, Place
-from tools.urban.parts_more import (
+from tools.urban.sheets import (
     CONCRETE,
     STEEL,
     TIMBER,
@@ -29,7 +29,7 @@ from tools.urban.parts_more import (
     tufts,
     wall,
 )
-from tools.urban.parts_things import (
+from tools.urban.street_parts import (
     BLUE,
     RED,
     YELLOW,

@@ -1,5 +1,5 @@
-"""Parts of the suite's later scenes: sheets of any shape, walls with windows, plants, cars, boats,
-fences, bicycles, painted pictures.
+"""Sheets of any shape and what is built of them: walls with windows, doors, plants, fences,
+barriers, prisms, rods.
 
 Each paints itself on a `Canvas` and marks what stands in the way. Lengths are metres, colours RGB
 in 0..1; `z` is the height of the ground that a part stands on. Walls are seen from the right of the

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from tools.urban.paint import UP, Canvas
-from tools.urban.parts_more import (
+from tools.urban.sheets import (
     BLACK,
     GLASS,
     RUBBER,

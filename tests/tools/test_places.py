@@ -1,4 +1,4 @@
-"""The later scenes of the suite and their parts: one can drive there, and what stands in the way is
+"""Places of the suite and their parts: one can drive there, and what stands in the way is
 what is seen."""
 
 import numpy as np
@@ -9,8 +9,8 @@ from s2e.envs.scenes.files import load_scene
 from s2e.envs.scenes.propose import largest_region, on_wheels, route_of
 from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.splats.views import Views
-from tools.urban import parts_more as more
-from tools.urban import parts_things as things
+from tools.urban import sheets as more
+from tools.urban import street_parts as things
 from tools.urban.paint import Canvas, Light, Place
 from tools.urban.surfaces import hexes
 
