@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.video.test_gnm import make_walk
+from tests.video.walk_files import make_walk
 
 COMMANDS = {
     "s2e-data": "s2e.envs.record.command",

@@ -14,7 +14,7 @@ from s2e.core import dist
 from s2e.core.errors import UserError
 from s2e.policy.checkpoint import load_networks, load_training_state
 from tests.ranks import Ranks
-from tests.video.test_gnm import make_walk
+from tests.video.walk_files import make_walk
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

@@ -28,7 +28,7 @@ from s2e.envs.scan import args as scan_args
 from s2e.policy.export_args import ExportArgs
 from s2e.pretrain.args import PretrainArgs
 from s2e.rl.args import PPOArgs
-from tests.video.test_gnm import make_walk
+from tests.video.walk_files import make_walk
 
 COMMANDS = {
     "ppo": ("s2e.rl.args", "", PPOArgs),

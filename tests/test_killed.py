@@ -33,8 +33,8 @@ from s2e.policy.checkpoint import (
 )
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
-from tests.envs.test_rays import save
-from tests.rl.test_ppo import CONFIG
+from tests.envs.ray_files import save
+from tests.rl.settings import CONFIG
 
 SHARD = 12
 """Stills of a shard."""

@@ -138,3 +138,14 @@ def test_imports_inside_functions_have_a_reason():
     late -= {m for m in late if m.rpartition(".")[2] in ("args", "export_args")}
     late -= {"s2e.envs.scan.command"}  # a union of subcommands is its options
     assert late == set(LATE), late ^ set(LATE)
+
+
+def test_no_test_imports_from_another_test():
+    """What several share is in plain modules beside them."""
+    found = []
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            found += [(path.name, n) for n in names if n.rpartition(".")[2].startswith("test_")]
+    assert not found

@@ -3,8 +3,6 @@ import json
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from s2e.core.errors import UserError
 from s2e.envs.config import WorldsConfig
@@ -14,7 +12,6 @@ from s2e.envs.rays import (
     VIEW_SHARE,
     RayAgent,
     RayConfig,
-    RayPolicy,
     RaySense,
     load_rays,
     to_waypoint,
@@ -23,6 +20,7 @@ from s2e.envs.robots.kinds import ROBOTS, randomise
 from s2e.envs.scenes.episodes import RandomEpisodes
 from s2e.envs.streets.pool import training_scenes
 from s2e.envs.worlds import Worlds
+from tests.envs.ray_files import save
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +35,6 @@ def make_worlds(scenes, count=12, robot="any", people=6, **more):
     )
     worlds.reset()
     return worlds
-
-
-def save(folder, config, seed=0):
-    folder.mkdir()
-    torch.manual_seed(seed)
-    policy = RayPolicy(config)
-    (folder / "config.json").write_text(json.dumps({"rays": dataclasses.asdict(config)}))
-    save_file(
-        {f"rays.{k}": v for k, v in policy.state_dict().items()}, folder / "model.safetensors"
-    )
-    return policy
 
 
 def marched(worlds, world, angle, reach=12.0):

@@ -22,7 +22,7 @@ from experiments.open_loop import (
 from experiments.open_loop_tables import differences, draw, interval, table
 from s2e.benchmarks.speed.policy_cost import LAPTOP, Subject, cost_table
 from s2e.core.errors import UserError
-from tests.video.test_gnm import make_walk
+from tests.video.walk_files import make_walk
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from s2e.pretrain.train import Trainer
 from s2e.video.frames import ImageFiles
 from s2e.video.readers.formats import read_walks
 from s2e.video.walk import Walk
-from tests.video.test_gnm import make_walk
+from tests.video.walk_files import make_walk
 
 CONFIG = PRESETS["laptop"]
 

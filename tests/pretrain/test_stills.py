@@ -20,8 +20,8 @@ from s2e.pretrain.samples import Batch, mirrored
 from s2e.pretrain.stills import StillSamples, seeing, seeing_by_look, split_scenes, still_batch
 from s2e.pretrain.train import Trainer
 from tests.pretrain.runs import FakeStore, command, logged, tiny, weights
-from tests.video.test_gnm import make_walk
-from tests.video.test_stills import finish, make
+from tests.video.made_stills import finish, make
+from tests.video.walk_files import make_walk
 
 CONFIG = PRESETS["laptop"]
 

@@ -10,7 +10,7 @@ from s2e.policy.encoder import FeatureNet, FrozenEncoder
 from s2e.pretrain.tokens import FrameStore, TokenStore
 from s2e.video.frames import decode, jpeg
 from s2e.video.readers.formats import read_walks
-from tests.video.test_gnm import make_walk
+from tests.video.walk_files import make_walk
 
 CONFIG = dataclasses.replace(PRESETS["laptop"], height_px=32, width_px=64)
 

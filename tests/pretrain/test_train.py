@@ -18,7 +18,7 @@ from s2e.pretrain.train import Trainer, finish, load_into, steps
 from s2e.video.readers.formats import read_walks
 from tests.pretrain.runs import command, logged, tiny, weights
 from tests.ranks import Ranks
-from tests.video.test_gnm import make_walk
+from tests.video.walk_files import make_walk
 
 DATA = (
     Path(os.environ.get("S2E_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -9,7 +9,7 @@ from s2e.envs.streets.pool import training_scenes
 from s2e.envs.worlds import ACTION_HORIZON_S, Worlds, WorldsConfig
 from s2e.rl.coach import LABEL, WAYPOINTS, ExpertCoach, RayCoach, make_coach
 from s2e.rl.lessons import Lessons
-from tests.envs.test_rays import save
+from tests.envs.ray_files import save
 
 
 @pytest.fixture(scope="module")

@@ -23,15 +23,13 @@ from s2e.policy.checkpoint import (
     read_tensors,
     save_checkpoint,
 )
-from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.mixture import WaypointMixture
 from s2e.policy.network import S2EPolicy
 from s2e.rl.ppo import Objective
 from s2e.rl.sense import COACHED, Prefix
 from s2e.rl.train import PPOArgs, Trainer, Watch, check, ground, settled, train
-
-CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1, free_space=True)
+from tests.rl.settings import CONFIG
 
 
 @pytest.fixture(scope="module")

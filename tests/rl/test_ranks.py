@@ -16,7 +16,7 @@ from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
 from s2e.rl.lessons import Lessons
 from s2e.rl.train import PPOArgs, Trainer, Watch, _joined
-from tests.envs.test_rays import save as save_rays
+from tests.envs.ray_files import save as save_rays
 from tests.ranks import Ranks
 
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)

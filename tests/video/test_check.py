@@ -5,40 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s2e.core.errors import UserError
 from s2e.video.check import Finding, Row, check_walk, check_walks, kept, look, runs, span, table_of
-from s2e.video.frames import Frames
 from s2e.video.walk import Walk
-
-
-class Pictures(Frames):
-    """Images from memory; None is a broken one."""
-
-    def __init__(self, images):
-        self.list = images
-
-    def __len__(self):
-        return len(self.list)
-
-    def images(self, which):
-        for t in which:
-            if self.list[t] is None:
-                raise UserError(f"walk/{t}.jpg: not a readable image")
-            yield self.list[t]
-
-    def digest(self):
-        return ""
-
-
-def make(frames=100, hz=10.0, seed=0, name="walk", size=(24, 32)):
-    """An S-curve at 0.8 to 1.2 m/s, textured frames that all differ."""
-    rng = np.random.default_rng(seed)
-    times = np.arange(frames) / hz
-    yaw = 0.8 * np.sin(0.3 * times)
-    speed = 1 + 0.2 * np.sin(times)
-    position = np.cumsum((speed / hz)[:, None] * np.stack([np.cos(yaw), np.sin(yaw)], 1), 0)
-    images = [rng.integers(0, 255, (*size, 3), dtype=np.uint8) for _ in range(frames)]
-    return Walk(name, Path(name), Pictures(images), times, position, yaw)
+from tests.video.made_walks import Pictures, changed, make
 
 
 def images_of(walk):
@@ -49,12 +18,6 @@ def images_of(walk):
 def found(walk, kinds=None):
     findings = check_walk(walk, look(walk))
     return {f.kind: f for f in findings if kinds is None or f.kind in kinds}
-
-
-def changed(walk, **arrays):
-    from dataclasses import replace
-
-    return replace(walk, **arrays)
 
 
 @pytest.mark.parametrize("hz", [4, 5, 10, 30])

@@ -12,7 +12,7 @@ import pytest
 from s2e.core.errors import UserError
 from s2e.video.options import ReadOptions
 from tests.video.bag_files import Scene
-from tests.video.test_readers_agree import POSE_T, TIMES, WRITERS
+from tests.video.writers import POSE_T, TIMES, WRITERS
 
 LIMITS = [
     ("gnm", "s2e.core.unpickle.MAX_BYTES", 100, "too many for a walk's poses"),

@@ -4,7 +4,7 @@ from PIL import Image
 
 from s2e.core.errors import UserError
 from s2e.video.stats import COLOURS, FAINT, QUANTITIES, _faded, draw, measure, table
-from tests.video.test_check import changed, make
+from tests.video.made_walks import changed, make
 
 
 def circle(speed=1.2, omega=0.3, seconds=20, hz=10):

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from s2e.policy.agent import Agent
 from s2e.policy.config import PolicyConfig
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
+from tests.benchmarks.view.drives import line
 
 CONFIG = PolicyConfig(height_px=48, width_px=80, dim=32, encoder_layers=1, decoder_layers=1)
 
@@ -174,26 +174,6 @@ def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, planner)
         drive.seen, *_ = drive.worlds.step(wanted)
         seen, *_ = worlds.step(wanted)
     drive.close()
-
-
-def line(episode, **more):
-    path = [
-        list(episode.start[:2]),
-        [episode.start[0] + 0.2, episode.start[1]],
-        [episode.start[0] + 0.2, episode.start[1] + 0.1],
-    ]
-    record = {
-        "id": episode.id,
-        "path": path,
-        "steps": 3,
-        "time_s": 0.3,
-        "contacts": [[0.2, "static"]],
-        "end": "goal",
-    }
-    return (
-        json.dumps(record | {"start": list(episode.start), "goal": list(episode.goal)} | more)
-        + "\n"
-    )
 
 
 def test_replay_walks_the_recorded_path(tmp_path, scene, episodes):

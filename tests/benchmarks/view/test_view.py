@@ -13,7 +13,7 @@ from s2e.benchmarks.view import session as view_session
 from s2e.benchmarks.view.command import ViewArgs, Viewer
 from s2e.benchmarks.view.session import Replay
 from s2e.core.errors import UserError
-from tests.benchmarks.view.test_session import line
+from tests.benchmarks.view.drives import line
 
 
 @pytest.fixture

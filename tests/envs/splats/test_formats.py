@@ -19,41 +19,14 @@ from s2e.envs.splats.formats import whole as files
 from s2e.envs.splats.formats.any import read_splats, write_splats
 from s2e.envs.splats.formats.whole import SplatWarning
 from tests.envs.splats import samples
+from tests.envs.splats.made_files import SMALLEST_THREE_DEG, angles_deg, close, put, refused
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("S2E_SHARED_DATA", ROOT.parent / "shared" / "data")) / "splats"
 sample_data = pytest.mark.skipif(not DATA.is_dir(), reason="the sample objects are not here")
 
-# Half a step of ten bits over sqrt(2) in each of three components, threefold in the fourth when all
-# are alike, doubled as an angle.
-SMALLEST_THREE_DEG = float(np.degrees(2 * np.sqrt(12) * 0.5 / 1022 * np.sqrt(2))) + 0.005
 
 seeds, degrees = st.integers(0, 2**32 - 1), st.sampled_from([1, 4, 9, 16])
-
-
-def angles_deg(a: Splats, b: Splats) -> np.ndarray:
-    """Angles between rotations; from the smaller of |q - p| and |q + p|, since a scalar product
-    near 1 says little."""
-    q, p = a.quats.astype(np.float64), b.quats.astype(np.float64)
-    apart = np.minimum(np.linalg.norm(q - p, axis=1), np.linalg.norm(q + p, axis=1))
-    return np.degrees(4 * np.arcsin(np.clip(apart / 2, 0, 1)))
-
-
-def close(found: Splats, wanted: Splats, mean_m, log_scale, opacity, first, rest, angle_deg):
-    """Each attribute within its tolerance."""
-    assert found.sh.shape == wanted.sh.shape and found.antialiased == wanted.antialiased
-    assert np.abs(found.means - wanted.means).max() <= mean_m
-    assert np.abs(np.log(found.scales / wanted.scales)).max() <= log_scale
-    assert np.abs(found.opacities - wanted.opacities).max() <= opacity
-    assert np.abs(found.sh[:, 0] - wanted.sh[:, 0]).max() <= first
-    assert np.abs(found.sh[:, 1:] - wanted.sh[:, 1:]).max(initial=0) <= rest
-    assert angles_deg(found, wanted).max() <= angle_deg
-
-
-def put(folder, name, data):
-    path = folder / name
-    path.write_bytes(data)
-    return path
 
 
 @settings(max_examples=12, deadline=None)
@@ -257,12 +230,6 @@ def test_content_decides_not_the_ending(tmp_path):
         for name in ("x.bin", "x.ply", "x.spz", "x.splat"):
             found = read_splats(put(tmp_path, name, data))
             assert np.abs(found.means - splats.means).max() < 0.01, (i, name)
-
-
-def refused(path, match):
-    with pytest.raises(UserError, match=match) as error:
-        read_splats(path)
-    assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
 def test_what_is_no_splat_file(tmp_path):

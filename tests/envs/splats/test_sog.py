@@ -12,7 +12,7 @@ from PIL import Image
 
 from s2e.envs.splats.formats.sog import read_sog
 from tests.envs.splats import samples
-from tests.envs.splats.test_formats import put, refused
+from tests.envs.splats.made_files import put, refused
 
 
 @pytest.fixture(scope="module")

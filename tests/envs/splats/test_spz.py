@@ -14,7 +14,7 @@ from s2e.core.errors import UserError
 from s2e.envs.splats.formats.spz import Packing, read_spz, write_spz
 from s2e.envs.splats.transform import basis, rotations
 from tests.envs.splats import samples
-from tests.envs.splats.test_formats import SMALLEST_THREE_DEG, close, put, refused
+from tests.envs.splats.made_files import SMALLEST_THREE_DEG, close, put, refused
 
 
 @settings(max_examples=20, deadline=None)

@@ -1,7 +1,6 @@
 """Scenes: a seed is a seed, what is free is connected, the ground is where it says, and what is
 held out stays out."""
 
-import hashlib
 import subprocess
 import sys
 import warnings
@@ -15,8 +14,8 @@ from scipy.sparse.csgraph import connected_components, dijkstra
 from s2e.core.errors import UserError
 from s2e.envs.geometry.scene import SEMANTIC_ID, SEMANTICS
 from s2e.envs.streets.build import ANCHORS, HELD_OUT_FAMILIES, LAYOUTS, TRAIN_FAMILIES, build_scene
+from tests.envs.streets.digests import digest, height_of
 
-FIELDS = ("vertices", "triangles", "uv", "texture", "shade", "semantic", "instance")
 _scenes: dict = {}
 
 
@@ -25,21 +24,6 @@ def scene_of(family, seed=3, **more):
     if key not in _scenes:
         _scenes[key] = build_scene(seed, family, **more)
     return _scenes[key]
-
-
-def height_of(scene):
-    assert scene.ground is not None
-    return scene.ground.height
-
-
-def digest(scene) -> str:
-    h = hashlib.sha256()
-    for name in FIELDS:
-        h.update(getattr(scene.mesh, name).tobytes())
-    for part in (scene.occupancy.grid, height_of(scene), scene.ground.surface, scene.free_anchors):
-        h.update(part.tobytes())
-    h.update(repr(scene.sky).encode())
-    return h.hexdigest()
 
 
 def wheel_graph(scene, clearance=0.35, step=0.03):
@@ -93,7 +77,7 @@ def test_a_seed_is_a_seed():
 
 def test_a_seed_is_a_seed_in_every_process():
     code = (
-        "from tests.envs.streets.test_build import digest; from s2e.envs.streets.build import "
+        "from tests.envs.streets.digests import digest; from s2e.envs.streets.build import "
         "build_scene; print(digest(build_scene(5)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
