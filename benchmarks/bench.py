@@ -61,9 +61,8 @@ def run_episodes(
     films of `filmed` of them.
     """
     name = f"{where} {Path(policy).name}"
-    bar = tqdm(
-        total=len(episodes), desc=name, unit="episode", miniters=0, disable=None
-    )  # before what is built takes its time
+    # before what is built takes its time
+    bar = tqdm(total=len(episodes), desc=name, unit="episode", miniters=0, disable=None)
     if bar.disable:
         print(f"{name}: {len(episodes)} episodes", file=sys.stderr, flush=True)
     baseline = baseline_of(policy)

@@ -42,9 +42,8 @@ def cause(record: dict[str, Any]) -> str:
     times = np.linspace(0.0, float(record["time_s"]), len(path))
     away = np.linalg.norm(path - path[-1], axis=1)
     elsewhere = np.flatnonzero(away > STUCK_M)
-    since = (
-        float(times[elsewhere[-1] + 1]) if len(elsewhere) else 0.0
-    )  # when it came where it stayed
+    # when it came where it stayed
+    since = float(times[elsewhere[-1] + 1]) if len(elsewhere) else 0.0
     if times[-1] - since >= STUCK_S or not len(elsewhere):
         contacts = record.get("contacts", [])
         touched_s = max([float(record.get("touched_s") or 0.0), *(float(c[0]) for c in contacts)])

@@ -150,9 +150,8 @@ def _lead(summaries: Sequence[dict[str, Any]], compared: Sequence[Difference]) -
         f"{s['policy']} {_number(over_all(s))}" for s in sorted(learned, key=over_all, reverse=True)
     )
     pairs = [d for d in compared if d.setting == "all"]
-    said = (
-        pairs if len(learned) <= 3 else pairs[: len(learned) - 1]
-    )  # of many, the first with each other
+    # of many, the first with each other
+    said = pairs if len(learned) <= 3 else pairs[: len(learned) - 1]
     return " ".join([f"Success over all settings: {shares}.", *(f"{verdict(d)}." for d in said)])
 
 
@@ -335,12 +334,8 @@ def _ground(
     """An image in metres, y down, of the part of the scene within the box."""
     if background is None:
         picture = np.zeros((*occupancy.grid.shape, 4), dtype=np.uint8)
-        picture[occupancy.grid] = (
-            138,
-            137,
-            131,
-            255,
-        )  # free ground stays clear: the theme shines through
+        # free ground stays clear: the theme shines through
+        picture[occupancy.grid] = (138, 137, 131, 255)
         picture = picture[::-1]
     else:
         picture = np.asarray(background, dtype=np.uint8)[..., :3]

@@ -29,10 +29,8 @@ def warm_up() -> None:
     )
     _forget(stamp.parent)
     code = "from s2e.envs.warm import compile_movement; compile_movement()"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path),
-    }  # the same sources
+    # the same sources
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", code], env=environment, stderr=subprocess.DEVNULL
     ) as other:

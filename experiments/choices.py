@@ -143,9 +143,8 @@ def drive(args: ChoicesArgs, runs: list[Path]) -> dict[str, list[dict]]:
             "--out",
             out,
         ]
-        command(
-            "s2e.benchmarks.bench", *wanted, "--policy", *runs, "straight"
-        )  # two policies at least: a folder for each
+        # two policies at least: a folder for each
+        command("s2e.benchmarks.bench", *wanted, "--policy", *runs, "straight")
         for run in runs:
             records[run.name] += json_lines((out / run.name / "episodes.jsonl").read_bytes())
     # A folder may hold more episodes than were asked for now: compare on those that all have.

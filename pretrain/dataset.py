@@ -62,9 +62,8 @@ def load_data(
     stills, dropped = read_stills(args.stills) if args.stills else ([], [])
     places, good, unreadable = store.add([*walks, *stills])
     if len(good) < len(walks) + len(stills) and any(not _has(good, s) for s in stills):
-        stills, more = _mended(
-            stills, good
-        )  # a shard with a broken frame loses that frame, not all of them
+        # a shard with a broken frame loses that frame, not all of them
+        stills, more = _mended(stills, good)
         dropped, unreadable = (
             dropped + more,
             [u for u in unreadable if u.source not in {s.source for s in stills}],

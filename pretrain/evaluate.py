@@ -188,9 +188,8 @@ def summarise(
     result = {k: float(v[0]) for k, v in values.items()}
     if len(draws) > 1:
         for name, each in values.items():
-            good = each[1:][
-                ~np.isnan(each[1:])
-            ]  # a metric that is defined for few walks may miss all of them in a draw
+            # a metric that is defined for few walks may miss all of them in a draw
+            good = each[1:][~np.isnan(each[1:])]
             low, high = np.quantile(good, (0.025, 0.975)) if len(good) else (math.nan, math.nan)
             result |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     return result

@@ -12,11 +12,8 @@ from s2e.policy.config import PolicyConfig
 from s2e.video.resample import nearest, trajectory
 from s2e.video.walk import Walk
 
-GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = (
-    1.0,
-    30.0,
-    5.0,
-)  # how far ahead in time a goal is taken from the walk
+# how far ahead in time a goal is taken from the walk
+GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S = 1.0, 30.0, 5.0
 # a sample does not reach over a longer hole in the times, unless the frames are that far apart
 # anyway
 GAP_S = 1.0
@@ -90,9 +87,8 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     horizon_s = config.waypoints * config.waypoint_dt_s
     t = np.flatnonzero(times + horizon_s <= times[-1] + 1e-6)
     dt = np.diff(times)
-    holes = np.concatenate(
-        [[0], np.cumsum(dt > max(GAP_S, 3 * np.median(dt)))]
-    )  # how many holes lie before each frame
+    # how many holes lie before each frame
+    holes = np.concatenate([[0], np.cumsum(dt > max(GAP_S, 3 * np.median(dt)))])
     ends = np.minimum(np.searchsorted(times, times[t] + horizon_s - 1e-6), last)
     t = t[holes[ends] == holes[t]]
     # What was done to the robot is no behaviour: a nudge is not to be foreseen, only what follows
@@ -108,9 +104,8 @@ def _of_walk(walk: Walk, config: PolicyConfig) -> dict[str, np.ndarray]:
     pose = np.concatenate([walk.position[t], walk.yaw[t, None]], 1)
     reach = np.array([GOAL_MIN_S, GOAL_MAX_S, GOAL_FIXED_S])
     goals = np.maximum(nearest(times, times[t, None] + reach), np.minimum(t + 1, last)[:, None])
-    goals = np.minimum(
-        goals, np.searchsorted(holes, holes[t], side="right")[:, None] - 1
-    )  # nothing is known of the way over a hole
+    # nothing is known of the way over a hole
+    goals = np.minimum(goals, np.searchsorted(holes, holes[t], side="right")[:, None] - 1)
     rays = (
         np.full((len(walk), RAYS), np.nan, np.float32)
         if walk.free_space is None

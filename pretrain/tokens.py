@@ -275,9 +275,8 @@ class _Book:
                 count = file.tell() // self.record_bytes - first
             entry = {"walk": self.digest(walk), "first": first, "count": count, **more()}
             with self.index.open("a") as file:
-                file.write(
-                    "\n" + json.dumps(entry) + "\n"
-                )  # the first ends what a kill may have cut
+                # the first ends what a kill may have cut
+                file.write("\n" + json.dumps(entry) + "\n")
             self._look()
         except OSError as error:
             raise _DiskError(

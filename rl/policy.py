@@ -223,9 +223,8 @@ class S2EActorCritic(ActorCritic):
         policy: Any = self.actor
         label = obs["label"]
         modes = self.prefix.modes(policy, obs["seen"])
-        slowest = (
-            policy.config.speed_floor * policy.config.waypoint_dt_s
-        )  # in its steps even a turn on the spot has a direction
+        # in its steps even a turn on the spot has a direction
+        slowest = policy.config.speed_floor * policy.config.waypoint_dt_s
         meant = positive_mode(label[:, None, :2] / slowest, policy.anchors)
         loss = -self._density(policy, modes).log_prob(label[:, :2], meant)
         if self.way:

@@ -132,9 +132,8 @@ def command(module, words, printed, dies_at):
     if module == "s2e.envs.record.command":
         for name, constant in (("s2e.envs.record.stills", "STILLS"), (module, "VIEWS")):
             setattr(importlib.import_module(name), constant, SHARD)
-    tqdm.set_lock(
-        threading.RLock()
-    )  # its own is a semaphore, of which a killed process would leave one more
+    # its own is a semaphore, of which a killed process would leave one more
+    tqdm.set_lock(threading.RLock())
     writes = 0
 
     def deadly(function):
@@ -214,9 +213,8 @@ def same(stage, one, other):
             assert (ends[0] / file).read_text() == (ends[1] / file).read_text()
             continue
         a, b = (read_tensors(end / file) for end in ends)
-        a, b = (
-            {k: v.numpy().tobytes() for k, v in tensors.items()} for tensors in (a, b)
-        )  # NaN is NaN
+        # NaN is NaN
+        a, b = ({k: v.numpy().tobytes() for k, v in tensors.items()} for tensors in (a, b))
         assert a.keys() == b.keys() and [k for k in a if a[k] != b[k]] == [], file
     a, b = (
         {k: v for k, v in load_training_state(end)[1].items() if k != "revision"} for end in ends

@@ -21,9 +21,8 @@ def test_a_recipe_starts_stages_and_goes_on_with_them(tmp_path, recipe, trained)
     for name in ("s2e-data", "s2e-pretrain", "s2e-ppo", "s2e-bench"):
         (tmp_path / name).write_text(STAND_IN)
         (tmp_path / name).chmod(0o755)
-    (tmp_path / "out" / "seen").mkdir(
-        parents=True
-    )  # of a stage that was killed before its first checkpoint
+    # of a stage that was killed before its first checkpoint
+    (tmp_path / "out" / "seen").mkdir(parents=True)
     words, more = ["sh", RUNS / recipe, "out"], {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     first, again = (
         subprocess.run(

@@ -126,9 +126,8 @@ def simulate(
     starts, ends = tracks.points[tracks.first[:-1], :2], tracks.points[tracks.first[1:] - 1, :2]
     leave = tracks.start_s + ANNOTATED_S * (np.diff(tracks.first) - 1)
     own = np.clip(rng.normal(*SPEED_MS, len(speeds)), 0.5, 2.2)
-    own = np.where(
-        groups >= 0, GROUP_PACE * own[np.maximum(groups, 0)], own
-    )  # a group has one speed
+    # a group has one speed
+    own = np.where(groups >= 0, GROUP_PACE * own[np.maximum(groups, 0)], own)
     people, who, one = People.empty(1, 96), np.full(96, -1), People.empty(1, 1)
     frames, arriving, none = (
         [],

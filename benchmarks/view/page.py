@@ -135,9 +135,8 @@ class Page:
     ):
         self.server, self.session, self.name = server, session, name
         self.asked: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self.offered: dict[
-            str, tuple[str, ...]
-        ] = {}  # what may be chosen; a page can send anything
+        # what may be chosen; a page can send anything
+        self.offered: dict[str, tuple[str, ...]] = {}
         self.refusal = ""
         self.start: tuple[float, ...] = ()  # of the episode shown
         self.drawn: list[Any] = []  # what belongs to the episode and goes with it
@@ -237,9 +236,8 @@ class Page:
         gui = self.server.gui
         with gui.add_folder("show", expand_by_default=False):
             self.follow = gui.add_checkbox("follow the robot", False)
-            replay = isinstance(
-                self.session, Replay
-            )  # whose people are known by where they walk from and to
+            # whose people are known by where they walk from and to
+            replay = isinstance(self.session, Replay)
             wanted = {
                 "robot": True,
                 "people": True,
@@ -378,9 +376,8 @@ class Page:
         add, robot = self.server.scene, ROBOTS[session.worlds.config.robots[0]]
         self.body = self._keep(add.add_frame("/robot", show_axes=False))
         low = robot.wheel_radius if robot.wheel_radius else 0.4 * robot.height
-        deck = (
-            min(0.25, robot.height) if robot.name == "jackal" else robot.height
-        )  # a jackal's mast is no body
+        # a jackal's mast is no body
+        deck = min(0.25, robot.height) if robot.name == "jackal" else robot.height
         centre = float(np.mean(robot.disc_offsets))
         size, colour = (robot.length, robot.width, deck - low * 0.7), ROBOT
         add.add_box("/robot/body", colour, size, position=(centre, 0, (deck + low * 0.7) / 2))

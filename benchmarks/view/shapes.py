@@ -138,10 +138,8 @@ def forbidden_ground(scene: Scene, robot: Robot) -> tuple[np.ndarray, np.ndarray
     ends[:, :-1] &= ~grid[:, 1:] | (level[:, 1:] != level[:, :-1])
     (rows, first), (_, last) = np.nonzero(begins), np.nonzero(ends)
     x0, y0 = occupancy.origin[0] + first * size, occupancy.origin[1] + rows * size
-    x1, z = (
-        occupancy.origin[0] + (last + 1) * size,
-        scene.ground_z + height[rows, first] + 0.12,
-    )  # above the fuzz of a splat ground
+    # above the fuzz of a splat ground
+    x1, z = occupancy.origin[0] + (last + 1) * size, scene.ground_z + height[rows, first] + 0.12
     corners = np.stack(
         [
             np.stack([x, y, z], -1)

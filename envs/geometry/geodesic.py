@@ -182,9 +182,8 @@ def goal_field(
     rows, cols = (-(-n // COARSE) for n in distance.shape)
     padded = np.zeros((rows * COARSE, cols * COARSE), np.float32)
     padded[: distance.shape[0], : distance.shape[1]] = distance
-    room = (
-        padded.reshape(rows, COARSE, cols, COARSE).max((1, 3)).astype(np.float64)
-    )  # the best place in a cell
+    # the best place in a cell
+    room = padded.reshape(rows, COARSE, cols, COARSE).max((1, 3)).astype(np.float64)
     near = np.clip((radius + ROOM_M + WALL_MARGIN - room) / WALL_MARGIN, 0.0, 1.0)
     cost = np.where(room >= radius + ROOM_M, 1.0 + WALL_WEIGHT * near * near, np.inf)
     cell_m = occupancy.resolution * COARSE

@@ -40,10 +40,8 @@ def half_plane(px, py, wx, wy, radii, horizon, dt):
     dist2 = px * px + py * py
     overlap = dist2 <= radii * radii
     inverse = 1.0 / dt if overlap else 1.0 / horizon
-    cx, cy = (
-        wx - inverse * px,
-        wy - inverse * py,
-    )  # from the centre of the disc that cuts the cone off
+    # from the centre of the disc that cuts the cone off
+    cx, cy = wx - inverse * px, wy - inverse * py
     along = cx * px + cy * py
     length2 = cx * cx + cy * cy
     if overlap or (along < 0.0 and along * along > radii * radii * length2):

@@ -33,9 +33,8 @@ MANNERS = np.array(
 """(B, 4) float64, how people of each behaviour meet others. In an encounter of two people each
 takes a share by weight."""
 
-X, Y, VX, VY, YAW, GAIT, START_X, START_Y, GOAL_X, GOAL_Y, SPEED = range(
-    11
-)  # columns of People.real
+# columns of People.real
+X, Y, VX, VY, YAW, GAIT, START_X, START_Y, GOAL_X, GOAL_Y, SPEED = range(11)
 LEG, VIA, LAST, LOOK, BEHAVIOUR, GROUP, WANDER = range(7)  # columns of People.whole
 
 SHARES: Mapping[str, float] = {

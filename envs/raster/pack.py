@@ -102,9 +102,8 @@ class PackedMeshes:
         packed = self
         if any(size > room for size, room in zip(sizes, self.scenes[slot, 1::2])):
             start = (self.vertices.shape[1], len(self.corners), len(self.groups))
-            room = tuple(
-                _whole(GROWTH * size) for size in sizes
-            )  # more than needed, so that growing again is rare
+            # more than needed, so that growing again is rare
+            room = tuple(_whole(GROWTH * size) for size in sizes)
             packed = _grown(self, *room)
             packed.scenes[slot, 0::2], packed.scenes[slot, 1::2] = start, room
         packed._write(slot, part)

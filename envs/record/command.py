@@ -233,10 +233,8 @@ def _body(args: Convert) -> Body:
     robot = ROBOTS.get(args.robot)
     if robot is None:
         return Body(args.robot, camera_height_m=args.camera_height, camera_hfov_deg=args.hfov)
-    camera = (
-        args.camera_height,
-        args.hfov,
-    )  # a robot's camera here is one of ours: a real one's must be told
+    # a robot's camera here is one of ours: a real one's must be told
+    camera = (args.camera_height, args.hfov)
     return Body(robot.name, robot.length, robot.width, robot.v_max, robot.omega_max, *camera)
 
 

@@ -110,9 +110,8 @@ def record_stills(out: Path, frames: int, settings: Settings, resume: bool = Fal
             loaded = load_places(settings)
             warm_up()
             hold(out)
-            state = read_state(
-                out, settings, resume, TAKE, "stills"
-            )  # as it is now that nobody else writes it
+            # as it is now that nobody else writes it
+            state = read_state(out, settings, resume, TAKE, "stills")
             begin(out, state)
             for file in out.glob("stills-*.tar*"):
                 if file.name not in {t["shard"]["name"] for t in state["takes"]}:

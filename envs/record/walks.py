@@ -124,9 +124,8 @@ class Drives(RandomEpisodes):
     """
 
     def __init__(self, places: Sequence[Sequence[Scene]], worlds: int, seed: int, people: int):
-        scenes = list(
-            {id(scene): scene for place in places for scene in place}.values()
-        )  # a place may be given twice
+        # a place may be given twice
+        scenes = list({id(scene): scene for place in places for scene in place}.values())
         super().__init__(scenes, worlds, seed, people)
         self.seed, number = seed, {id(scene): i for i, scene in enumerate(scenes)}
         self.places = [[number[id(scene)] for scene in place] for place in places]

@@ -86,9 +86,8 @@ def _surroundings(scene: Scene, robot: Robot) -> list[str]:
         occupancy.blocked_by(robot.step_height, height) if robot.drive == "holonomic" else occupancy
     )
     rows, cols = occupancy.grid.shape
-    fence = np.pad(walls.grid, 1, constant_values=True).astype(
-        np.int64
-    )  # outside the grid is occupied
+    # outside the grid is occupied
+    fence = np.pad(walls.grid, 1, constant_values=True).astype(np.int64)
     wider = np.array([occupancy.resolution, occupancy.resolution])
     lines = [f'<geom class="floor" name="plane" type="plane" size="0 0 1" pos="0 0 {lowest:.6g}"/>']
     shifted = Scene(

@@ -172,11 +172,8 @@ def draw_obstacles(
     route.
     """
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(route, axis=0), axis=1))])
-    first, last, apart = (
-        2.5,
-        2.0,
-        2.0,
-    )  # metres along it from its start and its goal, and from both as the crow flies
+    # metres along it from its start and its goal, and from both as the crow flies
+    first, last, apart = 2.5, 2.0, 2.0
     if along[-1] < SHORT_M:
         first, last, apart = 0.4 * along[-1], max(0.4 * along[-1], GOAL_RADIUS_M), 0.4 * along[-1]
         kinds = [k for k in kinds if np.linalg.norm(footprint(k), axis=1).max() < SMALL_M]

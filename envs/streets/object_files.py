@@ -222,9 +222,8 @@ def _parts(trimesh, path: Path, loaded) -> list[tuple[np.ndarray, np.ndarray, np
     frame.
     """
     if isinstance(loaded, trimesh.Scene):
-        named = [
-            loaded.graph[node][1] for node in loaded.graph.nodes_geometry
-        ]  # one shape may be placed many times
+        # one shape may be placed many times
+        named = [loaded.graph[node][1] for node in loaded.graph.nodes_geometry]
         if sum(len(getattr(loaded.geometry[name], "faces", ())) for name in named) > MAX_FACES:
             raise UserError(f"{path}: more than {MAX_FACES} faces; simplify the model")
         meshes = []

@@ -136,9 +136,8 @@ def as_kind(kind: Any, value: Any, where: str) -> Any:
     }
     fits = {bool: bool, int: int, float: (int, float), str: str, Path: str}
     good = isinstance(value, fits[kind]) and (kind is bool or not isinstance(value, bool))
-    good = good and not (
-        isinstance(value, str) and "\0" in value
-    )  # no command line, and no file's name, can have it
+    # no command line, and no file's name, can have it
+    good = good and not (isinstance(value, str) and "\0" in value)
     require(good, f"{where} is {value!r}; it is {names[kind]}")
     try:
         return kind(value)

@@ -121,9 +121,8 @@ def run_command(main: Callable[[], None]) -> None:
     the command in silence.
     """
     for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(
-            stream, "reconfigure", None
-        )  # a terminal of ASCII alone gets \xe4 for what it cannot show
+        # a terminal of ASCII alone gets \xe4 for what it cannot show
+        reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     try:
@@ -132,9 +131,8 @@ def run_command(main: Callable[[], None]) -> None:
     except UserError as error:
         _refuse(str(error))
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), 1
-        )  # so that nothing is flushed into it at the end
+        # so that nothing is flushed into it at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(141) from None
     except OSError as error:
         if error.errno is None:

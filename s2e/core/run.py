@@ -45,9 +45,8 @@ class Run:
             self.metrics = folder / "metrics.jsonl"
             if resume_at is None:
                 for left in (folder / "printed.txt", *folder.glob("events.out.tfevents.*")):
-                    left.unlink(
-                        missing_ok=True
-                    )  # by a run that was killed before its first checkpoint
+                    # by a run that was killed before its first checkpoint
+                    left.unlink(missing_ok=True)
                 (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
                 self.metrics.write_text("")
             else:

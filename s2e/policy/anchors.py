@@ -95,9 +95,8 @@ def _lloyd(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """
     for _ in range(20):
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", UserWarning
-            )  # of empty clusters, which are dealt with below
+            # of empty clusters, which are dealt with below
+            warnings.simplefilter("ignore", UserWarning)
             centres, _ = kmeans2(points, centres, iter=50, minit="matrix", missing="warn")
         distance = cdist(points, centres)
         served = np.bincount(distance.argmin(1), minlength=len(centres)) > 0

@@ -131,15 +131,13 @@ def shared_config(checkpoint: Path, shape: dict[str, Any]) -> dict[str, Any]:
     """
     own = read_json(checkpoint / "config.json", DAMAGED)
     run = checkpoint.parent.parent
-    told = {
-        key: own[key] for key in ("training", "measured", "printed") if key in own
-    }  # an exported folder's own
+    # an exported folder's own
+    told = {key: own[key] for key in ("training", "measured", "printed") if key in own}
     if checkpoint.parent.name == "checkpoints" and (run / "config.json").is_file():
         step = int(checkpoint.name) if checkpoint.name.isdigit() else 0
         training = _public(read_json(run / "config.json", DAMAGED))
-        chosen = (
-            find_checkpoint(run).name == checkpoint.name
-        )  # what the run printed and measured at its end is about this one
+        # what the run printed and measured at its end is about this one
+        chosen = find_checkpoint(run).name == checkpoint.name
         told = {"training": {**training, "step": step}, "measured": _measured(run, step, chosen)}
         told |= {"printed": _printed(run)} if chosen else {}
     return {

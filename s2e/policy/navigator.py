@@ -78,18 +78,14 @@ class Navigator:
         """Forgets all frames: call it when the robot was carried somewhere else, or another episode
         begins.
         """
-        self.seen: list[
-            tuple[float, np.ndarray]
-        ] = []  # (seconds, (C,) float16), oldest first; the newest frame is the last
-        self.way: list[
-            tuple[float, np.ndarray]
-        ] = []  # (seconds, (3,) pose by its own reckoning), oldest first
-        self.scans: list[
-            tuple[float, np.ndarray]
-        ] = []  # (seconds, (RAYS, 2) where rays ended), oldest first
-        self.told = np.zeros(
-            2
-        )  # metres ahead and left, where the last plan would have it a second later
+        # (seconds, (C,) float16), oldest first; the newest frame is the last
+        self.seen: list[tuple[float, np.ndarray]] = []
+        # (seconds, (3,) pose by its own reckoning), oldest first
+        self.way: list[tuple[float, np.ndarray]] = []
+        # (seconds, (RAYS, 2) where rays ended), oldest first
+        self.scans: list[tuple[float, np.ndarray]] = []
+        # metres ahead and left, where the last plan would have it a second later
+        self.told = np.zeros(2)
         if self.recovery:
             self.recovery.begin(np.arange(1))
         self.timed: bool | None = None

@@ -301,9 +301,8 @@ class S2EPolicy(nn.Module):
             score, trajectory, speed = score + more[0], trajectory + more[1], speed + more[2]
         offset, log_std, rho = clamped_gaussian(trajectory.unflatten(-1, (config.waypoints, 5)))
         along = torch.arange(1, config.waypoints + 1, device=x.device, dtype=x.dtype)
-        straight = (
-            self.anchors[:, None] * along[:, None]
-        )  # (M, T, 2): the head refines the straight way to the anchor
+        # (M, T, 2): the head refines the straight way to the anchor
+        straight = self.anchors[:, None] * along[:, None]
         return Modes(
             logits=score[..., 0],
             mean=straight + offset,

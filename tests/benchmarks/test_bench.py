@@ -158,9 +158,8 @@ def test_a_stopped_benchmark_goes_on(tmp_path):
     file = tmp_path / "episodes.jsonl"
     whole = file.read_text().splitlines()
     for end in ("", "\n"):
-        file.write_text(
-            whole[0] + "\n" + whole[1][:40] + end
-        )  # killed while writing the second line
+        # killed while writing the second line
+        file.write_text(whole[0] + "\n" + whole[1][:40] + end)
         bench(args)
         again = {key(r): r for r in read_records(file)}
         assert again == {key(r): r for r in map(json.loads, whole)}
@@ -390,12 +389,8 @@ def test_a_planner_sees_people_along_the_robots_axes(untrained):
     """Where they are and where they go: a moment later they are where their places and velocities
     say."""
     worlds: Any = StandIn()
-    worlds.people.real[0, 0, :4] = (
-        1.0,
-        5.0,
-        1.0,
-        0.0,
-    )  # 3 m ahead of a robot that looks north, walks east: to its right
+    # 3 m ahead of a robot that looks north, walks east: to its right
+    worlds.people.real[0, 0, :4] = (1.0, 5.0, 1.0, 0.0)
     advice = PlannerAdvice("rules", 3.0, worlds, CONFIG)
     views = [
         advice._view(w, worlds.seen["rgb"][w], np.zeros((1, 10, 2)), np.zeros(1)) for w in range(2)

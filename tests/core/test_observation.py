@@ -80,13 +80,11 @@ def test_the_way_is_told_in_the_robots_frame():
     np.testing.assert_allclose(
         token[0, 3:-AROUND].reshape(-1, 4)[:, 0], [-s for s in ODOMETRY_AGO_S], atol=1e-6
     )
-    odometry.token(
-        ego_state(np.array([0.0]), np.array([5 * np.pi / 2])), one
-    )  # turned to the left on the spot
+    # turned to the left on the spot
+    odometry.token(ego_state(np.array([0.0]), np.array([5 * np.pi / 2])), one)
     turned = odometry.token(ego_state(np.zeros(1), np.zeros(1)), one)[0, 3:-AROUND].reshape(-1, 4)
-    np.testing.assert_allclose(
-        turned[2], [0, 1.6, -1, 0], atol=1e-6
-    )  # where it was two seconds ago is to its left now
+    # where it was two seconds ago is to its left now
+    np.testing.assert_allclose(turned[2], [0, 1.6, -1, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("where", ["pose", "ago", "command"])
@@ -126,17 +124,15 @@ def test_what_was_seen_is_remembered_for_a_while_where_it_was():
     odometry.token(stands, one)
     odometry.saw(np.full((1, RAYS), 2.0), robot, one)
     around = odometry.token(stands, one)[0, -AROUND:]
-    shown = np.abs(RAY_ANGLES) < np.radians(
-        30
-    )  # what lies outside of the camera's field of view was not seen
+    # what lies outside of the camera's field of view was not seen
+    shown = np.abs(RAY_ANGLES) < np.radians(30)
     sectors = np.unique(
         np.floor(RAY_ANGLES[shown] / (2 * np.pi) * AROUND + 0.5).astype(int) % AROUND
     )
     np.testing.assert_allclose(around[sectors], np.log(AROUND_M / 2.0), atol=1e-6)
     assert not np.delete(around, sectors).any()
-    turned = odometry.token(ego_state(np.zeros(1), np.full(1, 5 * np.pi / 2)), one)[
-        0, -AROUND:
-    ]  # to the left: it lies to the right
+    # to the left: it lies to the right
+    turned = odometry.token(ego_state(np.zeros(1), np.full(1, 5 * np.pi / 2)), one)[0, -AROUND:]
     np.testing.assert_allclose(turned, np.roll(around, -AROUND // 4), atol=1e-6)
     for _ in range(SCANS * SCAN_STEPS):
         odometry.saw(np.full((1, RAYS), 100.0), robot, one)

@@ -65,9 +65,8 @@ def test_rays_end_where_marching_ends(worlds):
 
 
 def test_people_stand_in_the_way(worlds):
-    with_people = np.nan_to_num(
-        free_space(worlds, np.arange(24)), nan=np.inf
-    )  # beyond the map: farther than anybody
+    # beyond the map: farther than anybody
+    with_people = np.nan_to_num(free_space(worlds, np.arange(24)), nan=np.inf)
     there = worlds.people.active.copy()
     worlds.people.active[:] = False
     without = free_space(worlds, np.arange(24))

@@ -69,9 +69,8 @@ def test_people_have_rays_of_their_own(scenes):
     ahead = np.stack([np.cos(worlds.pose[:, 2]), np.sin(worlds.pose[:, 2])], 1)
     worlds.people.position[:, 0] = worlds.pose[:, :2] + 2.0 * ahead
     seen = RaySense(worlds, RayConfig(rays=33)).observe()
-    np.testing.assert_allclose(
-        np.exp(seen[:, 33 + 16]), 1.75, atol=1e-3
-    )  # less the person's radius
+    # less the person's radius
+    np.testing.assert_allclose(np.exp(seen[:, 33 + 16]), 1.75, atol=1e-3)
     assert (np.exp(seen[:, 33]) > 11.9).all(), "nobody stands at the right edge"
 
 

@@ -107,10 +107,8 @@ def test_move_trajectory_against_homogeneous_matrices():
 def test_remaining_part_starts_one_step_ahead_of_the_robot():
     straight = fan([0.0])[0]
     np.testing.assert_allclose(remaining_part(straight, np.zeros(2)), straight, atol=1e-12)
-    moved = straight - [
-        0.6,
-        0.1,
-    ]  # the robot has driven three steps and stands 0.1 m beside the line
+    # the robot has driven three steps and stands 0.1 m beside the line
+    moved = straight - [0.6, 0.1]
     np.testing.assert_allclose(remaining_part(moved, np.array([-0.6, -0.1])), moved[3:], atol=1e-9)
     past = straight - [5.0, 0.0]
     np.testing.assert_allclose(remaining_part(past, np.array([-5.0, 0.0])), past[-1:])

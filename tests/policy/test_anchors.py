@@ -36,9 +36,8 @@ def test_kmeans_finds_the_groups_whatever_the_speed():
     curvature, speed = np.repeat([-0.8, 0.0, 0.5], 40), np.tile(np.linspace(0.9, 1.1, 40), 3)
     anchors = kmeans_anchors(arcs(curvature, speed, 0.002), 3, CONFIG)
     assert anchors.dtype == torch.float32 and anchors.shape == (3, 2)
-    torch.testing.assert_close(
-        anchors[1], torch.tensor([1.0, 0.0]), atol=0.02, rtol=0
-    )  # a straight walk ends at (1, 0)
+    # a straight walk ends at (1, 0)
+    torch.testing.assert_close(anchors[1], torch.tensor([1.0, 0.0]), atol=0.02, rtol=0)
     for anchor, k in zip(anchors[[0, 2]], (-0.8, 0.5), strict=True):
         expected = arcs([k], [1.0])[0, -1] / 2.0  # of 2 m walked
         np.testing.assert_allclose(anchor.numpy(), expected, atol=0.03)
@@ -98,9 +97,8 @@ def test_policy_takes_anchors_and_a_checkpoint_brings_them():
     assert torch.equal(other.anchors, anchors)
     for p in policy.trajectory_head.parameters():
         torch.nn.init.zeros_(p)
-    mean = policy.decode(
-        torch.zeros(1, policy.context_tokens, 32)
-    ).mean  # no refinement: straight ways to the anchors
+    # no refinement: straight ways to the anchors
+    mean = policy.decode(torch.zeros(1, policy.context_tokens, 32)).mean
     torch.testing.assert_close(mean[0, :, -1], anchors * config.waypoints)
     for wrong in (anchors[:2], anchors * float("nan")):
         with pytest.raises(ValueError, match="anchors"):

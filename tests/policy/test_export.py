@@ -98,9 +98,8 @@ def run(tmp_path_factory):
 def test_graphs_say_what_torch_says(fields, adapters):
     policy, net = networks(adapters, **fields)
     whole, step = graphs.Whole(policy, net).eval(), graphs.Step(policy, net).eval()
-    samples = graphs.sample_inputs(
-        policy.config, 5
-    )  # of which some have no goal, no motion, no robot
+    # of which some have no goal, no motion, no robot
+    samples = graphs.sample_inputs(policy.config, 5)
     later = graphs.step_inputs(whole, samples)
     assert all(
         np.isnan(samples[name]).any()

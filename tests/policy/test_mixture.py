@@ -283,9 +283,8 @@ def test_positive_mode_is_the_nearest_direction(count):
     st.floats(10, 180),
 )
 def test_both_rules_are_one_on_anchors_of_equal_length(ends, count, radius, half_angle):
-    fan = radius * torch.nn.functional.normalize(
-        anchor_fan(count, half_angle).double(), dim=-1
-    )  # equal beyond float32
+    # equal beyond float32
+    fan = radius * torch.nn.functional.normalize(anchor_fan(count, half_angle).double(), dim=-1)
     steps = torch.tensor(ends, dtype=torch.float64)[:, None].expand(-1, T, -1)
     by_direction, by_endpoint = positive_mode(steps, fan), positive_mode(steps, fan, "endpoint")
     end = torch.where(
@@ -294,9 +293,8 @@ def test_both_rules_are_one_on_anchors_of_equal_length(ends, count, radius, half
         torch.tensor([1.0, 0.0], dtype=torch.float64),
     )
     along = (torch.nn.functional.normalize(end, dim=-1)[:, None] * fan / radius).sum(-1)
-    row = torch.arange(
-        len(ends)
-    )  # two anchors may be equally near: either is right, up to rounding
+    # two anchors may be equally near: either is right, up to rounding
+    row = torch.arange(len(ends))
     tie = (along[row, by_direction] - along[row, by_endpoint]).abs() < 1e-9
     assert ((by_direction == by_endpoint) | tie).all()
 

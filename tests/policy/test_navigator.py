@@ -216,9 +216,8 @@ def test_slow_frames_are_held(navigator):
     tokens = [np.full(CONFIG.channels, k, np.float16) for k in range(4)]
     for k in range(3):
         navigator._remember(0.5 * k, tokens[k], True)
-    chosen = navigator._older(1.5, tokens[3])[
-        :, 0
-    ]  # frames at 0, 0.5, 1, 1.5; moments 0.7, 0.9, 1.1, 1.3
+    # frames at 0, 0.5, 1, 1.5; moments 0.7, 0.9, 1.1, 1.3
+    chosen = navigator._older(1.5, tokens[3])[:, 0]
     np.testing.assert_array_equal(chosen, [1, 2, 2, 3])
     np.testing.assert_array_equal(navigator._older(100.0, tokens[3])[:, 0], [3, 3, 3, 3])
 

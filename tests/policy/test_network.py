@@ -47,9 +47,8 @@ def test_what_is_hidden_is_replaced_by_its_own_learned_token(hidden, module, mas
     context = policy.context(*seen, **{hidden: which})
     plain = policy.context(*seen)
     told = getattr(policy, module)
-    told.register_forward_hook(
-        lambda *_: getattr(policy, mask).expand(3, -1)
-    )  # as if the token itself were the mask's
+    # as if the token itself were the mask's
+    told.register_forward_hook(lambda *_: getattr(policy, mask).expand(3, -1))
     torch.testing.assert_close(context[which], policy.context(*seen)[which])
     torch.testing.assert_close(context[~which], plain[~which])
 
@@ -171,9 +170,8 @@ def test_places_are_where_features_lie(newest):
     (token,) = policy.newest_tokens(features)[0].abs().sum(-1).nonzero()
     assert places[token, 0] == pytest.approx(0.0 if newest == "pooled" else 7.5 / 10 - 0.5)
     assert places[token, 1] == pytest.approx(5.5 / 6 - 0.5 if newest == "grid" else 0.0)
-    torch.testing.assert_close(
-        places[n:, 2], torch.tensor([0.8, 0.6, 0.4, 0.2])
-    )  # oldest first, seconds
+    # oldest first, seconds
+    torch.testing.assert_close(places[n:, 2], torch.tensor([0.8, 0.6, 0.4, 0.2]))
     assert (places[:n, 2] == 0).all() and (places[n:, :2] == 0).all()
 
 

@@ -37,9 +37,8 @@ def test_who_stands_backs_off_turns_away_and_drives_on(step_s):
 def test_what_moves_nothing_is_not_gone_on_with():
     now = told(Recovery(1), [STANDS] * 11)
     expected = [LEFT[0]] * 3 + [BACK, (TURN[0], -TURN[1]), (ON[0], -ON[1])]
-    np.testing.assert_array_equal(
-        now, [*expected, *[LEFT[0]] * 2, BACK, TURN, ON]
-    )  # the second time to the other side
+    # the second time to the other side
+    np.testing.assert_array_equal(now, [*expected, *[LEFT[0]] * 2, BACK, TURN, ON])
     moves = told(Recovery(1), [STANDS] * 4 + [DRIVES] * 8 + [STANDS] * 3, pose=(1.0, 2.0, 0.0))
     np.testing.assert_array_equal(moves[-3:], [LEFT[0], LEFT[0], BACK])  # it begins to count anew
 

@@ -55,9 +55,8 @@ def test_angle_error_is_the_greatest_and_only_of_samples_that_get_somewhere():
     future = np.array([[[1.0, 0], [2, 0]], [[0.5, 0], [0.9, 0]], [[0.01, 0], [0, 2]]])
     predicted = np.array([[[1.0, 1], [2, 0.5]], [[0, 1], [0, 1]], [[-1, 0], [-1, 1]]])
     degrees = angle_error(predicted, future)
-    np.testing.assert_allclose(
-        degrees, [45, np.nan, 45]
-    )  # the last one's first waypoint has no direction
+    # the last one's first waypoint has no direction
+    np.testing.assert_allclose(degrees, [45, np.nan, 45])
     assert angle_error(-future[:1], future[:1])[0] == pytest.approx(180)
 
 
@@ -89,9 +88,8 @@ def test_end_heading():
 
 
 def test_matching_is_in_the_frame_of_the_truths_end():
-    future = np.stack([np.zeros(10), 0.28 * np.arange(1, 11)], -1)[
-        None
-    ]  # 1.4 m/s to the left: 0.3 aside in x, 0.6 ahead in y
+    # 1.4 m/s to the left: 0.3 aside in x, 0.6 ahead in y
+    future = np.stack([np.zeros(10), 0.28 * np.arange(1, 11)], -1)[None]
     ends = np.array([[0.29, 0], [0.31, 0], [0, 0.59], [0, -0.59], [0, 0.61], [-0.29, 0.59]])
     predicted = np.repeat(future, 6, 0)[None].copy()
     predicted[0, :, -1] += ends
@@ -244,10 +242,8 @@ def test_calibration_by_hand():
     correct = np.array([1.0, 1, 1, 0, 1, 0])
     assert calibration_error(confidence, correct) == pytest.approx(4 / 6 * 0.2 + 2 / 6 * 0.15)
     assert calibration_error(np.ones(3), np.ones(3)) == 0
-    last = (
-        np.array([1.0, 1.0, 0.92]),
-        np.array([0.0, 0.0, 1.0]),
-    )  # the last bin holds certainty itself
+    # the last bin holds certainty itself
+    last = (np.array([1.0, 1.0, 0.92]), np.array([0.0, 0.0, 1.0]))
     assert calibration_error(*last) == pytest.approx(abs(1 / 3 - 2.92 / 3))
 
 

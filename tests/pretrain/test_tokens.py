@@ -52,9 +52,8 @@ def test_nothing_is_encoded_twice(net, walks, tmp_path):
     calls = counted(store)
     first, _, _ = store.add(walks)
     assert sum(calls) == 12 and (first[:2] == before).all()
-    copy = make_walk(
-        tmp_path / "copy" / "elsewhere", 12, seed=2
-    )  # the same frames under another name
+    # the same frames under another name
+    copy = make_walk(tmp_path / "copy" / "elsewhere", 12, seed=2)
     assert len(copy) == 12
     store.add(read_walks([tmp_path / "copy"])[0])
     assert sum(calls) == 12
@@ -79,9 +78,8 @@ def test_what_a_kill_leaves_is_repaired(net, walks, tmp_path):
     store.add(walks)
     newest, _ = store.tokens(np.array([[80, 81]]))
     lines = store.book.index.read_text().splitlines()
-    store.book.index.write_text(
-        "\n".join([*lines[:-1], lines[-1][:20]])
-    )  # a cut line, and half a walk of bytes
+    # a cut line, and half a walk of bytes
+    store.book.index.write_text("\n".join([*lines[:-1], lines[-1][:20]]))
     with store.book.path.open("r+b") as file:
         file.truncate(store.book.path.stat().st_size - 1000)
     again = TokenStore(net, CONFIG, tmp_path)

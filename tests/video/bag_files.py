@@ -298,9 +298,8 @@ def same(walk: Walk, scene: Scene, which: np.ndarray | None = None) -> None:
     t = scene.image_t[which]
     truth = np.array([scene.pose(s) for s in t])
     np.testing.assert_allclose(walk.times, t - t[0], atol=1e-6)
-    np.testing.assert_allclose(
-        walk.position, truth[:, :2], atol=1e-3
-    )  # the way is bent between poses
+    # the way is bent between poses
+    np.testing.assert_allclose(walk.position, truth[:, :2], atol=1e-3)
     np.testing.assert_allclose(np.exp(1j * walk.yaw), np.exp(1j * truth[:, 2]), atol=1e-6)
     for image, k in zip(walk.frames.images(range(len(walk))), which, strict=True):
         np.testing.assert_array_equal(image, scene.image(int(k)))

@@ -110,9 +110,8 @@ def test_yuv_against_ffmpeg(encoding):
     av = pytest.importorskip("av")
     rng = np.random.default_rng(0)
     pairs = np.empty((16, 16, 4), dtype=np.uint8)  # Y U Y V
-    pairs[...] = rng.integers(
-        60, 200, 4
-    )  # constant chroma: how it is interpolated is no part of this
+    # constant chroma: how it is interpolated is no part of this
+    pairs[...] = rng.integers(60, 200, 4)
     pairs[..., [0, 2]] = np.linspace(30, 220, 16 * 32).reshape(16, 16, 2)
     expected = av.VideoFrame.from_ndarray(pairs.reshape(16, 32, 2), format="yuyv422").to_ndarray(
         format="rgb24"
@@ -231,9 +230,8 @@ def test_gaps_split_the_walk(tmp_path):
 @pytest.mark.parametrize("format", ["ros1", "db3", "mcap"])
 def test_shuffled_and_repeated_stamps(tmp_path, format):
     scene = Scene()
-    order = (
-        np.arange(20).reshape(-1, 4)[:, [2, 0, 3, 1]].ravel()
-    )  # as received; the stamps say better
+    # as received; the stamps say better
+    order = np.arange(20).reshape(-1, 4)[:, [2, 0, 3, 1]].ravel()
     path = path_of(tmp_path, format)
     with Writer(path, format) as bag:
         for place, k in enumerate(order):
@@ -342,11 +340,8 @@ def camera_bag(path: Path, scene: Scene, world: str) -> Path:
 @pytest.mark.parametrize("world", ["camera", "optical"])
 def test_poses_of_a_camera_need_the_word_for_their_axes(tmp_path, world):
     scene = Scene(image_t=np.arange(60) * 0.1)
-    scene.pose = lambda t: (
-        math.sin(0.2 * t) / 0.2,
-        (1 - math.cos(0.2 * t)) / 0.2,
-        0.2 * t,
-    )  # ahead on a circle
+    # ahead on a circle
+    scene.pose = lambda t: (math.sin(0.2 * t) / 0.2, (1 - math.cos(0.2 * t)) / 0.2, 0.2 * t)
     path = camera_bag(tmp_path / "a.bag", scene, world)
     assert "--poses /slam:body|optical|camera" in reason(path)
     for said in (f":{world}", f"/slam:{world}"):

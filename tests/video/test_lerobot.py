@@ -446,9 +446,8 @@ def pictures_of(walk):
 
 def test_where_counts_differ_the_starts_decide_and_it_is_said(tmp_path):
     write_dataset(tmp_path)
-    write_mp4(
-        video_file(tmp_path), [*range(20), 90, *range(100, 125), 91], gop=2
-    )  # a frame too many before and behind
+    # a frame too many before and behind
+    write_mp4(video_file(tmp_path), [*range(20), 90, *range(100, 125), 91], gop=2)
     change_episodes(tmp_path, lambda rows: rows[1].update({FROM: 2.1}))
     for change in (
         lambda r: r["timestamp"],

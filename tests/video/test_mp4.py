@@ -30,9 +30,8 @@ def whole(path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_frames_are_those_of_a_full_decode(tmp_path, kind):
     path = tmp_path / "v.mp4"
-    ms = (
-        np.cumsum(np.random.default_rng(0).integers(20, 180, 70)) if kind == "b-frames" else None
-    )  # a variable rate
+    # a variable rate
+    ms = np.cumsum(np.random.default_rng(0).integers(20, 180, 70)) if kind == "b-frames" else None
     write_mp4(path, range(70), ms, **KINDS[kind])
     truth = whole(path)
     frames = VideoFrames(path)
@@ -119,9 +118,8 @@ def test_a_seek_that_comes_down_too_late_is_made_good(tmp_path, monkeypatch):
     write_mp4(path, range(80))
     video = Video(path)
     pts, keys, dts = video.index()
-    monkeypatch.setattr(
-        video, "_index", (pts, keys, np.append(dts[1:], pts[-1]))
-    )  # every seek goes one keyframe too far
+    # every seek goes one keyframe too far
+    monkeypatch.setattr(video, "_index", (pts, keys, np.append(dts[1:], pts[-1])))
     assert [number(i) for i in VideoFrames(video).images([35, 36, 65])] == [35, 36, 65]
     assert mp4._SKIP < 35
 

@@ -20,9 +20,8 @@ from s2e.video.readers import gnm, posed
 from s2e.video.readers.poses import read_poses, sniff
 
 OPTIONS = ReadOptions()
-OPTICAL = np.array(
-    [[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]
-)  # columns: right, down, ahead of a camera that looks along a body's x
+# columns: right, down, ahead of a camera that looks along a body's x
+OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 def drive(count=41, hz=10.0):
@@ -293,9 +292,8 @@ def test_csv_times_in_the_unit_of_their_header(tmp_path, name):
 
 def test_csv_of_other_shapes(tmp_path):
     times, position, yaw = drive()
-    pictures(
-        tmp_path, [f"{1700000000000 + 100 * t}.jpg" for t in range(41)]
-    )  # names in milliseconds
+    # names in milliseconds
+    pictures(tmp_path, [f"{1700000000000 + 100 * t}.jpg" for t in range(41)])
     quaternion = Rotation.from_euler("z", yaw[:, None]).as_quat().T
     clock = 1700000000000000000 + times * 1e9
     file = tmp_path / "p.csv"

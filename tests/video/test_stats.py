@@ -19,9 +19,8 @@ def test_a_circle_has_its_numbers():
     numbers = measure([circle(), circle()])
     np.testing.assert_allclose(numbers["speed"], 1.2, rtol=0.01)
     np.testing.assert_allclose(numbers["curvature"], 0.25, rtol=0.01)
-    np.testing.assert_allclose(
-        numbers["goal"], np.degrees(0.3 * 5 / 2), atol=0.1
-    )  # the angle between tangent and chord
+    # the angle between tangent and chord
+    np.testing.assert_allclose(numbers["goal"], np.degrees(0.3 * 5 / 2), atol=0.1)
     np.testing.assert_allclose(numbers["length"], 1.2 * 19.9, rtol=0.01)
     np.testing.assert_allclose(numbers["duration"], 19.9)
     assert numbers["turning"].tolist() == [1.0, 1.0] and len(numbers["goal"]) == 2 * 150

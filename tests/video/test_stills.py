@@ -24,9 +24,8 @@ def folder(tmp_path):
 
 
 def test_what_is_written_is_read_again(folder):
-    stills, skipped = read_stills(
-        [folder, folder / "stills-00000.tar"]
-    )  # the same shard twice counts once
+    # the same shard twice counts once
+    stills, skipped = read_stills([folder, folder / "stills-00000.tar"])
     assert (
         not skipped
         and [len(s) for s in stills] == [6, 6]

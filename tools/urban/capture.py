@@ -116,9 +116,8 @@ def _kept(rng, lit: Lit, blur, above, nearest, floor) -> np.ndarray:
     )
     hole = (blur > 0.8) & (noise > 0.75) & (above > 1.6)
     frayed = rng.random(len(blur)) * 8.0 + 2.0 * noise < nearest - _RAGGED_M
-    gone = (
-        (blur > 0.97) & (rng.random(len(blur)) < 0.35) & ~floor
-    )  # nobody saw it: the optimiser put less there
+    # nobody saw it: the optimiser put less there
+    gone = (blur > 0.97) & (rng.random(len(blur)) < 0.35) & ~floor
     return ~(hole | frayed & ~(floor & (nearest < _RAGGED_M + 3)) | gone)
 
 
@@ -129,9 +128,8 @@ def _tilted(rng, normal, direction, scales, blur, floor) -> tuple[np.ndarray, np
     lean = np.where(floor, 0.03, 0.04 + 0.35 * blur**2)[:, None]
     n = normal + rng.normal(0, 1, normal.shape) * lean
     n /= np.linalg.norm(n, axis=1, keepdims=True)
-    round_ = np.clip(
-        1.6 * scales[:, 1:2] / scales[:, :1] - 0.3, 0.08, 1
-    )  # thin strips keep their direction
+    # thin strips keep their direction
+    round_ = np.clip(1.6 * scales[:, 1:2] / scales[:, :1] - 0.3, 0.08, 1)
     angle = rng.normal(0, 0.25, (len(n), 1)) * round_
     d = direction * np.cos(angle) + np.cross(normal, direction) * np.sin(angle)
     d -= (d * n).sum(1, keepdims=True) * n

@@ -40,11 +40,8 @@ PLACE = Place(
     light=Light((5.4, 4.9, 4.1), (3.4, 3.5, 3.6), (1.5, 1.35, 1.15), 0.62, 0.02, 14.0), seed=23, detail=1.25, ground="floor",
 )  # fmt: skip
 X0, X1, Y0, Y1 = -20.5, 20.5, -12.5, 12.5
-EAVE, RIDGE, NAVE = (
-    6.0,
-    10.6,
-    6.0,
-)  # heights of the aisles' roof and the ridge, half the width of the nave
+# heights of the aisles' roof and the ridge, half the width of the nave
+EAVE, RIDGE, NAVE = 6.0, 10.6, 6.0
 GREEN = tone("3f5f54")
 FRUIT = hexes("c8402f", "e0a030", "7a9a3a", "d9d0a0", "8a3f6a", "d8722a")
 FISH = hexes("b8c4cc", "8f9aa4", "d8a89a", "a8b4b8")

@@ -416,9 +416,8 @@ class Canvas:
         height = np.where(here, rise, self.height[cut])
         self.height[cut] = height
         below = self._centres(2) < height[:, :, None] - 0.01
-        self.grid[cut] &= ~(
-            here[:, :, None] & ~below & (self._centres(2) < before)
-        )  # ground that is cut into is gone
+        # ground that is cut into is gone
+        self.grid[cut] &= ~(here[:, :, None] & ~below & (self._centres(2) < before))
         self.grid[cut] |= here[:, :, None] & below
         if surface is not None:
             self.surface[cut] = np.where(here, SEMANTIC_ID[surface], self.surface[cut])
@@ -433,9 +432,8 @@ class Canvas:
         their x and y in the frame.
         """
         corners = self.world([(x, y, 0.0) for x in (x0, x1) for y in (y0, y1)])
-        cut = self._slices(corners.min(0) - CELL_M, corners.max(0) + CELL_M)[
-            :2
-        ]  # which of these are meant follows
+        # which of these are meant follows
+        cut = self._slices(corners.min(0) - CELL_M, corners.max(0) + CELL_M)[:2]
         centre = np.stack(
             np.meshgrid(*(self._centres(k)[cut[k]] for k in range(2)), indexing="ij"), -1
         )

@@ -39,12 +39,8 @@ PLACE = Place(
 )  # fmt: skip
 X0, X1 = -16.0, 16.0
 LOW, MID, HIGH = 0.0, 1.5, 3.0  # heights of the terraces
-WALL_1, WALL_2, BACK, EDGE = (
-    -2.6,
-    8.0,
-    17.5,
-    -13.0,
-)  # y of the retaining walls, of the houses above, and of the parapet below
+# y of the retaining walls, of the houses above, and of the parapet below
+WALL_1, WALL_2, BACK, EDGE = -2.6, 8.0, 17.5, -13.0
 WAY = 2.4  # depth of the strips that hold the ramps, metres
 WHITE, BLUE = tone("ece8de"), tone("2f5f94")
 RUBBLE = stones(tone("b5a68c"), 171, 0.32, 0.5, 0.4)

@@ -118,9 +118,8 @@ def _forecourt(p: np.ndarray) -> np.ndarray:
         hexes("cdb765")[0]
         * (0.9 + 0.15 * ((np.floor(x[studs] * 10) + np.floor(y[studs] * 10)) % 2))[:, None]
     )
-    return (
-        tone * (1 - 0.2 * np.clip(mottle(x, y, 0.18, 6) - 0.4, 0, 1))[:, None]
-    )  # wet places dry last
+    # wet places dry last
+    return tone * (1 - 0.2 * np.clip(mottle(x, y, 0.18, 6) - 0.4, 0, 1))[:, None]
 
 
 def ground(canvas: Canvas) -> None:

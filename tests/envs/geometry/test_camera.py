@@ -37,9 +37,8 @@ def test_a_walking_body_sways_within_its_amplitudes_and_wheels_do_not():
         )
         np.testing.assert_allclose(np.linalg.det(rotations), 1.0)
         roll, pitch, bob, stride = robot.sway
-        rolled = np.arcsin(
-            -rotations[:, 0, 2]
-        )  # how far the image's right points below the horizon
+        # how far the image's right points below the horizon
+        rolled = np.arcsin(-rotations[:, 0, 2])
         pitched = np.arcsin(-rotations[:, 2, 2]) - np.radians(robot.camera.pitch_deg)
         assert np.abs(rolled).max() <= roll + 1e-9 and np.abs(pitched).max() <= pitch + 1e-3
         assert np.abs(positions[:, 2] - robot.camera.z).max() <= bob + abs(

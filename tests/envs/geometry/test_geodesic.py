@@ -72,9 +72,8 @@ def test_a_robot_that_does_not_fit_has_no_way():
 
 
 def test_ways_are_kept_within_their_memory(monkeypatch):
-    monkeypatch.setattr(
-        "s2e.envs.geometry.geodesic.KEPT_BYTES", 25_000
-    )  # two fields of 50 x 50 float32
+    # two fields of 50 x 50 float32
+    monkeypatch.setattr("s2e.envs.geometry.geodesic.KEPT_BYTES", 25_000)
     room = wall_with_a_gap()
     distance, fields = room.distance(), GoalFields(1)
     for x in (1.0, 2.0, 3.0, 4.0):

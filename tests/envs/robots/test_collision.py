@@ -178,9 +178,8 @@ def test_a_turn_goes_the_shorter_way_round():
                 fleet, np.array([[0.0, 0.0, begin]]), np.array([[0.0, 0.0, end]]), fields, zero
             )
             assert blocked[0] == hits, (begin, end, bearing)
-    _, fields = post(
-        -tip * np.cos(0.9), -tip * np.sin(0.9)
-    )  # behind, beyond half a turn: at pi + 0.9
+    # behind, beyond half a turn: at pi + 0.9
+    _, fields = post(-tip * np.cos(0.9), -tip * np.sin(0.9))
     reached, blocked = sweep(
         fleet, np.array([[0.0, 0.0, 3.0]]), np.array([[0.0, 0.0, 4.8]]), fields, zero
     )
@@ -239,9 +238,8 @@ def test_a_heading_is_turned_only_where_it_must_be():
             turned == 0
             or static_gaps(fleet.rows(np.array([1])), less[None], fields, np.zeros(1))[0] < 0.1
         )
-    nowhere = clear_heading(
-        fleet, 1, np.array([3.65, 3.0, 0.0]), fields, 0
-    )  # its tail is too near already
+    # its tail is too near already
+    nowhere = clear_heading(fleet, 1, np.array([3.65, 3.0, 0.0]), fields, 0)
     assert abs(nowhere[2]) > 1.5
 
 
@@ -255,9 +253,8 @@ def test_kerbs_stop_who_cannot_climb_them_from_above_and_from_below():
     fleet = Fleet.of(["jackal", "coco", "go2", "g1"] * 3)
     fields, moving = DistanceFields.pack(scenes), np.ones(12, dtype=bool)
     physics = Kinematic(fleet, fields)
-    poses = np.repeat(
-        [[2.5, 1.0, 0.0], [5.5, 1.0, np.pi], [2.5, 3.0, 0.0]], 4, axis=0
-    )  # at the kerb, on it, at the ramp
+    # at the kerb, on it, at the ramp
+    poses = np.repeat([[2.5, 1.0, 0.0], [5.5, 1.0, np.pi], [2.5, 3.0, 0.0]], 4, axis=0)
     starts, velocities = poses.copy(), np.zeros((12, 3))
     for n in range(12):
         physics.reset(

@@ -20,9 +20,8 @@ from s2e.envs.scan.photos.cameras import CameraList, read_camera_list
 
 COUNT, SIZE, FOCAL = 5, (64, 48), 50.0
 RNG = np.random.default_rng(0)
-AXES = Rotation.from_quat(
-    np.random.default_rng(1).normal(size=(COUNT, 4))
-).as_matrix()  # right, down, forward in columns
+# right, down, forward in columns
+AXES = Rotation.from_quat(np.random.default_rng(1).normal(size=(COUNT, 4))).as_matrix()
 EYES = RNG.normal(size=(COUNT, 3))
 POINTS, TINTS = RNG.normal(size=(7, 3)), RNG.integers(0, 256, (7, 3))
 

@@ -219,10 +219,8 @@ def test_scale_from_cameras_and_from_a_point(asked, capture, tmp_path, monkeypat
         assert data["transform"]["metres_per_unit"] == pytest.approx(METRES_PER_UNIT, rel=0.03)
         assert 0 < data["scale"]["relative_uncertainty"] < 0.2
     assert len(opened) == 1
-    known = {
-        "cameras": tmp_path / "cameras.json",
-        "metres_per_unit": METRES_PER_UNIT,
-    }  # they say where up and floor are
+    # they say where up and floor are
+    known = {"cameras": tmp_path / "cameras.json", "metres_per_unit": METRES_PER_UNIT}
     data = json.loads((import_scene(replace(bare, **known)) / "scene.json").read_text())
     assert data["robots_m2"]["jackal"] > 100
     with pytest.raises(

@@ -54,9 +54,8 @@ def test_scaled_down_with_its_lens(tmp_path):
         30.0,
     ]
     assert abs(int(photo.rgb[30, 40, 0]) - 128) < 4
-    small = read_photo(
-        posed(picture(tmp_path / "b.png", (80, 60))), 1000
-    )  # scaled down after its cameras were found
+    # scaled down after its cameras were found
+    small = read_photo(posed(picture(tmp_path / "b.png", (80, 60))), 1000)
     assert small.rgb.shape == (60, 80, 3) and small.view.intrinsics.tolist() == [
         50.0,
         50.0,

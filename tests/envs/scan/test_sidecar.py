@@ -86,9 +86,8 @@ def test_polygons_cover_the_cells_whose_centres_they_hold():
     x, y = origin[0] + 0.1 * (np.arange(51) + 0.5), origin[1] + 0.1 * (np.arange(37) + 0.5)
     centres = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
     for k in range(20):
-        angle = np.sort(
-            rng.uniform(0, 2 * np.pi, 7)
-        )  # star-shaped: no crossing edges, where rules differ
+        # star-shaped: no crossing edges, where rules differ
+        angle = np.sort(rng.uniform(0, 2 * np.pi, 7))
         corners = np.array([1.5, 3.8]) + rng.uniform(0.3, 3.5, (7, 1)) * np.stack(
             [np.cos(angle), np.sin(angle)], 1
         )

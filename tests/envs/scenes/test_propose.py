@@ -166,9 +166,8 @@ def test_no_episode_is_proposed_between_the_sides_of_a_thin_wall():
     scene = yard(14, 12)
     grid = scene.occupancy.grid.copy()
     grid[:90, 70] = True
-    sides = np.array(
-        [[6.55, 1.5], [7.45, 1.5], [6.55, 2.0], [7.45, 2.0]]
-    )  # as a hand may place them
+    # as a hand may place them
+    sides = np.array([[6.55, 1.5], [7.45, 1.5], [6.55, 2.0], [7.45, 2.0]])
     walled = dataclasses.replace(
         scene, occupancy=Occupancy(grid, np.zeros(2), 0.1), free_anchors=sides
     )

@@ -210,9 +210,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("fuzz-found"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    run(
-        corpus(options.reader)[0], options.reader, Path(tempfile.mkdtemp())
-    )  # imports happen before memory is limited
+    # imports happen before memory is limited
+    run(corpus(options.reader)[0], options.reader, Path(tempfile.mkdtemp()))
     _limit()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(

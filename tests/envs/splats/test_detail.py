@@ -77,9 +77,8 @@ def test_sharp_merging_keeps_opacity_times_area_of_faint_gaussians():
         matrix = np.array(
             [[row[3], row[4], row[5]], [row[4], row[6], row[7]], [row[5], row[7], row[8]]]
         )
-        return np.sqrt(
-            np.trace(np.linalg.inv(matrix) * np.linalg.det(matrix))
-        )  # the adjugate: projections in all directions
+        # the adjugate: projections in all directions
+        return np.sqrt(np.trace(np.linalg.inv(matrix) * np.linalg.det(matrix)))
 
     before = sum(np.exp2(row[9]) * area(row) for row in table)
     np.testing.assert_allclose(np.exp2(out[0, 9]) * area(out[0]), before, rtol=1e-3)

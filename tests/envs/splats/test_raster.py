@@ -181,9 +181,8 @@ def assert_like_twin(
             lens,
             antialiased,
         )
-        few = (
-            2 + 0.005 * alpha[v].size
-        )  # pixels in which a Gaussian lies on the other side of a threshold
+        # pixels in which a Gaussian lies on the other side of a threshold
+        few = 2 + 0.005 * alpha[v].size
         assert np.abs(np.minimum(255 * rgb[v], 255) - want[0]).mean() < 0.05
         assert np.sum(np.abs(alpha[v] - want[2]) > 1e-3) < few
         solid = want[2] > 0.01

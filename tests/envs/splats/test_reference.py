@@ -88,9 +88,8 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 def views(poses: np.ndarray, lens: str):
     positions, rotations = camera_poses(poses, CAMERA)
-    lenses = np.tile(CAMERA.intrinsics(), (len(poses), 1)) * np.array(
-        [1.0, 1.05, 1.02, 0.97]
-    )  # not square, not centred
+    # not square, not centred
+    lenses = np.tile(CAMERA.intrinsics(), (len(poses), 1)) * np.array([1.0, 1.05, 1.02, 0.97])
     lenses[:, :2] *= np.linspace(0.8, 1.3, len(poses))[:, None] * (
         0.7 if lens == "fisheye" else 1.0
     )

@@ -126,9 +126,8 @@ def test_all_sixteen_axes(tmp_path, axes, version):
     flip = np.array([1, -1, -1])
     record = struct.pack("<III", 0xADBE0003, 4, axes)
     found = read_spz(put(tmp_path, "a", samples.spz(splats, version, flags=2, extensions=record)))
-    frame = np.array(
-        [AXES[letter] for letter in NAMES[axes - 1]], dtype=float
-    ).T  # file -> right, down, front
+    # file -> right, down, front
+    frame = np.array([AXES[letter] for letter in NAMES[axes - 1]], dtype=float).T
     assert np.allclose(found.means, stored.means * flip @ frame.T, atol=1e-6)
     raw = rotations(stored.quats * (1, 1, -1, -1))
     assert np.allclose(covariances(found), frame @ covariances(stored, raw) @ frame.T, atol=1e-5)

@@ -59,9 +59,8 @@ def obj(path, mtl="m.mtl", text=OBJ, material="newmtl red\nKd 0.9 0.1 0.1\n"):
 def test_a_glb_stands_upright_on_the_ground_in_its_colours(tmp_path):
     (kind,) = load_objects(glb(tmp_path / "crate.glb"))
     vertices = kind.mesh.vertices
-    np.testing.assert_allclose(
-        np.ptp(vertices, axis=0), [1.0, 0.5, 2.0], atol=1e-5
-    )  # y of the file is up
+    # y of the file is up
+    np.testing.assert_allclose(np.ptp(vertices, axis=0), [1.0, 0.5, 2.0], atol=1e-5)
     np.testing.assert_allclose(
         [vertices[:, 2].min(), *(vertices.min(0) + vertices.max(0))[:2]], 0, atol=1e-5
     )
