@@ -10,7 +10,6 @@ who changes one of them makes `PROTOCOL` one more, and reads the results again.
 """
 
 import dataclasses
-import hashlib
 import importlib
 import json
 import os
@@ -25,6 +24,7 @@ from tqdm import tqdm
 
 from s2e.benchmarks.bench import PROTOCOL
 from s2e.core.errors import UserError, run_command
+from s2e.core.files import sha256
 from s2e.envs.geometry.meshes import empty_mesh
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import Ground, Scene, Sky
@@ -143,7 +143,7 @@ def listing(folder: Path) -> dict:
         "files": {
             path.relative_to(folder).as_posix(): {
                 "bytes": path.stat().st_size,
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "sha256": sha256(path),
             }
             for path in files
         },
