@@ -85,8 +85,7 @@ def main() -> None:
 def _main() -> None:
     args = parse(BenchArgs, __doc__ or "")
     check_words(args)
-    from s2e.benchmarks.bench import (
-        bench,
-    )  # torch and the worlds: imported once the options are right
+    # torch and the worlds: imported once the options are right
+    from s2e.benchmarks.bench import bench
 
     bench(args)

@@ -390,9 +390,8 @@ def open_results(folder: Path, args: BenchArgs, files: str, rank: int) -> Path:
         if rank == 0 and (before != asked or not config.exists()):
             write_whole(config, json.dumps(asked, indent=2) + "\n")
         if jsonl.exists():
-            with jsonl.open(
-                "r+b"
-            ) as file:  # else the next record would be written onto what a kill left of the last
+            # else the next record would be written onto what a kill left of the last
+            with jsonl.open("r+b") as file:
                 file.truncate(file.read().rfind(b"\n") + 1)
     except OSError as error:
         raise UserError(

@@ -133,11 +133,8 @@ def test_whoever_is_stuck_backs_off_to_the_same_side(angle):
     places = np.array([[3.0, 0.0], [-2.0, 3.0], [0.0, 0.0]])
     for turn in (0.0, angle):
         recovery, said = Recovery(3), []
-        for aside in (
-            (0.0, 0.0),
-            (0.4, 0.3),
-            (4.0, 0.0),
-        ):  # the second jam is near the first, the third far off
+        # the second jam is near the first, the third far off
+        for aside in (0.0, 0.0), (0.4, 0.3), (4.0, 0.0):
             poses = np.concatenate(
                 [turn_points(places + aside, turn), wrapped(np.full((3, 1), turn))], 1
             )

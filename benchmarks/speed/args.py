@@ -46,8 +46,7 @@ def main() -> None:
 def _main() -> None:
     args = parse(SpeedArgs, __doc__ or "")
     check_words(args)
-    from s2e.benchmarks.speed.command import (
-        speed,
-    )  # torch and the worlds: imported once the options are right
+    # torch and the worlds: imported once the options are right
+    from s2e.benchmarks.speed.command import speed
 
     speed(args)

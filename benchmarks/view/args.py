@@ -78,8 +78,7 @@ def main() -> None:
 def _main() -> None:
     args = parse(ViewArgs, __doc__ or "")
     check_words(args)
-    from s2e.benchmarks.view.command import (
-        view,
-    )  # torch and the worlds: imported once the options are right
+    # torch and the worlds: imported once the options are right
+    from s2e.benchmarks.view.command import view
 
     view(args)

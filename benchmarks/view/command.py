@@ -49,15 +49,12 @@ class Viewer:
         self.listed = episodes_of(args.scene, self.scene)
         self.session: Session = self._session(args.setting, args.robot, name or args.policy)
         self.paused, self.due, self.due_s = False, False, 0.0
-        with contextlib.redirect_stdout(
-            io.StringIO()
-        ):  # viser announces itself; the command says it in a line of its own
+        # viser announces itself; the command says it in a line of its own
+        with contextlib.redirect_stdout(io.StringIO()):
             self.server: Any = viser.ViserServer(host=args.host, port=args.port, verbose=False)
         self.port = int(self.server.get_port())
-        if args.port not in (
-            0,
-            self.port,
-        ):  # somebody took it in between; viser goes on to the next one
+        # somebody took it in between; viser goes on to the next one
+        if args.port not in (0, self.port):
             self.close()
             raise UserError(_taken(args.host, args.port))
         from s2e.benchmarks.view.page import Page, choices

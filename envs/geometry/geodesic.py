@@ -144,9 +144,8 @@ class GoalFields:
         """
         radius = round(radius / RADIUS_STEP_M) * RADIUS_STEP_M
         key = id(distance), radius, float(goal[0]), float(goal[1])
-        if (
-            key not in self.kept
-        ):  # `distance` is kept beside its field, so that its id stays its own
+        # `distance` is kept beside its field, so that its id stays its own
+        if key not in self.kept:
             self.kept[key] = *goal_field(occupancy, distance, radius, goal), distance
             self.bytes += self.kept[key][0].nbytes
         self.kept.move_to_end(key)

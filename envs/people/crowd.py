@@ -213,9 +213,8 @@ def _head_for(i, real, whole, anchors, count, hop, length, values, ground, look_
 @numba.njit(**INNER)
 def _abreast(i, real, whole, active, ex, ey, wanted, room):
     """Wanted velocity of one of a group: side by side across the direction e, nobody ahead."""
-    if (
-        real[i, VX] ** 2 + real[i, VY] ** 2 < 0.09 * wanted * wanted
-    ):  # held up: everybody gets past on their own
+    # held up: everybody gets past on their own
+    if real[i, VX] ** 2 + real[i, VY] ** 2 < 0.09 * wanted * wanted:
         return wanted * ex, wanted * ey
     mates, rank = 0, 0
     cx, cy = 0.0, 0.0
@@ -411,9 +410,8 @@ def _choose(
     bx, by, gap = _from_robot(x, y, robot, discs)
     if react:
         slow = 1.0 - 2.0 * abs(robot[4])
-        if (
-            slow > 0.0 and 1e-6 < gap < touch + ROBOT_DETOUR
-        ):  # around a robot that stands in the way
+        # around a robot that stands in the way
+        if slow > 0.0 and 1e-6 < gap < touch + ROBOT_DETOUR:
             weight = slow * min(1.0, 2.0 * (touch + ROBOT_DETOUR - gap) / ROBOT_DETOUR)
             wx, wy = _along_wall(wx, wy, bx / gap, by / gap, weight, vx, vy)
         share, horizon = manners[whole[i, BEHAVIOUR], 0], manners[whole[i, BEHAVIOUR], 1]

@@ -51,9 +51,8 @@ def half_plane(px, py, wx, wy, radii, horizon, dt):
             return -px * scale, -py * scale, radii * inverse
         return cx / length, cy / length, radii * inverse - length
     leg = math.sqrt(dist2 - radii * radii)
-    if (
-        px * cy - py * cx > 0.0
-    ):  # left leg: p turned left by the cone's half angle, its normal another quarter turn
+    # left leg: p turned left by the cone's half angle, its normal another quarter turn
+    if px * cy - py * cx > 0.0:
         nx, ny = -(px * radii + py * leg) / dist2, (px * leg - py * radii) / dist2
     else:
         nx, ny = (py * leg - px * radii) / dist2, -(px * leg + py * radii) / dist2

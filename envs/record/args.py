@@ -181,8 +181,7 @@ def _main() -> None:
     )
     args = parse(commands, __doc__ or "")
     check_words(args)
-    from s2e.envs.record.command import (
-        run,
-    )  # the worlds and the readers: imported once the options are right
+    # the worlds and the readers: imported once the options are right
+    from s2e.envs.record.command import run
 
     run(args)

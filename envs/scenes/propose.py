@@ -278,9 +278,8 @@ def make_episodes(
             visits[first] += 0.25  # a start that leads nowhere is not tried for ever
             pair[:] = first, (pair[1] if pair[1] != first else pair[0])
         start, goal = anchors[pair]
-        if (
-            not GOAL_RADIUS_M <= np.linalg.norm(goal - start) <= far
-        ):  # at the goal, if behind a wall; no route is shorter
+        # at the goal, if behind a wall; no route is shorter
+        if not GOAL_RADIUS_M <= np.linalg.norm(goal - start) <= far:
             continue
         route = astar(occupancy, distance, start, goal, ROUTE_CLEARANCE_M)
         if route is None and narrow:

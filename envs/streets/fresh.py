@@ -54,9 +54,8 @@ class FreshScenes:
         """Begins a world's next scene in the background, unless `MOST_AHEAD` are waiting."""
         if world in self._ordered or len(self._ordered) >= MOST_AHEAD:
             return
-        if (
-            self._builder is None
-        ):  # a daemon, so that leaving the program does not wait for scenes that nobody will see
+        # a daemon, so that leaving the program does not wait for scenes that nobody will see
+        if self._builder is None:
             self._builder = threading.Thread(target=self._work, name="s2e-scenes", daemon=True)
             self._builder.start()
         ordered: Future[Scene] = Future()

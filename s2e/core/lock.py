@@ -47,9 +47,8 @@ def hold(folder: Path, room_mb: float = 1.0) -> None:
     try:
         os.ftruncate(file, 0)
         os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    except (
-        OSError
-    ):  # who holds it is said for comfort; a full disk is found out by what needs the room
+    except OSError:
+        # who holds it is said for comfort; a full disk is found out by what needs the room
         return
 
 

@@ -117,9 +117,8 @@ for _core in ("numpy.core", "numpy._core"):
     _NAMES[(f"{_core}.numeric", "_frombuffer")] = _frombuffer
 
 
-class _Reader(
-    pickle._Unpickler
-):  # the Python one: its memory follows the file's bytes, not numbers written in it
+# the Python one: its memory follows the file's bytes, not numbers written in it
+class _Reader(pickle._Unpickler):
     dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
     def find_class(self, module: str, name: str) -> Any:
@@ -239,9 +238,8 @@ def read_pickle(path: Path) -> Any:
         raise
     except OSError as error:
         raise UserError(f"{path}: not readable ({error.strerror})") from None
-    except (
-        Exception
-    ) as error:  # a hostile pickle fails in many ways, and none of them is worth a traceback
+    except Exception as error:
+        # a hostile pickle fails in many ways, and none of them is worth a traceback
         raise UserError(
             f"{path}: refused ({error}); expected a dictionary with arrays `position` and `yaw`"
         ) from None

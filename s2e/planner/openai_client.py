@@ -274,9 +274,8 @@ class OpenAIPlanner:
             headers["Authorization"] = f"Bearer {key}"
         connection.request("POST", self._path, body, headers)
         response = connection.getresponse()
-        if (
-            response.status != 200
-        ):  # redirects too: the key goes to the host that the user named, to no other
+        # redirects too: the key goes to the host that the user named, to no other
+        if response.status != 200:
             raise ValueError(f"status {response.status} {response.reason}".strip())
         data = b""
         while chunk := response.read1(8192):

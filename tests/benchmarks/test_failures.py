@@ -49,19 +49,13 @@ INTO_AND_OUT_OF_A_DEAD_END = joined(
     ("record", "expected"),
     [
         (lost(stay((0, 0), 30)), "stood still"),
-        (
-            lost(joined(ON, stay((10, 0), 20))),
-            "stood still",
-        ),  # it stopped before something, touching nothing
-        (
-            lost(joined(ON, stay((10, 0), 20)), [(3.0, "person")]),
-            "stood still",
-        ),  # the contact was long before
+        # it stopped before something, touching nothing
+        (lost(joined(ON, stay((10, 0), 20))), "stood still"),
+        # the contact was long before
+        (lost(joined(ON, stay((10, 0), 20)), [(3.0, "person")]), "stood still"),
         (lost(joined(ON, stay((10, 0), 20)), [(10.2, "static")]), "stuck at a thing"),
-        (
-            lost(joined(ON, stay((10, 0), 20)), [(9.2, "static")]),
-            "stuck at a thing",
-        ),  # it slid on a little
+        # it slid on a little
+        (lost(joined(ON, stay((10, 0), 20)), [(9.2, "static")]), "stuck at a thing"),
         (
             lost(joined(ON, BACK_AND_FORTH), [(10.0 + 2 * k, "static") for k in range(10)]),
             "stuck at a thing",
@@ -81,10 +75,8 @@ INTO_AND_OUT_OF_A_DEAD_END = joined(
             lost(joined(line((0, 0), (18.5, 0), 8), CIRCLES / 3 + (18.5, 0)), remaining_m=1.5),
             "slow",
         ),  # nearly there
-        (
-            lost(joined(ON, stay((10, 0), 3)), [(10.2, "static")]),
-            "slow",
-        ),  # not held long enough to call it stuck
+        # not held long enough to call it stuck
+        (lost(joined(ON, stay((10, 0), 3)), [(10.2, "static")]), "slow"),
         (lost(CIRCLES), "wandering or dead end"),
         (lost(INTO_AND_OUT_OF_A_DEAD_END), "wandering or dead end"),
         (lost(line((0, 0), (-15, 0), 30), remaining_m=35.0, rc=0.0), "wandering or dead end"),

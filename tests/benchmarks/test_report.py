@@ -269,26 +269,15 @@ def test_the_headline_compares_learned_policies_alone(tmp_path):
     )
     table = rows(text, "Results")
     names = [re.sub("<.*?>", "", row[0][1]) for row in table if len(row) == 7]
-    assert names[1:] == 2 * [
-        "seen",
-        "tuned",
-        "twin",
-        "zero",
-        "expert",
-    ]  # learned first, in their own order
+    # learned first, in their own order
+    assert names[1:] == 2 * ["seen", "tuned", "twin", "zero", "expert"]
     bold = {
         re.sub("<.*?>", "", row[0][1]): [k for k, (kind, _) in enumerate(row) if kind == "best"]
         for row in table
         if len(row) == 7
     }
-    assert bold == {
-        "policy": [],
-        "seen": [],
-        "tuned": [2],
-        "twin": [2],
-        "zero": [],
-        "expert": [],
-    }  # of SR alone
+    # of SR alone
+    assert bold == {"policy": [], "seen": [], "tuned": [2], "twin": [2], "zero": [], "expert": []}
     assert [row[0][0] for row in table if len(row) == 7][1:6] == 3 * ["name"] + 2 * ["name bound"]
     pairs = rows(text, "Differences between learned policies")
     assert [[c[1] for c in pairs[0]]] == [["policies", "all", "empty", "both"]]

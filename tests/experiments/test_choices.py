@@ -64,10 +64,8 @@ def test_fine_tuning_is_compared_seed_by_seed_with_its_start(called, tmp_path, c
         "--resume" not in line for line in trained
     )
     told = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
-    assert told["sft"][1:5] == ["0.10"] * 4 and told["sft"][-2:] == [
-        "0.000",
-        "0.200",
-    ]  # runs 0 and 2
+    # runs 0 and 2
+    assert told["sft"][1:5] == ["0.10"] * 4 and told["sft"][-2:] == ["0.000", "0.200"]
     assert told["init"][1:5] == ["0.40"] * 4 and told["scratch"][-2:] == ["0.100", "0.300"]
     compare(args)
     assert sum(line[0] == "s2e.rl.train" for line in called) == 4, "what is trained stays"
@@ -79,9 +77,8 @@ def test_a_curve_is_every_checkpoint_judged(called, tmp_path, capsys):
         (tmp_path / "run" / "checkpoints" / f"{update:08d}").mkdir(parents=True)
     compare(ChoicesArgs(tmp_path / "out", curve=(tmp_path / "run",), scenes=("here",)))
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["20", "0.2", "0.00"] == said[2][:3] and ["60", "0.8", "0.10"] == said[3][
-        :3
-    ]  # of the fixture: the k-th wins k of 10
+    # of the fixture: the k-th wins k of 10
+    assert ["20", "0.2", "0.00"] == said[2][:3] and ["60", "0.8", "0.10"] == said[3][:3]
     with pytest.raises(UserError, match="--keep"):
         compare(ChoicesArgs(tmp_path / "out", curve=(tmp_path,), scenes=("here",)))
 

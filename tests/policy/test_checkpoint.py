@@ -83,9 +83,8 @@ def test_a_failed_write_leaves_the_previous_one(tmp_path, monkeypatch):
     assert not [p for p in (tmp_path / "checkpoints").iterdir() if p.name.startswith(".writing")]
 
 
-@pytest.mark.parametrize(
-    "file", ["model.safetensors", "last.part"]
-)  # while it is written; when `last` is to name it
+# while it is written; when `last` is to name it
+@pytest.mark.parametrize("file", ["model.safetensors", "last.part"])
 def test_a_full_disk_at_the_first_checkpoint_says_that_there_is_none(tmp_path, monkeypatch, file):
     def full(path):
         if path.name == file:

@@ -71,11 +71,8 @@ def run(tmp_path_factory):
     lines = [
         {"step": 5, "validation/loss": 0.5, "train/loss": 3},
         {"step": 7, "validation/loss": 0.25},
-        {
-            "step": 9,
-            "validation/loss": 0.1,
-            "held_out/ade_m": 0.125,
-        },  # judged at the end: the weights that the run chose
+        # judged at the end: the weights that the run chose
+        {"step": 9, "validation/loss": 0.1, "held_out/ade_m": 0.125},
     ]
     (folder / "metrics.jsonl").write_text(
         "".join(json.dumps(x) + "\n" for x in lines) + '{"step": 7, "held'
@@ -108,9 +105,8 @@ def test_graphs_say_what_torch_says(fields, adapters):
     ways = {}
     for module, inputs in ((whole, samples), (step, later)):
         graph = graphs.traced(module, {k: v[:2] for k, v in inputs.items()})
-        assert (
-            graphs.worst_difference(graph, module, inputs) < graphs.TOLERANCE
-        )  # five rows: other than were traced
+        # five rows: other than were traced
+        assert graphs.worst_difference(graph, module, inputs) < graphs.TOLERANCE
         ways[module] = onnx_session(graph).run(None, inputs)
     m, t = policy.config.anchors, policy.config.waypoints
     assert [x.shape for x in ways[whole]] == [(5, m, t, 2), (5, m), (5, m, t, 2), (5, m, t), (5, m)]
@@ -126,9 +122,8 @@ def encoder_file(path, opset):
     nodes = [
         helper.make_node("Cast", ["in"], ["float"], to=kind.FLOAT),
         helper.make_node("Transpose", ["float"], ["first"], perm=[0, 3, 1, 2]),
-        helper.make_node(
-            "Conv", ["first", "goal"], ["out"], strides=[16, 16]
-        ),  # a name that the policy uses as well
+        # a name that the policy uses as well
+        helper.make_node("Conv", ["first", "goal"], ["out"], strides=[16, 16]),
         helper.make_node("Transpose", ["out"], ["waypoints"], perm=[0, 2, 3, 1]),
     ]
     graph = helper.make_graph(

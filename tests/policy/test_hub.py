@@ -48,9 +48,8 @@ def test_what_looks_like_a_repository(tmp_path):
     ):
         assert not hub.is_repository(name), name
     (tmp_path / "here" / "out").mkdir()
-    assert hub.is_name("out/run") and not hub.is_repository(
-        "out/run"
-    )  # a folder `out` is here: a path that was mistyped
+    # a folder `out` is here: a path that was mistyped
+    assert hub.is_name("out/run") and not hub.is_repository("out/run")
 
 
 def test_a_repository_is_a_folder(tmp_path, monkeypatch):

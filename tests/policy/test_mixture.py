@@ -207,9 +207,8 @@ def test_gradient_through_the_clamps_is_zero_outside_and_right_inside():
     assert (
         (raw.grad[0, 2:] == 0).all() and (raw.grad[0, :2] != 0).all() and (raw.grad[1] != 0).all()
     )
-    assert torch.autograd.gradcheck(
-        lambda r: bivariate_nll(x, *clamped_gaussian(r)), (raw,)
-    )  # 0.1 is far from every kink
+    # 0.1 is far from every kink
+    assert torch.autograd.gradcheck(lambda r: bivariate_nll(x, *clamped_gaussian(r)), (raw,))
 
 
 def test_regression_is_the_mean_square_and_has_one_mode():
@@ -246,9 +245,8 @@ def test_free_space_loss_knows_what_is_not_known():
     empty = free_space_loss(predicted, torch.full((2, 4), float("nan")))
     (gradient,) = torch.autograd.grad(empty, predicted)
     assert empty == 0 and (gradient == 0).all()
-    assert free_space_loss(
-        torch.zeros(1, 2), torch.zeros(1, 2)
-    ).isfinite()  # something touches the robot: no log of 0
+    # something touches the robot: no log of 0
+    assert free_space_loss(torch.zeros(1, 2), torch.zeros(1, 2)).isfinite()
     random = torch.randn(3, 16, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
         lambda p: free_space_loss(p, torch.full((3, 16), 2.0)), (random,)

@@ -146,10 +146,8 @@ def test_free_space_head_is_only_where_it_was_asked_for():
     assert set(policy.state_dict()) - set(without.state_dict()) == {
         n for n in policy.state_dict() if "free_space_head" in n
     }
-    for (
-        name,
-        tensor,
-    ) in without.state_dict().items():  # the head is made last: everything else begins alike
+    # the head is made last: everything else begins alike
+    for name, tensor in without.state_dict().items():
         assert torch.equal(tensor, policy.state_dict()[name]), name
     with pytest.raises(ValueError, match="free_space"):
         without.free_space(torch.zeros(1, 16, 32))
@@ -225,9 +223,8 @@ def test_paper_preset_has_the_papers_shape():
     assert policy.decode(torch.zeros(1, 7, 768)).mean.shape == (1, 8, 10, 2)
     encoder = sum(p.numel() for p in FeatureNet(config).parameters())
     own = sum(p.numel() for p in policy.parameters())
-    assert (
-        3.5e6 < encoder < 4.5e6
-    )  # B0 without its last convolution and classifier: 5.3 M less 1.3 M and 0.4 M
+    # B0 without its last convolution and classifier: 5.3 M less 1.3 M and 0.4 M
+    assert 3.5e6 < encoder < 4.5e6
     assert 50e6 < own < 70e6  # 8 blocks of 12 d^2
 
 

@@ -63,9 +63,8 @@ def test_an_oracle_is_perfect(samples):
     confidence = math.exp(2) / (math.exp(2) + 2)
     assert row["ece"] == pytest.approx(1 - confidence)
     best = 10 * (2 * math.log(math.exp(-1)) + math.log(2 * math.pi)) - math.log(confidence)
-    assert row["nll"] == pytest.approx(
-        best, rel=1e-3
-    )  # the other modes add nothing at these distances
+    # the other modes add nothing at these distances
+    assert row["nll"] == pytest.approx(best, rel=1e-3)
 
 
 def test_a_wrong_score_shows_at_one_and_not_at_m(samples):

@@ -71,9 +71,8 @@ def test_thresholds_are_those_of_the_docstring(speed, lateral):
 @pytest.mark.parametrize(("seconds", "lateral"), [(3, 1.0), (5, 1.8), (8, 3.0)])
 def test_thresholds_continue_waymos(seconds, lateral):
     side, along = thresholds(arc(1.4, 0, t=5 * seconds), 0.2)
-    assert side[0] == pytest.approx(lateral / 2) and along[0] == pytest.approx(
-        lateral
-    )  # Waymo halves them at 1.4 m/s
+    # Waymo halves them at 1.4 m/s
+    assert side[0] == pytest.approx(lateral / 2) and along[0] == pytest.approx(lateral)
 
 
 def test_end_heading():

@@ -112,10 +112,8 @@ def test_a_place_that_cannot_be_written_is_named(net, walks, tmp_path):
 
 
 def test_frames_come_back_at_the_policys_size(walks, tmp_path):
-    for store in (
-        FrameStore(CONFIG, tmp_path),
-        FrameStore(CONFIG, tmp_path),
-    ):  # the second finds them there
+    # the second finds them there
+    for store in FrameStore(CONFIG, tmp_path), FrameStore(CONFIG, tmp_path):
         first, good, _ = store.add(walks)
         assert list(first) == [0, 9, 79] and len(good) == 3
         images = store.images(first[:, None] + np.array([[0, 8]]))

@@ -81,9 +81,8 @@ def test_parts_are_painted_where_they_stand(name):
     low = points[(points[:, 2] > 0.15) & (points[:, 2] < 1.1)]
     cells = np.argwhere(solid) * 0.1 + np.array(PLACE.low) + 0.05
     for corner in (low.min(0), low.max(0)):
-        assert (
-            np.abs(cells - corner[:2]).min(axis=0).max() < 1.0
-        )  # nothing low sticks far out of what is solid
+        # nothing low sticks far out of what is solid
+        assert np.abs(cells - corner[:2]).min(axis=0).max() < 1.0
 
 
 def test_sheets_face_the_side_they_are_seen_from():

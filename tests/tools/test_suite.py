@@ -71,9 +71,8 @@ def test_something_stands_between_many_far_anchors(urban):
     )
     cells = scene.occupancy.cell_of(line)
     blocked = (distance[cells[..., 0], cells[..., 1]] < 0.4).any(axis=1)
-    assert (
-        far.sum() > 300 and 0.3 < blocked.mean() < 1
-    )  # in a street nearly every far pair has something between
+    # in a street nearly every far pair has something between
+    assert far.sum() > 300 and 0.3 < blocked.mean() < 1
 
 
 def way_ahead(scene, anchors, yaws):

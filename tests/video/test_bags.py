@@ -120,9 +120,8 @@ def test_yuv_against_ffmpeg(encoding):
     got = ros_images.rgb(
         ros_messages.RawImage(16, 32, encoding, False, 64, memoryview(data.tobytes()))
     )
-    assert (
-        np.abs(got.astype(int) - expected).max() <= 4
-    )  # swscale's fast path rounds down in fixed point
+    # swscale's fast path rounds down in fixed point
+    assert np.abs(got.astype(int) - expected).max() <= 4
     # The definition: luma weights .299, .587, .114; 219 steps of luma, 224 of chroma.
     y, u, v = (
         (pairs[..., [0, 2]].reshape(16, 32) - 16.0) / 219,
@@ -154,9 +153,8 @@ def test_fisheye_and_uncalibrated_cameras(tmp_path):
         bag.camera_info(scene, scene.start, model="equidistant")
     with bags.opened(tmp_path / "a.bag") as bag:
         ((_, _, data),) = bag.messages(["/camera/camera_info"])
-    assert ros_messages.camera_hfov_deg(data, False) == pytest.approx(
-        math.degrees(2.0)
-    )  # 640 / 320 radians
+    # 640 / 320 radians
+    assert ros_messages.camera_hfov_deg(data, False) == pytest.approx(math.degrees(2.0))
     zero = data.replace(np.float64(320).tobytes(), bytes(8))
     assert math.isnan(ros_messages.camera_hfov_deg(zero, False))
 

@@ -56,9 +56,8 @@ def test_any_format_to_any_format(tmp_path, to):
     for a, b in zip(before, walks, strict=True):
         assert a.name == b.name and b.hz == pytest.approx(5)
         np.testing.assert_allclose(a.position[::2], b.position, atol=1e-12)
-        assert list(a.frames.jpegs(range(0, 60, 2))) == list(
-            b.frames.jpegs(range(30))
-        )  # not encoded a second time
+        # not encoded a second time
+        assert list(a.frames.jpegs(range(0, 60, 2))) == list(b.frames.jpegs(range(30)))
         assert b.body.camera_height_m == 0.4 and b.body.length_m == 0.7
         if a.free_space is not None and b.free_space is not None:
             np.testing.assert_allclose(a.free_space[::2], b.free_space, atol=1e-6)
@@ -100,9 +99,8 @@ def test_what_check_finds_is_left_out_and_said(tmp_path):
     everything = convert(
         [source], tmp_path / "all", Conversion(to_hz=0, keep_all=True), ReadOptions()
     )
-    assert (
-        everything.pieces == 3 and "30.jpg" in everything.left_out[0]
-    )  # a picture that is none cannot be kept
+    # a picture that is none cannot be kept
+    assert everything.pieces == 3 and "30.jpg" in everything.left_out[0]
     assert not (tmp_path / "all" / ".part").exists()
 
 

@@ -63,9 +63,8 @@ def test_body_rate_times_and_scale(tmp_path):
         0.95,
         0.45,
     )
-    assert body.camera_hfov_deg == pytest.approx(
-        99.16, abs=0.01
-    )  # 640 pixels of focal length 272.547
+    # 640 pixels of focal length 272.547
+    assert body.camera_hfov_deg == pytest.approx(99.16, abs=0.01)
     assert not np.isnan(body.token()).any()
     times = 100 + np.arange(20) * 0.31
     (walk,) = read(write_recon(tmp_path / "b.hdf5", jackal__time=times))

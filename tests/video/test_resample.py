@@ -60,9 +60,8 @@ def test_never_repeats_a_frame_and_never_upsamples(steps, hz):
     walk = uniform(source, hz)
     assert (np.diff(walk.times) > 0).all() and set(walk.times) <= set(source.times)
     assert len(walk.frames) == len(walk.times) == len(walk.yaw) == len(walk.position)
-    if walk is not source and len(walk) < len(
-        source
-    ):  # nearest: no other frame is closer to the instant that a frame was chosen for
+    # nearest: no other frame is closer to the instant that a frame was chosen for
+    if walk is not source and len(walk) < len(source):
         grid = (
             source.times[0]
             + np.arange(int((source.times[-1] - source.times[0]) * hz + 1e-6) + 1) / hz

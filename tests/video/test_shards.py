@@ -116,9 +116,8 @@ def test_same_walks_same_bytes_and_tar_agrees(tmp_path):
     assert all(
         (tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files
     )
-    with tarfile.open(
-        tmp_path / "a" / "shard-000000.tar"
-    ) as tar:  # the standard library as the independent reader
+    # the standard library as the independent reader
+    with tarfile.open(tmp_path / "a" / "shard-000000.tar") as tar:
         for member in tar:
             assert member.isreg() and member.mtime == 0 and member.name.isascii()
 

@@ -52,9 +52,8 @@ def test_few_values_are_grey_and_every_path_fits(tmp_path):
     assert min(shades) > 5000  # histograms of 11 walks, and of hundreds of frames
     path = np.argwhere((image == np.array(_faded(COLOURS[0]))).all(-1))
     box = path[path[:, 1] > 1000]
-    assert (
-        400 < np.ptp(box[:, 0]) < 560 and np.ptp(box[:, 1]) < 520
-    )  # the long one is seen whole, ending inside the frame
+    # the long one is seen whole, ending inside the frame
+    assert 400 < np.ptp(box[:, 0]) < 560 and np.ptp(box[:, 1]) < 520
 
 
 @pytest.mark.parametrize("count", [1, 3])

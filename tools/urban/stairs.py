@@ -117,10 +117,8 @@ def ways_up(canvas: Canvas) -> None:
     canvas.patch((13.5, WALL_2 + WAY, MID), (2.5, 0, 0), UP * 1.5, 0.19, RUBBLE)
     canvas.level(-9.5, WALL_2, -5.5, WALL_2 + WAY, MID)
     _flight(canvas, -9.5, -5.5, WALL_2 - 1.0, MID, worn)
-    for x, y, z, flip in (
-        (X0, WALL_1, LOW, False),
-        (X1, WALL_2, MID, True),
-    ):  # the houses' feet beside the lower ends
+    # the houses' feet beside the lower ends
+    for x, y, z, flip in (X0, WALL_1, LOW, False), (X1, WALL_2, MID, True):
         canvas.patch((x, y, z), (0, WAY, 0), UP * 1.5, 0.19, plaster(WHITE, 177), flip=flip)
         canvas.solid(x - 0.5 * (x < 0), y, z, x + 0.5 * (x > 0), y + WAY, z + 1.6)
     iron = tone("3a5f8a")

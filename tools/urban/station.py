@@ -461,11 +461,8 @@ def surroundings(canvas: Canvas) -> None:
         0.16,
         stained(CONCRETE),
     )
-    for x, s, t in (
-        (EAST - 0.01, -1.0, 0.9),
-        (EAST - 0.01, 2.0, 0.9),
-        (EAST - 0.01, -5.0, 0.9),
-    ):  # posters
+    # posters
+    for x, s, t in (EAST - 0.01, -1.0, 0.9), (EAST - 0.01, 2.0, 0.9), (EAST - 0.01, -5.0, 0.9):
         tone = hexes("2f5f8a", "c9823a", "7a3450")[canvas.rng.integers(3)]
         canvas.patch(
             (x - 0.02, s + 0.9, t),

@@ -71,10 +71,8 @@ def car(
     tones[side & (height < belt) & (height > 0.36) & gaps] *= 0.55
     skin(canvas, turned(hull, x, y, yaw, z), tones, flip=True, gloss=np.where(glass, 0.7, 0.25))
     across = np.linspace(0, 1, 17)[:, None]
-    for end, lamp in (
-        (0, "f2f0e6"),
-        (-1, "8e1d1a"),
-    ):  # the nose and the tail, closed from sill to bonnet
+    # the nose and the tail, closed from sill to bonnet
+    for end, lamp in (0, "f2f0e6"), (-1, "8e1d1a"):
         cap = hull[end, :19][:, None] + across * (hull[end, :-20:-1] - hull[end, :19])[:, None]
         middle = (cap[1:, 1:] + cap[:-1, :-1]) / 2
         shade = np.where(middle[..., 2:] < 0.36, BLACK * 1.4, tone * 0.95)

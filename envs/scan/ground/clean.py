@@ -60,11 +60,8 @@ def clean(splats: Splats) -> np.ndarray:
         return reason
     reason[left[_haze(splats, left, size)]] = REASONS.index("haze")
     left = np.flatnonzero(reason == 0)
-    for cells in (
-        CELLS,
-        CELLS // 2,
-        CELLS // 4,
-    ):  # a thin capture falls to pieces in voxels finer than its own spacing
+    # a thin capture falls to pieces in voxels finer than its own spacing
+    for cells in CELLS, CELLS // 2, CELLS // 4:
         lonely = _isolated(means[left], splats.scales[left], middle, size / cells)
         if lonely.mean() < MOST_ISOLATED:
             reason[left[lonely]] = REASONS.index("isolated")
@@ -119,9 +116,8 @@ def _clumps(where: np.ndarray) -> np.ndarray:
     low = where.min(0)
     coarse = (where - low) // 2
     shape = coarse.max(0) + 1
-    if (
-        np.prod(shape) > 1 << 28
-    ):  # a capture much longer than its diameter: coarser voxels, the same rule
+    # a capture much longer than its diameter: coarser voxels, the same rule
+    if np.prod(shape) > 1 << 28:
         coarse //= 2
         shape = coarse.max(0) + 1
     grid = np.zeros(shape, dtype=bool)

@@ -146,11 +146,8 @@ def read_header(path: Path) -> PlyHeader:
         if "" in fields.values():
             break  # rows of unknown length: nothing after them can be found
         element = Element(name, count, np.dtype(list(fields.items())), start)
-        if name in (
-            "chunk",
-            "vertex",
-            "sh",
-        ):  # before anything is allocated: the header's word is not to be trusted
+        # before anything is allocated: the header's word is not to be trusted
+        if name in ("chunk", "vertex", "sh"):
             _check_inside(path, element, size)
         elements[name] = element
         start += count * element.dtype.itemsize

@@ -419,9 +419,8 @@ class BagFrames(Frames):
                     number = int(wanted[done])
                     yield number, held[number], bag.cdr
                     done += 1
-                    if (
-                        done == len(wanted) or wanted[done] != number
-                    ):  # a frame may be asked for twice
+                    # a frame may be asked for twice
+                    if done == len(wanted) or wanted[done] != number:
                         del held[number]
         if done < len(wanted):
             raise UserError(

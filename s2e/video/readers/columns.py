@@ -198,9 +198,8 @@ def _said(pool: Sequence[Column], said: str, where: object) -> PoseColumns:
             or [c for c in pool if c.feature == name]
             or [c for c in pool if c.name == name]
         )
-        if (
-            len({c.feature for c in found}) > 1
-        ):  # by name alone: what is observed goes before what is commanded
+        # by name alone: what is observed goes before what is commanded
+        if len({c.feature for c in found}) > 1:
             found = [c for c in found if not c.feature.startswith("action")]
         if not found or len({c.feature for c in found}) > 1:
             what = "several features have" if found else f"{where} has no"

@@ -97,9 +97,8 @@ def size_of(file: bytes, described: str = "") -> tuple[int, int]:
     for word in ("16UC1", "32FC1", "compressedDepth", "mono16"):
         if word in described:
             raise ValueError(f"format {described[:60]!r} is not a picture of 8 bits a channel")
-    if not file.startswith(
-        (b"\xff\xd8", b"\x89PNG")
-    ):  # the others that Pillow reads include programs (EPS)
+    # the others that Pillow reads include programs (EPS)
+    if not file.startswith((b"\xff\xd8", b"\x89PNG")):
         raise ValueError(
             f"format {described[:60]!r}, starting with {file[:4].hex()}, is neither JPEG nor PNG"
         )

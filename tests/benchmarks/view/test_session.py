@@ -223,9 +223,8 @@ def test_of_a_suites_results_the_scenes_own_are_replayed(tmp_path, episodes):
     )
     assert [r.id for r in read_replay(file, by_id, "gs_urban/plaza")] == [first.id, second.id]
     folder = view_session.scene_folder("gs_urban/plaza")
-    assert (
-        len(read_replay(file, by_id, str(folder))) == 2
-    )  # a name and its folder are the same scene
+    # a name and its folder are the same scene
+    assert len(read_replay(file, by_id, str(folder))) == 2
     file.write_text(line(first, **there))  # of the same id, start and goal
     with pytest.raises(UserError, match="is of gs_urban/quay, not of gs_urban/plaza"):
         read_replay(file, by_id, "gs_urban/plaza")

@@ -190,9 +190,8 @@ def test_the_page_reads_nothing_into_names():
     )
     assert plain("both-001") == "both-001" and plain("[a](b)") == "&#91;a&#93;&#40;b&#41;"
     script = key_script()
-    assert (
-        "LABELS" not in script and script.count('"') == 8
-    )  # those around its four attributes; none within
+    # those around its four attributes; none within
+    assert "LABELS" not in script and script.count('"') == 8
     assert all(label in script for label, _ in KEYS.values()) and PAUSE in script
 
 

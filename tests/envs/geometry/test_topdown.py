@@ -25,6 +25,5 @@ def test_a_map_agrees_with_the_grid_it_is_cut_from():
             if active[v, p]:
                 expected[np.hypot(x - people[v, p, 0], y - people[v, p, 1]) <= 0.25] = PERSON
         expected[np.hypot(x - goals[v, 0], y - goals[v, 1]) <= 0.5] = GOAL
-        assert (
-            maps[v] == expected
-        ).mean() > 0.999  # cells whose middle lies on an edge may round either way
+        # cells whose middle lies on an edge may round either way
+        assert (maps[v] == expected).mean() > 0.999

@@ -153,9 +153,8 @@ def test_a_half_plane_is_the_nearest_way_out_of_the_velocity_obstacle():
         if short > 0:
             assert not inside(w + (short + 2e-3) * normal, offset, radii)
             assert inside(w + (short - 2e-3) * normal, offset, radii) or short < 2e-3
-            assert all(
-                inside(w + 0.97 * short * turn, offset, radii) for turn in around[::6]
-            )  # no way out is shorter
+            # no way out is shorter
+            assert all(inside(w + 0.97 * short * turn, offset, radii) for turn in around[::6])
 
 
 def test_discs_that_overlap_part_within_a_step():

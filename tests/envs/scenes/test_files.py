@@ -197,10 +197,8 @@ def test_hostile_occupancy_is_refused_before_memory_is_asked_for(tmp_path):
     refuse_occupancy(tmp_path, packed(b"", zipfile.ZIP_LZMA), "encrypted or packed")
     whole = bytearray(packed(npy(form.format("|b1", "(1, 1)")) + b"\0"))
     locked, unknown = whole.copy(), whole.copy()
-    for mark, offset in (
-        (b"PK\1\2", 8),
-        (b"PK\3\4", 6),
-    ):  # flags, and two bytes later the method, of directory and member
+    # flags, and two bytes later the method, of directory and member
+    for mark, offset in (b"PK\1\2", 8), (b"PK\3\4", 6):
         at = whole.index(mark) + offset
         locked[at] |= 1
         unknown[at + 2] = 77

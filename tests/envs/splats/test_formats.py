@@ -205,9 +205,8 @@ def test_the_sample_sog_is_one_object(tmp_path):
         and splats.sh.shape == (31000, 9, 3)
         and not splats.antialiased
     )
-    assert (
-        np.abs(splats.means).max() < 1.1 and 0.03 < splats.means[:, 1].max() < 0.05
-    )  # it stands on y = 0, and y is down
+    # it stands on y = 0, and y is down
+    assert np.abs(splats.means).max() < 1.1 and 0.03 < splats.means[:, 1].max() < 0.05
     path = tmp_path / "playbot.sog"
     path.write_bytes(
         samples.zipped({p.name: p.read_bytes() for p in sorted((DATA / "playbot_sog").iterdir())})
@@ -273,9 +272,8 @@ def test_bad_dotsplats(tmp_path):
     for row in (data[:28] + b"\x80" * 4, bytes(32)):
         with pytest.warns(SplatWarning, match="1 of 20 .*rotation in 1; the first is number 0"):
             assert len(read_splats(put(tmp_path, "a.splat", row + data[32:])).means) == 19
-    assert (
-        len(read_splats(put(tmp_path, "a.bin", bytes(192) + data[192:])).means) == 14
-    )  # of no telling name
+    # of no telling name
+    assert len(read_splats(put(tmp_path, "a.bin", bytes(192) + data[192:])).means) == 14
     refused(
         put(tmp_path, "a.splat", bytes(320) + data[320:]),
         "10 of 20 Gaussians .* half or more are bad",

@@ -174,9 +174,8 @@ def test_backgrounds_as_gaussians_are_an_exact_depth_test(on_cpu, lens, antialia
     for mine, twins in zip(got, want, strict=True):
         assert np.array_equal(np.isinf(mine), np.isinf(twins))
         off = np.abs(np.nan_to_num(mine, posinf=0) - np.nan_to_num(twins, posinf=0))
-        assert (
-            off.max() < 0.05 and np.mean(off < 1e-4) > 0.995
-        )  # an alpha of 1/255 may fall on either side
+        # an alpha of 1/255 may fall on either side
+        assert off.max() < 0.05 and np.mean(off < 1e-4) > 0.995
     assert (want[2] > 0.9).any() and got[0].dtype == np.float32
 
 

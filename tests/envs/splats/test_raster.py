@@ -273,11 +273,8 @@ def test_thread_count_does_not_change_a_bit(monkeypatch):
     poses = np.random.default_rng(0).uniform(-3, 3, (7, 3))
     positions, rotations = camera_poses(poses, CAMERA)
     results = []
-    for threads in (
-        1,
-        2,
-        16,
-    ):  # the count that it reads, not that of the machine: that may have one core
+    # the count that it reads, not that of the machine: that may have one core
+    for threads in 1, 2, 16:
         monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
         results.append(
             render_splats(prepare(splats), Views(positions, rotations, CAMERA.intrinsics(), 45, 70))
@@ -370,9 +367,8 @@ def test_odd_gaussians_change_nothing_that_they_should_not():
     )
     assert not np.isnan(depth).any()
     assert psnr(rgb[0], want[0]) > 45 and np.abs(alpha[0] - want[2]).max() < 1e-3
-    assert (
-        alpha[0, 21:24, 33:37].max() > alpha[0, 21:24, 28:31].max() + 0.2
-    )  # the point, over the town
+    # the point, over the town
+    assert alpha[0, 21:24, 33:37].max() > alpha[0, 21:24, 28:31].max() + 0.2
 
 
 def test_no_gaussians_and_no_views():

@@ -163,10 +163,8 @@ def test_modes_and_lenses_differ():
 def test_threads_do_not_change_a_bit(lens, antialiased, monkeypatch):
     splats, poses = make_scene("anisotropic")
     given, results = views(poses, lens), []
-    for threads in (
-        1,
-        16,
-    ):  # the count that it reads, not that of the machine: that may have one core
+    # the count that it reads, not that of the machine: that may have one core
+    for threads in 1, 16:
         monkeypatch.setattr(numba, "get_num_threads", lambda threads=threads: threads)
         results.append(
             render_splats(prepare(splats), Views(*given, lens=lens, antialiased=antialiased))

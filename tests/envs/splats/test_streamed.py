@@ -73,9 +73,8 @@ def test_the_level_is_chosen_by_size_and_by_what_is_there(tmp_path, monkeypatch)
     folder = scene(tmp_path)
     assert read_streamed(folder).level == 0
     monkeypatch.setattr(streamed, "ENOUGH", 50)
-    assert (
-        read_streamed(folder / "lod-meta.json").level == 1
-    )  # 20 of level 1, and 30 of a leaf that has no other than 0
+    # 20 of level 1, and 30 of a leaf that has no other than 0
+    assert read_streamed(folder / "lod-meta.json").level == 1
     monkeypatch.setattr(streamed, "ENOUGH", 1)
     assert read_streamed(folder).level == 2
     (folder / "1_0" / "meta.json").unlink()
