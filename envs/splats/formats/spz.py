@@ -233,6 +233,11 @@ def _streams(
             f"{path}: byte 16: table of contents at byte {toc} of {size}; the file is cut or "
             "damaged, export it again"
         )
+    if header.flags & _EXTENDED and toc - 32 > _MAX_EXTENSIONS:
+        raise UserError(  # cut short they might lack the record that names the axes
+            f"{path}: byte 16: {toc - 32} bytes of extensions; at most {_MAX_EXTENSIONS} are "
+            "read, export it without them"
+        )
     file.seek(toc)
     sizes = struct.unpack(f"<{2 * found}Q", file.read(16 * found))
     streams = {}
@@ -251,9 +256,7 @@ def _streams(
             f"{path}: cut at byte {size}: its streams end at byte {start}; copy or export it again"
         )
     file.seek(32)
-    return streams, _axes(
-        path, file.read(min(toc - 32, _MAX_EXTENSIONS))
-    ) if header.flags & _EXTENDED else _RUB
+    return streams, _axes(path, file.read(toc - 32)) if header.flags & _EXTENDED else _RUB
 
 
 def _zstd(

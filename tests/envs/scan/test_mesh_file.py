@@ -69,6 +69,39 @@ def test_discs_cover_a_triangle_and_lie_in_it(tmp_path):
     assert gaps.max() < 0.1
 
 
+def chain(depth):
+    """A GLB's nodes, each inside the one before, the last with a mesh of twelve triangles."""
+    scene = trimesh.Scene()
+    parent = None
+    for k in range(depth):
+        last = k == depth - 1
+        scene.graph.update(f"n{k}", parent, geometry=None)
+        if last:
+            scene.add_geometry(trimesh.creation.box(), node_name="box", parent_node_name=f"n{k}")
+        parent = f"n{k}"
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "most", "words"),
+    [
+        ("glb", "MOST_BYTES", 100, "a mesh of 1 to 100 bytes is read"),
+        ("glb", "MOST_FACES", 11, "an accessor of 36 numbers"),
+        ("obj", "MOST_FACES", 11, "1 to 11 are read"),
+        ("glb", "MOST_NODES", 3, "nodes, at most 3"),
+        ("glb", "MOST_DEPTH", 3, "nested more than 3 deep"),
+    ],
+)
+def test_what_a_mesh_claims_is_bounded(tmp_path, monkeypatch, kind, limit, most, words):
+    path = tmp_path / f"mesh.{kind}"
+    (chain(5) if kind == "glb" else trimesh.creation.box()).export(path)
+    assert len(read_mesh(path)[1]) == 12
+    monkeypatch.setattr(mesh_file, limit, most)
+    with pytest.raises(UserError, match=words) as error:
+        read_mesh(path)
+    assert str(path) in str(error.value)
+
+
 def test_a_mesh_in_place_of_the_splats(tmp_path, monkeypatch):
     scale, seed = 0.4, 8
     splats, _ = disturbed(yard(junk=False), seed, scale)

@@ -31,6 +31,23 @@ def test_a_missing_sidecar_is_no_correction(tmp_path):
     assert read_correction(path) == Correction() and Correction().used() == {}
 
 
+@pytest.mark.parametrize(
+    ("limit", "most", "words"),
+    [
+        ("MOST_BYTES", 20, "20 bytes"),
+        ("MOST_POLYGONS", 1, "'no_go' must be a list of at most 1 polygons"),
+        ("MOST_POINTS", 3, r"no_go\[0\] must be a list of 3 to 3 points"),
+    ],
+)
+def test_a_sidecar_is_bounded(tmp_path, monkeypatch, limit, most, words):
+    path = tmp_path / "a.correct.json"
+    path.write_text(json.dumps({"no_go": [SQUARE, SQUARE]}))
+    assert len(read_correction(path).no_go) == 2
+    monkeypatch.setattr(f"s2e.envs.scan.sidecar.{limit}", most)
+    with pytest.raises(UserError, match=words):
+        read_correction(path)
+
+
 def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "a.correct.json"
     path.write_text(

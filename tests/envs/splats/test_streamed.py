@@ -58,6 +58,22 @@ def rows(folder, name, start, count):
     return read_sog(folder / name).means[start : start + count]
 
 
+@pytest.mark.parametrize(
+    ("limit", "most", "words"),
+    [
+        ("_MAX_META", 100, "bytes; a list of chunks"),
+        ("_MAX_NODES", 4, "more than 4 nodes"),
+        ("_MAX_FILES", 3, "a list of 1 to 3 files"),
+    ],
+)
+def test_what_a_list_of_chunks_claims_is_bounded(tmp_path, monkeypatch, limit, most, words):
+    folder = scene(tmp_path)
+    read_streamed(folder, 0)
+    monkeypatch.setattr(streamed, limit, most)
+    with pytest.raises(UserError, match=words):
+        read_streamed(folder, 0)
+
+
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_a_level_is_read_whole(tmp_path, level):
     folder = scene(tmp_path)
