@@ -334,7 +334,7 @@ class Builder:
             width = float(rng.uniform(5.5, 10.5))
             width = length - at if length - at - width < 4.5 else width
             p, q = a + along * at, a + along * (at + width)
-            tall = self._house_front(p, q, along, back, width, low, high, shops, awnings)
+            tall = self._house_front(p, q, along, width, (low, high), shops, awnings)
             if abs(tall - before) > 0.1 and (at > 0 or sides[0]):
                 # Where two houses meet, the higher one shows its side above the other's roof.
                 side = (p + back * deep, p) if tall > before else (p, p + back * deep)
@@ -357,10 +357,20 @@ class Builder:
             self.add(wall(b, b + back * deep, 0.0, before, "plaster", (2.0, 2.0), house_tint(rng)))
 
     def _house_front(
-        self, p, q, along, back, width: float, low: float, high: float, shops: float, awnings: float
+        self,
+        p: np.ndarray,
+        q: np.ndarray,
+        along: np.ndarray,
+        width: float,
+        heights: tuple[float, float],
+        shops: float,
+        awnings: float,
     ) -> float:
-        """One house of a row: ground floor, storeys, a door or an awning. Returns its height."""
-        rng = self.rng
+        """One house of a row from p to q (2,), `along` its direction: ground floor, storeys, a door
+        or an awning. Returns its height; see `front`.
+        """
+        rng, (low, high) = self.rng, heights
+        back = np.array([-along[1], along[0]])
         floors = int(rng.integers(max(int(low / 3), 1), int(high / 3) + 1))
         tall = 3.2 + 3.0 * floors
         tint, bays = house_tint(rng), max(round(width / 3.5), 1)

@@ -5,7 +5,7 @@ A walk of cameras through the street decides where it is well known, as in the s
 from a clean scan to a poor one in haze, and so are its colours (`draw_film`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.ndimage import minimum_filter
@@ -161,6 +161,44 @@ def draw_film(rng: np.random.Generator) -> Film:
     )
 
 
+@dataclass(frozen=True)
+class Draw:
+    """What a capture is drawn with: the generator, the scene's seed, its defects, its colours."""
+
+    rng: np.random.Generator
+    seed: int
+    wear: Wear
+    film: Film
+
+    def mottle(self, x: np.ndarray, y: np.ndarray, per_m: float, layer: int) -> np.ndarray:
+        """(n,) smooth noise of this scene at points; see `mottle`."""
+        return mottle(x, y, per_m, self.seed % 1_000_003 + layer)
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Where on the surfaces the Gaussians begin.
+
+    Attributes:
+        of: (n,) faces. points: (n, 3) metres. area: (n,) square metres of each. normal: (n, 3).
+        bad: (n,) 0 where many cameras saw it well, 1 where none did.
+        leaf, floor, grass: (n,) bool, what it is.
+    """
+
+    of: np.ndarray
+    points: np.ndarray
+    area: np.ndarray
+    normal: np.ndarray
+    bad: np.ndarray
+    leaf: np.ndarray
+    floor: np.ndarray
+    grass: np.ndarray
+
+    def take(self, kept: np.ndarray) -> "Spots":
+        """Some of them."""
+        return Spots(*(getattr(self, f.name)[kept] for f in fields(self)))
+
+
 def as_capture(
     scene: Scene, seed: int, wear: Wear | None = None, film: Film | None = None
 ) -> Scene:
@@ -178,9 +216,9 @@ def as_capture(
     """
     rng = np.random.default_rng([seed, 51])
     drawn_wear, drawn_film = draw_wear(rng), draw_film(rng)
-    wear, film = wear or drawn_wear, film or drawn_film
+    draw = Draw(rng, seed, wear or drawn_wear, film or drawn_film)
     faces, layers = _surfaces(scene)
-    eyes = _eyes(scene, rng, wear.cameras)
+    eyes = _eyes(scene, rng, draw.wear.cameras)
     known = _seen(
         scene,
         eyes,
@@ -188,8 +226,7 @@ def as_capture(
         faces.normal,
         faces.semantic == _LEAF,
     )
-    of, points, area = _sampled(rng, faces, eyes, known)
-    splats = _spoiled(scene, rng, seed, wear, film, faces, layers, eyes, of, points, area)
+    splats = _spoiled(scene, draw, faces, layers, eyes, _sampled(rng, faces, eyes, known))
     return Scene(
         scene.name,
         scene.occupancy,
@@ -279,31 +316,31 @@ def _seen(scene: Scene, eyes: np.ndarray, points, normal, leaf) -> np.ndarray:
 
 
 def _spoiled(
-    scene, rng, seed, wear: Wear, film: Film, faces: Faces, layers: Faces, eyes, of, points, area
+    scene: Scene, draw: Draw, faces: Faces, layers: Faces, eyes: np.ndarray, sampled: tuple
 ) -> Splats:
-    """Gaussians at points, with everything that a capture does to them."""
+    """Gaussians at points (`_sampled`), with everything that a capture does to them."""
+    rng, wear = draw.rng, draw.wear
+    of, points, area = sampled
     normal, semantic = faces.normal[of], faces.semantic[of]
     leaf, floor = semantic == _LEAF, np.isin(semantic, _FLOORS) & (faces.normal[of, 2] > 0.6)
     seen = _seen(scene, eyes, points + 0.03 * normal, normal, leaf)
-    bad = 1 / (1 + (seen / 0.9) ** 1.2)  # 0: seen well from many places, 1: by nobody
+    bad = 1 / (1 + (seen / 0.9) ** 1.2)
     bad = np.where(floor, np.minimum(bad, 0.55), bad)
-    kept = _kept(rng, seed, wear, faces, of, points, area, bad, floor)
-    of, points, area, normal, leaf, floor, bad = (
-        x[kept] for x in (of, points, area, normal, leaf, floor, bad)
+    spots = Spots(of, points, area, normal, bad, leaf, floor, semantic == _GRASS)
+    spots = spots.take(_kept(draw, faces, spots))
+    colour = _drifted(draw, spots, _coloured(draw, faces, layers, spots))
+    means = _moved(draw, spots)
+    normal, along, scales = _shaped(draw, faces, spots)
+    bad, count = spots.bad, len(spots.of)
+    faint = wear.faint * rng.beta(1.2, 2.0, count) + 0.25 * bad * rng.random(count)
+    opacity = rng.uniform(0.88, 0.98, count) * (
+        1 - np.where(spots.floor, 0.6, 1.0) * np.minimum(faint, 0.95)
     )
-    colour = _coloured(rng, seed, film, faces, layers, of, points, area, bad < 0.7)
-    colour = _drifted(rng, seed, wear, points, colour, bad, leaf)
-    means = _moved(rng, seed, wear, points, normal, bad, leaf, floor, semantic[kept] == _GRASS)
-    normal, along, scales = _shaped(rng, wear, faces, of, area, normal, bad, leaf, floor)
-    faint = wear.faint * rng.beta(1.2, 2.0, len(of)) + 0.25 * bad * rng.random(len(of))
-    opacity = rng.uniform(0.88, 0.98, len(of)) * (
-        1 - np.where(floor, 0.6, 1.0) * np.minimum(faint, 0.95)
-    )
-    sh = np.zeros((len(of), 4, 3))
+    sh = np.zeros((count, 4, 3))
     sh[:, 0] = (colour - 0.5) / SH0
-    sh[:, 1:] = _view_dependent(scene, rng, wear, faces, of, normal, bad)
+    sh[:, 1:] = _view_dependent(scene, draw, faces, spots.of, normal, bad)
     surface = means, _quaternions(along, np.cross(normal, along), normal), scales, opacity, sh
-    air = _floaters(scene, rng, wear, eyes, means, colour, bad), _haze(scene, rng, wear, film)
+    air = _floaters(scene, draw, eyes, means, colour, bad), _haze(scene, draw)
     parts = [surface, *air]
     means, quats, scales, opacity, sh = (
         np.concatenate([p[k] for p in parts]).astype(np.float32) for k in range(5)
@@ -311,16 +348,16 @@ def _spoiled(
     return Splats(means, quats, scales, opacity, sh)
 
 
-def _kept(rng, seed, wear: Wear, faces: Faces, of, points, area, bad, floor) -> np.ndarray:
+def _kept(draw: Draw, faces: Faces, spots: Spots) -> np.ndarray:
     """(n,) bool: without holes where few looked, and without some of what is thin."""
-    noise = mottle(
-        points[:, 0] + 0.7 * points[:, 2], points[:, 1] - 0.7 * points[:, 2], 0.25, seed % 1_000_003
-    )
+    rng, wear, of, bad = draw.rng, draw.wear, spots.of, spots.bad
+    x, y, z = spots.points.T
+    noise = draw.mottle(x + 0.7 * z, y - 0.7 * z, 0.25, 0)
     thing = faces.instance[of] > 0
     missing = (bad - 0.35) * wear.holes + 0.25 * noise * wear.holes > np.where(thing, 0.62, 0.45)
-    hole = missing & ~floor
-    sparse = rng.random(len(of)) < wear.holes * np.where(thing, 0.15, 0.4) * bad**2 * ~floor
-    width = faces.width[of] / np.sqrt(area)
+    hole = missing & ~spots.floor
+    sparse = rng.random(len(of)) < wear.holes * np.where(thing, 0.15, 0.4) * bad**2 * ~spots.floor
+    width = faces.width[of] / np.sqrt(spots.area)
     lost = rng.random(len(of)) < wear.thin * np.clip(1.0 - 2.0 * width, 0, 0.85)
     return ~(hole | sparse | lost & thing)
 
@@ -342,11 +379,10 @@ def _means() -> np.ndarray:
     return np.stack([packed & 255, packed >> 8 & 255, packed >> 16 & 255], 1) / 255.0
 
 
-def _coloured(
-    rng, seed, film: Film, faces: Faces, layers: Faces, of, points, area, known
-) -> np.ndarray:
+def _coloured(draw: Draw, faces: Faces, layers: Faces, spots: Spots) -> np.ndarray:
     """(n, 3) surfaces on this film; shadows and the like lie on what they cover."""
-    size = 0.9 * np.sqrt(area)
+    film, of, points, known = draw.film, spots.of, spots.points, spots.bad < 0.7
+    size = 0.9 * np.sqrt(spots.area)
     uv, shade = faces.at(of, points)
     albedo = _texels(faces, of, uv, size)
     if len(layers.area):
@@ -358,16 +394,16 @@ def _coloured(
         albedo[covered] = _texels(layers, top[covered], uv_over, size[covered])
     mean = _means()[faces.texture[of]]
     albedo = np.clip(mean + film.contrast * (albedo - mean), 0.02, 1.0)
-    base = seed % 1_000_003
     x, y, z = points.T
     s, t = x + 0.6 * z, y - 0.6 * z
     stain = (
-        0.1 * mottle(s, t, 0.2, base + 1)
-        + 0.08 * mottle(s, t, 0.9, base + 2)
-        + 0.06 * mottle(2.7 * s, 2.7 * t, 1.0, base + 3)
+        0.1 * draw.mottle(s, t, 0.2, 1)
+        + 0.08 * draw.mottle(s, t, 0.9, 2)
+        + 0.06 * draw.mottle(2.7 * s, 2.7 * t, 1.0, 3)
     )
-    colour = albedo * shade * _tones(rng, film, faces)[of] * (1 + film.stains * stain)[:, None]
-    shadow = 1 / (1 + np.exp(-6 * mottle(x, y, 0.35, base + 4) - 4 * mottle(x, y, 1.1, base + 5)))
+    colour = albedo * shade * _tones(draw, faces)[of] * (1 + film.stains * stain)[:, None]
+    shadow = draw.mottle(x, y, 0.35, 4), draw.mottle(x, y, 1.1, 5)
+    shadow = 1 / (1 + np.exp(-6 * shadow[0] - 4 * shadow[1]))
     colour *= 1 - (film.dapple * shadow * np.isin(faces.semantic[of], _FLOORS))[:, None]
     light = np.maximum((colour[known] if known.any() else colour).mean(0), 0.02)
     # A camera's own exposure, and half of its white balance.
@@ -380,8 +416,9 @@ def _coloured(
     return film.lift + (1 - film.lift) * np.clip(grey + film.saturation * (colour - grey), 0, 1)
 
 
-def _tones(rng, film: Film, faces: Faces) -> np.ndarray:
+def _tones(draw: Draw, faces: Faces) -> np.ndarray:
     """(F, 3) that colours are multiplied by: each texture, wall and thing has its own tone."""
+    rng, film = draw.rng, draw.film
 
     def drawn(count: int, light: float, hue: float) -> np.ndarray:
         """(count, 3) mostly between warm and cold, as paint and daylight vary."""
@@ -407,16 +444,15 @@ def _tones(rng, film: Film, faces: Faces) -> np.ndarray:
     return texture * thing * np.where(upright[:, None], wall, 1.0)
 
 
-def _drifted(rng, seed, wear: Wear, points, colour, bad, leaf) -> np.ndarray:
+def _drifted(draw: Draw, spots: Spots, colour: np.ndarray) -> np.ndarray:
     """Exposure and white balance that drift; noise, more where few looked and in leaves."""
-    x, y = points[:, 0], points[:, 1]
-    base = seed % 1_000_003
-    exposure = 1 + wear.drift * (
-        mottle(x, y, 0.05, base + 100) + 0.5 * mottle(x, y, 0.25, base + 101)
-    )
-    warm = 0.4 * wear.drift * mottle(x, y, 0.06, base + 102)
+    rng, wear, bad = draw.rng, draw.wear, spots.bad
+    x, y, _ = spots.points.T
+    exposure = draw.mottle(x, y, 0.05, 100) + 0.5 * draw.mottle(x, y, 0.25, 101)
+    exposure = 1 + wear.drift * exposure
+    warm = 0.4 * wear.drift * draw.mottle(x, y, 0.06, 102)
     drift = np.stack([exposure * (1 + warm), exposure, exposure * (1 - warm)], 1)
-    amount = wear.noise * (0.4 + 1.6 * bad**2) + np.where(leaf, 0.09, 0.0) * np.clip(
+    amount = wear.noise * (0.4 + 1.6 * bad**2) + np.where(spots.leaf, 0.09, 0.0) * np.clip(
         colour.mean(1) * 2.5, 0.2, 1
     )
     noise = (
@@ -428,31 +464,30 @@ def _drifted(rng, seed, wear: Wear, points, colour, bad, leaf) -> np.ndarray:
     return np.clip(washed * drift + noise, 0, 1)
 
 
-def _moved(rng, seed, wear: Wear, points, normal, bad, leaf, floor, grass) -> np.ndarray:
+def _moved(draw: Draw, spots: Spots) -> np.ndarray:
     """Places off their surfaces: noise, bent walls, fuzzy leaves, blades of grass."""
+    rng, wear, points, floor = draw.rng, draw.wear, spots.points, spots.floor
     x, y, z = points.T
-    base = seed % 1_000_003
-    bend = (
-        wear.warp_m
-        * 0.6
-        * mottle(x + 0.5 * z, y - 0.5 * z, 0.15, base + 7)
-        * np.where(floor, 0.35, 1.0)
-    )
+    bend = draw.mottle(x + 0.5 * z, y - 0.5 * z, 0.15, 7)
+    bend = wear.warp_m * 0.6 * bend * np.where(floor, 0.35, 1.0)
     along = rng.normal(0, 1, len(x)) * wear.shift_m * np.where(floor, 0.5, 1.0) + np.clip(
         bend, -0.15, 0.15
     )
-    fuzz = np.where(leaf, 0.06, 0.0)
-    along += rng.normal(0, 1, len(x)) * fuzz + np.where(grass, rng.exponential(0.008, len(x)), 0.0)
+    fuzz = np.where(spots.leaf, 0.06, 0.0)
+    blades = rng.normal(0, 1, len(x)) * fuzz
+    along += blades + np.where(spots.grass, rng.exponential(0.008, len(x)), 0.0)
     loose = (
         rng.normal(0, 1, points.shape)
-        * (0.04 * bad**2 * ~floor * min(10 * wear.shift_m, 1.0) + 0.4 * fuzz)[:, None]
+        * (0.04 * spots.bad**2 * ~floor * min(10 * wear.shift_m, 1.0) + 0.4 * fuzz)[:, None]
     )
-    return points + normal * along[:, None] + loose
+    return points + spots.normal * along[:, None] + loose
 
 
-def _shaped(rng, wear: Wear, faces: Faces, of, area, normal, bad, leaf, floor):
+def _shaped(draw: Draw, faces: Faces, spots: Spots) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Normals, first axes, and standard deviations along that, across, along the normal."""
-    size = 0.55 * np.sqrt(area)
+    rng, wear, of, normal = draw.rng, draw.wear, spots.of, spots.normal
+    bad, leaf, floor = spots.bad, spots.leaf, spots.floor
+    size = 0.55 * np.sqrt(spots.area)
     limit = 0.34 * faces.width[of]
     across = np.clip(np.minimum(size, limit), THICK_M, None)
     along = np.minimum(
@@ -489,8 +524,11 @@ def _shaped(rng, wear: Wear, faces: Faces, of, area, normal, bad, leaf, floor):
     return normal, first, np.clip(scales, THICK_M, 0.6)
 
 
-def _view_dependent(scene: Scene, rng, wear: Wear, faces: Faces, of, normal, bad) -> np.ndarray:
+def _view_dependent(
+    scene: Scene, draw: Draw, faces: Faces, of: np.ndarray, normal: np.ndarray, bad: np.ndarray
+) -> np.ndarray:
     """(n, 3, 3) harmonics of degree 1: mirrored sky on what shines, noise on everything."""
+    rng, wear = draw.rng, draw.wear
     shiny = np.zeros(len(TEXTURES))
     shiny[[TEXTURES[name] for name in _SHINY]] = rng.uniform(0.05, 0.3, len(_SHINY)) * min(
         wear.gloss, 1.5
@@ -536,8 +574,16 @@ def _quaternions(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     return _unit(every[np.arange(len(best)), best])
 
 
-def _floaters(scene: Scene, rng, wear: Wear, eyes, means, colour, bad) -> tuple[np.ndarray, ...]:
+def _floaters(
+    scene: Scene,
+    draw: Draw,
+    eyes: np.ndarray,
+    means: np.ndarray,
+    colour: np.ndarray,
+    bad: np.ndarray,
+) -> tuple[np.ndarray, ...]:
     """Faint stretched blobs between cameras and what they saw badly, in its or sky colours."""
+    rng, wear = draw.rng, draw.wear
     count = int(wear.floaters * len(means) / 1000)
     weight = 0.02 + bad**2
     chosen = rng.choice(len(means), count, p=weight / weight.sum())
@@ -567,8 +613,9 @@ def _floaters(scene: Scene, rng, wear: Wear, eyes, means, colour, bad) -> tuple[
     )
 
 
-def _haze(scene: Scene, rng, wear: Wear, film: Film) -> tuple[np.ndarray, ...]:
+def _haze(scene: Scene, draw: Draw) -> tuple[np.ndarray, ...]:
     """Large, very faint blobs over the whole place, in the horizon's colour on this film."""
+    rng, wear, film = draw.rng, draw.wear, draw.film
     count, occupancy = wear.haze, scene.occupancy
     high = occupancy.origin + np.array(occupancy.grid.shape[::-1]) * occupancy.resolution
     where = np.column_stack(
