@@ -8,7 +8,7 @@ from s2e.planner.fusion import fuse, move_trajectory
 from s2e.planner.guide import Guide
 from s2e.planner.openai_client import OpenAIPlanner
 from s2e.planner.rules import RulesPlanner
-from s2e.planner.scene import Planner, PlannerView, Statistics
+from s2e.planner.scene import Planner, PlannerView, Statistics, Thinker
 
 __all__ = [
     "Directive",
@@ -18,6 +18,7 @@ __all__ = [
     "PlannerView",
     "RulesPlanner",
     "Statistics",
+    "Thinker",
     "fuse",
     "move_trajectory",
     "parse_answer",

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from s2e.core.errors import UserError
 from s2e.core.files import json_object
 
-Kind = Literal["select", "action", "speed", "stop", "none"]
+Kind = Literal["select", "action", "speed", "stop", "subgoal", "none"]
 Action = Literal["forward", "forward_left", "forward_right", "turn_left", "turn_right", "stop"]
 Speed = Literal["stop", "slow", "normal"]
 
@@ -17,8 +17,14 @@ STOP_VALID_S = 3.0
 """No stop outlives its observation by more than this, whatever `valid_until_s` says."""
 ADVICE_VALID_S = 6.0
 """How long every other directive holds, counted from its observation."""
+SUBGOAL_VALID_S = 20.0
+"""How long a subgoal that is not reached is held."""
+SUBGOAL_FAR_M = 30.0
+"""A subgoal lies no farther ahead, behind or beside than this."""
 UNPARSED = "not understood"
 """The `reason` of the directive that stands for an answer nobody could read."""
+FAILED = "no answer"
+"""How the `reason` of the directive begins that stands for an answer that never came."""
 
 _TEXT_LIMIT = 8192
 _REASON_LIMIT = 200
@@ -26,18 +32,19 @@ _REASON_LIMIT = 200
 
 @dataclass(frozen=True)
 class Directive:
-    """Advice about one observation. It can re-rank candidates or slow the robot, never add a
-    trajectory.
+    """Advice about one observation. It can re-rank candidates, slow the robot, or name a place to
+    reach before the goal, never add a trajectory.
 
     Attributes:
         stamp_s: time of the observation it is about, in the clock of the views (simulated time in a
             simulator).
         valid_until_s: last moment it has any effect, same clock.
-        kind: `select` a candidate, prefer an `action`, change `speed`, `stop`, or `none` (no
-            advice).
+        kind: `select` a candidate, prefer an `action`, change `speed`, `stop`, reach a `subgoal`
+            first, or `none` (no advice).
         index: which candidate of the view, for `select`.
         action: preferred heading, for `action`.
         speed: wanted speed; may go with `select` and `action` too.
+        point: x ahead and y to the left, metres in the robot's frame of the view, for `subgoal`.
         confidence: 0..1, scales the weight of the advice in the scores.
         reason: one line for people to read.
 
@@ -51,6 +58,7 @@ class Directive:
     index: int | None = None
     action: Action | None = None
     speed: Speed = "normal"
+    point: tuple[float, float] | None = None
     confidence: float = 1.0
     reason: str = ""
 
@@ -85,6 +93,15 @@ class Directive:
             )
         if self.kind == "action" and self.action is None:
             raise UserError("directive field 'action' is missing: 'action' needs a heading")
+        if self.point is not None and not _is_place(self.point):
+            raise UserError(
+                f"directive field 'point' must be two numbers: metres ahead and left, within "
+                f"{SUBGOAL_FAR_M:g}"
+            )
+        if self.kind == "subgoal" and self.point is None:
+            raise UserError("directive field 'point' is missing: 'subgoal' needs a place")
+        if self.kind == "subgoal" and self.speed != "normal":
+            raise UserError("directive field 'speed' does not go with 'subgoal': leave it out")
         if not isinstance(self.reason, str):
             raise UserError("directive field 'reason' must be text")
 
@@ -126,6 +143,8 @@ class Directive:
         for name in ("stamp_s", "valid_until_s", "kind"):
             if name not in record:
                 raise UserError(f"directive field '{name}' is missing: give it")
+        if isinstance(record.get("point"), list):  # JSON knows no tuples
+            record["point"] = tuple(record["point"])
         return cls(**record)
 
 
@@ -138,11 +157,20 @@ def _is_number(value: Any) -> bool:
         return False
 
 
+def _is_place(point: Any) -> bool:
+    return (
+        isinstance(point, tuple)
+        and len(point) == 2
+        and all(_is_number(v) and abs(v) <= SUBGOAL_FAR_M for v in point)
+    )
+
+
 def make(stamp_s: float, kind: Kind, **rest: Any) -> Directive:
-    """A directive with the usual validity: `STOP_VALID_S` for a stop, `ADVICE_VALID_S` for the
-    others.
+    """A directive with the usual validity: `STOP_VALID_S` for a stop, `SUBGOAL_VALID_S` for a
+    subgoal, `ADVICE_VALID_S` for the others.
     """
-    directive = Directive(stamp_s, stamp_s + ADVICE_VALID_S, kind, **rest)
+    valid_s = SUBGOAL_VALID_S if kind == "subgoal" else ADVICE_VALID_S
+    directive = Directive(stamp_s, stamp_s + valid_s, kind, **rest)
     return replace(directive, valid_until_s=directive.expires_s())
 
 
@@ -187,10 +215,16 @@ def _from_record(record: dict[str, Any], stamp_s: float, candidates: int) -> Dir
     """A directive from a model's JSON object, or None when a field that matters is missing or
     bad.
     """
-    values = {k: record.get(k) for k in ("index", "action", "speed") if record.get(k) is not None}
+    names = ("index", "action", "point", "speed")
+    values = {name: record[name] for name in names if record.get(name) is not None}
     kind: Any = record.get("kind")
     if kind is None:  # models forget it; the field they filled says what they meant
-        implied = (("index", "select"), ("action", "action"), ("speed", "speed"))
+        implied = (
+            ("index", "select"),
+            ("action", "action"),
+            ("point", "subgoal"),
+            ("speed", "speed"),
+        )
         kind = next((k for name, k in implied if name in values), None)
     if kind not in get_args(Kind):
         return None
@@ -203,6 +237,9 @@ def _from_record(record: dict[str, Any], stamp_s: float, candidates: int) -> Dir
         values.pop("index", None)
     if kind != "action":
         values.pop("action", None)
+    point = values.pop("point", None)
+    if kind == "subgoal":
+        values = {"point": tuple(point)} if isinstance(point, list) else {}
     confidence = record.get("confidence", 1.0)
     if not _is_number(confidence) or not 0.0 <= confidence <= 1.0:
         confidence = 1.0

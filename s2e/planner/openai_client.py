@@ -10,6 +10,8 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -18,12 +20,14 @@ from PIL import Image
 
 from s2e.core.errors import UserError
 from s2e.core.files import parse_json
-from s2e.planner.directive import UNPARSED, Directive, parse_answer
+from s2e.planner.directive import FAILED, UNPARSED, Directive, make, parse_answer
 from s2e.planner.scene import PlannerView, Statistics
 
 PERIOD_S = 1.0
 DEADLINE_S = 2.0
 IN_FLIGHT = 2
+AT_ONCE = 8
+"""Requests of one batch side by side."""
 BREAKER_FAILURES = 3
 BREAKER_PAUSE_S = 30.0
 MAX_BYTES = 64 * 1024
@@ -155,6 +159,40 @@ class OpenAIPlanner:
         self._latencies: deque[float] = deque(maxlen=1000)
         self._last_failure = ""
 
+    def answer(self, views: Sequence[PlannerView]) -> list[Directive]:
+        """See `Thinker`: a request for each view, `AT_ONCE` at most side by side, each with
+        `DEADLINE_S` of its own.
+        """
+        with ThreadPoolExecutor(max(1, min(AT_ONCE, len(views)))) as pool:
+            return list(pool.map(self._think, views))
+
+    def _think(self, view: PlannerView) -> Directive:
+        """The answer to one question; whatever goes wrong is a directive that says so."""
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=DEADLINE_S)
+        overdue = threading.Timer(DEADLINE_S, _abort, (connection,))
+        overdue.daemon = True
+        overdue.start()
+        try:
+            return self._directive(connection, view, time.monotonic())
+        except Exception as error:
+            return make(view.now_s, "none", reason=f"{FAILED}: {_in_words(error)}")
+        finally:
+            overdue.cancel()
+            connection.close()
+
+    def _directive(
+        self, connection: http.client.HTTPConnection, view: PlannerView, started: float
+    ) -> Directive:
+        """Asks about a view, and reads the answer; raises whatever goes wrong."""
+        shown = shown_candidates(view)
+        body = request_body(view, shown, self._model)
+        text = answer_text(self._post(connection, body, started + DEADLINE_S))
+        directive = parse_answer(text, view.now_s, len(shown))
+        if directive.index is not None:
+            directive = replace(directive, index=int(shown[directive.index]))
+        return directive
+
     def submit(self, view: PlannerView) -> None:
         """Asks about a view if a question is due, fewer than IN_FLIGHT are open and the endpoint is
         not resting.
@@ -255,13 +293,7 @@ class OpenAIPlanner:
         """Body of a request's thread: whatever goes wrong counts as a failure and ends here."""
         started, directive, failure = time.monotonic(), None, ""
         try:
-            shown = shown_candidates(view)
-            text = answer_text(
-                self._post(connection, request_body(view, shown, self._model), started + DEADLINE_S)
-            )
-            directive = parse_answer(text, view.now_s, len(shown))
-            if directive.index is not None:
-                directive = replace(directive, index=int(shown[directive.index]))
+            directive = self._directive(connection, view, started)
         except Exception as error:
             directive, failure = None, _in_words(error)
         finally:

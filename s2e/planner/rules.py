@@ -2,6 +2,8 @@
 slowly.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from s2e.planner.directive import Directive, make
@@ -82,13 +84,13 @@ class RulesPlanner:
         self._asked = 0
         self._given = 0
 
-    def ask(self, view: PlannerView) -> Directive:
-        """See `advise`."""
-        return advise(view)
+    def answer(self, views: Sequence[PlannerView]) -> list[Directive]:
+        """See `Thinker`, and `advise`."""
+        return [advise(view) for view in views]
 
     def submit(self, view: PlannerView) -> None:
         """Looks at an observation."""
-        self._latest = self.ask(view)
+        self._latest = advise(view)
         self._asked += 1
         self._given += self._latest.kind != "none"
 

@@ -8,6 +8,7 @@ from s2e.core.errors import UserError
 from s2e.planner.directive import (
     ADVICE_VALID_S,
     STOP_VALID_S,
+    SUBGOAL_VALID_S,
     UNPARSED,
     Directive,
     make,
@@ -21,6 +22,7 @@ from s2e.planner.directive import (
         make(1.5, "select", index=3, confidence=0.25, reason='a "quoted" reason'),
         make(0.0, "action", action="turn_left", speed="slow"),
         make(2.0, "stop"),
+        make(2.0, "subgoal", point=(3.0, -1.5)),
         make(2.0, "none"),
     ],
 )
@@ -45,6 +47,13 @@ def test_json_round_trip(directive):
         ({"stamp_s": float("nan")}, "stamp_s"),
         ({"stamp_s": 10**400}, "stamp_s"),
         ({"valid_until_s": -1.0}, "valid_until_s"),
+        ({"kind": "subgoal", "speed": "normal"}, "point"),
+        ({"kind": "subgoal", "point": [1.0, 2.0]}, "speed"),
+        ({"point": [1.0]}, "point"),
+        ({"point": [1.0, float("inf")]}, "point"),
+        ({"point": [1.0, 31.0]}, "point"),
+        ({"point": [True, 1.0]}, "point"),
+        ({"point": "ahead"}, "point"),
         ({"reason": 3}, "reason"),
         ({"target": 1}, "target"),
     ],
@@ -132,14 +141,14 @@ words = st.sampled_from(
 )
 
 
-names = st.sampled_from(["kind", "index", "speed", "action", "confidence", "reason"])
+names = st.sampled_from(["kind", "index", "point", "speed", "action", "confidence", "reason"])
 leaves = (
     st.none()
     | st.booleans()
     | st.floats()
     | st.integers()
     | st.text()
-    | st.sampled_from(["stop", "select"])
+    | st.sampled_from(["stop", "select", "subgoal"])
 )
 records = st.recursive(leaves, lambda x: st.lists(x) | st.dictionaries(names, x)).map(json.dumps)
 
@@ -152,6 +161,16 @@ def test_parse_answer_never_raises(text, candidates):
     assert Directive.from_json(directive.to_json()) == directive
     directive.to_json().encode()
     directive.reason.encode("utf-8")
+
+
+def test_a_subgoal_is_read_and_one_that_is_no_place_is_not():
+    said = parse_answer('{"kind":"subgoal","point":[4, -2.5],"speed":"slow"}', 1.0, 3)
+    assert (said.kind, said.point, said.speed) == ("subgoal", (4, -2.5), "normal")
+    assert said.valid_until_s == 1.0 + SUBGOAL_VALID_S
+    assert parse_answer('{"point":[4, 0]}', 1.0, 3).kind == "subgoal"
+    for point in ("[400, 0]", "[1]", "[1, 2, 3]", '"there"', "[NaN, 0]", "null", "[[1], 2]"):
+        said = parse_answer(f'{{"kind":"subgoal","point":{point}}}', 1.0, 3)
+        assert said.kind == "none" and said.reason == UNPARSED
 
 
 def test_validity():

@@ -13,6 +13,7 @@ from PIL import Image
 
 from s2e.core.errors import UserError
 from s2e.planner import OpenAIPlanner, RulesPlanner, openai_client, parse_planner
+from s2e.planner.directive import FAILED
 from s2e.planner.openai_client import describe, shown_candidates
 from s2e.planner.scene import PlannerView
 
@@ -375,3 +376,15 @@ def test_parse_planner():
 def test_bad_specs_are_refused_with_a_remedy(spec):
     with pytest.raises(UserError, match=r"give|write|put"):
         parse_planner(spec)
+
+
+def test_a_batch_is_answered_in_its_order_and_what_fails_is_no_advice():
+    with endpoint(lambda h: reply(200, completion("path 0"))(h)) as (url, seen):
+        planner = OpenAIPlanner(url, "m")
+        said = planner.answer([view(float(k)) for k in range(3)])
+    assert [(d.kind, d.index, d.stamp_s) for d in said] == [
+        ("select", 2, float(k)) for k in range(3)
+    ]
+    (failed,) = OpenAIPlanner(url, "m").answer([view(4.0)])
+    assert failed.kind == "none" and failed.reason.startswith(FAILED) and failed.stamp_s == 4.0
+    assert len(seen) == 3
