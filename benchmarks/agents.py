@@ -2,7 +2,10 @@
 be driven; and baselines that anything must beat.
 """
 
-from collections.abc import Callable
+import dataclasses
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +14,24 @@ import numpy as np
 from s2e.benchmarks.runner import AnyAgent
 from s2e.core.errors import UserError
 from s2e.core.files import read_json
-from s2e.core.observation import to_robot
-from s2e.envs.expert.drive import ExpertAgent, RuleAgent, still, straight
+from s2e.core.observation import goal_token, to_robot, wrapped
+from s2e.envs.expert.drive import ExpertAgent, RuleAgent, route, still, straight
+from s2e.envs.geometry.ground import ground_height_at
+from s2e.envs.geometry.scene import Episode
 from s2e.envs.rays import RayAgent, load_rays
 from s2e.envs.worlds import Worlds
-from s2e.planner import Guide, PlannerView, parse_planner
+from s2e.planner import (
+    Fusion,
+    Guide,
+    OraclePlanner,
+    PlannerView,
+    Runtime,
+    Timing,
+    declared_latency,
+    parse_planner,
+)
+from s2e.planner.fusion import WEIGHT, FusionMode
+from s2e.planner.guide import TRAIL_S
 from s2e.policy.agent import Agent, Candidates
 from s2e.policy.checkpoint import DAMAGED, find_checkpoint
 from s2e.policy.config import PolicyConfig
@@ -78,29 +94,105 @@ def baseline_of(policy: str) -> Baseline | None:
     return rays(policy) if "rays" in config else None
 
 
-class PlannerAdvice:
-    """A planner in each world that re-ranks what its robot could do, and slows it: an agent's
-    `Advisor`.
+@dataclass(frozen=True)
+class Planning:
+    """Who advises a policy, and how: what `--planner`, `--planner-weight`, `--planner-fusion` and
+    `--planner-latency` say.
     """
 
-    def __init__(self, planner: str, weight: float, worlds: Worlds, policy: PolicyConfig):
-        self.worlds, self.step_s = worlds, policy.waypoint_dt_s
-        self.planners = [parse_planner(planner) for _ in range(worlds.count)]
-        self.guides = [Guide(p, weight) for p in self.planners]
+    planner: str = "none"
+    weight: float = WEIGHT
+    fusion: FusionMode = "score"
+    latency_s: float | None = None
+    """Declared; None is `declared_latency`."""
+
+
+PATIENCE_S = 120.0
+"""Of wall time until a question has failed: simulated time waits for answers."""
+PAST_IMAGES = 2
+
+
+class PlannerAdvice:
+    """A planner that re-ranks what robots could do, slows them and names places to reach first: an
+    agent's `Advisor`. It is asked about all worlds at once.
+
+    Args:
+        planning: who advises, and how. worlds: which. policy: of the agent. episodes: the worlds',
+            for their names and errands; without them there are none.
+    """
+
+    def __init__(
+        self,
+        planning: Planning,
+        worlds: Worlds,
+        policy: PolicyConfig,
+        episodes: Sequence[Episode] = (),
+    ):
+        thinker = parse_planner(planning.planner)
+        if thinker is None:
+            raise ValueError("a planner that is none advises nobody")
+        latency_s = planning.latency_s
+        if latency_s is None:
+            latency_s = declared_latency(planning.planner)
+        self.worlds, self.policy, self.episodes = worlds, policy, episodes
+        self.thinker = thinker
+        self.runtime = Runtime(
+            thinker, worlds.count, Timing(latency_s=latency_s, deadline_s=PATIENCE_S)
+        )
+        self.guides = [Guide(Fusion(planning.fusion, planning.weight)) for _ in range(worlds.count)]
+        # A second apart: (seconds, pose, image), oldest first
+        self.past: list[deque] = [deque(maxlen=TRAIL_S) for _ in range(worlds.count)]
+
+    def begin(self, worlds: np.ndarray) -> None:
+        """See `Advisor`."""
+        for world in map(int, worlds):
+            self.runtime.begin(world)
+            self.guides[world].begin()
+            self.past[world].clear()
+
+    def goals(self, goal: np.ndarray, worlds: np.ndarray) -> np.ndarray:
+        """See `Advisor`."""
+        w, changed = self.worlds, goal
+        for row, world in enumerate(map(int, worlds)):
+            now_s, pose = float(w.clock[world]), w.pose[world]
+            self._listen(world, now_s)
+            goal_xy = to_robot(w.goal[world], pose)
+            place = self.guides[world].subgoal(now_s, pose, goal_xy)
+            if place is not None:
+                changed = goal.copy() if changed is goal else changed
+                changed[row] = goal_token(place[None], self.policy.goal_clip_m)[0]
+        return changed
 
     def __call__(
         self, rgb: np.ndarray, candidates: Candidates, worlds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Advisor`."""
+        views = [
+            self._view(int(world), rgb[row], candidates.trajectories[row], scores)
+            for row, (world, scores) in enumerate(zip(worlds, candidates.log_scores, strict=True))
+        ]
+        asking = []
+        for world, view in zip(map(int, worlds), views, strict=True):
+            self.guides[world].see(view)
+            if self.runtime.due(world, view):
+                asking.append((world, self._whole(world, view)))
+            self._remember(world, view)
+        self.runtime.ask([world for world, _ in asking], [view for _, view in asking])
         scores, slower = candidates.log_scores.copy(), np.ones(len(worlds))
-        for row, world in enumerate(worlds):
-            view = self._view(int(world), rgb[row], candidates.trajectories[row], scores[row])
+        for row, (world, view) in enumerate(zip(map(int, worlds), views, strict=True)):
+            self._listen(world, view.now_s)
             scores[row], slower[row] = self.guides[world].apply(view)
         return scores, slower
+
+    def _listen(self, world: int, now_s: float) -> None:
+        said = self.runtime.news(world, now_s)
+        if said is not None:
+            self.guides[world].hear(said)
 
     def _view(
         self, world: int, image: np.ndarray, candidates: np.ndarray, scores: np.ndarray
     ) -> PlannerView:
+        """What the fusion looks at in every step."""
         w = self.worlds
         shown = w.people.active[world]
         c, s = np.cos(w.pose[world, 2]), np.sin(w.pose[world, 2])
@@ -117,32 +209,79 @@ class PlannerAdvice:
             candidates=candidates,
             log_scores=scores,
             image=image,
-            step_s=self.step_s,
+            step_s=self.policy.waypoint_dt_s,
         )
 
+    def _whole(self, world: int, view: PlannerView) -> PlannerView:
+        """A view with all else that a planner may ask for."""
+        past, episode = self.past[world], self.episodes[world] if self.episodes else None
+        poses = np.array([pose for _, pose, _ in past]).reshape(-1, 3)
+        there = to_robot(poses[:, :2], view.pose)
+        about = [_direction(view.goal_xy_robot), getattr(episode, "task", "")]
+        way = np.zeros((0, 2))
+        if isinstance(self.thinker, OraclePlanner):
+            way = to_robot(route(self.worlds, world), view.pose)
+        return dataclasses.replace(
+            view,
+            image=None if view.image is None else view.image.copy(),
+            camera=self._camera(world),
+            past_images=tuple(image for *_, image in past if image is not None)[-PAST_IMAGES:],
+            trail=np.concatenate([there, wrapped(poses[:, 2:] - view.pose[2])], 1),
+            route=way,
+            task=" ".join(filter(None, about)),
+            rule=getattr(episode, "rule", ""),
+            episode=episode.id if episode else "",
+        )
+
+    def _camera(self, world: int) -> np.ndarray:
+        """(3, 4), see `PlannerView`."""
+        w = self.worlds
+        seen = w.views(np.array([world]))
+        x, y, yaw = w.pose[world]
+        height = ground_height_at(w.stage.ground, seen["scene_id"], w.pose[[world], :2])[0]
+        fx, fy, cx, cy = seen["intrinsics"][0]
+        lens = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+        c, s = np.cos(yaw), np.sin(yaw)
+        turned = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+        moved = np.array([x, y, height]) - seen["positions"][0]
+        return lens @ seen["rotations"][0] @ np.column_stack([turned, moved])
+
+    def _remember(self, world: int, view: PlannerView) -> None:
+        past = self.past[world]
+        if past and view.now_s < past[-1][0] + 1.0 - 1e-6:
+            return
+        if len(past) >= PAST_IMAGES:  # older images are not shown
+            past[-PAST_IMAGES] = (*past[-PAST_IMAGES][:2], None)
+        past.append((view.now_s, view.pose, None if view.image is None else view.image.copy()))
+
     def asked(self, world: int) -> dict:
-        """What a record keeps of a world's planner: counts, and latencies in seconds."""
-        planner = self.planners[world]
-        if planner is None:
-            return {}
-        said = planner.statistics()
-        return said.counts | {"latencies_s": [round(v, 3) for v in said.latencies_s]}
+        """What a record keeps of a world's planner: counts, and how old answers were when they
+        counted, in simulated seconds.
+        """
+        waits = [round(v, 3) for v in self.runtime.waits_s(world)]
+        return self.runtime.counts(world) | {"latencies_s": waits}
 
     def close(self) -> None:
-        """Stops the planners."""
-        for planner in self.planners:
-            if planner is not None:
-                planner.close()
+        """Stops the planner."""
+        self.runtime.close()
+
+
+def _direction(goal_xy: np.ndarray) -> str:
+    """Where the goal is, in words."""
+    degrees = math.degrees(math.atan2(goal_xy[1], goal_xy[0]))
+    side = "straight ahead" if abs(degrees) < 10 else "left" if degrees > 0 else "right"
+    off = "" if abs(degrees) < 10 else f"{abs(degrees):.0f} degrees to the "
+    return f"The goal is {math.hypot(*goal_xy):.0f} m away, {off}{side}."
 
 
 def advice_of(
-    planner: str, weight: float, worlds: Worlds, policy: PolicyConfig
+    planning: Planning, worlds: Worlds, policy: PolicyConfig, episodes: Sequence[Episode] = ()
 ) -> PlannerAdvice | None:
-    """The advice of `--planner` in some worlds to agents of such a policy; None where there is none
+    """The advice of a planner in some worlds to agents of such a policy; None where there is none
     or it does not count.
     """
-    bare = planner == "none" or weight == 0
-    return None if bare else PlannerAdvice(planner, weight, worlds, policy)
+    bare = planning.planner == "none" or planning.weight == 0
+    return None if bare else PlannerAdvice(planning, worlds, policy, episodes)
 
 
 def make_agent(

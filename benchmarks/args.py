@@ -32,9 +32,16 @@ class BenchArgs:
     setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
     """What stands and walks in the way."""
     planner: str = "none"
-    """none, rules, or openai:URL#MODEL (docs/planner.md)."""
+    """none, rules, oracle:SECONDS (right and late), random, majority, or openai:URL#MODEL
+    (docs/planner.md)."""
     planner_weight: float = 3.0
     """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
+    planner_fusion: Literal["score", "probability", "hold", "stream"] = "score"
+    """How advice and the policy's scores become one; hold and stream, without bounds, are there to
+    compare with."""
+    planner_latency: float | None = None
+    """Seconds of simulated time that an answer is late, whatever the machine takes for it; 2 for a
+    model where nothing is given, 0 for what computes."""
     planner_required: bool = False
     """Refuse to run where the planner, asked once before, does not answer with a directive;
     otherwise that is a warning."""
@@ -72,9 +79,28 @@ def check_words(args: BenchArgs) -> None:
     require(args.seed >= 0, f"--seed is {args.seed}; it must not be negative")
     weight = args.planner_weight
     require(math.isfinite(weight) and weight >= 0, "--planner-weight must be a number, 0 or more")
+    check_latency(args.planner, args.planner_latency)
     from s2e.envs.robots.kinds import ROBOTS
 
     require(args.robot in ROBOTS, f"--robot {args.robot!r} is not one of {', '.join(ROBOTS)}")
+
+
+def check_latency(planner: str, latency_s: float | None) -> None:
+    """Refuses a latency that cannot be, or that is declared twice.
+
+    Raises:
+        UserError: saying which.
+    """
+    if latency_s is None:
+        return
+    right = math.isfinite(latency_s) and 0 <= latency_s <= LONGEST_S
+    require(right, f"--planner-latency is {latency_s}; give seconds, 0 to {LONGEST_S:g}")
+    twice = "--planner-latency does not go with oracle:SECONDS, which says it; leave one out"
+    require(not planner.startswith("oracle:"), twice)
+
+
+LONGEST_S = 20.0
+"""An answer that is later is about what nobody remembers."""
 
 
 def main() -> None:

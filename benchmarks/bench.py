@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from s2e import __version__
-from s2e.benchmarks.agents import BASELINES, advice_of, baseline_of, make_agent
+from s2e.benchmarks.agents import BASELINES, Planning, advice_of, baseline_of, make_agent
 from s2e.benchmarks.args import BenchArgs, check_words, main
 from s2e.benchmarks.failures import CAUSES
 from s2e.benchmarks.films import FILMED, Film, choose_filmed, choose_kept
@@ -39,7 +39,7 @@ from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scan.plan import top_down
 from s2e.envs.scenes.episodes import SETTINGS, check_episodes, read_episodes
 from s2e.envs.scenes.files import SUITES, episodes_file, load_scene, scene_folder
-from s2e.planner import Planner, parse_planner
+from s2e.planner import Thinker, parse_planner
 from s2e.policy.checkpoint import find_checkpoint, load_networks, read_policy_config
 from s2e.policy.config import PRESETS
 
@@ -82,7 +82,7 @@ def run_episodes(
     )
     advice = None
     if baseline is None:
-        advice = advice_of(args.planner, args.planner_weight, worlds, config)
+        advice = advice_of(planning_of(args), worlds, config, episodes)
     agent = make_agent(policy, worlds, args.device, args.recovery, advice)
     films = {w: Film() for w in choose_filmed(episodes, 0 if baseline else filmed)}
     world_of = {e.id: w for w, e in enumerate(episodes)}
@@ -105,6 +105,11 @@ def run_episodes(
     if advice:
         advice.close()
     return {episodes[w].id: film for w, film in films.items()}
+
+
+def planning_of(args: BenchArgs) -> Planning:
+    """Who advises, as the options say."""
+    return Planning(args.planner, args.planner_weight, args.planner_fusion, args.planner_latency)
 
 
 def read_records(jsonl: Path) -> list[dict]:
@@ -215,7 +220,7 @@ def check(args: BenchArgs) -> None:
         ask_once(args, planner)
 
 
-def ask_once(args: BenchArgs, planner: Planner) -> None:
+def ask_once(args: BenchArgs, planner: Thinker) -> None:
     """Asks a planner before anything is built, since a run without its answers is the bare
     policy's; closes it.
     """
@@ -358,6 +363,8 @@ QUESTION = (
     "policy",
     "planner",
     "planner_weight",
+    "planner_fusion",
+    "planner_latency",
     "robot",
     "recovery",
     "physics",
@@ -382,7 +389,8 @@ def open_results(folder: Path, args: BenchArgs, files: str, rank: int) -> Path:
         config = folder / "config.json"
         unknown = "of what the results are is not known: give another --out, or delete the folder"
         before = read_json(config, unknown) if rank == 0 and config.exists() else asked
-        if any(before.get(name) != asked[name] for name in QUESTION):
+        new = {"planner_fusion": "score", "planner_latency": None}  # older folders have none
+        if any((new | before).get(name) != asked[name] for name in QUESTION):
             raise UserError(
                 f"{folder}: holds results of another question or of other weights; give another "
                 "--out or delete it"

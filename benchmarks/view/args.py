@@ -33,7 +33,8 @@ class ViewArgs:
     policy: str = "keyboard"
     """Who drives at first: keyboard, straight, expert, or a run or checkpoint folder."""
     planner: str = "none"
-    """Who advises the policy: none, rules, or openai:URL#MODEL (docs/planner.md)."""
+    """Who advises the policy: none, rules, oracle:SECONDS, random, majority, or openai:URL#MODEL
+    (docs/planner.md)."""
     planner_weight: float = 3.0
     """How much a planner's directive counts; 0 is the bare policy."""
     replay: Path | None = None

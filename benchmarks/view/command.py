@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from s2e.benchmarks.agents import CHUNK
+from s2e.benchmarks.agents import CHUNK, Planning
 from s2e.benchmarks.view.args import DRIVERS, ViewArgs, check_words, main
 from s2e.benchmarks.view.session import (
     Drive,
@@ -72,8 +72,8 @@ class Viewer:
         )
 
     def _drive(self, setting: str, robot: str, driver: str) -> Drive:
-        planner = self.args.planner, self.args.planner_weight
-        return Drive(self.scene, self.listed, setting, robot, driver, self.learned, planner)
+        planning = Planning(self.args.planner, self.args.planner_weight)
+        return Drive(self.scene, self.listed, setting, robot, driver, self.learned, planning)
 
     def tick(self, now: float) -> float:
         """Does what was asked for and, when it is due, goes on by a step; returns for how many

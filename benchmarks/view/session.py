@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from s2e.benchmarks.agents import BASELINES, PlannerAdvice, advice_of
+from s2e.benchmarks.agents import BASELINES, PlannerAdvice, Planning, advice_of
 from s2e.benchmarks.runner import AnyAgent
 from s2e.benchmarks.view.args import DRIVERS
 from s2e.core.errors import UserError, require
@@ -165,7 +165,7 @@ class Drive:
         robot: a key of `ROBOTS`.
         driver: one of `DRIVERS`, or another name for the policy.
         agent: the policy's; needed for a driver that is none of `DRIVERS`.
-        planner: and its weight: who advises the policy, as in `s2e-bench`.
+        planning: who advises the policy, as in `s2e-bench`.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Drive:
         robot: str = "jackal",
         driver: str = "keyboard",
         agent: Agent | None = None,
-        planner: tuple[str, float] = ("none", 0.0),
+        planning: Planning | None = None,
     ):
         require(
             driver in DRIVERS or agent is not None,
@@ -184,7 +184,7 @@ class Drive:
         )
         self.scene, self.robot, self.driver = scene, robot, driver
         self.learned = None if driver in DRIVERS else agent
-        self.planner = planner
+        self.planning = planning or Planning()
         self.advice: PlannerAdvice | None = None
         self.listed = [e for e in episodes if e.setting == setting] or list(episodes)
         self.note = "live: people walk and react" + (
@@ -219,7 +219,7 @@ class Drive:
         """Who drives the worlds of this episode."""
         if self.learned:
             self.close()
-            self.advice = advice_of(*self.planner, self.worlds, self.learned.config)
+            self.advice = advice_of(self.planning, self.worlds, self.learned.config, [self.episode])
             self.learned.advisor = self.advice
             return self.learned
         if self.driver == "keyboard":

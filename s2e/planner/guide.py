@@ -1,58 +1,252 @@
-"""One world's loop around a planner: show it every view, remember what it was shown, apply what it
-says.
+"""One robot's side of a planner: it remembers what answers refer to, applies what they say, and
+bounds what they may cost.
 """
+
+from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
-from s2e.planner.directive import ADVICE_VALID_S
-from s2e.planner.fusion import fuse, move_trajectory
-from s2e.planner.scene import Planner, PlannerView
+from s2e.planner.directive import Directive
+from s2e.planner.fusion import Advice, Fusion, agree, fuse, move_trajectory
+from s2e.planner.scene import PlannerView
 
-WEIGHT = 3.0
-"""Enough for advice to overrule a policy that is fairly sure; the rules avoid most with it in
-`test_guide.py`."""
+TRAIL_S = 60
+"""How much of its way a robot remembers, a pose a second."""
+MEMORY_S = 10.0
+"""Answers about older views are about nothing that is remembered."""
+LEAST_CONFIDENCE = 0.25
+"""Less is no advice."""
+AGREE_S = 3.0
+"""Two answers in a row, their images no farther apart than this, may confirm each other."""
+UNSURE = 0.6
+"""What share of an answer counts that no other has confirmed."""
+
+SLOW_WINDOW_S, SLOW_MOST_S, SLOW_AGAIN_S = 10.0, 3.0, 1.0
+"""Of each window a planner may take the second from the robot by stopping it (or as much by slowing
+it down); once it has, it may again when no more than the third lies in the window."""
+
+WATCH_S, WATCH_M = 6.0, 0.5
+"""Who is advised for the first and has come no nearer to where it should be than by the second is
+left alone for as long."""
+SUBGOALS_OFF_S = 10.0
+"""So long no subgoal is taken after one that led nowhere, twice as long after the next, and so
+on."""
+
+SIGHT_M, SIGHT_RAD, BESIDE_M = 8.0, np.radians(45.0), 2.5
+"""A place is in sight if it is nearer than the first and no farther from straight ahead than the
+second, or nearer than the third."""
+ON_TRAIL_M = 1.5
+REACHED_M = 1.0
+SAME_PLACE_M = 2.0
+ASKED_TWICE, ASKED_THRICE = 2, 3
+"""How many answers in a row must name a place: of a robot that comes no nearer to its goal, and of
+any other."""
+STUCK_S, STUCK_M = 3.0, 0.6
+"""Who has come less than the second nearer to its goal in the first comes no nearer."""
+LEASH_S, NEARER_M = 25.0, 1.0
+"""So long subgoals may keep a robot from coming nearer to its goal than ever before; a metre nearer
+is a new leash."""
+
+
+def in_sight(point: np.ndarray, trail: np.ndarray) -> bool:
+    """Whether a robot sees, has just seen or has been at a place.
+
+    Args:
+        point: (2,) metres in the robot's frame. trail: (P, 3) where it has been, see `PlannerView`.
+    """
+    poses = np.concatenate([np.zeros((1, 3)), np.asarray(trail, dtype=np.float64).reshape(-1, 3)])
+    away = np.asarray(point, dtype=np.float64) - poses[:, :2]
+    distance = np.hypot(away[:, 0], away[:, 1])
+    off = np.arctan2(away[:, 1], away[:, 0]) - poses[:, 2]
+    seen = (distance < SIGHT_M) & (np.cos(off) > np.cos(SIGHT_RAD))
+    return bool(seen.any() or distance[0] < BESIDE_M or distance.min() < ON_TRAIL_M)
 
 
 class Guide:
-    """Keeps the views that answers may still refer to; everything else is `fuse`.
+    """What a planner's directives do to one robot. Every bound on them is here, or in `fuse`.
 
-    Without a planner (None) or with weight 0 the scores pass through untouched.
+    Call `hear` for each new answer, `subgoal` before the policy is asked and `apply` after. With
+    weight 0 goals and scores pass through untouched.
     """
 
-    def __init__(self, planner: Planner | None, weight: float = WEIGHT):
-        self._planner = planner
-        self._weight = weight
-        self._past: dict[float, tuple[np.ndarray, np.ndarray]] = {}
+    def __init__(self, fusion: Fusion | None = None):
+        self.fusion = fusion or Fusion()
+        self.begin()
 
-    def apply(self, view: PlannerView) -> tuple[np.ndarray, float]:
-        """Offers a view to the planner and fuses its newest advice.
+    def begin(self) -> None:
+        """Another episode: forgets everything."""
+        self._past: dict[float, PlannerView] = {}
+        self._trail: deque[np.ndarray] = deque(maxlen=TRAIL_S)
+        self._advice: Advice | None = None
+        self._before: Advice | None = None
+        self._named: deque[Advice] = deque(maxlen=ASKED_THRICE)
+        self._subgoal: tuple[np.ndarray, float] | None = None  # in the world, until when
+        self._slowed: deque[tuple[float, float]] = deque()
+        self._free = False
+        self._watched: deque[tuple[float, float, bool]] = deque()
+        self._to_goal: deque[tuple[float, float]] = deque()
+        self._nearest_m, self._strayed_s = np.inf, 0.0
+        self._alone_until_s = self._none_until_s = -np.inf
+        self._in_vain = 0
+        self._now_s = self._sampled_s = -np.inf
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the bounds hold: `hold` and `stream` are there to show what happens without."""
+        return self.fusion.mode in ("score", "probability")
+
+    def hear(self, said: Directive) -> None:
+        """Takes an answer; one about a view that is forgotten is none."""
+        view = self._past.get(said.stamp_s)
+        if view is None or self.fusion.weight <= 0.0 or said.confidence < LEAST_CONFIDENCE:
+            return
+        new = Advice(said, view)
+        if said.kind == "subgoal":
+            self._hear_subgoal(new)
+            return
+        before, self._before = self._before, new
+        sure = not self.bounded or (
+            before is not None
+            and said.stamp_s - before.directive.stamp_s <= AGREE_S
+            and agree(new, before)
+        )
+        self._advice = new if sure else replace(new, trust=UNSURE)
+
+    def _hear_subgoal(self, new: Advice) -> None:
+        """Sets a place to reach first, once enough answers have named it and the robot knows it."""
+        place, said = new.place(), new.directive
+        assert place is not None
+        if self._named and not self._same(place, new, self._named[-1]):
+            self._named.clear()
+        self._named.append(new)
+        held = self._subgoal is not None
+        enough = ASKED_TWICE if held or self._stuck() else ASKED_THRICE
+        trail = np.array(self._trail).reshape(-1, 3)
+        seen = move_trajectory(trail[:, :2], np.zeros(3), new.view.pose)
+        turned = trail[:, 2:] - new.view.pose[2]
+        known = in_sight(np.array(said.point), np.concatenate([seen, turned], 1))
+        if self.bounded and (
+            not known or len(self._named) < enough or self._now_s < self._none_until_s
+        ):
+            return
+        if not held:
+            self._watched.clear()
+        self._subgoal = place, said.expires_s()
+
+    def _same(self, place: np.ndarray, new: Advice, old: Advice) -> bool:
+        """Whether two answers in a row name the same place, or places in the same direction."""
+        before = old.place()
+        if before is None or new.directive.stamp_s - old.directive.stamp_s > 2 * AGREE_S:
+            return False
+        here = new.view.pose[:2]
+        ways = [np.arctan2(*(p - here)[::-1]) for p in (place, before)]
+        near = float(np.linalg.norm(place - before)) < SAME_PLACE_M
+        return near or bool(np.cos(ways[0] - ways[1]) > np.cos(np.radians(25.0)))
+
+    def _stuck(self) -> bool:
+        """Whether the robot comes no nearer to its goal."""
+        if not self._to_goal or self._to_goal[-1][0] - self._to_goal[0][0] < STUCK_S - 0.05:
+            return False
+        return self._to_goal[0][1] - self._to_goal[-1][1] < STUCK_M
+
+    def subgoal(self, now_s: float, pose: np.ndarray, goal_xy: np.ndarray) -> np.ndarray | None:
+        """(2,) where the policy is to think its goal is, in the robot's frame; None for its goal.
+
+        It lies in the direction of the subgoal, as far as the way to the goal by it is long, so
+        that no policy slows down to arrive there. A subgoal that is reached, or has expired, is
+        dropped.
 
         Args:
-            view: the present; call this once per control step.
+            now_s: seconds. pose: (3,) of the robot. goal_xy: (2,) its goal in its frame.
+        """
+        if self._subgoal is None:
+            return None
+        place, until_s = self._subgoal
+        point = move_trajectory(place, np.zeros(3), pose)
+        away = float(np.linalg.norm(point))
+        if away < REACHED_M or now_s >= until_s:
+            self._drop()
+            return None
+        return point / away * (away + float(np.linalg.norm(goal_xy - point)))
+
+    def _drop(self) -> None:
+        self._subgoal = None
+        self._watched.clear()
+
+    def see(self, view: PlannerView) -> None:
+        """Remembers a view that answers may be about; call it before anything is asked about it."""
+        since = view.now_s - MEMORY_S
+        self._past = {t: past for t, past in self._past.items() if t >= since}
+        self._past[view.now_s] = replace(view, image=None, past_images=())
+        if view.now_s >= self._sampled_s + 1.0 - 1e-6:
+            self._sampled_s = view.now_s
+            self._trail.append(np.array(view.pose, dtype=np.float64))
+
+    def apply(self, view: PlannerView) -> tuple[np.ndarray, float]:
+        """Fuses the newest advice.
+
+        Args:
+            view: the present; call this once per control step, after `see`.
 
         Returns:
             (M,) log scores, and the factor on the speed.
         """
-        if self._planner is None or self._weight <= 0.0:
+        if self.fusion.weight <= 0.0:
             return view.log_scores, 1.0
-        recent = {
-            t: past
-            for t, past in self._past.items()
-            if view.now_s - ADVICE_VALID_S <= t < view.now_s
-        }
-        self._past = recent | {view.now_s: (np.array(view.pose), np.array(view.candidates))}
-        self._planner.submit(view)
-        directive = self._planner.latest(view.now_s)
-        chosen = start = None
-        if (
-            directive is not None
-            and directive.index is not None
-            and directive.stamp_s in self._past
-        ):
-            pose, candidates = self._past[directive.stamp_s]
-            if directive.index < len(candidates):
-                chosen = move_trajectory(candidates[directive.index], pose, view.pose)
-                start = move_trajectory(np.zeros(2), pose, view.pose)
-        return fuse(
-            view.log_scores, view.candidates, directive, view.now_s, chosen, self._weight, start
+        passed_s = view.now_s - self._now_s if np.isfinite(self._now_s) else 0.0
+        self._now_s = view.now_s
+        if not self.bounded:
+            return fuse(view, self._advice, self.fusion)
+        alone = view.now_s < self._alone_until_s
+        scores, factor = fuse(view, None if alone else self._advice, self.fusion)
+        factor = self._ration(view.now_s, passed_s, factor)
+        advised = factor < 1.0 or int(np.argmax(scores)) != int(np.argmax(view.log_scores))
+        self._watch(view, passed_s, advised or self._subgoal is not None)
+        return scores, factor
+
+    def _ration(self, now_s: float, passed_s: float, factor: float) -> float:
+        """The factor on the speed, or 1 where the robot has been held long enough."""
+        while self._slowed and self._slowed[0][0] <= now_s - SLOW_WINDOW_S + 1e-6:
+            self._slowed.popleft()
+        lost_s = sum(lost for _, lost in self._slowed)
+        if lost_s + (1.0 - factor) * passed_s > SLOW_MOST_S + 1e-6:
+            self._free = True
+        elif lost_s <= SLOW_AGAIN_S:
+            self._free = False
+        factor = 1.0 if self._free else factor
+        if factor < 1.0:
+            self._slowed.append((now_s, (1.0 - factor) * passed_s))
+        return factor
+
+    def _watch(self, view: PlannerView, passed_s: float, advised: bool) -> None:
+        """Leaves a robot alone that advice brings nowhere."""
+        now_s, goal = view.now_s, np.asarray(view.goal_xy_robot, dtype=np.float64)
+        to_goal = float(np.linalg.norm(goal))
+        target = to_goal
+        if self._subgoal is not None:
+            point = move_trajectory(self._subgoal[0], np.zeros(3), view.pose)
+            target = float(np.linalg.norm(point))
+            self._strayed_s += passed_s
+        if to_goal < self._nearest_m - NEARER_M:
+            self._nearest_m, self._strayed_s = to_goal, 0.0
+        self._to_goal.append((now_s, to_goal))
+        while self._to_goal[0][0] < now_s - STUCK_S - 1e-6:
+            self._to_goal.popleft()
+        self._watched.append((now_s, target, advised))
+        while self._watched[0][0] < now_s - WATCH_S - 1e-6:
+            self._watched.popleft()
+        first_s, first_m, _ = self._watched[0]
+        nowhere = (
+            now_s - first_s > WATCH_S - 1e-6
+            and first_m - min(m for _, m, _ in self._watched) < WATCH_M
+            and np.mean([a for *_, a in self._watched]) >= 0.5
         )
+        if self._subgoal is not None and (nowhere or self._strayed_s > LEASH_S):
+            self._none_until_s = now_s + SUBGOALS_OFF_S * 2.0**self._in_vain
+            self._in_vain += 1
+            self._named.clear()
+            self._drop()
+        elif nowhere:
+            self._alone_until_s = now_s + WATCH_S
+            self._watched.clear()

@@ -1,5 +1,5 @@
-"""A planner of three rules on the simulator's people: go round behind them, else yield, else go
-slowly.
+"""A planner of a few rules on the simulator's people and the errand's rule: pass on the agreed
+side, go round behind who crosses, else yield, else go slowly.
 """
 
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from s2e.planner.directive import Directive, make
-from s2e.planner.scene import PlannerView, Statistics
+from s2e.planner.scene import AtOnce, PlannerView
 
 NEAR_M = 4.0
 CLEARANCE_M = 0.7
@@ -18,6 +18,12 @@ stopping."""
 YIELD_S = 1.5
 MAX_LOSS = 3.0
 """A detour may cost this much log score against the policy's favourite."""
+MEET_M, MEET_ASIDE_M = 6.0, 1.5
+"""Who comes towards the robot, or walks before it, is passed on the agreed side from this far
+ahead, if no farther aside."""
+WAIT_M, WAIT_S = 5.0, 4.0
+"""Under the rule "wait" the robot stands while somebody this near is in its way within this."""
+SIDES = {"keep_right": -1.0, "keep_left": 1.0}
 
 
 def clearances(view: PlannerView, people: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -39,27 +45,64 @@ def clearances(view: PlannerView, people: np.ndarray) -> tuple[np.ndarray, np.nd
     return gaps.min(axis=1), np.where(hit.any(axis=1), times[np.argmax(hit, axis=1)], np.inf)
 
 
+def agreed_side(view: PlannerView, people: np.ndarray) -> float:
+    """On which side the robot is to pass the nearest of people (K, 4) who comes towards it or walks
+    on before it: 1 left, -1 right, 0 where nothing is agreed or nobody does.
+    """
+    side = SIDES.get(view.rule, 0.0)
+    along = np.abs(people[:, 2]) > np.maximum(MOVING, 2.0 * np.abs(people[:, 3]))
+    met = (people[:, 0] > 0.0) & (people[:, 0] < MEET_M) & (np.abs(people[:, 1]) < MEET_ASIDE_M)
+    meant = people[along & met & (people[:, 2] < max(view.speed, MOVING))]
+    if side == 0.0 or len(meant) == 0:
+        return 0.0
+    nearest = meant[np.argmin(meant[:, 0])]
+    return side if nearest[2] < 0.0 else -side  # who is overtaken keeps to that side as well
+
+
+def must_wait(view: PlannerView, people: np.ndarray) -> bool:
+    """Whether the rule is to wait and one of people (K, 4) is, or soon will be, in the way."""
+    if view.rule != "wait":
+        return False
+    times = np.arange(0.0, WAIT_S + 0.1, 0.25)[:, None]
+    x, y = (people[:, k] + times * people[:, k + 2] for k in (0, 1))
+    crosses = ((x > 0.0) & (x < NEAR_M) & (np.abs(y) < CLEARANCE_M)).any(axis=0)
+    walks = np.linalg.norm(people[:, 2:], axis=1) > MOVING
+    return bool((crosses & walks & (np.linalg.norm(people[:, :2], axis=1) < WAIT_M)).any())
+
+
 def advise(view: PlannerView) -> Directive:
     """The directive for one observation.
 
-    Nobody within NEAR_M ahead, or the policy's favourite keeps clear of them: `none`. Else, in this
-    order: `select` the best candidate that keeps clear, first those that pass behind a person who
-    crosses; `stop` for a person who walks and is close in time; go `slow`. A person who stands
-    still never stops the robot for good.
+    Under a rule, first what it asks for: `stop` to wait, `select` the best clear candidate on the
+    agreed side. Else: nobody within NEAR_M ahead, or the policy's favourite keeps clear of them:
+    `none`. Else, in this order: `select` the best candidate that keeps clear, first those that pass
+    behind a person who crosses; `stop` for a person who walks and is close in time; go `slow`. A
+    person who stands still never stops the robot for good.
     """
-    people = np.asarray(view.people, dtype=np.float64).reshape(-1, 4)
-    near = (np.linalg.norm(people[:, :2], axis=1) < NEAR_M) & (people[:, 0] > 0.0)
-    people = people[near]
-    if len(people) == 0 or len(view.candidates) == 0:
+    everybody = np.asarray(view.people, dtype=np.float64).reshape(-1, 4)
+    if len(everybody) == 0 or len(view.candidates) == 0:
         return make(view.now_s, "none", reason="nobody ahead")
-    clearance, collision_s = clearances(view, people)
+    if must_wait(view, everybody):
+        return make(view.now_s, "stop", reason="wait")
     favourite = int(np.argmax(view.log_scores))
-    if not np.isfinite(collision_s[favourite]):
-        return make(view.now_s, "none", reason="clear of people")
-    person = people[np.argmin(np.linalg.norm(people[:, :2], axis=1))]
     ends = view.candidates[:, -1]
     bearing = np.arctan2(ends[:, 1], ends[:, 0])
     loss = view.log_scores[favourite] - view.log_scores
+    side = agreed_side(view, everybody)
+    if side:
+        beside = side * bearing > np.radians(5.0)
+        usable = beside & (clearances(view, everybody)[0] >= CLEARANCE_M) & (loss <= MAX_LOSS)
+        if usable.any() and not usable[favourite]:
+            pick = int(np.argmin(np.where(usable, loss, np.inf)))
+            return make(view.now_s, "select", index=pick, reason=view.rule.replace("_", " "))
+    near = (np.linalg.norm(everybody[:, :2], axis=1) < NEAR_M) & (everybody[:, 0] > 0.0)
+    people = everybody[near]
+    if len(people) == 0:
+        return make(view.now_s, "none", reason="nobody ahead")
+    clearance, collision_s = clearances(view, people)
+    if not np.isfinite(collision_s[favourite]):
+        return make(view.now_s, "none", reason="clear of people")
+    person = people[np.argmin(np.linalg.norm(people[:, :2], axis=1))]
     usable = (clearance >= CLEARANCE_M) & (loss <= MAX_LOSS)
     if usable.any():
         behind = (
@@ -76,45 +119,9 @@ def advise(view: PlannerView) -> Directive:
     return make(view.now_s, "speed", speed="slow", reason="person ahead")
 
 
-class RulesPlanner:
-    """`advise` behind the interface of every planner; it answers at once."""
-
-    def __init__(self):
-        self._latest: Directive | None = None
-        self._asked = 0
-        self._given = 0
+class RulesPlanner(AtOnce):
+    """`advise` as a `Thinker`."""
 
     def answer(self, views: Sequence[PlannerView]) -> list[Directive]:
-        """See `Thinker`, and `advise`."""
+        """See `advise`."""
         return [advise(view) for view in views]
-
-    def submit(self, view: PlannerView) -> None:
-        """Looks at an observation."""
-        self._latest = advise(view)
-        self._asked += 1
-        self._given += self._latest.kind != "none"
-
-    def latest(self, now_s: float) -> Directive | None:
-        """The advice on the last observation, if there was any and it still holds."""
-        directive = self._latest
-        if (
-            directive is None
-            or directive.kind == "none"
-            or not directive.stamp_s <= now_s < directive.expires_s()
-        ):
-            return None
-        return directive
-
-    def statistics(self) -> Statistics:
-        """`asked` observations, `answered` (all of them), `advised` (those with advice)."""
-        return Statistics(
-            {"asked": self._asked, "answered": self._asked, "advised": self._given}, ()
-        )
-
-    def problem(self) -> str:
-        """None: rules always answer."""
-        return ""
-
-    def close(self) -> None:
-        """Forgets the last advice."""
-        self._latest = None

@@ -102,29 +102,16 @@ class Thinker(Protocol):
         ...
 
 
-class Planner(Protocol):
-    """One world's slow planner. No method raises or waits because of what a planner answers."""
-
-    def submit(self, view: PlannerView) -> None:
-        """Offers an observation; call it every control step, the planner decides what it looks
-        at.
-        """
-        ...
-
-    def latest(self, now_s: float) -> Directive | None:
-        """The newest advice, by the time of its observation, that still holds; None without one."""
-        ...
+class AtOnce:
+    """What planners have in common that compute their answers here and now."""
 
     def problem(self) -> str:
-        """Asks once, before a run, and waits a few seconds at most: what is wrong, as the end of a
-        sentence; "" if nothing.
-        """
-        ...
+        """None: they always answer."""
+        return ""
 
     def statistics(self) -> Statistics:
-        """Counts and latencies since the start."""
-        ...
+        """Nothing that the runtime does not count."""
+        return Statistics({}, ())
 
     def close(self) -> None:
-        """Ends what still runs; later calls do nothing."""
-        ...
+        """Nothing runs."""

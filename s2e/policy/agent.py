@@ -119,6 +119,16 @@ class Candidates:
 class Advisor(Protocol):
     """Who has a say in what an agent chooses."""
 
+    def begin(self, worlds: np.ndarray) -> None:
+        """Some worlds (V,) begin an episode."""
+        ...
+
+    def goals(self, goal: np.ndarray, worlds: np.ndarray) -> np.ndarray:
+        """The goals (V, 3) that the policy of robots in some worlds (V,) is told, before it is
+        asked; `goal` itself where they are its own.
+        """
+        ...
+
     def __call__(
         self, rgb: np.ndarray, candidates: Candidates, worlds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -198,6 +208,8 @@ class Agent:
         self.odometry.begin(worlds)
         if self.recovery:
             self.recovery.begin(worlds)
+        if self.advisor:
+            self.advisor.begin(worlds)
 
     def act(
         self, observation: dict[str, np.ndarray], worlds: np.ndarray | None = None
@@ -211,6 +223,8 @@ class Agent:
         """
         which = np.arange(self.count) if worlds is None else worlds
         rgb, goal, ego, robot = (observation[k][which] for k in ("rgb", "goal", "ego", "robot"))
+        if self.advisor:
+            goal = self.advisor.goals(goal, which)
         candidates = self.decide(*self.see(rgb, goal, ego, robot, which))
         slower = np.ones(len(which))
         if self.advisor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from s2e.benchmarks.agents import CHUNK, advice_of
+from s2e.benchmarks.agents import CHUNK, Planning, advice_of
 from s2e.benchmarks.runner import episode_worlds
 from s2e.benchmarks.view import session as view_session
 from s2e.benchmarks.view.session import (
@@ -156,12 +156,12 @@ def test_settings_and_people(scene, episodes):
 @pytest.mark.parametrize("planner", [("none", 0.0), ("rules", 3.0)])
 def test_the_fan_is_what_the_benchmark_acts_on(scene, episodes, policy, planner):
     agent = Agent(*policy, chunk=CHUNK)
-    drive = Drive(scene, episodes, "both", driver="mine", agent=agent, planner=planner)
+    drive = Drive(scene, episodes, "both", driver="mine", agent=agent, planning=Planning(*planner))
     assert drive.period_s == pytest.approx(CONFIG.frame_spacing_s)
     worlds = episode_worlds(scene, [drive.episode], CONFIG)
     seen = worlds.reset()
-    name, weight = planner
-    judge = Agent(*policy, chunk=CHUNK, advisor=advice_of(name, weight, worlds, CONFIG))
+    advice = advice_of(Planning(*planner), worlds, CONFIG, [drive.episode])
+    judge = Agent(*policy, chunk=CHUNK, advisor=advice)
     for _ in range(2):
         wanted = judge.act(seen)
         ours = drive.act(0.0)
