@@ -294,16 +294,15 @@ def planner_words(summary: dict[str, Any]) -> str:
     others = {
         "unparsed": "could not be read",
         "failed": "failed",
-        "skipped": "passed over while others were open or the endpoint rested",
+        "late": "late or overtaken",
+        "skipped": "passed over while others were open or the planner rested",
     }
     for name, words in others.items():
         if totals.get(name):
             parts.append(f"{totals[name]:,} {words}")
-    if totals["asked"] > totals["answered"] + totals.get("failed", 0):
-        parts.append(
-            f"{totals['asked'] - totals['answered'] - totals.get('failed', 0):,} open when their "
-            "episode ended"
-        )
+    still = totals["asked"] - sum(totals.get(name, 0) for name in ("answered", "failed", "late"))
+    if still > 0:
+        parts.append(f"{still:,} open when their episode ended")
     end = (
         ""
         if totals["advised"]

@@ -194,7 +194,7 @@ class Guide:
         """
         if self.fusion.weight <= 0.0:
             return view.log_scores, 1.0
-        passed_s = view.now_s - self._now_s if np.isfinite(self._now_s) else 0.0
+        passed_s = view.now_s - self._now_s if np.isfinite(self._now_s) else view.step_s
         self._now_s = view.now_s
         if not self.bounded:
             return fuse(view, self._advice, self.fusion)

@@ -127,14 +127,17 @@ class Runtime:
         since = view.now_s - w.last_s + _SOON_S
         if len(view.candidates) == 0 or since < timing.soonest_s:
             return False
-        if since < timing.period_s and not (happens(view) or _no_progress(w)):
+        early = since < timing.period_s
+        if early and not (happens(view) or _no_progress(w)):
             return False
-        w.last_s = view.now_s
         w.lost = [o for o in w.lost if not o.question.ended.is_set()]
         busy = len(w.open) + len(w.lost) >= timing.in_flight
         if busy or view.now_s < w.rests_until_s - _SOON_S:
-            w.counts["skipped"] += 1
+            if not early:
+                w.counts["skipped"] += 1
+                w.last_s = view.now_s
             return False
+        w.last_s = view.now_s
         return True
 
     def ask(self, worlds: Sequence[int], views: Sequence[PlannerView]) -> None:

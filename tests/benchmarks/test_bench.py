@@ -2,6 +2,7 @@ import dataclasses
 import json
 import resource
 import shutil
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from s2e.benchmarks.bench import (
     fingerprint,
     key,
     main,
+    note_slower,
     read_records,
 )
 from s2e.benchmarks.failures import cause
@@ -28,6 +30,7 @@ from s2e.envs.scenes.episodes import ListedEpisodes
 from s2e.envs.scenes.files import load_scene
 from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.worlds import Worlds, WorldsConfig
+from s2e.planner import RandomPlanner
 from s2e.policy.agent import Agent
 from s2e.policy.checkpoint import policy_state, save_checkpoint, shipped_policies
 from s2e.policy.config import PolicyConfig
@@ -307,9 +310,85 @@ def act_with(untrained, planner, weight, steps=6, count=2, **more):
 
 def test_weight_zero_is_the_bare_policy_bit_for_bit(untrained):
     bare, _ = act_with(untrained, "none", 3.0)
-    for planner in ("rules", "openai:http://127.0.0.1:9#none"):
-        muted, _ = act_with(untrained, planner, 0.0)
+    for planner, fusion in (
+        ("oracle:0", "score"),
+        ("random", "probability"),
+        ("majority", "hold"),
+        ("openai:http://127.0.0.1:9#none", "stream"),
+    ):
+        muted, _ = act_with(untrained, planner, 0.0, fusion=fusion)
         assert (bare == muted).all()
+
+
+def test_what_a_planner_does_depends_on_no_neighbour_and_no_machine(untrained, monkeypatch):
+    """One world or four, and however long an answer takes."""
+    alone, said = act_with(untrained, "random", 3.0, steps=12, count=1, latency_s=0.4)
+    among, also = act_with(untrained, "random", 3.0, steps=12, count=4, latency_s=0.4)
+    assert (alone[:, 0] == among[:, 0]).all() and said[0] == also[0]
+    assert said[0]["advised"] > 0
+    think = RandomPlanner.answer
+    slowly = lambda self, views: time.sleep(0.05) or think(self, views)  # noqa: E731
+    monkeypatch.setattr(RandomPlanner, "answer", slowly)
+    late, again = act_with(untrained, "random", 3.0, steps=12, count=1, latency_s=0.4)
+    assert (late == alone).all() and again == said
+
+
+def test_a_subgoal_is_the_goal_that_the_policy_is_told(untrained):
+    """Three metres away to the left of a robot that looks north at a goal: seen there, and as far
+    as the way by it."""
+    worlds: Any = StandIn()
+    worlds.pose[0], worlds.goal[0] = (1.0, 2.0, np.pi / 2), (1.0, 6.0)
+    advice = PlannerAdvice(Planning("rules"), worlds, CONFIG)
+    places = iter((np.array([0.0, 8.0]), None))
+    silence(advice, None, None)
+    for guide in advice.guides:
+        guide.subgoal = lambda now_s, pose, goal: next(places)
+    goal, both = worlds.seen["goal"], np.arange(2)
+    told = advice.goals(goal, both)
+    np.testing.assert_allclose(told[0], [8.0 / CONFIG.goal_clip_m, 0.0, 1.0], atol=1e-6)
+    assert (told[1] == goal[1]).all()
+    places = iter((None, None))
+    assert advice.goals(goal, both) is goal
+
+
+def test_a_planner_is_shown_the_camera_the_way_and_where_it_has_been():
+    scene = load_scene(PLAZA)
+    episodes = chosen_episodes(BenchArgs(setting="empty", episodes=1), PLAZA)
+    worlds = Worlds([scene], WorldsConfig(collision="counts"), 1, ListedEpisodes(episodes))
+    seen = worlds.reset()
+    advice = PlannerAdvice(Planning("oracle:0"), worlds, CONFIG, episodes)
+
+    def look():
+        view = advice._view(0, seen["rgb"][0], np.zeros((1, 10, 2)), np.zeros(1))
+        advice._remember(0, view)
+        return advice._whole(0, view)
+
+    look()
+    for _ in range(6):
+        seen, *_ = worlds.step(np.array([[1.0, 0.2]]))
+    view = look()
+    world_xy = np.array([*worlds.pose[0, :2]]) + rotated(worlds.pose[0, 2], [3.0, 1.0])
+    views = worlds.views(np.zeros(1, np.int64))
+    ground = views["positions"][0, 2] - worlds.fleet.camera[0, 2]
+    optical = views["rotations"][0] @ (np.array([*world_xy, ground]) - views["positions"][0])
+    fx, fy, cx, cy = views["intrinsics"][0]
+    u, v = fx * optical[0] / optical[2] + cx, fy * optical[1] / optical[2] + cy
+    assert view.camera is not None
+    pixel = view.camera @ np.array([3.0, 1.0, 0.0, 1.0])
+    np.testing.assert_allclose(pixel[:2] / pixel[2], [u, v], atol=0.5)
+    assert pixel[2] == pytest.approx(optical[2], abs=0.05) and u < cx  # it lies to the left
+    start, goal = np.array(episodes[0].start[:2]), np.array(episodes[0].goal)
+    back = worlds.pose[0, :2] + rotated(worlds.pose[0, 2], view.trail[0, :2])
+    np.testing.assert_allclose(back, start, atol=1e-6)
+    ahead = worlds.pose[0, :2] + rotated(worlds.pose[0, 2], view.route[-1])
+    np.testing.assert_allclose(ahead, goal, atol=1e-6)
+    assert view.episode == episodes[0].id and view.task.startswith("The goal is ")
+    advice.close()
+
+
+def rotated(yaw, point):
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, -s], [s, c]]) @ np.array(point)
 
 
 def test_an_episode_does_not_depend_on_how_many_run_beside_it(untrained):
@@ -498,6 +577,14 @@ def test_a_planner_is_asked_before_the_run_and_its_answers_are_summed_up(
     assert totals["answered"] == totals["asked"] > 0 == totals["failed"]
 
 
+def test_a_planner_slower_than_declared_is_noted(capsys):
+    note_slower((), 0.0)
+    note_slower((1.0, 1.5), 2.0)
+    assert not capsys.readouterr().err
+    note_slower((1.0, 3.0), 2.0)
+    assert "took 2.0 s in the median and 2.9 s at 95 %" in capsys.readouterr().err
+
+
 def test_bad_questions(tmp_path, untrained):
     for args, match in (
         (BenchArgs(scene="nowhere", out=tmp_path / "a"), "nowhere"),
@@ -510,6 +597,11 @@ def test_bad_questions(tmp_path, untrained):
             "planner",
         ),
         (BenchArgs(scene=PLAZA, planner="rules", out=tmp_path / "c"), "names none"),
+        (
+            BenchArgs(scene=PLAZA, planner="oracle:1", planner_latency=1.0, out=tmp_path / "c"),
+            "leave one out",
+        ),
+        (BenchArgs(scene=PLAZA, planner_latency=-1.0, out=tmp_path / "c"), "--planner-latency"),
         (BenchArgs(scene=PLAZA, seed=-1, out=tmp_path / "c"), "--seed"),
         (
             BenchArgs(scene=PLAZA, planner_weight=float("nan"), out=tmp_path / "c"),

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from s2e.planner import Guide, RulesPlanner, parse_planner
+from s2e.planner import RulesPlanner
 from s2e.planner.rules import CLEARANCE_M, advise, clearances
-from s2e.planner.scene import PlannerView, Statistics
+from s2e.planner.scene import PlannerView
 
 BEARINGS = np.radians([-50.0, -25.0, 0.0, 25.0, 50.0])
 
@@ -80,25 +80,34 @@ def test_clearances_against_loops():
         assert collision_s[i] == pytest.approx(hits[0]) if hits else np.isinf(collision_s[i])
 
 
-def test_planner_interface():
-    planner = RulesPlanner()
-    assert planner.latest(0.0) is None
-    planner.submit(view(wall(1.5, -1.0), now_s=5.0))
-    stop = planner.latest(5.0)
-    assert stop is not None and stop.kind == "stop"
-    assert planner.latest(8.0) is None and planner.latest(4.9) is None
-    planner.submit(view([], now_s=5.2))
-    assert planner.latest(5.2) is None
-    assert planner.statistics() == Statistics({"asked": 2, "answered": 2, "advised": 1}, ())
-    planner.close()
+def test_a_batch_is_answered_in_its_order():
+    clear, wait = view([], now_s=5.2), view(wall(1.5, -1.0), now_s=5.0)
+    said = RulesPlanner().answer([clear, wait, clear])
+    assert [d.kind for d in said] == ["none", "stop", "none"]
+    assert [d.stamp_s for d in said] == [5.2, 5.0, 5.2]
 
 
-def test_guide_applies_advice_and_is_transparent_without_a_planner():
-    scene = view([[2.0, 1.6, 0.0, -0.8]])
-    for guide in (Guide(None), Guide(RulesPlanner(), weight=0.0), Guide(parse_planner("none"))):
-        scores, speed = guide.apply(scene)
-        assert scores is scene.log_scores and speed == 1.0
-    scores, speed = Guide(RulesPlanner(), weight=3.0).apply(scene)
-    assert speed == 1.0 and BEARINGS[np.argmax(scores)] > 0
-    scores, speed = Guide(RulesPlanner()).apply(view(wall(1.5, -1.0)))
-    assert speed == 0.0
+@pytest.mark.parametrize(("rule", "side"), [("keep_right", -1), ("keep_left", 1)])
+def test_passes_who_comes_towards_it_on_the_agreed_side_and_overtakes_on_the_other(rule, side):
+    coming, slower = [[5.0, 0.1, -1.0, 0.1]], [[2.5, 0.0, 0.4, 0.0]]
+    for people, turn in ((coming, side), (slower, -side)):
+        said = advise(view(people, rule=rule))
+        assert said.kind == "select" and said.index is not None
+        assert np.sign(BEARINGS[said.index]) == turn and said.reason == rule.replace("_", " ")
+    assert advise(view(coming)).kind == "none"
+    # who crosses, stands, is behind or far aside is met on no side
+    for people in ([[5.0, 2.0, 0.0, -1.0]], [[5.0, 0.0, 0.0, 0.0]], [[-3.0, 0.0, -1.0, 0.0]]):
+        assert advise(view(people, rule=rule)).kind == "none"
+    # nor is anything said where the policy goes there by itself
+    own = view(coming, rule=rule, scores=-np.abs(np.sign(BEARINGS) - side))
+    assert advise(own).kind == "none"
+
+
+def test_waits_until_they_have_passed():
+    for people, kind in (
+        ([[2.0, 2.0, 0.0, -0.8]], "stop"),
+        ([[2.0, -2.0, 0.0, -0.8]], "none"),  # has passed
+        ([[2.0, 2.0, 0.0, 0.0]], "none"),  # stands
+        ([[9.0, 0.0, -0.1, 0.0]], "none"),
+    ):
+        assert advise(view(people, rule="wait")).kind == kind
