@@ -7,7 +7,7 @@ from typing import get_args
 
 from s2e.core.errors import UserError
 from s2e.planner.chance import MajorityPlanner, RandomPlanner
-from s2e.planner.directive import Action, Directive, parse_answer
+from s2e.planner.directive import Action, Directive
 from s2e.planner.fusion import Fusion
 from s2e.planner.guide import Guide
 from s2e.planner.openai_client import OpenAIPlanner
@@ -15,6 +15,7 @@ from s2e.planner.oracle import OraclePlanner
 from s2e.planner.rules import RulesPlanner
 from s2e.planner.runtime import Runtime, Timing
 from s2e.planner.scene import PlannerView, Statistics, Thinker
+from s2e.planner.words import parse_answer
 
 __all__ = [
     "Directive",

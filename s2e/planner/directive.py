@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -25,9 +24,6 @@ UNPARSED = "not understood"
 """The `reason` of the directive that stands for an answer nobody could read."""
 FAILED = "no answer"
 """How the `reason` of the directive begins that stands for an answer that never came."""
-
-_TEXT_LIMIT = 8192
-_REASON_LIMIT = 200
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class Directive:
 
     def __post_init__(self):
         for name in ("stamp_s", "valid_until_s", "confidence"):
-            if not _is_number(getattr(self, name)):
+            if not is_number(getattr(self, name)):
                 raise UserError(
                     f"directive field '{name}' is not a finite number: give seconds, or 0..1"
                 )
@@ -148,7 +144,8 @@ class Directive:
         return cls(**record)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, and not a truth value."""
     try:
         return (
             isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -161,7 +158,7 @@ def _is_place(point: Any) -> bool:
     return (
         isinstance(point, tuple)
         and len(point) == 2
-        and all(_is_number(v) and abs(v) <= SUBGOAL_FAR_M for v in point)
+        and all(is_number(v) and abs(v) <= SUBGOAL_FAR_M for v in point)
     )
 
 
@@ -172,136 +169,3 @@ def make(stamp_s: float, kind: Kind, **rest: Any) -> Directive:
     valid_s = SUBGOAL_VALID_S if kind == "subgoal" else ADVICE_VALID_S
     directive = Directive(stamp_s, stamp_s + valid_s, kind, **rest)
     return replace(directive, valid_until_s=directive.expires_s())
-
-
-def parse_answer(text: str, stamp_s: float, candidates: int) -> Directive:
-    """Reads a model's answer: strict JSON, else JSON inside other text, else key words, else no
-    advice.
-
-    Args:
-        text: the answer, any text at all; this never raises for a text.
-        stamp_s: time of the observation that the answer is about.
-        candidates: how many candidates were shown; an index outside them is not advice.
-
-    Returns:
-        The directive; kind `none` with reason `UNPARSED` when nothing could be read. Never a stop
-        by default.
-    """
-    text = text.rpartition("</think>")[2].strip()
-    for record in _json_objects(text[:_TEXT_LIMIT]):
-        directive = _from_record(record, stamp_s, candidates)
-        if directive is not None:
-            return directive
-    return _from_words(text[-400:].lower(), stamp_s, candidates) or make(
-        stamp_s, "none", reason=UNPARSED
-    )
-
-
-def _json_objects(text: str):
-    """Yields the JSON objects in a text, outermost first; gives up after 20 opening braces that
-    lead nowhere.
-    """
-    decoder, position, failures = json.JSONDecoder(), text.find("{"), 0
-    while position >= 0 and failures < 20:
-        try:
-            record, end = decoder.raw_decode(text, position)
-            yield record
-        except (ValueError, RecursionError):
-            failures, end = failures + 1, position + 1
-        position = text.find("{", end)
-
-
-def _from_record(record: dict[str, Any], stamp_s: float, candidates: int) -> Directive | None:
-    """A directive from a model's JSON object, or None when a field that matters is missing or
-    bad.
-    """
-    names = ("index", "action", "point", "speed")
-    values = {name: record[name] for name in names if record.get(name) is not None}
-    kind: Any = record.get("kind")
-    if kind is None:  # models forget it; the field they filled says what they meant
-        implied = (
-            ("index", "select"),
-            ("action", "action"),
-            ("point", "subgoal"),
-            ("speed", "speed"),
-        )
-        kind = next((k for name, k in implied if name in values), None)
-    if kind not in get_args(Kind):
-        return None
-    index = values.get("index")
-    if kind == "select" and not (type(index) is int and 0 <= index < candidates):
-        return None
-    if kind == "speed" and "speed" not in values:
-        return None
-    if kind != "select":
-        values.pop("index", None)
-    if kind != "action":
-        values.pop("action", None)
-    point = values.pop("point", None)
-    if kind == "subgoal":
-        values = {"point": tuple(point)} if isinstance(point, list) else {}
-    confidence = record.get("confidence", 1.0)
-    if not _is_number(confidence) or not 0.0 <= confidence <= 1.0:
-        confidence = 1.0
-    try:
-        return make(
-            stamp_s,
-            kind,
-            confidence=float(confidence),
-            reason=_clean(record.get("reason")),
-            **values,
-        )
-    except UserError:
-        return None
-
-
-def _clean(reason: Any) -> str:
-    """One printable line of at most 200 characters."""
-    if not isinstance(reason, str):
-        return ""
-    return "".join(c if c.isprintable() else " " for c in reason[:_REASON_LIMIT])
-
-
-_NEGATED = re.compile(
-    r"\b(?:do not|don't|dont|never|no need to|not)\s+(?:have to\s+|need to\s+)?\w+"
-)
-_STOP = re.compile(r"\b(?:stop|halt|yield|wait|brake|stand still)\b")
-_INDEX = re.compile(
-    r"\b(?:candidate|trajectory|option|path|line|number|index)\s{0,3}(?:number|no\.?|#|is|:|=)?\s{0,3}(\d{1,3})\b"
-)
-_SLOW = re.compile(r"\b(?:slow|slowly|slower|slow down|careful|carefully|caution|cautiously)\b")
-_SHARP = re.compile(r"\b(?:turn|sharp|hard|rotate)\b")
-_SLIGHT = re.compile(r"\b(?:slight|slightly|bear|veer|forward|keep|little|bit)\b")
-_AHEAD = re.compile(r"\b(?:straight|forward|ahead|continue|proceed|go on)\b")
-
-
-def _from_words(text: str, stamp_s: float, candidates: int) -> Directive | None:
-    """A directive from key words; half the confidence of a proper answer."""
-    text = _NEGATED.sub(" ", text)
-    speed: Speed = "slow" if _SLOW.search(text) else "normal"
-    if _STOP.search(text):
-        return make(stamp_s, "stop", confidence=0.5, reason="key word")
-    found = _INDEX.search(text)
-    if found and int(found[1]) < candidates:
-        return make(
-            stamp_s, "select", index=int(found[1]), speed=speed, confidence=0.5, reason="key word"
-        )
-    left, right = re.search(r"\bleft\b", text), re.search(r"\bright\b", text)
-    action: Action | None = None
-    if bool(left) != bool(right):  # both sides named: no telling which one is meant
-        sharp = _SHARP.search(text) and not _SLIGHT.search(text)
-        if left:
-            action = "turn_left" if sharp else "forward_left"
-        else:
-            action = "turn_right" if sharp else "forward_right"
-    elif not left and speed == "normal" and _AHEAD.search(text):
-        action = "forward"
-    if action is not None:
-        return make(
-            stamp_s, "action", action=action, speed=speed, confidence=0.5, reason="key word"
-        )
-    return (
-        make(stamp_s, "speed", speed="slow", confidence=0.5, reason="key word")
-        if speed == "slow"
-        else None
-    )

@@ -20,8 +20,9 @@ from PIL import Image
 
 from s2e.core.errors import UserError
 from s2e.core.files import parse_json
-from s2e.planner.directive import FAILED, UNPARSED, Directive, make, parse_answer
+from s2e.planner.directive import FAILED, UNPARSED, Directive, make
 from s2e.planner.scene import PlannerView, Statistics
+from s2e.planner.words import parse_answer
 
 PERIOD_S = 1.0
 DEADLINE_S = 2.0
