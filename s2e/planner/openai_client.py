@@ -1,91 +1,48 @@
-"""A vision-language model behind any OpenAI-compatible endpoint as the slow planner; it can fail,
-it cannot block.
+"""A vision-language model behind any OpenAI-compatible endpoint as the slow planner of all worlds;
+it can fail, it cannot block.
 """
 
 import base64
 import http.client
-import io
 import json
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import numpy as np
-from PIL import Image
 
 from s2e.core.errors import UserError
 from s2e.core.files import parse_json
 from s2e.planner.directive import FAILED, UNPARSED, Directive, make
+from s2e.planner.prompt import Prompt, make_prompt, understood
+from s2e.planner.replay import Recording
 from s2e.planner.scene import PlannerView, Statistics
-from s2e.planner.words import parse_answer
 
-PERIOD_S = 1.0
 DEADLINE_S = 2.0
-IN_FLIGHT = 2
-AT_ONCE = 8
-"""Requests of one batch side by side."""
+AT_ONCE = 16
+"""Requests under way side by side, of all worlds together."""
 BREAKER_FAILURES = 3
 BREAKER_PAUSE_S = 30.0
 MAX_BYTES = 64 * 1024
-_LATE = f"gives no answer within {DEADLINE_S:g} s"
-SHOWN = 18
-"""At most this many candidates are listed, the policy's best ones."""
-
-_SYSTEM = (
-    "You advise a small sidewalk robot that shares the way with people. You see what its front "
-    "camera sees and a "
-    "numbered list of paths it could take. Answer with one JSON object and nothing else, one of: "
-    '{"kind":"select","index":N} to follow path N; '
-    '{"kind":"action","action":"forward|forward_left|forward_right|turn_left|turn_right"}; '
-    '{"kind":"speed","speed":"slow"}; {"kind":"stop"} to let somebody pass; {"kind":"none"} if the '
-    "way is clear. "
-    'You may add "confidence" (0 to 1) and "reason" (at most ten words).'
-)
+KEY = "S2E_API_KEY"
+"""The environment variable with the key, which is sent to the endpoint's host and nowhere else."""
+_GRACE_S = 0.3
+"""So long after its deadline a request may take to end once its connection is shut."""
 
 
-def shown_candidates(view: PlannerView) -> np.ndarray:
-    """(K,) indices of the candidates to list: the SHOWN best, from left to right so that order
-    tells no score.
-    """
-    best = np.argsort(-view.log_scores, kind="stable")[:SHOWN]
-    ends = view.candidates[best, -1]
-    return best[np.argsort(-np.arctan2(ends[:, 1], ends[:, 0]), kind="stable")]
-
-
-def describe(view: PlannerView, shown: np.ndarray) -> str:
-    """The numbered lines of a request: bearing and length of each path, and the people if there is
-    no image.
-    """
-    lines = [f"Speed {view.speed:.1f} m/s. Paths:"]
-    for number, index in enumerate(shown):
-        path = np.concatenate([np.zeros((1, 2)), view.candidates[index]])
-        length = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
-        bearing = np.degrees(np.arctan2(path[-1, 1], path[-1, 0]))
-        side = "ahead" if abs(bearing) < 5 else "left" if bearing > 0 else "right"
-        lines.append(f"{number}: {abs(bearing):.0f} degrees {side}, {length:.1f} m")
-    if view.image is None:
-        lines.append("People (metres ahead, metres left, speed ahead, speed left):")
-        lines += [
-            f"({x:.1f}, {y:.1f}, {vx:.1f}, {vy:.1f})"
-            for x, y, vx, vy in np.reshape(view.people, (-1, 4))
-        ]
-    return "\n".join(lines)
-
-
-def request_body(view: PlannerView, shown: np.ndarray, model: str) -> bytes:
-    """The JSON of a chat completion request; the image goes along as a JPEG data URL."""
-    content: list[dict] = [{"type": "text", "text": describe(view, shown)}]
-    if view.image is not None:
-        buffer = io.BytesIO()
-        Image.fromarray(view.image).save(buffer, "JPEG", quality=85)
-        url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+def request_body(prompt: Prompt, model: str) -> bytes:
+    """The JSON of a chat completion request; the picture goes along as a JPEG data URL."""
+    content: list[dict] = [{"type": "text", "text": prompt.text}]
+    if prompt.image is not None:
+        url = "data:image/jpeg;base64," + base64.b64encode(prompt.jpeg()).decode()
         content.append({"type": "image_url", "image_url": {"url": url}})
-    messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": content}]
+    messages = [
+        {"role": "system", "content": prompt.system},
+        {"role": "user", "content": content},
+    ]
     return json.dumps(
         {"model": model, "messages": messages, "max_tokens": 100, "temperature": 0}
     ).encode()
@@ -108,26 +65,42 @@ def answer_text(body: bytes) -> str:
     return content
 
 
-class OpenAIPlanner:
-    """Asks an endpoint in background threads; the newest answer by observation time wins.
+class _Question:
+    """A view that is asked about, in a thread of its own."""
 
-    `stamp_s` is the time of the view, simulated time in a simulator, while answers arrive in wall
-    time: advice is as old as the simulated time that went by while the model thought. A clock that
-    jumps back (a new episode) drops all advice and all answers still under way. One object serves
-    one world.
+    def __init__(self, place: int, view: PlannerView, connection: http.client.HTTPConnection):
+        self.place, self.view, self.connection = place, view, connection
+        self.started = np.inf  # its clock runs once the picture is drawn
+        self.directive: Directive | None = None
+
+
+class OpenAIPlanner:
+    """A `Thinker` that sends a request for each view, `AT_ONCE` at most side by side whoever asks.
+
+    Each has a deadline of its own; nothing is asked twice. After `BREAKER_FAILURES` failures in a
+    row nothing is asked for `BREAKER_PAUSE_S`, and then one question at a time until one is
+    answered.
     """
 
-    def __init__(self, url: str, model: str, period_s: float = PERIOD_S):
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        deadline_s: float = DEADLINE_S,
+        recording: Recording | None = None,
+    ):
         """Connects to nothing yet.
 
         Args:
             url: base of the endpoint, http or https, with or without `/v1` or
                 `/v1/chat/completions`.
             model: the model's name there.
-            period_s: least time between two questions, in the clock of the views.
+            deadline_s: an answer that takes longer, in wall time, is none.
+            recording: keeps the answers.
 
         Raises:
-            UserError: The URL is no http(s) URL, or the model's name is empty.
+            UserError: The URL is no http(s) URL, the model's name is empty, or the key cannot be
+                sent.
         """
         parts = _split(url)
         if not model.strip():
@@ -141,170 +114,126 @@ class OpenAIPlanner:
             parts.port,
         )
         self._path = path + (f"?{parts.query}" if parts.query else "")
-        self._model, self._period_s = model, period_s
-        self._lock = threading.Lock()
-        self._connections: dict[int, tuple[float, http.client.HTTPConnection]] = {}
-        self._latest: Directive | None = None
-        self._last_seen_s, self._last_asked_s = -np.inf, -np.inf
-        self._epoch = self._asks = self._failures = 0
-        self._paused_until = -np.inf
+        self._model, self._deadline_s, self._recording = model, deadline_s, recording
+        self._key = os.environ.get(KEY, "").strip()
+        if not all("!" <= c <= "~" for c in self._key):
+            raise UserError(f"{KEY} holds blanks or letters no key has: set it to the key alone")
+        self._change = threading.Condition()
+        self._open: set[_Question] = set()  # whose threads still run, given up or not
+        self._failures, self._paused_until, self._probing = 0, -np.inf, False
         self._closed = False
-        self._counts = {
-            "asked": 0,
-            "answered": 0,
-            "advised": 0,
-            "failed": 0,
-            "unparsed": 0,
-            "skipped": 0,
-        }
+        names = ("asked", "answered", "advised", "failed", "unparsed", "skipped")
+        self._counts = dict.fromkeys(names, 0)
         self._latencies: deque[float] = deque(maxlen=1000)
-        self._last_failure = ""
 
     def answer(self, views: Sequence[PlannerView]) -> list[Directive]:
-        """See `Thinker`: a request for each view, `AT_ONCE` at most side by side, each with
-        `DEADLINE_S` of its own.
-        """
-        with ThreadPoolExecutor(max(1, min(AT_ONCE, len(views)))) as pool:
-            return list(pool.map(self._think, views))
-
-    def _think(self, view: PlannerView) -> Directive:
-        """The answer to one question; whatever goes wrong is a directive that says so."""
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=DEADLINE_S)
-        overdue = threading.Timer(DEADLINE_S, _abort, (connection,))
-        overdue.daemon = True
-        overdue.start()
-        try:
-            return self._directive(connection, view, time.monotonic())
-        except Exception as error:
-            return make(view.now_s, "none", reason=f"{FAILED}: {_in_words(error)}")
-        finally:
-            overdue.cancel()
-            connection.close()
-
-    def _directive(
-        self, connection: http.client.HTTPConnection, view: PlannerView, started: float
-    ) -> Directive:
-        """Asks about a view, and reads the answer; raises whatever goes wrong."""
-        shown = shown_candidates(view)
-        body = request_body(view, shown, self._model)
-        text = answer_text(self._post(connection, body, started + DEADLINE_S))
-        directive = parse_answer(text, view.now_s, len(shown))
-        if directive.index is not None:
-            directive = replace(directive, index=int(shown[directive.index]))
-        return directive
-
-    def submit(self, view: PlannerView) -> None:
-        """Asks about a view if a question is due, fewer than IN_FLIGHT are open and the endpoint is
-        not resting.
-        """
-        now = time.monotonic()
-        with self._lock:
-            self._watch_clock(view.now_s)
-            self._abort_overdue(now)
-            if (
-                self._closed
-                or view.now_s - self._last_asked_s < self._period_s
-                or len(view.candidates) == 0
-            ):
-                return
-            self._last_asked_s = view.now_s
-            if len(self._connections) >= IN_FLIGHT or now < self._paused_until:
-                self._counts["skipped"] += 1
-                return
-            kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            connection = kind(self._host, self._port, timeout=DEADLINE_S)
-            self._asks += 1
-            self._counts["asked"] += 1
-            ticket, epoch = self._asks, self._epoch
-            self._connections[ticket] = (now, connection)
-        # Simulators reuse their buffers, so the thread gets copies.
-        image = None if view.image is None else view.image.copy()
-        view = replace(
-            view, image=image, candidates=view.candidates.copy(), log_scores=view.log_scores.copy()
-        )
-        try:
-            threading.Thread(
-                target=self._ask, args=(ticket, epoch, view, connection), daemon=True
-            ).start()
-        except RuntimeError:  # out of threads, or the interpreter is shutting down
-            self._finish(ticket, epoch, None, now)
-
-    def latest(self, now_s: float) -> Directive | None:
-        """The newest advice that still holds at `now_s` (the clock of the views)."""
-        with self._lock:
-            self._watch_clock(now_s)
-            self._abort_overdue(time.monotonic())
-            directive = self._latest
-        if (
-            directive is None
-            or directive.kind == "none"
-            or not directive.stamp_s <= now_s < directive.expires_s()
-        ):
-            return None
-        return directive
+        """See `Thinker`; waits as long as the deadlines of its requests allow, side by side."""
+        directives = [make(view.now_s, "none") for view in views]
+        waiting = deque(i for i, view in enumerate(views) if len(view.candidates))
+        mine: set[_Question] = set()
+        moved = time.monotonic()
+        with self._change:
+            while waiting or mine:
+                now = time.monotonic()
+                for question in [q for q in mine if q.directive or self._given_up(q, now)]:
+                    mine.remove(question)
+                    directives[question.place] = question.directive or self._fail(question)
+                    moved = now
+                resting = self._closed or now < self._paused_until
+                # others may hold all connections for one deadline; longer only a name server can
+                stuck = not mine and now - moved > 2 * (self._deadline_s + _GRACE_S)
+                if waiting and (resting or stuck):
+                    for i in waiting:
+                        why = "closed" if self._closed else "rests after failures"
+                        directives[i] = _no_answer(views[i], why if resting else "is busy")
+                    self._counts["skipped"] += len(waiting)
+                    waiting.clear()
+                while waiting and len(self._open) < (1 if self._probing else AT_ONCE):
+                    i = waiting.popleft()
+                    mine.add(self._start(i, views[i]))
+                    moved = now
+                if waiting or mine:
+                    self._change.wait(self._patience(mine, now))
+        return directives
 
     def statistics(self) -> Statistics:
-        """Counts: asked, answered, advised, failed (no answer in time), unparsed, skipped; the last
-        1,000 latencies.
+        """Counts: asked, answered, advised, failed (no answer in time), unparsed, skipped (not
+        asked, since it rests); the last 1,000 latencies.
         """
-        with self._lock:
+        with self._change:
             return Statistics(dict(self._counts), tuple(self._latencies))
 
     def problem(self) -> str:
-        """Asks once about a made-up view and waits for the answer, `DEADLINE_S` at most."""
-        self.submit(_made_up())
-        patience = time.monotonic() + DEADLINE_S + 0.5  # looking up a host's name knows no deadline
-        while time.monotonic() < patience:
-            with self._lock:
-                self._abort_overdue(time.monotonic())
-                counts, why = dict(self._counts), self._last_failure
-            if counts["failed"]:
-                return why
-            if counts["unparsed"]:
-                return "answers, but not with a directive that can be read"
-            if counts["answered"]:
-                return ""
-            time.sleep(0.02)
-        return _LATE
+        """Asks once about a made-up view and waits for the answer, the deadline at most."""
+        directive = self.answer([_made_up()])[0]
+        if directive.reason.startswith(FAILED):
+            return directive.reason.removeprefix(f"{FAILED}: ")
+        if directive.reason == UNPARSED and directive.kind == "none":
+            return "answers, but not with a directive that can be read"
+        return ""
 
     def close(self) -> None:
         """Drops what is under way; asks nothing any more."""
-        with self._lock:
-            self._closed, self._latest = True, None
-            self._epoch += 1
-            connections = [c for _, c in self._connections.values()]
-        for connection in connections:
-            _abort(connection)
+        with self._change:
+            self._closed = True
+            for question in self._open:
+                _abort(question.connection)
+            self._change.notify_all()
 
-    def _watch_clock(self, now_s: float) -> None:
-        if now_s < self._last_seen_s:
-            self._epoch += 1
-            self._latest, self._last_asked_s = None, -np.inf
-        self._last_seen_s = now_s
-
-    def _abort_overdue(self, now: float) -> None:
-        for started, connection in self._connections.values():
-            if now - started > DEADLINE_S:
-                _abort(connection)
-
-    def _ask(
-        self, ticket: int, epoch: int, view: PlannerView, connection: http.client.HTTPConnection
-    ) -> None:
-        """Body of a request's thread: whatever goes wrong counts as a failure and ends here."""
-        started, directive, failure = time.monotonic(), None, ""
+    def _start(self, place: int, view: PlannerView) -> _Question:
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        question = _Question(place, view, kind(self._host, self._port, timeout=self._deadline_s))
+        self._counts["asked"] += 1
+        self._open.add(question)
         try:
-            directive = self._directive(connection, view, started)
-        except Exception as error:
-            directive, failure = None, _in_words(error)
-        finally:
-            connection.close()
-            self._finish(ticket, epoch, directive, started, failure)
+            threading.Thread(target=self._ask, args=(question,), daemon=True).start()
+        except RuntimeError:  # out of threads, or the interpreter is shutting down
+            self._finish(question, None, "cannot be asked: out of threads")
+        return question
 
-    def _post(self, connection: http.client.HTTPConnection, body: bytes, deadline: float) -> bytes:
+    def _given_up(self, question: _Question, now: float) -> bool:
+        """Shuts the connection of a question that is late, and says whether that is long ago: an
+        endpoint that drips bytes would hold it for ever, and looking up a name knows no deadline.
+        """
+        late = now - question.started - self._deadline_s
+        if late >= 0:
+            _abort(question.connection)
+        return late >= _GRACE_S
+
+    def _patience(self, mine: set[_Question], now: float) -> float:
+        ends = [q.started + self._deadline_s for q in mine]
+        following = [end if end > now else end + _GRACE_S for end in ends]
+        return max(min([*following, now + self._deadline_s]) - now, 0.001)
+
+    def _ask(self, question: _Question) -> None:
+        """Body of a request's thread: whatever goes wrong counts as a failure and ends here."""
+        directive, failure = None, ""
+        try:
+            prompt = make_prompt(question.view)
+            body = request_body(prompt, self._model)
+            with self._change:
+                question.started = time.monotonic()
+                self._change.notify_all()
+            text = self._hidden(answer_text(self._post(question, body)))
+            seconds = time.monotonic() - question.started
+            if self._recording is not None and seconds <= self._deadline_s:
+                self._recording.add(prompt, self._model, text, seconds)
+            directive = understood(text, question.view, prompt)
+        except Exception as error:
+            failure = self._in_words(error)
+        finally:
+            question.connection.close()
+            with self._change:
+                self._finish(question, directive, failure)
+
+    def _post(self, question: _Question, body: bytes) -> bytes:
+        connection, deadline = question.connection, question.started + self._deadline_s
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if key := os.environ.get("S2E_API_KEY"):
-            headers["Authorization"] = f"Bearer {key}"
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        connection.connect()
+        if self._closed or time.monotonic() > deadline:  # nobody can shut what is not yet open
+            raise TimeoutError
         connection.request("POST", self._path, body, headers)
         response = connection.getresponse()
         # redirects too: the key goes to the host that the user named, to no other
@@ -319,38 +248,55 @@ class OpenAIPlanner:
                 raise TimeoutError
         return data
 
-    def _finish(
-        self,
-        ticket: int,
-        epoch: int,
-        directive: Directive | None,
-        started: float,
-        failure: str = "",
-    ) -> None:
-        now = time.monotonic()
-        with self._lock:
-            self._connections.pop(ticket, None)
-            if self._closed:
-                return
-            if directive is None or now - started > DEADLINE_S:
-                self._counts["failed"] += 1
-                self._failures += 1
-                self._last_failure = (
-                    _LATE if now - started > DEADLINE_S else failure or "cannot be asked"
-                )
-                if self._failures >= BREAKER_FAILURES:
-                    self._failures, self._paused_until = 0, now + BREAKER_PAUSE_S
-                return
-            self._failures = 0
-            self._counts["answered"] += 1
-            self._counts["advised"] += directive.kind != "none"
-            self._latencies.append(now - started)
-            if directive.reason == UNPARSED and directive.kind == "none":
-                self._counts["unparsed"] += 1  # says nothing, so earlier advice fades by itself
-            elif epoch == self._epoch and (
-                self._latest is None or directive.stamp_s >= self._latest.stamp_s
-            ):
-                self._latest = directive
+    def _finish(self, question: _Question, directive: Directive | None, failure: str) -> None:
+        """Counts what became of a question, and hands it to whoever waits; holds the lock."""
+        self._open.discard(question)
+        self._change.notify_all()
+        if question.directive is not None:
+            return  # given up before
+        seconds = time.monotonic() - question.started
+        if directive is None or seconds > self._deadline_s:
+            self._fail(question, "" if seconds > self._deadline_s else failure)
+            return
+        question.directive = directive
+        self._failures, self._probing = 0, False
+        self._counts["answered"] += 1
+        self._counts["advised"] += directive.kind != "none"
+        self._counts["unparsed"] += directive.reason == UNPARSED and directive.kind == "none"
+        self._latencies.append(seconds)
+
+    def _fail(self, question: _Question, failure: str = "") -> Directive:
+        """Counts a question without an answer; holds the lock."""
+        question.directive = _no_answer(question.view, failure or self._late())
+        self._counts["failed"] += 1
+        self._failures += 1
+        if self._failures >= BREAKER_FAILURES or self._probing:
+            self._failures, self._probing = 0, True
+            self._paused_until = time.monotonic() + BREAKER_PAUSE_S
+        return question.directive
+
+    def _late(self) -> str:
+        return f"gives no answer within {self._deadline_s:g} s"
+
+    def _in_words(self, error: Exception) -> str:
+        """Why a request failed, in one short line."""
+        if isinstance(error, TimeoutError):
+            return self._late()
+        words = (
+            (error.strerror if isinstance(error, OSError) else None)
+            or str(error)
+            or type(error).__name__
+        )
+        words = "".join(c if c.isprintable() else " " for c in self._hidden(words))
+        return "cannot be asked: " + words[:160]
+
+    def _hidden(self, text: str) -> str:
+        """Text from outside without the key, which a server may send back."""
+        return text.replace(self._key, "[key]") if self._key else text
+
+
+def _no_answer(view: PlannerView, why: str) -> Directive:
+    return make(view.now_s, "none", reason=f"{FAILED}: {why}")
 
 
 def _made_up() -> PlannerView:
@@ -359,20 +305,16 @@ def _made_up() -> PlannerView:
     candidates = np.stack([np.cos(bearing) * reach, np.sin(bearing) * reach], axis=-1)
     grey = np.full((96, 160, 3), 128, dtype=np.uint8)
     return PlannerView(
-        0.0, np.zeros(3), 1.0, np.array([8.0, 0.0]), np.zeros((0, 4)), candidates, np.zeros(3), grey
+        now_s=0.0,
+        pose=np.zeros(3),
+        speed=1.0,
+        goal_xy_robot=np.array([8.0, 0.0]),
+        people=np.zeros((0, 4)),
+        candidates=candidates,
+        log_scores=np.zeros(3),
+        image=grey,
+        past_images=(grey, grey),  # a picture as large as any
     )
-
-
-def _in_words(error: Exception) -> str:
-    """Why a request failed, in one short line."""
-    if isinstance(error, TimeoutError):
-        return _LATE
-    words = (
-        (error.strerror if isinstance(error, OSError) else None)
-        or str(error)
-        or type(error).__name__
-    )
-    return "cannot be asked: " + "".join(c if c.isprintable() else " " for c in words)[:160]
 
 
 def _abort(connection: http.client.HTTPConnection) -> None:
