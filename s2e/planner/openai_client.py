@@ -17,7 +17,7 @@ import numpy as np
 from s2e.core.errors import UserError
 from s2e.core.files import parse_json
 from s2e.planner.directive import FAILED, UNPARSED, Directive, make
-from s2e.planner.prompt import Prompt, make_prompt, understood
+from s2e.planner.prompt import Prompt, made_up_view, make_prompt, understood
 from s2e.planner.replay import Recording
 from s2e.planner.scene import PlannerView, Statistics
 
@@ -165,7 +165,7 @@ class OpenAIPlanner:
 
     def problem(self) -> str:
         """Asks once about a made-up view and waits for the answer, the deadline at most."""
-        directive = self.answer([_made_up()])[0]
+        directive = self.answer([made_up_view()])[0]
         if directive.reason.startswith(FAILED):
             return directive.reason.removeprefix(f"{FAILED}: ")
         if directive.reason == UNPARSED and directive.kind == "none":
@@ -297,24 +297,6 @@ class OpenAIPlanner:
 
 def _no_answer(view: PlannerView, why: str) -> Directive:
     return make(view.now_s, "none", reason=f"{FAILED}: {why}")
-
-
-def _made_up() -> PlannerView:
-    """An empty grey way with three candidates: something to ask about before anything is seen."""
-    bearing, reach = np.radians([-30.0, 0.0, 30.0])[:, None], 0.2 * np.arange(1, 11)
-    candidates = np.stack([np.cos(bearing) * reach, np.sin(bearing) * reach], axis=-1)
-    grey = np.full((96, 160, 3), 128, dtype=np.uint8)
-    return PlannerView(
-        now_s=0.0,
-        pose=np.zeros(3),
-        speed=1.0,
-        goal_xy_robot=np.array([8.0, 0.0]),
-        people=np.zeros((0, 4)),
-        candidates=candidates,
-        log_scores=np.zeros(3),
-        image=grey,
-        past_images=(grey, grey),  # a picture as large as any
-    )
 
 
 def _abort(connection: http.client.HTTPConnection) -> None:

@@ -114,6 +114,24 @@ def understood(text: str, view: PlannerView, prompt: Prompt) -> Directive:
     return replace(directive, index=int(prompt.shown[directive.index]))
 
 
+def made_up_view() -> PlannerView:
+    """An empty grey way with three candidates: something to ask about before anything is seen."""
+    bearing, reach = np.radians([-30.0, 0.0, 30.0])[:, None], 0.2 * np.arange(1, 11)
+    candidates = np.stack([np.cos(bearing) * reach, np.sin(bearing) * reach], axis=-1)
+    grey = np.full((96, 160, 3), 128, dtype=np.uint8)
+    return PlannerView(
+        now_s=0.0,
+        pose=np.zeros(3),
+        speed=1.0,
+        goal_xy_robot=np.array([8.0, 0.0]),
+        people=np.zeros((0, 4)),
+        candidates=candidates,
+        log_scores=np.zeros(3),
+        image=grey,
+        past_images=(grey, grey),  # a picture as large as any
+    )
+
+
 def shown_candidates(view: PlannerView) -> np.ndarray:
     """(K,) indices of the candidates to show: the SHOWN best, from left to right so that order
     tells no score.
