@@ -96,8 +96,8 @@ def baseline_of(policy: str) -> Baseline | None:
 
 @dataclass(frozen=True)
 class Planning:
-    """Who advises a policy, and how: what `--planner`, `--planner-weight`, `--planner-fusion` and
-    `--planner-latency` say.
+    """Who advises a policy, and how: what `--planner`, `--planner-weight`, `--planner-fusion`,
+    `--planner-latency` and `--planner-record` say.
     """
 
     planner: str = "none"
@@ -105,6 +105,8 @@ class Planning:
     fusion: FusionMode = "score"
     latency_s: float | None = None
     """Declared; None is `declared_latency`."""
+    record: str = ""
+    """The file that answers are kept in."""
 
 
 PATIENCE_S = 120.0
@@ -128,7 +130,7 @@ class PlannerAdvice:
         policy: PolicyConfig,
         episodes: Sequence[Episode] = (),
     ):
-        thinker = parse_planner(planning.planner)
+        thinker = parse_planner(planning.planner, planning.record)
         if thinker is None:
             raise ValueError("a planner that is none advises nobody")
         latency_s = planning.latency_s

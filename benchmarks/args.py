@@ -32,8 +32,8 @@ class BenchArgs:
     setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
     """What stands and walks in the way."""
     planner: str = "none"
-    """none, rules, oracle:SECONDS (right and late), random, majority, or openai:URL#MODEL
-    (docs/planner.md)."""
+    """none, rules, oracle:SECONDS (right and late), random, majority, openai:URL#MODEL,
+    local:FOLDER (a transformers model) or replay:FILE (docs/planner.md)."""
     planner_weight: float = 3.0
     """How much a planner's directive counts; 0 is the bare policy, bit for bit."""
     planner_fusion: Literal["score", "probability", "hold", "stream"] = "score"
@@ -42,6 +42,9 @@ class BenchArgs:
     planner_latency: float | None = None
     """Seconds of simulated time that an answer is late, whatever the machine takes for it; 2 for a
     model where nothing is given, 0 for what computes."""
+    planner_record: str = ""
+    """A file to which what a model answers is added; replay:FILE says it again without the
+    model."""
     planner_required: bool = False
     """Refuse to run where the planner, asked once before, does not answer with a directive;
     otherwise that is a warning."""

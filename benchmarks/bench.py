@@ -110,7 +110,13 @@ def run_episodes(
 
 def planning_of(args: BenchArgs) -> Planning:
     """Who advises, as the options say."""
-    return Planning(args.planner, args.planner_weight, args.planner_fusion, args.planner_latency)
+    return Planning(
+        args.planner,
+        args.planner_weight,
+        args.planner_fusion,
+        args.planner_latency,
+        args.planner_record,
+    )
 
 
 def note_slower(took_s: Sequence[float], declared_s: float) -> None:
@@ -222,7 +228,7 @@ def check(args: BenchArgs) -> None:
     learned = [policy for policy, baseline in baselines.items() if baseline is None]
     alone = "--planner advises learned policies, and --policy names none; add a run folder"
     require(args.planner == "none" or bool(learned), alone)
-    planner = parse_planner(args.planner)
+    planner = parse_planner(args.planner, args.planner_record)
     for policy in learned:
         load_networks(policy)
     for baseline in baselines.values():

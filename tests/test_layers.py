@@ -36,6 +36,7 @@ LATE = {
     "s2e.__init__": "`import s2e` loads no torch",
     "s2e.core.errors": "a command that only refuses loads no torch",
     "s2e.core.run": "TensorBoard takes a second, and rank 0 alone needs it",
+    "s2e.planner.scorer": "an extra, in a process of its own",
     "s2e.policy.encoder": "each backbone comes with the package of its own",
     "s2e.policy.graphs": "onnx is for those who write graphs",
     "s2e.envs.render": "the CUDA backend, where it is asked for",

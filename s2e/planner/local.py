@@ -244,6 +244,8 @@ class LocalPlanner:
         """Kills the process, whatever it does."""
         self._closed = True
         self._end()
+        if self._recording is not None:
+            self._recording.close()
 
     def _end(self) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -174,6 +174,8 @@ class OpenAIPlanner:
 
     def close(self) -> None:
         """Drops what is under way; asks nothing any more."""
+        if self._recording is not None:
+            self._recording.close()
         with self._change:
             self._closed = True
             for question in self._open:

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 MAX_FRAME_BYTES = 1 << 24
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -111,6 +112,7 @@ class Scorer:
             folder, **safe
         )
         self._tokenizer = self._processor.tokenizer if self.sees else self._processor
+        self._liking: np.ndarray | None = None
         self._letters = [self._tokens(letter) for letter in LETTERS]
         if len({ids[0] for ids in self._letters}) < len(LETTERS):
             raise ValueError("its tokenizer has no tokens of their own for the letters A to Z")
@@ -122,16 +124,30 @@ class Scorer:
         ]
         return sorted({ids[-1] for ids in encoded if ids}) or [-1]
 
-    def score(self, system: str, text: str, choices: int, image: np.ndarray | None) -> list[float]:
-        """Log probabilities of the first `choices` letters as the answer's first token, of these
+    def letters(self, system: str, text: str, count: int, image: np.ndarray | None) -> np.ndarray:
+        """(count,) log probabilities of the first letters as the answer's first token, of these
         letters alone; one prefill.
         """
         torch = self._torch
         inputs = self._inputs(system, text, image).to(self._device)
         with torch.inference_mode():
             logits = self._model(**inputs, use_cache=False, logits_to_keep=1).logits[0, -1].float()
-        scores = [torch.logsumexp(logits[ids], 0) for ids in self._letters[:choices]]
-        return torch.log_softmax(torch.stack(scores), 0).tolist()
+        scores = torch.stack([torch.logsumexp(logits[ids], 0) for ids in self._letters[:count]])
+        return torch.log_softmax(scores, 0).cpu().numpy().astype(np.float64)
+
+    def score(self, system: str, text: str, count: int, image: np.ndarray | None) -> list[float]:
+        """Log probabilities of the first `count` choices: those of their letters without the
+        model's liking for letters, which is what it answers where all choices are the same.
+
+        The idea is that of "Calibrate Before Use" (Zhao et al. 2021); a small model says A to
+        everything.
+        """
+        if self._liking is None:
+            same = "\n".join(f"{letter}: ?" for letter in LETTERS)
+            asked = f"Answer with one letter:\n{same}"
+            self._liking = self.letters(system, asked, len(LETTERS), None)
+        scores = self.letters(system, text, count, image) - self._liking[:count]
+        return (scores - np.logaddexp.reduce(scores)).tolist()
 
     def _inputs(self, system: str, text: str, image: np.ndarray | None):
         how = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
@@ -139,8 +155,6 @@ class Scorer:
         if self.sees:
             content: list[dict[str, Any]] = [{"type": "text", "text": f"{system}\n\n{text}"}]
             if image is not None:
-                from PIL import Image
-
                 content.insert(0, {"type": "image", "image": Image.fromarray(image)})
             return self._processor.apply_chat_template(
                 [{"role": "user", "content": content}], **how

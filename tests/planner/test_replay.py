@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from s2e.core.errors import UserError
+from s2e.planner import parse_planner
 from s2e.planner.openai_client import OpenAIPlanner
 from s2e.planner.prompt import make_prompt
 from s2e.planner.replay import UNRECORDED, Recording, ReplayPlanner
@@ -138,3 +139,18 @@ def test_of_several_models_one_is_named(tmp_path):
     ReplayPlanner(f"{path}#some/other:7b")
     with pytest.raises(UserError, match="no answer of n"):
         ReplayPlanner(f"{path}#n")
+
+
+def test_what_the_command_line_names(tmp_path):
+    path = str(tmp_path / "said.jsonl")
+    planner = parse_planner("openai:http://127.0.0.1:9/v1#m", path)
+    assert isinstance(planner, OpenAIPlanner)
+    planner.close()
+    write(tmp_path / "said.jsonl", LINE)
+    assert isinstance(parse_planner(f"replay:{path}"), ReplayPlanner)
+    for spec in ("none", "rules", f"replay:{path}"):
+        with pytest.raises(UserError, match="--planner-record keeps what a model says"):
+            parse_planner(spec, path)
+    for spec in ("replay:", "local:", "openai:http://h/v1", "rule"):
+        with pytest.raises(UserError, match=r"local:FOLDER or replay:FILE"):
+            parse_planner(spec)
