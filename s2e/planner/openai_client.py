@@ -21,7 +21,7 @@ from s2e.planner.prompt import Prompt, made_up_view, make_prompt, understood
 from s2e.planner.replay import Recording
 from s2e.planner.scene import PlannerView, Statistics
 
-DEADLINE_S = 2.0
+DEADLINE_S = 5.0
 AT_ONCE = 16
 """Requests under way side by side, of all worlds together."""
 BREAKER_FAILURES = 3

@@ -150,7 +150,9 @@ def describe(view: PlannerView, shown: np.ndarray, names: Sequence[str], picture
         names: what they are called.
         picture: whether a picture goes along, which is explained then; else people are listed.
     """
-    task = "".join(c if c.isprintable() else " " for c in view.task[:MAX_TASK_CHARACTERS]).strip()
+    task = "".join(c if c.isprintable() else " " for c in view.task[:MAX_TASK_CHARACTERS]).strip(
+        " ."
+    )
     lines = [f"Task: {task or 'reach the goal, ' + _place(view.goal_xy_robot)}."]
     lines.append(f"The robot drives {view.speed:.1f} m/s.{_progress(view.trail)}")
     if picture:

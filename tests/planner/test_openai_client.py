@@ -51,7 +51,7 @@ def test_a_good_endpoint(monkeypatch):
         "unparsed": 0,
         "skipped": 0,
     }
-    assert 0 < said.latencies_s[0] < 2
+    assert said.latencies_s[0] > 0
     path, headers, body = seen[0]
     assert path == "/v1/chat/completions" and body["model"] == "some-model"
     assert headers["Authorization"] == "Bearer secret-key"
