@@ -15,7 +15,7 @@ from s2e.planner.directive import FAILED
 from s2e.planner.local import LocalPlanner, choices
 from s2e.planner.replay import Recording, ReplayPlanner
 from tests.planner.asked import view
-from tests.planner.tiny_model import LETTERS, write_llama
+from tests.planner.tiny_model import LETTERS, write_llama, write_llava
 
 FAKE = Path(__file__).with_name("fake_scorer.py")
 PATIENT_S = 300.0
@@ -256,3 +256,25 @@ def test_a_tokenizer_without_letters_is_refused(tmp_path):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(ValueError, match="letters A to Z"):
         Scorer(str(folder))
+
+
+@needs_transformers
+def test_a_model_that_sees_is_given_the_picture(tmp_path):
+    import torch
+    import transformers
+
+    from s2e.planner.scorer import Scorer
+
+    folder = write_llava(tmp_path)
+    scorer = Scorer(str(folder))
+    ramp = np.linspace(0, 255, 48 * 96 * 3).reshape(48, 96, 3).astype(np.uint8)
+    found = [scorer.letters("stop", "path A B", 4, image) for image in (ramp, 255 - ramp)]
+    assert scorer.sees and np.abs(found[0] - found[1]).max() > 1e-3
+    processor = transformers.AutoProcessor.from_pretrained(folder)
+    model = transformers.LlavaForConditionalGeneration.from_pretrained(folder)
+    text = "<image> stop\n\npath A B assistant:"
+    inputs = processor(images=[ramp], text=[text], return_tensors="pt")
+    with torch.no_grad():
+        logits = model(**inputs).logits[0, -1]
+    letters = logits[processor.tokenizer.convert_tokens_to_ids(["A", "B", "C", "D"])]
+    np.testing.assert_allclose(found[0], torch.log_softmax(letters, 0).numpy(), atol=1e-4)

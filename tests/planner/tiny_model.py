@@ -65,3 +65,43 @@ def write_llama(folder, logits, template=TEMPLATE):
     for name, value in (("config", config), ("tokenizer", tokenizer), ("tokenizer_config", named)):
         (folder / f"{name}.json").write_text(json.dumps(value))
     return folder
+
+
+def write_llava(folder):
+    """Writes a LLaVA of random weights, whose template puts the picture first; needs
+    transformers."""
+    import torch
+    import transformers as tf
+
+    tokenizer = tf.PreTrainedTokenizerFast.from_pretrained(write_llama(folder / "words", {}))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    sight = {"num_hidden_layers": 2, "image_size": 28, "patch_size": 14, "projection_dim": 16}
+    speech = {"num_hidden_layers": 1, "num_key_value_heads": 2, "vocab_size": len(tokenizer)}
+    torch.manual_seed(0)
+    model = tf.LlavaForConditionalGeneration(
+        tf.LlavaConfig(
+            vision_config=tf.CLIPVisionConfig(**small, **sight),
+            text_config=tf.LlamaConfig(**small, **speech, max_position_embeddings=4096),
+            image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        )
+    )
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(5.0)  # so that answers differ
+    processor = tf.LlavaProcessor(
+        tf.CLIPImageProcessor(
+            size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}, do_center_crop=True
+        ),
+        tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        image_token="<image>",
+        num_additional_image_tokens=1,
+        chat_template="{% for m in messages %}{% for c in m['content'] %}"
+        "{% if c['type'] == 'image' %}<image> {% else %}{{ c['text'] }}{% endif %}"
+        "{% endfor %}{% endfor %} assistant:",
+    )
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
