@@ -1,6 +1,7 @@
 """A Llama of a few hundred weights in a folder, which always answers the same."""
 
 import json
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -75,15 +76,24 @@ def write_llava(folder):
 
     tokenizer = tf.PreTrainedTokenizerFast.from_pretrained(write_llama(folder / "words", {}))
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
-    small = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
-    sight = {"num_hidden_layers": 2, "image_size": 28, "patch_size": 14, "projection_dim": 16}
-    speech = {"num_hidden_layers": 1, "num_key_value_heads": 2, "vocab_size": len(tokenizer)}
+    small: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2}
+    sight: dict[str, Any] = {
+        "num_hidden_layers": 2,
+        "image_size": 28,
+        "patch_size": 14,
+        "projection_dim": 16,
+    }
+    speech: dict[str, Any] = {
+        "num_hidden_layers": 1,
+        "num_key_value_heads": 2,
+        "vocab_size": len(tokenizer),
+    }
     torch.manual_seed(0)
     model = tf.LlavaForConditionalGeneration(
         tf.LlavaConfig(
             vision_config=tf.CLIPVisionConfig(**small, **sight),
             text_config=tf.LlamaConfig(**small, **speech, max_position_embeddings=4096),
-            image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+            image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         )
     )
     with torch.no_grad():
