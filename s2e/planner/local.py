@@ -102,7 +102,7 @@ class LocalPlanner:
         self._asked = self._answered = 0  # questions sent, and the last one that came back
         self._problem = ""
         names = ("asked", "answered", "advised", "failed")
-        self._counts = dict.fromkeys(names, 0)
+        self._counts: dict[str, int] = dict.fromkeys(names, 0)
         self._latencies: deque[float] = deque(maxlen=1000)
 
     def answer(self, views: Sequence[PlannerView]) -> list[Directive]:

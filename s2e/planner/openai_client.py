@@ -123,7 +123,7 @@ class OpenAIPlanner:
         self._failures, self._paused_until, self._probing = 0, -np.inf, False
         self._closed = False
         names = ("asked", "answered", "advised", "failed", "unparsed", "skipped")
-        self._counts = dict.fromkeys(names, 0)
+        self._counts: dict[str, int] = dict.fromkeys(names, 0)
         self._latencies: deque[float] = deque(maxlen=1000)
 
     def answer(self, views: Sequence[PlannerView]) -> list[Directive]:

@@ -71,7 +71,9 @@ class Prompt:
         without one.
         """
         data = b""
-        for quality in (85, 60, 30, 10) if self.image is not None else ():
+        if self.image is None:
+            return data
+        for quality in (85, 60, 30, 10):
             buffer = io.BytesIO()
             Image.fromarray(self.image).save(buffer, "JPEG", quality=quality)
             data = buffer.getvalue()
@@ -218,15 +220,16 @@ def draw(view: PlannerView, shown: np.ndarray, names: Sequence[str]) -> np.ndarr
         (H, W, 3) uint8: the frame, `_FRAME_PX` wide with the paths drawn; beside it the sketch map
             and older frames.
     """
-    frame = _widened(np.asarray(view.image), _FRAME_PX)
+    image = np.asarray(view.image)
+    frame = _widened(image, _FRAME_PX)
     paths = view.candidates[shown]
     if view.camera is not None:
-        scale = frame.width / np.shape(view.image)[1]
+        scale = frame.width / image.shape[1]
         lines = [project(path, view.camera) * scale for path in paths]
         _draw_paths(ImageDraw.Draw(frame), lines, names, frame.size)
         sketch = _sketch(view, (_COLUMN_PX, _MAP_PX), [], [])
     else:
-        sketch = _sketch(view, (_LARGE_MAP_PX, _LARGE_MAP_PX), paths, names)
+        sketch = _sketch(view, (_LARGE_MAP_PX, _LARGE_MAP_PX), [*paths], names)
     past = [_widened(np.asarray(image), sketch.width // 2 - 2) for image in view.past_images[-2:]]
     below = max((image.height + 18 for image in past), default=0)
     height = max(frame.height, sketch.height + below)

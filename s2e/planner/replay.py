@@ -120,7 +120,9 @@ class ReplayPlanner:
         self._answers = {line.key: line.answer for line in reversed(of_model)}  # the first counts
         self._pictures = sorted({line.picture for line in of_model}, reverse=True)
         self._lock = threading.Lock()
-        self._counts = dict.fromkeys(("asked", "answered", "advised", "unparsed", "unrecorded"), 0)
+        self._counts: dict[str, int] = dict.fromkeys(
+            ("asked", "answered", "advised", "unparsed", "unrecorded"), 0
+        )
 
     def answer(self, views: Sequence[PlannerView]) -> list[Directive]:
         """See `Thinker`; a missing answer has the reason `UNRECORDED`."""

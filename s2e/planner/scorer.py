@@ -107,7 +107,7 @@ class Scorer:
         dtype = torch.float32 if self._device == "cpu" else "auto"
         kind = AutoModelForImageTextToText if self.sees else AutoModelForCausalLM
         model = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, **safe)
-        self._model = model.to(self._device).eval()
+        self._model = model.to(torch.device(self._device)).eval()
         self._processor = (AutoProcessor if self.sees else AutoTokenizer).from_pretrained(
             folder, **safe
         )

@@ -82,7 +82,7 @@ def _from_record(record: dict[str, Any], stamp_s: float, candidates: int) -> Dir
     if kind is None:  # models forget it; the field they filled says what they meant
         implied = {"index": "select", "action": "action", "point": "subgoal", "speed": "speed"}
         kind = next((k for name, k in implied.items() if name in values), None)
-    if not isinstance(kind, str) or kind not in get_args(Kind):
+    if kind not in get_args(Kind):
         return None
     index = values.get("index")
     if kind == "select" and not (type(index) is int and 0 <= index < candidates):

@@ -147,7 +147,7 @@ def test_people_in_words_for_who_cannot_see(person, said):
 
 def test_a_key_is_of_words_pixels_and_model():
     scene = many(4, camera=LEVEL)
-    other = scene.image.copy()
+    other = np.array(scene.image)
     other[0, 0] += 9
     keys = {
         make_prompt(scene).key("m"),

@@ -10,7 +10,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
 
 
-def write_llama(folder, logits, template=TEMPLATE):
+def write_llama(folder, logits, template: str | None = TEMPLATE):
     """Writes a model whose logits of letters are those given, whatever it is asked, and 0 for all
     other tokens: all tokens have one embedding, and its only layer adds nothing."""
     folder.mkdir(parents=True, exist_ok=True)
