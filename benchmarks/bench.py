@@ -37,7 +37,7 @@ from s2e.core.files import json_lines, read_json, sha256, write_whole
 from s2e.core.lock import hold, release
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scan.plan import top_down
-from s2e.envs.scenes.episodes import SETTINGS, check_episodes, read_episodes
+from s2e.envs.scenes.episodes import SETTINGS, SOCIAL, check_episodes, read_episodes
 from s2e.envs.scenes.files import SUITES, episodes_file, load_scene, scene_folder
 from s2e.planner import Thinker, parse_planner
 from s2e.policy.checkpoint import find_checkpoint, load_networks, read_policy_config
@@ -175,8 +175,10 @@ def chosen_scenes(args: BenchArgs) -> tuple[str, ...]:
 
 def chosen_episodes(args: BenchArgs, scene: str) -> list[Episode]:
     """The episodes of a scene that were asked for; a note says where there are fewer."""
-    wanted = SETTINGS if args.setting == "all" else (args.setting,)
     listed = read_episodes(episodes_file(scene))
+    social = any(e.setting == SOCIAL for e in listed)
+    wanted = (SOCIAL,) if social else SETTINGS
+    wanted = wanted if args.setting == "all" else (args.setting,)
     chosen = []
     for setting in wanted:
         of_setting = [e for e in listed if e.setting == setting]

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from s2e.benchmarks.metrics import episode_metrics
+from s2e.benchmarks.social import Watched, judge
 from s2e.envs.expert.drive import remaining_route
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scenes.episodes import ListedEpisodes
@@ -81,7 +82,7 @@ def run(
     observation = worlds.reset()
     agent.reset(np.arange(worlds.count))
     routes = [remaining_route(worlds, w) for w in range(worlds.count)]
-    traces = [Trace([e.start[:2]]) for e in episodes]
+    traces = [Trace([e.start[:2]], watched=_watch(worlds, w, e)) for w, e in enumerate(episodes)]
     while worlds.live.any():
         live = np.flatnonzero(worlds.live)
         watch(observation, live)
@@ -105,6 +106,8 @@ class Trace:
     touched_s: float | None = None
     """When the robot last touched anything."""
     contact_steps: int = 0
+    watched: Watched | None = None
+    """What the suite `social` judges."""
 
     def step(self, worlds: Worlds, world: int) -> None:
         """Reads a world after an action."""
@@ -114,6 +117,20 @@ class Trace:
         self.contacts += fresh * [(now_s, "person" if worlds.with_person[world] else "static")]
         if worlds.contact_steps[world] > self.contact_steps:
             self.contact_steps, self.touched_s = int(worlds.contact_steps[world]), now_s
+        if self.watched:
+            self.watched.add(worlds.pose[world], worlds.people.position[world])
+
+
+def _watch(worlds: Worlds, world: int, episode: Episode) -> Watched | None:
+    """The first sample of an episode that has a truth to judge by."""
+    if not episode.truth.kind:
+        return None
+    fleet = worlds.fleet
+    watched = Watched(
+        worlds.config.step_s, fleet.discs[world].copy(), float(fleet.disc_radius[world])
+    )
+    watched.add(worlds.pose[world], worlds.people.position[world])
+    return watched
 
 
 def finish(
@@ -150,4 +167,5 @@ def finish(
         "path": [[float(x), float(y)] for x, y in trace.path],
         "start": list(episode.start),
         "goal": list(episode.goal),
+        **({"social": judge(episode, trace.watched)} if trace.watched else {}),
     }

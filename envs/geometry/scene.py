@@ -162,11 +162,32 @@ BEHAVIOURS = ("walk", "group", "stand", "cross", "cut_in", "stop", "phone", "giv
 
 
 @dataclass(frozen=True)
+class Script:
+    """What somebody does beside walking; the defaults are nobody's script.
+
+    Attributes:
+        wait_m: stands at the start until the robot's middle is so near, metres; 0 does not wait.
+        wait_s: stands there for so long at least, seconds.
+        once: stays at the goal, instead of walking back.
+        follow: number of the person in the episode behind whom this one walks in single file; -1
+            nobody.
+        child: is as tall as a child.
+    """
+
+    wait_m: float = 0.0
+    wait_s: float = 0.0
+    once: bool = False
+    follow: int = -1
+    child: bool = False
+
+
+@dataclass(frozen=True)
 class Walker:
     """A person of an episode: walks from start to goal and back, at `speed` m/s; `look` seeds
     clothes and build.
 
-    `behaviour` is one of `BEHAVIOURS`; people of one `group` (not -1) keep together.
+    `behaviour` is one of `BEHAVIOURS`; people of one `group` (not -1) keep together. Who stands
+    looks from start to goal.
     """
 
     start: tuple[float, float]
@@ -175,6 +196,7 @@ class Walker:
     look: int
     behaviour: str = "walk"
     group: int = -1
+    script: Script = Script()
 
 
 GOAL_RADIUS_M = 1.0
@@ -182,11 +204,37 @@ GOAL_RADIUS_M = 1.0
 
 
 @dataclass(frozen=True)
+class Truth:
+    """What is right in an episode of the suite `social`, for its judge (`benchmarks/social.py`).
+
+    Attributes:
+        kind: of situation; "" is none, and nothing is judged.
+        yields: "robot" where it is to let `whom` pass first, "" where nobody in particular is.
+        zone: x, y, radius (m) of where their ways meet; radius 0 is nowhere.
+        whom: numbers of the people that this and `side` are about.
+        side: "right" or "left": on which half of the way the robot is to pass them; "" either.
+        groups: numbers of the people of each group that shares a space.
+        gates: (ax, ay, bx, by) lines that the right way crosses, in this order, metres.
+        alone_s: of each person, seconds from setting off to the goal with no robot there; 0 stands.
+    """
+
+    kind: str = ""
+    yields: str = ""
+    zone: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    whom: tuple[int, ...] = ()
+    side: str = ""
+    groups: tuple[tuple[int, ...], ...] = ()
+    gates: tuple[tuple[float, float, float, float], ...] = ()
+    alone_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Episode:
     """One task, fully written down: nothing is sampled when it is run.
 
-    `setting` is empty, obstacle, pedestrian or both; `route_m` is the length of the shortest safe
-    route; `time_limit_s` ends the episode.
+    `setting` is empty, obstacle, pedestrian, both or social; `route_m` is the length of the
+    shortest safe route; `time_limit_s` ends the episode. `task` is the errand in words and `rule`
+    its rule in one word ("" where there is none), which planners may read; `truth` they may not.
     """
 
     id: str
@@ -198,6 +246,9 @@ class Episode:
     seed: int
     obstacles: tuple[Obstacle, ...] = ()
     walkers: tuple[Walker, ...] = ()
+    task: str = ""
+    rule: str = ""
+    truth: Truth = Truth()
 
     @property
     def random(self) -> bool:

@@ -18,6 +18,7 @@ from s2e.envs.geometry.scene import BEHAVIOURS
 from s2e.envs.people.orca import INNER, best_velocity, half_plane, nearest_first
 from s2e.envs.people.people import (
     BEHAVIOUR,
+    FOLLOW,
     GAIT,
     GOAL_X,
     GOAL_Y,
@@ -26,15 +27,20 @@ from s2e.envs.people.people import (
     LEG,
     LOOK,
     MANNERS,
+    ONCE,
     SPEED,
     STAND,
     START_X,
     START_Y,
+    STAYS,
     STRIDE,
     TURN,
     VIA,
     VX,
     VY,
+    WAIT_M,
+    WAIT_S,
+    WAITING,
     WANDER,
     YAW,
     People,
@@ -63,6 +69,7 @@ MATES_RADII = 0.45  # how near people of a group come, metres
 MATES_HORIZON_S = 0.3
 LOST_M = 3.0  # farther from their leader, people find a way of their own
 MATES_APART_M = 0.85  # side by side, a fifth more or less; see benchmarks/speed/crowd.py
+FILE_M = 0.9  # people in single file walk so far behind one another, metres
 LOOK_AROUND = 10  # steps after which everybody sees whether the way is still open
 
 CORNER_M = 1.5  # a point of the way this near may be left out
@@ -453,6 +460,32 @@ def _move(i, real, vx, vy, robot, discs, values, ground, h, react):
 
 
 @numba.njit(**INNER)
+def _scripted(i, real, whole, script, robot, time, target):
+    """Whether a script says where i goes; `target` (3,) is then written."""
+    if whole[i, VIA] == WAITING:
+        near = script[i, WAIT_M]
+        away2 = (real[i, X] - robot[0]) ** 2 + (real[i, Y] - robot[1]) ** 2
+        if time < script[i, WAIT_S] or (near > 0.0 and away2 > near * near):
+            target[0], target[1], target[2] = real[i, START_X], real[i, START_Y], 1.0
+            return True
+        whole[i, VIA] = -2
+    if script[i, ONCE] > 0.0 and whole[i, LEG] == 1:
+        gx, gy = real[i, GOAL_X], real[i, GOAL_Y]
+        if (real[i, X] - gx) ** 2 + (real[i, Y] - gy) ** 2 < ARRIVED_M * ARRIVED_M:
+            whole[i, VIA] = STAYS
+        if whole[i, VIA] == STAYS:
+            target[0], target[1], target[2] = gx, gy, 1.0
+            return True
+    j = int(script[i, FOLLOW])
+    if j < 0:
+        return False
+    target[0] = real[j, X] - FILE_M * math.cos(real[j, YAW])
+    target[1] = real[j, Y] - FILE_M * math.sin(real[j, YAW])
+    target[2] = 1.0
+    return True
+
+
+@numba.njit(**INNER)
 def _robot(pose, velocity, discs, radius):
     """What people know of a robot: x, y, cos yaw, sin yaw, v, omega, the distance of touch, and x
     of its front.
@@ -479,6 +512,7 @@ def _walk(
     reals,
     wholes,
     actives,
+    scripts,
     manners,
     clock,
     # robots (`Robots`)
@@ -512,15 +546,18 @@ def _walk(
             continue
         ground, road = ground_of(start, shape, frame, scene_id[n]), scene_id[n]
         robot = _robot(poses[n], robot_vel[n], discs[n], radius[n])
-        real, whole, active = reals[n], wholes[n], actives[n]
+        real, whole, active, script = reals[n], wholes[n], actives[n], scripts[n]
         tick = int(clock[n] / dt + 0.5)
         for i in range(people):
             if active[i] and whole[i, BEHAVIOUR] != STAND:
+                if _scripted(i, real, whole, script, robot, clock[n], target[i]):
+                    continue
                 j = _leader(whole, active, i)
                 near = (real[i, X] - real[j, X]) ** 2 + (
                     real[i, Y] - real[j, Y]
                 ) ** 2 < LOST_M * LOST_M
-                if j < i and near:
+                # a leader who waits or has arrived leads nowhere
+                if j < i and near and whole[j, VIA] > WAITING:
                     whole[i, VIA] = -2
                     target[i, 0], target[i, 1], target[i, 2] = (
                         target[j, 0],
@@ -619,7 +656,7 @@ def step_crowd(
     and each disc of the robot, weighted by what their behaviours make them do (`MANNERS`), and a
     hard one for the nearest wall. Nobody steps into occupied ground, nobody exceeds 1.3 times their
     own speed, and nobody walks into the robot by their own motion; a robot that drives into their
-    way hits those who do not give way.
+    way hits those who do not give way. A `Script` says who waits, stays, or walks in single file.
 
     Args:
         people: everybody's state.
@@ -640,6 +677,7 @@ def step_crowd(
         people.real,
         people.whole,
         people.active,
+        people.script,
         MANNERS,
         real(clock),
         real(robots.poses),

@@ -36,6 +36,9 @@ takes a share by weight."""
 # columns of People.real
 X, Y, VX, VY, YAW, GAIT, START_X, START_Y, GOAL_X, GOAL_Y, SPEED = range(11)
 LEG, VIA, LAST, LOOK, BEHAVIOUR, GROUP, WANDER = range(7)  # columns of People.whole
+WAIT_M, WAIT_S, ONCE, FOLLOW, CHILD = range(5)  # columns of People.script, as `Script` has them
+WAITING, STAYS = -3, -4
+"""What else `via` may be: stands at the start still, has come to the goal to stay."""
 
 SHARES: Mapping[str, float] = {
     "walk": 0.34,
@@ -73,7 +76,7 @@ PHONE, STAND = BEHAVIOURS.index("phone"), BEHAVIOURS.index("stand")
 
 @dataclass(eq=False)
 class People(ArrayState):
-    """Everybody's state: P slots in each of N worlds. These three arrays are all of it; the
+    """Everybody's state: P slots in each of N worlds. These four arrays are all of it; the
     properties are views of them.
 
     Attributes:
@@ -81,11 +84,12 @@ class People(ArrayState):
             start x, y, goal x, y (m), and own speed (m/s).
         whole: (N, P, 7) int64: `leg` (how many goals were reached, plus 1; odd legs lead to the
             goal, even ones back), `via` (the anchor of the roadmap walked to; -1 straight to the
-            goal, -2 the way is to be planned), `last` (the way's last anchor), `look` (seed of
+            goal, -2 the way is to be planned, `WAITING`, `STAYS`), `last` (the way's last anchor), `look` (seed of
             clothes, build and habits), `behaviour` (index into `BEHAVIOURS`), `group` (people of
             one number in a world keep together; -1 alone), `wander` (1: goes on to an anchor that
             look and leg choose, not back).
         active: (N, P) bool, who is there.
+        script: (N, P, 5) float64: the fields of each one's `Script`.
     """
 
     WHAT: ClassVar[str] = "people state"
@@ -93,6 +97,7 @@ class People(ArrayState):
     real: np.ndarray
     whole: np.ndarray
     active: np.ndarray
+    script: np.ndarray
 
     @classmethod
     def empty(cls, worlds: int, slots: int) -> "People":
@@ -100,7 +105,16 @@ class People(ArrayState):
         whole = np.zeros((worlds, slots, 7), dtype=np.int64)
         whole[..., LEG], whole[..., VIA] = 1, -2
         whole[..., LAST] = whole[..., GROUP] = -1
-        return cls(np.zeros((worlds, slots, 11)), whole, np.zeros((worlds, slots), dtype=bool))
+        script = np.zeros((worlds, slots, 5))
+        script[..., FOLLOW] = -1.0
+        return cls(
+            np.zeros((worlds, slots, 11)), whole, np.zeros((worlds, slots), dtype=bool), script
+        )
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """See `ArrayState.restore`; states from before there were scripts have none."""
+        nobodys = People.empty(*self.active.shape).script
+        super().restore({"script": nobodys, **arrays})
 
     @property
     def position(self) -> np.ndarray:
@@ -166,22 +180,21 @@ class People(ArrayState):
                 "list fewer walkers"
             )
         fresh = People.empty(1, slots)
-        self.real[world], self.whole[world], self.active[world] = (
-            fresh.real[0],
-            fresh.whole[0],
-            False,
-        )
+        for name, nobody in fresh.arrays().items():
+            getattr(self, name)[world] = nobody[0]
         for slot, walker in enumerate(walkers):
-            (x, y), (goal_x, goal_y) = walker.start, walker.goal
+            (x, y), (goal_x, goal_y), script = walker.start, walker.goal, walker.script
             far = max(math.hypot(goal_x - x, goal_y - y), 1e-9)
-            stride = 0.0 if walker.behaviour == "stand" else walker.speed / far
+            waits = script.wait_m > 0 or script.wait_s > 0
+            still = walker.behaviour == "stand" or waits or script.follow >= 0
+            stride = 0.0 if still else walker.speed / far
             self.real[world, slot] = (
                 x,
                 y,
                 stride * (goal_x - x),
                 stride * (goal_y - y),
                 math.atan2(goal_y - y, goal_x - x),
-                0.0 if walker.behaviour == "stand" else walker.look % 7,
+                0.0 if still else walker.look % 7,
                 x,
                 y,
                 goal_x,
@@ -189,15 +202,17 @@ class People(ArrayState):
                 walker.speed,
             )
             behaviour = BEHAVIOURS.index(walker.behaviour)
-            self.whole[world, slot] = (1, -2, -1, walker.look, behaviour, walker.group, wander)
+            via = WAITING if waits else -2
+            self.whole[world, slot] = (1, via, -1, walker.look, behaviour, walker.group, wander)
+            self.script[world, slot] = dataclasses.astuple(script)
             self.active[world, slot] = True
 
     def rows(self) -> np.ndarray:
         """(N, P, 7) float32 for the rasteriser: x (NaN: nobody), y, z = 0, yaw, gait, look, pose
-        (1: looks at a phone).
+        (1: looks at a phone, 2: is a child).
         """
         x = np.where(self.active, self.position[..., 0], np.nan)
-        pose = self.behaviour == PHONE
+        pose = np.where(self.script[..., CHILD] > 0, 2, self.behaviour == PHONE)
         columns = [x, self.position[..., 1], np.zeros_like(x), self.yaw, self.gait, self.look, pose]
         return np.stack(columns, -1).astype(np.float32)
 

@@ -358,7 +358,7 @@ def person_parts(phase, look, pose, detail, parts):
         phase: of the gait, radians; 0 and pi have both feet below the hips.
         look: integer seed of build and clothes; the height is 1.5 to 1.9 m.
         pose: 0 walks or stands, 1 looks at a phone: the right forearm raised, a small dark box in
-            the hand, head bowed.
+            the hand, head bowed; 2 as 0, a child of 1 to 1.2 m.
         detail: 2 is all of a body, 1 is limbs of one box each, 0 is legs, trunk and head, for
             people a few pixels high.
         parts: (MAX_PARTS, 13) float32, written. A part is a tapered box that hangs from a joint:
@@ -370,6 +370,8 @@ def person_parts(phase, look, pose, detail, parts):
         Number of parts.
     """
     tall = (1.5 + 0.4 * _choice(look, np.int64(0))) / 1.77
+    if pose == 2:
+        tall *= 0.65
     build = 0.9 + 0.3 * _choice(look, np.int64(1))
     top = _SHIRTS[int(_choice(look, np.int64(2)) * 12)]
     legs = _TROUSERS[int(_choice(look, np.int64(3)) * 8)]

@@ -181,7 +181,8 @@ def render_meshes(
         height_px: rows.
         width_px: columns.
         people: (V, P, 7) x, y, z of the soles, yaw, phase of the gait (radians), look (integer
-            seed), pose (0 walks or stands, 1 looks at a phone); an x of NaN is nobody.
+            seed), pose (0 walks or stands, 1 looks at a phone, 2 is a child); an x of NaN is
+            nobody.
         sky: (S, 17) `Sky.row()` of each scene.
         effects: (V, 4) exposure (1 is none), standard deviation of the noise (0..255 units), share
             of a 3x3 binomial blur (0..1), seed of the noise; None is a perfect camera.

@@ -46,12 +46,16 @@ def describe(name: str, folder: Path) -> tuple[str, ...]:
         data = read_description(folder)
         if data["units"] != "m":
             raise ValueError("its units are not metres")
+        episodes = _episodes(folder)
+        if "place" in data:
+            folder = scene_folder(data["place"]["scene"])
+            data = read_description(folder)
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(where.stat().st_mtime))
         return (
             name,
             _gaussians(folder, data),
             _size(folder, data),
-            _episodes(folder),
+            episodes,
             made,
             _origin(name, data),
         )
@@ -70,7 +74,7 @@ def describe(name: str, folder: Path) -> tuple[str, ...]:
 
 
 def _gaussians(folder: Path, data: dict[str, Any]) -> str:
-    if "build" in data:
+    if "build" in data or "mesh" in data["files"]:
         return "triangles"
     path = _inside(folder, data, "splats")
     if "gaussians" in data:

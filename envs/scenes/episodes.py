@@ -12,7 +12,16 @@ import numpy as np
 
 from s2e.core.errors import UserError, require
 from s2e.core.files import read_json
-from s2e.envs.geometry.scene import BEHAVIOURS, GOAL_RADIUS_M, Episode, Obstacle, Scene, Walker
+from s2e.envs.geometry.scene import (
+    BEHAVIOURS,
+    GOAL_RADIUS_M,
+    Episode,
+    Obstacle,
+    Scene,
+    Script,
+    Truth,
+    Walker,
+)
 from s2e.envs.people.people import draw_walkers, people_count
 from s2e.envs.streets.fresh import FreshScenes
 
@@ -20,6 +29,8 @@ WAY_M = 6.0
 """Width of the ground along a robot's way that an episode's people are counted on, metres."""
 
 SETTINGS = ("empty", "obstacle", "pedestrian", "both")
+SOCIAL = "social"
+"""The setting of situations: what stands and walks there is part of each."""
 LONGEST_S = 3600.0
 """Longest time limit of an episode in a file, seconds."""
 
@@ -270,8 +281,25 @@ class ListedEpisodes:
 
 def write_episodes(path: Path, scene: str, episodes: Sequence[Episode]) -> None:
     """Writes an episode file (JSON, one episode a line)."""
-    lines = ",\n".join("  " + json.dumps(dataclasses.asdict(e)) for e in episodes)
+    lines = ",\n".join("  " + json.dumps(_written(e)) for e in episodes)
     path.write_text(f'{{"scene": {json.dumps(scene)}, "format": 1, "episodes": [\n{lines}\n]}}\n')
+
+
+def _written(episode: Episode) -> dict[str, Any]:
+    """An episode for JSON; of a script and a truth only what differs from its default, and no task,
+    rule, script and truth where there is none.
+    """
+    entry = dataclasses.asdict(episode) | {"truth": _changed(episode.truth)}
+    for walker, of in zip(entry["walkers"], episode.walkers, strict=True):
+        walker["script"] = _changed(of.script)
+        if not walker["script"]:
+            del walker["script"]
+    return {k: v for k, v in entry.items() if v or k not in ("task", "rule", "truth")}
+
+
+def _changed(of: Script | Truth) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults."""
+    return {k: v for k, v in dataclasses.asdict(of).items() if v != getattr(type(of)(), k)}
 
 
 def read_episodes(path: Path) -> list[Episode]:
@@ -318,15 +346,20 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
                     int(w["look"]),
                     _one_of(w.get("behaviour", "walk"), BEHAVIOURS),
                     int(w.get("group", -1)),
+                    _script(w.get("script", {}), len(entry["walkers"])),
                 )
                 for w in entry["walkers"]
             ),
+            task=str(entry.get("task", "")),
+            rule=str(entry.get("rule", "")),
+            truth=_truth(entry.get("truth", {}), len(entry["walkers"])),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: episode {i}: {error!r}; mend or remove it") from None
-    if episode.setting not in SETTINGS:
+    if episode.setting not in (*SETTINGS, SOCIAL):
         raise UserError(
-            f"{path}: episode {i}: setting {episode.setting!r} is not one of {', '.join(SETTINGS)}"
+            f"{path}: episode {i}: setting {episode.setting!r} is not one of "
+            f"{', '.join((*SETTINGS, SOCIAL))}"
         )
     if episode.route_m <= 0 or episode.time_limit_s <= 0:
         raise UserError(f"{path}: episode {i}: route_m and time_limit_s must be positive")
@@ -336,6 +369,50 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
             f"{LONGEST_S:g}, an hour"
         )
     return episode
+
+
+def _fields(data: Any, of: type) -> dict[str, Any]:
+    """The fields of a script or a truth in a file, with no other than there are."""
+    if not isinstance(data, dict):
+        raise TypeError(f"{of.__name__.lower()} is a {type(data).__name__}, expected an object")
+    known = [field.name for field in dataclasses.fields(of)]
+    for name in data:
+        _one_of(name, known)
+    return data
+
+
+def _script(data: Any, people: int) -> Script:
+    script = Script(**_fields(data, Script))
+    wait_m, wait_s = _floats([script.wait_m, script.wait_s], 2)
+    follow, once, child = int(script.follow), bool(script.once), bool(script.child)
+    if min(wait_m, wait_s) < 0 or not -1 <= follow < people:
+        raise ValueError(f"{data!r} waits for less than nothing or follows nobody")
+    return Script(wait_m, wait_s, once, follow, child)
+
+
+def _truth(data: Any, people: int) -> Truth:
+    truth = Truth(**_fields(data, Truth))
+    whom, alone_s = _people(truth.whom, people), _floats(truth.alone_s, len(truth.alone_s))
+    if len(alone_s) not in (0, people):
+        raise ValueError(f"alone_s has {len(alone_s)} numbers for {people} people")
+    return Truth(
+        kind=str(truth.kind),
+        yields=_one_of(truth.yields, ("", "robot")),
+        zone=_floats(truth.zone, 3),
+        whom=whom,
+        side=_one_of(truth.side, ("", "left", "right")),
+        groups=tuple(_people(group, people) for group in truth.groups),
+        gates=tuple(_floats(gate, 4) for gate in truth.gates),
+        alone_s=alone_s,
+    )
+
+
+def _people(numbers: Any, people: int) -> tuple[int, ...]:
+    """Numbers of people of an episode."""
+    found = tuple(int(n) for n in numbers)
+    if not all(0 <= n < people for n in found):
+        raise ValueError(f"{numbers!r} are not numbers of its {people} people")
+    return found
 
 
 def check_episodes(path: Path, scene: Scene, episodes: Sequence[Episode]) -> None:

@@ -3,7 +3,8 @@ under its hash.
 
 - `scene.json`: name, units, ground_z, sky, free_anchors, path, sha256 and size of the files below,
   and where they came from
-- `splats.ply` or `splats.spz`: metres, z up
+- `splats.ply` or `splats.spz`: metres, z up; or `mesh.npz` (`s2e.envs.scenes.meshes`), a scene of
+  triangles
 - `occupancy.npz`: grid (R, C) bool, origin (2,), resolution, as in
   `s2e.envs.geometry.occupancy.Occupancy`; where the ground is not level also height (R, C) float32
   and surface (R, C) uint8, as in `s2e.envs.geometry.scene.Ground`
@@ -14,9 +15,10 @@ A scene is named by its folder, or: "gs_urban/plaza", "market" and others come w
 (`PACKAGED`; gs_urban's files are listed in `assets/gs_urban/suite.json`), and what `s2e-scene
 import` made lies in the user's own collection.
 
-A scene may be made of triangles instead: `scene.json` then holds name, units and `build`: the seed,
+Two kinds of scenes hold no files of their own. `scene.json` has name, units and `build`: the seed,
 family and blocks of `s2e.envs.streets.build.build_scene`, and the sha256 of what it made when the
-folder was written.
+folder was written. Or name, units and `place`: the packaged `scene` that it is, with other
+episodes, and the `sha256` of that one's scene.json.
 """
 
 import dataclasses
@@ -43,6 +45,7 @@ from s2e.envs.geometry.meshes import empty_mesh
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import SEMANTICS, Episode, Ground, Scene, Sky
 from s2e.envs.scenes.episodes import write_episodes
+from s2e.envs.scenes.meshes import MESH_ARRAYS, store_mesh, stored_mesh
 from s2e.envs.splats.formats.any import read_splats, write_splats
 from s2e.envs.splats.formats.spz import FINEST, Packing
 from s2e.envs.streets.build import build_scene
@@ -60,10 +63,33 @@ SUITES = {
         "gs_urban/underpass",
         "gs_urban/schoolyard",
         "gs_urban/station",
-    )
+    ),
+    "social": (
+        "social/head_on",
+        "social/doorway",
+        "social/crossing",
+        "social/overtake",
+        "social/group",
+        "social/queue",
+        "social/step_out",
+        "social/insist",
+        "social/blocked",
+        "social/gate",
+        "social/child",
+        "social/keep_right",
+        "social/wait",
+        "social/route",
+        "social/head_on_splats",
+        "social/group_splats",
+        "social/crossing_splats",
+    ),
 }
 """Names that stand for several scenes, in the order they are judged."""
-PACKAGED = (*SUITES["gs_urban"], "market", "boulevard")
+SOCIAL_HELD_OUT = ("queue", "gate", "wait")
+"""Kinds of situations of the suite `social` that nothing may be trained on."""
+PLACES = ("social/halls", "social/streets", "social/squares", "social/yards")
+"""Where situations are: scenes that others are made of, without episodes."""
+PACKAGED = (*SUITES["gs_urban"], "market", "boulevard", *SUITES["social"], *PLACES)
 MOST_CELLS = 1 << 26
 """Of an occupancy grid: what a file asks for beyond is refused before it is read."""
 
@@ -171,13 +197,20 @@ def load_scene(name_or_path: str | os.PathLike) -> Scene:
     name = _field(where, data, "name", str)
     if "build" in data:
         return _build(where, name, _field(where, data, "build", dict))
+    if "place" in data:
+        return _place(where, name, _field(where, data, "place", dict))
     files = _field(where, data, "files", dict)
-    splats = read_splats(_checked_file(where, files, "splats"))
+    mesh, splats = empty_mesh(), None
+    if "mesh" in files:
+        path, textures = _checked_file(where, files, "mesh"), _field(where, data, "textures", list)
+        mesh = stored_mesh(path, _read_arrays(path, MESH_ARRAYS), textures)
+    else:
+        splats = read_splats(_checked_file(where, files, "splats"))
     occupancy, ground = _read_occupancy(_checked_file(where, files, "occupancy"))
     return Scene(
         name=name,
         occupancy=occupancy,
-        mesh=empty_mesh(),
+        mesh=mesh,
         free_anchors=_anchors(where, data, occupancy),
         splats=splats,
         ground=ground,
@@ -305,6 +338,22 @@ def _build(where: Path, name: str, build: dict[str, Any]) -> Scene:
     return dataclasses.replace(scene, name=name)
 
 
+def _place(where: Path, name: str, place: dict[str, Any]) -> Scene:
+    scene, wanted = _field(where, place, "scene", str), _field(where, place, "sha256", str)
+    if scene not in PACKAGED or "place" in read_description(scene_folder(scene)):
+        raise UserError(
+            f"{where}: field 'place.scene' is {scene[:80]!r}; give a packaged scene that is not "
+            "itself a place of another"
+        )
+    found = sha256(scene_folder(scene) / "scene.json")
+    if wanted.lower() != found:
+        raise UserError(
+            f"{where}: scene.json of {scene} has sha256 {found[:12]}..., not {wanted[:12]}...; "
+            "its episodes may not be solvable: write it again with `python -m tools.social.suite`"
+        )
+    return dataclasses.replace(load_scene(scene), name=name)
+
+
 def digest(scene: Scene) -> str:
     """sha256 of where one can drive in a scene: occupancy, ground and anchors."""
     ground = [] if scene.ground is None else [scene.ground.height, scene.ground.surface]
@@ -324,7 +373,7 @@ def write_scene(
 
     Args:
         folder: made if it is not there.
-        scene: one of splats.
+        scene: of splats, or of triangles (whose ground's wetness is not kept).
         splats_file: splats.ply, or splats.spz, which is four times smaller and quantised.
         more: further fields of scene.json, which `load_scene` does not read.
         episodes: written to episodes.json where given, and its hash with the others.
@@ -333,11 +382,16 @@ def write_scene(
     Raises:
         UserError: the folder cannot be written.
     """
-    assert scene.splats is not None
     folder, splats, occupancy, ground = Path(folder), scene.splats, scene.occupancy, scene.ground
+    about: dict[str, Any] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_splats(folder / splats_file, splats, packing)
+        if splats is None:
+            look = {"mesh": "mesh.npz"}
+            about["textures"] = store_mesh(folder / "mesh.npz", scene.mesh)
+        else:
+            look, about["gaussians"] = {"splats": splats_file}, len(splats.means)
+            write_splats(folder / splats_file, splats, packing)
         level = (
             {}
             if ground is None
@@ -353,7 +407,7 @@ def write_scene(
             resolution=np.float64(occupancy.resolution),
             **level,
         )
-        named = {"splats": splats_file, "occupancy": "occupancy.npz"}
+        named = look | {"occupancy": "occupancy.npz"}
         if episodes is not None:
             write_episodes(folder / "episodes.json", scene.name, episodes)
             named["episodes"] = "episodes.json"
@@ -373,7 +427,7 @@ def write_scene(
                 }
                 for key, file in named.items()
             },
-            "gaussians": len(splats.means),
+            **about,
             "free_anchors": [
                 [round(float(x), 3), round(float(y), 3)] for x, y in scene.free_anchors
             ],
@@ -462,15 +516,15 @@ def _checked_file(where: Path, files: dict, key: str) -> Path:
     return path
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an occupancy.npz that are there; their headers are judged before memory is
-    asked for.
+def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The named arrays of an .npz that are there; their headers are judged before memory is asked
+    for.
     """
     found = {}
     try:
         with zipfile.ZipFile(path) as archive:
             listed = {entry.filename: entry for entry in archive.infolist()}
-            for name in ("grid", "origin", "resolution", "height", "surface"):
+            for name in names:
                 entry = listed.get(f"{name}.npy")
                 if entry is None:
                     continue
@@ -508,7 +562,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_occupancy(path: Path) -> tuple[Occupancy, Ground | None]:
-    arrays = _read_arrays(path)
+    arrays = _read_arrays(path, ("grid", "origin", "resolution", "height", "surface"))
     missing = {"grid", "origin", "resolution"} - set(arrays)
     if missing:
         raise UserError(

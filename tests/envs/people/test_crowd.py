@@ -293,6 +293,7 @@ def test_worlds_are_independent_and_the_absent_stay():
             source.real[n : n + 1].copy(),
             source.whole[n : n + 1].copy(),
             source.active[n : n + 1].copy(),
+            source.script[n : n + 1].copy(),
         )
         steps(alone, np.array([n]))
         np.testing.assert_array_equal(alone.real[0], together.real[n])
