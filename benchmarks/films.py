@@ -9,7 +9,7 @@ import numpy as np
 
 from s2e.benchmarks.failures import cause
 from s2e.envs.geometry.scene import Episode
-from s2e.envs.scenes.episodes import SETTINGS
+from s2e.envs.scenes.episodes import ALL_SETTINGS
 from s2e.video.frames import decode, jpeg, resized
 
 FILMED = 32
@@ -53,7 +53,7 @@ def choose_filmed(episodes: Sequence[Episode], count: int) -> list[int]:
     rank = []
     for w, episode in enumerate(episodes):
         nth[episode.setting] = nth.get(episode.setting, 0) + 1
-        rank.append((nth[episode.setting], -SETTINGS.index(episode.setting), w))
+        rank.append((nth[episode.setting], -ALL_SETTINGS.index(episode.setting), w))
     return [w for _, _, w in sorted(rank)[:count]]
 
 

@@ -4,7 +4,8 @@ intervals.
 SR, RC and CT are those of NavBench-GS, SPL is that of Anderson et al. (arXiv 1807.06757), SNS that
 of Vid2Sim. An episode record is a dictionary that is one line of `episodes.jsonl`: scene, id,
 setting, success, rc, ct, spl, sns, steps, time_s, path_m, route_m, end, contacts, path, start,
-goal, and with a planner what became of its questions.
+goal, with a planner what became of its questions, and of the suite `social` what
+`benchmarks/social.py` judged.
 """
 
 import functools
@@ -18,9 +19,13 @@ from typing import Any
 import numpy as np
 
 from s2e.benchmarks.failures import count_causes
+from s2e.benchmarks.social import SECONDS, SHARES
+from s2e.envs.scenes.files import SOCIAL_HELD_OUT
 
 SETTINGS = ("empty", "obstacle", "pedestrian", "both")
 MEANS = ("rc", "ct", "spl", "sns")
+SOCIAL_HEADS = ("yielded", "side", "detour", "close", "group", "delay")
+"""Heads of the columns of `SHARES` and `SECONDS`."""
 RESAMPLES = 2000
 _Z95 = 1.959963984540054
 
@@ -212,6 +217,7 @@ def summarise(
 
     Returns:
         scene, policy, learned, seed, version, planner (`planner_totals`, where one was asked),
+        social (`social_totals`, where there are situations),
         settings: {setting: {episodes, sr, sr_ci95, rc, rc_ci95, ..., failures}} with only the
             settings that have
         episodes, in the order of SETTINGS, `failures` the number of episodes lost to each cause
@@ -252,10 +258,11 @@ def summarise(
             "sr_ci95": list(wilson(wins, count)),
         }
     about = {"scene": scene, "policy": policy, "learned": learned, "seed": seed, "version": version}
-    totals = planner_totals(records)
+    totals, situations = planner_totals(records), social_totals(records)
     return {
         **about,
         **({"planner": totals} if totals else {}),
+        **({"social": situations} if situations else {}),
         "settings": settings,
         "scenes": scenes,
     }
@@ -281,6 +288,40 @@ def planner_totals(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     )
     counts = {name: sum(each.get(name, 0) for each in asked) for name in names}
     return {"episodes": len(asked), **counts, "latency_p50_s": p50, "latency_p95_s": p95}
+
+
+def social_totals(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What was judged in situations: a row for all, for the kinds held out and the others, and for
+    each kind.
+
+    Returns:
+        {row: {episodes, sr, sr_ci95, ct, yielded, yielded_of, ...}}: of each of `SHARES` the share
+        and of each of `SECONDS` the mean, over the `_of` episodes in which there was something to
+        judge; None where there was none. Empty without situations.
+    """
+    judged = [r for r in records if "social" in r]
+    kinds = sorted({str(r["social"]["kind"]) for r in judged})
+    held_out = [r for r in judged if r["social"]["kind"] in SOCIAL_HELD_OUT]
+    rows = {"all": judged, "held out": held_out}
+    rows["not held out"] = [r for r in judged if r not in held_out]
+    rows |= {kind: [r for r in judged if r["social"]["kind"] == kind] for kind in kinds}
+    totals = {}
+    for name, mine in rows.items():
+        if not mine:
+            continue
+        wins = sum(bool(r["success"]) for r in mine)
+        entry: dict[str, Any] = {
+            "episodes": len(mine),
+            "sr": wins / len(mine),
+            "sr_ci95": list(wilson(wins, len(mine))),
+            "ct": math.fsum(r["ct"] for r in mine) / len(mine),
+        }
+        for key in (*SHARES, *SECONDS):
+            values = [float(v) for r in mine if (v := r["social"][key]) is not None]
+            entry[key] = math.fsum(values) / len(values) if values else None
+            entry[f"{key}_of"] = len(values)
+        totals[name] = entry
+    return totals
 
 
 def planner_words(summary: dict[str, Any]) -> str:
@@ -383,6 +424,7 @@ def format_table(summaries: Sequence[dict[str, Any]], compared: Sequence[Differe
                 )
             blocks.append("\n".join(lines))
         blocks += _scene_block(here)
+        blocks += _social_block(here)
         blocks += _compared_block(here, compared)
     return "\n\n".join(blocks) if blocks else "no episodes"
 
@@ -409,6 +451,26 @@ def _scene_block(summaries: Sequence[dict[str, Any]]) -> list[str]:
                 f"  {_short(scene, wide):<{wide}}" + "".join(f"{rate:>7}" for rate in rates)
             )
     return ["\n".join(lines)]
+
+
+def _social_block(summaries: Sequence[dict[str, Any]]) -> list[str]:
+    """Each policy's situations, one row a kind."""
+    blocks = []
+    for summary in summaries:
+        rows = summary.get("social", {})
+        if not rows:
+            continue
+        heads = ["n", "SR", "CT", *SOCIAL_HEADS]
+        lines = [
+            f"situations, {_short(str(summary['policy']), 80)}: shares, then mean seconds",
+            f"  {'':<14}" + "".join(f"{head:>9}" for head in heads),
+        ]
+        for name, entry in rows.items():
+            means = (entry[key] for key in ("sr", "ct", *SHARES, *SECONDS))
+            shown = [str(entry["episodes"]), *("-" if v is None else f"{v:.2f}" for v in means)]
+            lines.append(f"  {name:<14}" + "".join(f"{cell:>9}" for cell in shown))
+        blocks.append("\n".join(lines))
+    return blocks
 
 
 def _compared_block(

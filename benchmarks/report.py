@@ -14,6 +14,7 @@ from PIL import Image
 from s2e.benchmarks.failures import CAUSES, cause, finite_path
 from s2e.benchmarks.metrics import (
     MEANS,
+    SOCIAL_HEADS,
     Difference,
     all_settings,
     learned_first,
@@ -22,6 +23,7 @@ from s2e.benchmarks.metrics import (
     verdict,
 )
 from s2e.benchmarks.origins import Origin
+from s2e.benchmarks.social import SECONDS, SHARES
 from s2e.core.files import write_whole
 from s2e.core.templates import fill
 from s2e.envs.geometry.occupancy import Occupancy
@@ -97,6 +99,7 @@ def write_report(
         "results": _results(summaries, colour, compared),
         "differences": _differences(compared),
         "scenes": _by_scene(episodes, grounds, colour),
+        "situations": _situations(summaries, colour),
         "causes": _causes(summaries, colour),
         "worst": _failures(episodes, colour),
     }
@@ -251,6 +254,21 @@ def _by_scene(
             cells.append(Cell(_number(sum(mine) / len(mine)) if mine else "–"))
         rows.append(cells)
     return Table(("policy", *(scene.split("/")[-1] for scene in grounds)), rows)
+
+
+def _situations(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> Table:
+    """What was judged in situations: one group of rows a kind, one row a policy."""
+    names = list(dict.fromkeys(name for s in summaries for name in s.get("social", {})))
+    rows = []
+    for name in names:
+        rows.append(name)
+        for summary in (s for s in summaries if name in s.get("social", {})):
+            entry = summary["social"][name]
+            cells = [_name(summary, colour), Cell(entry["episodes"])]
+            cells.append(Cell(_number(entry["sr"]), _interval(entry["sr_ci95"], _number)))
+            cells += [Cell(_number(entry[key])) for key in ("ct", *SHARES, *SECONDS)]
+            rows.append(cells)
+    return Table(("policy", "episodes", "SR", "CT", *SOCIAL_HEADS), rows)
 
 
 def _charts(summaries: Sequence[dict[str, Any]], colour: dict[str, int]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from s2e.envs.expert.expert import command_to_waypoint
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.robots.fleet import CONTROL_S
 from s2e.envs.scenes.episodes import (
-    SETTINGS,
+    ALL_SETTINGS,
     ListedEpisodes,
     RandomEpisodes,
     check_episodes,
@@ -518,4 +518,4 @@ def ways_of_people(episode: Episode) -> np.ndarray:
 
 def settings_of(episodes: Sequence[Episode]) -> tuple[str, ...]:
     """The settings that a scene has episodes of, in the benchmark's order."""
-    return tuple(s for s in SETTINGS if any(e.setting == s for e in episodes))
+    return tuple(s for s in ALL_SETTINGS if any(e.setting == s for e in episodes))

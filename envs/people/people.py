@@ -84,10 +84,10 @@ class People(ArrayState):
             start x, y, goal x, y (m), and own speed (m/s).
         whole: (N, P, 7) int64: `leg` (how many goals were reached, plus 1; odd legs lead to the
             goal, even ones back), `via` (the anchor of the roadmap walked to; -1 straight to the
-            goal, -2 the way is to be planned, `WAITING`, `STAYS`), `last` (the way's last anchor), `look` (seed of
-            clothes, build and habits), `behaviour` (index into `BEHAVIOURS`), `group` (people of
-            one number in a world keep together; -1 alone), `wander` (1: goes on to an anchor that
-            look and leg choose, not back).
+            goal, -2 the way is to be planned, `WAITING`, `STAYS`), `last` (the way's last anchor),
+            `look` (seed of clothes, build and habits), `behaviour` (index into `BEHAVIOURS`),
+            `group` (people of one number in a world keep together; -1 alone), `wander` (1: goes on
+            to an anchor that look and leg choose, not back).
         active: (N, P) bool, who is there.
         script: (N, P, 5) float64: the fields of each one's `Script`.
     """

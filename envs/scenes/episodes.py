@@ -31,6 +31,7 @@ WAY_M = 6.0
 SETTINGS = ("empty", "obstacle", "pedestrian", "both")
 SOCIAL = "social"
 """The setting of situations: what stands and walks there is part of each."""
+ALL_SETTINGS = (*SETTINGS, SOCIAL)
 LONGEST_S = 3600.0
 """Longest time limit of an episode in a file, seconds."""
 
@@ -356,10 +357,10 @@ def _episode(path: Path, i: int, entry: Any) -> Episode:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: episode {i}: {error!r}; mend or remove it") from None
-    if episode.setting not in (*SETTINGS, SOCIAL):
+    if episode.setting not in ALL_SETTINGS:
         raise UserError(
             f"{path}: episode {i}: setting {episode.setting!r} is not one of "
-            f"{', '.join((*SETTINGS, SOCIAL))}"
+            f"{', '.join(ALL_SETTINGS)}"
         )
     if episode.route_m <= 0 or episode.time_limit_s <= 0:
         raise UserError(f"{path}: episode {i}: route_m and time_limit_s must be positive")

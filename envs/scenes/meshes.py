@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from s2e.core.errors import UserError, require
+from s2e.core.errors import require
 from s2e.envs.geometry.scene import SEMANTICS, Mesh
 from s2e.envs.geometry.textures import TEXTURES
 

@@ -26,6 +26,9 @@ from tools.social.places import (
 
 DRIVE_MS = 1.1
 """How fast a robot is taken to come, so that people set off in time to meet it, m/s."""
+SEEN_M = 2.7
+"""Nobody sets off when the robot is nearer than that to where their ways meet: from 1.5 m/s it can
+stop in time."""
 Rng = np.random.Generator
 
 
@@ -84,6 +87,7 @@ def meet_m(rng: Rng, to_person_m: float, speed: float, spread: float = 0.15) -> 
     meet at a right angle.
     """
     along = DRIVE_MS * to_person_m / speed * float(rng.uniform(1 - spread, 1 + spread))
+    along = max(along, SEEN_M)
     return along, round(math.hypot(along, to_person_m), 2)
 
 
@@ -128,15 +132,15 @@ def head_on(rng: Rng, k: int) -> Draft:
 
 
 def keep_right(rng: Rng, k: int) -> Draft:
-    """Several people come along a corridor; the rule says on which side one keeps."""
+    """Several people come along the middle of a corridor; the rule says which side one keeps to."""
     f, _ = corridor(rng, k, 4.0, 15.0)
     people, ahead = [], float(rng.uniform(7.0, 9.0))
     for n in range(int(rng.integers(2, 4))):
-        left = float(rng.uniform(0.1, 0.6))
+        left = float(rng.uniform(-0.2, 0.25))
         speed = round(float(rng.uniform(0.9, 1.3)), 2)
         people.append(
             Walker(
-                f.at(ahead, left), f.at(-3.5 + n, 0.5), speed, look(rng), script=Script(once=True)
+                f.at(ahead, left), f.at(-3.5 + n, left), speed, look(rng), script=Script(once=True)
             )
         )
         ahead += float(rng.uniform(1.5, 3.0))
@@ -278,9 +282,7 @@ def queue(rng: Rng, k: int) -> Draft:
     people = []
     for n in range(count):
         x, y = stall + float(rng.uniform(-0.12, 0.12)), FRONT - 1.75 - step * n
-        people.append(
-            Walker(m.point(x, y), m.point(stall, y + 1.0), 1.0, look(rng), "stand", 0)
-        )
+        people.append(Walker(m.point(x, y), m.point(stall, y + 1.0), 1.0, look(rng), "stand", 0))
     between = FRONT - 1.75 - step * (float(rng.integers(count - 1)) + 0.5)
     x = stall - d * float(rng.uniform(5.0, 6.5))
     f = Frame(*m.point(x, between), 0.0 if d > 0 else math.pi)
@@ -381,17 +383,17 @@ def insist(rng: Rng, k: int) -> Draft:
 def child(rng: Rng, k: int) -> Draft:
     """A child runs after a ball across the pavement, away from an adult at the house."""
     block = k % 2
-    street, from_kerb = STREETS[block], float(rng.uniform(2.2, 3.0))
+    street, from_kerb = STREETS[block], float(rng.uniform(2.6, 3.2))
     before = float(rng.uniform(6.5, 8.0))
     f = pavement(rng, block, float(rng.uniform(-7.0, 7.0)), before, from_kerb)
     depth = FRONT - street.half - from_kerb - 0.7
     speed = round(float(rng.uniform(1.5, 2.0)), 2)
     _, wait_m = meet_m(rng, depth, speed, 0.2)
-    ball = f.at(before + float(rng.uniform(-0.5, 0.5)), -from_kerb + 0.6)
+    ball = f.at(before + float(rng.choice([-0.7, 0.7])), -from_kerb + 0.6)
     people = [
         Walker(
             f.at(before, depth),
-            f.at(before, -from_kerb + 1.3),
+            f.at(before, -from_kerb + 0.7),
             speed,
             look(rng),
             "insist",
@@ -411,7 +413,7 @@ def child(rng: Rng, k: int) -> Draft:
 
 
 def wait(rng: Rng, k: int) -> Draft:
-    """An adult leads children in single file over the pavement to a zebra; the rule says to wait."""
+    """An adult leads children in single file across the pavement; the rule says to wait."""
     block = k % 2
     street, from_kerb = STREETS[block], float(rng.uniform(1.4, 2.2))
     x = street.zebras[0] + float(rng.uniform(-0.5, 0.5))
@@ -419,12 +421,13 @@ def wait(rng: Rng, k: int) -> Draft:
     f = pavement(rng, block, x, before, from_kerb)
     depth, over = FRONT - street.half - from_kerb - 0.6, from_kerb + 2 * street.half + 1.2
     count, speed = int(rng.integers(4, 6)), round(float(rng.uniform(0.85, 1.05)), 2)
-    _, wait_m = meet_m(rng, depth - 1.2, speed)
+    along, _ = meet_m(rng, depth - 0.2, speed)
     people = []
     for n in range(count):
-        # The file stands along the house and comes round the corner behind its leader.
-        spot = f.at(before, depth - 1.2) if n == 0 else f.at(before + FILE_M * n, depth)
-        script = Script(wait_m=wait_m if n == 0 else 0.0, once=True, follow=n - 1, child=n > 0)
+        # The file stands along the house and sets off at once, round a corner behind its leader.
+        spot = f.at(before + FILE_M * n, depth - (0.2 if n == 0 else 0.0))
+        near = round(math.hypot(along + FILE_M * n, depth), 2)
+        script = Script(wait_m=near, once=True, follow=n - 1, child=n > 0)
         people.append(
             Walker(
                 spot,
@@ -489,7 +492,8 @@ def gate(rng: Rng, k: int) -> Draft:
     there = 1 if here != 1 else int(rng.choice([0, 2]))
     x, away = yard.gates[here], float(rng.uniform(3.0, 4.5))
     f = Frame(
-        *m.point(x + float(rng.uniform(-0.8, 0.8)), yard.wall - up * away), up * m.sign * math.pi / 2
+        *m.point(x + float(rng.uniform(-0.8, 0.8)), yard.wall - up * away),
+        up * m.sign * math.pi / 2,
     )
     kind = ("site_fence", "wood_fence")[int(rng.integers(2))]
     shut = [
@@ -522,7 +526,9 @@ def route(rng: Rng, k: int) -> Draft:
     start = m.point(float(rng.uniform(-15.0, -11.5)), float(rng.uniform(-1.6, 1.6)))
     f = Frame(*start, 0.0)
     side = 1.0 if arcade else -1.0
-    goal = m.point(square.fountain[0] + float(rng.uniform(0.5, 3.0)), side * float(rng.uniform(5.5, 7.0)))
+    goal = m.point(
+        square.fountain[0] + float(rng.uniform(0.5, 3.0)), side * float(rng.uniform(5.5, 7.0))
+    )
     middle = (west + east) / 2
     if arcade:
         first = (*m.point(middle, -FRONT), *m.point(middle, square.arcade))

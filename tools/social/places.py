@@ -1,4 +1,4 @@
-"""Where situations are: four places of two blocks each, 72 x 20 m, made of what streets are made of.
+"""Where situations are: four places of two blocks each, 72 x 20 m, made of what streets are of.
 
 Both blocks of a place hold the same things in other sizes, the second one mirrored (y to -y). What
 episodes need to know of a block, where its corridors, doors, crossings and gates are, stands in
@@ -200,14 +200,20 @@ def squares(b: Builder, m: Mirror) -> None:
     tint = ((1.0, 0.88, 0.72), (0.92, 0.78, 0.66))[m.block]
     mass(b, (west, low, east, high), 6.4, "plaster", tint, 3.2)
     for facing, y in ((-1.0, low), (1.0, high)):
-        ends = ((west, y - 0.02), (east, y - 0.02)) if facing < 0 else ((east, y + 0.02), (west, y + 0.02))
+        ends = (
+            ((west, y - 0.02), (east, y - 0.02))
+            if facing < 0
+            else ((east, y + 0.02), (west, y + 0.02))
+        )
         b.wall(*ends, 0.0, 3.2, "shop", (4.0, 1.0))
     for x in np.arange(west - 1.0, east + 1.1, 2.75):
         b.put("pillar", round(float(x), 2), m.sign * square.arcade)
     y0, y1 = m.span(square.arcade - 0.3, square.arcade + 0.3)
     for facing in (1.0, -1.0):  # the beam over the pillars
         y = y1 if facing > 0 else y0
-        ends = ((east + 1.4, y), (west - 1.4, y)) if facing > 0 else ((west - 1.4, y), (east + 1.4, y))
+        ends = (
+            ((east + 1.4, y), (west - 1.4, y)) if facing > 0 else ((west - 1.4, y), (east + 1.4, y))
+        )
         b.wall(*ends, 3.0, 3.7, "plaster", (9.0, 1.0), tint)
     b.put("fountain", square.fountain[0], m.sign * square.fountain[1])
     for x in QUEUE_X:

@@ -119,6 +119,6 @@ def crossing(scene: Scene) -> Callable[[Rng, int], Draft]:
 SPLATS: dict[str, tuple[str, Callable[[Scene], Callable[[Rng, int], Draft]]]] = {
     "head_on_splats": ("gs_urban/lane", head_on),
     "group_splats": ("gs_urban/plaza", group),
-    "crossing_splats": ("gs_urban/station", crossing),
+    "crossing_splats": ("gs_urban/schoolyard", crossing),
 }
 """Where each is, and what draws from a place how one is drawn."""

@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -5,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from s2e.envs.scenes.episodes import RandomEpisodes
+from s2e.core.errors import UserError
+from s2e.envs.geometry.scene import Episode, Script, Truth, Walker
+from s2e.envs.scenes.episodes import RandomEpisodes, read_episodes, write_episodes
+from s2e.envs.scenes.files import scene_folder
 from s2e.envs.streets.build import build_scene
 from s2e.envs.streets.fresh import FreshScenes
 from s2e.envs.streets.pool import training_scenes
@@ -107,3 +112,74 @@ def test_without_a_curriculum_an_episodes_end_changes_nothing():
                 source.ended(0, success)
         lives.append([source.next(0) for _ in range(10)])
     assert lives[0] == lives[1] == lives[2]
+
+
+SCRIPTED = Episode(
+    id="x-000",
+    setting="social",
+    start=(0.0, 0.0, 0.0),
+    goal=(6.0, 0.0),
+    route_m=6.0,
+    time_limit_s=20.0,
+    seed=1,
+    walkers=(
+        Walker((3.0, 1.0), (3.0, -1.0), 1.0, 5, "insist", script=Script(wait_m=2.5, once=True)),
+        Walker((4.0, 1.0), (4.0, 2.0), 1.0, 6, "stand"),
+    ),
+    task="Go on.",
+    rule="wait",
+    truth=Truth(
+        "wait",
+        yields="robot",
+        zone=(3.0, 0.0, 1.0),
+        whom=(0,),
+        groups=((0, 1),),
+        gates=((1.0, -1.0, 1.0, 1.0),),
+        alone_s=(1.5, 0.0),
+    ),
+)
+
+
+def test_scripts_and_truths_are_read_as_they_were_written(tmp_path):
+    path = tmp_path / "episodes.json"
+    plain = dataclasses.replace(SCRIPTED, walkers=(), task="", rule="", truth=Truth())
+    write_episodes(path, "here", [SCRIPTED, plain])
+    assert read_episodes(path) == [SCRIPTED, plain]
+    one, other = json.loads(path.read_text())["episodes"]
+    assert one["walkers"][0]["script"] == {"wait_m": 2.5, "once": True}
+    assert "script" not in one["walkers"][1]
+    assert not {"task", "rule", "truth"} & set(other)
+
+
+@pytest.mark.parametrize("name", ["gs_urban/plaza", "market"])
+def test_older_files_are_written_as_they_are(tmp_path, name):
+    path = scene_folder(name) / "episodes.json"
+    write_episodes(
+        tmp_path / "again.json", json.loads(path.read_text())["scene"], read_episodes(path)
+    )
+    assert (tmp_path / "again.json").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "change,match",
+    [
+        (lambda e: e["walkers"][0]["script"].update(wait_m=-1), "less than nothing"),
+        (lambda e: e["walkers"][0]["script"].update(follow=2), "follows nobody"),
+        (lambda e: e["walkers"][0]["script"].update(hops=1), "hops"),
+        (lambda e: e["walkers"][0].update(script=3), "expected an object"),
+        (lambda e: e["truth"].update(whom=[2]), "2 people"),
+        (lambda e: e["truth"].update(alone_s=[1.0]), "alone_s"),
+        (lambda e: e["truth"].update(side="up"), "'up'"),
+        (lambda e: e["truth"].update(gates=[[0, 0, 1]]), "4 finite numbers"),
+        (lambda e: e.update(setting="sociable"), "sociable"),
+    ],
+)
+def test_damaged_scripts_and_truths_are_refused(tmp_path, change, match):
+    path = tmp_path / "episodes.json"
+    write_episodes(path, "here", [SCRIPTED])
+    data = json.loads(path.read_text())
+    change(data["episodes"][0])
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError, match=match) as raised:
+        read_episodes(path)
+    assert "episodes.json: episode 0" in str(raised.value)

@@ -1,5 +1,6 @@
 """Splat scenes on disk: what is written is loaded, and damaged folders are refused."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from s2e.core.errors import UserError
-from s2e.envs.geometry.meshes import empty_mesh
+from s2e.envs.geometry.meshes import empty_mesh, mesh_of
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import Scene, Sky, Splats
 from s2e.envs.scenes.files import episodes_file, load_scene, scene_folder, write_scene
@@ -251,3 +252,70 @@ def test_packaged_scenes_pass_the_checks(name):
         load_scene(name).free_anchors.size
         and episodes_file(name) == scene_folder(name) / "episodes.json"
     )
+
+
+def triangles(folder):
+    mesh = mesh_of(
+        [[0, 0, 0], [1.23456, 0, 0], [0, 1, 0.0004]],
+        [[0, 1, 2]],
+        [[[0, 0], [3.3, 0], [0, 1]]],
+        "brick",
+        (0.5, 0.25, 1.1),
+    )
+    mesh = dataclasses.replace(mesh, instance=np.array([7], np.int32))
+    occupancy = Occupancy(np.zeros((4, 5), dtype=bool), np.zeros(2), 0.1)
+    scene = Scene("flat", occupancy, mesh, np.array([[0.15, 0.15]]), sky=SKY)
+    write_scene(folder, scene)
+    return scene
+
+
+def test_a_scene_of_triangles_is_written_and_loaded(tmp_path):
+    scene = triangles(tmp_path / "flat")
+    found = load_scene(tmp_path / "flat")
+    assert found.splats is None and found.sky == SKY
+    for field in dataclasses.fields(scene.mesh):
+        mine, theirs = getattr(scene.mesh, field.name), getattr(found.mesh, field.name)
+        assert mine.dtype == theirs.dtype and mine.shape == theirs.shape
+        np.testing.assert_allclose(theirs, mine, atol=0.0011)
+    first = (tmp_path / "flat" / "mesh.npz").read_bytes()
+    triangles(tmp_path / "again")
+    assert (tmp_path / "again" / "mesh.npz").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    "change,match",
+    [
+        (lambda a: a.pop("uv"), "'uv' is missing"),
+        (lambda a: a.update(triangles=np.array([[0, 1, 3]], np.int32)), "triangles goes"),
+        (lambda a: a.update(semantic=np.array([99], np.uint8)), "semantic goes"),
+        (lambda a: a.update(texture=np.array([1], np.uint8)), "texture goes"),
+        (lambda a: a.update(instance=np.array([1, 2], np.int32)), "instance is"),
+        (lambda a: a["vertices"].__setitem__((0, 0), np.nan), "not finite"),
+    ],
+)
+def test_damaged_triangles_are_refused(tmp_path, change, match):
+    triangles(tmp_path)
+    arrays = dict(np.load(tmp_path / "mesh.npz"))
+    change(arrays)
+    np.savez(tmp_path / "mesh.npz", **arrays)
+    digest = hashlib.sha256((tmp_path / "mesh.npz").read_bytes()).hexdigest()
+    edit(tmp_path, lambda d: d["files"]["mesh"].update(sha256=digest))
+    with pytest.raises(UserError, match=match):
+        load_scene(tmp_path)
+
+
+def test_a_place_is_another_scene_under_a_name_of_its_own(tmp_path):
+    where = scene_folder("gs_urban/plaza") / "scene.json"
+    place = {"scene": "gs_urban/plaza", "sha256": hashlib.sha256(where.read_bytes()).hexdigest()}
+    data = {"name": "talks", "units": "m", "place": place}
+    (tmp_path / "scene.json").write_text(json.dumps(data))
+    found, plaza = load_scene(tmp_path), load_scene("gs_urban/plaza")
+    assert found.name == "talks" and found.splats is not None and plaza.splats is not None
+    np.testing.assert_array_equal(found.splats.means, plaza.splats.means)
+    edit(tmp_path, lambda d: d["place"].update(sha256="0" * 64))
+    with pytest.raises(UserError, match="sha256"):
+        load_scene(tmp_path)
+    for other in ("../plaza", "social/doorway"):
+        edit(tmp_path, lambda d, other=other: d["place"].update(scene=other))
+        with pytest.raises(UserError, match=r"place\.scene"):
+            load_scene(tmp_path)
