@@ -24,13 +24,13 @@ class BenchArgs:
     """Judge policies in scenes of splats or of triangles."""
 
     scene: str = "gs_urban"
-    """gs_urban is all scenes of the suite; one scene is gs_urban/plaza, market, boulevard, what
-    `s2e-scene` imported, or a folder."""
+    """gs_urban or social is all scenes of the suite; one scene is gs_urban/plaza, social/doorway,
+    market, boulevard, what `s2e-scene` imported, or a folder."""
     policy: tuple[str, ...] = ("straight",)
     """Run folders, checkpoint folders, or bounds and baselines: zero, straight, rays, expert.
     Several learned ones are compared."""
     setting: Literal["empty", "obstacle", "pedestrian", "both", "all"] = "all"
-    """What stands and walks in the way."""
+    """What stands and walks in the way; of the suite social only all."""
     planner: str = "none"
     """none, rules, oracle:SECONDS (right and late), random, majority, openai:URL#MODEL,
     local:FOLDER (a transformers model) or replay:FILE (docs/planner.md)."""

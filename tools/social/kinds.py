@@ -338,7 +338,7 @@ def step_out(rng: Rng, k: int) -> Draft:
     kerb = from_kerb + float(rng.uniform(1.0, 1.3))
     speed = round(float(rng.uniform(1.1, 1.5)), 2)
     _, wait_m = meet_m(rng, kerb, speed, 0.2)
-    ends = crosses(f, before, kerb, FRONT - street.half - from_kerb - 0.6, False)
+    ends = crosses(f, before, kerb, FRONT - street.half - from_kerb - 1.0, False)
     manner = "phone" if rng.random() < 0.5 else "insist"
     person = Walker(*ends, speed, look(rng), manner, script=Script(wait_m=wait_m, once=True))
     goal_m = before + float(rng.uniform(3.5, 5.0))
@@ -358,7 +358,7 @@ def insist(rng: Rng, k: int) -> Draft:
     x = street.zebras[0] + float(rng.uniform(-0.8, 0.8))
     before, out = float(rng.uniform(7.5, 9.5)), rng.random() < 0.4
     f = pavement(rng, block, x, before, from_kerb)
-    kerb, depth = from_kerb + 2 * street.half + 0.6, FRONT - street.half - from_kerb - 0.6
+    kerb, depth = from_kerb + 2 * street.half + 0.6, FRONT - street.half - from_kerb - 1.0
     speed = round(float(rng.uniform(1.1, 1.5)), 2)
     along, wait_m = meet_m(rng, depth if out else kerb, speed)
     if along > before - 1.0:
@@ -386,10 +386,10 @@ def child(rng: Rng, k: int) -> Draft:
     street, from_kerb = STREETS[block], float(rng.uniform(2.6, 3.2))
     before = float(rng.uniform(6.5, 8.0))
     f = pavement(rng, block, float(rng.uniform(-7.0, 7.0)), before, from_kerb)
-    depth = FRONT - street.half - from_kerb - 0.7
+    depth = FRONT - street.half - from_kerb - 1.0
     speed = round(float(rng.uniform(1.5, 2.0)), 2)
     _, wait_m = meet_m(rng, depth, speed, 0.2)
-    ball = f.at(before + float(rng.choice([-0.7, 0.7])), -from_kerb + 0.6)
+    ball = f.at(before + float(rng.choice([-1.3, 1.3])), -from_kerb + 0.6)
     people = [
         Walker(
             f.at(before, depth),
@@ -419,7 +419,7 @@ def wait(rng: Rng, k: int) -> Draft:
     x = street.zebras[0] + float(rng.uniform(-0.5, 0.5))
     before = float(rng.uniform(6.0, 7.5))
     f = pavement(rng, block, x, before, from_kerb)
-    depth, over = FRONT - street.half - from_kerb - 0.6, from_kerb + 2 * street.half + 1.2
+    depth, over = FRONT - street.half - from_kerb - 1.0, from_kerb + 2 * street.half + 1.2
     count, speed = int(rng.integers(4, 6)), round(float(rng.uniform(0.85, 1.05)), 2)
     along, _ = meet_m(rng, depth - 0.2, speed)
     people = []

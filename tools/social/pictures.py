@@ -80,7 +80,7 @@ def plan(scene: Scene, episode: Episode, robot: np.ndarray, people: np.ndarray) 
     draw.line([at(q) for q in robot], fill="blue", width=3)
     ring(episode.start, 0.3, "blue", "white")
     ring(episode.goal, 0.3, "green", "lime")
-    middle = at((np.array(episode.start[:2]) + episode.goal) / 2)
+    middle = at((robot[:, :2].min(0) + robot[:, :2].max(0)) / 2)
     wide = PIXELS_PER_M * float(np.clip(1.3 * np.ptp(robot[:, :2], axis=0).max(), 12.0, 40.0))
     box = tuple(round(m + s * wide / 2) for m, s in zip((*middle, *middle), (-1, -1, 1, 1)))
     side = FRAME[1]
