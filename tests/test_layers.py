@@ -24,7 +24,7 @@ LAYERS = (
     ("s2e.envs.scan", "s2e.envs.scan.ground", "s2e.envs.scan.photos", "s2e.envs.record"),
     ("s2e.pretrain", "s2e.rl"),
     ("s2e.benchmarks", "s2e.benchmarks.speed", "s2e.benchmarks.view"),
-    ("tools", "tools.urban", "experiments"),
+    ("tools", "tools.social", "tools.urban", "experiments"),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ONE = {"s2e.video.readers": "s2e.video"}

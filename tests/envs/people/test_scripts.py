@@ -70,7 +70,9 @@ def test_people_follow_in_single_file_through_a_turn():
     ]
     track = walk([first, *others], far, 7.0)
     gaps = -np.diff(track[-1], axis=0)
-    assert gaps[:, 0] == pytest.approx(FILE_M, abs=0.25) and np.abs(gaps[:, 1]).max() < 0.2
+    # who follows lags a little behind the place that is theirs
+    assert (gaps[:, 0] > FILE_M).all() and (gaps[:, 0] < FILE_M + 0.3).all()
+    assert np.abs(gaps[:, 1]).max() < 0.2
 
 
 def test_scripts_are_part_of_what_is_saved_and_may_be_missing():
