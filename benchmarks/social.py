@@ -201,7 +201,7 @@ def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
 def in_triangle(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """(...) whether points (..., 2) lie in triangles."""
     turns = np.stack([_turn(a, b, p), _turn(b, c, p), _turn(c, a, p)])
-    return (turns > 0).all(axis=0) | (turns < 0).all(axis=0)
+    return np.abs(np.sign(turns).sum(axis=0)) == 3
 
 
 def crosses_line(path: np.ndarray, line: Sequence[float]) -> np.ndarray:

@@ -20,7 +20,14 @@ from s2e.envs.geometry.ground import GroundFields, ground_height_at
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scan.ground.columns import NOISY_M, skipped_m
 from s2e.envs.scan.plan import DOWN
-from s2e.envs.scenes.episodes import SETTINGS, ListedEpisodes, check_episodes, read_episodes
+from s2e.envs.scenes.episodes import (
+    ALL_SETTINGS,
+    SETTINGS,
+    SOCIAL,
+    ListedEpisodes,
+    check_episodes,
+    read_episodes,
+)
 from s2e.envs.scenes.files import load_scene, read_description, scene_folder
 from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.scenes.propose import NARROW_M, nearby, on_wheels, route_of
@@ -104,6 +111,7 @@ def findings(name: str, everything: bool) -> Iterator[Finding]:
         return
     yield _episodes_hash(folder, path)
     per = {s: sum(e.setting == s for e in episodes) for s in SETTINGS}
+    per |= {SOCIAL: more} if (more := sum(e.setting == SOCIAL for e in episodes)) else {}
     yield Finding("episodes", True, ", ".join(f"{n} {s}" for s, n in per.items()))
     lost = [e for e in episodes if route_around(scene, e) is None]
     yield Finding(
@@ -291,7 +299,7 @@ def drive(scene: Scene, episodes: list[Episode], everything: bool) -> Iterator[F
     every time.
     """
     chosen = []
-    for setting in SETTINGS:
+    for setting in ALL_SETTINGS:
         of_setting = [e for e in episodes if e.setting == setting]
         spread = (
             np.linspace(0, len(of_setting) - 1, SAMPLE).round().astype(int)
@@ -302,7 +310,7 @@ def drive(scene: Scene, episodes: list[Episode], everything: bool) -> Iterator[F
     arrived = np.concatenate(
         [solved(scene, chosen[k : k + BATCH]) for k in range(0, len(chosen), BATCH)]
     )
-    for setting in SETTINGS:
+    for setting in ALL_SETTINGS:
         of_setting = [(e, a) for e, a in zip(chosen, arrived, strict=True) if e.setting == setting]
         failed = [e for e, a in of_setting if not a]
         if of_setting:

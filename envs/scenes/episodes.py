@@ -290,7 +290,7 @@ def _written(episode: Episode) -> dict[str, Any]:
     """An episode for JSON; of a script and a truth only what differs from its default, and no task,
     rule, script and truth where there is none.
     """
-    entry = dataclasses.asdict(episode) | {"truth": _changed(episode.truth)}
+    entry: dict[str, Any] = dataclasses.asdict(episode) | {"truth": _changed(episode.truth)}
     for walker, of in zip(entry["walkers"], episode.walkers, strict=True):
         walker["script"] = _changed(of.script)
         if not walker["script"]:

@@ -310,12 +310,14 @@ def pavement(rng: Rng, block: int, x: float, before_m: float, from_kerb: float) 
     return Frame(*m.point(x - d * before_m, y), heading, flip)
 
 
-def crosses(f: Frame, before: float, kerb: float, depth: float, out: bool) -> tuple:
+def crosses(
+    f: Frame, before: float, kerb: float, depth: float, out: bool
+) -> tuple[tuple[float, float], tuple[float, float]]:
     """Ends of a way across the pavement at `before` ahead: from the road (`kerb` m to the road's
     side) to the house (`depth` m to its side), or back (`out`).
     """
-    ends = f.at(before, -kerb), f.at(before, depth)
-    return ends[::-1] if out else ends
+    road, house = f.at(before, -kerb), f.at(before, depth)
+    return (house, road) if out else (road, house)
 
 
 def step_out(rng: Rng, k: int) -> Draft:

@@ -82,7 +82,8 @@ def plan(scene: Scene, episode: Episode, robot: np.ndarray, people: np.ndarray) 
     ring(episode.goal, 0.3, "green", "lime")
     middle = at((robot[:, :2].min(0) + robot[:, :2].max(0)) / 2)
     wide = PIXELS_PER_M * float(np.clip(1.3 * np.ptp(robot[:, :2], axis=0).max(), 12.0, 40.0))
-    box = tuple(round(m + s * wide / 2) for m, s in zip((*middle, *middle), (-1, -1, 1, 1)))
+    (x, y), half = middle, wide / 2
+    box = (round(x - half), round(y - half), round(x + half), round(y + half))
     side = FRAME[1]
     return image.crop(box).resize((side, side))
 
