@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: demo test install clean
+.PHONY: demo test mutants install clean
 
 demo: $(VENV)/.installed ## record, pretrain, fine-tune, benchmark; prints the table and the report's path
 	PATH="$(BIN):$$PATH" runs/laptop.sh out/demo
@@ -11,6 +11,9 @@ test: $(VENV)/.tested-with ## lint, types, fast tests
 	$(BIN)/ruff check .
 	PATH="$(BIN):$$PATH" $(BIN)/pyright
 	$(BIN)/python -m pytest
+
+mutants: $(VENV)/.tested-with ## wrong lines that no test notices; MUTANTS=40 of each module, MODULES="rl/ppo.py"
+	$(BIN)/python -m tools.mutants $(if $(MUTANTS),--mutants $(MUTANTS)) $(MODULES)
 
 install: $(VENV)/.installed
 
