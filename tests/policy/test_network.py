@@ -1,4 +1,6 @@
+import copy
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,13 @@ from s2e.core.observation import ODOMETRY, RAYS
 from s2e.policy.config import PRESETS, PolicyConfig
 from s2e.policy.encoder import FeatureNet, FrozenEncoder
 from s2e.policy.mixture import free_space_loss, matching_loss
-from s2e.policy.network import S2EPolicy, token_places
+from s2e.policy.network import (
+    Block,
+    ResidualAttention,
+    S2EPolicy,
+    sinusoids,
+    token_places,
+)
 
 SMALL = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=2)
 
@@ -182,6 +190,168 @@ def test_tokens_near_each_other_begin_alike():
     assert alike[2, 4, 2, 5] > alike[2, 4, 2, 6] > alike[2, 4, 2, 8]
     assert alike[2, 4, 3, 4] > alike[2, 4, 5, 4]
     assert len(torch.unique(policy.position.detach(), dim=0)) == policy.context_tokens
+
+
+def randomised(module, seed=0):
+    """Every parameter drawn anew, those that begin at zero or one as well."""
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.copy_(0.3 * torch.randn(p.shape, generator=g))
+    return module
+
+
+def torchs_attention(own):
+    """torch's module with the weights of ours."""
+    dim = own.query.in_features
+    theirs = torch.nn.MultiheadAttention(dim, own.heads, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([own.query.weight, own.key_value.weight]))
+        theirs.in_proj_bias.copy_(torch.cat([own.query.bias, own.key_value.bias]))
+        theirs.out_proj.weight.copy_(own.out.weight)
+        theirs.out_proj.bias.copy_(own.out.bias)
+    return theirs
+
+
+def test_attention_and_blocks_are_torchs():
+    torch.manual_seed(0)
+    config = dataclasses.replace(SMALL, heads=4)
+    block = randomised(Block(config))
+    x, context = torch.randn(2, 5, 32), torch.randn(2, 7, 32)
+    attention = torchs_attention(block.attention)
+    torch.testing.assert_close(block.attention(x, context), attention(x, context, context)[0])
+    layer = torch.nn.TransformerEncoderLayer(
+        32, 4, config.ffn_factor * 32, 0.0, "gelu", batch_first=True, norm_first=True
+    )
+    layer.self_attn, layer.norm1, layer.norm2 = attention, block.norm1, block.norm2
+    layer.linear1, layer.linear2 = block.ffn[0], block.ffn[2]
+    torch.testing.assert_close(block(x), layer(x))
+    # across: what is asked is normed, what is asked of it was before
+    middle = x + attention(block.norm1(x), context, context)[0]
+    torch.testing.assert_close(block(x, context), middle + block.ffn(block.norm2(middle)))
+
+
+def test_an_adapter_adds_its_own_attention_to_the_blocks():
+    torch.manual_seed(0)
+    block = randomised(Block(SMALL))
+    block.adapter = randomised(ResidualAttention(block.attention, 32), 1)
+    torch.nn.init.zeros_(block.ffn[2].weight)
+    torch.nn.init.zeros_(block.ffn[2].bias)
+    x, context = torch.randn(2, 3, 32), torch.randn(2, 7, 32)
+    y, branch = block.norm1(x), block.adapter
+    own = torchs_attention(block.attention)(y, context, context)[0]
+    copied = torchs_attention(branch.copy)(branch.zero_in(y), context, context)[0]
+    torch.testing.assert_close(block(x, context), x + own + branch.zero_out(copied))
+
+
+def test_places_become_waves_of_a_quarter_to_two_periods_a_unit():
+    # quarter, half, one and two periods; so for each of the three numbers, sines, then cosines
+    waves = sinusoids(torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.5]]), 24).view(2, 2, 3, 4)
+    s = 0.5**0.5
+    assert (waves[0, 0] == 0).all() and (waves[0, 1] == 1).all()
+    expected = torch.tensor(
+        [
+            [[1.0, 0, 0, 0], [0, 0, 0, 0], [s, 1, 0, 0]],
+            [[0.0, -1, 1, 1], [1, 1, 1, 1], [s, 0, -1, 1]],
+        ]
+    )
+    torch.testing.assert_close(waves[1], expected, atol=1e-5, rtol=0)
+    assert sinusoids(torch.zeros(5, 3), 32).shape == (5, 32)
+
+
+def test_tokens_of_a_context_lie_in_order_at_their_places():
+    config = dataclasses.replace(SMALL, encoder_layers=0)
+    torch.manual_seed(0)
+    policy = S2EPolicy(config)
+    newest, older, goal, ego, robot = inputs(policy)
+    robot[1, 4] = float("nan")
+    parts = [
+        policy.newest_in(newest),
+        policy.older_in(older),
+        *(t[:, None] for t in (policy.goal_in(goal), policy.ego_in(ego))),
+        torch.stack([policy.robot_in(robot)[0], policy.robot_mask, policy.robot_in(robot)[2]])[
+            :, None
+        ],
+    ]
+    whole = torch.cat(parts, 1) + policy.position
+    expected = torch.nn.functional.layer_norm(whole, (32,))
+    torch.testing.assert_close(policy.context(newest, older, goal, ego, robot), expected)
+    places = sinusoids(token_places(config), 32)
+    torch.testing.assert_close(policy.position[:-3].detach(), places / 2)
+    assert 0.01 < policy.position[-3:].std() < 0.03
+
+
+def test_tokens_of_the_newest_frame_by_hand():
+    features = torch.arange(6 * 10 * 112.0).view(1, 6, 10, 112)
+    of = {
+        kind: S2EPolicy(dataclasses.replace(SMALL, newest=kind)).newest_tokens(features)
+        for kind in ("columns", "grid", "pooled")
+    }
+    assert of["columns"].shape == (1, 10, 672)
+    assert torch.equal(of["columns"][0, 3, 112 * 2 : 112 * 3], features[0, 2, 3])
+    assert of["grid"].shape == (1, 60, 112) and torch.equal(of["grid"][0, 23], features[0, 2, 3])
+    assert of["pooled"].shape == (1, 1, 112)
+    # the mean of an even progression is the mean of its ends
+    torch.testing.assert_close(of["pooled"][0, 0], (features[0, 0, 0] + features[0, 5, 9]) / 2)
+
+
+def test_heads_that_say_nothing_go_straight_to_the_anchors():
+    policy = S2EPolicy(SMALL)
+    for head in (policy.score_head, policy.trajectory_head, policy.speed_head):
+        torch.nn.init.zeros_(head[-1].weight)
+        torch.nn.init.zeros_(head[-1].bias)
+    modes = policy.decode(policy.context(*inputs(policy)))
+    assert (modes.logits == 0).all() and (modes.log_std == 0).all() and (modes.rho == 0).all()
+    torch.testing.assert_close(
+        modes.speed, torch.full((3, SMALL.anchors), SMALL.speed_floor + math.log(2))
+    )
+    for t in range(SMALL.waypoints):  # a step of length 1 each
+        expected = (t + 1) * policy.anchors.expand(3, -1, 2)
+        torch.testing.assert_close(modes.mean[:, :, t], expected)
+
+
+def test_a_reader_shifts_queries_and_answers():
+    """Its biases do what the same shift of the anchors' and of the heads' biases does."""
+    torch.manual_seed(0)
+    policy = S2EPolicy(SMALL)
+    plain = copy.deepcopy(policy)
+    policy.add_reader()
+    reader, more = policy.reader, 5 * SMALL.waypoints
+    assert reader is not None
+    context, odometry = policy.context(*inputs(policy)), torch.randn(3, ODOMETRY)
+    query, said = 0.3 * torch.randn(32), 0.3 * torch.randn(2 + more)
+    with torch.no_grad():
+        plain.anchor_in[-1].bias += query
+        reader.head[-1].bias += query.repeat(SMALL.anchors)
+        plain.score_head[-1].bias += said[:1]
+        plain.trajectory_head[-1].bias += said[1 : 1 + more]
+        plain.speed_head[-1].bias += said[1 + more :]
+        reader.answers[-1].bias += said
+    got, expected = policy.decode(context, odometry), plain.decode(context)
+    for name in ("logits", "mean", "log_std", "rho", "speed"):
+        torch.testing.assert_close(getattr(got, name), getattr(expected, name))
+    with torch.no_grad():  # the first anchor's shift is told from the last one's
+        reader.head[-1].bias[:32] += 1
+    moved = (policy.decode(context, odometry).mean != got.mean).flatten(2).any(-1)
+    assert moved[:, 0].all() and not moved[:, 1:].any()
+
+
+def test_what_fine_tuning_frees():
+    policy = S2EPolicy(dataclasses.replace(SMALL, free_space=True))
+    assert not policy.has_adapters and not policy.remembers
+    policy.add_reader()
+    reader = policy.reader
+    policy.add_adapters()
+    policy.add_adapters()  # a second time changes nothing
+    policy.add_reader()
+    assert policy.has_adapters and policy.remembers and policy.reader is reader
+    free = {n.split(".")[0] for n, p in policy.named_parameters() if p.requires_grad}
+    assert free == {"decoder", "reader"}
+    assert not S2EPolicy(dataclasses.replace(SMALL, reader=True)).remembers
+    for block in policy.decoder:
+        assert isinstance(block, Block) and block.adapter is not None
+        assert torch.equal(block.adapter.copy.query.weight, block.attention.query.weight)
+        assert block.adapter.copy is not block.attention
 
 
 def test_unknown_robots_are_finite_and_robots_matter_after_a_step():
