@@ -65,7 +65,7 @@ GUARDS: dict[str, tuple[str, str]] = {
     "envs/scenes/episodes.py": (JIT, "envs/scenes/test_episodes.py envs/scenes/test_placing.py"),
     "envs/splats/views.py": (JIT, "envs/splats/test_raster.py"),
     "envs/splats/project.py": (JIT, "envs/splats/test_reference.py envs/splats/test_raster.py"),
-    "rl/lessons.py": (JIT, "rl/test_coach.py rl/test_ranks.py"),
+    "rl/lessons.py": (JIT, "rl/test_lessons.py"),
     "rl/sense.py": (JIT, "rl/test_ppo.py rl/test_ranks.py"),
     "rl/policy.py": (JIT, "rl/test_ppo.py"),
     "rl/train.py": (JIT, "rl/test_ppo.py rl/test_reward.py"),

@@ -1,10 +1,12 @@
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from s2e.core.errors import UserError
+from s2e.core.observation import robot_token
 from s2e.envs.config import WorldsConfig
 from s2e.envs.geometry.camera import Camera
 from s2e.envs.rays import (
@@ -12,7 +14,9 @@ from s2e.envs.rays import (
     VIEW_SHARE,
     RayAgent,
     RayConfig,
+    RayPolicy,
     RaySense,
+    _around,
     load_rays,
     to_waypoint,
 )
@@ -118,6 +122,140 @@ def test_its_own_way_is_known(scenes):
         worlds.pose[:, :2] += 0.1 * heading
         seen = sense.observe()
     np.testing.assert_allclose(seen[:, 64:68], np.tile([-0.1, 0.0, -0.3, 0.0], (12, 1)), atol=1e-5)
+
+
+def test_what_is_remembered_lies_in_the_sector_of_its_bearing():
+    """Sector k is centred on k turns of 1/8 to the left; the nearest of each, within reach."""
+    yaw, place = 0.7, np.array([3.0, -2.0])
+
+    def told(*polar, reach=5.0):
+        bearing, far = np.array(polar, float).reshape(-1, 2).T
+        ends = place + far[:, None] * np.stack([np.cos(yaw + bearing), np.sin(yaw + bearing)], 1)
+        points = np.full((2, 3, 4, 2), np.nan)  # of two robots, the second one's
+        points[1].reshape(-1, 2)[: len(ends)] = ends
+        poses, out = np.array([[0.0, 0, 0], [*place, yaw]]), np.zeros((2, 8))
+        _around(poses, points, reach, out)
+        assert (out[0] == reach).all(), "nothing was remembered"
+        return out[1]
+
+    eighth = np.pi / 4
+    for bearing, sector in (
+        *((k * eighth, k % 8) for k in range(-3, 5)),
+        (0.49 * eighth, 0),
+        (0.51 * eighth, 1),
+        (-0.49 * eighth, 0),
+        (-0.51 * eighth, 7),
+        (3.51 * eighth, 4),
+        (-3.51 * eighth, 4),
+    ):
+        out = told((bearing, 2.0))
+        assert out[sector] == pytest.approx(2.0) and (np.delete(out, sector) == 5.0).all(), bearing
+    out = told((0.0, 3.0), (0.1, 2.5), (-0.1, 4.0), (eighth, 6.0), (np.pi, 0.3))
+    np.testing.assert_allclose(out, [2.5, 5, 5, 5, 0.3, 5, 5, 5])
+
+
+def test_every_second_scan_is_remembered_in_the_place_of_the_oldest(scenes):
+    worlds = make_worlds(scenes, count=2, robot="jackal", people=0)
+    sense = RaySense(worlds, RayConfig(memory=2, memory_m=6.0))
+    held = []
+    for _ in range(5):
+        sense.observe()
+        held.append(sense.points.copy())
+        worlds.pose[:, 0] += 0.01
+    known = [np.isfinite(points).any((0, 2, 3)).tolist() for points in held]
+    assert known == [[True, False], [True, False], [True, True], [True, True], [True, True]]
+    first, _, third, fourth, fifth = held
+    np.testing.assert_array_equal(third[:, 0], first[:, 0])
+    np.testing.assert_array_equal(fourth, third)
+    np.testing.assert_array_equal(fifth[:, 1], third[:, 1])
+    assert not np.array_equal(fifth[:, 0], third[:, 0], equal_nan=True)
+    # where they are, the ground is not free
+    away = np.linalg.norm(first[:, 0] - worlds.pose[:, None, :2], axis=-1)
+    for world in range(2):
+        assert np.nanmin(away[world]) == pytest.approx(
+            min(marched(worlds, world, a) for a in sense.angles(np.arange(2))[world]), abs=0.1
+        )
+
+
+def test_its_own_motion_and_the_goal_are_told_last(scenes):
+    worlds = make_worlds(scenes, count=2, robot="jackal", people=0)
+    worlds.velocity[:] = [[0.8, 0.4, 0.0], [-0.5, 0.2, 0.3]]
+    worlds.pose[0, 2] = np.pi / 2
+    worlds.goal[0] = worlds.pose[0, :2] + [-3.0, 4.0]  # 5 m, ahead and to the left
+    seen = RaySense(worlds, RayConfig(goal_clip_m=10.0)).observe()
+    # v, omega and curvature
+    np.testing.assert_allclose(seen[:, -9:-6], [[0.8, 0.4, 0.5], [-0.5, 0.2, 0.4]], atol=1e-6)
+    np.testing.assert_allclose(seen[0, -12:-9], [0.5, 0.8, 0.6], atol=1e-6)
+    np.testing.assert_allclose(seen[:, -6:], robot_token(worlds.fleet.about()))
+
+
+def test_what_lies_farther_back_than_five_metres_is_told_as_five(scenes):
+    worlds = make_worlds(scenes, count=2, robot="jackal", people=0)
+    sense = RaySense(worlds, RayConfig(trail=(1, 2)))
+    sense.observe()
+    here = worlds.pose.copy()
+    worlds.pose[0, :2] -= 7 * np.array([np.cos(here[0, 2]), np.sin(here[0, 2])])
+    worlds.pose[1, :2] -= 7 * np.array([-np.sin(here[1, 2]), np.cos(here[1, 2])])
+    seen = sense.peek(np.arange(2), worlds.pose, worlds.velocity, worlds.people.position)
+    np.testing.assert_allclose(seen[:, 64:66], [[5, 0], [0, 5]], atol=1e-5)
+    worlds.pose[:, :2] = 2 * here[:, :2] - worlds.pose[:, :2]
+    seen = sense.peek(np.arange(2), worlds.pose, worlds.velocity, worlds.people.position)
+    np.testing.assert_allclose(seen[:, 64:68], [[-5, 0, 0, 0], [0, -5, 0, 0]], atol=1e-5)
+
+
+def test_who_drives_keeps_six_centimetres_and_forgets_at_the_start(scenes):
+    worlds, config = make_worlds(scenes), RayConfig(memory=2, trail=(1,))
+    policy = RayPolicy(config)
+    true = RaySense(worlds, config).observe()
+    for recovers in (False, True):
+        agent = RayAgent(worlds, policy, recovery=recovers)
+        seen = agent.sense.observe()
+        np.testing.assert_allclose(
+            np.exp(seen[:, :32]), np.maximum(np.exp(true[:, :32]) - 0.06, 0.05), atol=1e-5
+        )
+        asked = []
+        if recovers:
+            agent.recovery = SimpleNamespace(
+                begin=asked.append, relieve=lambda waypoints, *_: waypoints + 100
+            )
+        agent.reset(np.array([3, 5]))
+        assert np.isnan(agent.sense.points[[3, 5]]).all() and (agent.sense.tick[[3, 5]] == 0).all()
+        assert np.isfinite(agent.sense.trail[[0, 4]]).all() and agent.sense.tick[4] == 1
+        assert [a.tolist() for a in asked] == ([[3, 5]] if recovers else [])
+        assert (agent.act() > 50).all() == recovers
+
+
+GOOD = dataclasses.asdict(RayConfig(robots=("coco",)))
+
+
+@pytest.mark.parametrize(
+    ("field", "fits", "fails"),
+    [
+        ("rays", (2, 4096), (1, 4097, 2.0)),
+        ("hidden", (1, 4096), (0, 4097)),
+        ("memory", (0, 4096), (-1, 4097)),
+        ("reach_m", (0.1, 999.0), (0, 1e3, "far", float("nan"))),
+        ("memory_m", (0.1, 999.0), (0, 1e3)),
+        ("goal_clip_m", (0.1, 999.0), (0, 1e3)),
+        ("trail", ([], [1, 256]), ([0], [257], [1, 0], [1.5])),
+        ("views_deg", ([], [0.5], [359.0]), ([0], [360], [90, 90])),
+        ("robots", (["coco"],), ([3], 3)),
+    ],
+)
+def test_edges_of_what_a_file_may_say(field, fits, fails):
+    for value in fits:
+        read = getattr(RayConfig.from_dict({**GOOD, field: value}, "file"), field)
+        assert read == (tuple(value) if isinstance(value, list) else value)
+    for value in fails:
+        with pytest.raises(UserError, match="file: a field of `rays` is out of range"):
+            RayConfig.from_dict({**GOOD, field: value}, "file")
+
+
+def test_a_policys_input_is_as_wide_as_what_is_seen():
+    # two kinds of rays, goal, ego and robot; then what is remembered and the trail
+    assert RayConfig(rays=7, trail=()).width == 7 + 7 + 3 + 3 + 6
+    assert RayConfig(rays=7, trail=(2, 4, 5)).width == 26 + 6
+    assert RayConfig(rays=7, trail=(2,), memory=1).width == 26 + 2 + 32
 
 
 def test_state_goes_on_as_if_nothing_had_happened(scenes):

@@ -8,7 +8,6 @@ from s2e.envs.scenes.episodes import RandomEpisodes
 from s2e.envs.streets.pool import training_scenes
 from s2e.envs.worlds import ACTION_HORIZON_S, Worlds, WorldsConfig
 from s2e.rl.coach import LABEL, WAYPOINTS, ExpertCoach, RayCoach, make_coach
-from s2e.rl.lessons import Lessons
 from tests.envs.ray_files import save
 
 
@@ -86,49 +85,3 @@ def test_coaches_by_name(scenes, tmp_path):
     )
     save(tmp_path / "p", RayConfig(robots=("jackal", "go2")))
     assert isinstance(make_coach(str(tmp_path / "p"), worlds), RayCoach)
-
-
-def offer(lessons, count, weight, rng, mark):
-    seen = np.full((count, 3), mark, np.float16)
-    lessons.add(
-        seen, np.full((count, 2), mark, np.float32), np.full(count, weight), rng.random(count)
-    )
-
-
-def test_lessons_that_weigh_more_stay():
-    rng, lessons = np.random.default_rng(0), Lessons(1000, 3, 2)
-    offer(lessons, 600, 1.0, rng, 1)
-    assert len(lessons) == 600
-    offer(lessons, 2000, 1.0, rng, 1)
-    offer(lessons, 2600, 5.0, rng, 5)
-    assert len(lessons) == 1000
-    heavy = (lessons.seen[:, 0] == 5).mean()
-    # Of 2,600 of either kind a thousand stay; the share of the heavy ones is well above their
-    # number's and below all.
-    assert 0.75 < heavy < 0.98 and np.array_equal(lessons.seen[:, 0], lessons.label[:, 0])
-
-
-def test_what_stays_does_not_depend_on_how_it_came():
-    draws = np.random.default_rng(1).random(500)
-    marks, weight = np.arange(500), 1.0 + np.random.default_rng(2).random(500)
-    seen = np.repeat(marks[:, None], 3, 1).astype(np.float16)
-    kept = []
-    for parts in (1, 5, 50):
-        lessons = Lessons(100, 3, 1)
-        for rows in np.array_split(np.arange(500), parts):
-            lessons.add(seen[rows], marks[rows, None].astype(np.float32), weight[rows], draws[rows])
-        kept.append(set(lessons.label[:, 0]))
-    assert kept[0] == kept[1] == kept[2] == set(marks[np.argsort(-np.log(draws) / weight)[:100]])
-
-
-def test_lessons_are_restored():
-    rng, lessons = np.random.default_rng(0), Lessons(50, 3, 2)
-    offer(lessons, 30, 1.0, rng, 1)
-    again = Lessons(50, 3, 2)
-    again.restore({k: v.copy() for k, v in lessons.arrays().items()})
-    for one in (lessons, again):
-        offer(one, 40, 2.0, np.random.default_rng(5), 2)
-    assert all(
-        np.array_equal(a, b)
-        for a, b in zip(lessons.arrays().values(), again.arrays().values(), strict=True)
-    )
