@@ -84,6 +84,8 @@ class Ranks:
 
     def gather_object(self, value: Any, parts: list[Any] | None, dst: int) -> None:
         every = self.exchange(value)
+        # as torch has it: who gathers has room for it, and nobody else
+        assert (parts is not None) == (self.get_rank() == dst)
         if parts is not None:
             parts[:] = every
 

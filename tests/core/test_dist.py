@@ -1,6 +1,8 @@
 """What ranks do together, by hand values, on threads that stand in for processes; real ones are in
 tests/test_distributed.py."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -77,3 +79,73 @@ def test_every_rank_begins_with_the_weights_of_the_first(monkeypatch):
         return [t.tolist() for t in made]
 
     assert on_ranks(monkeypatch, 2, body) == 2 * [[[0.0, 0.0], [5.0]]]
+
+
+@pytest.mark.parametrize(
+    ("device", "backend", "gpu"), [("cpu", "gloo", []), ("cuda", "cpu:gloo,cuda:nccl", [1])]
+)
+def test_who_is_one_of_several_joins_them_once(monkeypatch, device, backend, gpu):
+    joined, taken, inside = [], [], []
+    fake = SimpleNamespace(
+        is_initialized=lambda: bool(inside),
+        init_process_group=lambda *args, timeout: joined.append((*args, timeout.total_seconds())),
+        destroy_process_group=lambda: joined.append("left"),
+    )
+    monkeypatch.setattr(s2e.core.dist, "dist", fake)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert s2e.core.dist.start(device) == (0, 1) and joined == taken == []
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    s2e.core.dist.finish()
+    assert joined == [], "nobody leaves what he is not in"
+    assert s2e.core.dist.start(device) == (1, 2)
+    assert joined == [(backend, 1800.0)] and taken == gpu
+    assert s2e.core.dist.start(device, 5.0) == (1, 2) and joined[1] == (backend, 5.0)
+    inside.append(True)
+    assert s2e.core.dist.start(device) == (1, 2) and len(joined) == 2, "already there"
+    s2e.core.dist.finish()
+    assert joined[2:] == ["left"]
+
+
+def test_nobody_passes_a_barrier_before_all_have_come(monkeypatch):
+    seen = []
+
+    def body(rank):
+        seen.append("comes")
+        s2e.core.dist.barrier()
+        seen.append("goes")
+
+    on_ranks(monkeypatch, 3, body)
+    assert seen == 3 * ["comes"] + 3 * ["goes"]
+    s2e.core.dist.barrier()  # one process waits for nobody
+
+
+def test_one_process_has_what_it_gives():
+    rows = np.array([[1, 2], [3, 4]])
+    assert s2e.core.dist.to_first("x") == ["x"] and s2e.core.dist.gathered(rows) is rows
+    assert s2e.core.dist.merged(rows, np.array([False, True])) is rows
+    made = parameters([1.0, 2.0], None)
+    s2e.core.dist.sum_gradients(made)
+    assert made[0].grad.tolist() == [1.0, 2.0] and made[1].grad is None
+
+
+def test_rows_of_any_shape_and_kind_are_merged_to_the_bit(monkeypatch):
+    rng = np.random.default_rng(0)
+    mine = np.array([0, 1, 1, 2, 0])
+    tables = [
+        rng.normal(size=(5, 2, 3)).astype(np.float16),
+        rng.normal(size=5),
+        np.arange(5) - 2**40,
+        rng.random((5, 1)) < 0.5,
+    ]
+
+    def body(rank):
+        known = [np.where((mine == rank).reshape(-1, *[1] * (t.ndim - 1)), t, 99) for t in tables]
+        known = [k.astype(t.dtype) for k, t in zip(known, tables, strict=True)]
+        return [s2e.core.dist.merged(k, mine == rank) for k in known]
+
+    for got, table in zip(on_ranks(monkeypatch, 3, body)[0], tables, strict=True):
+        np.testing.assert_array_equal(got, table)
+        assert got.dtype == table.dtype

@@ -124,6 +124,33 @@ def test_every_shape_by_an_arc():
     assert [SHAPES[shapes(arc(*c), 0.2)[0]] for c in CURVES.values()] == list(SHAPES)
 
 
+def test_the_end_says_which_shape_it_is():
+    """The side, how far aside, whether behind: by the last waypoint, not the one before."""
+
+    def shape(*ends):
+        future = np.linspace([0, 0], ends[0], 10)[1:]
+        return SHAPES[shapes(np.concatenate([future, [ends[1]]])[None], 0.2)[0]]
+
+    # 0.3 m aside at 2 s is straight no longer
+    assert shape((2.0, 0.2), (2.4, 0.31)) == "straight left"
+    assert shape((2.0, 0.31), (2.4, 0.29)) == "straight"
+    assert shape((2.0, 0.1), (2.6, -0.01)) == "straight"
+    assert shape((2.0, -0.35), (2.4, -0.36)) == "straight right"
+    # turned by 45 degrees, then by the side and whether it is behind the robot
+    assert shape((1.0, -0.1), (1.2, 0.1)) == "left" and shape((1.0, 0.1), (1.2, -0.1)) == "right"
+    assert shape((0.1, 0.5), (-0.1, 0.7)) == "left U-turn"
+    assert shape((-0.1, -0.5), (0.1, -0.7)) == "right"
+    # moved by 0.2 m, or one of its ends was faster than 0.1 m/s: 2 cm in 0.2 s
+    assert shape((0.189, 0.0), (0.195, 0.0)) == "straight", "its first step"
+    assert shape((0.15, 0.0), (0.16, 0.0)) == "stationary"
+    assert shape((0.15, 0.0), (0.175, 0.0)) == "straight", "its last step"
+    jumps = np.repeat([[0.01, 0], [0.24, 0], [0.25, 0]], [5, 4, 1], 0)
+    assert SHAPES[shapes(jumps[None], 0.2)[0]] == "straight", "it came farther"
+    slow = np.stack([0.021 * np.arange(1, 11), np.zeros(10)], 1)[None]
+    assert SHAPES[shapes(slow * 0.95, 0.2)[0]] == "stationary"
+    assert SHAPES[shapes(slow * 0.95, 0.1)[0]] == "straight", "twice as fast"
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_a_mirrored_trajectory_has_the_mirrored_shape(seed):
@@ -241,6 +268,10 @@ def test_calibration_by_hand():
     correct = np.array([1.0, 1, 1, 0, 1, 0])
     assert calibration_error(confidence, correct) == pytest.approx(4 / 6 * 0.2 + 2 / 6 * 0.15)
     assert calibration_error(np.ones(3), np.ones(3)) == 0
+    # ten bins: .81 and .89 are in one, .79 and .81 in two
+    one, two = np.array([0.81, 0.89]), np.array([0.79, 0.81])
+    assert calibration_error(one, np.array([1.0, 0])) == pytest.approx(0.35)
+    assert calibration_error(two, np.array([1.0, 0])) == pytest.approx(0.51)
     # the last bin holds certainty itself
     last = (np.array([1.0, 1.0, 0.92]), np.array([0.0, 0.0, 1.0]))
     assert calibration_error(*last) == pytest.approx(abs(1 / 3 - 2.92 / 3))
