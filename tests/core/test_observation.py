@@ -9,8 +9,6 @@ from s2e.core.observation import (
     ODOMETRY_AGO_S,
     RAY_ANGLES,
     RAYS,
-    SCAN_STEPS,
-    SCANS,
     Odometry,
     ego_state,
     goal_token,
@@ -52,6 +50,14 @@ def test_world_points_in_the_robots_frame_by_hand():
     along -x is on its left."""
     seen = to_robot(np.array([[1.0, 5.0], [0.0, 2.0]]), np.array([1.0, 2.0, np.pi / 2]))
     assert seen == pytest.approx(np.array([[3.0, 0.0], [0.0, 1.0]]))
+
+
+def test_robots_by_hand_and_one_with_anything_unknown_is_unknown():
+    told = robot_token(
+        np.array([[0.5, 0.4, 1.5, 1.0, 0.4, 60.0], [0.5, 0.4, 1.5, np.nan, 0.4, 60.0]])
+    )
+    assert told[0] == pytest.approx([0.5, 0.4, 0.75, 0.5, 0.4, 2 / 3])
+    assert told.dtype == np.float32 and np.isnan(told[1]).all()
 
 
 def test_reckoning_follows_a_circle():
@@ -134,9 +140,13 @@ def test_what_was_seen_is_remembered_for_a_while_where_it_was():
     # to the left: it lies to the right
     turned = odometry.token(ego_state(np.zeros(1), np.full(1, 5 * np.pi / 2)), one)[0, -AROUND:]
     np.testing.assert_allclose(turned, np.roll(around, -AROUND // 4), atol=1e-6)
-    for _ in range(SCANS * SCAN_STEPS):
+    for _ in range(23):  # of 0.2 s
         odometry.saw(np.full((1, RAYS), 100.0), robot, one)
         after = odometry.token(stands, one)[0, -AROUND:]
+    np.testing.assert_allclose(after, turned, atol=1e-6)
+    odometry.saw(np.full((1, RAYS), 100.0), robot, one)
+    after = odometry.token(stands, one)[0, -AROUND:]
+    # 4.8 s ago
     assert not np.any(after), "forgotten"
     odometry.saw(np.full((1, RAYS), 2.0), robot, one)
     odometry.begin(one)

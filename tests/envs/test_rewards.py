@@ -52,6 +52,46 @@ def test_urban_sims_terms_have_its_weights():
     assert terms["target_velocity"][0] == pytest.approx(scale * 10 * 0.2)
 
 
+def test_rules_by_hand():
+    """A fifth of a second: half of the room that people want, a fifth of that to things, a road,
+    half a rad/s more turn, half a walking pace."""
+    close = step(
+        person_gap=np.array([0.3]),
+        static_gap=np.array([0.07]),
+        omega_change=np.array([-0.5]),
+        off_sidewalk=np.array([True]),
+        speed=np.array([0.5]),
+        collided=np.array([True]),
+        arrived=np.array([True]),
+    )
+    paid = {k: v.item() for k, v in reward_terms(REWARDS["compact"], close).items()}
+    assert paid == pytest.approx(
+        {
+            "arrive": 5.0,
+            "collision": -5.0,
+            "towards_goal": 0.2,
+            "sidewalk": -0.1 * 0.2,
+            "personal_space": -0.5 * 0.2,
+            "clearance": -1.5 * 0.8 * 0.2,
+            "smoothness": -0.04 * 0.5,
+            "time": -0.1 * 0.2,
+        }
+    )
+    urban = {k: 400 * v.item() for k, v in reward_terms(REWARDS["urban_sim"], close).items()}
+    rules = ("sidewalk", "personal_space", "smoothness", "target_velocity")
+    assert [urban[k] for k in rules] == pytest.approx([-5 * 0.2, -20 * 0.1, -2 * 0.5, 10 * 0.1])
+
+
+@pytest.mark.parametrize("gap", [np.inf, 0.7, -0.2])
+def test_a_rule_costs_nothing_at_a_distance_and_no_more_than_all_of_it_in_contact(gap):
+    both = step(person_gap=np.array([gap]), static_gap=np.array([gap]), speed=np.array([2.5]))
+    paid = reward_terms(REWARDS["compact"], both)
+    most = 0.2 * (gap < 0)
+    found = [paid["personal_space"].item(), paid["clearance"].item()]
+    assert found == pytest.approx([-most, -1.5 * most])
+    assert reward_terms(REWARDS["urban_sim"], both)["target_velocity"] == [0.0]  # far too fast
+
+
 @pytest.mark.parametrize("name", REWARDS)
 def test_rules_cost_and_arriving_pays_more_than_waiting_beside_the_goal(name):
     def total(**more):

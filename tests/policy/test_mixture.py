@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal
 
 from s2e.policy.anchors import anchor_fan
 from s2e.policy.mixture import (
@@ -86,6 +86,19 @@ def test_action_density_is_the_mixture_of_scaled_modes():
     )
 
 
+def test_density_of_a_way_is_the_mixture_of_scaled_independent_waypoints():
+    m, dt = modes(), 0.2
+    scale = (m.speed * dt)[..., None, None]
+    waypoints = MultivariateNormal(
+        m.mean * scale, covariance(m.log_std, m.rho) * scale[..., None] ** 2
+    )
+    reference = MixtureSameFamily(Categorical(logits=m.logits), Independent(waypoints, 1))
+    way = torch.randn(B, T, 2, dtype=torch.float64)
+    torch.testing.assert_close(
+        trajectory_log_prob(m, way, dt), reference.log_prob(way), rtol=1e-12, atol=1e-10
+    )
+
+
 def test_shares_of_the_modes_add_up_to_the_density():
     said, where = modes(), torch.randn(B, 2, dtype=torch.float64)
     mixture, way = WaypointMixture.at(said, 3, 0.2), torch.randn(B, T, 2, dtype=torch.float64)
@@ -119,8 +132,7 @@ def test_samples_follow_the_density():
 
 
 def test_a_draw_has_the_covariance_of_its_mode():
-    """A draw is linear in its noise, and the matrix of that map times its transpose is the
-    covariance."""
+    """A draw is linear in its noise, and the matrix of that map is a root of the covariance."""
     mixture = WaypointMixture.at(modes(), 2, 0.2)
     for h in range(M):
         only = torch.where(torch.arange(M) == h, 0.0, -math.inf).expand(B, M).double()
@@ -130,10 +142,9 @@ def test_a_draw_has_the_covariance_of_its_mode():
             one.draw(middle, torch.eye(2, dtype=torch.float64)[k].expand(B, 2)) - one.mean[:, h]
             for k in range(2)
         ]
-        factor = torch.stack(columns, -1)
-        torch.testing.assert_close(
-            factor @ factor.mT, covariance(one.log_std[:, h], one.rho[:, h]), rtol=1e-12, atol=1e-12
-        )
+        # a triangle with a positive diagonal: noise ahead is ahead
+        root = torch.linalg.cholesky(covariance(one.log_std[:, h], one.rho[:, h]))
+        torch.testing.assert_close(torch.stack(columns, -1), root, rtol=1e-12, atol=1e-12)
 
 
 def test_entropy_bound_is_above_the_sampled_entropy_and_exact_for_one_mode():
@@ -251,6 +262,16 @@ def test_free_space_loss_knows_what_is_not_known():
     assert torch.autograd.gradcheck(
         lambda p: free_space_loss(p, torch.full((3, 16), 2.0)), (random,)
     )
+
+
+def test_steps_and_speed_by_hand():
+    """5, 2 and 0 metres in steps of half a second: 14/3 m/s; a hundredth of it is below the
+    floor."""
+    way = torch.tensor([[[3.0, 4.0], [3.0, 6.0], [3.0, 6.0]]])
+    steps, speed = normalise(torch.cat([way, way / 100]), 0.5, 1.0)
+    torch.testing.assert_close(speed, torch.tensor([14 / 3, 0.14 / 3]))
+    torch.testing.assert_close(steps[0], way[0] / (7 / 3))
+    torch.testing.assert_close(steps[1], way[0] / 100 / 0.5)
 
 
 def test_normalise_and_metric_are_inverse():
