@@ -1,10 +1,13 @@
 import ast
+import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from s2e.core.observation import AROUND, AROUND_M, RAYS, robot_token
 from s2e.policy.agent import Agent, Inputs, encode, forward, in_chunks
 from s2e.policy.config import PRESETS, PolicyConfig
 from s2e.policy.encoder import FeatureNet, FrozenEncoder
@@ -81,6 +84,56 @@ def test_with_gradients_and_without_it_is_the_same_policy(small):
     np.testing.assert_allclose(
         agent.candidates.scores, modes.logits.softmax(-1).detach(), atol=1e-4
     )
+    np.testing.assert_allclose(
+        np.exp(agent.candidates.log_scores), agent.candidates.scores, rtol=1e-5
+    )
+
+
+def test_the_likeliest_way_is_followed_a_second_ahead(small):
+    agent = Agent(*small, worlds=3)
+    told = agent.act(observations(3))
+    assert agent.candidates is not None
+    second = round(1.0 / SMALL.waypoint_dt_s) - 1  # the first waypoint is one interval ahead
+    for n in range(3):
+        likeliest = max(range(SMALL.anchors), key=lambda m: agent.candidates.scores[n, m])
+        np.testing.assert_array_equal(told[n], agent.candidates.trajectories[n, likeliest, second])
+    np.testing.assert_array_equal(agent.odometry.command, told)
+
+
+def test_an_advisor_chooses_and_slows(small):
+    def advisor(rgb, candidates, worlds):
+        assert len(rgb) == len(candidates.scores) == 2 and worlds.tolist() == [0, 2]
+        return -candidates.log_scores, np.array([1.0, 0.5])
+
+    agent = Agent(*small, worlds=3, advisor=advisor)
+    told = agent.act(observations(3), np.array([0, 2]))
+    assert agent.candidates is not None
+    second = round(1.0 / SMALL.waypoint_dt_s) - 1
+    for n, world, factor in ((0, 0, 1.0), (1, 2, 0.5)):
+        least = agent.candidates.scores[n].argmin()
+        expected = factor * agent.candidates.trajectories[n, least, second]
+        np.testing.assert_allclose(told[world], expected, atol=1e-6)
+
+
+def test_what_is_free_is_remembered_in_metres():
+    """By a policy that remembers: two metres all around where its head says log 2, in the sectors
+    that the camera shows; and nothing where the robot's own motion is hidden."""
+    torch.manual_seed(0)
+    config = dataclasses.replace(SMALL, reader=True, free_space=True)
+    policy = S2EPolicy(config).eval()
+    assert policy.free_space_head is not None
+    policy.free_space = lambda context: torch.full((len(context), RAYS), math.log(2.0))
+    agent, observation = Agent(policy, FeatureNet(config).eval(), 2, chunk=3), observations(2)
+    about = [observation[k] for k in ("rgb", "goal", "ego")]
+    robot = robot_token(np.tile([0.5, 0.4, 1.5, 1.0, 0.4, 90.0], (2, 1)))
+    still = np.zeros((2, 3), np.float32)
+    context, _ = agent.see(*about[:2], still, robot)
+    np.testing.assert_allclose(agent.free_m(context), np.full((2, RAYS), 2.0), rtol=1e-6)
+    _, token = agent.see(*about[:2], still, robot, hide_ego=np.array([False, True]))
+    around = token[0, -AROUND:]
+    ahead = np.r_[0:4, AROUND - 3 : AROUND]  # within 45 degrees, of sectors of 11.25
+    np.testing.assert_allclose(around[ahead], np.log(AROUND_M / 2.0), rtol=1e-6)
+    assert (around[6:-6] == 0).all() and (token[1] == 0).all()
 
 
 def test_a_frame_alone_is_its_own_history(small):
