@@ -5,7 +5,8 @@ import pytest
 
 from s2e.core.errors import UserError
 from s2e.core.observation import goal_token
-from s2e.pretrain.samples import make_batch, make_samples, split_walks
+from s2e.pretrain.samples import make_batch, make_samples, mirrored, split_walks
+from s2e.video.walk import Body
 from tests.pretrain.runs import CONFIG, walk
 
 
@@ -28,6 +29,63 @@ def test_a_circle_looks_the_same_from_everywhere():
     np.testing.assert_allclose(samples.future[0, -1], end, atol=1e-6)
     np.testing.assert_allclose(samples.ego[5:], [[0.5, 0.25, 0.5]] * 35, atol=2e-3)
     assert (samples.frames[10] == [2, 4, 6, 8, 10]).all() and (samples.frames[0] == 0).all()
+
+
+def test_goals_are_one_to_thirty_seconds_ahead_or_five():
+    """On the circle, 5 s later is 1.25 rad further; near its end the walk's end is."""
+    samples = make_samples([circle(400)], CONFIG, np.array([0]))
+    assert samples.goals[0].tolist() == [10, 300, 50]
+    assert samples.goals[370].tolist() == [380, 399, 399]
+    one = np.zeros(3000, dtype=int)
+    fixed = make_batch(samples, one[:1], CONFIG, None)
+    np.testing.assert_allclose(
+        fixed.goal_xy, [[2 * np.sin(1.25), 2 * (1 - np.cos(1.25))]], atol=1e-9
+    )
+    drawn = make_batch(samples, one, CONFIG, np.random.default_rng(0)).goal_xy
+    turned = 2 * np.arctan2(drawn[:, 1], drawn[:, 0]) % (2 * np.pi)  # of the way round
+    expected = np.unique((0.025 * np.arange(10, 301) % (2 * np.pi)).round(6))
+    assert set(turned.round(6)) <= set(expected) and len(np.unique(turned.round(6))) > 250
+    ends = [2 * np.array([np.sin(a), 1 - np.cos(a)]) for a in (0.25, 7.5)]  # both are drawn
+    assert all(np.linalg.norm(drawn - end, axis=1).min() < 1e-6 for end in ends)
+
+
+def test_what_is_known_of_a_moment_stays_with_it():
+    """Two walks of different robots, of which one knows what was free."""
+    rays = np.arange(60.0)[:, None] + np.arange(16.0) / 100
+    body = Body("cart", 0.5, 0.4, 1.5, 1.0, camera_height_m=0.6, camera_hfov_deg=45.0)
+    walks = [circle(), dataclasses.replace(circle(), free_space=rays, body=body)]
+    samples = make_samples(walks, CONFIG, np.array([0, 60]))
+    assert samples.walk.tolist() == [0] * 40 + [1] * 40
+    assert samples.frame.tolist() == [*range(40), *range(60, 100)]
+    assert np.isnan(samples.free_space[:40]).all()
+    batch = make_batch(samples, np.array([47, 3]), CONFIG, None)
+    np.testing.assert_allclose(batch.free_space[0], rays[7], rtol=1e-6)
+    assert batch.frames[0].tolist() == [60, 61, 63, 65, 67] and batch.frames[1, -1] == 3
+    np.testing.assert_allclose(samples.ego[[0, 40]], 0, atol=1e-12)  # nothing was before
+    np.testing.assert_allclose(batch.ego[0], [0.5, 0.25, 0.5], atol=2e-3)
+    np.testing.assert_allclose(batch.robot[0], [0.5, 0.4, 0.75, 0.5, 0.6, 0.5], rtol=1e-6)
+    assert batch.robot[1].isnan().all()
+
+
+def test_the_mirrored_moment_by_hand():
+    samples = make_samples(
+        [dataclasses.replace(circle(), free_space=np.tile(np.arange(1.0, 17.0), (60, 1)))],
+        CONFIG,
+        np.array([0]),
+    )
+    batch = make_batch(samples, np.array([20, 20]), CONFIG, None)
+    turned = mirrored(batch, np.array([True, False]))
+    for name, sign in (
+        ("future", [1, -1]),
+        ("goal_xy", [1, -1]),
+        ("goal", [1, 1, -1]),  # distance, cos, sin
+        ("ego", [1, -1, -1]),  # speed, turn, curvature
+    ):
+        plain, other = (np.asarray(getattr(b, name)) for b in (batch, turned))
+        np.testing.assert_allclose(other[0], plain[0] * sign)
+        np.testing.assert_array_equal(other[1], plain[1])
+    np.testing.assert_array_equal(turned.free_space[0], np.arange(16.0, 0.0, -1))
+    np.testing.assert_array_equal(turned.free_space[1], np.arange(1.0, 17.0))
 
 
 def test_nothing_is_learned_from_a_nudge_or_over_a_hole():
