@@ -1,4 +1,4 @@
-"""Commands by hand, of robots whose limits are far; the laws of controllers are in test_kinds.py."""
+"""Commands by hand, of robots whose limits are far; laws of the controller are in test_kinds.py."""
 
 import math
 from dataclasses import replace
