@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from s2e.core.errors import UserError
-from s2e.policy.anchors import _lloyd, anchor_fan, kmeans_anchors
+from s2e.policy.anchors import _lloyd, _spread, anchor_fan, kmeans_anchors
 from s2e.policy.config import PolicyConfig
 from s2e.policy.network import S2EPolicy
 
@@ -86,6 +86,42 @@ def test_an_empty_cluster_moves_to_where_it_is_needed():
     )
     centres = _lloyd(points, np.array([[0.0, 0.0], [3.0, 3.0], [90.0, 90.0]]))
     np.testing.assert_allclose(np.sort(centres[:, 0]), [0, 1, 5], atol=0.05)
+
+
+def test_centres_are_drawn_by_square_distance_to_the_nearest():
+    """Of 0, 1 and 3 on a line: after 0, 3 is drawn nine times as often as 1; after 3, 0 and 1 as 9
+    to 4; after both ends only the middle is left."""
+    line = np.array([[0.0, 0.0], [1.0, 0.0], [3.0, 0.0]])
+    drawn = np.array([_spread(line, 3, np.random.default_rng(k))[:, 0] for k in range(3000)])
+    assert (np.sort(drawn, 1) == [0, 1, 3]).all()
+    for first, second, share in ((0, 3, 9 / 10), (3, 0, 9 / 13), (1, 3, 4 / 5)):
+        after = drawn[drawn[:, 0] == first, 1]
+        assert len(after) > 900 and (after == second).mean() == pytest.approx(share, abs=0.05)
+
+
+def test_of_many_futures_some_are_looked_at(monkeypatch):
+    looked_at = []
+
+    def counted(points, centres):
+        looked_at.append(points)
+        return _lloyd(points, centres)
+
+    monkeypatch.setattr("s2e.policy.anchors._MOST", 60)
+    monkeypatch.setattr("s2e.policy.anchors._lloyd", counted)
+    for size in (60, 61, 600):
+        futures = arcs(np.linspace(-0.8, 0.8, size), np.ones(size))
+        anchors = kmeans_anchors(futures, 3, CONFIG)
+        assert anchors.shape == (3, 2) and len(np.unique(looked_at[-1], axis=0)) == 60
+    assert np.ptp(looked_at[-1][:, 1]) > 0.9, "from all over"
+
+
+def test_what_cannot_be_anchors_is_refused():
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="at least 1"):
+            anchor_fan(wrong, 60.0)
+    for shape in ((5, 10), (5, 10, 3)):
+        with pytest.raises(ValueError, match="expected"):
+            kmeans_anchors(np.ones(shape), 1, CONFIG)
 
 
 def test_policy_takes_anchors_and_a_checkpoint_brings_them():
