@@ -1,6 +1,11 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# The same examples everywhere, however slow the machine is: what fails here fails there.
+settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

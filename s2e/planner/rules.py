@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from s2e.core.observation import wrapped
 from s2e.planner.directive import Directive, make
 from s2e.planner.scene import AtOnce, PlannerView
 
@@ -106,7 +107,7 @@ def advise(view: PlannerView) -> Directive:
     usable = (clearance >= CLEARANCE_M) & (loss <= MAX_LOSS)
     if usable.any():
         behind = (
-            (bearing - bearing[favourite]) * person[3] < 0
+            wrapped(bearing - bearing[favourite]) * person[3] < 0
             if abs(person[3]) > MOVING
             else np.zeros(len(ends), bool)
         )
