@@ -10,7 +10,7 @@ demo: $(VENV)/.installed ## record, pretrain, fine-tune, benchmark; prints the t
 test: $(VENV)/.tested-with ## lint, types, fast tests
 	$(BIN)/ruff check .
 	PATH="$(BIN):$$PATH" $(BIN)/pyright
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 mutants: $(VENV)/.tested-with ## wrong lines that no test notices; MUTANTS=40 of each module, MODULES="rl/ppo.py"
 	$(BIN)/python -m tools.mutants $(if $(MUTANTS),--mutants $(MUTANTS)) $(MODULES)

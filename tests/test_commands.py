@@ -1,4 +1,4 @@
-"""Commands as a user runs them: bad input is one clear line and exit code 2."""
+"""Commands: bad input is one clear line and exit code 2."""
 
 import pickle
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import run_here
 from tests.video.walk_files import make_walk
 
 COMMANDS = {
@@ -21,10 +22,7 @@ COMMANDS = {
 
 
 def run(command, *words):
-    code = f"import sys; sys.argv[0] = {command!r}; from {COMMANDS[command]} import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True
-    )
+    return run_here(COMMANDS[command], *words)
 
 
 def refused(done, *words):
@@ -40,7 +38,8 @@ def refused(done, *words):
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(command):
-    done = run(command, "--help")
+    words = [sys.executable, "-m", COMMANDS[command], "--help"]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0 and command.removeprefix("s2e-") in done.stdout
 
 

@@ -9,12 +9,10 @@ calls that bring it to the disk.
 import hashlib
 import importlib
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -34,6 +32,7 @@ from s2e.policy.checkpoint import (
 from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
 from tests.envs.ray_files import save
+from tests.processes import forking, run_command
 from tests.rl.settings import CONFIG
 
 SHARD = 12
@@ -96,14 +95,9 @@ KILLS = 10
 
 @pytest.fixture(scope="module")
 def fork():
-    """Starts processes that have the modules already; one thread each."""
-    before = dict(os.environ)
-    os.environ.update(OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_killed", "s2e.rl.train", "s2e.envs.record.command"])
-    yield context.Process
-    os.environ.clear()
-    os.environ.update(before)
+    """Starts processes that have the modules already."""
+    with forking("tests.test_killed") as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +120,6 @@ def inputs(tmp_path_factory):
 def command(module, words, printed, dies_at):
     """The body of a process: a command; `dies_at` is the write that kills it, below 0 before it is
     done, and 0 is none."""
-    file = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
     if module == "s2e.envs.record.command":
         for name, constant in (("s2e.envs.record.stills", "STILLS"), (module, "VIEWS")):
             setattr(importlib.import_module(name), constant, SHARD)
@@ -150,8 +141,7 @@ def command(module, words, printed, dies_at):
         return call
 
     os.replace, os.fsync = deadly(os.replace), deadly(os.fsync)
-    sys.argv = [module, *map(str, words)]
-    importlib.import_module(module).main()
+    run_command(module, words, printed)
 
 
 def worked_s(pid):

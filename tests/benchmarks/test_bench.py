@@ -19,6 +19,7 @@ from s2e.benchmarks.bench import (
     key,
     main,
     note_slower,
+    picture,
     read_records,
 )
 from s2e.benchmarks.failures import cause
@@ -39,6 +40,27 @@ from s2e.policy.network import S2EPolicy
 
 PLAZA = "gs_urban/plaza"
 CONFIG = PolicyConfig(dim=32, encoder_layers=1, decoder_layers=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_plaza():
+    """The scene and its picture are made once, not for every run of the command."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in (("load_scene", load_scene), ("picture", picture)):
+            patch.setattr(f"s2e.benchmarks.bench.{name}", made_once(function))
+        yield
+
+
+def made_once(function):
+    made = {}
+
+    def again(what):
+        key = getattr(what, "name", what)
+        if key not in made:
+            made[key] = function(what)
+        return made[key]
+
+    return again
 
 
 @pytest.fixture(scope="module")

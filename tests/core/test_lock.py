@@ -1,5 +1,6 @@
-"""One process a folder: with real processes, since that is what a lock is about."""
+"""One process a folder: held by a real process, since that is what a lock is about."""
 
+import importlib
 import os
 import shutil
 import signal
@@ -94,17 +95,15 @@ def test_a_folder_that_nothing_was_put_into_is_taken_away(tmp_path, write, left)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_second_of_two_commands_is_refused(tmp_path, holder, name):
-    words = [sys.executable, "-m", *COMMANDS[name], "--out", str(tmp_path / "out")]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert (
-        done.returncode == 2
-        and f"process {holder.pid} on" in done.stderr
-        and str(tmp_path / "out") in done.stderr
-    )
-    assert "Traceback" not in done.stderr and [p.name for p in (tmp_path / "out").iterdir()] == [
-        LOCK
-    ]
+def test_the_second_of_two_commands_is_refused(tmp_path, holder, name, monkeypatch, capsys):
+    module, *words = COMMANDS[name]
+    monkeypatch.setattr("sys.argv", [name, *words, "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(module).main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert f"process {holder.pid} on" in told and str(tmp_path / "out") in told
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [LOCK]
 
 
 def test_a_process_may_hold_its_folder_twice_and_anew(tmp_path):
@@ -119,8 +118,14 @@ def test_a_process_may_hold_its_folder_twice_and_anew(tmp_path):
 
 
 def test_other_ranks_hold_nothing(tmp_path, holder, monkeypatch):
+    """Of several ranks the first holds the folder for all: the others are neither refused nor write
+    a lock of their own."""
+    before = (tmp_path / "out" / LOCK).read_text()
     monkeypatch.setenv("RANK", "1")
     check_out(tmp_path / "out", resume=False)
+    assert (tmp_path / "out" / LOCK).read_text() == before
+    check_out(tmp_path / "other", resume=False)
+    assert not (tmp_path / "other" / LOCK).exists()
 
 
 def test_a_full_disk_is_refused_before_anything_is_made(tmp_path, monkeypatch):

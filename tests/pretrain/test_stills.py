@@ -3,7 +3,6 @@ them."""
 
 import dataclasses
 import math
-import subprocess
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from s2e.policy.encoder import FeatureNet
 from s2e.policy.network import S2EPolicy
 from s2e.pretrain.samples import Batch, mirrored
 from s2e.pretrain.stills import StillSamples, seeing, seeing_by_look, split_scenes, still_batch
-from s2e.pretrain.train import Trainer
-from tests.pretrain.runs import FakeStore, command, logged, tiny, weights
+from s2e.pretrain.train import Trainer, main
+from tests.pretrain.runs import FakeStore, logged, tiny, weights
 from tests.video.made_stills import finish, make
 from tests.video.walk_files import make_walk
 
@@ -157,7 +156,7 @@ def test_the_share_says_how_many_and_mirroring_flips_the_columns(tmp_path):
     assert torch.equal(turned.batch.free_space, straight.batch.free_space.flip(1))
 
 
-def test_a_run_with_stills_is_the_same_when_it_is_resumed(tmp_path):
+def test_a_run_with_stills_is_the_same_when_it_is_resumed(tmp_path, monkeypatch, capsys):
     for i in range(4):
         make_walk(tmp_path / "data" / f"w{i}", 40, seed=i)
     out = tmp_path / "stills"
@@ -165,41 +164,29 @@ def test_a_run_with_stills_is_the_same_when_it_is_resumed(tmp_path):
     data = bytearray((out / "stills-00000.tar").read_bytes())
     data[512:560] = b"\0" * 48
     (out / "stills-00000.tar").write_bytes(bytes(data))  # one frame is broken: it alone is left out
-    common = [
-        "--data",
-        tmp_path / "data",
-        "--stills",
-        out,
-        "--steps",
-        6,
-        "--batch",
-        8,
-        "--save-every",
-        3,
-        "--validate-every",
-        3,
-    ]
-    ended = subprocess.run(
-        command(*common, "--out", tmp_path / "whole"), capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert (
-        "23 stills, 1 dropped" in ended.stdout
-        and "seeing, mesh: R2" in ended.stdout
-        and "seeing, splats: R2" in ended.stdout
-    )
-    stop = "from s2e.pretrain.train import Trainer as T; o = T.save\n"
-    stop += "def save(self, best=False):\n o(self, best)\n raise SystemExit(9)\nT.save = save\n"
-    words = command(*common, "--out", tmp_path / "cut")
-    cut = subprocess.run(
-        [words[0], "-c", stop + words[2], *words[3:]], capture_output=True, text=True
-    )
-    assert (
-        cut.returncode == 9 and find_checkpoint(tmp_path / "cut", newest=True).name == "00000003"
-    ), cut.stderr
-    subprocess.run(
-        command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True
-    )
+    common = ["--data", tmp_path / "data", "--stills", out, "--steps", 6, "--batch", 8]
+    common += ["--save-every", 3, "--validate-every", 3]
+
+    def command(*words):
+        monkeypatch.setattr("sys.argv", ["s2e-pretrain", *map(str, (*common, *words))])
+        main()
+
+    command("--out", tmp_path / "whole")
+    said = capsys.readouterr().out
+    assert "23 stills, 1 dropped" in said
+    assert "seeing, mesh: R2" in said and "seeing, splats: R2" in said
+    save = Trainer.save
+
+    def stopped(self, best=False):
+        save(self, best)
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save", stopped)
+        with pytest.raises(SystemExit, match="9"):
+            command("--out", tmp_path / "cut")
+    assert find_checkpoint(tmp_path / "cut", newest=True).name == "00000003"
+    command("--out", tmp_path / "cut", "--resume")
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "cut")
     assert all(torch.equal(a[k], b[k]) for k in a) and logged(tmp_path / "whole") == logged(
         tmp_path / "cut"

@@ -17,6 +17,7 @@ from s2e.pretrain.samples import make_batch
 from s2e.pretrain.train import Trainer, finish, load_into, steps
 from s2e.video.readers.formats import read_walks
 from tests.pretrain.runs import command, logged, tiny, weights
+from tests.processes import forking, run_command
 from tests.ranks import Ranks
 from tests.video.walk_files import make_walk
 
@@ -204,55 +205,48 @@ def test_all_of_a_run_comes_back(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def fork():
+    with forking() as process:
+        yield process
+
+
+def started(fork, printed, *words):
+    process = fork(target=run_command, args=("s2e.pretrain.train", words, printed))
+    process.start()
+    return process
+
+
+def ended(process):
+    process.join()
+    return process.exitcode
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, fork):
     """The options of a short run, and its folder, trained without a stop."""
     place = tmp_path_factory.mktemp("whole")
     for i in range(4):
         make_walk(place / "data" / f"w{i}", 40, seed=i)
-    common = [
-        "--data",
-        place / "data",
-        "--steps",
-        24,
-        "--batch",
-        8,
-        "--save-every",
-        4,
-        "--validate-every",
-        6,
-        "--patience",
-        9,
-    ]
-    subprocess.run(command(*common, "--out", place / "run"), check=True, capture_output=True)
+    common = ["--data", place / "data", "--steps", 16, "--batch", 8]
+    common += ["--save-every", 4, "--validate-every", 6, "--patience", 9]
+    assert ended(started(fork, place / "printed", *common, "--out", place / "run")) == 0
     return common, place / "run"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_stopped_and_resumed_is_bit_for_bit_the_same(tmp_path, whole, how):
+def test_stopped_and_resumed_is_bit_for_bit_the_same(tmp_path, whole, fork, how):
     common, run = whole
-    cut = subprocess.Popen(
-        command(*common, "--out", tmp_path / "cut"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    pointer = tmp_path / "cut" / "checkpoints" / "last"
-    deadline = time.monotonic() + 600
-    while not pointer.exists() and cut.poll() is None and time.monotonic() < deadline:
+    pointer, printed = tmp_path / "cut" / "checkpoints" / "last", tmp_path / "printed"
+    cut = started(fork, printed, *common, "--out", tmp_path / "cut")
+    while not pointer.exists() and cut.is_alive():
         time.sleep(0.005)
     at = int(pointer.read_text())
     os.kill(cut.pid, how)
-    _, told = cut.communicate()
-    assert int(pointer.read_text()) < 24, "it was to be stopped in the middle"
+    code, told = ended(cut), printed.read_text()
+    assert int(pointer.read_text()) < 16, "it was to be stopped in the middle"
     if how == signal.SIGTERM:  # as Ctrl-C: the step in hand is finished and saved
-        assert (
-            cut.returncode == 130
-            and "finishing this step" in told
-            and int(pointer.read_text()) > at
-        )
-    subprocess.run(
-        command(*common, "--out", tmp_path / "cut", "--resume"), check=True, capture_output=True
-    )
+        assert code == 130 and "finishing this step" in told and int(pointer.read_text()) > at
+    assert ended(started(fork, printed, *common, "--out", tmp_path / "cut", "--resume")) == 0
     for newest in (False, True):  # the best, and the last with all that training needs
         one, other = (find_checkpoint(folder, newest) for folder in (run, tmp_path / "cut"))
         assert one.name == other.name
@@ -267,10 +261,9 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(tmp_path, whole, how):
         one, other = (load_training_state(folder)[1] for folder in (one, other))
         assert all(other[k] == v for k, v in one.items() if k not in ("rng", "revision"))
     assert logged(run) == logged(tmp_path / "cut")
-    again = subprocess.run(
-        command(*common, "--out", tmp_path / "cut"), capture_output=True, text=True
-    )
-    assert again.returncode == 2 and "--resume" in again.stderr
+    again = tmp_path / "again"
+    assert ended(started(fork, again, *common, "--out", tmp_path / "cut")) == 2
+    assert "--resume" in again.read_text()
 
 
 @pytest.mark.slow

@@ -3,8 +3,6 @@ one that was not."""
 
 import hashlib
 import shutil
-import signal
-import subprocess
 import sys
 import time
 
@@ -21,6 +19,7 @@ from s2e.envs.record.walks import Settings
 from s2e.envs.robots.collision import static_gaps
 from s2e.envs.streets.pool import training_scenes
 from s2e.video.stills import read_stills
+from tests.processes import forking
 
 SMALL = Settings(
     envs=12, scenes=2, people=2, robot="any", cameras=0.5, camera_noise=0.5, look="mesh", seed=4
@@ -92,24 +91,20 @@ def test_what_another_process_recorded_meanwhile_is_kept(whole, tmp_path, monkey
     assert digests(tmp_path / "a") == digests(whole)
 
 
+def record_small(out):
+    """The body of a process."""
+    module.STILLS = SHARD
+    record_stills(out, WANTED, SMALL)
+
+
 def test_killed_and_resumed_is_the_same_as_not_interrupted(whole, tmp_path):
-    code = f"""
-from pathlib import Path
-import s2e.envs.record.stills as module
-from s2e.envs.record.walks import Settings
-module.STILLS = {SHARD}
-module.record_stills(Path({str(tmp_path / "a")!r}), {WANTED}, {SMALL!r})
-"""
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while (
-        not (tmp_path / "a" / "stills-00000.tar").exists()
-        and process.poll() is None
-        and time.monotonic() < deadline
-    ):
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with forking() as fork:
+        process = fork(target=record_small, args=(tmp_path / "a",))
+        process.start()
+        while not (tmp_path / "a" / "stills-00000.tar").exists() and process.is_alive():
+            time.sleep(0.005)
+        process.kill()
+        process.join()
     record_stills(tmp_path / "a", WANTED, SMALL, resume=True)
     assert digests(tmp_path / "a") == digests(whole)
 

@@ -1,8 +1,5 @@
 import hashlib
 import json
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -25,6 +22,7 @@ from s2e.envs.record.walks import (
 from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.streets.pool import training_scenes
 from s2e.video.readers.formats import read_walks
+from tests.processes import forking
 
 SMALL = Settings(envs=2, scenes=2, people=3, robot="any", cameras=0.5, look="mesh", seed=5)
 SHORT = 3  # drives a world in a take
@@ -82,24 +80,21 @@ def test_more_frames_later_is_the_same_as_more_at_once(whole, tmp_path):
     assert record(tmp_path / "a", 100, SMALL, resume=True) == counts, "nothing is left to do"
 
 
+def record_short(out):
+    """The body of a process."""
+    module.DRIVES = SHORT
+    record(out, WANTED, SMALL)
+
+
 def test_killed_and_resumed_is_the_same_as_not_interrupted(whole, tmp_path):
     out, counts = whole
-    code = f"""
-from pathlib import Path
-import s2e.envs.record.walks as module
-module.DRIVES = {SHORT}
-module.record(Path({str(tmp_path / "a")!r}), {WANTED}, module.{SMALL!r})
-"""
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while (
-        len(list(tmp_path.glob("a/t000_w*"))) < 3
-        and process.poll() is None
-        and time.monotonic() < deadline
-    ):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with forking() as fork:
+        process = fork(target=record_short, args=(tmp_path / "a",))
+        process.start()
+        while len(list(tmp_path.glob("a/t000_w*"))) < 3 and process.is_alive():
+            time.sleep(0.02)
+        process.kill()
+        process.join()
     assert 2 <= len(list(tmp_path.glob("a/t*"))) < counts.walks
     assert record(tmp_path / "a", WANTED, SMALL, resume=True) == counts
     assert digests(tmp_path / "a") == digests(out)
