@@ -52,7 +52,7 @@ GUARDS: dict[str, tuple[str, str]] = {
     "envs/robots/controller.py": (JIT, "envs/robots/test_kinds.py"),
     "s2e/policy/anchors.py": (JIT, "policy/test_anchors.py"),
     "rl/ppo.py": (JIT, "rl/test_ppo.py"),
-    "pretrain/samples.py": (JIT, "pretrain/test_samples.py test_turned_world.py"),
+    "pretrain/samples.py": (JIT, "pretrain/test_samples.py laws/test_turned_world.py"),
     "rl/coach.py": (JIT, "rl/test_coach.py"),
     "envs/geometry/camera.py": (JIT, "envs/geometry/test_camera.py"),
     "envs/splats/transform.py": (JIT, "envs/scan/test_transform.py envs/splats/test_reference.py"),
