@@ -19,12 +19,14 @@ LEAST_CONFIDENCE = 0.25
 """Less is no advice."""
 AGREE_S = 3.0
 """Two answers in a row, their images no farther apart than this, may confirm each other."""
-UNSURE = 0.6
+UNSURE = 0.25
 """What share of an answer counts that no other has confirmed."""
 
 SLOW_WINDOW_S, SLOW_MOST_S, SLOW_AGAIN_S = 10.0, 3.0, 1.0
 """Of each window a planner may take the second from the robot by stopping it (or as much by slowing
 it down); once it has, it may again when no more than the third lies in the window."""
+SLOW_SHARE, SLOW_CREDIT_S = 0.1, 4.0
+"""And in the long run that share of the time, beyond the second."""
 
 WATCH_S, WATCH_M = 6.0, 0.5
 """Who is advised for the first and has come no nearer to where it should be than by the second is
@@ -38,10 +40,14 @@ SIGHT_M, SIGHT_RAD, BESIDE_M = 8.0, np.radians(45.0), 2.5
 second, or nearer than the third."""
 ON_TRAIL_M = 1.5
 REACHED_M = 1.0
-SAME_PLACE_M = 2.0
+SAME_PLACE_M, SAME_WAY_RAD, SAME_FAR = 2.0, np.radians(25.0), 1.5
+"""Two answers name the same place if it is no farther apart than the first, or in the same
+direction within the second and as far, up to the third as a factor."""
 ASKED_TWICE, ASKED_THRICE = 2, 3
 """How many answers in a row must name a place: of a robot that comes no nearer to its goal, and of
 any other."""
+UNNAMED = 3
+"""So many answers in a row that have no advice drop a subgoal."""
 STUCK_S, STUCK_M = 3.0, 0.6
 """Who has come less than the second nearer to its goal in the first comes no nearer."""
 LEASH_S, NEARER_M = 25.0, 1.0
@@ -81,10 +87,12 @@ class Guide:
         self._advice: Advice | None = None
         self._before: Advice | None = None
         self._named: deque[Advice] = deque(maxlen=ASKED_THRICE)
+        self._unnamed = 0  # answers in a row that see no need
         self._subgoal: tuple[np.ndarray, float] | None = None  # in the world, until when
         self._slowed: deque[tuple[float, float]] = deque()
-        self._free = False
+        self._free, self._credit_s = False, SLOW_CREDIT_S
         self._watched: deque[tuple[float, float, bool]] = deque()
+        self._told, self._told_m = None, 0.0  # where it was to be, in the world, and how far
         self._to_goal: deque[tuple[float, float]] = deque()
         self._nearest_m, self._strayed_s = np.inf, 0.0
         self._alone_until_s = self._none_until_s = -np.inf
@@ -105,6 +113,11 @@ class Guide:
         if said.kind == "subgoal":
             self._hear_subgoal(new)
             return
+        if said.kind in ("select", "action"):
+            self._named.clear()  # of another mind
+        self._unnamed = self._unnamed + 1 if said.kind == "none" else 0
+        if self.bounded and self._unnamed >= UNNAMED and self._subgoal is not None:
+            self._drop()
         before, self._before = self._before, new
         sure = not self.bounded or (
             before is not None
@@ -115,6 +128,7 @@ class Guide:
 
     def _hear_subgoal(self, new: Advice) -> None:
         """Sets a place to reach first, once enough answers have named it and the robot knows it."""
+        self._unnamed = 0
         place, said = new.place(), new.directive
         assert place is not None
         if self._named and not self._same(place, new, self._named[-1]):
@@ -137,12 +151,13 @@ class Guide:
     def _same(self, place: np.ndarray, new: Advice, old: Advice) -> bool:
         """Whether two answers in a row name the same place, or places in the same direction."""
         before = old.place()
-        if before is None or new.directive.stamp_s - old.directive.stamp_s > 2 * AGREE_S:
+        if before is None or new.directive.stamp_s - old.directive.stamp_s > AGREE_S:
             return False
-        here = new.view.pose[:2]
-        ways = [np.arctan2(*(p - here)[::-1]) for p in (place, before)]
+        away = [p - new.view.pose[:2] for p in (place, before)]
+        way, far = [np.arctan2(y, x) for x, y in away], [np.hypot(x, y) for x, y in away]
         near = float(np.linalg.norm(place - before)) < SAME_PLACE_M
-        return near or bool(np.cos(ways[0] - ways[1]) > np.cos(np.radians(25.0)))
+        along = np.cos(way[0] - way[1]) > np.cos(SAME_WAY_RAD)
+        return near or bool(along and max(far) < SAME_FAR * min(far))
 
     def _stuck(self) -> bool:
         """Whether the robot comes no nearer to its goal."""
@@ -209,37 +224,42 @@ class Guide:
         """The factor on the speed, or 1 where the robot has been held long enough."""
         while self._slowed and self._slowed[0][0] <= now_s - SLOW_WINDOW_S + 1e-6:
             self._slowed.popleft()
-        lost_s = sum(lost for _, lost in self._slowed)
-        if lost_s + (1.0 - factor) * passed_s > SLOW_MOST_S + 1e-6:
+        lost_s, more_s = sum(lost for _, lost in self._slowed), (1.0 - factor) * passed_s
+        self._credit_s = min(SLOW_CREDIT_S, self._credit_s + SLOW_SHARE * passed_s)
+        if lost_s + more_s > SLOW_MOST_S + 1e-6:
             self._free = True
         elif lost_s <= SLOW_AGAIN_S:
             self._free = False
-        factor = 1.0 if self._free else factor
-        if factor < 1.0:
-            self._slowed.append((now_s, (1.0 - factor) * passed_s))
+        if factor == 1.0 or self._free or more_s > self._credit_s:
+            return 1.0
+        self._slowed.append((now_s, more_s))
+        self._credit_s -= more_s
         return factor
 
     def _watch(self, view: PlannerView, passed_s: float, advised: bool) -> None:
         """Leaves a robot alone that advice brings nowhere."""
-        now_s, goal = view.now_s, np.asarray(view.goal_xy_robot, dtype=np.float64)
-        to_goal = float(np.linalg.norm(goal))
-        target = to_goal
-        if self._subgoal is not None:
-            point = move_trajectory(self._subgoal[0], np.zeros(3), view.pose)
-            target = float(np.linalg.norm(point))
+        now_s, here = view.now_s, view.pose[:2]
+        to_goal = float(np.linalg.norm(view.goal_xy_robot))
+        # Nearer to where it was to be at the last step, since that may be another place by now
+        before = here if self._told is None else self._told
+        nearer_m = self._told_m - float(np.linalg.norm(before - here))
+        if self._subgoal is None:
+            self._told = move_trajectory(view.goal_xy_robot, view.pose, np.zeros(3))
+        else:
+            self._told = self._subgoal[0]
             self._strayed_s += passed_s
+        self._told_m = float(np.linalg.norm(self._told - here))
         if to_goal < self._nearest_m - NEARER_M:
             self._nearest_m, self._strayed_s = to_goal, 0.0
         self._to_goal.append((now_s, to_goal))
         while self._to_goal[0][0] < now_s - STUCK_S - 1e-6:
             self._to_goal.popleft()
-        self._watched.append((now_s, target, advised))
+        self._watched.append((now_s, nearer_m, advised))
         while self._watched[0][0] < now_s - WATCH_S - 1e-6:
             self._watched.popleft()
-        first_s, first_m, _ = self._watched[0]
         nowhere = (
-            now_s - first_s > WATCH_S - 1e-6
-            and first_m - min(m for _, m, _ in self._watched) < WATCH_M
+            now_s - self._watched[0][0] > WATCH_S - 1e-6
+            and sum(m for _, m, _ in self._watched) < WATCH_M
             and np.mean([a for *_, a in self._watched]) >= 0.5
         )
         if self._subgoal is not None and (nowhere or self._strayed_s > LEASH_S):
