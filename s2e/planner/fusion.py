@@ -36,6 +36,9 @@ e."""
 PEOPLE_M, PEOPLE_CAP_M = 5.0, 1.0
 """People within the first of the robot count as scene; being this far from where they were to be
 expected, in the mean, is a factor e, and no one counts for more."""
+TURN_RAD, TURN_WEIGHT, TURN_LIMIT = np.radians(60.0), 4.0, 10.0
+"""Who is to reach a place that lies farther off than the first turns towards it: policies that were
+never told of a goal behind them drive on. To turn is slow, so the limit is wider."""
 HOLD_S = 20.0
 """`hold` follows a trajectory no longer than this without another answer."""
 AGREE_RAD = np.radians(30.0)
@@ -299,6 +302,17 @@ def _probabilities(scores, prior, weight: float, left: float, limit: float) -> n
     share = weight / (weight + 1.0) * left
     mixed = (1.0 - share) * policy / policy.sum() + share * wanted / wanted.sum()
     return np.log(np.maximum(mixed, 1e-30))
+
+
+def turned(scores: np.ndarray, trajectories: np.ndarray, bearing: float) -> np.ndarray:
+    """Scores of a robot that is to reach a place at some bearing (radians) first: candidates that
+    turn towards it gain, where it lies more than TURN_RAD off; else `scores` itself.
+    """
+    if abs(bearing) <= TURN_RAD or len(scores) == 0:
+        return scores
+    prior = heading_prior(trajectories, float(np.copysign(np.pi / 2, bearing)))
+    gain = TURN_WEIGHT * (prior - prior[np.argmax(scores)])
+    return (scores + np.clip(gain, -TURN_LIMIT, TURN_LIMIT)).astype(scores.dtype)
 
 
 def _held(view: PlannerView, advice: Advice) -> np.ndarray:

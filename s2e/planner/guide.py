@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from s2e.planner.directive import Directive
-from s2e.planner.fusion import Advice, Fusion, agree, fuse, move_trajectory
+from s2e.planner.fusion import Advice, Fusion, agree, fuse, move_trajectory, turned
 from s2e.planner.scene import PlannerView
 
 TRAIL_S = 60
@@ -138,8 +138,8 @@ class Guide:
         enough = ASKED_TWICE if held or self._stuck() else ASKED_THRICE
         trail = np.array(self._trail).reshape(-1, 3)
         seen = move_trajectory(trail[:, :2], np.zeros(3), new.view.pose)
-        turned = trail[:, 2:] - new.view.pose[2]
-        known = in_sight(np.array(said.point), np.concatenate([seen, turned], 1))
+        yaws = trail[:, 2:] - new.view.pose[2]
+        known = in_sight(np.array(said.point), np.concatenate([seen, yaws], 1))
         if self.bounded and (
             not known or len(self._named) < enough or self._now_s < self._none_until_s
         ):
@@ -216,6 +216,9 @@ class Guide:
         alone = view.now_s < self._alone_until_s
         scores, factor = fuse(view, None if alone else self._advice, self.fusion)
         factor = self._ration(view.now_s, passed_s, factor)
+        if self._subgoal is not None:
+            x, y = move_trajectory(self._subgoal[0], np.zeros(3), view.pose)
+            scores = turned(scores, view.candidates, float(np.arctan2(y, x)))
         advised = factor < 1.0 or int(np.argmax(scores)) != int(np.argmax(view.log_scores))
         self._watch(view, passed_s, advised or self._subgoal is not None)
         return scores, factor

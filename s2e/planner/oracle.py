@@ -18,6 +18,8 @@ CORNER_RAD = np.radians(30.0)
 DEPARTS_RAD, LONGER = np.radians(50.0), 1.3
 """The route departs from the goal's direction where it begins farther from it than the first, or is
 longer than the straight way by the second and a metre."""
+BEHIND_RAD = np.radians(75.0)
+"""Or where it begins farther than this from where the robot looks."""
 SAFE_M = 2.2
 """Nearer than this a place is always in sight."""
 
@@ -41,8 +43,8 @@ def corner_along(route: np.ndarray) -> float:
 
 
 def detour(view: PlannerView, late_s: float) -> np.ndarray | None:
-    """(2,) a place on the route to reach first, where it departs from the goal's direction; None
-    where it does not.
+    """(2,) a place on the route to reach first, where it departs from the goal's direction or from
+    the robot's; None where it does not.
     """
     route = np.asarray(view.route, dtype=np.float64).reshape(-1, 2)
     if len(route) < 2:
@@ -51,7 +53,8 @@ def detour(view: PlannerView, late_s: float) -> np.ndarray | None:
     straight, length = np.linalg.norm(goal), np.linalg.norm(np.diff(route, axis=0), axis=1).sum()
     ahead = point_along(route, AHEAD_M)
     off = np.arctan2(ahead[1], ahead[0]) - np.arctan2(goal[1], goal[0])
-    if np.cos(off) > np.cos(DEPARTS_RAD) and length < LONGER * straight + 1.0:
+    behind = abs(np.arctan2(ahead[1], ahead[0])) > BEHIND_RAD
+    if not behind and np.cos(off) > np.cos(DEPARTS_RAD) and length < LONGER * straight + 1.0:
         return None
     metres = min(AHEAD_M + late_s * PACE, corner_along(route))
     for tried in (metres, AHEAD_M, SAFE_M):

@@ -29,6 +29,8 @@ MARGIN, APART_RAD = 0.3, np.radians(30.0)
 """So are two candidates that lie farther apart than the second and whose log scores do not."""
 NO_PROGRESS_S, NO_PROGRESS_M = 3.0, 0.5
 """And a goal that has come no nearer than the second in the first."""
+CONFIRM = 3
+"""And advice that has not come so often in a row: soon another answer confirms it, or not."""
 _SOON_S = 1e-6
 _CLOSE_S = 2.0
 
@@ -90,6 +92,7 @@ class _World:
     newest_s: float = -np.inf
     rests_until_s: float = -np.inf
     in_vain: int = 0
+    in_row: int = 0  # answers with advice
 
 
 class Runtime:
@@ -128,7 +131,8 @@ class Runtime:
         if len(view.candidates) == 0 or since < timing.soonest_s:
             return False
         early = since < timing.period_s
-        if early and not (happens(view) or _no_progress(w)):
+        new = 0 < w.in_row < CONFIRM
+        if early and not (new or happens(view) or _no_progress(w)):
             return False
         w.lost = [o for o in w.lost if not o.question.ended.is_set()]
         busy = len(w.open) + len(w.lost) >= timing.in_flight
@@ -185,6 +189,7 @@ class Runtime:
             if said.reason == UNPARSED and said.kind == "none":
                 w.counts["unparsed"] += 1  # says nothing, so earlier advice fades by itself
                 continue
+            w.in_row = 0 if said.kind == "none" else w.in_row + 1
             w.counts["advised"] += said.kind != "none"
             w.counts[said.kind] += 1
             w.newest_s, newest = said.stamp_s, said

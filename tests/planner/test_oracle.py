@@ -60,6 +60,11 @@ def test_what_it_cannot_see_it_names_only_where_it_has_been():
     assert advice(back, trail=trail).point == pytest.approx((-4.0, 0.0))
 
 
+def test_a_goal_behind_is_a_place_behind():
+    said = advice([[0, 0], [-1, 3], [-2, 7]])
+    assert said.kind == "subgoal" and said.point is not None and np.hypot(*said.point) < 2.5
+
+
 def test_manners_come_first():
     people = np.array([[1.5, y, -1.0, 0.0] for y in np.arange(-3.0, 3.1, 0.5)])
     assert advice([[0, 0], [0, 9], [8, 9]], people=people).kind == "stop"

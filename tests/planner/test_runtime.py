@@ -5,11 +5,18 @@ import numpy as np
 import pytest
 
 from s2e.planner import RulesPlanner, Runtime, Timing
+from s2e.planner import runtime as runtime_module
 from s2e.planner.directive import FAILED, UNPARSED, make
 from s2e.planner.runtime import happens
 from tests.planner.views import view
 
 SOON = Timing(latency_s=0.0)
+
+
+@pytest.fixture(autouse=True)
+def calm(monkeypatch):
+    """Advice is no event, unless a test says so."""
+    monkeypatch.setattr(runtime_module, "CONFIRM", 0)
 
 
 class Echo(RulesPlanner):
@@ -202,6 +209,15 @@ def test_who_hangs_has_failed_and_is_not_asked_more_than_twice(latency_s):
     runtime.close()
     assert threading.active_count() == before
     assert runtime.news(0, 13.0) is None and runtime.counts(0)["failed"] == 2
+
+
+def test_new_advice_is_soon_asked_about_again(monkeypatch):
+    monkeypatch.setattr(runtime_module, "CONFIRM", 3)
+    kinds = iter(["none", "stop", "stop", "stop", "stop", "none"])
+    echo = Echo(lambda v: make(v.now_s, next(kinds)))
+    run(Runtime(echo, 1, SOON), 20)
+    asked = [t for ((_, t),) in echo.batches]
+    assert asked == pytest.approx([0.0, 1.0, 1.4, 1.8, 2.8, 3.8])
 
 
 def test_events_are_asked_about_sooner():
