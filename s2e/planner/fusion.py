@@ -37,11 +37,11 @@ PEOPLE_M, PEOPLE_CAP_M = 5.0, 1.0
 """People within the first of the robot count as scene; being this far from where they were to be
 expected, in the mean, is a factor e, and no one counts for more."""
 TURN_RAD, TURN_WEIGHT, TURN_LIMIT = np.radians(60.0), 4.0, 10.0
-"""Who is to reach a place that lies farther off than the first turns towards it: policies that were
-never told of a goal behind them drive on. To turn is slow, so the limit is wider."""
+"""Who is to reach a place that lies farther off than the first turns towards it: policies drive on
+with a goal behind them. To turn is slow, so the limit is wider."""
 HOLD_S = 20.0
 """`hold` follows a trajectory no longer than this without another answer."""
-AGREE_RAD = np.radians(30.0)
+AGREE_RAD = np.radians(20.0)
 HEADING_RAD = {
     "forward": 0.0,
     "forward_left": np.radians(25.0),
@@ -304,13 +304,19 @@ def _probabilities(scores, prior, weight: float, left: float, limit: float) -> n
     return np.log(np.maximum(mixed, 1e-30))
 
 
-def turned(scores: np.ndarray, trajectories: np.ndarray, bearing: float) -> np.ndarray:
-    """Scores of a robot that is to reach a place at some bearing (radians) first: candidates that
-    turn towards it gain, where it lies more than TURN_RAD off; else `scores` itself.
+def freer_side(scores: np.ndarray, trajectories: np.ndarray) -> float:
+    """To which side the policy would rather go: 1 left, -1 right, by the probability of candidates
+    that end there.
     """
-    if abs(bearing) <= TURN_RAD or len(scores) == 0:
+    share = np.exp(np.asarray(scores, np.float64) - np.max(scores))
+    return 1.0 if np.sum(share * np.sign(trajectories[:, -1, 1])) >= 0.0 else -1.0
+
+
+def turned(scores: np.ndarray, trajectories: np.ndarray, side: float) -> np.ndarray:
+    """Scores of a robot that is to turn to a side (1 left, -1 right): candidates that do gain."""
+    if len(scores) == 0:
         return scores
-    prior = heading_prior(trajectories, float(np.copysign(np.pi / 2, bearing)))
+    prior = heading_prior(trajectories, side * np.pi / 2)
     gain = TURN_WEIGHT * (prior - prior[np.argmax(scores)])
     return (scores + np.clip(gain, -TURN_LIMIT, TURN_LIMIT)).astype(scores.dtype)
 

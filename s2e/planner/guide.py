@@ -8,7 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from s2e.planner.directive import Directive
-from s2e.planner.fusion import Advice, Fusion, agree, fuse, move_trajectory, turned
+from s2e.planner.fusion import (
+    TURN_RAD,
+    Advice,
+    Fusion,
+    agree,
+    freer_side,
+    fuse,
+    move_trajectory,
+    turned,
+)
 from s2e.planner.scene import PlannerView
 
 TRAIL_S = 60
@@ -19,6 +28,9 @@ LEAST_CONFIDENCE = 0.25
 """Less is no advice."""
 AGREE_S = 3.0
 """Two answers in a row, their images no farther apart than this, may confirm each other."""
+STEADY_LAST, STEADY_SHARE = 8, 0.5
+"""A planner is heard while that share of its last answers says what the answer before said: who
+contradicts itself is not listened to. It begins with credit for as many."""
 UNSURE = 0.25
 """What share of an answer counts that no other has confirmed."""
 
@@ -48,6 +60,11 @@ ASKED_TWICE, ASKED_THRICE = 2, 3
 any other."""
 UNNAMED = 3
 """So many answers in a row that have no advice drop a subgoal."""
+BEHIND_RAD = np.radians(120.0)
+"""Farther off than this a place is behind the robot, and either side leads there."""
+TURN_S, TURN_LEAST = 1.2, 0.1
+"""Who turns and has neither moved nor turned (metres, radians) by the second within the first is
+against something."""
 STUCK_S, STUCK_M = 3.0, 0.6
 """Who has come less than the second nearer to its goal in the first comes no nearer."""
 LEASH_S, NEARER_M = 25.0, 1.0
@@ -86,9 +103,12 @@ class Guide:
         self._trail: deque[np.ndarray] = deque(maxlen=TRAIL_S)
         self._advice: Advice | None = None
         self._before: Advice | None = None
+        self._last: Advice | None = None
+        self._agreed = deque([True] * STEADY_LAST, maxlen=STEADY_LAST)
         self._named: deque[Advice] = deque(maxlen=ASKED_THRICE)
         self._unnamed = 0  # answers in a row that see no need
         self._subgoal: tuple[np.ndarray, float] | None = None  # in the world, until when
+        self._side, self._turns = 0.0, (0.0, np.zeros(3))  # since when it turns, from which pose
         self._slowed: deque[tuple[float, float]] = deque()
         self._free, self._credit_s = False, SLOW_CREDIT_S
         self._watched: deque[tuple[float, float, bool]] = deque()
@@ -110,6 +130,10 @@ class Guide:
         if view is None or self.fusion.weight <= 0.0 or said.confidence < LEAST_CONFIDENCE:
             return
         new = Advice(said, view)
+        steady = self._steadies(new)
+        if self.bounded and not steady:
+            self._advice = None
+            return
         if said.kind == "subgoal":
             self._hear_subgoal(new)
             return
@@ -125,6 +149,20 @@ class Guide:
             and agree(new, before)
         )
         self._advice = new if sure else replace(new, trust=UNSURE)
+
+    def _steadies(self, new: Advice) -> bool:
+        """Whether enough of the last answers, with this one, say what the answer before said."""
+        old, self._last = self._last, new
+        kinds = {new.directive.kind} | ({old.directive.kind} if old else set())
+        if old is None or kinds == {"none"}:
+            same = True
+        elif kinds == {"subgoal"}:
+            place = new.place()
+            same = place is not None and self._same(place, new, old)
+        else:
+            same = not kinds & {"none", "subgoal"} and (agree(new, old) or agree(old, new))
+        self._agreed.append(same)
+        return sum(self._agreed) >= STEADY_SHARE * STEADY_LAST
 
     def _hear_subgoal(self, new: Advice) -> None:
         """Sets a place to reach first, once enough answers have named it and the robot knows it."""
@@ -216,12 +254,37 @@ class Guide:
         alone = view.now_s < self._alone_until_s
         scores, factor = fuse(view, None if alone else self._advice, self.fusion)
         factor = self._ration(view.now_s, passed_s, factor)
-        if self._subgoal is not None:
-            x, y = move_trajectory(self._subgoal[0], np.zeros(3), view.pose)
-            scores = turned(scores, view.candidates, float(np.arctan2(y, x)))
+        side = self._turn(view)
+        scores = turned(scores, view.candidates, side) if side else scores
         advised = factor < 1.0 or int(np.argmax(scores)) != int(np.argmax(view.log_scores))
         self._watch(view, passed_s, advised or self._subgoal is not None)
         return scores, factor
+
+    def _turn(self, view: PlannerView) -> float:
+        """The side (1 left, -1 right) to which a robot turns whose subgoal is not ahead; 0 for
+        others.
+
+        It is that of the subgoal, or the one that the policy likes better where that is far behind;
+        who does not get on turns to the other.
+        """
+        if self._subgoal is None:
+            self._side = 0.0
+            return 0.0
+        x, y = move_trajectory(self._subgoal[0], np.zeros(3), view.pose)
+        bearing = float(np.arctan2(y, x))
+        if abs(bearing) <= TURN_RAD:
+            self._side = 0.0
+        elif self._side == 0.0:
+            far = abs(bearing) > BEHIND_RAD
+            liked = freer_side(view.log_scores, view.candidates) if far else 0.0
+            self._side = liked or float(np.copysign(1.0, bearing))
+            self._turns = view.now_s, view.pose
+        elif view.now_s - self._turns[0] > TURN_S:
+            moved = np.abs(view.pose - self._turns[1])
+            if max(np.hypot(moved[0], moved[1]), moved[2]) < TURN_LEAST:
+                self._side = -self._side
+            self._turns = view.now_s, view.pose
+        return self._side
 
     def _ration(self, now_s: float, passed_s: float, factor: float) -> float:
         """The factor on the speed, or 1 where the robot has been held long enough."""

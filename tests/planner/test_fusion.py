@@ -6,6 +6,7 @@ from s2e.planner.fusion import (
     Advice,
     Fusion,
     agree,
+    freer_side,
     fuse,
     move_trajectory,
     people_moved,
@@ -180,13 +181,14 @@ def test_a_stop_that_claims_to_hold_for_ever_ends_after_three_seconds():
 
 def test_a_place_behind_turns_the_robot():
     ways, scores = fan([0.0, 45.0, -60.0]), np.array([0.0, -7.0, -7.0])
-    assert turned(scores, ways, np.radians(59.0)) is scores
-    for bearing, best in ((100.0, 1), (179.0, 1), (-100.0, 2)):
-        assert np.argmax(turned(scores, ways, np.radians(bearing))) == best
+    assert np.argmax(turned(scores, ways, 1.0)) == 1
+    assert np.argmax(turned(scores, ways, -1.0)) == 2
+    assert freer_side(np.array([0.0, -1.0, -2.0]), ways) == 1.0
+    assert freer_side(np.array([0.0, -2.0, -1.0]), ways) == -1.0
     # by hand: 16 (cos 45 - cos 90) for the way to the left, 16 (-cos 30) the other, within ten
-    gains = turned(scores, ways, np.radians(100.0)) - scores
+    gains = turned(scores, ways, 1.0) - scores
     np.testing.assert_allclose(gains, [0.0, 10.0, -10.0], atol=1e-9)
-    gains = turned(scores[:2], fan([0.0, 20.0]), np.pi) - scores[:2]
+    gains = turned(scores[:2], fan([0.0, 20.0]), 1.0) - scores[:2]
     np.testing.assert_allclose(gains, [0.0, 16.0 * np.sin(np.radians(20.0))], atol=1e-9)
 
 

@@ -7,7 +7,7 @@ import pytest
 from s2e.planner import Fusion, Guide, PlannerView, RandomPlanner, RulesPlanner, Runtime, Timing
 from s2e.planner.directive import make
 from s2e.planner.guide import in_sight
-from tests.planner.views import FAN, view
+from tests.planner.views import FAN, fan, view
 
 BEARINGS = np.radians(np.linspace(-60, 60, 13))
 REACH = 0.2 * np.arange(1, 21)
@@ -245,6 +245,34 @@ def test_a_subgoal_that_nobody_names_any_more_is_dropped():
         assert towards(guide, 0.4 * k) is not None
         see(guide, 0.4 * k, make(0.4 * k, "none"))
     assert towards(guide, 2.4) is None
+
+
+def test_a_robot_turns_to_a_place_that_is_not_ahead():
+    ways, scores = fan([0.0, 45.0, -45.0]), np.array([0.0, -7.0, -6.0])
+    guide, best = Guide(), []
+    for step in range(24):
+        point = (-0.5, 2.0) if step < 12 else (2.0, 0.5)
+        said = make(0.2 * step, "subgoal", point=point)
+        chosen, _ = see(guide, 0.2 * step, said, candidates=ways, scores=scores)
+        best.append(int(np.argmax(chosen)))
+    # three answers set it; it stands against something and tries the other side; it is ahead
+    assert best[:2] == [0, 0] and best[2:8] == [1] * 6 and best[9] == 2 and best[15:] == [0] * 9
+    guide.begin()
+    for step in range(3):  # behind, and the policy would rather go right
+        said = make(0.2 * step, "subgoal", point=(-2.0, 0.1))
+        chosen, _ = see(guide, 0.2 * step, said, candidates=ways, scores=scores)
+    assert np.argmax(chosen) == 2
+
+
+def test_a_planner_that_contradicts_itself_is_not_heard():
+    guide = Guide()
+    left, right = ({"action": f"forward_{side}"} for side in ("left", "right"))
+    for k in range(20):
+        scores, _ = see(guide, float(k), make(float(k), "action", **(left if k % 2 else right)))
+    assert (scores == view().log_scores).all()
+    for k in range(20, 26):
+        scores, _ = see(guide, float(k), make(float(k), "action", **left))
+        assert (scores == view().log_scores).all() == (k < 23)
 
 
 def test_random_places_are_never_taken():
