@@ -57,7 +57,7 @@ SAME_PLACE_M, SAME_WAY_RAD, SAME_FAR = 2.0, np.radians(25.0), 1.5
 direction within the second and as far, up to the third as a factor."""
 ASKED_TWICE, ASKED_THRICE = 2, 3
 """How many answers in a row must name a place: of a robot that comes no nearer to its goal, and of
-any other."""
+any other. One will do for AGREE_S after a place was reached."""
 UNNAMED = 3
 """So many answers in a row that have no advice drop a subgoal."""
 BEHIND_RAD = np.radians(120.0)
@@ -115,7 +115,7 @@ class Guide:
         self._told, self._told_m = None, 0.0  # where it was to be, in the world, and how far
         self._to_goal: deque[tuple[float, float]] = deque()
         self._nearest_m, self._strayed_s = np.inf, 0.0
-        self._alone_until_s = self._none_until_s = -np.inf
+        self._alone_until_s = self._none_until_s = self._reached_s = -np.inf
         self._in_vain = 0
         self._now_s = self._sampled_s = -np.inf
 
@@ -174,6 +174,8 @@ class Guide:
         self._named.append(new)
         held = self._subgoal is not None
         enough = ASKED_TWICE if held or self._stuck() else ASKED_THRICE
+        if self._now_s - self._reached_s <= AGREE_S:
+            enough = 1
         trail = np.array(self._trail).reshape(-1, 3)
         seen = move_trajectory(trail[:, :2], np.zeros(3), new.view.pose)
         yaws = trail[:, 2:] - new.view.pose[2]
@@ -218,6 +220,8 @@ class Guide:
         place, until_s = self._subgoal
         point = move_trajectory(place, np.zeros(3), pose)
         away = float(np.linalg.norm(point))
+        if away < REACHED_M:
+            self._reached_s = now_s
         if away < REACHED_M or now_s >= until_s:
             self._drop()
             return None

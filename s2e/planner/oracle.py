@@ -13,7 +13,8 @@ from s2e.planner.scene import AtOnce, PlannerView
 
 AHEAD_M, CORNER_M, PACE = 4.0, 2.0, 1.0
 """A subgoal lies so far along the route, and as much farther as the robot drives (m/s) until the
-answer comes; at a sharp corner, if one comes before and not sooner than the second."""
+answer comes; at a sharp corner, if one comes before, but not nearer than the second to where the
+robot will be then."""
 CORNER_RAD = np.radians(30.0)
 DEPARTS_RAD, LONGER = np.radians(50.0), 1.3
 """The route departs from the goal's direction where it begins farther from it than the first, or is
@@ -30,15 +31,15 @@ def point_along(route: np.ndarray, metres: float) -> np.ndarray:
     return np.array([np.interp(metres, along, route[:, k]) for k in range(2)])
 
 
-def corner_along(route: np.ndarray) -> float:
-    """Metres along a polyline (R, 2) to its first sharp corner no nearer than CORNER_M; inf without
-    one.
+def corner_along(route: np.ndarray, beyond_m: float = CORNER_M) -> float:
+    """Metres along a polyline (R, 2) to its first sharp corner no nearer than `beyond_m`; inf
+    without one.
     """
     steps = np.diff(route, axis=0)
     along = np.cumsum(np.linalg.norm(steps, axis=1))
     ways = np.arctan2(steps[:, 1], steps[:, 0])
     sharp = np.cos(np.diff(ways)) < np.cos(CORNER_RAD)
-    found = along[:-1][sharp & (along[:-1] >= CORNER_M)]
+    found = along[:-1][sharp & (along[:-1] >= beyond_m)]
     return float(found[0]) if len(found) else np.inf
 
 
@@ -56,8 +57,9 @@ def detour(view: PlannerView, late_s: float) -> np.ndarray | None:
     behind = abs(np.arctan2(ahead[1], ahead[0])) > BEHIND_RAD
     if not behind and np.cos(off) > np.cos(DEPARTS_RAD) and length < LONGER * straight + 1.0:
         return None
-    metres = min(AHEAD_M + late_s * PACE, corner_along(route))
-    for tried in (metres, AHEAD_M, SAFE_M):
+    driven = late_s * PACE
+    metres = min(AHEAD_M + driven, corner_along(route, CORNER_M + driven))
+    for tried in (*np.arange(metres, SAFE_M, -1.0), SAFE_M):  # the farthest in sight
         place = point_along(route, min(tried, metres))
         if in_sight(place, view.trail) and np.linalg.norm(place) > REACHED_M:
             return place

@@ -177,6 +177,19 @@ def test_a_subgoal_is_taken_when_three_answers_name_it_and_left_when_reached():
     assert towards(guide, 3.2, (1.0, 0.0, 0.0)) is None  # and for good
 
 
+def test_after_a_place_that_was_reached_one_answer_is_enough_for_the_next():
+    for later, taken in ((0.2, True), (3.4, False)):
+        guide = Guide()
+        for k in range(3):
+            see(guide, float(k), make(float(k), "subgoal", point=(4.0, 0.0)))
+        see(guide, 2.2, pose=(3.5, 0.0, 0.0), goal=(4.5, 0.0))
+        assert towards(guide, 2.2, (3.5, 0.0, 0.0)) is None
+        now = 2.2 + later
+        said = make(now, "subgoal", point=(0.0, 2.0))
+        see(guide, now, said, pose=(3.5, 0.0, 0.0), goal=(4.5, 0.0))
+        assert (towards(guide, now, (3.5, 0.0, 0.0)) is not None) == taken
+
+
 def test_a_subgoal_expires():
     guide = Guide()
     for k in range(3):

@@ -23,6 +23,7 @@ def test_places_along_a_line():
     assert corner_along(CORNER[:2]) == np.inf
     assert corner_along(CORNER - [1.5, 0.0]) == 3.0
     assert corner_along(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 5.0]])) == np.inf  # too near
+    assert corner_along(CORNER, 3.5) == 8.0
 
 
 @pytest.mark.parametrize("route", [[], [[0, 0], [8, 0]], [[0, 0], [4, 1], [8, 0]]])
@@ -48,8 +49,11 @@ def test_the_place_lies_farther_where_the_answer_is_later():
 
 
 def test_a_corner_is_where_the_place_is():
-    said = advice([[0, 0], [3, 0], [3, 30], [8, 30]])
-    assert said.point == pytest.approx((3.0, 0.0))
+    corner = [[0, 0], [3, 0], [3, 30], [8, 30]]
+    assert advice(corner).point == pytest.approx((3.0, 0.0))
+    # past it where the robot will be there before the answer: 6.5 m along are out of sight, a metre
+    # less is not
+    assert advice(corner, 2.5).point == pytest.approx((3.0, 2.5))
 
 
 def test_what_it_cannot_see_it_names_only_where_it_has_been():
