@@ -46,6 +46,9 @@ left alone for as long."""
 SUBGOALS_OFF_S = 10.0
 """So long no subgoal is taken after one that led nowhere, twice as long after the next, and so
 on."""
+STOOD_M, FREED_M = 0.7, 1.5
+"""Who stood meanwhile (moved less than the first) was in a jam, which is not the subgoal's fault: it
+is over as soon as the robot has moved by the second."""
 
 SIGHT_M, SIGHT_RAD, BESIDE_M = 8.0, np.radians(45.0), 2.5
 """A place is in sight if it is nearer than the first and no farther from straight ahead than the
@@ -111,11 +114,12 @@ class Guide:
         self._side, self._turns = 0.0, (0.0, np.zeros(3))  # since when it turns, from which pose
         self._slowed: deque[tuple[float, float]] = deque()
         self._free, self._credit_s = False, SLOW_CREDIT_S
-        self._watched: deque[tuple[float, float, bool]] = deque()
+        self._watched: deque[tuple[float, float, bool, np.ndarray]] = deque()
         self._told, self._told_m = None, 0.0  # where it was to be, in the world, and how far
         self._to_goal: deque[tuple[float, float]] = deque()
         self._nearest_m, self._strayed_s = np.inf, 0.0
         self._alone_until_s = self._none_until_s = self._reached_s = -np.inf
+        self._jam: np.ndarray | None = None  # where the robot stood when a subgoal was dropped
         self._in_vain = 0
         self._now_s = self._sampled_s = -np.inf
 
@@ -174,19 +178,23 @@ class Guide:
         self._named.append(new)
         held = self._subgoal is not None
         enough = ASKED_TWICE if held or self._stuck() else ASKED_THRICE
-        if self._now_s - self._reached_s <= AGREE_S:
+        now = self._past[max(self._past)]
+        if now.now_s - self._reached_s <= AGREE_S:
             enough = 1
         trail = np.array(self._trail).reshape(-1, 3)
         seen = move_trajectory(trail[:, :2], np.zeros(3), new.view.pose)
         yaws = trail[:, 2:] - new.view.pose[2]
         known = in_sight(np.array(said.point), np.concatenate([seen, yaws], 1))
-        if self.bounded and (
-            not known or len(self._named) < enough or self._now_s < self._none_until_s
-        ):
+        if self.bounded and (not known or len(self._named) < enough or self._rests(now)):
             return
         if not held:
             self._watched.clear()
         self._subgoal = place, said.expires_s()
+
+    def _rests(self, now: PlannerView) -> bool:
+        """Whether no subgoal is taken for now."""
+        freed = self._jam is not None and np.linalg.norm(now.pose[:2] - self._jam) > FREED_M
+        return now.now_s < self._none_until_s and not bool(freed)
 
     def _same(self, place: np.ndarray, new: Advice, old: Advice) -> bool:
         """Whether two answers in a row name the same place, or places in the same direction."""
@@ -324,15 +332,17 @@ class Guide:
         self._to_goal.append((now_s, to_goal))
         while self._to_goal[0][0] < now_s - STUCK_S - 1e-6:
             self._to_goal.popleft()
-        self._watched.append((now_s, nearer_m, advised))
+        self._watched.append((now_s, nearer_m, advised, here))
         while self._watched[0][0] < now_s - WATCH_S - 1e-6:
             self._watched.popleft()
         nowhere = (
             now_s - self._watched[0][0] > WATCH_S - 1e-6
-            and sum(m for _, m, _ in self._watched) < WATCH_M
-            and np.mean([a for *_, a in self._watched]) >= 0.5
+            and sum(m for _, m, *_ in self._watched) < WATCH_M
+            and np.mean([a for _, _, a, _ in self._watched]) >= 0.5
         )
         if self._subgoal is not None and (nowhere or self._strayed_s > LEASH_S):
+            stood = max(float(np.linalg.norm(h - here)) for *_, h in self._watched) < STOOD_M
+            self._jam = here.copy() if stood and self._strayed_s <= LEASH_S else None
             self._none_until_s = now_s + SUBGOALS_OFF_S * 2.0**self._in_vain
             self._in_vain += 1
             self._named.clear()

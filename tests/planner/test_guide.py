@@ -240,6 +240,20 @@ def test_a_subgoal_that_leads_nowhere_is_dropped_and_the_next_one_waits():
     assert changes[3] - changes[2] == pytest.approx(6.0, abs=0.5)
 
 
+def test_who_stood_in_a_jam_is_told_the_place_again_once_it_has_driven():
+    for moved, again in ((1.4, False), (1.6, True)):
+        guide = Guide()
+        for step in range(40):  # three answers, six seconds in a jam, and then it rests
+            now = 0.2 * step
+            see(guide, now, make(now, "subgoal", point=(4.0, 2.0)))
+        assert towards(guide, now) is None
+        for step in range(40, 46):
+            now = 0.2 * step
+            pose, goal = (moved, 0.0, 0.0), (8.0 - moved, 0.0)
+            see(guide, now, make(now, "subgoal", point=(4.0 - moved, 2.0)), pose=pose, goal=goal)
+        assert (towards(guide, now, pose, goal) is not None) == again
+
+
 def test_a_place_that_moves_ahead_of_the_robot_leads_somewhere():
     """Four metres ahead at every answer: never nearer, and yet the robot gets on."""
     guide = Guide()
