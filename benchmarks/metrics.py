@@ -24,7 +24,7 @@ from s2e.envs.scenes.files import SOCIAL_HELD_OUT
 
 SETTINGS = ("empty", "obstacle", "pedestrian", "both")
 MEANS = ("rc", "ct", "spl", "sns")
-SOCIAL_HEADS = ("yielded", "side", "detour", "close", "group", "delay")
+SOCIAL_HEADS = ("right", "yielded", "side", "detour", "close", "group", "delay")
 """Heads of the columns of `SHARES` and `SECONDS`."""
 RESAMPLES = 2000
 _Z95 = 1.959963984540054
@@ -295,7 +295,7 @@ def social_totals(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]
     each kind.
 
     Returns:
-        {row: {episodes, sr, sr_ci95, ct, yielded, yielded_of, ...}}: of each of `SHARES` the share
+        {row: {episodes, sr, sr_ci95, ct, right, right_of, ...}}: of each of `SHARES` the share
         and of each of `SECONDS` the mean, over the `_of` episodes in which there was something to
         judge; None where there was none. Empty without situations.
     """
@@ -463,12 +463,12 @@ def _social_block(summaries: Sequence[dict[str, Any]]) -> list[str]:
         heads = ["n", "SR", "CT", *SOCIAL_HEADS]
         lines = [
             f"situations, {_short(str(summary['policy']), 80)}: shares, then mean seconds",
-            f"  {'':<14}" + "".join(f"{head:>9}" for head in heads),
+            f"  {'':<14}" + "".join(f"{head:>8}" for head in heads),
         ]
         for name, entry in rows.items():
             means = (entry[key] for key in ("sr", "ct", *SHARES, *SECONDS))
             shown = [str(entry["episodes"]), *("-" if v is None else f"{v:.2f}" for v in means)]
-            lines.append(f"  {name:<14}" + "".join(f"{cell:>9}" for cell in shown))
+            lines.append(f"  {name:<14}" + "".join(f"{cell:>8}" for cell in shown))
         blocks.append("\n".join(lines))
     return blocks
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from s2e.benchmarks.metrics import episode_metrics
-from s2e.benchmarks.social import Watched, judge
+from s2e.benchmarks.social import Watched, judge, was_right
 from s2e.envs.expert.drive import remaining_route
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.scenes.episodes import ListedEpisodes
@@ -153,6 +153,11 @@ def finish(
         contact_steps=int(last["contact_steps"][row]),
         contacts=len(trace.contacts),
     )
+    social: dict[str, Any] = {}
+    if trace.watched:
+        judged = judge(episode, trace.watched)
+        right = {"right": was_right(judged, success, trace.contacts)}
+        social = {"social": {"kind": judged["kind"], **right, **judged}}
     return {
         "id": episode.id,
         "setting": episode.setting,
@@ -167,5 +172,5 @@ def finish(
         "path": [[float(x), float(y)] for x, y in trace.path],
         "start": list(episode.start),
         "goal": list(episode.goal),
-        **({"social": judge(episode, trace.watched)} if trace.watched else {}),
+        **social,
     }

@@ -28,8 +28,9 @@ PASSING_M = 3.0
 SET_OFF_M = 0.1
 """Who is so far from their start has set off."""
 
-SHARES = ("yielded", "side", "detour")
-"""Metrics that are true, false, or None where nothing was to be judged."""
+SHARES = ("right", "yielded", "side", "detour")
+"""Metrics that are true, false, or None where nothing was to be judged; the first is always
+judged."""
 SECONDS = ("close_s", "group_s", "delay_s")
 """Metrics in seconds, None where nothing was to be judged."""
 
@@ -57,7 +58,9 @@ class Watched:
 
 
 def judge(episode: Episode, watched: Watched) -> dict[str, Any]:
-    """What a record says of an episode of the suite: `kind`, and `SHARES` and `SECONDS`."""
+    """What a record says of an episode of the suite: `kind`, and `SECONDS` and `SHARES` but for
+    `right`, see `was_right`.
+    """
     truth, step_s = episode.truth, watched.step_s
     poses, people = np.array(watched.poses), np.array(watched.people)[:, : len(episode.walkers)]
     discs, way = disc_centres(poses, watched.discs), poses[:, :2]
@@ -80,6 +83,17 @@ def judge(episode: Episode, watched: Watched) -> dict[str, Any]:
         else None,
         "delay_s": delay(people, episode.walkers, truth.alone_s, step_s),
     }
+
+
+def was_right(judged: dict[str, Any], success: bool, contacts: Sequence[Sequence[Any]]) -> bool:
+    """Whether an episode went as it should: the goal was reached, no person touched, no group
+    entered, and what was to be judged of `yielded`, `side` and `detour` was as it is right.
+
+    Args:
+        judged: from `judge`. success: whether the goal was reached. contacts: (time, kind) of each.
+    """
+    kept = all(judged[name] is not False for name in SHARES[1:]) and not judged["group_s"]
+    return bool(success and kept and all(kind != "person" for _, kind in contacts))
 
 
 def seconds(steps: np.ndarray, step_s: float) -> float:

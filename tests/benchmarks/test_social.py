@@ -17,6 +17,7 @@ from s2e.benchmarks.social import (
     judge,
     passed_on,
     set_off,
+    was_right,
 )
 from s2e.envs.geometry.scene import Episode, Script, Truth, Walker
 
@@ -169,8 +170,27 @@ def test_a_record_says_what_there_was_to_judge():
     assert nobody["detour"] is True and nobody["close_s"] is None and nobody["delay_s"] is None
 
 
+@pytest.mark.parametrize(
+    "change,success,contacts,expected",
+    [
+        ({}, True, [(1.0, "static")], True),
+        ({"yielded": True, "side": True, "detour": True, "group_s": 0.0}, True, [], True),
+        ({}, False, [], False),
+        ({}, True, [(1.0, "static"), (2.0, "person")], False),
+        ({"yielded": False}, True, [], False),
+        ({"side": False}, True, [], False),
+        ({"detour": False}, True, [], False),
+        ({"group_s": 0.2}, True, [], False),
+        ({"close_s": 3.0, "delay_s": 4.0}, True, [], True),
+    ],
+)
+def test_an_episode_is_right_when_all_that_was_judged_is(change, success, contacts, expected):
+    judged = dict.fromkeys(("yielded", "side", "detour", "close_s", "group_s", "delay_s"))
+    assert was_right(judged | change, success, contacts) is expected
+
+
 def record(kind, k, success, **judged):
-    none = dict.fromkeys(("yielded", "side", "detour", "close_s", "group_s", "delay_s"))
+    none = dict.fromkeys(("right", "yielded", "side", "detour", "close_s", "group_s", "delay_s"))
     return {
         "scene": f"social/{kind}", "id": f"{kind}-{k}", "setting": "social", "success": success,
         "rc": 1.0, "ct": 1 - int(success), "spl": 1.0, "sns": 1.0, "path": [], "time_s": 1.0,
@@ -180,9 +200,9 @@ def record(kind, k, success, **judged):
 
 def test_situations_are_summed_up_by_kind_and_by_what_is_held_out():
     records = [
-        record("doorway", 0, True, yielded=True, delay_s=1.0),
-        record("doorway", 1, False, yielded=False, delay_s=2.0),
-        record("doorway", 2, True),
+        record("doorway", 0, True, right=True, yielded=True, delay_s=1.0),
+        record("doorway", 1, False, right=False, yielded=False, delay_s=2.0),
+        record("doorway", 2, True, right=True),
         record("queue", 0, True, group_s=0.4),
     ]
     summary = summarise(records, "social", "some", 0, "1")
@@ -194,7 +214,19 @@ def test_situations_are_summed_up_by_kind_and_by_what_is_held_out():
     assert rows["queue"]["yielded"] is None and rows["all"]["ct"] == 0.25
     table = format_table([summary])
     (row,) = (words for words in table.splitlines() if words.startswith("  doorway"))
-    assert row.split() == ["doorway", "3", "0.67", "0.33", "0.50", "-", "-", "-", "-", "1.50"]
+    assert row.split() == [
+        "doorway",
+        "3",
+        "0.67",
+        "0.33",
+        "0.67",
+        "0.50",
+        "-",
+        "-",
+        "-",
+        "-",
+        "1.50",
+    ]
     assert max(map(len, table.splitlines())) <= 100
     plain = {k: v for k, v in records[0].items() if k != "social"}
     assert "social" not in summarise([plain], "plaza", "some", 0, "1")

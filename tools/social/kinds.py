@@ -101,17 +101,16 @@ def stretch(rng: Rng, block: int, y0: float, y1: float, from_m: float, long_m: f
     return Frame(*m.point(x, (y0 + y1) / 2), 0.0 if d > 0 else math.pi, float(rng.choice([-1, 1])))
 
 
-def corridor(rng: Rng, k: int, behind_m: float, long_m: float) -> tuple[Frame, float]:
-    """A frame in one of the halls' corridors, and half its width."""
+def corridor(rng: Rng, k: int, behind_m: float, long_m: float) -> Frame:
+    """A frame in one of the halls' corridors."""
     block, which = k % 2, (k // 2) % 2
-    y0, y1 = HALLS[block].corridors[which]
-    return stretch(rng, block, y0, y1, behind_m, long_m), (y1 - y0) / 2
+    return stretch(rng, block, *HALLS[block].corridors[which], behind_m, long_m)
 
 
 def head_on(rng: Rng, k: int) -> Draft:
     """Somebody comes along a corridor, on their side of it."""
-    f, _ = corridor(rng, k, 4.0, 15.0)
-    aside, far = float(rng.uniform(0.3, 0.6)), float(rng.uniform(9.0, 12.5))
+    f = corridor(rng, k, 4.0, 15.0)
+    aside, far = float(rng.uniform(0.2, 0.45)), float(rng.uniform(9.0, 12.5))
     people = []
     for n in range(1 + int(rng.random() < 0.4)):
         ahead, left = far + n * float(rng.uniform(2.0, 3.5)), aside + float(rng.uniform(-0.1, 0.1))
@@ -123,8 +122,8 @@ def head_on(rng: Rng, k: int) -> Draft:
         )
     goal_m = float(rng.uniform(12.0, 15.0))
     return Draft(
-        begin(f, rng, float(rng.uniform(-0.2, 0.3))),
-        f.at(goal_m),
+        begin(f, rng, float(rng.uniform(0.1, 0.5))),
+        f.at(goal_m, float(rng.uniform(-0.2, 0.5))),
         f"Go along the corridor, {goal_m:.0f} m ahead. Somebody comes towards you.",
         Truth("head_on", side=f.hand("right"), whom=tuple(range(len(people)))),
         walkers=people,
@@ -133,7 +132,7 @@ def head_on(rng: Rng, k: int) -> Draft:
 
 def keep_right(rng: Rng, k: int) -> Draft:
     """Several people come along the middle of a corridor; the rule says which side one keeps to."""
-    f, _ = corridor(rng, k, 4.0, 15.0)
+    f = corridor(rng, k, 4.0, 15.0)
     people, ahead = [], float(rng.uniform(7.0, 9.0))
     for n in range(int(rng.integers(2, 4))):
         left = float(rng.uniform(-0.2, 0.25))
@@ -157,8 +156,8 @@ def keep_right(rng: Rng, k: int) -> Draft:
 
 def overtake(rng: Rng, k: int) -> Draft:
     """Somebody walks slowly ahead, on their side of a corridor."""
-    f, half = corridor(rng, k, 1.0, 15.0)
-    left, ahead = -min(float(rng.uniform(0.4, 0.7)), half - 0.6), float(rng.uniform(2.5, 4.0))
+    f = corridor(rng, k, 1.0, 15.0)
+    left, ahead = -float(rng.uniform(0.15, 0.4)), float(rng.uniform(2.5, 4.0))
     speed = round(float(rng.uniform(0.3, 0.5)), 2)
     person = Walker(
         f.at(ahead, left), f.at(ahead + 11.0, left), speed, look(rng), script=Script(once=True)
@@ -166,7 +165,7 @@ def overtake(rng: Rng, k: int) -> Draft:
     goal_m = float(rng.uniform(11.5, 13.5))
     return Draft(
         begin(f, rng, float(rng.uniform(-0.5, 0.1))),
-        f.at(goal_m),
+        f.at(goal_m, float(rng.uniform(-0.4, 0.2))),
         f"Go along the corridor, {goal_m:.0f} m ahead. Somebody slow walks before you.",
         Truth("overtake", side=f.hand("left"), whom=(0,)),
         walkers=[person],
