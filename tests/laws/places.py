@@ -1,5 +1,6 @@
 """Places, robots and people that laws are tried on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,10 @@ from s2e.envs.people.crowd import Robots, Walkable, step_crowd
 from s2e.envs.people.people import GOAL_X, SPEED, START_X, VX, VY, YAW, People
 from s2e.envs.people.roadmap import Roadmaps
 from s2e.envs.robots.fleet import Fleet
+from s2e.planner.fusion import Fusion
+from s2e.planner.guide import Guide
+from s2e.planner.rules import advise
+from s2e.planner.scene import PlannerView
 from s2e.video.frames import ImageFiles
 from s2e.video.walk import Walk
 
@@ -44,6 +49,16 @@ def walk_of(rng: np.random.Generator, turned: np.ndarray | float = 0.0) -> Walk:
     step = 0.08 * np.stack([np.cos(yaw), np.sin(yaw)], 1)
     frames = ImageFiles(lambda k: b"", 70, str)
     return Walk("walk", Path("walk"), frames, times, np.cumsum(step, 0), yaw + turned)
+
+
+def guided(views: Sequence[PlannerView], fusion: Fusion) -> list[tuple[np.ndarray, float]]:
+    """What the rules and a guide make of a robot's views, one after the other."""
+    guide, found = Guide(fusion), []
+    for view in views:
+        guide.see(view)
+        guide.hear(advise(view))
+        found.append(guide.apply(view))
+    return found
 
 
 @dataclass

@@ -20,7 +20,7 @@ from s2e.envs.splats.render import prepare, render_splats
 from s2e.envs.splats.transform import select
 from s2e.envs.splats.views import Views
 from s2e.planner.directive import make
-from s2e.planner.fusion import fuse, heading_prior, similarity
+from s2e.planner.fusion import Advice, Fusion, fuse, heading_prior, similarity
 from s2e.planner.rules import advise
 from s2e.planner.scene import PlannerView
 from s2e.policy.mixture import Modes, WaypointMixture, matching_loss
@@ -140,10 +140,9 @@ def test_candidates_and_people_of_a_planner_have_no_order(seed):
     if here.index is not None and there.index is not None:
         assert order[there.index] == here.index
     told = make(0.0, "action", action="forward_left")
-    np.testing.assert_array_equal(
-        fuse(other.log_scores, other.candidates, told, 0.1)[0],
-        fuse(scores, ways, told, 0.1)[0][order],
-    )
+    for mode in ("score", "probability"):
+        one, two = (fuse(v, Advice(told, v), Fusion(mode))[0] for v in (view, other))
+        np.testing.assert_allclose(two, one[order], atol=1e-9)
     np.testing.assert_array_equal(
         similarity(ways[order], ways[0]), similarity(ways, ways[0])[order]
     )

@@ -23,9 +23,9 @@ from s2e.envs.robots.fleet import Fleet
 from s2e.envs.robots.kinds import ROBOTS
 from s2e.envs.robots.kinematic import Kinematic, step_robots
 from s2e.envs.robots.mujoco_physics import MujocoPhysics
-from s2e.planner.fusion import move_trajectory
-from s2e.planner.guide import Guide
-from s2e.planner.rules import RulesPlanner, advise
+from s2e.planner.fusion import Fusion, move_trajectory
+from s2e.planner.guide import in_sight
+from s2e.planner.rules import advise
 from s2e.planner.scene import PlannerView
 from s2e.policy.config import PRESETS
 from s2e.policy.recovery import Recovery
@@ -33,7 +33,7 @@ from s2e.pretrain.samples import make_samples
 from s2e.video.check import check_walk
 from s2e.video.ground import agreement, at_times
 from s2e.video.stats import measure
-from tests.laws.places import KINDS, WHOLE, Street, fields_of, poses_of, scattered, walk_of
+from tests.laws.places import KINDS, WHOLE, Street, fields_of, guided, poses_of, scattered, walk_of
 
 SEEDS = st.integers(0, 10_000)
 EVERY = np.arange(12)
@@ -250,19 +250,22 @@ def test_planners_say_the_same(seed):
         atol=1e-9,
     )
     candidates, people = rng.normal(size=(3, 10, 2)).cumsum(1), rng.uniform(0, 2, (2, 4))
-    said = []
-    for k in (0.0, 1.0):
-        guide = Guide(RulesPlanner())
-        poses = [then, now] if k == 0.0 else [wound(rng, then), wound(rng, now)]
-        said.append(
+    poses = np.linspace(then, now, 6)
+    for mode in ("score", "probability"):
+        here, there = (
             [
-                guide.apply(dataclasses.replace(view(p, candidates, people), now_s=0.2 * t))
-                for t, p in enumerate(poses)
+                dataclasses.replace(view(p, candidates, people), now_s=0.2 * t)
+                for t, p in enumerate(path)
             ]
+            for path in (poses, wound(rng, poses))
         )
-    for (scores, speed), (scores_there, speed_there) in zip(*said, strict=True):
-        np.testing.assert_allclose(scores_there, scores, atol=1e-9)
-        assert speed_there == speed
+        both = (guided(views, Fusion(mode)) for views in (here, there))
+        for (scores, speed), (scores_there, speed_there) in zip(*both, strict=True):
+            np.testing.assert_allclose(scores_there, scores, atol=1e-9)
+            assert speed_there == pytest.approx(speed)
+    trail = poses_of(rng, 8)
+    for point in rng.uniform(-9, 9, (10, 2)):
+        assert in_sight(point, wound(rng, trail)) == in_sight(point, trail)
 
 
 @pytest.mark.parametrize("side", [1.0, -1.0])
