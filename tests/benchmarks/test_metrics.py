@@ -46,6 +46,7 @@ def test_wilson_against_scipy(wins, trials):
     assert metrics.wilson(wins, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
     low, high = metrics.wilson(wins, trials)
     assert 0.0 <= low <= wins / trials <= high <= 1.0
+    assert metrics.wilson(0, 0) == (0.0, 1.0), "nothing is known"
 
 
 def test_bootstrap_against_scipy_and_its_own_seed():
@@ -242,7 +243,9 @@ def test_bounds_come_last_and_are_not_compared():
     lines = metrics.format_table([bound, ours]).splitlines()
     assert [line.split()[0] for line in lines if " 9 " in line] == ["ours", "expert"]
     assert lines[-1] == "bounds and baselines, which nothing is compared with: expert"
-    compared = metrics.differences({"a" * 60: drives([True] * 9), "b" * 60: drives([False] * 9)}, 0)
+    compared = metrics.differences(
+        {"a" * 120: drives([True] * 9), "b" * 60: drives([False] * 9)}, 0
+    )
     lines = metrics.format_table([ours], compared).splitlines()
     assert max(map(len, lines)) <= 100 and "is above" in " ".join(lines)
 
