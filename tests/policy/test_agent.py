@@ -101,11 +101,16 @@ def test_the_likeliest_way_is_followed_a_second_ahead(small):
 
 
 def test_an_advisor_chooses_and_slows(small):
-    def advisor(rgb, candidates, worlds):
-        assert len(rgb) == len(candidates.scores) == 2 and worlds.tolist() == [0, 2]
-        return -candidates.log_scores, np.array([1.0, 0.5])
+    class Contrary:
+        def goals(self, goal, worlds):
+            assert worlds.tolist() == [0, 2]
+            return goal
 
-    agent = Agent(*small, worlds=3, advisor=advisor)
+        def __call__(self, rgb, candidates, worlds):
+            assert len(rgb) == len(candidates.scores) == 2 and worlds.tolist() == [0, 2]
+            return -candidates.log_scores, np.array([1.0, 0.5])
+
+    agent = Agent(*small, worlds=3, advisor=Contrary())
     told = agent.act(observations(3), np.array([0, 2]))
     assert agent.candidates is not None
     second = round(1.0 / SMALL.waypoint_dt_s) - 1
