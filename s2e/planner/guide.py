@@ -47,8 +47,8 @@ SUBGOALS_OFF_S = 10.0
 """So long no subgoal is taken after one that led nowhere, twice as long after the next, and so
 on."""
 STOOD_M, FREED_M = 0.7, 1.5
-"""Who stood meanwhile (moved less than the first) was in a jam, which is not the subgoal's fault: it
-is over as soon as the robot has moved by the second."""
+"""Who stood meanwhile (moved less than the first) was in a jam, which is not the subgoal's fault:
+it is over as soon as the robot has moved by the second."""
 
 SIGHT_M, SIGHT_RAD, BESIDE_M = 8.0, np.radians(45.0), 2.5
 """A place is in sight if it is nearer than the first and no farther from straight ahead than the
