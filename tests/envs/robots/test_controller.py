@@ -75,6 +75,13 @@ def test_nobody_backs_off_faster_than_robots_do():
     assert told(WHEELS, 0.45, 180, 1.0).tolist() == pytest.approx([-0.3, 0, 0], abs=1e-9)
 
 
+@pytest.mark.parametrize("robot", [WHEELS, STEERED, LEGS])
+def test_a_stop_divides_by_nothing(robot):
+    with np.errstate(divide="raise", invalid="raise"):
+        assert told(robot, 0.0, 0).tolist() == [0, 0, 0]
+        assert command_to_waypoint(np.zeros((1, 2)), 2.0).tolist() == [[0, 0]]
+
+
 def test_what_is_too_fast_is_slowed_with_its_curvature():
     slow = replace(WHEELS, v_max=1.0)
     assert told(slow, 6.0, 0) == pytest.approx([1.0, 0, 0])
