@@ -67,7 +67,7 @@ GUARDS: dict[str, tuple[str, str]] = {
     "envs/splats/project.py": (JIT, "envs/splats/test_reference.py envs/splats/test_raster.py"),
     "rl/lessons.py": (JIT, "rl/test_lessons.py"),
     "rl/sense.py": (JIT, "rl/test_ppo.py rl/test_ranks.py"),
-    "rl/policy.py": (JIT, "rl/test_ppo.py"),
+    "rl/policy.py": (JIT, "rl/test_policy.py rl/test_ppo.py"),
     "rl/train.py": (JIT, "rl/test_ppo.py rl/test_reward.py"),
     "s2e/policy/navigator.py": (JIT, "policy/test_navigator.py"),
     "pretrain/train.py": (JIT, "pretrain/test_train.py"),
