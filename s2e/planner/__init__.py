@@ -75,8 +75,9 @@ def parse_planner(spec: str, record: str = "") -> Thinker | None:
         return RandomPlanner()
     if spec == "majority":
         return MajorityPlanner()
-    if name == "majority" and rest in get_args(Action):
-        return MajorityPlanner(rest)
+    for action in get_args(Action):
+        if spec == f"majority:{action}":
+            return MajorityPlanner(action)
     if name == "oracle":
         return OraclePlanner(_seconds(spec, rest))
     if name == "openai" and "#" in rest:

@@ -363,7 +363,8 @@ def test_a_subgoal_is_the_goal_that_the_policy_is_told(untrained):
     advice = PlannerAdvice(Planning("rules"), worlds, CONFIG)
     places = iter((np.array([0.0, 8.0]), None))
     silence(advice, None, None)
-    for guide in advice.guides:
+    said: Any = advice
+    for guide in said.guides:
         guide.subgoal = lambda now_s, pose, goal: next(places)
     goal, both = worlds.seen["goal"], np.arange(2)
     told = advice.goals(goal, both)

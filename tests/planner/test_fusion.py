@@ -76,7 +76,7 @@ def test_probability_fusion_by_hand():
     far = np.mean([np.hypot(*(FAN[2, n] - FAN[1, n])) for n in range(10)])
     share = 0.75 * np.exp(-0.5)
     policy = np.exp(SCORES) / np.exp(SCORES).sum()
-    wanted = np.exp([-3.0 * gap, 0.0, -3.0 * far])
+    wanted = np.exp(-3.0 * np.array([gap, 0.0, far]))
     expected = (1 - share) * policy + share * wanted / wanted.sum()
     np.testing.assert_allclose(np.exp(scores), expected, rtol=1e-5)
     assert np.exp(scores).sum() == pytest.approx(1.0, rel=1e-6)

@@ -6,6 +6,7 @@ import pytest
 
 from s2e.planner import Fusion, Guide, PlannerView, RandomPlanner, RulesPlanner, Runtime, Timing
 from s2e.planner.directive import make
+from s2e.planner.fusion import FusionMode
 from s2e.planner.guide import in_sight
 from tests.planner.views import FAN, fan, view
 
@@ -14,7 +15,7 @@ REACH = 0.2 * np.arange(1, 21)
 WAYS = np.stack([np.cos(BEARINGS)[:, None] * REACH, np.sin(BEARINGS)[:, None] * REACH], axis=-1)
 
 
-def drive(seed, thinker, latency_s=0.0, mode="score"):
+def drive(seed, thinker, latency_s=0.0, mode: FusionMode = "score"):
     """Whether the robot touched somebody, and whether it reached its goal in 30 s."""
     rng = np.random.default_rng(seed)
     count = rng.integers(1, 4)
@@ -169,9 +170,11 @@ def test_a_subgoal_is_taken_when_three_answers_name_it_and_left_when_reached():
         assert (towards(guide, now, (x, 0.0, 0.0)) is None) == (k < 2)
     # from (1, 0), the place at (4, 2): in its direction, as far as the way by it
     aim = towards(guide, 2.2, (1.0, 0.0, 0.0), (7.0, 0.0))
+    assert aim is not None
     np.testing.assert_allclose(aim / np.hypot(*aim), np.array([3.0, 2.0]) / np.sqrt(13.0))
     assert np.hypot(*aim) == pytest.approx(np.sqrt(13.0) + np.sqrt(20.0))
     turned = towards(guide, 2.2, (1.0, 0.0, np.pi / 2), (0.0, -7.0))
+    assert turned is not None
     np.testing.assert_allclose(turned, [aim[1], -aim[0]], atol=1e-9)
     assert towards(guide, 3.0, (3.5, 1.5, 0.0)) is None  # within a metre
     assert towards(guide, 3.2, (1.0, 0.0, 0.0)) is None  # and for good

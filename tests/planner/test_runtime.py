@@ -1,12 +1,13 @@
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from s2e.planner import RulesPlanner, Runtime, Timing
 from s2e.planner import runtime as runtime_module
-from s2e.planner.directive import FAILED, UNPARSED, make
+from s2e.planner.directive import FAILED, UNPARSED, Kind, make
 from s2e.planner.runtime import happens
 from tests.planner.views import view
 
@@ -130,7 +131,7 @@ def test_what_could_not_be_read_is_no_news():
 
 
 def test_answers_are_counted_by_kind():
-    kinds = iter(["stop", "none", "stop"])
+    kinds: Iterator[Kind] = iter(("stop", "none", "stop"))
     runtime = Runtime(Echo(lambda v: make(v.now_s, next(kinds))), 1, SOON)
     run(runtime, 11)
     counts = runtime.counts(0)
@@ -213,7 +214,7 @@ def test_who_hangs_has_failed_and_is_not_asked_more_than_twice(latency_s):
 
 def test_new_advice_is_soon_asked_about_again(monkeypatch):
     monkeypatch.setattr(runtime_module, "CONFIRM", 3)
-    kinds = iter(["none", "stop", "stop", "stop", "stop", "none"])
+    kinds: Iterator[Kind] = iter(("none", "stop", "stop", "stop", "stop", "none"))
     echo = Echo(lambda v: make(v.now_s, next(kinds)))
     run(Runtime(echo, 1, SOON), 20)
     asked = [t for ((_, t),) in echo.batches]

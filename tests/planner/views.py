@@ -1,6 +1,7 @@
 """Views that several tests of planners look at."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from s2e.planner.scene import PlannerView
 
@@ -16,7 +17,14 @@ FAN = fan([0.0, 25.0, -60.0])
 SCORES = np.array([-0.1, -2.0, -3.0], dtype=np.float32)
 
 
-def view(now_s=0.0, pose=(0.0, 0.0, 0.0), scores=SCORES, candidates=FAN, goal=(8.0, 0.0), **more):
+def view(
+    now_s=0.0,
+    pose: ArrayLike = (0.0, 0.0, 0.0),
+    scores: ArrayLike = SCORES,
+    candidates=FAN,
+    goal: ArrayLike = (8.0, 0.0),
+    **more,
+):
     """A robot that nobody is near to, and its three ways: ahead, to the left, sharply right."""
     more = {"people": np.zeros((0, 4)), "speed": 1.0} | more
     return PlannerView(
