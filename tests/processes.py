@@ -39,10 +39,11 @@ def run_command(module: str, words: tuple[object, ...], printed: str) -> None:
 def run_here(module: str, *words: object) -> CompletedProcess[str]:
     """A command in this process: the exit code of its `main`, and what it printed."""
     out, errors, code = io.StringIO(), io.StringIO(), 0
-    with patch("sys.argv", [module, *map(str, words)]), redirect_stdout(out):
+    argv = [module, *map(str, words)]
+    with patch("sys.argv", argv), redirect_stdout(out):
         with redirect_stderr(errors):
             try:
                 importlib.import_module(module).main()
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    return CompletedProcess([module, *words], code, out.getvalue(), errors.getvalue())
+    return CompletedProcess(argv, code, out.getvalue(), errors.getvalue())

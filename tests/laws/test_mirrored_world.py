@@ -6,6 +6,7 @@ keeps to the right.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -269,7 +270,9 @@ def test_jams_are_left_to_the_mirrored_side(seed):
 @pytest.mark.parametrize("reward", REWARDS)
 def test_the_mirror_pays_the_same(reward):
     rng, n = np.random.default_rng(1), 50
-    values = {f.name: rng.uniform(0.0, 2.0, n) for f in dataclasses.fields(Transition)}
+    values: dict[str, Any] = {
+        f.name: rng.uniform(0.0, 2.0, n) for f in dataclasses.fields(Transition)
+    }
     values |= {k: rng.random(n) < 0.5 for k in ("arrived", "collided", "off_sidewalk")}
     values |= {k: rng.normal(size=(n, 2)) for k in ("waypoint", "goal")}
     values |= {k: rng.normal(size=(n, 3)) for k in ("pose", "velocity")}
