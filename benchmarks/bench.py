@@ -104,7 +104,9 @@ def run_episodes(
             bar.update()
     if advice:
         advice.close()
-        note_slower(advice.thinker.statistics().latencies_s, advice.runtime.timing.latency_s or 0.0)
+        said = advice.thinker.statistics()
+        note_slower(said.latencies_s, advice.runtime.timing.latency_s or 0.0)
+        note_unrecorded(said.counts)
     return {episodes[w].id: film for w, film in films.items()}
 
 
@@ -126,6 +128,16 @@ def note_slower(took_s: Sequence[float], declared_s: float) -> None:
         print(
             f"note: the planner took {p50:.1f} s in the median and {p95:.1f} s at 95 % for an "
             f"answer; {declared_s:g} s are declared (--planner-latency)",
+            file=sys.stderr,
+        )
+
+
+def note_unrecorded(counts: dict[str, int]) -> None:
+    """Says where a recording lacks answers."""
+    if missing := counts.get("unrecorded", 0):
+        print(
+            f"note: {missing} of {counts['asked']} questions are not in the recording, and got no "
+            "advice; episodes, policy and options are to be those of --planner-record",
             file=sys.stderr,
         )
 

@@ -19,6 +19,7 @@ from s2e.benchmarks.bench import (
     key,
     main,
     note_slower,
+    note_unrecorded,
     picture,
     read_records,
 )
@@ -606,6 +607,14 @@ def test_a_planner_slower_than_declared_is_noted(capsys):
     assert not capsys.readouterr().err
     note_slower((1.0, 3.0), 2.0)
     assert "took 2.0 s in the median and 2.9 s at 95 %" in capsys.readouterr().err
+
+
+def test_answers_that_a_recording_lacks_are_said(capsys):
+    note_unrecorded({"asked": 5, "unrecorded": 0})
+    note_unrecorded({"asked": 5})
+    assert capsys.readouterr().err == ""
+    note_unrecorded({"asked": 5, "unrecorded": 2})
+    assert "2 of 5 questions are not in the recording" in capsys.readouterr().err
 
 
 def test_bad_questions(tmp_path, untrained):
