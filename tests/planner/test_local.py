@@ -198,7 +198,8 @@ def test_folders_without_a_model_are_refused(tmp_path, monkeypatch):
 
 
 @needs_transformers
-def test_a_real_model_in_its_process(tmp_path):
+def test_a_real_model_in_its_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "START_S", 1800.0)  # it imports torch and transformers
     planner = LocalPlanner(str(write_llama(tmp_path / "tiny", {"B": 3.0})), PATIENT_S)
     found = planner.answer([view(1.0)])[0]
     planner.close()
