@@ -17,6 +17,7 @@ from s2e.envs.expert.drive import ExpertAgent
 from s2e.envs.geometry.scene import GOAL_RADIUS_M, Episode, Walker
 from s2e.envs.render import Renderer
 from s2e.envs.robots.collision import room_at_points
+from s2e.envs.robots.kinematic import Kinematic
 from s2e.envs.sb3 import UrbanVecEnv
 from s2e.envs.scenes.episodes import ListedEpisodes, RandomEpisodes, read_episodes, write_episodes
 from s2e.envs.streets.pool import training_scenes
@@ -220,6 +221,100 @@ def test_a_contact_at_the_goal_is_a_failure_where_contacts_end_the_episode(
     assert (worlds.last["reward_arrive"][0] > 0) == (collision == "counts") and worlds.last[
         "reward_collision"
     ][0] < 0
+
+
+def test_a_step_tells_the_reward_what_happened_in_it(scenes, monkeypatch):
+    """Every number by itself, from where the robots were and are."""
+    told: list[Any] = []
+    monkeypatch.setattr(
+        "s2e.envs.worlds.reward_terms",
+        lambda reward, step: told.append(step) or {"x": np.full(3, 2.0)},
+    )
+    worlds = worlds_of(scenes, 3, draw=False)
+    worlds.reset()
+    worlds.people.active[:] = False
+    standing = worlds.pose[1, :2] + [0.0, 30.0]
+    for k in range(4):
+        worlds.people.active[1, 0] = True
+        worlds.people.position[1, 0] = standing
+        before, omega = worlds.pose.copy(), worlds.velocity[:, 1].copy()
+        way = np.array([[0.4, 0.1 * (k - 1)], [0.5, 0.0], [0.3, -0.2 * k]])
+        _, reward, _, _ = worlds.step(way)
+        step, after = told[-1], worlds.pose
+        assert step.step_s == worlds.config.step_s == pytest.approx(0.2)
+        np.testing.assert_array_equal(step.waypoint, way)
+        np.testing.assert_array_equal(step.pose, after)
+        np.testing.assert_allclose(step.omega_change, worlds.velocity[:, 1] - omega)
+        for distance, pose in ((step.distance_before, before), (step.distance_after, after)):
+            np.testing.assert_allclose(distance, np.hypot(*(worlds.goal - pose[:, :2]).T))
+        np.testing.assert_allclose(step.speed, np.hypot(*worlds.velocity[:, [0, 2]].T))
+        np.testing.assert_allclose(step.time_s, 0.2 * (k + 1))
+        assert np.isinf(step.person_gap[[0, 2]]).all() and 28 < step.person_gap[1] < 30
+        assert not step.arrived.any() and not step.collided.any() and (step.static_gap > 0).all()
+        assert (reward == 2).all() and (worlds.returns == 2 * (k + 1)).all()
+    assert np.abs(told[-1].omega_change).max() > 0.01
+
+
+def test_only_who_touches_a_person_is_stopped(scenes):
+    scene = scenes[0]
+    start, goal, _ = blocked_way(scene)
+    yaw = start[2]
+    config = WorldsConfig(people=1, collision="counts", height_px=24, width_px=40)
+    for aside, touches in ((0.0, True), (1.2, False)):
+        at = (
+            np.array(start[:2])
+            + 2.5 * np.array([np.cos(yaw), np.sin(yaw)])
+            + aside * np.array([-np.sin(yaw), np.cos(yaw)])
+        )
+        stands = Walker(tuple(at), tuple(at + 0.01), 0.01, 3, "phone")
+        task = episode(scene, start=start, goal=goal, walkers=(stands,), time_limit_s=20.0)
+        worlds = Worlds([scene], config, 1, ListedEpisodes([task]), draw=False)
+        worlds.reset()
+        nearest = np.inf
+        for _ in range(15):
+            worlds.step(np.array([[1.5, 0.0]]))
+            nearest = min(nearest, worlds.person_gap()[0])
+        assert worlds.with_person[0] == touches
+        if touches:  # a control period's way before the body at most
+            assert 0 <= nearest < 0.2 and worlds.contacts[0] == 1
+        else:  # past it
+            assert 0 < nearest < 1 and worlds.travelled[0] > 2.5
+
+
+def test_physics_are_those_asked_for(scenes):
+    assert type(worlds_of(scenes, 1, draw=False).physics) is Kinematic
+
+
+def test_a_picture_sways_with_the_way_and_has_noise_of_its_own(scenes):
+    config = WorldsConfig(robot="go2", people=0, camera_noise=1.0, height_px=24, width_px=40)
+    worlds = worlds_of(scenes, 2, config=config, draw=False)
+    worlds.reset()
+    every = np.arange(2)
+    worlds.travelled[:] = 0.1  # a fifth of a stride
+    still = worlds.views(every)
+    worlds.velocity[:, 1:] = 0.8
+    turning = worlds.views(every)
+    np.testing.assert_array_equal(turning["rotations"], still["rotations"])
+    worlds.velocity[:, 0] = 0.5
+    walking = worlds.views(every)
+    assert np.abs(walking["rotations"] - still["rotations"]).max() > 0.01
+    frames = []
+    for _ in range(3):
+        worlds.step(np.zeros((2, 2)))
+        again = [worlds.views(every)["effects"] for _ in range(2)]
+        np.testing.assert_array_equal(*again)
+        np.testing.assert_array_equal(again[0][:, :3], worlds.effects)
+        frames += again[0][:, 3].tolist()
+    # whole numbers that a float32 holds, another for each world and step
+    assert all(0 <= f < 2**24 and f == int(f) for f in frames) and len(set(frames)) == 6
+
+
+def test_more_people_than_there_is_room_for_are_refused(scenes):
+    walkers = 2 * (Walker((0.0, 1.0), (2.0, 3.0), 1.1, 5),)
+    task = episode(scenes[0], walkers=walkers)
+    worlds = Worlds(scenes, WorldsConfig(people=1), 1, ListedEpisodes([task]), draw=False)
+    with pytest.raises(UserError, match="episode e: 2 people, the worlds hold 1"):
+        worlds.reset()
 
 
 def test_expert_arrives(scenes):
@@ -428,6 +523,9 @@ def test_recorded_people_walk_through_worlds(tmp_path, scenes):
     config = WorldsConfig(people=4, tracks=tmp_path / "obsmat.txt", height_px=24, width_px=40)
     worlds = worlds_of(scenes, 3, config=config, draw=False)
     worlds.reset()
+    # a recording begins so that it lasts for the episode, or with its first frame
+    latest = np.maximum(59 * 0.4 - worlds.limit, 0)
+    assert (worlds.track_offset_s >= 0).all() and (worlds.track_offset_s <= latest + 1e-6).all()
     seen = np.zeros(3, dtype=bool)
     for _ in range(15):
         worlds.step(np.zeros((3, 2)))
