@@ -14,7 +14,7 @@ import s2e.envs  # noqa: F401
 from s2e.core.errors import UserError
 from s2e.envs.config import OUTPUTS, WorldsConfig
 from s2e.envs.expert.drive import ExpertAgent
-from s2e.envs.geometry.scene import GOAL_RADIUS_M, Episode, Walker
+from s2e.envs.geometry.scene import GOAL_RADIUS_M, SEMANTIC_ID, Episode, Walker
 from s2e.envs.render import Renderer
 from s2e.envs.robots.collision import room_at_points
 from s2e.envs.robots.kinematic import Kinematic
@@ -230,6 +230,12 @@ def test_a_step_tells_the_reward_what_happened_in_it(scenes, monkeypatch):
         "s2e.envs.worlds.reward_terms",
         lambda reward, step: told.append(step) or {"x": np.full(3, 2.0)},
     )
+    stood = [SEMANTIC_ID[name] for name in ("road", "sidewalk", "grass")]
+    asked: list[np.ndarray] = []
+    monkeypatch.setattr(
+        "s2e.envs.worlds.surface_at",
+        lambda ground, scene, xy: asked.append(xy.copy()) or np.array(stood, np.uint8),
+    )
     worlds = worlds_of(scenes, 3, draw=False)
     worlds.reset()
     worlds.people.active[:] = False
@@ -242,6 +248,8 @@ def test_a_step_tells_the_reward_what_happened_in_it(scenes, monkeypatch):
         _, reward, _, _ = worlds.step(way)
         step, after = told[-1], worlds.pose
         assert step.step_s == worlds.config.step_s == pytest.approx(0.2)
+        np.testing.assert_array_equal(asked[-1], after[:, :2])
+        assert step.off_sidewalk.tolist() == [True, False, True]
         np.testing.assert_array_equal(step.waypoint, way)
         np.testing.assert_array_equal(step.pose, after)
         np.testing.assert_allclose(step.omega_change, worlds.velocity[:, 1] - omega)
