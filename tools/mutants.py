@@ -24,9 +24,12 @@ from pathlib import Path
 
 import cosmic_ray.commands
 import cosmic_ray.mutating
+import hypothesis  # noqa: F401  forks have it, see `in_fork`
 import numba
+import onnxruntime  # noqa: F401
 import pytest
-import scipy.spatial  # noqa: F401  forks have it, see `in_fork`
+import scipy.spatial
+import scipy.stats  # noqa: F401
 import stable_baselines3  # noqa: F401
 import torch  # noqa: F401
 from cosmic_ray.work_db import WorkDB, use_db
@@ -37,42 +40,43 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "out/mutants"
 TREE = OUT / "tree"
 
-JIT, NO_JIT, FRESH = "jit", "no jit", "fresh"
-"""How kernels run: from the copy's cache, where no line of theirs is mutated nor a number that they
-read; as plain Python; compiled anew for each mutant, where that would take too long."""
-
-GUARDS: dict[str, tuple[str, str]] = {
-    "s2e/policy/mixture.py": (JIT, "policy/test_mixture.py"),
-    "s2e/core/observation.py": (JIT, "core/test_observation.py"),
-    "s2e/policy/agent.py": (JIT, "policy/test_agent.py"),
-    "envs/rewards.py": (JIT, "envs/test_rewards.py rl/test_reward.py"),
-    "benchmarks/metrics.py": (JIT, "benchmarks/test_metrics.py benchmarks/test_report.py"),
-    "envs/robots/kinematic.py": (NO_JIT, "envs/robots/test_kinematic.py envs/robots/test_kinds.py"),
-    "envs/robots/collision.py": (NO_JIT, "envs/robots/test_collision.py"),
-    "envs/robots/controller.py": (JIT, "envs/robots/test_controller.py envs/robots/test_kinds.py"),
-    "s2e/policy/anchors.py": (JIT, "policy/test_anchors.py"),
-    "rl/ppo.py": (JIT, "rl/test_update.py rl/test_ppo.py"),
-    "pretrain/samples.py": (JIT, "pretrain/test_samples.py laws/test_turned_world.py"),
-    "rl/coach.py": (JIT, "rl/test_ghost.py rl/test_coach.py"),
-    "envs/geometry/camera.py": (JIT, "envs/geometry/test_camera.py"),
-    "envs/splats/transform.py": (JIT, "envs/scan/test_transform.py envs/splats/test_reference.py"),
-    "pretrain/metrics.py": (JIT, "pretrain/test_metrics.py"),
-    "s2e/core/dist.py": (JIT, "core/test_dist.py test_distributed.py"),
-    "s2e/policy/network.py": (JIT, "policy/test_network.py"),
-    "envs/worlds.py": (JIT, "envs/test_worlds.py"),
-    "envs/rays.py": (NO_JIT, "envs/test_rays.py"),
-    "pretrain/batches.py": (JIT, "pretrain/test_batches.py"),
-    "envs/scenes/episodes.py": (JIT, "envs/scenes/test_episodes.py envs/scenes/test_placing.py"),
-    "envs/splats/views.py": (JIT, "envs/splats/test_raster.py"),
-    "envs/splats/project.py": (JIT, "envs/splats/test_reference.py envs/splats/test_raster.py"),
-    "rl/lessons.py": (JIT, "rl/test_lessons.py"),
-    "rl/sense.py": (JIT, "rl/test_ppo.py rl/test_ranks.py"),
-    "rl/policy.py": (JIT, "rl/test_policy.py rl/test_ppo.py"),
-    "rl/train.py": (JIT, "rl/test_ppo.py rl/test_reward.py"),
-    "s2e/policy/navigator.py": (JIT, "policy/test_navigator.py"),
-    "pretrain/train.py": (JIT, "pretrain/test_train.py"),
+GUARDS = {
+    "s2e/policy/mixture.py": "policy/test_mixture.py",
+    "s2e/core/observation.py": "core/test_observation.py",
+    "s2e/policy/agent.py": "policy/test_agent.py",
+    "envs/rewards.py": "envs/test_rewards.py",
+    "benchmarks/metrics.py": "benchmarks/test_metrics.py",
+    "envs/robots/kinematic.py": "envs/robots/test_kinematic.py envs/robots/test_kinds.py",
+    "envs/robots/collision.py": "envs/robots/test_collision.py",
+    "envs/robots/controller.py": "envs/robots/test_controller.py envs/robots/test_kinds.py",
+    "s2e/policy/anchors.py": "policy/test_anchors.py",
+    "rl/ppo.py": "rl/test_update.py",
+    "pretrain/samples.py": "pretrain/test_samples.py laws/test_turned_world.py",
+    "rl/coach.py": "rl/test_ghost.py rl/test_coach.py",
+    "envs/geometry/camera.py": "envs/geometry/test_camera.py",
+    "envs/splats/transform.py": "envs/scan/test_transform.py envs/scan/test_clean.py",
+    "pretrain/metrics.py": "pretrain/test_metrics.py",
+    "s2e/core/dist.py": "core/test_dist.py test_distributed.py",
+    "s2e/policy/network.py": "policy/test_network.py",
+    "envs/worlds.py": "envs/test_worlds.py",
+    "envs/rays.py": "envs/test_rays.py",
+    "pretrain/batches.py": "pretrain/test_batches.py",
+    "envs/scenes/episodes.py": "envs/scenes/test_episodes.py envs/scenes/test_placing.py",
+    "envs/splats/views.py": "envs/splats/test_raster.py",
+    "envs/splats/project.py": "envs/splats/test_reference.py envs/splats/test_raster.py",
+    "rl/lessons.py": "rl/test_lessons.py",
+    "rl/sense.py": "rl/test_ppo.py rl/test_ranks.py",
+    "rl/policy.py": "rl/test_policy.py rl/test_ppo.py",
+    "rl/train.py": "rl/test_ppo.py rl/test_reward.py",
+    "s2e/policy/navigator.py": "policy/test_navigator.py",
+    "pretrain/train.py": "pretrain/test_train.py",
 }
-"""Module to how its kernels run and the tests that guard it, below tests/: most important first."""
+"""Module to the tests that guard it, below tests/: most important first."""
+
+FRESH = ("envs/splats/project.py",)
+"""Modules whose kernels, or numbers, kernels of other files have compiled into themselves: numba
+would take those from its cache, with what was right in them. So each mutant gets a cache of its
+own. Elsewhere a mutated file is compiled anew because its time has changed."""
 
 # One wrong operator for each right one and, of comparisons, the edge as well: more would only
 # repeat what these say.
@@ -86,14 +90,20 @@ OPERATORS = re.compile(
     "|ReplaceContinueWithBreak|NumberReplacer|ZeroIterationForLoop)"
 )
 
+EXAMPLES = ("_example",)
+"""Functions whose numbers are examples: others would do."""
+
 
 @dataclass
 class Guarded:
-    """A module, its session file, and what its tests need."""
+    """A module, its session file and its tests."""
 
     module: str
-    kernels: str
-    tests: list[str]
+
+    @property
+    def tests(self) -> list[str]:
+        """Their files."""
+        return [f"tests/{name}" for name in GUARDS[self.module].split()]
 
     @property
     def session(self) -> Path:
@@ -102,8 +112,9 @@ class Guarded:
 
     @property
     def command(self) -> str:
-        """The arguments of pytest."""
-        return shlex.join(["-x", "-q", "-p", "no:cacheprovider", *self.tests])
+        """The arguments of pytest, with a word before them, see `in_fork`."""
+        cache = "fresh" if self.module in FRESH else "kept"
+        return shlex.join([cache, "-x", "-q", "-p", "no:cacheprovider", *self.tests])
 
 
 def copy_tree() -> None:
@@ -155,16 +166,20 @@ def drawn(items: tuple[WorkItem, ...], source: str, count: int | None) -> list[W
 
     def means_something(mutation: MutationSpec) -> bool:
         inside = (start <= mutation.start_pos < end for start, end in spans)
-        return OPERATORS.fullmatch(mutation.operator_name) is not None and not any(inside)
+        return (
+            OPERATORS.fullmatch(mutation.operator_name) is not None
+            and mutation.definition_name not in EXAMPLES
+            and not any(inside)
+        )
 
     kept = sorted((item for item in items if means_something(item.mutations[0])), key=place)
     random.Random(0).shuffle(kept)
     return kept[:count]
 
 
-def run_pytest(command: str, kernels: str, said: Path) -> None:
+def run_pytest(arguments: list[str], fresh: bool, said: Path) -> None:
     """In a fork: the tests of the copy, what they say into a file; exits as pytest does."""
-    os.setsid()
+    os.setpgrp()  # not a session: on Linux a new one would leave the priority of `nice` behind
     with said.open("wb") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -172,23 +187,22 @@ def run_pytest(command: str, kernels: str, said: Path) -> None:
     sys.path[:] = [str(TREE), *(p for p in sys.path if p not in ("", str(ROOT)))]
     os.environ |= {"PYTHONPATH": str(TREE), "PYTHONDONTWRITEBYTECODE": "1"}
     sys.dont_write_bytecode = True
-    if kernels == NO_JIT:
-        os.environ["NUMBA_DISABLE_JIT"] = "1"
-    elif kernels == FRESH:  # a caller's kernel on disk would still have the right callee in it
+    if fresh:
         os.environ["NUMBA_CACHE_DIR"] = str(said.parent)
     numba.config.reload_config()  # pyright: ignore[reportAttributeAccessIssue]
-    sys.exit(int(pytest.main(shlex.split(command))))
+    sys.exit(int(pytest.main(arguments)))
 
 
 def in_fork(command: str, timeout: float) -> tuple[TestOutcome, str]:
     """cosmic-ray's `run_tests` in a fork of this process, which has torch and numba loaded: that is
-    most of what fast tests wait for. The command's first word says how kernels run.
+    most of what fast tests wait for. The command's first word says whether kernels are compiled
+    afresh.
     """
-    kernels, command = command.split(":", 1)
+    cache, *arguments = shlex.split(command)
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said.txt"
         process = multiprocessing.get_context("fork").Process(
-            target=run_pytest, args=(command, kernels, said)
+            target=run_pytest, args=(arguments, cache == "fresh", said)
         )
         process.start()
         try:
@@ -203,8 +217,8 @@ def in_fork(command: str, timeout: float) -> tuple[TestOutcome, str]:
 
 
 def digest(paths: list[str]) -> str:
-    """SHA-256 of files of the checkout."""
-    return hashlib.sha256(b"\0".join((ROOT / p).read_bytes() for p in paths)).hexdigest()
+    """SHA-256 of files of the copy: the checkout may be edited while mutants run."""
+    return hashlib.sha256(b"\0".join((TREE / p).read_bytes() for p in paths)).hexdigest()
 
 
 def results(db: WorkDB, guarded: Guarded) -> dict[str, WorkResult]:
@@ -218,7 +232,7 @@ def results(db: WorkDB, guarded: Guarded) -> dict[str, WorkResult]:
 
 def examine(guarded: Guarded, count: int | None) -> None:
     """Runs the mutants of one module that are not known yet."""
-    source = (ROOT / guarded.module).read_text()
+    source = (TREE / guarded.module).read_text()
     stamp = guarded.session.with_suffix(".sha256")
     if not stamp.exists() or stamp.read_text() != digest([guarded.module]):
         guarded.session.unlink(missing_ok=True)  # other lines, other mutants
@@ -230,15 +244,15 @@ def examine(guarded: Guarded, count: int | None) -> None:
         todo = [i for i in drawn(db.work_items, source, count) if i.job_id not in known]
         if not todo:
             return
-        command, began = f"{guarded.kernels}:{guarded.command}", time.monotonic()
-        outcome, text = in_fork(command, 3600)
+        began = time.monotonic()
+        outcome, text = in_fork(guarded.command, 3600)
         if outcome == TestOutcome.KILLED:
             print(text[-3000:])
             raise SystemExit(f"{guarded.module}: its tests fail without a mutant, see above")
         timeout = 30 + 5 * (time.monotonic() - began)
         tests = digest(guarded.tests)
         for item in tqdm(todo, desc=guarded.module, unit="mutant"):
-            result = cosmic_ray.mutating.mutate_and_test(item.mutations, command, timeout)
+            result = cosmic_ray.mutating.mutate_and_test(item.mutations, guarded.command, timeout)
             text = f"{tests}\n{result.output}"
             db.set_result(
                 item.job_id,
@@ -255,13 +269,13 @@ def report(count: int | None) -> str:
         return f"| {name} | {trials} | {killed} | {killed / trials:.2f} [{low:.2f}, {high:.2f}] |"
 
     rows, survivors, every = [], [], []
-    for module, (kernels, tests) in GUARDS.items():
-        guarded = Guarded(module, kernels, [f"tests/{name}" for name in tests.split()])
+    for module in GUARDS:
+        guarded = Guarded(module)
         if not guarded.session.exists():
             continue
         with use_db(guarded.session) as db:
             known = results(db, guarded)
-            items = drawn(db.work_items, (ROOT / module).read_text(), count)
+            items = drawn(db.work_items, (TREE / module).read_text(), count)
             found = [(item, known[item.job_id]) for item in items if item.job_id in known]
         if not found:
             continue
@@ -295,11 +309,7 @@ def main() -> None:
     cosmic_ray.mutating.run_tests = in_fork
     try:
         for module in options.modules or GUARDS:
-            kernels, tests = GUARDS[module]
-            examine(
-                Guarded(module, kernels, [f"tests/{name}" for name in tests.split()]),
-                options.mutants,
-            )
+            examine(Guarded(module), options.mutants)
     except KeyboardInterrupt:
         print("stopped; the same command goes on")
     text = report(options.mutants)
