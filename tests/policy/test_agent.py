@@ -95,7 +95,7 @@ def test_the_likeliest_way_is_followed_a_second_ahead(small):
     assert agent.candidates is not None
     second = round(1.0 / SMALL.waypoint_dt_s) - 1  # the first waypoint is one interval ahead
     for n in range(3):
-        likeliest = max(range(SMALL.anchors), key=lambda m: agent.candidates.scores[n, m])
+        likeliest = agent.candidates.scores[n].argmax()
         np.testing.assert_array_equal(told[n], agent.candidates.trajectories[n, likeliest, second])
     np.testing.assert_array_equal(agent.odometry.command, told)
 

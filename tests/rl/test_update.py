@@ -77,8 +77,9 @@ def learner(done=0.5, driver=EXPLORES, lessons=None, spread=0.3, **objective) ->
     """A model that has just collected twelve samples."""
     rng = np.random.default_rng(0)
     widths = {"x": 1, "state": STATE, "driver": 1, "seen": 1, "label": 1}
-    boxes = {k: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32) for k, n in widths.items()}
-    space = gym.spaces.Dict(boxes)
+    space = gym.spaces.Dict(
+        {k: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32) for k, n in widths.items()}
+    )
     model: Any = CoachedPPO.__new__(CoachedPPO)
     buffer = DictRolloutBuffer(STEPS, space, gym.spaces.Box(-1, 1, (2,)), n_envs=WORLDS)
     buffer.observations["x"][:] = rng.normal(0, 1, (STEPS, WORLDS, 1))
