@@ -21,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cosmic_ray.commands
 import cosmic_ray.mutating
@@ -226,7 +227,7 @@ def results(db: WorkDB, guarded: Guarded) -> dict[str, WorkResult]:
     known; whoever was killed stays so.
     """
     tests = digest(guarded.tests)
-    known = dict(db.results)
+    known: Any = dict(db.results)
     return {k: r for k, r in known.items() if r.is_killed or (r.output or "").startswith(tests)}
 
 

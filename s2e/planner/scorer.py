@@ -106,7 +106,7 @@ class Scorer:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.float32 if self._device == "cpu" else "auto"
         kind = AutoModelForImageTextToText if self.sees else AutoModelForCausalLM
-        model = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, **safe)
+        model: Any = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, **safe)
         self._model = model.to(torch.device(self._device)).eval()
         self._processor = (AutoProcessor if self.sees else AutoTokenizer).from_pretrained(
             folder, **safe

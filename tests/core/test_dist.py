@@ -2,6 +2,7 @@
 tests/test_distributed.py."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_one_process_has_what_it_gives():
     rows = np.array([[1, 2], [3, 4]])
     assert s2e.core.dist.to_first("x") == ["x"] and s2e.core.dist.gathered(rows) is rows
     assert s2e.core.dist.merged(rows, np.array([False, True])) is rows
-    made = parameters([1.0, 2.0], None)
+    made: Any = parameters([1.0, 2.0], None)
     s2e.core.dist.sum_gradients(made)
     assert made[0].grad.tolist() == [1.0, 2.0] and made[1].grad is None
 

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,7 +209,7 @@ def test_who_drives_keeps_six_centimetres_and_forgets_at_the_start(scenes):
     policy = RayPolicy(config)
     true = RaySense(worlds, config).observe()
     for recovers in (False, True):
-        agent = RayAgent(worlds, policy, recovery=recovers)
+        agent: Any = RayAgent(worlds, policy, recovery=recovers)
         seen = agent.sense.observe()
         np.testing.assert_allclose(
             np.exp(seen[:, :32]), np.maximum(np.exp(true[:, :32]) - 0.06, 0.05), atol=1e-5

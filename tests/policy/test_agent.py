@@ -102,6 +102,9 @@ def test_the_likeliest_way_is_followed_a_second_ahead(small):
 
 def test_an_advisor_chooses_and_slows(small):
     class Contrary:
+        def begin(self, worlds):
+            pass
+
         def goals(self, goal, worlds):
             assert worlds.tolist() == [0, 2]
             return goal
@@ -132,9 +135,9 @@ def test_what_is_free_is_remembered_in_metres():
     about = [observation[k] for k in ("rgb", "goal", "ego")]
     robot = robot_token(np.tile([0.5, 0.4, 1.5, 1.0, 0.4, 90.0], (2, 1)))
     still = np.zeros((2, 3), np.float32)
-    context, _ = agent.see(*about[:2], still, robot)
+    context, _ = agent.see(about[0], about[1], still, robot)
     np.testing.assert_allclose(agent.free_m(context), np.full((2, RAYS), 2.0), rtol=1e-6)
-    _, token = agent.see(*about[:2], still, robot, hide_ego=np.array([False, True]))
+    _, token = agent.see(about[0], about[1], still, robot, hide_ego=np.array([False, True]))
     around = token[0, -AROUND:]
     ahead = np.r_[0:4, AROUND - 3 : AROUND]  # within 45 degrees, of sectors of 11.25
     np.testing.assert_allclose(around[ahead], np.log(AROUND_M / 2.0), rtol=1e-6)

@@ -220,7 +220,7 @@ def test_attention_and_blocks_are_torchs():
     x, context = torch.randn(2, 5, 32), torch.randn(2, 7, 32)
     attention = torchs_attention(block.attention)
     torch.testing.assert_close(block.attention(x, context), attention(x, context, context)[0])
-    layer = torch.nn.TransformerEncoderLayer(
+    layer: Any = torch.nn.TransformerEncoderLayer(
         32, 4, config.ffn_factor * 32, 0.0, "gelu", batch_first=True, norm_first=True
     )
     layer.self_attn, layer.norm1, layer.norm2 = attention, block.norm1, block.norm2
@@ -233,7 +233,7 @@ def test_attention_and_blocks_are_torchs():
 
 def test_an_adapter_adds_its_own_attention_to_the_blocks():
     torch.manual_seed(0)
-    block = randomised(Block(SMALL))
+    block: Any = randomised(Block(SMALL))
     block.adapter = randomised(ResidualAttention(block.attention, 32), 1)
     torch.nn.init.zeros_(block.ffn[2].weight)
     torch.nn.init.zeros_(block.ffn[2].bias)
@@ -296,7 +296,7 @@ def test_tokens_of_the_newest_frame_by_hand():
 
 
 def test_heads_that_say_nothing_go_straight_to_the_anchors():
-    policy = S2EPolicy(SMALL)
+    policy: Any = S2EPolicy(SMALL)
     for head in (policy.score_head, policy.trajectory_head, policy.speed_head):
         torch.nn.init.zeros_(head[-1].weight)
         torch.nn.init.zeros_(head[-1].bias)
@@ -313,7 +313,7 @@ def test_heads_that_say_nothing_go_straight_to_the_anchors():
 def test_a_reader_shifts_queries_and_answers():
     """Its biases do what the same shift of the anchors' and of the heads' biases does."""
     torch.manual_seed(0)
-    policy = S2EPolicy(SMALL)
+    policy: Any = S2EPolicy(SMALL)
     plain = copy.deepcopy(policy)
     policy.add_reader()
     reader, more = policy.reader, 5 * SMALL.waypoints

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def trainer(tmp_path_factory):
     return tiny(tmp_path_factory.mktemp("tiny"))[0]
 
 
-def batches_of(trainer, store=None, **options):
+def batches_of(trainer, store=None, **options) -> Any:
     """Batches of sixty samples and ten stills; every robot is known."""
     data = trainer.data
     training = replace(data.training, robot=np.ones_like(data.training.robot))
@@ -165,10 +166,10 @@ def test_a_step_has_its_share_of_stills_and_draws_of_its_own(trainer):
     assert sorted(first) == sorted(second) == list(range(100, 110)), "each once an epoch"
     few = batches_of(trainer, stills_share=0.01)
     assert few.of_step(0)[1].batch.frames.shape[0] == 1, "one at least"
-    bare = Batches(batches.args, batches.config, replace(batches.data, stills=None))
+    bare: Any = Batches(batches.args, batches.config, replace(batches.data, stills=None))
     assert bare.of_step(0)[1] is None
-    again = Batches(batches.args, batches.config, batches.data)
-    other = Batches(batches.args, batches.config, batches.data, rank=1, ranks=2)
+    again: Any = Batches(batches.args, batches.config, batches.data)
+    other: Any = Batches(batches.args, batches.config, batches.data, rank=1, ranks=2)
     goals = [b.of_step(3)[1].batch.goal_xy for b in (batches, again, other)]
     assert np.array_equal(goals[0], goals[1]) and not np.array_equal(goals[0], goals[2])
 

@@ -77,8 +77,9 @@ def test_steps_aside_by_hand(before, command, lag_s, after):
 
 @pytest.mark.parametrize("shape", [(3,), (2, 2), (1, 2, 3)])
 def test_commands_of_another_shape_are_refused(shape):
+    still = np.zeros((2, 3))
     with pytest.raises(UserError, match=r"expected \(N, 3\)"):
-        step_robots(Fleet.of([AT_ONCE] * 2), *np.zeros((2, 2, 3)), np.zeros(shape), 0.1)
+        step_robots(Fleet.of([AT_ONCE] * 2), still, still, np.zeros(shape), 0.1)
 
 
 def at_a_wall(*robots):

@@ -41,7 +41,7 @@ def written(folder, kind):
         case "spz4":
             return put(folder, "a.spz", samples.spz(SPLATS, 4, flags=2, extensions=axes))
     for k in range(2):
-        beside = replace(SPLATS, means=SPLATS.means + np.float32([100 * k, 0, 0]))
+        beside = replace(SPLATS, means=SPLATS.means + np.array([100 * k, 0, 0], np.float32))
         put(folder, f"tile_{k}.ply", samples.plain_ply(beside))
     return folder
 
