@@ -73,7 +73,7 @@ class Store:
         self.offered.append(offer)
 
 
-def learner(done=0.5, driver=EXPLORES, lessons=None, spread=0.3, **objective) -> Any:
+def learner(done=0.5, driver: Any = EXPLORES, lessons=None, spread=0.3, **objective) -> Any:
     """A model that has just collected twelve samples."""
     rng = np.random.default_rng(0)
     widths = {"x": 1, "state": STATE, "driver": 1, "seen": 1, "label": 1}
