@@ -219,7 +219,7 @@ class PlannerAdvice:
         past, episode = self.past[world], self.episodes[world] if self.episodes else None
         poses = np.array([pose for _, pose, _ in past]).reshape(-1, 3)
         there = to_robot(poses[:, :2], view.pose)
-        about = [_direction(view.goal_xy_robot), getattr(episode, "task", "")]
+        about = [_direction(view.goal_xy_robot), episode.task if episode else ""]
         way = np.zeros((0, 2))
         if isinstance(self.thinker, OraclePlanner):
             way = to_robot(route(self.worlds, world), view.pose)
@@ -231,7 +231,7 @@ class PlannerAdvice:
             trail=np.concatenate([there, wrapped(poses[:, 2:] - view.pose[2])], 1),
             route=way,
             task=" ".join(filter(None, about)),
-            rule=getattr(episode, "rule", ""),
+            rule=episode.rule if episode else "",
             episode=episode.id if episode else "",
         )
 

@@ -419,14 +419,7 @@ def write_scene(
                 name: getattr(scene.sky, name)
                 for name in ("zenith", "horizon", "fog_m", "sun", "sun_rgb", "ambient_rgb")
             },
-            "files": {
-                key: {
-                    "path": file,
-                    "sha256": sha256(folder / file),
-                    "bytes": (folder / file).stat().st_size,
-                }
-                for key, file in named.items()
-            },
+            "files": {key: file_entry(folder, file) for key, file in named.items()},
             **about,
             "free_anchors": [
                 [round(float(x), 3), round(float(y), 3)] for x, y in scene.free_anchors
@@ -438,6 +431,12 @@ def write_scene(
         raise UserError(
             f"{folder}: cannot be written ({error.strerror}); check the path and the free space"
         ) from None
+
+
+def file_entry(folder: Path, name: str) -> dict[str, Any]:
+    """What scene.json says of a file beside it."""
+    path = folder / name
+    return {"path": name, "sha256": sha256(path), "bytes": path.stat().st_size}
 
 
 def _field(where: Path, data: Any, key: str, kind: type) -> Any:

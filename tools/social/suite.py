@@ -24,12 +24,19 @@ from s2e.envs.geometry.astar import path_length
 from s2e.envs.geometry.scene import Episode, Scene
 from s2e.envs.people.crowd import ARRIVED_M
 from s2e.envs.scenes.episodes import SOCIAL, write_episodes
-from s2e.envs.scenes.files import SOCIAL_HELD_OUT, load_scene, scene_folder, write_scene
+from s2e.envs.scenes.files import (
+    SOCIAL_HELD_OUT,
+    file_entry,
+    load_scene,
+    scene_folder,
+    write_scene,
+)
 from s2e.envs.scenes.placing import place_obstacles
 from s2e.envs.scenes.propose import route_of
 from tools.social.kinds import KINDS, Draft, Rng
 from tools.social.places import PLACES, build_place
 from tools.social.splats import SPLATS
+from tools.suites import listed
 
 EPISODES = 20
 SEED = 11
@@ -158,30 +165,17 @@ def write_kind(folder: Path, name: str, place: str, place_folder: Path, episodes
         "name": name,
         "units": "m",
         "place": {"scene": place, "sha256": sha256(place_folder / "scene.json")},
-        "files": {
-            "episodes": {
-                "path": "episodes.json",
-                "sha256": sha256(folder / "episodes.json"),
-                "bytes": (folder / "episodes.json").stat().st_size,
-            }
-        },
+        "files": {"episodes": file_entry(folder, "episodes.json")},
     }
     (folder / "scene.json").write_text(json.dumps(data, indent=1) + "\n")
 
 
 def listing(out: Path) -> dict:
     """What suite.json says: kinds held out, and bytes and sha256 of each file."""
-    files = sorted(path for path in out.glob("*/*"))
     return {
         "suite": "social",
         "held_out": list(SOCIAL_HELD_OUT),
-        "files": {
-            path.relative_to(out).as_posix(): {
-                "bytes": path.stat().st_size,
-                "sha256": sha256(path),
-            }
-            for path in files
-        },
+        "files": listed(out, out.glob("*/*")),
     }
 
 

@@ -24,13 +24,13 @@ from tqdm import tqdm
 
 from s2e.benchmarks.bench import PROTOCOL
 from s2e.core.errors import UserError, run_command
-from s2e.core.files import sha256
 from s2e.envs.geometry.meshes import empty_mesh
 from s2e.envs.geometry.occupancy import Occupancy
 from s2e.envs.geometry.scene import Ground, Scene, Sky
 from s2e.envs.scenes.files import SUITES, write_scene
 from s2e.envs.scenes.propose import free_anchors, largest_region, make_episodes
 from s2e.envs.splats.formats.spz import Packing
+from tools.suites import listed
 from tools.urban.capture import capture, walk
 from tools.urban.light import bake, film
 from tools.urban.paint import CELL_M, Canvas, Place
@@ -136,18 +136,8 @@ def listing(folder: Path) -> dict:
     """What suite.json says of the scenes in a folder: the benchmark's protocol, and bytes and
     sha256 of each file.
     """
-    files = sorted(path for name in SCENES for path in (folder / name).glob("*"))
-    return {
-        "suite": "gs_urban",
-        "protocol": PROTOCOL,
-        "files": {
-            path.relative_to(folder).as_posix(): {
-                "bytes": path.stat().st_size,
-                "sha256": sha256(path),
-            }
-            for path in files
-        },
-    }
+    files = (path for name in SCENES for path in (folder / name).glob("*"))
+    return {"suite": "gs_urban", "protocol": PROTOCOL, "files": listed(folder, files)}
 
 
 @dataclass
